@@ -1,0 +1,22 @@
+#include "common.h"
+
+#ifndef LIPWIRE_VERSION
+#define LIPWIRE_VERSION "0.0.0"
+#endif
+
+const char *lw_version(void)
+{
+    return LIPWIRE_VERSION;
+}
+
+const char *lw_strerror(int code)
+{
+    switch (code) {
+    case LW_EINVAL: return "an argument is out of range";
+    case LW_ENOMEM: return "out of memory";
+    case LW_ENOSPC: return "a bounded buffer is full";
+    case LW_EDATA: return "the data is malformed";
+    case LW_ESTATE: return "not possible in this state";
+    default: return code >= 0 ? "no error" : "unknown error";
+    }
+}

@@ -1,0 +1,44 @@
+/* Small helpers shared by the core's files; nothing here is exported. */
+#ifndef LW_COMMON_H
+#define LW_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lipwire.h"
+
+static inline int32_t lw_clamp(int32_t x, int32_t lo, int32_t hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
+static inline int16_t lw_sat16(int64_t x)
+{
+    return (int16_t)(x < -32768 ? -32768 : x > 32767 ? 32767 : x);
+}
+
+static inline int64_t lw_min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t lw_max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Carves the parts of an object out of its one allocation, each aligned to a cache line. With base NULL it only
+ * measures, so that one function lays an object out and sizes it. */
+typedef struct lw_arena {
+    uint8_t *base;
+    size_t used;
+} lw_arena;
+
+static inline void *lw_carve(lw_arena *arena, size_t bytes)
+{
+    size_t at = (arena->used + 63) & ~(size_t)63;
+    arena->used = at + bytes;
+    return arena->base ? arena->base + at : NULL;
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* All sessions on one native thread, ticked against absolute deadlines; Python hears of it through an eventfd.
+ *
+ * The table of performers is the only thing shared with the control side, one atomic pointer and one atomic state a
+ * place: FREE -> ACTIVE (attach), ACTIVE -> LEAVING (detach), LEAVING -> FREE (the thread, between two passes). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common.h"
+
+#define TICK_NS 10000000LL
+
+enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_LEAVING };
+
+typedef struct place {
+    _Atomic int state;
+    lw_performer *performer;
+} place;
+
+struct lw_engine {
+    int places, fd;
+    pthread_t thread;
+    _Atomic int stop;
+    _Atomic int64_t ticks, late_ticks, lost_ticks, busy_ns, worst_ns, sessions;
+    place table[];
+};
+
+static int64_t now_ns(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void count(_Atomic int64_t *counter, int64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* One tick of every session; returns the bits of what came out. */
+static int pass(lw_engine *e, int64_t due, int draw)
+{
+    int out = 0;
+    for (int i = 0; i < e->places; i++) {
+        place *p = &e->table[i];
+        int state = atomic_load_explicit(&p->state, memory_order_acquire);
+        if (state == PLACE_ACTIVE)
+            out |= lw_performer_tick(p->performer, due, draw);
+        else if (state == PLACE_LEAVING)
+            atomic_store_explicit(&p->state, PLACE_FREE, memory_order_release);
+    }
+    return out;
+}
+
+static void *run(void *arg)
+{
+    lw_engine *e = arg;
+    int64_t due = now_ns(CLOCK_MONOTONIC) + TICK_NS;
+    while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
+        struct timespec at = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+            ;
+        int64_t began = now_ns(CLOCK_MONOTONIC), late = began - due, cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+        if (late > LW_ENGINE_MAX_LAG_MS * 1000000LL) {
+            count(&e->lost_ticks, late / TICK_NS);
+            due += late / TICK_NS * TICK_NS;
+        } else if (late >= TICK_NS) {
+            count(&e->late_ticks, 1);
+        }
+        int out = pass(e, due, began - due < 2 * TICK_NS);
+        int64_t took = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+        count(&e->ticks, 1);
+        count(&e->busy_ns, took);
+        if (took > atomic_load_explicit(&e->worst_ns, memory_order_relaxed))
+            atomic_store_explicit(&e->worst_ns, took, memory_order_relaxed);
+        due += TICK_NS;
+        uint64_t one = 1;
+        if (out && write(e->fd, &one, sizeof one) < 0 && errno != EAGAIN)
+            break; /* the descriptor is gone: nobody can hear us */
+    }
+    return NULL;
+}
+
+int lw_engine_open(lw_engine **out, int max_sessions)
+{
+    if (!out)
+        return LW_EINVAL;
+    *out = NULL;
+    if (max_sessions < 1 || max_sessions > 65536)
+        return LW_EINVAL;
+    lw_engine *e = calloc(1, sizeof *e + (size_t)max_sessions * sizeof(place));
+    if (!e)
+        return LW_ENOMEM;
+    e->places = max_sessions;
+    e->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (e->fd < 0 || pthread_create(&e->thread, NULL, run, e)) {
+        if (e->fd >= 0)
+            close(e->fd);
+        free(e);
+        return LW_ENOMEM;
+    }
+    pthread_setname_np(e->thread, "lipwire-engine");
+    *out = e;
+    return 0;
+}
+
+int lw_engine_fd(const lw_engine *e)
+{
+    return e->fd;
+}
+
+int lw_engine_attach(lw_engine *e, lw_performer *p)
+{
+    if (!e || !p)
+        return LW_EINVAL;
+    for (int i = 0; i < e->places; i++) {
+        int expected = PLACE_FREE;
+        if (!atomic_compare_exchange_strong(&e->table[i].state, &expected, PLACE_TAKEN))
+            continue;
+        e->table[i].performer = p;
+        atomic_store_explicit(&e->table[i].state, PLACE_ACTIVE, memory_order_release);
+        atomic_fetch_add_explicit(&e->sessions, 1, memory_order_relaxed);
+        return 0;
+    }
+    return LW_ENOSPC;
+}
+
+int lw_engine_detach(lw_engine *e, lw_performer *p)
+{
+    if (!e || !p)
+        return LW_EINVAL;
+    for (int i = 0; i < e->places; i++) {
+        place *at = &e->table[i];
+        if (atomic_load_explicit(&at->state, memory_order_acquire) != PLACE_ACTIVE || at->performer != p)
+            continue;
+        atomic_store_explicit(&at->state, PLACE_LEAVING, memory_order_release);
+        while (atomic_load_explicit(&at->state, memory_order_acquire) == PLACE_LEAVING)
+            nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+        atomic_fetch_sub_explicit(&e->sessions, 1, memory_order_relaxed);
+        return 0;
+    }
+    return LW_ESTATE;
+}
+
+void lw_engine_stats_get(const lw_engine *e, lw_engine_stats *stats)
+{
+#define READ(name) atomic_load_explicit(&e->name, memory_order_relaxed)
+    *stats = (lw_engine_stats){.ticks = READ(ticks),
+                               .late_ticks = READ(late_ticks),
+                               .lost_ticks = READ(lost_ticks),
+                               .busy_ns = READ(busy_ns),
+                               .worst_ns = READ(worst_ns),
+                               .sessions = READ(sessions)};
+#undef READ
+}
+
+void lw_engine_close(lw_engine **e)
+{
+    if (!e || !*e)
+        return;
+    atomic_store_explicit(&(*e)->stop, 1, memory_order_release);
+    pthread_join((*e)->thread, NULL);
+    close((*e)->fd);
+    free(*e);
+    *e = NULL;
+}

@@ -1,0 +1,317 @@
+/* Lipwire: the C core's only public header.
+ *
+ * Conventions, true of every function here:
+ *  - `lw_<noun>_open(&obj, &config)` makes an object with one allocation and leaves *out NULL on failure;
+ *    `lw_<noun>_close(&obj)` frees it and nulls the pointer (closing NULL or twice is safe).
+ *  - The caller owns every buffer it passes; the core copies what it needs and keeps no caller pointer after return.
+ *  - Return values >= 0 are counts ("nothing ready" is 0), negatives are LW_E* codes; lw_strerror() names them.
+ *  - After open nothing allocates, locks or logs, and no function reads a clock (lw_engine's thread excepted).
+ *  - PCM is signed 16-bit, native (little) endian, mono. Pixels are I420, 8 bit, BT.709 limited range.
+ *  - "Sample" without a rate means one sample at LW_RATE. The media clock counts those from 0.
+ */
+#ifndef LIPWIRE_H
+#define LIPWIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- constants ------------------------------------------------------------------------------------------------ */
+
+#define LW_RATE 48000          /* Hz: the media clock and every PCM output */
+#define LW_BLOCK 480           /* samples in one tick: 10 ms */
+#define LW_VISEME_RATE 16000   /* Hz: the extractor's input */
+#define LW_VISEME_HOP 160      /* samples at LW_VISEME_RATE per viseme row: 10 ms */
+#define LW_VISEMES 15          /* sil PP FF TH DD kk CH SS nn RR aa E I O U (OVR order) */
+#define LW_CHANNELS 17         /* one viseme row: LW_VISEMES weights, then jaw opening, then loudness */
+#define LW_JAW 15
+#define LW_LOUDNESS 16
+
+enum lw_error {
+    LW_EINVAL = -1, /* an argument is outside its documented range */
+    LW_ENOMEM = -2, /* open could not allocate */
+    LW_ENOSPC = -3, /* a bounded queue or buffer is full; nothing was taken beyond the returned count */
+    LW_EDATA = -4,  /* the input bytes are malformed */
+    LW_ESTATE = -5  /* the call does not fit the object's state */
+};
+
+const char *lw_version(void);
+const char *lw_strerror(int code);
+
+/* ---- resampler ------------------------------------------------------------------------------------------------ */
+
+/* Streaming polyphase FIR, linear phase, int16 in and out, integer arithmetic throughout. Time-aligned: output n is
+ * the signal at n / out_rate seconds, so the only latency is look-ahead (lw_resampler_delay). Pass band flat within
+ * 0.1 dB to 0.9 of the lower Nyquist, rejection >= 90 dB from 1.1 of it. Rates are 8000..48000 Hz (the reverse
+ * direction included) with in_rate / gcd and out_rate / gcd at most LW_RESAMPLER_MAX_PHASES. */
+#define LW_RESAMPLER_MAX_PHASES 1920
+
+typedef struct lw_resampler lw_resampler;
+typedef struct lw_resampler_config {
+    int32_t in_rate;  /* Hz */
+    int32_t out_rate; /* Hz */
+} lw_resampler_config;
+
+int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config);
+/* Takes up to n samples of `in` (*consumed says how many) and writes up to `cap` to `out`; returns how many were
+ * written. It stops early only when `out` is full; call again with the rest. `in` may be odd-aligned. */
+int64_t lw_resampler_process(lw_resampler *r, const int16_t *in, size_t n, size_t *consumed, int16_t *out, size_t cap);
+/* Writes the samples still owed for the input so far, as if silence followed, so that the total is
+ * ceil(inputs * out_rate / in_rate). Returns the count; 0 when all is out; then the state is as after reset. */
+int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap);
+/* The most samples that processing n more inputs, then flushing, can write. */
+size_t lw_resampler_bound(const lw_resampler *r, size_t n);
+/* Look-ahead in nanoseconds: how much later an input must have arrived than the output it is centred on. */
+int64_t lw_resampler_delay_ns(const lw_resampler *r);
+void lw_resampler_reset(lw_resampler *r);
+void lw_resampler_close(lw_resampler **r);
+
+/* ---- viseme extractor ----------------------------------------------------------------------------------------- */
+
+/* 16 kHz speech in, one row of LW_CHANNELS floats per 10 ms out: the 15 OVR viseme weights (>= 0, sum 1), the jaw
+ * opening 0..1 and the loudness 0..1. Row i describes the input samples [160 i, 160 (i + 1)); it is written once
+ * lw_viseme_lookahead() further samples have come in. Digital or room silence gives weight 1 to `sil` and 0 jaw.
+ * Deterministic: chunking never changes a bit of the output. Float, tolerance 1e-4 between machines. */
+typedef struct lw_viseme lw_viseme;
+
+int lw_viseme_open(lw_viseme **out);
+/* Takes all n samples; writes every row that became ready, at most `cap` rows of LW_CHANNELS floats. Returns the rows
+ * written, or LW_ENOSPC (nothing taken) where `cap` is below lw_viseme_bound(v, n). */
+int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap);
+size_t lw_viseme_bound(const lw_viseme *v, size_t n);
+/* Samples at LW_VISEME_RATE beyond the end of a row's own hop that must have arrived; constant, <= 1280 (80 ms). */
+int lw_viseme_lookahead(void);
+void lw_viseme_reset(lw_viseme *v);
+void lw_viseme_close(lw_viseme **v);
+
+/* ---- speech timeline ------------------------------------------------------------------------------------------ */
+
+/* The media clock and the speech on it. One producer thread calls write, end, interrupt and space; one consumer
+ * thread calls tick, look and the clock's readers. The two share only atomics. */
+typedef struct lw_speech lw_speech;
+typedef struct lw_speech_config {
+    int32_t capacity;         /* samples of speech buffered ahead; 0 = 120 s */
+    int32_t prebuffer;        /* samples that must be there before an utterance starts or resumes; 0 = 60 ms */
+    int32_t dry_timeout;      /* an utterance without end finishes after this many dry samples; 0 = 1000 ms */
+} lw_speech_config;
+
+enum lw_event_type {
+    LW_EVENT_STARTED = 1,  /* utterance's first sample is in this block */
+    LW_EVENT_FINISHED = 2, /* value = 1 if interrupted; `played` samples of it were heard */
+    LW_EVENT_UNDERRUN = 3, /* speech went on after a gap; value = the gap in samples */
+    LW_EVENT_MOUTH = 4     /* first frame of the utterance that shows an open mouth (performer only) */
+};
+typedef struct lw_event {
+    int32_t type;
+    int32_t value;
+    uint64_t utterance; /* counts from 1 */
+    int64_t sample;     /* media clock at which it happened */
+    int64_t played;     /* samples of the utterance heard so far */
+} lw_event;
+
+int lw_speech_open(lw_speech **out, const lw_speech_config *config);
+/* Queues n samples for the current utterance (the first write after an end opens the next one). Returns how many
+ * fitted: fewer than n means the buffer is full. */
+int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
+/* Free samples. */
+int64_t lw_speech_space(const lw_speech *s);
+/* Ends the current utterance `grace` samples of clock from now: what is written until then still belongs to it. A
+ * second end within the grace re-arms it. 0 ends it at what has been written so far. */
+int lw_speech_end(lw_speech *s, int32_t grace);
+/* Drops everything written so far; what is being played fades out within 5 ms. Returns the new generation. */
+int64_t lw_speech_interrupt(lw_speech *s);
+/* One step of the media clock: writes LW_BLOCK samples to out. Returns how many events happened; the first `cap` of
+ * them are written. */
+int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int cap);
+/* Looks ahead for the viseme extractor: writes the next not yet seen block of LW_BLOCK samples if it lies at most
+ * `ahead` samples past the clock and is certain (speech already buffered and playing, or silence already played).
+ * Returns 1 with *sample = its position on the media clock, 0 if none is ready. After an interrupt or a jump the
+ * sequence restarts at the clock and *restarted is set to 1. */
+int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted);
+int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
+int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting */
+int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */
+uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write goes to (producer) */
+int lw_speech_active(const lw_speech *s);         /* 1 while an utterance has begun and not finished */
+void lw_speech_close(lw_speech **s);
+
+/* ---- motion --------------------------------------------------------------------------------------------------- */
+
+/* Axes of a pose, q15: 0..32767, or -32767..32767 where a sign makes sense. */
+enum lw_axis {
+    LW_AXIS_HEAD_X = 0, /* turn: + is to the viewer's right */
+    LW_AXIS_HEAD_Y,     /* nod: + is down */
+    LW_AXIS_BREATH,     /* 0 breathed out .. 1 in */
+    LW_AXIS_BLINK,      /* 0 open .. 1 closed */
+    LW_AXIS_GAZE_X,
+    LW_AXIS_GAZE_Y,
+    LW_AXIS_BROW,       /* -1 frown .. +1 raised */
+    LW_AXIS_JAW,        /* 0 closed .. 1 open */
+    LW_AXES
+};
+typedef struct lw_pose {
+    int16_t axis[LW_AXES];
+    int16_t viseme[LW_VISEMES]; /* q15 weights, sum <= 32767; what is missing to 1 is rest (sil) */
+    int16_t loudness;           /* q15 */
+} lw_pose;
+
+/* Viseme rows in, one smoothed pose per 10 ms out, with blinks, breathing and idle life. Integer state; the same
+ * seed and rows give the same poses. */
+typedef struct lw_motion lw_motion;
+typedef struct lw_motion_config {
+    uint32_t seed;
+} lw_motion_config;
+
+int lw_motion_open(lw_motion **out, const lw_motion_config *config);
+/* `row` holds LW_CHANNELS floats, or is NULL for rest. `speaking` is 1 while an utterance plays. */
+void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose);
+void lw_motion_close(lw_motion **m);
+
+/* ---- avatar and composition ----------------------------------------------------------------------------------- */
+
+/* Straight-alpha RGBA, 8 bit, rows packed. */
+typedef struct lw_image {
+    const uint8_t *rgba;
+    int32_t width, height;
+} lw_image;
+
+#define LW_MAX_LAYERS 32
+#define LW_MOUTH_DIMS 16
+#define LW_SELECT_FIXED (-1) /* the first image */
+#define LW_SELECT_MOUTH (-2) /* the image whose mouth coordinate is nearest to the pose's */
+
+/* A layer shows one image of its bank at a position that is linear in the pose's axes:
+ * x = (x8 + sum kx8[a] * axis[a]) / 8 pixels, y likewise (eighths of a luma pixel at full deflection). */
+typedef struct lw_layer {
+    int32_t first_image, image_count; /* all images of a layer have one size */
+    int32_t select;                   /* an lw_axis (bank index linear in 0..1), LW_SELECT_FIXED or _MOUTH */
+    int32_t x8, y8;
+    int32_t kx8[LW_AXES], ky8[LW_AXES];
+} lw_layer;
+
+typedef struct lw_avatar lw_avatar;
+typedef struct lw_avatar_config {
+    int32_t width, height;         /* frame size in luma pixels, even, 16..4096 */
+    const lw_image *images;        /* image 0 is the opaque background, width x height */
+    int32_t image_count;
+    const lw_layer *layers;        /* bottom to top, above the background */
+    int32_t layer_count;
+    int32_t mouth_dims;            /* 1..LW_MOUTH_DIMS */
+    int32_t mouth_count;           /* coordinates given = images in the LW_SELECT_MOUTH layer */
+    const int16_t *mouth_coords;   /* [mouth_count][mouth_dims], any fixed-point scale */
+    const int16_t *viseme_coords;  /* [LW_VISEMES][mouth_dims], the same scale */
+} lw_avatar_config;
+
+/* Converts the images to premultiplied I420 with alpha. Immutable after open: any number of performers on any thread
+ * may share it, and it must outlive them. */
+int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config);
+int lw_avatar_width(const lw_avatar *a);
+int lw_avatar_height(const lw_avatar *a);
+size_t lw_avatar_bytes(const lw_avatar *a); /* native memory held */
+void lw_avatar_close(lw_avatar **a);
+
+/* What a frame buffer shows, so that the next drawing into it touches only what changed. */
+typedef struct lw_canvas {
+    int32_t valid; /* 0: unknown, draw everything */
+    int32_t image[LW_MAX_LAYERS], x8[LW_MAX_LAYERS], y8[LW_MAX_LAYERS];
+} lw_canvas;
+
+/* Draws the pose into an I420 frame of width * height * 3 / 2 contiguous bytes. Returns the luma pixels redrawn (0
+ * when the frame already showed it); *mouth_open (may be NULL) is 1 when the mouth image is not the one at rest. */
+int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open);
+
+/* ---- performer: one session's chain --------------------------------------------------------------------------- */
+
+/* write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings. Producer and
+ * consumer threads as for lw_speech; a third, the reader, drains the rings. Lock-free between the three. */
+typedef struct lw_performer lw_performer;
+typedef struct lw_performer_config {
+    lw_avatar *avatar;      /* NULL: poses only, no frames are drawn */
+    int32_t fps_num, fps_den; /* e.g. 25 / 1; 1..100 frames a second */
+    int32_t frame_slots;    /* 0 = 6; full: new frames are skipped and counted */
+    int32_t pcm_blocks;     /* 0 = 64 (640 ms); full: the oldest stay, new blocks are dropped and counted */
+    uint32_t seed;
+    lw_speech_config speech;
+} lw_performer_config;
+
+typedef struct lw_stats {
+    int64_t clock;           /* samples */
+    int64_t buffered;        /* speech samples waiting */
+    int64_t generation;
+    int64_t frames;          /* put into the ring */
+    int64_t frames_unchanged;/* of those, not a pixel differed from the one before */
+    int64_t frames_skipped;  /* not drawn: late */
+    int64_t frames_dropped;  /* not drawn: the reader held every slot */
+    int64_t pcm_dropped;     /* blocks */
+    int64_t events_dropped;
+    int64_t underruns;
+    int64_t underrun_samples;
+    int64_t utterances;      /* finished */
+    int64_t active;          /* 1 while an utterance plays */
+    int64_t bytes;           /* native memory, the shared avatar excluded */
+} lw_stats;
+
+typedef struct lw_frame_info {
+    int64_t sample;      /* media clock of the frame */
+    int64_t sequence;    /* counts frames of the session, skipped ones included */
+    uint64_t utterance;  /* being spoken, or 0 */
+    int32_t changed;     /* 0: every pixel as in the frame before */
+    int32_t mouth_open;
+    int64_t due_ns;      /* the `now` given to the tick that made it */
+    lw_pose pose;
+} lw_frame_info;
+
+int lw_performer_open(lw_performer **out, const lw_performer_config *config);
+/* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing (LW_ENOSPC). A rate other than
+ * the one before starts a new resampler (the only allocation outside open). */
+int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
+int lw_performer_end(lw_performer *p, int32_t grace);
+int64_t lw_performer_interrupt(lw_performer *p);
+uint64_t lw_performer_writing(const lw_performer *p);
+int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
+/* Consumer: one 10 ms step. `draw` 0 skips a frame that falls into it (late work). Returns bits of what was put into
+ * the rings: 1 PCM, 2 frame, 4 events. */
+int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw);
+/* Reader. A block of PCM (LW_BLOCK samples) -> 1 with *sample, or 0. */
+int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample);
+int lw_performer_read_event(lw_performer *p, lw_event *event);
+/* The oldest frame: returns its slot number + 1 (0: none). The slot's bytes stay as they are until it is released;
+ * slots may be released in any order, from any thread. */
+int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info);
+uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out of range */
+void lw_performer_release_frame(lw_performer *p, int slot);
+void lw_performer_stats(const lw_performer *p, lw_stats *stats);
+void lw_performer_close(lw_performer **p);
+
+/* ---- engine: every session on one native thread --------------------------------------------------------------- */
+
+/* A thread that ticks all attached performers every 10 ms against absolute deadlines of CLOCK_MONOTONIC, and adds 1
+ * to an eventfd when anything came out. A wake-up that is late by less than LW_ENGINE_MAX_LAG_MS makes up every tick
+ * (late frames are skipped, sound is not); beyond that the lost ticks are counted and left out. */
+#define LW_ENGINE_MAX_LAG_MS 1000
+
+typedef struct lw_engine lw_engine;
+typedef struct lw_engine_stats {
+    int64_t ticks;         /* of the thread */
+    int64_t late_ticks;    /* began 10 ms or more after their deadline */
+    int64_t lost_ticks;    /* left out */
+    int64_t busy_ns;       /* thread CPU time spent in ticks */
+    int64_t worst_ns;      /* longest single pass over all sessions */
+    int64_t sessions;
+} lw_engine_stats;
+
+int lw_engine_open(lw_engine **out, int max_sessions);
+int lw_engine_fd(const lw_engine *e); /* the eventfd, non-blocking; owned by the engine */
+int lw_engine_attach(lw_engine *e, lw_performer *p);
+/* Returns when the thread has let go of the performer (at most a tick or so). */
+int lw_engine_detach(lw_engine *e, lw_performer *p);
+void lw_engine_stats_get(const lw_engine *e, lw_engine_stats *stats);
+void lw_engine_close(lw_engine **e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,462 @@
+/* One session's chain, tick by tick, and the rings that carry its output away.
+ *
+ * Look-ahead: the extractor reads speech that is buffered but not yet played, so that the mouth needs no delay of the
+ * sound. Rows wait in a short queue until the clock reaches them; a row that is not there in time counts as rest. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common.h"
+
+#define LOOK_AHEAD (100 * 48) /* samples */
+#define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
+#define ROWS 32
+#define EVENTS 256
+#define TICK_EVENTS 32
+#define WRITE_BLOCK 2048
+
+enum slot_state { SLOT_FREE, SLOT_READY, SLOT_HELD };
+
+typedef struct slot {
+    _Atomic int state;
+    lw_canvas canvas;
+    lw_frame_info info;
+    uint8_t *pixels;
+} slot;
+
+typedef struct pcm_block {
+    int64_t sample;
+    int16_t pcm[LW_BLOCK];
+} pcm_block;
+
+typedef struct row {
+    int64_t sample; /* media clock of its first sample */
+    float channels[LW_CHANNELS];
+} row;
+
+/* One producer, one consumer; the items live beside it. */
+typedef struct ring {
+    _Atomic int64_t written, read;
+} ring;
+
+struct lw_performer {
+    lw_performer_config config;
+    lw_speech *speech;
+    lw_viseme *viseme;
+    lw_motion *motion;
+    lw_resampler *to_viseme;
+    size_t bytes;
+
+    /* producer */
+    lw_resampler *input;
+    int32_t input_rate;
+
+    /* consumer */
+    int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
+    int64_t rows_made;
+    row rows[ROWS];
+    int64_t rows_written, rows_read;
+    int64_t frame; /* number of the next one */
+    lw_canvas shown;
+    uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
+
+    /* counters: written by the consumer, read by anyone */
+    _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
+        underrun_samples, utterances;
+
+    ring pcm_ring, event_ring, frame_ring;
+    pcm_block *pcm;
+    lw_event *events;
+    int32_t *ready; /* slot numbers in order */
+    slot *slots;
+    size_t frame_bytes;
+};
+
+/* ---- open and close ---- */
+
+static void layout(lw_performer *p, lw_arena *arena)
+{
+    p->pcm = lw_carve(arena, (size_t)p->config.pcm_blocks * sizeof(pcm_block));
+    p->events = lw_carve(arena, EVENTS * sizeof(lw_event));
+    p->ready = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(int32_t));
+    slot *slots = p->slots = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(slot));
+    for (int32_t i = 0; i < p->config.frame_slots; i++) {
+        uint8_t *pixels = lw_carve(arena, p->frame_bytes);
+        if (arena->base)
+            slots[i].pixels = pixels;
+    }
+}
+
+int lw_performer_open(lw_performer **out, const lw_performer_config *config)
+{
+    if (!out)
+        return LW_EINVAL;
+    *out = NULL;
+    if (!config || config->fps_num < 1 || config->fps_den < 1 || config->fps_num > 100LL * config->fps_den ||
+        config->fps_num < config->fps_den || config->frame_slots < 0 || config->frame_slots > 256 ||
+        config->pcm_blocks < 0 || config->pcm_blocks > 65536)
+        return LW_EINVAL;
+    lw_performer want = {.config = *config, .viseme_base = -1};
+    if (!want.config.frame_slots)
+        want.config.frame_slots = 6;
+    if (!want.config.pcm_blocks)
+        want.config.pcm_blocks = 64;
+    if (config->avatar)
+        want.frame_bytes = (size_t)lw_avatar_width(config->avatar) * lw_avatar_height(config->avatar) * 3 / 2;
+    lw_arena arena = {0};
+    lw_carve(&arena, sizeof want);
+    layout(&want, &arena);
+    lw_performer *p = calloc(1, arena.used);
+    if (!p)
+        return LW_ENOMEM;
+    memcpy(p, &want, sizeof want);
+    p->bytes = arena.used;
+    arena = (lw_arena){.base = (uint8_t *)p};
+    lw_carve(&arena, sizeof want);
+    layout(p, &arena);
+    int rc = lw_speech_open(&p->speech, &config->speech);
+    if (rc >= 0)
+        rc = lw_viseme_open(&p->viseme);
+    if (rc >= 0)
+        rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
+    if (rc >= 0)
+        rc = lw_resampler_open(&p->to_viseme, &(lw_resampler_config){.in_rate = LW_RATE, .out_rate = LW_VISEME_RATE});
+    if (rc < 0) {
+        lw_performer_close(&p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void lw_performer_close(lw_performer **p)
+{
+    if (!p || !*p)
+        return;
+    lw_speech_close(&(*p)->speech);
+    lw_viseme_close(&(*p)->viseme);
+    lw_motion_close(&(*p)->motion);
+    lw_resampler_close(&(*p)->to_viseme);
+    lw_resampler_close(&(*p)->input);
+    free(*p);
+    *p = NULL;
+}
+
+/* ---- producer ---- */
+
+int64_t lw_performer_space(const lw_performer *p)
+{
+    return lw_speech_space(p->speech);
+}
+
+uint64_t lw_performer_writing(const lw_performer *p)
+{
+    return lw_speech_writing(p->speech);
+}
+
+/* What the input resampler still holds back belongs to the speech before. */
+static void flush_input(lw_performer *p)
+{
+    int16_t block[WRITE_BLOCK];
+    int64_t n;
+    while (p->input && (n = lw_resampler_flush(p->input, block, WRITE_BLOCK)) > 0)
+        lw_speech_write(p->speech, block, (size_t)n);
+}
+
+int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
+{
+    if (!p || (n && !pcm))
+        return LW_EINVAL;
+    if (!p->input || rate != p->input_rate) {
+        lw_resampler *input;
+        int rc = lw_resampler_open(&input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
+        if (rc < 0)
+            return rc;
+        flush_input(p);
+        lw_resampler_close(&p->input);
+        p->input = input;
+        p->input_rate = rate;
+    }
+    /* The bound counts the flush too, so that an end always finds room for the tail. */
+    if ((int64_t)lw_resampler_bound(p->input, n) > lw_speech_space(p->speech))
+        return LW_ENOSPC;
+    int16_t block[WRITE_BLOCK];
+    const uint8_t *bytes = pcm;
+    while (n) {
+        size_t used;
+        int64_t made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
+        if (made > 0) {
+            int64_t took = lw_speech_write(p->speech, block, (size_t)made);
+            if (took != made)
+                return took < 0 ? (int)took : LW_ENOSPC;
+        }
+        bytes += used * sizeof(int16_t);
+        n -= used;
+    }
+    return 0;
+}
+
+int lw_performer_end(lw_performer *p, int32_t grace)
+{
+    if (!p || grace < 0)
+        return LW_EINVAL;
+    flush_input(p);
+    return lw_speech_end(p->speech, grace);
+}
+
+int64_t lw_performer_interrupt(lw_performer *p)
+{
+    if (p->input)
+        lw_resampler_reset(p->input);
+    return lw_speech_interrupt(p->speech);
+}
+
+/* ---- rings ---- */
+
+static int64_t ring_room(ring *r, int64_t size)
+{
+    return size - (atomic_load_explicit(&r->written, memory_order_relaxed) -
+                   atomic_load_explicit(&r->read, memory_order_acquire));
+}
+
+/* Index of the next item to write, or to read; publish with ring_advance. */
+static int64_t ring_next(const _Atomic int64_t *counter, int64_t size)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed) % size;
+}
+
+static void ring_advance(_Atomic int64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_release);
+}
+
+static int ring_empty(ring *r)
+{
+    return atomic_load_explicit(&r->written, memory_order_acquire) ==
+           atomic_load_explicit(&r->read, memory_order_relaxed);
+}
+
+static void count(_Atomic int64_t *counter, int64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* ---- consumer ---- */
+
+static void put_event(lw_performer *p, const lw_event *event)
+{
+    if (!ring_room(&p->event_ring, EVENTS)) {
+        count(&p->events_dropped, 1);
+        return;
+    }
+    p->events[ring_next(&p->event_ring.written, EVENTS)] = *event;
+    ring_advance(&p->event_ring.written);
+}
+
+static void take_event(lw_performer *p, const lw_event *event)
+{
+    if (event->type == LW_EVENT_STARTED)
+        p->speaking = event->utterance;
+    if (event->type == LW_EVENT_FINISHED) {
+        count(&p->utterances, 1);
+        if (event->utterance == p->speaking)
+            p->speaking = 0;
+    }
+    if (event->type == LW_EVENT_UNDERRUN) {
+        count(&p->underruns, 1);
+        count(&p->underrun_samples, event->value);
+    }
+    put_event(p, event);
+}
+
+/* Feeds the extractor everything that is certain and queues its rows. */
+static void look_ahead(lw_performer *p)
+{
+    int16_t block[LW_BLOCK], narrow[LW_BLOCK];
+    int64_t sample;
+    int restarted;
+    while (lw_speech_look(p->speech, LOOK_AHEAD, block, &sample, &restarted)) {
+        if (restarted || p->viseme_base < 0) {
+            lw_viseme_reset(p->viseme);
+            lw_resampler_reset(p->to_viseme);
+            p->viseme_base = sample;
+            p->rows_made = p->rows_written = p->rows_read = 0;
+        }
+        size_t used;
+        int64_t n = lw_resampler_process(p->to_viseme, block, LW_BLOCK, &used, narrow, LW_BLOCK);
+        float made[4][LW_CHANNELS];
+        int64_t rows = lw_viseme_process(p->viseme, narrow, (size_t)n, made[0], 4);
+        for (int64_t i = 0; i < rows; i++) {
+            row *to = &p->rows[p->rows_written++ % ROWS];
+            to->sample = p->viseme_base + p->rows_made++ * LW_BLOCK;
+            memcpy(to->channels, made[i], sizeof to->channels);
+            if (p->rows_written - p->rows_read > ROWS)
+                p->rows_read = p->rows_written - ROWS;
+        }
+    }
+}
+
+/* The row that describes `sample`, or the newest one within LEAD before it; NULL where it is not known yet. */
+static const float *row_at(lw_performer *p, int64_t sample)
+{
+    const row *found = NULL;
+    for (int64_t i = p->rows_read; i < p->rows_written; i++) {
+        const row *r = &p->rows[i % ROWS];
+        if (r->sample > sample)
+            break;
+        if (r->sample > sample - (LEAD + 1) * LW_BLOCK)
+            found = r;
+        p->rows_read = i;
+    }
+    return found ? found->channels : NULL;
+}
+
+static int free_slot(lw_performer *p)
+{
+    for (int32_t i = 0; i < p->config.frame_slots; i++) /* the lowest: the fewest pages in use, the warmest in cache */
+        if (atomic_load_explicit(&p->slots[i].state, memory_order_acquire) == SLOT_FREE)
+            return i;
+    return -1;
+}
+
+static int same_picture(const lw_canvas *a, const lw_canvas *b)
+{
+    return a->valid && b->valid && !memcmp(a->image, b->image, sizeof a->image) &&
+           !memcmp(a->x8, b->x8, sizeof a->x8) && !memcmp(a->y8, b->y8, sizeof a->y8);
+}
+
+static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
+{
+    int at = free_slot(p);
+    if (at < 0) {
+        count(&p->frames_dropped, 1);
+        return 0;
+    }
+    slot *s = &p->slots[at];
+    int open = 0;
+    if (p->config.avatar)
+        lw_compose(p->config.avatar, pose, s->pixels, &s->canvas, &open);
+    int changed = !same_picture(&s->canvas, &p->shown);
+    p->shown = s->canvas;
+    s->info = (lw_frame_info){.sample = sample,
+                              .sequence = p->frame,
+                              .utterance = p->speaking,
+                              .changed = changed,
+                              .mouth_open = open,
+                              .due_ns = now_ns,
+                              .pose = *pose};
+    atomic_store_explicit(&s->state, SLOT_READY, memory_order_relaxed);
+    p->ready[ring_next(&p->frame_ring.written, p->config.frame_slots)] = at;
+    ring_advance(&p->frame_ring.written);
+    count(&p->frames, 1);
+    count(&p->frames_unchanged, !changed);
+    if (open && p->speaking && p->opened != p->speaking) {
+        p->opened = p->speaking;
+        put_event(p, &(lw_event){.type = LW_EVENT_MOUTH, .utterance = p->speaking, .sample = sample});
+    }
+    return 1;
+}
+
+static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
+{
+    if (!ring_room(&p->pcm_ring, p->config.pcm_blocks)) {
+        count(&p->pcm_dropped, 1);
+        return 0;
+    }
+    pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)];
+    b->sample = sample;
+    memcpy(b->pcm, pcm, sizeof b->pcm);
+    ring_advance(&p->pcm_ring.written);
+    return 1;
+}
+
+int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
+{
+    int16_t pcm[LW_BLOCK];
+    lw_event events[TICK_EVENTS];
+    int64_t clock = lw_speech_clock(p->speech);
+    int happened = lw_speech_tick(p->speech, pcm, events, TICK_EVENTS);
+    for (int i = 0; i < happened && i < TICK_EVENTS; i++)
+        take_event(p, &events[i]);
+    if (happened > TICK_EVENTS)
+        count(&p->events_dropped, happened - TICK_EVENTS);
+    int out = happened ? 4 : 0;
+    out |= put_pcm(p, pcm, clock) ? 1 : 0;
+
+    look_ahead(p);
+    lw_pose pose;
+    lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);
+    int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
+    if (due < clock + LW_BLOCK) {
+        if (draw)
+            out |= put_frame(p, &pose, due, now_ns) ? 2 : 0;
+        else
+            count(&p->frames_skipped, 1);
+        p->frame++;
+    }
+    return out;
+}
+
+/* ---- reader ---- */
+
+int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample)
+{
+    if (ring_empty(&p->pcm_ring))
+        return 0;
+    const pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.read, p->config.pcm_blocks)];
+    memcpy(out, b->pcm, sizeof b->pcm);
+    *sample = b->sample;
+    ring_advance(&p->pcm_ring.read);
+    return 1;
+}
+
+int lw_performer_read_event(lw_performer *p, lw_event *event)
+{
+    if (ring_empty(&p->event_ring))
+        return 0;
+    *event = p->events[ring_next(&p->event_ring.read, EVENTS)];
+    ring_advance(&p->event_ring.read);
+    return 1;
+}
+
+int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
+{
+    if (ring_empty(&p->frame_ring))
+        return 0;
+    int at = p->ready[ring_next(&p->frame_ring.read, p->config.frame_slots)];
+    *info = p->slots[at].info;
+    atomic_store_explicit(&p->slots[at].state, SLOT_HELD, memory_order_relaxed);
+    ring_advance(&p->frame_ring.read);
+    return at + 1;
+}
+
+uint8_t *lw_performer_frame(lw_performer *p, int slot)
+{
+    return slot >= 0 && slot < p->config.frame_slots ? p->slots[slot].pixels : NULL;
+}
+
+void lw_performer_release_frame(lw_performer *p, int slot)
+{
+    if (slot >= 0 && slot < p->config.frame_slots)
+        atomic_store_explicit(&p->slots[slot].state, SLOT_FREE, memory_order_release);
+}
+
+void lw_performer_stats(const lw_performer *p, lw_stats *stats)
+{
+#define READ(name) atomic_load_explicit(&p->name, memory_order_relaxed)
+    *stats = (lw_stats){.clock = lw_speech_clock(p->speech),
+                        .buffered = lw_speech_buffered(p->speech),
+                        .generation = lw_speech_generation(p->speech),
+                        .frames = READ(frames),
+                        .frames_unchanged = READ(frames_unchanged),
+                        .frames_skipped = READ(frames_skipped),
+                        .frames_dropped = READ(frames_dropped),
+                        .pcm_dropped = READ(pcm_dropped),
+                        .events_dropped = READ(events_dropped),
+                        .underruns = READ(underruns),
+                        .underrun_samples = READ(underrun_samples),
+                        .utterances = READ(utterances),
+                        .active = lw_speech_active(p->speech),
+                        .bytes = (int64_t)p->bytes};
+#undef READ
+}

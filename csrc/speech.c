@@ -1,0 +1,479 @@
+/* The speech timeline: PCM in at any pace, one steady block out per tick.
+ *
+ * Two counters run through this file. `clock` counts samples played since open, silence included: the media clock.
+ * `read` and `written` count speech samples and index the ring. While an utterance plays, `read` belongs to `clock`.
+ *
+ * The producer tags the stream with marks in a second ring: BEGIN(utterance, position) before its first sample,
+ * END(utterance, deadline) after its last. The consumer pops a BEGIN when it has played up to its position.
+ *
+ * No clicks: a gain steps by at most 1/FADE per sample and reaches 0 exactly where the known speech runs out. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common.h"
+
+#define FADE 240 /* samples: 5 ms */
+#define MARKS 1024
+#define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
+
+enum mark_kind { MARK_BEGIN, MARK_END };
+
+typedef struct mark {
+    int32_t kind;
+    uint64_t utterance;
+    int64_t at; /* BEGIN: ring position; END: media clock of the deadline */
+} mark;
+
+enum state { IDLE, WAITING, PLAYING, DRY };
+
+struct lw_speech {
+    lw_speech_config config;
+    int64_t mask;
+    int16_t *ring;
+    mark *marks;
+
+    /* producer */
+    uint64_t utterance; /* being written, or the last one */
+    int open;           /* the next write belongs to it (unless the deadline has passed) */
+    int ending;
+    int64_t deadline;
+
+    /* shared: each has one writer */
+    _Alignas(64) _Atomic int64_t written;
+    _Atomic int64_t marks_written;
+    _Atomic int64_t base; /* ring index 0 in ring positions; moved only while the ring is empty */
+    _Atomic int64_t drop; /* an interrupt drops positions below this */
+    _Atomic int64_t generation;
+    _Alignas(64) _Atomic int64_t read;
+    _Atomic int64_t marks_read;
+    _Atomic int64_t clock;
+    _Atomic int active;
+
+    /* consumer */
+    _Alignas(64) enum state state;
+    int64_t generation_seen;
+    uint64_t playing;
+    int64_t played;
+    int has_deadline;
+    int64_t end_deadline;
+    int64_t waited, dry; /* samples */
+    int32_t gain;        /* 0..FADE */
+    int64_t look;        /* media clock of the next block to look at */
+    int64_t finished_at; /* media clock at which an utterance ended without a gap, or -1 */
+    int64_t looked_to;   /* ring position up to which silence was assumed to follow, or -1 */
+    int restarted;
+    int16_t last[LW_BLOCK];
+};
+
+static const lw_speech_config defaults = {.capacity = 120 * LW_RATE, .prebuffer = 60 * 48, .dry_timeout = LW_RATE};
+
+static void layout(lw_speech *s, lw_arena *arena)
+{
+    s->ring = lw_carve(arena, (size_t)(s->mask + 1) * sizeof(int16_t));
+    s->marks = lw_carve(arena, MARKS * sizeof(mark));
+}
+
+int lw_speech_open(lw_speech **out, const lw_speech_config *config)
+{
+    if (!out)
+        return LW_EINVAL;
+    *out = NULL;
+    lw_speech want = {.config = config ? *config : defaults, .looked_to = -1, .finished_at = -1};
+    if (!want.config.capacity)
+        want.config.capacity = defaults.capacity;
+    if (!want.config.prebuffer)
+        want.config.prebuffer = defaults.prebuffer;
+    if (!want.config.dry_timeout)
+        want.config.dry_timeout = defaults.dry_timeout;
+    if (want.config.capacity < LW_BLOCK || want.config.capacity > 3600 * LW_RATE || want.config.prebuffer < 0 ||
+        want.config.prebuffer > want.config.capacity || want.config.dry_timeout < 0)
+        return LW_EINVAL;
+    int64_t size = 1;
+    while (size < want.config.capacity)
+        size <<= 1;
+    want.mask = size - 1;
+
+    lw_arena arena = {0};
+    lw_carve(&arena, sizeof want);
+    layout(&want, &arena);
+    lw_speech *s = NULL;
+    size_t bytes = (arena.used + 63) & ~(size_t)63;
+    /* calloc leaves the ring's pages untouched until speech needs them; only its alignment has to be mended. */
+    uint8_t *raw = calloc(1, bytes + 64 + sizeof(void *));
+    if (!raw)
+        return LW_ENOMEM;
+    uintptr_t at = ((uintptr_t)raw + sizeof(void *) + 63) & ~(uintptr_t)63;
+    s = (lw_speech *)at;
+    ((void **)s)[-1] = raw;
+    memcpy(s, &want, sizeof want);
+    arena = (lw_arena){.base = (uint8_t *)s};
+    lw_carve(&arena, sizeof want);
+    layout(s, &arena);
+    *out = s;
+    return 0;
+}
+
+void lw_speech_close(lw_speech **s)
+{
+    if (s && *s) {
+        free(((void **)*s)[-1]);
+        *s = NULL;
+    }
+}
+
+/* ---- producer ---- */
+
+static int push_mark(lw_speech *s, int32_t kind, int64_t at)
+{
+    int64_t n = atomic_load_explicit(&s->marks_written, memory_order_relaxed);
+    if (n - atomic_load_explicit(&s->marks_read, memory_order_acquire) >= MARKS)
+        return LW_ENOSPC;
+    s->marks[n % MARKS] = (mark){.kind = kind, .utterance = s->utterance, .at = at};
+    atomic_store_explicit(&s->marks_written, n + 1, memory_order_release);
+    return 0;
+}
+
+int64_t lw_speech_space(const lw_speech *s)
+{
+    return s->config.capacity - lw_speech_buffered(s);
+}
+
+uint64_t lw_speech_writing(const lw_speech *s)
+{
+    int over = !s->open || (s->ending && lw_speech_clock(s) >= s->deadline);
+    return s->utterance + (over ? 1 : 0);
+}
+
+/* Copies between the linear buffer and the ring, wrapping once. */
+static void ring_copy(const lw_speech *s, int64_t position, int16_t *out, const void *in, size_t n)
+{
+    size_t at = (size_t)((position - atomic_load_explicit(&s->base, memory_order_relaxed)) & s->mask);
+    size_t first = (size_t)s->mask + 1 - at;
+    first = first < n ? first : n;
+    if (out) {
+        memcpy(out, s->ring + at, first * sizeof(int16_t));
+        memcpy(out + first, s->ring, (n - first) * sizeof(int16_t));
+    } else {
+        memcpy(s->ring + at, in, first * sizeof(int16_t));
+        memcpy(s->ring, (const uint8_t *)in + first * sizeof(int16_t), (n - first) * sizeof(int16_t));
+    }
+}
+
+int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
+{
+    if (!s || (n && !pcm))
+        return LW_EINVAL;
+    int64_t take = lw_min64((int64_t)n, lw_speech_space(s));
+    if (take <= 0)
+        return 0;
+    int64_t w = atomic_load_explicit(&s->written, memory_order_relaxed);
+    if (!s->open || (s->ending && lw_speech_clock(s) >= s->deadline)) {
+        s->utterance++;
+        int rc = push_mark(s, MARK_BEGIN, w);
+        if (rc < 0) {
+            s->utterance--;
+            return rc;
+        }
+        s->open = 1;
+        s->ending = 0;
+    }
+    /* An empty ring starts again at its first page, so that the memory touched is that of the largest backlog. */
+    if (atomic_load_explicit(&s->read, memory_order_acquire) == w)
+        atomic_store_explicit(&s->base, w, memory_order_relaxed);
+    ring_copy(s, w, NULL, pcm, (size_t)take);
+    atomic_store_explicit(&s->written, w + take, memory_order_release);
+    return take;
+}
+
+int lw_speech_end(lw_speech *s, int32_t grace)
+{
+    if (!s || grace < 0)
+        return LW_EINVAL;
+    if (!s->open)
+        return 0;
+    int64_t deadline = lw_speech_clock(s) + grace;
+    int rc = push_mark(s, MARK_END, deadline);
+    if (rc < 0)
+        return rc;
+    s->ending = 1;
+    s->deadline = deadline;
+    if (!grace)
+        s->open = 0;
+    return 0;
+}
+
+int64_t lw_speech_interrupt(lw_speech *s)
+{
+    s->open = 0;
+    s->ending = 0;
+    atomic_store_explicit(&s->drop, atomic_load_explicit(&s->written, memory_order_relaxed), memory_order_relaxed);
+    return atomic_fetch_add_explicit(&s->generation, 1, memory_order_release) + 1;
+}
+
+/* ---- consumer ---- */
+
+static int emit(lw_event *events, int count, int cap, lw_event event)
+{
+    if (count < cap)
+        events[count] = event;
+    return count + 1;
+}
+
+static const mark *peek_mark(const lw_speech *s)
+{
+    int64_t n = atomic_load_explicit(&s->marks_read, memory_order_relaxed);
+    return n < atomic_load_explicit(&s->marks_written, memory_order_acquire) ? &s->marks[n % MARKS] : NULL;
+}
+
+static void pop_mark(lw_speech *s)
+{
+    atomic_fetch_add_explicit(&s->marks_read, 1, memory_order_release);
+}
+
+/* Takes the END marks at the head of the queue; says where the playing utterance's samples stop for now, and whether
+ * another one has begun behind it. */
+static int64_t utterance_limit(lw_speech *s, int64_t written, int *closed)
+{
+    const mark *m;
+    while ((m = peek_mark(s)) && m->kind == MARK_END) {
+        s->has_deadline = 1;
+        s->end_deadline = m->at;
+        pop_mark(s);
+    }
+    *closed = m != NULL;
+    return m ? m->at : written;
+}
+
+static void set_state(lw_speech *s, enum state state)
+{
+    s->state = state;
+    atomic_store_explicit(&s->active, state == PLAYING || state == DRY, memory_order_relaxed);
+}
+
+static int finish(lw_speech *s, lw_event *events, int count, int cap, int64_t sample, int interrupted)
+{
+    count = emit(events, count, cap,
+                 (lw_event){.type = LW_EVENT_FINISHED,
+                            .value = interrupted,
+                            .utterance = s->playing,
+                            .sample = sample,
+                            .played = s->played});
+    set_state(s, IDLE);
+    s->has_deadline = 0;
+    s->dry = 0;
+    return count;
+}
+
+/* Fades the next samples of `read` into out while the gain lasts; returns how many were written. */
+static int play(lw_speech *s, int16_t *out, int room, int64_t read, int64_t limit)
+{
+    int n = (int)lw_min64(room, limit - read);
+    if (n <= 0)
+        return 0;
+    ring_copy(s, read, out, NULL, (size_t)n);
+    int64_t left = limit - read;
+    if (s->gain == FADE && left - n >= FADE)
+        return n;
+    for (int i = 0; i < n; i++) {
+        if (left - i <= s->gain)
+            s->gain = (int32_t)(left - i - 1);
+        else if (s->gain < FADE)
+            s->gain++;
+        int32_t gain_q15 = s->gain * 32768 / FADE;
+        out[i] = (int16_t)((out[i] * gain_q15 + 16384) >> 15);
+    }
+    return n;
+}
+
+/* Drops what the interrupt covers, playing the last few samples of it out as a fade. Returns the samples written. */
+static int drop(lw_speech *s, int16_t *out, int64_t clock, lw_event *events, int *count, int cap)
+{
+    int64_t to = atomic_load_explicit(&s->drop, memory_order_relaxed);
+    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
+    int faded = 0;
+    if (s->state == PLAYING || s->state == DRY) {
+        if (s->state == PLAYING && s->gain)
+            faded = play(s, out, LW_BLOCK, read, lw_min64(to, read + s->gain));
+        s->played += faded;
+        *count = finish(s, events, *count, cap, clock + faded, 1);
+    }
+    const mark *m;
+    while ((m = peek_mark(s)) && (m->kind == MARK_END || m->at < to)) {
+        if (m->kind == MARK_BEGIN)
+            *count = emit(events, *count, cap,
+                          (lw_event){.type = LW_EVENT_FINISHED, .value = 1, .utterance = m->utterance, .sample = clock});
+        pop_mark(s);
+    }
+    s->gain = 0;
+    s->has_deadline = 0;
+    set_state(s, IDLE);
+    s->restarted = 1;
+    atomic_store_explicit(&s->read, lw_max64(read, to), memory_order_release);
+    return faded;
+}
+
+/* 1 when speech may (re)start: enough is there, all of it is there, or it has waited long enough. */
+static int ready(lw_speech *s, int64_t available, int all)
+{
+    int go = available >= s->config.prebuffer || all || s->waited >= s->config.prebuffer;
+    s->waited = go ? 0 : s->waited + LW_BLOCK;
+    return go;
+}
+
+/* From here `read` belongs to `sample` again; what was looked at beyond it was something else. */
+static void align(lw_speech *s, int64_t sample, int32_t gain)
+{
+    if (s->look > sample)
+        s->restarted = 1;
+    s->gain = gain;
+    s->dry = 0;
+    set_state(s, PLAYING);
+}
+
+/* Begins the next utterance if there is one and it is ready. */
+static int start(lw_speech *s, int64_t read, int64_t written, int64_t sample)
+{
+    const mark *m;
+    while ((m = peek_mark(s)) && m->kind == MARK_END) /* of an utterance that finished while its END was on the way */
+        pop_mark(s);
+    if (!m && read >= written)
+        return 0;
+    int64_t next = atomic_load_explicit(&s->marks_read, memory_order_relaxed) + 1;
+    int all = m && next < atomic_load_explicit(&s->marks_written, memory_order_acquire);
+    set_state(s, WAITING);
+    if (!ready(s, written - read, all))
+        return 0;
+    if (m) {
+        s->playing = m->utterance;
+        pop_mark(s);
+    }
+    s->played = 0;
+    s->has_deadline = 0;
+    int16_t first = 0;
+    if (read < written)
+        ring_copy(s, read, &first, NULL, 1);
+    int32_t gain = first > -QUIET_START && first < QUIET_START ? FADE : 0;
+    int seamless = sample == s->finished_at; /* what was looked at ahead is just this speech */
+    align(s, seamless ? lw_max64(sample, s->look) : sample, gain);
+    return 1;
+}
+
+int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int cap)
+{
+    int count = 0, filled = 0;
+    int64_t clock = atomic_load_explicit(&s->clock, memory_order_relaxed);
+    int64_t generation = atomic_load_explicit(&s->generation, memory_order_acquire);
+    if (generation != s->generation_seen) {
+        s->generation_seen = generation;
+        filled = drop(s, out, clock, events, &count, cap);
+    }
+    int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
+    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
+
+    int silent = filled > 0; /* behind a fade the block stays silent; the next utterance begins with the next one */
+    while (!silent && filled < LW_BLOCK) {
+        int64_t sample = clock + filled;
+        if (s->state == IDLE || s->state == WAITING) {
+            if (!start(s, read, written, sample))
+                break;
+            count = emit(events, count, cap,
+                         (lw_event){.type = LW_EVENT_STARTED, .utterance = s->playing, .sample = sample});
+        }
+        int closed;
+        int64_t limit = utterance_limit(s, written, &closed);
+        if (s->state == DRY && read < limit) {
+            if (!ready(s, limit - read, closed || s->has_deadline))
+                break;
+            count = emit(events, count, cap,
+                         (lw_event){.type = LW_EVENT_UNDERRUN,
+                                    .value = (int32_t)s->dry,
+                                    .utterance = s->playing,
+                                    .sample = sample,
+                                    .played = s->played});
+            align(s, sample, 0);
+        }
+        int n = play(s, out + filled, LW_BLOCK - filled, read, limit);
+        filled += n;
+        read += n;
+        s->played += n;
+        if (read < limit)
+            break; /* the block is full */
+        int timeout = s->has_deadline ? clock + filled >= s->end_deadline : s->dry >= s->config.dry_timeout;
+        if (closed || timeout) {
+            s->finished_at = s->state == PLAYING ? clock + filled : -1;
+            count = finish(s, events, count, cap, clock + filled - s->dry, 0);
+        } else if (filled < LW_BLOCK) {
+            if (s->state == PLAYING)
+                set_state(s, DRY);
+            break;
+        }
+    }
+    if (s->state == DRY)
+        s->dry += LW_BLOCK - filled;
+    memset(out + filled, 0, (size_t)(LW_BLOCK - filled) * sizeof(int16_t));
+    memcpy(s->last, out, sizeof s->last);
+    atomic_store_explicit(&s->read, read, memory_order_release);
+    atomic_store_explicit(&s->clock, clock + LW_BLOCK, memory_order_release);
+    return count;
+}
+
+int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted)
+{
+    int64_t clock = atomic_load_explicit(&s->clock, memory_order_relaxed);
+    int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
+    /* What was taken for the silence behind the end turned out to be speech: look again from here. */
+    if (s->looked_to >= 0 && written > s->looked_to && s->look > clock)
+        s->restarted = 1;
+    *restarted = s->restarted;
+    if (s->restarted) {
+        s->restarted = 0;
+        s->look = clock - LW_BLOCK;
+        s->looked_to = -1;
+    }
+    if (s->look < clock) { /* just played: certain whatever it was */
+        memcpy(out, s->last, sizeof s->last);
+        *sample = s->look = clock - LW_BLOCK;
+        s->look += LW_BLOCK;
+        return 1;
+    }
+    if (s->state != PLAYING || s->look - clock > ahead)
+        return 0;
+    int64_t position = atomic_load_explicit(&s->read, memory_order_relaxed) + (s->look - clock);
+    int64_t n = lw_min64(LW_BLOCK, lw_max64(0, written - position));
+    if (n < LW_BLOCK) {
+        int closed;
+        utterance_limit(s, written, &closed);
+        if (!s->has_deadline)
+            return 0; /* more may come */
+        s->looked_to = written;
+    }
+    ring_copy(s, position, out, NULL, (size_t)n);
+    memset(out + n, 0, (size_t)(LW_BLOCK - n) * sizeof(int16_t));
+    *sample = s->look;
+    s->look += LW_BLOCK;
+    return 1;
+}
+
+/* ---- readers of the clock ---- */
+
+int64_t lw_speech_clock(const lw_speech *s)
+{
+    return atomic_load_explicit(&s->clock, memory_order_acquire);
+}
+
+int64_t lw_speech_buffered(const lw_speech *s)
+{
+    int64_t read = atomic_load_explicit(&s->read, memory_order_acquire);
+    return atomic_load_explicit(&s->written, memory_order_acquire) - read;
+}
+
+int64_t lw_speech_generation(const lw_speech *s)
+{
+    return atomic_load_explicit(&s->generation, memory_order_relaxed);
+}
+
+int lw_speech_active(const lw_speech *s)
+{
+    return atomic_load_explicit(&s->active, memory_order_relaxed);
+}

@@ -1,0 +1,542 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True, freethreading_compatible=False
+"""The compiled core: thin classes over csrc/lipwire.h. Public names are re-exported by `lipwire`."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from lipwire cimport *
+
+import numpy as np
+
+from lipwire.errors import BadData, BadState, BufferFull, InvalidArgument, LipwireError, OutOfMemory
+
+RATE = LW_RATE
+BLOCK = LW_BLOCK
+VISEMES = LW_VISEMES
+CHANNELS = LW_CHANNELS
+AXES = LW_AXES
+SELECT_FIXED = LW_SELECT_FIXED
+SELECT_MOUTH = LW_SELECT_MOUTH
+
+EVENT_STARTED = LW_EVENT_STARTED
+EVENT_FINISHED = LW_EVENT_FINISHED
+EVENT_UNDERRUN = LW_EVENT_UNDERRUN
+EVENT_MOUTH = LW_EVENT_MOUTH
+
+_ERRORS = {
+    LW_EINVAL: InvalidArgument,
+    LW_ENOMEM: OutOfMemory,
+    LW_ENOSPC: BufferFull,
+    LW_EDATA: BadData,
+    LW_ESTATE: BadState,
+}
+# A chunk of at least this many samples is worth letting other Python threads run.
+cdef size_t LONG_CHUNK = 4096
+
+
+def core_version():
+    """The version the core was built as."""
+    return lw_version().decode()
+
+
+cdef int64_t check(int64_t rc, str what="") except? -1:
+    if rc < 0:
+        text = lw_strerror(<int>rc).decode()
+        raise _ERRORS.get(rc, LipwireError)(f"{what}: {text}" if what else text)
+    return rc
+
+
+cdef class _Pcm:
+    """Borrows the bytes of any contiguous buffer for the length of a call."""
+    cdef Py_buffer view
+    cdef bint held
+    cdef const int16_t *data
+    cdef size_t samples
+
+    def __cinit__(self, data):
+        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
+        self.held = True
+        if self.view.len & 1:
+            raise InvalidArgument(f"PCM16 needs an even number of bytes, got {self.view.len}")
+        self.data = <const int16_t *>self.view.buf
+        self.samples = <size_t>self.view.len // 2
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+cdef class Resampler:
+    """Streaming resampler: PCM16 mono in and out, linear phase, integer arithmetic.
+
+    Polyphase windowed-sinc filter (Kaiser): flat within 0.1 dB to 0.9 of the lower Nyquist frequency, at least 90 dB
+    down from 1.1 of it. Output sample n is the signal at n / out_rate: the delay is look-ahead only, and any chunking
+    gives the same samples as one call.
+
+    Args:
+        in_rate, out_rate: Hz, 8000..48000, with in_rate and out_rate divided by their greatest common divisor at
+            most 1920 (any multiple of 25 Hz against 48000).
+
+    Raises:
+        InvalidArgument: a rate is out of range.
+    """
+    cdef lw_resampler *r
+    cdef readonly int in_rate
+    cdef readonly int out_rate
+
+    def __cinit__(self, int in_rate, int out_rate):
+        cdef lw_resampler_config config
+        config.in_rate = self.in_rate = in_rate
+        config.out_rate = self.out_rate = out_rate
+        check(lw_resampler_open(&self.r, &config), f"resampler {in_rate} -> {out_rate} Hz")
+
+    def __dealloc__(self):
+        lw_resampler_close(&self.r)
+
+    def process(self, pcm):
+        """Takes all of `pcm` (bytes-like, PCM16 mono at in_rate), returns the samples that are ready as bytes.
+
+        Raises:
+            InvalidArgument: an odd number of bytes.
+        """
+        cdef _Pcm source = _Pcm(pcm)
+        cdef size_t cap = lw_resampler_bound(self.r, source.samples)
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, cap * 2)
+        cdef int16_t *to = <int16_t *>PyBytes_AS_STRING(out)
+        cdef size_t used
+        cdef int64_t made
+        if source.samples >= LONG_CHUNK:
+            with nogil:
+                made = lw_resampler_process(self.r, source.data, source.samples, &used, to, cap)
+        else:
+            made = lw_resampler_process(self.r, source.data, source.samples, &used, to, cap)
+        check(made)
+        return out[: made * 2]
+
+    def flush(self):
+        """The samples still owed, as if silence followed; then the resampler is as new. The total length is
+        ceil(inputs * out_rate / in_rate)."""
+        cdef size_t cap = lw_resampler_bound(self.r, 0)
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, cap * 2)
+        cdef int64_t made = check(lw_resampler_flush(self.r, <int16_t *>PyBytes_AS_STRING(out), cap))
+        return out[: made * 2]
+
+    def reset(self):
+        """Forgets all input."""
+        lw_resampler_reset(self.r)
+
+    @property
+    def delay(self):
+        """Look-ahead in seconds."""
+        return lw_resampler_delay_ns(self.r) / 1e9
+
+
+cdef class VisemeExtractor:
+    """Visemes from speech: PCM16 mono at 16 kHz in, one row per 10 ms out.
+
+    Columns are the OVR set in its order: sil PP FF TH DD kk CH SS nn RR aa E I O U, weights >= 0 that sum to 1. Any
+    chunking gives the same rows. A row is out once `lookahead` seconds beyond its own 10 ms have come in.
+    """
+    cdef lw_viseme *v
+
+    def __cinit__(self):
+        check(lw_viseme_open(&self.v))
+
+    def __dealloc__(self):
+        lw_viseme_close(&self.v)
+
+    def process(self, pcm):
+        """Rows that became ready: float32, shape (n, 15)."""
+        return self.process_channels(pcm)[:, :LW_VISEMES]
+
+    def process_channels(self, pcm):
+        """As process, shape (n, 17): then the jaw opening 0..1 and the loudness 0..1."""
+        cdef _Pcm source = _Pcm(pcm)
+        cdef size_t cap = lw_viseme_bound(self.v, source.samples)
+        rows = np.empty((cap, LW_CHANNELS), dtype=np.float32)
+        cdef float[:, ::1] view = rows
+        cdef float *to = &view[0, 0] if cap else NULL
+        cdef int64_t made
+        if source.samples >= LONG_CHUNK:
+            with nogil:
+                made = lw_viseme_process(self.v, source.data, source.samples, to, cap)
+        else:
+            made = lw_viseme_process(self.v, source.data, source.samples, to, cap)
+        check(made)
+        return rows[:made]
+
+    def reset(self):
+        """Forgets all input."""
+        lw_viseme_reset(self.v)
+
+    @property
+    def lookahead(self):
+        """Seconds beyond a row's own 10 ms."""
+        return lw_viseme_lookahead() / LW_VISEME_RATE
+
+
+cdef class NativeAvatar:
+    """An avatar's images in the compositor's form (premultiplied I420). Immutable and shareable.
+
+    Args:
+        width, height: frame size in pixels, even, 16..4096.
+        images: uint8 arrays (h, w, 4), straight-alpha RGBA; the first is the background, (height, width, 4).
+        layers: tuples (first image, image count, select, x8, y8, kx8[8], ky8[8]); see `lw_layer`.
+        mouth_coords: int16 (mouth images, D); viseme_coords: int16 (15, D); or both None.
+    """
+    cdef lw_avatar *a
+    cdef readonly int width
+    cdef readonly int height
+
+    def __cinit__(self, int width, int height, images, layers, mouth_coords=None, viseme_coords=None):
+        cdef lw_avatar_config config
+        cdef lw_image *image_list = <lw_image *>calloc(len(images) + 1, sizeof(lw_image))
+        cdef lw_layer *layer_list = <lw_layer *>calloc(len(layers) + 1, sizeof(lw_layer))
+        cdef const uint8_t[:, :, ::1] pixels
+        cdef const int16_t[:, ::1] coords
+        cdef Py_ssize_t i, k
+        keep = []
+        memset(&config, 0, sizeof(config))
+        try:
+            if image_list == NULL or layer_list == NULL:
+                raise OutOfMemory("avatar")
+            for i, image in enumerate(images):
+                pixels = array = np.ascontiguousarray(image, dtype=np.uint8)
+                if pixels.shape[2] != 4:
+                    raise InvalidArgument(f"image {i} has {pixels.shape[2]} channels, RGBA has 4")
+                keep.append(array)
+                image_list[i].rgba = &pixels[0, 0, 0]
+                image_list[i].height = pixels.shape[0]
+                image_list[i].width = pixels.shape[1]
+            for i, (first, count, select, x8, y8, kx8, ky8) in enumerate(layers):
+                layer_list[i].first_image = first
+                layer_list[i].image_count = count
+                layer_list[i].select = select
+                layer_list[i].x8 = x8
+                layer_list[i].y8 = y8
+                for k in range(LW_AXES):
+                    layer_list[i].kx8[k] = kx8[k]
+                    layer_list[i].ky8[k] = ky8[k]
+            config.width = self.width = width
+            config.height = self.height = height
+            config.images = image_list
+            config.image_count = len(images)
+            config.layers = layer_list
+            config.layer_count = len(layers)
+            if mouth_coords is not None:
+                coords = mouth = np.ascontiguousarray(mouth_coords, dtype=np.int16)
+                config.mouth_count, config.mouth_dims = coords.shape[0], coords.shape[1]
+                config.mouth_coords = &coords[0, 0]
+                coords = visemes = np.ascontiguousarray(viseme_coords, dtype=np.int16)
+                if coords.shape[0] != LW_VISEMES or coords.shape[1] != config.mouth_dims:
+                    raise InvalidArgument(f"viseme_coords must be ({LW_VISEMES}, {config.mouth_dims})")
+                config.viseme_coords = &coords[0, 0]
+                keep += [mouth, visemes]
+            check(lw_avatar_open(&self.a, &config), "avatar")
+        finally:
+            free(image_list)
+            free(layer_list)
+
+    def __dealloc__(self):
+        lw_avatar_close(&self.a)
+
+    @property
+    def nbytes(self):
+        """Native memory held."""
+        return lw_avatar_bytes(self.a)
+
+
+cdef lw_pose _pose(axes, visemes) except *:
+    cdef lw_pose pose
+    cdef int i
+    memset(&pose, 0, sizeof(pose))
+    for i in range(LW_AXES):
+        pose.axis[i] = <int16_t>round(min(1.0, max(-1.0, float(axes[i]))) * 32767)
+    for i in range(LW_VISEMES):
+        pose.viseme[i] = <int16_t>round(min(1.0, max(0.0, float(visemes[i]))) * 32767)
+    return pose
+
+
+cdef class Canvas:
+    """One I420 frame of an avatar that knows what it shows, so that drawing touches only what changed."""
+    cdef NativeAvatar avatar
+    cdef lw_canvas state
+    cdef readonly object i420
+    cdef uint8_t *pixels
+    cdef readonly bint mouth_open
+
+    def __cinit__(self, NativeAvatar avatar):
+        cdef uint8_t[:, ::1] view
+        self.avatar = avatar
+        self.i420 = np.zeros((avatar.height * 3 // 2, avatar.width), dtype=np.uint8)
+        view = self.i420
+        self.pixels = &view[0, 0]
+
+    def draw(self, axes, visemes):
+        """Shows a pose: 8 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
+        cdef lw_pose pose = _pose(axes, visemes)
+        cdef int opened = 0
+        cdef int pixels
+        with nogil:
+            pixels = lw_compose(self.avatar.a, &pose, self.pixels, &self.state, &opened)
+        self.mouth_open = opened
+        return check(pixels)
+
+    def forget(self):
+        """The next draw repaints everything."""
+        self.state.valid = 0
+
+
+cdef class Frame:
+    """One I420 picture in native memory, bound to a sample of the media clock.
+
+    The object is a writable buffer of width * height * 3 / 2 bytes (Y, then U, then V, no padding). The memory goes
+    back to the session's ring when the frame and every view of it are gone: keep it no longer than needed.
+    """
+    cdef Performer owner
+    cdef int slot
+    cdef uint8_t *pixels
+    cdef lw_frame_info info
+    cdef Py_ssize_t size
+
+    def __dealloc__(self):
+        if self.owner is not None:
+            lw_performer_release_frame(self.owner.p, self.slot)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.pixels, self.size, 0, flags)
+
+    @property
+    def width(self):
+        return self.owner.width
+
+    @property
+    def height(self):
+        return self.owner.height
+
+    @property
+    def i420(self):
+        """uint8 view, shape (height * 3 / 2, width): what PyAV calls yuv420p. No copy."""
+        return np.frombuffer(self, dtype=np.uint8).reshape(self.owner.height * 3 // 2, self.owner.width)
+
+    @property
+    def planes(self):
+        """(Y, U, V) uint8 views, shapes (h, w), (h/2, w/2), (h/2, w/2). No copy."""
+        cdef int w = self.owner.width, h = self.owner.height
+        flat = np.frombuffer(self, dtype=np.uint8)
+        y, u, v = flat[: w * h], flat[w * h : w * h * 5 // 4], flat[w * h * 5 // 4 :]
+        return y.reshape(h, w), u.reshape(h // 2, w // 2), v.reshape(h // 2, w // 2)
+
+    @property
+    def sample(self):
+        """Position on the media clock, in samples at 48 kHz."""
+        return self.info.sample
+
+    @property
+    def sequence(self):
+        """Number of the frame in its session; a gap means frames were skipped."""
+        return self.info.sequence
+
+    @property
+    def utterance(self):
+        """Number of the utterance being spoken, or 0."""
+        return self.info.utterance
+
+    @property
+    def changed(self):
+        """False when every pixel is as in the frame before."""
+        return bool(self.info.changed)
+
+    @property
+    def mouth_open(self):
+        """True unless the mouth is at rest."""
+        return bool(self.info.mouth_open)
+
+    @property
+    def due_ns(self):
+        """CLOCK_MONOTONIC time of the tick that made it, in ns (0 offline)."""
+        return self.info.due_ns
+
+    @property
+    def visemes(self):
+        """float32 (15,): the smoothed weights this picture shows."""
+        return np.array([self.info.pose.viseme[i] for i in range(LW_VISEMES)], dtype=np.float32) / 32767
+
+    @property
+    def axes(self):
+        """float32 (8,): head_x head_y breath blink gaze_x gaze_y brow jaw."""
+        return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
+
+
+cdef class Performer:
+    """One session's chain: speech in, 10 ms PCM blocks and frames out, on one sample clock.
+
+    Threads: one may write, end and interrupt; one may tick (the Engine, if attached); one may read.
+
+    Args:
+        avatar: a NativeAvatar, or None for poses without pictures.
+        fps: (numerator, denominator), 1..100 a second.
+        prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`.
+        frame_slots: frames that readers may hold at once before new ones are dropped.
+        seed: of the idle life.
+    """
+    cdef lw_performer *p
+    cdef readonly NativeAvatar avatar
+    cdef readonly int width
+    cdef readonly int height
+    cdef object __weakref__
+
+    def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
+                  double capacity=120.0, int frame_slots=6, unsigned int seed=0):
+        cdef lw_performer_config config
+        memset(&config, 0, sizeof(config))
+        self.avatar = avatar
+        if avatar is not None:
+            config.avatar = avatar.a
+            self.width = avatar.width
+            self.height = avatar.height
+        config.fps_num, config.fps_den = fps
+        config.frame_slots = frame_slots
+        config.seed = seed
+        config.speech.capacity = <int32_t>(capacity * LW_RATE)
+        config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE)
+        config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE)
+        check(lw_performer_open(&self.p, &config), "performer")
+
+    def __dealloc__(self):
+        lw_performer_close(&self.p)
+
+    def write(self, pcm, int rate):
+        """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
+
+        Raises:
+            InvalidArgument: odd bytes or an unsupported rate. BufferFull: no room now.
+        """
+        cdef _Pcm source = _Pcm(pcm)
+        cdef int rc
+        if source.samples >= LONG_CHUNK:
+            with nogil:
+                rc = lw_performer_write(self.p, source.data, source.samples, rate)
+        else:
+            rc = lw_performer_write(self.p, source.data, source.samples, rate)
+        if rc == LW_ENOSPC:
+            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is "
+                             f"{source.samples / rate:.1f} s")
+        if rc == LW_EINVAL:
+            raise InvalidArgument(f"unsupported sample rate {rate} Hz (8000..48000, a multiple of 25)")
+        check(rc)
+
+    def end(self, double grace=0.0):
+        """Ends the current utterance; audio within `grace` seconds still belongs to it."""
+        check(lw_performer_end(self.p, <int32_t>(grace * LW_RATE)), "end")
+
+    def interrupt(self):
+        """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
+        return check(lw_performer_interrupt(self.p))
+
+    @property
+    def writing(self):
+        """Number of the utterance that the next write belongs to."""
+        return lw_performer_writing(self.p)
+
+    @property
+    def space(self):
+        """Seconds of speech that still fit."""
+        return lw_performer_space(self.p) / <double>LW_RATE
+
+    def tick(self, int64_t now_ns=0, bint draw=True):
+        """One step of 10 ms, for offline use. Returns bits: 1 PCM, 2 frame, 4 events."""
+        cdef int out
+        with nogil:
+            out = lw_performer_tick(self.p, now_ns, draw)
+        return out
+
+    def read_pcm(self):
+        """The next 10 ms: (bytes of 480 samples, position in samples), or None."""
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, LW_BLOCK * 2)
+        cdef int64_t sample = 0
+        if not lw_performer_read_pcm(self.p, <int16_t *>PyBytes_AS_STRING(out), &sample):
+            return None
+        return out, sample
+
+    def read_event(self):
+        """The next event: (type, value, utterance, sample, played), or None."""
+        cdef lw_event event
+        if not lw_performer_read_event(self.p, &event):
+            return None
+        return event.type, event.value, event.utterance, event.sample, event.played
+
+    def read_frame(self):
+        """The next Frame, or None."""
+        cdef Frame frame
+        cdef lw_frame_info info
+        cdef int slot = lw_performer_acquire_frame(self.p, &info) - 1
+        if slot < 0:
+            return None
+        frame = Frame.__new__(Frame)
+        frame.owner = self
+        frame.slot = slot
+        frame.info = info
+        frame.pixels = lw_performer_frame(self.p, slot)
+        frame.size = <Py_ssize_t>self.width * self.height * 3 // 2
+        return frame
+
+    def stats(self):
+        """Counters as a dict; see `lw_stats`."""
+        cdef lw_stats s
+        lw_performer_stats(self.p, &s)
+        return s
+
+
+cdef class Engine:
+    """The native thread that ticks every attached Performer each 10 ms. `fd` is an eventfd that becomes readable
+    when something came out."""
+    cdef lw_engine *e
+    cdef set attached
+
+    def __cinit__(self, int max_sessions=1024):
+        self.attached = set()
+        check(lw_engine_open(&self.e, max_sessions), "engine")
+
+    def __dealloc__(self):
+        self.close()
+
+    def close(self):
+        """Stops the thread. Safe to call twice."""
+        cdef lw_engine *e = self.e
+        self.e = NULL
+        if e != NULL:
+            with nogil:
+                lw_engine_close(&e)
+        self.attached.clear()
+
+    @property
+    def fd(self):
+        if self.e == NULL:
+            raise BadState("the engine is closed")
+        return lw_engine_fd(self.e)
+
+    def attach(self, Performer performer not None):
+        """Starts ticking it. Raises BufferFull where the engine has no place left."""
+        if self.e == NULL:
+            raise BadState("the engine is closed")
+        check(lw_engine_attach(self.e, performer.p), "the engine has no place for another session")
+        self.attached.add(performer)
+
+    def detach(self, Performer performer not None):
+        """Stops ticking it; returns when the thread has let go (about 10 ms)."""
+        if performer not in self.attached or self.e == NULL:
+            return
+        with nogil:
+            lw_engine_detach(self.e, performer.p)
+        self.attached.discard(performer)
+
+    def stats(self):
+        """Counters as a dict; see `lw_engine_stats`."""
+        cdef lw_engine_stats s
+        if self.e == NULL:
+            raise BadState("the engine is closed")
+        lw_engine_stats_get(self.e, &s)
+        return s

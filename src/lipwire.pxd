@@ -1,0 +1,193 @@
+# Mirrors csrc/lipwire.h, in its order.
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "lipwire.h" nogil:
+    enum: LW_RATE
+    enum: LW_BLOCK
+    enum: LW_VISEME_RATE
+    enum: LW_VISEME_HOP
+    enum: LW_VISEMES
+    enum: LW_CHANNELS
+    enum: LW_JAW
+    enum: LW_LOUDNESS
+    enum: LW_RESAMPLER_MAX_PHASES
+    enum: LW_MAX_LAYERS
+    enum: LW_MOUTH_DIMS
+    enum: LW_SELECT_FIXED
+    enum: LW_SELECT_MOUTH
+    enum: LW_ENGINE_MAX_LAG_MS
+    enum: LW_EINVAL
+    enum: LW_ENOMEM
+    enum: LW_ENOSPC
+    enum: LW_EDATA
+    enum: LW_ESTATE
+    enum: LW_EVENT_STARTED
+    enum: LW_EVENT_FINISHED
+    enum: LW_EVENT_UNDERRUN
+    enum: LW_EVENT_MOUTH
+    enum: LW_AXIS_HEAD_X
+    enum: LW_AXIS_HEAD_Y
+    enum: LW_AXIS_BREATH
+    enum: LW_AXIS_BLINK
+    enum: LW_AXIS_GAZE_X
+    enum: LW_AXIS_GAZE_Y
+    enum: LW_AXIS_BROW
+    enum: LW_AXIS_JAW
+    enum: LW_AXES
+    const char *lw_version()
+    const char *lw_strerror(int code)
+    ctypedef struct lw_resampler:
+        pass
+    ctypedef struct lw_resampler_config:
+        int32_t in_rate
+        int32_t out_rate
+    int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config)
+    int64_t lw_resampler_process(lw_resampler *r, const int16_t *pcm, size_t n, size_t *consumed, int16_t *out, size_t cap)
+    int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap)
+    size_t lw_resampler_bound(const lw_resampler *r, size_t n)
+    int64_t lw_resampler_delay_ns(const lw_resampler *r)
+    void lw_resampler_reset(lw_resampler *r)
+    void lw_resampler_close(lw_resampler **r)
+    ctypedef struct lw_viseme:
+        pass
+    int lw_viseme_open(lw_viseme **out)
+    int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap)
+    size_t lw_viseme_bound(const lw_viseme *v, size_t n)
+    int lw_viseme_lookahead()
+    void lw_viseme_reset(lw_viseme *v)
+    void lw_viseme_close(lw_viseme **v)
+    ctypedef struct lw_speech:
+        pass
+    ctypedef struct lw_speech_config:
+        int32_t capacity
+        int32_t prebuffer
+        int32_t dry_timeout
+    ctypedef struct lw_event:
+        int32_t type
+        int32_t value
+        uint64_t utterance
+        int64_t sample
+        int64_t played
+    int lw_speech_open(lw_speech **out, const lw_speech_config *config)
+    int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
+    int64_t lw_speech_space(const lw_speech *s)
+    int lw_speech_end(lw_speech *s, int32_t grace)
+    int64_t lw_speech_interrupt(lw_speech *s)
+    int lw_speech_tick(lw_speech *s, int16_t *out, lw_event *events, int cap)
+    int lw_speech_look(lw_speech *s, int32_t ahead, int16_t *out, int64_t *sample, int *restarted)
+    int64_t lw_speech_clock(const lw_speech *s)
+    int64_t lw_speech_buffered(const lw_speech *s)
+    int64_t lw_speech_generation(const lw_speech *s)
+    uint64_t lw_speech_writing(const lw_speech *s)
+    int lw_speech_active(const lw_speech *s)
+    void lw_speech_close(lw_speech **s)
+    ctypedef struct lw_pose:
+        int16_t axis[8]
+        int16_t viseme[15]
+        int16_t loudness
+    ctypedef struct lw_motion:
+        pass
+    ctypedef struct lw_motion_config:
+        uint32_t seed
+    int lw_motion_open(lw_motion **out, const lw_motion_config *config)
+    void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
+    void lw_motion_close(lw_motion **m)
+    ctypedef struct lw_image:
+        const uint8_t *rgba
+        int32_t width
+        int32_t height
+    ctypedef struct lw_layer:
+        int32_t first_image
+        int32_t image_count
+        int32_t select
+        int32_t x8
+        int32_t y8
+        int32_t kx8[8]
+        int32_t ky8[8]
+    ctypedef struct lw_avatar:
+        pass
+    ctypedef struct lw_avatar_config:
+        int32_t width
+        int32_t height
+        const lw_image *images
+        int32_t image_count
+        const lw_layer *layers
+        int32_t layer_count
+        int32_t mouth_dims
+        int32_t mouth_count
+        const int16_t *mouth_coords
+        const int16_t *viseme_coords
+    int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config)
+    int lw_avatar_width(const lw_avatar *a)
+    int lw_avatar_height(const lw_avatar *a)
+    size_t lw_avatar_bytes(const lw_avatar *a)
+    void lw_avatar_close(lw_avatar **a)
+    ctypedef struct lw_canvas:
+        int32_t valid
+        int32_t image[32]
+        int32_t x8[32]
+        int32_t y8[32]
+    int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
+    ctypedef struct lw_performer:
+        pass
+    ctypedef struct lw_performer_config:
+        lw_avatar *avatar
+        int32_t fps_num
+        int32_t fps_den
+        int32_t frame_slots
+        int32_t pcm_blocks
+        uint32_t seed
+        lw_speech_config speech
+    ctypedef struct lw_stats:
+        int64_t clock
+        int64_t buffered
+        int64_t generation
+        int64_t frames
+        int64_t frames_unchanged
+        int64_t frames_skipped
+        int64_t frames_dropped
+        int64_t pcm_dropped
+        int64_t events_dropped
+        int64_t underruns
+        int64_t underrun_samples
+        int64_t utterances
+        int64_t active
+        int64_t bytes
+    ctypedef struct lw_frame_info:
+        int64_t sample
+        int64_t sequence
+        uint64_t utterance
+        int32_t changed
+        int32_t mouth_open
+        int64_t due_ns
+        lw_pose pose
+    int lw_performer_open(lw_performer **out, const lw_performer_config *config)
+    int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
+    int lw_performer_end(lw_performer *p, int32_t grace)
+    int64_t lw_performer_interrupt(lw_performer *p)
+    uint64_t lw_performer_writing(const lw_performer *p)
+    int64_t lw_performer_space(const lw_performer *p)
+    int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
+    int lw_performer_read_pcm(lw_performer *p, int16_t *out, int64_t *sample)
+    int lw_performer_read_event(lw_performer *p, lw_event *event)
+    int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
+    uint8_t *lw_performer_frame(lw_performer *p, int slot)
+    void lw_performer_release_frame(lw_performer *p, int slot)
+    void lw_performer_stats(const lw_performer *p, lw_stats *stats)
+    void lw_performer_close(lw_performer **p)
+    ctypedef struct lw_engine:
+        pass
+    ctypedef struct lw_engine_stats:
+        int64_t ticks
+        int64_t late_ticks
+        int64_t lost_ticks
+        int64_t busy_ns
+        int64_t worst_ns
+        int64_t sessions
+    int lw_engine_open(lw_engine **out, int max_sessions)
+    int lw_engine_fd(const lw_engine *e)
+    int lw_engine_attach(lw_engine *e, lw_performer *p)
+    int lw_engine_detach(lw_engine *e, lw_performer *p)
+    void lw_engine_stats_get(const lw_engine *e, lw_engine_stats *stats)
+    void lw_engine_close(lw_engine **e)

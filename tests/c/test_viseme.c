@@ -1,0 +1,314 @@
+/* Viseme extractor: the interface's promises, and what a mouth must and must not do on simple signals. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lipwire.h"
+
+#define RATE LW_VISEME_RATE
+#define SECONDS 6
+#define SAMPLES (SECONDS * RATE)
+#define MAX_ROWS (SAMPLES / LW_VISEME_HOP + 1)
+#define PI 3.14159265358979323846
+
+static int failures;
+
+static void check(int ok, const char *name)
+{
+    printf("%s %s\n", ok ? "ok" : "FAIL", name);
+    failures += !ok;
+}
+
+static uint32_t random_state = 1;
+
+static double noise(void)
+{
+    double sum = 0.0;
+    for (int i = 0; i < 12; i++) {
+        random_state = random_state * 1664525u + 1013904223u;
+        sum += random_state / 4294967296.0;
+    }
+    return sum - 6.0;
+}
+
+static int16_t to_pcm(double x)
+{
+    x = x < -32768.0 ? -32768.0 : x > 32767.0 ? 32767.0 : x;
+    return (int16_t)lrint(x);
+}
+
+/* White noise of the given RMS, dBFS. */
+static void add_noise(int16_t *pcm, int n, double dbfs)
+{
+    double rms = 32768.0 * pow(10.0, dbfs / 20.0);
+    for (int i = 0; i < n; i++)
+        pcm[i] = to_pcm(pcm[i] + rms * noise());
+}
+
+/* A pulse train at 120 Hz through two-pole formants, RMS about `dbfs`. */
+static void vowel(int16_t *pcm, int n, const double formant[4], double dbfs)
+{
+    static double x[SAMPLES];
+    double phase = 1.0, tilt = 0.0;
+    for (int i = 0; i < n; i++) {
+        phase += (120.0 + 4.0 * sin(2.0 * PI * 5.0 * i / RATE)) / RATE;
+        tilt *= 0.9;
+        if (phase >= 1.0) {
+            phase -= 1.0;
+            tilt += 1.0;
+        }
+        x[i] = tilt;
+    }
+    for (int f = 0; f < 4; f++) {
+        double r = exp(-PI * (60.0 + 30.0 * f) / RATE), c = 2.0 * r * cos(2.0 * PI * formant[f] / RATE);
+        double y1 = 0.0, y2 = 0.0;
+        for (int i = 0; i < n; i++) {
+            double y = x[i] + c * y1 - r * r * y2;
+            y2 = y1;
+            y1 = x[i] = y;
+        }
+    }
+    double power = 0.0;
+    for (int i = 0; i < n; i++)
+        power += x[i] * x[i];
+    double gain = 32768.0 * pow(10.0, dbfs / 20.0) / sqrt(power / n);
+    for (int i = 0; i < n; i++)
+        pcm[i] = to_pcm(gain * x[i]);
+}
+
+static const double formants_a[4] = {760.0, 1250.0, 2500.0, 3500.0};
+static const double formants_i[4] = {280.0, 2250.0, 2900.0, 3500.0};
+
+/* Syllables: /a/ and /i/ with silence between. */
+static void babble(int16_t *pcm, int n, double dbfs)
+{
+    int at = 3000;
+    memset(pcm, 0, (size_t)n * sizeof *pcm);
+    for (int k = 0; at + 8000 < n; k++) {
+        vowel(pcm + at, 3200, k & 1 ? formants_i : formants_a, dbfs);
+        at += k % 4 == 3 ? 8000 : 4000;
+    }
+}
+
+static int64_t extract(const int16_t *pcm, size_t n, size_t chunk, float *rows)
+{
+    lw_viseme *v;
+    int64_t total = 0;
+    if (lw_viseme_open(&v) < 0)
+        return -1;
+    for (size_t at = 0; at < n; at += chunk) {
+        size_t part = n - at < chunk ? n - at : chunk;
+        size_t bound = lw_viseme_bound(v, part);
+        int64_t got = lw_viseme_process(v, pcm + at, part, rows + total * LW_CHANNELS, bound);
+        if (got < 0 || (size_t)got > bound) {
+            total = -1;
+            break;
+        }
+        total += got;
+    }
+    lw_viseme_close(&v);
+    return total;
+}
+
+static int all_silent(const float *rows, int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++)
+        if (rows[i * LW_CHANNELS] < 0.999f || rows[i * LW_CHANNELS + LW_JAW] > 0.0f)
+            return 0;
+    return to > from;
+}
+
+static int well_formed(const float *rows, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        const float *row = rows + i * LW_CHANNELS;
+        float sum = 0.0f;
+        for (int k = 0; k < LW_VISEMES; k++) {
+            if (!(row[k] >= 0.0f))
+                return 0;
+            sum += row[k];
+        }
+        if (!(fabsf(sum - 1.0f) < 1e-5f) || !(row[LW_JAW] >= 0.0f && row[LW_JAW] <= 1.0f) ||
+            !(row[LW_LOUDNESS] >= 0.0f && row[LW_LOUDNESS] <= 1.0f))
+            return 0;
+    }
+    return count > 0;
+}
+
+static int16_t pcm[SAMPLES], scratch[SAMPLES];
+static float rows[MAX_ROWS * LW_CHANNELS], other[MAX_ROWS * LW_CHANNELS];
+
+static void test_interface(void)
+{
+    lw_viseme *v = NULL;
+    int look = lw_viseme_lookahead();
+    check(look >= 0 && look <= 1280, "look-ahead within 80 ms");
+    check(lw_viseme_open(NULL) == LW_EINVAL, "open without a place");
+    check(lw_viseme_open(&v) == 0 && v, "open");
+
+    size_t first = (size_t)(LW_VISEME_HOP + look);
+    check(lw_viseme_bound(v, first - 1) == 0 && lw_viseme_bound(v, first) == 1 &&
+              lw_viseme_bound(v, first + 5 * LW_VISEME_HOP) == 6, "bound from a fresh start");
+    check(lw_viseme_process(v, pcm, first - 1, NULL, 0) == 0 && lw_viseme_bound(v, 1) == 1, "no row before its time");
+    check(lw_viseme_process(v, pcm, 1, rows, 1) == 1, "first row at its time");
+    check(lw_viseme_bound(v, LW_VISEME_HOP - 1) == 0 && lw_viseme_bound(v, LW_VISEME_HOP) == 1, "bound when running");
+    check(lw_viseme_process(v, NULL, 1, rows, 1) == LW_EINVAL, "NULL samples");
+    check(lw_viseme_process(v, NULL, 0, NULL, 0) == 0, "nothing in, nothing out");
+    check(lw_viseme_process(NULL, pcm, 1, rows, 1) == LW_EINVAL, "NULL extractor");
+
+    lw_viseme_close(&v);
+    check(v == NULL, "close nulls");
+    lw_viseme_close(&v);
+    lw_viseme_close(NULL);
+    lw_viseme_reset(NULL);
+    check(lw_viseme_bound(NULL, 1000) == 0, "close and reset of nothing");
+}
+
+static void test_chunks(void)
+{
+    static const size_t chunks[] = {1, 7, 159, 160, 161, 333, 480, 1601, 5000};
+    babble(pcm, SAMPLES, -22.0);
+    add_noise(pcm, SAMPLES, -70.0);
+    int64_t count = extract(pcm, SAMPLES, SAMPLES, rows);
+    check(count == (SAMPLES - lw_viseme_lookahead()) / LW_VISEME_HOP, "every row comes");
+    check(well_formed(rows, count), "weights sum to 1, all in range");
+    int same = 1;
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        memset(other, 0x55, sizeof other);
+        same &= extract(pcm, SAMPLES, chunks[i], other) == count &&
+                !memcmp(rows, other, (size_t)count * LW_CHANNELS * sizeof *rows);
+    }
+    check(same, "chunked equals one-shot, bit for bit");
+}
+
+static void test_reset_and_space(void)
+{
+    lw_viseme *v;
+    babble(pcm, SAMPLES, -22.0);
+    int64_t count = extract(pcm, SAMPLES, SAMPLES, rows);
+    if (lw_viseme_open(&v) < 0)
+        return;
+    vowel(scratch, 20011, formants_i, -12.0);
+    (void)lw_viseme_process(v, scratch, 20011, other, MAX_ROWS);
+    lw_viseme_reset(v);
+    check(lw_viseme_process(v, pcm, SAMPLES, other, MAX_ROWS) == count &&
+              !memcmp(rows, other, (size_t)count * LW_CHANNELS * sizeof *rows), "reset equals fresh");
+
+    lw_viseme_reset(v);
+    int64_t half = lw_viseme_process(v, pcm, SAMPLES / 2, other, MAX_ROWS);
+    size_t bound = lw_viseme_bound(v, SAMPLES / 2);
+    float *rest = other + half * LW_CHANNELS;
+    rest[0] = 42.0f;
+    int refused = lw_viseme_process(v, pcm + SAMPLES / 2, SAMPLES / 2, rest, bound - 1) == LW_ENOSPC;
+    check(refused && rest[0] == 42.0f && lw_viseme_bound(v, SAMPLES / 2) == bound, "too little space is refused");
+    half += lw_viseme_process(v, pcm + SAMPLES / 2, SAMPLES / 2, rest, bound);
+    check(half == count && !memcmp(rows, other, (size_t)count * LW_CHANNELS * sizeof *rows), "and takes nothing");
+
+    lw_viseme_reset(v);
+    size_t n = 7777, exact = lw_viseme_bound(v, n) * LW_CHANNELS;
+    float *heap = malloc((exact + 32) * sizeof *heap);
+    if (heap) {
+        for (size_t i = 0; i < exact + 32; i++)
+            heap[i] = -7.5f;
+        (void)lw_viseme_process(v, pcm, n, heap + 16, exact / LW_CHANNELS);
+        int intact = 1;
+        for (size_t i = 0; i < 16; i++)
+            intact &= heap[i] == -7.5f && heap[exact + 16 + i] == -7.5f;
+        check(intact && heap[16] != -7.5f && heap[exact + 15] != -7.5f, "guard bands");
+        free(heap);
+    }
+
+    unsigned char *odd = malloc(SAMPLES * sizeof *pcm + 1);
+    if (odd) {
+        int16_t *unaligned;
+        unsigned char *at = odd + 1;
+        memcpy(at, pcm, SAMPLES * sizeof *pcm);
+        memcpy(&unaligned, &at, sizeof at);
+        lw_viseme_reset(v);
+        check(lw_viseme_process(v, unaligned, SAMPLES, other, MAX_ROWS) == count &&
+                  !memcmp(rows, other, (size_t)count * LW_CHANNELS * sizeof *rows), "odd-aligned samples");
+        free(odd);
+    }
+    lw_viseme_close(&v);
+}
+
+static void test_silence(void)
+{
+    memset(pcm, 0, sizeof pcm);
+    int64_t count = extract(pcm, SAMPLES, SAMPLES, rows);
+    check(all_silent(rows, 0, count), "digital silence is sil");
+    check(rows[(count - 1) * LW_CHANNELS + LW_LOUDNESS] == 0.0f, "digital silence has no loudness");
+
+    add_noise(pcm, SAMPLES, -60.0);
+    count = extract(pcm, SAMPLES, SAMPLES, rows);
+    check(all_silent(rows, 0, count), "noise at -60 dBFS is sil");
+
+    memset(pcm, 0, sizeof pcm);
+    add_noise(pcm, SAMPLES, -48.0);
+    count = extract(pcm, SAMPLES, SAMPLES, rows);
+    check(all_silent(rows, 250, count), "room noise at -48 dBFS is sil once it is known");
+
+    for (int i = 0; i < SAMPLES; i++)
+        pcm[i] = to_pcm(600.0 * sin(2.0 * PI * 50.0 * i / RATE));
+    count = extract(pcm, SAMPLES, SAMPLES, rows);
+    check(all_silent(rows, 10, count), "hum is sil");
+}
+
+static void test_vowels(void)
+{
+    int64_t count, at;
+    for (int quiet = 0; quiet < 3; quiet++) {
+        static const double level[3] = {-20.0, -32.0, -8.0};
+        static const char *const open_name[3] = {"/a/ opens the jaw", "quiet /a/ opens the jaw", "loud /a/ too"};
+        memset(pcm, 0, sizeof pcm);
+        vowel(pcm + RATE, RATE / 2, formants_a, level[quiet]);
+        count = extract(pcm, SAMPLES, SAMPLES, rows);
+        float jaw = 0.0f, sil = 0.0f;
+        for (at = 105; at < 140; at++) {
+            jaw += rows[at * LW_CHANNELS + LW_JAW] / 35.0f;
+            sil += rows[at * LW_CHANNELS] / 35.0f;
+        }
+        check(jaw > 0.35f && sil < 0.1f, open_name[quiet]);
+        check(all_silent(rows, 0, 94) && all_silent(rows, 165, count), "and is shut before and after");
+    }
+    for (at = 100; at < 110 && rows[at * LW_CHANNELS] > 0.5f; at++) {
+    }
+    check(at <= 103, "opens within three rows of the onset");
+
+    memset(pcm, 0, sizeof pcm);
+    vowel(pcm + RATE, RATE / 2, formants_i, -20.0);
+    (void)extract(pcm, SAMPLES, SAMPLES, other);
+    float a = 0.0f, i = 0.0f;
+    for (at = 105; at < 140; at++) {
+        a += rows[at * LW_CHANNELS + LW_JAW];
+        i += other[at * LW_CHANNELS + LW_JAW];
+    }
+    check(i < a, "/i/ is narrower than /a/");
+
+    memset(pcm, 0, sizeof pcm);
+    vowel(pcm, RATE / 2, formants_a, -20.0);
+    (void)extract(pcm, SAMPLES, SAMPLES, rows);
+    for (at = 0; at < 20 && rows[at * LW_CHANNELS] > 0.5f; at++) {
+    }
+    check(at <= 5, "a cold start in the middle of a vowel opens");
+
+    babble(pcm, SAMPLES, -22.0);
+    add_noise(pcm, SAMPLES, -50.0);
+    count = extract(pcm, SAMPLES, SAMPLES, rows);
+    int switches = 0;
+    for (at = 1; at < count; at++)
+        switches += (rows[at * LW_CHANNELS] > 0.5f) != (rows[(at - 1) * LW_CHANNELS] > 0.5f);
+    check(switches > 8 && switches < 80, "syllables open and shut without flutter");
+}
+
+int main(void)
+{
+    test_interface();
+    test_chunks();
+    test_reset_and_space();
+    test_silence();
+    test_vowels();
+    return failures != 0;
+}

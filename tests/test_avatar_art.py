@@ -1,0 +1,185 @@
+"""The built-in avatar: valid sprites at every frame size, and mouths that look like their visemes."""
+
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from lipwire.avatar.art import AXES, VISEMES, Art
+from lipwire.avatar.builtin import BUILTIN, draw
+
+SIZES = [(640, 360), (320, 180), (512, 512), (360, 640), (1280, 720)]
+CUT = {"body"}  # may run out of the frame
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def art(request: pytest.FixtureRequest) -> Art:
+    return draw("aria", *request.param)
+
+
+@pytest.fixture(scope="module")
+def large() -> Art:
+    return draw("aria", 1280, 720)
+
+
+def mouths(art: Art) -> np.ndarray:
+    return np.stack(next(la for la in art.layers if la.select == "mouth").images)
+
+
+def nearest(art: Art, coord: np.ndarray) -> int:
+    return int(np.argmin(((art.mouth_coords - coord) ** 2).sum(1)))
+
+
+def viseme(art: Art, name: str) -> np.ndarray:
+    return mouths(art)[nearest(art, art.viseme_coords[VISEMES.index(name)])]
+
+
+def inside(image: np.ndarray) -> np.ndarray:
+    """Pixels that show the dark of the mouth."""
+    luma = image[..., :3] @ [0.2126, 0.7152, 0.0722]
+    return (luma < 50) & (image[..., 3] > 200)
+
+
+def lips(image: np.ndarray) -> np.ndarray:
+    """Opaque pixels: everything but the shade on the skin."""
+    return image[..., 3] > 200
+
+
+def teeth(image: np.ndarray) -> np.ndarray:
+    return (image[..., :3].min(-1) > 195) & (image[..., 3] > 200)
+
+
+def width(mask: np.ndarray) -> int:
+    columns = np.flatnonzero(mask.any(0))
+    return int(columns[-1] - columns[0] + 1) if len(columns) else 0
+
+
+def height(mask: np.ndarray) -> int:
+    return width(mask.T)
+
+
+def test_sprites_are_valid(art: Art) -> None:
+    assert 1 <= len(art.layers) <= 32
+    assert len({la.name for la in art.layers}) == len(art.layers)
+    for layer in art.layers:
+        h, w = layer.images[0].shape[:2]
+        assert h % 2 == 0 and w % 2 == 0 and h > 0 and w > 0
+        assert layer.select in ("fixed", "mouth", *AXES)
+        assert set(layer.kx) | set(layer.ky) <= set(AXES)
+        assert -w < layer.x < art.width and -h < layer.y < art.height
+        for image in layer.images:
+            assert image.dtype == np.uint8 and image.shape == (h, w, 4) and image.flags.c_contiguous
+        assert max(im[..., 3].max() for im in layer.images) > 60, layer.name
+
+
+def test_borders_are_transparent(art: Art) -> None:
+    for layer in art.layers:
+        h = len(layer.images[0])
+        for image in layer.images:
+            a = image[..., 3]
+            if layer.name not in CUT:
+                assert not a[:2].any() and not a[-2:].any() and not a[:, :2].any() and not a[:, -2:].any(), layer.name
+            else:
+                assert not a[:2].any()
+                # Where it is cut it must reach so far beyond the frame that no movement shows the cut.
+                reach = 2 + sum(map(abs, layer.ky.values()))
+                assert layer.y + h >= art.height + reach
+                if a[:, :2].any():
+                    assert layer.x <= -(2 + sum(map(abs, layer.kx.values())))
+
+
+def test_background_is_opaque(art: Art) -> None:
+    assert art.background.shape == (art.height, art.width, 4) and art.background.dtype == np.uint8
+    assert (art.background[..., 3] == 255).all()
+
+
+def test_coordinates(art: Art) -> None:
+    bank = mouths(art)
+    assert art.mouth_coords.shape == (len(bank), art.viseme_coords.shape[1])
+    assert art.viseme_coords.shape[0] == len(VISEMES) and art.viseme_coords.shape[1] <= 16
+    assert len(np.unique(art.mouth_coords, axis=0)) == len(bank)
+    # Rest is an exact member of the bank, so that a silent face shows a mouth at rest.
+    assert np.abs(art.mouth_coords - art.viseme_coords[0]).sum(1).min() == 0
+    # No viseme falls into a gap of the bank.
+    distance = np.linalg.norm(art.mouth_coords[None] - art.viseme_coords[:, None], axis=2).min(1)
+    assert distance.max() < 0.12
+
+
+def test_visemes_are_distinct(large: Art) -> None:
+    picks = [nearest(large, c) for c in large.viseme_coords]
+    assert len(set(picks)) == len(VISEMES)
+    bank = mouths(large).astype(int)
+    for i, a in enumerate(picks):
+        for b in picks[:i]:
+            assert (np.abs(bank[a] - bank[b]).max(-1) > 40).sum() > 60
+
+
+@pytest.mark.parametrize("name", ["sil", "PP"])
+def test_closed_mouths_show_no_inside(art: Art, name: str) -> None:
+    assert inside(viseme(art, name)).sum() == 0 and teeth(viseme(art, name)).sum() == 0
+
+
+def test_shapes_follow_the_charts(large: Art) -> None:
+    image = {v: viseme(large, v) for v in VISEMES}
+    dark = {v: int(inside(im).sum()) for v, im in image.items()}
+    wide = {v: width(lips(im)) for v, im in image.items()}
+    tall = {v: height(lips(im)) for v, im in image.items()}
+    white = {v: int(teeth(im).sum()) for v, im in image.items()}
+    assert max(dark, key=dark.__getitem__) == "aa" and max(tall, key=tall.__getitem__) == "aa"
+    assert wide["U"] < wide["O"] < wide["aa"] < wide["I"] and wide["CH"] < wide["SS"]
+    assert tall["PP"] < tall["sil"] < tall["E"] < tall["aa"]
+    assert dark["U"] < dark["O"] < dark["aa"]
+    assert white["U"] == white["O"] == 0
+    for v in ("FF", "TH", "SS", "CH", "I", "E", "aa"):
+        assert white[v] > 40, v
+
+
+def test_bank_is_smooth(large: Art) -> None:
+    """From rest to wide open no step changes more than a fraction of the way."""
+    bank = mouths(large).astype(np.float32)
+    bank[..., :3] *= bank[..., 3:] / 255
+    rest, aa = large.viseme_coords[0], large.viseme_coords[VISEMES.index("aa")]
+    picks = [nearest(large, rest + (aa - rest) * t) for t in np.linspace(0, 1, 60)]
+    steps = [np.abs(bank[a] - bank[b]).sum() for a, b in pairwise(picks)]
+    assert len(set(picks)) >= 10
+    assert max(steps) < 0.45 * np.abs(bank[picks[0]] - bank[picks[-1]]).sum()
+
+
+def test_blink_closes_the_eyes(large: Art) -> None:
+    lids = next(la for la in large.layers if la.select == "blink")
+    covered = [int((im[..., 3] > 128).sum()) for im in lids.images]
+    assert len(covered) >= 6 and covered == sorted(covered)
+    whites = next(la for la in large.layers if la.name == "eye_whites")
+    dy, dx = round(whites.y - lids.y), round(whites.x - lids.x)
+    h, w = whites.images[0].shape[:2]
+    over = lids.images[-1][dy : dy + h, dx : dx + w, 3]
+    assert over[whites.images[0][..., 3] > 0].min() == 255
+
+
+def test_deterministic() -> None:
+    a, b = draw("aria", 320, 180), draw("aria", 320, 180)
+    assert np.array_equal(a.background, b.background)
+    for x, y in zip(a.layers, b.layers, strict=True):
+        assert (x.x, x.y, x.kx, x.ky) == (y.x, y.y, y.kx, y.ky)
+        assert all(np.array_equal(p, q) for p, q in zip(x.images, y.images, strict=True))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 16), (16, 64), (176, 144), (1080, 1920)])
+def test_any_size(size: tuple[int, int]) -> None:
+    art = draw("aria", *size)
+    assert art.background.shape == (size[1], size[0], 4)
+    assert all(im.shape == la.images[0].shape for la in art.layers for im in la.images)
+
+
+def test_bad_arguments() -> None:
+    assert "aria" in BUILTIN
+    for args in (("nobody", 640, 360), ("aria", 641, 360), ("aria", 8, 8), ("aria", 5000, 360)):
+        with pytest.raises(ValueError):
+            draw(*args)
+
+
+def test_speed() -> None:
+    draw("aria", 64, 64)
+    start = time.process_time()
+    draw("aria", 640, 360)
+    assert time.process_time() - start < 2.0  # about 0.5 s on an idle core
