@@ -1,0 +1,41 @@
+"""Lipwire gives a voice agent a face: speech in, lip-synced video and the same speech out, on one sample clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import publish
+from ._core import Frame, Resampler, VisemeExtractor
+from ._core import core_version as _core_version
+from .avatar import Avatar
+from .errors import LipwireError
+from .publish import Publisher
+from .render import RenderResult, render
+from .session import Session
+
+if TYPE_CHECKING:
+    from .service import create_app
+
+__version__: str = _core_version()
+
+__all__ = [
+    "Avatar",
+    "Frame",
+    "LipwireError",
+    "Publisher",
+    "RenderResult",
+    "Resampler",
+    "Session",
+    "VisemeExtractor",
+    "create_app",
+    "publish",
+    "render",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "create_app":  # needs the extra "server"
+        from .service import create_app
+
+        return create_app
+    raise AttributeError(f"module 'lipwire' has no attribute {name!r}")

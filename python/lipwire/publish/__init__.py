@@ -1,0 +1,29 @@
+"""Publishers: where a session's sound and picture go.
+
+`null` and `file` need nothing more; `webrtc` needs the extra of that name and is imported when first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .base import Publisher, StreamSpec
+from .file import File
+from .null import Null
+
+if TYPE_CHECKING:
+    from .webrtc import WebRTC
+
+__all__ = ["File", "Null", "Publisher", "StreamSpec", "WebRTC"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WebRTC":
+        try:
+            from .webrtc import WebRTC
+        except ModuleNotFoundError as exc:
+            raise ModuleNotFoundError(
+                f"publishing over WebRTC needs {exc.name}: pip install 'lipwire[webrtc]'", name=exc.name
+            ) from exc
+        return WebRTC
+    raise AttributeError(name)

@@ -1,0 +1,43 @@
+"""What a publisher is: the place where a session's sound and picture go."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Protocol
+
+from msgspec import Struct
+
+from .._core import RATE, Frame
+
+
+class StreamSpec(Struct, frozen=True, kw_only=True):
+    """What a session is going to hand over."""
+
+    session_id: str
+    width: int
+    """Pixels, even."""
+    height: int
+    fps: Fraction
+    rate: int = RATE
+    """Hz of the PCM and of every `sample` position."""
+
+
+class Publisher(Protocol):
+    """Where audio and frames go. All calls come from one thread, the event loop's where there is one.
+
+    `sample` and `frame.sample` count on one media clock at 48 kHz, without gaps in the audio. `audio` and `video` must
+    not block: a publisher that cannot keep up drops and counts.
+    """
+
+    async def open(self, spec: StreamSpec) -> None:
+        """Called once, before anything else."""
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        """10 ms: 480 samples of PCM16 mono, the first at `sample`."""
+
+    def video(self, frame: Frame) -> None:
+        """A picture, to be shown when the clock is at `frame.sample`. Keep it no longer than needed: its memory is
+        one of the session's few slots."""
+
+    async def close(self) -> None:
+        """Called once; what was handed over is finished first where that makes sense."""

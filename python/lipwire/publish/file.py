@@ -1,0 +1,146 @@
+"""MP4 files: H.264 and AAC through PyAV."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from .._core import RATE, Frame
+from ..errors import InvalidArgument
+from .base import StreamSpec
+
+AUDIO_BITRATE = 128_000
+CLOCK = Fraction(1, RATE)
+BT709, LIMITED = 1, 1
+"""FFmpeg's numbers for colour space, primaries and transfer, and for the range."""
+
+
+class Mp4Writer:
+    """An MP4 being written. Not thread-safe; sound and picture may come in any order and stay on one clock."""
+
+    def __init__(self, path: str | Path, width: int, height: int, fps: Fraction, *, threads: int = 0) -> None:
+        self.path = Path(path)
+        if not self.path.parent.is_dir():
+            raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
+        try:
+            self._file = av.open(str(self.path), "w", format="mp4", options={"movflags": "+faststart"})
+        except OSError as exc:
+            raise InvalidArgument(f"cannot write {self.path}: {exc.strerror or exc}") from exc
+        video: Any = self._file.add_stream("libx264", rate=fps)
+        video.width, video.height = width, height
+        video.pix_fmt = "yuv420p"
+        video.options = {"preset": "veryfast", "crf": "20"}
+        context = video.codec_context
+        context.time_base = 1 / fps
+        context.thread_count = threads
+        context.color_range = LIMITED
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        audio: Any = self._file.add_stream("aac", rate=RATE)
+        audio.layout = "mono"
+        audio.bit_rate = AUDIO_BITRATE
+        self._video, self._audio = video, audio
+        self._step = RATE / fps
+        self._pcm = bytearray()
+        self._pcm_at: int | None = None
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        """PCM16 mono at 48 kHz, the first sample at `sample` of the clock."""
+        if self._pcm_at is None:
+            self._pcm_at = sample
+        self._pcm += pcm
+        if len(self._pcm) >= RATE // 5 * 2:
+            self._encode_audio()
+
+    def _encode_audio(self) -> None:
+        if not self._pcm or self._pcm_at is None:
+            return
+        samples = np.frombuffer(bytes(self._pcm), dtype=np.int16)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = RATE
+        frame.pts = self._pcm_at
+        frame.time_base = CLOCK
+        self._file.mux(self._audio.encode(frame))
+        self._pcm_at += len(samples)
+        self._pcm.clear()
+
+    def video(self, i420: np.ndarray[Any, Any], sample: int) -> None:
+        """One picture, uint8 (height * 3 / 2, width)."""
+        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
+        frame.pts = round(sample / self._step)
+        frame.time_base = 1 / Fraction(self._video.codec_context.framerate)
+        frame.color_range = LIMITED
+        frame.colorspace = BT709
+        self._file.mux(self._video.encode(frame))
+
+    def close(self) -> None:
+        """Finishes the file."""
+        self._encode_audio()
+        self._file.mux(self._video.encode(None))
+        self._file.mux(self._audio.encode(None))
+        self._file.close()
+
+
+class File:
+    """A publisher that records a live session into an MP4. Encoding runs on a thread of its own.
+
+    Sound is never dropped; a picture is, and counted in `dropped`, when the encoder falls `backlog` pictures behind.
+    """
+
+    def __init__(self, path: str | Path, *, backlog: int = 100) -> None:
+        self.path = Path(path)
+        self.dropped = 0
+        self.error: Exception | None = None
+        self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
+        self._backlog = backlog
+        self._pending = 0
+        self._thread: threading.Thread | None = None
+        self._writer: Mp4Writer | None = None
+
+    async def open(self, spec: StreamSpec) -> None:
+        """Creates the file. Raises InvalidArgument where that is impossible."""
+        self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps)
+        self._thread = threading.Thread(target=self._run, name="lipwire-file", daemon=True)
+        self._thread.start()
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        """Queues sound."""
+        self._queue.put((pcm, sample))
+
+    def video(self, frame: Frame) -> None:
+        """Queues a copy of the picture: the encoder may be slower than the session's few slots allow."""
+        if self._pending >= self._backlog:
+            self.dropped += 1
+            return
+        self._pending += 1
+        self._queue.put((frame.i420.copy(), frame.sample))
+
+    async def close(self) -> None:
+        """Encodes what is queued and finishes the file. Raises what the encoder raised."""
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        assert self._writer is not None
+        try:
+            while (item := self._queue.get()) is not None:
+                data, sample = item
+                if isinstance(data, bytes):
+                    self._writer.audio(data, sample)
+                else:
+                    self._writer.video(data, sample)
+                    self._pending -= 1
+            self._writer.close()
+        except Exception as exc:  # the edge of the thread; close() raises it
+            self.error = exc
+            while self._queue.get() is not None:
+                pass

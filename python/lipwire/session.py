@@ -1,0 +1,330 @@
+"""One live session: speech in, sound and picture to a publisher, events back.
+
+The native performer does the work; this file is policy: which utterance a chunk belongs to, what the client hears of
+it, and what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec import Struct
+
+from . import _core
+from .avatar import DEFAULT, Avatar
+from .codecs import VoiceDecoder
+from .errors import BadState, InvalidArgument
+from .protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
+from .publish.base import Publisher, StreamSpec
+from .runtime import Runtime
+
+logger = logging.getLogger("lipwire.session")
+
+SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
+MAX_UTTERANCES = 1024
+
+
+class Latency(Struct, kw_only=True):
+    """From the first chunk of an utterance to the first picture of it with an open mouth, in ms, by stage."""
+
+    buffer_ms: float
+    """First chunk written -> its first sample in a block (prebuffer, tick)."""
+    mouth_ms: float
+    """That block -> the frame that shows it (silence before the first sound, smoothing, frame interval)."""
+    handover_ms: float
+    """That frame's tick -> the publisher has it (composition, wake-up)."""
+
+    @property
+    def total_ms(self) -> float:
+        return self.buffer_ms + self.mouth_ms + self.handover_ms
+
+
+class _Utterance(Struct):
+    event_id: str | None
+    written_ns: int
+    started_at: int = -1
+    """Media clock of its first sample."""
+    mouth_seen: bool = False
+
+
+class Session:
+    """One avatar that speaks.
+
+    Use it as an async context manager, or call `start` and `close`. Every method belongs to the event loop's thread.
+
+        async with lipwire.Session(lipwire.publish.File("out.mp4")) as session:
+            session.write(pcm, rate=24000)
+            session.end()
+            await session.finished()
+
+    Args:
+        publisher: where sound and picture go.
+        avatar: name of an avatar, or an Avatar.
+        width, height: pixels, even. fps: frames a second, 1..100; a Fraction or a whole number.
+        on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
+        voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
+        voice_end_timeout: an utterance without `end` finishes this long after its audio ran dry.
+        prebuffer: seconds of speech that must be there before an utterance starts.
+        capacity: seconds of speech that may wait; more is refused with BufferFull.
+        seed: of blinks and idle life; None = by session id.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        *,
+        avatar: str | Avatar = DEFAULT,
+        width: int = 640,
+        height: int = 360,
+        fps: int | Fraction = 25,
+        session_id: str | None = None,
+        on_event: Callable[[SessionEvent], None] | None = None,
+        voice_end_grace: float = 0.3,
+        voice_end_timeout: float = 1.0,
+        prebuffer: float = 0.06,
+        capacity: float = 120.0,
+        seed: int | None = None,
+    ) -> None:
+        self.id = session_id or str(uuid.uuid4())
+        self.avatar = avatar if isinstance(avatar, Avatar) else Avatar.load(avatar)
+        self.publisher = publisher
+        self.fps = Fraction(fps)
+        self.width, self.height = width, height
+        self.on_event = on_event
+        self.latency: Latency | None = None
+        """Of the newest utterance that has been seen to speak."""
+        self.max_skew_ms = 0.0
+        self._options = {"prebuffer": prebuffer, "dry_timeout": voice_end_timeout, "capacity": capacity}
+        self._seed = uuid.uuid5(uuid.NAMESPACE_OID, self.id).int & 0xFFFFFFFF if seed is None else seed
+        self._grace = voice_end_grace
+        self._decoder = VoiceDecoder()
+        self._utterances: dict[int, _Utterance] = {}
+        self._ended: tuple[int, str] | None = None
+        self._audio_at = 0
+        self._skew_ms = 0.0
+        self._rate = _RateMeter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._runtime: Runtime | None = None
+        self._failed = False
+        self.performer: _core.Performer = None  # type: ignore[assignment]
+
+    # -------------------------------------------------------------------------------------------------------- life
+
+    async def start(self) -> Self:
+        """Draws the avatar, opens the publisher and starts the clock.
+
+        Raises:
+            InvalidArgument: frame size or rate is out of range.
+        """
+        if self.performer is not None:
+            raise BadState("the session has been started")
+        native = await asyncio.to_thread(self.avatar.at, self.width, self.height)
+        fps = self.fps.as_integer_ratio()
+        self.performer = _core.Performer(native, fps, frame_slots=8, seed=self._seed, **self._options)
+        await self.publisher.open(
+            StreamSpec(session_id=self.id, width=self.width, height=self.height, fps=self.fps)
+        )
+        self._runtime = Runtime.current()
+        self._runtime.attach(self)
+        return self
+
+    async def close(self) -> None:
+        """Stops the clock and closes the publisher. Safe to call twice."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            await runtime.detach(self)
+            self._idle.set()
+            await self.publisher.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------------------------------------------ speech
+
+    def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
+        """Queues speech: PCM16 mono (any bytes-like) at 8000..48000 Hz, any length, faster than real time or not.
+
+        Raises:
+            InvalidArgument: odd bytes or unsupported rate. BufferFull: no room; nothing was taken. BadState: the
+            session is not running.
+        """
+        self._check_running()
+        now = time.monotonic_ns()
+        if self._ended is not None and event_id is not None:
+            # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
+            utterance, ended_id = self._ended
+            if event_id != ended_id and self.performer.writing == utterance:
+                self.performer.end(0)
+            self._ended = None if event_id != ended_id else self._ended
+        utterance = self.performer.writing
+        self.performer.write(pcm, rate)
+        if utterance not in self._utterances and len(memoryview(pcm)):
+            if len(self._utterances) >= MAX_UTTERANCES:
+                self._utterances.pop(next(iter(self._utterances)))
+            self._utterances[utterance] = _Utterance(event_id, now)
+        self._idle.clear()
+
+    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
+        """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
+        self._check_running()
+        pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
+        self.write(pcm, rate, event_id)
+
+    def end(self, event_id: str | None = None) -> None:
+        """The utterance is complete, but for audio within the grace window."""
+        self._check_running()
+        utterance = self.performer.writing
+        current = self._utterances.get(utterance)
+        self.performer.end(self._grace)
+        if current is not None and event_id is not None and event_id == current.event_id:
+            self._ended = utterance, event_id
+
+    def interrupt(self, event_id: str | None = None) -> None:
+        """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
+        self._check_running()
+        self.performer.interrupt()
+        self._decoder.reset()
+        self._ended = None
+
+    def special(self, content: Any, event_id: str | None = None) -> None:
+        """A `special` message. No content is acted on yet; it is logged."""
+        logger.info("[%s] special: %s", self.id, json.dumps(content)[:200])
+
+    async def finished(self) -> None:
+        """Waits until nothing is playing or queued."""
+        await self._idle.wait()
+
+    def _check_running(self) -> None:
+        if self._runtime is None:
+            raise BadState("the session is not running")
+
+    # ------------------------------------------------------------------------------------------------------ output
+
+    def drain(self) -> None:
+        """Called by the runtime: hands over everything the engine has made since the last time."""
+        try:
+            performer, publisher = self.performer, self.publisher
+            while (block := performer.read_pcm()) is not None:
+                pcm, self._audio_at = block
+                publisher.audio(pcm, self._audio_at)
+            events = []
+            while (event := performer.read_event()) is not None:
+                events.append(event)
+                if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
+                    utterance.started_at = event[3]
+            while (frame := performer.read_frame()) is not None:
+                publisher.video(frame)
+                self._measure(frame)
+                del frame
+            for event in events:
+                self._tell(*event)
+        except Exception:  # the edge: one session's publisher must not stop the others' clocks
+            if not self._failed:
+                self._failed = True
+                logger.exception("[%s] handing over failed", self.id)
+
+    def _measure(self, frame: _core.Frame) -> None:
+        now = time.monotonic_ns()
+        self._skew_ms = (frame.sample - self._audio_at) / (_core.RATE / 1000)
+        self.max_skew_ms = max(self.max_skew_ms, abs(self._skew_ms))
+        self._rate.add(now)
+        utterance = self._utterances.get(frame.utterance) if frame.mouth_open else None
+        if utterance is not None and not utterance.mouth_seen:
+            utterance.mouth_seen = True
+            started_ns = frame.due_ns - (frame.sample - utterance.started_at) * 1_000_000_000 // _core.RATE
+            self.latency = Latency(
+                buffer_ms=(started_ns - utterance.written_ns) / 1e6,
+                mouth_ms=(frame.due_ns - started_ns) / 1e6,
+                handover_ms=(now - frame.due_ns) / 1e6,
+            )
+
+    def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
+        utterance = self._utterances.get(number)
+        event_id = utterance.event_id if utterance is not None else None
+        position_ms = round(played / (_core.RATE / 1000), 1)
+        event: SessionEvent
+        if kind == _core.EVENT_STARTED:
+            event = PlaybackStarted(event_id)
+        elif kind == _core.EVENT_FINISHED:
+            event = PlaybackFinished(event_id, position_ms, bool(value))
+            self._utterances.pop(number, None)
+            if not self._utterances:
+                self._idle.set()
+        elif kind == _core.EVENT_UNDERRUN:
+            event = Underrun(position_ms, round(value / (_core.RATE / 1000), 1))
+        else:
+            return
+        if self.on_event is not None:
+            self.on_event(event)
+
+    # ----------------------------------------------------------------------------------------------------- figures
+
+    def stats(self) -> dict[str, Any]:
+        """Live figures, JSON-able: counters of the performer, and
+
+        `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
+        hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
+        `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped).
+        """
+        if self.performer is None:
+            raise InvalidArgument("the session has not been started")
+        counters = self.performer.stats()
+        latency = self.latency
+        return {
+            "session_id": self.id,
+            "state": "speaking" if counters["active"] else "idle",
+            "talking": bool(counters["active"]),
+            "width": self.width,
+            "height": self.height,
+            "fps": round(self._rate.rate(time.monotonic_ns()), 1),
+            "skew_ms": round(self._skew_ms, 2),
+            "max_skew_ms": round(self.max_skew_ms, 2),
+            "latency_ms": None if latency is None else round(latency.total_ms, 1),
+            "latency": None
+            if latency is None
+            else {name: round(getattr(latency, name), 1) for name in latency.__struct_fields__},
+            "buffered_ms": round(counters["buffered"] / (_core.RATE / 1000)),
+            "clock_s": counters["clock"] / _core.RATE,
+            "frames": counters["frames"],
+            "frames_unchanged": counters["frames_unchanged"],
+            "late": counters["frames_skipped"] + counters["frames_dropped"],
+            "underruns": counters["underruns"],
+            "utterances": counters["utterances"],
+            "interrupts": counters["generation"],
+            "pcm_dropped": counters["pcm_dropped"],
+            "native_bytes": counters["bytes"],
+        }
+
+
+class _RateMeter:
+    """Frames a second over the last two seconds."""
+
+    SPAN_NS = 2_000_000_000
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+
+    def add(self, now: int) -> None:
+        self._times.append(now)
+        if self._times[0] < now - 2 * self.SPAN_NS:
+            self._times = [t for t in self._times if t >= now - self.SPAN_NS]
+
+    def rate(self, now: int) -> float:
+        recent = [t for t in self._times if t >= now - self.SPAN_NS]
+        if len(recent) < 2 or recent[-1] == recent[0]:
+            return 0.0
+        return (len(recent) - 1) * 1e9 / (recent[-1] - recent[0])
