@@ -20,10 +20,33 @@ from lipwire.avatar.builtin import BUILTIN, draw
 Image = NDArray[np.uint8]
 
 FONT = {  # 3 x 5 bits a letter, for labels
-    "A": "757550", "B": "656560", "C": "744470", "D": "655560", "E": "746470", "F": "746440", "H": "557550",
-    "I": "722270", "K": "556550", "L": "444470", "N": "755550", "O": "755570", "P": "757440", "R": "756550",
-    "S": "747170", "T": "722220", "U": "555570", "0": "755570", "1": "262270", "2": "717470", "3": "717170",
-    "4": "557110", "5": "747170", "6": "747570", "7": "711110", "8": "757570", "9": "757170",
+    "A": "757550",
+    "B": "656560",
+    "C": "744470",
+    "D": "655560",
+    "E": "746470",
+    "F": "746440",
+    "H": "557550",
+    "I": "722270",
+    "K": "556550",
+    "L": "444470",
+    "N": "755550",
+    "O": "755570",
+    "P": "757440",
+    "R": "756550",
+    "S": "747170",
+    "T": "722220",
+    "U": "555570",
+    "0": "755570",
+    "1": "262270",
+    "2": "717470",
+    "3": "717170",
+    "4": "557110",
+    "5": "747170",
+    "6": "747570",
+    "7": "711110",
+    "8": "757570",
+    "9": "757170",
 }
 
 
@@ -118,8 +141,10 @@ def main() -> None:
     start = time.perf_counter()
     art = draw(args.avatar, width, height)
     sprites = sum(im.nbytes for la in art.layers for im in la.images)
-    print(f"{args.size}: drawn in {time.perf_counter() - start:.2f} s, {sprites / 1e6:.1f} MB of sprites, "
-          f"{len(art.mouth_coords)} mouths")
+    print(
+        f"{args.size}: drawn in {time.perf_counter() - start:.2f} s, {sprites / 1e6:.1f} MB of sprites, "
+        f"{len(art.mouth_coords)} mouths"
+    )
     zoom = max(1, round(720 / max(height, width) * 2))
 
     def save(name: str, image: Image) -> None:
@@ -130,8 +155,17 @@ def main() -> None:
 
     jaw = {"aa": 1.0, "E": 0.45, "O": 0.55, "kk": 0.2, "I": 0.15, "U": 0.15, "TH": 0.2, "DD": 0.15}
     save("neutral", compose(art))
-    poses = [{}, {"head_x": -1}, {"head_x": 1}, {"head_y": -1}, {"head_y": 1}, {"gaze_x": -1, "brow": 1},
-             {"gaze_x": 1, "brow": -1}, {"gaze_y": 1, "breath": 1}, {"gaze_y": -1}]
+    poses = [
+        {},
+        {"head_x": -1},
+        {"head_x": 1},
+        {"head_y": -1},
+        {"head_y": 1},
+        {"gaze_x": -1, "brow": 1},
+        {"gaze_x": 1, "brow": -1},
+        {"gaze_y": 1, "breath": 1},
+        {"gaze_y": -1},
+    ]
     save("poses", grid([compose(art, p) for p in poses], 3))
     faces = [compose(art, {"jaw": jaw.get(v, 0.0)}, shape((v, 1.0))) for v in VISEMES]
     for name, part, margin, times in (("visemes", "mouth", 0.35, zoom), ("faces", "hair_front", 0.02, 1)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Protocol
+from typing import ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 from ._core import Engine, Performer
@@ -26,7 +26,7 @@ class Drainable(Protocol):
 class Runtime:
     """The sessions of one event loop."""
 
-    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -47,10 +47,12 @@ class Score:
             np.trace(c) / c.sum(), f1[0], np.trace(g) / g.sum(), f1[1], c[0, 0] / max(1, c[0].sum()),
             c[1:, 0].sum() / max(1, c[1:].sum()), hit / max(1, due), right / max(1, said),
         ]  # fmt: skip
-        return f"{name:<28}" + " ".join(f"{100 * v:6.1f}" for v in values) + f" {self.switches[0] / self.switches[1]:6.2f}"
+        switches = self.switches[0] / self.switches[1]
+        return f"{name:<28}" + " ".join(f"{100 * v:6.1f}" for v in values) + f" {switches:6.2f}"
 
 
-HEADER = f"{'set':<28}" + " ".join(f"{h:>6}" for h in ["acc15", "F1-15", "acc7", "F1-7", "sil", "fsil", "PPrec", "PPprec", "switch"])
+COLUMNS = ["acc15", "F1-15", "acc7", "F1-7", "sil", "fsil", "PPrec", "PPprec", "switch"]
+HEADER = f"{'set':<28}" + " ".join(f"{h:>6}" for h in COLUMNS)
 
 
 def held_out():

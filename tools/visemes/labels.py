@@ -9,7 +9,10 @@ import unicodedata
 import numpy as np
 
 VISEMES = ["sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U"]
-CLASSES = ["sil", "PP.p", "PP.b", "PP.m", "FF.f", "FF.v", "TH", "DD.t", "DD.d", "kk.k", "kk.g", "CH.c", "CH.s", "SS.s", "SS.z", "nn.n", "nn.g", "nn.l", "RR", "aa", "E", "I", "I.j", "O", "U", "U.w", "aa.ae", "E.ax"]
+CLASSES = [
+    "sil", "PP.p", "PP.b", "PP.m", "FF.f", "FF.v", "TH", "DD.t", "DD.d", "kk.k", "kk.g", "CH.c", "CH.s", "SS.s", "SS.z",
+    "nn.n", "nn.g", "nn.l", "RR", "aa", "E", "I", "I.j", "O", "U", "U.w", "aa.ae", "E.ax",
+]  # fmt: skip
 TO_VISEME = np.array([VISEMES.index(c.split(".")[0]) for c in CLASSES])
 # Mouth groups as Rhubarb draws them: idle, closed, narrow, mid, wide, round, lip-teeth.
 GROUP_OF = np.array([dict(sil=0, PP=1, E=3, aa=4, O=5, U=5, FF=6).get(v, 2) for v in VISEMES])
@@ -25,7 +28,7 @@ for _symbols, _class in (
 ):  # fmt: skip
     for _symbol in _symbols.split():
         _IPA[_symbol] = _class
-_VOWELS = set(["u", "ʊ", "ʉ", "y", "ʏ", "i", "ɪ", "ɨ", "ɯ", "ᵻ", "o", "ɔ", "ɒ", "ø", "œ", "ɵ", "ɞ", "a", "ɑ", "æ", "ɐ", "ʌ", "ɶ", "e", "ɛ", "ə", "ɜ", "ɚ", "ɝ", "ɘ", "ɤ"])
+_VOWELS = set("uʊʉyʏiɪɨɯᵻoɔɒøœɵɞaɑæɐʌɶeɛəɜɚɝɘɤ")
 
 
 def ipa(phone):

@@ -102,24 +102,27 @@ La pluja cau sobre les teulades de la ciutat vella. Quant costa aquest llibre ve
 El gat negre dorm damunt de la cadira. Aquesta tarda anirem al mercat a comprar peix fresc.""",
 }
 
-HARVARD = """The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background.
-It is easy to tell the depth of a well. These days a chicken leg is a rare dish. Rice is often served in round bowls.
-The juice of lemons makes fine punch. The box was thrown beside the parked truck. Four hours of steady work faced us.
-The hogs were fed chopped corn and garbage. A large size in stockings is hard to sell. The boy was there when the sun rose.
-A rod is used to catch pink salmon. The source of the huge river is the clear spring. Help the woman get back to her feet.
-Kick the ball straight and follow through. A pot of tea helps to pass the evening. Smoky fires lack flame and heat.
-The soft cushion broke the man's fall. The salt breeze came across from the sea. The girl at the booth sold fifty bonds.
-The small pup gnawed a hole in the sock. The fish twisted and turned on the bent hook. Two blue fish swam in the tank.
-Press the pants and sew a button on the vest. The swan dive was far short of perfect. Her purse was full of useless trash.
-The beauty of the view stunned the young boy. The colt reared and threw the tall rider. Read verse out loud for pleasure.
+HARVARD = """
+The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. It is easy to tell the depth of
+a well. These days a chicken leg is a rare dish. Rice is often served in round bowls. The juice of lemons makes fine
+punch. The box was thrown beside the parked truck. Four hours of steady work faced us. The hogs were fed chopped corn
+and garbage. A large size in stockings is hard to sell. The boy was there when the sun rose. A rod is used to catch
+pink salmon. The source of the huge river is the clear spring. Help the woman get back to her feet. Kick the ball
+straight and follow through. A pot of tea helps to pass the evening. Smoky fires lack flame and heat. The soft cushion
+broke the man's fall. The salt breeze came across from the sea. The girl at the booth sold fifty bonds. The small pup
+gnawed a hole in the sock. The fish twisted and turned on the bent hook. Two blue fish swam in the tank. Press the
+pants and sew a button on the vest. The swan dive was far short of perfect. Her purse was full of useless trash. The
+beauty of the view stunned the young boy. The colt reared and threw the tall rider. Read verse out loud for pleasure.
 Hoist the load to your left shoulder. Take the winding path to reach the lake. Wipe the grease off his dirty face."""
 
 _SYLLABLES = {  # onsets, vowels, codas as the language spells them
     "en": ("b p m f v w th sh ch j k g d t s z n l r h y br pl sp fl tr", "a e i o u ee oo ai ow oi aw er",
            " m n ng p b t d k g f v s z sh ch th l r mp nd"),
-    "de": ("b p m f w sch tsch k g d t s z n l r h j pf pl br st", "a e i o u ä ö ü ei au eu ie", " m n ng p t k f s sch ch l r"),
+    "de": ("b p m f w sch tsch k g d t s z n l r h j pf pl br st",
+           "a e i o u ä ö ü ei au eu ie", " m n ng p t k f s sch ch l r"),
     "es": ("b p m f ch k g d t s n l r j ñ ll br pl", "a e i o u ia ue", " m n s l r d"),
-    "fr": ("b p m f v ch j k g d t s z n l r gn br pl", "a é i o u ou eu on an in oi", " m n p b t d k gue f v s che l r"),
+    "fr": ("b p m f v ch j k g d t s z n l r gn br pl",
+           "a é i o u ou eu on an in oi", " m n p b t d k gue f v s che l r"),
     "it": ("b p m f v c g d t s z n l r gn br pl sc", "a e i o u ia uo", " n l r"),
     "ru": ("б п м ф в ш ж ч к г д т с з н л р х ц бр пл", "а е и о у ы э ю я", " м н п т к ф в с ш ч л р й"),
     "pl": ("b p m f w sz ż cz k g d t s z n l r h c br pl", "a e i o u y ą ę", " m n p t k f w s sz cz l r"),

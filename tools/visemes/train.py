@@ -29,7 +29,7 @@ import voices
 from torch import nn
 
 SEGMENT = 200  # rows of one training sequence; the state starts at zero, as after a rest
-FIRST = 5      # rows at its start that do not count: they lack context
+FIRST = 5  # rows at its start that do not count: they lack context
 
 _front = None
 

@@ -26,7 +26,13 @@ ESPEAK_LANGUAGES = {
     "en-us": "en", "en-gb": "en", "en-gb-scotland": "en", "en-gb-x-rp": "en", "de": "de", "es": "es", "es-419": "es",
     "it": "it", "pt-br": "pt", "pl": "pl", "ru": "ru", "fr": "fr", "nl": "nl", "sv": "sv", "fi": "fi", "ca": "ca",
 }  # fmt: skip
-ESPEAK_VARIANTS = ["m1", "m2", "m3", "m4", "m5", "m6", "m8", "f1", "f2", "f3", "f5", "klatt", "klatt2", "klatt4", "klatt5", "klatt6", "Andy", "Annie", "anika", "steph", "linda", "belinda", "ed", "edward", "max", "miguel", "pablo", "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "travis", "victor", "zac", "adam", "antonio", "boris", "caleb", "david", "Alex", "Gene", "Diogo", "Denis", "Lee", "Hugo", "Jacky", "Henrique", "Marco", "norbert", "aunty", "steph2", "grandma", "iven", "marcelo", "michel"] + [""] * 4
+ESPEAK_VARIANTS = [
+    "m1", "m2", "m3", "m4", "m5", "m6", "m8", "f1", "f2", "f3", "f5", "klatt", "klatt2", "klatt4", "klatt5", "klatt6",
+    "Andy", "Annie", "anika", "steph", "linda", "belinda", "ed", "edward", "max", "miguel", "pablo", "paul", "pedro",
+    "quincy", "rob", "robert", "sandro", "shelby", "travis", "victor", "zac", "adam", "antonio", "boris", "caleb",
+    "david", "Alex", "Gene", "Diogo", "Denis", "Lee", "Hugo", "Jacky", "Henrique", "Marco", "norbert", "aunty",
+    "steph2", "grandma", "iven", "marcelo", "michel", *[""] * 4,
+]  # fmt: skip
 ESPEAK_TEST_LANGUAGES = {"cs": "cs", "en-us": "en", "de": "de", "es": "es"}
 ESPEAK_TEST_VARIANTS = ["m7", "f4", "klatt3", "Mario", "Alicia", "john", "Michael", "Mike"]
 

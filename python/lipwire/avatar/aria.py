@@ -48,9 +48,7 @@ def background(view: View) -> F32:
     sh, sw = -(-h // f), -(-w // f)
     x = ((np.arange(sw) + 0.5) * f / w).astype(np.float32)
     y = ((np.arange(sh) + 0.5) * f / h).astype(np.float32)
-    px = linear(
-        (0.0, 0.0), (1.0, 1.0), (0, rgb("#f6efe6")), (0.45, rgb("#dbe5e6")), (1, rgb("#9fbcc6"))
-    )(x, y)
+    px = linear((0.0, 0.0), (1.0, 1.0), (0, rgb("#f6efe6")), (0.45, rgb("#dbe5e6")), (1, rgb("#9fbcc6")))(x, y)
     unit = (h * w) ** 0.5
     ux, uy = x * w / unit, y * h / unit
 
@@ -64,10 +62,14 @@ def background(view: View) -> F32:
     spot(0.10, 0.95, 0.45, "#7fa6b3", 0.45, 0.95)
     spot(0.97, 0.10, 0.40, "#f7dcc0", 0.50, 0.95)
     for cx, cy, r, color, alpha in (
-        (0.13, 0.22, 0.090, "#ffffff", 0.30), (0.24, 0.47, 0.050, "#fff3e0", 0.30),
-        (0.05, 0.58, 0.070, "#bfd6db", 0.35), (0.90, 0.30, 0.105, "#fff1df", 0.32),
-        (0.79, 0.13, 0.045, "#ffffff", 0.34), (0.97, 0.62, 0.075, "#8fb2bf", 0.28),
-        (0.81, 0.56, 0.034, "#ffffff", 0.26), (0.29, 0.10, 0.032, "#f7dcc0", 0.40),
+        (0.13, 0.22, 0.090, "#ffffff", 0.30),
+        (0.24, 0.47, 0.050, "#fff3e0", 0.30),
+        (0.05, 0.58, 0.070, "#bfd6db", 0.35),
+        (0.90, 0.30, 0.105, "#fff1df", 0.32),
+        (0.79, 0.13, 0.045, "#ffffff", 0.34),
+        (0.97, 0.62, 0.075, "#8fb2bf", 0.28),
+        (0.81, 0.56, 0.034, "#ffffff", 0.26),
+        (0.29, 0.10, 0.032, "#f7dcc0", 0.40),
     ):
         spot(cx, cy, r, color, alpha, 0.12)
         spot(cx, cy, r * 0.82, color, -alpha * 0.25, 0.25)
@@ -125,11 +127,14 @@ def _jacket(c: Canvas, sx: int, low: float) -> None:
     flip = f32([sx, 1])
     base = mix(JACKET_LIGHT, JACKET, 0.35) if sx < 0 else JACKET
     dark = mix(JACKET, JACKET_DARK, 0.45) if sx < 0 else JACKET_DARK
-    shell = join(
-        [(41, 134), (54, 142), (92, 161), (140, 180), (171, 203), (188, 250), (196, 330), (204, low)],
-        [(204, low), (-4, low)],
-        [(-4, low), (-2, 320), (16, 270), (34, 215), (43, 168), (41, 134)],
-    ) * flip
+    shell = (
+        join(
+            [(41, 134), (54, 142), (92, 161), (140, 180), (171, 203), (188, 250), (196, 330), (204, low)],
+            [(204, low), (-4, low)],
+            [(-4, low), (-2, 320), (16, 270), (34, 215), (43, 168), (41, 134)],
+        )
+        * flip
+    )
     lapel_shadow = join([(42, 130), (40, 205), (10, 285), (-6, 330)], [(24, 345), (60, 262), (80, 220), (62, 150)])
     c.paint(shell, linear((sx * 40.0, 150.0), (sx * 190.0, 330.0), (0, base), (0.6, mix(base, dark, 0.5)), (1, dark)))
     clip = c.mask(shell)
@@ -140,16 +145,24 @@ def _jacket(c: Canvas, sx: int, low: float) -> None:
     sleeve = [(sx * 146, 236), (sx * 140, 290), (sx * 142, low)]
     c.paint(stroke(sleeve, (1, 5, 7)), JACKET_DARK, 0.65, soft=2.5, clip=clip)
     # The collar and the lapel, with its notch.
-    lapel = join(
-        [(40, 132), (43, 168), (33, 216), (15, 268), (-5, 322)],
-        [(-5, 322), (26, 296), (56, 250), (74, 216)],
-        [(74, 216), (60, 207), (76, 196)],
-        [(76, 196), (74, 170), (60, 147), (40, 132)],
-    ) * flip
+    lapel = (
+        join(
+            [(40, 132), (43, 168), (33, 216), (15, 268), (-5, 322)],
+            [(-5, 322), (26, 296), (56, 250), (74, 216)],
+            [(74, 216), (60, 207), (76, 196)],
+            [(76, 196), (74, 170), (60, 147), (40, 132)],
+        )
+        * flip
+    )
     c.paint(lapel, linear((sx * 40.0, 140.0), (sx * 50.0, 300.0), (0, mix(base, JACKET_LIGHT, 0.4)), (1, base)))
     inner = c.mask(lapel)
-    c.paint(stroke(f32([(40, 132), (43, 168), (33, 216), (15, 268), (-5, 322)]) * flip, (2.2, 2.2)),
-            JACKET_LIGHT, 0.75, soft=0.5, clip=inner)
+    c.paint(
+        stroke(f32([(40, 132), (43, 168), (33, 216), (15, 268), (-5, 322)]) * flip, (2.2, 2.2)),
+        JACKET_LIGHT,
+        0.75,
+        soft=0.5,
+        clip=inner,
+    )
     edge = f32([(-5, 322), (26, 296), (56, 250), (74, 216)]) * flip
     c.paint(stroke(edge, (1.0, 1.0)), JACKET_DARK, 0.55, soft=0.3)
     seam = f32([(60, 207), (50, 203), (38, 203)]) * flip
@@ -170,8 +183,21 @@ def _sink(path: ArrayLike, jaw: float) -> F32:
 
 def _face_outline(jaw: float = 0.0) -> F32:
     return _sink(
-        symmetric([(0, -119), (42, -112), (70, -88), (80, -48), (81.5, -6), (79.5, 28), (72, 60), (57, 87),
-                   (36, 108), (16, 119), (0, 122)]),
+        symmetric(
+            [
+                (0, -119),
+                (42, -112),
+                (70, -88),
+                (80, -48),
+                (81.5, -6),
+                (79.5, 28),
+                (72, 60),
+                (57, 87),
+                (36, 108),
+                (16, 119),
+                (0, 122),
+            ]
+        ),
         jaw,
     )
 
@@ -207,8 +233,10 @@ def head(view: View) -> Canvas:
     c.paint(stroke([(83, -6), (90, -3), (90, 10), (86, 22)], (0.8, 2.6, 2.4, 1)), SKIN_DEEP, 0.45, soft=1.2, atop=True)
     c.glow(82, 14, 9, 24, SKIN_DEEP, 0.55)
     _paint_face(c)
-    c.paint(ellipse(86.6, 37.6, 3.3, 3.3), radial(85.6, 36.4, 5, 5, (0, rgb("#ffffff")), (0.5, rgb("#f6ead6")),
-                                                (1, rgb("#c2a582"))))
+    c.paint(
+        ellipse(86.6, 37.6, 3.3, 3.3),
+        radial(85.6, 36.4, 5, 5, (0, rgb("#ffffff")), (0.5, rgb("#f6ead6")), (1, rgb("#c2a582"))),
+    )
     return c
 
 
@@ -234,12 +262,15 @@ def nose(view: View) -> Canvas:
     c.paint(stroke([(10, -20), (7, 0), (8, 20), (11, 34)], (3, 6, 7, 4)), SKIN_SHADE, 0.30, soft=3.5)
     c.paint(stroke([(-2, -14), (-2.5, 8), (-2, 30)], (3, 6, 8)), SKIN_LIGHT, 0.60, soft=3)
     c.glow(0, 57, 22, 10, SKIN_SHADE, 0.50, atop=False)
-    under = join([(-13.5, 45), (-9, 51), (-3, 52.5), (0, 54.5), (3, 52.5), (9, 51), (13.5, 45)],
-                 [(13.5, 45), (8, 55), (0, 58), (-8, 55), (-13.5, 45)])
+    under = join(
+        [(-13.5, 45), (-9, 51), (-3, 52.5), (0, 54.5), (3, 52.5), (9, 51), (13.5, 45)],
+        [(13.5, 45), (8, 55), (0, 58), (-8, 55), (-13.5, 45)],
+    )
     c.paint(under, SKIN_SHADE, 0.55, soft=1.6)
     for sx in (-1, 1):
-        c.paint(stroke([(sx * 10.4, 50.2), (sx * 7, 49.2), (sx * 3.6, 51.6)], (1.6, 3.0, 1.2)), SKIN_DEEP, 0.85,
-                soft=0.6)
+        c.paint(
+            stroke([(sx * 10.4, 50.2), (sx * 7, 49.2), (sx * 3.6, 51.6)], (1.6, 3.0, 1.2)), SKIN_DEEP, 0.85, soft=0.6
+        )
         wing = [(sx * 12.4, 37), (sx * 15, 43), (sx * 13.6, 48.5), (sx * 11, 50)]
         c.paint(stroke(wing, (0.4, 1.8, 2.0, 0.8)), SKIN_DEEP, 0.42 if sx < 0 else 0.55, soft=0.7)
     c.glow(-2.5, 41, 8.5, 7, rgb("#fff1e4"), 0.55, atop=False)
@@ -286,8 +317,10 @@ def irises(view: View) -> Canvas:
     c = Canvas(view, -66, -18, 66, 17)
     for sx in (-1, 1):
         x, y, r = sx * (EYE_X - 0.4), -1.2, 12.6
-        c.paint(ellipse(x, y, r, r), radial(
-            x, y + 1.5, r, r, (0, IRIS_LIGHT), (0.55, IRIS), (0.80, mix(IRIS, IRIS_DARK, 0.5)), (1, IRIS_DARK)))
+        c.paint(
+            ellipse(x, y, r, r),
+            radial(x, y + 1.5, r, r, (0, IRIS_LIGHT), (0.55, IRIS), (0.80, mix(IRIS, IRIS_DARK, 0.5)), (1, IRIS_DARK)),
+        )
         c.glow(x, y + 7.2, 9.5, 5.6, rgb("#d9a05c"), 0.85)
         c.paint(ellipse(x, y, 5.7, 5.7), rgb("#170c0b"), 1.0, soft=0.35)
         c.paint(ellipse(x - 3.8, y - 4.6, 3.1, 3.3), rgb("#ffffff"), 0.97, soft=0.25)
@@ -321,8 +354,13 @@ def _eyelid_bank(c: Canvas, blink: float, feather: F32) -> None:
         lid = np.concatenate([up, crease[::-1]])
         c.paint(_place(lid, sx), mix(SKIN_SHADE, BLUSH, 0.25), 0.30 + 0.12 * blink, soft=1.5, atop=True)
         c.glow(sx * (EYE_X - 2), -8 + 8 * blink, 15, 7, SKIN_LIGHT, 0.55 * blink)
-        c.paint(_place(stroke(crease[::4], (0.5, 1.7, 1.9, 1.6, 0.5)), sx), SKIN_DEEP, 0.62 - 0.22 * blink, soft=0.5,
-                atop=True)
+        c.paint(
+            _place(stroke(crease[::4], (0.5, 1.7, 1.9, 1.6, 0.5)), sx),
+            SKIN_DEEP,
+            0.62 - 0.22 * blink,
+            soft=0.5,
+            atop=True,
+        )
         fold = low + f32([1, 5.5 - 2 * blink])
         c.paint(_place(stroke(fold[::6], (0.3, 1.8, 0.3)), sx), SKIN_SHADE, 0.35, soft=1.2, atop=True)
         if blink < 0.999:
@@ -362,14 +400,64 @@ def _flip(path: F32, sx: int) -> F32:
 
 
 # Each side of the front hair lies between two curves that run from the parting to the tips.
-_LEFT_OUTER = [(25, -137), (-6, -141), (-42, -133), (-74, -113), (-96, -78), (-106, -36), (-107, 8), (-106, 44),
-               (-111, 80), (-115, 112), (-108, 139), (-92, 154), (-72, 160)]
-_LEFT_INNER = [(25, -99), (4, -88), (-24, -71), (-52, -47), (-72, -17), (-80, 16), (-80, 46), (-84, 76), (-92, 104),
-               (-90, 128), (-79, 148), (-66, 159)]
-_RIGHT_OUTER = [(21, -137), (50, -133), (78, -114), (98, -80), (107, -38), (109, 6), (108, 44), (112, 80),
-                (115, 112), (108, 138), (92, 152), (73, 157)]
-_RIGHT_INNER = [(25, -99), (42, -84), (60, -60), (73, -34), (82, -14), (93, -1), (97, 18), (94, 44), (89, 76),
-                (90, 104), (88, 128), (78, 147), (67, 156)]
+_LEFT_OUTER = [
+    (25, -137),
+    (-6, -141),
+    (-42, -133),
+    (-74, -113),
+    (-96, -78),
+    (-106, -36),
+    (-107, 8),
+    (-106, 44),
+    (-111, 80),
+    (-115, 112),
+    (-108, 139),
+    (-92, 154),
+    (-72, 160),
+]
+_LEFT_INNER = [
+    (25, -99),
+    (4, -88),
+    (-24, -71),
+    (-52, -47),
+    (-72, -17),
+    (-80, 16),
+    (-80, 46),
+    (-84, 76),
+    (-92, 104),
+    (-90, 128),
+    (-79, 148),
+    (-66, 159),
+]
+_RIGHT_OUTER = [
+    (21, -137),
+    (50, -133),
+    (78, -114),
+    (98, -80),
+    (107, -38),
+    (109, 6),
+    (108, 44),
+    (112, 80),
+    (115, 112),
+    (108, 138),
+    (92, 152),
+    (73, 157),
+]
+_RIGHT_INNER = [
+    (25, -99),
+    (42, -84),
+    (60, -60),
+    (73, -34),
+    (82, -14),
+    (93, -1),
+    (97, 18),
+    (94, 44),
+    (89, 76),
+    (90, 104),
+    (88, 128),
+    (78, 147),
+    (67, 156),
+]
 
 
 def _fringe() -> list[F32]:
@@ -391,8 +479,9 @@ def _even(points: ArrayLike, n: int = 40) -> F32:
 def hair_back(view: View) -> Canvas:
     """The hair behind the neck."""
     c = Canvas(view, -114, -140, 114, 172)
-    shape = symmetric([(0, -134), (60, -122), (94, -70), (104, 0), (105, 60), (110, 104), (104, 140), (84, 158),
-                       (50, 160), (0, 156)])
+    shape = symmetric(
+        [(0, -134), (60, -122), (94, -70), (104, 0), (105, 60), (110, 104), (104, 140), (84, 158), (50, 160), (0, 156)]
+    )
     c.paint(shape, linear((-100, 0), (100, 60), (0, HAIR_DARK), (0.5, HAIR_DEEP), (1, HAIR_DEEP)))
     locks = [stroke([(x * 0.9, 20), (x, 90), (x * 0.9, 156)], (1, 4, 0.5)) for x in (-92, -76, -60, 60, 78, 94)]
     c.paint(locks, HAIR, 0.30, soft=1.2, atop=True)
@@ -417,17 +506,35 @@ def hair_front(view: View) -> Canvas:
         # Depth: the inner edge and the undersides of the waves are dark.
         c.paint(stroke(a[8:], (2, 12, 14, 16, 10)), HAIR_DEEP, 0.50, soft=5, clip=clip)
         c.paint(stroke(lock(0.98, 0.45, 1.0), (1, 10, 12, 8)), HAIR_DEEP, 0.32, soft=4, clip=clip)
-        dark = [stroke(lock(t, lo, hi), (0.3, 2.6, 3.0, 2.2, 0.3)) for t, lo, hi in (
-            (0.10, 0.05, 0.95), (0.27, 0.02, 0.62), (0.42, 0.30, 1.0), (0.58, 0.02, 0.80), (0.74, 0.28, 0.98),
-            (0.88, 0.05, 0.70))]
+        dark = [
+            stroke(lock(t, lo, hi), (0.3, 2.6, 3.0, 2.2, 0.3))
+            for t, lo, hi in (
+                (0.10, 0.05, 0.95),
+                (0.27, 0.02, 0.62),
+                (0.42, 0.30, 1.0),
+                (0.58, 0.02, 0.80),
+                (0.74, 0.28, 0.98),
+                (0.88, 0.05, 0.70),
+            )
+        ]
         c.paint(dark, HAIR_DEEP, 0.42, soft=0.7, clip=clip)
-        pale = [stroke(lock(t, lo, hi), (0.3, 3.4, 4.0, 2.4, 0.3)) for t, lo, hi in (
-            (0.19, 0.05, 0.60), (0.34, 0.10, 0.90), (0.50, 0.04, 0.60), (0.66, 0.10, 0.95), (0.81, 0.05, 0.62),
-            (0.93, 0.18, 0.60))]
+        pale = [
+            stroke(lock(t, lo, hi), (0.3, 3.4, 4.0, 2.4, 0.3))
+            for t, lo, hi in (
+                (0.19, 0.05, 0.60),
+                (0.34, 0.10, 0.90),
+                (0.50, 0.04, 0.60),
+                (0.66, 0.10, 0.95),
+                (0.81, 0.05, 0.62),
+                (0.93, 0.18, 0.60),
+            )
+        ]
         c.paint(pale, HAIR_LIGHT, 0.34 if side < 0 else 0.24, soft=0.9, clip=clip)
         # Gloss: short fine strokes gathered into a band over the crown, and a weaker one on the wave.
-        shine = [stroke(lock(0.12 + 0.08 * i, 0.15 + 0.012 * (i % 3), 0.40 - 0.02 * (i % 2)), (0.2, 3.6, 0.2))
-                 for i in range(11)]
+        shine = [
+            stroke(lock(0.12 + 0.08 * i, 0.15 + 0.012 * (i % 3), 0.40 - 0.02 * (i % 2)), (0.2, 3.6, 0.2))
+            for i in range(11)
+        ]
         c.paint(shine, HAIR_SHINE, 0.46 if side < 0 else 0.30, soft=1.1, clip=clip)
         shine = [stroke(lock(0.25 + 0.1 * i, 0.70, 0.90 - 0.02 * (i % 2)), (0.2, 3.0, 0.2)) for i in range(6)]
         c.paint(shine, HAIR_SHINE, 0.26 if side < 0 else 0.16, soft=1.1, clip=clip)

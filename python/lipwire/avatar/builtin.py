@@ -36,9 +36,7 @@ def draw(name: str, width: int, height: int) -> Art:
     def moves(x: float, y: float, breath: float = 0.35) -> tuple[dict[str, float], dict[str, float]]:
         return {"head_x": x * turn}, {"head_y": y * turn, "breath": -breath * 0.006 * 440 * s}
 
-    def layer(
-        name: str, art: Canvas | list[Canvas], x: float, y: float, select: str = "fixed", **more: float
-    ) -> Layer:
+    def layer(name: str, art: Canvas | list[Canvas], x: float, y: float, select: str = "fixed", **more: float) -> Layer:
         bank = art if isinstance(art, list) else [art]
         kx, ky = moves(x, y)
         for axis, pixels in more.items():
@@ -50,8 +48,15 @@ def draw(name: str, width: int, height: int) -> Art:
     kx, ky = moves(1.12, 1.10)
     layers = [
         layer("hair_back", aria.hair_back(view), 0.70, 0.75),
-        Layer("body", [torso.image()], float(torso.x), float(torso.y), "fixed", {"head_x": 0.08 * turn},
-              {"breath": -0.006 * 440 * s}),
+        Layer(
+            "body",
+            [torso.image()],
+            float(torso.x),
+            float(torso.y),
+            "fixed",
+            {"head_x": 0.08 * turn},
+            {"breath": -0.006 * 440 * s},
+        ),
         layer("head", aria.head(view), 0.95, 0.95),
         layer("lower_face", aria.lower_face(view, JAW_STEPS), 0.97, 0.98, "jaw"),
         layer("nose", aria.nose(view), 1.30, 1.18),

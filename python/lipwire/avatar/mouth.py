@@ -19,11 +19,21 @@ SCALE = np.array([1.0, 0.55, 0.6, 0.5, 0.4])
 """How much a unit of each parameter counts when the nearest image is chosen."""
 
 _VISEME_SHAPES = {
-    "sil": (0.0, 0.0, 0, 0, 0), "PP": (-0.2, -0.05, 0, 0, 0), "FF": (0.13, 0.1, 1, 0, 0),
-    "TH": (0.26, 0.1, 0, 1, 0), "DD": (0.22, 0.15, 0, 0.5, 0), "kk": (0.30, 0.15, 0, 0, 0),
-    "CH": (0.24, -0.6, 0, 0, 1), "SS": (0.14, 0.55, 0, 0, 1), "nn": (0.16, 0.1, 0, 0.5, 0),
-    "RR": (0.24, -0.45, 0, 0, 0), "aa": (1.0, 0.0, 0, 0, 0), "E": (0.50, 0.5, 0, 0, 0),
-    "I": (0.24, 1.0, 0, 0, 0), "O": (0.60, -0.70, 0, 0, 0), "U": (0.28, -1.0, 0, 0, 0),
+    "sil": (0.0, 0.0, 0, 0, 0),
+    "PP": (-0.2, -0.05, 0, 0, 0),
+    "FF": (0.13, 0.1, 1, 0, 0),
+    "TH": (0.26, 0.1, 0, 1, 0),
+    "DD": (0.22, 0.15, 0, 0.5, 0),
+    "kk": (0.30, 0.15, 0, 0, 0),
+    "CH": (0.24, -0.6, 0, 0, 1),
+    "SS": (0.14, 0.55, 0, 0, 1),
+    "nn": (0.16, 0.1, 0, 0.5, 0),
+    "RR": (0.24, -0.45, 0, 0, 0),
+    "aa": (1.0, 0.0, 0, 0, 0),
+    "E": (0.50, 0.5, 0, 0, 0),
+    "I": (0.24, 1.0, 0, 0, 0),
+    "O": (0.60, -0.70, 0, 0, 0),
+    "U": (0.28, -1.0, 0, 0, 0),
 }
 
 LIP_UPPER, LIP_LOWER, LIP_DARK = rgb("#b9564f"), rgb("#d3736a"), rgb("#8c3a38")
@@ -175,8 +185,11 @@ def _paint(p: _Painter, m: _Lips, width: F64, shut: F64) -> None:
     bottom = m.low + m.thick_low
     p.blend(p.glow(0 * m.half, bottom + 3.2, m.half * 0.72, 6.5 + 0 * m.half) * np.float32(0.50), SKIN_SHADE)
     for sx in (-1, 1):
-        p.blend(p.glow(sx * (m.half + 1.0), m.corner_y - m.lift, 4.2 + 0 * m.half, 4.0 + 0 * m.half)
-                * f32(0.42 - 0.20 * m.round)[:, :, None], SKIN_SHADE)
+        p.blend(
+            p.glow(sx * (m.half + 1.0), m.corner_y - m.lift, 4.2 + 0 * m.half, 4.0 + 0 * m.half)
+            * f32(0.42 - 0.20 * m.round)[:, :, None],
+            SKIN_SHADE,
+        )
 
     lips = p.mask(_closed(out_up, out_low))
     # The upper lip's darker tone gives way at the corners, so that the lips join without an edge.
@@ -253,13 +266,23 @@ def _inside(p: _Painter, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
     p.blend(a, f32(mix(TEETH_SHADE, TEETH, 0.55))[:, None, None, None] * (0.50 + 0.45 * fade))
 
     # The tongue's tip over the lower teeth and lip for TH.
-    tip = np.stack([m.inner * 0.50 * np.cos(np.linspace(0, 2 * np.pi, 48, endpoint=False))[None],
-                    m.up + drop + gap * 0.34 + 0.4 + (gap * 0.34 + 1.2) * np.sin(
-                        np.linspace(0, 2 * np.pi, 48, endpoint=False))[None]], -1)
+    tip = np.stack(
+        [
+            m.inner * 0.50 * np.cos(np.linspace(0, 2 * np.pi, 48, endpoint=False))[None],
+            m.up
+            + drop
+            + gap * 0.34
+            + 0.4
+            + (gap * 0.34 + 1.2) * np.sin(np.linspace(0, 2 * np.pi, 48, endpoint=False))[None],
+        ],
+        -1,
+    )
     a = p.mask(tip) * clip * f32(out)[:, :, None]
     p.blend(a, TONGUE)
-    p.blend(p.glow(zero - 1, m.up + drop + gap * 0.36, m.inner * 0.36, gap * 0.24 + 0.8) * a * np.float32(0.6),
-            rgb("#f2aaa6"))
+    p.blend(
+        p.glow(zero - 1, m.up + drop + gap * 0.36, m.inner * 0.36, gap * 0.24 + 0.8) * a * np.float32(0.6),
+        rgb("#f2aaa6"),
+    )
 
     # The upper lip's shadow on all of it, and the rim where lip turns inwards.
     t = 1 - _between(p.uy, m.up - 1, m.up + 2.2 + 4 * m.open)

@@ -1,0 +1,342 @@
+"""The `lipwire` command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import platform
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+except ModuleNotFoundError as missing:
+    sys.exit(f"the lipwire command needs {missing.name}: pip install 'lipwire[demo]'")
+
+from . import __version__
+from .avatar import DEFAULT, Avatar
+from .config import Config, load
+from .errors import InvalidArgument, LipwireError
+
+app = typer.Typer(
+    help="A face for voice agents: speech in, lip-synced video out.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1; every one if an API key is set].")]
+HttpPort = Annotated[int | None, typer.Option(help="Port of POST /session/start [8764]; 0 = any free one.")]
+WsPort = Annotated[int | None, typer.Option(help="Port that speech comes in on [8765]; 0 = any free one.")]
+ViewerPort = Annotated[int | None, typer.Option(help="Port of the viewer page [8080]; 0 = any free one.")]
+ApiKey = Annotated[str | None, typer.Option(help="What clients send as x-api-key [a random one, printed].")]
+IceHost = Annotated[str | None, typer.Option(help="The one address to offer WebRTC media on [every address].")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file [lipwire.toml, if it is there].")]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error [warning].")]
+Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
+Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
+AvatarName = Annotated[str, typer.Option("--avatar", help=f"One of: {', '.join(Avatar.builtin())}.")]
+
+
+def main() -> None:
+    """Entry point: errors as one line, Ctrl-C as exit code 130."""
+    try:
+        app()
+    except LipwireError as exc:
+        err.print(f"[bold red]error:[/] {exc}", markup=True, soft_wrap=True)
+        sys.exit(1)
+
+
+def run(job: Coroutine[Any, Any, None]) -> None:
+    """Runs a job until it ends or SIGINT or SIGTERM cancels it; then everything it opened is closed."""
+
+    async def guarded() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await job
+
+    try:
+        asyncio.run(guarded())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(143) from None
+
+
+def settings(path: Path | None, **flags: Any) -> Config:
+    config = load(flags, environment=os.environ, path=path)
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return config
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal()):
+        raise InvalidArgument(f"--size {text}: write it as WIDTHxHEIGHT, say 640x360")
+    return int(width), int(height)
+
+
+def progress_bar(unit: str = "s") -> Progress:
+    text = f"{{task.completed:.1f}}/{{task.total:.1f}} {unit}"
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(text), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    http_port: HttpPort = None,
+    ws_port: WsPort = None,
+    viewer_port: ViewerPort = None,
+    viewer: Annotated[bool | None, typer.Option(help="Serve the viewer page.")] = None,
+    public_ws_url: Annotated[
+        str | None, typer.Option(help="What websocket_address says, for clients that come through a proxy.")
+    ] = None,
+    api_key: ApiKey = None,
+    max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 [50].")] = None,
+    avatar: Annotated[str | None, typer.Option(help=f"Shown for unknown avatar ids [{DEFAULT}].")] = None,
+    ice_host: IceHost = None,
+    log_level: LogLevel = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run the avatar provider: HTTP, WebSocket and the viewer page."""
+    flags = {k: v for k, v in locals().items() if k != "config"}
+    flags["log_level"] = log_level or os.environ.get("LIPWIRE_LOG_LEVEL") or "info"
+    cfg = settings(config, **flags)
+    run(_serve(cfg))
+
+
+async def _serve(config: Config) -> None:
+    from .service import Service
+
+    async with Service(config) as service:
+        out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
+        out.print(f"WebSocket  {service.provider.config.public_ws_url}")
+        if config.viewer:
+            out.print(f"viewer     {service.viewer_url}")
+        if config.api_key is None:
+            out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
+        out.print("Ctrl-C ends it.")
+        await asyncio.Event().wait()
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this long.")] = None,
+    speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
+    text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
+    voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
+    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    host: Host = None,
+    http_port: HttpPort = None,
+    ws_port: WsPort = None,
+    viewer_port: ViewerPort = None,
+    ice_host: IceHost = None,
+    log_level: LogLevel = None,
+    config: ConfigFile = None,
+) -> None:
+    """Start Lipwire and let it speak: open the printed address in a browser."""
+    cfg = settings(
+        config,
+        host=host,
+        http_port=http_port,
+        ws_port=ws_port,
+        viewer_port=viewer_port,
+        ice_host=ice_host,
+        log_level=log_level,
+    )
+    from .demo import run_demo
+
+    run(run_demo(cfg, out, seconds=seconds, speech=speech, text=text, voice=voice, quality=quality))
+
+
+@app.command()
+def send(
+    speech: Annotated[Path, typer.Argument(help="Any audio file.")],
+    url: Annotated[str, typer.Option(help="The provider's HTTP side.")] = "http://127.0.0.1:8764",
+    api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="Its API key.")] = "",
+    encoding: Annotated[str, typer.Option(help="PCM16, PCM8 or OPUS.")] = "PCM16",
+    chunk_ms: Annotated[int, typer.Option(help="Length of a voice message, 10..1000 (OPUS: 10, 20, 40, 60).")] = 20,
+    fast: Annotated[bool, typer.Option("--fast", help="Send as fast as possible instead of in real time.")] = False,
+    avatar_id: Annotated[str, typer.Option(help="For /session/start.")] = DEFAULT,
+    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    channel: Annotated[str, typer.Option(help="Channel name.")] = "lipwire",
+    uid: Annotated[str, typer.Option(help="User id in the channel.")] = "1",
+    app_id: Annotated[str, typer.Option(help="Agora app id.")] = "local",
+    token: Annotated[str, typer.Option(help="Agora token.")] = "local",
+    linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
+) -> None:
+    """Speak an audio file through any avatar provider that speaks the protocol."""
+    if not api_key:
+        raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
+    if encoding not in ("PCM16", "PCM8", "OPUS"):
+        raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
+    from .client import ProviderClient
+    from .protocol import messages as m
+    from .render import load_speech
+
+    samples, rate = load_speech(speech)
+    body = {
+        "avatar_id": avatar_id,
+        "quality": quality,
+        "version": "v1",
+        "video_encoding": "H264",
+        "agora_settings": {
+            "app_id": app_id,
+            "token": token,
+            "channel": channel,
+            "uid": uid,
+            "enable_string_uid": not uid.isdecimal(),
+        },
+    }
+    start = m.parse_start(body)
+    duration = len(samples) / rate
+
+    async def job() -> None:
+        def show(event: m.ServerEvent) -> None:
+            out.print(m.encode(event))
+
+        async with ProviderClient(url, api_key, start, on_event=show) as client:
+            out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")
+            began = time.monotonic()
+            with progress_bar() as bar:
+                task = bar.add_task("sending", total=duration)
+                await client.speak(
+                    samples.tobytes(),
+                    rate,
+                    encoding=encoding,  # type: ignore[arg-type]
+                    chunk_ms=chunk_ms,
+                    pace=None if fast else 1.0,
+                    progress=lambda done: bar.update(task, completed=min(done, duration)),
+                )
+            left = max(0.0, duration - (time.monotonic() - began)) + linger
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(client.wait_finished(1), left)
+            if not client.reports_playback:
+                out.print("the provider sent no playback events")
+
+    run(job())
+
+
+@app.command()
+def render(
+    speech: Annotated[Path, typer.Argument(help="Any audio file.")],
+    video: Annotated[Path, typer.Argument(help="The MP4 to write.")],
+    size: Size = "640x360",
+    fps: Fps = 25,
+    avatar: AvatarName = DEFAULT,
+    seed: Annotated[int, typer.Option(help="Of blinks and idle movement.")] = 0,
+) -> None:
+    """Render a speech file into an MP4, faster than real time."""
+    from .render import render as render_file
+
+    with progress_bar() as bar:
+        task = bar.add_task("rendering", total=None)
+        result = render_file(
+            speech,
+            video,
+            avatar=avatar,
+            size=parse_size(size),
+            fps=fps,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total or done),
+        )
+    out.print(
+        f"{video}: {result.duration:.2f} s, {result.frames} frames, in {result.elapsed:.2f} s "
+        f"({result.speed:.1f}x real time)"
+    )
+
+
+@app.command()
+def token(
+    channel: Annotated[str, typer.Argument(help="Channel name.")],
+    uid: Annotated[str, typer.Argument(help="User id; 0 = any.")] = "0",
+    app_id: Annotated[str, typer.Option(envvar="AGORA_APP_ID", help="Agora app id.")] = "",
+    certificate: Annotated[str, typer.Option(envvar="AGORA_APP_CERTIFICATE", help="Agora app certificate.")] = "",
+    expire: Annotated[int, typer.Option(min=1, max=86400, help="Lifetime in seconds.")] = 3600,
+    subscriber: Annotated[bool, typer.Option("--subscriber", help="No right to publish.")] = False,
+) -> None:
+    """Print an Agora token (AccessToken2, "007") to join a channel."""
+    from .protocol.tokens import build_rtc_token
+
+    if not app_id or not certificate:
+        raise InvalidArgument("an app id and its certificate are needed: AGORA_APP_ID and AGORA_APP_CERTIFICATE")
+    print(
+        build_rtc_token(
+            app_id,
+            certificate,
+            channel,
+            int(uid) if uid.isdecimal() else uid,
+            issue_ts=int(time.time()),
+            salt=secrets.randbelow(99_999_999) + 1,
+            expire=expire,
+            publish=not subscriber,
+        )
+    )
+
+
+EXTRAS = {
+    "server": ("litestar", "uvicorn", "jwt", "prometheus_client"),
+    "webrtc": ("aiortc",),
+    "demo": ("espeakng_loader", "httpx"),
+}
+
+
+@app.command()
+def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Show the settings in force, the versions, and what is missing."""
+    cfg = settings(config)
+    hidden = {"api_key", "session_secret"}
+    shown = {
+        name: ("set" if getattr(cfg, name) else None) if name in hidden else getattr(cfg, name)
+        for name in cfg.__struct_fields__
+    }
+    import av
+
+    missing = {
+        extra: [name for name in names if importlib.util.find_spec(name) is None] for extra, names in EXTRAS.items()
+    }
+    report = {
+        "lipwire": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "av": av.__version__,
+        "avatars": list(Avatar.builtin()),
+        "missing": {extra: names for extra, names in missing.items() if names},
+        "config": shown,
+    }
+    if as_json:
+        print(json.dumps(report))
+    else:
+        for name, value in report.items():
+            if name == "config":
+                out.print("config:")
+                for key, setting in shown.items():
+                    out.print(f"  {key} = {setting}")
+            elif name == "missing":
+                for extra, names in report["missing"].items():  # type: ignore[attr-defined]
+                    out.print(f"missing: {', '.join(names)}: pip install 'lipwire[{extra}]'", soft_wrap=True)
+            else:
+                out.print(f"{name}: {value}")
+    if report["missing"]:
+        raise typer.Exit(1)

@@ -1,0 +1,324 @@
+"""One WebSocket connection of the avatar provider, without the WebSocket (protocol.md B).
+
+`Ingest` takes each message with its arrival time, returns what it means, and keeps what is to be sent back. It raises
+for nothing that a client can send: a bad message leaves an `error` event in `to_send()` and the connection lives on.
+
+| a message that | is answered with `error` code |
+|---|---|
+| is a binary frame | UNSUPPORTED_DATA |
+| is no JSON object | INVALID_JSON |
+| has an unknown `command`, or none | UNKNOWN_COMMAND |
+| comes before a good `init` (heartbeats may) | NOT_INITIALIZED |
+| lacks a field, or has one of the wrong type or out of range | VALIDATION_ERROR |
+| has an encoding that is not PCM16, PCM8 or OPUS | UNSUPPORTED_ENCODING |
+| has broken base64, an odd number of bytes for PCM16, an empty OPUS packet | INVALID_AUDIO |
+
+The one message that ends a connection is an `init` for another session than the token's: `Close(1008)`.
+
+Two forms that Agora's published samples send are accepted: an `init` without `command` (told by `avatar_id`), and one
+without `session_id` (the token names it).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import InvalidArgument
+from .messages import (
+    MAX_RATE,
+    MIN_RATE,
+    ErrorEvent,
+    Granted,
+    Heartbeat,
+    HeartbeatAck,
+    InitAck,
+    Interrupt,
+    RateMismatch,
+    ServerEvent,
+    Special,
+    StartRequest,
+    Voice,
+    VoiceEnd,
+    encode,
+    missing_message,
+    parse_object,
+    parse_start,
+)
+
+__all__ = ["Close", "Event", "Ingest", "Init", "Interrupt", "RateMeter", "Special", "Voice", "VoiceEnd"]
+
+
+class Init(Struct):
+    """A good `init`. `again`: this connection had one before."""
+
+    request: StartRequest
+    again: bool = False
+
+
+class Close(Struct):
+    """The connection has to end with this WebSocket close code. Nothing is read after it."""
+
+    code: int
+    reason: str
+
+
+Event = Init | Voice | VoiceEnd | Interrupt | Special | Close
+
+
+class _InitHead(Struct, tag_field="command", tag="init"):
+    """Only tells that a message is an `init`; `parse_start` reads the body, with better messages."""
+
+
+_Message = _InitHead | Voice | VoiceEnd | Interrupt | Heartbeat | Special
+_decode = msgspec.json.Decoder(_Message).decode
+_COMMANDS = ("init", "voice", "voice_end", "voice_interrupt", "heartbeat", "special")
+_REQUIRED = {"voice": ("audio", "sampleRate", "encoding"), "special": ("content",)}
+_SAMPLE_BYTES = {"PCM16": 2, "PCM8": 1, "OPUS": 0}
+
+
+class Ingest:
+    """The server's side of one connection.
+
+    Args:
+        session_id: the session the connection's token is bound to.
+        granted: what `init_ack` says.
+        guard_window: seconds after an interrupt in which `voice` is dropped, 0 = none.
+        check_rate: watch for wrong `sampleRate` labels and report `rate_mismatch`.
+
+    Times are seconds of any monotonic clock.
+    """
+
+    def __init__(
+        self, session_id: str, granted: Granted, *, guard_window: float = 0.0, check_rate: bool = True
+    ) -> None:
+        self.session_id = session_id
+        self.granted = granted
+        self.guard_window = guard_window
+        self.initialized = False
+        self.closed = False
+        self.dropped = 0
+        """Voice messages that fell into the guard window."""
+        self._guard_until = -math.inf
+        self._meter = RateMeter() if check_rate else None
+        self._out: list[ServerEvent] = []
+
+    def receive(self, message: str | bytes, now: float) -> list[Event]:
+        """What one frame means: no event or one. `str` is a text frame, `bytes` a binary one. Never raises."""
+        if self.closed:
+            return []
+        if not isinstance(message, str):
+            self._error("UNSUPPORTED_DATA", "Binary frames are not part of the protocol: send JSON in text frames")
+            return []
+        try:
+            parsed = _decode(message)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+            return self._undecodable(message, exc)
+        if type(parsed) is Voice:
+            return self._voice(parsed, now)
+        return self._control(parsed, message, now)
+
+    def take(self) -> list[ServerEvent]:
+        """The answers to send now, in order. Each is returned once."""
+        out = self._out
+        if out:
+            self._out = []
+        return out
+
+    def to_send(self) -> list[str]:
+        """`take`, as text frames."""
+        return [encode(event) for event in self.take()]
+
+    def _voice(self, voice: Voice, now: float) -> list[Event]:
+        if not self.initialized:
+            return self._not_initialized("voice", voice.event_id)
+        sample_bytes = _SAMPLE_BYTES.get(voice.encoding)
+        size = len(voice.payload)
+        if sample_bytes is None:
+            return self._error(
+                "UNSUPPORTED_ENCODING",
+                f"Invalid value for encoding: {voice.encoding[:40]!r}; allowed: one of PCM16, PCM8, OPUS",
+                voice.event_id,
+            )
+        if not MIN_RATE <= voice.sample_rate <= MAX_RATE:
+            return self._error(
+                "VALIDATION_ERROR",
+                f"Invalid value for sampleRate: {voice.sample_rate}; allowed: an integer {MIN_RATE}..{MAX_RATE}",
+                voice.event_id,
+            )
+        if sample_bytes == 2 and size & 1:
+            return self._error(
+                "INVALID_AUDIO", f"PCM16 takes an even number of bytes, this chunk has {size}", voice.event_id
+            )
+        if now < self._guard_until:
+            self.dropped += 1
+            return []
+        if not size:
+            if sample_bytes:
+                return []  # no samples: nothing was said
+            return self._error("INVALID_AUDIO", "An OPUS packet has at least one byte", voice.event_id)
+        if sample_bytes and self._meter is not None:
+            mismatch = self._meter.add(voice.sample_rate, size // sample_bytes, now)
+            if mismatch is not None:
+                self._out.append(mismatch)
+        return [voice]
+
+    def _control(
+        self, parsed: _InitHead | VoiceEnd | Interrupt | Heartbeat | Special, message: str, now: float
+    ) -> list[Event]:
+        if isinstance(parsed, Heartbeat):
+            self._out.append(HeartbeatAck(parsed.event_id, parsed.timestamp))
+            return []
+        if isinstance(parsed, _InitHead):
+            body = parse_object(message)
+            return self._error("INVALID_JSON", "The message is no JSON object") if body is None else self._init(body)
+        if not self.initialized:
+            return self._not_initialized(str(parsed.__struct_config__.tag), parsed.event_id)
+        if isinstance(parsed, Interrupt):
+            self._guard_until = now + self.guard_window
+        if self._meter is not None and not isinstance(parsed, Special):
+            self._meter.pause()
+        return [parsed]
+
+    def _init(self, body: dict[str, Any]) -> list[Event]:
+        event_id = _event_id(body)
+        session_id = body.get("session_id")
+        if session_id is not None and session_id != self.session_id:
+            self.closed = True
+            self._error("SESSION_MISMATCH", "session_id is not the session of this connection's token", event_id)
+            return [Close(1008, "session_id does not match the token")]
+        try:
+            request = parse_start(body)
+        except InvalidArgument as exc:
+            return self._error(exc.code, str(exc), event_id)
+        event = Init(request, self.initialized)
+        self.initialized = True
+        self._out.append(InitAck(self.session_id, self.granted))
+        return [event]
+
+    def _undecodable(self, message: str, exc: Exception) -> list[Event]:
+        """Says what is wrong with a message that the decoder refused. Off the hot path: it is parsed again."""
+        body = parse_object(message)
+        if body is None:
+            return self._error("INVALID_JSON", "The message is no JSON object")
+        event_id = _event_id(body)
+        command = body.get("command")
+        if command is None and "avatar_id" in body:
+            return self._init(body)
+        if not isinstance(command, str) or command not in _COMMANDS:
+            shown = command[:40] if isinstance(command, str) else type(command).__name__
+            return self._error(
+                "UNKNOWN_COMMAND", f"Unknown command: {shown}; allowed: one of {', '.join(_COMMANDS)}", event_id
+            )
+        if not self.initialized and command != "heartbeat":
+            return self._not_initialized(command, event_id)
+        missing = [name for name in _REQUIRED.get(command, ()) if body.get(name) is None]
+        if missing:
+            return self._error("VALIDATION_ERROR", missing_message(missing), event_id)
+        text = str(exc)
+        if "base64" in text:
+            return self._error("INVALID_AUDIO", "audio is not valid base64", event_id)
+        return self._error("VALIDATION_ERROR", f"Invalid {command}: {text[:200]}", event_id)
+
+    def _not_initialized(self, command: str, event_id: str | None) -> list[Event]:
+        return self._error("NOT_INITIALIZED", f"{command} before init", event_id)
+
+    def _error(self, code: str, message: str, event_id: str | None = None) -> list[Event]:
+        self._out.append(ErrorEvent(code, message, event_id))
+        return []
+
+
+def _event_id(body: dict[str, Any]) -> str | None:
+    value = body.get("event_id")
+    return value if isinstance(value, str) else None
+
+
+class RateMeter:
+    """Tells a wrong sample rate label from paced delivery, and says nothing when it cannot be sure.
+
+    A client that sends audio as it is spoken delivers `rate` samples a second, whatever its label says. So the meter
+    takes stretches of steady delivery and compares. A stretch counts only when
+
+    - it is `WINDOW` seconds and at least `CHUNKS` chunks long, without a pause;
+    - each chunk's wait matches its length (coefficient of variation below `JITTER`): bursts, stalls and speech that
+      is sent as it is synthesised fail here;
+    - the rate found is within `SNAP` of one that audio comes in, other than the label.
+
+    Two such stretches in a row that agree are a mismatch; it is reported once, until it changes.
+
+    Delivery faster than the label is also what a client looks like that runs ahead of real time with a correct label.
+    A burst is never steady. A sender that plays at twice the speed is, so a whole multiple of the label is never
+    reported, and other rates above it only from a metronome (`METRONOME`). What is left is a metronome at exactly the
+    ratio of two rates, such as 1.5: on the wire that is the same as 24 kHz labelled 16 kHz, and is reported as such.
+
+    State is a handful of numbers; `add` costs under a microsecond.
+    """
+
+    WINDOW = 4.0
+    CHUNKS = 8
+    JITTER, METRONOME = 0.35, 0.15
+    SNAP = 0.02
+    RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+    def __init__(self) -> None:
+        self._declared = 0
+        self._suspect: tuple[int, int] | None = None
+        self._reported: tuple[int, int] | None = None
+        self._samples = 0
+        self._last = 0.0
+        self.pause()
+
+    def pause(self) -> None:
+        """The stretch is over: an utterance ended, or delivery stopped."""
+        self._samples = 0  # of the last chunk; 0 = no chunk yet
+        self._start = 0.0
+        self._total = 0
+        self._count = 0
+        self._mean = self._m2 = 0.0
+
+    def add(self, declared: int, samples: int, now: float) -> RateMismatch | None:
+        """One chunk of `samples` > 0 labelled `declared` Hz, arrived at `now`. A mismatch is returned once."""
+        last = self._samples
+        if declared != self._declared:
+            self._declared = declared
+            last = 0
+        wait = now - self._last
+        self._last = now
+        if last == 0 or wait < 0 or wait > 0.25 + 8 * last / declared:
+            self.pause()
+            self._samples = samples
+            self._start = now
+            return None
+        self._samples = samples
+        self._total += last
+        self._count += 1
+        seconds_per_sample = wait / last  # Welford's running mean and variance
+        delta = seconds_per_sample - self._mean
+        self._mean += delta / self._count
+        self._m2 += delta * (seconds_per_sample - self._mean)
+        if self._count < self.CHUNKS or now - self._start < self.WINDOW:
+            return None
+        return self._judge(now)
+
+    def _judge(self, now: float) -> RateMismatch | None:
+        declared, samples = self._declared, self._samples
+        found = self._total / (now - self._start)
+        variation = math.sqrt(self._m2 / self._count) / self._mean
+        self.pause()
+        self._samples, self._start = samples, now  # the next stretch follows on
+        suspect, self._suspect = self._suspect, None
+        if abs(found / declared - 1) < 2 * self.SNAP:
+            self._reported = None
+            return None
+        rate = min(self.RATES, key=lambda r: abs(r - found))
+        limit = self.JITTER if rate < declared else self.METRONOME
+        if variation > limit or abs(found / rate - 1) > self.SNAP or rate % declared == 0:
+            return None
+        self._suspect = (declared, rate)
+        if suspect != self._suspect or self._reported == self._suspect:
+            return None
+        self._reported = self._suspect
+        return RateMismatch(declared, rate)

@@ -1,0 +1,375 @@
+"""The wire structs of the avatar provider, declared once for HTTP, the WebSocket server, its clients and the CLI.
+
+Source: Agora Conversational AI, generic avatar (protocol.md A and B). JSON keys are exactly as written there; unknown
+keys are ignored. A WebSocket message is one JSON object whose `command` says what it is, in both directions.
+
+Decoding a request body goes through `parse_start` and `parse_stop`, whose `InvalidArgument` messages name the field,
+the value and what is allowed. Decoding WebSocket messages belongs to `lipwire.protocol.ingest`; a client decodes the
+server's events with `decode_event`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from ..errors import InvalidArgument
+
+Quality = Literal["low", "medium", "high"]
+VideoEncoding = Literal["H264", "VP8", "AV1"]
+AudioEncoding = Literal["PCM16", "PCM8", "OPUS"]
+Egress = Literal["video", "motion", "both"]
+
+MIN_RATE, MAX_RATE = 8_000, 48_000
+"""Sample rates in Hz that `voice` may carry."""
+DEFAULT_IDLE_TIMEOUT = 120.0
+"""Seconds; `activity_idle_timeout` where a request does not say."""
+
+QUALITY: dict[str, tuple[int, int, float, int]] = {
+    "low": (320, 180, 15, 250_000),
+    "medium": (640, 360, 25, 800_000),
+    "high": (1280, 720, 25, 2_000_000),
+}
+"""quality -> width, height in pixels, frames per second, video bits per second."""
+
+
+# ---------------------------------------------------------------------------------------------------------- HTTP
+
+
+class AgoraSettings(Struct, kw_only=True):
+    """The channel to publish into. `uid` is decimal unless `enable_string_uid`."""
+
+    app_id: str
+    token: str
+    channel: str
+    uid: str
+    enable_string_uid: bool
+
+
+class StartRequest(Struct, kw_only=True, omit_defaults=True):
+    """Body of POST /session/start. The fields from `width` on are Lipwire's additions; None = by `quality`."""
+
+    avatar_id: str
+    quality: Quality
+    version: Literal["v1"]
+    video_encoding: VideoEncoding
+    agora_settings: AgoraSettings
+    activity_idle_timeout: float = DEFAULT_IDLE_TIMEOUT
+    """Seconds without any message until the session ends; 0 = never."""
+    width: int | None = None
+    height: int | None = None
+    fps: int | None = None
+    sample_rate: int | None = None
+    """Hz of the audio that leaves."""
+    egress: Egress | None = None
+
+
+class Granted(Struct, kw_only=True):
+    """What a session was given. Pixels, frames/s, video bits/s, Hz."""
+
+    width: int
+    height: int
+    fps: float
+    bitrate: int
+    sample_rate: int
+    video_encoding: VideoEncoding
+    egress: Egress
+
+
+class StartReply(Struct, kw_only=True):
+    """200 of POST /session/start. `granted` is there when the request used one of Lipwire's additions."""
+
+    session_id: str
+    websocket_address: str
+    session_token: str
+    granted: Granted | UnsetType = UNSET
+
+
+class StopRequest(Struct, kw_only=True, omit_defaults=True):
+    """Body of DELETE /session/stop. Clients send either or both."""
+
+    session_id: str | None = None
+    session_token: str | None = None
+
+
+class StopReply(Struct, kw_only=True):
+    """200 of DELETE /session/stop."""
+
+    status: Literal["success"] = "success"
+    message: str = "Session terminated successfully"
+
+
+class ErrorReply(Struct, kw_only=True):
+    """Body of every HTTP error: `error` is the kind, `code` what a program tests, `message` what a person reads."""
+
+    error: str
+    message: str
+    code: str
+
+
+def grant(request: StartRequest) -> Granted:
+    """What `request` gets: its quality's picture, overridden by explicit width, height and fps.
+
+    The bit rate follows the pixels per second, so an override keeps the look of its quality.
+    """
+    width, height, fps, bitrate = QUALITY[request.quality]
+    pixel_rate = width * height * fps
+    width = request.width or width
+    height = request.height or height
+    fps = float(request.fps or fps)
+    return Granted(
+        width=width,
+        height=height,
+        fps=fps,
+        bitrate=max(100_000, round(bitrate * (width * height * fps) / pixel_rate)),
+        sample_rate=request.sample_rate or MAX_RATE,
+        video_encoding=request.video_encoding,
+        egress=request.egress or "video",
+    )
+
+
+# ------------------------------------------------------------------------------------- WebSocket, client -> server
+
+
+class InitMessage(StartRequest, kw_only=True, tag_field="command", tag="init"):
+    """First message of every connection, and again on every reconnect of the same session."""
+
+    session_id: str
+
+
+class Voice(Struct, gc=False, tag_field="command", tag="voice"):
+    """A piece of speech. On the wire `audio` (base64), `sampleRate` (Hz), `encoding`, `event_id`.
+
+    `payload`: PCM16 little-endian mono, PCM8 unsigned mono (128 = silence), or one raw OPUS packet.
+    """
+
+    payload: bytes = field(name="audio")
+    sample_rate: int = field(name="sampleRate")
+    encoding: str
+    event_id: str | None = None
+
+
+class VoiceEnd(Struct, gc=False, tag_field="command", tag="voice_end"):
+    """The utterance is complete; audio within the grace window still belongs to it."""
+
+    event_id: str | None = None
+
+
+class Interrupt(Struct, gc=False, tag_field="command", tag="voice_interrupt"):
+    """Stop speaking now and drop what is queued."""
+
+    event_id: str | None = None
+
+
+class Heartbeat(Struct, gc=False, tag_field="command", tag="heartbeat"):
+    """Every 10 s; `timestamp` in ms is echoed."""
+
+    event_id: str | None = None
+    timestamp: int | float | None = None
+
+
+class Special(Struct, tag_field="command", tag="special"):
+    """`content` is `{gesture|emotion|background|state|avatar_id: ...}`, as an object or as a JSON string of one."""
+
+    content: Any
+    event_id: str | None = None
+
+
+ClientMessage = InitMessage | Voice | VoiceEnd | Interrupt | Heartbeat | Special
+
+
+# ------------------------------------------------------------------------------------- WebSocket, server -> client
+
+
+class InitAck(Struct, tag_field="command", tag="init_ack"):
+    """Answers every `init`."""
+
+    session_id: str
+    granted: Granted
+
+
+class HeartbeatAck(Struct, tag_field="command", tag="heartbeat_ack"):
+    """Answers `heartbeat` with its own fields."""
+
+    event_id: str | None = None
+    timestamp: int | float | None = None
+
+
+class PlaybackStarted(Struct, tag_field="command", tag="playback_started"):
+    """The first sample of an utterance left."""
+
+    event_id: str | None = None
+
+
+class PlaybackFinished(Struct, tag_field="command", tag="playback_finished"):
+    """An utterance is over; `position_ms` of it were actually played."""
+
+    event_id: str | None
+    position_ms: float
+    interrupted: bool = False
+
+
+class Underrun(Struct, tag_field="command", tag="underrun"):
+    """Speech went on after a gap of `duration_ms` at `position_ms` of the utterance."""
+
+    position_ms: float
+    duration_ms: float
+
+
+class RateMismatch(Struct, tag_field="command", tag="rate_mismatch"):
+    """Paced audio arrives at another rate than its label says. Both in Hz; nothing was changed."""
+
+    declared: int
+    measured: int
+
+
+class ErrorEvent(Struct, tag_field="command", tag="error"):
+    """The message with this `event_id` was refused; the connection and all that was accepted before live on."""
+
+    code: str
+    message: str
+    event_id: str | None = None
+
+
+ServerEvent = InitAck | HeartbeatAck | PlaybackStarted | PlaybackFinished | Underrun | RateMismatch | ErrorEvent
+
+_encoder = msgspec.json.Encoder()
+_event_decoder: msgspec.json.Decoder[ServerEvent] = msgspec.json.Decoder(ServerEvent)
+
+
+def encode(message: Struct) -> str:
+    """One text frame (or HTTP body) for any struct of this module."""
+    return _encoder.encode(message).decode()
+
+
+def decode_event(text: str | bytes) -> ServerEvent | None:
+    """A server event, or None for one this version does not know or cannot read (a client only logs those)."""
+    try:
+        return _event_decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+# ------------------------------------------------------------------------------------------------------ validation
+
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _one_of(*allowed: str) -> Rule:
+    return lambda v: isinstance(v, str) and v in allowed, "one of " + ", ".join(allowed)
+
+
+def _whole(low: int, high: int) -> Rule:
+    return lambda v: _is_int(v) and low <= v <= high, f"an integer {low}..{high}"
+
+
+def _seconds(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and 0 <= value <= 1e9 and math.isfinite(value)
+
+
+_STRING: Rule = (lambda v: isinstance(v, str), "a string")
+_SIZE: Rule = (lambda v: _is_int(v) and 16 <= v <= 1920 and v % 2 == 0, "an even integer 16..1920")
+
+_START_RULES: dict[str, Rule] = {
+    "avatar_id": (lambda v: isinstance(v, str) and 0 < len(v) <= 256, "a string of 1 to 256 characters"),
+    "quality": _one_of("low", "medium", "high"),
+    "version": _one_of("v1"),
+    "video_encoding": _one_of("H264", "VP8", "AV1"),
+    "agora_settings": (lambda v: isinstance(v, dict), "an object"),
+}
+_AGORA_RULES: dict[str, Rule] = {
+    "app_id": _STRING,
+    "token": _STRING,
+    "channel": _STRING,
+    "uid": _STRING,
+    "enable_string_uid": (lambda v: isinstance(v, bool), "true or false"),
+}
+_OPTIONAL_RULES: dict[str, Rule] = {
+    "activity_idle_timeout": (_seconds, "a number of seconds >= 0 (0 = never)"),
+    "width": _SIZE,
+    "height": _SIZE,
+    "fps": _whole(1, 60),
+    "sample_rate": _whole(MIN_RATE, MAX_RATE),
+    "egress": _one_of("video", "motion", "both"),
+}
+ADDITIONS = ("width", "height", "fps", "sample_rate", "egress")
+"""The optional fields of /session/start that are Lipwire's own."""
+ALLOWED: dict[str, str] = {name: rule[1] for name, rule in (_START_RULES | _AGORA_RULES | _OPTIONAL_RULES).items()}
+"""What each field of a start request may be, in words."""
+
+
+def missing_message(names: list[str]) -> str:
+    """The provider's wording for absent fields; `names` must not be empty."""
+    return f"Missing required field{'(s)' if len(names) > 1 else ''}: {', '.join(names)}"
+
+
+def _show(value: Any) -> str:
+    """`value` as JSON, short enough for a message."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        text = type(value).__name__
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _check(name: str, value: Any, rule: Rule) -> None:
+    if not rule[0](value):
+        raise InvalidArgument(f"Invalid value for {name}: {_show(value)}; allowed: {rule[1]}")
+
+
+def parse_object(body: bytes | str) -> dict[str, Any] | None:
+    """The JSON object in `body`, or None where it is none (bad UTF-8, nesting without end and NaN included)."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def parse_start(body: dict[str, Any]) -> StartRequest:
+    """A checked request from a decoded JSON object. null counts as absent.
+
+    Raises:
+        InvalidArgument: fields are missing (all of them are named, `agora_settings.token` for a nested one), or else
+            the first one out of range is, with its value and what is allowed.
+    """
+    missing = [name for name in _START_RULES if body.get(name) is None]
+    agora = body.get("agora_settings")
+    if isinstance(agora, dict):
+        missing += [f"agora_settings.{name}" for name in _AGORA_RULES if agora.get(name) is None]
+    if missing:
+        raise InvalidArgument(missing_message(missing))
+    for name, rule in _START_RULES.items():
+        _check(name, body[name], rule)
+    assert isinstance(agora, dict)
+    for name, rule in _AGORA_RULES.items():
+        _check(f"agora_settings.{name}", agora[name], rule)
+    optional = {name: body[name] for name in _OPTIONAL_RULES if body.get(name) is not None}
+    for name, value in optional.items():
+        _check(name, value, _OPTIONAL_RULES[name])
+    return StartRequest(
+        **{name: body[name] for name in _START_RULES if name != "agora_settings"},
+        agora_settings=AgoraSettings(**{name: agora[name] for name in _AGORA_RULES}),
+        **optional,
+    )
+
+
+def parse_stop(body: dict[str, Any]) -> StopRequest:
+    """A stop request from a decoded JSON object; null and "" count as absent, and both may be.
+
+    Raises:
+        InvalidArgument: a field is no string.
+    """
+    values = {name: body.get(name) or None for name in ("session_id", "session_token")}
+    for name, value in values.items():
+        if value is not None:
+            _check(name, value, _STRING)
+    return StopRequest(**values)

@@ -1,0 +1,290 @@
+"""Tokens: AccessToken2 ("007") for Agora's channels, and the session JWT of the avatar provider.
+
+AccessToken2 (protocol.md G; the format of Agora's AgoraDynamicKey):
+`"007" + base64(zlib(str(signature) + info))`, little-endian, `str` = u16 length + bytes;
+info = str app id, u32 issue time, u32 expiry (s after issue), u32 salt, u16 count, services;
+service = u16 type, u16 count of (u16 privilege, u32 expiry), strings (RTC: channel, account; RTM: user id);
+key = HMAC-SHA256(salt, HMAC-SHA256(issue time, certificate)), signature = HMAC-SHA256(key, info).
+
+Time (Unix seconds) and salt are arguments, so the same call gives the same token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import math
+import string
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from msgspec import Struct, field
+
+from ..errors import InvalidArgument, LipwireError
+
+VERSION = "007"
+MAX_EXPIRE = 24 * 3600
+"""Seconds: what Agora honours at most."""
+_MAX_INFLATED = 1 << 16
+
+RTC, RTM = 1, 2
+JOIN, PUBLISH_AUDIO, PUBLISH_VIDEO, PUBLISH_DATA = 1, 2, 3, 4
+LOGIN = 1
+_STRINGS = {RTC: 2, RTM: 1, 4: 0, 5: 1}
+"""Strings after the privileges, by service type (4 FPA, 5 Chat are read, not built)."""
+
+
+class TokenError(LipwireError, ValueError):
+    """A token is malformed, forged, expired or for something else. `expired` tells the third from the others."""
+
+    code = "INVALID_TOKEN"
+
+    def __init__(self, message: str, *, expired: bool = False) -> None:
+        super().__init__(message)
+        self.expired = expired
+
+
+class Service(Struct, kw_only=True):
+    """One service of a token: its privileges (number -> seconds, 0 = as the token) and its strings."""
+
+    type: int
+    privileges: dict[int, int]
+    strings: tuple[str, ...] = ()
+
+
+class AccessToken(Struct, kw_only=True):
+    """The content of a 007 token. `expire` is in seconds after `issue_ts` (Unix seconds)."""
+
+    app_id: str
+    issue_ts: int
+    expire: int
+    salt: int
+    services: list[Service] = field(default_factory=list)
+    signature: bytes = b""
+    info: bytes = b""
+    """The signed bytes, as parsed."""
+
+    def service(self, kind: int) -> Service | None:
+        """The service of this type, if the token has it."""
+        return next((s for s in self.services if s.type == kind), None)
+
+    @property
+    def channel(self) -> str | None:
+        """The RTC channel."""
+        rtc = self.service(RTC)
+        return rtc.strings[0] if rtc else None
+
+    @property
+    def account(self) -> str | None:
+        """The RTC user: decimal uid or string account, "" = any."""
+        rtc = self.service(RTC)
+        return rtc.strings[1] if rtc else None
+
+    def build(self, certificate: str) -> str:
+        """The token, signed with the app certificate (32 hex digits).
+
+        Raises:
+            InvalidArgument: app id or certificate are no 32 hex digits, there is no service, the lifetime is not
+                1..86400 s, or a number or string does not fit its field.
+        """
+        for name, value in (("app_id", self.app_id), ("certificate", certificate)):
+            if len(value) != 32 or not set(value) <= set(string.hexdigits):
+                raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+        if not self.services:
+            raise InvalidArgument("a token needs at least one service")
+        if not 0 < self.expire <= MAX_EXPIRE:
+            raise InvalidArgument(f"expire must be 1..{MAX_EXPIRE} seconds, not {self.expire}")
+        try:
+            info = _pack_str(self.app_id)
+            info += struct.pack("<IIIH", self.issue_ts, self.expire, self.salt, len(self.services))
+            for service in sorted(self.services, key=lambda s: s.type):
+                info += struct.pack("<HH", service.type, len(service.privileges))
+                for privilege, seconds in sorted(service.privileges.items()):
+                    info += struct.pack("<HI", privilege, seconds)
+                info += b"".join(_pack_str(text) for text in service.strings)
+        except (struct.error, UnicodeError) as exc:
+            raise InvalidArgument(f"a token field is out of range: {exc}") from None
+        signature = _sign(info, self.issue_ts, self.salt, certificate)
+        packed = zlib.compress(_pack_str(signature) + info)
+        return VERSION + base64.b64encode(packed).decode()
+
+
+def build_rtc_token(
+    app_id: str,
+    certificate: str,
+    channel: str,
+    uid: int | str,
+    *,
+    issue_ts: int,
+    salt: int,
+    expire: int = 3600,
+    privilege_expire: int | Mapping[int, int] = 0,
+    publish: bool = True,
+    rtm_user_id: str | None = None,
+    rtm_expire: int | None = None,
+) -> str:
+    """A token to join `channel` as `uid` (0 = any), and to publish unless `publish` is false.
+
+    Args:
+        issue_ts: now, Unix seconds.
+        salt: a random u32 (`secrets.randbelow(99_999_999) + 1` is what Agora's builders take).
+        expire: lifetime in seconds, 1..86400.
+        privilege_expire: seconds for every privilege (0 = as the token), or a map from privilege to seconds.
+        rtm_user_id: adds the RTM service for this user, with `rtm_expire` seconds (default: `expire`).
+
+    Raises:
+        InvalidArgument: see `AccessToken.build`.
+    """
+    if isinstance(privilege_expire, Mapping):
+        privileges = dict(privilege_expire)
+    else:
+        granted = (JOIN, PUBLISH_AUDIO, PUBLISH_VIDEO, PUBLISH_DATA) if publish else (JOIN,)
+        privileges = dict.fromkeys(granted, privilege_expire)
+    account = "" if uid == 0 else str(uid)
+    services = [Service(type=RTC, privileges=privileges, strings=(channel, account))]
+    if rtm_user_id is not None:
+        services.append(_rtm(rtm_user_id, expire if rtm_expire is None else rtm_expire))
+    return AccessToken(app_id=app_id, issue_ts=issue_ts, expire=expire, salt=salt, services=services).build(certificate)
+
+
+def build_rtm_token(
+    app_id: str, certificate: str, user_id: str, *, issue_ts: int, salt: int, expire: int = 3600
+) -> str:
+    """A token to log `user_id` in to RTM. Arguments and errors as in `build_rtc_token`."""
+    services = [_rtm(user_id, expire)]
+    return AccessToken(app_id=app_id, issue_ts=issue_ts, expire=expire, salt=salt, services=services).build(certificate)
+
+
+def parse_token(token: str) -> AccessToken:
+    """The content of a 007 token; nothing is verified.
+
+    Raises:
+        TokenError: it is none.
+    """
+    if not token.startswith(VERSION):
+        raise TokenError(f"an AccessToken2 starts with {VERSION}")
+    try:
+        packed = base64.b64decode(token[len(VERSION) :], validate=True)
+        inflate = zlib.decompressobj()
+        data = inflate.decompress(packed, _MAX_INFLATED)
+        if not inflate.eof:
+            raise TokenError("malformed token: cut short, or too large")
+        signature, at = _unpack_str(data, 0)
+        info = data[at:]
+        app_id, at = _unpack_str(data, at)
+        issue_ts, expire, salt, count = struct.unpack_from("<IIIH", data, at)
+        at += 14
+        services = []
+        for _ in range(count):
+            service, at = _unpack_service(data, at)
+            services.append(service)
+        if at != len(data):
+            raise TokenError("malformed token: bytes after the last service")
+        return AccessToken(
+            app_id=app_id.decode(),
+            issue_ts=issue_ts,
+            expire=expire,
+            salt=salt,
+            services=services,
+            signature=signature,
+            info=info,
+        )
+    except (binascii.Error, zlib.error, struct.error, UnicodeError, ValueError) as exc:
+        if isinstance(exc, TokenError):
+            raise
+        raise TokenError(f"malformed token: {exc}") from None
+
+
+def verify_token(token: str, certificate: str, *, now: float, app_id: str | None = None) -> AccessToken:
+    """The content of a token that `certificate` signed and that is valid at `now` (Unix seconds).
+
+    A lifetime above 24 h counts as 24 h. Privileges' own expiries are the caller's to compare.
+
+    Raises:
+        TokenError: malformed, signed by another certificate, for another app id, or expired (`expired` is true).
+    """
+    parsed = parse_token(token)
+    expected = _sign(parsed.info, parsed.issue_ts, parsed.salt, certificate)
+    if not hmac.compare_digest(expected, parsed.signature):
+        raise TokenError("the token's signature does not match")
+    if app_id is not None and parsed.app_id != app_id:
+        raise TokenError("the token is for another app id")
+    if now >= parsed.issue_ts + min(parsed.expire, MAX_EXPIRE):
+        raise TokenError("the token has expired", expired=True)
+    return parsed
+
+
+def _rtm(user_id: str, seconds: int) -> Service:
+    return Service(type=RTM, privileges={LOGIN: seconds}, strings=(user_id,))
+
+
+def _sign(info: bytes, issue_ts: int, salt: int, certificate: str) -> bytes:
+    key = hmac.digest(struct.pack("<I", issue_ts), certificate.encode(), hashlib.sha256)
+    key = hmac.digest(struct.pack("<I", salt), key, hashlib.sha256)
+    return hmac.digest(key, info, hashlib.sha256)
+
+
+def _pack_str(text: str | bytes) -> bytes:
+    data = text.encode() if isinstance(text, str) else text
+    return struct.pack("<H", len(data)) + data
+
+
+def _unpack_str(data: bytes, at: int) -> tuple[bytes, int]:
+    (length,) = struct.unpack_from("<H", data, at)
+    at += 2
+    if at + length > len(data):
+        raise TokenError("malformed token: cut short")
+    return data[at : at + length], at + length
+
+
+def _unpack_service(data: bytes, at: int) -> tuple[Service, int]:
+    kind, count = struct.unpack_from("<HH", data, at)
+    at += 4
+    if kind not in _STRINGS:
+        raise TokenError(f"malformed token: unknown service type {kind}")
+    privileges = {}
+    for _ in range(count):
+        privilege, seconds = struct.unpack_from("<HI", data, at)
+        privileges[privilege] = seconds
+        at += 6
+    strings = []
+    for _ in range(_STRINGS[kind]):
+        text, at = _unpack_str(data, at)
+        strings.append(text.decode())
+    return Service(type=kind, privileges=privileges, strings=tuple(strings)), at
+
+
+# ----------------------------------------------------------------------------------------------------- session JWT
+
+
+def issue_session_token(session_id: str, secret: str, *, now: float, ttl: float) -> str:
+    """A JWT (HS256) bound to one session: `sub` = session id, `iat` = now, `exp` = now + ttl, in whole seconds.
+
+    `secret` should have 32 bytes or more (RFC 7518, 3.2).
+    """
+    issued = math.floor(now)
+    return jwt.encode({"sub": session_id, "iat": issued, "exp": issued + math.ceil(ttl)}, secret, algorithm="HS256")
+
+
+def verify_session_token(token: str, secret: str, *, now: float, allow_expired: bool = False) -> str:
+    """The session id of a token that `secret` signed and that is valid at `now` (Unix seconds).
+
+    Raises:
+        TokenError: malformed, signed by something else, without one of the claims, or expired (`expired` is true).
+    """
+    options: Any = {"require": ["sub", "iat", "exp"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+    try:
+        claims = jwt.decode(token, secret, algorithms=["HS256"], options=options)
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as exc:
+        raise TokenError(f"invalid session token: {exc}") from None
+    subject, expiry = claims["sub"], claims["exp"]
+    if not isinstance(subject, str) or not isinstance(expiry, (int, float)):
+        raise TokenError("invalid session token: claims of the wrong type")
+    if not allow_expired and now >= expiry:
+        raise TokenError("the session token has expired", expired=True)
+    return subject

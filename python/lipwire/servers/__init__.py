@@ -1,0 +1,1 @@
+"""The adapters that own the sockets: `http` (Litestar on uvicorn) and `ws` (websockets)."""

@@ -1,0 +1,380 @@
+"""The avatar provider's HTTP side (protocol.md A) as an ASGI app, and a uvicorn server to run it on.
+
+| route | for |
+|---|---|
+| POST /session/start, DELETE /session/stop | the Conversational AI engine |
+| GET /session/{session_id} | live figures; API key, or the session's own token |
+| GET /healthz, GET /metrics | operations; open |
+| GET /schema, /schema/openapi.json | this API's description |
+
+Every error body is `{error, message, code}`. Checks come in this order: API key, JSON, fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import math
+import socket
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import msgspec
+import uvicorn
+from litestar import Litestar, MediaType, Request, Response, delete, get, post
+from litestar.config.cors import CORSConfig
+from litestar.exceptions import HTTPException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+from litestar.types import ASGIApp, ControllerRouterHandler
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..errors import InvalidArgument
+from ..protocol import messages as m
+from ..provider import Provider, ProviderConfig, ProviderError, ProviderSession
+from .docs import DocsPage
+
+logger = logging.getLogger("lipwire.http")
+
+T = TypeVar("T")
+AnyRequest = Request[Any, Any, Any]
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+# ------------------------------------------------------------------------------------------------------------- app
+
+
+def create_app(
+    provider: Provider,
+    config: ProviderConfig | None = None,
+    *,
+    route_handlers: Sequence[ControllerRouterHandler] = (),
+) -> Litestar:
+    """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
+
+    Args:
+        provider: the use cases. Its sessions live on the event loop that runs the app.
+        config: the limits of this app; the provider's own by default.
+        route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
+    """
+    limits = config or provider.config
+    registry = CollectorRegistry()
+    registry.register(_ProviderCollector(provider))
+
+    @post(
+        "/session/start",
+        status_code=200,
+        operation_class=_StartOperation,
+        responses=_errors(400, 401, 403, 409, 413, 429, 503),
+        security=_KEY,
+    )
+    async def session_start(request: AnyRequest) -> m.StartReply:
+        """Start a session."""
+        owner = provider.check_api_key(_header(request, b"x-api-key"))
+        body = await read_object(request)
+        return await provider.start(_checked(m.parse_start, body), owner)
+
+    @delete(
+        "/session/stop",
+        status_code=200,
+        operation_class=_StopOperation,
+        responses=_errors(400, 401, 403, 404, 413),
+        security=_KEY_OR_TOKEN,
+    )
+    async def session_stop(request: AnyRequest) -> m.StopReply:
+        """Stop a session."""
+        bearer = authorize(provider, request)
+        body = await read_object(request, optional=bearer is not None)
+        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
+
+    @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
+    def session_figures(request: AnyRequest, session_id: str) -> dict[str, Any]:
+        """Live figures of a session."""
+        bearer = authorize(provider, request)
+        session = provider.get(session_id)
+        if bearer is not None and session is not bearer:
+            raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
+        return provider.describe(session)
+
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> Response[dict[str, Any]]:
+        """200 while sessions can be started, 503 while the server drains."""
+        draining = provider.draining
+        body = {"status": "draining" if draining else "ok", "sessions": len(provider.sessions)}
+        return Response(body, status_code=503 if draining else 200)
+
+    @get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
+    def metrics() -> Response[bytes]:
+        """Figures for Prometheus."""
+        return Response(generate_latest(registry), headers={"content-type": _PROMETHEUS})
+
+    return Litestar(
+        route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
+        cors_config=CORSConfig(
+            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+            allow_headers=["content-type", "x-api-key", "authorization"],
+        ),
+        exception_handlers={Exception: on_exception},
+        openapi_config=OpenAPIConfig(
+            title="Lipwire",
+            version=_version(),
+            description="An avatar provider for voice agents: sessions over HTTP, speech over a WebSocket.",
+            path="/schema",
+            render_plugins=[DocsPage(path="/")],
+            components=Components(
+                security_schemes={
+                    "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
+                    "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                }
+            ),
+        ),
+        request_max_body_size=limits.max_body_bytes,
+        logging_config=None,
+    )
+
+
+def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None:
+    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: that token's session, else None.
+
+    Raises:
+        ProviderError: MISSING_API_KEY (neither), INVALID_API_KEY (wrong), SESSION_NOT_FOUND (the token's has ended).
+    """
+    key = _header(request, b"x-api-key")
+    scheme, _, token = (_header(request, b"authorization") or b"").partition(b" ")
+    if key is not None or scheme.lower() != b"bearer":
+        provider.check_api_key(key)
+        return None
+    try:
+        return provider.check_token(token.strip().decode("latin-1"))
+    except ProviderError as exc:
+        if exc.code == "INVALID_TOKEN":
+            raise ProviderError("INVALID_API_KEY", f"Invalid session token: {exc}") from None
+        raise
+
+
+async def read_object(request: AnyRequest, *, optional: bool = False) -> dict[str, Any]:
+    """The JSON object in a request's body. With `optional`, an empty body is an empty object.
+
+    Raises:
+        ProviderError: INVALID_JSON. (A body above the limit raises Litestar's 413, which becomes BODY_TOO_LARGE.)
+    """
+    raw = await request.body()
+    if optional and not raw.strip():
+        return {}
+    body = m.parse_object(raw)
+    if body is None:
+        raise ProviderError("INVALID_JSON", "The request body is no JSON object")
+    return body
+
+
+def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
+    try:
+        return parse(body)
+    except InvalidArgument as exc:
+        raise ProviderError("VALIDATION_ERROR", str(exc)) from None
+
+
+def _header(request: AnyRequest, name: bytes) -> bytes | None:
+    """The first header of this (lower-case) name, as sent."""
+    return next((value for key, value in request.scope["headers"] if key == name), None)
+
+
+def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
+    """Litestar's handler for every exception: `{error, message, code}`. A fault is logged and tells nothing."""
+    if not isinstance(exc, ProviderError):
+        exc = _as_provider_error(request, exc)
+    headers = {}
+    if exc.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(exc.retry_after)))
+    if exc.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(exc.reply(), status_code=exc.status, headers=headers, media_type=MediaType.JSON)
+
+
+def _as_provider_error(request: AnyRequest, exc: Exception) -> ProviderError:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    if status in (404, 405):
+        return ProviderError("ENDPOINT_NOT_FOUND", f"Endpoint not found: {request.method} {request.url.path}")
+    if status == 413:
+        return ProviderError("BODY_TOO_LARGE", "The request body is too large")
+    if status < 500:
+        return ProviderError("VALIDATION_ERROR", str(getattr(exc, "detail", exc)))
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    return ProviderError("INTERNAL_ERROR", "Internal error; see the server's log")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("lipwire")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+# --------------------------------------------------------------------------------------------------------- OpenAPI
+
+_KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
+_KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []}]
+
+
+def _errors(*statuses: int) -> dict[int, ResponseSpec]:
+    codes: dict[int, list[str]] = {}
+    for code, (status, _) in ProviderError.KINDS.items():
+        codes.setdefault(status, []).append(code)
+    return {
+        status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)
+        for status in statuses
+    }
+
+
+def _body(kind: type[msgspec.Struct]) -> RequestBody:
+    """The request body as `kind`, with what each field may be. Handlers read raw bodies: their errors are ours."""
+    _, schemas = msgspec.json.schema_components([kind])
+    schema = schemas[kind.__name__]
+    for nested in schemas.values():
+        for name, value in nested["properties"].items():
+            if name in m.ALLOWED:
+                value["description"] = m.ALLOWED[name]
+    if "agora_settings" in schema["properties"]:
+        schema["properties"]["agora_settings"] = schemas["AgoraSettings"]
+    return RequestBody(
+        content={"application/json": OpenAPIMediaType(schema=cast(Schema, schema))}, required=kind is m.StartRequest
+    )
+
+
+@dataclass
+class _StartOperation(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _body(m.StartRequest)
+
+
+@dataclass
+class _StopOperation(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _body(m.StopRequest)
+
+
+# --------------------------------------------------------------------------------------------------------- metrics
+
+
+class _ProviderCollector(Collector):
+    """Reads the provider when Prometheus asks; nothing is counted twice."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def collect(self) -> Iterable[Metric]:
+        provider = self._provider
+        totals = provider.totals()
+        sessions = provider.sessions
+        connected = sum(s.outbox is not None for s in sessions)
+        yield GaugeMetricFamily("lipwire_sessions", "Live sessions", len(sessions))
+        yield GaugeMetricFamily("lipwire_sessions_limit", "Sessions this process takes", provider.config.max_sessions)
+        yield GaugeMetricFamily("lipwire_sessions_talking", "Sessions that speak now", totals["talking"])
+        yield GaugeMetricFamily("lipwire_sessions_connected", "Sessions with a WebSocket", connected)
+        yield CounterMetricFamily("lipwire_sessions_started", "Sessions started", provider.started_total)
+        yield _labelled("lipwire_sessions_ended", "Sessions ended, by reason", "reason", provider.ended_total)
+        yield CounterMetricFamily("lipwire_frames", "Video frames made", totals["frames"])
+        yield CounterMetricFamily("lipwire_frames_late", "Video frames skipped for being late", totals["late"])
+        yield CounterMetricFamily("lipwire_underruns", "Gaps in speech", totals["underruns"])
+        yield CounterMetricFamily("lipwire_events_dropped", "Events no client took", totals["events_dropped"])
+        yield _labelled("lipwire_messages", "WebSocket messages taken, by command", "command", provider.messages_total)
+        yield _labelled("lipwire_errors", "WebSocket messages refused, by code", "code", provider.errors_total)
+
+
+def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
+
+
+# ---------------------------------------------------------------------------------------------------------- server
+
+
+class HttpServer:
+    """A running server. `port` is the bound one."""
+
+    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._task = task
+        self.port = port
+
+    async def close(self) -> None:
+        """Stops listening, lets requests finish for two seconds, and waits for the end. Twice is safe."""
+        self._server.should_exit = True
+        await self._task
+
+
+async def serve_http(app: ASGIApp | Any, host: str = "127.0.0.1", port: int = 8764) -> HttpServer:
+    """Starts to serve any ASGI app on host and port (0 = any free one). Signals stay the caller's.
+
+    Raises:
+        OSError: the address cannot be bound.
+        RuntimeError: the app did not start.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        lifespan="auto",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="lipwire-http")
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise RuntimeError("the HTTP app did not start")
+            await asyncio.sleep(0.001)
+    except BaseException:
+        server.should_exit = True
+        listener.close()
+        raise
+    return HttpServer(server, task, listener.getsockname()[1])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. The protocol is named, or asyncio would not set TCP_NODELAY (40 ms a request)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class _Server(uvicorn.Server):
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but an app that does not start is an error of ours and not the end of the process."""
+        try:
+            await super().serve(sockets)
+        except SystemExit as exc:
+            raise RuntimeError("the HTTP app did not start; see the log") from exc
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Takes no signals: the process is not ours."""
+        yield

@@ -1,0 +1,123 @@
+"""The viewer page and what it calls: a list of sessions, a WebRTC offer, "say this", interrupt.
+
+It asks for no key: what protects it is the address it listens on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from msgspec import Struct
+
+from ..errors import InvalidArgument
+from ..provider import ProviderError
+from ..publish.webrtc import WebRTC
+from ..session import Session
+from .http import _on_exception as on_exception
+from .http import read_object
+
+WEB = Path(__file__).parent.parent / "web"
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MAX_TEXT = 500
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+AnyRequest = Request[Any, Any, Any]
+Speak = Callable[[str, str], Awaitable[None]]
+"""(session_id, text): makes the session say it."""
+
+
+class Watched(Struct):
+    """A session that can be watched."""
+
+    session: Session
+    publisher: WebRTC
+
+
+def _field(body: dict[str, Any], name: str, limit: int) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ProviderError("VALIDATION_ERROR", f"Missing required field: {name}")
+    if len(value) > limit:
+        raise ProviderError("VALIDATION_ERROR", f"{name} has {len(value)} characters; {limit} are allowed")
+    return value
+
+
+def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Litestar:
+    """The ASGI app. `sessions` is read at each request, oldest first; `speak` None disables the text box."""
+
+    def find(session_id: str) -> Watched:
+        watched = sessions.get(session_id)
+        if watched is None:
+            raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
+        return watched
+
+    @get("/api/sessions", sync_to_thread=False)
+    def list_sessions() -> dict[str, Any]:
+        listed = []
+        for session_id, watched in sessions.items():
+            session = watched.session
+            listed.append(
+                {
+                    "session_id": session_id,
+                    "state": session.stats()["state"],
+                    "width": session.width,
+                    "height": session.height,
+                    "fps": float(session.fps),
+                    "avatar": session.avatar.name,
+                }
+            )
+        return {"sessions": listed, "capabilities": {"say": speak is not None}}
+
+    @post("/api/sessions/{session_id:str}/offer", status_code=200)
+    async def offer(request: AnyRequest, session_id: str) -> dict[str, str]:
+        watched = find(session_id)
+        body = await read_object(request)
+        try:
+            sdp, kind = await watched.publisher.answer(_field(body, "sdp", 65536), _field(body, "type", 16))
+        except InvalidArgument as exc:
+            raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
+        return {"sdp": sdp, "type": kind}
+
+    @post("/api/sessions/{session_id:str}/say", status_code=200)
+    async def say(request: AnyRequest, session_id: str) -> dict[str, str]:
+        find(session_id)
+        text = _field(await read_object(request), "text", MAX_TEXT)
+        if speak is None:
+            raise ProviderError("NO_CAPACITY", "This server has no voice: pip install 'lipwire[demo]'")
+        await speak(session_id, text)
+        return {"status": "ok"}
+
+    @post("/api/sessions/{session_id:str}/interrupt", status_code=200)
+    async def interrupt(request: AnyRequest, session_id: str) -> dict[str, str]:
+        await read_object(request)  # an object, so that no other site's plain form can reach this
+        find(session_id).session.interrupt()
+        return {"status": "ok"}
+
+    def page(path: str, name: str) -> Any:
+        data = (WEB / name).read_bytes()
+        kind = TYPES[Path(name).suffix]
+
+        @get(path, name=name, include_in_schema=False, sync_to_thread=False)
+        def static() -> Response[bytes]:
+            return Response(data, media_type=kind, headers=HEADERS)
+
+        return static
+
+    names = sorted(file.name for file in WEB.iterdir() if file.suffix in TYPES)
+    pages = [page("/" if name == "index.html" else f"/{name}", name) for name in names]
+    return Litestar(
+        route_handlers=[list_sessions, offer, say, interrupt, *pages],
+        exception_handlers={Exception: on_exception},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=256 << 10,
+    )

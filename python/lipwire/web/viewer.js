@@ -1,0 +1,567 @@
+// Lipwire viewer: one page, one peer connection, no dependencies.
+//
+//   supervise()  the only loop that opens connections: list sessions -> Link -> wait for its end -> again.
+//   Link         one RTCPeerConnection from offer to close. Whatever ends it resolves `done` once, with a reason.
+//   ui           what the page shows; render() is the only place that turns it into DOM.
+//
+// Text from the server only ever reaches the page as text nodes, and styles only through
+// the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
+
+const POLL_MS = 1000;          // looking for a session
+const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
+const BACKOFF_MAX_MS = 5000;
+const GATHER_MS = 2000;        // no STUN, so candidates are all local and come at once
+const CONNECT_MS = 10000;
+const LOST_MS = 3000;          // 'disconnected' this long is lost
+const SILENT_MS = 4000;        // stats come every 500 ms; ICE alone would need far longer to miss a killed server
+const INTERRUPTED_MS = 1600;   // how long "Interrupted" stays readable
+const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
+const SKEW_OK_MS = 45;         // ITU-R BT.1359: sound that leads by more than this is noticed
+const SPARK_POINTS = 60;       // half a minute of stats
+
+const UNREACHABLE = 'The server does not answer. Trying again.';
+
+const $ = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+const video = $('video'), stage = $('stage'), say = $('say');
+
+const LABELS = {
+  connecting: 'Connecting', waiting: 'Waiting', idle: 'Idle', speaking: 'Speaking',
+  interrupted: 'Interrupted', reconnecting: 'Reconnecting', ended: 'Ended',
+};
+
+const ui = {
+  phase: 'connecting',         // connecting | waiting | live | reconnecting | ended
+  detail: '',                  // why, in words, for the notice on the stage
+  speaking: false,
+  interruptedUntil: 0,
+  interruptPending: false,
+  canSay: null,                // null until the server told us
+  sending: false,
+  message: null,               // {text, bad}: takes the place of the hint for a while
+};
+const stats = { server: null, browser: {}, underruns: 0 };
+const trail = { skew: [], latency: [] };
+let sessions = [];
+let wanted = query.get('session');
+let link = null;               // the Link in use, at most one
+
+const now = () => performance.now();
+const state = () => (ui.phase !== 'live' ? ui.phase
+  : now() < ui.interruptedUntil ? 'interrupted' : ui.speaking ? 'speaking' : 'idle');
+
+// Server -----------------------------------------------------------------------------------
+
+async function api(path, body) {
+  const init = { cache: 'no-store', headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(8000) };
+  if (body !== undefined) {
+    Object.assign(init, { method: 'POST', body: JSON.stringify(body) });
+    init.headers['Content-Type'] = 'application/json';
+  }
+  const response = await fetch(new URL('api/' + path, document.baseURI), init);   // relative: the app may be mounted under a prefix
+  const data = await response.json().catch(() => null);
+  if (!response.ok) throw new Error(data?.message || `The server answered ${response.status}.`);
+  return data;
+}
+const sessionPath = (id, verb) => `sessions/${encodeURIComponent(id)}/${verb}`;
+
+// Returns the live sessions, or null when the server cannot be reached.
+async function listSessions() {
+  let data;
+  try { data = await api('sessions'); } catch { return null; }
+  const list = Array.isArray(data?.sessions) ? data.sessions : [];
+  sessions = list.filter((s) => typeof s?.session_id === 'string' && s.state !== 'ended');
+  ui.canSay = data?.capabilities?.say === true;
+  renderPicker();
+  render();
+  return sessions;
+}
+
+// The chosen one while it lives, else the newest: the server lists them in order of creation.
+const choose = (list) => list.find((s) => s.session_id === wanted) ?? list.at(-1) ?? null;
+
+// One connection -----------------------------------------------------------------------------
+
+class Link {
+  constructor(session) {
+    this.session = session;
+    this.id = session.session_id;
+    this.heard = 0;            // when the data channel last spoke; 0 before it did
+    this.misses = 0;           // polls in a row that did not list our session
+    this.done = new Promise((resolve) => { this.resolve = resolve; });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: [] });
+    this.media = new MediaStream();                 // both tracks in one stream here, and one msid in the answer: then a browser lip-syncs them
+    this.channel = pc.createDataChannel('lipwire');
+    this.channel.onmessage = (event) => { this.heard = now(); onMessage(this, event.data); };
+    this.channel.onclose = () => this.close('lost');
+    for (const kind of ['video', 'audio']) pc.addTransceiver(kind, { direction: 'recvonly' });
+    preferCodec(pc.getTransceivers()[0]);
+    pc.ontrack = ({ track, receiver }) => {
+      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
+      else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
+      this.media.addTrack(track);
+    };
+    pc.onconnectionstatechange = () => {
+      clearTimeout(this.lostTimer);
+      const { connectionState } = pc;
+      if (connectionState === 'failed' || connectionState === 'closed') this.close('lost');
+      if (connectionState === 'disconnected') this.lostTimer = setTimeout(() => this.close('lost'), LOST_MS);
+      if (connectionState === 'connected') this.onconnected?.();
+    };
+  }
+
+  async open() {
+    const { pc } = this;
+    await pc.setLocalDescription();
+    await gathered(pc);
+    if (this.closed) return;
+    const { sdp, type } = pc.localDescription;
+    const answer = await api(sessionPath(this.id, 'offer'), { sdp, type });
+    if (this.closed) return;
+    await pc.setRemoteDescription(answer);
+    await new Promise((resolve, reject) => {
+      this.connectTimer = setTimeout(() => reject(new Error('No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
+      this.onconnected = resolve;
+      if (pc.connectionState === 'connected') resolve();
+      this.done.then(resolve);
+    }).finally(() => clearTimeout(this.connectTimer));
+    if (!this.closed) this.watch = setInterval(() => { if (this.heard && now() - this.heard > SILENT_MS) this.close('lost'); }, 500);
+  }
+
+  // Idempotent. Handlers go first, so that nothing of a closed link can reach the page.
+  close(reason) {
+    if (this.closed) return;
+    this.closed = true;
+    if (video.srcObject === this.media) keepStill();
+    clearTimeout(this.lostTimer);
+    clearInterval(this.watch);
+    this.channel.onmessage = this.channel.onclose = null;
+    this.pc.ontrack = this.pc.onconnectionstatechange = null;
+    this.channel.close();
+    this.pc.close();
+    this.resolve(reason);
+  }
+}
+
+function preferCodec(transceiver) {
+  const first = query.get('codec')?.toLowerCase() === 'h264' ? 'video/h264' : 'video/vp8';
+  const codecs = RTCRtpReceiver.getCapabilities?.('video')?.codecs;
+  if (!codecs || !transceiver.setCodecPreferences) return;
+  const rank = (codec) => (codec.mimeType.toLowerCase() === first ? 0 : 1);
+  transceiver.setCodecPreferences([...codecs].sort((a, b) => rank(a) - rank(b)));   // sort is stable: the rest keeps its order
+}
+
+function gathered(pc) {
+  if (pc.iceGatheringState === 'complete') return null;
+  return new Promise((resolve) => {
+    setTimeout(resolve, GATHER_MS);
+    pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(); });
+  });
+}
+
+// The supervisor ---------------------------------------------------------------------------
+
+let wake = () => {};
+const nap = (ms) => new Promise((resolve) => { wake = resolve; setTimeout(resolve, ms); });
+
+async function supervise() {
+  let delay = POLL_MS, everLive = false, missed = null;
+  const slower = () => { delay = Math.min(delay * 1.3, BACKOFF_MAX_MS); };
+  for (;;) {
+    const list = await listSessions();
+    const target = list && choose(list);
+    if (!list) {
+      setPhase(everLive ? 'reconnecting' : 'connecting', UNREACHABLE);
+    } else if (!target) {
+      delay = POLL_MS;
+      setPhase(everLive ? 'ended' : 'waiting');
+    }
+    if (!target) {
+      await nap(delay);
+      if (!list) slower();
+      continue;
+    }
+
+    setPhase(ui.phase === 'reconnecting' ? 'reconnecting' : 'connecting', ui.detail === UNREACHABLE ? '' : ui.detail);
+    const mine = link = new Link(target);
+    renderPicker();
+    try {
+      await mine.open();
+      if (!mine.closed) {
+        everLive = true;
+        delay = POLL_MS;
+        if (wanted && wanted !== mine.id && wanted !== missed) flash('The session you chose is not running. Showing the newest one.');
+        missed = wanted === mine.id ? null : wanted;
+        goLive(mine);
+      }
+    } catch (error) {
+      ui.detail = error.name === 'TimeoutError' ? 'The server took too long to answer.' : error.message;
+      mine.close('failed');
+    }
+    const reason = await mine.done;
+    link = null;
+    ui.speaking = false;
+    ui.interruptedUntil = 0;
+    if (reason === 'switch') { setPhase('connecting'); continue; }
+    if (reason === 'ended') setPhase('ended');
+    else if (reason === 'lost') setPhase('reconnecting');
+    else setPhase(everLive ? 'reconnecting' : 'connecting', ui.detail);
+    await nap(delay);
+    if (reason !== 'ended') slower();
+  }
+}
+
+function goLive(mine) {
+  stats.server = null;
+  stats.browser = {};
+  stats.underruns = 0;
+  trail.skew.length = trail.latency.length = 0;
+  video.srcObject = mine.media;
+  setPhase('live');
+  renderFigures();
+  play();
+}
+
+function select(id) {
+  wanted = id;
+  const url = new URL(location.href);
+  url.searchParams.set('session', id);
+  history.replaceState(null, '', url);
+  link?.close('switch');
+  wake();
+}
+
+// While live the list serves the picker; a session gone from it twice has ended even if nobody said so.
+setInterval(async () => {
+  const mine = link;
+  if (!mine || ui.phase !== 'live' || document.hidden) return;
+  const list = await listSessions();
+  if (!list || mine !== link) return;
+  mine.misses = list.some((s) => s.session_id === mine.id) ? 0 : mine.misses + 1;
+  if (mine.misses >= 2) mine.close('ended');
+}, POLL_LIVE_MS);
+
+// Messages from the session ------------------------------------------------------------------
+
+function onMessage(mine, text) {
+  let message;
+  try { message = JSON.parse(text); } catch { return; }
+  if (mine !== link || typeof message !== 'object' || !message) return;
+  if (message.type === 'stats') {
+    stats.server = message;
+    ui.speaking = message.state === 'speaking';
+    remember(trail.skew, message.skew_ms);
+    remember(trail.latency, message.latency_ms);
+    renderFigures();
+  } else if (message.type === 'event') {
+    if (message.event === 'playback_started') { ui.speaking = true; ui.interruptedUntil = 0; }
+    if (message.event === 'playback_finished') { ui.speaking = false; if (message.interrupted === true) showInterrupted(); }
+    if (message.event === 'underrun') stats.underruns += 1;
+    if (message.event === 'session_ended') { mine.close('ended'); return; }
+  }
+  render();
+}
+
+function remember(series, value) {
+  if (!Number.isFinite(value)) return;
+  series.push(value);
+  if (series.length > SPARK_POINTS) series.shift();
+}
+
+function showInterrupted() {
+  if (now() < ui.interruptedUntil) return;       // our own click and the server's event are one interrupt
+  ui.interruptedUntil = now() + INTERRUPTED_MS;
+  setTimeout(render, INTERRUPTED_MS + 20);
+  render();
+}
+
+// The browser's own figures -----------------------------------------------------------------
+
+let last = null;
+setInterval(async () => {
+  const mine = link;
+  if (!mine || mine.pc.connectionState !== 'connected') { last = null; return; }
+  const report = await mine.pc.getStats().catch(() => null);
+  if (!report || mine !== link) return;
+  const total = { pc: mine.pc, bytes: 0, lost: 0 }, playout = {};
+  const figures = { rtt_ms: null, jitter_ms: null };
+  for (const entry of report.values()) {
+    if (entry.type === 'inbound-rtp') {
+      total.bytes += entry.bytesReceived ?? 0;
+      total.lost += entry.packetsLost ?? 0;
+      playout[entry.kind] = entry.estimatedPlayoutTimestamp;
+      if (entry.kind === 'video') {
+        total.frames = entry.framesDecoded ?? 0;
+        total.at = entry.timestamp;
+        figures.jitter_ms = entry.jitter * 1000;
+        figures.codec = report.get(entry.codecId)?.mimeType?.replace('video/', '');
+      }
+    }
+    // 'nominated' alone would also match pairs that an ICE restart has left behind.
+    if (entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded') figures.rtt_ms = entry.currentRoundTripTime * 1000;
+  }
+  figures.frames_decoded = total.frames ?? 0;
+  figures.packets_lost = total.lost;
+  // What this browser plays, video minus audio, by the sender's clock. Known once both have had a sender report.
+  // Only as good as those reports, so it is for tests and not on the page.
+  figures.playout_skew_ms = playout.video && playout.audio ? playout.video - playout.audio : null;
+  const seconds = last?.pc === mine.pc ? (total.at - last.at) / 1000 : 0;
+  if (seconds > 0) {
+    figures.decoded_fps = (total.frames - last.frames) / seconds;
+    figures.kbps = (total.bytes - last.bytes) * 8 / 1000 / seconds;
+  }
+  last = total;
+  stats.browser = figures;
+  renderFigures();
+}, 1000);
+
+// Sound ------------------------------------------------------------------------------------
+
+let mutedByPolicy = false;     // as opposed to muted by the viewer, whom we never overrule
+
+async function play() {
+  const stream = video.srcObject;
+  try {
+    await video.play();
+  } catch (error) {
+    if (error.name !== 'NotAllowedError' || video.srcObject !== stream) return;   // AbortError: a newer stream took over
+    mutedByPolicy = video.muted = true;
+    await video.play().catch(() => {});
+  }
+  renderSound();
+}
+
+function setMuted(muted) {
+  mutedByPolicy = false;
+  video.muted = muted;
+  if (video.srcObject) play();
+  renderSound();
+}
+
+function renderSound() {
+  const hadFocus = document.activeElement === $('unmute');
+  $('unmute').hidden = !(mutedByPolicy && ui.phase === 'live');
+  if (hadFocus && $('unmute').hidden) $('mute').focus();
+  $('mute').setAttribute('aria-pressed', String(video.muted));
+  $('mute').title = video.muted ? 'Unmute' : 'Mute';
+  $('mute-icon').setAttribute('href', video.muted ? '#i-muted' : '#i-sound');
+}
+
+// Say and interrupt ------------------------------------------------------------------------
+
+const canSend = () => ui.canSay === true && ui.phase === 'live' && !ui.sending && say.value.trim() !== '';
+const canInterrupt = () => state() === 'speaking' && !ui.interruptPending;
+
+async function send() {
+  if (!canSend()) return;
+  const raw = say.value;
+  if (mutedByPolicy) setMuted(false);            // asking it to speak is asking to hear it, and it is a user gesture
+  ui.sending = true;
+  render();
+  try {
+    await api(sessionPath(link.id, 'say'), { text: raw.trim() });
+    if (say.value === raw) { say.value = ''; grow(); }
+    flash('Sent.', false, 1500);
+  } catch (error) {
+    flash(`Not sent. ${error.message}`, true);
+  }
+  ui.sending = false;
+  render();
+}
+
+async function interrupt() {
+  if (!canInterrupt()) return;
+  ui.interruptPending = true;
+  render();
+  try {
+    await api(sessionPath(link.id, 'interrupt'), {});
+    showInterrupted();
+  } catch (error) {
+    flash(`Could not interrupt. ${error.message}`, true);
+  }
+  ui.interruptPending = false;
+  render();
+}
+
+let flashTimer;
+function flash(text, bad = false, ms = 6000) {
+  ui.message = { text, bad };
+  clearTimeout(flashTimer);
+  flashTimer = setTimeout(() => { ui.message = null; render(); }, ms);
+  render();
+}
+
+// Only for browsers without `field-sizing: content`.
+function grow() {
+  if (CSS.supports('field-sizing', 'content')) return;
+  say.style.height = 'auto';
+  say.style.height = `${say.scrollHeight}px`;
+}
+
+// Page -------------------------------------------------------------------------------------
+
+function setPhase(phase, detail = '') {
+  ui.phase = phase;
+  ui.detail = detail;
+  render();
+  renderSound();
+}
+
+// Writes only what changed: live regions speak on every write, equal or not.
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const NOTICES = {
+  connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost. Reconnecting…',
+  ended: 'The session has ended', live: 'Connecting',
+};
+
+function render() {
+  const current = state();
+  stage.dataset.state = current;
+  put($('chip-text'), LABELS[current]);
+  put($('live'), current === 'waiting' ? NOTICES.waiting : `Avatar: ${LABELS[current]}`);
+  document.title = link?.session.avatar && ui.phase === 'live' ? `${link.session.avatar} · Lipwire` : 'Lipwire';
+
+  // Connected but still without a picture reads as connecting.
+  const covered = ui.phase !== 'live' || !stage.classList.contains('has-video');
+  const hunting = ui.phase === 'waiting' || ui.phase === 'ended';
+  $('notice').hidden = !covered;
+  $('notice').classList.toggle('busy', !hunting);
+  $('tools').hidden = covered;
+  $('figures').classList.toggle('stale', ui.phase !== 'live');
+  put($('notice-title'), NOTICES[ui.phase]);
+  put($('notice-text'), ui.phase === 'ended' ? 'The next one will show here as soon as it starts.' : ui.detail);
+  $('notice-help').hidden = !hunting;
+
+  const mute = ui.canSay === false;
+  say.disabled = mute;
+  say.placeholder = mute ? 'Typing is off' : 'Say this…';
+  $('send').setAttribute('aria-disabled', String(!canSend()));
+  $('send').setAttribute('aria-busy', String(ui.sending));
+  // aria-disabled, not disabled: a disabled button would throw away the keyboard focus it has.
+  $('interrupt').setAttribute('aria-disabled', String(!canInterrupt()));
+
+  const hint = ui.message?.text
+    ?? (mute ? 'This server has no voice of its own, so it cannot speak typed text. Speech from an agent still plays.'
+      : ui.phase !== 'live' ? 'You can send once a session is live.'
+        : matchMedia('(pointer: coarse)').matches ? '' : 'Enter to send, Esc to interrupt');
+  put($('hint'), hint);
+  $('hint').classList.toggle('bad', ui.message?.bad === true);
+  const length = say.value.length;
+  $('count').hidden = length < 400;
+  $('count').classList.toggle('full', length >= say.maxLength);
+  put($('count'), `${length} / ${say.maxLength}`);
+}
+
+// A true minus sign, and none before a rounded zero.
+const number = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits).replace(/^-(?=0(\.0+)?$)/, '').replace('-', '−') : '–');
+const clock = (s) => (Number.isFinite(s) ? [s / 3600, s / 60 % 60, s % 60].map((n) => String(Math.floor(n)).padStart(2, '0')).join(':') : '–');
+
+function putFigure(cell, text) {
+  put(cell, text);
+  cell.classList.toggle('none', text === '–');   // hides the unit
+}
+
+function renderFigures() {
+  const s = stats.server ?? {}, b = stats.browser;
+  const width = video.videoWidth || s.width, height = video.videoHeight || s.height;
+  const figures = {
+    fps: number(s.fps, 1), late_frames: number(s.late_frames), buffered_ms: number(s.buffered_ms), underruns: stats.server ? number(stats.underruns) : '–',
+    decoded_fps: number(b.decoded_fps, 1), rtt_ms: number(b.rtt_ms, 1), jitter_ms: number(b.jitter_ms, 1),
+    packets_lost: number(b.packets_lost), kbps: number(b.kbps),
+    session_id: link?.id ?? '–', avatar: link?.session.avatar || '–', clock: clock(s.clock_s),
+    resolution: width && height ? `${width} × ${height}${b.codec ? ` ${b.codec}` : ''}` : '–',
+  };
+  for (const cell of document.querySelectorAll('[data-f]')) putFigure(cell, figures[cell.dataset.f]);
+  document.querySelector('[data-f="session_id"]').title = link?.id ?? '';
+
+  putFigure($('skew'), number(s.skew_ms, 1));
+  const inSync = Math.abs(s.skew_ms) <= SKEW_OK_MS;
+  put($('skew-note'), Number.isFinite(s.skew_ms) ? (inSync ? 'In sync' : 'Out of sync') : 'No figures yet');
+  $('skew-note').className = `note ${!Number.isFinite(s.skew_ms) ? '' : inSync ? 'good' : 'warn'}`;
+  const peak = Math.max(20, ...trail.skew.map(Math.abs));
+  spark($('skew-spark'), trail.skew, -peak, peak);
+
+  putFigure($('latency'), number(s.latency_ms));
+  const { latency } = trail;
+  put($('latency-note'), latency.length ? `Lately ${number(Math.min(...latency))}–${number(Math.max(...latency))}` : 'No speech yet');
+  spark($('latency-spark'), latency, 0, Math.max(120, ...latency.map((v) => v * 1.2)));
+}
+
+// Newest at the right edge; a short history starts part-way rather than stretching.
+function spark(svg, series, low, high) {
+  const x0 = SPARK_POINTS - series.length;
+  const points = series.map((v, i) => `${x0 + i + 1},${(31 - 30 * (v - low) / (high - low)).toFixed(1)}`);
+  svg.querySelector('polyline').setAttribute('points', points.join(' '));
+}
+
+let pickerKey = '';
+function renderPicker() {
+  $('picker').hidden = sessions.length < 2;
+  const currentId = link?.id ?? choose(sessions)?.session_id ?? '';
+  const key = JSON.stringify([currentId, sessions.map((s) => [s.session_id, s.avatar])]);
+  if (key === pickerKey) return;                 // rebuilding would close the list under the viewer's hand
+  pickerKey = key;
+  $('sessions').replaceChildren(...sessions.map((s) => new Option([s.avatar, s.session_id].filter(Boolean).join(' · '), s.session_id, false, s.session_id === currentId)));
+}
+
+// A browser shows black once the tracks have ended. Small, because the style sheet blurs it.
+function keepStill() {
+  if (!stage.classList.contains('has-video')) return;
+  const still = $('still');
+  still.width = 320;
+  still.height = Math.round(320 * video.videoHeight / video.videoWidth) || 180;
+  still.getContext('2d').drawImage(video, 0, 0, still.width, still.height);
+  stage.classList.remove('has-video');
+}
+
+function followAspect() {
+  if (!video.videoWidth || !video.videoHeight) return;
+  document.documentElement.style.setProperty('--aspect', (video.videoWidth / video.videoHeight).toFixed(4));
+  renderFigures();
+}
+
+// Wiring -----------------------------------------------------------------------------------
+
+video.addEventListener('resize', followAspect);
+video.addEventListener('loadeddata', () => { stage.classList.add('has-video'); followAspect(); render(); });
+video.addEventListener('volumechange', renderSound);
+$('unmute').addEventListener('click', () => setMuted(false));
+$('mute').addEventListener('click', () => setMuted(!video.muted));
+$('full').hidden = !document.fullscreenEnabled;
+$('full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen().catch(() => {})));
+$('sessions').addEventListener('change', (event) => select(event.target.value));
+$('figures-toggle').addEventListener('click', () => {
+  const bare = document.querySelector('.shell').classList.toggle('bare');
+  $('figures-toggle').setAttribute('aria-expanded', String(!bare));
+});
+$('composer').addEventListener('submit', (event) => { event.preventDefault(); send(); });
+$('interrupt').addEventListener('click', interrupt);
+say.addEventListener('input', () => { grow(); render(); });
+say.addEventListener('keydown', (event) => {
+  // isComposing: Enter that picks a candidate in an input method is not "send".
+  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
+});
+document.addEventListener('keydown', (event) => { if (event.key === 'Escape' && !event.isComposing) interrupt(); });
+window.addEventListener('online', () => wake());
+window.addEventListener('pagehide', () => link?.close('lost'));   // tells the server now rather than by time-out
+
+// For tests and the console.
+window.lipwire = {
+  get pc() { return link?.pc ?? null; },
+  get state() { return state(); },
+  get stats() { return structuredClone(stats); },
+  get connected() { return ui.phase === 'live' && link?.pc.connectionState === 'connected'; },
+  framesDecoded: () => stats.browser.frames_decoded ?? 0,
+};
+
+if (window.RTCPeerConnection) {
+  render();
+  renderFigures();
+  supervise();
+} else {
+  setPhase('ended');
+  put($('notice-title'), 'This browser has no WebRTC');
+}
