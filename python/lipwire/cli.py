@@ -60,7 +60,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def run(job: Coroutine[Any, Any, None]) -> None:
+def run(job: Coroutine[Any, Any, object]) -> None:
     """Runs a job until it ends or SIGINT or SIGTERM cancels it; then everything it opened is closed."""
 
     async def guarded() -> None:

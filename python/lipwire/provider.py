@@ -65,10 +65,6 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """Report `rate_mismatch`."""
     close_timeout: float = 10.0
     """How long a session may take to leave its channel before it is given up."""
-    voice_end_grace: float = 0.3
-    """Audio this long after `voice_end` still belongs to the utterance (for the session)."""
-    voice_end_timeout: float = 1.0
-    """An utterance ends by itself this long after its buffer ran dry (for the session)."""
 
     def __post_init__(self) -> None:
         if not self.api_key or "" in self.extra_api_keys:

@@ -141,7 +141,7 @@ def render(
         raise InvalidArgument(f"fps must be 1..100, got {fps}")
     source = SpeechFile(speech)
     native = (avatar if isinstance(avatar, Avatar) else Avatar.load(avatar)).at(*size)
-    writer = Mp4Writer(out, *size, fps)
+    writer = Mp4Writer(Path(out), *size, fps)
     frames = clock = 0
     try:
         for item in perform(iter(source), source.rate, native, fps, seed):

@@ -56,7 +56,7 @@ def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 165) -> 
         raise InvalidArgument(f"the text has {len(text)} characters, {MAX_CHARACTERS} are allowed")
     parts: list[bytes] = []
 
-    @_Callback
+    @_Callback  # type: ignore[untyped-decorator]
     def take(samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:
             parts.append(ctypes.string_at(samples, count * 2))

@@ -71,6 +71,7 @@ def _fields(schema: dict[str, Any], prefix: str) -> list[str]:
         kind = " or ".join(k["type"] for k in kinds if k.get("type") not in (None, "null")) or "string"
         note = value.get("description", "")
         if name not in required:
-            note += f" (optional, default {json.dumps(value.get('default'))})"
-        rows.append(f"<tr><td><code>{escape(prefix + name)}</code><td>{escape(kind)}<td>{escape(note)}")
+            default = value.get("default")
+            note += " (optional)" if default is None else f" (default {json.dumps(default)})"
+        rows.append(f"<tr><td><code>{escape(prefix + name)}</code><td>{escape(kind)}<td>{escape(note.strip())}")
     return rows

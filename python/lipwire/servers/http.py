@@ -78,11 +78,12 @@ def create_app(
         "/session/start",
         status_code=200,
         operation_class=_StartOperation,
+        response_description="Where to connect, and the token to connect with",
         responses=_errors(400, 401, 403, 409, 413, 429, 503),
         security=_KEY,
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
-        """Start a session."""
+        """Start a session. One of the same API key for the same app_id, channel and uid is replaced."""
         owner = provider.check_api_key(_header(request, b"x-api-key"))
         body = await read_object(request)
         return await provider.start(_checked(m.parse_start, body), owner)
@@ -91,11 +92,12 @@ def create_app(
         "/session/stop",
         status_code=200,
         operation_class=_StopOperation,
+        response_description="It has left its channel",
         responses=_errors(400, 401, 403, 404, 413),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
-        """Stop a session."""
+        """Stop a session, named by its id, its token, or both."""
         bearer = authorize(provider, request)
         body = await read_object(request, optional=bearer is not None)
         return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
@@ -133,6 +135,7 @@ def create_app(
             version=_version(),
             description="An avatar provider for voice agents: sessions over HTTP, speech over a WebSocket.",
             path="/schema",
+            use_handler_docstrings=True,
             render_plugins=[DocsPage(path="/")],
             components=Components(
                 security_schemes={
@@ -232,6 +235,8 @@ _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []
 def _errors(*statuses: int) -> dict[int, ResponseSpec]:
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
+        if code == "INVALID_TOKEN":
+            continue  # the WebSocket handshake's
         codes.setdefault(status, []).append(code)
     return {
         status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)

@@ -16,8 +16,7 @@ from ..errors import InvalidArgument
 from ..provider import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session import Session
-from .http import _on_exception as on_exception
-from .http import read_object
+from .http import on_exception, read_object
 
 WEB = Path(__file__).parent.parent / "web"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
