@@ -33,19 +33,23 @@ app = typer.Typer(
     help="A face for voice agents: speech in, lip-synced video out.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1; every one if an API key is set].")]
-HttpPort = Annotated[int | None, typer.Option(help="Port of POST /session/start [8764]; 0 = any free one.")]
-WsPort = Annotated[int | None, typer.Option(help="Port that speech comes in on [8765]; 0 = any free one.")]
-ViewerPort = Annotated[int | None, typer.Option(help="Port of the viewer page [8080]; 0 = any free one.")]
-ApiKey = Annotated[str | None, typer.Option(help="What clients send as x-api-key [a random one, printed].")]
-IceHost = Annotated[str | None, typer.Option(help="The one address to offer WebRTC media on [every address].")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file [lipwire.toml, if it is there].")]
-LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error [warning].")]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on (default: 127.0.0.1; every one if an API key is set).")
+]
+HttpPort = Annotated[int | None, typer.Option(help="Port of POST /session/start (default: 8764); 0 = any free one.")]
+WsPort = Annotated[int | None, typer.Option(help="Port that speech comes in on (default: 8765); 0 = any free one.")]
+ViewerPort = Annotated[int | None, typer.Option(help="Port of the viewer page (default: 8080); 0 = any free one.")]
+ApiKey = Annotated[str | None, typer.Option(help="What clients send as x-api-key (default: a random one, printed).")]
+IceHost = Annotated[str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file (default: lipwire.toml, if it is there).")
+]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error (default: warning).")]
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
 AvatarName = Annotated[str, typer.Option("--avatar", help=f"One of: {', '.join(Avatar.builtin())}.")]
@@ -56,7 +60,8 @@ def main() -> None:
     try:
         app()
     except LipwireError as exc:
-        err.print(f"[bold red]error:[/] {exc}", markup=True, soft_wrap=True)
+        err.print("error:", style="bold red", end=" ")
+        err.print(str(exc), markup=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -90,16 +95,25 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def progress_bar(unit: str = "s") -> Progress:
-    text = f"{{task.completed:.1f}}/{{task.total:.1f}} {unit}"
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(text), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
+def progress_bar() -> Progress:
+    seconds = TextColumn("{task.completed:.1f}/{task.total:.1f} s")
+    columns = (TextColumn("{task.description}"), BarColumn(), seconds, TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal)
 
 
-@app.command()
-def version() -> None:
-    """Print the version."""
-    out.print(__version__)
+def print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -113,8 +127,8 @@ def serve(
         str | None, typer.Option(help="What websocket_address says, for clients that come through a proxy.")
     ] = None,
     api_key: ApiKey = None,
-    max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 [50].")] = None,
-    avatar: Annotated[str | None, typer.Option(help=f"Shown for unknown avatar ids [{DEFAULT}].")] = None,
+    max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 (default: 50).")] = None,
+    avatar: Annotated[str | None, typer.Option(help=f"Shown for unknown avatar ids (default: {DEFAULT}).")] = None,
     ice_host: IceHost = None,
     log_level: LogLevel = None,
     config: ConfigFile = None,
@@ -251,7 +265,7 @@ def render(
     from .render import render as render_file
 
     with progress_bar() as bar:
-        task = bar.add_task("rendering", total=None)
+        task = bar.add_task("rendering", total=1.0)
         result = render_file(
             speech,
             video,
@@ -335,7 +349,9 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
                     out.print(f"  {key} = {setting}")
             elif name == "missing":
                 for extra, names in report["missing"].items():  # type: ignore[attr-defined]
-                    out.print(f"missing: {', '.join(names)}: pip install 'lipwire[{extra}]'", soft_wrap=True)
+                    out.print(
+                        f"missing: {', '.join(names)}: pip install 'lipwire[{extra}]'", markup=False, soft_wrap=True
+                    )
             else:
                 out.print(f"{name}: {value}")
     if report["missing"]:

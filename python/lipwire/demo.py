@@ -110,7 +110,7 @@ async def run_demo(
                     task.cancel()
                 await asyncio.gather(talking, reporting, return_exceptions=True)
                 summary = _summary(service, client, latencies)
-                console.print(summary.line())
+                console.print(summary.line(), soft_wrap=True)
     return summary
 
 
