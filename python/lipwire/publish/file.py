@@ -15,6 +15,7 @@ import numpy as np
 from .._core import RATE, Frame
 from ..errors import InvalidArgument
 from .base import StreamSpec
+from .pyav import picture
 
 AUDIO_BITRATE = 128_000
 CLOCK = Fraction(1, RATE)
@@ -72,7 +73,7 @@ class Mp4Writer:
 
     def video(self, i420: np.ndarray[Any, Any], sample: int) -> None:
         """One picture, uint8 (height * 3 / 2, width)."""
-        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
+        frame = picture(i420)
         frame.pts = round(sample / self._step)
         frame.time_base = 1 / Fraction(self._video.codec_context.framerate)
         frame.color_range = LIMITED

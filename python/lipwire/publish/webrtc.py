@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from .._core import BLOCK, RATE, Frame
 from ..errors import InvalidArgument
 from .base import StreamSpec
+from .pyav import picture
 
 logger = logging.getLogger("lipwire.webrtc")
 
@@ -183,10 +184,10 @@ class WebRTC:
             return
         for viewer in self.viewers:
             # One object a viewer: an encoder marks the frames it wants as key frames.
-            picture = av.VideoFrame.from_numpy_buffer(frame.i420, format="yuv420p")
-            picture.pts = frame.sample
-            picture.time_base = CLOCK
-            viewer.video.put(picture)
+            shown = picture(frame.i420)
+            shown.pts = frame.sample
+            shown.time_base = CLOCK
+            viewer.video.put(shown)
 
     async def _drop(self, viewer: Viewer) -> None:
         if viewer in self.viewers:
