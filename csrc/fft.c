@@ -1,9 +1,10 @@
 /* Real FFT of 512 points as a complex one of 256, then split by symmetry.
  *
  * Method: Stockham autosort, radix 4, four passes, real and imaginary parts in separate arrays so that the
- * arithmetic runs over contiguous rows and vectorises. A pass reads butterfly i = s p + q (s = 4^pass) from x[i + 64 k],
- * k = 0..3, and writes term j to y[s (4 p + j) + q]; the last one needs no twiddles. Plain IEEE operations in a fixed
- * order: the same tables give the same result on every machine (libm makes the tables and nothing else). */
+ * arithmetic runs over contiguous rows and vectorises. A pass reads butterfly i = s p + q (s = 4^pass) from
+ * x[i + 64 k], k = 0..3, and writes term j to y[s (4 p + j) + q]; the last one needs no twiddles. Plain IEEE
+ * operations in a fixed order: the same tables give the same result on every machine (libm makes the tables and
+ * nothing else). */
 #include "fft.h"
 
 #include <math.h>

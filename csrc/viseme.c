@@ -32,6 +32,10 @@
 /* Running mean of speech: the prior weighs as many frames as MEAN_PRIOR, the memory is MEAN_MEMORY frames. */
 #define MEAN_PRIOR 100.0f
 #define MEAN_MEMORY 500.0f
+#define SPEECH_RANGE 20.0f /* dB below the voice's louder frames that still count as speech */
+#define SPEECH_RISE 0.05f
+#define SPEECH_FALL 0.003f
+#define SPEECH_SINK 0.02f /* dB per frame below that range: a much quieter voice */
 #define FEATURE_SCALE (1.0f / 3.0f)
 
 /* The gate, in dBFS of a frame. Opens above floor + OPEN_MARGIN, closes below floor + CLOSE_MARGIN for HOLD frames. */
@@ -129,7 +133,7 @@ static inline float log_approx(float x)
     return exponent * 0.69314718f + t * (2.0f + s * (0.66666667f + s * (0.4f + s * 0.28571429f)));
 }
 
-/* 2^x for |x| <= 120; error below 3e-7 relative. */
+/* 2^x for |x| <= 120; error below 4e-6 relative. */
 static inline float exp2_approx(float x)
 {
     float shifted = x + 12582912.0f; /* 1.5 * 2^23: the low bits become round(x) */
@@ -276,13 +280,14 @@ static void push_frame(lw_viseme *v)
     float level = analyse(v, mel);
     track_floor(v, level);
     move_gate(v, level);
-    if (v->open && !v->quiet) {
+    if (v->open && level > v->speech - SPEECH_RANGE) {
         v->mean_frames += v->mean_frames < MEAN_MEMORY ? 1.0f : 0.0f;
-        float step = 1.0f / v->mean_frames;
+        float share = 1.0f / v->mean_frames;
         for (int b = 0; b < LW_MEL; b++)
-            v->mean[b] += (mel[b] - v->mean[b]) * step;
-        if (level > v->speech - 20.0f)
-            v->speech += (level > v->speech ? 0.05f : 0.003f) * (level - v->speech);
+            v->mean[b] += (mel[b] - v->mean[b]) * share;
+        v->speech += (level > v->speech ? SPEECH_RISE : SPEECH_FALL) * (level - v->speech);
+    } else if (v->open) {
+        v->speech -= SPEECH_SINK;
     }
     memmove(v->frames, v->frames + 1, sizeof v->frames - sizeof v->frames[0]);
     frame *f = &v->frames[LW_WINDOW - 1];

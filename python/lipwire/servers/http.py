@@ -37,6 +37,7 @@ from litestar.openapi.spec import (
     Schema,
     SecurityScheme,
 )
+from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -103,7 +104,7 @@ def create_app(
         return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
 
     @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
-    def session_figures(request: AnyRequest, session_id: str) -> dict[str, Any]:
+    def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
         bearer = authorize(provider, request)
         session = provider.get(session_id)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Response, get, post
+from litestar.params import FromPath
 from msgspec import Struct
 
 from ..errors import InvalidArgument
@@ -77,7 +78,7 @@ def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Lites
         return {"sessions": listed, "capabilities": {"say": speak is not None}}
 
     @post("/api/sessions/{session_id:str}/offer", status_code=200)
-    async def offer(request: AnyRequest, session_id: str) -> dict[str, str]:
+    async def offer(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         watched = find(session_id)
         body = await read_object(request)
         try:
@@ -87,7 +88,7 @@ def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Lites
         return {"sdp": sdp, "type": kind}
 
     @post("/api/sessions/{session_id:str}/say", status_code=200)
-    async def say(request: AnyRequest, session_id: str) -> dict[str, str]:
+    async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         find(session_id)
         text = _field(await read_object(request), "text", MAX_TEXT)
         if speak is None:
@@ -96,7 +97,7 @@ def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Lites
         return {"status": "ok"}
 
     @post("/api/sessions/{session_id:str}/interrupt", status_code=200)
-    async def interrupt(request: AnyRequest, session_id: str) -> dict[str, str]:
+    async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         await read_object(request)  # an object, so that no other site's plain form can reach this
         find(session_id).session.interrupt()
         return {"status": "ok"}
