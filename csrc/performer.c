@@ -11,8 +11,8 @@
 #define LOOK_AHEAD (100 * 48) /* samples */
 #define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
 #define ROWS 32
-#define EVENTS 256
-#define TICK_EVENTS 32
+#define EVENTS 1024
+#define TICK_EVENTS 264 /* an interrupt ends every utterance that waits, in one tick */
 #define WRITE_BLOCK 2048
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_HELD };

@@ -14,7 +14,7 @@
 #include "common.h"
 
 #define FADE 240 /* samples: 5 ms */
-#define MARKS 1024
+#define MARKS 256 /* bounds the utterances that wait */
 #define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
 
 enum mark_kind { MARK_BEGIN, MARK_END };

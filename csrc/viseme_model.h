@@ -10,7 +10,7 @@
 #define LW_PAST 2     /* frames of context before the one classified */
 #define LW_AHEAD 2    /* and after it: look-ahead */
 #define LW_WINDOW 5   /* LW_PAST + 1 + LW_AHEAD */
-#define LW_CONV 32    /* outputs of the convolution over the window */
+#define LW_CONV 40    /* outputs of the convolution over the window */
 #define LW_GRU 96     /* recurrent units */
 #define LW_CLASSES 28 /* phone-like classes, summed to LW_VISEMES */
 

@@ -174,7 +174,7 @@ class Session:
             if len(self._utterances) >= MAX_UTTERANCES:
                 self._utterances.pop(next(iter(self._utterances)))
             self._utterances[utterance] = _Utterance(event_id, now)
-        self._idle.clear()
+            self._idle.clear()
 
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""

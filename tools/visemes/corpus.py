@@ -83,9 +83,9 @@ def augment(x, rng):
     active = np.sqrt((x[np.abs(x) > np.abs(x).max() * 0.02] ** 2).mean() + 1e-9)
     x *= 32768 * 10 ** (-rng.uniform(8, 40) / 20) / active
     power = np.sqrt((x**2).mean())
-    if rng.random() < 0.8:
-        snr = rng.uniform(6, 28) if rng.random() < 0.55 else rng.uniform(28, 65)
-        x += _coloured(n, max(0.0, rng.uniform(-3, 9)), rng) * power * 10 ** (-snr / 20)
+    if rng.random() < 0.85:
+        snr = rng.uniform(4, 26) if rng.random() < 0.6 else rng.uniform(26, 65)
+        x += _coloured(n, max(0.0, rng.uniform(-5, 9)), rng) * power * 10 ** (-snr / 20)
     return voices.to_pcm(x)
 
 

@@ -63,11 +63,11 @@ def streams(quick):
     """[(utterances, seed)]: espeak's voices for breadth, each natural voice several times over."""
     rng = np.random.default_rng(1)
     out = []
-    count = 400 if quick else 3600
+    count = 400 if quick else 3000
     out += [([u], 10_000 + i) for i, u in enumerate(corpus.utterances("espeak", count))]
     for v, name in enumerate(voices.natural_voices()):
         spoken = corpus.utterances(name, 40 if quick else 240)
-        for again in range(1 if quick else 3):
+        for again in range(1 if quick else 4):
             order = rng.permutation(len(spoken))
             pairs = [[spoken[i] for i in order[k : k + 2]] for k in range(0, len(order), 2)]
             out += [(p, 1_000_000 * (v + 1) + 10_000 * again + i) for i, p in enumerate(pairs)]
@@ -186,7 +186,7 @@ def main():
         prior = np.concatenate([raw for _, raw, _ in some]).mean(0)
         x, y = segments(pool, shape, prior, jobs)
     print(f"{len(jobs)} streams, {(y >= 0).sum() / 6000:.0f} min, {time.time() - begun:.0f} s", flush=True)
-    train(model, x, y, options.epochs or (3 if options.quick else 8))
+    train(model, x, y, options.epochs or (3 if options.quick else 9))
     write_model(path, model, shape, prior)
     if path == frontend.ROOT / "csrc/viseme_model.c":
         evaluate.main()

@@ -100,6 +100,8 @@ class WebRTC:
 
     def __init__(self, on_message: Callable[[str], None] | None = None) -> None:
         self.viewers: set[Viewer] = set()
+        """Those that are connected."""
+        self._peers: set[Viewer] = set()
         self.on_message = on_message
         self.closed = False
         self._pcm = bytearray()
@@ -122,7 +124,10 @@ class WebRTC:
         """
         if kind != "offer" or "m=" not in sdp:
             raise InvalidArgument("an SDP offer with at least one media section is needed")
+        if self.closed:
+            raise InvalidArgument("the session has ended")
         viewer = Viewer()
+        self._peers.add(viewer)
         pc = viewer.pc
         pc.addTrack(viewer.audio)
         pc.addTrack(viewer.video)
@@ -137,7 +142,7 @@ class WebRTC:
         @pc.on("connectionstatechange")
         async def on_state() -> None:
             logger.info("viewer %s: %s", id(viewer), pc.connectionState)
-            if pc.connectionState == "connected" and not self.closed:
+            if pc.connectionState == "connected" and viewer in self._peers:
                 self.viewers.add(viewer)
             elif pc.connectionState in ("failed", "closed"):
                 await self._drop(viewer)
@@ -149,7 +154,7 @@ class WebRTC:
                 await pc.setRemoteDescription(RTCSessionDescription("\r\n".join(lines) + "\r\n", "offer"))
                 await pc.setLocalDescription(await pc.createAnswer())
         except Exception as exc:  # aiortc raises what its parsers happen to raise
-            await pc.close()
+            await self._drop(viewer)
             raise InvalidArgument(f"the SDP offer cannot be answered: {exc or type(exc).__name__}") from exc
         return pc.localDescription.sdp, pc.localDescription.type
 
@@ -190,9 +195,11 @@ class WebRTC:
             viewer.video.put(shown)
 
     async def _drop(self, viewer: Viewer) -> None:
-        if viewer in self.viewers:
-            self.viewers.discard(viewer)
-            self._dropped += viewer.audio.dropped + viewer.video.dropped
+        if viewer not in self._peers:
+            return
+        self._peers.discard(viewer)
+        self.viewers.discard(viewer)
+        self._dropped += viewer.audio.dropped + viewer.video.dropped
         viewer.audio.stop()
         viewer.video.stop()
         await viewer.pc.close()
@@ -200,4 +207,4 @@ class WebRTC:
     async def close(self) -> None:
         """Closes every viewer's connection."""
         self.closed = True
-        await asyncio.gather(*(self._drop(viewer) for viewer in tuple(self.viewers)))
+        await asyncio.gather(*(self._drop(viewer) for viewer in tuple(self._peers)))
