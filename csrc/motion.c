@@ -14,6 +14,7 @@
 
 #define ONE 32767
 #define BREATH_STEPS 400
+#define FIRST_VOWEL 10 /* aa */
 
 typedef struct spring {
     int32_t x, v; /* q15 << 8 */
@@ -108,13 +109,14 @@ static void mouth(lw_motion *m, const float *row, lw_pose *pose)
     int32_t jaw = row ? (int32_t)(lw_clamp((int32_t)(row[LW_JAW] * ONE), 0, ONE)) : 0;
     m->loud_fast = approach(m->loud_fast, loud, 11000);
     m->loud_slow = approach(m->loud_slow, loud, 700);
+    /* Vowels open with the voice: a calm one to about three quarters, only a loud one all the way. */
+    int32_t effort = 14000 + (int32_t)((int64_t)m->loud_fast * 14500 >> 15);
+    jaw = (int32_t)(((int64_t)jaw * effort) >> 15);
     m->jaw = approach(m->jaw, jaw, jaw > m->jaw ? 16000 : 9000);
-    /* A soft voice articulates less, but never not at all. */
-    int32_t effort = 16000 + (int32_t)(((int64_t)lw_clamp(m->loud_fast + m->loud_slow, 0, ONE) * 16767) >> 15);
     int32_t sum = 0;
     for (int i = 0; i < LW_VISEMES; i++) {
         int32_t target = row ? lw_clamp((int32_t)(row[i] * ONE), 0, ONE) : i ? 0 : ONE;
-        if (i >= 3) /* sil, PP and FF are what they are at any level */
+        if (i >= FIRST_VOWEL)
             target = (int32_t)(((int64_t)target * effort) >> 15);
         m->viseme[i] = approach(m->viseme[i], target, target > m->viseme[i] ? attack[i] : release[i]);
         sum += m->viseme[i];
