@@ -18,6 +18,7 @@
 typedef struct plane_sprite {
     int32_t x, y, w, h; /* where the visible part lies in the image, in this plane's pixels */
     uint8_t *value, *value2, *alpha; /* rows of w + 1 (the last column transparent); value2 is V beside U */
+    int16_t *span;                   /* [h + 1][2]: where alpha > 0 begins and ends in a row; empty rows are (w, 0) */
 } plane_sprite;
 
 typedef struct sprite {
@@ -85,6 +86,22 @@ static void carve_plane(plane_sprite *p, lw_arena *arena, int planes)
     if (planes == 2)
         p->value2 = lw_carve(arena, bytes);
     p->alpha = lw_carve(arena, bytes);
+    p->span = lw_carve(arena, (size_t)(p->h + 1) * 2 * sizeof(int16_t));
+}
+
+static void find_spans(plane_sprite *p)
+{
+    for (int32_t y = 0; p->w && y <= p->h; y++) {
+        int16_t *span = p->span + 2 * y;
+        const uint8_t *alpha = p->alpha + (size_t)y * (p->w + 1);
+        span[0] = (int16_t)p->w;
+        span[1] = 0;
+        for (int32_t x = 0; x < p->w; x++)
+            if (alpha[x]) {
+                span[0] = x < span[0] ? (int16_t)x : span[0];
+                span[1] = (int16_t)(x + 1);
+            }
+    }
 }
 
 static sprite measure(const lw_image *image)
@@ -130,6 +147,8 @@ static void fill(sprite *s, const lw_image *image)
             c->value2[at] = (uint8_t)((v + 510) / 1020);
             c->alpha[at] = (uint8_t)((a + 2) / 4);
         }
+    find_spans(&s->luma);
+    find_spans(&s->chroma);
 }
 
 static void fill_background(lw_avatar *a, const lw_image *image)
@@ -336,36 +355,42 @@ static void draw_plane(uint8_t *dst, int32_t stride, const plane_sprite *s, cons
     int32_t qx = floor_div(x16, 4) + s->x, qy = floor_div(y16, 4) + s->y;
     int fx = x16 & 15, fy = y16 & 15;
     int shift_x = fx != 0, shift_y = fy != 0;
-    int32_t x0 = qx > clip->x0 ? qx : clip->x0, x1 = qx + s->w + shift_x;
     int32_t y0 = qy > clip->y0 ? qy : clip->y0, y1 = qy + s->h + shift_y;
-    x1 = x1 < clip->x1 ? x1 : clip->x1;
     y1 = y1 < clip->y1 ? y1 : clip->y1;
-    int n = x1 - x0;
-    if (n <= 0)
-        return;
+    int wx = shift_x ? 16 - fx : 0, wy = shift_y ? 16 - fy : 0;
     int32_t pitch = s->w + 1;
     static const uint8_t none[8192 + 64];
     _Alignas(64) uint8_t value_row[4096 + 64], alpha_row[4096 + 64];
     for (int32_t y = y0; y < y1; y++) {
+        /* Two rows of the sprite meet in this one; the first may be the transparent one above it, the second the one
+         * below. Without a vertical shift both are the same. */
+        int32_t top = y - qy - shift_y, below = top + shift_y;
+        const int16_t *span = s->span + 2 * below;
+        int32_t left = span[0], right = span[1];
+        if (shift_y && top >= 0) {
+            left = span[-2] < left ? span[-2] : left;
+            right = span[-1] > right ? span[-1] : right;
+        }
+        int32_t x0 = qx + left, x1 = qx + right + shift_x;
+        x0 = x0 > clip->x0 ? x0 : clip->x0;
+        x1 = x1 < clip->x1 ? x1 : clip->x1;
+        int n = x1 - x0;
+        if (n <= 0)
+            continue;
         uint8_t *out = dst + (size_t)y * stride + x0;
-        int32_t sx = x0 - qx - shift_x, sy = y - qy - shift_y;
+        int32_t sx = x0 - qx - shift_x;
+        const uint8_t *v0 = top >= 0 ? value + (size_t)top * pitch : none;
+        const uint8_t *a0 = top >= 0 ? s->alpha + (size_t)top * pitch : none;
+        const uint8_t *v1 = value + (size_t)below * pitch, *a1 = s->alpha + (size_t)below * pitch;
         if (!shift_x && !shift_y) {
-            blend_row(out, value + (size_t)sy * pitch + sx, s->alpha + (size_t)sy * pitch + sx, n);
+            blend_row(out, v0 + sx, a0 + sx, n);
             continue;
         }
-        const uint8_t *v0 = sy >= 0 ? value + (size_t)sy * pitch : none, *a0 = sy >= 0 ? s->alpha + (size_t)sy * pitch : none;
-        const uint8_t *v1 = sy + 1 <= s->h ? value + (size_t)(sy + 1) * pitch : none,
-                      *a1 = sy + 1 <= s->h ? s->alpha + (size_t)(sy + 1) * pitch : none;
-        if (!shift_y) {
-            v1 = v0 = value + (size_t)sy * pitch;
-            a1 = a0 = s->alpha + (size_t)sy * pitch;
-        }
-        int wx = shift_x ? 16 - fx : 0, wy = shift_y ? 16 - fy : 0;
         int k = 0;
         if (sx < 0) { /* the column left of the sprite is transparent, the first of the sprite weighs wx */
-            int top = v0[0] * (16 - wy) + v1[0] * wy, top_alpha = a0[0] * (16 - wy) + a1[0] * wy;
-            value_row[0] = (uint8_t)((top * wx + 128) >> 8);
-            alpha_row[0] = (uint8_t)((top_alpha * wx + 128) >> 8);
+            int v = v0[0] * (16 - wy) + v1[0] * wy, alpha = a0[0] * (16 - wy) + a1[0] * wy;
+            value_row[0] = (uint8_t)((v * wx + 128) >> 8);
+            alpha_row[0] = (uint8_t)((alpha * wx + 128) >> 8);
             k = 1;
         }
         lerp_row(value_row + k, v0 + sx + k, v1 + sx + k, wx, wy, n - k);
