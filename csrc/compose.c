@@ -15,10 +15,15 @@
 
 #define MAX_RECTS 12
 
+/* Of one row: where alpha > 0 begins and ends ((w, 0) if nowhere), and the longest run of alpha 255. */
+typedef struct row_span {
+    int16_t left, right, solid_left, solid_right;
+} row_span;
+
 typedef struct plane_sprite {
     int32_t x, y, w, h; /* where the visible part lies in the image, in this plane's pixels */
     uint8_t *value, *value2, *alpha; /* rows of w + 1 (the last column transparent); value2 is V beside U */
-    int16_t *span;                   /* [h + 1][2]: where alpha > 0 begins and ends in a row; empty rows are (w, 0) */
+    row_span *rows; /* h + 1 of them */
 } plane_sprite;
 
 typedef struct sprite {
@@ -86,21 +91,27 @@ static void carve_plane(plane_sprite *p, lw_arena *arena, int planes)
     if (planes == 2)
         p->value2 = lw_carve(arena, bytes);
     p->alpha = lw_carve(arena, bytes);
-    p->span = lw_carve(arena, (size_t)(p->h + 1) * 2 * sizeof(int16_t));
+    p->rows = lw_carve(arena, (size_t)(p->h + 1) * sizeof(row_span));
 }
 
 static void find_spans(plane_sprite *p)
 {
     for (int32_t y = 0; p->w && y <= p->h; y++) {
-        int16_t *span = p->span + 2 * y;
         const uint8_t *alpha = p->alpha + (size_t)y * (p->w + 1);
-        span[0] = (int16_t)p->w;
-        span[1] = 0;
-        for (int32_t x = 0; x < p->w; x++)
+        row_span span = {.left = (int16_t)p->w};
+        int32_t run = 0; /* solid pixels up to and with x */
+        for (int32_t x = 0; x < p->w; x++) {
             if (alpha[x]) {
-                span[0] = x < span[0] ? (int16_t)x : span[0];
-                span[1] = (int16_t)(x + 1);
+                span.left = x < span.left ? (int16_t)x : span.left;
+                span.right = (int16_t)(x + 1);
             }
+            run = alpha[x] == 255 ? run + 1 : 0;
+            if (run > span.solid_right - span.solid_left) {
+                span.solid_left = (int16_t)(x + 1 - run);
+                span.solid_right = (int16_t)(x + 1);
+            }
+        }
+        p->rows[y] = span;
     }
 }
 
@@ -344,8 +355,47 @@ static int32_t floor_div(int32_t x, int32_t shift)
     return x >> shift; /* arithmetic on every compiler we build with */
 }
 
-/* Draws one plane of a sprite whose image lies at (x16, y16) sixteenths of a pixel, clipped to a rectangle. Sub-pixel
- * positions sample up to one pixel left of and above the sprite, where it is transparent. */
+/* The two rows of a sprite plane that meet in a row of the frame, and how. Sub-pixel positions sample up to one pixel
+ * left of and above the sprite, where it is transparent. */
+typedef struct taps {
+    const uint8_t *v0, *v1, *a0, *a1;
+    int shift; /* 1: a horizontal sub-pixel position; pixel x of the frame then samples sx - 1 and sx */
+    int wx, wy;
+} taps;
+
+/* Draws n pixels whose samples begin at sx (-1 where shifted to before the first column). */
+static void draw_soft(uint8_t *out, const taps *t, int32_t sx, int n)
+{
+    _Alignas(64) uint8_t value[4096 + 64], alpha[4096 + 64];
+    if (n <= 0)
+        return;
+    if (!t->shift && !t->wy) {
+        blend_row(out, t->v0 + sx, t->a0 + sx, n);
+        return;
+    }
+    int k = 0;
+    if (sx < 0) { /* the column left of the sprite is transparent, the first of the sprite weighs wx */
+        value[0] = (uint8_t)(((t->v0[0] * (16 - t->wy) + t->v1[0] * t->wy) * t->wx + 128) >> 8);
+        alpha[0] = (uint8_t)(((t->a0[0] * (16 - t->wy) + t->a1[0] * t->wy) * t->wx + 128) >> 8);
+        k = 1;
+    }
+    lerp_row(value + k, t->v0 + sx + k, t->v1 + sx + k, t->wx, t->wy, n - k);
+    lerp_row(alpha + k, t->a0 + sx + k, t->a1 + sx + k, t->wx, t->wy, n - k);
+    blend_row(out, value, alpha, n);
+}
+
+/* The same where every sample is opaque. */
+static void draw_solid(uint8_t *out, const taps *t, int32_t sx, int n)
+{
+    if (n <= 0)
+        return;
+    if (!t->shift && !t->wy)
+        memcpy(out, t->v0 + sx, (size_t)n);
+    else
+        lerp_row(out, t->v0 + sx, t->v1 + sx, t->wx, t->wy, n);
+}
+
+/* Draws one plane of a sprite whose image lies at (x16, y16) sixteenths of a pixel, clipped to a rectangle. */
 static void draw_plane(uint8_t *dst, int32_t stride, const plane_sprite *s, const uint8_t *value, int32_t x16,
                        int32_t y16, const rect *clip)
 {
@@ -353,49 +403,40 @@ static void draw_plane(uint8_t *dst, int32_t stride, const plane_sprite *s, cons
         return;
     /* dst pixel X takes source X - (x16 / 16): with x16 = 16 q + f, 0 <= f < 16, that is X - q - 1 + (16 - f) / 16. */
     int32_t qx = floor_div(x16, 4) + s->x, qy = floor_div(y16, 4) + s->y;
-    int fx = x16 & 15, fy = y16 & 15;
-    int shift_x = fx != 0, shift_y = fy != 0;
+    int shift_x = (x16 & 15) != 0, shift_y = (y16 & 15) != 0;
+    taps t = {.shift = shift_x, .wx = shift_x ? 16 - (x16 & 15) : 0, .wy = shift_y ? 16 - (y16 & 15) : 0};
     int32_t y0 = qy > clip->y0 ? qy : clip->y0, y1 = qy + s->h + shift_y;
     y1 = y1 < clip->y1 ? y1 : clip->y1;
-    int wx = shift_x ? 16 - fx : 0, wy = shift_y ? 16 - fy : 0;
     int32_t pitch = s->w + 1;
     static const uint8_t none[8192 + 64];
-    _Alignas(64) uint8_t value_row[4096 + 64], alpha_row[4096 + 64];
     for (int32_t y = y0; y < y1; y++) {
-        /* Two rows of the sprite meet in this one; the first may be the transparent one above it, the second the one
-         * below. Without a vertical shift both are the same. */
+        /* The upper row may be the transparent one above the sprite, the lower one that below it. Without a vertical
+         * shift both are the same. */
         int32_t top = y - qy - shift_y, below = top + shift_y;
-        const int16_t *span = s->span + 2 * below;
-        int32_t left = span[0], right = span[1];
-        if (shift_y && top >= 0) {
-            left = span[-2] < left ? span[-2] : left;
-            right = span[-1] > right ? span[-1] : right;
+        row_span span = s->rows[below];
+        if (top < 0) {
+            span.solid_right = span.solid_left = 0;
+        } else if (shift_y) {
+            const row_span *above = &s->rows[top];
+            span.left = above->left < span.left ? above->left : span.left;
+            span.right = above->right > span.right ? above->right : span.right;
+            span.solid_left = above->solid_left > span.solid_left ? above->solid_left : span.solid_left;
+            span.solid_right = above->solid_right < span.solid_right ? above->solid_right : span.solid_right;
         }
-        int32_t x0 = qx + left, x1 = qx + right + shift_x;
-        x0 = x0 > clip->x0 ? x0 : clip->x0;
-        x1 = x1 < clip->x1 ? x1 : clip->x1;
-        int n = x1 - x0;
-        if (n <= 0)
-            continue;
-        uint8_t *out = dst + (size_t)y * stride + x0;
-        int32_t sx = x0 - qx - shift_x;
-        const uint8_t *v0 = top >= 0 ? value + (size_t)top * pitch : none;
-        const uint8_t *a0 = top >= 0 ? s->alpha + (size_t)top * pitch : none;
-        const uint8_t *v1 = value + (size_t)below * pitch, *a1 = s->alpha + (size_t)below * pitch;
-        if (!shift_x && !shift_y) {
-            blend_row(out, v0 + sx, a0 + sx, n);
-            continue;
-        }
-        int k = 0;
-        if (sx < 0) { /* the column left of the sprite is transparent, the first of the sprite weighs wx */
-            int v = v0[0] * (16 - wy) + v1[0] * wy, alpha = a0[0] * (16 - wy) + a1[0] * wy;
-            value_row[0] = (uint8_t)((v * wx + 128) >> 8);
-            alpha_row[0] = (uint8_t)((alpha * wx + 128) >> 8);
-            k = 1;
-        }
-        lerp_row(value_row + k, v0 + sx + k, v1 + sx + k, wx, wy, n - k);
-        lerp_row(alpha_row + k, a0 + sx + k, a1 + sx + k, wx, wy, n - k);
-        blend_row(out, value_row, alpha_row, n);
+        t.v0 = top >= 0 ? value + (size_t)top * pitch : none;
+        t.a0 = top >= 0 ? s->alpha + (size_t)top * pitch : none;
+        t.v1 = value + (size_t)below * pitch;
+        t.a1 = s->alpha + (size_t)below * pitch;
+        int32_t x0 = lw_clamp(qx + span.left, clip->x0, clip->x1);
+        int32_t x1 = lw_clamp(qx + span.right + shift_x, x0, clip->x1);
+        /* A shifted pixel is opaque where both of its columns are. */
+        int32_t s0 = lw_clamp(qx + span.solid_left + shift_x, x0, x1);
+        int32_t s1 = lw_clamp(qx + span.solid_right, s0, x1);
+        int32_t to_source = -qx - shift_x;
+        uint8_t *row = dst + (size_t)y * stride;
+        draw_soft(row + x0, &t, x0 + to_source, s0 - x0);
+        draw_solid(row + s0, &t, s0 + to_source, s1 - s0);
+        draw_soft(row + s1, &t, s1 + to_source, x1 - s1);
     }
 }
 
