@@ -14,6 +14,7 @@
 #include "common.h"
 
 #define MAX_RECTS 12
+#define VECTOR 16 /* bytes; rows may be read this far past their end */
 
 /* Of one row: where alpha > 0 begins and ends ((w, 0) if nowhere), and the longest run of alpha 255. */
 typedef struct row_span {
@@ -84,7 +85,7 @@ static rect visible(const lw_image *image)
 /* Every plane has a transparent column to the right and row below, so that bilinear taps stay inside. */
 static void carve_plane(plane_sprite *p, lw_arena *arena, int planes)
 {
-    size_t bytes = (size_t)(p->w + 1) * (p->h + 1);
+    size_t bytes = (size_t)(p->w + 1) * (p->h + 1) + 2 * VECTOR;
     if (!p->w)
         return;
     p->value = lw_carve(arena, bytes);
@@ -363,25 +364,29 @@ typedef struct taps {
     int wx, wy;
 } taps;
 
-/* Draws n pixels whose samples begin at sx (-1 where shifted to before the first column). */
+/* Draws n pixels whose samples begin at sx (-1 where shifted to before the first column). Most runs are the few pixels
+ * of an edge: rows are worked on in whole vectors, in a buffer, so that they never fall to the scalar tail. */
 static void draw_soft(uint8_t *out, const taps *t, int32_t sx, int n)
 {
-    _Alignas(64) uint8_t value[4096 + 64], alpha[4096 + 64];
+    _Alignas(64) uint8_t value[4096 + 64], alpha[4096 + 64], under[4096 + 64];
     if (n <= 0)
         return;
-    if (!t->shift && !t->wy) {
-        blend_row(out, t->v0 + sx, t->a0 + sx, n);
-        return;
+    int whole = (n + VECTOR - 1) & -VECTOR;
+    const uint8_t *v = t->v0 + sx, *a = t->a0 + sx;
+    if (t->shift || t->wy) {
+        int k = sx < 0;
+        lerp_row(value + k, v + k, t->v1 + sx + k, t->wx, t->wy, whole);
+        lerp_row(alpha + k, a + k, t->a1 + sx + k, t->wx, t->wy, whole);
+        if (k) { /* the column left of the sprite is transparent, the first of the sprite weighs wx */
+            value[0] = (uint8_t)(((t->v0[0] * (16 - t->wy) + t->v1[0] * t->wy) * t->wx + 128) >> 8);
+            alpha[0] = (uint8_t)(((t->a0[0] * (16 - t->wy) + t->a1[0] * t->wy) * t->wx + 128) >> 8);
+        }
+        v = value;
+        a = alpha;
     }
-    int k = 0;
-    if (sx < 0) { /* the column left of the sprite is transparent, the first of the sprite weighs wx */
-        value[0] = (uint8_t)(((t->v0[0] * (16 - t->wy) + t->v1[0] * t->wy) * t->wx + 128) >> 8);
-        alpha[0] = (uint8_t)(((t->a0[0] * (16 - t->wy) + t->a1[0] * t->wy) * t->wx + 128) >> 8);
-        k = 1;
-    }
-    lerp_row(value + k, t->v0 + sx + k, t->v1 + sx + k, t->wx, t->wy, n - k);
-    lerp_row(alpha + k, t->a0 + sx + k, t->a1 + sx + k, t->wx, t->wy, n - k);
-    blend_row(out, value, alpha, n);
+    memcpy(under, out, (size_t)n);
+    blend_row(under, v, a, whole);
+    memcpy(out, under, (size_t)n);
 }
 
 /* The same where every sample is opaque. */
@@ -408,7 +413,7 @@ static void draw_plane(uint8_t *dst, int32_t stride, const plane_sprite *s, cons
     int32_t y0 = qy > clip->y0 ? qy : clip->y0, y1 = qy + s->h + shift_y;
     y1 = y1 < clip->y1 ? y1 : clip->y1;
     int32_t pitch = s->w + 1;
-    static const uint8_t none[8192 + 64];
+    static const uint8_t none[8192 + 4 * VECTOR];
     for (int32_t y = y0; y < y1; y++) {
         /* The upper row may be the transparent one above the sprite, the lower one that below it. Without a vertical
          * shift both are the same. */
