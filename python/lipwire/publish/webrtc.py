@@ -31,6 +31,9 @@ OPUS_BLOCKS = 2
 """10 ms blocks in an Opus packet."""
 MAX_AUDIO, MAX_VIDEO = 10, 2
 """Packets of sound (200 ms) and pictures that wait for a slow encoder; the oldest is dropped when full."""
+VIDEO_DELAY = 0.015
+"""Seconds that pictures wait before they are encoded. A browser aligns the tracks by when their packets left, and sound
+leaves later: 10 ms to fill a packet and 6.5 ms of Opus look-ahead, which aiortc's timestamps do not count."""
 ANSWER_TIMEOUT = 10.0
 CHANNEL = "lipwire"
 
@@ -187,12 +190,13 @@ class WebRTC:
         """Hands the picture, uncopied, to every viewer."""
         if not self.viewers:
             return
+        loop = asyncio.get_running_loop()
         for viewer in self.viewers:
             # One object a viewer: an encoder marks the frames it wants as key frames.
             shown = picture(frame.i420)
             shown.pts = frame.sample
             shown.time_base = CLOCK
-            viewer.video.put(shown)
+            loop.call_later(VIDEO_DELAY, viewer.video.put, shown)
 
     async def _drop(self, viewer: Viewer) -> None:
         if viewer not in self._peers:
