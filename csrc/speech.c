@@ -54,6 +54,7 @@ struct lw_speech {
     _Alignas(64) enum state state;
     int64_t generation_seen;
     uint64_t playing;
+    int64_t began; /* ring position of its first sample */
     int64_t played;
     int has_deadline;
     int64_t end_deadline;
@@ -139,10 +140,15 @@ int64_t lw_speech_space(const lw_speech *s)
     return s->config.capacity - lw_speech_buffered(s);
 }
 
+/* No utterance is open, or the grace after its end has passed. */
+static int is_over(const lw_speech *s)
+{
+    return !s->open || (s->ending && lw_speech_clock(s) >= s->deadline);
+}
+
 uint64_t lw_speech_writing(const lw_speech *s)
 {
-    int over = !s->open || (s->ending && lw_speech_clock(s) >= s->deadline);
-    return s->utterance + (over ? 1 : 0);
+    return s->utterance + (is_over(s) ? 1 : 0);
 }
 
 /* Copies between the linear buffer and the ring, wrapping once. */
@@ -168,7 +174,7 @@ int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
     if (take <= 0)
         return 0;
     int64_t w = atomic_load_explicit(&s->written, memory_order_relaxed);
-    if (!s->open || (s->ending && lw_speech_clock(s) >= s->deadline)) {
+    if (is_over(s)) {
         s->utterance++;
         int rc = push_mark(s, MARK_BEGIN, w);
         if (rc < 0) {
@@ -190,7 +196,7 @@ int lw_speech_end(lw_speech *s, int32_t grace)
 {
     if (!s || grace < 0)
         return LW_EINVAL;
-    if (!s->open)
+    if (is_over(s))
         return 0;
     int64_t deadline = lw_speech_clock(s) + grace;
     int rc = push_mark(s, MARK_END, deadline);
@@ -207,7 +213,7 @@ int64_t lw_speech_interrupt(lw_speech *s)
 {
     s->open = 0;
     s->ending = 0;
-    atomic_store_explicit(&s->drop, atomic_load_explicit(&s->written, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&s->drop, atomic_load_explicit(&s->written, memory_order_relaxed), memory_order_release);
     return atomic_fetch_add_explicit(&s->generation, 1, memory_order_release) + 1;
 }
 
@@ -232,17 +238,20 @@ static void pop_mark(lw_speech *s)
 }
 
 /* Takes the END marks at the head of the queue; says where the playing utterance's samples stop for now, and whether
- * another one has begun behind it. */
-static int64_t utterance_limit(lw_speech *s, int64_t written, int *closed)
+ * another one has begun behind it. An END comes after its samples: what was written is read again behind each one. */
+static int64_t utterance_limit(lw_speech *s, int *closed)
 {
-    const mark *m;
-    while ((m = peek_mark(s)) && m->kind == MARK_END) {
+    for (;;) {
+        int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
+        const mark *m = peek_mark(s);
+        if (!m || m->kind == MARK_BEGIN) {
+            *closed = m != NULL;
+            return m ? m->at : written;
+        }
         s->has_deadline = 1;
         s->end_deadline = m->at;
         pop_mark(s);
     }
-    *closed = m != NULL;
-    return m ? m->at : written;
 }
 
 static void set_state(lw_speech *s, enum state state)
@@ -289,9 +298,11 @@ static int play(lw_speech *s, int16_t *out, int room, int64_t read, int64_t limi
 /* Drops what the interrupt covers, playing the last few samples of it out as a fade. Returns the samples written. */
 static int drop(lw_speech *s, int16_t *out, int64_t clock, lw_event *events, int *count, int cap)
 {
-    int64_t to = atomic_load_explicit(&s->drop, memory_order_relaxed);
+    int64_t to = atomic_load_explicit(&s->drop, memory_order_acquire);
     int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
     int faded = 0;
+    if ((s->state == PLAYING || s->state == DRY) && s->began >= to)
+        return 0; /* written behind the interrupt, and reached before the tick that hears of it */
     if (s->state == PLAYING || s->state == DRY) {
         if (s->state == PLAYING && s->gain)
             faded = play(s, out, LW_BLOCK, read, lw_min64(to, read + s->gain));
@@ -348,8 +359,10 @@ static int start(lw_speech *s, int64_t read, int64_t written, int64_t sample)
         s->playing = m->utterance;
         pop_mark(s);
     }
+    s->began = read;
     s->played = 0;
-    s->has_deadline = 0;
+    s->has_deadline = !m; /* without a BEGIN: samples that crossed their own deadline, all there is of them */
+    s->end_deadline = sample;
     int16_t first = 0;
     if (read < written)
         ring_copy(s, read, &first, NULL, 1);
@@ -381,7 +394,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
                          (lw_event){.type = LW_EVENT_STARTED, .utterance = s->playing, .sample = sample});
         }
         int closed;
-        int64_t limit = utterance_limit(s, written, &closed);
+        int64_t limit = utterance_limit(s, &closed);
         if (s->state == DRY && read < limit) {
             if (!ready(s, limit - read, closed || s->has_deadline))
                 break;
@@ -423,8 +436,10 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
     int64_t clock = atomic_load_explicit(&s->clock, memory_order_relaxed);
     int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
     /* What was taken for the silence behind the end turned out to be speech: look again from here. */
-    if (s->looked_to >= 0 && written > s->looked_to && s->look > clock)
-        s->restarted = 1;
+    if (s->looked_to >= 0 && written > s->looked_to) {
+        s->restarted |= s->look > clock;
+        s->looked_to = -1;
+    }
     *restarted = s->restarted;
     if (s->restarted) {
         s->restarted = 0;
@@ -443,7 +458,7 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
     int64_t n = lw_min64(LW_BLOCK, lw_max64(0, written - position));
     if (n < LW_BLOCK) {
         int closed;
-        utterance_limit(s, written, &closed);
+        utterance_limit(s, &closed);
         if (!s->has_deadline)
             return 0; /* more may come */
         s->looked_to = written;

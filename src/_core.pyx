@@ -386,6 +386,7 @@ cdef class Performer:
     cdef readonly NativeAvatar avatar
     cdef readonly int width
     cdef readonly int height
+    cdef bint live
     cdef object __weakref__
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
@@ -447,8 +448,14 @@ cdef class Performer:
         return lw_performer_space(self.p) / <double>LW_RATE
 
     def tick(self, int64_t now_ns=0, bint draw=True):
-        """One step of 10 ms, for offline use. Returns bits: 1 PCM, 2 frame, 4 events."""
+        """One step of 10 ms, for offline use. Returns bits: 1 PCM, 2 frame, 4 events.
+
+        Raises:
+            BadState: an engine ticks it.
+        """
         cdef int out
+        if self.live:
+            raise BadState("an engine ticks this performer")
         with nogil:
             out = lw_performer_tick(self.p, now_ns, draw)
         return out
@@ -510,6 +517,8 @@ cdef class Engine:
         if e != NULL:
             with nogil:
                 lw_engine_close(&e)
+        for performer in self.attached:
+            (<Performer>performer).live = False
         self.attached.clear()
 
     @property
@@ -519,10 +528,17 @@ cdef class Engine:
         return lw_engine_fd(self.e)
 
     def attach(self, Performer performer not None):
-        """Starts ticking it. Raises BufferFull where the engine has no place left."""
+        """Starts ticking it.
+
+        Raises:
+            BufferFull: the engine has no place left. BadState: it is closed, or the performer has an engine.
+        """
         if self.e == NULL:
             raise BadState("the engine is closed")
+        if performer.live:
+            raise BadState("the performer has been attached")
         check(lw_engine_attach(self.e, performer.p), "the engine has no place for another session")
+        performer.live = True
         self.attached.add(performer)
 
     def detach(self, Performer performer not None):
@@ -531,6 +547,7 @@ cdef class Engine:
             return
         with nogil:
             lw_engine_detach(self.e, performer.p)
+        performer.live = False
         self.attached.discard(performer)
 
     def stats(self):
