@@ -461,7 +461,9 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
         utterance_limit(s, &closed);
         if (!s->has_deadline)
             return 0; /* more may come */
-        s->looked_to = written;
+        written = atomic_load_explicit(&s->written, memory_order_acquire);
+        n = lw_min64(LW_BLOCK, lw_max64(0, written - position));
+        s->looked_to = n < LW_BLOCK ? written : -1;
     }
     ring_copy(s, position, out, NULL, (size_t)n);
     memset(out + n, 0, (size_t)(LW_BLOCK - n) * sizeof(int16_t));

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True, freethreading_compatible=False
+# cython: language_level=3, embedsignature=True
 """The compiled core: thin classes over csrc/lipwire.h. Public names are re-exported by `lipwire`."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -507,7 +507,8 @@ cdef class Engine:
         self.attached = set()
         check(lw_engine_open(&self.e, max_sessions), "engine")
 
-    def __dealloc__(self):
+    def __del__(self):
+        # Before the collector clears what is attached: the thread must not tick what is being freed.
         self.close()
 
     def close(self):

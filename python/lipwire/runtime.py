@@ -29,7 +29,6 @@ class Runtime:
     _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._engine: Engine | None = None
         self._sessions: dict[Performer, Drainable] = {}
 
@@ -54,7 +53,7 @@ class Runtime:
         """Starts the session's clock."""
         if self._engine is None:
             self._engine = Engine()
-            self._loop.add_reader(self._engine.fd, self._wake)
+            asyncio.get_running_loop().add_reader(self._engine.fd, self._wake)
         self._engine.attach(session.performer)
         self._sessions[session.performer] = session
 
@@ -67,7 +66,7 @@ class Runtime:
         self._sessions.pop(session.performer, None)
         if not self._sessions and self._engine is not None:
             engine, self._engine = self._engine, None
-            self._loop.remove_reader(engine.fd)
+            asyncio.get_running_loop().remove_reader(engine.fd)
             await asyncio.to_thread(engine.close)
 
     def _wake(self) -> None:

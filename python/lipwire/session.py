@@ -214,23 +214,26 @@ class Session:
 
     def drain(self) -> None:
         """Called by the runtime: hands over everything the engine has made since the last time."""
+        performer, publisher = self.performer, self.publisher
+        while (block := performer.read_pcm()) is not None:
+            pcm, self._audio_at = block
+            self._hand_over(publisher.audio, pcm, self._audio_at)
+        events = []
+        while (event := performer.read_event()) is not None:
+            events.append(event)
+            if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
+                utterance.started_at = event[3]
+        while (frame := performer.read_frame()) is not None:
+            self._hand_over(publisher.video, frame)
+            self._measure(frame)
+            del frame
+        for event in events:
+            self._tell(*event)
+
+    def _hand_over(self, take: Callable[..., None], *what: Any) -> None:
         try:
-            performer, publisher = self.performer, self.publisher
-            while (block := performer.read_pcm()) is not None:
-                pcm, self._audio_at = block
-                publisher.audio(pcm, self._audio_at)
-            events = []
-            while (event := performer.read_event()) is not None:
-                events.append(event)
-                if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
-                    utterance.started_at = event[3]
-            while (frame := performer.read_frame()) is not None:
-                publisher.video(frame)
-                self._measure(frame)
-                del frame
-            for event in events:
-                self._tell(*event)
-        except Exception:  # the edge: one session's publisher must not stop the others' clocks
+            take(*what)
+        except Exception:  # the edge: one session's publisher must not stop the others' clocks, or its own events
             if not self._failed:
                 self._failed = True
                 logger.exception("[%s] handing over failed", self.id)
@@ -267,7 +270,7 @@ class Session:
         else:
             return
         if self.on_event is not None:
-            self.on_event(event)
+            self._hand_over(self.on_event, event)
 
     # ----------------------------------------------------------------------------------------------------- figures
 
