@@ -49,6 +49,7 @@ struct lw_speech {
     _Atomic int64_t marks_read;
     _Atomic int64_t clock;
     _Atomic int active;
+    _Atomic uint64_t finished; /* the last utterance that is over */
 
     /* consumer */
     _Alignas(64) enum state state;
@@ -140,10 +141,11 @@ int64_t lw_speech_space(const lw_speech *s)
     return s->config.capacity - lw_speech_buffered(s);
 }
 
-/* No utterance is open, or the grace after its end has passed. */
+/* No utterance is open: none begun, ended, the grace after its end has passed, or it ran dry for too long. */
 static int is_over(const lw_speech *s)
 {
-    return !s->open || (s->ending && lw_speech_clock(s) >= s->deadline);
+    return !s->open || (s->ending && lw_speech_clock(s) >= s->deadline) ||
+           atomic_load_explicit(&s->finished, memory_order_acquire) >= s->utterance;
 }
 
 uint64_t lw_speech_writing(const lw_speech *s)
@@ -268,6 +270,7 @@ static int finish(lw_speech *s, lw_event *events, int count, int cap, int64_t sa
                             .utterance = s->playing,
                             .sample = sample,
                             .played = s->played});
+    atomic_store_explicit(&s->finished, s->playing, memory_order_release);
     set_state(s, IDLE);
     s->has_deadline = 0;
     s->dry = 0;
@@ -313,7 +316,10 @@ static int drop(lw_speech *s, int16_t *out, int64_t clock, lw_event *events, int
     while ((m = peek_mark(s)) && (m->kind == MARK_END || m->at < to)) {
         if (m->kind == MARK_BEGIN)
             *count = emit(events, *count, cap,
-                          (lw_event){.type = LW_EVENT_FINISHED, .value = 1, .utterance = m->utterance, .sample = clock});
+                          (lw_event){.type = LW_EVENT_FINISHED,
+                                     .value = 1,
+                                     .utterance = m->utterance,
+                                     .sample = clock + faded});
         pop_mark(s);
     }
     s->gain = 0;

@@ -20,6 +20,7 @@ from .errors import InvalidArgument
 FILE = "lipwire.toml"
 PREFIX = "LIPWIRE_"
 LOOPBACK = "127.0.0.1"
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Config(Struct, kw_only=True, frozen=True):
@@ -61,24 +62,8 @@ class Config(Struct, kw_only=True, frozen=True):
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
-        for name in ("http_port", "ws_port", "viewer_port"):
-            if not 0 <= getattr(self, name) <= 65535:
-                raise InvalidArgument(f"{name} must be 0..65535, got {getattr(self, name)}")
-        if not 1 <= self.max_sessions <= 1024:
-            raise InvalidArgument(f"max_sessions must be 1..1024, got {self.max_sessions}")
-        if not 0 < self.prebuffer_ms <= 2000:
-            raise InvalidArgument(f"prebuffer_ms must be 1..2000, got {self.prebuffer_ms}")
-        for name in ("voice_end_grace_ms", "voice_end_timeout_ms", "guard_window_ms"):
-            if not 0 <= getattr(self, name) <= 60_000:
-                raise InvalidArgument(f"{name} must be 0..60000, got {getattr(self, name)}")
-        if not 1 <= self.buffer_seconds <= 3600:
-            raise InvalidArgument(f"buffer_seconds must be 1..3600, got {self.buffer_seconds}")
-        if self.session_secret is not None and len(self.session_secret.encode()) < 32:
-            raise InvalidArgument("session_secret must have 32 bytes or more")
-        if self.api_key == "":
-            raise InvalidArgument("api_key must not be empty")
-        if self.log_level.lower() not in ("debug", "info", "warning", "error"):
-            raise InvalidArgument(f"log_level must be debug, info, warning or error, got {self.log_level!r}")
+        for name in self.__struct_fields__:
+            _check(name, getattr(self, name))
         if self.api_key is None and self.host is not None and not _is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
@@ -88,6 +73,32 @@ class Config(Struct, kw_only=True, frozen=True):
     def bind(self) -> str:
         """The address to listen on."""
         return self.host or (LOOPBACK if self.api_key is None else "0.0.0.0")
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "http_port": (0, 65535),
+    "ws_port": (0, 65535),
+    "viewer_port": (0, 65535),
+    "max_sessions": (1, 1024),
+    "prebuffer_ms": (1, 2000),
+    "voice_end_grace_ms": (0, 60_000),
+    "voice_end_timeout_ms": (0, 60_000),
+    "guard_window_ms": (0, 60_000),
+    "buffer_seconds": (1, 3600),
+}
+
+
+def _check(name: str, value: Any) -> None:
+    """One setting by itself. Raises InvalidArgument."""
+    low, high = RANGES.get(name, (0, 0))
+    if name in RANGES and not low <= value <= high:
+        raise InvalidArgument(f"{name} must be {low}..{high}, got {value}")
+    if name == "session_secret" and value is not None and len(value.encode()) < 32:
+        raise InvalidArgument("session_secret must have 32 bytes or more")
+    if name == "api_key" and value == "":
+        raise InvalidArgument("api_key must not be empty")
+    if name == "log_level" and value.lower() not in LOG_LEVELS:
+        raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -114,37 +125,35 @@ def load(
         InvalidArgument: a file cannot be read, or a setting is unknown or out of range; it says which and where.
     """
     values: dict[str, Any] = {}
-    known = Config.__struct_fields__
     file = Path(path or FILE)
     if path is not None or file.exists():
         try:
             found = tomllib.loads(file.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise InvalidArgument(f"cannot read {file}: {exc}") from exc
-        _convert(found, str(file))
-        values |= found
-    for name, value in (environment or {}).items():
-        key = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and key in known:
-            values |= _convert({key: value}, name, strict=False)
-    values |= {key: value for key, value in (flags or {}).items() if value is not None}
-    return _convert_config(values)
+        for name, value in found.items():
+            values[name] = _convert(name, value, str(file))
+    for variable, value in (environment or {}).items():
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name in TYPES:
+            values[name] = _convert(name, value, variable, strict=False)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            values[name] = _convert(name, value, f"--{name.replace('_', '-')}")
+    return Config(**values)
 
 
-def _convert(values: dict[str, Any], where: str, strict: bool = True) -> dict[str, Any]:
-    """Checks the names and types of some settings; returns them converted."""
-    unknown = [key for key in values if key not in Config.__struct_fields__]
-    if unknown:
-        raise InvalidArgument(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(Config.__struct_fields__)}")
-    types = {f.name: f.type for f in msgspec.structs.fields(Config)}
+TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
+
+
+def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
+    """Checks one setting's name, type and range; returns it converted."""
+    if name not in TYPES:
+        raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
     try:
-        return {key: msgspec.convert(value, types[key], strict=strict) for key, value in values.items()}
-    except msgspec.ValidationError as exc:
-        raise InvalidArgument(f"{where}: {exc}") from exc
-
-
-def _convert_config(values: dict[str, Any]) -> Config:
-    try:
-        return msgspec.convert(values, Config)
-    except msgspec.ValidationError as exc:
-        raise InvalidArgument(str(exc)) from exc
+        converted = msgspec.convert(value, TYPES[name], strict=strict)
+        _check(name, converted)
+    except (msgspec.ValidationError, InvalidArgument) as exc:
+        text = str(exc)
+        raise InvalidArgument(f"{place}: {text if name in text else f'{name}: {text}'}") from exc
+    return converted

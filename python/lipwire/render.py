@@ -139,6 +139,8 @@ def render(
     fps = Fraction(fps)
     if not 1 <= fps <= 100:
         raise InvalidArgument(f"fps must be 1..100, got {fps}")
+    if _same_file(speech, out):
+        raise InvalidArgument(f"{out} is the speech itself; choose another name for the video")
     source = SpeechFile(speech)
     native = (avatar if isinstance(avatar, Avatar) else Avatar.load(avatar)).at(*size)
     writer = Mp4Writer(Path(out), *size, fps)
@@ -153,15 +155,21 @@ def render(
                 frames += 1
                 if progress is not None and frames % 10 == 0:
                     progress(clock / _core.RATE, source.duration)
-    except BaseException:
         writer.close()
-        Path(out).unlink(missing_ok=True)
+    except BaseException:
+        writer.abort()
         raise
-    writer.close()
     duration = (clock + _core.BLOCK) / _core.RATE
     if progress is not None:
         progress(duration, duration)
     return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began)
+
+
+def _same_file(one: Speech, other: Speech) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def load_speech(path: Speech) -> tuple[Any, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import queue
 import threading
 from fractions import Fraction
@@ -24,16 +25,23 @@ BT709, LIMITED = 1, 1
 
 
 class Mp4Writer:
-    """An MP4 being written. Not thread-safe; sound and picture may come in any order and stay on one clock."""
+    """An MP4 being written. Not thread-safe; sound and picture may come in any order and stay on one clock.
+
+    Until `close` it is a hidden file beside `path`, so that a run that breaks off leaves what was there before.
+    """
 
     def __init__(self, path: str | Path, width: int, height: int, fps: Fraction, *, threads: int = 0) -> None:
         self.path = Path(path)
         if not self.path.parent.is_dir():
             raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
+        self._part = self.path.with_name(f".{self.path.name}.part")
         try:
-            self._file = av.open(str(self.path), "w", format="mp4", options={"movflags": "+faststart"})
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            self._part.touch()
         except OSError as exc:
-            raise InvalidArgument(f"cannot write {self.path}: {exc.strerror or exc}") from exc
+            raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
+        self._file = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"})
         video: Any = self._file.add_stream("libx264", rate=fps)
         video.width, video.height = width, height
         video.pix_fmt = "yuv420p"
@@ -86,6 +94,14 @@ class Mp4Writer:
         self._file.mux(self._video.encode(None))
         self._file.mux(self._audio.encode(None))
         self._file.close()
+        self._part.replace(self.path)
+
+    def abort(self) -> None:
+        """Leaves nothing."""
+        try:
+            self._file.close()
+        finally:
+            self._part.unlink(missing_ok=True)
 
 
 class File:
@@ -143,5 +159,6 @@ class File:
             self._writer.close()
         except Exception as exc:  # the edge of the thread; close() raises it
             self.error = exc
+            self._writer.abort()
             while self._queue.get() is not None:
                 pass
