@@ -92,6 +92,7 @@ class Service:
         self.app = create_http_app(self.provider)
         self._speak = speak or (self.say if voice.available() else None)
         self._closers: list[Callable[[], Any]] = []
+        self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
@@ -138,17 +139,16 @@ class Service:
 
     async def start_background(self) -> None:
         """Starts what an app mounted elsewhere needs besides its HTTP routes: the WebSocket server and upkeep."""
-        if self._background is not None:
-            return
-        self._background = asyncio.create_task(self._upkeep(), name="lipwire-upkeep")
-        try:
-            self._ws = await serve_ws(self.provider, self.config.bind, self.config.ws_port)
-        except OSError as exc:
-            self._background.cancel()
-            self._background = None
-            raise _port_taken("ws_port", self.config.ws_port, exc) from exc
-        url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
-        self.provider.config = msgspec.structs.replace(self.provider.config, public_ws_url=url)
+        async with self._starting:
+            if self._ws is not None:
+                return
+            try:
+                self._ws = await serve_ws(self.provider, self.config.bind, self.config.ws_port)
+            except OSError as exc:
+                raise _port_taken("ws_port", self.config.ws_port, exc) from exc
+            url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
+            self.provider.config = msgspec.structs.replace(self.provider.config, public_ws_url=url)
+            self._background = asyncio.create_task(self._upkeep(), name="lipwire-upkeep")
 
     async def start(self) -> Self:
         """Starts everything.
