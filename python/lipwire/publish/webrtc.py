@@ -31,9 +31,10 @@ OPUS_BLOCKS = 2
 """10 ms blocks in an Opus packet."""
 MAX_AUDIO, MAX_VIDEO = 10, 2
 """Packets of sound (200 ms) and pictures that wait for a slow encoder; the oldest is dropped when full."""
-VIDEO_DELAY = 0.015
+VIDEO_DELAY = 0.025
 """Seconds that pictures wait before they are encoded. A browser aligns the tracks by when their packets left, and sound
-leaves later: 10 ms to fill a packet and 6.5 ms of Opus look-ahead, which aiortc's timestamps do not count."""
+leaves later: 10 ms to fill a packet and 6.5 ms of Opus look-ahead, which aiortc's timestamps do not count. The rest is
+what was left in Chromium (bench/browser_sync.py)."""
 ANSWER_TIMEOUT = 10.0
 CHANNEL = "lipwire"
 
