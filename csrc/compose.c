@@ -14,6 +14,7 @@
 #include "common.h"
 
 #define MAX_RECTS 12
+#define FARTHEST (8 * 65536) /* eighths of a pixel; images are at most 8192 pixels wide or high */
 #define VECTOR 16 /* bytes; rows may be read this far past their end */
 
 /* Of one row: where alpha > 0 begins and ends ((w, 0) if nowhere), and the longest run of alpha 255. */
@@ -198,6 +199,9 @@ static int bad_config(const lw_avatar_config *c)
             return 1;
     if (c->images[0].width != c->width || c->images[0].height != c->height)
         return 1;
+    if (c->mouth_coords && (c->mouth_dims < 1 || c->mouth_dims > LW_MOUTH_DIMS || c->mouth_count < 1 ||
+                            c->mouth_count > c->image_count || !c->viseme_coords))
+        return 1;
     for (int32_t i = 0; i < c->layer_count; i++) {
         const lw_layer *l = &c->layers[i];
         if (l->first_image < 0 || l->image_count < 1 || l->image_count > c->image_count - l->first_image ||
@@ -208,8 +212,7 @@ static int bad_config(const lw_avatar_config *c)
                 c->images[l->first_image + k].height != c->images[l->first_image].height)
                 return 1;
         if (l->select == LW_SELECT_MOUTH &&
-            (l->image_count != c->mouth_count || c->mouth_dims < 1 || c->mouth_dims > LW_MOUTH_DIMS ||
-             !c->mouth_coords || !c->viseme_coords))
+            (!c->mouth_coords || l->image_count != c->mouth_count))
             return 1;
     }
     return 0;
@@ -513,12 +516,13 @@ static int add_rect(rect *list, int count, rect r)
     return count + 1;
 }
 
-static int32_t along(const int32_t *gain8, const lw_pose *pose)
+/* A layer's place along one axis of the frame. What is clamped lies far outside any frame. */
+static int32_t place(int32_t at8, const int32_t *gain8, const lw_pose *pose)
 {
     int64_t sum = 0;
     for (int i = 0; i < LW_AXES; i++)
         sum += (int64_t)gain8[i] * pose->axis[i];
-    return (int32_t)((sum + 16384) >> 15);
+    return (int32_t)lw_max64(-FARTHEST, lw_min64(at8 + ((sum + 16384) >> 15), FARTHEST));
 }
 
 int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
@@ -540,8 +544,8 @@ int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas
             pick = (int32_t)(((int64_t)lw_clamp(pose->axis[l->select], 0, 32767) * (l->image_count - 1) + 16384) >> 15);
         }
         want.image[i] = l->first_image + pick;
-        want.x8[i] = l->x8 + along(l->kx8, pose);
-        want.y8[i] = l->y8 + along(l->ky8, pose);
+        want.x8[i] = place(l->x8, l->kx8, pose);
+        want.y8[i] = place(l->y8, l->ky8, pose);
         if (canvas->valid && (want.image[i] != canvas->image[i] || want.x8[i] != canvas->x8[i] ||
                               want.y8[i] != canvas->y8[i])) {
             count = add_rect(dirty, count, bounds(a, canvas->image[i], canvas->x8[i], canvas->y8[i]));

@@ -76,7 +76,7 @@ static int32_t approach(int32_t x, int32_t target, int32_t rate_q15)
 
 static void spring_step(spring *s)
 {
-    int32_t d = (s->target << 8) - s->x;
+    int32_t d = s->target * 256 - s->x;
     s->v += d / 420 - s->v / 10; /* about 2 s to settle, critically damped */
     s->x += s->v;
 }

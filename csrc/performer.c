@@ -50,6 +50,7 @@ struct lw_performer {
     /* producer */
     lw_resampler *input;
     int32_t input_rate;
+    uint64_t writing; /* the utterance that the input resampler's state belongs to */
 
     /* consumer */
     int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
@@ -163,10 +164,20 @@ static void flush_input(lw_performer *p)
         lw_speech_write(p->speech, block, (size_t)n);
 }
 
+/* An utterance that was over before its tail was flushed takes the tail with it. */
+static void drop_stale_input(lw_performer *p)
+{
+    uint64_t writing = lw_speech_writing(p->speech);
+    if (p->input && writing != p->writing)
+        lw_resampler_reset(p->input);
+    p->writing = writing;
+}
+
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
 {
     if (!p || (n && !pcm))
         return LW_EINVAL;
+    drop_stale_input(p);
     if (!p->input || rate != p->input_rate) {
         lw_resampler *input;
         int rc = lw_resampler_open(&input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
@@ -187,6 +198,8 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
         int64_t made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
         if (made > 0) {
             int64_t took = lw_speech_write(p->speech, block, (size_t)made);
+            if (took < 0) /* too many utterances wait: this one has not begun */
+                lw_resampler_reset(p->input);
             if (took != made)
                 return took < 0 ? (int)took : LW_ENOSPC;
         }
@@ -200,6 +213,7 @@ int lw_performer_end(lw_performer *p, int32_t grace)
 {
     if (!p || grace < 0)
         return LW_EINVAL;
+    drop_stale_input(p);
     flush_input(p);
     return lw_speech_end(p->speech, grace);
 }

@@ -19,7 +19,7 @@
 #define HALF_WIDTH 31
 #define KAISER_BETA 9.4
 #define COARSE_BITS 14
-#define FINE_BITS 8 /* |residual| <= 2^7: 192 taps x 2^7 x 2^15 stays below 2^31 */
+#define FINE_BITS 8 /* |residual| <= 2^7: 376 taps x 2^7 x 2^15 stays below 2^31 */
 #define IN_BLOCK 1024
 
 struct lw_resampler {
@@ -144,7 +144,7 @@ static int16_t filter(const lw_resampler *r, const int16_t *x)
         hi += x[k] * coarse[k];
     for (int32_t k = 0; k < r->taps; k++)
         lo += x[k] * fine[k];
-    int64_t sum = ((int64_t)hi << FINE_BITS) + lo;
+    int64_t sum = (int64_t)hi * (1 << FINE_BITS) + lo;
     return lw_sat16((sum + (1 << (COARSE_BITS + FINE_BITS - 1))) >> (COARSE_BITS + FINE_BITS));
 }
 

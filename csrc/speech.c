@@ -290,7 +290,7 @@ static int play(lw_speech *s, int16_t *out, int room, int64_t read, int64_t limi
     for (int i = 0; i < n; i++) {
         if (left - i <= s->gain)
             s->gain = (int32_t)(left - i - 1);
-        else if (s->gain < FADE)
+        else if (s->gain < FADE && left - i > s->gain + 1)
             s->gain++;
         int32_t gain_q15 = s->gain * 32768 / FADE;
         out[i] = (int16_t)((out[i] * gain_q15 + 16384) >> 15);
@@ -349,12 +349,13 @@ static void align(lw_speech *s, int64_t sample, int32_t gain)
 }
 
 /* Begins the next utterance if there is one and it is ready. */
-static int start(lw_speech *s, int64_t read, int64_t written, int64_t sample)
+static int start(lw_speech *s, int64_t read, int64_t sample)
 {
     const mark *m;
+    int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
     while ((m = peek_mark(s)) && m->kind == MARK_END) /* of an utterance that finished while its END was on the way */
         pop_mark(s);
-    if (!m && read >= written)
+    if (read >= written)
         return 0;
     int64_t next = atomic_load_explicit(&s->marks_read, memory_order_relaxed) + 1;
     int all = m && next < atomic_load_explicit(&s->marks_written, memory_order_acquire);
@@ -369,9 +370,8 @@ static int start(lw_speech *s, int64_t read, int64_t written, int64_t sample)
     s->played = 0;
     s->has_deadline = !m; /* without a BEGIN: samples that crossed their own deadline, all there is of them */
     s->end_deadline = sample;
-    int16_t first = 0;
-    if (read < written)
-        ring_copy(s, read, &first, NULL, 1);
+    int16_t first;
+    ring_copy(s, read, &first, NULL, 1);
     int32_t gain = first > -QUIET_START && first < QUIET_START ? FADE : 0;
     int seamless = sample == s->finished_at; /* what was looked at ahead is just this speech */
     align(s, seamless ? lw_max64(sample, s->look) : sample, gain);
@@ -387,14 +387,13 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
         s->generation_seen = generation;
         filled = drop(s, out, clock, events, &count, cap);
     }
-    int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
     int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
 
     int silent = filled > 0; /* behind a fade the block stays silent; the next utterance begins with the next one */
     while (!silent && filled < LW_BLOCK) {
         int64_t sample = clock + filled;
         if (s->state == IDLE || s->state == WAITING) {
-            if (!start(s, read, written, sample))
+            if (!start(s, read, sample))
                 break;
             count = emit(events, count, cap,
                          (lw_event){.type = LW_EVENT_STARTED, .utterance = s->playing, .sample = sample});

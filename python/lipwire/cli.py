@@ -228,7 +228,7 @@ def send(
 
     async def job() -> None:
         def show(event: m.ServerEvent) -> None:
-            out.print(m.encode(event))
+            print(m.encode(event), flush=True)  # JSON lines, not for rich to wrap or to colour
 
         async with ProviderClient(url, api_key, start, on_event=show) as client:
             out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")

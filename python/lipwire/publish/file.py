@@ -34,10 +34,10 @@ class Mp4Writer:
         self.path = Path(path)
         if not self.path.parent.is_dir():
             raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
-        self._part = self.path.with_name(f".{self.path.name}.part")
         try:
-            if self.path.is_dir():
+            if not self.path.name or self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            self._part = self.path.with_name(f".{self.path.name}.part")
             self._part.touch()
         except OSError as exc:
             raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
