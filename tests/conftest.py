@@ -1,0 +1,37 @@
+"""What several tests share: the tools a machine may lack, and a voice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from lipwire import voice
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def require(present: object, what: str) -> None:
+    """Where `what` is missing the test is skipped; in CI (CI=true) that is a failure."""
+    if not present:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{what} is missing, and in CI nothing may be")
+        pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def say() -> Callable[[str], tuple[bytes, int]]:
+    """espeak-ng: text -> (PCM16 mono, Hz)."""
+    require(voice.available(), "espeak-ng (espeakng-loader)")
+    return voice.synthesize
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium."""
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    require(path, "chromium")
+    assert path is not None
+    return path

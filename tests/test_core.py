@@ -1,0 +1,395 @@
+"""The compiled core: chunked == one-shot, the same input gives the same bytes, documented errors, owned memory."""
+
+from __future__ import annotations
+
+import array
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lipwire
+from lipwire import Resampler, VisemeExtractor, _core
+from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
+
+BLOCK, RATE = _core.BLOCK, _core.RATE
+RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+SIZE = (64, 36)
+
+examples = settings(max_examples=40, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def avatar() -> _core.NativeAvatar:
+    return lipwire.Avatar.load("aria").at(*SIZE)
+
+
+def noise(samples: int, seed: int = 0, peak: int = 32767) -> bytes:
+    """White noise that swells and fades, so that there are loud and quiet stretches."""
+    swell = np.sin(np.linspace(0, 9, samples)) ** 2
+    return (np.random.default_rng(seed).uniform(-peak, peak, samples) * swell).astype(np.int16).tobytes()
+
+
+def tone(seconds: float, rate: int = RATE, hz: float = 220.0, peak: int = 12000) -> bytes:
+    t = np.arange(round(seconds * rate)) / rate
+    return (np.sin(2 * np.pi * hz * t) * peak).astype(np.int16).tobytes()
+
+
+def cut(data: bytes, at: list[int]) -> Iterator[bytes]:
+    """`data` cut at these samples; some pieces may be empty."""
+    places = sorted(2 * min(i, len(data) // 2) for i in at)
+    return (data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True))
+
+
+cuts = st.lists(st.integers(0, 5000), max_size=12)
+
+
+# --------------------------------------------------------------------------------------------- chunked == one-shot
+
+
+@examples
+@given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(0, 5000), st.integers(0, 9), cuts)
+def test_resampler_chunked_is_one_shot(in_rate: int, out_rate: int, samples: int, seed: int, at: list[int]) -> None:
+    data = noise(samples, seed)
+    whole = Resampler(in_rate, out_rate)
+    expected = whole.process(data) + whole.flush()
+    parts = Resampler(in_rate, out_rate)
+    assert b"".join([parts.process(piece) for piece in cut(data, at)] + [parts.flush()]) == expected
+    assert len(expected) // 2 == math.ceil(samples * out_rate / in_rate)
+    assert whole.process(data) + whole.flush() == expected  # a flush leaves it as new
+    whole.process(data[: samples // 2 * 2])
+    whole.reset()
+    assert whole.process(data) + whole.flush() == expected
+
+
+@examples
+@given(st.integers(0, 5000), st.integers(0, 9), cuts)
+def test_visemes_chunked_is_one_shot(samples: int, seed: int, at: list[int]) -> None:
+    data = noise(samples, seed)
+    expected = VisemeExtractor().process_channels(data)
+    parts = VisemeExtractor()
+    rows = np.concatenate([parts.process_channels(piece) for piece in cut(data, at)])
+    assert rows.tobytes() == expected.tobytes()
+    weights = expected[:, : _core.VISEMES]
+    assert np.array_equal(VisemeExtractor().process(data), weights)
+    assert weights.dtype == np.float32
+    assert np.all(weights >= 0)
+    assert np.allclose(weights.sum(axis=1), 1, atol=1e-3)
+
+
+def test_visemes_of_silence_rest_and_the_lookahead_is_kept() -> None:
+    extractor = VisemeExtractor()
+    assert 0 <= extractor.lookahead <= 0.08
+    rows = extractor.process_channels(bytes(32000))  # 1 s
+    assert len(rows) == pytest.approx(100 - extractor.lookahead * 100, abs=1)
+    assert np.all(rows[:, 0] == 1)
+    assert np.all(rows[:, 15] == 0)
+
+
+def test_visemes_of_a_voice_open_the_jaw(say: Callable[[str], tuple[bytes, int]]) -> None:
+    pcm, rate = say("father, all of our cars are large")
+    resampler = Resampler(rate, 16000)
+    rows = VisemeExtractor().process_channels(resampler.process(pcm) + resampler.flush())
+    assert rows[:, 15].max() > 0.3
+    assert rows[:, 1:15].sum(axis=1).max() > 0.8
+
+
+def run(performer: _core.Performer, script: list[tuple[Any, ...]]) -> tuple[bytes, list[bytes], list[Any]]:
+    """Plays a script; everything that came out: sound, pictures, events."""
+    sound, pictures, events = [], [], []
+    for command, *args in script:
+        if command != "tick":
+            getattr(performer, command)(*args)
+            continue
+        for _ in range(args[0]):
+            performer.tick()
+            while (block := performer.read_pcm()) is not None:
+                sound.append(block[0])
+            while (frame := performer.read_frame()) is not None:
+                pictures.append(bytes(frame) + repr((frame.sample, frame.sequence, frame.utterance)).encode())
+                del frame
+            while (event := performer.read_event()) is not None:
+                events.append(event)
+    return b"".join(sound), pictures, events
+
+
+steps = st.one_of(
+    st.tuples(st.just("write"), st.integers(1, 4000).map(lambda n: noise(n, n)), st.sampled_from(RATES)),
+    st.tuples(st.just("end"), st.sampled_from([0.0, 0.05])),
+    st.tuples(st.just("interrupt")),
+    st.tuples(st.just("tick"), st.integers(1, 12)),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(script=st.lists(steps, max_size=20), seed=st.integers(0, 2**32 - 1))
+def test_same_input_same_bytes(avatar: _core.NativeAvatar, script: list[tuple[Any, ...]], seed: int) -> None:
+    script = [*script, ("end", 0.0), ("tick", 20)]
+    first = run(_core.Performer(avatar, seed=seed), script)
+    assert run(_core.Performer(avatar, seed=seed), script) == first
+    ticks = sum(step[1] for step in script if step[0] == "tick")
+    assert len(first[0]) == ticks * BLOCK * 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(rate=st.sampled_from(RATES), samples=st.integers(1, 5000), at=cuts)
+def test_chunks_do_not_change_what_is_performed(
+    avatar: _core.NativeAvatar, rate: int, samples: int, at: list[int]
+) -> None:
+    data = noise(samples, 3, 9000)
+    rest: list[tuple[Any, ...]] = [("end", 0.0), ("tick", 90)]
+    whole = run(_core.Performer(avatar), [("write", data, rate), *rest])
+    assert run(_core.Performer(avatar), [*(("write", piece, rate) for piece in cut(data, at)), *rest]) == whole
+    finished = [e for e in whole[2] if e[0] == _core.EVENT_FINISHED]
+    assert [e[4] for e in finished] == [math.ceil(samples * RATE / rate)]
+
+
+def test_another_seed_is_another_idle_life(avatar: _core.NativeAvatar) -> None:
+    script: list[tuple[Any, ...]] = [("tick", 600)]
+    assert run(_core.Performer(avatar, seed=1), script)[1] != run(_core.Performer(avatar, seed=2), script)[1]
+
+
+def test_48_khz_with_a_quiet_start_and_end_is_bit_exact() -> None:
+    speech = tone(0.5) + bytes(960)
+    sound, _, _ = run(_core.Performer(None), [("write", speech, RATE), ("end", 0.0), ("tick", 60)])
+    assert sound.startswith(speech)
+    assert not any(sound[len(speech) :])
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+
+def test_errors_are_lipwire_errors_and_builtins(avatar: _core.NativeAvatar) -> None:
+    refused: list[Callable[[], Any]] = [
+        lambda: Resampler(7999, RATE),
+        lambda: Resampler(RATE, 48001),
+        lambda: Resampler(8001, RATE),
+        lambda: Resampler(8000, RATE).process(b"odd"),
+        lambda: VisemeExtractor().process(b"odd"),
+        lambda: _core.Performer(avatar).write(b"odd", 8000),
+        lambda: _core.Performer(avatar).write(b"ok", 7975),
+        lambda: _core.Performer(avatar).write(b"ok", 48025),
+        lambda: _core.Performer(avatar).write(b"ok", 16001),
+        lambda: _core.Performer(avatar).end(-1),
+        lambda: _core.Performer(avatar, (101, 1)),
+        lambda: _core.Performer(avatar, (1, 2)),
+        lambda: _core.Performer(avatar, (0, 0)),
+        lambda: _core.Performer(avatar, frame_slots=-1),
+        lambda: _core.Performer(avatar, capacity=-1),
+        lambda: _core.Performer(avatar, capacity=3601),
+        lambda: _core.Performer(avatar, prebuffer=121),
+        lambda: _core.Engine(0),
+        lambda: _core.NativeAvatar(64, 36, [], []),
+        lambda: _core.NativeAvatar(63, 36, [np.zeros((36, 63, 4), np.uint8)], []),
+        lambda: _core.NativeAvatar(64, 36, [np.zeros((36, 64, 3), np.uint8)], []),
+        lambda: _core.NativeAvatar(64, 36, [np.zeros((36, 62, 4), np.uint8)], []),
+        lambda: lipwire.Avatar.load("nobody"),
+        lambda: lipwire.Avatar.load("aria").at(65, 36),
+        lambda: lipwire.Avatar.load("aria").at(64, 14),
+    ]
+    for n, call in enumerate(refused):
+        with pytest.raises(InvalidArgument) as caught:
+            call()
+        assert isinstance(caught.value, ValueError), n
+        assert isinstance(caught.value, LipwireError), n
+        assert str(caught.value), n
+
+
+def test_a_full_buffer_takes_nothing(avatar: _core.NativeAvatar) -> None:
+    performer = _core.Performer(avatar, capacity=1.0)
+    performer.write(bytes(RATE), RATE)
+    space = performer.space
+    for error in (BufferFull, BlockingIOError, LipwireError):
+        with pytest.raises(error, match="left"):
+            performer.write(bytes(RATE + 200), RATE)
+    assert performer.space == space
+    performer.interrupt()
+    performer.tick()
+    performer.write(bytes(RATE), RATE)
+
+
+def test_a_closed_engine_says_so(avatar: _core.NativeAvatar) -> None:
+    engine = _core.Engine(1)
+    first = _core.Performer(None)
+    engine.attach(first)
+    with pytest.raises(BufferFull):
+        engine.attach(_core.Performer(None))
+    engine.detach(_core.Performer(None))  # was never attached
+    engine.detach(first)
+    engine.detach(first)
+    engine.attach(_core.Performer(None))
+    engine.close()
+    engine.close()
+    for kind in (BadState, RuntimeError):
+        with pytest.raises(kind):
+            _ = engine.fd
+        with pytest.raises(kind):
+            engine.attach(first)
+        with pytest.raises(kind):
+            engine.stats()
+    engine.detach(first)
+
+
+@pytest.mark.parametrize("value", ["text", 5, None])
+def test_what_is_no_buffer_is_a_type_error(value: Any) -> None:
+    for call in (
+        Resampler(8000, RATE).process,
+        VisemeExtractor().process,
+        lambda v: _core.Performer(None).write(v, 8000),
+    ):
+        with pytest.raises(TypeError):
+            call(value)
+
+
+def ends(program: str) -> tuple[int, str]:
+    """Exit code and stderr of a Python of its own: for what may crash."""
+    head = "import gc, time, lipwire, numpy as np\nfrom lipwire import _core\n"
+    done = subprocess.run([sys.executable, "-c", head + program], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "_core.Canvas(lipwire.Avatar.load('aria').at(64, 36)).draw([], [0] * 15)",
+        "_core.Canvas(lipwire.Avatar.load('aria').at(64, 36)).draw([0] * 8, [])",
+        "_core.NativeAvatar(64, 36, [np.zeros((36, 64, 4), np.uint8)] * 2, [(1, 1, -1, 0, 0, [], [])])",
+    ],
+)
+def test_a_short_list_is_an_error_and_no_crash(code: str) -> None:
+    returncode, errors = ends(code)
+    assert returncode == 1
+    assert "Error" in errors
+
+
+def test_an_engine_that_is_garbage_in_a_cycle_stops_first() -> None:
+    program = """
+class Box: pass
+for _ in range(20):
+    engine = _core.Engine()
+    for _ in range(20):
+        engine.attach(_core.Performer(None))
+    box = Box()
+    box.engine, box.box = engine, box
+    del engine, box
+    gc.collect()
+    time.sleep(0.05)
+"""
+    assert ends(program) == (0, "")
+
+
+# ------------------------------------------------------------------------------------------------------------ memory
+
+
+def forms(pcm: bytes) -> list[Any]:
+    """The same bytes as everything that is a buffer, odd addresses included."""
+    shifted = bytearray(b"\0" + pcm + b"\0")
+    odd = memoryview(shifted)[1:-1]
+    assert np.frombuffer(odd, np.uint8).ctypes.data % 2 == 1 or np.frombuffer(shifted, np.uint8).ctypes.data % 2 == 1
+    samples = np.frombuffer(pcm, np.int16)
+    wide = np.zeros((2, len(samples)), np.int16)
+    wide[1] = samples
+    return [pcm, bytearray(pcm), memoryview(pcm), odd, samples, samples.copy(), wide[1], array.array("h", pcm)]
+
+
+def test_any_buffer_will_do_and_is_not_kept() -> None:
+    pcm = noise(3001, 5)
+    expected = Resampler(16000, RATE).process(pcm)
+    rows = VisemeExtractor().process(pcm).tobytes()
+    played = run(_core.Performer(None), [("write", pcm, 16000), ("end",), ("tick", 30)])
+    for form in forms(pcm):
+        assert Resampler(16000, RATE).process(form) == expected
+        assert VisemeExtractor().process(form).tobytes() == rows
+        assert run(_core.Performer(None), [("write", form, 16000), ("end",), ("tick", 30)]) == played
+    data = bytearray(pcm)
+    Resampler(16000, RATE).process(data)
+    VisemeExtractor().process(data)
+    performer = _core.Performer(None)
+    performer.write(data, 16000)
+    data.clear()  # would raise BufferError if any of them still held it
+    performer.end()
+    assert run(performer, [("tick", 30)]) == played
+
+
+def test_a_numpy_view_keeps_the_slot(avatar: _core.NativeAvatar) -> None:
+    performer = _core.Performer(avatar, (100, 1), frame_slots=2)
+    performer.tick()
+    frame = performer.read_frame()
+    assert frame is not None
+    y = frame.planes[0]
+    assert y.shape == (SIZE[1], SIZE[0])
+    assert np.shares_memory(y, frame.i420)
+    shown = y.tobytes()
+    del frame
+    performer.write(tone(2), RATE)
+    for _ in range(200):  # the other slot goes round and round, and never comes near the one that is held
+        performer.tick()
+        other = performer.read_frame()
+        assert other is not None
+        assert not np.shares_memory(other.i420, y)
+        del other
+    assert y.tobytes() == shown
+    assert performer.stats()["frames_dropped"] == 0
+    del performer
+    assert y.tobytes() == shown  # the view keeps the performer, too
+
+
+def test_frames_are_dropped_and_counted_while_every_slot_is_held(avatar: _core.NativeAvatar) -> None:
+    performer = _core.Performer(avatar, (100, 1), frame_slots=3)
+    held = []
+    for _ in range(10):
+        performer.tick()
+        if (frame := performer.read_frame()) is not None:
+            held.append(frame)
+    assert [f.sequence for f in held] == [0, 1, 2]
+    assert performer.stats()["frames_dropped"] == 7
+    del held[1], frame
+    performer.tick()
+    after = performer.read_frame()
+    assert after is not None
+    assert after.sequence == 10
+    assert after.sample == 10 * BLOCK
+    assert performer.stats()["frames"] == 4
+
+
+def test_frames_may_be_released_on_any_thread(avatar: _core.NativeAvatar) -> None:
+    performer = _core.Performer(avatar, (100, 1), frame_slots=2)
+    for _ in range(50):
+        performer.tick()
+        box = [performer.read_frame()]
+        assert box[0] is not None
+        thread = threading.Thread(target=box.clear)
+        thread.start()
+        thread.join()
+    assert performer.stats()["frames_dropped"] == 0
+
+
+unit = st.floats(-1, 1)
+poses = st.tuples(st.lists(unit, min_size=8, max_size=8), st.lists(st.floats(0, 1), min_size=15, max_size=15))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(poses, min_size=1, max_size=6))
+def test_redrawing_what_changed_is_redrawing_all(
+    avatar: _core.NativeAvatar, shown: list[tuple[list[float], list[float]]]
+) -> None:
+    canvas = _core.Canvas(avatar)
+    full = SIZE[0] * SIZE[1]
+    for axes, visemes in shown:
+        canvas.draw(axes, visemes)
+        fresh = _core.Canvas(avatar)
+        assert fresh.draw(axes, visemes) >= full
+        assert np.array_equal(canvas.i420, fresh.i420)
+        assert canvas.mouth_open == fresh.mouth_open
+        assert canvas.draw(axes, visemes) == 0
+    canvas.i420[:] = 0
+    canvas.forget()
+    assert canvas.draw(axes, visemes) >= full
+    assert np.array_equal(canvas.i420, fresh.i420)
