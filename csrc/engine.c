@@ -20,7 +20,7 @@ enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_LEAVING };
 
 typedef struct place {
     _Atomic int state;
-    lw_performer *performer;
+    lw_performer *_Atomic performer;
 } place;
 
 struct lw_engine {
@@ -51,7 +51,7 @@ static int pass(lw_engine *e, int64_t due, int draw)
         place *p = &e->table[i];
         int state = atomic_load_explicit(&p->state, memory_order_acquire);
         if (state == PLACE_ACTIVE)
-            out |= lw_performer_tick(p->performer, due, draw);
+            out |= lw_performer_tick(atomic_load_explicit(&p->performer, memory_order_relaxed), due, draw);
         else if (state == PLACE_LEAVING)
             atomic_store_explicit(&p->state, PLACE_FREE, memory_order_release);
     }
@@ -123,7 +123,7 @@ int lw_engine_attach(lw_engine *e, lw_performer *p)
         int expected = PLACE_FREE;
         if (!atomic_compare_exchange_strong(&e->table[i].state, &expected, PLACE_TAKEN))
             continue;
-        e->table[i].performer = p;
+        atomic_store_explicit(&e->table[i].performer, p, memory_order_relaxed);
         atomic_store_explicit(&e->table[i].state, PLACE_ACTIVE, memory_order_release);
         atomic_fetch_add_explicit(&e->sessions, 1, memory_order_relaxed);
         return 0;
@@ -137,9 +137,11 @@ int lw_engine_detach(lw_engine *e, lw_performer *p)
         return LW_EINVAL;
     for (int i = 0; i < e->places; i++) {
         place *at = &e->table[i];
-        if (atomic_load_explicit(&at->state, memory_order_acquire) != PLACE_ACTIVE || at->performer != p)
+        int expected = PLACE_ACTIVE;
+        if (atomic_load_explicit(&at->state, memory_order_acquire) != PLACE_ACTIVE ||
+            atomic_load_explicit(&at->performer, memory_order_relaxed) != p ||
+            !atomic_compare_exchange_strong(&at->state, &expected, PLACE_LEAVING))
             continue;
-        atomic_store_explicit(&at->state, PLACE_LEAVING, memory_order_release);
         while (atomic_load_explicit(&at->state, memory_order_acquire) == PLACE_LEAVING)
             nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
         atomic_fetch_sub_explicit(&e->sessions, 1, memory_order_relaxed);

@@ -446,7 +446,7 @@ int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
 
 uint8_t *lw_performer_frame(lw_performer *p, int slot)
 {
-    return slot >= 0 && slot < p->config.frame_slots ? p->slots[slot].pixels : NULL;
+    return slot >= 0 && slot < p->config.frame_slots && p->frame_bytes ? p->slots[slot].pixels : NULL;
 }
 
 void lw_performer_release_frame(lw_performer *p, int slot)

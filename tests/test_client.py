@@ -50,17 +50,16 @@ def test_pcm8_is_unsigned_with_128_as_silence() -> None:
 @pytest.mark.parametrize("chunk_ms", [10, 20, 40, 60])
 @pytest.mark.parametrize("rate", [8000, 24000, 44100])
 def test_opus_comes_back_as_48_khz(rate: int, chunk_ms: int) -> None:
-    pcm = tone(0.48, rate)
+    t = np.arange(round(0.48 * rate)) / rate
+    sweep = np.sin(2 * np.pi * (300 + 2500 * t) * t) * 9000  # no two moments of it are alike
+    pcm = sweep.astype(np.int16).tobytes()
     packets = list(encode(pcm, rate, "OPUS", chunk_ms))
     back = np.frombuffer(decoded(packets, "OPUS", 48_000), np.int16).astype(float)
     assert len(back) == len(packets) * chunk_ms * 48
     resampler = Resampler(rate, 48_000)
-    sent = np.frombuffer(resampler.process(pcm) + resampler.flush(), np.int16).astype(float)
-    fit = np.correlate(back, sent[4800:-4800], "valid")
-    delay = int(np.argmax(fit)) - 4800
-    assert 0 <= delay <= 960  # the encoder's look-ahead
-    same = back[4800 + delay :][: len(sent) - 9600]
-    assert np.corrcoef(same, sent[4800:-4800])[0, 1] > 0.98
+    sent = np.frombuffer(resampler.process(pcm) + resampler.flush(), np.int16).astype(float)[4800:-4800]
+    fits = [np.corrcoef(back[4800 + delay :][: len(sent)], sent)[0, 1] for delay in range(480)]
+    assert max(fits) > 0.97, (max(fits), int(np.argmax(fits)))  # 10 ms is more than the encoder's look-ahead
 
 
 def test_a_broken_opus_packet_is_bad_data_and_the_next_one_is_fine() -> None:
@@ -106,7 +105,7 @@ def test_what_cannot_be_encoded(rate: int, encoding: m.AudioEncoding, chunk_ms: 
 
 
 async def test_nobody_answers() -> None:
-    with pytest.raises(ProviderFault, match="127.0.0.1:9"):
+    with pytest.raises(ProviderFault, match=r"127\.0\.0\.1:9"):
         async with ProviderClient("http://127.0.0.1:9", "key", request()):
             pass
     with pytest.raises(RuntimeError):
