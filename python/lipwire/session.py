@@ -213,22 +213,30 @@ class Session:
     # ------------------------------------------------------------------------------------------------------ output
 
     def drain(self) -> None:
-        """Called by the runtime: hands over everything the engine has made since the last time."""
-        performer, publisher = self.performer, self.publisher
-        while (block := performer.read_pcm()) is not None:
-            pcm, self._audio_at = block
-            self._hand_over(publisher.audio, pcm, self._audio_at)
+        """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
+        that sound and picture stay together even when the loop comes late."""
+        performer = self.performer
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
             if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
                 utterance.started_at = event[3]
-        while (frame := performer.read_frame()) is not None:
-            self._hand_over(publisher.video, frame)
-            self._measure(frame)
-            del frame
+        frame = performer.read_frame()
+        while (block := performer.read_pcm()) is not None:
+            pcm, self._audio_at = block
+            self._hand_over(self.publisher.audio, pcm, self._audio_at)
+            while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
+                self._show(frame)
+                frame = performer.read_frame()
+        while frame is not None:  # its sound was dropped, or was taken the last time
+            self._show(frame)
+            frame = performer.read_frame()
         for event in events:
             self._tell(*event)
+
+    def _show(self, frame: _core.Frame) -> None:
+        self._hand_over(self.publisher.video, frame)
+        self._measure(frame)
 
     def _hand_over(self, take: Callable[..., None], *what: Any) -> None:
         try:
