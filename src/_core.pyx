@@ -402,8 +402,9 @@ cdef class Performer:
         config.frame_slots = frame_slots
         config.seed = seed
         config.speech.capacity = <int32_t>(capacity * LW_RATE)
-        config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE)
-        config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE)
+        # 0 asks the core for its default; here it means none, and one sample is as good as none.
+        config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
+        config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE) or 1
         check(lw_performer_open(&self.p, &config), "performer")
 
     def __dealloc__(self):

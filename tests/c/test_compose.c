@@ -97,8 +97,10 @@ static void random_pose(lw_pose *pose, int wild)
     int left = 32767;
     for (int i = 0; i < LW_AXES; i++)
         if (wild || random_in(0, 5) == 0)
-            pose->axis[i] = (int16_t)(i == LW_AXIS_BREATH || i == LW_AXIS_BLINK || i == LW_AXIS_JAW ? random_in(0, 32767)
-                                                                                                    : random_in(-32767, 32767));
+            pose->axis[i] = (int16_t)(i == LW_AXIS_BREATH || i == LW_AXIS_BLINK || i == LW_AXIS_JAW ? random_in(0,
+                32767)
+                                                                                                    : random_in(-32767,
+                                                                                                        32767));
     if (wild || random_in(0, 3) == 0)
         for (int i = 0; i < LW_VISEMES; i++) {
             int w = random_in(0, 2) ? 0 : random_in(0, left);
@@ -118,15 +120,16 @@ static double coefficient(double x)
 static int luma_of(const uint8_t *p)
 {
     double k = 219.0 / 255.0;
-    return (int)floor((coefficient(0.2126 * k) * p[0] + coefficient(0.7152 * k) * p[1] + coefficient(0.0722 * k) * p[2]) /
-                          65536.0 + 16.5);
+    double r = coefficient(0.2126 * k), g = coefficient(0.7152 * k), b = coefficient(0.0722 * k);
+    return (int)floor((r * p[0] + g * p[1] + b * p[2]) / 65536.0 + 16.5);
 }
 
 static int chroma_of(const uint8_t *p, int v)
 {
     double k = 224.0 / 255.0, r = v ? 0.5 : -0.2126 / 1.8556, g = v ? -0.7152 / 1.5748 : -0.7152 / 1.8556,
            b = v ? -0.0722 / 1.5748 : 0.5;
-    double c = floor((coefficient(r * k) * p[0] + coefficient(g * k) * p[1] + coefficient(b * k) * p[2]) / 65536.0 + 128.5);
+    r = coefficient(r * k), g = coefficient(g * k), b = coefficient(b * k);
+    double c = floor((r * p[0] + g * p[1] + b * p[2]) / 65536.0 + 128.5);
     return (int)(c < 16.0 ? 16.0 : c > 240.0 ? 240.0 : c);
 }
 
@@ -309,7 +312,8 @@ static void test_drawing(void)
             same &= !memcmp(kept + GUARD, fresh + GUARD, bytes) && !memcmp(&canvas, &forgotten, sizeof canvas);
             guards &= guarded(kept, bytes) && guarded(fresh, bytes);
             memcpy(before, kept + GUARD, bytes);
-            still &= lw_compose(s.avatar, &pose, kept + GUARD, &canvas, NULL) == 0 && !memcmp(before, kept + GUARD, bytes);
+            still &= lw_compose(s.avatar, &pose, kept + GUARD, &canvas, NULL) == 0 && !memcmp(before, kept + GUARD,
+                bytes);
             if (i % 8 == 0) {
                 reference(&s, &canvas, slow);
                 exact &= !memcmp(slow, kept + GUARD, bytes);
@@ -370,7 +374,8 @@ static void test_alpha(void)
             lw_avatar_close(&s.avatar);
             s.config.layer_count = 1;
             canvas.valid = 0;
-            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_compose(s.avatar, &pose, frame, &canvas, NULL) == 1024;
+            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_compose(s.avatar, &pose, frame, &canvas,
+                NULL) == 1024;
             if (!alpha)
                 ok &= !memcmp(frame, back, sizeof frame);
             else

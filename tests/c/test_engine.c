@@ -97,7 +97,8 @@ static void test_ticking(void)
     lw_performer *p = open_performer(4096);
     uint64_t woken = 0;
     CHECK(read(lw_engine_fd(e), &woken, sizeof woken) < 0 && errno == EAGAIN, "the descriptor does not block");
-    CHECK(wait_ticks(e, 3) && read(lw_engine_fd(e), &woken, sizeof woken) < 0, "and is quiet while nothing is attached");
+    CHECK(wait_ticks(e, 3) && read(lw_engine_fd(e), &woken, sizeof woken) < 0,
+        "and is quiet while nothing is attached");
 
     /* Made ahead of the attach, so that the count starts with the first tick. */
     int16_t pcm[4800];
@@ -105,13 +106,16 @@ static void test_ticking(void)
         pcm[i] = (int16_t)(i % 100);
     int wrote = lw_performer_write(p, pcm, 4800, 48000) == 0 && lw_performer_end(p, 0) == 0;
     int64_t before = ticks_of(e);
-    CHECK(wrote && lw_engine_attach(e, p) == 0 && wait_ticks(e, 40), "it ticks");
+    int attached = lw_engine_attach(e, p) == 0;
+    int64_t after = ticks_of(e);
+    CHECK(wrote && attached && wait_ticks(e, 40), "it ticks");
     struct pollfd poller = {.fd = lw_engine_fd(e), .events = POLLIN};
     CHECK(poll(&poller, 1, 10000) == 1 && read(lw_engine_fd(e), &woken, sizeof woken) == sizeof woken && woken >= 1,
           "the descriptor tells of output");
+    int64_t sure = ticks_of(e) - after;
     CHECK(lw_engine_detach(e, p) == 0, "detach");
-    int64_t passed = ticks_of(e) - before, clock = clock_of(p);
-    CHECK(clock / LW_BLOCK >= 30 && llabs(clock / LW_BLOCK - passed) <= 4, "one block a tick");
+    int64_t most = ticks_of(e) - before, clock = clock_of(p), blocks = clock / LW_BLOCK;
+    CHECK(blocks >= 30 && blocks >= sure - 2 && blocks <= most + 2, "one block a tick");
     CHECK(wait_ticks(e, 3) && clock_of(p) == clock, "nothing runs behind a detach");
     int64_t sample, next = 0;
     int16_t block[LW_BLOCK];
@@ -190,7 +194,8 @@ static void test_come_and_go(void)
     CHECK(ok && !bad[0] && !bad[1], "100 performers come and go while it runs");
     lw_engine_stats stats;
     lw_engine_stats_get(e, &stats);
-    CHECK(stats.sessions == 1 && clock_of(steady) > 0 && lw_engine_detach(e, steady) == 0, "another one does not notice");
+    CHECK(stats.sessions == 1 && clock_of(steady) > 0 && lw_engine_detach(e, steady) == 0,
+        "another one does not notice");
     lw_performer_close(&steady);
     lw_engine_close(&e);
 }

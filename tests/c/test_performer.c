@@ -196,9 +196,12 @@ static void test_interface(void)
 {
     const lw_performer_config bad[] = {
         {.fps_num = 0, .fps_den = 1},    {.fps_num = 25, .fps_den = 0},  {.fps_num = -25, .fps_den = -1},
-        {.fps_num = 101, .fps_den = 1},  {.fps_num = 1, .fps_den = 2},   {.fps_num = 25, .fps_den = 1, .frame_slots = -1},
-        {.fps_num = 25, .fps_den = 1, .frame_slots = 100000},            {.fps_num = 25, .fps_den = 1, .pcm_blocks = -1},
-        {.fps_num = 25, .fps_den = 1, .pcm_blocks = INT32_MAX},          {.fps_num = 25, .fps_den = 1, .speech = {.capacity = 1}},
+        {.fps_num = 101, .fps_den = 1},  {.fps_num = 1, .fps_den = 2},   {.fps_num = 25, .fps_den = 1,
+            .frame_slots = -1},
+        {.fps_num = 25, .fps_den = 1, .frame_slots = 100000},            {.fps_num = 25, .fps_den = 1,
+            .pcm_blocks = -1},
+        {.fps_num = 25, .fps_den = 1, .pcm_blocks = INT32_MAX},          {.fps_num = 25, .fps_den = 1,
+            .speech = {.capacity = 1}},
         {.fps_num = 25, .fps_den = 1, .speech = {.prebuffer = -1}}};
     lw_performer *p;
     int refused = 1;
@@ -211,8 +214,10 @@ static void test_interface(void)
 
     run r = start((lw_performer_config){.avatar = avatar, .speech = {.capacity = 4800, .prebuffer = 480}});
     lw_stats stats;
-    CHECK(lw_performer_write(NULL, speech, 1, 48000) == LW_EINVAL && lw_performer_write(r.p, NULL, 1, 48000) == LW_EINVAL &&
-              lw_performer_write(r.p, speech, 1, 7999) == LW_EINVAL && lw_performer_write(r.p, speech, 1, 96000) == LW_EINVAL &&
+    CHECK(lw_performer_write(NULL, speech, 1, 48000) == LW_EINVAL && lw_performer_write(r.p, NULL, 1,
+        48000) == LW_EINVAL &&
+              lw_performer_write(r.p, speech, 1, 7999) == LW_EINVAL && lw_performer_write(r.p, speech, 1,
+                  96000) == LW_EINVAL &&
               lw_performer_end(r.p, -1) == LW_EINVAL && lw_performer_end(NULL, 0) == LW_EINVAL, "bad arguments");
     make_vowel(6000, 48000);
     int none = lw_performer_write(r.p, speech, 4801, 48000) == LW_ENOSPC &&
@@ -276,12 +281,14 @@ static void test_chain(void)
             }
             int before = info->sample < s->sample - 960, after = info->sample > f->sample + LW_RATE / 5;
             mouth &= !(before || after) || !info->mouth_open;
-            mouth &= info->mouth_open || info->sample < s->sample + LW_RATE / 5 || info->sample > f->sample - LW_RATE / 5;
+            mouth &= info->mouth_open || info->sample < s->sample + LW_RATE / 5 ||
+                info->sample > f->sample - LW_RATE / 5;
             frame_times &= info->utterance == (info->sample / LW_BLOCK * LW_BLOCK >= s->sample / LW_BLOCK * LW_BLOCK &&
                                                info->sample / LW_BLOCK < f->sample / LW_BLOCK);
         }
-        frame_times &= frame_count == (300 * LW_BLOCK * (int64_t)fps[k][0] + LW_RATE * fps[k][1] - 1) / (LW_RATE * fps[k][1]) &&
-                       stats.frames == frame_count && !stats.frames_dropped && !stats.frames_skipped;
+        int64_t second = (int64_t)LW_RATE * fps[k][1], due_by_now = (heard_count * fps[k][0] + second - 1) / second;
+        frame_times &= frame_count == due_by_now && stats.frames == frame_count && !stats.frames_dropped &&
+                       !stats.frames_skipped;
         lw_performer_close(&r.p);
     }
     CHECK(sound, "sound: every block, in order");
@@ -357,7 +364,8 @@ static void test_held_slots(void)
     lw_performer_release_frame(r.p, slots[1]); /* any order */
     step(&r, 4);
     int slot = lw_performer_acquire_frame(r.p, &frames[3]);
-    CHECK(slot - 1 == slots[1] && frames[3].sequence == 15 && frames[3].sample == 15 * 1920, "a released slot is used again");
+    CHECK(slot - 1 == slots[1] && frames[3].sequence == 15 && frames[3].sample == 15 * 1920,
+        "a released slot is used again");
     lw_performer_release_frame(r.p, slots[0]);
     lw_performer_release_frame(r.p, slots[2]);
     lw_performer_release_frame(r.p, slot - 1);
@@ -391,13 +399,17 @@ static void test_late_and_full(void)
         (void)lw_performer_tick(r.p, 0, 0);
     lw_performer_stats(r.p, &stats);
     CHECK(stats.frames_skipped == 2 && stats.clock == 29 * LW_BLOCK, "late frames are skipped and counted");
-    frame_count = 0;
+    frame_count = r.keep_pcm = 0;
     step(&r, 4);
     CHECK(frame_count == 1 && frames[0].sequence == 8, "and the next has its own number");
-    int bits = 0;
-    for (int i = 0; i < 4; i++)
-        bits |= lw_performer_tick(r.p, 0, 1) & ~3;
-    CHECK(!bits, "a tick says what it put out");
+    int blocks = 0, pictures = 0, others = 0;
+    for (int i = 0; i < 12; i++) {
+        int bits = lw_performer_tick(r.p, 0, 1);
+        blocks += bits & 1;
+        pictures += bits >> 1 & 1;
+        others += bits >> 2;
+    }
+    CHECK(blocks == 8 && pictures == 3 && !others, "a tick says what it put out");
     lw_performer_close(&r.p);
 
     r = start((lw_performer_config){.frame_slots = 2});
@@ -468,8 +480,7 @@ static void test_tails(void)
     CHECK(find_event(LW_EVENT_FINISHED, 1) && lw_performer_writing(r.p) == 2, "a dry utterance is over");
     lw_performer_end(r.p, 0);
     step(&r, 20);
-    CHECK(event_count == 3 || (event_count == 2 && !find_event(LW_EVENT_MOUTH, 1)), "a late end opens no other one");
-    CHECK(!find_event(LW_EVENT_STARTED, 2) && lw_performer_writing(r.p) == 2, "nor a number");
+    CHECK(!find_event(LW_EVENT_STARTED, 2) && lw_performer_writing(r.p) == 2, "a late end opens no other one");
     lw_performer_close(&r.p);
 
     /* Rates that change within an utterance lose nothing; an interrupt drops what is held. */
@@ -501,7 +512,8 @@ static void test_tails(void)
         lw_performer_end(r.p, 0);
     }
     int64_t space = lw_performer_space(r.p);
-    CHECK(rc == LW_ENOSPC && lw_performer_write(r.p, quiet, 160, 16000) == LW_ENOSPC && lw_performer_space(r.p) == space,
+    CHECK(rc == LW_ENOSPC && lw_performer_write(r.p, quiet, 160, 16000) == LW_ENOSPC &&
+        lw_performer_space(r.p) == space,
           "too many utterances are refused");
     step(&r, queued + 20);
     uint64_t next = lw_performer_writing(r.p);

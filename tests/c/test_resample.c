@@ -40,7 +40,8 @@ static int64_t in_pieces(lw_resampler *r, int64_t n, int16_t *to)
     int64_t at = 0, made = 0;
     memcpy(odd + 1, in, (size_t)n * sizeof *in);
     while (at < n) {
-        int64_t part = random_in(0, 3) ? random_in(0, 3) : random_in(0, 900), cap = random_in(0, 2) ? random_in(0, 5) : 700;
+        int64_t part = random_in(0, 3) ? random_in(0, 3) : random_in(0, 900), cap = random_in(0, 2) ? random_in(0,
+            5) : 700;
         part = part < n - at ? part : n - at;
         size_t used = 99999;
         to[made + cap] = SENTINEL;
@@ -253,7 +254,8 @@ static void test_interface(void)
     CHECK(lw_resampler_process(NULL, in, 1, &used, out, 1) == LW_EINVAL &&
               lw_resampler_process(r, NULL, 1, &used, out, 1) == LW_EINVAL &&
               lw_resampler_process(r, in, 1, NULL, out, 1) == LW_EINVAL &&
-              lw_resampler_process(r, in, 1, &used, NULL, 1) == LW_EINVAL && lw_resampler_flush(r, NULL, 1) == LW_EINVAL &&
+              lw_resampler_process(r, in, 1, &used, NULL, 1) == LW_EINVAL && lw_resampler_flush(r, NULL,
+                  1) == LW_EINVAL &&
               lw_resampler_flush(NULL, out, 1) == LW_EINVAL, "bad arguments");
     CHECK(lw_resampler_process(r, NULL, 0, &used, NULL, 0) == 0 && used == 0 && lw_resampler_flush(r, out, 10) == 0,
           "nothing in, nothing out");
@@ -269,7 +271,8 @@ static void test_interface(void)
         (void)lw_resampler_process(r, source, 500, &used, target, 3000);
         int64_t left = (int64_t)lw_resampler_bound(r, 0), first = lw_resampler_flush(r, target, 10);
         CHECK(first == 10 && (int64_t)lw_resampler_bound(r, 0) == left - 10 &&
-                  lw_resampler_flush(r, target, 3000) == left - 10 && lw_resampler_bound(r, 0) == 0, "a flush in pieces");
+                  lw_resampler_flush(r, target, 3000) == left - 10 && lw_resampler_bound(r, 0) == 0,
+                      "a flush in pieces");
     }
     free(source);
     free(target);

@@ -1,23 +1,10 @@
 /* The speech timeline: every sample is heard once, in order, without a click, and an interrupt leaves nothing stale. */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "check.h"
-#include "lipwire.h"
+#include "speech_run.h"
 
-#define FADE 240
-#define LONGEST (120 * LW_RATE)
-#define MAX_EVENTS 60000
 #define MAX_LOOKS 4000
-
-/* What came out of one timeline. */
-static int16_t heard[LONGEST];
-static int64_t heard_count;
-static lw_event events[MAX_EVENTS];
-static int event_count;
 
 /* What is expected on the clock, fades apart; -32768 where unknown. Filled by tick(), checked by check_looks(). */
 static int16_t source[LONGEST], timeline[LONGEST];
@@ -31,15 +18,8 @@ static int look_count;
 
 static lw_speech *open_speech(int32_t capacity, int32_t prebuffer, int32_t dry_timeout)
 {
-    lw_speech *s = NULL;
-    lw_speech_config config = {capacity, prebuffer, dry_timeout};
-    heard_count = event_count = look_count = 0;
-    source_count = source_read = 0;
-    if (lw_speech_open(&s, &config) < 0 || !s) {
-        CHECK(0, "open");
-        exit(1);
-    }
-    return s;
+    source_count = source_read = look_count = 0;
+    return open_run(capacity, prebuffer, dry_timeout);
 }
 
 static int64_t put(lw_speech *s, const int16_t *pcm, int64_t n)
@@ -99,16 +79,6 @@ static void look_all(lw_speech *s, int32_t ahead)
         looks[look_count].before = looks[look_count].sample >= lw_speech_clock(s);
         look_count++;
     }
-}
-
-static int largest_step(int64_t from, int64_t to)
-{
-    int worst = 0;
-    for (int64_t i = from + 1; i < to; i++) {
-        int d = abs(heard[i] - heard[i - 1]);
-        worst = d > worst ? d : worst;
-    }
-    return worst;
 }
 
 static int all_zero(int64_t from, int64_t to)
@@ -276,7 +246,8 @@ static void test_interrupt(void)
     int64_t at = heard_count;
     CHECK(fades_out(s, A), "an interrupt fades out within 5 ms");
     const lw_event *f = find_event(LW_EVENT_FINISHED, 1);
-    CHECK(f && f->value == 1 && f->played == BLOCKS * LW_BLOCK + FADE && f->sample == at + FADE, "and says what was heard");
+    CHECK(f && f->value == 1 && f->played == BLOCKS * LW_BLOCK + FADE && f->sample == at + FADE,
+        "and says what was heard");
     CHECK(lw_speech_buffered(s) == 0 && !lw_speech_active(s) && lw_speech_generation(s) == 1, "and drops the rest");
     for (int i = 0; i < 20; i++)
         tick(s);
@@ -435,7 +406,8 @@ static void test_grace(void)
     for (int i = 0; i < 4; i++)
         tick(s);
     f = find_event(LW_EVENT_FINISHED, 1);
-    CHECK(f && f->played == 4800 && f->sample == 4800 && !f->value && !lw_speech_active(s), "until it has been dry for long");
+    CHECK(f && f->played == 4800 && f->sample == 4800 && !f->value && !lw_speech_active(s),
+        "until it has been dry for long");
     lw_speech_close(&s);
 }
 
@@ -460,7 +432,8 @@ static void test_underrun(void)
         tick(s);
     const lw_event *f = find_event(LW_EVENT_FINISHED, 1);
     CHECK(f && f->played == 14399 && count_events(LW_EVENT_UNDERRUN, 0) == 1, "every sample is played");
-    CHECK(largest_step(0, heard_count) <= A / FADE + 2 && heard[2000] == A && heard[12000] == A, "a gap does not click");
+    CHECK(largest_step(0, heard_count) <= A / FADE + 2 && heard[2000] == A && heard[12000] == A,
+        "a gap does not click");
     lw_speech_close(&s);
 }
 
@@ -649,229 +622,6 @@ static void test_look(void)
     lw_speech_close(&s);
 }
 
-/* ---- against a model ---- */
-
-static int16_t voice(uint64_t utterance)
-{
-    return (int16_t)(1000 + (int)(utterance % 50) * 600);
-}
-
-#define MODEL_UTTERANCES 20000
-static int64_t given[MODEL_UTTERANCES];
-
-/* The rules that hold for the events of any run; `given` are the samples of every utterance. */
-static int events_hold(uint64_t utterances, int once)
-{
-    static lw_event open;
-    uint64_t last = 0;
-    int speaking = 0;
-    int64_t gaps = 0;
-    for (int i = 0; i < event_count; i++) {
-        const lw_event *e = &events[i];
-        if (e->type == LW_EVENT_STARTED) {
-            if (speaking || (once ? e->utterance <= last : e->utterance < last))
-                return __LINE__;
-            open = *e;
-            speaking = 1;
-            gaps = 0;
-        } else if (e->type == LW_EVENT_UNDERRUN) {
-            if (!speaking || e->utterance != open.utterance)
-                return __LINE__;
-            gaps += e->value;
-            if (e->sample - open.sample != e->played + gaps)
-                return __LINE__;
-        } else if (e->type == LW_EVENT_FINISHED) {
-            if (once && e->utterance != last + 1)
-                return __LINE__;
-            if (speaking) {
-                int64_t span = e->sample - open.sample - gaps;
-                if (e->utterance != open.utterance || (e->value ? span < e->played : span != e->played))
-                    return __LINE__;
-            } else if (!e->value || e->played) {
-                return __LINE__;
-            }
-            if (once && (e->value ? e->played > given[e->utterance] : e->played != given[e->utterance]))
-                return __LINE__;
-            last = e->utterance;
-            speaking = 0;
-        } else {
-            return __LINE__;
-        }
-    }
-    return speaking || last != utterances ? __LINE__ : 0;
-}
-
-static int sounds_hold(void)
-{
-    int at = 0;
-    const lw_event *speaking = NULL;
-    for (int64_t i = 0; i < heard_count; i++) {
-        while (at < event_count && events[at].sample <= i) {
-            if (events[at].type == LW_EVENT_STARTED)
-                speaking = &events[at];
-            else if (events[at].type == LW_EVENT_FINISHED)
-                speaking = NULL;
-            at++;
-        }
-        if (heard[i] && (!speaking || heard[i] < 0 || heard[i] > voice(speaking->utterance)))
-            return 0;
-    }
-    return 1;
-}
-
-static void test_model(void)
-{
-    int rules = 0, sounds = 1, sums = 1;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
-        int32_t capacity = random_in(0, 1) ? 3000 : 40000;
-        lw_speech *s = open_speech(capacity, random_in(1, 3000), random_in(1, 8) * 1000);
-        int64_t written = 0, dropped = 0, played = 0;
-        random_state = seed * 7919;
-        memset(given, 0, sizeof given);
-        while (heard_count < 9 * LW_RATE) {
-            int what = random_in(0, 99);
-            if (what < 40) {
-                uint64_t u = lw_speech_writing(s);
-                int64_t space = lw_speech_space(s), n = random_in(1, 1500), took;
-                int16_t block[1500];
-                for (int i = 0; i < n; i++)
-                    block[i] = voice(u);
-                took = lw_speech_write(s, block, (size_t)n);
-                sums &= took == (n < space ? n : space) || took == LW_ENOSPC;
-                if (took > 0) {
-                    given[u] += took;
-                    written += took;
-                }
-            } else if (what < 48) {
-                lw_speech_end(s, random_in(0, 2) * random_in(0, 3000));
-            } else if (what < 50) {
-                lw_speech_interrupt(s);
-            } else {
-                sums &= lw_speech_clock(s) == heard_count;
-                event_count += lw_speech_tick(s, heard + heard_count, events + event_count, MAX_EVENTS - event_count);
-                heard_count += LW_BLOCK;
-            }
-        }
-        lw_speech_end(s, 0);
-        for (int i = 0; i < 200; i++) {
-            event_count += lw_speech_tick(s, heard + heard_count, events + event_count, MAX_EVENTS - event_count);
-            heard_count += LW_BLOCK;
-        }
-        uint64_t utterances = lw_speech_writing(s) - 1;
-        for (int i = 0; i < event_count; i++)
-            if (events[i].type == LW_EVENT_FINISHED) {
-                played += events[i].played;
-                dropped += given[events[i].utterance] - events[i].played;
-            }
-        sums &= lw_speech_buffered(s) == 0 && !lw_speech_active(s) && played + dropped == written && played > 0;
-        if (!rules)
-            rules = events_hold(utterances, 1);
-        sounds &= sounds_hold() && largest_step(0, heard_count) <= 31000 / FADE + 2;
-        lw_speech_close(&s);
-    }
-    if (rules)
-        printf("# rule at line %d\n", rules);
-    CHECK(!rules, "random runs: every utterance once, with its samples");
-    CHECK(sounds, "random runs: only what is being said is heard, no clicks");
-    CHECK(sums, "random runs: played + dropped = written");
-}
-
-/* ---- two threads ---- */
-
-typedef struct work {
-    lw_speech *s;
-    _Atomic int done;
-    int grace, interrupts;
-    int64_t written;
-} work;
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-static void *produce(void *arg)
-{
-    work *w = arg;
-    int16_t block[700];
-    uint64_t state = 77;
-    int64_t until = now_ms() + 400;
-    for (int turn = 0; turn % 64 || now_ms() < until; turn++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        uint32_t r = (uint32_t)(state >> 33);
-        uint64_t u = lw_speech_writing(w->s);
-        if (u >= MODEL_UTTERANCES - 2)
-            break;
-        if (r % 16 < 12) {
-            int n = 1 + (int)(r >> 8) % 700;
-            for (int i = 0; i < n; i++)
-                block[i] = voice(u);
-            int64_t took = lw_speech_write(w->s, block, (size_t)n);
-            if (took > 0) {
-                given[u] += took;
-                w->written += took;
-            }
-        } else if (r % 16 < 15) {
-            lw_speech_end(w->s, w->grace ? (int32_t)((r >> 8) % 2000) : 0);
-        } else if (w->interrupts) {
-            lw_speech_interrupt(w->s);
-        }
-    }
-    while (lw_speech_end(w->s, 0) < 0) {
-    }
-    atomic_store(&w->done, 1);
-    return NULL;
-}
-
-static void run_threads(work *w)
-{
-    pthread_t thread;
-    w->s = open_speech(20000, 700, w->grace ? 4800 : INT32_MAX); /* the clock races: it must not end utterances */
-    memset(given, 0, sizeof given);
-    if (pthread_create(&thread, NULL, produce, w)) {
-        CHECK(0, "thread");
-        return;
-    }
-    for (int rest = 0; rest < 50;) {
-        rest += atomic_load(&w->done);
-        if (heard_count + LW_BLOCK > LONGEST) { /* enough is kept; the rest is played all the same */
-            heard_count = 0;
-            while (!atomic_load(&w->done) || lw_speech_active(w->s) || lw_speech_buffered(w->s)) {
-                int16_t out[LW_BLOCK];
-                event_count += lw_speech_tick(w->s, out, events + event_count, MAX_EVENTS - event_count);
-            }
-        }
-        event_count += lw_speech_tick(w->s, heard + heard_count, events + event_count, MAX_EVENTS - event_count);
-        look_count = 0;
-        look_all(w->s, 960);
-        heard_count += LW_BLOCK;
-    }
-    pthread_join(thread, NULL);
-}
-
-static void test_threads(void)
-{
-    work w = {.interrupts = 1};
-    run_threads(&w);
-    uint64_t utterances = lw_speech_writing(w.s) - 1;
-    int rule = event_count < MAX_EVENTS ? events_hold(utterances, 1) : 0;
-    if (rule)
-        printf("# rule at line %d\n", rule);
-    CHECK(!rule && utterances > 10, "two threads: every utterance once, with its samples");
-    CHECK(lw_speech_buffered(w.s) == 0 && largest_step(0, heard_count) <= 31000 / FADE + 2, "two threads: no click");
-    lw_speech_close(&w.s);
-
-    work g = {.grace = 1};
-    run_threads(&g);
-    int64_t played = 0;
-    for (int i = 0; i < event_count; i++)
-        played += events[i].type == LW_EVENT_FINISHED ? events[i].played : 0;
-    CHECK(event_count >= MAX_EVENTS || played == g.written, "two threads, grace: every sample is played");
-    lw_speech_close(&g.s);
-}
-
 int main(void)
 {
     test_interface();
@@ -884,7 +634,5 @@ int main(void)
     test_back_to_back();
     test_capacity();
     test_look();
-    test_model();
-    test_threads();
     return failures != 0;
 }
