@@ -113,8 +113,9 @@ typedef struct lw_event {
 } lw_event;
 
 int lw_speech_open(lw_speech **out, const lw_speech_config *config);
-/* Queues n samples for the current utterance (the first write after an end opens the next one). Returns how many
- * fitted: fewer than n means the buffer is full. */
+/* Queues n samples for the current utterance; the first write after an end, or after it finished by itself, opens the
+ * next one. Returns how many fitted: fewer than n means the buffer is full. LW_ENOSPC: 256 marks wait, which is about
+ * 128 utterances. What an interrupt drops is free for writing again after the next tick. */
 int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
 /* Free samples. */
 int64_t lw_speech_space(const lw_speech *s);
@@ -129,12 +130,13 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
 /* Looks ahead for the viseme extractor: writes the next not yet seen block of LW_BLOCK samples if it lies at most
  * `ahead` samples past the clock and is certain (speech already buffered and playing, or silence already played).
  * Returns 1 with *sample = its position on the media clock, 0 if none is ready. After an interrupt or a jump the
- * sequence restarts at the clock and *restarted is set to 1. */
+ * sequence restarts at the block just played and *restarted is set to 1. */
 int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted);
 int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
 int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting */
 int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */
-uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write goes to (producer) */
+uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write now would go to (producer) */
+uint64_t lw_speech_utterance(const lw_speech *s); /* number of the one that the last write went to (producer) */
 int lw_speech_active(const lw_speech *s);         /* 1 while an utterance has begun and not finished */
 void lw_speech_close(lw_speech **s);
 
@@ -251,7 +253,7 @@ typedef struct lw_stats {
     int64_t underrun_samples;
     int64_t utterances;      /* finished */
     int64_t active;          /* 1 while an utterance plays */
-    int64_t bytes;           /* native memory, the shared avatar excluded */
+    int64_t bytes;           /* native memory, the shared avatar and the buffered speech excluded */
 } lw_stats;
 
 typedef struct lw_frame_info {
@@ -270,7 +272,8 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config);
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
 int lw_performer_end(lw_performer *p, int32_t grace);
 int64_t lw_performer_interrupt(lw_performer *p);
-uint64_t lw_performer_writing(const lw_performer *p);
+uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
+uint64_t lw_performer_utterance(const lw_performer *p); /* as lw_speech_utterance */
 int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
 /* Consumer: one 10 ms step. `draw` 0 skips a frame that falls into it (late work). Returns bits of what was put into
  * the rings: 1 PCM, 2 frame, 4 events. */
@@ -281,7 +284,7 @@ int lw_performer_read_event(lw_performer *p, lw_event *event);
 /* The oldest frame: returns its slot number + 1 (0: none). The slot's bytes stay as they are until it is released;
  * slots may be released in any order, from any thread. */
 int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info);
-uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out of range */
+uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out of range or without an avatar */
 void lw_performer_release_frame(lw_performer *p, int slot);
 void lw_performer_stats(const lw_performer *p, lw_stats *stats);
 void lw_performer_close(lw_performer **p);

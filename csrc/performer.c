@@ -51,6 +51,7 @@ struct lw_performer {
     lw_resampler *input;
     int32_t input_rate;
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
+    uint64_t utterance; /* that the last write belonged to */
 
     /* consumer */
     int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
@@ -155,6 +156,11 @@ uint64_t lw_performer_writing(const lw_performer *p)
     return lw_speech_writing(p->speech);
 }
 
+uint64_t lw_performer_utterance(const lw_performer *p)
+{
+    return p->utterance;
+}
+
 /* What the input resampler still holds back belongs to the speech before. */
 static void flush_input(lw_performer *p)
 {
@@ -193,6 +199,7 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
         return LW_ENOSPC;
     int16_t block[WRITE_BLOCK];
     const uint8_t *bytes = pcm;
+    p->utterance = p->writing; /* unless its time passes before the first sample is in */
     while (n) {
         size_t used;
         int64_t made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
@@ -202,6 +209,7 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
                 lw_resampler_reset(p->input);
             if (took != made)
                 return took < 0 ? (int)took : LW_ENOSPC;
+            p->utterance = lw_speech_utterance(p->speech);
         }
         bytes += used * sizeof(int16_t);
         n -= used;

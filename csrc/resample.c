@@ -20,6 +20,7 @@
 #define KAISER_BETA 9.4
 #define COARSE_BITS 14
 #define FINE_BITS 8 /* |residual| <= 2^7: 376 taps x 2^7 x 2^15 stays below 2^31 */
+#define MAX_TAPS 376 /* 48 to 8 kHz */
 #define IN_BLOCK 1024
 
 struct lw_resampler {
@@ -48,7 +49,7 @@ static int32_t gcd(int32_t a, int32_t b)
 static double bessel_i0(double x)
 {
     double sum = 1.0, term = 1.0;
-    for (int k = 1; k < 64; k++) {
+    for (int k = 1; k < 64 && term > 1e-17 * sum; k++) {
         term *= (x / (2.0 * k)) * (x / (2.0 * k));
         sum += term;
     }
@@ -63,18 +64,18 @@ static double window_sinc(double t, double scale)
         return 0.0;
     double x = 3.14159265358979323846 * t * scale;
     double sinc = fabs(x) < 1e-9 ? 1.0 : sin(x) / x;
-    return sinc * bessel_i0(KAISER_BETA * sqrt(1.0 - u * u)) / bessel_i0(KAISER_BETA);
+    return sinc * bessel_i0(KAISER_BETA * sqrt(1.0 - u * u)); /* its scale goes with the normalisation */
 }
 
 static void design(lw_resampler *r)
 {
     double scale = r->out_rate < r->in_rate ? (double)r->out_rate / r->in_rate : 1.0;
     for (int32_t p = 0; p < r->phases; p++) {
-        double frac = (double)p / r->phases, sum = 0.0;
+        double frac = (double)p / r->phases, sum = 0.0, taps[MAX_TAPS];
         for (int32_t k = 0; k < r->taps; k++)
-            sum += window_sinc(k - (r->taps - 1 - r->half) - frac, scale);
+            sum += taps[k] = window_sinc(k - (r->taps - 1 - r->half) - frac, scale);
         for (int32_t k = 0; k < r->taps; k++) {
-            double c = window_sinc(k - (r->taps - 1 - r->half) - frac, scale) / sum * (1 << COARSE_BITS);
+            double c = taps[k] / sum * (1 << COARSE_BITS);
             long hi = lround(c);
             r->coarse[(size_t)p * r->taps + k] = (int16_t)hi;
             r->fine[(size_t)p * r->taps + k] = (int16_t)lround((c - (double)hi) * (1 << FINE_BITS));

@@ -153,6 +153,11 @@ uint64_t lw_speech_writing(const lw_speech *s)
     return s->utterance + (is_over(s) ? 1 : 0);
 }
 
+uint64_t lw_speech_utterance(const lw_speech *s)
+{
+    return s->utterance;
+}
+
 /* Copies between the linear buffer and the ring, wrapping once. */
 static void ring_copy(const lw_speech *s, int64_t position, int16_t *out, const void *in, size_t n)
 {

@@ -444,6 +444,11 @@ cdef class Performer:
         return lw_performer_writing(self.p)
 
     @property
+    def utterance(self):
+        """Number of the utterance that the last write belonged to."""
+        return lw_performer_utterance(self.p)
+
+    @property
     def space(self):
         """Seconds of speech that still fit."""
         return lw_performer_space(self.p) / <double>LW_RATE

@@ -80,6 +80,7 @@ cdef extern from "lipwire.h" nogil:
     int64_t lw_speech_buffered(const lw_speech *s)
     int64_t lw_speech_generation(const lw_speech *s)
     uint64_t lw_speech_writing(const lw_speech *s)
+    uint64_t lw_speech_utterance(const lw_speech *s)
     int lw_speech_active(const lw_speech *s)
     void lw_speech_close(lw_speech **s)
     ctypedef struct lw_pose:
@@ -167,6 +168,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_performer_end(lw_performer *p, int32_t grace)
     int64_t lw_performer_interrupt(lw_performer *p)
     uint64_t lw_performer_writing(const lw_performer *p)
+    uint64_t lw_performer_utterance(const lw_performer *p)
     int64_t lw_performer_space(const lw_performer *p)
     int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     int lw_performer_read_pcm(lw_performer *p, int16_t *out, int64_t *sample)

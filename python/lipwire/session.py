@@ -107,7 +107,8 @@ class Session:
         self._grace = voice_end_grace
         self._decoder = VoiceDecoder()
         self._utterances: dict[int, _Utterance] = {}
-        self._ended: tuple[int, str] | None = None
+        self._ended: str | None = None
+        """Id of the utterance whose grace may still run, where ids name utterances."""
         self._audio_at = 0
         self._skew_ms = 0.0
         self._rate = _RateMeter()
@@ -162,14 +163,12 @@ class Session:
         """
         self._check_running()
         now = time.monotonic_ns()
-        if self._ended is not None and event_id is not None:
+        if self._ended is not None and event_id not in (None, self._ended):
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
-            utterance, ended_id = self._ended
-            if event_id != ended_id and self.performer.writing == utterance:
-                self.performer.end(0)
-            self._ended = None if event_id != ended_id else self._ended
-        utterance = self.performer.writing
+            self.performer.end(0)
+            self._ended = None
         self.performer.write(pcm, rate)
+        utterance = self.performer.utterance
         if utterance not in self._utterances and len(memoryview(pcm)):
             if len(self._utterances) >= MAX_UTTERANCES:
                 self._utterances.pop(next(iter(self._utterances)))
@@ -185,11 +184,10 @@ class Session:
     def end(self, event_id: str | None = None) -> None:
         """The utterance is complete, but for audio within the grace window."""
         self._check_running()
-        utterance = self.performer.writing
-        current = self._utterances.get(utterance)
+        current = self._utterances.get(self.performer.utterance)
         self.performer.end(self._grace)
         if current is not None and event_id is not None and event_id == current.event_id:
-            self._ended = utterance, event_id
+            self._ended = event_id
 
     def interrupt(self, event_id: str | None = None) -> None:
         """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
