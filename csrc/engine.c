@@ -15,12 +15,14 @@
 #include "common.h"
 
 #define TICK_NS 10000000LL
+#define STAGGER 4 /* sessions that start together draw in different ticks, at 25 fps in all four of a frame */
 
 enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_LEAVING };
 
 typedef struct place {
     _Atomic int state;
     lw_performer *_Atomic performer;
+    int wait; /* ticks until the first */
 } place;
 
 struct lw_engine {
@@ -50,7 +52,9 @@ static int pass(lw_engine *e, int64_t due, int draw)
     for (int i = 0; i < e->places; i++) {
         place *p = &e->table[i];
         int state = atomic_load_explicit(&p->state, memory_order_acquire);
-        if (state == PLACE_ACTIVE)
+        if (state == PLACE_ACTIVE && p->wait > 0)
+            p->wait--;
+        else if (state == PLACE_ACTIVE)
             out |= lw_performer_tick(atomic_load_explicit(&p->performer, memory_order_relaxed), due, draw);
         else if (state == PLACE_LEAVING)
             atomic_store_explicit(&p->state, PLACE_FREE, memory_order_release);
@@ -124,6 +128,7 @@ int lw_engine_attach(lw_engine *e, lw_performer *p)
         if (!atomic_compare_exchange_strong(&e->table[i].state, &expected, PLACE_TAKEN))
             continue;
         atomic_store_explicit(&e->table[i].performer, p, memory_order_relaxed);
+        e->table[i].wait = i % STAGGER;
         atomic_store_explicit(&e->table[i].state, PLACE_ACTIVE, memory_order_release);
         atomic_fetch_add_explicit(&e->sessions, 1, memory_order_relaxed);
         return 0;

@@ -308,6 +308,7 @@ typedef struct lw_engine_stats {
 
 int lw_engine_open(lw_engine **out, int max_sessions);
 int lw_engine_fd(const lw_engine *e); /* the eventfd, non-blocking; owned by the engine */
+/* Ticks it from now on; the first tick may be up to three later, so that sessions do not all draw in the same one. */
 int lw_engine_attach(lw_engine *e, lw_performer *p);
 /* Returns when the thread has let go of the performer (at most a tick or so). */
 int lw_engine_detach(lw_engine *e, lw_performer *p);
