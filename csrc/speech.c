@@ -7,9 +7,10 @@
  * END(utterance, deadline) after its last. The consumer pops a BEGIN when it has played up to its position.
  *
  * No clicks: a gain steps by at most 1/FADE per sample and reaches 0 exactly where the known speech runs out. */
+#define _DEFAULT_SOURCE
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "common.h"
 
@@ -29,6 +30,7 @@ enum state { IDLE, WAITING, PLAYING, DRY };
 
 struct lw_speech {
     lw_speech_config config;
+    size_t bytes; /* mapped */
     int64_t mask;
     int16_t *ring;
     mark *marks;
@@ -99,17 +101,15 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
     lw_arena arena = {0};
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
-    lw_speech *s = NULL;
-    size_t bytes = (arena.used + 63) & ~(size_t)63;
-    /* calloc leaves the ring's pages untouched until speech needs them; only its alignment has to be mended. */
-    uint8_t *raw = calloc(1, bytes + 64 + sizeof(void *));
-    if (!raw)
+    want.bytes = arena.used;
+    /* Fresh pages, which stay untouched until speech needs them. calloc would do the same only until the first session
+     * has ended: then malloc keeps the memory, and calloc has to clear all of it. */
+    void *memory = mmap(NULL, want.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
         return LW_ENOMEM;
-    uintptr_t at = ((uintptr_t)raw + sizeof(void *) + 63) & ~(uintptr_t)63;
-    s = (lw_speech *)at;
-    ((void **)s)[-1] = raw;
+    lw_speech *s = memory;
     memcpy(s, &want, sizeof want);
-    arena = (lw_arena){.base = (uint8_t *)s};
+    arena = (lw_arena){.base = memory};
     lw_carve(&arena, sizeof want);
     layout(s, &arena);
     *out = s;
@@ -119,7 +119,7 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
 void lw_speech_close(lw_speech **s)
 {
     if (s && *s) {
-        free(((void **)*s)[-1]);
+        munmap(*s, (*s)->bytes);
         *s = NULL;
     }
 }
