@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,14 @@ def chromium() -> str:
     require(path, "chromium")
     assert path is not None
     return path
+
+
+def engine_threads() -> list[str]:
+    """Names of the engine threads that run in this process."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            names.append((task / "comm").read_text().strip())
+        except OSError:  # it ended meanwhile
+            continue
+    return [name for name in names if name.startswith("lipwire-engine")]

@@ -7,7 +7,6 @@ import base64
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import lipwire
+from conftest import engine_threads
 from lipwire.client import ProviderClient, ProviderFault, encode, request
 from lipwire.config import Config
 from lipwire.errors import InvalidArgument
@@ -491,16 +491,6 @@ async def test_no_room() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- starting, ending
-
-
-def engine_threads() -> list[str]:
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            names.append((task / "comm").read_text().strip())
-        except OSError:  # it ended meanwhile
-            continue
-    return [name for name in names if name.startswith("lipwire-engine")]
 
 
 def is_open(port: int) -> bool:

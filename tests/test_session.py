@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import lipwire
+from conftest import engine_threads
 from lipwire import _core
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
@@ -469,16 +470,6 @@ async def test_a_publisher_that_does_not_open_fails_the_start() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- many and often
-
-
-def engine_threads() -> list[str]:
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            names.append((task / "comm").read_text().strip())
-        except OSError:  # it ended meanwhile
-            continue
-    return [name for name in names if name.startswith("lipwire-engine")]
 
 
 async def test_ten_sessions_at_once() -> None:
