@@ -3,17 +3,21 @@
 # make bench   measure (ARGS="--quick render_offline")
 # make lint    ruff, mypy, the stubs
 # make sanitize  the C tests under AddressSanitizer and UBSan
+# make checkasm  the vector kernels against plain C (ARGS="--bench [NAME]": and how fast they are)
+# make fuzz    the fuzz targets, SECONDS_EACH=60 each (clang)
+# make arm     the C tests on arm64: cross compiler and qemu
 # make clean   remove everything that was built
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h src/*)
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c src/*)
 CBUILD := build/c
+SECONDS_EACH ?= 60
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
-.PHONY: demo test ctest pytest bench lint sanitize clean
+.PHONY: demo test ctest checkasm pytest bench lint sanitize fuzz arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lipwire demo $(if $(SPEECH),--speech "$(SPEECH)") $(ARGS)
@@ -25,6 +29,9 @@ ctest: $(VENV)/.test
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON >/dev/null
 	$(BIN)/cmake --build $(CBUILD)
 	$(BIN)/ctest --test-dir $(CBUILD) --output-on-failure
+
+checkasm: ctest
+	$(CBUILD)/checkasm $(ARGS)
 
 pytest: $(VENV)/.test
 	$(if $(BROWSER),,sh tools/system_packages.sh chromium=chromium)
@@ -45,6 +52,27 @@ sanitize: $(VENV)/.test
 	  -DCMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build $(CBUILD)-san
 	$(BIN)/ctest --test-dir $(CBUILD)-san --output-on-failure
+
+# Each target: what it knows from earlier runs (build/fuzz/NAME), then random input for SECONDS_EACH.
+fuzz: $(VENV)/.test
+	sh tools/system_packages.sh clang=clang
+	$(BIN)/cmake -S . -B build/fuzz -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DCMAKE_C_COMPILER=clang \
+	  -DLIPWIRE_FUZZ=ON -DCMAKE_BUILD_TYPE=Debug \
+	  -DCMAKE_C_FLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
+	$(BIN)/cmake --build build/fuzz
+	set -e; for target in build/fuzz/fuzz_*; do case $$target in *.*|*-corpus) continue;; esac; \
+	  mkdir -p $$target-corpus; echo "== $$target"; \
+	  $$target -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 $$target-corpus; done
+
+# arm64 in user-mode emulation: the same tests, the NEON kernels.
+arm: $(VENV)/.test
+	sh tools/system_packages.sh aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu qemu-aarch64=qemu-user
+	$(BIN)/cmake -S . -B build/arm -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
+	  -DCMAKE_CROSSCOMPILING_EMULATOR="qemu-aarch64;-L;/usr/aarch64-linux-gnu" -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON \
+	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON "-DLIPWIRE_LEVELS=c;neon" >/dev/null
+	$(BIN)/cmake --build build/arm
+	$(BIN)/ctest --test-dir build/arm --output-on-failure
 
 $(BIN)/python:
 	sh tools/system_packages.sh $(PYTHON)=python3 cc=gcc

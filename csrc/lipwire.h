@@ -41,6 +41,24 @@ enum lw_error {
 const char *lw_version(void);
 const char *lw_strerror(int code);
 
+/* ---- processor ------------------------------------------------------------------------------------------------ */
+
+/* Kernels come in plain C and in forms for vector units; all give the same bits. */
+enum lw_cpu {
+    LW_CPU_AVX2 = 1,
+    LW_CPU_AVX512 = 2, /* F, BW, DQ, VL, VBMI and VNNI: Ice Lake, Zen 4 and later */
+    LW_CPU_NEON = 4
+};
+
+/* What this processor and its operating system have. */
+uint32_t lw_cpu_detect(void);
+/* Sets the kernels for the whole process: those of `mask` that the processor has; returns that. Plain C until it is
+ * called. Call it before any other function of the core, `lw_cpu_use(lw_cpu_detect())` as a rule. */
+uint32_t lw_cpu_use(uint32_t mask);
+uint32_t lw_cpu_used(void);
+/* "c", "avx2", "avx512" or "neon": the best level in a mask. */
+const char *lw_cpu_level(uint32_t mask);
+
 /* ---- resampler ------------------------------------------------------------------------------------------------ */
 
 /* Streaming polyphase FIR, linear phase, int16 in and out, integer arithmetic throughout. Time-aligned: output n is

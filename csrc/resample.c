@@ -15,12 +15,13 @@
 #include <string.h>
 
 #include "common.h"
+#include "dsp.h"
 
 #define HALF_WIDTH 31
 #define KAISER_BETA 9.4
 #define COARSE_BITS 14
-#define FINE_BITS 8 /* |residual| <= 2^7: 376 taps x 2^7 x 2^15 stays below 2^31 */
-#define MAX_TAPS 376 /* 48 to 8 kHz */
+#define FINE_BITS 8 /* |residual| <= 2^7: 384 taps x 2^7 x 2^15 stays below 2^31 */
+#define MAX_TAPS 384 /* 48 to 8 kHz */
 #define IN_BLOCK 1024
 
 struct lw_resampler {
@@ -31,7 +32,8 @@ struct lw_resampler {
     int32_t have;         /* samples in history */
     int32_t at;           /* first sample of the next output's window */
     int64_t taken, made;  /* since open, reset or the end of a flush */
-    int16_t *coarse, *fine; /* [phases][taps] */
+    lw_fir fir;
+    int16_t *coefs;         /* [phases][2][taps] */
     int16_t *history;       /* [taps + IN_BLOCK] */
 };
 
@@ -77,16 +79,16 @@ static void design(lw_resampler *r)
         for (int32_t k = 0; k < r->taps; k++) {
             double c = taps[k] / sum * (1 << COARSE_BITS);
             long hi = lround(c);
-            r->coarse[(size_t)p * r->taps + k] = (int16_t)hi;
-            r->fine[(size_t)p * r->taps + k] = (int16_t)lround((c - (double)hi) * (1 << FINE_BITS));
+            int16_t *phase = r->coefs + (size_t)p * 2 * r->taps;
+            phase[k] = (int16_t)hi;
+            phase[r->taps + k] = (int16_t)lround((c - (double)hi) * (1 << FINE_BITS));
         }
     }
 }
 
 static void layout(lw_resampler *r, lw_arena *arena)
 {
-    r->coarse = lw_carve(arena, (size_t)r->phases * r->taps * sizeof(int16_t));
-    r->fine = lw_carve(arena, (size_t)r->phases * r->taps * sizeof(int16_t));
+    r->coefs = lw_carve(arena, (size_t)r->phases * 2 * r->taps * sizeof(int16_t));
     r->history = lw_carve(arena, ((size_t)r->taps + IN_BLOCK) * sizeof(int16_t));
 }
 
@@ -107,7 +109,7 @@ int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config)
         return LW_EINVAL;
     int32_t lower = want.in_rate < want.out_rate ? want.in_rate : want.out_rate;
     want.half = (int32_t)(((int64_t)HALF_WIDTH * want.in_rate + lower - 1) / lower);
-    want.taps = (2 * want.half + 7) & ~7;
+    want.taps = (2 * want.half + 15) & ~15;
     if (want.phases == 1 && want.step == 1)
         want.half = 0, want.taps = 0;
 
@@ -121,6 +123,7 @@ int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config)
     arena = (lw_arena){.base = (uint8_t *)r};
     lw_carve(&arena, sizeof want);
     layout(r, &arena);
+    r->fir = (lw_fir){r->coefs, r->taps, r->phases, r->step, FINE_BITS};
     if (r->taps)
         design(r);
     lw_resampler_reset(r);
@@ -137,28 +140,34 @@ void lw_resampler_reset(lw_resampler *r)
     r->taken = r->made = 0;
 }
 
-static int16_t filter(const lw_resampler *r, const int16_t *x)
+void lw_fir_c(int16_t *out, size_t n, const int16_t *x, const lw_fir *f, int32_t phase)
 {
-    const int16_t *coarse = r->coarse + (size_t)r->phase * r->taps, *fine = r->fine + (size_t)r->phase * r->taps;
-    int32_t hi = 0, lo = 0;
-    for (int32_t k = 0; k < r->taps; k++)
-        hi += x[k] * coarse[k];
-    for (int32_t k = 0; k < r->taps; k++)
-        lo += x[k] * fine[k];
-    int64_t sum = (int64_t)hi * (1 << FINE_BITS) + lo;
-    return lw_sat16((sum + (1 << (COARSE_BITS + FINE_BITS - 1))) >> (COARSE_BITS + FINE_BITS));
+    for (size_t i = 0; i < n; i++) {
+        const int16_t *coarse = f->coefs + (size_t)phase * 2 * f->taps, *fine = coarse + f->taps;
+        int32_t hi = 0, lo = 0;
+        for (int32_t k = 0; k < f->taps; k++)
+            hi += x[k] * coarse[k];
+        for (int32_t k = 0; k < f->taps; k++)
+            lo += x[k] * fine[k];
+        out[i] = lw_sat16((hi + ((lo + (1 << (f->fine_bits - 1))) >> f->fine_bits) + (1 << 13)) >> 14);
+        phase += f->step;
+        x += phase / f->phases;
+        phase %= f->phases;
+    }
 }
 
 /* Writes the outputs whose windows are complete, at most cap. */
 static int64_t drain(lw_resampler *r, int16_t *out, size_t cap)
 {
-    size_t n = 0;
-    while (n < cap && r->at + r->taps <= r->have) {
-        out[n++] = filter(r, r->history + r->at);
-        r->phase += r->step;
-        r->at += r->phase / r->phases;
-        r->phase %= r->phases;
-    }
+    int64_t last = r->have - r->taps; /* the last place where a window fits */
+    if (r->at > last)
+        return 0;
+    int64_t ready = (((last - r->at + 1) * r->phases - r->phase - 1) / r->step) + 1;
+    size_t n = (size_t)lw_min64(ready, (int64_t)cap);
+    lw_kernels.fir(out, n, r->history + r->at, &r->fir, r->phase);
+    int64_t to = r->phase + (int64_t)n * r->step;
+    r->at += (int32_t)(to / r->phases);
+    r->phase = (int32_t)(to % r->phases);
     r->made += (int64_t)n;
     return (int64_t)n;
 }

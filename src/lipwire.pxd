@@ -11,6 +11,9 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_CHANNELS
     enum: LW_JAW
     enum: LW_LOUDNESS
+    enum: LW_CPU_AVX2
+    enum: LW_CPU_AVX512
+    enum: LW_CPU_NEON
     enum: LW_RESAMPLER_MAX_PHASES
     enum: LW_MAX_LAYERS
     enum: LW_MOUTH_DIMS
@@ -37,6 +40,10 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_AXES
     const char *lw_version()
     const char *lw_strerror(int code)
+    uint32_t lw_cpu_detect()
+    uint32_t lw_cpu_use(uint32_t mask)
+    uint32_t lw_cpu_used()
+    const char *lw_cpu_level(uint32_t mask)
     ctypedef struct lw_resampler:
         pass
     ctypedef struct lw_resampler_config:

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lipwire.h"
 
 static int failures;
 
@@ -31,6 +35,25 @@ static inline uint32_t random_u32(void)
 static inline int32_t random_in(int32_t lo, int32_t hi)
 {
     return lo + (int32_t)(random_u32() % (uint32_t)(hi - lo + 1));
+}
+
+/* Before main: the kernels that LIPWIRE_CPU names, else the best. 77 = this machine does not have them (CTest skips). */
+__attribute__((constructor)) static void use_level(void)
+{
+    const char *want = getenv("LIPWIRE_CPU");
+    uint32_t have = lw_cpu_detect();
+    if (!want)
+        lw_cpu_use(have);
+    else if (!strcmp(want, "c"))
+        lw_cpu_use(0);
+    else if (!strcmp(want, "avx2") && (have & LW_CPU_AVX2))
+        lw_cpu_use(LW_CPU_AVX2);
+    else if (!strcmp(want, lw_cpu_level(have)))
+        lw_cpu_use(have);
+    else {
+        printf("skipped: this processor has no %s\n", want);
+        exit(77);
+    }
 }
 
 #endif
