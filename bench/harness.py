@@ -78,6 +78,10 @@ class Results:
         line |= {key: tidy(value) for key, value in extra.items()}
         print(json.dumps(line), flush=True)
 
+    def skip(self, name: str, why: str) -> None:
+        """Says that something was left out, such as a peer that is not installed."""
+        print(f"{self.bench}: without {name} ({why})", file=sys.stderr)
+
 
 def tidy(value: Any) -> Any:
     """Numbers with four significant digits, inside whatever holds them."""
@@ -124,6 +128,21 @@ def times(work: Callable[[], Any], repetitions: int) -> list[float]:
         work()
         taken.append(time.perf_counter() - began)
     return taken
+
+
+def in_turn(work: dict[str, Callable[[], Any]], rounds: int, inner: int = 20) -> dict[str, dict[str, float]]:
+    """Times rivals so that a busy machine hits all alike: short batches of `inner` calls, one of each in turn,
+    `rounds` times. For each its best and median microseconds per call, and n, the number of batches."""
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for call in work.values():
+        call()
+    for _ in range(rounds):
+        for name, call in work.items():
+            began = time.perf_counter_ns()
+            for _ in range(inner):
+                call()
+            taken[name].append((time.perf_counter_ns() - began) / inner / 1000)
+    return {name: {"min": min(each), "p50": percentile(each, 50), "n": rounds} for name, each in taken.items()}
 
 
 def one_core() -> int:

@@ -21,18 +21,19 @@
  *   sat16((hi + ((lo + half) >> fine_bits) + 2^13) >> 14)
  * with at = (phase + i step) / phases samples from x. */
 typedef struct lw_fir {
-    const int16_t *coefs;         /* [phases][2][taps]: coarse (Q14), then fine (Q14 + fine_bits) */
-    int32_t taps;                 /* per phase, a multiple of 16 */
-    int32_t phases, step;         /* L, M */
-    int32_t fine_bits;            /* 1..15 */
+    const int16_t *coefs; /* [phases][taps / 16][2][16]: 16 coarse ones (Q14), then 16 fine ones (Q14 + fine_bits) */
+    int32_t taps;         /* per phase, a multiple of 16 */
+    int32_t phases, step; /* L, M */
+    int32_t fine_bits;    /* 1..15 */
 } lw_fir;
 typedef void lw_fir_fn(int16_t *out, size_t n, const int16_t *x, const lw_fir *f, int32_t phase);
-lw_fir_fn lw_fir_c;
+lw_fir_fn lw_fir_c, lw_fir_avx2, lw_fir_block_avx2, lw_fir_avx512, lw_fir_block_avx512, lw_fir_neon;
 
 /* ---- the table: nothing but function pointers ---- */
 
 typedef struct lw_dsp {
     lw_fir_fn *fir;
+    lw_fir_fn *fir_block; /* the same, made for few phases and a small step */
 } lw_dsp;
 
 /* Fills the table with the best forms that `mask` allows. */

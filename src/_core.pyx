@@ -105,69 +105,7 @@ cdef class _Pcm:
             PyBuffer_Release(&self.view)
 
 
-cdef class Resampler:
-    """Streaming resampler: PCM16 mono in and out, linear phase, integer arithmetic.
-
-    Polyphase windowed-sinc filter (Kaiser): flat within 0.1 dB to 0.9 of the lower Nyquist frequency, at least 90 dB
-    down from 1.1 of it. Output sample n is the signal at n / out_rate: the delay is look-ahead only, and any chunking
-    gives the same samples as one call.
-
-    Args:
-        in_rate, out_rate: Hz, 8000..48000, with in_rate and out_rate divided by their greatest common divisor at
-            most 1920 (any multiple of 25 Hz against 48000).
-
-    Raises:
-        InvalidArgument: a rate is out of range.
-    """
-    cdef lw_resampler *r
-    cdef readonly int in_rate
-    cdef readonly int out_rate
-
-    def __cinit__(self, int in_rate, int out_rate):
-        cdef lw_resampler_config config
-        config.in_rate = self.in_rate = in_rate
-        config.out_rate = self.out_rate = out_rate
-        check(lw_resampler_open(&self.r, &config), f"resampler {in_rate} -> {out_rate} Hz")
-
-    def __dealloc__(self):
-        lw_resampler_close(&self.r)
-
-    def process(self, pcm):
-        """Takes all of `pcm` (bytes-like, PCM16 mono at in_rate), returns the samples that are ready as bytes.
-
-        Raises:
-            InvalidArgument: an odd number of bytes.
-        """
-        cdef _Pcm source = _Pcm(pcm)
-        cdef size_t cap = lw_resampler_bound(self.r, source.samples)
-        cdef bytes out = PyBytes_FromStringAndSize(NULL, cap * 2)
-        cdef int16_t *to = <int16_t *>PyBytes_AS_STRING(out)
-        cdef size_t used
-        cdef int64_t made
-        if source.samples >= LONG_CHUNK:
-            with nogil:
-                made = lw_resampler_process(self.r, source.data, source.samples, &used, to, cap)
-        else:
-            made = lw_resampler_process(self.r, source.data, source.samples, &used, to, cap)
-        check(made)
-        return out[: made * 2]
-
-    def flush(self):
-        """The samples still owed, as if silence followed; then the resampler is as new. The total length is
-        ceil(inputs * out_rate / in_rate)."""
-        cdef size_t cap = lw_resampler_bound(self.r, 0)
-        cdef bytes out = PyBytes_FromStringAndSize(NULL, cap * 2)
-        cdef int64_t made = check(lw_resampler_flush(self.r, <int16_t *>PyBytes_AS_STRING(out), cap))
-        return out[: made * 2]
-
-    def reset(self):
-        """Forgets all input."""
-        lw_resampler_reset(self.r)
-
-    @property
-    def delay(self):
-        """Look-ahead in seconds."""
-        return lw_resampler_delay_ns(self.r) / 1e9
+include "resampler.pxi"
 
 
 cdef class VisemeExtractor:

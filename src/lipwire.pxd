@@ -15,6 +15,8 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_CPU_AVX512
     enum: LW_CPU_NEON
     enum: LW_RESAMPLER_MAX_PHASES
+    enum: LW_RESAMPLER_VOICE
+    enum: LW_RESAMPLER_HIGH
     enum: LW_MAX_LAYERS
     enum: LW_MOUTH_DIMS
     enum: LW_SELECT_FIXED
@@ -49,9 +51,12 @@ cdef extern from "lipwire.h" nogil:
     ctypedef struct lw_resampler_config:
         int32_t in_rate
         int32_t out_rate
+        int32_t channels
+        int32_t quality
     int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config)
     int64_t lw_resampler_process(lw_resampler *r, const int16_t *pcm, size_t n, size_t *consumed, int16_t *out, size_t cap)
     int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap)
+    size_t lw_resampler_ready(const lw_resampler *r, size_t n)
     size_t lw_resampler_bound(const lw_resampler *r, size_t n)
     int64_t lw_resampler_delay_ns(const lw_resampler *r)
     void lw_resampler_reset(lw_resampler *r)

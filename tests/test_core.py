@@ -55,21 +55,6 @@ cuts = st.lists(st.integers(0, 5000), max_size=12)
 
 
 @examples
-@given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(0, 5000), st.integers(0, 9), cuts)
-def test_resampler_chunked_is_one_shot(in_rate: int, out_rate: int, samples: int, seed: int, at: list[int]) -> None:
-    data = noise(samples, seed)
-    whole = Resampler(in_rate, out_rate)
-    expected = whole.process(data) + whole.flush()
-    parts = Resampler(in_rate, out_rate)
-    assert b"".join([parts.process(piece) for piece in cut(data, at)] + [parts.flush()]) == expected
-    assert len(expected) // 2 == math.ceil(samples * out_rate / in_rate)
-    assert whole.process(data) + whole.flush() == expected  # a flush leaves it as new
-    whole.process(data[: samples // 2 * 2])
-    whole.reset()
-    assert whole.process(data) + whole.flush() == expected
-
-
-@examples
 @given(st.integers(0, 5000), st.integers(0, 9), cuts)
 def test_visemes_chunked_is_one_shot(samples: int, seed: int, at: list[int]) -> None:
     data = noise(samples, seed)

@@ -1,0 +1,94 @@
+# Part of _core.pyx.
+
+_QUALITIES = {"voice": LW_RESAMPLER_VOICE, "high": LW_RESAMPLER_HIGH}
+
+
+cdef class Resampler:
+    """Streaming resampler: PCM16 in and out, linear phase, integer arithmetic, the same bits on every machine.
+
+    Polyphase FIR whose response is fitted minimax to its bands (`tools/resampler_design.py`). Output sample n is the
+    signal at n / out_rate: the delay is look-ahead only, and any chunking gives the same samples as one call.
+
+    | quality | flat to, within | rejection from | delay, samples of the lower rate |
+    |---|---|---|---|
+    | voice | 0.9 of the lower Nyquist frequency, 0.01 dB | 1.1 of it, 93 dB | 24: 1.5 ms at 16 kHz, 3 ms at 8 kHz |
+    | high | 0.92, 0.002 dB | 1.08, 110 dB before the rounding to 16 bit | 40: 2.5 ms, 5 ms |
+
+    Args:
+        in_rate, out_rate: Hz, 8000..48000, with in_rate and out_rate divided by their greatest common divisor at
+            most 1920 (any multiple of 25 Hz against 48000).
+        channels: 1, or 2 interleaved; stereo equals two mono resamplers bit for bit.
+        quality: "voice" or "high".
+
+    Raises:
+        InvalidArgument: one of them is out of range.
+    """
+    cdef lw_resampler *r
+    cdef readonly int in_rate
+    cdef readonly int out_rate
+    cdef readonly int channels
+    cdef readonly str quality
+    cdef size_t frame_bytes
+
+    def __cinit__(self, int in_rate, int out_rate, *, int channels=1, str quality="voice"):
+        cdef lw_resampler_config config
+        if quality not in _QUALITIES:
+            raise InvalidArgument(f"resampler quality is one of {', '.join(_QUALITIES)}, not {quality!r}")
+        if channels != 1 and channels != 2:
+            raise InvalidArgument(f"a resampler has 1 or 2 channels, not {channels}")
+        config.in_rate = self.in_rate = in_rate
+        config.out_rate = self.out_rate = out_rate
+        config.channels = self.channels = channels
+        config.quality = _QUALITIES[quality]
+        self.quality = quality
+        self.frame_bytes = 2 * <size_t>channels
+        check(lw_resampler_open(&self.r, &config), f"resampler {in_rate} -> {out_rate} Hz")
+
+    def __dealloc__(self):
+        lw_resampler_close(&self.r)
+
+    def process(self, pcm):
+        """Takes all of `pcm` (bytes-like, PCM16 at in_rate), returns the samples that are ready as bytes.
+
+        Raises:
+            InvalidArgument: not a whole number of frames.
+        """
+        cdef Py_buffer view
+        cdef size_t frames, ready, used
+        cdef bytes out
+        cdef int64_t made
+        PyObject_GetBuffer(pcm, &view, PyBUF_SIMPLE)
+        try:
+            frames = <size_t>view.len // self.frame_bytes
+            if frames * self.frame_bytes != <size_t>view.len:
+                raise InvalidArgument(f"PCM16 needs a multiple of {self.frame_bytes} bytes, got {view.len}")
+            ready = lw_resampler_ready(self.r, frames)
+            out = PyBytes_FromStringAndSize(NULL, ready * self.frame_bytes)
+            to = <int16_t *>PyBytes_AS_STRING(out)
+            if frames >= LONG_CHUNK:
+                with nogil:
+                    made = lw_resampler_process(self.r, <const int16_t *>view.buf, frames, &used, to, ready)
+            else:
+                made = lw_resampler_process(self.r, <const int16_t *>view.buf, frames, &used, to, ready)
+            if made < 0:
+                check(made)
+            return out
+        finally:
+            PyBuffer_Release(&view)
+
+    def flush(self):
+        """The samples still owed, as if silence followed; then the resampler is as new. The total length is
+        ceil(inputs * out_rate / in_rate)."""
+        cdef size_t cap = lw_resampler_bound(self.r, 0)
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, cap * self.frame_bytes)
+        cdef int64_t made = check(lw_resampler_flush(self.r, <int16_t *>PyBytes_AS_STRING(out), cap))
+        return out[: made * self.frame_bytes]
+
+    def reset(self):
+        """Forgets all input."""
+        lw_resampler_reset(self.r)
+
+    @property
+    def delay(self):
+        """Look-ahead in seconds."""
+        return lw_resampler_delay_ns(self.r) / 1e9
