@@ -58,29 +58,25 @@ static int32_t gcd(int32_t a, int32_t b)
     return a;
 }
 
-/* cos(pi x), 0 <= x <= 1, in additions and multiplications only: the same bits on every machine, which no libm
- * promises. */
-static double cos_pi(double x)
+/* The impulse response at u[] of its half width, 0 <= u < 1, for a group of taps: Clenshaw's recurrence on cos(pi u).
+ * Additions and multiplications only, the cosine too: the same bits on every machine, which no libm promises. */
+static void response(const struct quality *q, const double u[LANE], double h[LANE])
 {
-    double sign = x > 0.5 ? -1.0 : 1.0;
-    double y = x > 0.5 ? 1.0 - x : x;
-    double z = y * y * 9.8696044010893586188;
-    double sum = 0.0;
-    for (int k = 22; k > 0; k -= 2)
-        sum = (1.0 + sum) * (-z / (double)(k * (k - 1)));
-    return sign * (1.0 + sum);
-}
-
-/* The impulse response at `u` of its half width, 0 <= u < 1: Clenshaw's recurrence. */
-static double response(const struct quality *q, double u)
-{
-    double twice = 2.0 * cos_pi(u), b1 = 0.0, b2 = 0.0;
-    for (int32_t k = q->order; k > 0; k--) {
-        double b = q->series[k] + twice * b1 - b2;
-        b2 = b1;
-        b1 = b;
+    double twice[LANE], b1[LANE] = {0}, b2[LANE] = {0};
+    for (int i = 0; i < LANE; i++) {
+        double y = u[i] > 0.5 ? 1.0 - u[i] : u[i], z = y * y * -9.8696044010893586188, sum = 0.0;
+        for (int k = 22; k > 0; k -= 2)
+            sum = (1.0 + sum) * (z * (1.0 / (k * (k - 1))));
+        twice[i] = (u[i] > 0.5 ? -2.0 : 2.0) * (1.0 + sum);
     }
-    return q->series[0] + 0.5 * twice * b1 - b2;
+    for (int32_t k = q->order; k > 0; k--)
+        for (int i = 0; i < LANE; i++) {
+            double b = q->series[k] + twice[i] * b1[i] - b2[i];
+            b2[i] = b1[i];
+            b1[i] = b;
+        }
+    for (int i = 0; i < LANE; i++)
+        h[i] = q->series[0] + 0.5 * twice[i] * b1[i] - b2[i];
 }
 
 static long nearest(double x)
@@ -92,21 +88,27 @@ static long nearest(double x)
 static int design(lw_resampler *r, const struct quality *q, int32_t bits)
 {
     int64_t in = r->in_rate, lower = r->in_rate < r->out_rate ? r->in_rate : r->out_rate;
+    int64_t edge = (int64_t)q->half * in * r->fir.phases;
+    double unit = (double)lower / (double)in * (1 << COARSE_BITS);
+    int16_t *to = r->coefs;
     for (int32_t p = 0; p < r->fir.phases; p++) {
-        int16_t *phase = r->coefs + (size_t)p * 2 * r->taps;
         int64_t fine_sum = 0;
-        for (int32_t k = 0; k < r->taps; k++) {
-            /* The tap's distance from the output, in 1 / (in phases) of the lower rate's samples: exact. */
-            int64_t t = ((int64_t)(k - (r->taps - 1 - r->ahead)) * r->fir.phases - p) * lower;
-            int64_t edge = (int64_t)q->half * in * r->fir.phases;
-            t = t < 0 ? -t : t;
-            double c = t < edge ? response(q, (double)t / (double)edge) * (double)lower / (double)in : 0.0;
-            long hi = nearest(c * (1 << COARSE_BITS));
-            long lo = nearest((c * (1 << COARSE_BITS) - (double)hi) * (1 << bits));
-            int16_t *group = phase + (size_t)(k / LANE) * 2 * LANE + k % LANE;
-            group[0] = (int16_t)hi;
-            group[LANE] = (int16_t)lo;
-            fine_sum += lo < 0 ? -lo : lo;
+        for (int32_t group = 0; group < r->taps; group += LANE, to += 2 * LANE) {
+            double u[LANE], h[LANE];
+            for (int32_t k = 0; k < LANE; k++) {
+                /* The tap's distance from the output, exact until it is divided. */
+                int64_t t = ((int64_t)(group + k - (r->taps - 1 - r->ahead)) * r->fir.phases - p) * lower;
+                t = t < 0 ? -t : t;
+                u[k] = t < edge ? (double)t / (double)edge : 1.0; /* where the series is 0 */
+            }
+            response(q, u, h);
+            for (int32_t k = 0; k < LANE; k++) {
+                double c = u[k] < 1.0 ? h[k] * unit : 0.0;
+                long hi = nearest(c), lo = nearest((c - (double)hi) * (1 << bits));
+                to[k] = (int16_t)hi;
+                to[LANE + k] = (int16_t)lo;
+                fine_sum += lo < 0 ? -lo : lo;
+            }
         }
         if (fine_sum > 65000)
             return 0;

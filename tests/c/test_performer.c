@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocations.h"
 #include "check.h"
 #include "lipwire.h"
 
@@ -15,42 +16,6 @@
 #define MAX_SAMPLES (20 * LW_RATE)
 #define MAX_FRAMES 3000
 #define MAX_EVENTS 4000
-
-/* ---- allocations, counted; the sanitizers have their own allocator ---- */
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define COUNTING 1
-static _Atomic int allocations;
-
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-void __libc_free(void *);
-
-__attribute__((visibility("default"))) void *malloc(size_t n)
-{
-    allocations++;
-    return __libc_malloc(n);
-}
-
-__attribute__((visibility("default"))) void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-
-__attribute__((visibility("default"))) void *realloc(void *p, size_t n)
-{
-    allocations++;
-    return __libc_realloc(p, n);
-}
-
-__attribute__((visibility("default"))) void free(void *p)
-{
-    allocations += p != NULL;
-    __libc_free(p);
-}
-#endif
 
 /* ---- material ---- */
 

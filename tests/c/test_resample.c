@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocations.h"
 #include "check.h"
 #include "dsp.h"
 
@@ -443,8 +444,29 @@ static void test_interface(void)
     CHECK(!r, "close nulls");
 }
 
+static void test_allocations(void)
+{
+#ifdef COUNTING
+    lw_resampler_config config = {44100, 48000, 2, LW_RESAMPLER_HIGH};
+    lw_resampler *r = NULL;
+    int before = allocations, opened = lw_resampler_open(&r, &config);
+    CHECK(!opened && allocations == before + 1, "open allocates once");
+    before = allocations;
+    size_t used, made = 0;
+    for (int i = 0; i < 50; i++) {
+        int64_t n = lw_resampler_process(r, in, (size_t)random_in(0, 2000), &used, out, MAX_OUT / 2);
+        made += n > 0 ? (size_t)n : 0;
+    }
+    made += lw_resampler_flush(r, out, MAX_OUT / 2) > 0;
+    lw_resampler_reset(r);
+    CHECK(made > 1000 && allocations == before, "nothing allocates after open");
+    lw_resampler_close(&r);
+#endif
+}
+
 int main(void)
 {
+    test_allocations();
     test_interface();
     test_quality(LW_RESAMPLER_VOICE, "voice", 0.9, 1.1, 0.01, 93.0, 3.0);
     test_quality(LW_RESAMPLER_HIGH, "high", 0.92, 1.08, 0.002, 110.0, 6.0);
