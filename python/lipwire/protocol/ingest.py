@@ -271,8 +271,9 @@ class RateMeter(_core.RateMeter):
 
     Delivery faster than the label is also what a client looks like that runs ahead of real time with a correct label.
     A burst is never steady. A sender that plays at twice the speed is, so a whole multiple of the label is never
-    reported, and other rates above it only from a metronome (variation at most 0.15). What is left is a metronome at exactly the
-    ratio of two rates, such as 1.5: on the wire that is the same as 24 kHz labelled 16 kHz, and is reported as such.
+    reported, and other rates above it only from a metronome (variation at most 0.15). What is left is a metronome at
+    exactly the ratio of two rates, such as 1.5: on the wire that is the same as 24 kHz labelled 16 kHz, and is
+    reported as such.
 
     The arithmetic, on a handful of numbers, is `csrc/ingest.c`'s.
     """
