@@ -138,10 +138,10 @@ static const uint8_t *rate(const uint8_t *p, const uint8_t *end, int32_t *out)
 {
     int32_t value = 0;
     const uint8_t *first = p;
-    while (p < end && *p >= '0' && *p <= '9' && p - first < 6)
+    while (p < end && *p >= '0' && *p <= '9' && p - first < 5)
         value = value * 10 + (*p++ - '0');
     *out = value;
-    return *first != '0' && value >= 8000 && value <= 48000 ? p : NULL; /* what follows has to be , or } */
+    return *first != '0' && value >= 8000 && value <= 48000 ? p : NULL; /* a sixth digit is no , or } */
 }
 
 static const uint8_t *encoding(const uint8_t *p, const uint8_t *end, int32_t *out)

@@ -162,6 +162,26 @@ static void remembers(void)
     CHECK(counts[0] > 1000 && counts[1] > 1000 && counts[2] > 1000, "each of the three answers was seen");
 }
 
+/* The bytes around the audio of one message may overlap in a shorter one. */
+static void overlaps(void)
+{
+    static lw_voice_around around;
+    static const char message[] = "{" COMMAND "," RATE "," ENCODING ",\"audio\":\"AAE=\"}";
+    static const char shorter[] = "{" COMMAND "," RATE "," ENCODING ",\"audio\":\"}";
+    int right = lw_voice_next(&around, message, sizeof message - 1, &voice) == 1 &&
+                lw_voice_next(&around, message, sizeof message - 1, &voice) == 2;
+    for (size_t n = 0; n < sizeof shorter; n++) {
+        char *cut = malloc(n ? n : 1);
+        memcpy(cut, shorter, n);
+        right &= !lw_voice_next(&around, cut, n, &voice);
+        memcpy(cut, message + sizeof message - 1 - n, n);
+        right &= !lw_voice_next(&around, cut, n, &voice);
+        free(cut);
+    }
+    right &= lw_voice_next(&around, message, sizeof message - 1, &voice) == 2;
+    CHECK(right, "a message shorter than what is remembered");
+}
+
 static int64_t decode(const char *text, uint8_t *out)
 {
     size_t n = strlen(text);
@@ -233,6 +253,7 @@ int main(void)
     takes();
     leaves();
     remembers();
+    overlaps();
     base64();
     pcm8();
     meter();

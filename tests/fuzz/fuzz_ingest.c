@@ -322,7 +322,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy", "\\", "\\\"", "\\u0041", " ", "\n", "\t", "\r", "[", "]", "\"x\":1",
         "{\"audio\":\"", "\",\"command\":\"voice\",\"encoding\":\"OPUS\",\"sampleRate\":8000}", ",\"event_id\":\"",
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef", "\x7f", "\x1f",
-        "-", "e", "\",",
+        "\xc3\xa9", "e", "\",",
     };
     lw_voice_around around = {0};
     size_t n = 0, room = size * 100 + 1; /* the longest piece */
