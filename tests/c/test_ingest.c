@@ -68,7 +68,8 @@ static void leaves(void)
     static const char *const texts[] = {
         "", "{", "{}", "[]", "null", "\"", "{\"", "{\"command", MESSAGE "x", MESSAGE "{", MESSAGE "," MESSAGE,
         "{,}", "{" COMMAND "," AUDIO "," RATE "," ENCODING ",}",
-        "{" COMMAND "," AUDIO "," RATE "}", "{" COMMAND "," AUDIO "," ENCODING "}", "{" COMMAND "," RATE "," ENCODING "}",
+        "{" COMMAND "," AUDIO "," RATE "}", "{" COMMAND "," AUDIO "," ENCODING "}",
+        "{" COMMAND "," RATE "," ENCODING "}",
         "{" AUDIO "," RATE "," ENCODING "," ID "}",
         "{" COMMAND "," AUDIO "," RATE "," ENCODING "," COMMAND "}",
         "{" COMMAND "," AUDIO "," RATE "," ENCODING "," AUDIO "}",
@@ -152,7 +153,7 @@ static void remembers(void)
         int scanned = lw_voice_scan(text, n, &a), next = lw_voice_next(&around, text, n, &b);
         char out[64];
         int decodes = scanned && lw_base64_decode(out, text + a.audio, a.audio_chars) == (int64_t)a.audio_bytes;
-        if (next == 2 && !decodes) /* it may have found another place for the audio's end: that does not decode either */
+        if (next == 2 && !decodes) /* it may see the end elsewhere: that does not decode either */
             right &= lw_base64_decode(out, text + b.audio, b.audio_chars) == LW_EDATA;
         else
             right &= !!next == scanned && (!next || !memcmp(&a, &b, sizeof a));

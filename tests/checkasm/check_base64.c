@@ -72,7 +72,8 @@ void check_base64(const lw_dsp *c, const lw_dsp *candidate)
             const size_t second = (size_t)ca_random_in(0, (int32_t)n - 1);
             const uint8_t second_byte = in[second];
             in[second] = outside[ca_random() % sizeof outside];
-            CA_OK(c->base64(want, in, n) == candidate->base64(got, in, n), "n %zu, wrong at %zu and %zu", n, at, second);
+            CA_OK(c->base64(want, in, n) == candidate->base64(got, in, n), "n %zu, wrong at %zu and %zu", n, at,
+                  second);
             in[second] = second_byte;
             in[at] = good_byte;
         }
@@ -81,7 +82,8 @@ void check_base64(const lw_dsp *c, const lw_dsp *candidate)
 
     static uint8_t in[32000], out[24000];
     text(in, sizeof in);
-    CA_BENCH("base64 20 ms (1280 characters)", 1280, "char", c->base64(out, in, 1280), candidate->base64(out, in, 1280));
+    CA_BENCH("base64 20 ms (1280 characters)", 1280, "char", c->base64(out, in, 1280),
+             candidate->base64(out, in, 1280));
     CA_BENCH("base64 500 ms (32000 characters)", 32000, "char", c->base64(out, in, 32000),
              candidate->base64(out, in, 32000));
 }

@@ -316,13 +316,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "{", "}", ",", ":", "\"", "null", "true", "24000", "8000", "48000", "7999", "48001", "0", "-1", "1.5", "2e4",
         "{\"command\":\"voice\",\"audio\":\"", "\",\"sampleRate\":24000,\"encoding\":\"PCM16\",\"event_id\":\"e\"}",
         "\"command\":\"voice\"", "\"audio\":\"", "\"sampleRate\":", "\"encoding\":\"PCM16\"", "\"encoding\":\"PCM8\"",
-        "\"encoding\":\"OPUS\"", "\"event_id\":\"e\"", "\"event_id\":null", "\"event_id\":\"", "\"command\":", "command",
+        "\"encoding\":\"OPUS\"", "\"event_id\":\"e\"", "\"event_id\":null", "\"event_id\":\"", "\"command\":",
+        "command",
         "audio", "sampleRate", "encoding", "event_id", "\"voice\"", "\"voice_end\"", "\"audio\":\"AAEC\"",
         "\"audio\":\"AAE=\"", "\"audio\":\"AAECAw==\"", "\"sampleRate\":24000", "AAAA", "AAE=", "AA==", "=", "+/+/",
         "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy", "\\", "\\\"", "\\u0041", " ", "\n", "\t", "\r", "[", "]", "\"x\":1",
         "{\"audio\":\"", "\",\"command\":\"voice\",\"encoding\":\"OPUS\",\"sampleRate\":8000}", ",\"event_id\":\"",
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef", "\x7f", "\x1f",
-        "\xc3\xa9", "e", "\",",
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef",
+        "\x7f", "\x1f", "\xc3\xa9", "e", "\",",
     };
     lw_voice_around around = {0};
     size_t n = 0, room = size * 100 + 1; /* the longest piece */
