@@ -15,6 +15,7 @@ Peers that are not installed are left out: pip install orjson pybase64."""
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,8 @@ GOALS = {20: ">= 4", 500: ">= 5"}
 
 def run(results: Results, quick: bool) -> None:
     one_core()
+    if not (orjson and pybase64):
+        print("note: without orjson and pybase64 there is nothing to compare with", file=sys.stderr)
     for ms in SIZES:
         first_step(results, ms, 20 if quick else 100)
     asyncio.run(measure(results, 10 if quick else 60))
@@ -112,7 +115,6 @@ def first_step(results: Results, ms: int, rounds: int) -> None:
         )
     peer = "orjson + pybase64"
     if peer not in taken:
-        print(f"note: {peer} is not installed, no ratio", flush=True)
         return
     for suffix in ("", ", ever new ids", ", as an array"):
         ours, theirs = taken["read" + suffix], taken[peer + (suffix if suffix == ", as an array" else "")]
