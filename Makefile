@@ -63,6 +63,7 @@ fuzz: $(VENV)/.test
 	set -e; for target in build/fuzz/fuzz_*; do case $$target in *.*|*-corpus) continue;; esac; \
 	  mkdir -p $$target-corpus; echo "== $$target"; \
 	  $$target -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 $$target-corpus; done
+	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH)
 
 # arm64 in user-mode emulation: the same tests, the NEON kernels.
 arm: $(VENV)/.test

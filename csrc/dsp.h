@@ -29,11 +29,20 @@ typedef struct lw_fir {
 typedef void lw_fir_fn(int16_t *out, size_t n, const int16_t *x, const lw_fir *f, int32_t phase);
 lw_fir_fn lw_fir_c, lw_fir_avx2, lw_fir_block_avx2, lw_fir_avx512, lw_fir_block_avx512, lw_fir_neon;
 
+/* ---- ingest.c ---- */
+
+/* Base64 to bytes: n characters, a multiple of 4, without padding. Returns the place of the first character that is
+ * not in the alphabet of RFC 4648 section 4, or n. Whole groups of four before it are decoded; it reads in[0, n) and
+ * writes only within out[0, n / 4 * 3), where the bytes behind the decoded ones are then undefined. */
+typedef size_t lw_base64_fn(uint8_t *out, const uint8_t *in, size_t n);
+lw_base64_fn lw_base64_c, lw_base64_avx2, lw_base64_avx512, lw_base64_neon;
+
 /* ---- the table: nothing but function pointers ---- */
 
 typedef struct lw_dsp {
     lw_fir_fn *fir;
     lw_fir_fn *fir_block; /* the same, made for few phases and a small step */
+    lw_base64_fn *base64;
 } lw_dsp;
 
 /* Fills the table with the best forms that `mask` allows. */

@@ -4,7 +4,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from lipwire cimport *
 
@@ -539,3 +539,6 @@ cdef class Engine:
             raise BadState("the engine is closed")
         lw_engine_stats_get(self.e, &s)
         return s
+
+
+include "ingest.pxi"

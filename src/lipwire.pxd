@@ -17,6 +17,9 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_RESAMPLER_MAX_PHASES
     enum: LW_RESAMPLER_VOICE
     enum: LW_RESAMPLER_HIGH
+    enum: LW_PCM16
+    enum: LW_PCM8
+    enum: LW_OPUS
     enum: LW_MAX_LAYERS
     enum: LW_MOUTH_DIMS
     enum: LW_SELECT_FIXED
@@ -61,6 +64,27 @@ cdef extern from "lipwire.h" nogil:
     int64_t lw_resampler_delay_ns(const lw_resampler *r)
     void lw_resampler_reset(lw_resampler *r)
     void lw_resampler_close(lw_resampler **r)
+    ctypedef struct lw_voice:
+        size_t audio
+        size_t audio_chars
+        size_t audio_bytes
+        size_t id
+        size_t id_chars
+        int32_t has_id
+        int32_t rate
+        int32_t encoding
+    ctypedef struct lw_voice_around:
+        pass
+    int lw_voice_scan(const void *text, size_t n, lw_voice *v)
+    int lw_voice_next(lw_voice_around *around, const void *text, size_t n, lw_voice *v)
+    int64_t lw_base64_bytes(const void *text, size_t n)
+    int64_t lw_base64_decode(void *out, const void *text, size_t n)
+    void lw_pcm8_decode(void *out, const void *pcm8, size_t n)
+    ctypedef struct lw_rate_meter:
+        pass
+    void lw_rate_meter_reset(lw_rate_meter *m)
+    void lw_rate_meter_pause(lw_rate_meter *m)
+    int lw_rate_meter_add(lw_rate_meter *m, int32_t declared, int64_t samples, double now)
     ctypedef struct lw_viseme:
         pass
     int lw_viseme_open(lw_viseme **out)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import av
-import numpy as np
 
-from ._core import RATE
+from ._core import RATE, pcm8_decode
 from .errors import BadData, InvalidArgument
 
 
@@ -30,8 +29,7 @@ class VoiceDecoder:
         if encoding == "PCM16":
             return payload, rate
         if encoding == "PCM8":
-            samples = (np.frombuffer(payload, dtype=np.uint8).astype(np.int16) - 128) << 8
-            return samples.tobytes(), rate
+            return pcm8_decode(payload), rate
         if encoding == "OPUS":
             return self._decode_opus(payload), RATE
         raise InvalidArgument(f"unknown encoding {encoding!r}; known: PCM16, PCM8, OPUS")

@@ -162,6 +162,9 @@ class Session:
             session is not running.
         """
         self._check_running()
+        self._write(pcm, rate, event_id)
+
+    def _write(self, pcm: Any, rate: int, event_id: str | None) -> None:
         now = time.monotonic_ns()
         if self._ended is not None and event_id not in (None, self._ended):
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
@@ -179,7 +182,7 @@ class Session:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
         self._check_running()
         pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
-        self.write(pcm, rate, event_id)
+        self._write(pcm, rate, event_id)
 
     def end(self, event_id: str | None = None) -> None:
         """The utterance is complete, but for audio within the grace window."""

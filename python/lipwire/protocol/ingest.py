@@ -15,6 +15,9 @@ for nothing that a client can send: a bad message leaves an `error` event in `to
 
 The one message that ends a connection is an `init` for another session than the token's: `Close(1008)`.
 
+A `voice` comes fifty times a second, so a good one is read by the core (`_core.VoiceReader`) without a JSON parser. It
+answers only where it is sure; whatever it leaves, good or bad, goes through msgspec, and what comes out is the same.
+
 Two forms that Agora's published samples send are accepted: an `init` without `command` (told by `avatar_id`), and one
 without `session_id` (the token names it).
 """
@@ -27,6 +30,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from .. import _core
 from ..errors import InvalidArgument
 from .messages import (
     MAX_RATE,
@@ -104,12 +108,21 @@ class Ingest:
         """Voice messages that fell into the guard window."""
         self._guard_until = -math.inf
         self._meter = RateMeter() if check_rate else None
+        self._read_voice = _core.VoiceReader(Voice).read
         self._out: list[ServerEvent] = []
 
     def receive(self, message: str | bytes, now: float) -> list[Event]:
         """What one frame means: no event or one. `str` is a text frame, `bytes` a binary one. Never raises."""
         if self.closed:
             return []
+        if self.initialized and type(message) is str:
+            voice: Voice | None = self._read_voice(message)
+            if voice is not None:
+                return self._speech(voice, now)
+        return self._receive_any(message, now)
+
+    def _receive_any(self, message: str | bytes, now: float) -> list[Event]:
+        """`receive` with a JSON parser: every message, those that the core reads too."""
         if not isinstance(message, str):
             self._error("UNSUPPORTED_DATA", "Binary frames are not part of the protocol: send JSON in text frames")
             return []
@@ -153,15 +166,21 @@ class Ingest:
             return self._error(
                 "INVALID_AUDIO", f"PCM16 takes an even number of bytes, this chunk has {size}", voice.event_id
             )
+        if size:
+            return self._speech(voice, now)
+        if now < self._guard_until:
+            self.dropped += 1
+        elif not sample_bytes:  # no samples: nothing was said; but a packet is never empty
+            self._error("INVALID_AUDIO", "An OPUS packet has at least one byte", voice.event_id)
+        return []
+
+    def _speech(self, voice: Voice, now: float) -> list[Event]:
+        """A voice message with nothing wrong in it."""
         if now < self._guard_until:
             self.dropped += 1
             return []
-        if not size:
-            if sample_bytes:
-                return []  # no samples: nothing was said
-            return self._error("INVALID_AUDIO", "An OPUS packet has at least one byte", voice.event_id)
-        if sample_bytes and self._meter is not None:
-            mismatch = self._meter.add(voice.sample_rate, size // sample_bytes, now)
+        if self._meter is not None and (sample_bytes := _SAMPLE_BYTES[voice.encoding]):
+            mismatch = self._meter.add(voice.sample_rate, len(voice.payload) // sample_bytes, now)
             if mismatch is not None:
                 self._out.append(mismatch)
         return [voice]
@@ -236,89 +255,30 @@ def _event_id(body: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-class RateMeter:
+class RateMeter(_core.RateMeter):
     """Tells a wrong sample rate label from paced delivery, and says nothing when it cannot be sure.
 
     A client that sends audio as it is spoken delivers `rate` samples a second, whatever its label says. So the meter
     takes stretches of steady delivery and compares. A stretch counts only when
 
-    - it is `WINDOW` seconds and at least `CHUNKS` chunks long, without a pause;
-    - each chunk's wait matches its length (coefficient of variation below `JITTER`): bursts, stalls and speech that
-      is sent as it is synthesised fail here;
-    - the rate found is within `SNAP` of one that audio comes in, other than the label.
+    - it is 4 seconds and at least 8 chunks long, without a pause;
+    - each chunk's wait matches its length (coefficient of variation at most 0.35): bursts, stalls and speech that is
+      sent as it is synthesised fail here;
+    - the rate found is within 2 % of one that audio comes in (8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz), other
+      than the label.
 
     Two such stretches in a row that agree are a mismatch; it is reported once, until it changes.
 
     Delivery faster than the label is also what a client looks like that runs ahead of real time with a correct label.
     A burst is never steady. A sender that plays at twice the speed is, so a whole multiple of the label is never
-    reported, and other rates above it only from a metronome (`METRONOME`). What is left is a metronome at exactly the
-    ratio of two rates, such as 1.5: on the wire that is the same as 24 kHz labelled 16 kHz, and is reported as such.
+    reported, and other rates above it only from a metronome (variation at most 0.15). What is left is a metronome at
+    exactly the ratio of two rates, such as 1.5: on the wire that is the same as 24 kHz labelled 16 kHz, and is
+    reported as such.
 
-    State is a handful of numbers; `add` costs under a microsecond.
+    The arithmetic, on a handful of numbers, is `csrc/ingest.c`'s.
     """
 
-    WINDOW = 4.0
-    CHUNKS = 8
-    JITTER, METRONOME = 0.35, 0.15
-    SNAP = 0.02
-    RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._declared = 0
-        self._suspect: tuple[int, int] | None = None
-        self._reported: tuple[int, int] | None = None
-        self._samples = 0
-        self._last = 0.0
-        self.pause()
-
-    def pause(self) -> None:
-        """The stretch is over: an utterance ended, or delivery stopped."""
-        self._samples = 0  # of the last chunk; 0 = no chunk yet
-        self._start = 0.0
-        self._total = 0
-        self._count = 0
-        self._mean = self._m2 = 0.0
-
-    def add(self, declared: int, samples: int, now: float) -> RateMismatch | None:
-        """One chunk of `samples` > 0 labelled `declared` Hz, arrived at `now`. A mismatch is returned once."""
-        last = self._samples
-        if declared != self._declared:
-            self._declared = declared
-            last = 0
-        wait = now - self._last
-        self._last = now
-        if last == 0 or wait < 0 or wait > 0.25 + 8 * last / declared:
-            self.pause()
-            self._samples = samples
-            self._start = now
-            return None
-        self._samples = samples
-        self._total += last
-        self._count += 1
-        seconds_per_sample = wait / last  # Welford's running mean and variance
-        delta = seconds_per_sample - self._mean
-        self._mean += delta / self._count
-        self._m2 += delta * (seconds_per_sample - self._mean)
-        if self._count < self.CHUNKS or now - self._start < self.WINDOW:
-            return None
-        return self._judge(now)
-
-    def _judge(self, now: float) -> RateMismatch | None:
-        declared, samples = self._declared, self._samples
-        found = self._total / (now - self._start)
-        variation = math.sqrt(self._m2 / self._count) / self._mean
-        self.pause()
-        self._samples, self._start = samples, now  # the next stretch follows on
-        suspect, self._suspect = self._suspect, None
-        if abs(found / declared - 1) < 2 * self.SNAP:
-            self._reported = None
-            return None
-        rate = min(self.RATES, key=lambda r: abs(r - found))
-        limit = self.JITTER if rate < declared else self.METRONOME
-        if variation > limit or abs(found / rate - 1) > self.SNAP or rate % declared == 0:
-            return None
-        self._suspect = (declared, rate)
-        if suspect != self._suspect or self._reported == self._suspect:
-            return None
-        self._reported = self._suspect
-        return RateMismatch(declared, rate)
+        super().__init__(RateMismatch)

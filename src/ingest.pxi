@@ -1,0 +1,150 @@
+# From WebSocket messages to payloads: csrc/ingest.c for Python. Included by _core.pyx.
+from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeASCII
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const void *PyUnicode_1BYTE_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    bint PyBytes_CheckExact(object data)
+    Py_ssize_t PyBytes_GET_SIZE(object data)
+
+
+cdef tuple _ENCODINGS = ("PCM16", "PCM8", "OPUS")  # by lw_encoding
+# Base64 of at least this many characters (some 10 us) is worth letting other Python threads run.
+cdef size_t LONG_TEXT = 1 << 18
+
+
+cdef class VoiceReader:
+    """Reads the `voice` messages of one connection (JSON, RFC 8259, with base64, RFC 4648 section 4) without a JSON
+    parser.
+
+    It answers only where it is sure: a well-formed message with the keys command, audio, sampleRate, encoding and
+    event_id (which may be absent or null), in any order, plain ASCII without escapes, a sample rate of 8000..48000 Hz,
+    a known encoding, and audio that is not empty, whole samples and valid base64. Everything else, good or bad, is for
+    a JSON parser, which would have found the same in what this one answers.
+
+    What repeats from message to message is compared instead of parsed, and is the same object each time.
+
+    Args:
+        make: called with (payload: bytes, sample_rate: int, encoding: str, event_id: str | None); what it returns,
+            `read` returns.
+    """
+    cdef lw_voice_around around
+    cdef object make
+    cdef object rate
+    cdef object encoding
+    cdef object event_id
+
+    def __cinit__(self, make):
+        self.make = make
+
+    def read(self, message):
+        """What `make` made of a str or bytes (anything else is unusual too), or None: use a parser."""
+        cdef const uint8_t *text
+        cdef size_t n
+        cdef lw_voice v
+        cdef int found
+        cdef int64_t made
+        cdef bytes payload
+        cdef char *to
+        if PyUnicode_CheckExact(message) and PyUnicode_IS_COMPACT_ASCII(message):
+            text = <const uint8_t *>PyUnicode_1BYTE_DATA(message)
+            n = <size_t>PyUnicode_GET_LENGTH(message)
+        elif PyBytes_CheckExact(message):
+            text = <const uint8_t *>PyBytes_AS_STRING(message)
+            n = <size_t>PyBytes_GET_SIZE(message)
+        else:
+            return None
+        found = lw_voice_next(&self.around, text, n, &v)
+        if not found:
+            return None
+        if found == 1:
+            self.take_around(text, &v)
+        # The fields at hand now: while the lock is released another thread may read a message of its own.
+        rate, encoding, event_id = self.rate, self.encoding, self.event_id
+        payload = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>v.audio_bytes)
+        to = PyBytes_AS_STRING(payload)
+        if v.audio_chars >= LONG_TEXT:
+            with nogil:
+                made = lw_base64_decode(to, text + v.audio, v.audio_chars)
+        else:
+            made = lw_base64_decode(to, text + v.audio, v.audio_chars)
+        if made < 0:
+            return None
+        return self.make(payload, rate, encoding, event_id)
+
+    cdef int take_around(self, const uint8_t *text, lw_voice *v) except -1:
+        cdef const char *chars = <const char *>text + v.id
+        if self.rate is None or <int32_t>self.rate != v.rate:
+            self.rate = v.rate
+        self.encoding = _ENCODINGS[v.encoding]
+        # A new object only for a new id: sessions keep it, and compare it with each chunk's.
+        if not v.has_id:
+            self.event_id = None
+        elif (self.event_id is None or <size_t>PyUnicode_GET_LENGTH(self.event_id) != v.id_chars
+              or memcmp(PyUnicode_1BYTE_DATA(self.event_id), chars, v.id_chars)):
+            self.event_id = PyUnicode_DecodeASCII(chars, <Py_ssize_t>v.id_chars, NULL)
+        return 0
+
+
+def base64_decode(text):
+    """The bytes that base64 (RFC 4648 section 4, ASCII in bytes-like) stands for. Padding is needed and checked, its
+    left-over bits are not; nothing else may be before, between or behind.
+
+    Raises:
+        BadData: it is no base64.
+    """
+    cdef Py_buffer view
+    cdef bytes out
+    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
+    try:
+        out = PyBytes_FromStringAndSize(NULL, check(lw_base64_bytes(view.buf, <size_t>view.len), "base64"))
+        check(lw_base64_decode(PyBytes_AS_STRING(out), view.buf, <size_t>view.len), "base64")
+    finally:
+        PyBuffer_Release(&view)
+    return out
+
+
+def pcm8_decode(pcm8):
+    """PCM8 (bytes-like, unsigned, 128 = silence) as PCM16 bytes."""
+    cdef Py_buffer view
+    cdef bytes out
+    PyObject_GetBuffer(pcm8, &view, PyBUF_SIMPLE)
+    try:
+        out = PyBytes_FromStringAndSize(NULL, view.len * 2)
+        lw_pcm8_decode(PyBytes_AS_STRING(out), view.buf, <size_t>view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return out
+
+
+cdef class RateMeter:
+    """Tells a wrong sample rate label from paced delivery; `lipwire.protocol.ingest.RateMeter` says how.
+
+    Args:
+        make: called with (declared, measured), both in Hz; what it returns, `add` returns.
+    """
+    cdef lw_rate_meter meter
+    cdef object make
+
+    def __init__(self, make):
+        self.make = make
+        lw_rate_meter_reset(&self.meter)
+
+    def pause(self):
+        """The stretch is over: an utterance ended, or delivery stopped."""
+        lw_rate_meter_pause(&self.meter)
+
+    def add(self, int32_t declared, int64_t samples, double now):
+        """One chunk of `samples` > 0 labelled `declared` > 0 Hz, arrived at `now` s. A mismatch is returned once, else
+        None.
+
+        Raises:
+            InvalidArgument: declared or samples is not positive.
+        """
+        cdef int measured = lw_rate_meter_add(&self.meter, declared, samples, now)
+        if measured == 0:
+            return None
+        check(measured, "rate meter")
+        return self.make(declared, measured)
