@@ -37,7 +37,7 @@ pytest: $(VENV)/.test
 	$(if $(BROWSER),,sh tools/system_packages.sh chromium=chromium)
 	$(BIN)/python -m pytest -q $(ARGS)
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(BIN)/python bench/run.py $(ARGS)
 
 lint: $(VENV)/.test
@@ -60,9 +60,9 @@ fuzz: $(VENV)/.test
 	  -DLIPWIRE_FUZZ=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build build/fuzz
-	set -e; for target in build/fuzz/fuzz_*; do case $$target in *.*|*-corpus) continue;; esac; \
-	  mkdir -p $$target-corpus; echo "== $$target"; \
-	  $$target -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 $$target-corpus; done
+	ls build/fuzz/fuzz_* | grep -v '[.]\|-corpus' | xargs -P 2 -I TARGET sh -c 'mkdir -p TARGET-corpus && \
+	  TARGET -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 TARGET-corpus >TARGET.log 2>&1; rc=$$?; \
+	  echo "== TARGET"; if [ $$rc = 0 ]; then grep -E "executed_units|peak_rss" TARGET.log; else cat TARGET.log; fi; exit $$rc'
 	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH)
 
 # arm64 in user-mode emulation: the same tests, the NEON kernels.
@@ -90,6 +90,11 @@ $(VENV)/.demo: $(BIN)/python $(NATIVE)
 $(VENV)/.test: $(BIN)/python $(NATIVE)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/.demo
+
+# The peers that figures are paired with; each is optional to the benchmarks themselves.
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build
