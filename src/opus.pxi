@@ -207,7 +207,7 @@ def opus_pack(pieces, /, *, toc=None, Py_ssize_t size=0):
         if not 0 <= toc <= 255:
             raise InvalidArgument(f"TOC byte {toc}; 0..255")
         first = toc
-    if size < 0:
+    if not 0 <= size <= 0x7FFFFFFF:
         raise InvalidArgument(f"size {size}")
     try:
         for piece in pieces:

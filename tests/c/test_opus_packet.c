@@ -181,7 +181,8 @@ static void test_packing(void)
 /* A plausible packet: a valid start, any bytes. */
 static size_t random_packet(void)
 {
-    size_t n = (size_t)(random_in(0, 3) ? random_in(1, 60) : random_in(0, 40) ? random_in(1, 3000) : random_in(0, MOST));
+    int most = random_in(0, 3) ? 60 : random_in(0, 40) ? 3000 : MOST;
+    size_t n = (size_t)random_in(most == MOST ? 0 : 1, most);
     for (size_t i = 0; i < n && i < 4096; i++)
         packet[i] = (uint8_t)(random_in(0, 2) ? random_in(0, 6) : random_in(0, 255));
     packet[0] = (uint8_t)random_u32();
