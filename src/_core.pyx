@@ -541,4 +541,5 @@ cdef class Engine:
         return s
 
 
+include "opus.pxi"
 include "ingest.pxi"

@@ -1,5 +1,5 @@
 # Mirrors csrc/lipwire.h, in its order.
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "lipwire.h" nogil:
@@ -15,6 +15,8 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_CPU_AVX512
     enum: LW_CPU_NEON
     enum: LW_RESAMPLER_MAX_PHASES
+    enum: LW_OPUS_MAX_FRAMES
+    enum: LW_OPUS_MAX_FRAME_BYTES
     enum: LW_RESAMPLER_VOICE
     enum: LW_RESAMPLER_HIGH
     enum: LW_PCM16
@@ -64,6 +66,31 @@ cdef extern from "lipwire.h" nogil:
     int64_t lw_resampler_delay_ns(const lw_resampler *r)
     void lw_resampler_reset(lw_resampler *r)
     void lw_resampler_close(lw_resampler **r)
+    ctypedef struct lw_opus_packet:
+        uint8_t toc
+        uint8_t config
+        uint8_t mode
+        uint8_t bandwidth
+        uint8_t channels
+        uint8_t code
+        uint8_t vbr
+        uint8_t frames
+        uint8_t dtx
+        uint8_t fec
+        uint8_t rule
+        uint16_t frame_samples
+        uint16_t samples
+        uint32_t padding
+        uint32_t offset[LW_OPUS_MAX_FRAMES]
+        uint16_t size[LW_OPUS_MAX_FRAMES]
+    ctypedef struct lw_opus_frame:
+        const uint8_t *data
+        size_t size
+    int lw_opus_parse(const uint8_t *packet, size_t n, lw_opus_packet *out)
+    const char *lw_opus_rule(int rule)
+    int64_t lw_opus_pack(uint8_t toc, const lw_opus_frame *frames, int count, size_t size, uint8_t *out, size_t cap)
+    int64_t lw_opus_pad(const uint8_t *packet, size_t n, size_t size, uint8_t *out, size_t cap)
+    int64_t lw_opus_unpad(const uint8_t *packet, size_t n, uint8_t *out, size_t cap)
     ctypedef struct lw_voice:
         size_t audio
         size_t audio_chars

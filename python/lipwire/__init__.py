@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import publish
+from . import opus, publish
 from ._core import Frame, Resampler, VisemeExtractor
 from ._core import core_version as _core_version
 from .avatar import Avatar
@@ -28,6 +28,7 @@ __all__ = [
     "Session",
     "VisemeExtractor",
     "create_app",
+    "opus",
     "publish",
     "render",
 ]

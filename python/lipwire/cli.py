@@ -24,7 +24,7 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"the lipwire command needs {missing.name}: pip install 'lipwire[demo]'")
 
-from . import __version__, _core
+from . import __version__, _core, opus
 from .avatar import DEFAULT, Avatar
 from .config import Config, load
 from .errors import InvalidArgument, LipwireError
@@ -336,6 +336,7 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
         "machine": platform.machine(),
         "kernels": f"{_core.cpu_level()} (this processor has {', '.join(_core.cpu_levels())})",
         "av": av.__version__,
+        "opus": opus.library() or "through PyAV: no libopus found to call",
         "avatars": list(Avatar.builtin()),
         "missing": {extra: names for extra, names in missing.items() if names},
         "config": shown,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-import av
 import httpx
 import msgspec
 import numpy as np
@@ -18,7 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ._core import RATE, Resampler
-from .errors import BadData, InvalidArgument, LipwireError
+from .errors import InvalidArgument, LipwireError
+from .opus import OpusEncoder
 from .protocol import messages as m
 
 logger = logging.getLogger("lipwire.client")
@@ -246,22 +246,6 @@ def _encode_opus(pcm: bytes, rate: int, chunk_ms: int) -> Iterator[bytes]:
     if chunk_ms not in OPUS_MS:
         raise InvalidArgument(f"Opus chunks have {', '.join(map(str, OPUS_MS))} ms, got {chunk_ms}")
     resampler = Resampler(rate, RATE)
-    wide = resampler.process(pcm) + resampler.flush()
-    size = RATE * chunk_ms // 1000
-    samples = np.frombuffer(wide, dtype=np.int16)
-    samples = np.concatenate([samples, np.zeros(-len(samples) % size, dtype=np.int16)])
-    codec: Any = av.CodecContext.create("libopus", "w")
-    codec.sample_rate, codec.layout, codec.format = RATE, "mono", "s16"
-    codec.bit_rate = 32_000
-    codec.options = {"application": "voip", "frame_duration": str(chunk_ms)}
-    try:
-        for at in range(0, len(samples), size):
-            frame = av.AudioFrame.from_ndarray(samples[at : at + size].reshape(1, -1), format="s16", layout="mono")
-            frame.sample_rate = RATE
-            frame.pts = at
-            for packet in codec.encode(frame):
-                yield bytes(packet)
-        for packet in codec.encode(None):
-            yield bytes(packet)
-    except av.FFmpegError as exc:
-        raise BadData(f"Opus encoding failed: {exc}") from exc
+    encoder = OpusEncoder(RATE, bitrate=32_000, frame_ms=chunk_ms)
+    yield from encoder.encode(resampler.process(pcm) + resampler.flush())
+    yield from encoder.flush()
