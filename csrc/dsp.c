@@ -1,9 +1,21 @@
 /* The one place where kernels are chosen. */
 #include "dsp.h"
 
-#define PLAIN_C           \
-    {                     \
-        .fir = lw_fir_c,  \
+#define PLAIN_C                                      \
+    {                                                \
+        .fir = lw_fir_c,                             \
+        .alaw_encode = lw_alaw_encode_c,             \
+        .ulaw_encode = lw_ulaw_encode_c,             \
+        .alaw_decode = lw_alaw_decode_c,             \
+        .ulaw_decode = lw_ulaw_decode_c,             \
+        .g722_split = lw_g722_split_c,               \
+        .g722_join = lw_g722_join_c,                 \
+        .g722_encode = lw_g722_encode_c,             \
+        .g722_decode = lw_g722_decode_c,             \
+        .g722_encode_lanes = lw_g722_encode_lanes_c, \
+        .g722_decode_lanes = lw_g722_decode_lanes_c, \
+        .turn8 = lw_turn8_c,                         \
+        .turn16 = lw_turn16_c,                       \
     }
 
 lw_dsp lw_kernels = PLAIN_C;

@@ -601,3 +601,6 @@ cdef class Engine:
             raise BadState("the engine is closed")
         lw_engine_stats_get(self.e, &s)
         return s
+
+
+include "g7xx.pxi"

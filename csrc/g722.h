@@ -1,0 +1,68 @@
+/* What G.722's kernels and objects share; nothing here is exported.
+ *
+ * The predictor's zero section has six taps. Its delay line and its coefficients are kept oldest first, which is the
+ * order of the samples in memory and the order in which the Recommendation adds: index k is its tap 6 - k. Values that
+ * only ever enter a product doubled are kept doubled (d, r). */
+#ifndef LW_G722_H
+#define LW_G722_H
+
+#include "common.h"
+
+#define LW_G722_TAPS 6
+#define LW_G722_HISTORY 22 /* the filter bank's: 11 pairs */
+#define LW_G722_BLOCK 160  /* steps that an object hands to its kernels at once: 20 ms */
+#define LW_G722_LANES 32   /* channels in one group of a batch */
+
+/* The scale factor's limits, its value after a reset, and the place of the binary point (shift of the mantissa). */
+#define LW_G722_LOW_TOP 18432
+#define LW_G722_HIGH_TOP 22528
+#define LW_G722_LOW_SCALE 32
+#define LW_G722_HIGH_SCALE 8
+#define LW_G722_LOW_SHIFT 11
+#define LW_G722_HIGH_SHIFT 13
+
+/* The four lower-band levels of the adaptation's quantiser are grouped by magnitude m = 0..7. */
+extern const int16_t lw_g722_low_level[8];    /* OQ4, Q15 of the scale factor */
+extern const int16_t lw_g722_low_step[8];     /* WL, what m adds to the log scale factor */
+extern const int16_t lw_g722_thresholds[31];  /* Q6, Q12 of the scale factor; the last is out of reach */
+extern const int16_t lw_g722_mantissa[32];    /* 8 x 2^(k / 32) x 2048 */
+extern const int16_t lw_g722_qmf[12];
+#define LW_G722_HIGH_INNER 1616
+#define LW_G722_HIGH_OUTER 7408
+#define LW_G722_HIGH_THRESHOLD 564
+#define LW_G722_HIGH_STEP_INNER (-214)
+#define LW_G722_HIGH_STEP_OUTER 798
+
+typedef struct lw_g722_band {
+    int16_t d[8];  /* 2 x quantised difference, oldest first; the last two are padding */
+    int16_t b[8];  /* zero section, Q15; the last two stay 0 */
+    int16_t a1, a2; /* pole section, Q15 */
+    int16_t r;     /* 2 x the last reconstructed value, saturated */
+    int16_t p1, p2; /* signs (0 or -1) of the last two partial reconstructions */
+    int16_t s, sz; /* prediction; its zero section's part */
+    int16_t nb;    /* log scale factor, 2048 an octave */
+    int16_t det;   /* scale factor */
+    int16_t spare[7];
+} lw_g722_band;
+
+typedef struct lw_g722_state {
+    lw_g722_band low, high;
+} lw_g722_state;
+
+/* The same, a row of channels for each number. */
+typedef struct lw_g722_band_lanes {
+    int16_t d[LW_G722_TAPS][LW_G722_LANES], b[LW_G722_TAPS][LW_G722_LANES];
+    int16_t a1[LW_G722_LANES], a2[LW_G722_LANES], r[LW_G722_LANES], p1[LW_G722_LANES], p2[LW_G722_LANES];
+    int16_t s[LW_G722_LANES], sz[LW_G722_LANES], nb[LW_G722_LANES], det[LW_G722_LANES];
+} lw_g722_band_lanes;
+
+typedef struct lw_g722_lanes {
+    lw_g722_band_lanes low, high;
+} lw_g722_lanes;
+
+static inline int16_t lw_g722_scale(int32_t nb, int32_t shift)
+{
+    return (int16_t)((lw_g722_mantissa[nb >> 6 & 31] >> (shift - (nb >> 11))) << 2);
+}
+
+#endif
