@@ -25,8 +25,14 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
     *dsp = (lw_dsp)PLAIN_C;
 #if defined(__x86_64__)
     if (mask & LW_CPU_AVX2) {
+        dsp->g722_encode_lanes = lw_g722_encode_lanes_avx2;
+        dsp->g722_decode_lanes = lw_g722_decode_lanes_avx2;
+        dsp->turn8 = lw_turn8_avx2;
+        dsp->turn16 = lw_turn16_avx2;
     }
     if (mask & LW_CPU_AVX512) {
+        dsp->g722_encode_lanes = lw_g722_encode_lanes_avx512;
+        dsp->g722_decode_lanes = lw_g722_decode_lanes_avx512;
     }
 #elif defined(__aarch64__)
     if (mask & LW_CPU_NEON) {

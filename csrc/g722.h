@@ -58,7 +58,7 @@ typedef struct lw_g722_band_lanes {
 
 typedef struct lw_g722_lanes {
     lw_g722_band_lanes low, high;
-} lw_g722_lanes;
+} __attribute__((aligned(64))) lw_g722_lanes;
 
 static inline int16_t lw_g722_scale(int32_t nb, int32_t shift)
 {
