@@ -25,6 +25,10 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
     *dsp = (lw_dsp)PLAIN_C;
 #if defined(__x86_64__)
     if (mask & LW_CPU_AVX2) {
+        dsp->g722_split = lw_g722_split_avx2;
+        dsp->g722_join = lw_g722_join_avx2;
+        dsp->g722_encode = lw_g722_encode_avx2;
+        dsp->g722_decode = lw_g722_decode_avx2;
         dsp->g722_encode_lanes = lw_g722_encode_lanes_avx2;
         dsp->g722_decode_lanes = lw_g722_decode_lanes_avx2;
         dsp->turn8 = lw_turn8_avx2;
