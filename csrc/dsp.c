@@ -25,6 +25,10 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
     *dsp = (lw_dsp)PLAIN_C;
 #if defined(__x86_64__)
     if (mask & LW_CPU_AVX2) {
+        dsp->alaw_encode = lw_alaw_encode_avx2;
+        dsp->ulaw_encode = lw_ulaw_encode_avx2;
+        dsp->alaw_decode = lw_alaw_decode_avx2;
+        dsp->ulaw_decode = lw_ulaw_decode_avx2;
         dsp->g722_split = lw_g722_split_avx2;
         dsp->g722_join = lw_g722_join_avx2;
         dsp->g722_encode = lw_g722_encode_avx2;

@@ -71,6 +71,8 @@ lw_g722_decode_lanes_fn lw_g722_decode_lanes_c;
 lw_turn8_fn lw_turn8_c;
 lw_turn16_fn lw_turn16_c;
 #if defined(__x86_64__)
+lw_g711_encode_fn lw_alaw_encode_avx2, lw_ulaw_encode_avx2;
+lw_g711_decode_fn lw_alaw_decode_avx2, lw_ulaw_decode_avx2;
 lw_g722_split_fn lw_g722_split_avx2;
 lw_g722_join_fn lw_g722_join_avx2;
 lw_g722_encode_fn lw_g722_encode_avx2;
