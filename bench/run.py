@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 HERE = Path(__file__).resolve().parent
-BENCHES = ("render_offline", "ingest", "engine_cpu", "memory", "latency", "sync", "browser_sync")
+BENCHES = ("render_offline", "g7xx", "ingest", "engine_cpu", "memory", "latency", "sync", "browser_sync")
 
 
 def main() -> int:

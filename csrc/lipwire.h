@@ -91,8 +91,9 @@ void lw_resampler_close(lw_resampler **r);
 
 /* A-law and mu-law, ITU-T G.711 (11/1988): PCM16 at 8 kHz as a rule, one byte a sample. The 16-bit scale is that of
  * the ITU-T software tools (G.191): A-law takes the upper 13 bits, mu-law the upper 14; negative values are quantised
- * by their one's complement. FFmpeg and audioop round some negative values on a decision threshold the other way
- * (a neighbouring code). Stateless: n samples to n codes and back; buffers may be odd-aligned and must not overlap. */
+ * by their one's complement. Others code some samples at a decision threshold as the neighbouring step: audioop 508
+ * negative ones of mu-law, FFmpeg 964 of either law; decoding is the same everywhere. Stateless: n samples to n codes and
+ * back; buffers may be odd-aligned and must not overlap. */
 void lw_alaw_encode(uint8_t *codes, const int16_t *pcm, size_t n);
 void lw_ulaw_encode(uint8_t *codes, const int16_t *pcm, size_t n);
 void lw_alaw_decode(int16_t *pcm, const uint8_t *codes, size_t n);
