@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+
 from harness import Results, espeak, main, one_core, percentile
 from lipwire import G722Decoder, G722DecoderBatch, G722Encoder, G722EncoderBatch, g711
 

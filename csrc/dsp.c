@@ -44,6 +44,16 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
     }
 #elif defined(__aarch64__)
     if (mask & LW_CPU_NEON) {
+        dsp->alaw_encode = lw_alaw_encode_neon;
+        dsp->ulaw_encode = lw_ulaw_encode_neon;
+        dsp->alaw_decode = lw_alaw_decode_neon;
+        dsp->ulaw_decode = lw_ulaw_decode_neon;
+        dsp->g722_split = lw_g722_split_neon;
+        dsp->g722_join = lw_g722_join_neon;
+        dsp->g722_encode_lanes = lw_g722_encode_lanes_neon;
+        dsp->g722_decode_lanes = lw_g722_decode_lanes_neon;
+        dsp->turn8 = lw_turn8_neon;
+        dsp->turn16 = lw_turn16_neon;
     }
 #else
     (void)mask;

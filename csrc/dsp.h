@@ -81,6 +81,15 @@ lw_g722_encode_lanes_fn lw_g722_encode_lanes_avx2, lw_g722_encode_lanes_avx512;
 lw_g722_decode_lanes_fn lw_g722_decode_lanes_avx2, lw_g722_decode_lanes_avx512;
 lw_turn8_fn lw_turn8_avx2;
 lw_turn16_fn lw_turn16_avx2;
+#elif defined(__aarch64__)
+lw_g711_encode_fn lw_alaw_encode_neon, lw_ulaw_encode_neon;
+lw_g711_decode_fn lw_alaw_decode_neon, lw_ulaw_decode_neon;
+lw_g722_split_fn lw_g722_split_neon;
+lw_g722_join_fn lw_g722_join_neon;
+lw_g722_encode_lanes_fn lw_g722_encode_lanes_neon;
+lw_g722_decode_lanes_fn lw_g722_decode_lanes_neon;
+lw_turn8_fn lw_turn8_neon;
+lw_turn16_fn lw_turn16_neon;
 #endif
 
 /* ---- the table: nothing but function pointers ---- */

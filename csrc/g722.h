@@ -21,12 +21,13 @@
 #define LW_G722_LOW_SHIFT 11
 #define LW_G722_HIGH_SHIFT 13
 
-/* The four lower-band levels of the adaptation's quantiser are grouped by magnitude m = 0..7. */
+/* The adaptation's quantiser of the lower band has eight magnitudes, m = 0..7. */
 extern const int16_t lw_g722_low_level[8];    /* OQ4, Q15 of the scale factor */
 extern const int16_t lw_g722_low_step[8];     /* WL, what m adds to the log scale factor */
 extern const int16_t lw_g722_thresholds[31];  /* Q6, Q12 of the scale factor; the last is out of reach */
 extern const int16_t lw_g722_mantissa[32];    /* 8 x 2^(k / 32) x 2048 */
-extern const int16_t lw_g722_qmf[12];
+/* The filter's even coefficients, which backwards are the odd ones. Here, so that kernels have them as constants. */
+static const int16_t lw_g722_qmf[12] = {3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11};
 #define LW_G722_HIGH_INNER 1616
 #define LW_G722_HIGH_OUTER 7408
 #define LW_G722_HIGH_THRESHOLD 564

@@ -11,7 +11,7 @@
  *   SLL SRL SRA        by a constant                            MUL15(a, b)   (a b) >> 15
  *   MULHI(a, b)        (a b) >> 16                             SCALE(q, v)   (q v) >> 12, q < 2^12, v <= 2^14
  *   DOWN_IF_GT(m,a,b)  m - 1 where a > b                        IF_ZERO(v)    -1 where v == 0
- *   TABLE(p), INDEX(m), LOOK(t, i)                              8 int16 at p; byte indices of m; the entries
+ *   TABLE(p), INDEX(m), LOOK(t, i)                              8 int16 at p; byte indices of m (type PLACES); the entries
  *   MANTISSA(nb, shift) (mantissa[nb >> 6 & 31] >> (shift - (nb >> 11))) << 2
  *   LEVELS, LEVELS_OF(p), LEVEL(l, i, code, sign)               the decoder's levels; that of a code of 6 bits
  *   LOAD8(p), STORE8(p, v)                                      W bytes, zero-extended; their low bytes */
@@ -103,7 +103,8 @@ TARGET INLINE void FORM(encode_low)(int16_t (*codes)[W], const int16_t *low, siz
         m = DOWN_IF_GT(m, SCALE(SET1(940), x.det), magnitude);
         m = DOWN_IF_GT(m, SCALE(SET1(1339), x.det), magnitude);
         m = DOWN_IF_GT(m, SCALE(SET1(1980), x.det), magnitude);
-        V i = INDEX(m), positive = LOOK(TABLE(FORM(positive)), i), negative = LOOK(TABLE(FORM(negative)), i);
+        PLACES i = INDEX(m);
+        V positive = LOOK(TABLE(FORM(positive)), i), negative = LOOK(TABLE(FORM(negative)), i);
         V lowest = OR(AND(negative, sign), AND(positive, XOR(sign, SET1(-1)))), above = SET1(3);
         for (int k = 0; k < 3; k++)
             above = DOWN_IF_GT(above, SCALE(LOOK(TABLE(FORM(fine)[k]), i), x.det), magnitude);
@@ -157,7 +158,7 @@ TARGET INLINE void FORM(decode_low)(int16_t (*out)[W], const uint8_t *codes, siz
         /* 0..3 decode like 63, at every rate; then the sign is bit 5 alone. */
         code = OR(code, AND(IF_ZERO(AND(code, SET1(60))), SET1(63)));
         V sign = ADD(SRL(code, 5), SET1(-1)), coarse = SRL(code, 2); /* -1: negative */
-        V m = AND(SUB(SUB(SET1(15), coarse), sign), SET1(7)), i = INDEX(m);
+        PLACES i = INDEX(AND(SUB(SUB(SET1(15), coarse), sign), SET1(7)));
         STORE(out[t], FORM(limit)(ADDS(x.s, MUL15(LEVEL(levels, i, code, sign), x.det))));
         V coarse_level = LOOK(TABLE(lw_g722_low_level), i);
         V d = MUL15(SUB(XOR(coarse_level, sign), sign), x.det);

@@ -44,6 +44,7 @@
 #define TABLE(p) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p)))
 #define INDEX(m) ADD(_mm256_mullo_epi16(m, SET1(0x0202)), SET1(0x0100))
 #define LOOK(t, i) _mm256_shuffle_epi8(t, i)
+#define PLACES V
 #define LOAD8(p) _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(p)))
 #define MUL15 avx2_mul15
 #define STORE8 avx2_store8
@@ -199,6 +200,7 @@ TARGET void lw_turn8_avx2(uint8_t *to, size_t to_step, const uint8_t *from, size
 #undef TABLE
 #undef INDEX
 #undef LOOK
+#undef PLACES
 #undef LOAD8
 #undef STORE8
 #undef MUL15
@@ -236,6 +238,7 @@ TARGET void lw_turn8_avx2(uint8_t *to, size_t to_step, const uint8_t *from, size
 #define TABLE(p) _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(p)))
 #define INDEX(m) ADD(_mm512_mullo_epi16(m, SET1(0x0202)), SET1(0x0100))
 #define LOOK(t, i) _mm512_shuffle_epi8(t, i)
+#define PLACES V
 #define LOAD8(p) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p)))
 #define STORE8(p, v) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi16_epi8(v))
 #define MUL15 avx512_mul15
