@@ -1,7 +1,7 @@
-"""G.711 and G.722, called from Python with 20 ms at a time, on one core, against the peers that are installed: `audioop`
-(Python up to 3.12) and numpy tables for G.711, FFmpeg through PyAV and the package G722 for G.722. Every candidate's
-output is compared with Lipwire's first; then they take turns in short batches, so that a busy machine hits all alike.
-Frames and packets for PyAV are made beforehand."""
+"""G.711 and G.722, called from Python with 20 ms at a time, on one core, against the peers that are installed:
+`audioop` (Python up to 3.12) and numpy tables for G.711, FFmpeg through PyAV and the package G722 for G.722. Every
+candidate's output is compared with Lipwire's first; then they take turns in short batches, so that a busy machine hits
+all alike. Frames and packets for PyAV are made beforehand."""
 
 from __future__ import annotations
 
@@ -133,7 +133,6 @@ def g722(results: Results, rounds: int) -> None:
         "FFmpeg differs"
     )
 
-    one_second = CALLS
     results_of: dict[str, dict[str, Callable[[], Any]]] = {"encode": {}, "decode": {}}
     av_encoder, av_decoder = coder("w"), coder("r")
     results_of["encode"]["lipwire"] = lambda: [encoder.encode(x) for x in chunks]
@@ -178,7 +177,6 @@ def g722(results: Results, rounds: int) -> None:
                 median=percentile(values, 50) / channels,
                 p99=percentile(values, 99) / channels,
                 real_time=20e6 / (best[name] / channels),
-                seconds=one_second * 0.02,
             )
         for name in peers:
             results.add(f"G.722 {what} vs {name}", best[name] / best["lipwire"], "x faster", n=rounds, goal=">= 1.2")

@@ -186,6 +186,18 @@ static void band_to(lw_g722_band_lanes *to, const lw_g722_band *from, size_t c)
     }
 }
 
+static void state_of(lw_g722_state *to, const lw_g722_lanes *from, size_t c)
+{
+    band_of(&to->low, &from->low, c);
+    band_of(&to->high, &from->high, c);
+}
+
+static void state_to(lw_g722_lanes *to, const lw_g722_state *from, size_t c)
+{
+    band_to(&to->low, &from->low, c);
+    band_to(&to->high, &from->high, c);
+}
+
 void lw_g722_encode_lanes_c(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n, size_t used,
                             lw_g722_lanes *lanes)
 {
@@ -193,8 +205,7 @@ void lw_g722_encode_lanes_c(uint8_t *codes, const int16_t *low, const int16_t *h
         int16_t l[LW_G722_BLOCK], h[LW_G722_BLOCK];
         uint8_t code[LW_G722_BLOCK];
         lw_g722_state one;
-        band_of(&one.low, &lanes->low, c);
-        band_of(&one.high, &lanes->high, c);
+        state_of(&one, lanes, c);
         for (size_t t = 0; t < n; t++) {
             l[t] = low[t * LW_G722_LANES + c];
             h[t] = high[t * LW_G722_LANES + c];
@@ -202,8 +213,7 @@ void lw_g722_encode_lanes_c(uint8_t *codes, const int16_t *low, const int16_t *h
         lw_g722_encode_c(code, l, h, n, &one);
         for (size_t t = 0; t < n; t++)
             codes[t * LW_G722_LANES + c] = code[t];
-        band_to(&lanes->low, &one.low, c);
-        band_to(&lanes->high, &one.high, c);
+        state_to(lanes, &one, c);
     }
 }
 
@@ -214,15 +224,13 @@ void lw_g722_decode_lanes_c(int16_t *pairs, const uint8_t *codes, size_t n, size
         int16_t out[2 * LW_G722_BLOCK];
         uint8_t code[LW_G722_BLOCK];
         lw_g722_state one;
-        band_of(&one.low, &lanes->low, c);
-        band_of(&one.high, &lanes->high, c);
+        state_of(&one, lanes, c);
         for (size_t t = 0; t < n; t++)
             code[t] = codes[t * LW_G722_LANES + c];
         lw_g722_decode_c(out, code, n, level, &one);
         for (size_t t = 0; t < 2 * n; t++)
             pairs[t * LW_G722_LANES + c] = out[t];
-        band_to(&lanes->low, &one.low, c);
-        band_to(&lanes->high, &one.high, c);
+        state_to(lanes, &one, c);
     }
 }
 
@@ -457,8 +465,7 @@ static void restart(group *g, size_t c)
 {
     lw_g722_state one;
     reset_state(&one);
-    band_to(&g->lanes.low, &one.low, c);
-    band_to(&g->lanes.high, &one.high, c);
+    state_to(&g->lanes, &one, c);
     memset(g->history[c], 0, sizeof g->history[c]);
     g->stale[c] = 0;
 }
@@ -526,6 +533,10 @@ static inline size_t round16(size_t n)
     return (n + 15) & ~(size_t)15;
 }
 
+/* Up to this many channels are done sooner one after the other than in a vector, most of whose lanes are empty. */
+#define FEW_TO_ENCODE 2
+#define FEW_TO_DECODE 3
+
 static void encode_group(batch *b, group *g, const int16_t *const *pcm, size_t at, size_t steps, size_t used,
                          uint8_t *const *codes)
 {
@@ -541,13 +552,21 @@ static void encode_group(batch *b, group *g, const int16_t *const *pcm, size_t a
     }
     int16_t *low = w->steps[0], *high = w->steps[LW_G722_BLOCK];
     size_t lanes = round16(used);
-    lw_kernels.turn16(low, LW_G722_LANES, w->rows[0][0], ROW16, lanes, round16(steps));
-    lw_kernels.turn16(high, LW_G722_LANES, w->rows[1][0], ROW16, lanes, round16(steps));
-    lw_kernels.g722_encode_lanes(w->code_steps[0], low, high, steps, used, &g->lanes);
-    lw_kernels.turn8(w->code_rows[0], ROW8, w->code_steps[0], LW_G722_LANES, round16(steps), lanes);
+    if (used > FEW_TO_ENCODE) {
+        lw_kernels.turn16(low, LW_G722_LANES, w->rows[0][0], ROW16, lanes, round16(steps));
+        lw_kernels.turn16(high, LW_G722_LANES, w->rows[1][0], ROW16, lanes, round16(steps));
+        lw_kernels.g722_encode_lanes(w->code_steps[0], low, high, steps, used, &g->lanes);
+        lw_kernels.turn8(w->code_rows[0], ROW8, w->code_steps[0], LW_G722_LANES, round16(steps), lanes);
+    }
     for (size_t c = 0; c < used; c++) {
         if (!pcm[c])
             continue;
+        if (used <= FEW_TO_ENCODE) {
+            lw_g722_state one;
+            state_of(&one, &g->lanes, c);
+            lw_kernels.g722_encode(w->code_rows[c], w->rows[0][c], w->rows[1][c], steps, &one);
+            state_to(&g->lanes, &one, c);
+        }
         if (b->mask != 0xFF)
             for (size_t t = 0; t < steps; t++)
                 w->code_rows[c][t] &= b->mask;
@@ -559,20 +578,28 @@ static void decode_group(batch *b, group *g, const uint8_t *const *codes, size_t
                          int16_t *const *pcm)
 {
     scratch *w = b->work;
-    for (size_t c = 0; c < used; c++)
-        if (codes[c])
-            memcpy(w->code_rows[c], codes[c] + at, steps);
-    size_t lanes = round16(used);
-    lw_kernels.turn8(w->code_steps[0], LW_G722_LANES, w->code_rows[0], ROW8, lanes, round16(steps));
-    lw_kernels.g722_decode_lanes(w->steps[0], w->code_steps[0], steps, used, b->level, &g->lanes);
     /* A channel's row of pairs is as long as two rows. */
     _Static_assert(2 * ROW16 >= LW_G722_HISTORY + 2 * LW_G722_BLOCK + 16, "a row of pairs with its history fits");
     int16_t *rows = w->rows[0][0], out[2 * LW_G722_BLOCK];
-    lw_kernels.turn16(rows + LW_G722_HISTORY, 2 * ROW16, w->steps[0], LW_G722_LANES, round16(2 * steps), lanes);
+    if (used > FEW_TO_DECODE) {
+        for (size_t c = 0; c < used; c++)
+            if (codes[c])
+                memcpy(w->code_rows[c], codes[c] + at, steps);
+        size_t lanes = round16(used);
+        lw_kernels.turn8(w->code_steps[0], LW_G722_LANES, w->code_rows[0], ROW8, lanes, round16(steps));
+        lw_kernels.g722_decode_lanes(w->steps[0], w->code_steps[0], steps, used, b->level, &g->lanes);
+        lw_kernels.turn16(rows + LW_G722_HISTORY, 2 * ROW16, w->steps[0], LW_G722_LANES, round16(2 * steps), lanes);
+    }
     for (size_t c = 0; c < used; c++) {
         if (!codes[c])
             continue;
         int16_t *x = rows + c * 2 * ROW16;
+        if (used <= FEW_TO_DECODE) {
+            lw_g722_state one;
+            state_of(&one, &g->lanes, c);
+            lw_kernels.g722_decode(x + LW_G722_HISTORY, codes[c] + at, steps, b->level, &one);
+            state_to(&g->lanes, &one, c);
+        }
         memcpy(x, g->history[c], sizeof g->history[c]);
         lw_kernels.g722_join(out, x, steps);
         memcpy((uint8_t *)pcm[c] + 2 * at * sizeof *out, out, 2 * steps * sizeof *out);
