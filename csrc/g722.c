@@ -28,6 +28,23 @@ const int16_t lw_g722_thresholds[31] = {0,   35,   72,   110,  150,  190,  233, 
 const int16_t lw_g722_mantissa[32] = {16384, 16744, 17112, 17488, 17864, 18256, 18656, 19064, 19480, 19912, 20344,
                                       20792, 21248, 21712, 22192, 22672, 23168, 23680, 24200, 24728, 25264, 25824,
                                       26384, 26968, 27552, 28160, 28776, 29408, 30048, 30704, 31376, 32064};
+const int16_t lw_g722_scales[353] = {
+    8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 16,
+    16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 20, 20, 20, 20, 20, 20, 20, 20, 24, 24, 24, 24, 24, 24, 24, 28, 28, 28,
+    28, 28, 28, 32, 32, 32, 32, 32, 32, 36, 36, 36, 36, 36, 40, 40, 40, 40, 44, 44, 44, 44, 48, 48, 48, 48, 52, 52,
+    52, 56, 56, 56, 56, 60, 60, 64, 64, 64, 68, 68, 68, 72, 72, 76, 76, 76, 80, 80, 84, 84, 88, 88, 92, 92, 96, 96,
+    100, 100, 104, 104, 108, 112, 112, 116, 116, 120, 124, 128, 128, 132, 136, 136, 140, 144, 148, 152, 152, 156, 160,
+    164, 168, 172, 176, 180, 184, 188, 192, 196, 200, 204, 208, 212, 220, 224, 228, 232, 236, 244, 248, 256, 260, 264,
+    272, 276, 284, 288, 296, 304, 308, 316, 324, 332, 336, 344, 352, 360, 368, 376, 384, 392, 400, 412, 420, 428, 440,
+    448, 456, 468, 476, 488, 500, 512, 520, 532, 544, 556, 568, 580, 592, 608, 620, 632, 648, 664, 676, 692, 708, 724,
+    740, 756, 772, 788, 804, 824, 840, 860, 880, 896, 916, 936, 956, 980, 1000, 1024, 1044, 1068, 1092, 1116, 1140,
+    1164, 1188, 1216, 1244, 1268, 1296, 1328, 1356, 1384, 1416, 1448, 1480, 1512, 1544, 1576, 1612, 1648, 1684, 1720,
+    1760, 1796, 1836, 1876, 1916, 1960, 2004, 2048, 2092, 2136, 2184, 2232, 2280, 2332, 2380, 2432, 2488, 2540, 2596,
+    2656, 2712, 2772, 2832, 2896, 2960, 3024, 3088, 3156, 3228, 3296, 3368, 3444, 3520, 3596, 3676, 3756, 3836, 3920,
+    4008, 4096, 4184, 4276, 4372, 4464, 4564, 4664, 4764, 4868, 4976, 5084, 5196, 5312, 5428, 5548, 5668, 5792, 5920,
+    6048, 6180, 6316, 6456, 6596, 6740, 6888, 7040, 7192, 7352, 7512, 7676, 7844, 8016, 8192, 8372, 8556, 8744, 8932,
+    9128, 9328, 9532, 9740, 9956, 10172, 10396, 10624, 10856, 11096, 11336, 11584, 11840, 12100, 12364, 12632, 12912,
+    13192, 13484, 13776, 14080, 14388, 14704, 15024, 15352, 15688, 16032, 16384};
 
 /* OQ6 and OQ5: the decoder's levels by magnitude, Q15 of the scale factor. */
 static const int16_t levels6[31] = {0,    136,  432,   728,   1040,  1360,  1688,  2032,  2400,  2776,  3168,
@@ -98,10 +115,10 @@ static inline void adapt(lw_g722_band *q, int32_t d)
     q->p1 = (int16_t)p;
 }
 
-static inline void rescale(lw_g722_band *q, int32_t step, int32_t top, int32_t shift)
+static inline void rescale(lw_g722_band *q, int32_t step, int32_t top, int32_t base)
 {
     q->nb = (int16_t)lw_clamp(mult(q->nb, 32512) + step, 0, top);
-    q->det = lw_g722_scale(q->nb, shift);
+    q->det = lw_g722_scales[base + (q->nb >> 6)];
 }
 
 static inline int32_t high_difference(int32_t code, int32_t det) /* bit 0: inner level, bit 1: positive */
@@ -128,14 +145,14 @@ void lw_g722_encode_c(uint8_t *codes, const int16_t *low, const int16_t *high, s
         int32_t level = (m ? 4 * m - 1 : 1) + fine; /* 1..30 */
         int32_t code = e >= 0 ? 62 - level : level <= 2 ? 64 - level : 34 - level;
         int32_t d = mult(l.det, e >= 0 ? lw_g722_low_level[m] : -lw_g722_low_level[m]);
-        rescale(&l, lw_g722_low_step[m], LW_G722_LOW_TOP, LW_G722_LOW_SHIFT);
+        rescale(&l, lw_g722_low_step[m], LW_G722_LOW_TOP, LW_G722_LOW_BASE);
         adapt(&l, d);
 
         e = lw_sat16(high[i] - h.s);
         int32_t inner = (e ^ (e >> 31)) < (LW_G722_HIGH_THRESHOLD * h.det) >> 12;
         int32_t pair = (e >= 0) << 1 | inner;
         d = high_difference(pair, h.det);
-        rescale(&h, high_step(pair), LW_G722_HIGH_TOP, LW_G722_HIGH_SHIFT);
+        rescale(&h, high_step(pair), LW_G722_HIGH_TOP, LW_G722_HIGH_BASE);
         adapt(&h, d);
         codes[i] = (uint8_t)(pair << 6 | code);
     }
@@ -151,13 +168,13 @@ void lw_g722_decode_c(int16_t *pairs, const uint8_t *codes, size_t n, const int1
         int32_t y = lw_clamp(l.s + mult(l.det, level[code]), -16384, 16383);
         int32_t m = (coarse < 8 ? 8 - coarse : 15 - coarse) & 7;
         int32_t d = mult(l.det, coarse < 8 ? -lw_g722_low_level[m] : lw_g722_low_level[m]);
-        rescale(&l, lw_g722_low_step[m], LW_G722_LOW_TOP, LW_G722_LOW_SHIFT);
+        rescale(&l, lw_g722_low_step[m], LW_G722_LOW_TOP, LW_G722_LOW_BASE);
         adapt(&l, d);
 
         int32_t pair = codes[i] >> 6;
         d = high_difference(pair, h.det);
         int32_t z = lw_clamp(h.s + d, -16384, 16383);
-        rescale(&h, high_step(pair), LW_G722_HIGH_TOP, LW_G722_HIGH_SHIFT);
+        rescale(&h, high_step(pair), LW_G722_HIGH_TOP, LW_G722_HIGH_BASE);
         adapt(&h, d);
         pairs[2 * i] = (int16_t)(y + z);
         pairs[2 * i + 1] = (int16_t)(y - z);

@@ -13,19 +13,23 @@
 #define LW_G722_BLOCK 160  /* steps that an object hands to its kernels at once: 20 ms */
 #define LW_G722_LANES 32   /* channels in one group of a batch */
 
-/* The scale factor's limits, its value after a reset, and the place of the binary point (shift of the mantissa). */
+/* The scale factor: limits of its logarithm, its value after a reset, the place of the binary point (shift of the mantissa)
+ * and, the same thing, where a band begins in the table of all of them. */
 #define LW_G722_LOW_TOP 18432
 #define LW_G722_HIGH_TOP 22528
 #define LW_G722_LOW_SCALE 32
 #define LW_G722_HIGH_SCALE 8
 #define LW_G722_LOW_SHIFT 11
 #define LW_G722_HIGH_SHIFT 13
+#define LW_G722_LOW_BASE 64
+#define LW_G722_HIGH_BASE 0
 
 /* The adaptation's quantiser of the lower band has eight magnitudes, m = 0..7. */
 extern const int16_t lw_g722_low_level[8];    /* OQ4, Q15 of the scale factor */
 extern const int16_t lw_g722_low_step[8];     /* WL, what m adds to the log scale factor */
 extern const int16_t lw_g722_thresholds[31];  /* Q6, Q12 of the scale factor; the last is out of reach */
-extern const int16_t lw_g722_mantissa[32];    /* 8 x 2^(k / 32) x 2048 */
+extern const int16_t lw_g722_mantissa[32];    /* 8 x 2048 x 2^(k / 32) */
+extern const int16_t lw_g722_scales[353];     /* 2 x 4 x 2^(k / 32), as 16 bits have it: by base + nb / 64 */
 /* The filter's even coefficients, which backwards are the odd ones. Here, so that kernels have them as constants. */
 static const int16_t lw_g722_qmf[12] = {3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11};
 #define LW_G722_HIGH_INNER 1616
@@ -60,10 +64,5 @@ typedef struct lw_g722_band_lanes {
 typedef struct lw_g722_lanes {
     lw_g722_band_lanes low, high;
 } __attribute__((aligned(64))) lw_g722_lanes;
-
-static inline int16_t lw_g722_scale(int32_t nb, int32_t shift)
-{
-    return (int16_t)((lw_g722_mantissa[nb >> 6 & 31] >> (shift - (nb >> 11))) << 2);
-}
 
 #endif

@@ -186,12 +186,12 @@ INLINE __m128i two(const int16_t *x)
     return _mm_cvtsi32_si128(word);
 }
 
-INLINE int32_t rescale(int32_t *nb, int32_t step, int32_t top, int32_t shift)
+INLINE int32_t rescale(int32_t *nb, int32_t step, int32_t top, int32_t base)
 {
     int32_t next = *nb - ((*nb + 127) >> 7) + step;
     next = next < 0 ? 0 : next;
     *nb = next > top ? top : next;
-    return (lw_g722_mantissa[*nb >> 6 & 31] >> (shift - (*nb >> 11))) << 2;
+    return lw_g722_scales[base + (*nb >> 6)];
 }
 
 INLINE void differences(work *w, const uint8_t *codes, size_t n, const int16_t *level, lw_g722_state *state)
@@ -204,8 +204,8 @@ INLINE void differences(work *w, const uint8_t *codes, size_t n, const int16_t *
         w->out[t][1] = (int16_t)high;
         w->low[TAPS + t] = (int16_t)(((low_det * coarse_level[coarse]) >> 15) * 2);
         w->high[TAPS + t] = (int16_t)(high * 2);
-        low_det = rescale(&low_nb, coarse_step[coarse], LW_G722_LOW_TOP, LW_G722_LOW_SHIFT);
-        high_det = rescale(&high_nb, high_step[top], LW_G722_HIGH_TOP, LW_G722_HIGH_SHIFT);
+        low_det = rescale(&low_nb, coarse_step[coarse], LW_G722_LOW_TOP, LW_G722_LOW_BASE);
+        high_det = rescale(&high_nb, high_step[top], LW_G722_HIGH_TOP, LW_G722_HIGH_BASE);
     }
     state->low.nb = (int16_t)low_nb, state->high.nb = (int16_t)high_nb;
     state->low.det = (int16_t)low_det, state->high.det = (int16_t)high_det;
@@ -375,25 +375,11 @@ INLINE __m256i table(const int16_t *p)
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 }
 
+/* Through memory: a shift by a vector and a table of 32 words in vectors take longer. */
 INLINE __m256i scale_of(__m256i nb)
 {
-    __m256i part = SRA(nb, 6), i = ADD(_mm256_mullo_epi16(AND(part, SET1(7)), SET1(0x0202)), SET1(0x0100));
-    __m256i odd = SLL(part, 12), upper = SLL(part, 11); /* bits 3 and 4 on top choose one of four tables */
-    odd = SRA(odd, 15), upper = SRA(upper, 15);
-    __m256i t0 = _mm256_shuffle_epi8(table(lw_g722_mantissa), i);
-    __m256i t1 = _mm256_shuffle_epi8(table(lw_g722_mantissa + 8), i);
-    __m256i t2 = _mm256_shuffle_epi8(table(lw_g722_mantissa + 16), i);
-    __m256i t3 = _mm256_shuffle_epi8(table(lw_g722_mantissa + 24), i);
-    t0 = _mm256_blendv_epi8(_mm256_blendv_epi8(t0, t1, odd), _mm256_blendv_epi8(t2, t3, odd), upper);
-    /* No shift of 16-bit lanes by a vector: multiply by 2^(16 - shift + octave), 8..2^14, made a byte at a time. */
-    __m256i x = ADD(SRA(nb, 11), both(16 - LW_G722_LOW_SHIFT, 16 - LW_G722_HIGH_SHIFT));
-    const __m256i lower = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
-    const __m256i higher = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128));
-    __m256i power = OR(_mm256_shuffle_epi8(lower, OR(x, SET1(-32768))),
-                       _mm256_shuffle_epi8(higher, OR(SLL(x, 8), SET1(0x80))));
-    return SLL(MULHI(t0, power), 2);
+    uint32_t low = (uint32_t)_mm256_extract_epi16(nb, 0), high = (uint32_t)_mm256_extract_epi16(nb, 8);
+    return both(lw_g722_scales[LW_G722_LOW_BASE + (low >> 6)], lw_g722_scales[LW_G722_HIGH_BASE + (high >> 6)]);
 }
 
 /* The fine bits. Nothing in the loop before depends on them: they are found from what it left, all 29 thresholds at
@@ -402,16 +388,20 @@ INLINE void fine_codes(uint8_t *codes, const int16_t (*e)[16], const int16_t (*s
 {
     static const int16_t q[32] = {0, 35, 72, 110, 150, 190, 233, 276, 323, 370, 422, 473, 530, 587, 650, 714, 786, 858,
                                   940, 1023, 1121, 1219, 1339, 1458, 1612, 1765, 1980, 2195, 2557, 2919, 0, 0};
+    static const uint8_t code_of[2][32] = {{0,  61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47,
+                                            46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 0},
+                                           {0,  63, 62, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19,
+                                            18, 17, 16, 15, 14, 13, 12, 11, 10, 9,  8,  7,  6,  5,  4,  0}};
     const __m256i lower = SLL(load(q), 4), upper = SLL(load(q + 16), 4);
     for (size_t t = 0; t < n; t++) {
         __m256i det = table(scale[t]), error = table(e[t]), magnitude = XOR(error, SRA(error, 15));
         __m256i above = _mm256_packs_epi16(_mm256_cmpgt_epi16(_mm256_mulhi_epu16(lower, det), magnitude),
                                            _mm256_cmpgt_epi16(_mm256_mulhi_epu16(upper, det), magnitude));
         int32_t level = 30 - __builtin_popcount((uint32_t)_mm256_movemask_epi8(above)); /* 1..30 */
-        int32_t low = e[t][0], high = e[t][8];
-        int32_t code = low >= 0 ? 62 - level : level <= 2 ? 64 - level : 34 - level;
-        int32_t inner = (high ^ (high >> 31)) < (LW_G722_HIGH_THRESHOLD * scale[t][8]) >> 12;
-        codes[t] = (uint8_t)(((high >= 0) << 1 | inner) << 6 | code);
+        int32_t high = e[t][8];
+        uint32_t inner = (high ^ (high >> 31)) < (LW_G722_HIGH_THRESHOLD * scale[t][8]) >> 12;
+        uint32_t negative = (uint16_t)e[t][0] >> 15, upper_negative = (uint16_t)high >> 15; /* no branch: it is noise */
+        codes[t] = (uint8_t)(((upper_negative ^ 1) << 1 | inner) << 6 | code_of[negative][level]);
     }
 }
 
