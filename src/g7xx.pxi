@@ -107,12 +107,20 @@ cdef class G722Encoder:
         cdef Py_buffer view
         cdef bytes out
         cdef size_t size
+        cdef uint8_t *to
+        cdef int64_t made
         PyObject_GetBuffer(pcm, &view, PyBUF_SIMPLE)
         cdef size_t n = _pcm16(&view)
         try:
             size = lw_g722_encoder_bound(self.e, n)
             out = PyBytes_FromStringAndSize(NULL, size)
-            lw_g722_encoder_process(self.e, <const int16_t *>view.buf, n, <uint8_t *>PyBytes_AS_STRING(out), size)
+            to = <uint8_t *>PyBytes_AS_STRING(out)
+            if n >= LONG_CHUNK:
+                with nogil:
+                    made = lw_g722_encoder_process(self.e, <const int16_t *>view.buf, n, to, size)
+                check(made)
+            else:
+                lw_g722_encoder_process(self.e, <const int16_t *>view.buf, n, to, size)
         finally:
             PyBuffer_Release(&view)
         return out
@@ -149,11 +157,20 @@ cdef class G722Decoder:
         """Takes all of `data` (bytes-like, n bytes), returns 2 n samples: 4 n bytes."""
         cdef Py_buffer view
         cdef bytes out
+        cdef size_t n
+        cdef int16_t *to
+        cdef int64_t made
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             out = PyBytes_FromStringAndSize(NULL, view.len * 4)
-            lw_g722_decoder_process(self.d, <const uint8_t *>view.buf, <size_t>view.len,
-                                    <int16_t *>PyBytes_AS_STRING(out), <size_t>view.len * 2)
+            n = <size_t>view.len
+            to = <int16_t *>PyBytes_AS_STRING(out)
+            if n >= LONG_CHUNK // 2:
+                with nogil:
+                    made = lw_g722_decoder_process(self.d, <const uint8_t *>view.buf, n, to, 2 * n)
+                check(made)
+            else:
+                lw_g722_decoder_process(self.d, <const uint8_t *>view.buf, n, to, 2 * n)
         finally:
             PyBuffer_Release(&view)
         return out
@@ -170,6 +187,7 @@ cdef class _Slots:
     cdef const void **sources
     cdef void **sinks
     cdef Py_ssize_t held  # views[:held] of the slots that are not idle
+    cdef bint busy  # a call is under way, here or in another thread
 
     def __cinit__(self, Py_ssize_t channels):
         if channels < 1 or channels > LW_G722_MAX_CHANNELS:
@@ -190,9 +208,12 @@ cdef class _Slots:
         """Borrows every buffer; returns their common length in bytes, 0 where all are None. On an error nothing is
         held."""
         cdef Py_ssize_t c, size = -1
-        self.held = 0
+        if self.busy:
+            raise BadState("another thread's call on this batch is under way")
         if len(items) != self.channels:
             raise InvalidArgument(f"{self.channels} channels need as many buffers, got {len(items)}")
+        self.busy = True
+        self.held = 0
         try:
             for c in range(self.channels):
                 item = items[c]
@@ -217,6 +238,7 @@ cdef class _Slots:
             if self.sources[c] != NULL:
                 PyBuffer_Release(&self.views[c])
         self.held = 0
+        self.busy = False
 
     cdef list results(self, Py_ssize_t size):
         """An uninitialised bytes object of `size` for each slot, None for the idle."""
@@ -269,16 +291,20 @@ cdef class G722EncoderBatch:
 
         Raises:
             InvalidArgument: not as many buffers as slots, unequal lengths, or half a pair; nothing was taken.
+            BadState: another thread's call is under way.
         """
         cdef _Slots slots = self.slots
+        cdef int64_t made
         cdef Py_ssize_t size = slots.take(pcm)
         cdef list out
         try:
             if size & 3:
                 raise InvalidArgument(f"a batch takes pairs of samples, 4 bytes each, got {size} bytes")
             out = slots.results(size >> 2)
-            check(lw_g722_encoder_batch_process(self.b, <const int16_t **>slots.sources, <size_t>size >> 1,
-                                                <uint8_t **>slots.sinks))
+            with nogil:
+                made = lw_g722_encoder_batch_process(self.b, <const int16_t **>slots.sources, <size_t>size >> 1,
+                                                     <uint8_t **>slots.sinks)
+            check(made)
         finally:
             slots.release()
         return out
@@ -289,6 +315,8 @@ cdef class G722EncoderBatch:
         Raises:
             InvalidArgument: there is no such slot.
         """
+        if self.slots.busy:
+            raise BadState("another thread's call on this batch is under way")
         check(lw_g722_encoder_batch_reset(self.b, channel), f"slot {channel} of {self.channels}")
 
 
@@ -327,14 +355,18 @@ cdef class G722DecoderBatch:
 
         Raises:
             InvalidArgument: not as many buffers as slots, or unequal lengths; nothing was taken.
+            BadState: another thread's call is under way.
         """
         cdef _Slots slots = self.slots
+        cdef int64_t made
         cdef Py_ssize_t size = slots.take(data)
         cdef list out
         try:
             out = slots.results(size << 2)
-            check(lw_g722_decoder_batch_process(self.b, <const uint8_t **>slots.sources, <size_t>size,
-                                                <int16_t **>slots.sinks))
+            with nogil:
+                made = lw_g722_decoder_batch_process(self.b, <const uint8_t **>slots.sources, <size_t>size,
+                                                     <int16_t **>slots.sinks)
+            check(made)
         finally:
             slots.release()
         return out
@@ -345,4 +377,6 @@ cdef class G722DecoderBatch:
         Raises:
             InvalidArgument: there is no such slot.
         """
+        if self.slots.busy:
+            raise BadState("another thread's call on this batch is under way")
         check(lw_g722_decoder_batch_reset(self.b, channel), f"slot {channel} of {self.channels}")

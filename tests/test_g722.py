@@ -227,3 +227,21 @@ def test_batch_arguments() -> None:
     held = bytearray(8)
     decoders.decode_many([held] * 3)
     held.extend(b"no buffer is held")
+
+
+def test_a_call_within_a_call_is_refused() -> None:
+    encoders = G722EncoderBatch(2)
+    refused = []
+
+    class Odd:
+        def __buffer__(self, flags: int) -> memoryview:  # only Python 3.12 and later asks it
+            with pytest.raises(RuntimeError):
+                encoders.encode_many([b"", b""])
+            refused.append(True)
+            return memoryview(bytes(4))
+
+    try:
+        encoders.encode_many([bytes(4), Odd()])
+    except TypeError:
+        assert not refused
+    assert encoders.encode_many([bytes(4)] * 2) == [G722Encoder().encode(bytes(4))] * 2
