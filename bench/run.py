@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 HERE = Path(__file__).resolve().parent
-BENCHES = ("render_offline", "resampler", "opus", "ingest", "engine_cpu", "memory", "latency", "sync", "browser_sync")
+BENCHES = (
+    "render_offline",
+    "resampler",
+    "g7xx",
+    "opus",
+    "ingest",
+    "engine_cpu",
+    "memory",
+    "latency",
+    "sync",
+    "browser_sync",
+)
 
 
 def main() -> int:

@@ -5,6 +5,18 @@
 #define PLAIN_C { \
     .fir = lw_fir_c, \
     .fir_block = lw_fir_c, \
+    .alaw_encode = lw_alaw_encode_c, \
+    .ulaw_encode = lw_ulaw_encode_c, \
+    .alaw_decode = lw_alaw_decode_c, \
+    .ulaw_decode = lw_ulaw_decode_c, \
+    .g722_split = lw_g722_split_c, \
+    .g722_join = lw_g722_join_c, \
+    .g722_encode = lw_g722_encode_c, \
+    .g722_decode = lw_g722_decode_c, \
+    .g722_encode_lanes = lw_g722_encode_lanes_c, \
+    .g722_decode_lanes = lw_g722_decode_lanes_c, \
+    .turn8 = lw_turn8_c, \
+    .turn16 = lw_turn16_c, \
     .base64 = lw_base64_c, \
 }
 /* clang-format on */
@@ -18,16 +30,40 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
     if (mask & LW_CPU_AVX2) {
         dsp->fir = lw_fir_avx2;
         dsp->fir_block = lw_fir_block_avx2;
+        dsp->alaw_encode = lw_alaw_encode_avx2;
+        dsp->ulaw_encode = lw_ulaw_encode_avx2;
+        dsp->alaw_decode = lw_alaw_decode_avx2;
+        dsp->ulaw_decode = lw_ulaw_decode_avx2;
+        dsp->g722_split = lw_g722_split_avx2;
+        dsp->g722_join = lw_g722_join_avx2;
+        dsp->g722_encode = lw_g722_encode_avx2;
+        dsp->g722_decode = lw_g722_decode_avx2;
+        dsp->g722_encode_lanes = lw_g722_encode_lanes_avx2;
+        dsp->g722_decode_lanes = lw_g722_decode_lanes_avx2;
+        dsp->turn8 = lw_turn8_avx2;
+        dsp->turn16 = lw_turn16_avx2;
         dsp->base64 = lw_base64_avx2;
     }
     if (mask & LW_CPU_AVX512) {
         dsp->fir = lw_fir_avx512;
         dsp->fir_block = lw_fir_block_avx512;
+        dsp->g722_encode_lanes = lw_g722_encode_lanes_avx512;
+        dsp->g722_decode_lanes = lw_g722_decode_lanes_avx512;
         dsp->base64 = lw_base64_avx512;
     }
 #elif defined(__aarch64__)
     if (mask & LW_CPU_NEON) {
         dsp->fir = dsp->fir_block = lw_fir_neon;
+        dsp->alaw_encode = lw_alaw_encode_neon;
+        dsp->ulaw_encode = lw_ulaw_encode_neon;
+        dsp->alaw_decode = lw_alaw_decode_neon;
+        dsp->ulaw_decode = lw_ulaw_decode_neon;
+        dsp->g722_split = lw_g722_split_neon;
+        dsp->g722_join = lw_g722_join_neon;
+        dsp->g722_encode_lanes = lw_g722_encode_lanes_neon;
+        dsp->g722_decode_lanes = lw_g722_decode_lanes_neon;
+        dsp->turn8 = lw_turn8_neon;
+        dsp->turn16 = lw_turn16_neon;
         dsp->base64 = lw_base64_neon;
     }
 #else

@@ -29,6 +29,69 @@ typedef struct lw_fir {
 typedef void lw_fir_fn(int16_t *out, size_t n, const int16_t *x, const lw_fir *f, int32_t phase);
 lw_fir_fn lw_fir_c, lw_fir_avx2, lw_fir_block_avx2, lw_fir_avx512, lw_fir_block_avx512, lw_fir_neon;
 
+/* ---- g711.c ---- */
+
+/* n samples to n codes and back. PCM may be odd-aligned. */
+typedef void lw_g711_encode_fn(uint8_t *codes, const int16_t *pcm, size_t n);
+typedef void lw_g711_decode_fn(int16_t *pcm, const uint8_t *codes, size_t n);
+lw_g711_encode_fn lw_alaw_encode_c, lw_ulaw_encode_c;
+lw_g711_decode_fn lw_alaw_decode_c, lw_ulaw_decode_c;
+
+/* ---- g722.c (the types' bodies: g722.h) ---- */
+
+struct lw_g722_state;
+struct lw_g722_lanes;
+/* The filter bank. `x` begins with the LW_G722_HISTORY values before the n pairs that are turned into n values of each
+ * band (split) or into 2 n samples of PCM (join). Join reads pairs (low + high, low - high). */
+typedef void lw_g722_split_fn(int16_t *low, int16_t *high, const int16_t *x, size_t n);
+typedef void lw_g722_join_fn(int16_t *pcm, const int16_t *x, size_t n);
+/* ADPCM of both bands, one channel, at most LW_G722_BLOCK steps: n values of each band to n codes of 8 bits; n codes to
+ * n pairs (low + high, low - high), the lower band's levels being `level`. */
+typedef void lw_g722_encode_fn(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n,
+                               struct lw_g722_state *state);
+typedef void lw_g722_decode_fn(int16_t *pairs, const uint8_t *codes, size_t n, const int16_t level[64],
+                               struct lw_g722_state *state);
+/* The same for `used` independent channels at once, 1..LW_G722_LANES. Step t of channel c is at
+ * [t * LW_G722_LANES + c]; in `pairs` at [2 t * LW_G722_LANES + c] and one row further on. What the lanes behind the
+ * used ones are given, and what their rows and states then hold, is anything. Rows and states are aligned to 64. */
+typedef void lw_g722_encode_lanes_fn(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n, size_t used,
+                                     struct lw_g722_lanes *lanes);
+typedef void lw_g722_decode_lanes_fn(int16_t *pairs, const uint8_t *codes, size_t n, size_t used,
+                                     const int16_t level[64], struct lw_g722_lanes *lanes);
+/* to[c * to_step + r] = from[r * from_step + c]; rows and columns are multiples of 16. */
+typedef void lw_turn8_fn(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t rows, size_t columns);
+typedef void lw_turn16_fn(int16_t *to, size_t to_step, const int16_t *from, size_t from_step, size_t rows,
+                          size_t columns);
+lw_g722_split_fn lw_g722_split_c;
+lw_g722_join_fn lw_g722_join_c;
+lw_g722_encode_fn lw_g722_encode_c;
+lw_g722_decode_fn lw_g722_decode_c;
+lw_g722_encode_lanes_fn lw_g722_encode_lanes_c;
+lw_g722_decode_lanes_fn lw_g722_decode_lanes_c;
+lw_turn8_fn lw_turn8_c;
+lw_turn16_fn lw_turn16_c;
+#if defined(__x86_64__)
+lw_g711_encode_fn lw_alaw_encode_avx2, lw_ulaw_encode_avx2;
+lw_g711_decode_fn lw_alaw_decode_avx2, lw_ulaw_decode_avx2;
+lw_g722_split_fn lw_g722_split_avx2;
+lw_g722_join_fn lw_g722_join_avx2;
+lw_g722_encode_fn lw_g722_encode_avx2;
+lw_g722_decode_fn lw_g722_decode_avx2;
+lw_g722_encode_lanes_fn lw_g722_encode_lanes_avx2, lw_g722_encode_lanes_avx512;
+lw_g722_decode_lanes_fn lw_g722_decode_lanes_avx2, lw_g722_decode_lanes_avx512;
+lw_turn8_fn lw_turn8_avx2;
+lw_turn16_fn lw_turn16_avx2;
+#elif defined(__aarch64__)
+lw_g711_encode_fn lw_alaw_encode_neon, lw_ulaw_encode_neon;
+lw_g711_decode_fn lw_alaw_decode_neon, lw_ulaw_decode_neon;
+lw_g722_split_fn lw_g722_split_neon;
+lw_g722_join_fn lw_g722_join_neon;
+lw_g722_encode_lanes_fn lw_g722_encode_lanes_neon;
+lw_g722_decode_lanes_fn lw_g722_decode_lanes_neon;
+lw_turn8_fn lw_turn8_neon;
+lw_turn16_fn lw_turn16_neon;
+#endif
+
 /* ---- ingest.c ---- */
 
 /* Base64 to bytes: n characters, a multiple of 4, without padding. Returns the place of the first character that is
@@ -42,6 +105,16 @@ lw_base64_fn lw_base64_c, lw_base64_avx2, lw_base64_avx512, lw_base64_neon;
 typedef struct lw_dsp {
     lw_fir_fn *fir;
     lw_fir_fn *fir_block; /* the same, made for few phases and a small step */
+    lw_g711_encode_fn *alaw_encode, *ulaw_encode;
+    lw_g711_decode_fn *alaw_decode, *ulaw_decode;
+    lw_g722_split_fn *g722_split;
+    lw_g722_join_fn *g722_join;
+    lw_g722_encode_fn *g722_encode;
+    lw_g722_decode_fn *g722_decode;
+    lw_g722_encode_lanes_fn *g722_encode_lanes;
+    lw_g722_decode_lanes_fn *g722_decode_lanes;
+    lw_turn8_fn *turn8;
+    lw_turn16_fn *turn16;
     lw_base64_fn *base64;
 } lw_dsp;
 

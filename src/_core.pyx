@@ -541,5 +541,6 @@ cdef class Engine:
         return s
 
 
+include "g7xx.pxi"
 include "opus.pxi"
 include "ingest.pxi"

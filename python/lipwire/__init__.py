@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import opus, publish
-from ._core import Frame, Resampler, VisemeExtractor
+from . import g711, opus, publish
+from ._core import (
+    Frame,
+    G722Decoder,
+    G722DecoderBatch,
+    G722Encoder,
+    G722EncoderBatch,
+    Resampler,
+    VisemeExtractor,
+)
 from ._core import core_version as _core_version
 from .avatar import Avatar
 from .errors import LipwireError
@@ -21,6 +29,10 @@ __version__: str = _core_version()
 __all__ = [
     "Avatar",
     "Frame",
+    "G722Decoder",
+    "G722DecoderBatch",
+    "G722Encoder",
+    "G722EncoderBatch",
     "LipwireError",
     "Publisher",
     "RenderResult",
@@ -28,6 +40,7 @@ __all__ = [
     "Session",
     "VisemeExtractor",
     "create_app",
+    "g711",
     "opus",
     "publish",
     "render",
