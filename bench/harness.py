@@ -130,9 +130,9 @@ def times(work: Callable[[], Any], repetitions: int) -> list[float]:
     return taken
 
 
-def in_turn(work: dict[str, Callable[[], Any]], rounds: int, inner: int = 20) -> dict[str, dict[str, float]]:
+def in_turn(work: dict[str, Callable[[], Any]], rounds: int, inner: int = 1) -> dict[str, list[float]]:
     """Times rivals so that a busy machine hits all alike: short batches of `inner` calls, one of each in turn,
-    `rounds` times. For each its best and median microseconds per call, and n, the number of batches."""
+    `rounds` times. Microseconds per call, one value a round."""
     taken: dict[str, list[float]] = {name: [] for name in work}
     for call in work.values():
         call()
@@ -142,7 +142,7 @@ def in_turn(work: dict[str, Callable[[], Any]], rounds: int, inner: int = 20) ->
             for _ in range(inner):
                 call()
             taken[name].append((time.perf_counter_ns() - began) / inner / 1000)
-    return {name: {"min": min(each), "p50": percentile(each, 50), "n": rounds} for name, each in taken.items()}
+    return taken
 
 
 def one_core() -> int:

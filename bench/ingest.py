@@ -18,12 +18,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from harness import Results, espeak, main, one_core, percentile
+from harness import Results, espeak, in_turn, main, one_core, percentile
 from lipwire import Session, _core
 from lipwire.client import encode, request
 from lipwire.protocol import messages as m
@@ -98,15 +99,11 @@ def first_step(results: Results, ms: int, rounds: int) -> None:
     for name in ("read", "orjson + pybase64"):  # both to an array: what a program that computes would do next
         if name in found:
             work[f"{name}, as an array"] = as_array(found[name]), one_id
-    taken: dict[str, list[float]] = {name: [] for name in work}
-    loops = max(1, 20 // ms * 4)
-    for _ in range(rounds):
-        for name, (reader, texts) in work.items():
-            began = time.perf_counter()
-            for _ in range(loops):
-                for text in texts:
-                    reader(text)
-            taken[name].append((time.perf_counter() - began) / (loops * len(texts)) * 1e6)
+    calls = {name: partial(read_all, reader, texts) for name, (reader, texts) in work.items()}
+    taken = {
+        name: [microseconds / len(payloads) for microseconds in values]
+        for name, values in in_turn(calls, rounds, max(1, 20 // ms * 4)).items()
+    }
     extra: dict[str, Any] = {"cores": 1, "message_bytes": len(one_id[0]), "cpu": _core.cpu_level()}
     for name, values in taken.items():
         shown = "read, one event_id" if name == "read" else name
@@ -127,6 +124,11 @@ def first_step(results: Results, ms: int, rounds: int) -> None:
             of_medians=percentile(theirs, 50) / percentile(ours, 50),
             **extra,
         )
+
+
+def read_all(reader: Callable[[str], bytes], texts: list[str]) -> None:
+    for text in texts:
+        reader(text)
 
 
 def as_array(reader: Callable[[str], bytes]) -> Callable[[str], Any]:
