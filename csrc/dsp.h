@@ -46,7 +46,8 @@ struct lw_g722_lanes;
 typedef void lw_g722_split_fn(int16_t *low, int16_t *high, const int16_t *x, size_t n);
 typedef void lw_g722_join_fn(int16_t *pcm, const int16_t *x, size_t n);
 /* ADPCM of both bands, one channel, at most LW_G722_BLOCK steps: n values of each band to n codes of 8 bits; n codes to
- * n pairs (low + high, low - high), the lower band's levels being `level`. */
+ * n pairs (low + high, low - high), the lower band's levels being `level`: by code, with level[c] = -level[c + 28] for
+ * c = 4..31 and level[c] = level[63] for c = 0..3. */
 typedef void lw_g722_encode_fn(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n,
                                struct lw_g722_state *state);
 typedef void lw_g722_decode_fn(int16_t *pairs, const uint8_t *codes, size_t n, const int16_t level[64],

@@ -47,7 +47,6 @@ typedef struct lw_g722_band {
     int16_t s, sz; /* prediction; its zero section's part */
     int16_t nb;    /* log scale factor, 2048 an octave */
     int16_t det;   /* scale factor */
-    int16_t spare[7];
 } lw_g722_band;
 
 typedef struct lw_g722_state {

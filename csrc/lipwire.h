@@ -107,10 +107,10 @@ void lw_ulaw_decode(int16_t *pcm, const uint8_t *codes, size_t n);
  * them as 0; the decoder ignores them. (A packed stream of 7-bit or 6-bit codes, or codes moved down to bit 0, is not
  * G.722 as RTP carries it, and not taken.) Delay of encoder and decoder together: 22 samples.
  *
- * Bit-exact with the ITU-T software tools (G.191), on every input. FFmpeg and spandsp leave out the Recommendation's
- * limit of the split bands to -16384..16383, so their encoders differ on signals that overshoot full scale in a band (a
- * full-scale square does, speech does not), and they saturate the zero section's sum once rather than at each addition,
- * which only a stream that no encoder makes can show. */
+ * Bit-exact with the ITU-T software tools (G.191), on every input. FFmpeg and spandsp differ from those, and so from this,
+ * in two places that speech does not reach: they leave out the limit of the split bands to -16384..16383, which shows
+ * when a signal overshoots full scale in a band (a full-scale square), and they do not saturate each addition of the
+ * zero section, which shows in the decoder on long runs of one large code, which no encoder makes. */
 typedef struct lw_g722_config {
     int32_t bitrate; /* 64000, 56000 or 48000 */
 } lw_g722_config;
