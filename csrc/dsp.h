@@ -60,7 +60,8 @@ typedef void lw_g722_encode_lanes_fn(uint8_t *codes, const int16_t *low, const i
 typedef void lw_g722_decode_lanes_fn(int16_t *pairs, const uint8_t *codes, size_t n, size_t used,
                                      const int16_t level[64], struct lw_g722_lanes *lanes);
 /* to[c * to_step + r] = from[r * from_step + c]; rows and columns are multiples of 16. */
-typedef void lw_turn8_fn(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t rows, size_t columns);
+typedef void lw_turn8_fn(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t rows,
+                         size_t columns);
 typedef void lw_turn16_fn(int16_t *to, size_t to_step, const int16_t *from, size_t from_step, size_t rows,
                           size_t columns);
 lw_g722_split_fn lw_g722_split_c;

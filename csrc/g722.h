@@ -13,8 +13,8 @@
 #define LW_G722_BLOCK 160  /* steps that an object hands to its kernels at once: 20 ms */
 #define LW_G722_LANES 32   /* channels in one group of a batch */
 
-/* The scale factor: limits of its logarithm, its value after a reset, the place of the binary point (shift of the mantissa)
- * and, the same thing, where a band begins in the table of all of them. */
+/* The scale factor: limits of its logarithm, its value after a reset, the place of the binary point (shift of the
+ * mantissa) and, the same thing, where a band begins in the table of all of them. */
 #define LW_G722_LOW_TOP 18432
 #define LW_G722_HIGH_TOP 22528
 #define LW_G722_LOW_SCALE 32
