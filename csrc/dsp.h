@@ -46,7 +46,8 @@ struct lw_g722_lanes;
 typedef void lw_g722_split_fn(int16_t *low, int16_t *high, const int16_t *x, size_t n);
 typedef void lw_g722_join_fn(int16_t *pcm, const int16_t *x, size_t n);
 /* ADPCM of both bands, one channel, at most LW_G722_BLOCK steps: n values of each band to n codes of 8 bits; n codes to
- * n pairs (low + high, low - high), the lower band's levels being `level`. */
+ * n pairs (low + high, low - high), the lower band's levels being `level`: by code, with level[c] = -level[c + 28] for
+ * c = 4..31 and level[c] = level[63] for c = 0..3. */
 typedef void lw_g722_encode_fn(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n,
                                struct lw_g722_state *state);
 typedef void lw_g722_decode_fn(int16_t *pairs, const uint8_t *codes, size_t n, const int16_t level[64],
@@ -59,7 +60,8 @@ typedef void lw_g722_encode_lanes_fn(uint8_t *codes, const int16_t *low, const i
 typedef void lw_g722_decode_lanes_fn(int16_t *pairs, const uint8_t *codes, size_t n, size_t used,
                                      const int16_t level[64], struct lw_g722_lanes *lanes);
 /* to[c * to_step + r] = from[r * from_step + c]; rows and columns are multiples of 16. */
-typedef void lw_turn8_fn(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t rows, size_t columns);
+typedef void lw_turn8_fn(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t rows,
+                         size_t columns);
 typedef void lw_turn16_fn(int16_t *to, size_t to_step, const int16_t *from, size_t from_step, size_t rows,
                           size_t columns);
 lw_g722_split_fn lw_g722_split_c;

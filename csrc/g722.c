@@ -6,13 +6,13 @@
  *   lower band   6 bits; adaptation sees the upper 4 of them only, so all rates adapt alike
  *   upper band   2 bits
  *
- * What depends on what decides how fast this can be. The filter bank is not recursive: it runs over a whole block, before
- * the encoder's loop and after the decoder's. Decoding, the quantised differences follow from the codes alone, and so do
- * the zero section and the signs that move the coefficients; only the pole section is a recursion. Encoding, all of it
- * is one loop, through the quantiser.
+ * What depends on what decides how fast this can be. The filter bank is not recursive: it runs over a whole block,
+ * before the encoder's loop and after the decoder's. Decoding, the quantised differences follow from the codes alone,
+ * and so do the zero section and the signs that move the coefficients; only the pole section is a recursion. Encoding,
+ * all of it is one loop, through the quantiser.
  *
- * Arithmetic is the Recommendation's: 16 bits, every addition saturated. Where a comment says that a sum fits, saturation
- * is left out. */
+ * Arithmetic is the Recommendation's: 16 bits, every addition saturated. Where a comment says that a sum fits,
+ * saturation is left out. */
 #include "g722.h"
 
 #include <stdlib.h>

@@ -13,8 +13,8 @@
 #define LW_G722_BLOCK 160  /* steps that an object hands to its kernels at once: 20 ms */
 #define LW_G722_LANES 32   /* channels in one group of a batch */
 
-/* The scale factor: limits of its logarithm, its value after a reset, the place of the binary point (shift of the mantissa)
- * and, the same thing, where a band begins in the table of all of them. */
+/* The scale factor: limits of its logarithm, its value after a reset, the place of the binary point (shift of the
+ * mantissa) and, the same thing, where a band begins in the table of all of them. */
 #define LW_G722_LOW_TOP 18432
 #define LW_G722_HIGH_TOP 22528
 #define LW_G722_LOW_SCALE 32
@@ -47,7 +47,6 @@ typedef struct lw_g722_band {
     int16_t s, sz; /* prediction; its zero section's part */
     int16_t nb;    /* log scale factor, 2048 an octave */
     int16_t det;   /* scale factor */
-    int16_t spare[7];
 } lw_g722_band;
 
 typedef struct lw_g722_state {

@@ -11,7 +11,7 @@
  *   SLL SRL SRA        by a constant                            MUL15(a, b)   (a b) >> 15
  *   MULHI(a, b)        (a b) >> 16                             SCALE(q, v)   (q v) >> 12, q < 2^12, v <= 2^14
  *   DOWN_IF_GT(m,a,b)  m - 1 where a > b                        IF_ZERO(v)    -1 where v == 0
- *   TABLE(p), INDEX(m), LOOK(t, i)                              8 int16 at p; byte indices of m (type PLACES); the entries
+ *   TABLE(p), INDEX(m), LOOK(t, i)         8 int16 at p; byte indices of m (type PLACES); the entries
  *   MANTISSA(nb, shift) (mantissa[nb >> 6 & 31] >> (shift - (nb >> 11))) << 2
  *   LEVELS, LEVELS_OF(p), LEVEL(l, i, code, sign)               the decoder's levels; that of a code of 6 bits
  *   LOAD8(p), STORE8(p, v)                                      W bytes, zero-extended; their low bytes */

@@ -103,8 +103,8 @@ void lw_resampler_close(lw_resampler **r);
 /* A-law and mu-law, ITU-T G.711 (11/1988): PCM16 at 8 kHz as a rule, one byte a sample. The 16-bit scale is that of
  * the ITU-T software tools (G.191): A-law takes the upper 13 bits, mu-law the upper 14; negative values are quantised
  * by their one's complement. Others code some samples at a decision threshold as the neighbouring step: audioop 508
- * negative ones of mu-law, FFmpeg 964 of either law; decoding is the same everywhere. Stateless: n samples to n codes and
- * back; buffers may be odd-aligned and must not overlap. */
+ * negative ones of mu-law, FFmpeg 964 of either law; decoding is the same everywhere. Stateless: n samples to n codes
+ * and back; buffers may be odd-aligned and must not overlap. */
 void lw_alaw_encode(uint8_t *codes, const int16_t *pcm, size_t n);
 void lw_ulaw_encode(uint8_t *codes, const int16_t *pcm, size_t n);
 void lw_alaw_decode(int16_t *pcm, const uint8_t *codes, size_t n);
@@ -114,14 +114,14 @@ void lw_ulaw_decode(int16_t *pcm, const uint8_t *codes, size_t n);
 
 /* ITU-T G.722 (09/2012): PCM16 at 16 kHz, two samples to one byte, at 64, 56 or 48 kbit/s (modes 1, 2, 3). A byte is
  * always one code: bits 7..6 the upper band, bits 5..0 the lower band. At 56 and 48 kbit/s the lowest one or two bits
- * belong to the Recommendation's auxiliary data channel: the encoder, which adapts in the same way at every rate, writes
- * them as 0; the decoder ignores them. (A packed stream of 7-bit or 6-bit codes, or codes moved down to bit 0, is not
- * G.722 as RTP carries it, and not taken.) Delay of encoder and decoder together: 22 samples.
+ * belong to the Recommendation's auxiliary data channel: the encoder, which adapts in the same way at every rate,
+ * writes them as 0; the decoder ignores them. (A packed stream of 7-bit or 6-bit codes, or codes moved down to bit 0,
+ * is not G.722 as RTP carries it, and not taken.) Delay of encoder and decoder together: 22 samples.
  *
- * Bit-exact with the ITU-T software tools (G.191), on every input. FFmpeg and spandsp leave out the Recommendation's
- * limit of the split bands to -16384..16383, so their encoders differ on signals that overshoot full scale in a band (a
- * full-scale square does, speech does not), and they saturate the zero section's sum once rather than at each addition,
- * which only a stream that no encoder makes can show. */
+ * Bit-exact with the ITU-T software tools (G.191), on every input. FFmpeg and spandsp differ from those, and so from
+ * this, in two places that speech does not reach: they leave out the limit of the split bands to -16384..16383, which
+ * shows when a signal overshoots full scale in a band (a full-scale square), and they do not saturate each addition of
+ * the zero section, which shows in the decoder on long runs of one large code, which no encoder makes. */
 typedef struct lw_g722_config {
     int32_t bitrate; /* 64000, 56000 or 48000 */
 } lw_g722_config;
@@ -130,9 +130,9 @@ typedef struct lw_g722_encoder lw_g722_encoder;
 typedef struct lw_g722_decoder lw_g722_decoder;
 
 int lw_g722_encoder_open(lw_g722_encoder **out, const lw_g722_config *config);
-/* Takes all n samples, writes one byte for each two; an odd one left over waits for the next call, so any chunking gives
- * the same bytes. `pcm` may be odd-aligned. Returns the bytes written, or LW_ENOSPC (nothing taken) where `cap` is
- * below lw_g722_encoder_bound(e, n). */
+/* Takes all n samples, writes one byte for each two; an odd one left over waits for the next call, so any chunking
+ * gives the same bytes. `pcm` may be odd-aligned. Returns the bytes written, or LW_ENOSPC (nothing taken) where `cap`
+ * is below lw_g722_encoder_bound(e, n). */
 int64_t lw_g722_encoder_process(lw_g722_encoder *e, const int16_t *pcm, size_t n, uint8_t *codes, size_t cap);
 /* Exactly what n more samples will give. */
 size_t lw_g722_encoder_bound(const lw_g722_encoder *e, size_t n);

@@ -49,7 +49,7 @@ def alaw_encode(pcm, /):
 
 
 def ulaw_decode(data, /):
-    """mu-law: n bytes -> n samples of PCM16 mono, each the middle of its step, -32124..32124 (ITU-T G.711 (11/1988))."""
+    """mu-law: n bytes -> n samples of PCM16 mono, each its step's middle, -32124..32124 (ITU-T G.711 (11/1988))."""
     cdef Py_buffer view
     cdef bytes out
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)

@@ -1,5 +1,5 @@
-/* G.722's batches on NEON: 8 channels a vector. (a b) >> 15 is one instruction here, vqdmulh: it would saturate only where
- * both are -32768, and of each product one factor is smaller. Transpositions: 8 x 8. */
+/* G.722's batches on NEON: 8 channels a vector. (a b) >> 15 is one instruction here, vqdmulh: it would saturate only
+ * where both are -32768, and of each product one factor is smaller. Transpositions: 8 x 8. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
 

@@ -1,6 +1,7 @@
-/* G.711 on AVX2: the arithmetic of csrc/g711.c on 16 lanes. The segment, which is the place of a highest bit, comes from
- * a table of 16 for each half of a byte; a shift by the segment is a multiplication by a power from a table. A block
- * shorter than a vector goes through one of its own; the end of a longer one is coded together with what precedes it. */
+/* G.711 on AVX2: the arithmetic of csrc/g711.c on 16 lanes. The segment, which is the place of a highest bit, comes
+ * from a table of 16 for each half of a byte; a shift by the segment is a multiplication by a power from a table. A
+ * block shorter than a vector goes through one of its own; the end of a longer one is coded together with what precedes
+ * it. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -32,7 +33,8 @@ INLINE __m256i highest_bit(__m256i x, int lowest)
     const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, a, b, b, c, c, c, c, d, d, d, d, d, d, d, d));
     const char e = (char)(a + 4), f = (char)(a + 5), g = (char)(a + 6), h = (char)(a + 7);
     const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, e, f, f, g, g, g, g, h, h, h, h, h, h, h, h));
-    return _mm256_max_epi16(_mm256_shuffle_epi8(low, AND(x, SET1(15))), _mm256_shuffle_epi8(high, _mm256_srli_epi16(x, 4)));
+    return _mm256_max_epi16(_mm256_shuffle_epi8(low, AND(x, SET1(15))),
+                            _mm256_shuffle_epi8(high, _mm256_srli_epi16(x, 4)));
 }
 
 INLINE __m256i alaw_code(__m256i x)

@@ -7,8 +7,8 @@
  * encoder cannot, as each step's quantiser waits for the last step's prediction: it is one loop of little more than its
  * latency, with the search for the fine bits, which nothing waits for, in a second one.
  *
- * A vector is both bands, the lower one in the lower half. A number of a band fills its half; the zero section has a lane
- * a tap, the quantiser a lane a level. */
+ * A vector is both bands, the lower one in the lower half. A number of a band fills its half; the zero section has a
+ * lane a tap, the quantiser a lane a level. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -105,7 +105,8 @@ TARGET void lw_g722_join_avx2(int16_t *pcm, const int16_t *x, size_t n)
 
 INLINE __m256i both(int32_t low, int32_t high)
 {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16((int16_t)low)), _mm_set1_epi16((int16_t)high), 1);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16((int16_t)low)),
+                                   _mm_set1_epi16((int16_t)high), 1);
 }
 
 INLINE __m256i both_of(const int16_t *low, const int16_t *high)
@@ -157,7 +158,8 @@ INLINE void pole_section(__m256i *a1, __m256i *a2, __m256i other1, __m256i other
 /* By the coarse code: level and step of the scale factor. */
 static const int16_t coarse_level[16] = {0,     -20456, -12896, -8968, -6288, -4240, -2584, -1200,
                                          20456, 12896,  8968,   6288,  4240,  2584,  1200,  0};
-static const int16_t coarse_step[16] = {-60, 3042, 1198, 538, 334, 172, 58, -30, 3042, 1198, 538, 334, 172, 58, -30, -60};
+static const int16_t coarse_step[16] = {-60,  3042, 1198, 538, 334, 172, 58, -30,
+                                        3042, 1198, 538,  334, 172, 58,  -30, -60};
 static const int16_t high_level[4] = {-LW_G722_HIGH_OUTER, -LW_G722_HIGH_INNER, LW_G722_HIGH_OUTER, LW_G722_HIGH_INNER};
 static const int16_t high_step[4] = {LW_G722_HIGH_STEP_OUTER, LW_G722_HIGH_STEP_INNER, LW_G722_HIGH_STEP_OUTER,
                                      LW_G722_HIGH_STEP_INNER};
@@ -277,7 +279,8 @@ INLINE void poles(work *w, size_t n, lw_g722_state *state)
     for (size_t t = 0; t < n; t++) {
         int32_t before = _mm_cvtsi128_si32(s);
         memcpy(w->s[t], &before, sizeof before);
-        __m128i other1 = two(w->other1[t]), other2 = two(w->other2[t]), same1 = _mm_xor_si128(other1, _mm_set1_epi16(-1));
+        __m128i other1 = two(w->other1[t]), other2 = two(w->other2[t]);
+        __m128i same1 = _mm_xor_si128(other1, _mm_set1_epi16(-1));
         __m128i quad = _mm_adds_epi16(a1, a1);
         quad = _mm_adds_epi16(quad, quad);
         quad = _mm_srai_epi16(_mm_subs_epi16(_mm_xor_si128(quad, same1), same1), 7);
@@ -415,8 +418,8 @@ INLINE void spread(lw_g722_band *low, lw_g722_band *high, size_t offset, __m256i
 TARGET void lw_g722_encode_avx2(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n, lw_g722_state *state)
 {
     /* A lane a magnitude; the upper band has two of the eight. Lane 0's threshold is always reached. */
-    const __m256i thresholds = SLL(_mm256_setr_epi16(0, 72, 233, 422, 650, 940, 1339, 1980, 0, LW_G722_HIGH_THRESHOLD, 0,
-                                                     0, 0, 0, 0, 0), 4);
+    const __m256i thresholds = SLL(_mm256_setr_epi16(0, 72, 233, 422, 650, 940, 1339, 1980,
+                                                     0, LW_G722_HIGH_THRESHOLD, 0, 0, 0, 0, 0, 0), 4);
     const __m256i levels = _mm256_setr_epi16(0, 1200, 2584, 4240, 6288, 8968, 12896, 20456, LW_G722_HIGH_INNER,
                                              LW_G722_HIGH_OUTER, 0, 0, 0, 0, 0, 0);
     const __m256i steps = _mm256_setr_epi16(-60, -30, 58, 172, 334, 538, 1198, 3042, LW_G722_HIGH_STEP_INNER,

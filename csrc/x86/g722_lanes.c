@@ -76,10 +76,10 @@ TARGET INLINE __m256i avx2_mantissa(__m256i nb, int shift)
     t0 = XOR(t0, AND(XOR(t0, t2), upper));
     /* There is no shift of 16-bit lanes by a vector: multiply by 2^(16 - shift + octave), 8..2^14, a byte at a time. */
     __m256i x = ADD(SRA(nb, 11), SET1((short)(16 - shift)));
-    const __m256i low = _mm256_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64,
-                                         -128, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i high = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-                                          2, 4, 8, 16, 32, 64, -128);
+    const __m256i low = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m256i high = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128));
     __m256i power = OR(LOOK(low, OR(x, SET1(-32768))), LOOK(high, OR(SLL(x, 8), SET1(0x80))));
     return SLL(_mm256_mulhi_epi16(t0, power), 2);
 }

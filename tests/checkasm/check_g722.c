@@ -215,8 +215,9 @@ static void decode_lanes(const lw_dsp *c, const lw_dsp *candidate)
                 all[i] = (uint8_t)(part < 6 ? ca_random() : ca_random_in(0, 40) ? 0xA0 : ca_random() & 0xE3);
             c->g722_decode_lanes(pairs[0][0], codes[0][0], n, used, level, &lanes[0]);
             candidate->g722_decode_lanes(pairs[1][0], codes[0][0], n, used, level, &lanes[1]);
-            if (!same_lanes((const int16_t(*)[LANES])pairs[0], (const int16_t(*)[LANES])pairs[1], 2 * n, used, "pairs", n) ||
-                !same_states(used, n))
+            const int16_t(*want)[LANES] = (const int16_t(*)[LANES])pairs[0];
+            const int16_t(*got)[LANES] = (const int16_t(*)[LANES])pairs[1];
+            if (!same_lanes(want, got, 2 * n, used, "pairs", n) || !same_states(used, n))
                 return;
         }
     }
@@ -256,7 +257,8 @@ static void turn(const lw_dsp *c, const lw_dsp *candidate)
                 ca_same(want, got, sizeof want, "%zu x %zu", rows, columns);
             }
         }
-        CA_BENCH("turn8", 64 * 64, "value", c->turn8(to, 80, in, 70, 64, 64), candidate->turn8(other, 80, in, 70, 64, 64));
+        CA_BENCH("turn8", 64 * 64, "value", c->turn8(to, 80, in, 70, 64, 64),
+                 candidate->turn8(other, 80, in, 70, 64, 64));
     }
 }
 

@@ -1,5 +1,5 @@
-/* G.722: decoding any bytes, and coding any PCM, in pieces is the same as at once, at every rate; a batch of channels is
- * the same as each of them alone. */
+/* G.722: decoding any bytes, and coding any PCM, in pieces is the same as at once, at every rate; a batch of channels
+ * is the same as each of them alone. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t part = (seed >> 16) % (seed >> 31 ? 9 : 400);
         part = part < count - at ? part : count - at;
         size_t bound = lw_g722_encoder_bound(e, part);
-        REQUIRE(lw_g722_encoder_process(e, (const int16_t *)(const void *)(data + 2 * at), part, recoded + put, bound) ==
-                (int64_t)bound);
+        const int16_t *piece = (const int16_t *)(const void *)(data + 2 * at);
+        REQUIRE(lw_g722_encoder_process(e, piece, part, recoded + put, bound) == (int64_t)bound);
         at += part;
         put += bound;
     }
