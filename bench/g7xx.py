@@ -6,7 +6,6 @@ all alike. Frames and packets for PyAV are made beforehand."""
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
-from harness import Results, espeak, main, one_core, percentile
+from harness import Results, espeak, in_turn, main, one_core, percentile
 from lipwire import G722Decoder, G722DecoderBatch, G722Encoder, G722EncoderBatch, g711
 
 CALLS = 50  # 20 ms each: the second of speech that every candidate goes through in a round
@@ -35,13 +34,8 @@ Work = Callable[[], list[Any]]
 
 def measure(candidates: dict[str, Work], rounds: int) -> dict[str, list[float]]:
     """Nanoseconds a call of each candidate, one value a round."""
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, work in candidates.items():
-            began = time.perf_counter_ns()
-            work()
-            taken[name].append((time.perf_counter_ns() - began) / CALLS)
-    return taken
+    taken = in_turn(candidates, rounds)
+    return {name: [1000 * microseconds / CALLS for microseconds in values] for name, values in taken.items()}
 
 
 def compare(

@@ -489,8 +489,6 @@ static void restart(group *g, size_t c)
 
 static int batch_open(batch **out, const lw_g722_batch_config *config)
 {
-    if (!out)
-        return LW_EINVAL;
     *out = NULL;
     int auxiliary = config ? auxiliary_bits(config->bitrate) : -1;
     if (auxiliary < 0 || config->channels < 1 || config->channels > LW_G722_MAX_CHANNELS)
@@ -522,14 +520,6 @@ static int batch_reset(batch *b, int32_t channel)
     for (int32_t c = channel < 0 ? 0 : channel; c < (channel < 0 ? b->channels : channel + 1); c++)
         b->groups[c / LW_G722_LANES].stale[c % LW_G722_LANES] = 1;
     return 0;
-}
-
-static void batch_close(batch **b)
-{
-    if (b) {
-        free(*b);
-        *b = NULL;
-    }
 }
 
 /* Slots that sit this call out lose their state, those that come back or were reset begin. */
@@ -626,7 +616,12 @@ static void decode_group(batch *b, group *g, const uint8_t *const *codes, size_t
 
 int lw_g722_encoder_batch_open(lw_g722_encoder_batch **out, const lw_g722_batch_config *config)
 {
-    return batch_open((batch **)out, config);
+    batch *b;
+    if (!out)
+        return LW_EINVAL;
+    int rc = batch_open(&b, config);
+    *out = (lw_g722_encoder_batch *)b;
+    return rc;
 }
 
 int64_t lw_g722_encoder_batch_process(lw_g722_encoder_batch *e, const int16_t *const *pcm, size_t n,
@@ -653,12 +648,20 @@ int lw_g722_encoder_batch_reset(lw_g722_encoder_batch *e, int32_t channel)
 
 void lw_g722_encoder_batch_close(lw_g722_encoder_batch **e)
 {
-    batch_close((batch **)e);
+    if (e) {
+        free(*e);
+        *e = NULL;
+    }
 }
 
 int lw_g722_decoder_batch_open(lw_g722_decoder_batch **out, const lw_g722_batch_config *config)
 {
-    return batch_open((batch **)out, config);
+    batch *b;
+    if (!out)
+        return LW_EINVAL;
+    int rc = batch_open(&b, config);
+    *out = (lw_g722_decoder_batch *)b;
+    return rc;
 }
 
 int64_t lw_g722_decoder_batch_process(lw_g722_decoder_batch *d, const uint8_t *const *codes, size_t n,
@@ -685,5 +688,8 @@ int lw_g722_decoder_batch_reset(lw_g722_decoder_batch *d, int32_t channel)
 
 void lw_g722_decoder_batch_close(lw_g722_decoder_batch **d)
 {
-    batch_close((batch **)d);
+    if (d) {
+        free(*d);
+        *d = NULL;
+    }
 }
