@@ -56,6 +56,7 @@ sanitize: $(VENV)/.test
 # Each target: what it knows from earlier runs (build/fuzz/NAME), then random input for SECONDS_EACH.
 fuzz: $(VENV)/.test
 	sh tools/system_packages.sh clang=clang
+	sh tools/system_packages.sh "$$(clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer-$$(uname -m).a=libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev"
 	$(BIN)/cmake -S . -B build/fuzz -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DCMAKE_C_COMPILER=clang \
 	  -DLIPWIRE_FUZZ=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
@@ -67,7 +68,8 @@ fuzz: $(VENV)/.test
 
 # arm64 in user-mode emulation: the same tests, the NEON kernels.
 arm: $(VENV)/.test
-	sh tools/system_packages.sh aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu qemu-aarch64=qemu-user
+	sh tools/system_packages.sh aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu qemu-aarch64=qemu-user \
+	  /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
 	$(BIN)/cmake -S . -B build/arm -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
 	  -DCMAKE_CROSSCOMPILING_EMULATOR="qemu-aarch64;-L;/usr/aarch64-linux-gnu" -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON \

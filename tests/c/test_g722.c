@@ -2,6 +2,7 @@
  * promises of the header: chunks, odd samples, alignment, batches, slots. */
 #include <math.h>
 
+#include "allocations.h"
 #include "check.h"
 
 /* ---- the model ---- */
@@ -366,8 +367,50 @@ static void arguments(void)
     lw_g722_encoder_batch_close(&b);
 }
 
+static void test_allocations(void)
+{
+#ifdef COUNTING
+    enum { CHANNELS = 20, SAMPLES = 640 };
+    static int16_t sound[CHANNELS][SAMPLES], back[CHANNELS][SAMPLES];
+    static uint8_t coded[CHANNELS][SAMPLES / 2];
+    const int16_t *in[CHANNELS];
+    const uint8_t *code_in[CHANNELS];
+    int16_t *to_sound[CHANNELS];
+    uint8_t *to_code[CHANNELS];
+    for (int c = 0; c < CHANNELS; c++) {
+        for (int i = 0; i < SAMPLES; i++)
+            sound[c][i] = (int16_t)random_in(-20000, 20000);
+        in[c] = sound[c], code_in[c] = coded[c], to_sound[c] = back[c], to_code[c] = coded[c];
+    }
+    lw_g722_encoder *e = NULL;
+    lw_g722_decoder *d = NULL;
+    lw_g722_encoder_batch *eb = NULL;
+    lw_g722_decoder_batch *db = NULL;
+    lw_g722_config one = {64000};
+    lw_g722_batch_config many = {64000, CHANNELS};
+    int before = allocations;
+    int opened = !lw_g722_encoder_open(&e, &one) && !lw_g722_decoder_open(&d, &one) &&
+                 !lw_g722_encoder_batch_open(&eb, &many) && !lw_g722_decoder_batch_open(&db, &many);
+    CHECK(opened && allocations == before + 4, "each open allocates once");
+    before = allocations;
+    int64_t sum = lw_g722_encoder_process(e, sound[0], SAMPLES, coded[0], SAMPLES / 2) +
+                  lw_g722_decoder_process(d, coded[0], SAMPLES / 2, back[0], SAMPLES) +
+                  lw_g722_encoder_batch_process(eb, in, SAMPLES, to_code) +
+                  lw_g722_decoder_batch_process(db, code_in, SAMPLES / 2, to_sound);
+    lw_g722_encoder_reset(e);
+    lw_g722_decoder_reset(d);
+    CHECK(!lw_g722_encoder_batch_reset(eb, -1) && !lw_g722_decoder_batch_reset(db, 3) && sum == 3 * SAMPLES &&
+              allocations == before, "nothing allocates after open");
+    lw_g722_encoder_close(&e);
+    lw_g722_decoder_close(&d);
+    lw_g722_encoder_batch_close(&eb);
+    lw_g722_decoder_batch_close(&db);
+#endif
+}
+
 int main(void)
 {
+    test_allocations();
     against_model();
     chunks();
     batches();
