@@ -180,15 +180,15 @@ class Live:
         async def make_session(*args: Any) -> LiveAvatar:
             session = await make(*args)
             session.publisher = live.taps[session.id] = Tap(session)
-            write = session.write
+            write = session._write  # what both write and voice come to
 
-            def timed_write(pcm: Any, rate: int, event_id: str | None = None) -> None:
+            def timed_write(pcm: Any, rate: int, event_id: str | None) -> None:
                 now = NS()
                 write(pcm, rate, event_id)
                 if event_id is not None and event_id not in live.arrivals:
                     live.arrivals[event_id] = Arrival(session.performer.writing, live._bytes, now)
 
-            session.write = timed_write
+            session._write = timed_write
             return session
 
         def timed_receive(*args: Any) -> None:
