@@ -51,7 +51,7 @@ sanitize: $(VENV)/.test
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build $(CBUILD)-san
-	$(BIN)/ctest --test-dir $(CBUILD)-san --output-on-failure
+	$(BIN)/ctest --test-dir $(CBUILD)-san --output-on-failure -j 2
 
 # Each target: what it knows from earlier runs (build/fuzz/NAME), then random input for SECONDS_EACH.
 fuzz: $(VENV)/.test
@@ -61,10 +61,11 @@ fuzz: $(VENV)/.test
 	  -DLIPWIRE_FUZZ=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build build/fuzz
+	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH) & differential=$$!; \
 	ls -d build/fuzz/fuzz_* | grep -v '[.]\|-corpus' | xargs -P 2 -I TARGET sh -c 'mkdir -p TARGET-corpus && \
 	  TARGET -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 TARGET-corpus >TARGET.log 2>&1; rc=$$?; \
-	  echo "== TARGET"; if [ $$rc = 0 ]; then grep -E "executed_units|peak_rss" TARGET.log; else cat TARGET.log; fi; exit $$rc'
-	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH)
+	  echo "== TARGET"; if [ $$rc = 0 ]; then grep -E "executed_units|peak_rss" TARGET.log; else cat TARGET.log; fi; exit $$rc' \
+	  && wait $$differential
 
 # arm64 in user-mode emulation: the same tests, the NEON kernels.
 arm: $(VENV)/.test
@@ -75,7 +76,7 @@ arm: $(VENV)/.test
 	  -DCMAKE_CROSSCOMPILING_EMULATOR="qemu-aarch64;-L;/usr/aarch64-linux-gnu" -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON \
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON "-DLIPWIRE_LEVELS=c;neon" >/dev/null
 	$(BIN)/cmake --build build/arm
-	$(BIN)/ctest --test-dir build/arm --output-on-failure
+	$(BIN)/ctest --test-dir build/arm --output-on-failure -j 2
 
 $(BIN)/python:
 	sh tools/system_packages.sh $(PYTHON)=python3 cc=gcc
