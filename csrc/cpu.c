@@ -6,7 +6,7 @@ uint32_t lw_cpu_detect(void)
     uint32_t mask = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init(); /* it asks the operating system too: registers that it does not save do not count */
-    if (__builtin_cpu_supports("avx2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))
         mask |= LW_CPU_AVX2;
     if ((mask & LW_CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

@@ -100,6 +100,8 @@ lw_turn16_fn lw_turn16_neon;
  * not in the alphabet of RFC 4648 section 4, or n. Whole groups of four before it are decoded; it reads in[0, n) and
  * writes only within out[0, n / 4 * 3), where the bytes behind the decoded ones are then undefined. */
 typedef size_t lw_base64_fn(uint8_t *out, const uint8_t *in, size_t n);
+/* The alphabet: 0..63, or 0x80 for what is not in it. Vector forms look the first 128 up. */
+extern const uint8_t lw_base64_values[256];
 lw_base64_fn lw_base64_c, lw_base64_avx2, lw_base64_avx512, lw_base64_neon;
 
 /* ---- the table: nothing but function pointers ---- */

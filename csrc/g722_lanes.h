@@ -44,6 +44,13 @@ TARGET INLINE void FORM(close)(lw_g722_band_lanes *q, size_t at, int16_t (*d)[W]
     STORE(q->det + at, x->det);
 }
 
+/* The scale factor's next value, in the logarithm and out of it. */
+TARGET INLINE void FORM(rescale)(FORM(band) *x, V step, int16_t top, int shift)
+{
+    x->nb = MAX(MIN(ADD(ADD(x->nb, MULHI(x->nb, SET1(-512))), step), SET1(top)), SET1(0));
+    x->det = MANTISSA(x->nb, shift);
+}
+
 /* One step of the predictor. `rows` is the delay line: 2 d of the last six steps; the seventh row is written. With
  * `small`, |d| < 2^12, so that 4 d is an int16 too and one multiplication makes a product. */
 TARGET INLINE void FORM(adapt)(FORM(band) *x, V d, int16_t (*rows)[W], int small)
@@ -111,9 +118,7 @@ TARGET INLINE void FORM(encode_low)(int16_t (*codes)[W], const int16_t *low, siz
         STORE(codes[t], SUB(lowest, above));
         V level = LOOK(TABLE(lw_g722_low_level), i);
         V d = MUL15(SUB(XOR(level, sign), sign), x.det);
-        x.nb = ADD(ADD(x.nb, MULHI(x.nb, SET1(-512))), LOOK(TABLE(lw_g722_low_step), i));
-        x.nb = MAX(MIN(x.nb, SET1(LW_G722_LOW_TOP)), SET1(0));
-        x.det = MANTISSA(x.nb, LW_G722_LOW_SHIFT);
+        FORM(rescale)(&x, LOOK(TABLE(lw_g722_low_step), i), LW_G722_LOW_TOP, LW_G722_LOW_SHIFT);
         FORM(adapt)(&x, d, rows + t, 0);
     }
     FORM(close)(q, at, rows + n, &x);
@@ -135,8 +140,7 @@ TARGET INLINE void FORM(encode_high)(uint8_t *codes, int16_t (*low)[W], const in
         V d = MUL15(SUB(XOR(level, sign), sign), x.det);
         V step = ADD(SET1(LW_G722_HIGH_STEP_OUTER),
                      AND(inner, SET1(LW_G722_HIGH_STEP_INNER - LW_G722_HIGH_STEP_OUTER)));
-        x.nb = MAX(MIN(ADD(ADD(x.nb, MULHI(x.nb, SET1(-512))), step), SET1(LW_G722_HIGH_TOP)), SET1(0));
-        x.det = MANTISSA(x.nb, LW_G722_HIGH_SHIFT);
+        FORM(rescale)(&x, step, LW_G722_HIGH_TOP, LW_G722_HIGH_SHIFT);
         FORM(adapt)(&x, d, rows + t, 1);
     }
     FORM(close)(q, at, rows + n, &x);
@@ -162,9 +166,7 @@ TARGET INLINE void FORM(decode_low)(int16_t (*out)[W], const uint8_t *codes, siz
         STORE(out[t], FORM(limit)(ADDS(x.s, MUL15(LEVEL(levels, i, code, sign), x.det))));
         V coarse_level = LOOK(TABLE(lw_g722_low_level), i);
         V d = MUL15(SUB(XOR(coarse_level, sign), sign), x.det);
-        x.nb = ADD(ADD(x.nb, MULHI(x.nb, SET1(-512))), LOOK(TABLE(lw_g722_low_step), i));
-        x.nb = MAX(MIN(x.nb, SET1(LW_G722_LOW_TOP)), SET1(0));
-        x.det = MANTISSA(x.nb, LW_G722_LOW_SHIFT);
+        FORM(rescale)(&x, LOOK(TABLE(lw_g722_low_step), i), LW_G722_LOW_TOP, LW_G722_LOW_SHIFT);
         FORM(adapt)(&x, d, rows + t, 0);
     }
     FORM(close)(q, at, rows + n, &x);
@@ -184,8 +186,7 @@ TARGET INLINE void FORM(decode_high)(int16_t *pairs, int16_t (*low)[W], const ui
         STORE(pairs + (2 * t + 1) * LW_G722_LANES, SUB(y, z));
         V step = ADD(SET1(LW_G722_HIGH_STEP_OUTER),
                      AND(inner, SET1(LW_G722_HIGH_STEP_INNER - LW_G722_HIGH_STEP_OUTER)));
-        x.nb = MAX(MIN(ADD(ADD(x.nb, MULHI(x.nb, SET1(-512))), step), SET1(LW_G722_HIGH_TOP)), SET1(0));
-        x.det = MANTISSA(x.nb, LW_G722_HIGH_SHIFT);
+        FORM(rescale)(&x, step, LW_G722_HIGH_TOP, LW_G722_HIGH_SHIFT);
         FORM(adapt)(&x, d, rows + t, 1);
     }
     FORM(close)(q, at, rows + n, &x);

@@ -20,7 +20,7 @@
 
 /* The alphabet's values; 26 letters in two cases, 10 digits, + and /. */
 #define B BAD
-static const uint8_t value_of[256] = {
+const uint8_t lw_base64_values[256] __attribute__((aligned(64))) = {
     B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,
     B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  B,  62, B,  B,  B,  63, 52, 53, 54, 55,
     56, 57, 58, 59, 60, 61, B,  B,  B,  B,  B,  B,  B,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
@@ -37,7 +37,8 @@ static const uint8_t value_of[256] = {
 size_t lw_base64_c(uint8_t *out, const uint8_t *in, size_t n)
 {
     for (size_t i = 0; i < n; i += 4) {
-        uint32_t a = value_of[in[i]], b = value_of[in[i + 1]], c = value_of[in[i + 2]], d = value_of[in[i + 3]];
+        uint32_t a = lw_base64_values[in[i]], b = lw_base64_values[in[i + 1]];
+        uint32_t c = lw_base64_values[in[i + 2]], d = lw_base64_values[in[i + 3]];
         if ((a | b | c | d) & BAD)
             return i + (a & BAD ? 0 : b & BAD ? 1 : c & BAD ? 2 : 3);
         uint32_t bits = a << 18 | b << 12 | c << 6 | d;
@@ -72,7 +73,8 @@ int64_t lw_base64_decode(void *to, const void *text, size_t n)
     if (lw_kernels.base64(out, in, whole) != whole)
         return LW_EDATA;
     if (pad) {
-        uint32_t a = value_of[in[whole]], b = value_of[in[whole + 1]], c = pad == 1 ? value_of[in[whole + 2]] : 0;
+        uint32_t a = lw_base64_values[in[whole]], b = lw_base64_values[in[whole + 1]];
+        uint32_t c = pad == 1 ? lw_base64_values[in[whole + 2]] : 0;
         if ((a | b | c) & BAD)
             return LW_EDATA;
         out += whole / 4 * 3;

@@ -5,15 +5,6 @@
 
 #include "dsp.h"
 
-#define BAD 0x80
-static const uint8_t values[128] = {
-    BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD,
-    BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, 62,
-    BAD, BAD, BAD, 63,  52,  53,  54,  55,  56,  57,  58,  59,  60,  61,  BAD, BAD, BAD, BAD, BAD, BAD, BAD, 0,
-    1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,  16,  17,  18,  19,  20,  21,  22,
-    23,  24,  25,  BAD, BAD, BAD, BAD, BAD, BAD, 26,  27,  28,  29,  30,  31,  32,  33,  34,  35,  36,  37,  38,
-    39,  40,  41,  42,  43,  44,  45,  46,  47,  48,  49,  50,  51,  BAD, BAD, BAD, BAD, BAD};
-
 static inline uint8x16x4_t load64(const uint8_t *p)
 {
     return (uint8x16x4_t){{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
@@ -30,7 +21,7 @@ static inline uint8x16_t value(uint8x16_t c, uint8x16x4_t low, uint8x16x4_t high
 
 size_t lw_base64_neon(uint8_t *out, const uint8_t *in, size_t n)
 {
-    const uint8x16x4_t low = load64(values), high = load64(values + 64);
+    const uint8x16x4_t low = load64(lw_base64_values), high = load64(lw_base64_values + 64);
     size_t i = 0;
     while (i < n && n >= 64) {
         if (n - i < 64)

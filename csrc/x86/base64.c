@@ -7,12 +7,10 @@
  *
  * A store may be longer than what was decoded where more output is to come: it is overwritten. */
 #if defined(__x86_64__)
-#include <immintrin.h>
 
 #include "dsp.h"
+#include "x86.h"
 
-#define AVX2 __attribute__((target("avx2")))
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
 
 /* ---- AVX2 ---- */
 
@@ -73,16 +71,6 @@ rest:
 
 /* ---- AVX-512 ---- */
 
-#define BAD -128
-/* The values of the characters 0..127. */
-static const int8_t values[128] __attribute__((aligned(64))) = {
-    BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD,
-    BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, 62,
-    BAD, BAD, BAD, 63,  52,  53,  54,  55,  56,  57,  58,  59,  60,  61,  BAD, BAD, BAD, BAD, BAD, BAD, BAD, 0,
-    1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,  16,  17,  18,  19,  20,  21,  22,
-    23,  24,  25,  BAD, BAD, BAD, BAD, BAD, BAD, 26,  27,  28,  29,  30,  31,  32,  33,  34,  35,  36,  37,  38,
-    39,  40,  41,  42,  43,  44,  45,  46,  47,  48,  49,  50,  51,  BAD, BAD, BAD, BAD, BAD};
-
 /* Bytes 2 1 0 of each 32 bits. */
 static const uint8_t order[64] __attribute__((aligned(64))) = {
     2,  1,  0,  6,  5,  4,  10, 9,  8,  14, 13, 12, 18, 17, 16, 22, 21, 20, 26, 25, 24, 30, 29, 28, 34, 33,
@@ -105,7 +93,7 @@ AVX512 static inline __m512i decode64(__m512i c, const tables *t, __m512i *bad)
 
 AVX512 size_t lw_base64_avx512(uint8_t *out, const uint8_t *in, size_t n)
 {
-    const tables t = {_mm512_load_si512(values), _mm512_load_si512(values + 64), _mm512_load_si512(order)};
+    const tables t = {_mm512_load_si512(lw_base64_values), _mm512_load_si512(lw_base64_values + 64), _mm512_load_si512(order)};
     __m512i bad;
     size_t i = 0;
     for (; n - i >= 256 + 24; i += 256) { /* the last 24 characters make the 16 bytes that the store is too long */

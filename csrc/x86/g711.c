@@ -3,13 +3,11 @@
  * block shorter than a vector goes through one of its own; the end of a longer one is coded together with what precedes
  * it. */
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <string.h>
 
 #include "dsp.h"
+#include "x86.h"
 
-#define TARGET __attribute__((target("avx2")))
-#define INLINE TARGET static inline __attribute__((always_inline))
 #define SET1(x) _mm256_set1_epi16(x)
 #define ADD _mm256_add_epi16
 #define SUB _mm256_sub_epi16
@@ -20,14 +18,14 @@
 typedef __m256i law_fn(__m256i);
 
 /* 8 words of a table by index 0..7. */
-INLINE __m256i look(__m128i table, __m256i i)
+AVX2 INLINE __m256i look(__m128i table, __m256i i)
 {
     i = ADD(_mm256_mullo_epi16(i, SET1(0x0202)), SET1(0x0100));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), i);
 }
 
 /* The place of the highest bit of x, 1..255, plus `lowest`; 0 for 0. */
-INLINE __m256i highest_bit(__m256i x, int lowest)
+AVX2 INLINE __m256i highest_bit(__m256i x, int lowest)
 {
     const char a = (char)lowest, b = (char)(a + 1), c = (char)(a + 2), d = (char)(a + 3);
     const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, a, b, b, c, c, c, c, d, d, d, d, d, d, d, d));
@@ -37,7 +35,7 @@ INLINE __m256i highest_bit(__m256i x, int lowest)
                             _mm256_shuffle_epi8(high, _mm256_srli_epi16(x, 4)));
 }
 
-INLINE __m256i alaw_code(__m256i x)
+AVX2 INLINE __m256i alaw_code(__m256i x)
 {
     __m256i sign = _mm256_srai_epi16(x, 15), magnitude = XOR(x, sign);
     __m256i segment = highest_bit(_mm256_srli_epi16(magnitude, 8), 1);
@@ -47,7 +45,7 @@ INLINE __m256i alaw_code(__m256i x)
     return XOR(code, SET1(0x55));
 }
 
-INLINE __m256i ulaw_code(__m256i x)
+AVX2 INLINE __m256i ulaw_code(__m256i x)
 {
     __m256i sign = _mm256_srai_epi16(x, 15), magnitude = _mm256_adds_epi16(XOR(x, sign), SET1(132));
     __m256i segment = highest_bit(_mm256_srli_epi16(magnitude, 7), 0);
@@ -57,7 +55,7 @@ INLINE __m256i ulaw_code(__m256i x)
     return XOR(code, SET1(0xFF));
 }
 
-INLINE __m256i alaw_value(__m256i code)
+AVX2 INLINE __m256i alaw_value(__m256i code)
 {
     code = XOR(code, SET1(0x55));
     __m256i segment = AND(_mm256_srli_epi16(code, 4), SET1(7)), step = _mm256_slli_epi16(AND(code, SET1(15)), 4);
@@ -68,7 +66,7 @@ INLINE __m256i alaw_value(__m256i code)
     return SUB(XOR(magnitude, negative), negative);
 }
 
-INLINE __m256i ulaw_value(__m256i code)
+AVX2 INLINE __m256i ulaw_value(__m256i code)
 {
     code = XOR(code, SET1(0xFF));
     __m256i segment = AND(_mm256_srli_epi16(code, 4), SET1(7)), step = _mm256_slli_epi16(AND(code, SET1(15)), 3);
@@ -78,14 +76,14 @@ INLINE __m256i ulaw_value(__m256i code)
     return SUB(XOR(magnitude, negative), negative);
 }
 
-INLINE void encode16(uint8_t *codes, const uint8_t *pcm, law_fn *law)
+AVX2 INLINE void encode16(uint8_t *codes, const uint8_t *pcm, law_fn *law)
 {
     __m256i code = law(_mm256_loadu_si256((const __m256i *)pcm));
     code = _mm256_permute4x64_epi64(_mm256_packus_epi16(code, code), 0x08);
     _mm_storeu_si128((__m128i *)codes, _mm256_castsi256_si128(code));
 }
 
-INLINE void encode(uint8_t *codes, const int16_t *samples, size_t n, law_fn *law)
+AVX2 INLINE void encode(uint8_t *codes, const int16_t *samples, size_t n, law_fn *law)
 {
     const uint8_t *pcm = (const uint8_t *)samples;
     size_t i = 0;
@@ -107,12 +105,12 @@ INLINE void encode(uint8_t *codes, const int16_t *samples, size_t n, law_fn *law
         encode16(codes + n - 16, pcm + 2 * (n - 16), law);
 }
 
-INLINE void decode16(uint8_t *pcm, const uint8_t *codes, law_fn *law)
+AVX2 INLINE void decode16(uint8_t *pcm, const uint8_t *codes, law_fn *law)
 {
     _mm256_storeu_si256((__m256i *)pcm, law(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)codes))));
 }
 
-INLINE void decode(int16_t *samples, const uint8_t *codes, size_t n, law_fn *law)
+AVX2 INLINE void decode(int16_t *samples, const uint8_t *codes, size_t n, law_fn *law)
 {
     uint8_t *pcm = (uint8_t *)samples;
     size_t i = 0;
@@ -129,22 +127,22 @@ INLINE void decode(int16_t *samples, const uint8_t *codes, size_t n, law_fn *law
         decode16(pcm + 2 * (n - 16), codes + n - 16, law);
 }
 
-TARGET void lw_alaw_encode_avx2(uint8_t *codes, const int16_t *pcm, size_t n)
+AVX2 void lw_alaw_encode_avx2(uint8_t *codes, const int16_t *pcm, size_t n)
 {
     encode(codes, pcm, n, alaw_code);
 }
 
-TARGET void lw_ulaw_encode_avx2(uint8_t *codes, const int16_t *pcm, size_t n)
+AVX2 void lw_ulaw_encode_avx2(uint8_t *codes, const int16_t *pcm, size_t n)
 {
     encode(codes, pcm, n, ulaw_code);
 }
 
-TARGET void lw_alaw_decode_avx2(int16_t *pcm, const uint8_t *codes, size_t n)
+AVX2 void lw_alaw_decode_avx2(int16_t *pcm, const uint8_t *codes, size_t n)
 {
     decode(pcm, codes, n, alaw_value);
 }
 
-TARGET void lw_ulaw_decode_avx2(int16_t *pcm, const uint8_t *codes, size_t n)
+AVX2 void lw_ulaw_decode_avx2(int16_t *pcm, const uint8_t *codes, size_t n)
 {
     decode(pcm, codes, n, ulaw_value);
 }

@@ -10,14 +10,12 @@
  * A vector is both bands, the lower one in the lower half. A number of a band fills its half; the zero section has a
  * lane a tap, the quantiser a lane a level. */
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <string.h>
 
 #include "dsp.h"
 #include "g722.h"
+#include "x86.h"
 
-#define TARGET __attribute__((target("avx2,popcnt")))
-#define INLINE TARGET static inline __attribute__((always_inline))
 #define SET1(x) _mm256_set1_epi16(x)
 #define ADD _mm256_add_epi16
 #define SUB _mm256_sub_epi16
@@ -37,17 +35,17 @@ enum { BLOCK = LW_G722_BLOCK, TAPS = LW_G722_TAPS };
 
 /* ---- the filter bank ---- */
 
-INLINE __m256i load(const int16_t *x)
+AVX2 INLINE __m256i load(const int16_t *x)
 {
     return _mm256_loadu_si256((const __m256i *)x);
 }
 
-INLINE __m256i pair(int16_t first, int16_t second)
+AVX2 INLINE __m256i pair(int16_t first, int16_t second)
 {
     return _mm256_set1_epi32((int32_t)((uint32_t)(uint16_t)second << 16 | (uint16_t)first));
 }
 
-INLINE void split8(int16_t *low, int16_t *high, const int16_t *x)
+AVX2 INLINE void split8(int16_t *low, int16_t *high, const int16_t *x)
 {
     __m256i l = _mm256_setzero_si256(), h = l;
     for (int k = 0; k < 12; k++) {
@@ -63,7 +61,7 @@ INLINE void split8(int16_t *low, int16_t *high, const int16_t *x)
     _mm_storeu_si128((__m128i *)high, _mm256_extracti128_si256(both, 1));
 }
 
-TARGET void lw_g722_split_avx2(int16_t *low, int16_t *high, const int16_t *x, size_t n)
+AVX2 void lw_g722_split_avx2(int16_t *low, int16_t *high, const int16_t *x, size_t n)
 {
     if (n < 8) {
         lw_g722_split_c(low, high, x, n);
@@ -75,7 +73,7 @@ TARGET void lw_g722_split_avx2(int16_t *low, int16_t *high, const int16_t *x, si
         split8(low + n - 8, high + n - 8, x + 2 * (n - 8));
 }
 
-INLINE void join8(int16_t *pcm, const int16_t *x)
+AVX2 INLINE void join8(int16_t *pcm, const int16_t *x)
 {
     __m256i sum = _mm256_setzero_si256(), difference = sum;
     for (int k = 0; k < 12; k++) {
@@ -89,7 +87,7 @@ INLINE void join8(int16_t *pcm, const int16_t *x)
     _mm256_storeu_si256((__m256i *)pcm, _mm256_shuffle_epi8(both, interleave));
 }
 
-TARGET void lw_g722_join_avx2(int16_t *pcm, const int16_t *x, size_t n)
+AVX2 void lw_g722_join_avx2(int16_t *pcm, const int16_t *x, size_t n)
 {
     if (n < 8) {
         lw_g722_join_c(pcm, x, n);
@@ -103,38 +101,38 @@ TARGET void lw_g722_join_avx2(int16_t *pcm, const int16_t *x, size_t n)
 
 /* ---- both bands in one vector ---- */
 
-INLINE __m256i both(int32_t low, int32_t high)
+AVX2 INLINE __m256i both(int32_t low, int32_t high)
 {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16((int16_t)low)),
                                    _mm_set1_epi16((int16_t)high), 1);
 }
 
-INLINE __m256i both_of(const int16_t *low, const int16_t *high)
+AVX2 INLINE __m256i both_of(const int16_t *low, const int16_t *high)
 {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)low)),
                                    _mm_loadu_si128((const __m128i *)high), 1);
 }
 
-INLINE void store_both(int16_t *low, int16_t *high, __m256i v)
+AVX2 INLINE void store_both(int16_t *low, int16_t *high, __m256i v)
 {
     _mm_storeu_si128((__m128i *)low, _mm256_castsi256_si128(v));
     _mm_storeu_si128((__m128i *)high, _mm256_extracti128_si256(v, 1));
 }
 
-INLINE __m256i mul15(__m256i a, __m256i b)
+AVX2 INLINE __m256i mul15(__m256i a, __m256i b)
 {
     __m256i high = MULHI(a, b);
     return OR(ADD(high, high), SRL(_mm256_mullo_epi16(a, b), 15));
 }
 
 /* 128 in the lanes of the six taps. */
-INLINE __m256i moves(void)
+AVX2 INLINE __m256i moves(void)
 {
     return _mm256_setr_epi16(128, 128, 128, 128, 128, 128, 0, 0, 128, 128, 128, 128, 128, 128, 0, 0);
 }
 
 /* The zero section's coefficients after the difference d. */
-INLINE __m256i zero_section(__m256i b, __m256i delayed, __m256i d)
+AVX2 INLINE __m256i zero_section(__m256i b, __m256i delayed, __m256i d)
 {
     __m256i away = SRA(XOR(delayed, d), 15);
     __m256i move = _mm256_andnot_si256(_mm256_cmpeq_epi16(d, _mm256_setzero_si256()), moves());
@@ -142,7 +140,7 @@ INLINE __m256i zero_section(__m256i b, __m256i delayed, __m256i d)
 }
 
 /* The pole section's coefficients; same and other are -1 or 0 by the signs of p. */
-INLINE void pole_section(__m256i *a1, __m256i *a2, __m256i other1, __m256i other2)
+AVX2 INLINE void pole_section(__m256i *a1, __m256i *a2, __m256i other1, __m256i other2)
 {
     __m256i quad = ADDS(*a1, *a1), same1 = XOR(other1, SET1(-1));
     quad = ADDS(quad, quad);
@@ -174,21 +172,21 @@ typedef struct work {
     int16_t out[BLOCK + 8][2], s[BLOCK + 8][2];
 } work;
 
-INLINE void store_columns(int16_t (*to)[2], __m256i v)
+AVX2 INLINE void store_columns(int16_t (*to)[2], __m256i v)
 {
     __m128i low = _mm256_castsi256_si128(v), high = _mm256_extracti128_si256(v, 1);
     _mm_storeu_si128((__m128i *)to[0], _mm_unpacklo_epi16(low, high));
     _mm_storeu_si128((__m128i *)to[4], _mm_unpackhi_epi16(low, high));
 }
 
-INLINE __m128i two(const int16_t *x)
+AVX2 INLINE __m128i two(const int16_t *x)
 {
     int32_t word;
     memcpy(&word, x, sizeof word);
     return _mm_cvtsi32_si128(word);
 }
 
-INLINE int32_t rescale(int32_t *nb, int32_t step, int32_t top, int32_t base)
+AVX2 INLINE int32_t rescale(int32_t *nb, int32_t step, int32_t top, int32_t base)
 {
     int32_t next = *nb - ((*nb + 127) >> 7) + step;
     next = next < 0 ? 0 : next;
@@ -196,7 +194,7 @@ INLINE int32_t rescale(int32_t *nb, int32_t step, int32_t top, int32_t base)
     return lw_g722_scales[base + (*nb >> 6)];
 }
 
-INLINE void differences(work *w, const uint8_t *codes, size_t n, const int16_t *level, lw_g722_state *state)
+AVX2 INLINE void differences(work *w, const uint8_t *codes, size_t n, const int16_t *level, lw_g722_state *state)
 {
     int32_t low_nb = state->low.nb, high_nb = state->high.nb, low_det = state->low.det, high_det = state->high.det;
     for (size_t t = 0; t < n; t++) {
@@ -214,7 +212,7 @@ INLINE void differences(work *w, const uint8_t *codes, size_t n, const int16_t *
 }
 
 /* Eight steps' products, a step a row, become eight sums, taps oldest first as the Recommendation adds them. */
-INLINE __m256i sums(const int16_t (*rows)[16])
+AVX2 INLINE __m256i sums(const int16_t (*rows)[16])
 {
     __m256i x[8], y[8];
     for (int k = 0; k < 8; k++)
@@ -232,7 +230,7 @@ INLINE __m256i sums(const int16_t (*rows)[16])
     return ADDS(sum, _mm256_unpackhi_epi64(x[4], x[6]));
 }
 
-INLINE void zeros(work *w, size_t n, lw_g722_state *state)
+AVX2 INLINE void zeros(work *w, size_t n, lw_g722_state *state)
 {
     const __m256i seventh = SET1(0x0D0C); /* the byte pair of lane 6: this step's difference in the window before it */
     __m256i b = both_of(state->low.b, state->high.b), window = both_of(w->low, w->high);
@@ -254,7 +252,7 @@ INLINE void zeros(work *w, size_t n, lw_g722_state *state)
     state->low.sz = w->sz[n - 1][0], state->high.sz = w->sz[n - 1][1];
 }
 
-INLINE void signs(work *w, size_t n, lw_g722_state *state)
+AVX2 INLINE void signs(work *w, size_t n, lw_g722_state *state)
 {
     w->low_p[0] = state->low.p2, w->low_p[1] = state->low.p1;
     w->high_p[0] = state->high.p2, w->high_p[1] = state->high.p1;
@@ -271,7 +269,7 @@ INLINE void signs(work *w, size_t n, lw_g722_state *state)
 }
 
 /* The recursion that is left, both bands in the first two lanes. */
-INLINE void poles(work *w, size_t n, lw_g722_state *state)
+AVX2 INLINE void poles(work *w, size_t n, lw_g722_state *state)
 {
     const lw_g722_band *l = &state->low, *h = &state->high;
     __m128i a1 = two((int16_t[2]){l->a1, h->a1}), a2 = two((int16_t[2]){l->a2, h->a2});
@@ -307,7 +305,7 @@ INLINE void poles(work *w, size_t n, lw_g722_state *state)
     state->high.a1 = last[1], state->high.a2 = last[3], state->high.r = last[5], state->high.s = last[7];
 }
 
-TARGET void lw_g722_decode_avx2(int16_t *pairs, const uint8_t *codes, size_t n, const int16_t level[64],
+AVX2 void lw_g722_decode_avx2(int16_t *pairs, const uint8_t *codes, size_t n, const int16_t level[64],
                                 lw_g722_state *state)
 {
     work w;
@@ -341,20 +339,20 @@ TARGET void lw_g722_decode_avx2(int16_t *pairs, const uint8_t *codes, size_t n, 
 /* ---- the encoder ---- */
 
 /* The greatest, or the sum, of each half's eight lanes, in all of them. */
-INLINE __m256i neighbours(__m256i v)
+AVX2 INLINE __m256i neighbours(__m256i v)
 {
     return _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(
                                       _mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)));
 }
 
-INLINE __m256i greatest(__m256i v)
+AVX2 INLINE __m256i greatest(__m256i v)
 {
     v = MAX(v, _mm256_shuffle_epi32(v, 0x4E));
     v = MAX(v, _mm256_shuffle_epi32(v, 0xB1));
     return MAX(v, neighbours(v));
 }
 
-INLINE __m256i total(__m256i v)
+AVX2 INLINE __m256i total(__m256i v)
 {
     v = ADD(v, _mm256_shuffle_epi32(v, 0x4E));
     v = ADD(v, _mm256_shuffle_epi32(v, 0xB1));
@@ -362,7 +360,7 @@ INLINE __m256i total(__m256i v)
 }
 
 /* The same with every addition saturated, oldest tap first: seldom needed. */
-TARGET static __attribute__((noinline)) __m256i careful_total(__m256i v)
+AVX2 static __attribute__((noinline)) __m256i careful_total(__m256i v)
 {
     int16_t x[16];
     int32_t sum[2] = {0, 0};
@@ -373,13 +371,13 @@ TARGET static __attribute__((noinline)) __m256i careful_total(__m256i v)
     return both(sum[0], sum[1]);
 }
 
-INLINE __m256i table(const int16_t *p)
+AVX2 INLINE __m256i table(const int16_t *p)
 {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 }
 
 /* Through memory: a shift by a vector and a table of 32 words in vectors take longer. */
-INLINE __m256i scale_of(__m256i nb)
+AVX2 INLINE __m256i scale_of(__m256i nb)
 {
     uint32_t low = (uint32_t)_mm256_extract_epi16(nb, 0), high = (uint32_t)_mm256_extract_epi16(nb, 8);
     return both(lw_g722_scales[LW_G722_LOW_BASE + (low >> 6)], lw_g722_scales[LW_G722_HIGH_BASE + (high >> 6)]);
@@ -387,7 +385,7 @@ INLINE __m256i scale_of(__m256i nb)
 
 /* The fine bits. Nothing in the loop before depends on them: they are found from what it left, all 29 thresholds at
  * once. */
-INLINE void fine_codes(uint8_t *codes, const int16_t (*e)[16], const int16_t (*scale)[16], size_t n)
+AVX2 INLINE void fine_codes(uint8_t *codes, const int16_t (*e)[16], const int16_t (*scale)[16], size_t n)
 {
     static const int16_t q[32] = {0, 35, 72, 110, 150, 190, 233, 276, 323, 370, 422, 473, 530, 587, 650, 714, 786, 858,
                                   940, 1023, 1121, 1219, 1339, 1458, 1612, 1765, 1980, 2195, 2557, 2919, 0, 0};
@@ -408,14 +406,14 @@ INLINE void fine_codes(uint8_t *codes, const int16_t (*e)[16], const int16_t (*s
     }
 }
 
-INLINE void spread(lw_g722_band *low, lw_g722_band *high, size_t offset, __m256i v)
+AVX2 INLINE void spread(lw_g722_band *low, lw_g722_band *high, size_t offset, __m256i v)
 {
     int16_t l = (int16_t)_mm256_extract_epi16(v, 0), h = (int16_t)_mm256_extract_epi16(v, 8);
     memcpy((uint8_t *)low + offset, &l, sizeof l);
     memcpy((uint8_t *)high + offset, &h, sizeof h);
 }
 
-TARGET void lw_g722_encode_avx2(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n, lw_g722_state *state)
+AVX2 void lw_g722_encode_avx2(uint8_t *codes, const int16_t *low, const int16_t *high, size_t n, lw_g722_state *state)
 {
     /* A lane a magnitude; the upper band has two of the eight. Lane 0's threshold is always reached. */
     const __m256i thresholds = SLL(_mm256_setr_epi16(0, 72, 233, 422, 650, 940, 1339, 1980,

@@ -1,12 +1,11 @@
 /* G.722's batches on AVX2 (16 channels a vector) and AVX-512 (32 channels; up to 16 are faster in the AVX2 form, also
  * than in one of 256 bits with AVX-512's operations), and the transpositions around them. */
 #if defined(__x86_64__)
-#include <immintrin.h>
 
 #include "dsp.h"
 #include "g722.h"
+#include "x86.h"
 
-#define INLINE static inline __attribute__((always_inline))
 
 /* ---- what the two have in common ---- */
 
@@ -18,7 +17,7 @@
 
 /* ---- AVX2 ---- */
 
-#define TARGET __attribute__((target("avx2")))
+#define TARGET AVX2
 #define FORM(name) avx2_##name
 #define W 16
 #define V __m256i
@@ -212,7 +211,7 @@ TARGET void lw_turn8_avx2(uint8_t *to, size_t to_step, const uint8_t *from, size
 
 /* ---- AVX-512: 32 lanes; what only it has are shifts by a vector, and tables of 32 and 64 words ---- */
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
+#define TARGET AVX512
 #define FORM(name) avx512_##name
 #define W 32
 #define V __m512i

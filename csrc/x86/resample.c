@@ -7,17 +7,14 @@
  *            pair is loaded once for all of them. Neighbouring outputs of a phase lie `step` samples apart: the input
  *            is laid out first as `step` streams of sample pairs, stream m holding x[step i + m] and the one behind. */
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <string.h>
 
 #include "../common.h"
 #include "../dsp.h"
+#include "x86.h"
 
-#define AVX2 __attribute__((target("avx2")))
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
 /* Keeps GCC from collecting the products of many steps in memory, to add them up as a tree. */
 #define IN_ORDER(v) __asm__("" : "+x"(v))
-#define INLINE static inline __attribute__((always_inline))
 
 /* Where the outputs of a group of eight find their windows and coefficients, from the first one's place: no division
  * inside the loop, and no chain from one output to the next. */

@@ -1,0 +1,11 @@
+/* The instruction sets of the levels, as attributes of a function. lw_cpu_detect asks for the same ones. */
+#ifndef LW_X86_H
+#define LW_X86_H
+
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2,popcnt")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
+#define INLINE static inline __attribute__((always_inline))
+
+#endif
