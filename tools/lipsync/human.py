@@ -3,12 +3,12 @@
     sudo apt-get install asterisk-core-sounds-{en,fr,es,it,ru}{,-g722}
     pip install 'lipwire[lipsync]' && python tools/lipsync/human.py
 
-Sound and texts are Debian packages (CC BY-SA 3.0, Russian CC BY 3.0): for evaluation only, never trained on, never
-committed. Phone times come from forced alignment by pocketsphinx with the English model that it bundles. English words
-are in its dictionary. Words of other languages enter it as espeak-ng pronounces them, each phone as the nearest English
-one; the label keeps espeak-ng's phone. Such labels are silver: a perfect system would not reach 100 %. What cannot be
-right is dropped and counted: texts that a script cannot read out, loud pauses, phones in silence, phones all as short
-as they can be, speech where the text has ended.
+Sound and texts are Debian packages (CC BY-SA 3.0; Italian and Russian CC BY 3.0): for evaluation only, never trained
+on, never committed. Phone times come from forced alignment by pocketsphinx with the English model that it bundles.
+English words are in its dictionary. Words of other languages enter it as espeak-ng pronounces them, each phone as the
+nearest English one; the label keeps espeak-ng's phone. Such labels are silver: a perfect system would not reach 100
+%. What cannot be right is dropped and counted: texts that a script cannot read out, loud pauses, phones in silence,
+phones all as short as they can be, speech where the text has ended.
 
 Written: human-en-dev and human-en-final (split by a hash of the prompt's name), human-it-dev, human-fr-final,
 human-es-final, human-ru-final. The final ones are there to be looked at once.
@@ -54,7 +54,7 @@ class Source:
 
 SOURCES = {
     "en": Source("en", "en_US_f_Allison", "en-us", ("human-en-dev", "human-en-final")),
-    "it": Source("it", "it_IT_m_Carlo", "it", ("human-it-dev",)),
+    "it": Source("it", "it_IT_m_Carlo", "it", ("human-it-dev",), "CC-BY-3.0"),
     "fr": Source("fr", "fr_CA_f_June", "fr", ("human-fr-final",)),
     "es": Source("es", "es_MX_f_Allison", "es-419", ("human-es-final",)),
     "ru": Source("ru", "ru_RU_f_IvrvoiceRU", "ru", ("human-ru-final",), "CC-BY-3.0"),

@@ -111,8 +111,8 @@ _ITALIAN = _table("""p=PP.p; b=PP.b; m=PP.m; f nf=FF.f; v=FF.v; t=DD.t; d=DD.d; 
 s ts=SS.s; z dz=SS.z; n J=nn.n; ng=nn.g; l L=nn.l; r=RR; a a1=aa; e E e1 E1=E; i i1=I; j=I.j; o O o1 O1=O; u u1=U;
 w=U.w; #=sil""")
 _CZECH = _table("""p=PP.p; b=PP.b; m=PP.m; f=FF.f; v=FF.v; t t~=DD.t; d d~=DD.d; k ch=kk.k; g=kk.g; c~ dz~=CH.c;
-s~ z~=CH.s; s c=SS.s; z dz=SS.z; n n~=nn.n; n*=nn.g; l=nn.l; r r~ r~*=RR; a a:=aa; e e:=E; i i:=I; j=I.j; o o:=O; u u:=U; h=-;
-# _=sil""")
+s~ z~=CH.s; s c=SS.s; z dz=SS.z; n n~=nn.n; n*=nn.g; l=nn.l; r r~ r~*=RR; a a:=aa; e e:=E; i i:=I; j=I.j; o o:=O;
+u u:=U; h=-; # _=sil""")
 _SETS = {"cmu": _CMU, "fi": _FINNISH, "ca": _CATALAN, "ru": _RUSSIAN, "it": _ITALIAN, "cs": _CZECH}
 PHONE_SETS = ("ipa", *_SETS)
 
