@@ -122,6 +122,14 @@ def read_wave(path: Path) -> Samples:
     return np.frombuffer(data, "<i2").astype(np.int16, copy=False)
 
 
+def write_wave(path: Path, pcm: Samples) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(pcm.astype("<i2", copy=False).tobytes())
+
+
 def read_labels(path: Path, phone_set: str, seconds: float) -> list[labels.Phone]:
     """Raises BadData: a line that is no "start end phone", out of order, beyond the sound, or not of the phone set."""
     phones: list[labels.Phone] = []
@@ -158,11 +166,7 @@ def write(folder: Path, about: About, utterances: Iterable[Utterance]) -> None:
         for path in folder.glob(kind):
             path.unlink()
     for utterance in utterances:
-        with wave.open(str(folder / f"{utterance.name}.wav"), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes(utterance.pcm.astype("<i2", copy=False).tobytes())
+        write_wave(folder / f"{utterance.name}.wav", utterance.pcm)
         lines = (f"{start:.4f} {end:.4f} {phone or PAUSE}\n" for start, end, phone in utterance.phones)
         (folder / f"{utterance.name}.lab").write_text("".join(lines), encoding="utf-8")
     # Last: a folder without it is no set, so one that was cut off is not mistaken for a small one.
