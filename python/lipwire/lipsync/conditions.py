@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from .._core import G722Decoder, G722Encoder
 from ..opus import OpusDecoder, OpusEncoder
 from .sets import RATE, Samples
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def _pcm(x: Floats) -> Samples:
@@ -29,7 +30,7 @@ def noise(count: int, colour: str, seed: int) -> Floats:
     if colour == "pink":
         frequency = np.maximum(np.fft.rfftfreq(count, 1 / RATE), 50.0)
         x = np.fft.irfft(np.fft.rfft(x) / np.sqrt(frequency), count)
-    return x / np.sqrt((x**2).mean())
+    return np.asarray(x / np.sqrt((x**2).mean()))
 
 
 def _with_noise(colour: str, snr_db: float) -> Callable[[Samples], Samples]:

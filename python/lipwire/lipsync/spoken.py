@@ -7,7 +7,7 @@ synthetic, so such a set ranks systems more mildly than people do; it is there s
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -78,24 +78,31 @@ def say(name: str, text: str, voice_name: str, rng: random.Random) -> sets.Utter
     return sets.Utterance(name, pcm, phones)
 
 
+DEFAULT_SETS = (("en",), ("de", "es", "cs"))
+"""The languages of the sets that the benchmark makes unless told otherwise."""
+
+
 def espeak_set(
-    language: str, count: int = 24, seed: int = 0, timbres: Iterable[str] = TIMBRES, name: str | None = None
+    languages: Sequence[str], count: int = 24, seed: int = 0, timbres: Sequence[str] = TIMBRES
 ) -> sets.LabelledSet:
-    """`count` utterances in one of `SENTENCES`' languages; the same seed gives the same set (with the same espeak-ng).
+    """`count` utterances, in turn in each of `languages` (of SENTENCES). The same seed gives the same set (with
+    the same espeak-ng).
 
     Raises:
         BadState: espeak-ng is not installed.
     """
-    rng = random.Random(f"{language} {seed}")
-    chosen = list(timbres)
+    joined = "-".join(languages)
+    rng = random.Random(f"{joined} {seed}")
     utterances = []
     for i in range(count):
-        text = SENTENCES[language][i % len(SENTENCES[language])]
-        utterances.append(say(f"{i:04}", text, f"{VOICES[language]}+{rng.choice(chosen)}", rng))
+        turn, language = divmod(i, len(languages))
+        texts = SENTENCES[languages[language]]
+        voice_name = f"{VOICES[languages[language]]}+{rng.choice(timbres)}"
+        utterances.append(say(f"{i:04}", texts[turn % len(texts)], voice_name, rng))
     about = sets.About(
-        name=name or f"espeak-{language}",
+        name=f"espeak-{joined}",
         phone_set="ipa",
-        language=language,
+        language=" ".join(languages),
         source=f"espeak-ng, made on the spot, seed {seed}",
         licence="made by you",
     )

@@ -1,8 +1,8 @@
 """The systems that are compared: Lipwire's extractor and its peers, each found where it is installed or not at all.
 
 A system gets whole utterances and gives one row every 10 ms: what a live player knows at the end of those 10 ms. So a
-system that thinks for 40 ms is 40 ms late in its rows, and the benchmark's search for the delay finds it. Offline systems
-see the whole file; their rows are those of the moment itself, which no live player could have.
+system that thinks for 40 ms is 40 ms late in its rows, and the benchmark's search for the delay finds it. Offline
+systems hear the whole file; their rows are those of the moment itself, which no live player could have.
 
 Nothing of the peers is in this package: the runners under `peers/` drive what the user installed.
 """
@@ -72,7 +72,7 @@ class Lipwire:
             extractor = VisemeExtractor()
             # The row of hop i comes with hop i + late: the first one that completes its look-ahead.
             late = -(-round(extractor.lookahead * sets.RATE) // HOP)
-            weights = np.asarray(extractor.process(pcm))
+            weights = np.asarray(extractor.process(pcm.data))
             rows = np.zeros(len(pcm) // HOP, np.int64)
             said = weights[: max(0, len(rows) - late), : len(labels.VISEMES)].argmax(1)
             rows[late : late + len(said)] = said
@@ -162,6 +162,9 @@ class HeadAudio(_NodePeer):
     name = "headaudio"
 
 
+CALIBRATION_UTTERANCES = 96
+
+
 class WLipSync(_NodePeer):
     """wlipsync. It has no profile of its own: calibrated on 15 visemes, on espeak-ng's voices in the languages of
     `spoken` (other timbres than those of the test sets), the mean over all windows that lie within a viseme."""
@@ -169,11 +172,8 @@ class WLipSync(_NodePeer):
     name = "wlipsync"
 
     def _job(self, folder: str) -> dict[str, Any]:
-        examples = [
-            (u.pcm, u.visemes("ipa"))
-            for language in spoken.SENTENCES
-            for u in spoken.espeak_set(language, 24, 1, spoken.CALIBRATION_TIMBRES).utterances
-        ]
+        made = spoken.espeak_set(tuple(spoken.SENTENCES), CALIBRATION_UTTERANCES, 1, spoken.CALIBRATION_TIMBRES)
+        examples = [(u.pcm, u.visemes(made.about.phone_set)) for u in made.utterances]
         paths = _write_raw(folder, "calibration", [pcm for pcm, _ in examples])
         pairs = zip(paths, examples, strict=True)
         return {"calibration": [{"file": path, "visemes": truth.tolist()} for path, (_, truth) in pairs]}
@@ -195,7 +195,7 @@ def parse_shapes(text: str, groups: dict[str, str], count: int) -> Rows:
     """
     rows = np.zeros(count, np.int64)
     for line in text.splitlines():
-        start, tab, shape = line.partition("\t")
+        start, _, shape = line.partition("\t")
         if not line.strip():
             continue
         try:
