@@ -339,8 +339,8 @@ def lipsync(
 ) -> None:
     """Score lip-sync systems on labelled speech: right mouths, closed lips, silence, flicker, delay, speed.
 
-    Sets are folders of NAME.wav (16 kHz mono PCM16) with NAME.lab ("start end phone" lines) and set.json; docs/lipsync.md
-    describes them, the figures and the method. Nothing is downloaded but by --install-peers.
+    Sets are folders of NAME.wav (16 kHz mono PCM16) with NAME.lab ("start end phone" lines) and set.json;
+    docs/lipsync.md describes them, the figures and the method. Nothing is downloaded but by --install-peers.
     """
     from .lipsync.command import Request, run_lipsync
 

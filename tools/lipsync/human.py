@@ -277,19 +277,20 @@ def describe(made: list[sets.LabelledSet], console: Console) -> None:
     table = Table(title="sets")
     for column in ("set", "utterances", "minutes", "sibilant onset, ms (median, quartiles)"):
         table.add_column(column)
-    shares = Table(title="share of the rows, %")
-    shares.add_column("set")
-    for viseme in labels.VISEMES:
-        shares.add_column(viseme)
+    shares = []
     for one in made:
         quartiles = 1000 * np.percentile(sibilant_offsets(one), (50, 25, 75))
         onset = "{:+.0f}  ({:+.0f} .. {:+.0f})".format(*quartiles)
         table.add_row(one.about.name, str(len(one.utterances)), f"{one.seconds / 60:.1f}", onset)
         rows = np.concatenate([u.visemes(one.about.phone_set) for u in one.utterances])
-        share = 100 * np.bincount(rows, minlength=len(labels.VISEMES)) / len(rows)
-        shares.add_row(one.about.name, *(f"{v:.1f}" for v in share))
+        shares.append(100 * np.bincount(rows, minlength=len(labels.VISEMES)) / len(rows))
     console.print(table)
-    console.print(shares)
+    table = Table(title="share of the rows, %")
+    for column in ("", *(one.about.name.removeprefix("human-") for one in made)):
+        table.add_column(column)
+    for i, viseme in enumerate(labels.VISEMES):
+        table.add_row(viseme, *(f"{share[i]:.1f}" for share in shares))
+    console.print(table)
 
 
 def split(source: Source, utterances: list[sets.Utterance]) -> list[sets.LabelledSet]:
@@ -320,7 +321,7 @@ def main() -> None:
     if lacking:
         names = " ".join(f"asterisk-core-sounds-{name} asterisk-core-sounds-{name}-g722" for name in lacking)
         sys.exit(f"missing: sudo apt-get install {names}")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=100)
     made: list[sets.LabelledSet] = []
     with (
         Progress(console=Console(stderr=True), transient=True) as bar,

@@ -15,6 +15,8 @@ from ..errors import BadData, InvalidArgument
 from . import bench, picture, sets, spoken, systems
 from .conditions import CONDITIONS
 
+WIDTH = 110
+
 
 @dataclass(frozen=True)
 class Request:
@@ -105,8 +107,17 @@ def find_utterance(name: str | None, labelled: list[sets.LabelledSet]) -> tuple[
 
 
 def run_lipsync(request: Request, out: Console, notes: Console, bar: Progress) -> None:
-    """Tables to `out`, what was skipped to `notes`, files as asked."""
+    """Tables to `out`, what was skipped to `notes`, files as asked.
+
+    Raises:
+        BadData: a set is not as it should be. InvalidArgument: a flag is not. BadState: Pillow, or a peer, fails.
+    """
     conditions = parse_conditions(request.conditions)
+    for path in (request.json_file, request.picture):  # better now than after minutes of work
+        if path and not path.parent.is_dir():
+            raise InvalidArgument(f"there is no folder {path.parent} to write {path.name} into")
+    if request.picture:
+        picture.check()
     found, skipped = find_systems(request, notes)
     labelled = load_sets(request, notes)
     sample = find_utterance(request.utterance, labelled) if request.picture else None
@@ -121,9 +132,11 @@ def run_lipsync(request: Request, out: Console, notes: Console, bar: Progress) -
             sample=sample,
             progress=lambda what, done: bar.update(task, description=what, advance=done),
         )
+    # A pipe has 80 columns, which would cut figures off.
+    wide = out if out.width >= WIDTH else Console(file=out.file, width=WIDTH, highlight=False)
     for table in bench.tables(report):
-        out.print(table)
-        out.print()
+        wide.print(table)
+        wide.print()
     if request.json_file:
         request.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if request.picture and drawn:

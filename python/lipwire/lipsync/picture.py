@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,17 @@ def _band(draw: ImageDraw.ImageDraw, top: int, name: str, rows: metrics.Rows, ki
             draw.text(middle, names[value], "black", anchor="mm", font_size=12)
 
 
+def check() -> None:
+    """Raises BadState: Pillow is not installed."""
+    if importlib.util.find_spec("PIL") is None:
+        raise BadState("a picture needs Pillow: pip install 'lipwire[lipsync]'")
+
+
 def draw(sample: Sample, path: Path) -> None:
     """Writes a PNG. Raises BadState: Pillow is not installed."""
-    try:
-        from PIL import Image, ImageDraw
-    except ModuleNotFoundError as exc:
-        raise BadState("a picture needs Pillow: pip install 'lipwire[lipsync]'") from exc
+    check()
+    from PIL import Image, ImageDraw
+
     count = len(sample.truth)
     bands = [("truth", sample.truth, "visemes"), *((n, rows, kind) for n, (kind, rows) in sample.said.items())]
     height = SPECTROGRAM + GAP + len(bands) * (BAND + GAP) + CURVES + 24
@@ -74,7 +80,7 @@ def draw(sample: Sample, path: Path) -> None:
     extractor = VisemeExtractor()
     tail = np.zeros(round(extractor.lookahead * sets.RATE), np.int16)
     heard = np.concatenate([sample.pcm, tail])
-    channels = np.asarray(extractor.process(heard.data))[:count, len(labels.VISEMES) :]
+    channels = np.asarray(extractor.process_channels(heard.data))[:count, len(labels.VISEMES) :]
     for channel, (name, colour) in enumerate((("jaw", "#2ca02c"), ("loudness", "#7f7f7f"))):
         canvas.text((MARGIN - 8, top + 12 + 18 * channel), name, colour, anchor="rm", font_size=13)
         heights = np.clip(channels[:, channel], 0, 1)
