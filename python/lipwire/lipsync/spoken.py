@@ -85,8 +85,8 @@ DEFAULT_SETS = (("en",), ("de", "es", "cs"))
 def espeak_set(
     languages: Sequence[str], count: int = 24, seed: int = 0, timbres: Sequence[str] = TIMBRES
 ) -> sets.LabelledSet:
-    """`count` utterances, in turn in each of `languages` (of SENTENCES). The same seed gives the same set (with
-    the same espeak-ng).
+    """`count` utterances, in turn in each of `languages` (of SENTENCES). The same seed gives the same texts,
+    voices, rates and pitches; espeak-ng leaves the rest to chance, so that figures move by some tenths of a percent.
 
     Raises:
         BadState: espeak-ng is not installed.

@@ -240,10 +240,10 @@ def _program(given: Path | None, default: str, link: str) -> str:
     return found
 
 
-def rhubarb(given: Path | None, recognizer: str) -> System:
+def rhubarb(given: Path | None, name: str, recognizer: str) -> System:
     program = _program(given, "rhubarb", "github.com/DanielSWolf/rhubarb-lip-sync")
     options = ["-q", "-r", recognizer, "-f", "tsv", "--extendedShapes", "GHX", "--threads", "1"]
-    return Program(f"rhubarb-{recognizer}", [program, *options, "FILE"], RHUBARB_GROUPS)
+    return Program(name, [program, *options, "FILE"], RHUBARB_GROUPS)
 
 
 def cherry(given: Path | None) -> System:
@@ -302,8 +302,8 @@ def find(name: str, peers: Path, rhubarb_program: Path | None = None, cherry_pro
         "headaudio": lambda: HeadAudio(peers),
         "wlipsync": lambda: WLipSync(peers),
         "pocketsphinx": PocketSphinx,
-        "rhubarb-phonetic": lambda: rhubarb(rhubarb_program, "phonetic"),
-        "rhubarb-words": lambda: rhubarb(rhubarb_program, "pocketSphinx"),
+        "rhubarb-phonetic": lambda: rhubarb(rhubarb_program, name, "phonetic"),
+        "rhubarb-words": lambda: rhubarb(rhubarb_program, name, "pocketSphinx"),
         "cherry": lambda: cherry(cherry_program),
     }
     return makers[name]()
