@@ -85,8 +85,6 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_spectrum = lw_viseme_spectrum_neon;
         dsp->viseme_mel = lw_viseme_mel_neon;
         dsp->viseme_dense = lw_viseme_dense_neon;
-        dsp->viseme_rectify = lw_viseme_rectify_neon;
-        dsp->viseme_gates = lw_viseme_gates_neon;
     }
 #else
     (void)mask;

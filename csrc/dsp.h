@@ -131,8 +131,8 @@ lw_viseme_spectrum_fn lw_viseme_spectrum_c, lw_viseme_spectrum_avx2, lw_viseme_s
     lw_viseme_spectrum_neon;
 lw_viseme_mel_fn lw_viseme_mel_c, lw_viseme_mel_avx2, lw_viseme_mel_avx512, lw_viseme_mel_neon;
 lw_viseme_dense_fn lw_viseme_dense_c, lw_viseme_dense_avx2, lw_viseme_dense_avx512, lw_viseme_dense_neon;
-lw_viseme_rectify_fn lw_viseme_rectify_c, lw_viseme_rectify_avx2, lw_viseme_rectify_avx512, lw_viseme_rectify_neon;
-lw_viseme_gates_fn lw_viseme_gates_c, lw_viseme_gates_avx2, lw_viseme_gates_avx512, lw_viseme_gates_neon;
+lw_viseme_rectify_fn lw_viseme_rectify_c, lw_viseme_rectify_avx2, lw_viseme_rectify_avx512;
+lw_viseme_gates_fn lw_viseme_gates_c, lw_viseme_gates_avx2, lw_viseme_gates_avx512;
 lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 /* ---- the table: nothing but function pointers ---- */

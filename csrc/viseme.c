@@ -186,7 +186,8 @@ static void push_frame(lw_viseme *v)
 
 /* ---- network -------------------------------------------------------------------------------------------------- */
 
-/* One step of each session, from the window in its features: the viseme weights of the window's middle. */
+/* One step of each session, from the window in its features: the viseme weights of the window's middle, as the first
+ * head has them. */
 static void infer(lw_viseme *const *v, size_t sessions, float weights[][LW_VISEME_LANES])
 {
     enum { CONV = LW_ROWS(LW_CONV), GATES = 3 * LW_ROWS(LW_GRU), OUT = LW_HEADS * LW_CLASS_LANES };

@@ -6,11 +6,14 @@
  *   TARGET          the function attribute of the instruction set, or nothing
  *   FORM(name)      the local name of a function or type
  *   EXPORT(name)    the kernel's name
- *   MIN, MAX        of two vectors
  *   MIRROR(a, b)    b[0], a[W - 1], a[W - 2], ... a[1]
  *   TRANSPOSE(x)    of the W vectors x[]
  *   SUMS(x)         vector of the W sums over the lanes of x[0..W-1], each as the tail of lw_tree16 from W lanes on
- *   FOLD(to, likely, t) as lw_viseme_fold; without it there is no kernel `classes`
+ *
+ * and, where they pay (the compiler's own vectors do as well on NEON),
+ *
+ *   MIN, MAX             of two vectors: for the kernels `rectify` and `gates`
+ *   FOLD(to, likely, t)  as lw_viseme_fold: for `classes`
  *
  * All are undefined again at the end. */
 
@@ -41,30 +44,6 @@ TARGET INLINE F FORM(log)(F x)
     F m = (F)((bits & 0x7fffffu) + 0x3f3504f3u);
     F t = (m - 1.0f) / (m + 1.0f), s = t * t;
     return exponent * 0.69314718f + t * (2.0f + s * (0.66666667f + s * (0.4f + s * 0.28571429f)));
-}
-
-TARGET INLINE F FORM(exp2)(F x)
-{
-    F shifted = x + 12582912.0f;
-    F f = x - (shifted - 12582912.0f);
-    F p = 1.0f + f * (0.69312419f + f * (0.24024099f + f * (0.055906426f + f * 0.0095828532f)));
-    return (F)((U)p + ((U)shifted << 23));
-}
-
-TARGET INLINE F FORM(limit)(F x, float limit)
-{
-    return MIN(MAX(x, ALL(-limit)), ALL(limit));
-}
-
-TARGET INLINE F FORM(one_plus_exp)(F x)
-{
-    return 1.0f + FORM(exp2)(FORM(limit)(x, 30.0f) * -1.44269504f);
-}
-
-TARGET INLINE I FORM(quantise)(F x, int bits)
-{
-    F shifted = FORM(limit)(x * (float)(1 << bits), 32767.0f) + 12582912.0f;
-    return (I)shifted - 0x4b400000;
 }
 
 /* ---- spectrum ---------------------------------------------------------------------------------------------------- */
@@ -223,6 +202,31 @@ TARGET void EXPORT(mel)(float *mel, const float *power, const lw_viseme_tables *
 
 /* ---- network ----------------------------------------------------------------------------------------------------- */
 
+#ifdef MIN
+TARGET INLINE F FORM(exp2)(F x)
+{
+    F shifted = x + 12582912.0f;
+    F f = x - (shifted - 12582912.0f);
+    F p = 1.0f + f * (0.69312419f + f * (0.24024099f + f * (0.055906426f + f * 0.0095828532f)));
+    return (F)((U)p + ((U)shifted << 23));
+}
+
+TARGET INLINE F FORM(limit)(F x, float limit)
+{
+    return MIN(MAX(x, ALL(-limit)), ALL(limit));
+}
+
+TARGET INLINE F FORM(one_plus_exp)(F x)
+{
+    return 1.0f + FORM(exp2)(FORM(limit)(x, 30.0f) * -1.44269504f);
+}
+
+TARGET INLINE I FORM(quantise)(F x, int bits)
+{
+    F shifted = FORM(limit)(x * (float)(1 << bits), 32767.0f) + 12582912.0f;
+    return (I)shifted - 0x4b400000;
+}
+
 TARGET void EXPORT(rectify)(int16_t *q, const int32_t *sums, const lw_viseme_model *m)
 {
     for (int i = 0; i < LW_ROWS(LW_CONV); i += W) {
@@ -254,6 +258,7 @@ TARGET void EXPORT(gates)(float *state, int16_t *state_q, const int32_t *in, con
         *(FORM(halfp) *)(state_q + i) = __builtin_convertvector(FORM(quantise)(next, LW_GRU_BITS), FORM(half));
     }
 }
+#endif
 
 #ifdef FOLD
 TARGET void EXPORT(classes)(float *weights, const int32_t *sums, const float *scale, const float *bias,

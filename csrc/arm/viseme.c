@@ -1,4 +1,5 @@
-/* The viseme extractor's kernels on NEON. The float ones are viseme_lanes.h; the dense layers are here. */
+/* The viseme extractor's kernels on NEON. The float ones are viseme_lanes.h, those that plain C does not
+ * do as well; the dense layers are here. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
@@ -36,8 +37,6 @@ INLINE float32x4_t neon_mirror(float32x4_t a, float32x4_t b)
 #define TARGET
 #define FORM(name) neon_##name
 #define EXPORT(name) lw_viseme_##name##_neon
-#define MIN(a, b) ((FORM(f))vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
-#define MAX(a, b) ((FORM(f))vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define MIRROR(a, b) ((FORM(f))neon_mirror((float32x4_t)(a), (float32x4_t)(b)))
 #define TRANSPOSE(x) neon_transpose((float32x4_t *)(x))
 #define SUMS(x) ((FORM(f))neon_sums((const float32x4_t *)(x)))

@@ -153,7 +153,7 @@ AVX512 INLINE void avx512_fold(float weights[LW_VISEME_LANES], const float likel
 #define FOLD avx512_fold
 #include "viseme_lanes.h"
 
-enum { MOST_COLUMNS = 1024 };
+enum { MOST_COLUMNS = 544 }; /* sums over more than 516 could leave 32 bit: viseme_model.h */
 
 /* Inputs + 32768, their bytes apart: VPDPBUSD takes one side unsigned. */
 typedef struct avx512_input {
