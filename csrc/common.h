@@ -27,6 +27,16 @@ static inline int64_t lw_max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* cos(pi u), 0 <= u <= 1, to the last bits of a double. Additions and multiplications only: the same bits on every
+ * machine, which no libm promises, so whatever tables are made of have them too. */
+static inline double lw_cos_pi(double u)
+{
+    double y = u > 0.5 ? 1.0 - u : u, z = y * y * -9.8696044010893586188, sum = 0.0;
+    for (int k = 22; k > 0; k -= 2)
+        sum = (1.0 + sum) * (z * (1.0 / (k * (k - 1))));
+    return (u > 0.5 ? -1.0 : 1.0) * (1.0 + sum);
+}
+
 /* Carves the parts of an object out of its one allocation, each aligned to a cache line. With base NULL it only
  * measures, so that one function lays an object out and sizes it. */
 typedef struct lw_arena {

@@ -18,6 +18,12 @@
     .turn8 = lw_turn8_c, \
     .turn16 = lw_turn16_c, \
     .base64 = lw_base64_c, \
+    .viseme_spectrum = lw_viseme_spectrum_c, \
+    .viseme_mel = lw_viseme_mel_c, \
+    .viseme_dense = lw_viseme_dense_c, \
+    .viseme_rectify = lw_viseme_rectify_c, \
+    .viseme_gates = lw_viseme_gates_c, \
+    .viseme_classes = lw_viseme_classes_c, \
 }
 /* clang-format on */
 
@@ -43,6 +49,11 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->turn8 = lw_turn8_avx2;
         dsp->turn16 = lw_turn16_avx2;
         dsp->base64 = lw_base64_avx2;
+        dsp->viseme_spectrum = lw_viseme_spectrum_avx2;
+        dsp->viseme_mel = lw_viseme_mel_avx2;
+        dsp->viseme_dense = lw_viseme_dense_avx2;
+        dsp->viseme_rectify = lw_viseme_rectify_avx2;
+        dsp->viseme_gates = lw_viseme_gates_avx2;
     }
     if (mask & LW_CPU_AVX512) {
         dsp->fir = lw_fir_avx512;
@@ -50,6 +61,12 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->g722_encode_lanes = lw_g722_encode_lanes_avx512;
         dsp->g722_decode_lanes = lw_g722_decode_lanes_avx512;
         dsp->base64 = lw_base64_avx512;
+        dsp->viseme_spectrum = lw_viseme_spectrum_avx512;
+        dsp->viseme_mel = lw_viseme_mel_avx512;
+        dsp->viseme_dense = lw_viseme_dense_avx512;
+        dsp->viseme_rectify = lw_viseme_rectify_avx512;
+        dsp->viseme_gates = lw_viseme_gates_avx512;
+        dsp->viseme_classes = lw_viseme_classes_avx512;
     }
 #elif defined(__aarch64__)
     if (mask & LW_CPU_NEON) {
@@ -65,6 +82,9 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->turn8 = lw_turn8_neon;
         dsp->turn16 = lw_turn16_neon;
         dsp->base64 = lw_base64_neon;
+        dsp->viseme_spectrum = lw_viseme_spectrum_neon;
+        dsp->viseme_mel = lw_viseme_mel_neon;
+        dsp->viseme_dense = lw_viseme_dense_neon;
     }
 #else
     (void)mask;

@@ -104,6 +104,37 @@ typedef size_t lw_base64_fn(uint8_t *out, const uint8_t *in, size_t n);
 extern const uint8_t lw_base64_values[256];
 lw_base64_fn lw_base64_c, lw_base64_avx2, lw_base64_avx512, lw_base64_neon;
 
+/* ---- viseme_front.c, viseme_net.c (the tables' bodies: viseme_kernels.h; buffers are aligned to 64) ---- */
+
+struct lw_viseme_tables;
+struct lw_viseme_layer;
+struct lw_viseme_model;
+/* Power of bins 0..256 of a frame, LW_VISEME_FRAME samples, Hann window, full scale 1. Samples up to LW_VISEME_PCM may
+ * be read. */
+typedef void lw_viseme_spectrum_fn(float *power, const int16_t *pcm, const struct lw_viseme_tables *t);
+/* LW_MEL_VALUES natural logarithms of power: the bands, padding, the mean square. */
+typedef void lw_viseme_mel_fn(float *mel, const float *power, const struct lw_viseme_tables *t);
+/* A layer of 1..LW_VISEME_SESSIONS sessions: sums[s * step + r] = sum over c of weight[r][c] x[s][c], for all rows;
+ * step is a multiple of 16. x[s] may be read up to LW_PAD32(columns). */
+typedef void lw_viseme_dense_fn(int32_t *sums, size_t step, const int16_t *const *x, size_t sessions,
+                                const struct lw_viseme_layer *layer);
+/* The convolution's outputs, at least 0, as the input of the next layer. */
+typedef void lw_viseme_rectify_fn(int16_t *q, const int32_t *sums, const struct lw_viseme_model *m);
+/* One step of the recurrent units, from both layers' sums: the state and what the layers take of it. */
+typedef void lw_viseme_gates_fn(float *state, int16_t *state_q, const int32_t *in, const int32_t *rec,
+                                const struct lw_viseme_model *m);
+/* Softmax of a head's classes, summed to visemes: LW_VISEME_LANES weights, the last one 0. Logits are limited to
+ * +-41. */
+typedef void lw_viseme_classes_fn(float *weights, const int32_t *sums, const float *scale, const float *bias,
+                                  const struct lw_viseme_tables *t);
+lw_viseme_spectrum_fn lw_viseme_spectrum_c, lw_viseme_spectrum_avx2, lw_viseme_spectrum_avx512,
+    lw_viseme_spectrum_neon;
+lw_viseme_mel_fn lw_viseme_mel_c, lw_viseme_mel_avx2, lw_viseme_mel_avx512, lw_viseme_mel_neon;
+lw_viseme_dense_fn lw_viseme_dense_c, lw_viseme_dense_avx2, lw_viseme_dense_avx512, lw_viseme_dense_neon;
+lw_viseme_rectify_fn lw_viseme_rectify_c, lw_viseme_rectify_avx2, lw_viseme_rectify_avx512;
+lw_viseme_gates_fn lw_viseme_gates_c, lw_viseme_gates_avx2, lw_viseme_gates_avx512;
+lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
+
 /* ---- the table: nothing but function pointers ---- */
 
 typedef struct lw_dsp {
@@ -120,6 +151,12 @@ typedef struct lw_dsp {
     lw_turn8_fn *turn8;
     lw_turn16_fn *turn16;
     lw_base64_fn *base64;
+    lw_viseme_spectrum_fn *viseme_spectrum;
+    lw_viseme_mel_fn *viseme_mel;
+    lw_viseme_dense_fn *viseme_dense;
+    lw_viseme_rectify_fn *viseme_rectify;
+    lw_viseme_gates_fn *viseme_gates;
+    lw_viseme_classes_fn *viseme_classes;
 } lw_dsp;
 
 /* Fills the table with the best forms that `mask` allows. */

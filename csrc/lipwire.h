@@ -306,14 +306,23 @@ int lw_rate_meter_add(lw_rate_meter *m, int32_t declared, int64_t samples, doubl
 /* 16 kHz speech in, one row of LW_CHANNELS floats per 10 ms out: the 15 OVR viseme weights (>= 0, sum 1), the jaw
  * opening 0..1 and the loudness 0..1. Row i describes the input samples [160 i, 160 (i + 1)); it is written once
  * lw_viseme_lookahead() further samples have come in. Digital or room silence gives weight 1 to `sil` and 0 jaw.
- * Deterministic: chunking never changes a bit of the output. Float, tolerance 1e-4 between machines. */
+ * The same bits for any chunking, any company in a batch, every kernel level and every machine. A session holds less
+ * than 3 kB; tables and weights are one copy for the process, made by the first open. */
 typedef struct lw_viseme lw_viseme;
 
 int lw_viseme_open(lw_viseme **out);
 /* Takes all n samples; writes every row that became ready, at most `cap` rows of LW_CHANNELS floats. Returns the rows
  * written, or LW_ENOSPC (nothing taken) where `cap` is below lw_viseme_bound(v, n). */
 int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap);
+/* Exactly the rows that n more samples will give. */
 size_t lw_viseme_bound(const lw_viseme *v, size_t n);
+/* Many sessions at once: as lw_viseme_process(v[s], pcm[s], n[s], rows[s], cap) for s = 0..sessions-1, the same bits,
+ * in less time, as the weights are read once for several of them. The sessions are distinct, may be at different
+ * places in their streams and take different amounts; pcm[s] may be NULL where n[s] is 0, rows[s] where it gives none.
+ * PCM may be odd-aligned. Returns the rows written in all. LW_EINVAL, or LW_ENOSPC where one of them needs more than cap
+ * rows: nothing was taken from any. */
+int64_t lw_viseme_process_many(lw_viseme *const *v, size_t sessions, const int16_t *const *pcm, const size_t *n,
+                               float *const *rows, size_t cap);
 /* Samples at LW_VISEME_RATE beyond the end of a row's own hop that must have arrived; constant, <= 1280 (80 ms). */
 int lw_viseme_lookahead(void);
 void lw_viseme_reset(lw_viseme *v);

@@ -58,17 +58,12 @@ static int32_t gcd(int32_t a, int32_t b)
     return a;
 }
 
-/* The impulse response at u[] of its half width, 0 <= u < 1, for a group of taps: Clenshaw's recurrence on cos(pi u).
- * Additions and multiplications only, the cosine too: the same bits on every machine, which no libm promises. */
+/* The impulse response at u[] of its half width, 0 <= u < 1, for a group of taps: Clenshaw's recurrence on cos(pi u). */
 static void response(const struct quality *q, const double u[LANE], double h[LANE])
 {
     double twice[LANE], b1[LANE] = {0}, b2[LANE] = {0};
-    for (int i = 0; i < LANE; i++) {
-        double y = u[i] > 0.5 ? 1.0 - u[i] : u[i], z = y * y * -9.8696044010893586188, sum = 0.0;
-        for (int k = 22; k > 0; k -= 2)
-            sum = (1.0 + sum) * (z * (1.0 / (k * (k - 1))));
-        twice[i] = (u[i] > 0.5 ? -2.0 : 2.0) * (1.0 + sum);
-    }
+    for (int i = 0; i < LANE; i++)
+        twice[i] = 2.0 * lw_cos_pi(u[i]);
     for (int32_t k = q->order; k > 0; k--)
         for (int i = 0; i < LANE; i++) {
             double b = q->series[k] + twice[i] * b1[i] - b2[i];

@@ -108,48 +108,7 @@ cdef class _Pcm:
 include "resampler.pxi"
 
 
-cdef class VisemeExtractor:
-    """Visemes from speech: PCM16 mono at 16 kHz in, one row per 10 ms out.
-
-    Columns are the OVR set in its order: sil PP FF TH DD kk CH SS nn RR aa E I O U, weights >= 0 that sum to 1. Any
-    chunking gives the same rows. A row is out once `lookahead` seconds beyond its own 10 ms have come in.
-    """
-    cdef lw_viseme *v
-
-    def __cinit__(self):
-        check(lw_viseme_open(&self.v))
-
-    def __dealloc__(self):
-        lw_viseme_close(&self.v)
-
-    def process(self, pcm):
-        """Rows that became ready: float32, shape (n, 15)."""
-        return self.process_channels(pcm)[:, :LW_VISEMES]
-
-    def process_channels(self, pcm):
-        """As process, shape (n, 17): then the jaw opening 0..1 and the loudness 0..1."""
-        cdef _Pcm source = _Pcm(pcm)
-        cdef size_t cap = lw_viseme_bound(self.v, source.samples)
-        rows = np.empty((cap, LW_CHANNELS), dtype=np.float32)
-        cdef float[:, ::1] view = rows
-        cdef float *to = &view[0, 0] if cap else NULL
-        cdef int64_t made
-        if source.samples >= LONG_CHUNK:
-            with nogil:
-                made = lw_viseme_process(self.v, source.data, source.samples, to, cap)
-        else:
-            made = lw_viseme_process(self.v, source.data, source.samples, to, cap)
-        check(made)
-        return rows[:made]
-
-    def reset(self):
-        """Forgets all input."""
-        lw_viseme_reset(self.v)
-
-    @property
-    def lookahead(self):
-        """Seconds beyond a row's own 10 ms."""
-        return lw_viseme_lookahead() / LW_VISEME_RATE
+include "visemes.pxi"
 
 
 cdef class NativeAvatar:

@@ -152,6 +152,8 @@ cdef extern from "lipwire.h" nogil:
     int lw_viseme_open(lw_viseme **out)
     int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap)
     size_t lw_viseme_bound(const lw_viseme *v, size_t n)
+    int64_t lw_viseme_process_many(lw_viseme **v, size_t sessions, const int16_t **pcm, const size_t *n, float **rows,
+                                   size_t cap)
     int lw_viseme_lookahead()
     void lw_viseme_reset(lw_viseme *v)
     void lw_viseme_close(lw_viseme **v)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lipwire
-from lipwire import Resampler, VisemeExtractor, _core
+from lipwire import Resampler, VisemeExtractor, VisemeExtractorBatch, _core
 from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
 
 BLOCK, RATE = _core.BLOCK, _core.RATE
@@ -84,6 +84,48 @@ def test_visemes_of_a_voice_open_the_jaw(say: Callable[[str], tuple[bytes, int]]
     rows = VisemeExtractor().process_channels(resampler.process(pcm) + resampler.flush())
     assert rows[:, 15].max() > 0.3
     assert rows[:, 1:15].sum(axis=1).max() > 0.8
+
+
+@examples
+@given(st.integers(1, 20), st.integers(0, 9), st.lists(st.integers(0, 700), min_size=1, max_size=6))
+def test_a_batch_of_visemes_is_each_alone(sessions: int, seed: int, pieces: list[int]) -> None:
+    batch, alone = VisemeExtractorBatch(sessions), [VisemeExtractor() for _ in range(sessions)]
+    assert (batch.sessions, batch.lookahead) == (sessions, alone[0].lookahead)
+    for turn, piece in enumerate(pieces):
+        pcm = [noise(piece * (s + 1) % 3001, seed + s + 9 * turn) if (turn + s) % 4 else None for s in range(sessions)]
+        if turn == 2:
+            batch.reset(sessions - 1)
+            alone[-1].reset()
+        rows = batch.process_channels_many(list[Any](pcm))
+        assert [r.dtype for r in rows] == [np.dtype(np.float32)] * sessions
+        for got, extractor, x in zip(rows, alone, pcm, strict=True):
+            want = extractor.process_channels(x or b"")
+            assert got.shape == want.shape and got.tobytes() == want.tobytes()
+    batch.reset()
+    pcm = [noise(2000, seed)] * sessions
+    want = VisemeExtractor().process(pcm[0])
+    assert all(np.array_equal(got, want) for got in batch.process_many(list[Any](pcm)))
+
+
+def test_a_batch_of_visemes_refuses_and_takes_nothing() -> None:
+    for sessions in (0, -1, 65537):
+        with pytest.raises(ValueError, match="sessions"):
+            VisemeExtractorBatch(sessions)
+    batch = VisemeExtractorBatch(2)
+    held = bytearray(noise(500, 1))
+    for bad, message in (([b""], "as many buffers"), ([held, b"odd"], "session 1: .* even number"), ([held, 5], "int")):
+        with pytest.raises((ValueError, TypeError), match=message):
+            batch.process_many(bad)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        batch.process_many(None)  # type: ignore[arg-type]
+    for session in (-2, 2):
+        with pytest.raises(ValueError, match="of 2"):
+            batch.reset(session)
+    pcm = noise(3000, 2)
+    rows = batch.process_many([pcm, None])
+    assert np.array_equal(rows[0], VisemeExtractor().process(pcm))
+    assert rows[1].shape == (0, 15)
+    held.extend(b"no buffer is held")
 
 
 def run(performer: _core.Performer, script: list[tuple[Any, ...]]) -> tuple[bytes, list[bytes], list[Any]]:

@@ -30,7 +30,7 @@ size_t lw_base64_neon(uint8_t *out, const uint8_t *in, size_t n)
         uint8x16_t bad = vdupq_n_u8(0);
         const uint8x16_t v0 = value(c.val[0], low, high, &bad), v1 = value(c.val[1], low, high, &bad);
         const uint8x16_t v2 = value(c.val[2], low, high, &bad), v3 = value(c.val[3], low, high, &bad);
-        if (vmaxvq_u8(bad) & BAD)
+        if (vmaxvq_u8(bad) & 0x80)
             break;
         const uint8x16x3_t bytes = {{vorrq_u8(vshlq_n_u8(v0, 2), vshrq_n_u8(v1, 4)),
                                      vorrq_u8(vshlq_n_u8(v1, 4), vshrq_n_u8(v2, 2)),

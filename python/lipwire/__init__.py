@@ -13,6 +13,7 @@ from ._core import (
     G722EncoderBatch,
     Resampler,
     VisemeExtractor,
+    VisemeExtractorBatch,
 )
 from ._core import core_version as _core_version
 from .avatar import Avatar
@@ -39,6 +40,7 @@ __all__ = [
     "Resampler",
     "Session",
     "VisemeExtractor",
+    "VisemeExtractorBatch",
     "create_app",
     "g711",
     "opus",
