@@ -1,7 +1,7 @@
-// wLipSync's own audio processor (the package's dist/audio-processor.js and .wasm), in the few names of a browser that it
-// asks for. It comes without a profile, so it is calibrated as uLipSync's instructions say, by examples: `calibration` is
-// [{file, visemes: [index of each 10 ms]}], and a viseme's coefficients are the mean over the windows whose centre has it.
-// The answer holds the profile, for the next job's `profile`.
+// wLipSync's own audio processor (the package's dist/audio-processor.js and .wasm), in the few names of a browser that
+// it asks for. It comes without a profile, so it is calibrated by examples, as uLipSync's instructions say:
+// `calibration` is [{file, visemes: [index of each 10 ms]}], and a viseme's coefficients are the mean over the windows
+// whose centre has it. The answer holds the profile, for the next job's `profile`.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HOP, RATE, VISEMES, answer, readJob, readSamples, run } from "./common.mjs";
