@@ -185,6 +185,7 @@ def test_phones_fill_the_time_of_speech(say: Callable[[str], tuple[bytes, int]])
 
 def test_pronunciations(say: Callable[[str], tuple[bytes, int]]) -> None:
     assert voice.phonemes("bonjour, oui", "fr") == [["b", "ɔ̃", "ʒ", "ˈu", "ʁ"], ["w", "ˈi"]]
+    assert voice.phonemes("Asterisk", "fr")[0][:2] == ["ˈa", "s"]  # and no "(en)"
     with pytest.raises(InvalidArgument, match="no voice"):
         voice.phonemes("x", "no-such-voice")
 

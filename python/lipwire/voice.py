@@ -162,4 +162,5 @@ def phonemes(text: str, voice: str = "en-us") -> list[list[str]]:
             clause = library.espeak_TextToPhonemes(ctypes.byref(rest), CHARS_UTF8, PHONEMES_IPA | ord(SEPARATOR) << 8)
             spoken.append(clause.decode("utf-8", "ignore") if clause else "")
     words = (word.split(SEPARATOR) for clause in spoken for word in clause.split())
-    return [phones for word in words if (phones := [p for p in word if p])]
+    # "(en)" is no phone: it says that another language's rules follow.
+    return [phones for word in words if (phones := [p for p in word if p and not p.startswith("(")])]

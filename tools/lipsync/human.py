@@ -35,7 +35,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lipwire import G722Decoder, voice
-from lipwire.lipsync import labels, sets
+from lipwire.lipsync import labels, sets, systems
 
 TEXTS = "/usr/share/doc/asterisk-core-sounds-{0}/core-sounds-{0}.txt.gz"
 SOUNDS = Path("/usr/share/asterisk/sounds")
@@ -68,7 +68,7 @@ NEAREST = {
     symbol: english
     for symbols, english in (
         ("p", "P"), ("b β ʙ ɓ", "B"), ("m ɱ", "M"), ("f ɸ", "F"), ("v ʋ", "V"), ("θ", "TH"), ("ð", "DH"), ("t ʈ", "T"),
-        ("d ɖ", "D"), ("k q c", "K"), ("ɡ g ɣ ɢ ɟ", "G"), ("x χ h ħ ç ɦ", "HH"), ("ʃ ɕ ʂ", "SH"), ("ʒ ʑ ʐ", "ZH"),
+        ("d ɖ", "D"), ("k q c", "K"), ("ɡ g ɣ ɢ ɟ", "G"), ("x χ h ħ ɦ", "HH"), ("ʃ ɕ ʂ", "SH"), ("ʒ ʑ ʐ", "ZH"),
         ("s", "S"), ("z", "Z"), ("n ɲ ɳ", "N"), ("ŋ ɴ", "NG"), ("l ɫ ʎ ɭ", "L"), ("r ɹ ɾ ʀ ʁ ɻ ɽ", "R"),
         ("w ɥ ʍ", "W"), ("j ʝ", "Y"), ("i y ɨ", "IY"), ("ɪ ʏ ᵻ", "IH"), ("u ʉ ɯ", "UW"), ("ʊ", "UH"), ("e", "EY"),
         ("ɛ", "EH"), ("ə ɐ ʌ ɘ ɵ", "AH"), ("ɜ ɚ ɝ œ ø", "ER"), ("a ɑ ɒ", "AA"), ("æ", "AE"), ("o", "OW"), ("ɔ", "AO"),
@@ -80,7 +80,7 @@ JOINED = {"tʃ": "CH", "tɕ": "CH", "dʒ": "JH", "dʑ": "JH", "aɪ": "AY", "aʊ"
 
 def english(phone: str) -> list[str]:
     """The nearest English phones, one for each symbol but for affricates and diphthongs that English has too."""
-    symbols = "".join(c for c in unicodedata.normalize("NFD", phone) if c in NEAREST)
+    symbols = "".join(c for c in unicodedata.normalize("NFD", phone.replace("ç", "x")) if c in NEAREST)
     return [JOINED[symbols]] if symbols in JOINED else [NEAREST[c] for c in symbols]
 
 
@@ -110,9 +110,7 @@ def prompts(source: Source) -> dict[str, str]:
 
 # ---- alignment ----------------------------------------------------------------------------------------------------
 
-# pocketsphinx's frame i is a window of 25.6 ms from i * 10 ms on; a phone that starts with it starts between the
-# centres of frames i - 1 and i.
-FRAME_OFFSET = 0.0256 / 2 - 0.005
+FRAME_OFFSET = systems.PocketSphinx.FRAME_OFFSET
 SHORTEST = 3
 """Frames: a phone has three states."""
 
@@ -136,7 +134,7 @@ def spell(text: str, source: Source) -> tuple[str, dict[str, list[tuple[str, int
         return " ".join(words), {}
     spoken, names = {}, []
     for phones in voice.phonemes(text, source.voice):
-        parts = [(phone, english(phone)) for phone in phones if not re.match(r"\(.*\)$", phone)]
+        parts = [(phone, english(phone)) for phone in phones]
         pronunciation = " ".join(p for _, near in parts for p in near)
         if not pronunciation:
             continue

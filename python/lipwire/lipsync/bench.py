@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def run(
             answers = [
                 system.run(
                     [CONDITIONS[condition](padded(u.pcm)) for u in s.utterances],
-                    lambda done, what=f"{system.name}, {condition}": progress(what, done),  # type: ignore[misc]
+                    functools.partial(progress, f"{system.name}, {condition}"),
                 )
                 for s in labelled
             ]

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .. import voice
 from .._core import VisemeExtractor
 from ..errors import BadState
 from . import labels, sets, spoken
@@ -130,16 +131,19 @@ class _NodePeer:
         self._node, self._package = _node(self.name, folder)
 
     def _job(self, folder: str) -> dict[str, Any]:
+        """What else the runner has to know."""
         return {}
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        """What else the runner found out."""
 
     def run(self, sounds: Sequence[sets.Samples], progress: Progress) -> Answer:
         rows: list[Rows] = []
         cpu = 0.0
         with tempfile.TemporaryDirectory() as folder:
-            job = {"package": str(self._package), **self._job(folder)}
             for start in range(0, len(sounds), self.batch):
                 some = sounds[start : start + self.batch]
-                job["files"] = _write_raw(folder, "", some)
+                job = {"package": str(self._package), "files": _write_raw(folder, "", some), **self._job(folder)}
                 done = subprocess.run(
                     [self._node, str(RUNNERS / f"{self.name}.mjs")],
                     input=json.dumps(job),
@@ -150,6 +154,7 @@ class _NodePeer:
                 if done.returncode:
                     raise BadState(f"{self.name} failed: {done.stderr.strip()[-2000:]}")
                 answer = json.loads(done.stdout)
+                self._take(answer)
                 rows += [np.array(r, np.int64) for r in answer["rows"]]
                 cpu += answer["cpu_seconds"]
                 progress(len(some))
@@ -171,7 +176,18 @@ class WLipSync(_NodePeer):
 
     name = "wlipsync"
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        if not voice.available():
+            raise Missing("is calibrated with espeak-ng: pip install 'lipwire[demo]'")
+        self._profile: Any = None
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        self._profile = answer["profile"]
+
     def _job(self, folder: str) -> dict[str, Any]:
+        if self._profile is not None:
+            return {"profile": self._profile}
         made = spoken.espeak_set(tuple(spoken.SENTENCES), CALIBRATION_UTTERANCES, 1, spoken.CALIBRATION_TIMBRES)
         examples = [(u.pcm, u.visemes(made.about.phone_set)) for u in made.utterances]
         paths = _write_raw(folder, "calibration", [pcm for pcm, _ in examples])

@@ -1,5 +1,5 @@
-// HeadAudio's own processor and model, as its worklet drives them; what is scored are its decisions, before the easing of
-// its animation, which would only blur them.
+// HeadAudio's own processor and model, as its worklet drives them; what is scored are its decisions, before the easing
+// of its animation, which would only blur them.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

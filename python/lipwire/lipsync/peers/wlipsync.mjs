@@ -1,14 +1,16 @@
-// wLipSync's own audio processor (the package's dist/audio-processor.js and .wasm), in the few names of a browser that it
-// asks for. It comes without a profile, so it is calibrated as uLipSync's instructions say, by examples: `calibration` is
-// [{file, visemes: [index of each 10 ms]}], and a viseme's coefficients are the mean over the windows whose centre has it.
+// wLipSync's own audio processor (the package's dist/audio-processor.js and .wasm), in the few names of a browser that
+// it asks for. It comes without a profile, so it is calibrated by examples, as uLipSync's instructions say:
+// `calibration` is [{file, visemes: [index of each 10 ms]}], and a viseme's coefficients are the mean over the windows
+// whose centre has it. The answer holds the profile, for the next job's `profile`.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HOP, RATE, VISEMES, answer, readJob, readSamples, run } from "./common.mjs";
 
 const job = readJob();
+// Of the profile's ways to compare, cosine similarity (2) did best on the human dev sets.
 const COEFFICIENTS = 12, BLOCK = 512; // a decision every 32 ms, its default
 const SETTINGS = {
-  targetSampleRate: RATE, sampleCount: 1024, melFilterBankChannels: 30, compareMethod: job.compare_method ?? 2,
+  targetSampleRate: RATE, sampleCount: 1024, melFilterBankChannels: 30, compareMethod: 2,
   mfccDataCount: 1, useStandardization: false,
 };
 const MIN_VOLUME = -2.5; // log10 of the root mean square: silence below, its default
@@ -62,13 +64,12 @@ function profileOf(means, counts) {
   return { ...SETTINGS, mfccNum: known.length, mfccs: known };
 }
 
-const profile = await calibrate(job.calibration);
-answer(
-  await run(job.files, async () => {
-    let current = 0;
-    const push = await open(profile, ({ name, volume }) => {
-      current = Math.log10(volume) > MIN_VOLUME ? VISEMES.indexOf(name) : 0;
-    });
-    return { push, get: () => current };
-  }),
-);
+const profile = job.profile ?? (await calibrate(job.calibration));
+const result = await run(job.files, async () => {
+  let current = 0;
+  const push = await open(profile, ({ name, volume }) => {
+    current = Math.log10(volume) > MIN_VOLUME ? VISEMES.indexOf(name) : 0;
+  });
+  return { push, get: () => current };
+});
+answer({ ...result, profile });
