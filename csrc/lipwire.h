@@ -310,7 +310,12 @@ int lw_rate_meter_add(lw_rate_meter *m, int32_t declared, int64_t samples, doubl
  * than 3 kB; tables and weights are one copy for the process, made by the first open. */
 typedef struct lw_viseme lw_viseme;
 
-int lw_viseme_open(lw_viseme **out);
+typedef struct lw_viseme_config {
+    int32_t early; /* 1: rows come with the least look-ahead, about 20 ms, and are less exact */
+} lw_viseme_config;
+
+/* `config` may be NULL. */
+int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config);
 /* Takes all n samples; writes every row that became ready, at most `cap` rows of LW_CHANNELS floats. Returns the rows
  * written, or LW_ENOSPC (nothing taken) where `cap` is below lw_viseme_bound(v, n). */
 int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap);
@@ -324,7 +329,7 @@ size_t lw_viseme_bound(const lw_viseme *v, size_t n);
 int64_t lw_viseme_process_many(lw_viseme *const *v, size_t sessions, const int16_t *const *pcm, const size_t *n,
                                float *const *rows, size_t cap);
 /* Samples at LW_VISEME_RATE beyond the end of a row's own hop that must have arrived; constant, <= 1280 (80 ms). */
-int lw_viseme_lookahead(void);
+int lw_viseme_lookahead(const lw_viseme *v);
 void lw_viseme_reset(lw_viseme *v);
 void lw_viseme_close(lw_viseme **v);
 

@@ -1,6 +1,7 @@
 /* From viseme rows to a pose: smoothing, blinks, breath, gaze and head life. Integer state, q15.
  *
- *   mouth     one pole per viseme, faster up than down; closures (PP, FF) are the fastest so that short ones are seen
+ *   mouth     one pole per viseme, faster up than down. Closures (PP, FF) are the fastest, stay for a frame of video at
+ *             least, so that short ones are seen, and have the right of way: other shapes share what they leave
  *   head      a damped spring towards random targets, wider while speaking, with a small nod on stressed syllables
  *   gaze      saccades: jumps within two steps, mostly back to the viewer
  *   blink     every 2.2 to 6 s, 80 ms down, 40 ms shut, 140 ms up
@@ -15,6 +16,9 @@
 #define ONE 32767
 #define BREATH_STEPS 400
 #define FIRST_VOWEL 10 /* aa */
+#define FIRST_CLOSURE 1 /* PP, FF */
+#define CLOSURES 2
+#define CLOSURE_STEPS 4 /* how long a closure stays: a frame at 25 a second */
 
 typedef struct spring {
     int32_t x, v; /* q15 << 8 */
@@ -25,6 +29,7 @@ typedef struct spring {
 struct lw_motion {
     uint32_t random;
     int32_t viseme[LW_VISEMES];
+    int32_t closure[CLOSURES], closure_hold[CLOSURES]; /* the last one's target, and the steps it still stays */
     int32_t jaw, loud_fast, loud_slow;
     spring head_x, head_y;
     int32_t gaze_x, gaze_y, gaze_to_x, gaze_to_y, gaze_hold;
@@ -99,6 +104,19 @@ int lw_motion_open(lw_motion **out, const lw_motion_config *config)
     return 0;
 }
 
+/* The target of closure i, which stays for CLOSURE_STEPS. */
+static int32_t hold_closure(lw_motion *m, int i, int32_t target)
+{
+    if (target > ONE / 2 && (target >= m->closure[i] || !m->closure_hold[i])) {
+        m->closure[i] = target;
+        m->closure_hold[i] = CLOSURE_STEPS;
+    }
+    if (!m->closure_hold[i])
+        return target;
+    m->closure_hold[i]--;
+    return target > m->closure[i] ? target : m->closure[i];
+}
+
 static void mouth(lw_motion *m, const float *row, lw_pose *pose)
 {
     static const int16_t attack[LW_VISEMES] = {22000, 28000, 27000, 20000, 20000, 18000, 19000, 20000,
@@ -113,18 +131,25 @@ static void mouth(lw_motion *m, const float *row, lw_pose *pose)
     int32_t effort = 14000 + (int32_t)((int64_t)m->loud_fast * 14500 >> 15);
     jaw = (int32_t)(((int64_t)jaw * effort) >> 15);
     m->jaw = approach(m->jaw, jaw, jaw > m->jaw ? 16000 : 9000);
-    int32_t sum = 0;
+    int32_t closed = 0, others = 0;
     for (int i = 0; i < LW_VISEMES; i++) {
+        int closure = i - FIRST_CLOSURE;
         int32_t target = row ? lw_clamp((int32_t)(row[i] * ONE), 0, ONE) : i ? 0 : ONE;
         if (i >= FIRST_VOWEL)
             target = (int32_t)(((int64_t)target * effort) >> 15);
+        if (closure >= 0 && closure < CLOSURES)
+            target = hold_closure(m, closure, target);
         m->viseme[i] = approach(m->viseme[i], target, target > m->viseme[i] ? attack[i] : release[i]);
-        sum += m->viseme[i];
+        *(closure >= 0 && closure < CLOSURES ? &closed : &others) += m->viseme[i];
     }
-    for (int i = 0; i < LW_VISEMES; i++)
-        pose->viseme[i] = (int16_t)(sum > ONE ? (int64_t)m->viseme[i] * ONE / sum : m->viseme[i]);
+    int32_t room = ONE - (closed < ONE ? closed : ONE);
+    for (int i = 0; i < LW_VISEMES; i++) {
+        int closure = i >= FIRST_CLOSURE && i < FIRST_CLOSURE + CLOSURES;
+        int32_t share = closure ? ONE : room, sum = closure ? closed : others;
+        pose->viseme[i] = (int16_t)(sum > share ? (int64_t)m->viseme[i] * share / sum : m->viseme[i]);
+    }
     pose->loudness = (int16_t)m->loud_fast;
-    pose->axis[LW_AXIS_JAW] = (int16_t)m->jaw;
+    pose->axis[LW_AXIS_JAW] = (int16_t)(m->jaw < room ? m->jaw : room);
 }
 
 static void life(lw_motion *m, int speaking, lw_pose *pose)

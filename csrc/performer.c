@@ -1,7 +1,8 @@
 /* One session's chain, tick by tick, and the rings that carry its output away.
  *
  * Look-ahead: the extractor reads speech that is buffered but not yet played, so that the mouth needs no delay of the
- * sound. Rows wait in a short queue until the clock reaches them; a row that is not there in time counts as rest. */
+ * sound. Rows wait in a short queue until the clock reaches them: as the extractor first says, then, where there was time
+ * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ typedef struct ring {
 struct lw_performer {
     lw_performer_config config;
     lw_speech *speech;
-    lw_viseme *viseme;
+    lw_viseme *early, *final;
     lw_motion *motion;
     lw_resampler *to_viseme;
     size_t bytes;
@@ -55,9 +56,8 @@ struct lw_performer {
 
     /* consumer */
     int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
-    int64_t rows_made;
-    row rows[ROWS];
-    int64_t rows_written, rows_read;
+    row rows[ROWS]; /* row i, counted from viseme_base, is at i % ROWS */
+    int64_t rows_written, rows_final, rows_read;
     int64_t frame; /* number of the next one */
     lw_canvas shown;
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
@@ -118,7 +118,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     layout(p, &arena);
     int rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
-        rc = lw_viseme_open(&p->viseme);
+        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
+    if (rc >= 0)
+        rc = lw_viseme_open(&p->final, NULL);
     if (rc >= 0)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
@@ -136,7 +138,8 @@ void lw_performer_close(lw_performer **p)
     if (!p || !*p)
         return;
     lw_speech_close(&(*p)->speech);
-    lw_viseme_close(&(*p)->viseme);
+    lw_viseme_close(&(*p)->early);
+    lw_viseme_close(&(*p)->final);
     lw_motion_close(&(*p)->motion);
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
@@ -299,22 +302,26 @@ static void look_ahead(lw_performer *p)
     int restarted;
     while (lw_speech_look(p->speech, LOOK_AHEAD, block, &sample, &restarted)) {
         if (restarted || p->viseme_base < 0) {
-            lw_viseme_reset(p->viseme);
+            lw_viseme_reset(p->early);
+            lw_viseme_reset(p->final);
             lw_resampler_reset(p->to_viseme);
             p->viseme_base = sample;
-            p->rows_made = p->rows_written = p->rows_read = 0;
+            p->rows_written = p->rows_final = p->rows_read = 0;
         }
         size_t used;
         int64_t n = lw_resampler_process(p->to_viseme, block, LW_BLOCK, &used, narrow, LW_BLOCK);
         float made[4][LW_CHANNELS];
-        int64_t rows = lw_viseme_process(p->viseme, narrow, (size_t)n, made[0], 4);
+        int64_t rows = lw_viseme_process(p->early, narrow, (size_t)n, made[0], 4);
         for (int64_t i = 0; i < rows; i++) {
-            row *to = &p->rows[p->rows_written++ % ROWS];
-            to->sample = p->viseme_base + p->rows_made++ * LW_BLOCK;
+            row *to = &p->rows[p->rows_written % ROWS];
+            to->sample = p->viseme_base + p->rows_written++ * LW_BLOCK;
             memcpy(to->channels, made[i], sizeof to->channels);
             if (p->rows_written - p->rows_read > ROWS)
                 p->rows_read = p->rows_written - ROWS;
         }
+        rows = lw_viseme_process(p->final, narrow, (size_t)n, made[0], 4);
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(p->rows[p->rows_final++ % ROWS].channels, made[i], sizeof made[i]);
     }
 }
 

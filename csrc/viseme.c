@@ -1,4 +1,4 @@
-/* Viseme extractor: what the mouth does, from speech, in 37.5 ms.
+/* Viseme extractor: what the mouth does, from speech, in 60 ms, or a little less surely in 20.
  *
  * Goals: 15 viseme weights every 10 ms in about a microsecond; no movement in silence or noise; the first syllable
  * after silence as good as any; the same bits for any chunking, any company in a batch and on any machine.
@@ -6,9 +6,10 @@
  *   frame      25 ms Hann window centred on the row's hop, 10 ms apart, FFT 512
  *   features   log-mel bands minus a running mean of speech, which starts from a learnt prior; Q12
  *   gate       level against an adaptive noise floor, hysteresis, 80 ms hold: closed = sil, whatever the model says
- *   network    convolution over frames t-2..t+2 -> rectifier -> GRU -> 28 phone-like classes -> 15 visemes
- *   decode     1/4 1/2 1/4 over neighbouring rows: a seventh fewer switches (people: 1.68 to 1.44 per true one)
- *   look-ahead half window beyond the hop (7.5 ms) + two frames of context + one of decoding (30 ms)
+ *   network    convolution over a window of frames -> rectifier -> GRU -> 28 phone-like classes -> 15 visemes; one head
+ *              for a row at once, another for the row some frames back, which knows more
+ *   decode     a hidden Markov model (viseme_decode.c)
+ *   look-ahead half window beyond the hop (7.5 ms), and 10 ms for each frame of context and of the head
  *
  * Up to LW_VISEME_SESSIONS sessions go through these stages side by side, so that one pass over the weights serves all
  * of them: the network is larger than a core's first-level cache. The arithmetic is in kernels (viseme_front.c,
@@ -21,9 +22,13 @@
 #include "viseme_kernels.h"
 
 #define LEAD ((LW_VISEME_FRAME - LW_VISEME_HOP) / 2) /* a frame reaches this far beyond its hop on either side */
-#define DECODE_LAG 1                                 /* rows behind a row that its decoding waits for */
-#define AHEAD (LW_AHEAD + DECODE_LAG)                /* frames between a row and the newest one it needs */
-#define LOOKAHEAD (LEAD + AHEAD * LW_VISEME_HOP)
+
+/* How a session sees its rows. `ahead`: frames between a row and the newest one it needs. */
+typedef struct mode {
+    int32_t head, shift, ahead;
+} mode;
+static const mode early_mode = {0, LW_EARLY, LW_AHEAD + LW_EARLY}, final_mode = {1, LW_FINAL, LW_AHEAD + LW_FINAL};
+#define AHEAD_MOST (LW_AHEAD + LW_FINAL)
 
 /* Running mean of speech: the prior weighs as many frames as MEAN_PRIOR, the memory is MEAN_MEMORY frames. */
 #define MEAN_PRIOR 100.0f
@@ -63,13 +68,9 @@ static const float jaw_of[LW_VISEME_LANES] = {
     0.0f, 0.0f, 0.0f, 0.12f, 0.15f, 0.2f, 0.12f, 0.08f, 0.15f, 0.22f, 1.0f, 0.58f, 0.3f, 0.6f, 0.22f,
 };
 
-/* What the decode stage remembers: the weights of the row before, the row, the row after. */
-typedef struct decoder {
-    float weights[1 + 2 * DECODE_LAG][LW_VISEME_LANES];
-} decoder;
-
 struct lw_viseme {
     const lw_viseme_tables *tables;
+    mode mode;
 
     /* Input. */
     _Alignas(64) int16_t pcm[LW_VISEME_PCM]; /* the frame, then 0 */
@@ -86,18 +87,18 @@ struct lw_viseme {
     int32_t recent_at;
     int32_t open, quiet;
     float speech;           /* level of this voice's louder frames, dBFS */
-    float level[AHEAD + 1]; /* dBFS, oldest first: of the frame of the row to be written, to the newest */
+    float level[AHEAD_MOST + 1]; /* dBFS, oldest first, to the newest frame's */
 
     /* Network. */
     int32_t warm; /* frames still missing before the first row */
-    float fade;   /* 1 = the network's word, 0 = sil */
+    float fade[AHEAD_MOST + 1]; /* 1 = the network's word, 0 = sil; oldest first, to the newest frame's */
     int32_t rest; /* rows since the gate closed */
     _Alignas(64) int16_t feature[LW_PAD32(LW_WINDOW * LW_FEATURES)]; /* of the window's frames, oldest first */
     _Alignas(64) int16_t state_q[LW_PAD32(LW_ROWS(LW_GRU))];         /* the state as the layers take it */
     _Alignas(64) float state[LW_ROWS(LW_GRU)];
 
     /* Output. */
-    decoder decoder;
+    lw_viseme_decoder decoder;
     float smooth; /* level behind the loudness */
 };
 
@@ -179,15 +180,14 @@ static void push_frame(lw_viseme *v)
     } else if (v->open) {
         v->speech -= SPEECH_SINK;
     }
-    memmove(v->level, v->level + 1, AHEAD * sizeof v->level[0]);
-    v->level[AHEAD] = level;
+    memmove(v->level, v->level + 1, AHEAD_MOST * sizeof v->level[0]);
+    v->level[AHEAD_MOST] = level;
     push_features(v, mel);
 }
 
 /* ---- network -------------------------------------------------------------------------------------------------- */
 
-/* One step of each session, from the window in its features: the viseme weights of the window's middle, as the first
- * head has them. */
+/* One step of each session, from the window in its features: the viseme weights of its head's row. */
 static void infer(lw_viseme *const *v, size_t sessions, float weights[][LW_VISEME_LANES])
 {
     enum { CONV = LW_ROWS(LW_CONV), GATES = 3 * LW_ROWS(LW_GRU), OUT = LW_HEADS * LW_CLASS_LANES };
@@ -209,14 +209,18 @@ static void infer(lw_viseme *const *v, size_t sessions, float weights[][LW_VISEM
     for (size_t s = 0; s < sessions; s++)
         lw_kernels.viseme_gates(v[s]->state, v[s]->state_q, sums[s], rec[s], m);
     lw_kernels.viseme_dense(sums[0], GATES, state, sessions, &t->out);
-    for (size_t s = 0; s < sessions; s++)
-        lw_kernels.viseme_classes(weights[s], sums[s], m->out_scale, m->out_bias, t);
+    for (size_t s = 0; s < sessions; s++) {
+        int head = v[s]->mode.head * LW_CLASS_LANES;
+        lw_kernels.viseme_classes(weights[s], sums[s] + head, m->out_scale + head, m->out_bias + head, t);
+    }
 }
 
 /* Before the network: does it run for the newest frame? */
 static int wakes(lw_viseme *v)
 {
-    v->fade = v->open ? 1.0f : v->fade > FADE_STEP ? v->fade - FADE_STEP : 0.0f;
+    float before = v->fade[AHEAD_MOST];
+    memmove(v->fade, v->fade + 1, AHEAD_MOST * sizeof v->fade[0]);
+    v->fade[AHEAD_MOST] = v->open ? 1.0f : before > FADE_STEP ? before - FADE_STEP : 0.0f;
     v->rest = v->open ? 0 : v->rest < REST_ROWS ? v->rest + 1 : REST_ROWS;
     if (v->rest < REST_ROWS)
         return 1;
@@ -225,30 +229,12 @@ static int wakes(lw_viseme *v)
     return 0;
 }
 
-/* After it: the closing gate has its way. */
-static void fade_out(const lw_viseme *v, float *weights)
+/* The closing gate has its way. */
+static void fade_out(float weights[LW_VISEME_LANES], float fade)
 {
     for (int i = 0; i < LW_VISEMES; i++)
-        weights[i] *= v->fade;
-    weights[0] += 1.0f - v->fade;
-}
-
-/* ---- decode --------------------------------------------------------------------------------------------------- */
-
-static void decoder_reset(decoder *d)
-{
-    memset(d, 0, sizeof *d);
-    for (int i = 0; i < 1 + 2 * DECODE_LAG; i++)
-        d->weights[i][0] = 1.0f;
-}
-
-/* Takes the weights of the newest row, gives those of the row DECODE_LAG before it. */
-static void decode(decoder *d, const float newest[LW_VISEME_LANES], float row[LW_VISEME_LANES])
-{
-    memmove(d->weights[0], d->weights[1], 2 * DECODE_LAG * sizeof d->weights[0]);
-    memcpy(d->weights[2], newest, sizeof d->weights[2]);
-    for (int i = 0; i < LW_VISEME_LANES; i++)
-        row[i] = 0.25f * d->weights[0][i] + 0.5f * d->weights[1][i] + 0.25f * d->weights[2][i];
+        weights[i] *= fade;
+    weights[0] += 1.0f - fade;
 }
 
 /* ---- output --------------------------------------------------------------------------------------------------- */
@@ -256,10 +242,10 @@ static void decode(decoder *d, const float newest[LW_VISEME_LANES], float row[LW
 /* Loudness of the row: rises at once, falls within some 40 ms. */
 static float loudness(lw_viseme *v)
 {
-    float level = v->level[0];
+    float level = v->level[AHEAD_MOST - v->mode.ahead];
     v->smooth += (level > v->smooth ? 0.6f : 0.25f) * (level - v->smooth);
     float gain = clampf(LOUD_TARGET - v->speech, GAIN_LEAST, GAIN_MOST);
-    return v->fade * clampf((v->smooth + gain - LOUD_LOW) / LOUD_RANGE, 0.0f, 1.0f);
+    return v->fade[AHEAD_MOST - v->mode.shift] * clampf((v->smooth + gain - LOUD_LOW) / LOUD_RANGE, 0.0f, 1.0f);
 }
 
 static void write_row(lw_viseme *v, const float weights[LW_VISEME_LANES], float *row)
@@ -331,7 +317,7 @@ static void run(feed *feeds, size_t sessions)
             lw_viseme *v = full[i]->v;
             push_frame(v);
             next_frame(v);
-            is_awake[i] = v->warm <= DECODE_LAG && wakes(v);
+            is_awake[i] = v->warm <= v->mode.shift && wakes(v);
             if (is_awake[i])
                 awake[steps++] = v;
         }
@@ -340,16 +326,13 @@ static void run(feed *feeds, size_t sessions)
         for (size_t i = 0, step = 0; i < frames; i++) {
             static const float sil[LW_VISEME_LANES] = {1.0f};
             lw_viseme *v = full[i]->v;
-            if (v->warm <= DECODE_LAG) {
-                if (is_awake[i])
-                    fade_out(v, weights[step]);
-                decode(&v->decoder, is_awake[i] ? weights[step] : sil, row);
-                step += (size_t)is_awake[i];
-            }
+            const float *likely = is_awake[i] ? weights[step++] : sil;
             if (v->warm > 0) {
                 v->warm--;
                 continue;
             }
+            lw_viseme_decode(&v->decoder, likely, row);
+            fade_out(row, v->fade[AHEAD_MOST - v->mode.shift]);
             write_row(v, row, full[i]->rows);
             full[i]->rows += LW_CHANNELS;
             v->left = LW_VISEME_HOP;
@@ -359,7 +342,7 @@ static void run(feed *feeds, size_t sessions)
 
 /* ---- the interface -------------------------------------------------------------------------------------------- */
 
-int lw_viseme_open(lw_viseme **out)
+int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config)
 {
     if (!out)
         return LW_EINVAL;
@@ -367,6 +350,7 @@ int lw_viseme_open(lw_viseme **out)
     if (!*out)
         return LW_ENOMEM;
     (*out)->tables = lw_viseme_tables_get();
+    (*out)->mode = config && config->early ? early_mode : final_mode;
     lw_viseme_reset(*out);
     return 0;
 }
@@ -377,31 +361,32 @@ void lw_viseme_reset(lw_viseme *v)
         return;
     *v = (lw_viseme){
         .tables = v->tables,
+        .mode = v->mode,
         .have = LEAD, /* silence before the first sample */
-        .skip = LW_VISEME_HOP + LOOKAHEAD,
+        .skip = LW_VISEME_HOP + lw_viseme_lookahead(v),
         .left = LW_VISEME_HOP,
         .zeros = LW_VISEME_FRAME,
         .mean_frames = MEAN_PRIOR,
         .floor = FLOOR_START,
         .quiet = HOLD,
         .speech = LOUD_TARGET,
-        .warm = AHEAD,
+        .warm = v->mode.ahead,
         .rest = REST_ROWS,
         .smooth = -100.0f,
     };
     memcpy(v->mean, lw_viseme_weights.prior, sizeof v->mean);
     for (int i = 0; i < STEADY_FRAMES; i++)
         v->recent[i] = -100.0f;
-    for (int i = 0; i <= AHEAD; i++)
+    for (int i = 0; i <= AHEAD_MOST; i++)
         v->level[i] = -100.0f;
     for (int i = 0; i < LW_WINDOW; i++)
         push_features(v, v->tables->quiet);
-    decoder_reset(&v->decoder);
+    lw_viseme_decoder_reset(&v->decoder);
 }
 
-int lw_viseme_lookahead(void)
+int lw_viseme_lookahead(const lw_viseme *v)
 {
-    return LOOKAHEAD;
+    return v ? LEAD + v->mode.ahead * LW_VISEME_HOP : LW_EINVAL;
 }
 
 size_t lw_viseme_bound(const lw_viseme *v, size_t n)

@@ -15,6 +15,8 @@
 
 #define MEL_LOW 60.0
 #define MEL_HIGH 7700.0
+#define WARP_KNEE 5600.0
+#define WARP_TOP 7900.0
 #define WINDOW_SQUARES 150.0 /* sum of the squared taps */
 
 static lw_viseme_tables tables;
@@ -69,18 +71,28 @@ static int whole_from(double x)
     return n < x ? n + 1 : n;
 }
 
-static void make_bands(lw_viseme_tables *t)
+/* A frequency axis stretched up to WARP_KNEE and squeezed above, so that WARP_TOP stays where it is. */
+static double warped(double hz, double warp)
+{
+    if (hz < WARP_KNEE)
+        return hz * warp;
+    return WARP_KNEE * warp + (hz - WARP_KNEE) * (WARP_TOP - WARP_KNEE * warp) / (WARP_TOP - WARP_KNEE);
+}
+
+void lw_viseme_bands(lw_viseme_tables *t, double warp)
 {
     /* Band centres in bins: hz / 700 + 1 is a geometric sequence. */
     double centre[LW_MEL + 2], at = 1.0 + MEL_LOW / 700.0;
     double ratio = root((1.0 + MEL_HIGH / 700.0) / at, LW_MEL + 1);
     for (int b = 0; b < LW_MEL + 2; b++, at *= ratio)
-        centre[b] = 700.0 * (at - 1.0) * LW_FFT_SIZE / LW_VISEME_RATE;
+        centre[b] = warped(700.0 * (at - 1.0), warp) * LW_FFT_SIZE / LW_VISEME_RATE;
 
     int from[LW_ROWS(LW_MEL)] = {0}, to[LW_ROWS(LW_MEL)] = {0}; /* bins; none in the padding */
     for (int r = 0; r < LW_MEL; r++)
         from[r] = whole_from(centre[r]), to[r] = whole_from(centre[r + 2]);
     float(*weight)[16] = t->mel_weight;
+    memset(t->mel_weight, 0, sizeof t->mel_weight);
+    memset(t->level_weight, 0, sizeof t->level_weight);
     for (int block = 0; block < LW_ROWS(LW_MEL) / 16; block++) {
         int count = 1; /* enough for each of the block, so that a kernel's loops do not vary from row to row */
         for (int r = 16 * block; r < 16 * block + 16; r++) {
@@ -108,7 +120,7 @@ static void make_bands(lw_viseme_tables *t)
 static void make_tables(void)
 {
     make_spectrum(&tables);
-    make_bands(&tables);
+    lw_viseme_bands(&tables, 1.0);
     lw_viseme_network(&tables, &lw_viseme_weights);
 }
 

@@ -21,7 +21,6 @@
 #define LW_MEL_VALUES (LW_MEL_LEVEL + 1)
 #define LW_MEL_SPAN 5                            /* groups of 16 bins that a band touches, at most */
 #define LW_VISEME_SESSIONS 8                     /* whose rows are computed together */
-#define LW_VISEME_LANES 16                       /* visemes, padded */
 #define LW_PAD32(n) (((n) + 31) / 32 * 32)       /* values that a dense layer may read of its input */
 
 #define LW_MEL_FLOOR 2e-6f      /* added to a band's power: about white noise at -75 dBFS */
@@ -54,8 +53,19 @@ typedef struct lw_viseme_tables {
 lw_viseme_layer lw_viseme_layer_of(const int8_t *weight, int32_t rows, int32_t columns, int32_t *offset);
 /* Fills in the network's part of the tables. */
 void lw_viseme_network(lw_viseme_tables *t, const lw_viseme_model *m);
+/* Fills in the bands. Training stretches the frequency axis by `warp`, as if the speaker were larger or smaller. */
+void lw_viseme_bands(lw_viseme_tables *t, double warp);
 /* Made by the first caller; immutable, the same for the whole process. */
 const lw_viseme_tables *lw_viseme_tables_get(void);
+
+/* The decoder (viseme_decode.c): the chances of each viseme's first and second state, given all so far. */
+typedef struct lw_viseme_decoder {
+    float first[LW_VISEME_LANES], second[LW_VISEME_LANES];
+} lw_viseme_decoder;
+
+void lw_viseme_decoder_reset(lw_viseme_decoder *d);
+/* Takes what the network says of a row, gives what to make of it; both sum to 1. */
+void lw_viseme_decode(lw_viseme_decoder *d, const float likely[LW_VISEME_LANES], float row[LW_VISEME_LANES]);
 
 /* ---- elementary functions ------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* Shape of the viseme model and layout of its table. viseme_model.c is written by tools/visemes/train.py, which reads
+/* Shape of the viseme model and layout of its table. viseme_model.c is written by tools/lipsync/table.py, which reads
  * the shape from here: plain numbers, a line each.
  *
  * A layer is out[r] = scale[r] * sum over c of weight[r][c] in_q[c] + bias[r], with 8-bit weights -127..127 and inputs
@@ -24,7 +24,10 @@
  *   state         = candidate + update * (state - candidate)
  *
  * gate_bias is the sum of the input's and the state's biases for reset and update, and the input's alone for the
- * candidate, whose state bias is candidate_bias (PyTorch's nn.GRU: b_ir + b_hr, b_iz + b_hz, b_in; b_hn). */
+ * candidate, whose state bias is candidate_bias (PyTorch's nn.GRU: b_ir + b_hr, b_iz + b_hz, b_in; b_hn).
+ *
+ * Two heads read the same state: the early one speaks of the row LW_EARLY frames before the window's middle, the final one
+ * of the row LW_FINAL before it, having heard more. Behind them is a hidden Markov model (viseme_decode.c). */
 #ifndef LW_VISEME_MODEL_H
 #define LW_VISEME_MODEL_H
 
@@ -32,12 +35,14 @@
 
 #define LW_MEL 32      /* log-mel bands, 60..7700 Hz */
 #define LW_FEATURES 32 /* inputs per frame: the bands first; a multiple of 4 */
-#define LW_PAST 2      /* frames of context before the one classified */
-#define LW_AHEAD 2     /* and after it: look-ahead */
+#define LW_PAST 3      /* frames of context before the one classified */
+#define LW_AHEAD 1     /* and after it: look-ahead */
 #define LW_WINDOW 5    /* LW_PAST + 1 + LW_AHEAD */
-#define LW_CONV 40     /* outputs of the convolution over the window; a multiple of 8 */
-#define LW_GRU 96      /* recurrent units; a multiple of 8 */
-#define LW_HEADS 1     /* output layers on one state */
+#define LW_CONV 32     /* outputs of the convolution over the window; a multiple of 8 */
+#define LW_GRU 104     /* recurrent units; a multiple of 8 */
+#define LW_HEADS 2     /* output layers on one state: early, final */
+#define LW_EARLY 0     /* frames that a head runs behind the window's middle */
+#define LW_FINAL 4
 #define LW_CLASSES 28  /* phone-like classes, fewer than LW_CLASS_LANES; at most LW_MEMBERS of them to a viseme */
 
 /* Fixed point of each layer's input: value = q / 2^bits. */
@@ -46,6 +51,7 @@
 #define LW_GRU_BITS 15
 
 #define LW_ROWS(rows) (((rows) + 15) / 16 * 16)
+#define LW_VISEME_LANES (16)
 #define LW_CLASS_LANES (32)
 #define LW_MEMBERS (4)
 
@@ -61,6 +67,10 @@ typedef struct lw_viseme_model {
     float gate_bias[3 * LW_ROWS(LW_GRU)];
     float candidate_bias[LW_ROWS(LW_GRU)];
     float out_scale[LW_HEADS * LW_CLASS_LANES], out_bias[LW_HEADS * LW_CLASS_LANES];
+    /* Visemes, padded to LW_VISEME_LANES: the chance that one is left for another, a row, and that it goes on. */
+    float leave[LW_VISEME_LANES][LW_VISEME_LANES], stay[LW_VISEME_LANES];
+    float seen[LW_VISEME_LANES]; /* added to sharpness * ln(what the network says): log2 of what the row tells */
+    float sharpness;
     float prior[LW_MEL];        /* mean log-mel of speech, natural log: where the normalisation starts */
     uint8_t viseme[LW_CLASSES]; /* class -> viseme */
 } lw_viseme_model;

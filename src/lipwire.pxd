@@ -149,12 +149,15 @@ cdef extern from "lipwire.h" nogil:
     int lw_rate_meter_add(lw_rate_meter *m, int32_t declared, int64_t samples, double now)
     ctypedef struct lw_viseme:
         pass
-    int lw_viseme_open(lw_viseme **out)
+    ctypedef struct lw_viseme_config:
+        int32_t early
+
+    int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config)
     int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap)
     size_t lw_viseme_bound(const lw_viseme *v, size_t n)
     int64_t lw_viseme_process_many(lw_viseme **v, size_t sessions, const int16_t **pcm, const size_t *n, float **rows,
                                    size_t cap)
-    int lw_viseme_lookahead()
+    int lw_viseme_lookahead(const lw_viseme *v)
     void lw_viseme_reset(lw_viseme *v)
     void lw_viseme_close(lw_viseme **v)
     ctypedef struct lw_speech:

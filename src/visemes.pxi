@@ -13,11 +13,16 @@ cdef class VisemeExtractor:
 
     Columns are the OVR set in its order: sil PP FF TH DD kk CH SS nn RR aa E I O U, weights >= 0 that sum to 1. Any
     chunking gives the same rows. A row is out once `lookahead` seconds beyond its own 10 ms have come in.
+
+    Args:
+        early: rows come with the least look-ahead, about 20 ms, and are less exact.
     """
     cdef lw_viseme *v
 
-    def __cinit__(self):
-        check(lw_viseme_open(&self.v))
+    def __cinit__(self, *, bint early=False):
+        cdef lw_viseme_config config
+        config.early = early
+        check(lw_viseme_open(&self.v, &config))
 
     def __dealloc__(self):
         lw_viseme_close(&self.v)
@@ -48,7 +53,7 @@ cdef class VisemeExtractor:
     @property
     def lookahead(self):
         """Seconds beyond a row's own 10 ms."""
-        return lw_viseme_lookahead() / LW_VISEME_RATE
+        return lw_viseme_lookahead(self.v) / LW_VISEME_RATE
 
 
 cdef class VisemeExtractorBatch:
@@ -57,6 +62,7 @@ cdef class VisemeExtractorBatch:
 
     Args:
         sessions: how many, 1..65536.
+        early: rows come with the least look-ahead, about 20 ms, and are less exact.
 
     Raises:
         InvalidArgument: an argument is out of range.
@@ -70,8 +76,10 @@ cdef class VisemeExtractorBatch:
     cdef bint busy  # a call is under way, here or in another thread
     cdef readonly int sessions
 
-    def __cinit__(self, int sessions):
+    def __cinit__(self, int sessions, *, bint early=False):
         cdef int s
+        cdef lw_viseme_config config
+        config.early = early
         if sessions < 1 or sessions > 65536:
             raise InvalidArgument(f"1..65536 sessions, not {sessions}")
         self.v = <lw_viseme **>calloc(sessions, sizeof(lw_viseme *))
@@ -83,7 +91,7 @@ cdef class VisemeExtractorBatch:
             raise OutOfMemory("a batch")
         self.sessions = sessions
         for s in range(sessions):
-            check(lw_viseme_open(&self.v[s]))
+            check(lw_viseme_open(&self.v[s], &config))
 
     def __dealloc__(self):
         cdef int s
@@ -186,4 +194,4 @@ cdef class VisemeExtractorBatch:
     @property
     def lookahead(self):
         """Seconds beyond a row's own 10 ms."""
-        return lw_viseme_lookahead() / LW_VISEME_RATE
+        return lw_viseme_lookahead(self.v[0]) / LW_VISEME_RATE

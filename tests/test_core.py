@@ -69,9 +69,10 @@ def test_visemes_chunked_is_one_shot(samples: int, seed: int, at: list[int]) -> 
     assert np.allclose(weights.sum(axis=1), 1, atol=1e-3)
 
 
-def test_visemes_of_silence_rest_and_the_lookahead_is_kept() -> None:
-    extractor = VisemeExtractor()
-    assert 0 <= extractor.lookahead <= 0.08
+@pytest.mark.parametrize(("early", "most"), [(False, 0.0625), (True, 0.02)])
+def test_visemes_of_silence_rest_and_the_lookahead_is_kept(early: bool, most: float) -> None:
+    extractor = VisemeExtractor(early=early)
+    assert 0 <= extractor.lookahead <= most
     rows = extractor.process_channels(bytes(32000))  # 1 s
     assert len(rows) == pytest.approx(100 - extractor.lookahead * 100, abs=1)
     assert np.all(rows[:, 0] == 1)
@@ -87,9 +88,10 @@ def test_visemes_of_a_voice_open_the_jaw(say: Callable[[str], tuple[bytes, int]]
 
 
 @examples
-@given(st.integers(1, 20), st.integers(0, 9), st.lists(st.integers(0, 700), min_size=1, max_size=6))
-def test_a_batch_of_visemes_is_each_alone(sessions: int, seed: int, pieces: list[int]) -> None:
-    batch, alone = VisemeExtractorBatch(sessions), [VisemeExtractor() for _ in range(sessions)]
+@given(st.integers(1, 20), st.booleans(), st.integers(0, 9), st.lists(st.integers(0, 700), min_size=1, max_size=6))
+def test_a_batch_of_visemes_is_each_alone(sessions: int, early: bool, seed: int, pieces: list[int]) -> None:
+    batch = VisemeExtractorBatch(sessions, early=early)
+    alone = [VisemeExtractor(early=early) for _ in range(sessions)]
     assert (batch.sessions, batch.lookahead) == (sessions, alone[0].lookahead)
     for turn, piece in enumerate(pieces):
         pcm = [noise(piece * (s + 1) % 3001, seed + s + 9 * turn) if (turn + s) % 4 else None for s in range(sessions)]
@@ -103,7 +105,7 @@ def test_a_batch_of_visemes_is_each_alone(sessions: int, seed: int, pieces: list
             assert got.shape == want.shape and got.tobytes() == want.tobytes()
     batch.reset()
     pcm = [noise(2000, seed)] * sessions
-    want = VisemeExtractor().process(pcm[0])
+    want = VisemeExtractor(early=early).process(pcm[0])
     assert all(np.array_equal(got, want) for got in batch.process_many(list[Any](pcm)))
 
 

@@ -100,7 +100,7 @@ def test_delay_is_one_for_all_sets_and_conditions(speech: sets.LabelledSet) -> N
 # ---- peers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n in systems.NAMES if n not in ("lipwire", "pocketsphinx")])
+@pytest.mark.parametrize("name", [n for n in systems.NAMES if n not in ("lipwire", "lipwire-early", "pocketsphinx")])
 def test_a_missing_peer_says_how_to_get_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(systems.Missing, match=r"--install-peers|github\.com"):

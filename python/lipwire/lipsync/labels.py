@@ -12,7 +12,7 @@ A phone maps to a list of (class, share of its time): diphthongs are split. None
 mouth already has the next phone's shape).
 
 Phone sets: `ipa` (any language, as espeak-ng names phones), `cmu` (ARPAbet: flite, festival's English, pocketsphinx),
-`fi` `ca` `ru` `it` `cs` (festival's Finnish, Catalan, Russian, Italian and Czech voices).
+`fi` `ca` `ru` `it` `cs` (festival's Finnish, Catalan, Russian, Italian and Czech voices), `class` (the classes).
 """
 
 from __future__ import annotations
@@ -105,15 +105,16 @@ _FINNISH |= {f"{p}:": c for p, c in _FINNISH.items()}
 _CATALAN = _table("""p=PP.p; b=PP.b; m=PP.m; f=FF.f; t=DD.t; d=DD.d; k=kk.k; g=kk.g; S Z=CH.s; s=SS.s; z=SS.z; n J=nn.n;
 l L=nn.l; r rr=RR; a a1=aa; ax=E.ax; e e1 E E1=E; i i1=I; j=I.j; o o1 O O1=O; u u1=U; w=U.w; pau _ #=sil""")
 _RUSSIAN = _table("""p pp=PP.p; b bb=PP.b; m mm=PP.m; f ff=FF.f; v vv=FF.v; t tt=DD.t; d dd=DD.d; k kk h hh=kk.k;
-g gg=kk.g; ch=CH.c; sh sch zh=CH.s; s ss c=SS.s; z zz=SS.z; n nn=nn.n; l ll=nn.l; r rr=RR; aa a ae ay=aa; ee e=E;
-ii i yy y=I; j=I.j; oo o=O; uu u ur=U; pau=sil""")
+g gg=kk.g; ch=CH.c; sh sch zh=CH.s; s ss c=SS.s; z zz=SS.z; n nn=nn.n; l ll=nn.l; r rr=RR; aa a=aa; ee e=E;
+ay=E.ax; ae ii i yy y=I; j=I.j; oo o=O; uu u ur=U; pau=sil""")
 _ITALIAN = _table("""p=PP.p; b=PP.b; m=PP.m; f nf=FF.f; v=FF.v; t=DD.t; d=DD.d; k=kk.k; g=kk.g; tS dZ=CH.c; S Z=CH.s;
 s ts=SS.s; z dz=SS.z; n J=nn.n; ng=nn.g; l L=nn.l; r=RR; a a1=aa; e E e1 E1=E; i i1=I; j=I.j; o O o1 O1=O; u u1=U;
 w=U.w; #=sil""")
 _CZECH = _table("""p=PP.p; b=PP.b; m=PP.m; f=FF.f; v=FF.v; t t~=DD.t; d d~=DD.d; k ch=kk.k; g=kk.g; c~ dz~=CH.c;
 s~ z~=CH.s; s c=SS.s; z dz=SS.z; n n~=nn.n; n*=nn.g; l=nn.l; r r~ r~*=RR; a a:=aa; e e:=E; i i:=I; j=I.j; o o:=O;
 u u:=U; h=-; # _=sil""")
-_SETS = {"cmu": _CMU, "fi": _FINNISH, "ca": _CATALAN, "ru": _RUSSIAN, "it": _ITALIAN, "cs": _CZECH}
+_CLASS: dict[str, Parts | None] = {name: [(name, 1.0)] for name in CLASSES}
+_SETS = {"class": _CLASS, "cmu": _CMU, "fi": _FINNISH, "ca": _CATALAN, "ru": _RUSSIAN, "it": _ITALIAN, "cs": _CZECH}
 PHONE_SETS = ("ipa", *_SETS)
 
 

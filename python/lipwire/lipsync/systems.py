@@ -62,15 +62,18 @@ class Missing(BadState):
 class Lipwire:
     """`lipwire.VisemeExtractor`, cold at the start of each utterance."""
 
-    name = "lipwire"
     kind: Kind = "visemes"
     offline = False
+
+    def __init__(self, name: str = "lipwire", early: bool = False) -> None:
+        self.name = name
+        self.early = early
 
     def run(self, sounds: Sequence[sets.Samples], progress: Progress) -> Answer:
         out: list[Rows] = []
         began = time.thread_time()
         for pcm in sounds:
-            extractor = VisemeExtractor()
+            extractor = VisemeExtractor(early=self.early)
             # The row of hop i comes with hop i + late: the first one that completes its look-ahead.
             late = -(-round(extractor.lookahead * sets.RATE) // HOP)
             weights = np.asarray(extractor.process(pcm.data))
@@ -308,13 +311,16 @@ class PocketSphinx:
 
 # ---- all of them --------------------------------------------------------------------------------------------------
 
-NAMES = ("lipwire", "headaudio", "wlipsync", "pocketsphinx", "rhubarb-phonetic", "rhubarb-words", "cherry")
+NAMES = (
+    "lipwire", "lipwire-early", "headaudio", "wlipsync", "pocketsphinx", "rhubarb-phonetic", "rhubarb-words", "cherry",
+)  # fmt: skip
 
 
 def find(name: str, peers: Path, rhubarb_program: Path | None = None, cherry_program: Path | None = None) -> System:
     """The system of that name (one of NAMES). Raises Missing: it is not installed."""
     makers: dict[str, Callable[[], System]] = {
         "lipwire": Lipwire,
+        "lipwire-early": lambda: Lipwire("lipwire-early", early=True),
         "headaudio": lambda: HeadAudio(peers),
         "wlipsync": lambda: WLipSync(peers),
         "pocketsphinx": PocketSphinx,

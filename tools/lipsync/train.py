@@ -1,0 +1,117 @@
+"""Builds what the viseme model learns from, trains it, and writes csrc/viseme_model.c: one command.
+
+    python tools/lipsync/train.py            # about an hour on two cores, from nothing
+    python tools/lipsync/train.py --quick --out /tmp/m.c     # a few minutes: for trying things
+
+Needs a C compiler, `pip install torch numpy scipy rich`, this package with the extra `demo`, and as many of the voices
+of README.md as there are (Debian packages); the shipped table is made with all of them. Everything that takes long is
+kept in the cache. The log of the shipped model is train.log beside this file.
+
+Change the model's shape in csrc/viseme_model.h; everything here follows it.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import corpus
+import decode
+import features
+import network
+import numpy as np
+import table
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lipwire.lipsync import labels
+
+EPOCHS = 10
+ALIGNER_EPOCHS = 3
+SEED = 0
+
+
+def write(options):
+    state = torch.load(options.state, weights_only=False)
+    table.write(options.out, state["weights"], features.shape(), state["prior"], *state["counted"])
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="a twelfth of the voices, once each, two epochs")
+    options.add_argument("--epochs", type=int, default=0, help=f"default {EPOCHS}")
+    options.add_argument("--seed", type=int, default=SEED)
+    options.add_argument("--out", type=Path, default=features.ROOT / "csrc/viseme_model.c", help="the table")
+    options.add_argument(
+        "--state", type=Path, default=corpus.CACHE.parent / "model.pt", help="what the table is made of"
+    )
+    options.add_argument("--rewrite", action="store_true", help="only write the table again, from the state")
+    options = options.parse_args()
+    if options.rewrite:
+        write(options)
+        return
+    torch.manual_seed(options.seed)
+    begun = time.time()
+    shape = features.shape()
+
+    with Progress(
+        TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    ) as bars:  # fmt: skip
+
+        def progress(items, what, count):
+            bar = bars.add_task(what, total=count, note="")
+            for item in items:
+                yield item
+                bars.advance(bar)
+
+        def say(text):
+            bars.console.print(f"{time.time() - begun:6.0f} s  {text}")
+
+        def learn(what, model, parts, ahead, epochs):
+            x, y = network.segments(parts, model.past, ahead, np.random.default_rng(options.seed))
+            bar = bars.add_task(what, total=None, note="")
+
+            def advance(done, total, loss):
+                bars.update(bar, completed=done, total=total, note=f"loss {loss:.3f}")
+                if done % (total // epochs) == 0:
+                    say(f"{what}: epoch {done // (total // epochs)} of {epochs}, loss {loss:.4f}")
+
+            network.fit(model, x, y, epochs, advance)
+
+        names = corpus.sources()
+        say(f"sources: {', '.join(names)}")
+        voices = {name: corpus.spoken(name, progress, options.quick) for name in names}
+        crowd = [pcm for pcm, _, _ in voices["espeak"][5::60]]
+        zero = np.zeros(shape["MEL"], np.float32)
+        features.front()  # build it once, before there are many processes
+        work = {name: corpus.jobs(name, spoken, options.quick) for name, spoken in voices.items() if name != "recorded"}
+        some = [job for jobs in work.values() for job in jobs[: 60 if not options.quick else 8]]
+        _, prior = corpus.heard(some, crowd, zero, progress, "mean of speech")
+
+        if "recorded" in voices:
+
+            def hear():
+                first = [job for jobs in work.values() for job in jobs[: len(jobs) // corpus.NATURAL_AGAIN]]
+                parts, _ = corpus.heard(first, crowd, prior, progress, "features for the aligner")
+                aligner = network.Aligner(shape)
+                learn("aligner", aligner, parts, aligner.ahead, 1 if options.quick else ALIGNER_EPOCHS)
+                return lambda feature: network.log_likely(aligner, feature)
+
+            mended = corpus.mended(voices["recorded"], hear, prior, progress, options.quick)
+            say(f"aligned {len(mended)} of {len(voices['recorded'])} recordings")
+            work["recorded"] = corpus.jobs("recorded", mended[:: 12 if options.quick else 1], options.quick)
+
+        parts, _ = corpus.heard([j for jobs in work.values() for j in jobs], crowd, prior, progress, "features")
+        say(f"{sum(len(y) for _, y in parts) / 6000:.0f} minutes in {len(parts)} streams")
+        unsure = labels.CLASSES.index("DD.t")
+        counted = decode.count([labels.TO_VISEME[np.where(y < 0, unsure, y)] for _, y in parts])
+        model = network.Network(shape)
+        learn("network", model, parts, model.ahead, options.epochs or (2 if options.quick else EPOCHS))
+        state = {"weights": model.state_dict(), "prior": prior, "counted": counted}
+        torch.save(state, options.state)
+        write(options)
+        say(f"wrote {options.out}; now rebuild, and `lipwire bench lipsync`")
+
+
+if __name__ == "__main__":
+    main()
