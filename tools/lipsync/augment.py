@@ -37,6 +37,37 @@ def change_effort(x, rng):
     return x * 10 ** (np.interp(np.arange(len(x)), np.linspace(0, len(x), knots + 1), gain) / 20)
 
 
+def hold(x, start, end, seconds, rng):
+    """A vowel that is held, as in song or in "sooo": the middle of x[start:end] goes on for `seconds` more, by jumps of
+    whole pitch periods with a crossfade; often with vibrato. Samples in, samples out."""
+    fade, centre = RATE // 200, (start + end) // 2
+    reach = min((end - start) * 35 // 100, RATE * 60 // 1000)
+    if reach < RATE // 50 or centre + reach + fade > len(x):
+        return x
+    part = x[centre - reach : centre + reach] - np.mean(x[centre - reach : centre + reach])
+    lags = np.arange(RATE // 400, min(RATE // 60, reach))
+
+    def alike(lag):
+        return np.dot(part[:-lag], part[lag:]) / np.sqrt((part[:-lag] ** 2).sum() * (part[lag:] ** 2).sum() + 1)
+
+    period = int(max(lags, key=alike))
+    most = max(1, reach // period)
+    ramp = np.linspace(0, 1, fade)
+    pieces, made = [x[: centre + reach]], 0
+    while made < seconds * RATE:
+        back = int(rng.integers(max(1, most // 2), most + 1)) * period
+        piece = x[centre + reach - back : centre + reach + fade].astype(np.float64)
+        piece[:fade] = piece[:fade] * ramp + x[centre + reach : centre + reach + fade] * (1 - ramp)
+        pieces.append(piece[:back])
+        made += back
+    held = np.concatenate([*pieces, x[centre + reach :]])
+    if rng.random() < 0.5:  # vibrato
+        t = np.arange(len(held))
+        depth = rng.uniform(0.005, 0.03) * RATE / (2 * np.pi * 5.5)
+        held = np.interp(t + depth * np.sin(2 * np.pi * 5.5 * t / RATE), t, held)
+    return held
+
+
 # ---- noise --------------------------------------------------------------------------------------------------------
 
 

@@ -83,6 +83,27 @@ def mended(utterances, train_aligner, prior, progress, quick=False):
     return _kept(f"recorded-mended{'-quick' * quick}", make)
 
 
+VOWELS = {"aa", "aa.ae", "E", "E.ax", "I", "O", "U"}
+HELD = 0.12  # of the utterances have a vowel that is held
+
+
+def _held(x, phones, phone_set, rng):
+    """One long vowel of the utterance goes on for 0.2 to 2.5 s."""
+    long = []
+    for i, (start, end, phone) in enumerate(phones):
+        classes = labels.classes_of(phone_set, phone) if phone != align.UNLABELLED else None
+        if classes and len(classes) == 1 and classes[0][0] in VOWELS and end - start >= 0.07:
+            long.append(i)
+    if not long:
+        return x, phones
+    at = int(rng.choice(long))
+    start, end, phone = phones[at]
+    longer = augment.hold(x, int(start * RATE), int(end * RATE), rng.uniform(0.2, 2.5), rng)
+    more = (len(longer) - len(x)) / RATE
+    after = [(a + more, b + more, p) for a, b, p in phones[at + 1 :]]
+    return longer, [*phones[:at], (start, end + more, phone), *after]
+
+
 # ---- streams ------------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +115,8 @@ def stream(parts, seed, moved, crowd):
     warp = float(np.exp(rng.uniform(-0.13, 0.13))) if rng.random() < 0.75 else 1.0
     for i, (pcm, phones, phone_set) in enumerate(parts):
         x = np.asarray(pcm, np.float32)
+        if rng.random() < HELD:
+            x, phones = _held(x, phones, phone_set, rng)
         if percent != 100:
             x = augment.change_speed(x, percent)
         if rng.random() < 0.7:
