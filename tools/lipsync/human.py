@@ -146,6 +146,27 @@ def spell(text: str, source: Source) -> tuple[str, dict[str, list[tuple[str, int
     return " ".join(names), spoken
 
 
+CMU_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
+IPA_VOWELS = set("aeiouæɐɑɒɔəɚɛɜɪʊʌᵻɵ")
+SYLLABIC = "\N{COMBINING VERTICAL LINE BELOW}"
+MARKS = str.maketrans("", "", "ˈˌː")
+
+
+@functools.cache
+def schwas(word: str, phones: tuple[str, ...]) -> tuple[str, ...]:
+    """pocketsphinx's dictionary calls the vowels of "cut" and "about" both AH. Where espeak-ng counts as many vowels in
+    the word and says a weak one, AH becomes AX."""
+    said = [p.translate(MARKS) for spoken in voice.phonemes(word.partition("(")[0], "en-us") for p in spoken]
+    weak = [p[0] in "əɐᵻɪ" or SYLLABIC in p for p in said if p and (p[0] in IPA_VOWELS or SYLLABIC in p)]
+    places = [i for i, p in enumerate(phones) if p in CMU_VOWELS]
+    out = list(phones)
+    if len(weak) == len(places):
+        for i, is_weak in zip(places, weak, strict=True):
+            if phones[i] == "AH" and is_weak:
+                out[i] = "AX"
+    return tuple(out)
+
+
 def listen(pcm: sets.Samples) -> None:
     decoder().start_utt()
     decoder().process_raw(pcm.tobytes(), full_utt=True)
@@ -177,7 +198,9 @@ def align(pcm: sets.Samples, text: str, source: Source) -> list[labels.Phone] | 
                     phones.append((times[at][1], times[at + count - 1][2], phone))
                     at += count
         else:
-            phones += [(a, b, "_" if name in ("SIL", "+NSN+", "+SPN+") else name.lower()) for name, a, b in times]
+            names = schwas(word.name, tuple(name for name, _, _ in times))
+            for name, (_, a, b) in zip(names, times, strict=True):
+                phones.append((a, b, "_" if name in ("SIL", "+NSN+", "+SPN+") else name.lower()))
     end = len(pcm) / sets.RATE
     return [(a, min(b, end), name) for a, b, name in phones if a < end]
 
