@@ -24,7 +24,7 @@ NATURAL = 480  # of each flite and festival voice
 # (measured at the onsets of sibilants, by the energy above 3.5 kHz).
 MOVED = {"espeak": -0.010, "festival:cmu_us_slt_arctic_hts": 0.005, "festival:ked_diphone": 0.003,
          "festival:upc_ca_ona_hts": -0.005, "flite:awb": -0.005}  # fmt: skip
-AGAIN = {"espeak": 2, "recorded": 1}  # how often a source is heard, each time elsewhere; the others NATURAL_AGAIN times
+AGAIN = {"espeak": 2, "recorded": 2}  # how often a source is heard, each time elsewhere; the others NATURAL_AGAIN times
 NATURAL_AGAIN = 4
 TOGETHER = {"recorded": 1}  # utterances of one stream, else 2
 

@@ -15,12 +15,13 @@ BALANCE = 0.3  # rare classes count for more: (mean count / count) to this power
 
 class Network(nn.Module):
     """(batch, rows + past + ahead, features) -> what the early and the final head say, (batch, rows, classes) each,
-    before the softmax."""
+    before the softmax. `shifts`: how many frames before the newest one of the convolution each head speaks of, rising;
+    by default the shipped two, the early and the final one."""
 
-    def __init__(self, shape):
+    def __init__(self, shape, shifts=None):
         super().__init__()
-        self.past, self.ahead = shape["PAST"], shape["AHEAD"] + shape["FINAL"]
-        self.shifts = shape["EARLY"], shape["FINAL"]
+        self.shifts = shifts or (shape["EARLY"], shape["FINAL"])
+        self.past, self.ahead = shape["PAST"] - self.shifts[0], shape["AHEAD"] + self.shifts[-1]
         self.conv = nn.Conv1d(shape["FEATURES"], shape["CONV"], shape["WINDOW"])
         self.gru = nn.GRU(shape["CONV"], shape["GRU"], batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(shape["GRU"], shape["CLASSES"]) for _ in self.shifts)
@@ -29,8 +30,10 @@ class Network(nn.Module):
     def forward(self, x):
         x = torch.clamp(self.conv(x.transpose(1, 2)), 0.0, 7.99).transpose(1, 2)
         state = self.drop(self.gru(x)[0])
-        rows = state.shape[1] - self.shifts[1]
-        return [head(state[:, shift : shift + rows]) for head, shift in zip(self.heads, self.shifts, strict=True)]
+        first, last = self.shifts[0], self.shifts[-1]
+        rows = state.shape[1] - (last - first)
+        starts = [shift - first for shift in self.shifts]
+        return [head(state[:, at : at + rows]) for head, at in zip(self.heads, starts, strict=True)]
 
 
 class Aligner(nn.Module):

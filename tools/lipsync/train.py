@@ -11,6 +11,7 @@ Change the model's shape in csrc/viseme_model.h; everything here follows it.
 """
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
 
@@ -28,6 +29,77 @@ from lipwire.lipsync import labels
 EPOCHS = 10
 ALIGNER_EPOCHS = 3
 SEED = 0
+
+
+class Run:
+    """What a long run says: progress bars, lines with the time, and training under a bar."""
+
+    def __init__(self, bars, seed):
+        self.bars, self.seed, self.begun = bars, seed, time.time()
+
+    def progress(self, items, what, count):
+        bar = self.bars.add_task(what, total=count, note="")
+        for item in items:
+            yield item
+            self.bars.advance(bar)
+
+    def say(self, text):
+        self.bars.console.print(f"{time.time() - self.begun:6.0f} s  {text}")
+
+    def learn(self, what, model, parts, epochs):
+        x, y = network.segments(parts, model.past, model.ahead, np.random.default_rng(self.seed))
+        bar = self.bars.add_task(what, total=None, note="")
+
+        def advance(done, total, loss):
+            self.bars.update(bar, completed=done, total=total, note=f"loss {loss:.3f}")
+            if done % (total // epochs) == 0:
+                self.say(f"{what}: epoch {done // (total // epochs)} of {epochs}, loss {loss:.4f}")
+
+        network.fit(model, x, y, epochs, advance)
+
+
+@contextlib.contextmanager
+def running(seed):
+    torch.manual_seed(seed)
+    columns = TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, TextColumn("{task.fields[note]}")) as bars:
+        yield Run(bars, seed)
+
+
+def gather(run, quick):
+    """All there is to learn from: [(features, class per row)], mean log-mel of speech."""
+    names = corpus.sources()
+    run.say(f"sources: {', '.join(names)}")
+    voices = {name: corpus.spoken(name, run.progress, quick) for name in names}
+    crowd = [pcm for pcm, _, _ in voices["espeak"][5::60]]
+    zero = np.zeros(features.shape()["MEL"], np.float32)
+    features.front()  # build it once, before there are many processes
+    work = {name: corpus.jobs(name, spoken, quick) for name, spoken in voices.items() if name != "recorded"}
+    some = [job for jobs in work.values() for job in jobs[: 8 if quick else 60]]
+    _, prior = corpus.heard(some, crowd, zero, run.progress, "mean of speech")
+
+    if "recorded" in voices:
+
+        def hear():
+            first = [job for jobs in work.values() for job in jobs[: len(jobs) // corpus.NATURAL_AGAIN]]
+            parts, _ = corpus.heard(first, crowd, prior, run.progress, "features for the aligner")
+            aligner = network.Aligner(features.shape())
+            run.learn("aligner", aligner, parts, 1 if quick else ALIGNER_EPOCHS)
+            return lambda feature: network.log_likely(aligner, feature)
+
+        mended = corpus.mended(voices["recorded"], hear, prior, run.progress, quick)
+        run.say(f"aligned {len(mended)} of {len(voices['recorded'])} recordings")
+        work["recorded"] = corpus.jobs("recorded", mended[:: 12 if quick else 1], quick)
+
+    parts, _ = corpus.heard([j for jobs in work.values() for j in jobs], crowd, prior, run.progress, "features")
+    run.say(f"{sum(len(y) for _, y in parts) / 6000:.0f} minutes in {len(parts)} streams")
+    return parts, prior
+
+
+def counted(parts):
+    """What the decoder needs to know of the labels (decode.count)."""
+    unsure = labels.CLASSES.index("DD.t")
+    return decode.count([labels.TO_VISEME[np.where(y < 0, unsure, y)] for _, y in parts])
 
 
 def write(options):
@@ -49,68 +121,13 @@ def main():
     if options.rewrite:
         write(options)
         return
-    torch.manual_seed(options.seed)
-    begun = time.time()
-    shape = features.shape()
-
-    with Progress(
-        TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    ) as bars:  # fmt: skip
-
-        def progress(items, what, count):
-            bar = bars.add_task(what, total=count, note="")
-            for item in items:
-                yield item
-                bars.advance(bar)
-
-        def say(text):
-            bars.console.print(f"{time.time() - begun:6.0f} s  {text}")
-
-        def learn(what, model, parts, ahead, epochs):
-            x, y = network.segments(parts, model.past, ahead, np.random.default_rng(options.seed))
-            bar = bars.add_task(what, total=None, note="")
-
-            def advance(done, total, loss):
-                bars.update(bar, completed=done, total=total, note=f"loss {loss:.3f}")
-                if done % (total // epochs) == 0:
-                    say(f"{what}: epoch {done // (total // epochs)} of {epochs}, loss {loss:.4f}")
-
-            network.fit(model, x, y, epochs, advance)
-
-        names = corpus.sources()
-        say(f"sources: {', '.join(names)}")
-        voices = {name: corpus.spoken(name, progress, options.quick) for name in names}
-        crowd = [pcm for pcm, _, _ in voices["espeak"][5::60]]
-        zero = np.zeros(shape["MEL"], np.float32)
-        features.front()  # build it once, before there are many processes
-        work = {name: corpus.jobs(name, spoken, options.quick) for name, spoken in voices.items() if name != "recorded"}
-        some = [job for jobs in work.values() for job in jobs[: 60 if not options.quick else 8]]
-        _, prior = corpus.heard(some, crowd, zero, progress, "mean of speech")
-
-        if "recorded" in voices:
-
-            def hear():
-                first = [job for jobs in work.values() for job in jobs[: len(jobs) // corpus.NATURAL_AGAIN]]
-                parts, _ = corpus.heard(first, crowd, prior, progress, "features for the aligner")
-                aligner = network.Aligner(shape)
-                learn("aligner", aligner, parts, aligner.ahead, 1 if options.quick else ALIGNER_EPOCHS)
-                return lambda feature: network.log_likely(aligner, feature)
-
-            mended = corpus.mended(voices["recorded"], hear, prior, progress, options.quick)
-            say(f"aligned {len(mended)} of {len(voices['recorded'])} recordings")
-            work["recorded"] = corpus.jobs("recorded", mended[:: 12 if options.quick else 1], options.quick)
-
-        parts, _ = corpus.heard([j for jobs in work.values() for j in jobs], crowd, prior, progress, "features")
-        say(f"{sum(len(y) for _, y in parts) / 6000:.0f} minutes in {len(parts)} streams")
-        unsure = labels.CLASSES.index("DD.t")
-        counted = decode.count([labels.TO_VISEME[np.where(y < 0, unsure, y)] for _, y in parts])
-        model = network.Network(shape)
-        learn("network", model, parts, model.ahead, options.epochs or (2 if options.quick else EPOCHS))
-        state = {"weights": model.state_dict(), "prior": prior, "counted": counted}
-        torch.save(state, options.state)
+    with running(options.seed) as run:
+        parts, prior = gather(run, options.quick)
+        model = network.Network(features.shape())
+        run.learn("network", model, parts, options.epochs or (2 if options.quick else EPOCHS))
+        torch.save({"weights": model.state_dict(), "prior": prior, "counted": counted(parts)}, options.state)
         write(options)
-        say(f"wrote {options.out}; now rebuild, and `lipwire bench lipsync`")
+        run.say(f"wrote {options.out}; now rebuild, and `lipwire bench lipsync`")
 
 
 if __name__ == "__main__":
