@@ -476,8 +476,31 @@ int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas
 /* write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings. Producer and
  * consumer threads as for lw_speech; a third, the reader, drains the rings. Lock-free between the three. */
 typedef struct lw_performer lw_performer;
+
+/* What a renderer that is not the compositor is told of the frame that it draws. Compiled hooks read it field by field:
+ * Python declares it again in renderer.py. */
+typedef struct lw_draw_info {
+    int64_t sample;      /* media clock of the frame */
+    int64_t sequence;    /* as in lw_frame_info */
+    uint64_t utterance;  /* being spoken, or 0 */
+    int32_t width, height; /* luma pixels */
+    float loudness;      /* 0..1 */
+    float axis[LW_AXES]; /* -1..1, see lw_axis */
+    float viseme[LW_VISEMES]; /* weights 0..1; what is missing to 1 is rest (sil) */
+} lw_draw_info;
+
+/* Draws a whole I420 frame of width * height * 3 / 2 contiguous bytes, which hold some older picture. Runs on the thread
+ * that ticks, where LW_DRAW_SLOW_NS is long. Returns 0: drawn; LW_DRAW_SAME: nothing drawn, it looks as the frame
+ * before; anything else: failed, and the frame shows the last good picture. */
+#define LW_DRAW_SAME 1
+#define LW_DRAW_SLOW_NS 5000000
+typedef int (*lw_draw)(void *user, uint8_t *i420, const lw_draw_info *info);
+
 typedef struct lw_performer_config {
-    lw_avatar *avatar;      /* NULL: poses only, no frames are drawn */
+    lw_avatar *avatar;      /* what draws: this, or draw, or the reader into what it acquires, or (0 x 0) nobody */
+    lw_draw draw;
+    void *draw_user;
+    int32_t width, height;  /* of frames without an avatar: even, 16..4096, or 0 */
     int32_t fps_num, fps_den; /* e.g. 25 / 1; 1..100 frames a second */
     int32_t frame_slots;    /* 0 = 6; full: new frames are skipped and counted */
     int32_t pcm_blocks;     /* 0 = 64 (640 ms); full: the oldest stay, new blocks are dropped and counted */
@@ -498,6 +521,11 @@ typedef struct lw_stats {
     int64_t underruns;
     int64_t underrun_samples;
     int64_t utterances;      /* finished */
+    int64_t draws;           /* calls of lw_draw */
+    int64_t draw_errors;     /* of those, failed */
+    int64_t draw_slow;       /* of those, longer than LW_DRAW_SLOW_NS */
+    int64_t draw_ns;         /* in all */
+    int64_t draw_worst_ns;
     int64_t active;          /* 1 while an utterance plays */
     int64_t bytes;           /* native memory, the shared avatar and the buffered speech excluded */
 } lw_stats;
@@ -506,8 +534,8 @@ typedef struct lw_frame_info {
     int64_t sample;      /* media clock of the frame */
     int64_t sequence;    /* counts frames of the session, skipped ones included */
     uint64_t utterance;  /* being spoken, or 0 */
-    int32_t changed;     /* 0: every pixel as in the frame before */
-    int32_t mouth_open;
+    int32_t changed;     /* 0: every pixel as in the frame before; 1 where the reader draws */
+    int32_t mouth_open;  /* the mouth's image is not that at rest; without an avatar: the pose's mouth is open */
     int64_t due_ns;      /* the `now` given to the tick that made it */
     lw_pose pose;
 } lw_frame_info;
@@ -530,7 +558,7 @@ int lw_performer_read_event(lw_performer *p, lw_event *event);
 /* The oldest frame: returns its slot number + 1 (0: none). The slot's bytes stay as they are until it is released;
  * slots may be released in any order, from any thread. */
 int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info);
-uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out of range or without an avatar */
+uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out of range or frames of 0 x 0 */
 void lw_performer_release_frame(lw_performer *p, int slot);
 void lw_performer_stats(const lw_performer *p, lw_stats *stats);
 void lw_performer_close(lw_performer **p);

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common.h"
 
@@ -15,6 +16,7 @@
 #define EVENTS 1024
 #define TICK_EVENTS 264 /* an interrupt ends every utterance that waits, in one tick */
 #define WRITE_BLOCK 2048
+#define MOUTH_OPEN 8192 /* q15: weight of the shapes that are neither rest nor a closure */
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_HELD };
 
@@ -60,11 +62,12 @@ struct lw_performer {
     int64_t rows_written, rows_final, rows_read;
     int64_t frame; /* number of the next one */
     lw_canvas shown;
+    int good; /* slot with the last picture that config.draw made, kept from reuse; or -1 */
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
 
     /* counters: written by the consumer, read by anyone */
     _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
-        underrun_samples, utterances;
+        underrun_samples, utterances, draws, draw_errors, draw_slow, draw_ns, draw_worst_ns;
 
     ring pcm_ring, event_ring, frame_ring;
     pcm_block *pcm;
@@ -89,6 +92,17 @@ static void layout(lw_performer *p, lw_arena *arena)
     }
 }
 
+/* Frames without an avatar; a hook needs some, and a second slot beside the one that it keeps. */
+static int bad_size(const lw_performer_config *c)
+{
+    if (c->avatar)
+        return c->draw || c->width || c->height;
+    if (!c->width && !c->height)
+        return c->draw != NULL;
+    return c->width < 16 || c->width > 4096 || (c->width & 1) || c->height < 16 || c->height > 4096 || (c->height & 1) ||
+           (c->draw && c->frame_slots == 1);
+}
+
 int lw_performer_open(lw_performer **out, const lw_performer_config *config)
 {
     if (!out)
@@ -96,15 +110,18 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     *out = NULL;
     if (!config || config->fps_num < 1 || config->fps_den < 1 || config->fps_num > 100LL * config->fps_den ||
         config->fps_num < config->fps_den || config->frame_slots < 0 || config->frame_slots > 256 ||
-        config->pcm_blocks < 0 || config->pcm_blocks > 65536)
+        config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config))
         return LW_EINVAL;
-    lw_performer want = {.config = *config, .viseme_base = -1};
+    lw_performer want = {.config = *config, .viseme_base = -1, .good = -1};
     if (!want.config.frame_slots)
         want.config.frame_slots = 6;
     if (!want.config.pcm_blocks)
         want.config.pcm_blocks = 64;
-    if (config->avatar)
-        want.frame_bytes = (size_t)lw_avatar_width(config->avatar) * lw_avatar_height(config->avatar) * 3 / 2;
+    if (config->avatar) {
+        want.config.width = lw_avatar_width(config->avatar);
+        want.config.height = lw_avatar_height(config->avatar);
+    }
+    want.frame_bytes = (size_t)want.config.width * want.config.height * 3 / 2;
     lw_arena arena = {0};
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
@@ -343,7 +360,7 @@ static const float *row_at(lw_performer *p, int64_t sample)
 static int free_slot(lw_performer *p)
 {
     for (int32_t i = 0; i < p->config.frame_slots; i++) /* the lowest: the fewest pages in use, the warmest in cache */
-        if (atomic_load_explicit(&p->slots[i].state, memory_order_acquire) == SLOT_FREE)
+        if (i != p->good && atomic_load_explicit(&p->slots[i].state, memory_order_acquire) == SLOT_FREE)
             return i;
     return -1;
 }
@@ -354,6 +371,57 @@ static int same_picture(const lw_canvas *a, const lw_canvas *b)
            !memcmp(a->x8, b->x8, sizeof a->x8) && !memcmp(a->y8, b->y8, sizeof a->y8);
 }
 
+static int64_t monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Has the hook draw into slot `at`. Returns 0 where the picture is as the one before. */
+static int draw_hook(lw_performer *p, int at, const lw_pose *pose, int64_t sample)
+{
+    lw_draw_info info = {.sample = sample,
+                         .sequence = p->frame,
+                         .utterance = p->speaking,
+                         .width = p->config.width,
+                         .height = p->config.height,
+                         .loudness = (float)pose->loudness / 32767.0f};
+    for (int i = 0; i < LW_AXES; i++)
+        info.axis[i] = (float)pose->axis[i] / 32767.0f;
+    for (int i = 0; i < LW_VISEMES; i++)
+        info.viseme[i] = (float)pose->viseme[i] / 32767.0f;
+    uint8_t *pixels = p->slots[at].pixels;
+    int64_t began = monotonic_ns();
+    int rc = p->config.draw(p->config.draw_user, pixels, &info);
+    int64_t took = monotonic_ns() - began;
+    count(&p->draws, 1);
+    count(&p->draw_ns, took);
+    count(&p->draw_slow, took > LW_DRAW_SLOW_NS);
+    count(&p->draw_errors, rc != 0 && rc != LW_DRAW_SAME);
+    if (took > atomic_load_explicit(&p->draw_worst_ns, memory_order_relaxed))
+        atomic_store_explicit(&p->draw_worst_ns, took, memory_order_relaxed);
+    int first = p->good < 0;
+    if (rc && !first)
+        memcpy(pixels, p->slots[p->good].pixels, p->frame_bytes);
+    else if (rc) { /* black, BT.709 limited range */
+        size_t luma = (size_t)p->config.width * p->config.height;
+        memset(pixels, 16, luma);
+        memset(pixels + luma, 128, luma / 2);
+    }
+    p->good = at;
+    return !rc || first;
+}
+
+/* Without an avatar's images to tell: is the pose's mouth open? */
+static int open_pose(const lw_pose *pose)
+{
+    int32_t sum = 0;
+    for (int i = 3; i < LW_VISEMES; i++) /* all but sil, PP and FF */
+        sum += pose->viseme[i];
+    return sum > MOUTH_OPEN;
+}
+
 static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
 {
     int at = free_slot(p);
@@ -362,11 +430,15 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
         return 0;
     }
     slot *s = &p->slots[at];
-    int open = 0;
-    if (p->config.avatar)
+    int open = 0, changed = 1;
+    if (p->config.avatar) {
         lw_compose(p->config.avatar, pose, s->pixels, &s->canvas, &open);
-    int changed = !same_picture(&s->canvas, &p->shown);
-    p->shown = s->canvas;
+        changed = !same_picture(&s->canvas, &p->shown);
+        p->shown = s->canvas;
+    } else {
+        open = open_pose(pose);
+        changed = p->config.draw ? draw_hook(p, at, pose, sample) : 1;
+    }
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
                               .utterance = p->speaking,
@@ -485,6 +557,11 @@ void lw_performer_stats(const lw_performer *p, lw_stats *stats)
                         .underruns = READ(underruns),
                         .underrun_samples = READ(underrun_samples),
                         .utterances = READ(utterances),
+                        .draws = READ(draws),
+                        .draw_errors = READ(draw_errors),
+                        .draw_slow = READ(draw_slow),
+                        .draw_ns = READ(draw_ns),
+                        .draw_worst_ns = READ(draw_worst_ns),
                         .active = lw_speech_active(p->speech),
                         .bytes = (int64_t)p->bytes};
 #undef READ

@@ -22,6 +22,22 @@ AXES = LW_AXES
 SELECT_FIXED = LW_SELECT_FIXED
 SELECT_MOUTH = LW_SELECT_MOUTH
 
+DRAW_SAME = LW_DRAW_SAME
+DRAW_SLOW = LW_DRAW_SLOW_NS / 1e9
+# What a compiled hook reads (lw_draw_info): name -> (offset in bytes, format as in numpy, count).
+cdef lw_draw_info *_info = NULL
+DRAW_INFO = {
+    "sample": (<size_t>&_info.sample, "i8", 1),
+    "sequence": (<size_t>&_info.sequence, "i8", 1),
+    "utterance": (<size_t>&_info.utterance, "u8", 1),
+    "width": (<size_t>&_info.width, "i4", 1),
+    "height": (<size_t>&_info.height, "i4", 1),
+    "loudness": (<size_t>&_info.loudness, "f4", 1),
+    "axis": (<size_t>&_info.axis[0], "f4", LW_AXES),
+    "viseme": (<size_t>&_info.viseme[0], "f4", LW_VISEMES),
+}
+DRAW_INFO_BYTES = sizeof(lw_draw_info)
+
 EVENT_STARTED = LW_EVENT_STARTED
 EVENT_FINISHED = LW_EVENT_FINISHED
 EVENT_UNDERRUN = LW_EVENT_UNDERRUN
@@ -280,8 +296,12 @@ cdef class Frame:
 
     @property
     def changed(self):
-        """False when every pixel is as in the frame before."""
+        """False when every pixel is as in the frame before. Whoever draws into the frame may set it."""
         return bool(self.info.changed)
+
+    @changed.setter
+    def changed(self, bint value):
+        self.info.changed = value
 
     @property
     def mouth_open(self):
@@ -299,6 +319,11 @@ cdef class Frame:
         return np.array([self.info.pose.viseme[i] for i in range(LW_VISEMES)], dtype=np.float32) / 32767
 
     @property
+    def loudness(self):
+        """Of the speech, 0..1, smoothed."""
+        return self.info.pose.loudness / 32767
+
+    @property
     def axes(self):
         """float32 (8,): head_x head_y breath blink gaze_x gaze_y brow jaw."""
         return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
@@ -310,7 +335,10 @@ cdef class Performer:
     Threads: one may write, end and interrupt; one may tick (the Engine, if attached); one may read.
 
     Args:
-        avatar: a NativeAvatar, or None for poses without pictures.
+        avatar: a NativeAvatar; or None, and something else draws.
+        size: without an avatar, (width, height) of the frames; None for poses without pictures.
+        draw: without an avatar, what draws each frame on the ticking thread: an object with the addresses `address` of
+            an `lw_draw` and `user`, which is kept; None: whoever reads a frame draws into it.
         fps: (numerator, denominator), 1..100 a second.
         prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`.
         frame_slots: frames that readers may hold at once before new ones are dropped.
@@ -318,13 +346,14 @@ cdef class Performer:
     """
     cdef lw_performer *p
     cdef readonly NativeAvatar avatar
+    cdef object draw
     cdef readonly int width
     cdef readonly int height
     cdef bint live
     cdef object __weakref__
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
-                  double capacity=120.0, int frame_slots=6, unsigned int seed=0):
+                  double capacity=120.0, int frame_slots=6, unsigned int seed=0, size=None, draw=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -332,6 +361,12 @@ cdef class Performer:
             config.avatar = avatar.a
             self.width = avatar.width
             self.height = avatar.height
+        if size is not None:
+            config.width, config.height = self.width, self.height = size
+        if draw is not None:
+            config.draw = <lw_draw><size_t>draw.address
+            config.draw_user = <void *><size_t>draw.user
+            self.draw = draw
         config.fps_num, config.fps_den = fps
         config.frame_slots = frame_slots
         config.seed = seed

@@ -235,8 +235,27 @@ cdef extern from "lipwire.h" nogil:
     int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
     ctypedef struct lw_performer:
         pass
+    ctypedef struct lw_draw_info:
+        int64_t sample
+        int64_t sequence
+        uint64_t utterance
+        int32_t width
+        int32_t height
+        float loudness
+        float axis[LW_AXES]
+        float viseme[LW_VISEMES]
+
+    enum:
+        LW_DRAW_SAME
+        LW_DRAW_SLOW_NS
+    ctypedef int (*lw_draw)(void *user, uint8_t *i420, const lw_draw_info *info) nogil
+
     ctypedef struct lw_performer_config:
         lw_avatar *avatar
+        lw_draw draw
+        void *draw_user
+        int32_t width
+        int32_t height
         int32_t fps_num
         int32_t fps_den
         int32_t frame_slots
@@ -256,6 +275,11 @@ cdef extern from "lipwire.h" nogil:
         int64_t underruns
         int64_t underrun_samples
         int64_t utterances
+        int64_t draws
+        int64_t draw_errors
+        int64_t draw_slow
+        int64_t draw_ns
+        int64_t draw_worst_ns
         int64_t active
         int64_t bytes
     ctypedef struct lw_frame_info:

@@ -394,7 +394,7 @@ async def test_refused_starts(service: Service) -> None:
 async def test_an_unknown_avatar() -> None:
     unknown = small(avatar_id="somebody-else")
     async with Service(config(viewer=False)) as service, ProviderClient(service.http_url, KEY, unknown):
-        assert [w.session.avatar.name for w in service.watched.values()] == ["aria"]
+        assert [w.session.avatar for w in service.watched.values()] == ["aria"]
     async with Service(config(viewer=False, any_avatar=False)) as service:
         with pytest.raises(ProviderFault, match="somebody-else"):
             async with ProviderClient(service.http_url, KEY, small(avatar_id="somebody-else")):

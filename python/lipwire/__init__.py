@@ -20,7 +20,9 @@ from .avatar import Avatar
 from .errors import LipwireError
 from .publish import Publisher
 from .render import RenderResult, render
+from .renderer import Hook, Renderer, hook
 from .session import Session
+from .source import FrameSource
 
 if TYPE_CHECKING:
     from .service import create_app
@@ -30,19 +32,23 @@ __version__: str = _core_version()
 __all__ = [
     "Avatar",
     "Frame",
+    "FrameSource",
     "G722Decoder",
     "G722DecoderBatch",
     "G722Encoder",
     "G722EncoderBatch",
+    "Hook",
     "LipwireError",
     "Publisher",
     "RenderResult",
+    "Renderer",
     "Resampler",
     "Session",
     "VisemeExtractor",
     "VisemeExtractorBatch",
     "create_app",
     "g711",
+    "hook",
     "opus",
     "publish",
     "render",

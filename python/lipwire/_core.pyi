@@ -12,6 +12,10 @@ CHANNELS: Final = 17
 AXES: Final = 8
 SELECT_FIXED: Final = -1
 SELECT_MOUTH: Final = -2
+DRAW_SAME: Final = 1
+DRAW_SLOW: Final = 0.005
+DRAW_INFO: Final[dict[str, tuple[int, str, int]]]
+DRAW_INFO_BYTES: Final[int]
 EVENT_STARTED: Final = 1
 EVENT_FINISHED: Final = 2
 EVENT_UNDERRUN: Final = 3
@@ -110,6 +114,10 @@ class Frame:
     def utterance(self) -> int: ...
     @property
     def changed(self) -> bool: ...
+    @changed.setter
+    def changed(self, value: bool) -> None: ...
+    @property
+    def loudness(self) -> float: ...
     @property
     def mouth_open(self) -> bool: ...
     @property
@@ -131,6 +139,8 @@ class Performer:
         capacity: float = 120.0,
         frame_slots: int = 6,
         seed: int = 0,
+        size: tuple[int, int] | None = None,
+        draw: Any = None,
     ) -> Self: ...
     def write(self, pcm: Buffer, rate: int) -> None: ...
     def end(self, grace: float = 0.0) -> None: ...

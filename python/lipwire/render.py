@@ -14,10 +14,12 @@ import numpy as np
 from msgspec import Struct
 
 from . import _core
-from .avatar import DEFAULT, Avatar
+from .avatar import DEFAULT
 from .errors import BadData, InvalidArgument
 from .protocol.messages import MAX_RATE, MIN_RATE
+from .publish.base import StreamSpec
 from .publish.file import Mp4Writer
+from .stage import FRAME_SLOTS, Face, Stage, stage_for
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
@@ -80,15 +82,30 @@ class SpeechFile:
 def perform(
     chunks: Iterator[bytes],
     rate: int,
-    avatar: _core.NativeAvatar | None,
+    what: Stage | _core.NativeAvatar | None,
     fps: Fraction = Fraction(25),
     seed: int = 0,
 ) -> Iterator[tuple[bytes, int] | _core.Frame]:
     """Runs the chain as fast as it can: yields (pcm, sample) for every 10 ms of sound, and Frames, in clock order.
 
-    The same input gives the same bytes.
+    The same input gives the same bytes. `what` draws; None: poses without pictures. `fps` is for the last two.
     """
-    performer = _core.Performer(avatar, fps.as_integer_ratio(), frame_slots=4, seed=seed, capacity=AHEAD + 60)
+    if not isinstance(what, Stage):
+        size = (0, 0) if what is None else (what.width, what.height)
+        what = Stage(what, StreamSpec(session_id="offline", width=size[0], height=size[1], fps=fps))
+    stage = what
+    performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60)
+    drawn: list[_core.Frame] = []
+    stage.open(drawn.append, None)
+    try:
+        yield from _perform(chunks, rate, performer, stage, drawn)
+    finally:
+        stage.close()
+
+
+def _perform(
+    chunks: Iterator[bytes], rate: int, performer: _core.Performer, stage: Stage, drawn: list[_core.Frame]
+) -> Iterator[tuple[bytes, int] | _core.Frame]:
     room = performer.space - AHEAD
     more = True
     tail = 0
@@ -101,17 +118,21 @@ def perform(
             else:
                 performer.write(chunk, rate)
         performer.tick()
+        events = []
+        while (event := performer.read_event()) is not None:
+            events.append(event)
+        stage.events(events)
         block = performer.read_pcm()
         assert block is not None
-        yield block
+        pcm, sample = block
+        yield stage.sound(pcm, sample), sample
         while (frame := performer.read_frame()) is not None:
-            yield frame
+            stage.frame(frame)
             del frame
-        while performer.read_event() is not None:
-            pass
+            yield drawn.pop()
         if not more and not performer.stats()["active"]:
             tail += _core.BLOCK
-            if tail > TAIL * _core.RATE:
+            if tail > TAIL * _core.RATE + stage.delay:
                 return
 
 
@@ -119,7 +140,7 @@ def render(
     speech: Speech,
     out: Speech,
     *,
-    avatar: str | Avatar = DEFAULT,
+    avatar: Face = DEFAULT,
     size: tuple[int, int] = (640, 360),
     fps: int | Fraction = 25,
     seed: int = 0,
@@ -129,6 +150,7 @@ def render(
 
     Args:
         speech: any audio file that FFmpeg reads. out: path of the MP4.
+        avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         size: pixels, even. fps: 1..100.
         progress: called now and then with (seconds done, seconds in all or None).
 
@@ -142,11 +164,11 @@ def render(
     if _same_file(speech, out):
         raise InvalidArgument(f"{out} is the speech itself; choose another name for the video")
     source = SpeechFile(speech)
-    native = (avatar if isinstance(avatar, Avatar) else Avatar.load(avatar)).at(*size)
+    stage = stage_for(avatar, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=fps))
     writer = Mp4Writer(Path(out), *size, fps)
     frames = clock = 0
     try:
-        for item in perform(iter(source), source.rate, native, fps, seed):
+        for item in perform(iter(source), source.rate, stage, seed=seed):
             if isinstance(item, tuple):
                 pcm, clock = item
                 writer.audio(pcm, clock)

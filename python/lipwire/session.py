@@ -19,12 +19,13 @@ from typing import Any, Self
 from msgspec import Struct
 
 from . import _core
-from .avatar import DEFAULT, Avatar
+from .avatar import DEFAULT
 from .codecs import VoiceDecoder
 from .errors import BadState, InvalidArgument
 from .protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from .publish.base import Publisher, StreamSpec
 from .runtime import Runtime
+from .stage import FRAME_SLOTS, Face, stage_for
 
 logger = logging.getLogger("lipwire.session")
 
@@ -41,10 +42,12 @@ class Latency(Struct, kw_only=True):
     """That block -> the frame that shows it (silence before the first sound, smoothing, frame interval)."""
     handover_ms: float
     """That frame's tick -> the publisher has it (composition, wake-up)."""
+    delay_ms: float = 0.0
+    """What a FrameSource asks for; sound and picture wait alike."""
 
     @property
     def total_ms(self) -> float:
-        return self.buffer_ms + self.mouth_ms + self.handover_ms
+        return self.buffer_ms + self.mouth_ms + self.handover_ms + self.delay_ms
 
 
 class _Utterance(Struct):
@@ -67,7 +70,7 @@ class Session:
 
     Args:
         publisher: where sound and picture go.
-        avatar: name of an avatar, or an Avatar.
+        avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         width, height: pixels, even. fps: frames a second, 1..100; a Fraction or a whole number.
         on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
@@ -81,7 +84,7 @@ class Session:
         self,
         publisher: Publisher,
         *,
-        avatar: str | Avatar = DEFAULT,
+        avatar: Face = DEFAULT,
         width: int = 640,
         height: int = 360,
         fps: int | Fraction = 25,
@@ -94,10 +97,13 @@ class Session:
         seed: int | None = None,
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
-        self.avatar = avatar if isinstance(avatar, Avatar) else Avatar.load(avatar)
         self.publisher = publisher
         self.fps = Fraction(fps)
         self.width, self.height = width, height
+        self._spec = StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps)
+        self._stage = stage_for(avatar, self._spec)
+        self.avatar = self._stage.name
+        """Name of what draws."""
         self.on_event = on_event
         self.latency: Latency | None = None
         """Of the newest utterance that has been seen to speak."""
@@ -128,10 +134,11 @@ class Session:
         """
         if self.performer is not None:
             raise BadState("the session has been started")
-        native = await asyncio.to_thread(self.avatar.at, self.width, self.height)
-        fps = self.fps.as_integer_ratio()
-        self.performer = _core.Performer(native, fps, frame_slots=8, seed=self._seed, **self._options)
-        await self.publisher.open(StreamSpec(session_id=self.id, width=self.width, height=self.height, fps=self.fps))
+        self.performer = await asyncio.to_thread(
+            self._stage.performer, frame_slots=FRAME_SLOTS, seed=self._seed, **self._options
+        )
+        self._stage.open(self._show, asyncio.get_running_loop())
+        await self.publisher.open(self._spec)
         self._runtime = Runtime.current()
         self._runtime.attach(self)
         return self
@@ -141,6 +148,7 @@ class Session:
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             await runtime.detach(self)
+            await asyncio.to_thread(self._stage.close)
             self._idle.set()
             await self.publisher.close()
 
@@ -198,6 +206,8 @@ class Session:
         self.performer.interrupt()
         self._decoder.reset()
         self._ended = None
+        for event in self._stage.interrupt(self.performer.utterance):
+            self._tell(*event)
 
     def special(self, content: Any, event_id: str | None = None) -> None:
         """A `special` message. No content is acted on yet; it is logged."""
@@ -216,21 +226,22 @@ class Session:
     def drain(self) -> None:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
-        performer = self.performer
+        performer, stage = self.performer, self._stage
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
             if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
                 utterance.started_at = event[3]
+        events = stage.events(events)
         frame = performer.read_frame()
         while (block := performer.read_pcm()) is not None:
             pcm, self._audio_at = block
-            self._hand_over(self.publisher.audio, pcm, self._audio_at)
+            self._hand_over(self.publisher.audio, stage.sound(pcm, self._audio_at), self._audio_at)
             while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
-                self._show(frame)
+                stage.frame(frame)
                 frame = performer.read_frame()
         while frame is not None:  # its sound was dropped, or was taken the last time
-            self._show(frame)
+            stage.frame(frame)
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
@@ -260,6 +271,7 @@ class Session:
                 buffer_ms=(started_ns - utterance.written_ns) / 1e6,
                 mouth_ms=(frame.due_ns - started_ns) / 1e6,
                 handover_ms=(now - frame.due_ns) / 1e6,
+                delay_ms=self._stage.delay / (_core.RATE / 1000),
             )
 
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
@@ -288,7 +300,8 @@ class Session:
 
         `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
-        `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped).
+        `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
+        FrameSource: its name, and how it does; None for an avatar).
         """
         if self.performer is None:
             raise InvalidArgument("the session has not been started")
@@ -317,6 +330,7 @@ class Session:
             "interrupts": counters["generation"],
             "pcm_dropped": counters["pcm_dropped"],
             "native_bytes": counters["bytes"],
+            "drawing": self._stage.stats(self.performer),
         }
 
 

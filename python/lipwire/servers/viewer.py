@@ -72,7 +72,7 @@ def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Lites
                     "width": session.width,
                     "height": session.height,
                     "fps": float(session.fps),
-                    "avatar": session.avatar.name,
+                    "avatar": session.avatar,
                 }
             )
         return {"sessions": listed, "capabilities": {"say": speak is not None}}
