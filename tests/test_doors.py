@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import subprocess
 import threading
 import time
@@ -563,3 +564,51 @@ def test_a_source_says_what_it_can_keep(latency: float, block: int) -> None:
     model.latency, model.block = latency, block
     with pytest.raises(InvalidArgument):
         offline(model)
+
+
+# ----------------------------------------------------------------------------------------- in a process of its own
+
+
+class Mortal(Model):
+    """Ends its process, as a crash would, at the first speech after `until`."""
+
+    def __init__(self, mark: str, until: int) -> None:
+        super().__init__()
+        self.mark, self.until = Path(mark), until
+
+    def speech(self, pcm: np.ndarray[Any, np.dtype[np.int16]], sample: int) -> Iterable[tuple[int, Image]]:
+        if sample > self.until and not self.mark.exists():
+            self.mark.touch()
+            os._exit(7)
+        return super().speech(pcm, sample)
+
+
+def shared_memory() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+
+
+def test_a_source_in_another_process_is_no_different() -> None:
+    before = shared_memory()
+    out, stage = offline(lipwire.ProcessSource(Model), seconds=1.0)
+    # Its first frames wait for an interpreter to start, which an offline run does too.
+    assert check_sync(out, round(0.2 * RATE)) >= 20
+    assert (stage.stats(stage.performer()) or {})["errors"] == 0
+    assert shared_memory() <= before
+
+
+async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = shared_memory()
+    source = lipwire.ProcessSource(Mortal, str(tmp_path / "died"), RATE)
+    out, events = Recorder(), list[Any]()
+    session = lipwire.Session(out, avatar=source, width=SIZE[0], height=SIZE[1], on_event=events.append)
+    async with session, asyncio.timeout(60):
+        while source.restarts == 0 or source.pid is None or not session.stats()["drawing"]["shown"]:
+            session.write(tone(0.1), RATE)
+            await asyncio.sleep(0.1)
+        shown = session.stats()["drawing"]["shown"]
+        while session.stats()["drawing"]["shown"] < shown + 10:
+            session.write(tone(0.1), RATE)
+            await asyncio.sleep(0.1)
+    assert "ended with code 7" in caplog.text
+    assert source.restarts == 1 and source.pid is None
+    assert shared_memory() <= before

@@ -23,6 +23,7 @@ from .render import RenderResult, render
 from .renderer import Hook, Renderer, hook
 from .session import Session
 from .source import FrameSource
+from .source_process import ProcessSource
 
 if TYPE_CHECKING:
     from .service import create_app
@@ -39,6 +40,7 @@ __all__ = [
     "G722EncoderBatch",
     "Hook",
     "LipwireError",
+    "ProcessSource",
     "Publisher",
     "RenderResult",
     "Renderer",
