@@ -20,6 +20,7 @@ BENCHES = (
     "g7xx",
     "opus",
     "ingest",
+    "hooks",
     "engine_cpu",
     "memory",
     "latency",

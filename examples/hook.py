@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 
-
 import lipwire
 
 BLINK, JAW, HEAD_X, HEAD_Y = 3, 7, 0, 1  # of frame.axis

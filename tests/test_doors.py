@@ -1,4 +1,4 @@
-"""Other people's renderers: in Python, compiled, and sources of frames; right ones, and ones that raise, stall and lie."""
+"""Other people's renderers: in Python, compiled, and sources of frames; good ones and bad."""
 
 from __future__ import annotations
 
@@ -243,8 +243,8 @@ int draw(void *user, uint8_t *i420, const lw_draw_info *info)
 def c_hook(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("hook")
     (folder / "hook.c").write_text(C_HOOK)
-    header = Path(__file__).parents[1] / "csrc"
-    command = ["cc", "-shared", "-fPIC", "-O2", "-I", str(header), str(folder / "hook.c"), "-o", str(folder / "hook.so")]
+    include = f"-I{Path(__file__).parents[1] / 'csrc'}"
+    command = ["cc", "-shared", "-fPIC", "-O2", include, str(folder / "hook.c"), "-o", str(folder / "hook.so")]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(folder / "hook.so"))
 
@@ -299,7 +299,7 @@ def test_a_numba_hook_draws_what_it_is_told() -> None:
         u[:, :] = 128
         v[:, :] = 128
 
-    out, stage = offline(draw)
+    out, _ = offline(draw)
     assert [luma for _, luma, _ in out.frames] == [20 + i % 200 for i in range(len(out.frames))]
 
     @lipwire.hook(state=np.zeros(3))

@@ -1,13 +1,14 @@
 """Renderers: your own code draws the pictures, in Python or compiled.
 
-Three doors, from simple to far-reaching: a `Renderer` (Python, draws each frame when it is due), a compiled hook (`hook`:
-numba or any C function, called by the engine's own thread), and a `FrameSource` (source.py: makes frames from speech,
-in its own time). A session, `render` and the command line take each of them in an avatar's place.
+Three doors, from simple to far-reaching: a `Renderer` (Python, draws each frame when it is due), a compiled hook
+(`hook`: numba or any C function, called by the engine's own thread), and a `FrameSource` (source.py: makes frames from
+speech, in its own time). A session and `render` take each of them in an avatar's place.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 import inspect
 import logging
 import time
@@ -68,9 +69,7 @@ class Hook:
         keep: what must live as long as the function.
     """
 
-    def __init__(
-        self, address: int, *, name: str, state: np.ndarray[Any, Any] | None = None, keep: Any = None
-    ) -> None:
+    def __init__(self, address: int, *, name: str, state: np.ndarray[Any, Any] | None = None, keep: Any = None) -> None:
         if not address:
             raise InvalidArgument(f"the hook {name!r} has no address")
         self.address = address
@@ -110,7 +109,9 @@ def info_dtype() -> np.dtype[Any]:
 @overload
 def hook(function: Callable[..., Any]) -> Hook: ...
 @overload
-def hook(*, state: np.ndarray[Any, Any] | None = ..., boundscheck: bool = ...) -> Callable[[Callable[..., Any]], Hook]: ...
+def hook(
+    *, state: np.ndarray[Any, Any] | None = ..., boundscheck: bool = ...
+) -> Callable[[Callable[..., Any]], Hook]: ...
 
 
 def hook(
@@ -140,7 +141,7 @@ def hook(
         InvalidArgument: numba is missing, or cannot compile it; the message says why.
     """
     if function is None:
-        return lambda f: hook(f, state=state, boundscheck=boundscheck)
+        return functools.partial(hook, state=state, boundscheck=boundscheck)
     name = getattr(function, "__name__", "hook")
     try:
         import numba
@@ -178,7 +179,7 @@ def hook(
         called = numba.njit(call)
         silent = result is types.none
 
-        @numba.cfunc(types.intc(user, types.CPointer(types.uint8), types.CPointer(record)))  # type: ignore[untyped-decorator]
+        @numba.cfunc(types.intc(user, types.CPointer(types.uint8), types.CPointer(record)))
         def entry(memory, i420, info):  # type: ignore[no-untyped-def]
             frame = carray(info, 1)[0]
             h, w = frame.height, frame.width

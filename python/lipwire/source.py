@@ -1,7 +1,8 @@
 """Frame sources: models and services that make pictures from speech, in their own time.
 
 A source hears the speech in blocks and answers with frames, each with the sample that it shows; it says how late it is,
-and the session delays the sound to match. Where no frame is there in time, the session shows the source's idle pictures.
+and the session delays the sound to match. Where no frame is there in time, the session shows the source's idle
+pictures.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ class FrameSource(abc.ABC):
                     yield sample, picture
                     sample += 48000 // 25
 
-    `open`, `speech`, `interrupt` and `close` are called by one thread of its own. A source that stalls, raises or answers
-    late or out of order costs frames, never the session: what is late is dropped and counted, and the mouth idles.
+    `open`, `speech`, `finish`, `interrupt` and `close` are called by one thread of its own. A source that stalls,
+    raises or answers late or out of order costs frames, never the session: what is late is dropped and counted, and
+    the mouth idles.
     """
 
     latency: float = 0.0
@@ -106,7 +108,7 @@ def to_i420(image: Any, width: int, height: int) -> Image:
         if image.shape == (height, width, 3):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
             made = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-            return made.to_ndarray()  # type: ignore[no-any-return]
+            return np.asarray(made.to_ndarray(), np.uint8)
     what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
     raise InvalidArgument(
         f"a frame must be uint8 ({height * 3 // 2}, {width}) I420 or ({height}, {width}, 3) RGB, not {what}"
@@ -120,7 +122,7 @@ class SourceRunner:
         if not 0 <= source.latency <= 10:
             raise InvalidArgument(f"{type(source).__name__}.latency is {source.latency} s; 0 to 10 will do")
         if not 16 <= source.block <= SPEECH_RATE:
-            raise InvalidArgument(f"{type(source).__name__}.block is {source.block}; 16 to {SPEECH_RATE} samples will do")
+            raise InvalidArgument(f"{type(source).__name__}.block is {source.block}; 16 to {SPEECH_RATE} will do")
         self.source = source
         self.spec = spec
         self.stats = SourceStats(name=type(source).__name__)
@@ -265,7 +267,7 @@ class SourceRunner:
     # ---- frames out (the session's thread)
 
     def show(self, frame: Frame, target: int, speaking: bool, wait: float = 0.0) -> None:
-        """Draws what is to be seen at `target` into `frame`. `wait`: seconds that a frame may be waited for (offline)."""
+        """Draws what is to be seen at `target` into `frame`. `wait`: seconds that it may be waited for (offline)."""
         near = target + int(self._interval / 2)
         with self._lock:
             if wait and speaking and self._patient:
@@ -292,7 +294,6 @@ class SourceRunner:
             black(frame)
         else:
             frame.i420[:] = found
-
 
     def _enough(self, target: int) -> bool:
         """Nothing better is to come for `target`."""

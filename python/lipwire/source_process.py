@@ -126,8 +126,9 @@ class ProcessSource(FrameSource):
             deaths = 1 if time.monotonic() - began > STABLE else deaths + 1
             wait = BACKOFF[min(deaths, len(BACKOFF)) - 1]
             logger.warning(
-                "[%s] the process of %s ended with code %s; starting it again in %g s", spec.session_id, name, code, wait
-            )
+                "[%s] the process of %s ended with code %s; starting it again in %g s",
+                spec.session_id, name, code, wait,
+            )  # fmt: skip
             self._closing.wait(wait)
 
     def _one(self, spec: StreamSpec, emit: Emit) -> int | None:
@@ -136,9 +137,8 @@ class ProcessSource(FrameSource):
         memory = SharedMemory(create=True, size=SLOTS * size)
         linked = True
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=serve, args=(theirs, memory.name, self._factory, self._args, spec), name="lipwire-source", daemon=True
-        )
+        args = theirs, memory.name, self._factory, self._args, spec
+        process = context.Process(target=serve, args=args, name="lipwire-source", daemon=True)
         try:
             process.start()
             theirs.close()
@@ -158,7 +158,7 @@ class ProcessSource(FrameSource):
                 elif kind == "frame":
                     generation, sample, slot = rest
                     if generation == self._generation:
-                        flat = np.frombuffer(memory.buf, np.uint8, size, slot * size)
+                        flat = np.frombuffer(_bytes(memory), np.uint8, size, slot * size)
                         emit(sample, flat.reshape(spec.height * 3 // 2, spec.width))
                         del flat
                     with self._lock:
@@ -184,6 +184,11 @@ class ProcessSource(FrameSource):
             if linked:
                 memory.unlink()
         return process.exitcode
+
+
+def _bytes(memory: SharedMemory) -> memoryview:
+    assert memory.buf is not None
+    return memory.buf
 
 
 # ---- in the process -----------------------------------------------------------------------------------------------
@@ -232,7 +237,7 @@ class _Worker:
             if not self.has_free.wait_for(lambda: self.free, 1.0):
                 return  # nobody takes them
             slot = self.free.popleft()
-        flat = np.frombuffer(self.memory.buf, np.uint8, self.size, slot * self.size)
+        flat = np.frombuffer(_bytes(self.memory), np.uint8, self.size, slot * self.size)
         flat[:] = made.reshape(-1)
         self.send("frame", generation, int(sample), slot)
 

@@ -266,4 +266,3 @@ def stage_for(face: Face, spec: StreamSpec) -> Stage:
     if isinstance(face, FrameSource):
         return SourceStage(face, spec)
     return Stage(face, spec)
-
