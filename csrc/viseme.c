@@ -49,8 +49,8 @@ static const mode early_mode = {0, LW_EARLY, LW_AHEAD + LW_EARLY}, final_mode = 
 #define FLOOR_MOST (-38.0f)
 #define FLOOR_DROP 0.2f    /* of the distance, per frame */
 #define FLOOR_RISE 0.04f   /* dB per frame */
-#define FLOOR_STEADY 0.25f /* dB per frame while the level stands still, as only noise does */
-#define STEADY_RANGE 5.0f  /* dB within STEADY_FRAMES */
+#define FLOOR_STEADY 0.35f /* dB per frame while the level stands still, as only noise does */
+#define STEADY_RANGE 8.0f  /* dB within STEADY_FRAMES */
 #define STEADY_FRAMES 32
 #define FADE_STEP (1.0f / 3.0f) /* how fast a closing gate takes over from the model, per row */
 #define REST_ROWS 20            /* closed this long: the recurrent state starts afresh */

@@ -24,7 +24,7 @@ void lw_viseme_decode(lw_viseme_decoder *d, const float likely[LW_VISEME_LANES],
         for (int j = 0; j < LW_VISEME_LANES; j++)
             enter[j] += d->second[i] * m->leave[i][j];
     for (int i = 0; i < LW_VISEME_LANES; i++) {
-        float seen = lw_exp2(lw_log(likely[i] + LIKELY_FLOOR) * m->sharpness + m->seen[i]);
+        float seen = lw_exp2(lw_log(likely[i] + LIKELY_FLOOR) * 1.44269504f + m->seen[i]);
         d->second[i] = (d->first[i] + d->second[i] * m->stay[i]) * seen;
         d->first[i] = enter[i] * seen;
         row[i] = d->first[i] + d->second[i];

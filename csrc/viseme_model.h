@@ -69,8 +69,7 @@ typedef struct lw_viseme_model {
     float out_scale[LW_HEADS * LW_CLASS_LANES], out_bias[LW_HEADS * LW_CLASS_LANES];
     /* Visemes, padded to LW_VISEME_LANES: the chance that one is left for another, a row, and that it goes on. */
     float leave[LW_VISEME_LANES][LW_VISEME_LANES], stay[LW_VISEME_LANES];
-    float seen[LW_VISEME_LANES]; /* added to sharpness * ln(what the network says): log2 of what the row tells */
-    float sharpness;
+    float seen[LW_VISEME_LANES]; /* added to log2 of what the network says */
     float prior[LW_MEL];        /* mean log-mel of speech, natural log: where the normalisation starts */
     uint8_t viseme[LW_CLASSES]; /* class -> viseme */
 } lw_viseme_model;

@@ -17,7 +17,7 @@ import pytest
 
 import lipwire
 from conftest import engine_threads
-from lipwire import _core
+from lipwire import _core, voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from lipwire.publish.base import StreamSpec
@@ -111,6 +111,15 @@ async def test_an_utterance_is_played_whole_and_said_so(rate: int) -> None:
     first, last = stage.heard()
     assert last - first == pytest.approx(0.5 * RATE, abs=60)
     assert (stage.out.opened, stage.out.closed) == (1, 1)
+
+
+async def test_speech_opens_the_mouth_and_its_latency_is_measured() -> None:
+    spoken = voice.speak("Hello there.")
+    async with Stage(voice_end_grace=0.02) as stage:
+        stage.session.write(spoken.pcm, spoken.rate)
+        stage.session.end()
+        await stage.finished()
+        assert stage.session.latency is not None and stage.session.latency.total_ms > 0
     assert any(mouth for _, _, mouth in stage.out.frames)
 
 

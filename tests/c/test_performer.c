@@ -50,17 +50,27 @@ static void make_avatar(void)
 
 static int16_t speech[MAX_SAMPLES];
 
-/* /a/: a pulse train through three resonances, beginning and ending softly. */
+/* -1..1 */
+static double uneven(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (double)(*state >> 8) / (1 << 23) - 1.0;
+}
+
+/* /a/: a pulse train through three resonances, beginning and ending softly; no two pulses are quite alike, as in a
+ * throat: a machine's hum is no voice. */
 static void make_vowel(int64_t n, int32_t rate)
 {
     static const double formants[3] = {760.0, 1250.0, 2500.0};
-    double y[3][2] = {{0}}, phase = 0.0, tilt = 0.0;
+    double y[3][2] = {{0}}, phase = 0.0, tilt = 0.0, pitch = 120.0;
+    uint32_t random = 1;
     for (int64_t i = 0; i < n; i++) {
-        phase += 120.0 / rate;
+        phase += pitch / rate;
         tilt *= pow(0.9, 16000.0 / rate);
         if (phase >= 1.0) {
             phase -= 1.0;
-            tilt += 1.0;
+            tilt += 1.0 + 0.2 * uneven(&random);
+            pitch = 120.0 + 3.0 * uneven(&random);
         }
         double x = tilt * 16000.0 / rate;
         for (int f = 0; f < 3; f++) {

@@ -80,6 +80,17 @@ def coloured(n, slope, rng):
     return x / np.sqrt((x**2).mean() + 1e-12)
 
 
+def rumble(n, rng):
+    """Noise between two steep edges, as of fans and streets: like a vowel, but for its voice. RMS 1."""
+    size = n + -n % 1000
+    low = 50 * 2 ** rng.uniform(0, 3)
+    high = low * 2 ** rng.uniform(1, 5)
+    f = np.fft.rfftfreq(size, 1 / RATE)
+    shape = 1 / np.sqrt(1 + (low / np.maximum(f, 1.0)) ** 8) / np.sqrt(1 + (f / high) ** rng.choice([6, 12, 24]))
+    x = np.fft.irfft(np.fft.rfft(rng.standard_normal(size)) * shape, size)[:n]
+    return x / np.sqrt((x**2).mean() + 1e-12)
+
+
 def hum(n, rng):
     """Mains hum or a fan: a few steady harmonics over coloured noise, RMS 1."""
     t = np.arange(n) / RATE
@@ -159,9 +170,8 @@ def background(n, rng, crowd):
 
 def event(n, rng):
     """What is heard between sentences and is not speech, RMS 1."""
-    return (breath, breath, clicks, music, hum, lambda n, rng: coloured(n, rng.uniform(0, 6), rng))[
-        int(rng.integers(6))
-    ](n, rng)
+    kinds = breath, breath, clicks, music, hum, rumble, rumble, lambda n, rng: coloured(n, rng.uniform(0, 6), rng)
+    return kinds[int(rng.integers(len(kinds)))](n, rng)
 
 
 # ---- channel ------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ NATURAL = 480  # of each flite and festival voice
 # (measured at the onsets of sibilants, by the energy above 3.5 kHz).
 MOVED = {"espeak": -0.010, "festival:cmu_us_slt_arctic_hts": 0.005, "festival:ked_diphone": 0.003,
          "festival:upc_ca_ona_hts": -0.005, "flite:awb": -0.005}  # fmt: skip
-AGAIN = {"espeak": 2, "recorded": 2}  # how often a source is heard, each time elsewhere; the others NATURAL_AGAIN times
+AGAIN = {"espeak": 2, "recorded": 1}  # how often a source is heard, each time elsewhere; the others NATURAL_AGAIN times
 NATURAL_AGAIN = 4
 TOGETHER = {"recorded": 1}  # utterances of one stream, else 2
 
@@ -84,7 +84,7 @@ def mended(utterances, train_aligner, prior, progress, quick=False):
 
 
 VOWELS = {"aa", "aa.ae", "E", "E.ax", "I", "O", "U"}
-HELD = 0.12  # of the utterances have a vowel that is held
+HELD = 0.12  # of the second round's utterances have a vowel that is held
 
 
 def _held(x, phones, phone_set, rng):
@@ -107,15 +107,16 @@ def _held(x, phones, phone_set, rng):
 # ---- streams ------------------------------------------------------------------------------------------------------
 
 
-def stream(parts, seed, moved, crowd):
-    """Utterances of one voice with pauses between -> (pcm, class per row or -1, warp of the frequency axis)."""
+def stream(parts, seed, moved, held, crowd):
+    """Utterances of one voice with pauses between -> (pcm, class per row or -1, warp of the frequency axis). `held` is
+    the share of those with a held vowel."""
     rng = np.random.default_rng(seed)
     sound, marks, at = [], [], 0
     percent = int(rng.integers(86, 119)) if rng.random() < 0.8 else 100
     warp = float(np.exp(rng.uniform(-0.13, 0.13))) if rng.random() < 0.75 else 1.0
     for i, (pcm, phones, phone_set) in enumerate(parts):
         x = np.asarray(pcm, np.float32)
-        if rng.random() < HELD:
+        if held and rng.random() < held:
             x, phones = _held(x, phones, phone_set, rng)
         if percent != 100:
             x = augment.change_speed(x, percent)
@@ -158,22 +159,24 @@ def _start(crowd, prior):
 
 
 def _feature_job(job):
-    parts, seed, moved = job
-    pcm, target, warp = stream(parts, seed, moved, _shared["crowd"])
+    parts, seed, moved, held = job
+    pcm, target, warp = stream(parts, seed, moved, held, _shared["crowd"])
     feature, mel, gate = features.front().features(pcm, _shared["prior"], warp)
     n = min(len(feature), len(target))
     return feature[:n], target[:n].astype(np.int8), mel[:n][gate[:n] > 0].sum(0), int((gate[:n] > 0).sum())
 
 
-def jobs(name, utterances, quick=False):
-    rng = np.random.default_rng(sum(map(ord, name)))
+def jobs(name, utterances, quick=False, second=False):
+    """Which utterances make a stream, and its seed. The second round has other streams, some with held vowels."""
+    rng = np.random.default_rng(sum(map(ord, name)) + 10000 * second)
     together = TOGETHER.get(name, 2)
     out = []
     for again in range(1 if quick else AGAIN.get(name, NATURAL_AGAIN)):
         order = rng.permutation(len(utterances))
         for at in range(0, len(order), together):
-            seed = [again, at, *name.encode()]
-            out.append(([utterances[i] for i in order[at : at + together]], seed, MOVED.get(name, 0.0)))
+            seed = [again + 100 * second, at, *name.encode()]
+            held = HELD * second
+            out.append(([utterances[i] for i in order[at : at + together]], seed, MOVED.get(name, 0.0), held))
     return out
 
 

@@ -20,7 +20,7 @@ FOLDER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "lipwire
 OWN = ("viseme.c", "viseme_model.c")  # the shim has these
 SHIM = """
 #include "viseme.c"
-const lw_viseme_model lw_viseme_weights = {.sharpness = 1.0f}; /* features need none */
+const lw_viseme_model lw_viseme_weights = {.seen = {0}}; /* features need none */
 /* Every frame from a cold start with the given prior and frequency axis: features, log-mel, is the gate open? */
 int64_t shim_features(const float *prior, double warp, const int16_t *pcm, int64_t n, int16_t *feature, float *mel,
                       uint8_t *open)

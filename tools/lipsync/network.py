@@ -74,7 +74,7 @@ def segments(parts, past, ahead, rng):
     return np.stack(xs), np.stack(ys)
 
 
-def fit(model, x, y, epochs, advance, rate=3e-3, batch=64):
+def fit(model, x, y, epochs, rate, advance, batch=64):
     """Trains `model`; calls advance(steps done, steps in all, mean loss of the epoch so far)."""
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     seen = torch.bincount(y[y >= 0].long(), minlength=len(labels.CLASSES)).float()

@@ -53,13 +53,13 @@ def write(path, weights, shape, prior, follow, stay, share):
     weight = np.concatenate([p[f"heads.{i}.weight"] for i in heads])
     out, out_scale, out_bias = _quantised(weight, np.concatenate([p[f"heads.{i}.bias"] for i in heads]), bits["GRU"], 2)
     assert len(out_bias) == shape["HEADS"] * LANES
-    seen = decode.SHARPNESS * (decode.BIAS / np.log(2) - decode.PRIOR * np.log2(share))
+    seen = decode.BIAS / np.log(2) - decode.PRIOR * np.log2(share)
     fields = {
         "conv": conv, "gate_in": gate_in, "gate_state": gate_state, "out": out, "conv_scale": conv_scale,
         "conv_bias": conv_bias, "gate_in_scale": in_scale, "gate_state_scale": state_scale, "gate_bias": gate_bias,
         "candidate_bias": candidate, "out_scale": out_scale, "out_bias": out_bias, "prior": prior,
         "leave": np.pad(follow * (1 - stay)[:, None], ((0, 1), (0, 1))), "stay": np.pad(stay, (0, 1)),
-        "seen": np.pad(seen, (0, 1)), "sharpness": decode.SHARPNESS / np.log(2), "viseme": labels.TO_VISEME,
+        "seen": np.pad(seen, (0, 1)), "viseme": labels.TO_VISEME,
     }  # fmt: skip
     lines = ["/* Written by tools/lipsync/train.py; do not edit. */", '#include "viseme_model.h"', "",
              "const lw_viseme_model lw_viseme_weights = {"]  # fmt: skip
