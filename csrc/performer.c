@@ -54,7 +54,11 @@ struct lw_performer {
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
     uint64_t utterance; /* that the last write belonged to */
 
+    /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
+    _Atomic uint32_t settings[LW_MOTION_SETTINGS];
+
     /* consumer */
+    uint32_t settings_seen[LW_MOTION_SETTINGS];
     int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
     row rows[ROWS]; /* row i, counted from viseme_base, is at i % ROWS */
     int64_t rows_written, rows_final, rows_read;
@@ -236,6 +240,15 @@ int64_t lw_performer_interrupt(lw_performer *p)
     return lw_speech_interrupt(p->speech);
 }
 
+int lw_performer_set(lw_performer *p, int setting, int value)
+{
+    if (!p || lw_motion_check(setting, value) < 0)
+        return LW_EINVAL;
+    uint32_t before = atomic_load_explicit(&p->settings[setting], memory_order_relaxed);
+    atomic_store_explicit(&p->settings[setting], ((before | 255) + 1) | (uint32_t)value, memory_order_relaxed);
+    return 0;
+}
+
 /* ---- rings ---- */
 
 static int64_t ring_room(ring *r, int64_t size)
@@ -340,6 +353,16 @@ static const float *row_at(lw_performer *p, int64_t sample)
     return found ? found->channels : NULL;
 }
 
+static void take_settings(lw_performer *p)
+{
+    for (int i = 0; i < LW_MOTION_SETTINGS; i++) {
+        uint32_t now = atomic_load_explicit(&p->settings[i], memory_order_relaxed);
+        if (now != p->settings_seen[i])
+            lw_motion_set(p->motion, i, (int)(now & 255));
+        p->settings_seen[i] = now;
+    }
+}
+
 static int free_slot(lw_performer *p)
 {
     for (int32_t i = 0; i < p->config.frame_slots; i++) /* the lowest: the fewest pages in use, the warmest in cache */
@@ -365,6 +388,9 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     int open = 0;
     if (p->config.avatar)
         lw_compose(p->config.avatar, pose, s->pixels, &s->canvas, &open);
+    /* An expression may part the lips of a face that says nothing. */
+    if (!pose->loudness && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
+        open = 0;
     int changed = !same_picture(&s->canvas, &p->shown);
     p->shown = s->canvas;
     s->info = (lw_frame_info){.sample = sample,
@@ -413,6 +439,7 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     out |= put_pcm(p, pcm, clock) ? 1 : 0;
 
     look_ahead(p);
+    take_settings(p);
     lw_pose pose;
     lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;

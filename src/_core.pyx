@@ -19,6 +19,10 @@ BLOCK = LW_BLOCK
 VISEMES = LW_VISEMES
 CHANNELS = LW_CHANNELS
 AXES = LW_AXES
+LIDS_REST = LW_LIDS_REST / 32767
+MOTION_STATE = LW_MOTION_STATE
+MOTION_EXPRESSION = LW_MOTION_EXPRESSION
+MOTION_GESTURE = LW_MOTION_GESTURE
 SELECT_FIXED = LW_SELECT_FIXED
 SELECT_MOUTH = LW_SELECT_MOUTH
 
@@ -117,7 +121,7 @@ cdef class NativeAvatar:
     Args:
         width, height: frame size in pixels, even, 16..4096.
         images: uint8 arrays (h, w, 4), straight-alpha RGBA; the first is the background, (height, width, 4).
-        layers: tuples (first image, image count, select, x8, y8, kx8[8], ky8[8]); see `lw_layer`.
+        layers: tuples (first image, image count, select, x8, y8, kx8[14], ky8[14]); see `lw_layer`.
         mouth_coords: int16 (mouth images, D); viseme_coords: int16 (15, D); or both None.
     """
     cdef lw_avatar *a
@@ -209,7 +213,7 @@ cdef class Canvas:
         self.pixels = &view[0, 0]
 
     def draw(self, axes, visemes):
-        """Shows a pose: 8 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
+        """Shows a pose: 14 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
         cdef lw_pose pose = _pose(axes, visemes)
         cdef int opened = 0
         cdef int pixels
@@ -300,7 +304,8 @@ cdef class Frame:
 
     @property
     def axes(self):
-        """float32 (8,): head_x head_y breath blink gaze_x gaze_y brow jaw."""
+        """float32 (14,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
+        wave."""
         return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
 
 
@@ -371,6 +376,14 @@ cdef class Performer:
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
         return check(lw_performer_interrupt(self.p))
+
+    def set(self, int setting, int value):
+        """Sets MOTION_STATE, MOTION_EXPRESSION or MOTION_GESTURE, from the next tick on; see `lw_motion_set`.
+
+        Raises:
+            InvalidArgument: there is no such setting or value.
+        """
+        check(lw_performer_set(self.p, setting, value), "set")
 
     @property
     def writing(self):

@@ -45,7 +45,17 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_AXIS_GAZE_Y
     enum: LW_AXIS_BROW
     enum: LW_AXIS_JAW
+    enum: LW_AXIS_HEAD_ROLL
+    enum: LW_AXIS_HAPPY
+    enum: LW_AXIS_CONCERNED
+    enum: LW_AXIS_SURPRISED
+    enum: LW_AXIS_LIDS
+    enum: LW_AXIS_WAVE
     enum: LW_AXES
+    enum: LW_LIDS_REST
+    enum: LW_MOTION_STATE
+    enum: LW_MOTION_EXPRESSION
+    enum: LW_MOTION_GESTURE
     const char *lw_version()
     const char *lw_strerror(int code)
     uint32_t lw_cpu_detect()
@@ -187,7 +197,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_speech_active(const lw_speech *s)
     void lw_speech_close(lw_speech **s)
     ctypedef struct lw_pose:
-        int16_t axis[8]
+        int16_t axis[14]
         int16_t viseme[15]
         int16_t loudness
     ctypedef struct lw_motion:
@@ -195,6 +205,8 @@ cdef extern from "lipwire.h" nogil:
     ctypedef struct lw_motion_config:
         uint32_t seed
     int lw_motion_open(lw_motion **out, const lw_motion_config *config)
+    int lw_motion_check(int setting, int value)
+    int lw_motion_set(lw_motion *m, int setting, int value)
     void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
     void lw_motion_close(lw_motion **m)
     ctypedef struct lw_image:
@@ -207,8 +219,8 @@ cdef extern from "lipwire.h" nogil:
         int32_t select
         int32_t x8
         int32_t y8
-        int32_t kx8[8]
-        int32_t ky8[8]
+        int32_t kx8[14]
+        int32_t ky8[14]
     ctypedef struct lw_avatar:
         pass
     ctypedef struct lw_avatar_config:
@@ -270,6 +282,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
     int64_t lw_performer_interrupt(lw_performer *p)
+    int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)
     uint64_t lw_performer_utterance(const lw_performer *p)
     int64_t lw_performer_space(const lw_performer *p)
