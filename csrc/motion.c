@@ -65,8 +65,8 @@ typedef struct look {
 } look;
 
 static const look looks[LW_EXPRESSIONS] = {
-    [LW_EXPRESSION_HAPPY] = {5000, 3000, 0, {[12] = 17000}},              /* I: a smile */
-    [LW_EXPRESSION_CONCERNED] = {1500, 1200, 6000, {[1] = 9000, [14] = 7000}}, /* PP, U: pressed and narrow */
+    [LW_EXPRESSION_HAPPY] = {5000, 1800, 0, {[11] = 9000, [12] = 13000}},  /* E, I: a smile */
+    [LW_EXPRESSION_CONCERNED] = {1500, 1200, 6000, {[1] = 15500, [14] = 5000}}, /* PP, U: pressed and narrow */
     [LW_EXPRESSION_SURPRISED] = {24000, -8192, 0, {[10] = 3000, [13] = 14000}}, /* aa, O: parted */
 };
 

@@ -51,7 +51,7 @@ class _Opening:
         self.half = look.half * (1 + 0.14 * wide - (0.34 + 0.26 * gape) * rnd - 0.10 * a * (1 - rnd) - 0.20 * press)
         tall = look.height * a * (1 - 0.10 * rnd)
         self.corner = 0.24 * tall * (1 + rnd) - look.smile * (1 - 0.85 * rnd) * (1 - 0.35 * gape) * (1 + 0.35 * wide)
-        self.corner = self.corner + look.smile * 0.85 * press
+        self.corner = self.corner + look.smile * 1.3 * press
         self.up = -0.20 * tall - 0.6 * tuck
         self.low = 0.80 * tall - 0.6 * tuck + 0 * a
         self.power = 0.95 + 0.25 * (1 - rnd) * (1 - gape)
@@ -137,14 +137,14 @@ def _paint(p: _Stack, m: _Opening, look: ToonMouth, cx: float, cy: float) -> Non
     # Upper teeth: a plate along the upper edge.
     drop = np.minimum(0.17 * look.height * (1 + 0.3 * m.wide), gap * (0.42 + 0.10 * m.wide))
     drop = np.maximum(drop, m.teeth * gap * 0.46)
-    drop = np.where(m.tuck > 0.3, gap * (0.4 + 0.75 * m.tuck), drop)
+    drop = np.where(m.tuck > 0.3, gap * (0.4 + 0.55 * m.tuck), drop)
     drop = drop * (1 - np.clip(m.round * 1.5, 0, 1) * (1 - m.teeth)) * (1 - raised * (1 - out))
     upper = m.edge(m.up)
     squeeze = np.stack([0.86 + 0.06 * m.teeth, 1 + zero], -1)
     s = np.abs(np.sin(m.t)) ** 0.35
     plate = np.stack([upper[..., 0], upper[..., 1] + drop * s], -1) * squeeze
     plate = np.concatenate([(upper - [0, 4]) * squeeze, plate[:, ::-1]], 1)
-    bite = np.maximum(clip, ring * f32(m.tuck)[:, :, None])  # they lie on the lower lip for FF
+    bite = np.maximum(clip, ring * f32(0.4 * m.tuck)[:, :, None])  # they lie on the lower lip for FF
     p.blend(p.mask(plate + at) * bite * f32(smoothstep(0.2, 1.2, drop))[:, :, None], look.teeth)
     if look.fangs:
         for sx in (-1, 1):
