@@ -121,7 +121,7 @@ cdef class NativeAvatar:
     Args:
         width, height: frame size in pixels, even, 16..4096.
         images: uint8 arrays (h, w, 4), straight-alpha RGBA; the first is the background, (height, width, 4).
-        layers: tuples (first image, image count, select, x8, y8, kx8[14], ky8[14]); see `lw_layer`.
+        layers: tuples (first image, image count, select, x8, y8, kx8[15], ky8[15]); see `lw_layer`.
         mouth_coords: int16 (mouth images, D); viseme_coords: int16 (15, D); or both None.
     """
     cdef lw_avatar *a
@@ -213,7 +213,7 @@ cdef class Canvas:
         self.pixels = &view[0, 0]
 
     def draw(self, axes, visemes):
-        """Shows a pose: 14 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
+        """Shows a pose: 15 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
         cdef lw_pose pose = _pose(axes, visemes)
         cdef int opened = 0
         cdef int pixels
@@ -304,8 +304,8 @@ cdef class Frame:
 
     @property
     def axes(self):
-        """float32 (14,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
-        wave."""
+        """float32 (15,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
+        wave turn."""
         return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
 
 

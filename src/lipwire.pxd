@@ -51,6 +51,7 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_AXIS_SURPRISED
     enum: LW_AXIS_LIDS
     enum: LW_AXIS_WAVE
+    enum: LW_AXIS_TURN
     enum: LW_AXES
     enum: LW_LIDS_REST
     enum: LW_MOTION_STATE
@@ -197,7 +198,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_speech_active(const lw_speech *s)
     void lw_speech_close(lw_speech **s)
     ctypedef struct lw_pose:
-        int16_t axis[14]
+        int16_t axis[15]
         int16_t viseme[15]
         int16_t loudness
     ctypedef struct lw_motion:
@@ -219,8 +220,8 @@ cdef extern from "lipwire.h" nogil:
         int32_t select
         int32_t x8
         int32_t y8
-        int32_t kx8[14]
-        int32_t ky8[14]
+        int32_t kx8[15]
+        int32_t ky8[15]
     ctypedef struct lw_avatar:
         pass
     ctypedef struct lw_avatar_config:

@@ -9,7 +9,7 @@ RATE: Final = 48000
 BLOCK: Final = 480
 VISEMES: Final = 15
 CHANNELS: Final = 17
-AXES: Final = 14
+AXES: Final = 15
 LIDS_REST: Final[float]
 MOTION_STATE: Final = 0
 MOTION_EXPRESSION: Final = 1
