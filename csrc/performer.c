@@ -348,12 +348,6 @@ static int free_slot(lw_performer *p)
     return -1;
 }
 
-static int same_picture(const lw_canvas *a, const lw_canvas *b)
-{
-    return a->valid && b->valid && !memcmp(a->image, b->image, sizeof a->image) &&
-           !memcmp(a->x8, b->x8, sizeof a->x8) && !memcmp(a->y8, b->y8, sizeof a->y8);
-}
-
 static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
 {
     int at = free_slot(p);
@@ -365,7 +359,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     int open = 0;
     if (p->config.avatar)
         lw_compose(p->config.avatar, pose, s->pixels, &s->canvas, &open);
-    int changed = !same_picture(&s->canvas, &p->shown);
+    int changed = !lw_canvas_same(&s->canvas, &p->shown);
     p->shown = s->canvas;
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
