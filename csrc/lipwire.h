@@ -6,7 +6,8 @@
  *  - The caller owns every buffer it passes; the core copies what it needs and keeps no caller pointer after return.
  *  - Return values >= 0 are counts ("nothing ready" is 0), negatives are LW_E* codes; lw_strerror() names them.
  *  - After open nothing allocates, locks or logs, and no function reads a clock (lw_engine's thread excepted).
- *  - PCM is signed 16-bit, native (little) endian, mono. Pixels are I420, 8 bit, BT.709 limited range.
+ *  - PCM is signed 16-bit, native (little) endian, mono. Pixels are I420, 8 bit, limited range,
+ *    BT.709 unless BT.601 is asked for.
  *  - "Sample" without a rate means one sample at LW_RATE. The media clock counts those from 0.
  */
 #ifndef LIPWIRE_H
@@ -458,6 +459,10 @@ void lw_motion_close(lw_motion **m);
 
 /* ---- avatar and composition ----------------------------------------------------------------------------------- */
 
+/* RGB to YUV: Rec. ITU-R BT.709-6 or BT.601-7, limited range (Y 16..235, U and V 16..240), coefficients in Q14. One
+ * luma pixel is rounded once; a chroma pixel is the mean of four, rounded once at the end. */
+enum lw_matrix { LW_BT709 = 0, LW_BT601 = 1 };
+
 /* Straight-alpha RGBA, 8 bit, rows packed. */
 typedef struct lw_image {
     const uint8_t *rgba;
@@ -470,12 +475,15 @@ typedef struct lw_image {
 #define LW_SELECT_MOUTH (-2) /* the image whose mouth coordinate is nearest to the pose's */
 
 /* A layer shows one image of its bank at a position that is linear in the pose's axes:
- * x = (x8 + sum kx8[a] * axis[a]) / 8 pixels, y likewise (eighths of a luma pixel at full deflection). */
+ * x = (x8 + sum kx8[a] * axis[a]) / 8 pixels, y likewise (eighths of a luma pixel at full deflection), and turned about
+ * its pivot by sum kangle[a] * axis[a]. A chroma pixel lies in the middle of its four luma pixels. */
 typedef struct lw_layer {
     int32_t first_image, image_count; /* all images of a layer have one size */
     int32_t select;                   /* an lw_axis (bank index linear in 0..1), LW_SELECT_FIXED or _MOUTH */
     int32_t x8, y8;
     int32_t kx8[LW_AXES], ky8[LW_AXES];
+    int32_t pivot_x8, pivot_y8;       /* eighths of a luma pixel from the image's top left corner, +-524288 */
+    int32_t kangle[LW_AXES];          /* turns x 65536 at full deflection, + is clockwise; all 0: never turned */
 } lw_layer;
 
 typedef struct lw_avatar lw_avatar;
@@ -489,6 +497,7 @@ typedef struct lw_avatar_config {
     int32_t mouth_count;           /* coordinates given = images in the LW_SELECT_MOUTH layer */
     const int16_t *mouth_coords;   /* [mouth_count][mouth_dims], any fixed-point scale */
     const int16_t *viseme_coords;  /* [LW_VISEMES][mouth_dims], the same scale */
+    int32_t matrix;                /* enum lw_matrix: of the frames drawn */
 } lw_avatar_config;
 
 /* Converts the images to premultiplied I420 with alpha. Immutable after open: any number of performers on any thread
@@ -496,14 +505,18 @@ typedef struct lw_avatar_config {
 int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config);
 int lw_avatar_width(const lw_avatar *a);
 int lw_avatar_height(const lw_avatar *a);
+int lw_avatar_matrix(const lw_avatar *a);
 size_t lw_avatar_bytes(const lw_avatar *a); /* native memory held */
 void lw_avatar_close(lw_avatar **a);
 
 /* What a frame buffer shows, so that the next drawing into it touches only what changed. */
 typedef struct lw_canvas {
     int32_t valid; /* 0: unknown, draw everything */
-    int32_t image[LW_MAX_LAYERS], x8[LW_MAX_LAYERS], y8[LW_MAX_LAYERS];
+    int32_t image[LW_MAX_LAYERS], x8[LW_MAX_LAYERS], y8[LW_MAX_LAYERS], angle[LW_MAX_LAYERS];
 } lw_canvas;
+
+/* 1 if both are known and show the same. */
+int lw_canvas_same(const lw_canvas *a, const lw_canvas *b);
 
 /* Draws the pose into an I420 frame of width * height * 3 / 2 contiguous bytes. Returns the luma pixels redrawn (0
  * when the frame already showed it); *mouth_open (may be NULL) is 1 when the mouth image is not the one at rest. */

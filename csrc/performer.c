@@ -371,12 +371,6 @@ static int free_slot(lw_performer *p)
     return -1;
 }
 
-static int same_picture(const lw_canvas *a, const lw_canvas *b)
-{
-    return a->valid && b->valid && !memcmp(a->image, b->image, sizeof a->image) &&
-           !memcmp(a->x8, b->x8, sizeof a->x8) && !memcmp(a->y8, b->y8, sizeof a->y8);
-}
-
 static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
 {
     int at = free_slot(p);
@@ -391,7 +385,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     /* An expression may part the lips of a face that says nothing. */
     if (!pose->loudness && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
         open = 0;
-    int changed = !same_picture(&s->canvas, &p->shown);
+    int changed = !lw_canvas_same(&s->canvas, &p->shown);
     p->shown = s->canvas;
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,

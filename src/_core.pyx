@@ -115,20 +115,33 @@ include "resampler.pxi"
 include "visemes.pxi"
 
 
+_MATRICES = {"bt709": LW_BT709, "bt601": LW_BT601}
+
+
+cdef int _matrix(str name) except -1:
+    if name not in _MATRICES:
+        raise InvalidArgument(f"the matrix is one of {', '.join(_MATRICES)}, not {name!r}")
+    return _MATRICES[name]
+
+
 cdef class NativeAvatar:
     """An avatar's images in the compositor's form (premultiplied I420). Immutable and shareable.
 
     Args:
         width, height: frame size in pixels, even, 16..4096.
         images: uint8 arrays (h, w, 4), straight-alpha RGBA; the first is the background, (height, width, 4).
-        layers: tuples (first image, image count, select, x8, y8, kx8[15], ky8[15]); see `lw_layer`.
+        layers: tuples (first image, image count, select, x8, y8, kx8[AXES], ky8[AXES]) and, for a layer that turns,
+            (pivot_x8, pivot_y8, kangle[AXES]) behind; see `lw_layer`.
         mouth_coords: int16 (mouth images, D); viseme_coords: int16 (15, D); or both None.
+        matrix: "bt709" or "bt601", of the frames that are drawn (both limited range).
     """
     cdef lw_avatar *a
     cdef readonly int width
     cdef readonly int height
+    cdef readonly str matrix
 
-    def __cinit__(self, int width, int height, images, layers, mouth_coords=None, viseme_coords=None):
+    def __cinit__(self, int width, int height, images, layers, mouth_coords=None, viseme_coords=None, *,
+                  str matrix="bt709"):
         cdef lw_avatar_config config
         cdef lw_image *image_list = <lw_image *>calloc(len(images) + 1, sizeof(lw_image))
         cdef lw_layer *layer_list = <lw_layer *>calloc(len(layers) + 1, sizeof(lw_layer))
@@ -148,7 +161,7 @@ cdef class NativeAvatar:
                 image_list[i].rgba = &pixels[0, 0, 0]
                 image_list[i].height = pixels.shape[0]
                 image_list[i].width = pixels.shape[1]
-            for i, (first, count, select, x8, y8, kx8, ky8) in enumerate(layers):
+            for i, (first, count, select, x8, y8, kx8, ky8, *turn) in enumerate(layers):
                 layer_list[i].first_image = first
                 layer_list[i].image_count = count
                 layer_list[i].select = select
@@ -157,6 +170,12 @@ cdef class NativeAvatar:
                 for k in range(LW_AXES):
                     layer_list[i].kx8[k] = kx8[k]
                     layer_list[i].ky8[k] = ky8[k]
+                if turn:
+                    layer_list[i].pivot_x8, layer_list[i].pivot_y8, kangle = turn
+                    for k in range(LW_AXES):
+                        layer_list[i].kangle[k] = kangle[k]
+            config.matrix = _matrix(matrix)
+            self.matrix = matrix
             config.width = self.width = width
             config.height = self.height = height
             config.images = image_list

@@ -25,6 +25,8 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_OPUS
     enum: LW_MAX_LAYERS
     enum: LW_MOUTH_DIMS
+    enum: LW_BT709
+    enum: LW_BT601
     enum: LW_SELECT_FIXED
     enum: LW_SELECT_MOUTH
     enum: LW_ENGINE_MAX_LAG_MS
@@ -222,6 +224,9 @@ cdef extern from "lipwire.h" nogil:
         int32_t y8
         int32_t kx8[15]
         int32_t ky8[15]
+        int32_t pivot_x8
+        int32_t pivot_y8
+        int32_t kangle[15]
     ctypedef struct lw_avatar:
         pass
     ctypedef struct lw_avatar_config:
@@ -235,9 +240,11 @@ cdef extern from "lipwire.h" nogil:
         int32_t mouth_count
         const int16_t *mouth_coords
         const int16_t *viseme_coords
+        int32_t matrix
     int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config)
     int lw_avatar_width(const lw_avatar *a)
     int lw_avatar_height(const lw_avatar *a)
+    int lw_avatar_matrix(const lw_avatar *a)
     size_t lw_avatar_bytes(const lw_avatar *a)
     void lw_avatar_close(lw_avatar **a)
     ctypedef struct lw_canvas:
@@ -245,6 +252,8 @@ cdef extern from "lipwire.h" nogil:
         int32_t image[32]
         int32_t x8[32]
         int32_t y8[32]
+        int32_t angle[32]
+    int lw_canvas_same(const lw_canvas *a, const lw_canvas *b)
     int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
     ctypedef struct lw_performer:
         pass

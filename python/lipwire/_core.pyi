@@ -23,6 +23,12 @@ EVENT_MOUTH: Final = 4
 
 __test__: dict[str, Any]
 
+# first image, image count, select, x8, y8, kx8, ky8; and pivot_x8, pivot_y8, kangle
+_Layer = (
+    tuple[int, int, int, int, int, Sequence[int], Sequence[int]]
+    | tuple[int, int, int, int, int, Sequence[int], Sequence[int], int, int, Sequence[int]]
+)
+
 def core_version() -> str: ...
 def cpu_levels() -> tuple[str, ...]: ...
 def cpu_level() -> str: ...
@@ -74,10 +80,14 @@ class NativeAvatar:
         width: int,
         height: int,
         images: Sequence[NDArray[np.uint8]],
-        layers: Sequence[tuple[int, int, int, int, int, Sequence[int], Sequence[int]]],
+        layers: Sequence[_Layer],
         mouth_coords: NDArray[np.int16] | None = None,
         viseme_coords: NDArray[np.int16] | None = None,
+        *,
+        matrix: Literal["bt709", "bt601"] = "bt709",
     ) -> Self: ...
+    @property
+    def matrix(self) -> Literal["bt709", "bt601"]: ...
     @property
     def width(self) -> int: ...
     @property
