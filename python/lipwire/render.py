@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -83,15 +83,18 @@ def perform(
     avatar: _core.NativeAvatar | None,
     fps: Fraction = Fraction(25),
     seed: int = 0,
+    cues: Sequence[tuple[float, int, int]] = (),
 ) -> Iterator[tuple[bytes, int] | _core.Frame]:
     """Runs the chain as fast as it can: yields (pcm, sample) for every 10 ms of sound, and Frames, in clock order.
+    `cues` are (seconds, setting, value) for `Performer.set`, in order.
 
     The same input gives the same bytes.
     """
+    waiting = list(cues)
     performer = _core.Performer(avatar, fps.as_integer_ratio(), frame_slots=4, seed=seed, capacity=AHEAD + 60)
     room = performer.space - AHEAD
     more = True
-    tail = 0
+    tail = clock = 0
     while True:
         while more and performer.space > room:
             chunk = next(chunks, None)
@@ -100,7 +103,10 @@ def perform(
                 performer.end()
             else:
                 performer.write(chunk, rate)
+        while waiting and waiting[0][0] * _core.RATE <= clock:
+            performer.set(*waiting.pop(0)[1:])
         performer.tick()
+        clock += _core.BLOCK
         block = performer.read_pcm()
         assert block is not None
         yield block

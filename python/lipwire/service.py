@@ -111,10 +111,15 @@ class Service:
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
-        if avatar_id not in Avatar.builtin() and self.config.any_avatar:
-            logger.info("avatar_id %r is not installed; showing %r", avatar_id, self.config.avatar)
-            return Avatar.load(self.config.avatar)
-        return Avatar.load(avatar_id)
+        if avatar_id in Avatar.builtin():
+            return Avatar.load(avatar_id)
+        ours = Avatar.load(self.config.avatar)
+        if avatar_id == ours.name:
+            return ours
+        if not self.config.any_avatar:  # an id off the network is never taken for a path
+            raise InvalidArgument(f"unknown avatar {avatar_id!r}; there is {', '.join({*Avatar.builtin(), ours.name})}")
+        logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
+        return ours
 
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit

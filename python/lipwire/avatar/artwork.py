@@ -22,7 +22,7 @@ from .source import Source, open_source
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 96 * 1024 * 1024
+MAX_PIXELS = 48 * 1024 * 1024
 """Of all images of an avatar."""
 HEAD_SHARE = SWAY / 440
 BREATH_SHARE = LIFT / 440
@@ -43,7 +43,8 @@ class Fitting(NamedTuple):
     oy: float
 
 
-def _pillow() -> None:
+def need_pillow() -> None:
+    """Raises MissingPillow, which says what to install."""
     try:
         import PIL.Image  # noqa: F401
     except ModuleNotFoundError as exc:
@@ -168,7 +169,7 @@ def examine(
     path: Path, progress: Progress | None = None
 ) -> tuple[Manifest | None, dict[str, Image], list[Fault]]:
     """Reads an avatar: what it is, its images by file name, and everything that is wrong with it."""
-    _pillow()
+    need_pillow()
     try:
         source = open_source(path)
     except BadData as exc:

@@ -8,8 +8,6 @@ from .raster import View, to_rgba8
 
 _CHARACTERS = {"aria": aria, "ohm": ohm, "kit": kit}
 BUILTIN = tuple(_CHARACTERS)
-VERSION = 1
-"""Goes up with every change of what is drawn; the cache of drawings is keyed by it."""
 
 
 def frame(width: int, height: int) -> View:
