@@ -139,7 +139,7 @@ def preview(
     with _bar() as progress:
         sheet = contact_sheet(face, width, height, _watched(progress, "contact sheet"))
         picture = folder / f"{stem}.png"
-        sheet.quantize(256).save(picture, optimize=True)
+        sheet.save(picture, optimize=True)
         _say(str(picture))
         if video:
             movie = folder / f"{stem}.mp4"

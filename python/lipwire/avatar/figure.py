@@ -79,7 +79,7 @@ def wave(view: View, elbow: tuple[float, float], reach: float, paint: Callable[[
     floor, side = (view.height - view.oy) / view.scale, (view.width - view.ox) / view.scale
     elbow = min(elbow[0], side - 40), elbow[1]
     out = []
-    right = min(elbow[0] + reach * 0.6, side + 6)
+    right = min(elbow[0] + reach * 0.95, side + 16)
     for i in range(ARM_STEPS):
         at = i / (ARM_STEPS - 1)
         c = Canvas(view, elbow[0] - reach * 0.62, elbow[1] - reach - 12, right, max(floor, elbow[1]) + 14)

@@ -36,7 +36,7 @@ IRIS_LIGHT, IRIS, IRIS_DARK, BLUSH = rgb("#8fd07a"), rgb("#3f8f52"), rgb("#1f513
 EYE_X, EYE_Y, MOUTH_Y = 39.0, 0.0, 66.0
 JAW_DROP = 11.0
 MOUTH = toon.ToonMouth(
-    line=rgb("#4a2220"),
+    line=rgb("#5c3122"),
     cavity=rgb("#4d161c"),
     cavity_low=rgb("#7a2630"),
     teeth=rgb("#fffdf8"),
@@ -113,7 +113,7 @@ def body(view: View) -> Canvas:
 def ears(view: View) -> Canvas:
     c = Canvas(view, -112, -160, 112, -20)
     for sx in (-1, 1):
-        outer = join([(30, -66), (52, -112), (86, -150)], [(86, -150), (101, -108), (90, -38)], [(90, -38), (60, -30), (30, -66)])
+        outer = join([(30, -66), (52, -112), (86, -150)], [(86, -150), (100, -108), (83, -28)], [(83, -28), (60, -30), (30, -66)])
         tip = join([(62, -124), (76, -140), (86, -150)], [(86, -150), (94, -130), (98, -112)], [(98, -112), (80, -114), (62, -124)])
         inner = join([(50, -72), (64, -106), (84, -130)], [(84, -130), (90, -98), (82, -50)], [(82, -50), (64, -52), (50, -72)])
         flip = f32([sx, 1])
@@ -137,12 +137,9 @@ def _paint_head(c: Canvas) -> None:
     )
     shape = np.concatenate([shape, mirror(shape)])
     c.paint(shape, linear((-60, -80), (60, 100), (0, FUR_LIGHT), (0.45, FUR), (1, FUR_DARK)))
-    cream = join(
-        [(0, 20), (10, 6), (24, 14), (48, 30), (72, 26), (90, 24), (113, 44)],
-        [(113, 44), (101, 54), (106, 66)],
-        [(106, 66), (88, 70), (84, 82)],
-        [(84, 82), (58, 93), (30, 108), (0, 113)],
-    )
+    # It reaches beyond the head, so that no rim of orange shows around it.
+    cream = join([(0, 20), (10, 6), (24, 14), (48, 30), (72, 26), (90, 24), (112, 43), (124, 50)], [(124, 50), (124, 130)])
+    cream = np.concatenate([cream, f32([(0, 130)])])
     cream = np.concatenate([cream, mirror(cream)])
     c.paint(cream, linear((-40, 10), (50, 110), (0, CREAM_LIGHT), (0.6, CREAM), (1, CREAM_SHADE)), atop=True)
     blaze = symmetric([(0, -70), (8, -48), (9, -22), (17, 2), (13, 22), (0, 28)])
@@ -165,7 +162,7 @@ def head(view: View) -> Canvas:
 
 def chin(view: View) -> Canvas:
     """The lower jaw, that sinks below the head's edge."""
-    c = Canvas(view, -66, 60, 66, 122)
+    c = Canvas(view, -66, 60, 66, 128)
     shape = symmetric([(0, 66), (40, 70), (56, 84), (38, 104), (16, 113), (0, 114)])
     c.paint(shape + f32([1, 5]), FUR_DEEP, 0.28, soft=2.5)
     c.paint(shape, linear((0, 66), (0, 114), (0, CREAM), (1, CREAM_SHADE)))
@@ -179,7 +176,7 @@ def muzzle(view: View) -> Canvas:
     for sx in (-1, 1):
         for i, (x, y) in enumerate(((30, 56), (37, 63), (29, 66))):
             c.paint(ellipse(sx * x, y, 1.25, 1.25), FUR_DARK, 0.55 - 0.08 * i)
-    c.paint(stroke([(0, 46), (0, 60)], (2.2, 2.6)), rgb("#4a2220"), 0.9)
+    c.paint(stroke([(0, 46), (0, 60)], (2.2, 2.6)), rgb("#5c3122"), 0.9)
     nose = symmetric([(0, 30.5), (9, 30), (15.5, 34), (13, 41.5), (5, 47.5), (0, 48.5)])
     c.paint(nose + f32([0, 2.5]), FUR_DEEP, 0.35, soft=2)
     c.paint(nose, linear((-6, 30), (8, 50), (0, rgb("#5a3a38")), (0.5, DARK), (1, rgb("#1f0f10"))))
@@ -258,11 +255,11 @@ def eyelids(view: View) -> list[Canvas]:
 
 def cheeks(view: View) -> list[Canvas]:
     """For joy: cheeks that push the lower lids up."""
-    skin = Canvas(view, -72, -34, 72, 48)
+    skin = Canvas(view, -88, -34, 88, 50)
     _paint_head(skin)
     out = []
     for i in range(EXPRESSION_STEPS):
-        c = Canvas(view, -72, -34, 72, 48)
+        c = Canvas(view, -88, -34, 88, 50)
         t = i / (EXPRESSION_STEPS - 1)
         for sx in (-1, 1):
             if not i:

@@ -56,7 +56,7 @@ def background(view: View) -> F32:
 def body(view: View) -> Canvas:
     floor = (view.height - view.oy) / view.scale + 16
     side = max(view.ox, view.width - view.ox) / view.scale + 8
-    c = Canvas(view, -min(190, side), 84, min(190, side), floor)
+    c = Canvas(view, -min(196, side), 84, min(196, side), floor)
     for i, y in enumerate((102, 114, 126)):
         ring = squircle(0, y + 6, 30 + 3 * i, 8.5, 3.2)
         c.paint(ring, linear((-30, 0), (34, 0), (0, JOINT_LIGHT), (0.4, JOINT), (1, JOINT_DARK)))
@@ -142,7 +142,7 @@ def cheeks(view: View) -> list[Canvas]:
     """For joy: the glass rises over the eyes from below, and a blush."""
     out = []
     for i in range(EXPRESSION_STEPS):
-        c = Canvas(view, -80, -40, 80, 52)
+        c = Canvas(view, -82, -40, 82, 66)
         t = i / (EXPRESSION_STEPS - 1)
         for sx in (-1, 1):
             if i:
@@ -169,7 +169,7 @@ def worry(view: View) -> list[Canvas]:
 def brows(view: View) -> list[Canvas]:
     out = []
     for i in range(EXPRESSION_STEPS):
-        c = Canvas(view, -66, -66, 66, -34)
+        c = Canvas(view, -66, -66, 66, -28)
         t = 7.0 * i / (EXPRESSION_STEPS - 1)
         for sx in (-1, 1):
             bar = stroke([(sx * 23, -45 - t), (sx * 38, -49.5), (sx * 53, -45 + 0.7 * t)], (4.6, 5.2, 4.2))

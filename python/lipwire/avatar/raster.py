@@ -95,7 +95,7 @@ def stroke(points: ArrayLike, widths: Sequence[float]) -> F32:
     half = np.interp(s, np.linspace(0, 1, len(widths)), widths) / 2
     d = np.gradient(c, axis=0)
     d /= np.maximum(np.hypot(d[:, 0], d[:, 1]), 1e-6)[:, None]
-    a = np.linspace(0, np.pi, 9)[1:-1, None]
+    a = np.linspace(0, np.pi, 19)[1:-1, None]
     normal = np.stack([-d[:, 1], d[:, 0]], 1)
     off = normal * half[:, None]
     cap1 = c[-1] + half[-1] * (np.cos(a) * normal[-1] + np.sin(a) * d[-1])

@@ -34,6 +34,13 @@ _SETTINGS = {
     "emotion": _core.MOTION_EXPRESSION,
     "gesture": _core.MOTION_GESTURE,
 }
+_POSES = {
+    "half closed": {"lids": 0.62, "blink": 0.5},
+    "closed": {"lids": 1.0, "blink": 1.0},
+    "looks aside": {"gaze_x": -1.0},
+    "turns": {"head_x": -1.0, "turn": 0.0},
+    "tilts": {"head_roll": 1.0},
+}
 Picture = NDArray[np.uint8]
 
 
@@ -108,7 +115,7 @@ def contact_sheet(avatar: Avatar, width: int, height: int, progress: Callable[[i
     moments = (
         [("emotion", name, name, 1.0) for name in EXPRESSIONS]
         + [("state", name, name, 4.0) for name in STATES[1:]]
-        + [("gesture", name, name, at) for name, at in (("nod", 0.28), ("shake", 0.3), ("wave", 0.7), ("wave", 1.0))]
+        + [("gesture", name, name, at) for name, at in (("nod", 0.58), ("shake", 0.55), ("wave", 0.6), ("wave", 0.85))]
     )
     box = _mouth_box(art)
     tiles = [
@@ -121,10 +128,10 @@ def contact_sheet(avatar: Avatar, width: int, height: int, progress: Callable[[i
             progress(done, len(moments))
         tiles.append((label, Image.fromarray(moment(native, kind, name, seconds)), wide))
     canvas = _core.Canvas(native)
-    for name, lids in (("half closed", 0.62), ("closed", 1.0)):
+    for name, pose in _POSES.items():
         axes = rest_axes()
-        axes[AXES.index("lids")] = lids
-        axes[AXES.index("blink")] = max((lids - 0.25) / 0.75, 0.0)
+        for axis, value in pose.items():
+            axes[AXES.index(axis)] = value
         canvas.draw(axes, [1.0] + [0.0] * (len(VISEMES) - 1))
         tiles.append((name, Image.fromarray(to_rgb(canvas.i420, native.height)), wide))
     rows: list[list[tuple[str, Image.Image, tuple[int, int]]]] = []

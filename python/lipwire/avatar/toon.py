@@ -66,16 +66,24 @@ class _Opening:
         """The closed opening, grown along its normals by `grow` (k, 1)."""
         top, low = self.edge(self.up), self.edge(self.low)
         low = np.stack([low[..., 0], np.maximum(low[..., 1], top[..., 1])], -1)
-        sides = []
+        edges, ends = [], []
         for path, sign in ((top, -1.0), (low, 1.0)):
             d = np.gradient(path, axis=1)
+            d /= np.maximum(np.hypot(d[..., :1], d[..., 1:]), 1e-6)
             n = np.stack([-d[..., 1], d[..., 0]], -1) * sign
-            # At the corners both edges meet: the line ends round there.
-            n[:, 0] += [-2.0, 0] * np.hypot(n[:, 0, :1], n[:, 0, 1:])
-            n[:, -1] += [2.0, 0] * np.hypot(n[:, -1, :1], n[:, -1, 1:])
-            n /= np.maximum(np.hypot(n[..., :1], n[..., 1:]), 1e-6)
-            sides.append(path + n * grow[..., None])
-        return np.concatenate([sides[0], sides[1][:, ::-1]], 1)
+            edges.append(path + n * grow[..., None])
+            ends.append((n, d))
+        (n_top, d_top), (n_low, d_low) = ends
+        caps = []
+        for end, way in ((-1, 1.0), (0, -1.0)):  # round ends: from the upper edge's normal to the lower one's
+            out = way * (d_top[:, end] + d_low[:, end])
+            out /= np.maximum(np.hypot(out[:, :1], out[:, 1:]), 1e-6)
+            fan = [n_top[:, end] * a + out * b for a, b in ((0.9, 0.45), (0.45, 0.9))] + [out]
+            fan += [n_low[:, end] * a + out * b for a, b in ((0.45, 0.9), (0.9, 0.45))]
+            cap = np.stack(fan, 1)
+            cap /= np.maximum(np.hypot(cap[..., :1], cap[..., 1:]), 1e-6)
+            caps.append(top[:, end, None] + cap * grow[..., None])
+        return np.concatenate([edges[0], caps[0], edges[1][:, ::-1], caps[1][:, ::-1]], 1)
 
 
 class _Stack:
