@@ -131,7 +131,9 @@ def serve(
     ] = None,
     api_key: ApiKey = None,
     max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 (default: 50).")] = None,
-    avatar: Annotated[str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")] = None,
+    avatar: Annotated[
+        str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
+    ] = None,
     ice_host: IceHost = None,
     log_level: LogLevel = None,
     config: ConfigFile = None,
@@ -164,6 +166,7 @@ def demo(
     text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
     voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
     quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
     host: Host = None,
     http_port: HttpPort = None,
     ws_port: WsPort = None,
@@ -181,6 +184,7 @@ def demo(
         viewer_port=viewer_port,
         ice_host=ice_host,
         log_level=log_level,
+        avatar=avatar,
     )
     from .demo import run_demo
 

@@ -86,6 +86,7 @@ class Service:
 
     def __init__(self, config: Config | None = None, *, speak: Speak | None = None) -> None:
         self.config = config or Config()
+        Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
         self.provider = Provider(self._provider_config(), self._make_session)

@@ -406,13 +406,24 @@ def cheeks(view: View) -> list[Canvas]:
         for sx in (-1, 1):
             if not i:
                 continue
-            edge = f32([(-21, 6), (-11.5, 8.6 - 2.2 * t), (-1, 10.4 - 3.4 * t), (9.5, 8.0 - 2.8 * t), (17, 3.2 - 1.2 * t), (23, -1)])
+            edge = f32(
+                [
+                    (-21, 6),
+                    (-11.5, 8.6 - 2.2 * t),
+                    (-1, 10.4 - 3.4 * t),
+                    (9.5, 8.0 - 2.8 * t),
+                    (17, 3.2 - 1.2 * t),
+                    (23, -1),
+                ]
+            )
             edge = spline(edge)
             d = np.hypot((c.ux - sx * EYE_X)[None, :] / 33, (c.uy - 6)[:, None] / 22)
             below = np.concatenate([edge, f32([(24, 16), (12, 27), (-12, 27), (-22, 18)])])
             mask = c.mask(_place(below, sx)) * smoothstep(1, 0.72, d)
             c.px += skin.px * mask * (1 - c.px[3])
-            c.paint(_place(stroke(edge[::5], (0.4, 1.1, 1.4, 1.2, 0.5)), sx), mix(SKIN_DEEP, LASH, 0.3), 0.75 * t, soft=0.25)
+            c.paint(
+                _place(stroke(edge[::5], (0.4, 1.1, 1.4, 1.2, 0.5)), sx), mix(SKIN_DEEP, LASH, 0.3), 0.75 * t, soft=0.25
+            )
             fold = edge + f32([0.5, 6.5])
             c.paint(_place(stroke(fold[6::6], (0.3, 2.0, 0.3)), sx), SKIN_SHADE, 0.5 * t, soft=1.1)
             c.glow(sx * 50, 38, 25, 17, BLUSH, 0.34 * t, atop=False)
@@ -422,9 +433,28 @@ def cheeks(view: View) -> list[Canvas]:
 
 def arm(c: Canvas, place: Place) -> None:
     """Forearm and open hand, for `figure.wave`."""
-    sleeve = join([(-25, -48), (0, -52), (25, -48)], [(25, -48), (31, 10), (44, 90)], [(44, 90), (-34, 90)], [(-34, 90), (-30, 10), (-25, -48)])
-    c.paint(place(stroke([(0, -30), (0, -78)], (30, 25))), linear((60, 0), (160, 0), (0, SKIN_LIGHT), (0.6, SKIN), (1, SKIN_DARK)))
-    palm = [(-21, -84), (-25, -102), (-25, -118), (-14, -127), (4, -129), (19, -125), (24, -112), (22, -94), (14, -76), (-13, -74)]
+    sleeve = join(
+        [(-25, -48), (0, -52), (25, -48)],
+        [(25, -48), (31, 10), (44, 90)],
+        [(44, 90), (-34, 90)],
+        [(-34, 90), (-30, 10), (-25, -48)],
+    )
+    c.paint(
+        place(stroke([(0, -30), (0, -78)], (30, 25))),
+        linear((60, 0), (160, 0), (0, SKIN_LIGHT), (0.6, SKIN), (1, SKIN_DARK)),
+    )
+    palm = [
+        (-21, -84),
+        (-25, -102),
+        (-25, -118),
+        (-14, -127),
+        (4, -129),
+        (19, -125),
+        (24, -112),
+        (22, -94),
+        (14, -76),
+        (-13, -74),
+    ]
     light = linear((60, 40), (170, 220), (0, SKIN_LIGHT), (0.5, SKIN), (1, SKIN_DARK))
     fingers = (
         ((-19, -112), (-24, -140), (-27, -157), 11.5),
@@ -433,7 +463,9 @@ def arm(c: Canvas, place: Place) -> None:
         ((17, -113), (22, -138), (26, -153), 10.5),
     )
     thumb = [(-17, -88), (-33, -104), (-42, -121)]
-    outline = [stroke([a, b, e], (w + 1.6, w + 1.6, w - 0.2)) for a, b, e, w in fingers] + [stroke(thumb, (18, 14.5, 10.5))]
+    outline = [stroke([a, b, e], (w + 1.6, w + 1.6, w - 0.2)) for a, b, e, w in fingers] + [
+        stroke(thumb, (18, 14.5, 10.5))
+    ]
     for path in outline:
         c.paint(place(path), SKIN_SHADE)
     for a, b, e, w in fingers:
@@ -442,9 +474,16 @@ def arm(c: Canvas, place: Place) -> None:
     c.paint(place(spline(palm, closed=True)), light)
     for x, y in ((-13, -122), (-1, -126), (12, -123)):
         c.paint(place(stroke([(x, y), (x * 1.04, y - 9)], (0.6, 1.6))), SKIN_SHADE, 0.9, soft=0.4)
-    for line in ([(-18, -110), (-4, -116), (17, -113)], [(-19, -101), (-2, -104), (14, -98)], [(-14, -105), (-6, -96), (-6, -82)]):
+    for line in (
+        [(-18, -110), (-4, -116), (17, -113)],
+        [(-19, -101), (-2, -104), (14, -98)],
+        [(-14, -105), (-6, -96), (-6, -82)],
+    ):
         c.paint(place(stroke(line, (0.4, 1.6, 0.4))), SKIN_SHADE, 0.75, soft=0.5)
-    c.paint(place(stroke([(-19, -54), (0, -58), (19, -54)], (11, 11, 11))), linear((90, 0), (160, 0), (0, BLOUSE), (1, BLOUSE_SHADE)))
+    c.paint(
+        place(stroke([(-19, -54), (0, -58), (19, -54)], (11, 11, 11))),
+        linear((90, 0), (160, 0), (0, BLOUSE), (1, BLOUSE_SHADE)),
+    )
     c.paint(place(sleeve), linear((90, 0), (190, 0), (0, JACKET_LIGHT), (0.45, JACKET), (1, JACKET_DARK)))
     c.paint(place(stroke([(-24, -42), (0, -46), (24, -42)], (1.4, 1.4))), JACKET_DARK, 0.7, soft=0.5)
     c.paint(place(stroke([(-10, -20), (-4, 16), (-8, 60)], (0.5, 5, 6))), JACKET_DARK, 0.5, soft=2)

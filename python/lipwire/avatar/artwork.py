@@ -106,12 +106,18 @@ class Artwork:
 
         m = self.manifest
         out = Image.new("RGBA", (width, height), (*color(m.matte), 255))
+        w, h = m.size
+        left, right = max(round(fit.ox), 0), min(round(fit.ox + w * fit.sx), width)
+        top, bottom = max(round(fit.oy), 0), min(round(fit.oy + h * fit.sy), height)
+        size = max(right - left, 1), max(bottom - top, 1)
         if m.background.startswith("#"):
-            box = [round(v) for v in (fit.ox, fit.oy, fit.ox + m.size[0] * fit.sx, fit.oy + m.size[1] * fit.sy)]
-            out.paste((*color(m.background), 255), (box[0], box[1], box[2], box[3]))
-        else:
-            pixels, x, y = resample(self._images[m.background], (0.0, 0.0), fit)
-            out.alpha_composite(*_inside(Image.fromarray(pixels), x, y))
+            picture = Image.new("RGBA", size, (*color(m.background), 255))
+        else:  # not by `resample`: its transparent border would darken the frame's edge
+            x0, x1 = ((x - fit.ox) / fit.sx for x in (left, right))
+            y0, y1 = ((y - fit.oy) / fit.sy for y in (top, bottom))
+            box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(w)), min(y1, float(h)))
+            picture = self._images[m.background].resize(size, Image.Resampling.BICUBIC, box=box)
+        out.alpha_composite(picture, (left, top))
         return np.array(out)
 
     def _layer(self, spec: LayerSpec, fit: Fitting) -> Layer:
@@ -130,9 +136,7 @@ class Artwork:
         return Layer(spec.name, bank, float(x), float(y), spec.select, kx, ky, dict(spec.turn), pivot)
 
 
-def mouth_space(
-    visemes: dict[str, str], shapes: tuple[str, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mouth_space(visemes: dict[str, str], shapes: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coordinates of shapes and of visemes: a shape lies amid its visemes in the space of drawn mouths, so that between
     two shapes those that look in between are shown."""
     space = mouth.viseme_coords()
@@ -160,14 +164,7 @@ def resample(image: Image, at: tuple[float, float], fit: Fitting) -> tuple[NDArr
     return np.array(padded.resize((w, h), Image.Resampling.BICUBIC, box=box)), x, y
 
 
-def _inside(image: Image, x: int, y: int) -> tuple[Image, tuple[int, int], tuple[int, int]]:
-    """Arguments of `alpha_composite` for a place that may be negative."""
-    return image, (max(x, 0), max(y, 0)), (max(-x, 0), max(-y, 0))
-
-
-def examine(
-    path: Path, progress: Progress | None = None
-) -> tuple[Manifest | None, dict[str, Image], list[Fault]]:
+def examine(path: Path, progress: Progress | None = None) -> tuple[Manifest | None, dict[str, Image], list[Fault]]:
     """Reads an avatar: what it is, its images by file name, and everything that is wrong with it."""
     need_pillow()
     try:
@@ -184,9 +181,7 @@ def examine(
         source.close()
 
 
-def _images(
-    source: Source, manifest: Manifest, faults: list[Fault], progress: Progress | None
-) -> dict[str, Image]:
+def _images(source: Source, manifest: Manifest, faults: list[Fault], progress: Progress | None) -> dict[str, Image]:
     uses: dict[str, int] = {}
     if not manifest.background.startswith("#"):
         uses[manifest.background] = manifest.background_line

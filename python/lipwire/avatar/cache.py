@@ -76,7 +76,9 @@ def _write(path: Path, art: Art) -> None:
         "name": art.name,
         "width": art.width,
         "height": art.height,
-        "layers": [{f.name: getattr(layer, f.name) for f in fields(layer) if f.name != "images"} for layer in art.layers],
+        "layers": [
+            {f.name: getattr(layer, f.name) for f in fields(layer) if f.name != "images"} for layer in art.layers
+        ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")

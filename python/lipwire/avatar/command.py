@@ -30,7 +30,12 @@ Author = Annotated[str, typer.Option(help="Who made the artwork, for avatar.toml
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeElapsedColumn(),
+    )
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
@@ -69,7 +74,9 @@ def needs_pillow(command: Callable[P, T]) -> Callable[P, T]:
 
 @app.command("list")
 def list_avatars(
-    folder: Annotated[Path, typer.Argument(help="Where to look for artwork, besides the built-in avatars.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(help="Where to look for artwork, besides the built-in avatars.")] = Path(
+        "."
+    ),
 ) -> None:
     """Name the built-in avatars, and the ones in a folder."""
     for name in BUILTIN:
@@ -150,10 +157,14 @@ def preview(
 @app.command("import")
 @needs_pillow
 def import_mouths(
-    mouths: Annotated[Path, typer.Argument(help="A folder of PNG files: A B C D E F (G H X), or named by OVR visemes.")],
+    mouths: Annotated[
+        Path, typer.Argument(help="A folder of PNG files: A B C D E F (G H X), or named by OVR visemes.")
+    ],
     folder: Annotated[Path, typer.Argument(help="The avatar to make.")],
     base: Annotated[Path | None, typer.Option(help="A PNG file of the face without a mouth.")] = None,
-    at: Annotated[str | None, typer.Option(help="Where the mouths' top left corner lies in it, X,Y (default: amid).")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Where the mouths' top left corner lies in it, X,Y (default: amid).")
+    ] = None,
     author: Author = "",
 ) -> None:
     """Make an avatar of a mouth set: Rhubarb's A B C D E F G H X, or one PNG for each of the 15 OVR visemes."""

@@ -40,20 +40,22 @@ class Figure:
         self._pivot = (pivot[0] * view.scale + view.ox, pivot[1] * view.scale + view.oy)
 
     def _add(
-        self, name: str, art: Canvas | list[Canvas], select: str, kx: dict[str, float], ky: dict[str, float], roll: float
+        self,
+        name: str,
+        art: Canvas | list[Canvas],
+        select: str,
+        kx: dict[str, float],
+        ky: dict[str, float],
+        roll: float,
     ) -> None:
         bank = art if isinstance(art, list) else [art]
         s = self.view.scale
         kx, ky = ({axis: units * s for axis, units in k.items() if units} for k in (kx, ky))
         turn = {"head_roll": roll} if roll else {}
         images = [c.image() for c in bank]
-        self.layers.append(
-            Layer(name, images, float(bank[0].x), float(bank[0].y), select, kx, ky, turn, self._pivot)
-        )
+        self.layers.append(Layer(name, images, float(bank[0].x), float(bank[0].y), select, kx, ky, turn, self._pivot))
 
-    def head(
-        self, name: str, art: Canvas | list[Canvas], depth: float, select: str = "fixed", **units: float
-    ) -> None:
+    def head(self, name: str, art: Canvas | list[Canvas], depth: float, select: str = "fixed", **units: float) -> None:
         """A layer of the head. `depth` is its share of the head's movement; `units` what other axes move it by, along x
         for those whose name ends in _x."""
         kx = {"head_x": depth * SWAY} | {a: u for a, u in units.items() if a.endswith("_x")}

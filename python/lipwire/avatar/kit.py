@@ -113,9 +113,17 @@ def body(view: View) -> Canvas:
 def ears(view: View) -> Canvas:
     c = Canvas(view, -112, -160, 112, -20)
     for sx in (-1, 1):
-        outer = join([(30, -66), (52, -112), (86, -150)], [(86, -150), (100, -108), (83, -28)], [(83, -28), (60, -30), (30, -66)])
-        tip = join([(62, -124), (76, -140), (86, -150)], [(86, -150), (94, -130), (98, -112)], [(98, -112), (80, -114), (62, -124)])
-        inner = join([(50, -72), (64, -106), (84, -130)], [(84, -130), (90, -98), (82, -50)], [(82, -50), (64, -52), (50, -72)])
+        outer = join(
+            [(30, -66), (52, -112), (86, -150)], [(86, -150), (100, -108), (83, -28)], [(83, -28), (60, -30), (30, -66)]
+        )
+        tip = join(
+            [(62, -124), (76, -140), (86, -150)],
+            [(86, -150), (94, -130), (98, -112)],
+            [(98, -112), (80, -114), (62, -124)],
+        )
+        inner = join(
+            [(50, -72), (64, -106), (84, -130)], [(84, -130), (90, -98), (82, -50)], [(82, -50), (64, -52), (50, -72)]
+        )
         flip = f32([sx, 1])
         base = FUR_LIGHT if sx < 0 else FUR
         c.paint(outer * flip, linear((sx * 40, -140), (sx * 90, -40), (0, base), (1, FUR_DARK)))
@@ -138,7 +146,9 @@ def _paint_head(c: Canvas) -> None:
     shape = np.concatenate([shape, mirror(shape)])
     c.paint(shape, linear((-60, -80), (60, 100), (0, FUR_LIGHT), (0.45, FUR), (1, FUR_DARK)))
     # It reaches beyond the head, so that no rim of orange shows around it.
-    cream = join([(0, 20), (10, 6), (24, 14), (48, 30), (72, 26), (90, 24), (112, 43), (124, 50)], [(124, 50), (124, 130)])
+    cream = join(
+        [(0, 20), (10, 6), (24, 14), (48, 30), (72, 26), (90, 24), (112, 43), (124, 50)], [(124, 50), (124, 130)]
+    )
     cream = np.concatenate([cream, f32([(0, 130)])])
     cream = np.concatenate([cream, mirror(cream)])
     c.paint(cream, linear((-40, 10), (50, 110), (0, CREAM_LIGHT), (0.6, CREAM), (1, CREAM_SHADE)), atop=True)
@@ -154,7 +164,10 @@ def _paint_head(c: Canvas) -> None:
 def head(view: View) -> Canvas:
     c = Canvas(view, -116, -106, 116, 116)
     for x, tilt in ((-12, -10), (10, 6), (0, 0)):
-        lock = join([(x - 13, -76), (x - 6 + tilt * 0.4, -94), (x + tilt, -103)], [(x + tilt, -103), (x + 8, -90), (x + 14, -76)])
+        lock = join(
+            [(x - 13, -76), (x - 6 + tilt * 0.4, -94), (x + tilt, -103)],
+            [(x + tilt, -103), (x + 8, -90), (x + 14, -76)],
+        )
         c.paint(lock, mix(FUR, FUR_LIGHT, 0.55 if x < 0 else 0.2))
     _paint_head(c)
     return c
@@ -264,7 +277,9 @@ def cheeks(view: View) -> list[Canvas]:
         for sx in (-1, 1):
             if not i:
                 continue
-            edge = spline(f32([(-20, 19 - 12 * t), (-8, 17 - 15 * t), (4, 17 - 16 * t), (14, 14 - 13 * t), (22, 9 - 7 * t)]))
+            edge = spline(
+                f32([(-20, 19 - 12 * t), (-8, 17 - 15 * t), (4, 17 - 16 * t), (14, 14 - 13 * t), (22, 9 - 7 * t)])
+            )
             below = np.concatenate([edge, f32([(22, 22), (14, 30), (-12, 30), (-21, 24)])])
             mask = c.mask(_eye(below, sx)) * _feather(c)
             c.px += skin.px * mask * (1 - c.px[3])
@@ -289,14 +304,29 @@ def brows(view: View) -> list[Canvas]:
 def _arm(c: Canvas, place: Place) -> None:
     limb = [(4, 70), (0, 0), (0, -84)]
     c.paint(place(stroke(limb, (58, 50, 42))), linear((70, 0), (160, 0), (0, FUR_LIGHT), (0.45, FUR), (1, FUR_DARK)))
-    cuff = join([(-23, -58), (-12, -50), (-6, -60)], [(-6, -60), (0, -49), (7, -60)], [(7, -60), (13, -50), (23, -58)], [(23, -58), (26, -90), (0, -100), (-26, -90), (-23, -58)])
+    cuff = join(
+        [(-23, -58), (-12, -50), (-6, -60)],
+        [(-6, -60), (0, -49), (7, -60)],
+        [(7, -60), (13, -50), (23, -58)],
+        [(23, -58), (26, -90), (0, -100), (-26, -90), (-23, -58)],
+    )
     c.paint(place(cuff), SOCK)
-    paw = spline([(-24, -74), (-33, -98), (-28, -118), (-12, -128), (8, -129), (26, -120), (33, -100), (25, -74), (0, -68)], closed=True)
+    paw = spline(
+        [(-24, -74), (-33, -98), (-28, -118), (-12, -128), (8, -129), (26, -120), (33, -100), (25, -74), (0, -68)],
+        closed=True,
+    )
     c.paint(place(paw), linear((60, 60), (150, 200), (0, SOCK_LIGHT), (1, SOCK)))
     for x, y in ((-22, -114), (-8, -123), (9, -123), (23, -114)):
         c.paint(place(ellipse(x, y + 3, 9.5, 12.5)), mix(SOCK, SOCK_LIGHT, 0.55))
         c.paint(place(ellipse(x * 0.98, y + 2, 5.0, 6.6)), rgb("#eaa79c"))
-    c.paint(place(spline([(0, -105), (12, -100), (16, -88), (7, -80), (0, -83), (-7, -80), (-16, -88), (-12, -100)], closed=True)), rgb("#eaa79c"))
+    c.paint(
+        place(
+            spline(
+                [(0, -105), (12, -100), (16, -88), (7, -80), (0, -83), (-7, -80), (-16, -88), (-12, -100)], closed=True
+            )
+        ),
+        rgb("#eaa79c"),
+    )
 
 
 def figure(view: View) -> Figure:

@@ -159,7 +159,9 @@ def find_mouths(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     return letters, visemes
 
 
-def import_mouths(mouths: Path, folder: Path, base: Path | None, at: tuple[float, float] | None, author: str = "") -> int:
+def import_mouths(
+    mouths: Path, folder: Path, base: Path | None, at: tuple[float, float] | None, author: str = ""
+) -> int:
     """Makes an avatar of a mouth set, and a picture of the face without a mouth. Returns its mouth shapes.
 
     Raises:

@@ -311,6 +311,6 @@ def _visemes(r: _Reader, table: Any, shapes: tuple[str, ...]) -> dict[str, str]:
 
 
 def color(code: str) -> tuple[int, int, int]:
-    """"#rrggbb" as 0..255."""
+    """ "#rrggbb" as 0..255."""
     r, g, b = rgb(code)
     return round(r * 255), round(g * 255), round(b * 255)

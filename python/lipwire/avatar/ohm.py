@@ -90,7 +90,10 @@ def antenna(view: View) -> Canvas:
 def head(view: View) -> Canvas:
     c = Canvas(view, -130, -112, 130, 112)
     for sx in (-1, 1):
-        c.paint(squircle(sx * 108, 2, 18, 34, 3.0), linear((0, -30), (0, 38), (0, ACCENT_LIGHT), (0.3, ACCENT), (1, ACCENT_DARK)))
+        c.paint(
+            squircle(sx * 108, 2, 18, 34, 3.0),
+            linear((0, -30), (0, 38), (0, ACCENT_LIGHT), (0.3, ACCENT), (1, ACCENT_DARK)),
+        )
         c.paint(squircle(sx * 118, 2, 5, 18, 2.6), ACCENT_DARK, 0.7)
     shell = squircle(0, 0, 111, 105, 3.3)
     c.paint(shell, linear((-80, -100), (80, 110), (0, SHELL_LIGHT), (0.5, SHELL), (1, SHELL_DARK)))
@@ -180,13 +183,22 @@ def brows(view: View) -> list[Canvas]:
 
 
 def _arm(c: Canvas, place: Place) -> None:
-    c.paint(place(stroke([(0, 60), (0, -70)], (40, 36))), linear((90, 0), (160, 0), (0, JOINT_LIGHT), (0.5, JOINT), (1, JOINT_DARK)))
-    c.paint(place(squircle(0, -18, 25, 40, 3.2)), linear((100, 100), (160, 300), (0, SHELL_LIGHT), (0.5, SHELL), (1, SHELL_DARK)))
+    c.paint(
+        place(stroke([(0, 60), (0, -70)], (40, 36))),
+        linear((90, 0), (160, 0), (0, JOINT_LIGHT), (0.5, JOINT), (1, JOINT_DARK)),
+    )
+    c.paint(
+        place(squircle(0, -18, 25, 40, 3.2)),
+        linear((100, 100), (160, 300), (0, SHELL_LIGHT), (0.5, SHELL), (1, SHELL_DARK)),
+    )
     for x, y0, y1 in ((-21, -112, -136), (-7, -116, -150), (7, -116, -150), (21, -112, -138)):
         c.paint(place(stroke([(x * 0.9, y0), (x, y1)], (11.5, 10.5))), JOINT)
         c.paint(place(stroke([(x * 0.95 - 2, y0), (x - 2, y1)], (3, 3))), JOINT_LIGHT, 0.7, soft=0.6)
     c.paint(place(stroke([(-18, -84), (-36, -98), (-42, -112)], (12, 11, 10))), JOINT)
-    c.paint(place(squircle(0, -96, 29, 25, 3.0)), linear((100, 60), (160, 200), (0, SHELL_LIGHT), (0.5, SHELL), (1, SHELL_DARK)))
+    c.paint(
+        place(squircle(0, -96, 29, 25, 3.0)),
+        linear((100, 60), (160, 200), (0, SHELL_LIGHT), (0.5, SHELL), (1, SHELL_DARK)),
+    )
     c.paint(place(ellipse(0, -95, 10, 10)), ACCENT)
 
 
