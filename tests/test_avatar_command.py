@@ -10,7 +10,6 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from test_avatar_files import TOML, files, line, pack, png, write
 from typer.testing import CliRunner, Result
 
 from conftest import require
@@ -23,6 +22,7 @@ from lipwire.cli import app
 from lipwire.config import Config
 from lipwire.errors import BadData, InvalidArgument
 from lipwire.service import Service
+from test_avatar_files import TOML, files, line, pack, png, write
 
 
 def lipwire(*args: object) -> Result:
@@ -156,7 +156,7 @@ def test_import_refuses(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-# ------------------------------------------------------------------------------------------------ where avatars are named
+# ---------------------------------------------------------------------------------------------- where avatars are named
 
 
 async def test_the_configured_avatar_may_be_artwork(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_names_are_those_of_the_core() -> None:
         for bad in (-1, len(names), 256):
             with pytest.raises(InvalidArgument):
                 performer.set(setting, bad)
-    assert _core.AXES == len(AXES)
+    assert len(AXES) == _core.AXES
 
 
 def test_it_acts_on_the_next_frame() -> None:

@@ -16,8 +16,8 @@ from ..errors import BadData, LipwireError
 from . import mouth
 from .art import VISEMES, Art, Layer
 from .figure import LIFT, SWAY
-from .manifest import MANIFEST, MAX_SIDE, Fault, LayerSpec, Manifest, color, read_manifest
-from .source import Source, open_source
+from .manifest import MAX_SIDE, Fault, LayerSpec, Manifest, color, read_manifest
+from .source import MANIFEST, Source, open_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import InvalidArgument
-from . import BUILTIN, DEFAULT, Avatar
+from . import DEFAULT, Avatar
+from .builtin import BUILTIN
 from .source import MANIFEST
 
 app = typer.Typer(

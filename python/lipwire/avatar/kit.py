@@ -53,7 +53,7 @@ MOUTH = toon.ToonMouth(
 def background(view: View) -> F32:
     """A meadow in the morning, flat."""
     h, w = view.height, view.width
-    x, y = ((np.arange(n) + 0.5).astype(np.float32) / n for n in (w, h))
+    x, y = (f32((np.arange(n) + 0.5) / n) for n in (w, h))
     px = linear((0, 0), (0, 1), (0, rgb("#bfe6ef")), (0.6, rgb("#e8f5e4")), (1, rgb("#fbf3d6")))(x, y)
     px = np.array(np.broadcast_to(px, (3, h, w)))
     unit = float(min(h, w))

@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import BadData, InvalidArgument
 from .art import VISEMES, Art, Layer
 from .artwork import HEAD_SHARE, decode
-from .manifest import MANIFEST, MAX_SIDE
-from .source import MAX_FILE_BYTES
+from .manifest import MAX_SIDE
+from .source import MANIFEST, MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,7 +46,7 @@ def _crop(layer: Layer) -> tuple[int, int, int, int]:
 
 
 def write_template(art: Art, folder: Path, author: str = "") -> int:
-    """Writes a drawn avatar as artwork: avatar.toml and PNG layers, one mouth shape a viseme. Returns the files written.
+    """Writes a drawn avatar as artwork: avatar.toml and PNG layers, a mouth shape a viseme. Returns the files written.
 
     Raises:
         InvalidArgument: the folder is there and not empty.
@@ -126,7 +126,7 @@ def _movement(layer: Layer, height: int) -> list[str]:
 
 
 def find_mouths(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """A mouth set in a folder: (files by shape, the shape of every viseme). A shape's name is the last word of the file's:
+    """A mouth set in a folder: (files by shape, every viseme's shape). A shape's name is the last word of the file's:
     `A.png`, `mouth-A.png`, `viseme_PP.png`.
 
     Raises:

@@ -35,7 +35,7 @@ MOUTH = toon.ToonMouth(
 def background(view: View) -> F32:
     """Dusk in flat circles."""
     h, w = view.height, view.width
-    x, y = ((np.arange(n) + 0.5).astype(np.float32) / n for n in (w, h))
+    x, y = (f32((np.arange(n) + 0.5) / n) for n in (w, h))
     px = linear((0, 0), (0.7, 1), (0, rgb("#3a3f86")), (0.55, rgb("#5a5fb4")), (1, rgb("#8a86d8")))(x, y)
     unit = float(min(h, w))
     for cx, cy, r, color, alpha in (

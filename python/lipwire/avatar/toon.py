@@ -166,7 +166,7 @@ def _paint(p: _Stack, m: _Opening, look: ToonMouth, cx: float, cy: float) -> Non
     # The lower row, where the teeth meet, and the line between.
     lower = m.edge(m.low)
     rise = np.stack([lower[..., 0], lower[..., 1] - gap * 0.44 * s], -1) * squeeze
-    row = np.concatenate([rise, ((lower + [0, 4]) * squeeze)[:, ::-1]], 1)
+    row = np.concatenate([rise, ((lower + np.array([0, 4])) * squeeze)[:, ::-1]], 1)
     p.blend(p.mask(row + at) * clip * f32(m.teeth)[:, :, None], mix(look.teeth, look.cavity, 0.12))
 
     # The tip between the teeth, over the lower lip.
