@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import struct
 import zipfile
@@ -16,7 +17,7 @@ from PIL import Image, ImageDraw
 
 import lipwire
 from lipwire import _core
-from lipwire.avatar import VISEMES, Avatar, bake, source
+from lipwire.avatar import AXES, VISEMES, Avatar, bake, source
 from lipwire.avatar.artwork import MissingPillow, decode, examine, mouth_space
 from lipwire.avatar.manifest import MAX_IMAGES, MAX_LAYERS
 from lipwire.errors import BadData, InvalidArgument
@@ -132,6 +133,15 @@ def test_a_good_avatar(tmp_path: Path, kind: str) -> None:
         performer.tick()
     frame = performer.read_frame()
     assert frame is not None and frame.i420.std() > 5
+
+
+def test_the_example_in_the_docs_is_good(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "avatars.md").read_text()
+    toml = text.split("```toml\n")[1].split("```")[0]
+    names = re.findall(r'"([\w/]+\.png)"', toml)
+    content = {name: png(1280, 720) if name == "room.png" else png(40, 30) for name in names}
+    assert faults(write(tmp_path / "nova", content | {"avatar.toml": toml.encode()})) == []
+    assert set(re.findall(r"`(\w+)`", text.split("| axis |")[1].split("**Mouth")[0])) >= set(AXES)
 
 
 def test_a_changed_file_is_loaded_again(tmp_path: Path) -> None:

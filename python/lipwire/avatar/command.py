@@ -139,7 +139,7 @@ def preview(
     text: Annotated[str | None, typer.Option(help="What the avatar says in the film.")] = None,
 ) -> None:
     """Write a contact sheet (PNG) of all visemes, expressions, states and gestures, and a short film (MP4)."""
-    from .sheet import contact_sheet, film
+    from .sheet import contact_sheet, film, reduced
 
     face, (width, height) = Avatar.load(avatar), _size(size)
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def preview(
     with _bar() as progress:
         sheet = contact_sheet(face, width, height, _watched(progress, "contact sheet"))
         picture = folder / f"{stem}.png"
-        sheet.save(picture, optimize=True)
+        reduced(sheet).save(picture, optimize=True)
         _say(str(picture))
         if video:
             movie = folder / f"{stem}.mp4"

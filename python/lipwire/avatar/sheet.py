@@ -155,6 +155,14 @@ def contact_sheet(avatar: Avatar, width: int, height: int, progress: Callable[[i
     return sheet
 
 
+def reduced(sheet: Image) -> Image:
+    """In 256 colours, dithered: a third of the bytes. The palette covers rare colours (a tongue) too."""
+    from PIL import Image
+
+    palette = sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
+    return sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+
+
 def film(
     avatar: Avatar,
     path: Path,
