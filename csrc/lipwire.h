@@ -405,7 +405,7 @@ enum lw_axis {
     LW_AXIS_SURPRISED,
     LW_AXIS_LIDS,       /* 0 as wide as they go, LW_LIDS_REST at rest, 1 shut: blinks, expression and state together */
     LW_AXIS_WAVE,       /* 0 the arm is down .. about 0.4 up; a waving hand goes to and fro between 0.4 and 1 */
-    LW_AXIS_TURN,       /* head_x as 0 .. 0.5 ahead .. 1, for banks of head-turn frames */
+    LW_AXIS_HEAD_TURN,  /* head_x as 0 .. 0.5 ahead .. 1, for banks of head-turn frames */
     LW_AXES
 };
 #define LW_LIDS_REST 8192

@@ -432,7 +432,7 @@ void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
     pose->axis[LW_AXIS_GAZE_Y] = (int16_t)m->gaze_y;
     pose->axis[LW_AXIS_BROW] = signed_axis(m->brow + OF_EXPRESSION(m, brow));
     pose->axis[LW_AXIS_WAVE] = (int16_t)m->wave;
-    pose->axis[LW_AXIS_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + ONE) / 2);
+    pose->axis[LW_AXIS_HEAD_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + ONE) / 2);
 }
 
 void lw_motion_close(lw_motion **m)

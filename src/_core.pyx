@@ -324,7 +324,7 @@ cdef class Frame:
     @property
     def axes(self):
         """float32 (15,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
-        wave turn."""
+        wave head_turn."""
         return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
 
 

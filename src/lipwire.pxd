@@ -53,7 +53,7 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_AXIS_SURPRISED
     enum: LW_AXIS_LIDS
     enum: LW_AXIS_WAVE
-    enum: LW_AXIS_TURN
+    enum: LW_AXIS_HEAD_TURN
     enum: LW_AXES
     enum: LW_LIDS_REST
     enum: LW_MOTION_STATE

@@ -353,7 +353,7 @@ static void test_gestures(void)
             turns += d != before && way && (d > before) != (way > 0);
             way = d == before ? way : d > before ? 1 : -1;
             for (int k = 0; k < LW_AXES; k++)
-                others += k != axis[g] && k != LW_AXIS_TURN && pose.axis[k] != plain.axis[k];
+                others += k != axis[g] && k != LW_AXIS_HEAD_TURN && pose.axis[k] != plain.axis[k];
             late += i > 400 && d;
             before = d;
         }

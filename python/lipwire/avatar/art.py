@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 AXES = (
     *("head_x", "head_y", "breath", "blink", "gaze_x", "gaze_y", "brow", "jaw"),
-    *("head_roll", "happy", "concerned", "surprised", "lids", "wave", "turn"),
+    *("head_roll", "happy", "concerned", "surprised", "lids", "wave", "head_turn"),
 )
 """Axes of a pose, in the order of `enum lw_axis`."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from .art import Art, Layer
 from .builtin import draw
 
-MAX_BYTES = 512 * 1024 * 1024
+MAX_BYTES = 256 * 1024 * 1024
 """Of all that is kept; the longest unused goes first."""
 
 

@@ -38,7 +38,7 @@ _POSES = {
     "half closed": {"lids": 0.62, "blink": 0.5},
     "closed": {"lids": 1.0, "blink": 1.0},
     "looks aside": {"gaze_x": -1.0},
-    "turns": {"head_x": -1.0, "turn": 0.0},
+    "turns": {"head_x": -1.0, "head_turn": 0.0},
     "tilts": {"head_roll": 1.0},
 }
 Picture = NDArray[np.uint8]
@@ -61,7 +61,7 @@ def rest_axes() -> list[float]:
     """The axes of a face at rest."""
     axes = [0.0] * len(AXES)
     axes[AXES.index("lids")] = _core.LIDS_REST
-    axes[AXES.index("turn")] = 0.5
+    axes[AXES.index("head_turn")] = 0.5
     return axes
 
 

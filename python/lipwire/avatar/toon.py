@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .mouth import shapes
-from .raster import F32, F64, Color, View, blur, coverage_batch, f32, mix, smoothstep, to_rgba8
+from .raster import F64, Color, Stack, View, blur, f32, mix, smoothstep, to_rgba8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,52 +86,23 @@ class _Opening:
         return np.concatenate([edges[0], caps[0], edges[1][:, ::-1], caps[1][:, ::-1]], 1)
 
 
-class _Stack:
-    """k premultiplied images of one crop."""
-
-    def __init__(self, k: int, view: View, box: tuple[float, float, float, float]) -> None:
-        s = self.scale = view.scale
-        self.x, self.y = (int(np.floor(v * s + o)) - 2 for v, o in ((box[0], view.ox), (box[1], view.oy)))
-        w = int(np.ceil(box[2] * s + view.ox)) + 2 - self.x
-        h = int(np.ceil(box[3] * s + view.oy)) + 2 - self.y
-        self.w, self.h = w + (w & 1), h + (h & 1)
-        self.offset = np.array([view.ox - self.x, view.oy - self.y])
-        self.px = np.zeros((4, k, self.h, self.w), np.float32)
-
-    def rows(self, cy: float) -> F32:
-        return f32((np.arange(self.h) + 0.5 - self.offset[1]) / self.scale - cy)
-
-    def mask(self, paths: F64) -> F32:
-        return coverage_batch(paths * self.scale + self.offset, self.h, self.w)
-
-    def blend(self, a: F32, color: Color | F32) -> None:
-        c = f32(color)
-        rest = 1 - a
-        for i in range(3):
-            self.px[i] *= rest
-            self.px[i] += c[i] * a
-        self.px[3] *= rest
-        self.px[3] += a
-
-
 def _ellipse(cx: F64, cy: F64, rx: F64, ry: F64) -> F64:
     t = np.linspace(0, 2 * np.pi, 40, endpoint=False)[None]
     x, y = cx + rx * np.cos(t), cy + ry * np.sin(t)
     return np.stack([np.broadcast_to(x, y.shape), y], -1)
 
 
-def _paint(p: _Stack, m: _Opening, look: ToonMouth, cx: float, cy: float) -> None:
-    at = np.array([cx, cy])
+def _paint(p: Stack, m: _Opening, look: ToonMouth) -> None:
     zero = 0 * m.a
     gap = m.low - m.up
     weight = look.weight * (0.52 + 0.10 * m.press + 0.18 * m.gape)
-    ring = p.mask(m.outline(weight) + at)
+    ring = p.mask(m.outline(weight))
     if look.glow:
         halo = np.stack([blur(one, look.glow * p.scale) for one in ring])
         p.blend(np.minimum(halo * 0.85, 1), look.line)
     p.blend(ring, look.line)
-    clip = p.mask(m.outline(zero) + at)
-    y = p.rows(cy)[None, :, None]
+    clip = p.mask(m.outline(zero))
+    y = p.uy[None, :, None]
     t = np.clip((y - f32(m.up)[:, :, None]) / f32(np.maximum(gap, 1))[:, :, None], 0, 1)
     p.blend(clip, np.stack([a + (b - a) * t for a, b in zip(look.cavity, look.cavity_low, strict=True)]))
 
@@ -139,7 +110,7 @@ def _paint(p: _Stack, m: _Opening, look: ToonMouth, cx: float, cy: float) -> Non
     raised, out = np.minimum(m.tongue * 2, 1), np.maximum(m.tongue * 2 - 1, 0)
     show = np.maximum(smoothstep(0.30, 0.5, m.a) * (1 - 0.6 * m.round), raised)
     top = m.low - gap * (0.34 + 0.42 * raised)
-    tongue = p.mask(_ellipse(zero, (top + m.low + 7) / 2, m.half * (0.62 + 0.04 * raised), (m.low + 7 - top) / 2) + at)
+    tongue = p.mask(_ellipse(zero, (top + m.low + 7) / 2, m.half * (0.62 + 0.04 * raised), (m.low + 7 - top) / 2))
     p.blend(tongue * clip * f32(show)[:, :, None], look.tongue)
 
     # Upper teeth: a plate along the upper edge.
@@ -153,7 +124,7 @@ def _paint(p: _Stack, m: _Opening, look: ToonMouth, cx: float, cy: float) -> Non
     plate = np.stack([upper[..., 0], upper[..., 1] + drop * s], -1) * squeeze
     plate = np.concatenate([(upper - [0, 4]) * squeeze, plate[:, ::-1]], 1)
     bite = np.maximum(clip, ring * f32(0.4 * m.tuck)[:, :, None])  # they lie on the lower lip for FF
-    p.blend(p.mask(plate + at) * bite * f32(smoothstep(0.2, 1.2, drop))[:, :, None], look.teeth)
+    p.blend(p.mask(plate) * bite * f32(smoothstep(0.2, 1.2, drop))[:, :, None], look.teeth)
     if look.fangs:
         for sx in (-1, 1):
             x = sx * m.half * 0.52
@@ -161,19 +132,19 @@ def _paint(p: _Stack, m: _Opening, look: ToonMouth, cx: float, cy: float) -> Non
             tip = base + look.fangs * (0.35 + 0.65 * m.gape)
             fang = np.stack([np.concatenate([x - 2.6, x, x + 2.6], 1), np.concatenate([base, tip, base], 1)], -1)
             fade = smoothstep(0.12, 0.3, m.a) * (1 - np.clip(m.round * 1.6, 0, 1)) * (1 - m.teeth) * (1 - raised)
-            p.blend(p.mask(fang + at) * clip * f32(fade)[:, :, None], look.teeth)
+            p.blend(p.mask(fang) * clip * f32(fade)[:, :, None], look.teeth)
 
     # The lower row, where the teeth meet, and the line between.
     lower = m.edge(m.low)
     rise = np.stack([lower[..., 0], lower[..., 1] - gap * 0.44 * s], -1) * squeeze
     row = np.concatenate([rise, ((lower + np.array([0, 4])) * squeeze)[:, ::-1]], 1)
-    p.blend(p.mask(row + at) * clip * f32(m.teeth)[:, :, None], mix(look.teeth, look.cavity, 0.12))
+    p.blend(p.mask(row) * clip * f32(m.teeth)[:, :, None], mix(look.teeth, look.cavity, 0.12))
 
     # The tip between the teeth, over the lower lip.
     cy_tip = m.up + gap * 0.74
-    tip = p.mask(_ellipse(zero, cy_tip, m.half * 0.46, gap * 0.30 + 2.2) + at)
+    tip = p.mask(_ellipse(zero, cy_tip, m.half * 0.46, gap * 0.30 + 2.2))
     p.blend(tip * np.maximum(clip, ring) * f32(out)[:, :, None], look.tongue)
-    shine = p.mask(_ellipse(zero, cy_tip - gap * 0.06, m.half * 0.26, gap * 0.10 + 0.8) + at)
+    shine = p.mask(_ellipse(zero, cy_tip - gap * 0.06, m.half * 0.26, gap * 0.10 + 0.8))
     p.blend(shine * clip * f32(out)[:, :, None], look.tongue_light)
 
 
@@ -182,13 +153,13 @@ def draw(view: View, cx: float, cy: float, look: ToonMouth) -> tuple[list[NDArra
     params = shapes()
     reach = 3 + look.weight + 3 * look.glow
     side, top, low = look.half * 1.2 + reach, 0.24 * look.height + look.smile + reach, 0.84 * look.height + reach
-    box = (cx - side, cy - top, cx + side, cy + low)
-    crop = _Stack(0, view, box)
+    box = (-side, -top, side, low)
+    crop = Stack(0, view, (cx, cy), box)
     bank = np.zeros((len(params), crop.h, crop.w, 4), np.uint8)
     step = max(1, 50_000 // (crop.w * crop.h))  # a few at a time, to stay in the CPU's cache
     for i in range(0, len(params), step):
         part = params[i : i + step]
-        stack = _Stack(len(part), view, box)
-        _paint(stack, _Opening(look, part), look, cx, cy)
+        stack = Stack(len(part), view, (cx, cy), box)
+        _paint(stack, _Opening(look, part), look)
         bank[i : i + step] = to_rgba8(stack.px)
     return list(bank), crop.x, crop.y
