@@ -274,7 +274,7 @@ static void fade_expressions(lw_motion *m, lw_pose *pose)
 
 static void look_at(lw_motion *m, int32_t x, int32_t y, int32_t hold)
 {
-    int32_t far = labs(x - m->gaze_to_x) + labs(y - m->gaze_to_y);
+    int32_t far = abs(x - m->gaze_to_x) + abs(y - m->gaze_to_y);
     m->gaze_to_x = x;
     m->gaze_to_y = y;
     m->gaze_hold = hold;
@@ -294,7 +294,7 @@ static void enter(lw_motion *m, int mode)
 static int32_t prosody(lw_motion *m)
 {
     int32_t stress = m->mode == SPEAKING ? lw_clamp(m->loud_fast - m->loud_slow, 0, ONE) : 0;
-    m->quiet = m->loud_fast < PHRASE_LOUD ? m->quiet + 1 : m->quiet;
+    m->quiet += m->loud_fast < PHRASE_LOUD && m->quiet < PHRASE_GAP;
     if (m->mode == SPEAKING && m->loud_fast >= PHRASE_LOUD) {
         if (m->quiet >= PHRASE_GAP) {
             m->phrase = ONE;

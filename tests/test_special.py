@@ -108,6 +108,7 @@ async def test_a_session_acts_on_it(content: Any) -> None:
         ({"background": "beach"}, "'background' is not acted on; what is: state, emotion, gesture"),
         ('"nod"', "an object was expected"),
         ("nod", "an object was expected"),
+        pytest.param("[" * 100_000, "an object was expected", id="deep"),
         ([1], "an object was expected"),
         (None, "an object was expected"),
     ],

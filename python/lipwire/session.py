@@ -45,7 +45,7 @@ def _fields(content: Any) -> dict[Any, Any]:
     if isinstance(content, str):
         try:
             content = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     if isinstance(content, dict):
         return content
