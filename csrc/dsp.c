@@ -24,6 +24,14 @@
     .viseme_rectify = lw_viseme_rectify_c, \
     .viseme_gates = lw_viseme_gates_c, \
     .viseme_classes = lw_viseme_classes_c, \
+    .blend = lw_blend_c, \
+    .lerp = lw_lerp_c, \
+    .lerp_blend = lw_lerp_blend_c, \
+    .warp_blend = lw_warp_blend_c, \
+    .scale_row = lw_scale_row_c, \
+    .scale_mix = lw_scale_mix_c, \
+    .rgba_luma = lw_rgba_luma_c, \
+    .rgba_chroma = lw_rgba_chroma_c, \
 }
 /* clang-format on */
 
@@ -54,6 +62,14 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_dense = lw_viseme_dense_avx2;
         dsp->viseme_rectify = lw_viseme_rectify_avx2;
         dsp->viseme_gates = lw_viseme_gates_avx2;
+        dsp->blend = lw_blend_avx2;
+        dsp->lerp = lw_lerp_avx2;
+        dsp->lerp_blend = lw_lerp_blend_avx2;
+        dsp->warp_blend = lw_warp_blend_avx2;
+        dsp->scale_row = lw_scale_row_avx2;
+        dsp->scale_mix = lw_scale_mix_avx2;
+        dsp->rgba_luma = lw_rgba_luma_avx2;
+        dsp->rgba_chroma = lw_rgba_chroma_avx2;
     }
     if (mask & LW_CPU_AVX512) {
         dsp->fir = lw_fir_avx512;
@@ -67,6 +83,14 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_rectify = lw_viseme_rectify_avx512;
         dsp->viseme_gates = lw_viseme_gates_avx512;
         dsp->viseme_classes = lw_viseme_classes_avx512;
+        dsp->blend = lw_blend_avx512;
+        dsp->lerp = lw_lerp_avx512;
+        dsp->lerp_blend = lw_lerp_blend_avx512;
+        dsp->warp_blend = lw_warp_blend_avx512;
+        dsp->scale_row = lw_scale_row_avx512;
+        dsp->scale_mix = lw_scale_mix_avx512;
+        dsp->rgba_luma = lw_rgba_luma_avx512;
+        dsp->rgba_chroma = lw_rgba_chroma_avx512;
     }
 #elif defined(__aarch64__)
     if (mask & LW_CPU_NEON) {
@@ -85,6 +109,13 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_spectrum = lw_viseme_spectrum_neon;
         dsp->viseme_mel = lw_viseme_mel_neon;
         dsp->viseme_dense = lw_viseme_dense_neon;
+        dsp->blend = lw_blend_neon;
+        dsp->lerp = lw_lerp_neon;
+        dsp->lerp_blend = lw_lerp_blend_neon;
+        dsp->scale_row = lw_scale_row_neon;
+        dsp->scale_mix = lw_scale_mix_neon;
+        dsp->rgba_luma = lw_rgba_luma_neon;
+        dsp->rgba_chroma = lw_rgba_chroma_neon;
     }
 #else
     (void)mask;

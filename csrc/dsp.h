@@ -135,6 +135,43 @@ lw_viseme_rectify_fn lw_viseme_rectify_c, lw_viseme_rectify_avx2, lw_viseme_rect
 lw_viseme_gates_fn lw_viseme_gates_c, lw_viseme_gates_avx2, lw_viseme_gates_avx512;
 lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
+/* ---- pixels.c (what they share: pixels.h) ---- */
+
+struct lw_warp;
+struct lw_rgb_matrix;
+/* Sprites: premultiplied values beside their alpha. Rows of them may be read LW_PIXEL_PAD bytes past what is asked for;
+ * of dst nothing but the n pixels is touched. dst overlaps nothing.
+ *   dst = value + dst * (255 - alpha) / 255 */
+typedef void lw_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, size_t n);
+/* dst[i] = the bilinear sample at (i + wx / 16, wy / 16) of the rows at src and src + pitch; 0 <= wx, wy < 16, not both
+ * 0. */
+typedef void lw_lerp_fn(uint8_t *dst, const uint8_t *src, ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n);
+/* Blends samples that lie so. */
+typedef void lw_lerp_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch, int32_t wx,
+                              int32_t wy, size_t n);
+/* Blends samples along a line: pixel i at (u + i du, v + i dv), rounded down to 16ths; pixel (0, 0) at value and
+ * alpha. */
+typedef void lw_warp_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const struct lw_warp *w,
+                              size_t n);
+/* out[i] = (src[at[i]] - 128) * (weight[i] & 255) + (src[at[i] + 1] - 128) * (weight[i] >> 8): weights of sum 128.
+ * `at` does not fall and at[i] + 1 < src_n; 0 and beyond of src are readable, src_n and beyond are not. */
+typedef void lw_scale_row_fn(int16_t *out, const uint8_t *src, size_t src_n, const uint16_t *at,
+                             const uint16_t *weight, size_t n);
+/* out = two such rows, weighed 128 - wy to wy, back to 0..255. */
+typedef void lw_scale_mix_fn(uint8_t *out, const int16_t *top, const int16_t *below, int32_t wy, size_t n);
+/* n pixels of RGBA (alpha is ignored) to n of Y; 2 n pixels of two rows to n of U and V. */
+typedef void lw_rgba_luma_fn(uint8_t *y, const uint8_t *rgba, size_t n, const struct lw_rgb_matrix *m);
+typedef void lw_rgba_chroma_fn(uint8_t *u, uint8_t *v, const uint8_t *top, const uint8_t *below, size_t n,
+                               const struct lw_rgb_matrix *m);
+lw_blend_fn lw_blend_c, lw_blend_avx2, lw_blend_avx512, lw_blend_neon;
+lw_lerp_fn lw_lerp_c, lw_lerp_avx2, lw_lerp_avx512, lw_lerp_neon;
+lw_lerp_blend_fn lw_lerp_blend_c, lw_lerp_blend_avx2, lw_lerp_blend_avx512, lw_lerp_blend_neon;
+lw_warp_blend_fn lw_warp_blend_c, lw_warp_blend_avx2, lw_warp_blend_avx512;
+lw_scale_row_fn lw_scale_row_c, lw_scale_row_avx2, lw_scale_row_avx512, lw_scale_row_neon;
+lw_scale_mix_fn lw_scale_mix_c, lw_scale_mix_avx2, lw_scale_mix_avx512, lw_scale_mix_neon;
+lw_rgba_luma_fn lw_rgba_luma_c, lw_rgba_luma_avx2, lw_rgba_luma_avx512, lw_rgba_luma_neon;
+lw_rgba_chroma_fn lw_rgba_chroma_c, lw_rgba_chroma_avx2, lw_rgba_chroma_avx512, lw_rgba_chroma_neon;
+
 /* ---- the table: nothing but function pointers ---- */
 
 typedef struct lw_dsp {
@@ -157,6 +194,14 @@ typedef struct lw_dsp {
     lw_viseme_rectify_fn *viseme_rectify;
     lw_viseme_gates_fn *viseme_gates;
     lw_viseme_classes_fn *viseme_classes;
+    lw_blend_fn *blend;
+    lw_lerp_fn *lerp;
+    lw_lerp_blend_fn *lerp_blend;
+    lw_warp_blend_fn *warp_blend;
+    lw_scale_row_fn *scale_row;
+    lw_scale_mix_fn *scale_mix;
+    lw_rgba_luma_fn *rgba_luma;
+    lw_rgba_chroma_fn *rgba_chroma;
 } lw_dsp;
 
 /* Fills the table with the best forms that `mask` allows. */

@@ -6,7 +6,8 @@
  *  - The caller owns every buffer it passes; the core copies what it needs and keeps no caller pointer after return.
  *  - Return values >= 0 are counts ("nothing ready" is 0), negatives are LW_E* codes; lw_strerror() names them.
  *  - After open nothing allocates, locks or logs, and no function reads a clock (lw_engine's thread excepted).
- *  - PCM is signed 16-bit, native (little) endian, mono. Pixels are I420, 8 bit, BT.709 limited range.
+ *  - PCM is signed 16-bit, native (little) endian, mono. Pixels are I420, 8 bit, limited range,
+ *    BT.709 unless BT.601 is asked for.
  *  - "Sample" without a rate means one sample at LW_RATE. The media clock counts those from 0.
  */
 #ifndef LIPWIRE_H
@@ -398,27 +399,69 @@ enum lw_axis {
     LW_AXIS_GAZE_Y,
     LW_AXIS_BROW,       /* -1 frown .. +1 raised */
     LW_AXIS_JAW,        /* 0 closed .. 1 open */
+    LW_AXIS_HEAD_ROLL,  /* tilt: + is clockwise as the viewer sees it */
+    LW_AXIS_HAPPY,      /* weights of the expressions, 0..1; neutral is none of them */
+    LW_AXIS_CONCERNED,
+    LW_AXIS_SURPRISED,
+    LW_AXIS_LIDS,       /* 0 as wide as they go, LW_LIDS_REST at rest, 1 shut: blinks, expression and state together */
+    LW_AXIS_WAVE,       /* 0 the arm is down .. about 0.4 up; a waving hand goes to and fro between 0.4 and 1 */
+    LW_AXIS_HEAD_TURN,  /* head_x as 0 .. 0.5 ahead .. 1, for banks of head-turn frames */
     LW_AXES
 };
+#define LW_LIDS_REST 8192
 typedef struct lw_pose {
     int16_t axis[LW_AXES];
     int16_t viseme[LW_VISEMES]; /* q15 weights, sum <= 32767; what is missing to 1 is rest (sil) */
     int16_t loudness;           /* q15 */
 } lw_pose;
 
-/* Viseme rows in, one smoothed pose per 10 ms out, with blinks, breathing and idle life. Integer state; the same
- * seed and rows give the same poses. */
+/* Viseme rows in, one smoothed pose per 10 ms out, with blinks, breathing, gestures and idle life. Integer state; the
+ * same seed, rows and settings give the same poses. */
 typedef struct lw_motion lw_motion;
 typedef struct lw_motion_config {
     uint32_t seed;
 } lw_motion_config;
 
+enum lw_motion_setting {
+    LW_MOTION_STATE = 0,  /* an lw_state, until the next */
+    LW_MOTION_EXPRESSION, /* an lw_expression, until the next; fades in 300 ms */
+    LW_MOTION_GESTURE,    /* an lw_gesture, played once; one that still plays gives way */
+    LW_MOTION_SETTINGS
+};
+enum lw_state { /* what the face does while no utterance plays */
+    LW_STATE_IDLE = 0,
+    LW_STATE_LISTENING, /* looks at the viewer, head tilted, brows up, a small nod now and then */
+    LW_STATE_THINKING,  /* looks up and aside, brows down, few blinks */
+    LW_STATES
+};
+enum lw_expression {
+    LW_EXPRESSION_NEUTRAL = 0,
+    LW_EXPRESSION_HAPPY,
+    LW_EXPRESSION_CONCERNED,
+    LW_EXPRESSION_SURPRISED,
+    LW_EXPRESSIONS
+};
+enum lw_gesture {
+    LW_GESTURE_NOD = 0,
+    LW_GESTURE_SHAKE,
+    LW_GESTURE_WAVE,
+    LW_GESTURES
+};
+
 int lw_motion_open(lw_motion **out, const lw_motion_config *config);
+/* 0, or LW_EINVAL: no such setting or value. */
+int lw_motion_check(int setting, int value);
+/* Between steps: acts from the next one on. Returns as lw_motion_check. */
+int lw_motion_set(lw_motion *m, int setting, int value);
 /* `row` holds LW_CHANNELS floats, or is NULL for rest. `speaking` is 1 while an utterance plays. */
 void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose);
 void lw_motion_close(lw_motion **m);
 
 /* ---- avatar and composition ----------------------------------------------------------------------------------- */
+
+/* RGB to YUV: Rec. ITU-R BT.709-6 or BT.601-7, limited range (Y 16..235, U and V 16..240), coefficients in Q14. One
+ * luma pixel is rounded once; a chroma pixel is the mean of four, rounded once at the end. */
+enum lw_matrix { LW_BT709 = 0, LW_BT601 = 1 };
 
 /* Straight-alpha RGBA, 8 bit, rows packed. */
 typedef struct lw_image {
@@ -432,12 +475,15 @@ typedef struct lw_image {
 #define LW_SELECT_MOUTH (-2) /* the image whose mouth coordinate is nearest to the pose's */
 
 /* A layer shows one image of its bank at a position that is linear in the pose's axes:
- * x = (x8 + sum kx8[a] * axis[a]) / 8 pixels, y likewise (eighths of a luma pixel at full deflection). */
+ * x = (x8 + sum kx8[a] * axis[a]) / 8 pixels, y likewise (eighths of a luma pixel at full deflection), and turned about
+ * its pivot by sum kangle[a] * axis[a]. A chroma pixel lies in the middle of its four luma pixels. */
 typedef struct lw_layer {
     int32_t first_image, image_count; /* all images of a layer have one size */
     int32_t select;                   /* an lw_axis (bank index linear in 0..1), LW_SELECT_FIXED or _MOUTH */
     int32_t x8, y8;
     int32_t kx8[LW_AXES], ky8[LW_AXES];
+    int32_t pivot_x8, pivot_y8;       /* eighths of a luma pixel from the image's top left corner, +-524288 */
+    int32_t kangle[LW_AXES];          /* turns x 65536 at full deflection, + is clockwise; all 0: never turned */
 } lw_layer;
 
 typedef struct lw_avatar lw_avatar;
@@ -451,6 +497,7 @@ typedef struct lw_avatar_config {
     int32_t mouth_count;           /* coordinates given = images in the LW_SELECT_MOUTH layer */
     const int16_t *mouth_coords;   /* [mouth_count][mouth_dims], any fixed-point scale */
     const int16_t *viseme_coords;  /* [LW_VISEMES][mouth_dims], the same scale */
+    int32_t matrix;                /* enum lw_matrix: of the frames drawn */
 } lw_avatar_config;
 
 /* Converts the images to premultiplied I420 with alpha. Immutable after open: any number of performers on any thread
@@ -458,14 +505,18 @@ typedef struct lw_avatar_config {
 int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config);
 int lw_avatar_width(const lw_avatar *a);
 int lw_avatar_height(const lw_avatar *a);
+int lw_avatar_matrix(const lw_avatar *a);
 size_t lw_avatar_bytes(const lw_avatar *a); /* native memory held */
 void lw_avatar_close(lw_avatar **a);
 
 /* What a frame buffer shows, so that the next drawing into it touches only what changed. */
 typedef struct lw_canvas {
     int32_t valid; /* 0: unknown, draw everything */
-    int32_t image[LW_MAX_LAYERS], x8[LW_MAX_LAYERS], y8[LW_MAX_LAYERS];
+    int32_t image[LW_MAX_LAYERS], x8[LW_MAX_LAYERS], y8[LW_MAX_LAYERS], angle[LW_MAX_LAYERS];
 } lw_canvas;
+
+/* 1 if both are known and show the same. */
+int lw_canvas_same(const lw_canvas *a, const lw_canvas *b);
 
 /* Draws the pose into an I420 frame of width * height * 3 / 2 contiguous bytes. Returns the luma pixels redrawn (0
  * when the frame already showed it); *mouth_open (may be NULL) is 1 when the mouth image is not the one at rest. */
@@ -546,6 +597,8 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config);
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
 int lw_performer_end(lw_performer *p, int32_t grace);
 int64_t lw_performer_interrupt(lw_performer *p);
+/* As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting counts. */
+int lw_performer_set(lw_performer *p, int setting, int value);
 uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
 uint64_t lw_performer_utterance(const lw_performer *p); /* as lw_speech_utterance */
 int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */

@@ -1,11 +1,16 @@
-/* From viseme rows to a pose: smoothing, blinks, breath, gaze and head life. Integer state, q15.
+/* From viseme rows to a pose: smoothing, blinks, breath, gaze, head life, expressions and gestures. Integer state, q15.
  *
- *   mouth     one pole per viseme, faster up than down. Closures (PP, FF) are the fastest, stay for a frame of video at
- *             least, so that short ones are seen, and have the right of way: other shapes share what they leave
- *   head      a damped spring towards random targets, wider while speaking, with a small nod on stressed syllables
- *   gaze      saccades: jumps within two steps, mostly back to the viewer
- *   blink     every 2.2 to 6 s, 80 ms down, 40 ms shut, 140 ms up
- *   breath    a sine of 4 s
+ *   mouth       one pole per viseme, faster up than down. Closures (PP, FF) are the fastest, go all the way once they
+ *               are the likeliest shape, stay for a frame of video at least, so that short ones are seen, and have the
+ *               right of way: other shapes share what they leave
+ *   head        damped springs towards random targets, wider while speaking; stressed syllables nod, phrases begin with
+ *               the head and the brows going up and the eyes on the viewer
+ *   gaze        saccades: jumps within two steps, mostly back to the viewer; a wide one may take a blink along
+ *   blink       80 ms down, 40 ms shut, 140 ms up; every few seconds by state, sometimes twice. Lids never come down while
+ *               the lips close: a blink waits, and one that has begun turns back
+ *   expression  a weight that fades in 300 ms; it moves brows, lids and, where speech leaves room, the mouth
+ *   gesture     a motion of the head, or of the arm, added to all this
+ *   breath      a sine of 4 s
  *
  * One step is 10 ms. Randomness is a counter-seeded xorshift32, so the same seed and rows give the same poses. */
 #include <stdlib.h>
@@ -19,6 +24,14 @@
 #define FIRST_CLOSURE 1 /* PP, FF */
 #define CLOSURES 2
 #define CLOSURE_STEPS 4 /* how long a closure stays: a frame at 25 a second */
+#define CLOSED 31500    /* the least that a closure goes to */
+#define FADE_STEPS 30
+#define PHRASE_GAP 25     /* steps of quiet that make the next sound the beginning of a phrase */
+#define PHRASE_LOUD 4500
+#define BLINK_COUNT ((int32_t)(sizeof blink_curve / sizeof *blink_curve))
+#define BLINK_SHUT 10     /* steps of the curve until the lids go up again */
+
+enum mode { SPEAKING = LW_STATES, MODES };
 
 typedef struct spring {
     int32_t x, v; /* q15 << 8 */
@@ -26,15 +39,51 @@ typedef struct spring {
     int32_t hold;   /* steps until the next target */
 } spring;
 
+/* What tells the modes apart. Ranges of head and gaze are around a centre; the centre's x and roll go to the `side` that
+ * the face has chosen for the occasion. Times in steps. */
+typedef struct manner {
+    int16_t head_x, head_y, roll;                   /* centre */
+    int16_t range_x, range_y, range_roll;
+    int16_t hold_least, hold_most;
+    int16_t gaze_x, gaze_y;                         /* where the eyes rest */
+    int16_t away;                                   /* of 100 looks, how many go elsewhere */
+    int16_t brow, lids;                             /* offsets */
+    int16_t blink_least, blink_spread;
+} manner;
+
+static const manner manners[MODES] = {
+    [LW_STATE_IDLE] = {0, 0, 0, 9000, 5000, 5000, 220, 520, 0, 0, 25, 0, 0, 200, 400},
+    [LW_STATE_LISTENING] = {5000, 2500, 19000, 4000, 3000, 3000, 200, 400, 0, 0, 6, 9000, -1800, 240, 430},
+    [LW_STATE_THINKING] = {13000, -9000, -10000, 3000, 3000, 3000, 160, 360, 19000, -21000, 35, -11000, 3200, 330, 470},
+    [SPEAKING] = {0, 0, 0, 21000, 9000, 9000, 60, 190, 0, 0, 30, 2500, 0, 160, 380},
+};
+
+/* How an expression shows beyond its own axis: brows, lids, and shapes of the mouth at rest. */
+typedef struct look {
+    int16_t brow, lids, roll;
+    int16_t mouth[LW_VISEMES];
+} look;
+
+static const look looks[LW_EXPRESSIONS] = {
+    [LW_EXPRESSION_HAPPY] = {5000, 1800, 0, {[11] = 9000, [12] = 13000}},  /* E, I: a smile */
+    [LW_EXPRESSION_CONCERNED] = {1500, 1200, 6000, {[1] = 15500, [14] = 5000}}, /* PP, U: pressed and narrow */
+    [LW_EXPRESSION_SURPRISED] = {24000, -8192, 0, {[10] = 3000, [13] = 14000}}, /* aa, O: parted */
+};
+
 struct lw_motion {
     uint32_t random;
+    int mode, side, state, expression, gesture, gesture_step; /* gesture_step -1: none plays */
+    int32_t weight[LW_EXPRESSIONS];
     int32_t viseme[LW_VISEMES];
     int32_t closure[CLOSURES], closure_hold[CLOSURES]; /* the last one's target, and the steps it still stays */
     int32_t jaw, loud_fast, loud_slow;
-    spring head_x, head_y;
+    int32_t quiet, beat_wait, phrase; /* steps of quiet; steps until the next nod; how much a phrase's beginning shows */
+    spring head_x, head_y, roll;
+    int32_t beat, added_x, added_y, wave; /* smoothed: nods of stress, gestures */
     int32_t gaze_x, gaze_y, gaze_to_x, gaze_to_y, gaze_hold;
-    int32_t brow;
-    int32_t blink_at, blink_step; /* steps until the next; position in the table, or -1 */
+    int32_t brow, lids;
+    int32_t blink_at, blink_step; /* steps until the next; position in the curve, or -1 */
+    int32_t nod_at;               /* steps until a listener's small nod */
     int32_t breath;
 };
 
@@ -45,15 +94,15 @@ static const int16_t blink_curve[] = {3000,  9000,  17000, 24500, 29500, 32000, 
 static const int16_t quarter_sine[17] = {0,     3212,  6393,  9512,  12539, 15446, 18204, 20787, 23170,
                                          25329, 27245, 28898, 30273, 31356, 32137, 32609, 32767};
 
-/* 0..ONE over a period of `steps`, lowest at 0. */
-static int32_t raised_sine(int32_t at, int32_t steps)
+/* q15 of a phase whose full turn is 4096. */
+static int32_t sine(int32_t phase)
 {
-    int32_t phase = (int32_t)((int64_t)at * 4096 / steps) - 1024; /* -1024 is the trough; 4096 a full turn */
-    int32_t fold = phase < 1024 ? phase : 2048 - phase;           /* -1024..1024 */
-    int32_t mag = fold < 0 ? -fold : fold;
-    int32_t i = mag >> 6, f = mag & 63;
+    phase &= 4095;
+    int32_t fold = phase < 2048 ? phase : phase - 2048; /* a half wave */
+    int32_t rise = fold < 1024 ? fold : 2048 - fold;
+    int32_t i = rise >> 6, f = rise & 63;
     int32_t s = i >= 16 ? ONE : quarter_sine[i] + (quarter_sine[i + 1] - quarter_sine[i]) * f / 64;
-    return (ONE + (fold < 0 ? -s : s)) / 2;
+    return phase < 2048 ? s : -s;
 }
 
 static uint32_t next_random(lw_motion *m)
@@ -70,10 +119,15 @@ static int32_t between(lw_motion *m, int32_t lo, int32_t hi)
     return lo + (int32_t)(next_random(m) % (uint32_t)(hi - lo + 1));
 }
 
+static int32_t times(int32_t a, int32_t b_q15)
+{
+    return (int32_t)(((int64_t)a * b_q15) >> 15);
+}
+
 static int32_t approach(int32_t x, int32_t target, int32_t rate_q15)
 {
     int32_t d = target - x;
-    int32_t step = (int32_t)(((int64_t)d * rate_q15) >> 15);
+    int32_t step = times(d, rate_q15);
     if (!step) /* the last fraction: always arrive, so that rest is exactly rest */
         step = d > 0 ? 1 : d < 0 ? -1 : 0;
     return x + step;
@@ -86,6 +140,8 @@ static void spring_step(spring *s)
     s->x += s->v;
 }
 
+/* ---- open and settings ---- */
+
 int lw_motion_open(lw_motion **out, const lw_motion_config *config)
 {
     if (!out)
@@ -96,17 +152,42 @@ int lw_motion_open(lw_motion **out, const lw_motion_config *config)
     m->random = (config ? config->seed : 0) * 2654435761u + 0x9E3779B9u;
     if (!m->random)
         m->random = 1;
-    m->blink_step = -1;
+    m->blink_step = m->gesture_step = -1;
     m->blink_at = between(m, 80, 300);
-    m->head_x.hold = m->head_y.hold = 1;
+    m->head_x.hold = m->head_y.hold = m->roll.hold = 1;
     m->gaze_hold = 100;
+    m->side = 1;
+    m->lids = LW_LIDS_REST;
     m->breath = between(m, 0, BREATH_STEPS - 1);
     return 0;
 }
 
+int lw_motion_check(int setting, int value)
+{
+    static const int values[LW_MOTION_SETTINGS] = {LW_STATES, LW_EXPRESSIONS, LW_GESTURES};
+    return setting < 0 || setting >= LW_MOTION_SETTINGS || value < 0 || value >= values[setting] ? LW_EINVAL : 0;
+}
+
+int lw_motion_set(lw_motion *m, int setting, int value)
+{
+    if (!m || lw_motion_check(setting, value) < 0)
+        return LW_EINVAL;
+    if (setting == LW_MOTION_STATE)
+        m->state = value;
+    else if (setting == LW_MOTION_EXPRESSION)
+        m->expression = value;
+    else
+        m->gesture = value, m->gesture_step = 0;
+    return 0;
+}
+
+/* ---- mouth ---- */
+
 /* The target of closure i, which stays for CLOSURE_STEPS. */
 static int32_t hold_closure(lw_motion *m, int i, int32_t target)
 {
+    if (target > ONE / 2)
+        target = target > CLOSED ? target : CLOSED;
     if (target > ONE / 2 && (target >= m->closure[i] || !m->closure_hold[i])) {
         m->closure[i] = target;
         m->closure_hold[i] = CLOSURE_STEPS;
@@ -117,10 +198,27 @@ static int32_t hold_closure(lw_motion *m, int i, int32_t target)
     return target > m->closure[i] ? target : m->closure[i];
 }
 
-static void mouth(lw_motion *m, const float *row, lw_pose *pose)
+/* An expression's mouth in the room that the shapes of speech leave. */
+static void add_expressions(const lw_motion *m, lw_pose *pose)
 {
-    static const int16_t attack[LW_VISEMES] = {22000, 28000, 27000, 20000, 20000, 18000, 19000, 20000,
-                                               19000, 18000, 18000, 18000, 18000, 18000, 18000};
+    int32_t used = 0;
+    for (int i = 1; i < LW_VISEMES; i++)
+        used += pose->viseme[i];
+    int32_t room = ONE - used, added = 0;
+    for (int e = 1; e < LW_EXPRESSIONS; e++)
+        for (int i = 1; m->weight[e] && i < LW_VISEMES; i++) {
+            int32_t more = times(times(looks[e].mouth[i], m->weight[e]), room);
+            pose->viseme[i] = (int16_t)(pose->viseme[i] + more);
+            added += more;
+        }
+    if (pose->viseme[0] > room - added)
+        pose->viseme[0] = (int16_t)(room - added);
+}
+
+static int mouth(lw_motion *m, const float *row, lw_pose *pose)
+{
+    static const int16_t attack[LW_VISEMES] = {22000, 28000, 27000, 19000, 19000, 17000, 18000, 19000,
+                                               18000, 16500, 16000, 16000, 16000, 16000, 16000};
     static const int16_t release[LW_VISEMES] = {12000, 12000, 12000, 12000, 12000, 11000, 11000, 11000,
                                                 11000, 9500,  9500,  9500,  9500,  9500,  9500};
     int32_t loud = row ? (int32_t)(lw_clamp((int32_t)(row[LW_LOUDNESS] * ONE), 0, ONE)) : 0;
@@ -128,17 +226,20 @@ static void mouth(lw_motion *m, const float *row, lw_pose *pose)
     m->loud_fast = approach(m->loud_fast, loud, 11000);
     m->loud_slow = approach(m->loud_slow, loud, 700);
     /* Vowels open with the voice: a calm one to about three quarters, only a loud one all the way. */
-    int32_t effort = 14000 + (int32_t)((int64_t)m->loud_fast * 14500 >> 15);
-    jaw = (int32_t)(((int64_t)jaw * effort) >> 15);
-    m->jaw = approach(m->jaw, jaw, jaw > m->jaw ? 16000 : 9000);
+    int32_t effort = 14000 + times(m->loud_fast, 14500);
+    jaw = times(jaw, effort);
+    m->jaw = approach(m->jaw, jaw, jaw > m->jaw ? 15000 : 9000);
     int32_t closed = 0, others = 0;
+    int closing = 0;
     for (int i = 0; i < LW_VISEMES; i++) {
         int closure = i - FIRST_CLOSURE;
         int32_t target = row ? lw_clamp((int32_t)(row[i] * ONE), 0, ONE) : i ? 0 : ONE;
         if (i >= FIRST_VOWEL)
-            target = (int32_t)(((int64_t)target * effort) >> 15);
-        if (closure >= 0 && closure < CLOSURES)
+            target = times(target, effort);
+        if (closure >= 0 && closure < CLOSURES) {
             target = hold_closure(m, closure, target);
+            closing |= target > ONE / 2 || m->viseme[i] > ONE / 2;
+        }
         m->viseme[i] = approach(m->viseme[i], target, target > m->viseme[i] ? attack[i] : release[i]);
         *(closure >= 0 && closure < CLOSURES ? &closed : &others) += m->viseme[i];
     }
@@ -150,59 +251,188 @@ static void mouth(lw_motion *m, const float *row, lw_pose *pose)
     }
     pose->loudness = (int16_t)m->loud_fast;
     pose->axis[LW_AXIS_JAW] = (int16_t)(m->jaw < room ? m->jaw : room);
+    add_expressions(m, pose);
+    return closing;
 }
 
-static void life(lw_motion *m, int speaking, lw_pose *pose)
-{
-    if (--m->head_x.hold <= 0) {
-        int32_t range = speaking ? 21000 : 9000;
-        m->head_x.target = between(m, -range, range);
-        m->head_x.hold = speaking ? between(m, 60, 190) : between(m, 220, 520);
-    }
-    if (--m->head_y.hold <= 0) {
-        int32_t range = speaking ? 11000 : 5000;
-        m->head_y.target = between(m, -range, range);
-        m->head_y.hold = speaking ? between(m, 50, 160) : between(m, 240, 560);
-    }
-    spring_step(&m->head_x);
-    spring_step(&m->head_y);
-    int32_t stress = speaking ? lw_clamp(m->loud_fast - m->loud_slow, 0, ONE) : 0;
-    m->brow = approach(m->brow, stress + (speaking ? 2500 : 0), 2600);
+/* ---- the rest of the face ---- */
 
+static void fade_expressions(lw_motion *m, lw_pose *pose)
+{
+    static const uint8_t axis[LW_EXPRESSIONS] = {0, LW_AXIS_HAPPY, LW_AXIS_CONCERNED, LW_AXIS_SURPRISED};
+    for (int e = 1; e < LW_EXPRESSIONS; e++) {
+        int32_t to = e == m->expression ? ONE : 0, step = ONE / FADE_STEPS + 1;
+        m->weight[e] += lw_clamp(to - m->weight[e], -step, step);
+        pose->axis[axis[e]] = (int16_t)m->weight[e];
+    }
+}
+
+/* Sum of an offset over the expressions, each at its weight. */
+#define OF_EXPRESSION(m, field)                                                                                        \
+    (times(looks[1].field, (m)->weight[1]) + times(looks[2].field, (m)->weight[2]) +                                   \
+     times(looks[3].field, (m)->weight[3]))
+
+static void look_at(lw_motion *m, int32_t x, int32_t y, int32_t hold)
+{
+    int32_t far = abs(x - m->gaze_to_x) + abs(y - m->gaze_to_y);
+    m->gaze_to_x = x;
+    m->gaze_to_y = y;
+    m->gaze_hold = hold;
+    if (far > 16000 && m->blink_step < 0 && between(m, 0, 99) < 30)
+        m->blink_at = 1;
+}
+
+static void enter(lw_motion *m, int mode)
+{
+    m->mode = mode;
+    m->side = between(m, 0, 1) ? 1 : -1;
+    m->head_x.hold = m->head_y.hold = m->roll.hold = m->gaze_hold = 0;
+    m->nod_at = between(m, 120, 300);
+}
+
+/* Stress nods, a phrase begins with head and brows up. Returns how stressed this moment is. */
+static int32_t prosody(lw_motion *m)
+{
+    int32_t stress = m->mode == SPEAKING ? lw_clamp(m->loud_fast - m->loud_slow, 0, ONE) : 0;
+    m->quiet += m->loud_fast < PHRASE_LOUD && m->quiet < PHRASE_GAP;
+    if (m->mode == SPEAKING && m->loud_fast >= PHRASE_LOUD) {
+        if (m->quiet >= PHRASE_GAP) {
+            m->phrase = ONE;
+            m->head_x.hold = m->roll.hold = 0;
+            look_at(m, 0, 0, between(m, 80, 200));
+        }
+        m->quiet = 0;
+    }
+    m->phrase = approach(m->phrase, 0, 700);
+    m->beat_wait -= m->beat_wait > 0;
+    if (stress > 5000 && !m->beat_wait) {
+        m->head_y.v += lw_clamp(stress, 0, 16000) * 12; /* a push that the spring gives back */
+        m->beat_wait = between(m, 28, 60);
+    }
+    m->beat = approach(m->beat, stress / 4 - times(m->phrase, 6500), 3600);
+    return stress;
+}
+
+static void head(lw_motion *m)
+{
+    const manner *k = &manners[m->mode];
+    struct {
+        spring *s;
+        int32_t centre, range;
+    } parts[] = {{&m->head_x, m->side * k->head_x, k->range_x},
+                 {&m->head_y, k->head_y, k->range_y},
+                 {&m->roll, m->side * k->roll, k->range_roll}};
+    for (int i = 0; i < 3; i++) {
+        spring *s = parts[i].s;
+        if (--s->hold <= 0) {
+            s->target = parts[i].centre + between(m, -parts[i].range, parts[i].range);
+            s->hold = between(m, k->hold_least, k->hold_most);
+        }
+        spring_step(s);
+    }
+}
+
+static void gaze(lw_motion *m)
+{
+    const manner *k = &manners[m->mode];
     if (--m->gaze_hold <= 0) {
-        int away = between(m, 0, 99) < (speaking ? 35 : 25);
-        m->gaze_to_x = away ? between(m, -20000, 20000) : 0;
-        m->gaze_to_y = away ? between(m, -9000, 9000) : 0;
-        m->gaze_hold = away ? between(m, 30, 90) : between(m, 120, 360);
+        int away = between(m, 0, 99) < k->away;
+        int32_t x = m->side * k->gaze_x + (away ? between(m, -18000, 18000) : 0);
+        int32_t y = k->gaze_y + (away ? between(m, -9000, 9000) : 0);
+        look_at(m, lw_clamp(x, -ONE, ONE), lw_clamp(y, -ONE, ONE), away ? between(m, 30, 90) : between(m, 120, 360));
     }
     m->gaze_x = approach(m->gaze_x, m->gaze_to_x, 18000);
     m->gaze_y = approach(m->gaze_y, m->gaze_to_y, 18000);
+}
 
-    if (m->blink_step < 0 && --m->blink_at <= 0)
+/* How far the lids are shut by the blink alone. `closing`: the lips close. */
+static int32_t blink(lw_motion *m, int closing)
+{
+    const manner *k = &manners[m->mode];
+    if (m->blink_step < 0) {
+        m->blink_at -= m->blink_at > 0;
+        if (m->blink_at || closing)
+            return 0;
         m->blink_step = 0;
-    int32_t blink = 0;
-    if (m->blink_step >= 0) {
-        blink = blink_curve[m->blink_step++];
-        if (m->blink_step == (int32_t)(sizeof blink_curve / sizeof *blink_curve)) {
-            m->blink_step = -1;
-            m->blink_at = between(m, 220, 600);
-        }
+    } else if (closing && m->blink_step < BLINK_SHUT) { /* turn back from where the lids are */
+        int32_t now = blink_curve[m->blink_step - (m->blink_step > 0)];
+        for (m->blink_step = BLINK_SHUT; blink_curve[m->blink_step] > now;)
+            m->blink_step++;
     }
-    m->breath = (m->breath + 1) % BREATH_STEPS;
+    int32_t shut = blink_curve[m->blink_step++];
+    if (m->blink_step >= BLINK_COUNT) {
+        /* The sum of two uniform numbers leans to the middle, as people's intervals do; one in eight comes as a pair. */
+        int32_t half = k->blink_spread / 2;
+        m->blink_at = between(m, 0, 7) ? k->blink_least + between(m, 0, half) + between(m, 0, half) : between(m, 6, 16);
+        m->blink_step = -1;
+    }
+    return shut;
+}
 
-    pose->axis[LW_AXIS_HEAD_X] = (int16_t)lw_clamp(m->head_x.x >> 8, -ONE, ONE);
-    pose->axis[LW_AXIS_HEAD_Y] = (int16_t)lw_clamp((m->head_y.x >> 8) + stress / 3, -ONE, ONE);
-    pose->axis[LW_AXIS_BREATH] = (int16_t)raised_sine(m->breath, BREATH_STEPS);
-    pose->axis[LW_AXIS_BLINK] = (int16_t)blink;
-    pose->axis[LW_AXIS_GAZE_X] = (int16_t)m->gaze_x;
-    pose->axis[LW_AXIS_GAZE_Y] = (int16_t)m->gaze_y;
-    pose->axis[LW_AXIS_BROW] = (int16_t)lw_clamp(m->brow, -ONE, ONE);
+/* A swing of `cycles` in q12 turns over `steps`, that swells and dies away. */
+static int32_t swing(int32_t at, int32_t steps, int32_t cycles_q12)
+{
+    int32_t envelope = sine(at * 2048 / steps);
+    return times(sine(at * cycles_q12 / steps), envelope);
+}
+
+static void gesture(lw_motion *m)
+{
+    static const int16_t length[LW_GESTURES] = {90, 110, 240};
+    int32_t x = 0, y = 0, wave = 0, at = m->gesture_step;
+    if (at >= 0) {
+        if (m->gesture == LW_GESTURE_NOD)
+            y = swing(at, length[0], 2 * 4096);
+        else if (m->gesture == LW_GESTURE_SHAKE)
+            x = swing(at, length[1], 5 * 2048);
+        else
+            wave = at < 30 ? 22000 : at < 200 ? 22900 + 9800 * sine((at - 30) * 4096 / 42) / ONE : 0;
+        m->gesture_step = at + 1 < length[m->gesture] ? at + 1 : -1;
+    } else if (m->mode == LW_STATE_LISTENING && --m->nod_at <= 0) { /* "go on" */
+        if (m->nod_at > -60)
+            y = times(swing(-m->nod_at, 60, 4096), 14000);
+        else
+            m->nod_at = between(m, 250, 600);
+    }
+    m->added_x = approach(m->added_x, x, 11000);
+    m->added_y = approach(m->added_y, y, 11000);
+    m->wave = approach(m->wave, wave, 4600);
+}
+
+static int16_t signed_axis(int32_t value)
+{
+    return (int16_t)lw_clamp(value, -ONE, ONE);
 }
 
 void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
 {
-    mouth(m, row, pose);
-    life(m, speaking, pose);
+    int mode = speaking ? SPEAKING : m->state;
+    fade_expressions(m, pose);
+    int closing = mouth(m, row, pose);
+    if (mode != m->mode)
+        enter(m, mode);
+    int32_t stress = prosody(m);
+    head(m);
+    gaze(m);
+    gesture(m);
+    const manner *k = &manners[m->mode];
+    m->brow = approach(m->brow, stress + k->brow + times(m->phrase, 9000), 2600);
+    m->lids = approach(m->lids, LW_LIDS_REST + k->lids, 2600);
+    int32_t shut = blink(m, closing);
+    int32_t lids = lw_clamp(m->lids + OF_EXPRESSION(m, lids), 0, ONE);
+    m->breath = (m->breath + 1) % BREATH_STEPS;
+
+    pose->axis[LW_AXIS_HEAD_X] = signed_axis((m->head_x.x >> 8) + m->added_x);
+    pose->axis[LW_AXIS_HEAD_Y] = signed_axis((m->head_y.x >> 8) + m->beat + m->added_y);
+    pose->axis[LW_AXIS_HEAD_ROLL] = signed_axis((m->roll.x >> 8) + OF_EXPRESSION(m, roll));
+    pose->axis[LW_AXIS_BREATH] = (int16_t)((ONE + sine(m->breath * 4096 / BREATH_STEPS - 1024)) / 2);
+    pose->axis[LW_AXIS_BLINK] = (int16_t)shut;
+    pose->axis[LW_AXIS_LIDS] = (int16_t)(lids + times(ONE - lids, shut + (shut == ONE)));
+    pose->axis[LW_AXIS_GAZE_X] = (int16_t)m->gaze_x;
+    pose->axis[LW_AXIS_GAZE_Y] = (int16_t)m->gaze_y;
+    pose->axis[LW_AXIS_BROW] = signed_axis(m->brow + OF_EXPRESSION(m, brow));
+    pose->axis[LW_AXIS_WAVE] = (int16_t)m->wave;
+    pose->axis[LW_AXIS_HEAD_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + ONE) / 2);
 }
 
 void lw_motion_close(lw_motion **m)

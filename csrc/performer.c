@@ -56,7 +56,11 @@ struct lw_performer {
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
     uint64_t utterance; /* that the last write belonged to */
 
+    /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
+    _Atomic uint32_t settings[LW_MOTION_SETTINGS];
+
     /* consumer */
+    uint32_t settings_seen[LW_MOTION_SETTINGS];
     int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
     row rows[ROWS]; /* row i, counted from viseme_base, is at i % ROWS */
     int64_t rows_written, rows_final, rows_read;
@@ -253,6 +257,15 @@ int64_t lw_performer_interrupt(lw_performer *p)
     return lw_speech_interrupt(p->speech);
 }
 
+int lw_performer_set(lw_performer *p, int setting, int value)
+{
+    if (!p || lw_motion_check(setting, value) < 0)
+        return LW_EINVAL;
+    uint32_t before = atomic_load_explicit(&p->settings[setting], memory_order_relaxed);
+    atomic_store_explicit(&p->settings[setting], ((before | 255) + 1) | (uint32_t)value, memory_order_relaxed);
+    return 0;
+}
+
 /* ---- rings ---- */
 
 static int64_t ring_room(ring *r, int64_t size)
@@ -357,18 +370,22 @@ static const float *row_at(lw_performer *p, int64_t sample)
     return found ? found->channels : NULL;
 }
 
+static void take_settings(lw_performer *p)
+{
+    for (int i = 0; i < LW_MOTION_SETTINGS; i++) {
+        uint32_t now = atomic_load_explicit(&p->settings[i], memory_order_relaxed);
+        if (now != p->settings_seen[i])
+            lw_motion_set(p->motion, i, (int)(now & 255));
+        p->settings_seen[i] = now;
+    }
+}
+
 static int free_slot(lw_performer *p)
 {
     for (int32_t i = 0; i < p->config.frame_slots; i++) /* the lowest: the fewest pages in use, the warmest in cache */
         if (i != p->good && atomic_load_explicit(&p->slots[i].state, memory_order_acquire) == SLOT_FREE)
             return i;
     return -1;
-}
-
-static int same_picture(const lw_canvas *a, const lw_canvas *b)
-{
-    return a->valid && b->valid && !memcmp(a->image, b->image, sizeof a->image) &&
-           !memcmp(a->x8, b->x8, sizeof a->x8) && !memcmp(a->y8, b->y8, sizeof a->y8);
 }
 
 static int64_t monotonic_ns(void)
@@ -433,12 +450,15 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     int open = 0, changed = 1;
     if (p->config.avatar) {
         lw_compose(p->config.avatar, pose, s->pixels, &s->canvas, &open);
-        changed = !same_picture(&s->canvas, &p->shown);
+        changed = !lw_canvas_same(&s->canvas, &p->shown);
         p->shown = s->canvas;
     } else {
         open = open_pose(pose);
         changed = p->config.draw ? draw_hook(p, at, pose, sample) : 1;
     }
+    /* An expression may part the lips of a face that says nothing. */
+    if (!pose->loudness && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
+        open = 0;
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
                               .utterance = p->speaking,
@@ -485,6 +505,7 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     out |= put_pcm(p, pcm, clock) ? 1 : 0;
 
     look_ahead(p);
+    take_settings(p);
     lw_pose pose;
     lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;

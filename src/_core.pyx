@@ -19,6 +19,10 @@ BLOCK = LW_BLOCK
 VISEMES = LW_VISEMES
 CHANNELS = LW_CHANNELS
 AXES = LW_AXES
+LIDS_REST = LW_LIDS_REST / 32767
+MOTION_STATE = LW_MOTION_STATE
+MOTION_EXPRESSION = LW_MOTION_EXPRESSION
+MOTION_GESTURE = LW_MOTION_GESTURE
 SELECT_FIXED = LW_SELECT_FIXED
 SELECT_MOUTH = LW_SELECT_MOUTH
 
@@ -127,20 +131,33 @@ include "resampler.pxi"
 include "visemes.pxi"
 
 
+_MATRICES = {"bt709": LW_BT709, "bt601": LW_BT601}
+
+
+cdef int _matrix(str name) except -1:
+    if name not in _MATRICES:
+        raise InvalidArgument(f"the matrix is one of {', '.join(_MATRICES)}, not {name!r}")
+    return _MATRICES[name]
+
+
 cdef class NativeAvatar:
     """An avatar's images in the compositor's form (premultiplied I420). Immutable and shareable.
 
     Args:
         width, height: frame size in pixels, even, 16..4096.
         images: uint8 arrays (h, w, 4), straight-alpha RGBA; the first is the background, (height, width, 4).
-        layers: tuples (first image, image count, select, x8, y8, kx8[8], ky8[8]); see `lw_layer`.
+        layers: tuples (first image, image count, select, x8, y8, kx8[AXES], ky8[AXES]) and, for a layer that turns,
+            (pivot_x8, pivot_y8, kangle[AXES]) behind; see `lw_layer`.
         mouth_coords: int16 (mouth images, D); viseme_coords: int16 (15, D); or both None.
+        matrix: "bt709" or "bt601", of the frames that are drawn (both limited range).
     """
     cdef lw_avatar *a
     cdef readonly int width
     cdef readonly int height
+    cdef readonly str matrix
 
-    def __cinit__(self, int width, int height, images, layers, mouth_coords=None, viseme_coords=None):
+    def __cinit__(self, int width, int height, images, layers, mouth_coords=None, viseme_coords=None, *,
+                  str matrix="bt709"):
         cdef lw_avatar_config config
         cdef lw_image *image_list = <lw_image *>calloc(len(images) + 1, sizeof(lw_image))
         cdef lw_layer *layer_list = <lw_layer *>calloc(len(layers) + 1, sizeof(lw_layer))
@@ -160,7 +177,7 @@ cdef class NativeAvatar:
                 image_list[i].rgba = &pixels[0, 0, 0]
                 image_list[i].height = pixels.shape[0]
                 image_list[i].width = pixels.shape[1]
-            for i, (first, count, select, x8, y8, kx8, ky8) in enumerate(layers):
+            for i, (first, count, select, x8, y8, kx8, ky8, *turn) in enumerate(layers):
                 layer_list[i].first_image = first
                 layer_list[i].image_count = count
                 layer_list[i].select = select
@@ -169,6 +186,12 @@ cdef class NativeAvatar:
                 for k in range(LW_AXES):
                     layer_list[i].kx8[k] = kx8[k]
                     layer_list[i].ky8[k] = ky8[k]
+                if turn:
+                    layer_list[i].pivot_x8, layer_list[i].pivot_y8, kangle = turn
+                    for k in range(LW_AXES):
+                        layer_list[i].kangle[k] = kangle[k]
+            config.matrix = _matrix(matrix)
+            self.matrix = matrix
             config.width = self.width = width
             config.height = self.height = height
             config.images = image_list
@@ -225,7 +248,7 @@ cdef class Canvas:
         self.pixels = &view[0, 0]
 
     def draw(self, axes, visemes):
-        """Shows a pose: 8 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
+        """Shows a pose: 15 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
         cdef lw_pose pose = _pose(axes, visemes)
         cdef int opened = 0
         cdef int pixels
@@ -325,7 +348,8 @@ cdef class Frame:
 
     @property
     def axes(self):
-        """float32 (8,): head_x head_y breath blink gaze_x gaze_y brow jaw."""
+        """float32 (15,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
+        wave head_turn."""
         return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
 
 
@@ -406,6 +430,14 @@ cdef class Performer:
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
         return check(lw_performer_interrupt(self.p))
+
+    def set(self, int setting, int value):
+        """Sets MOTION_STATE, MOTION_EXPRESSION or MOTION_GESTURE, from the next tick on; see `lw_motion_set`.
+
+        Raises:
+            InvalidArgument: there is no such setting or value.
+        """
+        check(lw_performer_set(self.p, setting, value), "set")
 
     @property
     def writing(self):

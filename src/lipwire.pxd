@@ -25,6 +25,8 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_OPUS
     enum: LW_MAX_LAYERS
     enum: LW_MOUTH_DIMS
+    enum: LW_BT709
+    enum: LW_BT601
     enum: LW_SELECT_FIXED
     enum: LW_SELECT_MOUTH
     enum: LW_ENGINE_MAX_LAG_MS
@@ -45,7 +47,18 @@ cdef extern from "lipwire.h" nogil:
     enum: LW_AXIS_GAZE_Y
     enum: LW_AXIS_BROW
     enum: LW_AXIS_JAW
+    enum: LW_AXIS_HEAD_ROLL
+    enum: LW_AXIS_HAPPY
+    enum: LW_AXIS_CONCERNED
+    enum: LW_AXIS_SURPRISED
+    enum: LW_AXIS_LIDS
+    enum: LW_AXIS_WAVE
+    enum: LW_AXIS_HEAD_TURN
     enum: LW_AXES
+    enum: LW_LIDS_REST
+    enum: LW_MOTION_STATE
+    enum: LW_MOTION_EXPRESSION
+    enum: LW_MOTION_GESTURE
     const char *lw_version()
     const char *lw_strerror(int code)
     uint32_t lw_cpu_detect()
@@ -187,7 +200,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_speech_active(const lw_speech *s)
     void lw_speech_close(lw_speech **s)
     ctypedef struct lw_pose:
-        int16_t axis[8]
+        int16_t axis[15]
         int16_t viseme[15]
         int16_t loudness
     ctypedef struct lw_motion:
@@ -195,6 +208,8 @@ cdef extern from "lipwire.h" nogil:
     ctypedef struct lw_motion_config:
         uint32_t seed
     int lw_motion_open(lw_motion **out, const lw_motion_config *config)
+    int lw_motion_check(int setting, int value)
+    int lw_motion_set(lw_motion *m, int setting, int value)
     void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
     void lw_motion_close(lw_motion **m)
     ctypedef struct lw_image:
@@ -207,8 +222,11 @@ cdef extern from "lipwire.h" nogil:
         int32_t select
         int32_t x8
         int32_t y8
-        int32_t kx8[8]
-        int32_t ky8[8]
+        int32_t kx8[15]
+        int32_t ky8[15]
+        int32_t pivot_x8
+        int32_t pivot_y8
+        int32_t kangle[15]
     ctypedef struct lw_avatar:
         pass
     ctypedef struct lw_avatar_config:
@@ -222,9 +240,11 @@ cdef extern from "lipwire.h" nogil:
         int32_t mouth_count
         const int16_t *mouth_coords
         const int16_t *viseme_coords
+        int32_t matrix
     int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config)
     int lw_avatar_width(const lw_avatar *a)
     int lw_avatar_height(const lw_avatar *a)
+    int lw_avatar_matrix(const lw_avatar *a)
     size_t lw_avatar_bytes(const lw_avatar *a)
     void lw_avatar_close(lw_avatar **a)
     ctypedef struct lw_canvas:
@@ -232,6 +252,8 @@ cdef extern from "lipwire.h" nogil:
         int32_t image[32]
         int32_t x8[32]
         int32_t y8[32]
+        int32_t angle[32]
+    int lw_canvas_same(const lw_canvas *a, const lw_canvas *b)
     int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
     ctypedef struct lw_performer:
         pass
@@ -294,6 +316,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
     int64_t lw_performer_interrupt(lw_performer *p)
+    int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)
     uint64_t lw_performer_utterance(const lw_performer *p)
     int64_t lw_performer_space(const lw_performer *p)

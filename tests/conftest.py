@@ -22,6 +22,12 @@ def require(present: object, what: str) -> None:
         pytest.skip(f"{what} is missing")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Drawings of avatars are kept for this run, in a folder of its own; what the tests start inherits it."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def say() -> Callable[[str], tuple[bytes, int]]:
     """espeak-ng: text -> (PCM16 mono, Hz)."""

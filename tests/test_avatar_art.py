@@ -1,25 +1,29 @@
-"""The built-in avatar: valid sprites at every frame size, and mouths that look like their visemes."""
+"""The built-in avatars: valid sprites at every frame size, and mouths that look like their visemes."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
+from lipwire import _core
+from lipwire.avatar import bake, kit, ohm
 from lipwire.avatar.art import AXES, VISEMES, Art
 from lipwire.avatar.builtin import BUILTIN, draw
+from lipwire.avatar.figure import LID_STEPS, LIDS_AT_REST
 
 SIZES = [(640, 360), (320, 180), (512, 512), (360, 640), (1280, 720)]
-CUT = {"body"}  # may run out of the frame
+CUT = {"body", "arm"}  # may run out of the frame
+TOON = {"ohm": ohm.MOUTH, "kit": kit.MOUTH}
 
 
-@pytest.fixture(scope="module", params=SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.fixture(scope="module", params=[(n, s) for n in BUILTIN for s in SIZES], ids=lambda p: f"{p[0]}-{p[1]}")
 def art(request: pytest.FixtureRequest) -> Art:
-    return draw("aria", *request.param)
+    return draw(request.param[0], *request.param[1])
 
 
-@pytest.fixture(scope="module")
-def large() -> Art:
-    return draw("aria", 1280, 720)
+@pytest.fixture(scope="module", params=BUILTIN)
+def large(request: pytest.FixtureRequest) -> Art:
+    return draw(request.param, 1280, 720)
 
 
 def mouths(art: Art) -> np.ndarray:
@@ -34,8 +38,13 @@ def viseme(art: Art, name: str) -> np.ndarray:
     return mouths(art)[nearest(art, art.viseme_coords[VISEMES.index(name)])]
 
 
-def inside(image: np.ndarray) -> np.ndarray:
+def inside(name: str, image: np.ndarray) -> np.ndarray:
     """Pixels that show the dark of the mouth."""
+    if name in TOON:
+        dark, low = (np.array(c) * 255 for c in (TOON[name].cavity, TOON[name].cavity_low))
+        way = low - dark
+        t = np.clip((image[..., :3] - dark) @ way / (way @ way), 0, 1)
+        return (np.linalg.norm(image[..., :3] - dark - t[..., None] * way, axis=-1) < 10) & (image[..., 3] > 200)
     luma = image[..., :3] @ [0.2126, 0.7152, 0.0722]
     return (luma < 50) & (image[..., 3] > 200)
 
@@ -65,7 +74,7 @@ def test_sprites_are_valid(art: Art) -> None:
         h, w = layer.images[0].shape[:2]
         assert h % 2 == 0 and w % 2 == 0 and h > 0 and w > 0
         assert layer.select in ("fixed", "mouth", *AXES)
-        assert set(layer.kx) | set(layer.ky) <= set(AXES)
+        assert set(layer.kx) | set(layer.ky) | set(layer.turn) <= set(AXES)
         assert -w < layer.x < art.width and -h < layer.y < art.height
         for image in layer.images:
             assert image.dtype == np.uint8 and image.shape == (h, w, 4) and image.flags.c_contiguous
@@ -79,13 +88,15 @@ def test_borders_are_transparent(art: Art) -> None:
             a = image[..., 3]
             if layer.name not in CUT:
                 assert not a[:2].any() and not a[-2:].any() and not a[:, :2].any() and not a[:, -2:].any(), layer.name
-            else:
-                assert not a[:2].any()
-                # Where it is cut it must reach so far beyond the frame that no movement shows the cut.
-                reach = 2 + sum(map(abs, layer.ky.values()))
-                assert layer.y + h >= art.height + reach
-                if a[:, :2].any():
-                    assert layer.x <= -(2 + sum(map(abs, layer.kx.values())))
+                continue
+            assert not a[:2].any()
+            # Where it is cut it must reach so far beyond the frame that no movement shows the cut.
+            if a[-2:].any():
+                assert layer.y + h >= art.height + 2 + sum(map(abs, layer.ky.values())), layer.name
+            if a[:, :2].any():
+                assert layer.x <= -(2 + sum(map(abs, layer.kx.values()))), layer.name
+            if a[:, -2:].any():
+                assert layer.x + a.shape[1] >= art.width + 2 + sum(map(abs, layer.kx.values())), layer.name
 
 
 def test_background_is_opaque(art: Art) -> None:
@@ -116,12 +127,12 @@ def test_visemes_are_distinct(large: Art) -> None:
 
 @pytest.mark.parametrize("name", ["sil", "PP"])
 def test_closed_mouths_show_no_inside(art: Art, name: str) -> None:
-    assert inside(viseme(art, name)).sum() == 0 and teeth(viseme(art, name)).sum() == 0
+    assert inside(art.name, viseme(art, name)).sum() == 0 and teeth(viseme(art, name)).sum() == 0
 
 
 def test_shapes_follow_the_charts(large: Art) -> None:
     image = {v: viseme(large, v) for v in VISEMES}
-    dark = {v: int(inside(im).sum()) for v, im in image.items()}
+    dark = {v: int(inside(large.name, im).sum()) for v, im in image.items()}
     wide = {v: width(lips(im)) for v, im in image.items()}
     tall = {v: height(lips(im)) for v, im in image.items()}
     white = {v: int(teeth(im).sum()) for v, im in image.items()}
@@ -145,28 +156,69 @@ def test_bank_is_smooth(large: Art) -> None:
     assert max(steps) < 0.45 * np.abs(bank[picks[0]] - bank[picks[-1]]).sum()
 
 
-def test_blink_closes_the_eyes(large: Art) -> None:
-    lids = next(la for la in large.layers if la.select == "blink")
-    covered = [int((im[..., 3] > 128).sum()) for im in lids.images]
-    assert len(covered) >= 6 and covered == sorted(covered)
-    whites = next(la for la in large.layers if la.name == "eye_whites")
-    dy, dx = round(whites.y - lids.y), round(whites.x - lids.x)
-    h, w = whites.images[0].shape[:2]
-    over = lids.images[-1][dy : dy + h, dx : dx + w, 3]
-    assert over[whites.images[0][..., 3] > 0].min() == 255
+def test_lids_close_over_the_eyes(large: Art) -> None:
+    lids = next(la for la in large.layers if la.select == "lids")
+    assert len(lids.images) == LID_STEPS
+    seen = [int((im[..., 3] > 128).sum()) for im in lids.images]
+    assert len(set(seen)) == len(seen)
+    if large.name == "ohm":  # eyes of light that go out
+        assert seen == sorted(seen, reverse=True) and seen[-1] < 0.25 * seen[LIDS_AT_REST]
+        return
+    assert seen == sorted(seen)
+    for name in ("eye_whites", "irises"):
+        eyes = next(la for la in large.layers if la.name == name)
+        dy, dx = round(eyes.y - lids.y), round(eyes.x - lids.x)
+        h, w = eyes.images[0].shape[:2]
+        over = lids.images[-1][dy : dy + h, dx : dx + w, 3]
+        assert over[eyes.images[0][..., 3] > 0].min() >= (255 if name == "irises" else 240)
 
 
-def test_deterministic() -> None:
-    a, b = draw("aria", 320, 180), draw("aria", 320, 180)
+def test_every_axis_shows(large: Art) -> None:
+    """Each axis but the head's frames changes the picture, and each expression in its own way."""
+    canvas = _core.Canvas(bake(large))
+    rest = [0.0] * len(AXES)
+    rest[AXES.index("lids")] = _core.LIDS_REST
+    mouth = [1.0] + [0.0] * 14
+    canvas.draw(rest, mouth)
+    still = canvas.i420.astype(int)
+    changed = {}
+    for axis in AXES:
+        axes = list(rest)
+        axes[AXES.index(axis)] = 1.0
+        canvas.draw(axes, mouth)
+        changed[axis] = (np.abs(canvas.i420 - still) > 12)[: large.height]
+    # The jaw of the robot is its mouth, and no face shows the blink but through its lids.
+    silent = {axis for axis, mask in changed.items() if mask.sum() < 100}
+    assert silent <= {"head_turn", "blink", "breath", *(["jaw"] if large.name == "ohm" else [])}
+    for a, b in combinations(("happy", "concerned", "surprised"), 2):
+        both, either = (changed[a] & changed[b]).sum(), (changed[a] | changed[b]).sum()
+        assert both < 0.7 * either, (a, b)
+
+
+def test_the_arm_is_hidden_until_it_waves(art: Art) -> None:
+    arm = next(la for la in art.layers if la.select == "wave")
+    assert not arm.images[0].any()
+    heights = [np.flatnonzero((im[..., 3] > 128).any(1)) for im in arm.images[1:]]
+    tops = [rows[0] if len(rows) else 10**6 for rows in heights]
+    up = tops[int(0.4 * len(tops)) :]
+    assert max(up) < min(tops[:2]) and max(up) + arm.y < art.height
+    middles = [np.flatnonzero((im[up[0] : up[0] + 20, :, 3] > 128).any(0)).mean() for im in arm.images[-6:]]
+    assert middles == sorted(middles, reverse=True)  # one way for rising values: the hand sways
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_deterministic(name: str) -> None:
+    a, b = draw(name, 320, 180), draw(name, 320, 180)
     assert np.array_equal(a.background, b.background)
     for x, y in zip(a.layers, b.layers, strict=True):
-        assert (x.x, x.y, x.kx, x.ky) == (y.x, y.y, y.kx, y.ky)
+        assert (x.x, x.y, x.kx, x.ky, x.turn, x.pivot) == (y.x, y.y, y.kx, y.ky, y.turn, y.pivot)
         assert all(np.array_equal(p, q) for p, q in zip(x.images, y.images, strict=True))
 
 
+@pytest.mark.parametrize("name", BUILTIN)
 @pytest.mark.parametrize("size", [(16, 16), (64, 16), (16, 64), (176, 144), (1080, 1920)])
-def test_any_size(size: tuple[int, int]) -> None:
-    art = draw("aria", *size)
+def test_any_size(name: str, size: tuple[int, int]) -> None:
+    art = draw(name, *size)
     assert art.background.shape == (size[1], size[0], 4)
     assert all(im.shape == la.images[0].shape for la in art.layers for im in la.images)
 

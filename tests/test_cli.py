@@ -22,7 +22,7 @@ import pytest
 import lipwire
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
-COMMANDS = ("demo", "serve", "send", "render", "token", "bench", "doctor")
+COMMANDS = ("demo", "serve", "send", "render", "avatar", "token", "bench", "doctor")
 PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
 WAIT = 90
 """Seconds after which a process counts as hung."""

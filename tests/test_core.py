@@ -401,7 +401,9 @@ def test_frames_may_be_released_on_any_thread(avatar: _core.NativeAvatar) -> Non
 
 
 unit = st.floats(-1, 1)
-poses = st.tuples(st.lists(unit, min_size=8, max_size=8), st.lists(st.floats(0, 1), min_size=15, max_size=15))
+poses = st.tuples(
+    st.lists(unit, min_size=_core.AXES, max_size=_core.AXES), st.lists(st.floats(0, 1), min_size=15, max_size=15)
+)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,11 @@ RATE: Final = 48000
 BLOCK: Final = 480
 VISEMES: Final = 15
 CHANNELS: Final = 17
-AXES: Final = 8
+AXES: Final = 15
+LIDS_REST: Final[float]
+MOTION_STATE: Final = 0
+MOTION_EXPRESSION: Final = 1
+MOTION_GESTURE: Final = 2
 SELECT_FIXED: Final = -1
 SELECT_MOUTH: Final = -2
 DRAW_SAME: Final = 1
@@ -22,6 +26,12 @@ EVENT_UNDERRUN: Final = 3
 EVENT_MOUTH: Final = 4
 
 __test__: dict[str, Any]
+
+# first image, image count, select, x8, y8, kx8, ky8; and pivot_x8, pivot_y8, kangle
+_Layer = (
+    tuple[int, int, int, int, int, Sequence[int], Sequence[int]]
+    | tuple[int, int, int, int, int, Sequence[int], Sequence[int], int, int, Sequence[int]]
+)
 
 def core_version() -> str: ...
 def cpu_levels() -> tuple[str, ...]: ...
@@ -74,10 +84,14 @@ class NativeAvatar:
         width: int,
         height: int,
         images: Sequence[NDArray[np.uint8]],
-        layers: Sequence[tuple[int, int, int, int, int, Sequence[int], Sequence[int]]],
+        layers: Sequence[_Layer],
         mouth_coords: NDArray[np.int16] | None = None,
         viseme_coords: NDArray[np.int16] | None = None,
+        *,
+        matrix: Literal["bt709", "bt601"] = "bt709",
     ) -> Self: ...
+    @property
+    def matrix(self) -> Literal["bt709", "bt601"]: ...
     @property
     def width(self) -> int: ...
     @property
@@ -145,6 +159,7 @@ class Performer:
     def write(self, pcm: Buffer, rate: int) -> None: ...
     def end(self, grace: float = 0.0) -> None: ...
     def interrupt(self) -> int: ...
+    def set(self, setting: int, value: int) -> None: ...
     def tick(self, now_ns: int = 0, draw: bool = True) -> int: ...
     def read_pcm(self) -> tuple[bytes, int] | None: ...
     def read_event(self) -> tuple[int, int, int, int, int] | None: ...

@@ -26,6 +26,7 @@ except ModuleNotFoundError as missing:
 
 from . import __version__, _core, opus
 from .avatar import DEFAULT, Avatar
+from .avatar import command as avatar_command
 from .config import Config, load
 from .errors import BadData, InvalidArgument, LipwireError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.add_typer(avatar_command.app, name="avatar")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -52,7 +54,9 @@ ConfigFile = Annotated[
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error (default: warning).")]
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
-AvatarName = Annotated[str, typer.Option("--avatar", help=f"One of: {', '.join(Avatar.builtin())}.")]
+AvatarName = Annotated[
+    str, typer.Option("--avatar", help=f"A name ({', '.join(Avatar.builtin())}), or the path of a folder or zip.")
+]
 
 
 def main() -> None:
@@ -127,7 +131,9 @@ def serve(
     ] = None,
     api_key: ApiKey = None,
     max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 (default: 50).")] = None,
-    avatar: Annotated[str | None, typer.Option(help=f"Shown for unknown avatar ids (default: {DEFAULT}).")] = None,
+    avatar: Annotated[
+        str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
+    ] = None,
     ice_host: IceHost = None,
     log_level: LogLevel = None,
     config: ConfigFile = None,
@@ -160,6 +166,7 @@ def demo(
     text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
     voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
     quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
     host: Host = None,
     http_port: HttpPort = None,
     ws_port: WsPort = None,
@@ -177,6 +184,7 @@ def demo(
         viewer_port=viewer_port,
         ice_host=ice_host,
         log_level=log_level,
+        avatar=avatar,
     )
     from .demo import run_demo
 
@@ -370,6 +378,7 @@ def lipsync(
 EXTRAS = {
     "server": ("litestar", "uvicorn", "jwt", "prometheus_client"),
     "webrtc": ("aiortc",),
+    "avatar": ("PIL",),
     "demo": ("espeakng_loader", "httpx"),
 }
 

@@ -44,7 +44,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Signs session tokens (32 bytes or more). Default: random, so that a restart ends every token."""
     max_sessions: int = 50
     avatar: str = DEFAULT
-    """Who speaks where a request names an avatar that is not installed and `any_avatar` is on."""
+    """Who speaks where a request names an avatar that is not installed and `any_avatar` is on: the name of a built-in
+    one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
     any_avatar: bool = True
     """Accept any `avatar_id` and show `avatar` for those that are not installed."""
     prebuffer_ms: int = 60

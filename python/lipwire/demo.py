@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from . import voice as espeak
+from .avatar import Avatar
 from .client import ProviderClient, request
 from .config import Config
 from .errors import InvalidArgument
@@ -21,7 +22,7 @@ from .render import load_speech
 from .service import Service
 
 TEXTS = (
-    "Hello! I am Aria, and I am the face of your voice agent.",
+    "Hello! I am {name}, and I am the face of your voice agent.",
     "What you hear and what you see are bound to one sample clock, so my lips stay with my voice.",
     "Type something into the box below, and I will say it. Or press interrupt, and I will stop at once.",
     "People buy more peaches and plums in August. Five thousand voices, very few faces.",
@@ -86,6 +87,7 @@ async def run_demo(
         clip = samples.tobytes(), rate
     elif not espeak.available():
         raise InvalidArgument("the demo voice is not installed: pip install 'lipwire[demo]', or give a --speech file")
+    texts = tuple(line.replace("{name}", Avatar.load(config.avatar).name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
 
     async def say(session_id: str, words: str) -> None:
@@ -98,7 +100,7 @@ async def run_demo(
             holder.append(Talker(client, voice))
             if config.viewer:
                 console.print(f"Open [bold]{service.viewer_url}[/] to see and hear it. Ctrl-C ends it.", markup=True)
-            talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else TEXTS))
+            talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts))
             latencies: list[float] = []
             reporting = asyncio.create_task(_report(service, client, console, latencies))
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,10 @@ def perform(
     what: Stage | _core.NativeAvatar | None,
     fps: Fraction = Fraction(25),
     seed: int = 0,
+    cues: Sequence[tuple[float, int, int]] = (),
 ) -> Iterator[tuple[bytes, int] | _core.Frame]:
     """Runs the chain as fast as it can: yields (pcm, sample) for every 10 ms of sound, and Frames, in clock order.
+    `cues` are (seconds, setting, value) for `Performer.set`, in order.
 
     The same input gives the same bytes. `what` draws; None: poses without pictures. `fps` is for the last two.
     """
@@ -98,17 +100,22 @@ def perform(
     drawn: list[_core.Frame] = []
     stage.open(drawn.append, None)
     try:
-        yield from _perform(chunks, rate, performer, stage, drawn)
+        yield from _perform(chunks, rate, performer, stage, drawn, list(cues))
     finally:
         stage.close()
 
 
 def _perform(
-    chunks: Iterator[bytes], rate: int, performer: _core.Performer, stage: Stage, drawn: list[_core.Frame]
+    chunks: Iterator[bytes],
+    rate: int,
+    performer: _core.Performer,
+    stage: Stage,
+    drawn: list[_core.Frame],
+    waiting: list[tuple[float, int, int]],
 ) -> Iterator[tuple[bytes, int] | _core.Frame]:
     room = performer.space - AHEAD
     more = True
-    tail = 0
+    tail = clock = 0
     while True:
         while more and performer.space > room:
             chunk = next(chunks, None)
@@ -117,7 +124,10 @@ def _perform(
                 performer.end()
             else:
                 performer.write(chunk, rate)
+        while waiting and waiting[0][0] * _core.RATE <= clock:
+            performer.set(*waiting.pop(0)[1:])
         performer.tick()
+        clock += _core.BLOCK
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)

@@ -86,6 +86,7 @@ class Service:
 
     def __init__(self, config: Config | None = None, *, speak: Speak | None = None) -> None:
         self.config = config or Config()
+        Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
         self.provider = Provider(self._provider_config(), self._make_session)
@@ -111,10 +112,15 @@ class Service:
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
-        if avatar_id not in Avatar.builtin() and self.config.any_avatar:
-            logger.info("avatar_id %r is not installed; showing %r", avatar_id, self.config.avatar)
-            return Avatar.load(self.config.avatar)
-        return Avatar.load(avatar_id)
+        if avatar_id in Avatar.builtin():
+            return Avatar.load(avatar_id)
+        ours = Avatar.load(self.config.avatar)
+        if avatar_id == ours.name:
+            return ours
+        if not self.config.any_avatar:  # an id off the network is never taken for a path
+            raise InvalidArgument(f"unknown avatar {avatar_id!r}; there is {', '.join({*Avatar.builtin(), ours.name})}")
+        logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
+        return ours
 
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from . import _core
 from .avatar import DEFAULT
+from .avatar.art import EXPRESSIONS, GESTURES, STATES
 from .codecs import VoiceDecoder
 from .errors import BadState, InvalidArgument
 from .protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
@@ -31,6 +32,26 @@ logger = logging.getLogger("lipwire.session")
 
 SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
+
+
+_SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
+    "state": (_core.MOTION_STATE, STATES),
+    "emotion": (_core.MOTION_EXPRESSION, EXPRESSIONS),
+    "gesture": (_core.MOTION_GESTURE, GESTURES),
+}
+
+
+def _fields(content: Any) -> dict[Any, Any]:
+    """The members of a `special` message's content; none if it is no object."""
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            pass
+    if isinstance(content, dict):
+        return content
+    logger.warning("special: an object was expected, not %.60r", content)
+    return {}
 
 
 class Latency(Struct, kw_only=True):
@@ -210,8 +231,17 @@ class Session:
             self._tell(*event)
 
     def special(self, content: Any, event_id: str | None = None) -> None:
-        """A `special` message. No content is acted on yet; it is logged."""
-        logger.info("[%s] special: %s", self.id, json.dumps(content)[:200])
+        """A `special` message: an object, or a JSON string of one, with any of `gesture`, `emotion` and `state`
+        (`avatar.art` lists the names). Acts on the next frame; what is not known is logged and left."""
+        self._check_running()
+        for key, name in _fields(content).items():
+            setting, names = _SPECIAL.get(key, (0, ()))
+            if isinstance(name, str) and name in names:
+                self.performer.set(setting, names.index(name))
+            elif names:
+                logger.warning("[%s] special: no %s %.60r; there are: %s", self.id, key, name, ", ".join(names))
+            else:
+                logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
 
     async def finished(self) -> None:
         """Waits until nothing is playing or queued."""

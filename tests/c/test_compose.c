@@ -59,6 +59,7 @@ static void make_scene(scene *s, int32_t width, int32_t height, int layers)
                                    .mouth_count = 9,
                                    .mouth_coords = s->mouths,
                                    .viseme_coords = s->visemes};
+    s->config.matrix = random_in(0, 1);
     make_image(&s->images[0], width, height, FILL_SOLID);
     for (size_t i = 0; i < sizeof s->mouths / sizeof *s->mouths; i++)
         s->mouths[i] = (int16_t)random_in(-8000, 8000);
@@ -77,7 +78,10 @@ static void make_scene(scene *s, int32_t width, int32_t height, int layers)
         for (int a = 0; a < LW_AXES; a++) {
             l->kx8[a] = random_in(0, 1) * random_in(-300, 300);
             l->ky8[a] = random_in(0, 1) * random_in(-300, 300);
+            l->kangle[a] = i % 2 ? random_in(0, 1) * random_in(-9000, 9000) : 0;
         }
+        l->pivot_x8 = random_in(-8 * w, 16 * w);
+        l->pivot_y8 = random_in(-8 * h, 16 * h);
     }
     if (lw_avatar_open(&s->avatar, &s->config) < 0 || !s->avatar) {
         CHECK(0, "a valid avatar opens");
@@ -111,30 +115,34 @@ static void random_pose(lw_pose *pose, int wild)
 
 /* ---- reference ---- */
 
-static double coefficient(double x)
+/* One row of Rec. ITU-R BT.709-6 or BT.601-7 for limited range: plane 0..2 of RGB, unrounded, black at 0. The
+ * coefficients are rounded to 1/16384, the largest in luma and the middle one in chroma so that their sum is right. */
+static double rgb_row(const uint8_t *p, int plane, int matrix)
 {
-    return floor(x * 65536.0 + 0.5);
+    const double kr = matrix ? 0.299 : 0.2126, kb = matrix ? 0.114 : 0.0722, scale = 16384.0 / 255.0;
+    double r, b, sum;
+    if (plane == 0)
+        r = kr * 219.0, b = kb * 219.0, sum = 219.0;
+    else if (plane == 1)
+        r = -kr / (2.0 - 2.0 * kb) * 224.0, b = 112.0, sum = 0.0;
+    else
+        r = 112.0, b = -kb / (2.0 - 2.0 * kr) * 224.0, sum = 0.0;
+    r = floor(r * scale + 0.5), b = floor(b * scale + 0.5), sum = floor(sum * scale + 0.5);
+    return (r * p[0] + (sum - r - b) * p[1] + b * p[2]) / 16384.0;
 }
 
-/* Rec. ITU-R BT.709-6, limited range, coefficients rounded to 1/65536. */
-static int luma_of(const uint8_t *p)
+static int luma_of(const uint8_t *p, int matrix)
 {
-    double k = 219.0 / 255.0;
-    double r = coefficient(0.2126 * k), g = coefficient(0.7152 * k), b = coefficient(0.0722 * k);
-    return (int)floor((r * p[0] + g * p[1] + b * p[2]) / 65536.0 + 16.5);
+    return (int)floor(rgb_row(p, 0, matrix) + 16.5);
 }
 
 static int chroma_of(const uint8_t *p, int v)
 {
-    double k = 224.0 / 255.0, r = v ? 0.5 : -0.2126 / 1.8556, g = v ? -0.7152 / 1.5748 : -0.7152 / 1.8556,
-           b = v ? -0.0722 / 1.5748 : 0.5;
-    r = coefficient(r * k), g = coefficient(g * k), b = coefficient(b * k);
-    double c = floor((r * p[0] + g * p[1] + b * p[2]) / 65536.0 + 128.5);
-    return (int)(c < 16.0 ? 16.0 : c > 240.0 ? 240.0 : c);
+    return (int)floor(rgb_row(p, 1 + v, 0) + 128.5);
 }
 
 /* Premultiplied value and alpha of pixel (x, y) of plane 0..2 of an image; transparent outside. */
-static int texel(const lw_image *image, int plane, int x, int y, int *alpha)
+static int texel(const lw_image *image, int plane, int x, int y, int matrix, int *alpha)
 {
     *alpha = 0;
     if (plane == 0) {
@@ -142,7 +150,7 @@ static int texel(const lw_image *image, int plane, int x, int y, int *alpha)
             return 0;
         const uint8_t *p = image->rgba + ((size_t)y * image->width + x) * 4;
         *alpha = p[3];
-        return (int)floor(luma_of(p) * p[3] / 255.0 + 0.5);
+        return (int)floor(luma_of(p, matrix) * p[3] / 255.0 + 0.5);
     }
     double sum = 0.0, weight = 0.0;
     for (int k = 0; k < 4; k++) {
@@ -150,7 +158,7 @@ static int texel(const lw_image *image, int plane, int x, int y, int *alpha)
         if (px < 0 || py < 0 || px >= image->width || py >= image->height)
             continue;
         const uint8_t *p = image->rgba + ((size_t)py * image->width + px) * 4;
-        sum += chroma_of(p, plane == 2) * p[3];
+        sum += (rgb_row(p, plane, matrix) + 128.0) * p[3];
         weight += p[3];
     }
     *alpha = (int)floor(weight / 4.0 + 0.5);
@@ -176,7 +184,7 @@ static void make_textures(const scene *s)
             t->alpha = malloc((size_t)t->w * t->h);
             for (int k = 0; k < t->w * t->h; k++) {
                 int a;
-                t->value[k] = (uint8_t)texel(&s->images[i], plane, k % t->w, k / t->w, &a);
+                t->value[k] = (uint8_t)texel(&s->images[i], plane, k % t->w, k / t->w, s->config.matrix, &a);
                 t->alpha[k] = (uint8_t)a;
             }
         }
@@ -202,6 +210,20 @@ static int sample(const texture *t, const uint8_t *data, int x16, int y16)
     return sum / 256;
 }
 
+/* Where pixel (x, y) of a plane comes from in an image that is turned about its pivot: turned back by an angle whose
+ * sine and cosine are rounded to 1/65536; the place then is rounded to 1/65536 and then to 1/16. */
+static void turn_back(const lw_layer *l, const lw_canvas *c, int i, int half, int x, int y, int *x16, int *y16)
+{
+    const double unit = half ? 16.0 : 8.0, turn = c->angle[i] / 65536.0 * 2.0 * 3.14159265358979323846;
+    const double cos_q = floor(cos(turn) * 65536.0 + 0.5) / 65536.0, sin_q = floor(sin(turn) * 65536.0 + 0.5) / 65536.0;
+    const double px = l->pivot_x8 / unit, py = l->pivot_y8 / unit;
+    const double dx = x + 0.5 - c->x8[i] / unit - px, dy = y + 0.5 - c->y8[i] / unit - py;
+    const double u = floor((dx * cos_q + dy * sin_q) * 65536.0 + 0.5) / 65536.0 + px - 0.5;
+    const double v = floor((dy * cos_q - dx * sin_q) * 65536.0 + 0.5) / 65536.0 + py - 0.5;
+    *x16 = (int)floor(u * 16.0 + 0.5);
+    *y16 = (int)floor(v * 16.0 + 0.5);
+}
+
 static void reference(const scene *s, const lw_canvas *c, uint8_t *frame)
 {
     int32_t w = s->config.width, h = s->config.height;
@@ -212,20 +234,19 @@ static void reference(const scene *s, const lw_canvas *c, uint8_t *frame)
             for (int x = 0; x < pw; x++) {
                 int value;
                 if (plane == 0) {
-                    value = luma_of(s->images[0].rgba + ((size_t)y * w + x) * 4);
+                    value = luma_of(s->images[0].rgba + ((size_t)y * w + x) * 4, s->config.matrix);
                 } else {
-                    uint8_t mean[3];
-                    for (int ch = 0; ch < 3; ch++) {
-                        double sum = 0.0;
-                        for (int k = 0; k < 4; k++)
-                            sum += s->images[0].rgba[((size_t)(2 * y + (k >> 1)) * w + 2 * x + (k & 1)) * 4 + ch];
-                        mean[ch] = (uint8_t)floor(sum / 4.0 + 0.5);
-                    }
-                    value = chroma_of(mean, plane == 2);
+                    double sum = 0.0;
+                    for (int k = 0; k < 4; k++)
+                        sum += rgb_row(s->images[0].rgba + ((size_t)(2 * y + (k >> 1)) * w + 2 * x + (k & 1)) * 4, plane,
+                                       s->config.matrix);
+                    value = (int)floor(sum / 4.0 + 128.5);
                 }
                 for (int i = 0; i < s->config.layer_count; i++) {
                     const texture *t = &textures[c->image[i]][plane];
                     int x16 = 16 * x - c->x8[i] * (half ? 1 : 2), y16 = 16 * y - c->y8[i] * (half ? 1 : 2);
+                    if (c->angle[i])
+                        turn_back(&s->layers[i], c, i, half, x, y, &x16, &y16);
                     if (x16 <= -16 || y16 <= -16 || x16 >= 16 * t->w || y16 >= 16 * t->h)
                         continue;
                     value = sample(t, t->value, x16, y16) +
@@ -281,7 +302,7 @@ static void test_drawing(void)
 {
     static const int32_t sizes[][2] = {{96, 80}, {16, 16}, {34, 50}, {130, 98}, {18, 200}, {100, 62}};
     int same = 1, exact = 1, guards = 1, still = 1, counted = 1, where = 1, nearest = 1, opened = 1;
-    int drawn = 0, opens = 0;
+    int drawn = 0, opens = 0, turned = 0;
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         scene s;
         int32_t w = sizes[k][0], h = sizes[k][1];
@@ -321,7 +342,9 @@ static void test_drawing(void)
             for (int n = 0; n < s.config.layer_count; n++) {
                 const lw_layer *l = &s.layers[n];
                 int pick = canvas.image[n] - l->first_image;
-                where &= canvas.x8[n] == placed(l->x8, l->kx8, &pose) && canvas.y8[n] == placed(l->y8, l->ky8, &pose);
+                where &= canvas.x8[n] == placed(l->x8, l->kx8, &pose) && canvas.y8[n] == placed(l->y8, l->ky8, &pose) &&
+                         canvas.angle[n] == (placed(0, l->kangle, &pose) & 65535);
+                turned += canvas.angle[n] != 0;
                 if (l->select == LW_SELECT_MOUTH) {
                     nearest &= mouth_excess(&s, &pose, pick) < 8.0;
                     rest_image = i ? rest_image : pick;
@@ -348,7 +371,7 @@ static void test_drawing(void)
     CHECK(guards, "nothing outside the frame is written");
     CHECK(still, "the same pose draws nothing");
     CHECK(counted, "the count covers what changed");
-    CHECK(where, "positions are linear in the axes");
+    CHECK(where && turned > 1000, "positions and angles are linear in the axes");
     CHECK(nearest, "the nearest mouth, the bank image in proportion");
     CHECK(opened && opens > 100, "an open mouth is one that is not at rest");
 }
@@ -381,7 +404,7 @@ static void test_alpha(void)
             else
                 for (int y = 11; y < 15; y++)
                     for (int x = 11; x < 15; x++)
-                        ok &= frame[32 * y + x] == luma_of(p) && frame[1024 + 16 * 6 + 6] == chroma_of(p, 0) &&
+                        ok &= frame[32 * y + x] == luma_of(p, 0) && frame[1024 + 16 * 6 + 6] == chroma_of(p, 0) &&
                               frame[1280 + 16 * 6 + 6] == chroma_of(p, 1);
             s.config.image_count = 2;
             drop_scene(&s);
@@ -480,6 +503,10 @@ static void test_config(void)
     REFUSED(layers[0].image_count = INT32_MAX, "a bank beyond the images");
     REFUSED(layers[0].select = LW_AXES, "an axis that is none");
     REFUSED(layers[0].select = -3, "a selection that is none");
+    REFUSED(layers[0].pivot_x8 = 524289, "a pivot too far right");
+    REFUSED(layers[0].pivot_y8 = INT32_MIN, "a pivot too far up");
+    REFUSED(c.matrix = 2, "a matrix that is none");
+    REFUSED(c.matrix = -1, "a negative matrix");
     REFUSED(images[layers[1].first_image + 1].width--, "images of a layer that differ");
     REFUSED(c.mouth_count = 8, "fewer coordinates than mouths");
     REFUSED(c.mouth_dims = 0, "no mouth dimensions");

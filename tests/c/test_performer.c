@@ -499,6 +499,50 @@ static void test_tails(void)
     lw_performer_close(&r.p);
 }
 
+/* Settings come from the producer's side and act on the next tick; the same gesture twice is played twice. */
+static void test_settings(void)
+{
+    lw_performer *p = NULL;
+    lw_performer_config config = {.avatar = avatar, .fps_num = 100, .fps_den = 1, .frame_slots = 2};
+    if (lw_performer_open(&p, &config) < 0) {
+        CHECK(0, "open");
+        return;
+    }
+    CHECK(lw_performer_set(NULL, LW_MOTION_STATE, 0) == LW_EINVAL && lw_performer_set(p, LW_MOTION_SETTINGS, 0) == LW_EINVAL &&
+              lw_performer_set(p, LW_MOTION_GESTURE, LW_GESTURES) == LW_EINVAL && lw_performer_set(p, 0, -1) == LW_EINVAL,
+          "no such setting or value");
+    int first = 0, waves = 0, before = 0, open = 0, parted = 0;
+    for (int i = 0; i < 900; i++) {
+        int16_t pcm[LW_BLOCK];
+        int64_t sample;
+        if (i == 10) {
+            lw_performer_set(p, LW_MOTION_EXPRESSION, LW_EXPRESSION_CONCERNED);
+            lw_performer_set(p, LW_MOTION_EXPRESSION, LW_EXPRESSION_HAPPY);
+        }
+        if (i == 10 || i == 450)
+            lw_performer_set(p, LW_MOTION_GESTURE, LW_GESTURE_WAVE);
+        lw_performer_tick(p, 0, 1);
+        while (lw_performer_read_pcm(p, pcm, &sample))
+            ;
+        lw_frame_info info;
+        int slot = lw_performer_acquire_frame(p, &info);
+        if (!slot)
+            continue;
+        lw_performer_release_frame(p, slot - 1);
+        const int16_t *axis = info.pose.axis;
+        if (i == 10)
+            first = axis[LW_AXIS_HAPPY] > 0 && !axis[LW_AXIS_CONCERNED] && axis[LW_AXIS_WAVE] > 0;
+        waves += axis[LW_AXIS_WAVE] > 0 && !before;
+        before = axis[LW_AXIS_WAVE];
+        open += info.mouth_open;
+        parted += info.pose.viseme[12] > 8000;
+    }
+    lw_performer_close(&p);
+    CHECK(first, "acts on the next frame, the last of two counts");
+    CHECK(waves == 2, "the same gesture again is played again");
+    CHECK(parted > 800 && !open, "a smile is no open mouth");
+}
+
 static void test_allocations(void)
 {
 #ifdef COUNTING
@@ -615,6 +659,7 @@ int main(void)
     test_late_and_full();
     test_interrupt();
     test_tails();
+    test_settings();
     test_allocations();
     test_threads();
     lw_avatar_close(&avatar);

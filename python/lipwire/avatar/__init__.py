@@ -1,26 +1,31 @@
-"""Avatars: drawing them and baking them into the compositor's form."""
+"""Avatars: drawing and loading them, and baking them into the compositor's form."""
 
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from .. import _core
 from ..errors import InvalidArgument
 from .art import AXES, VISEMES, Art
-from .builtin import BUILTIN, draw
+from .builtin import BUILTIN
+from .cache import drawn
 
 __all__ = ["AXES", "VISEMES", "Avatar", "bake"]
 
 COORD_SCALE = 4096
 DEFAULT = BUILTIN[0]
-_lock = threading.Lock()
+KEPT = 8
+"""Sizes of avatars that stay in memory."""
 
 
 def bake(art: Art) -> _core.NativeAvatar:
-    """Converts drawn layers to the compositor's form (premultiplied I420, positions in eighths of a pixel)."""
+    """Converts drawn layers to the compositor's form (premultiplied I420, positions in eighths of a pixel, angles in
+    65536ths of a turn)."""
     images = [art.background]
     layers = []
     for layer in art.layers:
@@ -32,7 +37,9 @@ def bake(art: Art) -> _core.NativeAvatar:
             select = AXES.index(layer.select)
         kx, ky = ([round(gains.get(axis, 0.0) * 8) for axis in AXES] for gains in (layer.kx, layer.ky))
         position = round(layer.x * 8), round(layer.y * 8)
-        layers.append((len(images), len(layer.images), select, *position, kx, ky))
+        pivot = round((layer.pivot[0] - layer.x) * 8), round((layer.pivot[1] - layer.y) * 8)
+        angles = [round(layer.turn.get(axis, 0.0) / 360 * 65536) for axis in AXES]
+        layers.append((len(images), len(layer.images), select, *position, kx, ky, *pivot, angles))
         images.extend(layer.images)
     mouth, visemes = (
         np.rint(np.asarray(coords) * COORD_SCALE).astype(np.int16) for coords in (art.mouth_coords, art.viseme_coords)
@@ -40,41 +47,82 @@ def bake(art: Art) -> _core.NativeAvatar:
     return _core.NativeAvatar(art.width, art.height, images, layers, mouth, visemes)
 
 
-@lru_cache(maxsize=8)
-def _baked(name: str, width: int, height: int) -> _core.NativeAvatar:
-    return bake(draw(name, width, height))
-
-
 class Avatar:
-    """A face to speak with. It is drawn for a frame size when first asked for that size."""
+    """A face to speak with: a built-in one by its name, or artwork by its path (docs/avatars.md).
+
+    Raises:
+        InvalidArgument: there is no such avatar. BadData: the artwork has faults; it says which and where.
+    """
 
     def __init__(self, name: str) -> None:
-        if name not in BUILTIN:
-            raise InvalidArgument(f"unknown avatar {name!r}; the built-in ones are: {', '.join(BUILTIN)}")
-        self.name = name
+        self._lock = threading.Lock()
+        self._baked: OrderedDict[tuple[int, int], _core.NativeAvatar] = OrderedDict()
+        self._art: Callable[[int, int], Art]
+        if name in BUILTIN:
+            self.name = name
+            self._art = lambda width, height: drawn(name, width, height)
+        elif Path(name).exists():
+            from .artwork import Artwork
+
+            artwork = Artwork(Path(name))
+            self.name = artwork.manifest.name
+            self._art = artwork.at
+        else:
+            raise InvalidArgument(
+                f"unknown avatar {name!r}: no such file or folder, and the built-in ones are: {', '.join(BUILTIN)}"
+            )
 
     @classmethod
     def load(cls, name: str) -> Avatar:
-        """The avatar of this name.
+        """The avatar of this name or path. Loaded once: later calls share it, unless its file has changed.
 
         Raises:
-            InvalidArgument: there is none.
+            As the class.
         """
-        return cls(name)
+        key = name, _changed(name)
+        with _loading:
+            if key not in _loaded:
+                _loaded[key] = cls(name)
+                while len(_loaded) > KEPT:
+                    _loaded.popitem(last=False)
+            _loaded.move_to_end(key)
+            return _loaded[key]
 
     @staticmethod
     def builtin() -> tuple[str, ...]:
         """Names of the built-in avatars."""
         return BUILTIN
 
+    def art(self, width: int, height: int) -> Art:
+        """The drawing itself, before it is baked."""
+        return self._art(width, height)
+
     def at(self, width: int, height: int) -> _core.NativeAvatar:
-        """The avatar drawn for frames of width x height pixels (even, 16..4096). Takes 0.3 to 2 s the first time;
-        the last few sizes are kept and shared by all sessions.
+        """The avatar drawn for frames of width x height pixels (even, 16..4096). Takes 0.3 to 2 s the first time that a
+        built-in one is drawn at a size, then a tenth of it; the last few sizes are kept and shared by all sessions.
 
         Raises:
             InvalidArgument: the size is out of range.
         """
         if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
             raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
-        with _lock:  # so that two sessions that start together draw it once
-            return _baked(self.name, width, height)
+        with self._lock:  # so that two sessions that start together draw it once
+            if (width, height) not in self._baked:
+                self._baked[width, height] = bake(self._art(width, height))
+                if len(self._baked) > KEPT:
+                    self._baked.popitem(last=False)
+            self._baked.move_to_end((width, height))
+            return self._baked[width, height]
+
+
+_loading = threading.Lock()
+_loaded: OrderedDict[tuple[str, object], Avatar] = OrderedDict()
+
+
+def _changed(name: str) -> object:
+    """Differs when the files of an avatar do, as far as their times say."""
+    path = Path(name)
+    if name in BUILTIN or not path.exists():
+        return None
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file in files for stat in (file.stat(),))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import mouth
+from .figure import EXPRESSION_STEPS, LID_STEPS, Figure, Place, blinks, dithered, wave
 from .raster import (
     F32,
     Canvas,
@@ -20,7 +22,6 @@ from .raster import (
     mirror,
     mix,
     radial,
-    resize,
     rgb,
     smoothstep,
     spline,
@@ -37,6 +38,8 @@ JACKET_LIGHT, JACKET, JACKET_DARK = rgb("#35708a"), rgb("#23556e"), rgb("#153a50
 BLOUSE, BLOUSE_SHADE = rgb("#fdf8f1"), rgb("#d9cdc4")
 IRIS_LIGHT, IRIS, IRIS_DARK = rgb("#a9743f"), rgb("#74472a"), rgb("#3a2118")
 
+MOUTH_Y = 77.0
+JAW_STEPS = 12
 JAW_DROP = 13.0
 """Units the chin sinks at jaw = 1."""
 
@@ -75,13 +78,7 @@ def background(view: View) -> F32:
         spot(cx, cy, r * 0.82, color, -alpha * 0.25, 0.25)
     vignette = np.hypot(x[None, :] - 0.5, (y[:, None] - 0.45) * 0.9)
     px *= 1 - 0.22 * smoothstep(0.42, 0.85, vignette)
-    out = np.ones((4, h, w), np.float32)
-    # A 4x4 ordered dither of one 8-bit step hides the bands of so slow a gradient.
-    bayer = f32([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16 - np.float32(0.5)
-    bayer = np.tile(bayer / np.float32(255), (-(-h // 4), -(-w // 4)))[:h, :w]
-    for i in range(3):
-        np.add(resize(px[i], h, w), bayer, out=out[i])
-    return out
+    return dithered(px, w, h)
 
 
 # ---- body -----------------------------------------------------------------------------------------------------
@@ -240,7 +237,7 @@ def head(view: View) -> Canvas:
     return c
 
 
-def lower_face(view: View, count: int) -> list[Canvas]:
+def lower_face(view: View, count: int = JAW_STEPS) -> list[Canvas]:
     """Cheeks and chin for jaw 0..1, fading into the head above, with the shadow they cast on the neck."""
     out = []
     for i in range(count):
@@ -288,9 +285,9 @@ _LOWER_OPEN = ((-11.5, 7.9), (-1.0, 9.7), (9.5, 7.4), (17.0, 2.6))
 
 def _lids(blink: float) -> tuple[F32, F32]:
     """Upper and lower lid edges of the viewer's right eye, inner to outer corner, around 0, 0."""
-    b = np.float32(blink)
+    b, shut = np.float32(blink), np.float32(max(blink, 0.0))
     up = f32(_UPPER_OPEN) * (1 - b) + f32(_UPPER_SHUT) * b
-    low = f32(_LOWER_OPEN) * (1 - b) + f32(_UPPER_SHUT) * b
+    low = f32(_LOWER_OPEN) * (1 - shut) + f32(_UPPER_SHUT) * shut
     inner, outer = f32([_INNER]), f32([_OUTER]) + f32([[0.3, 2.2]]) * b
     return spline(np.concatenate([inner, up, outer])), spline(np.concatenate([inner, low, outer]))
 
@@ -302,8 +299,8 @@ def _place(path: F32, sx: int) -> F32:
 
 
 def eye_whites(view: View) -> Canvas:
-    c = Canvas(view, -66, -17, 66, 15)
-    up, low = _lids(0.0)
+    c = Canvas(view, -66, -21, 66, 15)
+    up, low = _lids(blinks(LID_STEPS)[0])
     for sx in (-1, 1):
         shape = _place(np.concatenate([up, low[::-1]]), sx)
         white = linear((0, -13), (0, 11), (0, rgb("#d9cfcd")), (0.45, rgb("#fbf7f4")), (1, rgb("#f3ebe7")))
@@ -328,8 +325,8 @@ def irises(view: View) -> Canvas:
     return c
 
 
-def eyelids(view: View, count: int) -> list[Canvas]:
-    """Skin around the eye openings, with lashes, for blink 0..1; what lies below shows through the openings."""
+def eyelids(view: View) -> list[Canvas]:
+    """Skin around the eye openings, with lashes, over the `lids` axis; what lies below shows through the openings."""
     skin = Canvas(view, -76, -31, 76, 29)
     _paint_face(skin)
     feather = np.zeros((skin.h, skin.w), np.float32)
@@ -337,10 +334,10 @@ def eyelids(view: View, count: int) -> list[Canvas]:
         d = np.hypot((skin.ux - sx * EYE_X)[None, :] / 33, (skin.uy + 1)[:, None] / 25)
         feather = np.maximum(feather, smoothstep(1, 0.82, d))
     out = []
-    for i in range(count):
+    for blink in blinks(LID_STEPS):
         c = Canvas(view, -76, -31, 76, 29)
         c.px[...] = skin.px
-        _eyelid_bank(c, i / (count - 1), feather)
+        _eyelid_bank(c, blink, feather)
         out.append(c)
     return out
 
@@ -353,7 +350,7 @@ def _eyelid_bank(c: Canvas, blink: float, feather: F32) -> None:
     for sx in (-1, 1):
         lid = np.concatenate([up, crease[::-1]])
         c.paint(_place(lid, sx), mix(SKIN_SHADE, BLUSH, 0.25), 0.30 + 0.12 * blink, soft=1.5, atop=True)
-        c.glow(sx * (EYE_X - 2), -8 + 8 * blink, 15, 7, SKIN_LIGHT, 0.55 * blink)
+        c.glow(sx * (EYE_X - 2), -8 + 8 * blink, 15, 7, SKIN_LIGHT, 0.55 * max(blink, 0.0))
         c.paint(
             _place(stroke(crease[::4], (0.5, 1.7, 1.9, 1.6, 0.5)), sx),
             SKIN_DEEP,
@@ -383,13 +380,113 @@ def _eyelid_bank(c: Canvas, blink: float, feather: F32) -> None:
             c.paint(_place(stroke([root, mid, end], (2.4, 1.7, 0.3)), sx), LASH)
 
 
-def brows(view: View) -> Canvas:
-    c = Canvas(view, -74, -52, 74, -18)
-    for sx in (-1, 1):
-        spine = [(17, -31.5), (29, -35.5), (44, -38.5), (57, -37), (69, -29)]
-        shape = c.mask(_flip(stroke(spine, (4.4, 6.8, 6.4, 4.2, 0.5)), sx), soft=0.7)
-        c.wash(shape * (0.36 + 0.52 * smoothstep(14, 42, np.abs(c.ux))), BROW, atop=False)
-    return c
+def brows(view: View) -> list[Canvas]:
+    """Over the `concerned` axis: their inner ends rise and draw together."""
+    out = []
+    for i in range(EXPRESSION_STEPS):
+        c = Canvas(view, -74, -54, 74, -18)
+        t = i / (EXPRESSION_STEPS - 1)
+        for sx in (-1, 1):
+            spine = f32([(17, -31.5), (29, -35.5), (44, -38.5), (57, -37), (69, -29)])
+            spine += f32([(-2.5, -11), (-2, -6.5), (0, 0.5), (0, 4), (0, 4)]) * np.float32(t)
+            shape = c.mask(_flip(stroke(spine, (4.4, 6.8, 6.4, 4.2, 0.5)), sx), soft=0.7)
+            c.wash(shape * (0.36 + 0.52 * smoothstep(14, 42, np.abs(c.ux))), BROW, atop=False)
+        out.append(c)
+    return out
+
+
+def cheeks(view: View) -> list[Canvas]:
+    """Over the `happy` axis: cheeks that push the lower lids up, and a blush."""
+    skin = Canvas(view, -76, -14, 76, 62)
+    _paint_face(skin)
+    out = []
+    for i in range(EXPRESSION_STEPS):
+        c = Canvas(view, -76, -14, 76, 62)
+        t = i / (EXPRESSION_STEPS - 1)
+        for sx in (-1, 1):
+            if not i:
+                continue
+            edge = f32(
+                [
+                    (-21, 6),
+                    (-11.5, 8.6 - 2.2 * t),
+                    (-1, 10.4 - 3.4 * t),
+                    (9.5, 8.0 - 2.8 * t),
+                    (17, 3.2 - 1.2 * t),
+                    (23, -1),
+                ]
+            )
+            edge = spline(edge)
+            d = np.hypot((c.ux - sx * EYE_X)[None, :] / 33, (c.uy - 6)[:, None] / 22)
+            below = np.concatenate([edge, f32([(24, 16), (12, 27), (-12, 27), (-22, 18)])])
+            mask = c.mask(_place(below, sx)) * smoothstep(1, 0.72, d)
+            c.px += skin.px * mask * (1 - c.px[3])
+            c.paint(
+                _place(stroke(edge[::5], (0.4, 1.1, 1.4, 1.2, 0.5)), sx), mix(SKIN_DEEP, LASH, 0.3), 0.75 * t, soft=0.25
+            )
+            fold = edge + f32([0.5, 6.5])
+            c.paint(_place(stroke(fold[6::6], (0.3, 2.0, 0.3)), sx), SKIN_SHADE, 0.5 * t, soft=1.1)
+            c.glow(sx * 50, 38, 25, 17, BLUSH, 0.34 * t, atop=False)
+        out.append(c)
+    return out
+
+
+def arm(c: Canvas, place: Place) -> None:
+    """Forearm and open hand, for `figure.wave`."""
+    sleeve = join(
+        [(-25, -48), (0, -52), (25, -48)],
+        [(25, -48), (31, 10), (44, 90)],
+        [(44, 90), (-34, 90)],
+        [(-34, 90), (-30, 10), (-25, -48)],
+    )
+    c.paint(
+        place(stroke([(0, -30), (0, -78)], (30, 25))),
+        linear((60, 0), (160, 0), (0, SKIN_LIGHT), (0.6, SKIN), (1, SKIN_DARK)),
+    )
+    palm = [
+        (-21, -84),
+        (-25, -102),
+        (-25, -118),
+        (-14, -127),
+        (4, -129),
+        (19, -125),
+        (24, -112),
+        (22, -94),
+        (14, -76),
+        (-13, -74),
+    ]
+    light = linear((60, 40), (170, 220), (0, SKIN_LIGHT), (0.5, SKIN), (1, SKIN_DARK))
+    fingers = (
+        ((-19, -112), (-24, -140), (-27, -157), 11.5),
+        ((-7, -118), (-8, -150), (-9, -170), 12.5),
+        ((6, -118), (8, -150), (9, -167), 12.0),
+        ((17, -113), (22, -138), (26, -153), 10.5),
+    )
+    thumb = [(-17, -88), (-33, -104), (-42, -121)]
+    outline = [stroke([a, b, e], (w + 1.6, w + 1.6, w - 0.2)) for a, b, e, w in fingers] + [
+        stroke(thumb, (18, 14.5, 10.5))
+    ]
+    for path in outline:
+        c.paint(place(path), SKIN_SHADE)
+    for a, b, e, w in fingers:
+        c.paint(place(stroke([a, b, e], (w, w, w - 1.8))), light)
+    c.paint(place(stroke(thumb, (17, 13, 9))), light)
+    c.paint(place(spline(palm, closed=True)), light)
+    for x, y in ((-13, -122), (-1, -126), (12, -123)):
+        c.paint(place(stroke([(x, y), (x * 1.04, y - 9)], (0.6, 1.6))), SKIN_SHADE, 0.9, soft=0.4)
+    for line in (
+        [(-18, -110), (-4, -116), (17, -113)],
+        [(-19, -101), (-2, -104), (14, -98)],
+        [(-14, -105), (-6, -96), (-6, -82)],
+    ):
+        c.paint(place(stroke(line, (0.4, 1.6, 0.4))), SKIN_SHADE, 0.75, soft=0.5)
+    c.paint(
+        place(stroke([(-19, -54), (0, -58), (19, -54)], (11, 11, 11))),
+        linear((90, 0), (160, 0), (0, BLOUSE), (1, BLOUSE_SHADE)),
+    )
+    c.paint(place(sleeve), linear((90, 0), (190, 0), (0, JACKET_LIGHT), (0.45, JACKET), (1, JACKET_DARK)))
+    c.paint(place(stroke([(-24, -42), (0, -46), (24, -42)], (1.4, 1.4))), JACKET_DARK, 0.7, soft=0.5)
+    c.paint(place(stroke([(-10, -20), (-4, 16), (-8, 60)], (0.5, 5, 6))), JACKET_DARK, 0.5, soft=2)
 
 
 def _flip(path: F32, sx: int) -> F32:
@@ -540,3 +637,22 @@ def hair_front(view: View) -> Canvas:
         c.paint(shine, HAIR_SHINE, 0.26 if side < 0 else 0.16, soft=1.1, clip=clip)
     c.paint(stroke([(23, -137), (22.5, -120), (25, -99)], (0.6, 1.8, 1.0)), HAIR_DEEP, 0.65, soft=0.7, atop=True)
     return c
+
+
+def figure(view: View) -> Figure:
+    """Every layer."""
+    f = Figure(view, (0, 112))
+    f.head("hair_back", hair_back(view), 0.70)
+    f.body("body", body(view))
+    f.head("head", head(view), 0.95)
+    f.head("lower_face", lower_face(view), 0.97, "jaw")
+    f.head("nose", nose(view), 1.24)
+    f.head("eye_whites", eye_whites(view), 1.06)
+    f.head("irises", irises(view), 1.06, gaze_x=4.6, gaze_y=2.8)
+    f.head("eyelids", eyelids(view), 1.06, "lids")
+    f.head("cheeks", cheeks(view), 1.06, "happy")
+    f.head("brows", brows(view), 1.07, "concerned", brow=-4.5, surprised=-2.5)
+    f.mouth(mouth.draw(view, 0.0, MOUTH_Y), 1.12)
+    f.head("hair_front", hair_front(view), 0.93)
+    f.body("arm", wave(view, (142, 248), 172, arm), "wave")
+    return f

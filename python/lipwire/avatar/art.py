@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-AXES = ("head_x", "head_y", "breath", "blink", "gaze_x", "gaze_y", "brow", "jaw")
+AXES = (
+    *("head_x", "head_y", "breath", "blink", "gaze_x", "gaze_y", "brow", "jaw"),
+    *("head_roll", "happy", "concerned", "surprised", "lids", "wave", "head_turn"),
+)
 """Axes of a pose, in the order of `enum lw_axis`."""
+
+STATES = ("idle", "listening", "thinking")
+EXPRESSIONS = ("neutral", "happy", "concerned", "surprised")
+GESTURES = ("nod", "shake", "wave")
+"""What `Session.special` takes, in the order of `enum lw_state`, `lw_expression` and `lw_gesture`."""
 
 VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U")
 """Visemes in the order of a pose's weights (OVR order)."""
@@ -21,7 +29,8 @@ class Layer:
     `images` are (h, w, 4) uint8 straight-alpha RGBA, all of one size, h and w even. `x`, `y` are the top-left corner
     in frame pixels at rest; a sprite may hang over the frame's edge. `select` is "fixed" (the first image), "mouth"
     (the image whose mouth coordinate is nearest to the pose's) or the name of an axis (bank index linear in 0..1).
-    `kx`, `ky` map axis names to frame pixels at full deflection, + being right and down.
+    `kx`, `ky` map axis names to frame pixels at full deflection, + being right and down; `turn` maps axis names to
+    degrees clockwise about `pivot` (frame pixels).
     """
 
     name: str
@@ -31,6 +40,8 @@ class Layer:
     select: str = "fixed"
     kx: dict[str, float] = field(default_factory=dict)
     ky: dict[str, float] = field(default_factory=dict)
+    turn: dict[str, float] = field(default_factory=dict)
+    pivot: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

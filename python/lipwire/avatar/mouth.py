@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .art import VISEMES
-from .raster import F32, F64, Color, View, coverage_batch, f32, mix, rgb, smoothstep, to_rgba8
+from .raster import F32, F64, Color, Stack, View, f32, mix, rgb, smoothstep, to_rgba8
 
 SCALE = np.array([1.0, 0.55, 0.6, 0.5, 0.4])
 """How much a unit of each parameter counts when the nearest image is chosen."""
@@ -128,44 +128,6 @@ def _closed(top: F64, bottom: F64) -> F64:
     return np.concatenate([top, bottom[:, ::-1]], 1)
 
 
-class _Painter:
-    """A stack of k premultiplied images of one crop."""
-
-    def __init__(self, k: int, view: View, cx: float, cy: float, low: float = BOX[3]) -> None:
-        s = view.scale
-        self.scale = s
-        left, top, right = BOX[:3]
-        self.x = int(np.floor((cx + left) * s + view.ox)) - 2
-        self.y = int(np.floor((cy + top) * s + view.oy)) - 2
-        w = int(np.ceil((cx + right) * s + view.ox)) + 2 - self.x
-        h = int(np.ceil((cy + min(low, BOX[3])) * s + view.oy)) + 2 - self.y
-        self.w, self.h = w + (w & 1), h + (h & 1)
-        self.offset = np.array([cx * s + view.ox - self.x, cy * s + view.oy - self.y])
-        self.ux = ((np.arange(self.w, dtype=np.float32) + 0.5 - self.offset[0]) / s).astype(np.float32)
-        self.uy = ((np.arange(self.h, dtype=np.float32) + 0.5 - self.offset[1]) / s).astype(np.float32)
-        self.px = np.zeros((4, k, self.h, self.w), np.float32)
-
-    def mask(self, paths: F64) -> F32:
-        return coverage_batch(paths * self.scale + self.offset, self.h, self.w)
-
-    def glow(self, cx: ArrayLike, cy: ArrayLike, rx: ArrayLike, ry: ArrayLike) -> F32:
-        """Soft spots (k, h, w); each argument is (k, 1)."""
-        x = ((self.ux[None] - cx) / rx).astype(np.float32)
-        y = ((self.uy[None] - cy) / ry).astype(np.float32)
-        t = np.maximum(1 - (x * x)[:, None, :] - (y * y)[:, :, None], 0)
-        return f32(t * t)
-
-    def blend(self, a: F32, color: Color | F32) -> None:
-        """Paints through masks (k, h, w) with a colour, or colour planes that broadcast to (3, k, h, w)."""
-        c = f32(color)
-        rest = 1 - a
-        for i in range(3):
-            self.px[i] *= rest
-            self.px[i] += c[i] * a
-        self.px[3] *= rest
-        self.px[3] += a
-
-
 def _between(y: F32, top: F64, bottom: F64) -> F32:
     """0 at top, 1 at bottom, (k, h, 1) from (k, 1) bounds."""
     return f32(np.clip((y[None] - top) / np.maximum(bottom - top, 1e-3), 0, 1))[:, :, None]
@@ -176,7 +138,7 @@ def _tint(a: Color, b: Color, t: F32) -> F32:
     return np.stack([np.float32(x) * (1 - t) + np.float32(y) * t for x, y in zip(a, b, strict=True)])
 
 
-def _paint(p: _Painter, m: _Lips, width: F64, shut: F64) -> None:
+def _paint(p: Stack, m: _Lips, width: F64, shut: F64) -> None:
     upper, lower = m.edge(m.up, bow=0.6), m.edge(m.low, bow=0.35)
     lower = np.stack([lower[..., 0], np.maximum(lower[..., 1], upper[..., 1])], -1)
     out_up, out_low = m.outer_up(), m.outer_low()
@@ -214,7 +176,7 @@ def _paint(p: _Painter, m: _Lips, width: F64, shut: F64) -> None:
     p.blend(p.mask(seam) * f32(line)[:, :, None] * np.float32(0.85), rgb("#7c302f"))
 
 
-def _inside(p: _Painter, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
+def _inside(p: Stack, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
     """What shows between the lips: cavity, tongue, teeth."""
     clip = p.mask(outline)
     p.blend(clip, _tint(CAVITY_DEEP, CAVITY, _between(p.uy, m.up, m.low + 2)))
@@ -292,14 +254,15 @@ def _inside(p: _Painter, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
 def draw(view: View, cx: float, cy: float) -> tuple[list[NDArray[np.uint8]], int, int]:
     """The bank around the resting mouth's middle (units): straight-alpha images and the crop's corner in pixels."""
     params = shapes()
-    full = _Painter(0, view, cx, cy)
+    full = Stack(0, view, (cx, cy), BOX)
     bank = np.zeros((len(params), full.h, full.w, 4), np.uint8)
     # A few at a time, to stay in the CPU's cache, and only as many rows as their lowest lip needs.
     step = max(1, 50_000 // (full.w * full.h))
     for i in range(0, len(params), step):
         part = params[i : i + step]
         m = _Lips(part)
-        p = _Painter(len(part), view, cx, cy, float((m.low + m.thick_low).max()) + 10)
+        low = min(float((m.low + m.thick_low).max()) + 10, BOX[3])
+        p = Stack(len(part), view, (cx, cy), (*BOX[:3], low))
         _paint(p, m, part[:, 1:2], part[:, 4:5])
         bank[i : i + step, : p.h] = to_rgba8(p.px)
     return list(bank), full.x, full.y

@@ -95,7 +95,7 @@ def stroke(points: ArrayLike, widths: Sequence[float]) -> F32:
     half = np.interp(s, np.linspace(0, 1, len(widths)), widths) / 2
     d = np.gradient(c, axis=0)
     d /= np.maximum(np.hypot(d[:, 0], d[:, 1]), 1e-6)[:, None]
-    a = np.linspace(0, np.pi, 9)[1:-1, None]
+    a = np.linspace(0, np.pi, 19)[1:-1, None]
     normal = np.stack([-d[:, 1], d[:, 0]], 1)
     off = normal * half[:, None]
     cap1 = c[-1] + half[-1] * (np.cos(a) * normal[-1] + np.sin(a) * d[-1])
@@ -365,6 +365,47 @@ class Canvas:
     def image(self) -> NDArray[np.uint8]:
         """Straight-alpha RGBA, 8 bit."""
         return to_rgba8(self.px)
+
+
+class Stack:
+    """k images of one crop, painted together: planes (4, k, h, w) of premultiplied float32 RGBA, even-sized."""
+
+    def __init__(
+        self, k: int, view: View, origin: tuple[float, float], box: tuple[float, float, float, float], pad: int = 2
+    ) -> None:
+        """Paths are in units around `origin`; the crop covers `box` (left, top, right, bottom, in the same units) plus
+        `pad` pixels on each side."""
+        s = self.scale = view.scale
+        cx, cy = origin[0] * s + view.ox, origin[1] * s + view.oy
+        self.x, self.y = int(np.floor(cx + box[0] * s)) - pad, int(np.floor(cy + box[1] * s)) - pad
+        w = int(np.ceil(cx + box[2] * s)) + pad - self.x
+        h = int(np.ceil(cy + box[3] * s)) + pad - self.y
+        self.w, self.h = w + (w & 1), h + (h & 1)
+        self._offset = np.array([cx - self.x, cy - self.y])
+        self.ux = ((np.arange(self.w, dtype=np.float32) + 0.5 - self._offset[0]) / s).astype(np.float32)
+        self.uy = ((np.arange(self.h, dtype=np.float32) + 0.5 - self._offset[1]) / s).astype(np.float32)
+        self.px = np.zeros((4, k, self.h, self.w), np.float32)
+
+    def mask(self, paths: F64) -> F32:
+        """Coverage (k, h, w) of closed paths (k, n, 2), one an image."""
+        return coverage_batch(paths * self.scale + self._offset, self.h, self.w)
+
+    def glow(self, cx: ArrayLike, cy: ArrayLike, rx: ArrayLike, ry: ArrayLike) -> F32:
+        """Soft spots (k, h, w); each argument is (k, 1)."""
+        x = ((self.ux[None] - cx) / rx).astype(np.float32)
+        y = ((self.uy[None] - cy) / ry).astype(np.float32)
+        t = np.maximum(1 - (x * x)[:, None, :] - (y * y)[:, :, None], 0)
+        return f32(t * t)
+
+    def blend(self, a: F32, color: Color | F32) -> None:
+        """Paints through masks (k, h, w) with a colour, or colour planes that broadcast to (3, k, h, w)."""
+        c = f32(color)
+        rest = 1 - a
+        for i in range(3):
+            self.px[i] *= rest
+            self.px[i] += c[i] * a
+        self.px[3] *= rest
+        self.px[3] += a
 
 
 def to_rgba8(px: F32) -> NDArray[np.uint8]:

@@ -1,0 +1,105 @@
+/* The pixel kernels in plain C: the specification of those in x86/ and arm/.
+ *
+ *   blend       dst = value + dst * (255 - alpha) / 255, the division rounded, the sum limited to 255
+ *   lerp        (sum of 4 neighbours * weights + 128) >> 8, weights in 16ths x 16ths
+ *   scale       (sum of 4 neighbours * weights + 8192) >> 14, weights in 128ths x 128ths
+ *   RGB to YUV  (sum of products with Q14 coefficients + half) >> 14; chroma from the sum of 4 pixels, >> 16 */
+#include "dsp.h"
+#include "pixels.h"
+
+/* Kr 0.2126, Kb 0.0722 (Rec. ITU-R BT.709-6) and 0.299, 0.114 (BT.601-7): limited range, Q14. The middle coefficient
+ * takes what rounding leaves: white is exactly 235, greys are exactly 128. */
+#define SPLIT(c) (((c) + 64 + 128 * 256) / 128 - 256)
+#define ROW(r, g, b)                                                                                                \
+    {                                                                                                               \
+        .hi = {SPLIT(r), SPLIT(g), SPLIT(b), 0},                                                                    \
+        .lo = {(r) - 128 * SPLIT(r), (g) - 128 * SPLIT(g), (b) - 128 * SPLIT(b), 0}                                 \
+    }
+const lw_rgb_matrix lw_rgb_matrices[2] = {
+    {.y = ROW(2991, 10064, 1016), .u = ROW(-1649, -5547, 7196), .v = ROW(7196, -6536, -660)},
+    {.y = ROW(4207, 8260, 1604), .u = ROW(-2428, -4768, 7196), .v = ROW(7196, -6026, -1170)},
+};
+
+void lw_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint16_t t = (uint16_t)(dst[i] * (255 - alpha[i]) + 128);
+        uint16_t sum = (uint16_t)(value[i] + ((uint16_t)(t + (t >> 8)) >> 8));
+        dst[i] = (uint8_t)(sum > 255 ? 255 : sum);
+    }
+}
+
+void lw_lerp_c(uint8_t *restrict dst, const uint8_t *restrict src, ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n)
+{
+    const uint8_t *below = src + pitch;
+    uint16_t a = (uint16_t)((16 - wx) * (16 - wy)), b = (uint16_t)(wx * (16 - wy)), c = (uint16_t)((16 - wx) * wy),
+             d = (uint16_t)(wx * wy);
+    for (size_t i = 0; i < n; i++)
+        dst[i] = (uint8_t)((uint16_t)(src[i] * a + src[i + 1] * b + below[i] * c + below[i + 1] * d + 128) >> 8);
+}
+
+void lw_lerp_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha,
+                     ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n)
+{
+    uint8_t v[256], a[256]; /* in cache between the steps */
+    for (size_t i = 0; i < n; i += sizeof v) {
+        const size_t part = n - i < sizeof v ? n - i : sizeof v;
+        lw_lerp_c(v, value + i, pitch, wx, wy, part);
+        lw_lerp_c(a, alpha + i, pitch, wx, wy, part);
+        lw_blend_c(dst + i, v, a, part);
+    }
+}
+
+static inline int32_t sample(const uint8_t *p, int32_t pitch, int32_t fx, int32_t fy)
+{
+    return ((p[0] * (16 - fx) + p[1] * fx) * (16 - fy) + (p[pitch] * (16 - fx) + p[pitch + 1] * fx) * fy + 128) >> 8;
+}
+
+void lw_warp_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha,
+                     const lw_warp *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const int32_t u = (int32_t)((uint32_t)w->u + (uint32_t)i * (uint32_t)w->du);
+        const int32_t v = (int32_t)((uint32_t)w->v + (uint32_t)i * (uint32_t)w->dv);
+        const int32_t fx = u >> 12 & 15, fy = v >> 12 & 15;
+        const ptrdiff_t at = (ptrdiff_t)(v >> 16) * w->pitch + (u >> 16);
+        const int32_t sum = sample(value + at, w->pitch, fx, fy) +
+                            lw_div255(dst[i] * (255 - sample(alpha + at, w->pitch, fx, fy)));
+        dst[i] = (uint8_t)(sum > 255 ? 255 : sum);
+    }
+}
+
+void lw_scale_row_c(int16_t *restrict out, const uint8_t *restrict src, size_t src_n, const uint16_t *restrict at,
+                    const uint16_t *restrict weight, size_t n)
+{
+    (void)src_n;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (int16_t)((src[at[i]] - 128) * (weight[i] & 255) + (src[at[i] + 1] - 128) * (weight[i] >> 8));
+}
+
+void lw_scale_mix_c(uint8_t *restrict out, const int16_t *restrict top, const int16_t *restrict below, int32_t wy,
+                    size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)((top[i] * (128 - wy) + below[i] * wy + (128 << 14) + 8192) >> 14);
+}
+
+void lw_rgba_luma_c(uint8_t *restrict y, const uint8_t *restrict rgba, size_t n, const lw_rgb_matrix *m)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (uint8_t)lw_rgb_luma(m, rgba + 4 * i);
+}
+
+void lw_rgba_chroma_c(uint8_t *restrict u, uint8_t *restrict v, const uint8_t *restrict top,
+                      const uint8_t *restrict below, size_t n, const lw_rgb_matrix *m)
+{
+    for (size_t i = 0; i < n; i++) {
+        int32_t su = (128 << 16) + 32768, sv = su;
+        for (int k = 0; k < 2; k++) {
+            su += lw_rgb_dot(&m->u, top + 8 * i + 4 * k) + lw_rgb_dot(&m->u, below + 8 * i + 4 * k);
+            sv += lw_rgb_dot(&m->v, top + 8 * i + 4 * k) + lw_rgb_dot(&m->v, below + 8 * i + 4 * k);
+        }
+        u[i] = (uint8_t)(su >> 16);
+        v[i] = (uint8_t)(sv >> 16);
+    }
+}

@@ -1,0 +1,107 @@
+"""Drawings of the built-in avatars in the user's cache directory, keyed by the code that draws them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from .art import Art, Layer
+from .builtin import draw
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Of all that is kept; the longest unused goes first."""
+
+
+def folder() -> Path:
+    """Where drawings are kept: under $XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "avatars"
+
+
+@cache
+def _version() -> str:
+    """Of everything that has a part in a drawing."""
+    digest = hashlib.sha256(np.__version__.encode())
+    for name in ("art", "raster", "figure", "mouth", "toon", "aria", "ohm", "kit", "builtin", "cache"):
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def drawn(name: str, width: int, height: int) -> Art:
+    """`draw`, out of the cache where it has been drawn before. A cache that cannot be read or written is no error."""
+    try:
+        path = folder() / f"{name}-{width}x{height}-{_version()}.npz"
+    except (OSError, RuntimeError):  # no home, no readable source
+        return draw(name, width, height)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        art = _read(path)
+        os.utime(path)
+        return art
+    art = draw(name, width, height)
+    with contextlib.suppress(OSError):
+        _write(path, art)
+        _prune(path.parent)
+    return art
+
+
+def _read(path: Path) -> Art:
+    with np.load(path, allow_pickle=False) as file:
+        meta = json.loads(bytes(file["meta"]))
+        layers = [
+            Layer(**{**layer, "images": list(file[f"layer{i}"]), "pivot": tuple(layer["pivot"])})
+            for i, layer in enumerate(meta["layers"])
+        ]
+        return Art(
+            meta["name"],
+            meta["width"],
+            meta["height"],
+            file["background"],
+            layers,
+            file["mouth_coords"],
+            file["viseme_coords"],
+        )
+
+
+def _write(path: Path, art: Art) -> None:
+    """Whole or not at all: another process may be reading."""
+    meta = {
+        "name": art.name,
+        "width": art.width,
+        "height": art.height,
+        "layers": [
+            {f.name: getattr(layer, f.name) for f in fields(layer) if f.name != "images"} for layer in art.layers
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(
+                file,
+                meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+                background=art.background,
+                mouth_coords=art.mouth_coords,
+                viseme_coords=art.viseme_coords,
+                **{f"layer{i}": np.stack(layer.images) for i, layer in enumerate(art.layers)},  # type: ignore[arg-type]
+            )
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _prune(where: Path) -> None:
+    files = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in where.iterdir()), reverse=True)
+    total = 0
+    for _, size, file in files:
+        total += size
+        if total > MAX_BYTES:
+            file.unlink(missing_ok=True)
