@@ -2,13 +2,11 @@
  *
  * A drawn pixel samples the sprite bilinearly at 16ths of a pixel. Outside it is transparent: the border is one pixel
  * of it, and turned sprites are drawn only where samples lie within that. */
-#include <string.h>
-
 #include "dsp.h"
 #include "sprite.h"
 
-#define GAP 24   /* transparent pixels in a row that are worth leaving out, */
-#define SOLID 24 /* opaque ones worth drawing without their alpha */
+#define GAP 64   /* transparent pixels in a row that are worth leaving out, */
+#define SOLID 96 /* opaque ones worth drawing without their alpha */
 
 /* ---- loading ---- */
 
@@ -239,7 +237,7 @@ void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, 
     alpha += at;
     if (!p->wx && !p->wy) {
         if (solid)
-            memcpy(row, value, n);
+            lw_kernels.copy(row, value, n);
         else
             lw_kernels.blend(row, value, alpha, n);
     } else if (solid) {

@@ -64,11 +64,6 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
-/* The runs of row y, of a placed plane that is not turned. NULL: none. */
-static inline const lw_runs *lw_placed_runs(const lw_placed *p, int32_t y)
-{
-    return y >= p->y0 && y < p->y1 ? &p->plane->rows[y - p->y] : NULL;
-}
 /* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or, turned,
  * within the extent. */
 void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1, int solid);

@@ -342,6 +342,15 @@ AVX512 INLINE __m512i lerp_blend512(__m512i d, const uint8_t *value, const uint8
         }                                                                                                           \
     } while (0)
 
+AVX512 void lw_copy_avx512(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64)
+        _mm512_storeu_si512(dst + i, _mm512_loadu_si512(src + i));
+    if (i < n)
+        _mm512_mask_storeu_epi8(dst + i, TAIL64(n - i), _mm512_maskz_loadu_epi8(TAIL64(n - i), src + i));
+}
+
 AVX512 void lw_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, size_t n)
 {
     ALONG512(blend512(d, _mm512_loadu_si512(value + i), _mm512_loadu_si512(alpha + i)));
@@ -356,11 +365,45 @@ AVX512 void lw_lerp_avx512(uint8_t *dst, const uint8_t *src, ptrdiff_t pitch, in
         ALONG512(((void)d, lerp_packed512(src + i, pitch, w, 0)));
 }
 
+/* Most strokes are the few pixels of an edge: a narrow vector's loads seldom cross a cache line. */
+AVX512 INLINE __m128i lerp_blend128(__m128i d, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch, pairs w)
+{
+    const __m128i bias = _mm_set1_epi8(-128), round = _mm_set1_epi16((int16_t)(32768 + 128));
+    const __m128i top = _mm_set1_epi16(w.top), below = _mm_set1_epi16(w.below), zero = _mm_setzero_si128();
+    __m128i lo[2], hi[2];
+    for (int k = 0; k < 2; k++) {
+        const uint8_t *src = k ? alpha : value;
+        const __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)src), bias);
+        const __m128i b = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(src + 1)), bias);
+        const __m128i c = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(src + pitch)), bias);
+        const __m128i e = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(src + pitch + 1)), bias);
+        lo[k] = _mm_add_epi16(_mm_maddubs_epi16(top, _mm_unpacklo_epi8(a, b)),
+                              _mm_maddubs_epi16(below, _mm_unpacklo_epi8(c, e)));
+        hi[k] = _mm_add_epi16(_mm_maddubs_epi16(top, _mm_unpackhi_epi8(a, b)),
+                              _mm_maddubs_epi16(below, _mm_unpackhi_epi8(c, e)));
+        lo[k] = _mm_srli_epi16(_mm_add_epi16(lo[k], round), 8);
+        hi[k] = _mm_srli_epi16(_mm_add_epi16(hi[k], round), 8);
+    }
+    const __m128i full = _mm_set1_epi16(255), half = _mm_set1_epi16(128), divide = _mm_set1_epi16(257);
+    const __m128i dl = _mm_mullo_epi16(_mm_unpacklo_epi8(d, zero), _mm_sub_epi16(full, lo[1]));
+    const __m128i dh = _mm_mullo_epi16(_mm_unpackhi_epi8(d, zero), _mm_sub_epi16(full, hi[1]));
+    return _mm_packus_epi16(_mm_add_epi16(lo[0], _mm_mulhi_epu16(_mm_add_epi16(dl, half), divide)),
+                            _mm_add_epi16(hi[0], _mm_mulhi_epu16(_mm_add_epi16(dh, half), divide)));
+}
+
 AVX512 void lw_lerp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch,
                                  int32_t wx, int32_t wy, size_t n)
 {
     const pairs w = weigh(wx, wy);
-    if (wy)
+    if (n <= 16) {
+        const __mmask16 part = (__mmask16)((1u << n) - 1);
+        const __m128i d = _mm_maskz_loadu_epi8(part, dst);
+        _mm_mask_storeu_epi8(dst, part, lerp_blend128(d, value, alpha, pitch, w));
+    } else if (n <= 32) {
+        const __mmask32 part = ~0u >> (32 - n);
+        const __m256i d = _mm256_maskz_loadu_epi8(part, dst);
+        _mm256_mask_storeu_epi8(dst, part, lerp_blend256(d, value, alpha, pitch, w, 1));
+    } else if (wy)
         ALONG512(lerp_blend512(d, value + i, alpha + i, pitch, w, 1));
     else
         ALONG512(lerp_blend512(d, value + i, alpha + i, pitch, w, 0));
