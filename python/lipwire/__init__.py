@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import g711, opus, publish
 from ._core import (
+    Compositor,
     Frame,
     G722Decoder,
     G722DecoderBatch,
     G722Encoder,
     G722EncoderBatch,
     Resampler,
+    Sprite,
     VisemeExtractor,
     VisemeExtractorBatch,
 )
@@ -29,6 +31,7 @@ __version__: str = _core_version()
 
 __all__ = [
     "Avatar",
+    "Compositor",
     "Frame",
     "G722Decoder",
     "G722DecoderBatch",
@@ -39,6 +42,7 @@ __all__ = [
     "RenderResult",
     "Resampler",
     "Session",
+    "Sprite",
     "VisemeExtractor",
     "VisemeExtractorBatch",
     "create_app",
