@@ -143,7 +143,7 @@ def render(
         raise InvalidArgument(f"{out} is the speech itself; choose another name for the video")
     source = SpeechFile(speech)
     native = (avatar if isinstance(avatar, Avatar) else Avatar.load(avatar)).at(*size)
-    writer = Mp4Writer(Path(out), *size, fps)
+    writer = Mp4Writer(Path(out), *size, fps, matrix=native.matrix)
     frames = clock = 0
     try:
         for item in perform(iter(source), source.rate, native, fps, seed):

@@ -131,7 +131,9 @@ class Session:
         native = await asyncio.to_thread(self.avatar.at, self.width, self.height)
         fps = self.fps.as_integer_ratio()
         self.performer = _core.Performer(native, fps, frame_slots=8, seed=self._seed, **self._options)
-        await self.publisher.open(StreamSpec(session_id=self.id, width=self.width, height=self.height, fps=self.fps))
+        await self.publisher.open(
+            StreamSpec(session_id=self.id, width=self.width, height=self.height, fps=self.fps, matrix=native.matrix)
+        )
         self._runtime = Runtime.current()
         self._runtime.attach(self)
         return self
