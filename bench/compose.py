@@ -1,8 +1,8 @@
 """Pixels beside their peers, one core, in turn: libyuv (C to C), swscale through PyAV, OpenCV and Pillow composing the
 same face, memcpy; and what composition alone takes for 1000 talking sessions.
 
-Each pair is asserted to be of equal quality first. The C part (compose_peers.c) needs a C compiler, libyuv's headers and
-`make ctest`; a peer that is missing is left out and said so.
+Each pair is asserted to be of equal quality first. The C part (compose_peers.c) needs a C compiler, libyuv's headers
+and `make ctest`; a peer that is missing is left out and said so.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def sessions(results: Results, avatar: _core.NativeAvatar, poses: Poses, quick: 
         canvases[number % 100].draw(*poses[(number % 100 + number // 100 + 1) % len(poses)])
     used = (time.process_time() - began) * SESSIONS * FPS / frames
     began = time.process_time()
-    for number in range(frames):  # the same pose again draws nothing: what is left is Python's part
+    for _ in range(frames):  # the same pose again draws nothing: what is left is Python's part
         canvases[0].draw(*poses[0])
     python = (time.process_time() - began) * SESSIONS * FPS / frames
     results.add(

@@ -278,23 +278,39 @@ void lw_sprite_close(lw_sprite **s)
     }
 }
 
+#define COPY 384 /* opaque pixels of a run that are worth a copy where nothing is interpolated */
+
+static void draw_row(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t y, int32_t x0,
+                     int32_t x1, int solid)
+{
+    x0 = x0 > 0 ? x0 : 0;
+    x1 = x1 < width ? x1 : width;
+    for (int p = 0; p < count && x0 < x1; p++)
+        lw_placed_draw(at, p, planes[p] + (size_t)y * width, y, x0, x1, solid);
+}
+
 static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t height)
 {
     const int32_t y1 = at->y1 < height ? at->y1 : height;
+    const int whole = !at->wx && !at->wy;
     for (int32_t y = at->y0 > 0 ? at->y0 : 0; y < y1; y++) {
-        lw_runs one = {.count = 1}; /* a turned row is one run, relative to 0 */
-        const lw_runs *runs = &one;
-        lw_extent e = {0, width};
-        if (at->turned)
-            e = lw_placed_extent(at, y);
-        else
-            runs = &at->plane->rows[y - at->y];
-        for (int k = 0; k < runs->count; k++) {
-            const int32_t x0 = at->turned ? e.x0 : at->x + runs->run[k].x0;
-            const int32_t x1 = at->turned ? e.x1 : at->x + runs->run[k].x1 < at->x1 ? at->x + runs->run[k].x1 : at->x1;
-            const int32_t from = x0 > 0 ? x0 : 0, end = x1 < width ? x1 : width;
-            for (int p = 0; p < count && from < end; p++)
-                lw_placed_draw(at, p, planes[p] + (size_t)y * width, y, from, end, runs->solid >> k & 1);
+        if (at->turned) {
+            const lw_extent e = lw_placed_extent(at, y);
+            draw_row(at, planes, count, width, y, e.x0, e.x1, 0);
+            continue;
+        }
+        const lw_runs *r = &at->plane->rows[y - at->y];
+        for (int k = 0; k < r->count; k++) {
+            int32_t x0 = r->run[k].x0, x1 = r->run[k].x1;
+            int solid = r->solid >> k & 1;
+            /* One blend of neighbours is faster than a short copy between two of them. */
+            while (whole && x1 - x0 < COPY && k + 1 < r->count && r->run[k + 1].x0 == x1 &&
+                   r->run[k + 1].x1 - r->run[k + 1].x0 < COPY) {
+                x1 = r->run[++k].x1;
+                solid = 0;
+            }
+            x1 += at->x;
+            draw_row(at, planes, count, width, y, at->x + x0, x1 < at->x1 ? x1 : at->x1, solid);
         }
     }
 }

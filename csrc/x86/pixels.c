@@ -490,15 +490,16 @@ AVX512 INLINE __m512i coefs512(const int8_t c[4])
 
 AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const lw_rgb_matrix *m)
 {
-    const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32((16 << 14) + 8192);
+    /* What is added for rounding is a multiple of 128, so it can go in before the shift. */
+    const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32(((16 << 14) + 8192) / 128);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
         __m512i s[4];
         for (int k = 0; k < 4; k++) {
             const __m512i px = _mm512_loadu_si512(rgba + 4 * i + 64 * k);
-            const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), px, hi), 7);
-            s[k] = _mm512_srli_epi32(_mm512_dpbusd_epi32(_mm512_add_epi32(high, round), px, lo), 14);
+            const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(round, px, hi), 7);
+            s[k] = _mm512_srli_epi32(_mm512_dpbusd_epi32(high, px, lo), 14);
         }
         const __m512i out = _mm512_packus_epi16(_mm512_packus_epi32(s[0], s[1]), _mm512_packus_epi32(s[2], s[3]));
         _mm512_storeu_si512(y + i, _mm512_permutexvar_epi32(order, out));
@@ -506,10 +507,11 @@ AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const
     lw_rgba_luma_avx2(y + i, rgba + 4 * i, n - i, m);
 }
 
-/* 16 places of both rows, each still one pixel wide. */
+/* 16 places of both rows, each still one pixel wide, with half of the rounding. */
 AVX512 INLINE __m512i chroma512(__m512i top, __m512i below, __m512i hi, __m512i lo)
 {
-    __m512i s = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), top, hi), below, hi);
+    const __m512i round = _mm512_set1_epi32(((128 << 16) + 32768) / 256);
+    __m512i s = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(round, top, hi), below, hi);
     s = _mm512_slli_epi32(s, 7);
     return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(s, top, lo), below, lo);
 }
@@ -519,7 +521,7 @@ AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, co
 {
     const __m512i uh = coefs512(m->u.hi), ul = coefs512(m->u.lo), vh = coefs512(m->v.hi), vl = coefs512(m->v.lo);
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)), round = _mm512_set1_epi32((128 << 16) + 32768);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
         const __m512i t0 = _mm512_loadu_si512(top + 8 * i), t1 = _mm512_loadu_si512(top + 8 * i + 64);
@@ -530,8 +532,8 @@ AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, co
                                             _mm512_permutex2var_epi32(u0, odd, u1));
         const __m512i sv = _mm512_add_epi32(_mm512_permutex2var_epi32(v0, even, v1),
                                             _mm512_permutex2var_epi32(v0, odd, v1));
-        _mm_storeu_si128((__m128i *)(u + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_add_epi32(su, round), 16)));
-        _mm_storeu_si128((__m128i *)(v + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_add_epi32(sv, round), 16)));
+        _mm_storeu_si128((__m128i *)(u + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(su, 16)));
+        _mm_storeu_si128((__m128i *)(v + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(sv, 16)));
     }
     lw_rgba_chroma_avx2(u + i, v + i, top + 8 * i, below + 8 * i, n - i, m);
 }
