@@ -217,32 +217,13 @@ lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
     return e;
 }
 
-void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1, int solid)
+void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1)
 {
     const lw_plane *s = p->plane;
-    const uint8_t *value = s->value[component], *alpha = s->alpha;
-    const size_t n = (size_t)(x1 - x0);
-    row += x0;
-    if (p->turned) {
-        const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
-                           .v = (int32_t)(p->v + (int64_t)y * p->across + (int64_t)x0 * p->down),
-                           .du = p->across,
-                           .dv = p->down,
-                           .pitch = s->pitch};
-        lw_kernels.warp_blend(row, value, alpha, &w, n);
-        return;
-    }
-    const ptrdiff_t at = (ptrdiff_t)(y - p->y - (p->wy != 0)) * s->pitch + x0 - p->x - (p->wx != 0);
-    value += at;
-    alpha += at;
-    if (!p->wx && !p->wy) {
-        if (solid)
-            lw_kernels.copy(row, value, n);
-        else
-            lw_kernels.blend(row, value, alpha, n);
-    } else if (solid) {
-        lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
-    } else {
-        lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
-    }
+    const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
+                       .v = (int32_t)(p->v + (int64_t)y * p->across + (int64_t)x0 * p->down),
+                       .du = p->across,
+                       .dv = p->down,
+                       .pitch = s->pitch};
+    lw_kernels.warp_blend(row + x0, s->value[component], s->alpha, &w, (size_t)(x1 - x0));
 }
