@@ -56,7 +56,8 @@ static void blend(const char *name, int soft)
     uint8_t *rgba = noise(SIDE * SIDE * 4), *back = noise(SIZE), *ours = malloc(SIZE), *theirs = malloc(SIZE);
     uint8_t *alpha = malloc(SIDE * SIDE), *straight = malloc(SIZE);
     for (int i = 0; i < SIDE * SIDE; i++) {
-        const double x = (i % SIDE + 0.5) / SIDE - 0.5, y = (i / SIDE + 0.5) / SIDE - 0.5, far = 2.0 * sqrt(x * x + y * y);
+        const double x = (i % SIDE + 0.5) / SIDE - 0.5, y = (i / SIDE + 0.5) / SIDE - 0.5;
+        const double far = 2.0 * sqrt(x * x + y * y);
         if (!soft) /* a disc whose edge is 3 pixels wide */
             rgba[4 * i + 3] = (uint8_t)(far < 0.97 ? 255 : far < 1.0 ? (1.0 - far) / 0.03 * 255.0 : 0);
         memset(rgba + 4 * i, (int)(128.0 + 100.0 * x), 3); /* grey, so that theirs is not judged by chroma's mean */

@@ -448,8 +448,8 @@ int lw_picture_to_rgb(const lw_picture *from, uint8_t *rgb, int32_t matrix);
 int lw_picture_scale(const lw_picture *to, const lw_picture *from);
 
 /* Makes what has the key's colour transparent, by the distance of (U, V) from the key's in steps of 8 bits: up to
- * `similarity` alpha becomes 0, from there it rises to what it was over `smoothness`; over `spill` colours rise from grey
- * of their own luma, so that no rim of the key's colour is left. The three in 16ths of a step, 0..8192; the distance's
+ * `similarity` alpha becomes 0, from there it rises to what it was over `smoothness`; over `spill` colours rise from
+ * grey of their own luma, so that no rim of the key's colour is left. The three in 16ths of a step, 0..8192; the distance's
  * square is rounded down to a multiple of 8. `out` has the image's size and may be the image. */
 typedef struct lw_key {
     uint8_t r, g, b;
@@ -473,8 +473,8 @@ int lw_sprite_height(const lw_sprite *s);
 size_t lw_sprite_bytes(const lw_sprite *s);
 /* Draws it with its top left corner at (x8, y8) eighths of a luma pixel, each +-524288. */
 int lw_sprite_blend(const lw_sprite *s, const lw_picture *to, int32_t x8, int32_t y8);
-/* Draws it turned clockwise by angle / 65536 turns and scaled by scale_q16 / 65536 (1/4..16) about a pivot of the image,
- * which stays where it would be in lw_sprite_blend. The place that a pixel samples is rounded to 16ths of a pixel. */
+/* Draws it turned clockwise by angle / 65536 turns and scaled by scale_q16 / 65536 (1/4..16) about a pivot of the
+ * image, which stays where it would be in lw_sprite_blend. The place that a pixel samples is rounded to 16ths of a pixel. */
 typedef struct lw_turn {
     int32_t x8, y8, pivot_x8, pivot_y8;
     int32_t angle, scale_q16;

@@ -76,7 +76,8 @@ int lw_picture_to_rgb(const lw_picture *from, uint8_t *rgb, int32_t matrix)
     const int32_t *c = inverse[matrix], w = from->width, h = from->height;
     for (int32_t y = 0; y < h; y++) {
         const uint8_t *luma = from->i420 + (size_t)y * w;
-        const uint8_t *u = plane_of(from, 1) + (size_t)(y / 2) * (w / 2), *v = plane_of(from, 2) + (size_t)(y / 2) * (w / 2);
+        const size_t line = (size_t)(y / 2) * (w / 2);
+        const uint8_t *u = plane_of(from, 1) + line, *v = plane_of(from, 2) + line;
         for (int32_t x = 0; x < w; x++, rgb += 3) {
             const int32_t l = (luma[x] - 16) * 19077 + 8192, cb = u[x / 2] - 128, cr = v[x / 2] - 128;
             rgb[0] = (uint8_t)lw_clamp((l + c[0] * cr) >> 14, 0, 255);
@@ -113,7 +114,8 @@ int lw_chroma_key(uint8_t *out, const lw_image *image, const lw_key *key)
     }
     const size_t n = (size_t)image->width * image->height;
     for (size_t i = 0; i < n; i++) {
-        const uint8_t p[4] = {image->rgba[4 * i], image->rgba[4 * i + 1], image->rgba[4 * i + 2], image->rgba[4 * i + 3]};
+        uint8_t p[4]; /* a copy: out may be the image */
+        memcpy(p, image->rgba + 4 * i, 4);
         const int32_t du = ((lw_rgb_dot(&m->u, p) + 8192) >> 14) - ku, dv = ((lw_rgb_dot(&m->v, p) + 8192) >> 14) - kv;
         const int32_t at = (du * du + dv * dv) / 8, grey = (lw_rgb_dot(&m->y, p) + 7035) / 14071;
         for (int c = 0; c < 3; c++)
@@ -132,8 +134,8 @@ static int32_t place128(int32_t i, int32_t from, int32_t to, int32_t offset)
     return (int32_t)q - 64 - 128 * offset;
 }
 
-/* One plane of w x h from one of src_w x src_h, of which columns 0..src_w - 1 may be read, edges repeated. Output (i, j)
- * is at x0 + i, y0 + j of the whole, which is `from` scaled to `to`; the source begins at (sx, sy) of it. */
+/* One plane of w x h from one of src_w x src_h, of which columns 0..src_w - 1 may be read, edges repeated. Output
+ * (i, j) is at x0 + i, y0 + j of the whole, which is `from` scaled to `to`; the source begins at (sx, sy) of it. */
 typedef struct resize {
     int32_t from_w, from_h, to_w, to_h;
     int32_t x0, y0, sx, sy;

@@ -131,7 +131,9 @@ lw_placed lw_place(const lw_plane *p, int32_t x16, int32_t y16)
     /* Pixel X of the frame takes sample X - x16 / 16: with x16 = 16 q + f, 0 < f < 16, that is (X - q - 1) and
      * (16 - f) / 16 of the way to the next. */
     const int32_t fx = x16 & 15, fy = y16 & 15;
-    lw_placed at = {.plane = p, .x = (x16 >> 4) + p->x, .y = (y16 >> 4) + p->y, .wx = (16 - fx) & 15, .wy = (16 - fy) & 15};
+    lw_placed at = {.plane = p, .wx = (16 - fx) & 15, .wy = (16 - fy) & 15};
+    at.x = (x16 >> 4) + p->x;
+    at.y = (y16 >> 4) + p->y;
     if (!p->w)
         return at;
     at.x0 = at.x;
@@ -165,7 +167,8 @@ lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t p
                  s = sin_q16 * 65536.0 / norm;
     double x0 = 1e9, y0 = 1e9, x1 = -1e9, y1 = -1e9;
     for (int k = 0; k < 4; k++) {
-        const double u = (k & 1 ? p->w : -1) + p->x + 0.5 - px16 / 16.0, v = (k >> 1 ? p->h : -1) + p->y + 0.5 - py16 / 16.0;
+        const double u = (k & 1 ? p->w : -1) + p->x + 0.5 - px16 / 16.0;
+        const double v = (k >> 1 ? p->h : -1) + p->y + 0.5 - py16 / 16.0;
         const double x = c * u - s * v, y = s * u + c * v;
         x0 = x < x0 ? x : x0, x1 = x > x1 ? x : x1;
         y0 = y < y0 ? y : y0, y1 = y > y1 ? y : y1;

@@ -19,7 +19,7 @@ typedef struct lw_runs {
     } run[LW_MAX_RUNS];
 } lw_runs;
 
-/* One plane of a sprite, or the two of chroma, trimmed to what is visible and with a transparent border of one pixel. */
+/* One plane of a sprite, or the two of chroma, trimmed to what is visible, with a transparent border of a pixel. */
 typedef struct lw_plane {
     int32_t x, y, w, h; /* where the visible part lies in the image, in this plane's pixels; w = 0: nothing visible */
     int32_t pitch;
@@ -66,8 +66,8 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
 void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1);
-/* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or, turned,
- * within the extent. Inline: most rows are a few pixels. */
+/* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or,
+ * turned, within the extent. Inline: most rows are a few pixels. */
 static inline void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1,
                                   int solid)
 {

@@ -311,9 +311,10 @@ cdef class Compositor:
         cdef lw_picture p = self.frame.picture()
         check(lw_sprite_blend(self.taken(sprite), &p, _eighths(x), _eighths(y)), "blend")
 
-    def warp(self, Sprite sprite not None, double x=0.0, double y=0.0, *, double turns=0.0, double scale=1.0, pivot=None):
-        """Draws a sprite turned clockwise by `turns` (1 is a whole one, steps of 1/65536) and scaled by `scale` (1/4..16)
-        about `pivot`, which stays where `blend` would put it: pixels from the sprite's top left corner, its middle if
+    def warp(self, Sprite sprite not None, double x=0.0, double y=0.0, *, double turns=0.0, double scale=1.0,
+             pivot=None):
+        """Draws a sprite turned clockwise by `turns` (1 is a whole one, steps of 1/65536) and scaled by `scale`
+        (1/4..16) about `pivot`, which stays where `blend` would put it: pixels from the sprite's top left corner, its middle if
         None. Sampled bilinearly at 16ths of a pixel, transparent outside.
 
         Raises:

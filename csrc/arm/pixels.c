@@ -1,5 +1,5 @@
 /* Pixels for NEON: products of bytes are widened to 16 bits at once, so pixels and weights stay unsigned. A row ends
- * with a vector that goes through a buffer; sprites are readable past their ends (LW_PIXEL_PAD), so only dst needs it. */
+ * with a vector that goes through a buffer; sprites are readable past their ends (LW_PIXEL_PAD): only dst needs it. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #include <string.h>

@@ -186,7 +186,8 @@ AVX2 void lw_scale_row_avx2(int16_t *out, const uint8_t *src, size_t src_n, cons
     for (; i + 16 <= n && (size_t)at[i + 8] + 16 <= src_n; i += 16) {
         if (at[i + 7] - at[i] > 14 || at[i + 15] - at[i + 8] > 14)
             break;
-        const __m256i p = _mm256_inserti128_si256(_mm256_castsi128_si256(pick16(src, at + i)), pick16(src, at + i + 8), 1);
+        const __m128i left = pick16(src, at + i), right = pick16(src, at + i + 8);
+        const __m256i p = _mm256_inserti128_si256(_mm256_castsi128_si256(left), right, 1);
         STORE256(out + i, _mm256_maddubs_epi16(LOAD256(weight + i), _mm256_xor_si256(p, _mm256_set1_epi8(-128))));
     }
     lw_scale_row_c(out + i, src, src_n, at + i, weight + i, n - i);

@@ -240,8 +240,8 @@ static void reference(const scene *s, const lw_canvas *c, uint8_t *frame)
                 } else {
                     double sum = 0.0;
                     for (int k = 0; k < 4; k++)
-                        sum += rgb_row(s->images[0].rgba + ((size_t)(2 * y + (k >> 1)) * w + 2 * x + (k & 1)) * 4, plane,
-                                       s->config.matrix);
+                        sum += rgb_row(s->images[0].rgba + ((size_t)(2 * y + (k >> 1)) * w + 2 * x + (k & 1)) * 4,
+                                       plane, s->config.matrix);
                     value = (int)floor(sum / 4.0 + 128.5);
                 }
                 for (int i = 0; i < s->config.layer_count; i++) {

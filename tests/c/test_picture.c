@@ -123,8 +123,8 @@ static int scaled(const uint8_t *src, int32_t sw, int32_t sh, int32_t w, int32_t
         q[k] = (int32_t)p - 128 * at[k];
     }
     const uint8_t *s = src + at[1] * sw + at[0];
-    return (int)(((s[0] * (128 - q[0]) + s[1] * q[0]) * (128 - q[1]) + (s[sw] * (128 - q[0]) + s[sw + 1] * q[0]) * q[1] +
-                  8192) >> 14);
+    const int top = s[0] * (128 - q[0]) + s[1] * q[0], below = s[sw] * (128 - q[0]) + s[sw + 1] * q[0];
+    return (top * (128 - q[1]) + below * q[1] + 8192) >> 14;
 }
 
 static void test_scale(void)
@@ -160,7 +160,8 @@ static void test_sprite(void)
 {
     int same = 1, guards = 1, turned = 1, full = 1;
     for (int round = 0; round < 60; round++) {
-        const int32_t w = 2 * random_in(8, 120), h = 2 * random_in(8, 80), sw = random_in(1, 220), sh = random_in(1, 150);
+        const int32_t w = 2 * random_in(8, 120), h = 2 * random_in(8, 80);
+        const int32_t sw = random_in(1, 220), sh = random_in(1, 150);
         uint8_t *back = noise((size_t)w * h * 4), *rgba = disc(sw, sh);
         const int32_t x8 = random_in(-8 * sw, 8 * w), y8 = random_in(-8 * sh, 8 * h), angle = random_in(1, 65535);
         const int32_t px = random_in(-8 * sw, 16 * sw), py = random_in(-8 * sh, 16 * sh);
@@ -271,15 +272,16 @@ static void test_scaled_sprite(void)
 
 static void test_key(void)
 {
-    uint8_t in[6][4] = {{0, 255, 0, 255}, {10, 240, 12, 255}, {255, 0, 0, 255}, {128, 128, 128, 200}, {90, 200, 90, 255},
-                        {0, 255, 0, 0}};
+    uint8_t in[6][4] = {{0, 255, 0, 255}, {10, 240, 12, 255}, {255, 0, 0, 255}, {128, 128, 128, 200},
+                        {90, 200, 90, 255}, {0, 255, 0, 0}};
     uint8_t out[6][4];
     const lw_key key = {.g = 255, .similarity = 16 * 30, .smoothness = 16 * 60, .spill = 16 * 80};
     CHECK(lw_chroma_key(out[0], &(lw_image){in[0], 6, 1}, &key) == 0, "a key is used");
     CHECK(out[0][3] == 0 && out[1][3] == 0 && out[5][3] == 0, "the key's colour goes");
     CHECK(!memcmp(out[2], in[2], 4) && !memcmp(out[3], in[3], 4), "other colours stay as they are");
     CHECK(out[4][3] > 0 && out[4][3] < 255, "between them alpha is between");
-    CHECK(out[4][1] - out[4][0] < in[4][1] - in[4][0] && out[4][1] >= out[4][0], "and less of the key's colour is left");
+    CHECK(out[4][1] - out[4][0] < in[4][1] - in[4][0] && out[4][1] >= out[4][0],
+          "and less of the key's colour is left");
     lw_chroma_key(in[0], &(lw_image){in[0], 6, 1}, &key);
     CHECK(!memcmp(in, out, sizeof in), "in place is the same");
     lw_key hard = {.g = 255, .similarity = 16 * 30};
@@ -340,7 +342,8 @@ static void test_golden(void)
     uint8_t *back = noise(322 * 182 * 4), *rgba = disc(151, 103);
     lw_picture p = make(322, 182), q = make(482, 270);
     lw_sprite *s = NULL, *t = NULL;
-    lw_chroma_key(back, &(lw_image){back, 322, 182}, &(lw_key){.g = 200, .similarity = 300, .smoothness = 400, .spill = 700});
+    const lw_key key = {.g = 200, .similarity = 300, .smoothness = 400, .spill = 700};
+    lw_chroma_key(back, &(lw_image){back, 322, 182}, &key);
     lw_picture_from_rgba(&p, &(lw_image){back, 322, 182}, 0);
     lw_sprite_open(&s, &(lw_image){rgba, 151, 103}, 0);
     lw_sprite_open_scaled(&t, s, 211, 77);

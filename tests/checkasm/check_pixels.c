@@ -190,7 +190,8 @@ void check_pixels(const lw_dsp *c, const lw_dsp *candidate)
     if (ca_kernel("copy", c->copy == candidate->copy)) {
         check_blend(c, candidate, "copy");
         CA_BENCH("copy 8 pixels", 8, "pixel", c->copy(dst[0], value[0], 8), candidate->copy(dst[0], value[0], 8));
-        CA_BENCH("copy 200 pixels", 200, "pixel", c->copy(dst[0], value[0], 200), candidate->copy(dst[0], value[0], 200));
+        CA_BENCH("copy 200 pixels", 200, "pixel", c->copy(dst[0], value[0], 200),
+                 candidate->copy(dst[0], value[0], 200));
     }
     if (ca_kernel("blend", c->blend == candidate->blend)) {
         check_blend(c, candidate, "blend");
