@@ -2,6 +2,7 @@
  * compositor, chroma key by what it promises; and a hash over all of it that every level and machine has to give. */
 #include <math.h>
 
+#include "allocations.h"
 #include "check.h"
 
 #define GUARD 64
@@ -368,8 +369,38 @@ static void test_golden(void)
     free(rgba);
 }
 
+static void test_allocations(void)
+{
+#ifdef COUNTING
+    uint8_t *rgba = disc(64, 48), *rgb = malloc(64 * 48 * 3);
+    const lw_image image = {rgba, 64, 48};
+    lw_picture p = make(64, 48), q = make(100, 70);
+    lw_sprite *s = NULL;
+    int before = allocations;
+    lw_sprite_open(&s, &image, 0);
+    CHECK(allocations == before + 1, "a sprite is one allocation");
+    before = allocations;
+    lw_chroma_key(rgba, &image, &(lw_key){.g = 255, .similarity = 90, .smoothness = 90});
+    lw_picture_from_rgba(&p, &image, 0);
+    lw_picture_fill(&q, 1, 2, 3, 0);
+    lw_sprite_blend(s, &q, 21, 13);
+    lw_sprite_warp(s, &q, &(lw_turn){100, 80, 256, 192, 9000, 90000});
+    lw_picture_scale(&q, &p);
+    lw_picture_to_rgb(&p, rgb, 0);
+    CHECK(allocations == before, "and drawing, converting and scaling allocate nothing");
+    lw_sprite_close(&s);
+    drop(&p);
+    drop(&q);
+    free(rgba);
+    free(rgb);
+#else
+    printf("# allocations are counted only without sanitizers\n");
+#endif
+}
+
 int main(void)
 {
+    test_allocations();
     test_colour();
     test_scale();
     test_sprite();
