@@ -15,6 +15,7 @@ from typing import Any, TextIO
 HERE = Path(__file__).resolve().parent
 BENCHES = (
     "render_offline",
+    "compose",
     "resampler",
     "visemes",
     "g7xx",

@@ -20,11 +20,10 @@ typedef struct stroke {
 
 /* One plane kind (luma; U and V) of one frame. */
 typedef struct scene {
-    lw_placed at[LW_MAX_LAYERS];      /* what is shown, */
-    lw_placed changed[2 * LW_MAX_LAYERS]; /* and what differs: as it was and as it is */
-    int32_t layers, changes;
+    lw_placed at[LW_MAX_LAYERS];
+    int32_t layers;
     int32_t width, height;
-    int everything;
+    lw_extent dirty[4096]; /* of each row */
 } scene;
 
 /* ---- what a pose shows ---- */
@@ -84,22 +83,19 @@ static lw_placed placed(const lw_avatar *a, int32_t layer, const lw_canvas *c, i
 
 /* ---- rows ---- */
 
-/* The part of row y that has to be redrawn. */
-static lw_extent dirty(const scene *s, int32_t y)
+/* The part of each row that has to be redrawn: what a changed layer touches, as it was or as it is. */
+static void add_dirty(lw_extent *rows, int32_t width, int32_t height, const lw_placed *p)
 {
-    lw_extent all = {s->width, 0};
-    if (s->everything)
-        return (lw_extent){0, s->width};
-    for (int32_t i = 0; i < s->changes; i++) {
-        const lw_extent e = lw_placed_extent(&s->changed[i], y);
+    const int32_t y1 = p->y1 < height ? p->y1 : height;
+    for (int32_t y = p->y0 > 0 ? p->y0 : 0; y < y1; y++) {
+        lw_extent e = lw_placed_extent(p, y);
+        e.x0 = e.x0 > 0 ? e.x0 : 0;
+        e.x1 = e.x1 < width ? e.x1 : width;
         if (e.x0 < e.x1) {
-            all.x0 = e.x0 < all.x0 ? e.x0 : all.x0;
-            all.x1 = e.x1 > all.x1 ? e.x1 : all.x1;
+            rows[y].x0 = e.x0 < rows[y].x0 ? e.x0 : rows[y].x0;
+            rows[y].x1 = e.x1 > rows[y].x1 ? e.x1 : rows[y].x1;
         }
     }
-    all.x0 = all.x0 > 0 ? all.x0 : 0;
-    all.x1 = all.x1 < s->width ? all.x1 : s->width;
-    return all;
 }
 
 /* Notes the part of [x0, x1) that is open. */
@@ -167,7 +163,7 @@ static int paint(const scene *s, uint8_t *const *planes, const uint8_t *const *b
     stroke strokes[MAX_STROKES];
     int pixels = 0;
     for (int32_t y = 0; y < s->height; y++) {
-        const lw_extent part = dirty(s, y);
+        const lw_extent part = s->dirty[y];
         if (part.x0 >= part.x1)
             continue;
         pixels += part.x1 - part.x0;
@@ -178,7 +174,7 @@ static int paint(const scene *s, uint8_t *const *planes, const uint8_t *const *b
             for (int k = n - 1; k >= 0; k--) {
                 const stroke *t = &strokes[k];
                 if (t->layer < 0)
-                    memcpy(row + t->x0, under + t->x0, (size_t)(t->x1 - t->x0));
+                    lw_kernels.copy(row + t->x0, under + t->x0, (size_t)(t->x1 - t->x0));
                 else
                     lw_placed_draw(&s->at[t->layer], p, row, y, t->x0, t->x1, t->solid);
             }
@@ -201,16 +197,19 @@ int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas
     if (lw_canvas_same(&want, canvas))
         return 0;
     for (int chroma = 0; chroma < 2; chroma++) {
-        scene s = {.layers = a->layer_count,
-                   .width = a->width >> chroma,
-                   .height = a->height >> chroma,
-                   .everything = !canvas->valid};
+        scene s;
+        s.layers = a->layer_count;
+        s.width = a->width >> chroma;
+        s.height = a->height >> chroma;
+        for (int32_t y = 0; y < s.height; y++)
+            s.dirty[y] = canvas->valid ? (lw_extent){s.width, 0} : (lw_extent){0, s.width};
         for (int32_t i = 0; i < a->layer_count; i++) {
             s.at[i] = placed(a, i, &want, chroma);
-            if (!s.everything && (want.image[i] != canvas->image[i] || want.x8[i] != canvas->x8[i] ||
+            if (canvas->valid && (want.image[i] != canvas->image[i] || want.x8[i] != canvas->x8[i] ||
                                   want.y8[i] != canvas->y8[i] || want.angle[i] != canvas->angle[i])) {
-                s.changed[s.changes++] = placed(a, i, canvas, chroma);
-                s.changed[s.changes++] = s.at[i];
+                const lw_placed before = placed(a, i, canvas, chroma);
+                add_dirty(s.dirty, s.width, s.height, &before);
+                add_dirty(s.dirty, s.width, s.height, &s.at[i]);
             }
         }
         const int drawn = paint(&s, planes + chroma, back + chroma, 1 + chroma);

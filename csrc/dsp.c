@@ -24,6 +24,7 @@
     .viseme_rectify = lw_viseme_rectify_c, \
     .viseme_gates = lw_viseme_gates_c, \
     .viseme_classes = lw_viseme_classes_c, \
+    .copy = lw_copy_c, \
     .blend = lw_blend_c, \
     .lerp = lw_lerp_c, \
     .lerp_blend = lw_lerp_blend_c, \
@@ -83,6 +84,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_rectify = lw_viseme_rectify_avx512;
         dsp->viseme_gates = lw_viseme_gates_avx512;
         dsp->viseme_classes = lw_viseme_classes_avx512;
+        dsp->copy = lw_copy_avx512;
         dsp->blend = lw_blend_avx512;
         dsp->lerp = lw_lerp_avx512;
         dsp->lerp_blend = lw_lerp_blend_avx512;

@@ -139,9 +139,11 @@ lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 struct lw_warp;
 struct lw_rgb_matrix;
-/* Sprites: premultiplied values beside their alpha. Rows of them may be read LW_PIXEL_PAD bytes past what is asked for;
+/* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past what is asked for;
  * of dst nothing but the n pixels is touched. dst overlaps nothing.
- *   dst = value + dst * (255 - alpha) / 255 */
+ *   dst = src */
+typedef void lw_copy_fn(uint8_t *dst, const uint8_t *src, size_t n);
+/* dst = value + dst * (255 - alpha) / 255 */
 typedef void lw_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, size_t n);
 /* dst[i] = the bilinear sample at (i + wx / 16, wy / 16) of the rows at src and src + pitch; 0 <= wx, wy < 16, not both
  * 0. */
@@ -163,6 +165,7 @@ typedef void lw_scale_mix_fn(uint8_t *out, const int16_t *top, const int16_t *be
 typedef void lw_rgba_luma_fn(uint8_t *y, const uint8_t *rgba, size_t n, const struct lw_rgb_matrix *m);
 typedef void lw_rgba_chroma_fn(uint8_t *u, uint8_t *v, const uint8_t *top, const uint8_t *below, size_t n,
                                const struct lw_rgb_matrix *m);
+lw_copy_fn lw_copy_c, lw_copy_avx512;
 lw_blend_fn lw_blend_c, lw_blend_avx2, lw_blend_avx512, lw_blend_neon;
 lw_lerp_fn lw_lerp_c, lw_lerp_avx2, lw_lerp_avx512, lw_lerp_neon;
 lw_lerp_blend_fn lw_lerp_blend_c, lw_lerp_blend_avx2, lw_lerp_blend_avx512, lw_lerp_blend_neon;
@@ -194,6 +197,7 @@ typedef struct lw_dsp {
     lw_viseme_rectify_fn *viseme_rectify;
     lw_viseme_gates_fn *viseme_gates;
     lw_viseme_classes_fn *viseme_classes;
+    lw_copy_fn *copy;
     lw_blend_fn *blend;
     lw_lerp_fn *lerp;
     lw_lerp_blend_fn *lerp_blend;

@@ -4,6 +4,8 @@
  *   lerp        (sum of 4 neighbours * weights + 128) >> 8, weights in 16ths x 16ths
  *   scale       (sum of 4 neighbours * weights + 8192) >> 14, weights in 128ths x 128ths
  *   RGB to YUV  (sum of products with Q14 coefficients + half) >> 14; chroma from the sum of 4 pixels, >> 16 */
+#include <string.h>
+
 #include "dsp.h"
 #include "pixels.h"
 
@@ -19,6 +21,11 @@ const lw_rgb_matrix lw_rgb_matrices[2] = {
     {.y = ROW(2991, 10064, 1016), .u = ROW(-1649, -5547, 7196), .v = ROW(7196, -6536, -660)},
     {.y = ROW(4207, 8260, 1604), .u = ROW(-2428, -4768, 7196), .v = ROW(7196, -6026, -1170)},
 };
+
+void lw_copy_c(uint8_t *restrict dst, const uint8_t *restrict src, size_t n)
+{
+    memcpy(dst, src, n);
+}
 
 void lw_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha, size_t n)
 {

@@ -2,13 +2,11 @@
  *
  * A drawn pixel samples the sprite bilinearly at 16ths of a pixel. Outside it is transparent: the border is one pixel
  * of it, and turned sprites are drawn only where samples lie within that. */
-#include <string.h>
-
 #include "dsp.h"
 #include "sprite.h"
 
-#define GAP 24   /* transparent pixels in a row that are worth leaving out, */
-#define SOLID 24 /* opaque ones worth drawing without their alpha */
+#define GAP 96 /* transparent pixels in a row that are worth leaving out, */
+#define SOLID 192 /* opaque ones worth drawing without their alpha */
 
 /* ---- loading ---- */
 
@@ -133,7 +131,9 @@ lw_placed lw_place(const lw_plane *p, int32_t x16, int32_t y16)
     /* Pixel X of the frame takes sample X - x16 / 16: with x16 = 16 q + f, 0 < f < 16, that is (X - q - 1) and
      * (16 - f) / 16 of the way to the next. */
     const int32_t fx = x16 & 15, fy = y16 & 15;
-    lw_placed at = {.plane = p, .x = (x16 >> 4) + p->x, .y = (y16 >> 4) + p->y, .wx = (16 - fx) & 15, .wy = (16 - fy) & 15};
+    lw_placed at = {.plane = p, .wx = (16 - fx) & 15, .wy = (16 - fy) & 15};
+    at.x = (x16 >> 4) + p->x;
+    at.y = (y16 >> 4) + p->y;
     if (!p->w)
         return at;
     at.x0 = at.x;
@@ -167,7 +167,8 @@ lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t p
                  s = sin_q16 * 65536.0 / norm;
     double x0 = 1e9, y0 = 1e9, x1 = -1e9, y1 = -1e9;
     for (int k = 0; k < 4; k++) {
-        const double u = (k & 1 ? p->w : -1) + p->x + 0.5 - px16 / 16.0, v = (k >> 1 ? p->h : -1) + p->y + 0.5 - py16 / 16.0;
+        const double u = (k & 1 ? p->w : -1) + p->x + 0.5 - px16 / 16.0;
+        const double v = (k >> 1 ? p->h : -1) + p->y + 0.5 - py16 / 16.0;
         const double x = c * u - s * v, y = s * u + c * v;
         x0 = x < x0 ? x : x0, x1 = x > x1 ? x : x1;
         y0 = y < y0 ? y : y0, y1 = y > y1 ? y : y1;
@@ -219,32 +220,13 @@ lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
     return e;
 }
 
-void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1, int solid)
+void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1)
 {
     const lw_plane *s = p->plane;
-    const uint8_t *value = s->value[component], *alpha = s->alpha;
-    const size_t n = (size_t)(x1 - x0);
-    row += x0;
-    if (p->turned) {
-        const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
-                           .v = (int32_t)(p->v + (int64_t)y * p->across + (int64_t)x0 * p->down),
-                           .du = p->across,
-                           .dv = p->down,
-                           .pitch = s->pitch};
-        lw_kernels.warp_blend(row, value, alpha, &w, n);
-        return;
-    }
-    const ptrdiff_t at = (ptrdiff_t)(y - p->y - (p->wy != 0)) * s->pitch + x0 - p->x - (p->wx != 0);
-    value += at;
-    alpha += at;
-    if (!p->wx && !p->wy) {
-        if (solid)
-            memcpy(row, value, n);
-        else
-            lw_kernels.blend(row, value, alpha, n);
-    } else if (solid) {
-        lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
-    } else {
-        lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
-    }
+    const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
+                       .v = (int32_t)(p->v + (int64_t)y * p->across + (int64_t)x0 * p->down),
+                       .du = p->across,
+                       .dv = p->down,
+                       .pitch = s->pitch};
+    lw_kernels.warp_blend(row + x0, s->value[component], s->alpha, &w, (size_t)(x1 - x0));
 }

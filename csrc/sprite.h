@@ -3,6 +3,7 @@
 #define LW_SPRITE_H
 
 #include "common.h"
+#include "dsp.h"
 #include "pixels.h"
 
 #define LW_MAX_RUNS 8
@@ -18,7 +19,7 @@ typedef struct lw_runs {
     } run[LW_MAX_RUNS];
 } lw_runs;
 
-/* One plane of a sprite, or the two of chroma, trimmed to what is visible and with a transparent border of one pixel. */
+/* One plane of a sprite, or the two of chroma, trimmed to what is visible, with a transparent border of a pixel. */
 typedef struct lw_plane {
     int32_t x, y, w, h; /* where the visible part lies in the image, in this plane's pixels; w = 0: nothing visible */
     int32_t pitch;
@@ -64,13 +65,31 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
-/* The runs of row y, of a placed plane that is not turned. NULL: none. */
-static inline const lw_runs *lw_placed_runs(const lw_placed *p, int32_t y)
+void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1);
+/* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or,
+ * turned, within the extent. Inline: most rows are a few pixels. */
+static inline void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1,
+                                  int solid)
 {
-    return y >= p->y0 && y < p->y1 ? &p->plane->rows[y - p->y] : NULL;
+    const lw_plane *s = p->plane;
+    if (p->turned) {
+        lw_placed_draw_turned(p, component, row, y, x0, x1);
+        return;
+    }
+    const ptrdiff_t at = (ptrdiff_t)(y - p->y - (p->wy != 0)) * s->pitch + x0 - p->x - (p->wx != 0);
+    const uint8_t *value = s->value[component] + at, *alpha = s->alpha + at;
+    const size_t n = (size_t)(x1 - x0);
+    row += x0;
+    if (!p->wx && !p->wy) {
+        if (solid)
+            lw_kernels.copy(row, value, n);
+        else
+            lw_kernels.blend(row, value, alpha, n);
+    } else if (solid) {
+        lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
+    } else {
+        lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
+    }
 }
-/* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or, turned,
- * within the extent. */
-void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1, int solid);
 
 #endif

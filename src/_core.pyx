@@ -3,8 +3,9 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.math cimport floor, isfinite
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from lipwire cimport *
 
@@ -131,15 +132,6 @@ include "resampler.pxi"
 include "visemes.pxi"
 
 
-_MATRICES = {"bt709": LW_BT709, "bt601": LW_BT601}
-
-
-cdef int _matrix(str name) except -1:
-    if name not in _MATRICES:
-        raise InvalidArgument(f"the matrix is one of {', '.join(_MATRICES)}, not {name!r}")
-    return _MATRICES[name]
-
-
 cdef class NativeAvatar:
     """An avatar's images in the compositor's form (premultiplied I420). Immutable and shareable.
 
@@ -262,95 +254,7 @@ cdef class Canvas:
         self.state.valid = 0
 
 
-cdef class Frame:
-    """One I420 picture in native memory, bound to a sample of the media clock.
-
-    The object is a writable buffer of width * height * 3 / 2 bytes (Y, then U, then V, no padding). The memory goes
-    back to the session's ring when the frame and every view of it are gone: keep it no longer than needed.
-    """
-    cdef Performer owner
-    cdef int slot
-    cdef uint8_t *pixels
-    cdef lw_frame_info info
-    cdef Py_ssize_t size
-
-    def __dealloc__(self):
-        if self.owner is not None:
-            lw_performer_release_frame(self.owner.p, self.slot)
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.pixels, self.size, 0, flags)
-
-    @property
-    def width(self):
-        return self.owner.width
-
-    @property
-    def height(self):
-        return self.owner.height
-
-    @property
-    def i420(self):
-        """uint8 view, shape (height * 3 / 2, width): what PyAV calls yuv420p. No copy."""
-        return np.frombuffer(self, dtype=np.uint8).reshape(self.owner.height * 3 // 2, self.owner.width)
-
-    @property
-    def planes(self):
-        """(Y, U, V) uint8 views, shapes (h, w), (h/2, w/2), (h/2, w/2). No copy."""
-        cdef int w = self.owner.width, h = self.owner.height
-        flat = np.frombuffer(self, dtype=np.uint8)
-        y, u, v = flat[: w * h], flat[w * h : w * h * 5 // 4], flat[w * h * 5 // 4 :]
-        return y.reshape(h, w), u.reshape(h // 2, w // 2), v.reshape(h // 2, w // 2)
-
-    @property
-    def sample(self):
-        """Position on the media clock, in samples at 48 kHz."""
-        return self.info.sample
-
-    @property
-    def sequence(self):
-        """Number of the frame in its session; a gap means frames were skipped."""
-        return self.info.sequence
-
-    @property
-    def utterance(self):
-        """Number of the utterance being spoken, or 0."""
-        return self.info.utterance
-
-    @property
-    def changed(self):
-        """False when every pixel is as in the frame before. Whoever draws into the frame may set it."""
-        return bool(self.info.changed)
-
-    @changed.setter
-    def changed(self, bint value):
-        self.info.changed = value
-
-    @property
-    def mouth_open(self):
-        """True unless the mouth is at rest."""
-        return bool(self.info.mouth_open)
-
-    @property
-    def due_ns(self):
-        """CLOCK_MONOTONIC time of the tick that made it, in ns (0 offline)."""
-        return self.info.due_ns
-
-    @property
-    def visemes(self):
-        """float32 (15,): the smoothed weights this picture shows."""
-        return np.array([self.info.pose.viseme[i] for i in range(LW_VISEMES)], dtype=np.float32) / 32767
-
-    @property
-    def loudness(self):
-        """Of the speech, 0..1, smoothed."""
-        return self.info.pose.loudness / 32767
-
-    @property
-    def axes(self):
-        """float32 (15,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
-        wave head_turn."""
-        return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
+include "frames.pxi"
 
 
 cdef class Performer:
@@ -494,6 +398,9 @@ cdef class Performer:
         frame.slot = slot
         frame.info = info
         frame.pixels = lw_performer_frame(self.p, slot)
+        frame.w, frame.h = self.width, self.height
+        if self.avatar is not None:
+            frame.matrix = self.avatar.matrix
         frame.size = <Py_ssize_t>self.width * self.height * 3 // 2
         return frame
 

@@ -59,6 +59,7 @@ def test_clips_switch_without_a_jump(tmp_path: Path) -> None:
     video(tmp_path / "talking.mp4", 6, True, 0.4)
     face = module["Clips"](str(tmp_path / "idle.mp4"), str(tmp_path / "talking.mp4"))
     stage = stage_for(face, StreamSpec(session_id="clips", width=SIZE[0], height=SIZE[1], fps=Fraction(25)))
+    stage.prepare()
     performer = stage.performer(frame_slots=8)
     shown: list[np.ndarray[Any, Any]] = []
     stage.open(lambda frame: shown.append(np.array(frame.i420)), None)

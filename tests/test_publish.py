@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import aiortc
 import av
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 import lipwire
-from lipwire import _core
+from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
 from lipwire.publish.base import StreamSpec
+from lipwire.publish.file import Mp4Writer
 from lipwire.publish.pyav import picture
 from lipwire.publish.webrtc import MAX_VIDEO, WebRTC, _Track, bind_ice
 
@@ -168,3 +170,21 @@ async def test_open_is_given_the_stream() -> None:
     async with lipwire.Session(recorder, width=64, height=36, fps=Fraction(30000, 1001)) as session:
         pass
     assert recorder.spec == StreamSpec(session_id=session.id, width=64, height=36, fps=Fraction(30000, 1001))
+
+
+@pytest.mark.parametrize(("matrix", "number"), [("bt709", 1), ("bt601", 6)])
+def test_what_leaves_is_tagged_with_its_colours(tmp_path: Path, matrix: str, number: int) -> None:
+    frame = Frame(64, 36, matrix=matrix)  # type: ignore[arg-type]
+    shown = picture(frame.i420, frame.matrix)
+    assert (shown.color_range, shown.colorspace) == (1, number)
+    writer = Mp4Writer(tmp_path / "tagged.mp4", 64, 36, Fraction(25), matrix=matrix)
+    for at in range(5):
+        writer.video(frame.i420, at * 1920)
+    writer.audio(bytes(2 * 9600), 0)
+    writer.close()
+    with av.open(str(tmp_path / "tagged.mp4")) as file:
+        context: Any = file.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (number, number, number)
+        assert context.color_range == 1
+        decoded: Any = next(iter(file.decode(video=0)))
+        assert (decoded.colorspace, decoded.color_range) == (number, 1)

@@ -186,7 +186,8 @@ AVX2 void lw_scale_row_avx2(int16_t *out, const uint8_t *src, size_t src_n, cons
     for (; i + 16 <= n && (size_t)at[i + 8] + 16 <= src_n; i += 16) {
         if (at[i + 7] - at[i] > 14 || at[i + 15] - at[i + 8] > 14)
             break;
-        const __m256i p = _mm256_inserti128_si256(_mm256_castsi128_si256(pick16(src, at + i)), pick16(src, at + i + 8), 1);
+        const __m128i left = pick16(src, at + i), right = pick16(src, at + i + 8);
+        const __m256i p = _mm256_inserti128_si256(_mm256_castsi128_si256(left), right, 1);
         STORE256(out + i, _mm256_maddubs_epi16(LOAD256(weight + i), _mm256_xor_si256(p, _mm256_set1_epi8(-128))));
     }
     lw_scale_row_c(out + i, src, src_n, at + i, weight + i, n - i);
@@ -280,14 +281,15 @@ AVX512 INLINE __m512i fade512(__m512i dst, __m512i inverse)
     return _mm512_mulhi_epu16(t, _mm512_set1_epi16(257));
 }
 
-/* Even and odd bytes apart: the odd ones' quotient is left in the high byte, where it belongs. */
+/* Even and odd bytes apart: the odd ones' factors stay in the high byte, whose product's upper half is what is wanted,
+ * and so does the quotient. No shifts: there is one port for them. */
 AVX512 INLINE __m512i blend512(__m512i d, __m512i v, __m512i a)
 {
-    const __m512i low = _mm512_set1_epi16(255), inverse = _mm512_xor_si512(a, _mm512_set1_epi8(-1));
-    const __m512i even = fade512(_mm512_and_si512(d, low), _mm512_and_si512(inverse, low));
-    __m512i odd = _mm512_mullo_epi16(_mm512_srli_epi16(d, 8), _mm512_srli_epi16(inverse, 8));
+    const __m512i low = _mm512_set1_epi16(255), high = _mm512_set1_epi16((int16_t)0xff00);
+    const __m512i even = fade512(_mm512_and_si512(d, low), _mm512_andnot_si512(a, low));
+    __m512i odd = _mm512_mulhi_epu16(_mm512_and_si512(d, high), _mm512_andnot_si512(a, high));
     odd = _mm512_add_epi16(odd, _mm512_set1_epi16(128));
-    odd = _mm512_add_epi16(odd, _mm512_srli_epi16(odd, 8));
+    odd = _mm512_add_epi16(odd, _mm512_mulhi_epu16(odd, _mm512_set1_epi16(256)));
     return _mm512_adds_epu8(_mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaaull, even, odd), v);
 }
 
@@ -342,6 +344,15 @@ AVX512 INLINE __m512i lerp_blend512(__m512i d, const uint8_t *value, const uint8
         }                                                                                                           \
     } while (0)
 
+AVX512 void lw_copy_avx512(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64)
+        _mm512_storeu_si512(dst + i, _mm512_loadu_si512(src + i));
+    if (i < n)
+        _mm512_mask_storeu_epi8(dst + i, TAIL64(n - i), _mm512_maskz_loadu_epi8(TAIL64(n - i), src + i));
+}
+
 AVX512 void lw_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, size_t n)
 {
     ALONG512(blend512(d, _mm512_loadu_si512(value + i), _mm512_loadu_si512(alpha + i)));
@@ -356,11 +367,45 @@ AVX512 void lw_lerp_avx512(uint8_t *dst, const uint8_t *src, ptrdiff_t pitch, in
         ALONG512(((void)d, lerp_packed512(src + i, pitch, w, 0)));
 }
 
+/* Most strokes are the few pixels of an edge: a narrow vector's loads seldom cross a cache line. */
+AVX512 INLINE __m128i lerp_blend128(__m128i d, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch, pairs w)
+{
+    const __m128i bias = _mm_set1_epi8(-128), round = _mm_set1_epi16((int16_t)(32768 + 128));
+    const __m128i top = _mm_set1_epi16(w.top), below = _mm_set1_epi16(w.below), zero = _mm_setzero_si128();
+    __m128i lo[2], hi[2];
+    for (int k = 0; k < 2; k++) {
+        const uint8_t *src = k ? alpha : value;
+        const __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)src), bias);
+        const __m128i b = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(src + 1)), bias);
+        const __m128i c = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(src + pitch)), bias);
+        const __m128i e = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(src + pitch + 1)), bias);
+        lo[k] = _mm_add_epi16(_mm_maddubs_epi16(top, _mm_unpacklo_epi8(a, b)),
+                              _mm_maddubs_epi16(below, _mm_unpacklo_epi8(c, e)));
+        hi[k] = _mm_add_epi16(_mm_maddubs_epi16(top, _mm_unpackhi_epi8(a, b)),
+                              _mm_maddubs_epi16(below, _mm_unpackhi_epi8(c, e)));
+        lo[k] = _mm_srli_epi16(_mm_add_epi16(lo[k], round), 8);
+        hi[k] = _mm_srli_epi16(_mm_add_epi16(hi[k], round), 8);
+    }
+    const __m128i full = _mm_set1_epi16(255), half = _mm_set1_epi16(128), divide = _mm_set1_epi16(257);
+    const __m128i dl = _mm_mullo_epi16(_mm_unpacklo_epi8(d, zero), _mm_sub_epi16(full, lo[1]));
+    const __m128i dh = _mm_mullo_epi16(_mm_unpackhi_epi8(d, zero), _mm_sub_epi16(full, hi[1]));
+    return _mm_packus_epi16(_mm_add_epi16(lo[0], _mm_mulhi_epu16(_mm_add_epi16(dl, half), divide)),
+                            _mm_add_epi16(hi[0], _mm_mulhi_epu16(_mm_add_epi16(dh, half), divide)));
+}
+
 AVX512 void lw_lerp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch,
                                  int32_t wx, int32_t wy, size_t n)
 {
     const pairs w = weigh(wx, wy);
-    if (wy)
+    if (n <= 16) {
+        const __mmask16 part = (__mmask16)((1u << n) - 1);
+        const __m128i d = _mm_maskz_loadu_epi8(part, dst);
+        _mm_mask_storeu_epi8(dst, part, lerp_blend128(d, value, alpha, pitch, w));
+    } else if (n <= 32) {
+        const __mmask32 part = ~0u >> (32 - n);
+        const __m256i d = _mm256_maskz_loadu_epi8(part, dst);
+        _mm256_mask_storeu_epi8(dst, part, lerp_blend256(d, value, alpha, pitch, w, 1));
+    } else if (wy)
         ALONG512(lerp_blend512(d, value + i, alpha + i, pitch, w, 1));
     else
         ALONG512(lerp_blend512(d, value + i, alpha + i, pitch, w, 0));
@@ -446,15 +491,16 @@ AVX512 INLINE __m512i coefs512(const int8_t c[4])
 
 AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const lw_rgb_matrix *m)
 {
-    const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32((16 << 14) + 8192);
+    /* What is added for rounding is a multiple of 128, so it can go in before the shift. */
+    const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32(((16 << 14) + 8192) / 128);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
         __m512i s[4];
         for (int k = 0; k < 4; k++) {
             const __m512i px = _mm512_loadu_si512(rgba + 4 * i + 64 * k);
-            const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), px, hi), 7);
-            s[k] = _mm512_srli_epi32(_mm512_dpbusd_epi32(_mm512_add_epi32(high, round), px, lo), 14);
+            const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(round, px, hi), 7);
+            s[k] = _mm512_srli_epi32(_mm512_dpbusd_epi32(high, px, lo), 14);
         }
         const __m512i out = _mm512_packus_epi16(_mm512_packus_epi32(s[0], s[1]), _mm512_packus_epi32(s[2], s[3]));
         _mm512_storeu_si512(y + i, _mm512_permutexvar_epi32(order, out));
@@ -462,10 +508,11 @@ AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const
     lw_rgba_luma_avx2(y + i, rgba + 4 * i, n - i, m);
 }
 
-/* 16 places of both rows, each still one pixel wide. */
+/* 16 places of both rows, each still one pixel wide, with half of the rounding. */
 AVX512 INLINE __m512i chroma512(__m512i top, __m512i below, __m512i hi, __m512i lo)
 {
-    __m512i s = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), top, hi), below, hi);
+    const __m512i round = _mm512_set1_epi32(((128 << 16) + 32768) / 256);
+    __m512i s = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(round, top, hi), below, hi);
     s = _mm512_slli_epi32(s, 7);
     return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(s, top, lo), below, lo);
 }
@@ -475,7 +522,7 @@ AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, co
 {
     const __m512i uh = coefs512(m->u.hi), ul = coefs512(m->u.lo), vh = coefs512(m->v.hi), vl = coefs512(m->v.lo);
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)), round = _mm512_set1_epi32((128 << 16) + 32768);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
         const __m512i t0 = _mm512_loadu_si512(top + 8 * i), t1 = _mm512_loadu_si512(top + 8 * i + 64);
@@ -486,8 +533,8 @@ AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, co
                                             _mm512_permutex2var_epi32(u0, odd, u1));
         const __m512i sv = _mm512_add_epi32(_mm512_permutex2var_epi32(v0, even, v1),
                                             _mm512_permutex2var_epi32(v0, odd, v1));
-        _mm_storeu_si128((__m128i *)(u + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_add_epi32(su, round), 16)));
-        _mm_storeu_si128((__m128i *)(v + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_add_epi32(sv, round), 16)));
+        _mm_storeu_si128((__m128i *)(u + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(su, 16)));
+        _mm_storeu_si128((__m128i *)(v + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(sv, 16)));
     }
     lw_rgba_chroma_avx2(u + i, v + i, top + 8 * i, below + 8 * i, n - i, m);
 }

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import g711, opus, publish
 from ._core import (
+    Compositor,
     Frame,
     G722Decoder,
     G722DecoderBatch,
     G722Encoder,
     G722EncoderBatch,
     Resampler,
+    Sprite,
     VisemeExtractor,
     VisemeExtractorBatch,
 )
@@ -32,6 +34,7 @@ __version__: str = _core_version()
 
 __all__ = [
     "Avatar",
+    "Compositor",
     "Frame",
     "FrameSource",
     "G722Decoder",
@@ -46,6 +49,7 @@ __all__ = [
     "Renderer",
     "Resampler",
     "Session",
+    "Sprite",
     "VisemeExtractor",
     "VisemeExtractorBatch",
     "create_app",

@@ -96,6 +96,7 @@ def perform(
         size = (0, 0) if what is None else (what.width, what.height)
         what = Stage(what, StreamSpec(session_id="offline", width=size[0], height=size[1], fps=fps))
     stage = what
+    stage.prepare()
     performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60)
     drawn: list[_core.Frame] = []
     stage.open(drawn.append, None)
@@ -175,7 +176,8 @@ def render(
         raise InvalidArgument(f"{out} is the speech itself; choose another name for the video")
     source = SpeechFile(speech)
     stage = stage_for(avatar, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=fps))
-    writer = Mp4Writer(Path(out), *size, fps)
+    stage.prepare()
+    writer = Mp4Writer(Path(out), *size, fps, matrix=stage.spec.matrix)
     frames = clock = 0
     try:
         for item in perform(iter(source), source.rate, stage, seed=seed):

@@ -121,8 +121,9 @@ class Session:
         self.publisher = publisher
         self.fps = Fraction(fps)
         self.width, self.height = width, height
-        self._spec = StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps)
-        self._stage = stage_for(avatar, self._spec)
+        self._stage = stage_for(
+            avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps)
+        )
         self.avatar = self._stage.name
         """Name of what draws."""
         self.on_event = on_event
@@ -155,11 +156,10 @@ class Session:
         """
         if self.performer is not None:
             raise BadState("the session has been started")
-        self.performer = await asyncio.to_thread(
-            self._stage.performer, frame_slots=FRAME_SLOTS, seed=self._seed, **self._options
-        )
+        await asyncio.to_thread(self._stage.prepare)
+        self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **self._options)
         self._stage.open(self._show, asyncio.get_running_loop())
-        await self.publisher.open(self._spec)
+        await self.publisher.open(self._stage.spec)
         self._runtime = Runtime.current()
         self._runtime.attach(self)
         return self

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import av
 import numpy as np
 from msgspec import Struct
 
@@ -26,8 +25,10 @@ from .renderer import black
 
 logger = logging.getLogger("lipwire.source")
 
-Image = np.ndarray[Any, np.dtype[np.uint8]]
-"""I420 (height * 3 / 2, width), or RGB (height, width, 3), uint8."""
+Image = np.ndarray[Any, np.dtype[np.uint8]] | Frame
+"""I420 (height * 3 / 2, width), RGB (height, width, 3) or RGBA (height, width, 4), uint8; or a Frame."""
+Picture = np.ndarray[Any, np.dtype[np.uint8]]
+"""I420."""
 Emit = Callable[[int, Image], None]
 
 SPEECH_RATE = 16000
@@ -100,18 +101,20 @@ class SourceStats(Struct, kw_only=True):
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
-def to_i420(image: Any, width: int, height: int) -> Image:
+def to_i420(image: Any, width: int, height: int) -> Picture:
     """Any Image as I420, BT.709 limited range. Raises InvalidArgument: it is none, or its size is another."""
+    if isinstance(image, Frame) and (image.width, image.height) == (width, height):
+        return image.i420
     if isinstance(image, np.ndarray) and image.dtype == np.uint8:
         if image.shape == (height * 3 // 2, width):
             return image
         if image.shape == (height, width, 3):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-            made = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-            return np.asarray(made.to_ndarray(), np.uint8)
+            image = np.dstack([image, np.full((height, width), 255, np.uint8)])
+        if image.shape == (height, width, 4):
+            return Frame.from_rgba(image).i420
     what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
     raise InvalidArgument(
-        f"a frame must be uint8 ({height * 3 // 2}, {width}) I420 or ({height}, {width}, 3) RGB, not {what}"
+        f"a frame must be uint8 ({height * 3 // 2}, {width}) I420, ({height}, {width}, 3) RGB or RGBA, or a Frame, not {what}"
     )
 
 
@@ -135,11 +138,11 @@ class SourceRunner:
         self._waiting = 0
         """Samples of speech in the queue."""
         self._lock = threading.Condition()
-        self._frames: dict[int, Image] = {}
+        self._frames: dict[int, Picture] = {}
         self._floor = 0
         """Frames before this sample are late, or of speech that was interrupted."""
         self._generation = 0
-        self._last: Image | None = None
+        self._last: Picture | None = None
         self._last_sample = -RATE * 3600
         self._resampler: Resampler | None = None
         self._piece = bytearray()
@@ -247,8 +250,8 @@ class SourceRunner:
         """A frame. From any thread."""
         try:
             made = to_i420(image, self.spec.width, self.spec.height)
-            if made is image:  # theirs to draw the next one into
-                made = image.copy()
+            if made is image or isinstance(image, Frame):  # theirs to draw the next one into
+                made = made.copy()
             at = int(sample)
         except (InvalidArgument, TypeError, ValueError):
             self._failed("made a frame that is none")

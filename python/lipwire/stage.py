@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from . import _core
 from .avatar import Avatar
 from .errors import InvalidArgument
@@ -51,15 +53,26 @@ class Stage:
         self.spec = spec
         self.name = "" if face is None or isinstance(face, _core.NativeAvatar) else face.name
 
-    def performer(self, **options: Any) -> _core.Performer:
-        """Slow the first time where an avatar is drawn."""
-        fps = self.spec.fps.as_integer_ratio()
-        size = self.spec.width, self.spec.height
+    def prepare(self) -> None:
+        """Draws an avatar, which may be slow the first time; from then on `spec` has its colour matrix.
+
+        Raises:
+            InvalidArgument: the frame size is out of range.
+        """
         if isinstance(self.face, Avatar):
-            return _core.Performer(self.face.at(*size), fps, **options)
-        if not isinstance(self.face, Hook):
-            return _core.Performer(self.face, fps, **options)
-        return _core.Performer(None, fps, size=_checked(size), draw=self.face.bind(), **options)
+            self.face = self.face.at(self.spec.width, self.spec.height)
+            self.spec = structs.replace(self.spec, matrix=self.face.matrix)
+        elif isinstance(self.face, Hook):
+            _check((self.spec.width, self.spec.height))
+
+    def performer(self, **options: Any) -> _core.Performer:
+        """The performer whose output goes through here; `prepare` first."""
+        fps = self.spec.fps.as_integer_ratio()
+        if isinstance(self.face, Hook):
+            size = self.spec.width, self.spec.height
+            return _core.Performer(None, fps, size=size, draw=self.face.bind(), **options)
+        assert not isinstance(self.face, Avatar), "prepare() comes first"
+        return _core.Performer(self.face, fps, **options)
 
     def open(self, show: Callable[[_core.Frame], None], loop: asyncio.AbstractEventLoop | None) -> None:
         """`show` takes drawn frames: on the loop, or at once where there is none (offline)."""
@@ -92,11 +105,10 @@ class Stage:
     def close(self) -> None: ...
 
 
-def _checked(size: tuple[int, int]) -> tuple[int, int]:
+def _check(size: tuple[int, int]) -> None:
     width, height = size
     if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
         raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
-    return size
 
 
 class RendererStage(Stage):
@@ -109,8 +121,11 @@ class RendererStage(Stage):
         self._frames: queue.SimpleQueue[_core.Frame | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
+    def prepare(self) -> None:
+        _check((self.spec.width, self.spec.height))
+
     def performer(self, **options: Any) -> _core.Performer:
-        size = _checked((self.spec.width, self.spec.height))
+        size = self.spec.width, self.spec.height
         return _core.Performer(None, self.spec.fps.as_integer_ratio(), size=size, **options)
 
     def open(self, show: Callable[[_core.Frame], None], loop: asyncio.AbstractEventLoop | None) -> None:

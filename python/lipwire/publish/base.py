@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -20,6 +20,8 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     fps: Fraction
     rate: int = RATE
     """Hz of the PCM and of every `sample` position."""
+    matrix: Literal["bt709", "bt601"] = "bt709"
+    """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
 
 
 class Publisher(Protocol):

@@ -16,12 +16,10 @@ import numpy as np
 from .._core import RATE, Frame
 from ..errors import InvalidArgument
 from .base import StreamSpec
-from .pyav import picture
+from .pyav import picture, tag
 
 AUDIO_BITRATE = 128_000
 CLOCK = Fraction(1, RATE)
-BT709, LIMITED = 1, 1
-"""FFmpeg's numbers for colour space, primaries and transfer, and for the range."""
 
 
 class Mp4Writer:
@@ -30,8 +28,11 @@ class Mp4Writer:
     Until `close` it is a hidden file beside `path`, so that a run that breaks off leaves what was there before.
     """
 
-    def __init__(self, path: str | Path, width: int, height: int, fps: Fraction, *, threads: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, width: int, height: int, fps: Fraction, *, threads: int = 0, matrix: str = "bt709"
+    ) -> None:
         self.path = Path(path)
+        self._matrix = matrix
         if not self.path.parent.is_dir():
             raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
         try:
@@ -49,8 +50,7 @@ class Mp4Writer:
         context = video.codec_context
         context.time_base = 1 / fps
         context.thread_count = threads
-        context.color_range = LIMITED
-        context.colorspace = context.color_primaries = context.color_trc = BT709
+        tag(context, matrix)
         audio: Any = self._file.add_stream("aac", rate=RATE)
         audio.layout = "mono"
         audio.bit_rate = AUDIO_BITRATE
@@ -81,11 +81,9 @@ class Mp4Writer:
 
     def video(self, i420: np.ndarray[Any, Any], sample: int) -> None:
         """One picture, uint8 (height * 3 / 2, width)."""
-        frame = picture(i420)
+        frame = picture(i420, self._matrix)
         frame.pts = round(sample / self._step)
         frame.time_base = 1 / Fraction(self._video.codec_context.framerate)
-        frame.color_range = LIMITED
-        frame.colorspace = BT709
         self._file.mux(self._video.encode(frame))
 
     def close(self) -> None:
@@ -122,7 +120,7 @@ class File:
 
     async def open(self, spec: StreamSpec) -> None:
         """Creates the file. Raises InvalidArgument where that is impossible."""
-        self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps)
+        self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps, matrix=spec.matrix)
         self._thread = threading.Thread(target=self._run, name="lipwire-file", daemon=True)
         self._thread.start()
 

@@ -194,7 +194,7 @@ class WebRTC:
         loop = asyncio.get_running_loop()
         for viewer in self.viewers:
             # One object a viewer: an encoder marks the frames it wants as key frames.
-            shown = picture(frame.i420)
+            shown = picture(frame.i420, frame.matrix)
             shown.pts = frame.sample
             shown.time_base = CLOCK
             loop.call_later(VIDEO_DELAY, viewer.video.put, shown)

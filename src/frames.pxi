@@ -1,0 +1,376 @@
+# Part of _core.pyx: pictures, sprites, and drawing the one on the other.
+
+_MATRICES = {"bt709": LW_BT709, "bt601": LW_BT601}
+
+
+cdef int _matrix(str name) except -1:
+    if name not in _MATRICES:
+        raise InvalidArgument(f"the matrix is one of {', '.join(_MATRICES)}, not {name!r}")
+    return _MATRICES[name]
+
+
+cdef object _rgba(image, lw_image *to):
+    """The image as an array to keep while `to` points into it."""
+    cdef const uint8_t[:, :, ::1] pixels
+    array = np.ascontiguousarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 4 or not array.size:
+        raise InvalidArgument(f"RGBA is uint8 (height, width, 4), not {array.dtype} {array.shape}")
+    pixels = array
+    to.rgba = &pixels[0, 0, 0]
+    to.height = <int32_t>pixels.shape[0]
+    to.width = <int32_t>pixels.shape[1]
+    return array
+
+
+cdef int _rgb(colour, uint8_t *to) except -1:
+    if len(colour) != 3 or not all(0 <= int(part) <= 255 for part in colour):
+        raise InvalidArgument(f"a colour is three numbers 0..255, not {colour!r}")
+    to[0], to[1], to[2] = colour
+    return 0
+
+
+cdef int32_t _eighths(double x) except? -1:
+    if not -65536 <= x <= 65536:
+        raise InvalidArgument(f"{x} is too far away: -65536..65536 pixels")
+    return <int32_t>floor(x * 8 + 0.5)
+
+
+cdef class Frame:
+    """One I420 picture in native memory: Y, then U, then V at half size, no padding, 8 bit, limited range.
+
+    The object is a writable buffer of width * height * 3 / 2 bytes. A session's frames are bound to a sample of the
+    media clock; their memory goes back to the session's ring when the frame and every view of it are gone: keep it no
+    longer than needed, or `copy` it. `Frame(width, height)` makes one of your own; what it shows at first is black.
+
+    Args:
+        width, height: pixels, even, 16..4096.
+        matrix: "bt709" or "bt601": which RGB its Y, U and V stand for.
+
+    Raises:
+        InvalidArgument: one of them is out of range.
+    """
+    cdef Performer owner
+    cdef int slot
+    cdef int w, h
+    cdef uint8_t *pixels
+    cdef lw_frame_info info
+    cdef Py_ssize_t size
+    cdef readonly str matrix
+
+    def __cinit__(self, *args, **kwargs):
+        self.matrix = "bt709"
+
+    def __init__(self, int width, int height, *, str matrix="bt709"):
+        cdef lw_picture p
+        if self.pixels != NULL:
+            raise BadState("the frame has its memory")
+        if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
+            raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+        p.width, p.height = width, height
+        _matrix(matrix)
+        p.i420 = <uint8_t *>calloc(<size_t>width * height * 3 // 2, 1)
+        if p.i420 == NULL:
+            raise OutOfMemory("frame")
+        self.pixels, self.w, self.h = p.i420, width, height
+        self.size = <Py_ssize_t>width * height * 3 // 2
+        self.matrix = matrix
+        self.info.changed = 1
+        check(lw_picture_fill(&p, 0, 0, 0, _matrix(matrix)))
+
+    def __dealloc__(self):
+        if self.owner is not None:
+            lw_performer_release_frame(self.owner.p, self.slot)
+        else:
+            free(self.pixels)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.pixels, self.size, 0, flags)
+
+    cdef lw_picture picture(self) noexcept:
+        cdef lw_picture p
+        p.i420, p.width, p.height = self.pixels, self.w, self.h
+        return p
+
+    @classmethod
+    def from_rgba(cls, rgba, *, str matrix="bt709"):
+        """A frame of an image, uint8 (height, width, 4); its alpha is ignored. Y of each pixel and the mean U and V of
+        each four are rounded once, coefficients in Q14 (Rec. ITU-R BT.709-6, BT.601-7)."""
+        cdef lw_image image
+        cdef lw_picture p
+        cdef int m = _matrix(matrix)
+        cdef Frame frame
+        cdef int rc
+        kept = _rgba(rgba, &image)
+        frame = cls(image.width, image.height, matrix=matrix)
+        p = frame.picture()
+        with nogil:
+            rc = lw_picture_from_rgba(&p, &image, m)
+        check(rc)
+        return frame
+
+    def to_rgb(self):
+        """uint8 (height, width, 3), a copy. A chroma sample stands for its four pixels; rounded once."""
+        cdef uint8_t[:, :, ::1] out
+        cdef lw_picture p = self.picture()
+        cdef int m = _matrix(self.matrix)
+        cdef int rc
+        rgb = np.empty((self.h, self.w, 3), dtype=np.uint8)
+        out = rgb
+        with nogil:
+            rc = lw_picture_to_rgb(&p, &out[0, 0, 0], m)
+        check(rc)
+        return rgb
+
+    def copy(self):
+        """The same picture, sample and all, in memory of its own."""
+        cdef Frame other = Frame(self.w, self.h, matrix=self.matrix)
+        memcpy(other.pixels, self.pixels, <size_t>self.size)
+        other.info = self.info
+        return other
+
+    def scaled(self, int width, int height):
+        """A frame of another size, bilinear, positions in 128ths of a pixel. Below half the size it takes several
+        steps, so that no pixel is left out; sizes even, 16..4096."""
+        cdef Frame source = self, out
+        cdef lw_picture p, q
+        cdef int rc, w, h
+        while True:
+            w, h = max(width, (source.w // 2 + 1) & ~1), max(height, (source.h // 2 + 1) & ~1)
+            if 2 * width >= source.w:
+                w = width
+            if 2 * height >= source.h:
+                h = height
+            out = Frame(w, h, matrix=self.matrix)
+            p, q = out.picture(), source.picture()
+            with nogil:
+                rc = lw_picture_scale(&p, &q)
+            check(rc, "scale")
+            if w == width and h == height:
+                out.info = self.info
+                return out
+            source = out
+
+    @property
+    def width(self):
+        return self.w
+
+    @property
+    def height(self):
+        return self.h
+
+    @property
+    def i420(self):
+        """uint8 view, shape (height * 3 / 2, width): what PyAV calls yuv420p. No copy."""
+        return np.frombuffer(self, dtype=np.uint8).reshape(self.h * 3 // 2, self.w)
+
+    @property
+    def planes(self):
+        """(Y, U, V) uint8 views, shapes (h, w), (h/2, w/2), (h/2, w/2). No copy."""
+        cdef int w = self.w, h = self.h
+        flat = np.frombuffer(self, dtype=np.uint8)
+        y, u, v = flat[: w * h], flat[w * h : w * h * 5 // 4], flat[w * h * 5 // 4 :]
+        return y.reshape(h, w), u.reshape(h // 2, w // 2), v.reshape(h // 2, w // 2)
+
+    @property
+    def sample(self):
+        """Position on the media clock, in samples at 48 kHz."""
+        return self.info.sample
+
+    @property
+    def sequence(self):
+        """Number of the frame in its session; a gap means frames were skipped."""
+        return self.info.sequence
+
+    @property
+    def utterance(self):
+        """Number of the utterance being spoken, or 0."""
+        return self.info.utterance
+
+    @property
+    def changed(self):
+        """False when every pixel is as in the session's frame before: there is nothing to encode. Whoever draws into
+        the frame may set it."""
+        return bool(self.info.changed)
+
+    @changed.setter
+    def changed(self, bint value):
+        self.info.changed = value
+
+    @property
+    def mouth_open(self):
+        """True unless the mouth is at rest."""
+        return bool(self.info.mouth_open)
+
+    @property
+    def due_ns(self):
+        """CLOCK_MONOTONIC time of the tick that made it, in ns (0 offline)."""
+        return self.info.due_ns
+
+    @property
+    def visemes(self):
+        """float32 (15,): the smoothed weights this picture shows."""
+        return np.array([self.info.pose.viseme[i] for i in range(LW_VISEMES)], dtype=np.float32) / 32767
+
+    @property
+    def loudness(self):
+        """Of the speech, 0..1, smoothed."""
+        return self.info.pose.loudness / 32767
+
+    @property
+    def axes(self):
+        """float32 (15,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
+        wave head_turn."""
+        return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
+
+
+cdef class Sprite:
+    """An image in the compositor's form: premultiplied I420 with alpha in both resolutions, trimmed to what is visible.
+    Immutable; any thread may draw it.
+
+    Args:
+        rgba: uint8 (height, width, 4), straight alpha, each side at most 8192.
+        matrix: that of the frames it is drawn on, "bt709" or "bt601".
+
+    Raises:
+        InvalidArgument: it is no such image.
+    """
+    cdef lw_sprite *s
+    cdef readonly str matrix
+
+    def __cinit__(self, rgba=None, *, str matrix="bt709"):
+        cdef lw_image image
+        self.matrix = matrix
+        if rgba is None:
+            return
+        kept = _rgba(rgba, &image)
+        check(lw_sprite_open(&self.s, &image, _matrix(matrix)), "sprite")
+
+    def __init__(self, rgba, *, str matrix="bt709"):
+        if self.s == NULL:
+            raise InvalidArgument("a sprite needs an image")
+
+    def __dealloc__(self):
+        lw_sprite_close(&self.s)
+
+    def scaled(self, int width, int height):
+        """The sprite at another size, bilinear with alpha, transparent beyond its edges. Below half the size it takes
+        several steps, so that no pixel is left out; each side 1..8192."""
+        cdef Sprite source = self, out
+        cdef int w, h, have_w, have_h
+        while True:
+            have_w, have_h = lw_sprite_width(source.s), lw_sprite_height(source.s)
+            w = width if 2 * width >= have_w else (have_w + 1) // 2
+            h = height if 2 * height >= have_h else (have_h + 1) // 2
+            if width < 1 or height < 1:
+                w, h = width, height
+            out = Sprite.__new__(Sprite, matrix=self.matrix)
+            check(lw_sprite_open_scaled(&out.s, source.s, w, h), f"sprite {width}x{height}")
+            if w == width and h == height:
+                return out
+            source = out
+
+    @property
+    def width(self):
+        """Pixels, as in the image it was made of."""
+        return lw_sprite_width(self.s)
+
+    @property
+    def height(self):
+        return lw_sprite_height(self.s)
+
+    @property
+    def nbytes(self):
+        """Native memory held."""
+        return lw_sprite_bytes(self.s)
+
+
+cdef class Compositor:
+    """Draws on a frame, in place: backgrounds, pictures, sprites at sub-pixel positions, turned and scaled.
+
+    All of it is integer arithmetic, the same bits on every machine. Positions are pixels from the frame's top left
+    corner to the sprite's, rounded to eighths; what is outside the frame is not drawn.
+    """
+    cdef readonly Frame frame
+
+    def __cinit__(self, Frame frame not None):
+        if frame.pixels == NULL:
+            raise InvalidArgument("the frame has no memory")
+        self.frame = frame
+
+    cdef lw_sprite *taken(self, Sprite sprite) except NULL:
+        if sprite.matrix != self.frame.matrix:
+            raise InvalidArgument(f"a {sprite.matrix} sprite on a {self.frame.matrix} frame")
+        return sprite.s
+
+    def fill(self, rgb):
+        """A flat background: (red, green, blue), 0..255."""
+        cdef lw_picture p = self.frame.picture()
+        cdef uint8_t c[3]
+        _rgb(rgb, c)
+        check(lw_picture_fill(&p, c[0], c[1], c[2], _matrix(self.frame.matrix)))
+
+    def picture(self, Frame picture not None):
+        """A picture as background, scaled to fill the frame."""
+        if picture.matrix != self.frame.matrix:
+            raise InvalidArgument(f"a {picture.matrix} picture on a {self.frame.matrix} frame")
+        if picture.w != self.frame.w or picture.h != self.frame.h:
+            picture = picture.scaled(self.frame.w, self.frame.h)
+        memmove(self.frame.pixels, picture.pixels, <size_t>self.frame.size)
+
+    def blend(self, Sprite sprite not None, double x=0.0, double y=0.0):
+        """Draws a sprite: value + frame * (255 - alpha) / 255, the quotient rounded."""
+        cdef lw_picture p = self.frame.picture()
+        check(lw_sprite_blend(self.taken(sprite), &p, _eighths(x), _eighths(y)), "blend")
+
+    def warp(self, Sprite sprite not None, double x=0.0, double y=0.0, *, double turns=0.0, double scale=1.0,
+             pivot=None):
+        """Draws a sprite turned clockwise by `turns` (1 is a whole one, steps of 1/65536) and scaled by `scale`
+        (1/4..16) about `pivot`, which stays where `blend` would put it: pixels from the sprite's top left corner, its middle if
+        None. Sampled bilinearly at 16ths of a pixel, transparent outside.
+
+        Raises:
+            InvalidArgument: too far away, or a scale out of range.
+        """
+        cdef lw_picture p = self.frame.picture()
+        cdef lw_turn turn
+        if not 0.25 <= scale <= 16 or not isfinite(turns):
+            raise InvalidArgument(f"scale {scale} (1/4..16) or turns {turns} out of range")
+        px, py = (sprite.width / 2, sprite.height / 2) if pivot is None else pivot
+        turn.x8, turn.y8 = _eighths(x), _eighths(y)
+        turn.pivot_x8, turn.pivot_y8 = _eighths(px), _eighths(py)
+        turn.angle = <int32_t>floor((turns - floor(turns)) * 65536 + 0.5)
+        turn.scale_q16 = <int32_t>floor(scale * 65536 + 0.5)
+        check(lw_sprite_warp(self.taken(sprite), &p, &turn), "warp")
+
+    @staticmethod
+    def chroma_key(rgba, key=(0, 255, 0), *, double similarity=0.12, double smoothness=0.15, double spill=0.25,
+                   str matrix="bt709"):
+        """Makes what has the colour `key` transparent: a new uint8 (height, width, 4), for a `Sprite`.
+
+        A pixel's distance is that of its (U, V) from the key's, in 255ths. Up to `similarity` (0..1) alpha becomes 0,
+        from there it rises over `smoothness` to what it was; over `spill` colours rise from grey of their own luma, so
+        that no rim of the key's colour is left.
+
+        Raises:
+            InvalidArgument: no such image, or one of the three is out of range.
+        """
+        cdef lw_image image
+        cdef lw_key k
+        cdef uint8_t c[3]
+        cdef uint8_t[:, :, ::1] pixels
+        cdef int rc
+        for value in (similarity, smoothness, spill):
+            if not 0 <= value <= 1:
+                raise InvalidArgument(f"similarity, smoothness and spill are 0..1, not {value}")
+        kept = _rgba(rgba, &image)
+        out = np.empty_like(kept)
+        pixels = out
+        _rgb(key, c)
+        k.r, k.g, k.b = c[0], c[1], c[2]
+        k.similarity, k.smoothness, k.spill = (
+            <int32_t>(similarity * 4080 + 0.5), <int32_t>(smoothness * 4080 + 0.5), <int32_t>(spill * 4080 + 0.5))
+        k.matrix = _matrix(matrix)
+        with nogil:
+            rc = lw_chroma_key(&pixels[0, 0, 0], &image, &k)
+        check(rc, "chroma key")
+        return out
