@@ -121,9 +121,7 @@ class Session:
         self.publisher = publisher
         self.fps = Fraction(fps)
         self.width, self.height = width, height
-        self._stage = stage_for(
-            avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps)
-        )
+        self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
         self.avatar = self._stage.name
         """Name of what draws."""
         self.on_event = on_event

@@ -114,7 +114,8 @@ def to_i420(image: Any, width: int, height: int) -> Picture:
             return Frame.from_rgba(image).i420
     what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
     raise InvalidArgument(
-        f"a frame must be uint8 ({height * 3 // 2}, {width}) I420, ({height}, {width}, 3) RGB or RGBA, or a Frame, not {what}"
+        f"a frame must be uint8 ({height * 3 // 2}, {width}) I420, ({height}, {width}, 3) RGB or RGBA, or a Frame, "
+        f"not {what}"
     )
 
 

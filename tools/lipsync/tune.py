@@ -72,7 +72,7 @@ def main():
     model = network.Network(features.shape())
     model.load_state_dict(state["weights"])
     model.eval()
-    found = [s for s in map(sets.read, sets.installed()) if s.about.split == "dev" and s.about.name.startswith("human-")]
+    found = [s for s in map(sets.read, sets.installed()) if s.about.split == "dev" and "human-" in s.about.name]
     said = [(2 if s.about.language == "en" else 1, words(model, state["prior"], s)) for s in found]
 
     def total(prior, bias):
