@@ -100,7 +100,7 @@ def main():
         sheet.paste(Image.fromarray(pictures[(start + end) / 2][top:bottom, left:right]), (x, y + 22))
         viseme = labels.classes_of(phone_set, name)[0][0].split(".")[0]
         draw.text((x + 6, y + 4), f"{(start + end) / 2:.2f} s  {name}  ({viseme})", fill="black", font=letters)
-    sheet.save(options.out)
+    sheet.quantize(256).save(options.out, optimize=True)
     print(f"{options.out}: {len(chosen)} phones")
 
 
