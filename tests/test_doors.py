@@ -175,8 +175,7 @@ def test_a_renderer_that_raises_leaves_the_last_good_picture(caplog: pytest.LogC
             good = 20 + i % 200
         assert luma == good
     errors = sum(i % 3 == 2 and i % 4 != 3 for i in range(len(out.frames)))
-    performer = stage.performer()
-    assert (stage.stats(performer) or {})["errors"] == errors
+    assert (stage.stats() or {})["errors"] == errors
     assert [r.getMessage() for r in caplog.records].count(
         "[test] Moody failed to draw; the last good picture stays"
     ) == 1
@@ -276,7 +275,7 @@ def test_a_hook_in_c_draws_and_its_status_counts(c_hook: ctypes.CDLL) -> None:
         assert (y == good).all() and (u == 128).all() and (v == 128).all(), f"frame {at} of tick {i}"
         assert frame.changed != (same or fails)
         del frame, y, u, v
-    stats = stage.stats(performer)
+    stats = stage.stats()
     assert stats is not None and stats["name"] == "grey"
     assert (stats["draws"], stats["errors"]) == (50, errors)
     assert state[0] == 0, "each session has its own copy"
@@ -362,6 +361,21 @@ def test_a_hook_that_cannot_be_is_refused(source: str, says: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         lipwire.hook(names["f"])
     assert says in str(caught.value)
+
+
+def test_a_hook_that_is_slow_or_fails_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "slow.c").write_text(
+        "#include <unistd.h>\nint draw(void *u, unsigned char *p, const void *i)"
+        " { (void)u; (void)p; (void)i; usleep(8000); return -1; }\n"
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", tmp_path / "slow.c", "-o", tmp_path / "slow.so"], check=True)
+    library = ctypes.CDLL(str(tmp_path / "slow.so"))
+    out, stage = offline(lipwire.Hook(address(library), name="sloth", keep=library), seconds=1.2)
+    assert {luma for _, luma, _ in out.frames} == {16}, "black, where there never was a good picture"
+    assert "the hook sloth failed" in caplog.text and "the hook sloth took" in caplog.text
+    assert len(caplog.records) == 2
+    stats = stage.stats() or {}
+    assert stats["errors"] == stats["draws"] and stats["slow"] > 0 and stats["worst_ms"] >= 8
 
 
 def test_hooks_need_an_address_and_frames(c_hook: ctypes.CDLL) -> None:
@@ -555,7 +569,7 @@ def test_nonsense_for_a_frame_is_counted(frame: Any) -> None:
 
     out, stage = offline(Nonsense())
     assert out.frames and {luma for _, luma, _ in out.frames} == {16}
-    assert (stage.stats(stage.performer()) or {})["errors"] >= 10
+    assert (stage.stats() or {})["errors"] >= 10
 
 
 @pytest.mark.parametrize(("latency", "block"), [(-1, 640), (11, 640), (0.1, 3), (0.1, 20000)])
@@ -592,7 +606,7 @@ def test_a_source_in_another_process_is_no_different() -> None:
     out, stage = offline(lipwire.ProcessSource(Model), seconds=1.0)
     # Its first frames wait for an interpreter to start, which an offline run does too.
     assert check_sync(out, round(0.2 * RATE)) >= 20
-    assert (stage.stats(stage.performer()) or {})["errors"] == 0
+    assert (stage.stats() or {})["errors"] == 0
     assert shared_memory() <= before
 
 

@@ -358,7 +358,7 @@ class Session:
             "interrupts": counters["generation"],
             "pcm_dropped": counters["pcm_dropped"],
             "native_bytes": counters["bytes"],
-            "drawing": self._stage.stats(self.performer),
+            "drawing": self._stage.stats(),
         }
 
 

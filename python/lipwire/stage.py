@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from .errors import InvalidArgument
 from .publish.base import StreamSpec
 from .renderer import DrawStats, Hook, Painter, Renderer
 from .source import DelayLine, FrameSource, SourceRunner
+
+logger = logging.getLogger("lipwire.stage")
 
 Face = str | Avatar | Renderer | Hook | FrameSource
 """What may stand where an avatar is asked for."""
@@ -42,16 +45,17 @@ def as_face(face: Face) -> Avatar | Renderer | Hook | FrameSource:
 
 
 class Stage:
-    """For frames that the performer draws itself: an avatar's, or a hook's; or that nobody draws."""
+    """For frames that the performer draws itself out of an avatar, or that nobody draws."""
 
-    name: str
+    name = ""
     delay = 0
     """Samples that the output lags the performer's clock."""
 
-    def __init__(self, face: Avatar | _core.NativeAvatar | Hook | None, spec: StreamSpec) -> None:
-        self.face = face
+    def __init__(self, face: Avatar | _core.NativeAvatar | None, spec: StreamSpec) -> None:
         self.spec = spec
-        self.name = "" if face is None or isinstance(face, _core.NativeAvatar) else face.name
+        self._face = face
+        if isinstance(face, Avatar):
+            self.name = face.name
 
     def prepare(self) -> None:
         """Draws an avatar, which may be slow the first time; from then on `spec` has its colour matrix.
@@ -59,20 +63,14 @@ class Stage:
         Raises:
             InvalidArgument: the frame size is out of range.
         """
-        if isinstance(self.face, Avatar):
-            self.face = self.face.at(self.spec.width, self.spec.height)
-            self.spec = structs.replace(self.spec, matrix=self.face.matrix)
-        elif isinstance(self.face, Hook):
-            _check((self.spec.width, self.spec.height))
+        if isinstance(self._face, Avatar):
+            self._face = self._face.at(self.spec.width, self.spec.height)
+            self.spec = structs.replace(self.spec, matrix=self._face.matrix)
 
     def performer(self, **options: Any) -> _core.Performer:
         """The performer whose output goes through here; `prepare` first."""
-        fps = self.spec.fps.as_integer_ratio()
-        if isinstance(self.face, Hook):
-            size = self.spec.width, self.spec.height
-            return _core.Performer(None, fps, size=size, draw=self.face.bind(), **options)
-        assert not isinstance(self.face, Avatar), "prepare() comes first"
-        return _core.Performer(self.face, fps, **options)
+        assert not isinstance(self._face, Avatar), "prepare() comes first"
+        return _core.Performer(self._face, self.spec.fps.as_integer_ratio(), **options)
 
     def open(self, show: Callable[[_core.Frame], None], loop: asyncio.AbstractEventLoop | None) -> None:
         """`show` takes drawn frames: on the loop, or at once where there is none (offline)."""
@@ -92,23 +90,74 @@ class Stage:
         """Speech up to this utterance has been dropped. Returns events to tell now: of what would have been heard."""
         return []
 
-    def stats(self, performer: _core.Performer) -> dict[str, Any] | None:
+    def stats(self) -> dict[str, Any] | None:
         """Of what draws; None for an avatar."""
-        if not isinstance(self.face, Hook):
-            return None
-        s = performer.stats()
-        return DrawStats(
-            name=self.face.name, draws=s["draws"], errors=s["draw_errors"], slow=s["draw_slow"],
-            seconds=s["draw_ns"] / 1e9, worst=s["draw_worst_ns"] / 1e9,
-        ).as_dict()  # fmt: skip
+        return None
 
     def close(self) -> None: ...
 
 
-def _check(size: tuple[int, int]) -> None:
-    width, height = size
-    if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
-        raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+def _check(spec: StreamSpec) -> None:
+    if spec.width % 2 or spec.height % 2 or not (16 <= spec.width <= 4096 and 16 <= spec.height <= 4096):
+        raise InvalidArgument(f"frame size {spec.width}x{spec.height}: even numbers from 16 to 4096 are needed")
+
+
+class HookStage(Stage):
+    """For frames that a hook draws, on the performer's own thread."""
+
+    LOOK = 25
+    """Frames from one look at its counters to the next."""
+
+    def __init__(self, hook: Hook, spec: StreamSpec) -> None:
+        self.spec = spec
+        self.name = hook.name
+        self._hook = hook
+        self._performer: _core.Performer | None = None
+        self._frames = 0
+        self._told = DrawStats(name=hook.name)
+
+    def prepare(self) -> None:
+        _check(self.spec)
+
+    def performer(self, **options: Any) -> _core.Performer:
+        fps, size = self.spec.fps.as_integer_ratio(), (self.spec.width, self.spec.height)
+        self._performer = _core.Performer(None, fps, size=size, draw=self._hook.bind(), **options)
+        return self._performer
+
+    def frame(self, frame: _core.Frame) -> None:
+        self._frames += 1
+        if self._frames % self.LOOK == 0:
+            self._look()
+        self._show(frame)
+
+    def _look(self) -> None:
+        """The first failure and the first slow picture are logged; the counters have the rest."""
+        now, told = self._stats(), self._told
+        if now.errors and not told.errors:
+            logger.warning("[%s] the hook %s failed; the last good picture stays", self.spec.session_id, self.name)
+        if now.slow and not told.slow:
+            logger.warning(
+                "[%s] the hook %s took %.1f ms for a picture; every session waits for it",
+                self.spec.session_id, self.name, 1e3 * now.worst,
+            )  # fmt: skip
+        self._told = now
+
+    def _stats(self) -> DrawStats:
+        s = {} if self._performer is None else self._performer.stats()
+        return DrawStats(
+            name=self.name,
+            draws=s.get("draws", 0),
+            errors=s.get("draw_errors", 0),
+            slow=s.get("draw_slow", 0),
+            seconds=s.get("draw_ns", 0) / 1e9,
+            worst=s.get("draw_worst_ns", 0) / 1e9,
+        )
+
+    def stats(self) -> dict[str, Any] | None:
+        return self._stats().as_dict()
+
+    def close(self) -> None:
+        self._look()
 
 
 class RendererStage(Stage):
@@ -122,7 +171,7 @@ class RendererStage(Stage):
         self._thread: threading.Thread | None = None
 
     def prepare(self) -> None:
-        _check((self.spec.width, self.spec.height))
+        _check(self.spec)
 
     def performer(self, **options: Any) -> _core.Performer:
         size = self.spec.width, self.spec.height
@@ -168,7 +217,7 @@ class RendererStage(Stage):
             self._painter.failed("failed to close")
         self._painter.forget()
 
-    def stats(self, performer: _core.Performer) -> dict[str, Any] | None:
+    def stats(self) -> dict[str, Any] | None:
         return self._painter.stats.as_dict()
 
     def close(self) -> None:
@@ -265,7 +314,7 @@ class SourceStage(RendererStage):
         waiting, self._waiting = self._waiting, collections.deque()
         return [self._cut_short(event, max(0, event[3] + self.delay - self._clock)) for event in waiting]
 
-    def stats(self, performer: _core.Performer) -> dict[str, Any] | None:
+    def stats(self) -> dict[str, Any] | None:
         return None if self._runner is None else self._runner.stats.as_dict()
 
     def close(self) -> None:
@@ -280,4 +329,6 @@ def stage_for(face: Face, spec: StreamSpec) -> Stage:
         return RendererStage(face, spec)
     if isinstance(face, FrameSource):
         return SourceStage(face, spec)
+    if isinstance(face, Hook):
+        return HookStage(face, spec)
     return Stage(face, spec)
