@@ -43,11 +43,11 @@ def test_the_shipped_model_is_as_good_as_it_was(speech: sets.LabelledSet) -> Non
     report, _ = bench.run([speech], [systems.Lipwire()])
     (line,) = report.lines
     r = line.figures
-    # Ten points below what it had when this was written, on speech that no training saw.
-    assert r.accuracy is not None and r.accuracy > 0.62
-    assert r.group_f1 is not None and r.group_f1 > 0.65
-    assert r.silence_recall is not None and r.silence_recall > 0.75
-    assert r.pp_recall is not None and r.pp_recall > 0.6
+    # Some points below what it had when this was written, on speech that no training saw.
+    assert r.accuracy is not None and r.accuracy > 0.68
+    assert r.group_f1 is not None and r.group_f1 > 0.70
+    assert r.silence_recall is not None and r.silence_recall > 0.80
+    assert r.pp_recall is not None and r.pp_recall > 0.65
     assert 0 <= report.systems[0].delay_ms <= 80
 
 
