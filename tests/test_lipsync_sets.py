@@ -164,7 +164,7 @@ def test_a_bad_set_is_refused_by_name(folder: Path, spoil: Callable[[Path], obje
 def test_an_unknown_phone_set_is_refused(folder: Path) -> None:
     path = folder / "set.json"
     path.write_text(path.read_text().replace("ipa", "xsampa"))
-    with pytest.raises(BadData, match="unknown phone_set 'xsampa'; known: ipa, cmu"):
+    with pytest.raises(BadData, match="unknown phone_set 'xsampa'; known: ipa, class, cmu"):
         sets.read(folder)
 
 
