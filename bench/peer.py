@@ -15,9 +15,8 @@ import time
 import msgspec
 from msgspec import Struct
 
-from harness import REAL_SPEECH, TEXT, espeak, onset, resample
+from harness import TEXT, espeak, onset
 from lipwire.client import ProviderClient, request
-from lipwire.render import load_speech
 
 RATE = 24000
 CHUNK_MS = 20
@@ -51,14 +50,7 @@ class Order(Struct):
 
 def clips() -> dict[str, bytes]:
     """Speech whose first sample is sound, by name."""
-    found = {text: onset(espeak(RATE, text), RATE) for text in OPENINGS}
-    if REAL_SPEECH.exists():
-        samples, rate = load_speech(REAL_SPEECH)
-        step = rate * 4
-        for i in range(step, len(samples) - step, step):  # its first seconds begin with a hiss, which no mouth makes
-            part = resample(samples[i : i + step].tobytes(), rate, RATE)
-            found[f"real {i // rate} s"] = onset(part, RATE)
-    return found
+    return {text: onset(espeak(RATE, text), RATE) for text in OPENINGS}
 
 
 async def utterances(order: Order) -> None:
