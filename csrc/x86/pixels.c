@@ -423,7 +423,7 @@ AVX512 INLINE __m512i gathered512(const uint8_t *src, __mmask16 lanes, __m512i a
     return _mm512_srli_epi32(_mm512_add_epi32(sum, _mm512_set1_epi32(128)), 8);
 }
 
-AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+AVX512 static void gather_blend512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i fifteen = _mm512_set1_epi32(15);
@@ -446,6 +446,70 @@ AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8
         if (!_mm512_test_epi32_mask(alpha32, alpha32)) /* values are no larger than alpha needs: nothing to add */
             continue;
         const __m512i value32 = gathered512(value, lanes, at, w->pitch, top, below);
+        const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst + i));
+        const __m512i out = _mm512_add_epi32(fade512(d, _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32)), value32);
+        _mm_mask_storeu_epi8(dst + i, lanes, _mm512_cvtusepi32_epi8(out));
+    }
+}
+
+/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows: their four neighbours are picked out of two
+ * vectors at once, with the sums' offset of 128 * 256 in the rounding. */
+AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pick, __m512i across, __m512i down)
+{
+    const __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[0])), LOAD256(row[1]), 1);
+    __m512i px;
+    if (two) {
+        px = _mm512_permutexvar_epi8(pick, low);
+    } else {
+        const __m512i high = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[2])), LOAD256(row[3]), 1);
+        px = _mm512_permutex2var_epi8(low, pick, high);
+    }
+    px = _mm512_xor_si512(px, _mm512_set1_epi8(-128));
+    const __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(128 * 256 + 128), _mm512_maddubs_epi16(across, px), down);
+    return _mm512_srli_epi32(sum, 8);
+}
+
+#define STEEPEST (2 * 65536 / 15) /* 16 pixels' neighbours are in four rows, about 7.6 degrees, */
+#define WIDEST (2 * 65536)        /* and in 32 columns */
+
+AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+{
+    if (w->du < 0 || w->du > WIDEST || w->dv < -STEEPEST || w->dv > STEEPEST) {
+        gather_blend512(dst, value, alpha, w, n);
+        return;
+    }
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i spread = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+    const __m512i neighbours = _mm512_set1_epi32(0x21200100), fifteen = _mm512_set1_epi32(15);
+    const __m512i us = _mm512_mullo_epi32(lane, _mm512_set1_epi32(w->du));
+    const __m512i vs = _mm512_mullo_epi32(lane, _mm512_set1_epi32(w->dv));
+    int32_t u = w->u, v = w->v;
+    for (size_t i = 0; i < n; i += 16, u += 16 * w->du, v += 16 * w->dv) {
+        const int32_t last = n - i >= 16 ? 15 : (int32_t)(n - i) - 1;
+        const __mmask16 lanes = (__mmask16)((2u << last) - 1);
+        /* Rows that are not needed may not exist. */
+        const int32_t v0 = v >> 16, v1 = (v + last * w->dv) >> 16;
+        const int32_t first = v0 < v1 ? v0 : v1, most = (v0 < v1 ? v1 : v0) + 1 - first;
+        const ptrdiff_t at = (ptrdiff_t)first * w->pitch + (u >> 16), pitch = w->pitch;
+        const ptrdiff_t third = at + (most > 2 ? 2 : most) * pitch, fourth = at + most * pitch;
+        const __m512i uu = _mm512_add_epi32(us, _mm512_set1_epi32(u & 65535));
+        const __m512i vv = _mm512_add_epi32(vs, _mm512_set1_epi32(v - first * 65536));
+        const __m512i place = _mm512_add_epi32(_mm512_srli_epi32(uu, 16),
+                                               _mm512_slli_epi32(_mm512_srli_epi32(vv, 16), 5));
+        const __m512i pick = _mm512_add_epi8(_mm512_shuffle_epi8(place, spread), neighbours);
+        const __m512i fx = _mm512_and_si512(_mm512_srli_epi32(uu, 12), fifteen);
+        const __m512i fy = _mm512_and_si512(_mm512_srli_epi32(vv, 12), fifteen);
+        /* Pairs (16 - f, f): 16 + 255 f and 16 + 65535 f, 255 f = (f << 8) - f. */
+        __m512i across = _mm512_add_epi32(_mm512_sub_epi32(_mm512_slli_epi32(fx, 8), fx), _mm512_set1_epi32(16));
+        across = _mm512_or_si512(across, _mm512_slli_epi32(across, 16));
+        const __m512i down =
+            _mm512_add_epi32(_mm512_sub_epi32(_mm512_slli_epi32(fy, 16), fy), _mm512_set1_epi32(16));
+        const uint8_t *const a[4] = {alpha + at, alpha + at + pitch, alpha + third, alpha + fourth};
+        const __m512i alpha32 = picked512(a, most == 1, pick, across, down);
+        if (!_mm512_mask_test_epi32_mask(lanes, alpha32, alpha32)) /* values are no larger than alpha: nothing to add */
+            continue;
+        const uint8_t *const c[4] = {value + at, value + at + pitch, value + third, value + fourth};
+        const __m512i value32 = picked512(c, most == 1, pick, across, down);
         const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst + i));
         const __m512i out = _mm512_add_epi32(fade512(d, _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32)), value32);
         _mm_mask_storeu_epi8(dst + i, lanes, _mm512_cvtusepi32_epi8(out));

@@ -211,7 +211,7 @@ void check_pixels(const lw_dsp *c, const lw_dsp *candidate)
                  candidate->lerp_blend(dst[0], value[0], alpha[0], 300, 6, 10, 256));
     }
     if (ca_kernel("warp_blend", c->warp_blend == candidate->warp_blend)) {
-        const lw_warp w = {.u = 0, .v = 0, .du = 64000, .dv = 2000, .pitch = 300};
+        const lw_warp w = {.u = 0, .v = 0, .du = 65520, .dv = 1600, .pitch = 300};
         check_warp(c, candidate);
         CA_BENCH("warp_blend 256 pixels", 256, "pixel", c->warp_blend(dst[0], value[0], value[1], &w, 256),
                  candidate->warp_blend(dst[0], value[0], value[1], &w, 256));
