@@ -40,6 +40,7 @@ typedef struct lw_placed {
     int turned;
     int64_t u, v;           /* turned: the sample, Q16, that pixel (0, 0) of the frame shows; */
     int32_t across, down;   /* one pixel to the right adds (across, down), one down (-down, across) */
+    double per_across, per_down; /* 1 / across, 1 / down */
 } lw_placed;
 
 /* Half-open; empty where x0 >= x1. */
