@@ -168,16 +168,15 @@ static int paint(const scene *s, uint8_t *const *planes, const uint8_t *const *b
             continue;
         pixels += part.x1 - part.x0;
         const int n = plan(s, y, part, strokes);
-        for (int p = 0; p < count; p++) {
-            uint8_t *row = planes[p] + (size_t)y * s->width;
-            const uint8_t *under = background[p] + (size_t)y * s->width;
-            for (int k = n - 1; k >= 0; k--) {
-                const stroke *t = &strokes[k];
-                if (t->layer < 0)
-                    lw_kernels.copy(row + t->x0, under + t->x0, (size_t)(t->x1 - t->x0));
-                else
-                    lw_placed_draw(&s->at[t->layer], p, row, y, t->x0, t->x1, t->solid);
-            }
+        const size_t line = (size_t)y * s->width;
+        uint8_t *const rows[2] = {planes[0] + line, count > 1 ? planes[1] + line : NULL};
+        for (int k = n - 1; k >= 0; k--) {
+            const stroke *t = &strokes[k];
+            if (t->layer >= 0)
+                lw_placed_draw(&s->at[t->layer], rows, count, y, t->x0, t->x1, t->solid);
+            else
+                for (int p = 0; p < count; p++)
+                    lw_kernels.copy(rows[p] + t->x0, background[p] + line + t->x0, (size_t)(t->x1 - t->x0));
         }
     }
     return pixels;

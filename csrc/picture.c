@@ -287,8 +287,10 @@ static void draw_row(const lw_placed *at, uint8_t *const *planes, int count, int
 {
     x0 = x0 > 0 ? x0 : 0;
     x1 = x1 < width ? x1 : width;
-    for (int p = 0; p < count && x0 < x1; p++)
-        lw_placed_draw(at, p, planes[p] + (size_t)y * width, y, x0, x1, solid);
+    const size_t line = (size_t)y * width;
+    uint8_t *const rows[2] = {planes[0] + line, count > 1 ? planes[1] + line : NULL};
+    if (x0 < x1)
+        lw_placed_draw(at, rows, count, y, x0, x1, solid);
 }
 
 static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t height)

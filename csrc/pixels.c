@@ -62,7 +62,7 @@ static inline int32_t sample(const uint8_t *p, int32_t pitch, int32_t fx, int32_
     return ((p[0] * (16 - fx) + p[1] * fx) * (16 - fy) + (p[pitch] * (16 - fx) + p[pitch + 1] * fx) * fy + 128) >> 8;
 }
 
-void lw_warp_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha,
+void lw_warp_blend_c(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
                      const lw_warp *w, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -70,9 +70,11 @@ void lw_warp_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const
         const int32_t v = (int32_t)((uint32_t)w->v + (uint32_t)i * (uint32_t)w->dv);
         const int32_t fx = u >> 12 & 15, fy = v >> 12 & 15;
         const ptrdiff_t at = (ptrdiff_t)(v >> 16) * w->pitch + (u >> 16);
-        const int32_t sum = sample(value + at, w->pitch, fx, fy) +
-                            lw_div255(dst[i] * (255 - sample(alpha + at, w->pitch, fx, fy)));
-        dst[i] = (uint8_t)(sum > 255 ? 255 : sum);
+        const int32_t inverse = 255 - sample(alpha + at, w->pitch, fx, fy);
+        for (int k = 0; k < count; k++) {
+            const int32_t sum = sample(value[k] + at, w->pitch, fx, fy) + lw_div255(dst[k][i] * inverse);
+            dst[k][i] = (uint8_t)(sum > 255 ? 255 : sum);
+        }
     }
 }
 

@@ -224,7 +224,7 @@ lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
     return e;
 }
 
-void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1)
+void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1)
 {
     const lw_plane *s = p->plane;
     const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
@@ -232,5 +232,6 @@ void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int3
                        .du = p->across,
                        .dv = p->down,
                        .pitch = s->pitch};
-    lw_kernels.warp_blend(row + x0, s->value[component], s->alpha, &w, (size_t)(x1 - x0));
+    uint8_t *const dst[2] = {rows[0] + x0, count > 1 ? rows[1] + x0 : NULL};
+    lw_kernels.warp_blend(dst, (const uint8_t *const *)s->value, count, s->alpha, &w, (size_t)(x1 - x0));
 }

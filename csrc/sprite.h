@@ -66,30 +66,33 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
-void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1);
-/* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or,
+void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1);
+/* Draws pixels x0..x1 of row y; `rows` are the frame's of Y, or of U and V. They lie within one of the runs, `solid` if it is, or,
  * turned, within the extent. Inline: most rows are a few pixels. */
-static inline void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1,
-                                  int solid)
+static inline void lw_placed_draw(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0,
+                                  int32_t x1, int solid)
 {
     const lw_plane *s = p->plane;
     if (p->turned) {
-        lw_placed_draw_turned(p, component, row, y, x0, x1);
+        lw_placed_draw_turned(p, rows, count, y, x0, x1);
         return;
     }
     const ptrdiff_t at = (ptrdiff_t)(y - p->y - (p->wy != 0)) * s->pitch + x0 - p->x - (p->wx != 0);
-    const uint8_t *value = s->value[component] + at, *alpha = s->alpha + at;
+    const uint8_t *alpha = s->alpha + at;
     const size_t n = (size_t)(x1 - x0);
-    row += x0;
-    if (!p->wx && !p->wy) {
-        if (solid)
-            lw_kernels.copy(row, value, n);
-        else
-            lw_kernels.blend(row, value, alpha, n);
-    } else if (solid) {
-        lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
-    } else {
-        lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
+    for (int k = 0; k < count; k++) {
+        const uint8_t *value = s->value[k] + at;
+        uint8_t *row = rows[k] + x0;
+        if (!p->wx && !p->wy) {
+            if (solid)
+                lw_kernels.copy(row, value, n);
+            else
+                lw_kernels.blend(row, value, alpha, n);
+        } else if (solid) {
+            lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
+        } else {
+            lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
+        }
     }
 }
 

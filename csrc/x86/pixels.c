@@ -134,7 +134,8 @@ AVX2 INLINE __m256i gathered256(const uint8_t *src, __m256i at, int32_t pitch, _
     return _mm256_srli_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(128)), 8);
 }
 
-AVX2 void lw_warp_blend_avx2(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+AVX2 void lw_warp_blend_avx2(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                             const lw_warp *w, size_t n)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), fifteen = _mm256_set1_epi32(15);
     __m256i u = _mm256_add_epi32(_mm256_set1_epi32(w->u), _mm256_mullo_epi32(lane, _mm256_set1_epi32(w->du)));
@@ -152,14 +153,17 @@ AVX2 void lw_warp_blend_avx2(uint8_t *dst, const uint8_t *value, const uint8_t *
         const __m256i fy2 = _mm256_or_si256(fy, _mm256_slli_epi32(fy, 16));
         const __m256i below = _mm256_mullo_epi16(across, fy2);
         const __m256i top = _mm256_sub_epi16(_mm256_slli_epi16(across, 4), below);
-        const __m256i value32 = gathered256(value, at, w->pitch, top, below);
-        const __m256i alpha32 = gathered256(alpha, at, w->pitch, top, below);
-        const __m256i d = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(dst + i)));
-        __m256i out = _mm256_add_epi32(fade256(d, _mm256_sub_epi32(_mm256_set1_epi32(255), alpha32)), value32);
-        out = _mm256_packus_epi32(out, out);
-        out = _mm256_packus_epi16(out, out);
-        const uint32_t half[2] = {(uint32_t)_mm256_extract_epi32(out, 0), (uint32_t)_mm256_extract_epi32(out, 4)};
-        memcpy(dst + i, half, 8);
+        const __m256i inverse =
+            _mm256_sub_epi32(_mm256_set1_epi32(255), gathered256(alpha, at, w->pitch, top, below));
+        for (int k = 0; k < count; k++) {
+            const __m256i value32 = gathered256(value[k], at, w->pitch, top, below);
+            const __m256i d = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(dst[k] + i)));
+            __m256i out = _mm256_add_epi32(fade256(d, inverse), value32);
+            out = _mm256_packus_epi32(out, out);
+            out = _mm256_packus_epi16(out, out);
+            const uint32_t half[2] = {(uint32_t)_mm256_extract_epi32(out, 0), (uint32_t)_mm256_extract_epi32(out, 4)};
+            memcpy(dst[k] + i, half, 8);
+        }
         u = _mm256_add_epi32(u, du);
         v = _mm256_add_epi32(v, dv);
     }
@@ -167,7 +171,8 @@ AVX2 void lw_warp_blend_avx2(uint8_t *dst, const uint8_t *value, const uint8_t *
         lw_warp rest = *w;
         rest.u = (int32_t)((uint32_t)w->u + (uint32_t)i * (uint32_t)w->du);
         rest.v = (int32_t)((uint32_t)w->v + (uint32_t)i * (uint32_t)w->dv);
-        lw_warp_blend_c(dst + i, value, alpha, &rest, n - i);
+        uint8_t *const ends[2] = {dst[0] + i, count > 1 ? dst[1] + i : NULL};
+        lw_warp_blend_c(ends, value, count, alpha, &rest, n - i);
     }
 }
 
@@ -423,7 +428,14 @@ AVX512 INLINE __m512i gathered512(const uint8_t *src, __mmask16 lanes, __m512i a
     return _mm512_srli_epi32(_mm512_add_epi32(sum, _mm512_set1_epi32(128)), 8);
 }
 
-AVX512 static void gather_blend512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+AVX512 INLINE void fade_row512(uint8_t *dst, __mmask16 lanes, __m512i inverse, __m512i value32)
+{
+    const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst));
+    _mm_mask_storeu_epi8(dst, lanes, _mm512_cvtusepi32_epi8(_mm512_add_epi32(fade512(d, inverse), value32)));
+}
+
+AVX512 static void gather_blend512(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                                   const lw_warp *w, size_t n)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i fifteen = _mm512_set1_epi32(15);
@@ -445,10 +457,9 @@ AVX512 static void gather_blend512(uint8_t *dst, const uint8_t *value, const uin
         v = _mm512_add_epi32(v, dv);
         if (!_mm512_test_epi32_mask(alpha32, alpha32)) /* values are no larger than alpha needs: nothing to add */
             continue;
-        const __m512i value32 = gathered512(value, lanes, at, w->pitch, top, below);
-        const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst + i));
-        const __m512i out = _mm512_add_epi32(fade512(d, _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32)), value32);
-        _mm_mask_storeu_epi8(dst + i, lanes, _mm512_cvtusepi32_epi8(out));
+        const __m512i inverse = _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32);
+        for (int k = 0; k < count; k++)
+            fade_row512(dst[k] + i, lanes, inverse, gathered512(value[k], lanes, at, w->pitch, top, below));
     }
 }
 
@@ -472,10 +483,11 @@ AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pi
 #define STEEPEST (2 * 65536 / 15) /* 16 pixels' neighbours are in four rows, about 7.6 degrees, */
 #define WIDEST (2 * 65536)        /* and in 32 columns */
 
-AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+AVX512 void lw_warp_blend_avx512(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                                 const lw_warp *w, size_t n)
 {
     if (w->du < 0 || w->du > WIDEST || w->dv < -STEEPEST || w->dv > STEEPEST) {
-        gather_blend512(dst, value, alpha, w, n);
+        gather_blend512(dst, value, count, alpha, w, n);
         return;
     }
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -483,14 +495,16 @@ AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8
     const __m512i neighbours = _mm512_set1_epi32(0x21200100), fifteen = _mm512_set1_epi32(15);
     const __m512i us = _mm512_mullo_epi32(lane, _mm512_set1_epi32(w->du));
     const __m512i vs = _mm512_mullo_epi32(lane, _mm512_set1_epi32(w->dv));
+    const int32_t du = w->du, dv = w->dv;
+    const ptrdiff_t pitch = w->pitch;
     int32_t u = w->u, v = w->v;
-    for (size_t i = 0; i < n; i += 16, u += 16 * w->du, v += 16 * w->dv) {
+    for (size_t i = 0; i < n; i += 16, u += 16 * du, v += 16 * dv) {
         const int32_t last = n - i >= 16 ? 15 : (int32_t)(n - i) - 1;
         const __mmask16 lanes = (__mmask16)((2u << last) - 1);
         /* Rows that are not needed may not exist. */
-        const int32_t v0 = v >> 16, v1 = (v + last * w->dv) >> 16;
+        const int32_t v0 = v >> 16, v1 = (v + last * dv) >> 16;
         const int32_t first = v0 < v1 ? v0 : v1, most = (v0 < v1 ? v1 : v0) + 1 - first;
-        const ptrdiff_t at = (ptrdiff_t)first * w->pitch + (u >> 16), pitch = w->pitch;
+        const ptrdiff_t at = first * pitch + (u >> 16);
         const ptrdiff_t third = at + (most > 2 ? 2 : most) * pitch, fourth = at + most * pitch;
         const __m512i uu = _mm512_add_epi32(us, _mm512_set1_epi32(u & 65535));
         const __m512i vv = _mm512_add_epi32(vs, _mm512_set1_epi32(v - first * 65536));
@@ -508,11 +522,11 @@ AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8
         const __m512i alpha32 = picked512(a, most == 1, pick, across, down);
         if (!_mm512_mask_test_epi32_mask(lanes, alpha32, alpha32)) /* values are no larger than alpha: nothing to add */
             continue;
-        const uint8_t *const c[4] = {value + at, value + at + pitch, value + third, value + fourth};
-        const __m512i value32 = picked512(c, most == 1, pick, across, down);
-        const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst + i));
-        const __m512i out = _mm512_add_epi32(fade512(d, _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32)), value32);
-        _mm_mask_storeu_epi8(dst + i, lanes, _mm512_cvtusepi32_epi8(out));
+        const __m512i inverse = _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32);
+        for (int k = 0; k < count; k++) {
+            const uint8_t *const c[4] = {value[k] + at, value[k] + at + pitch, value[k] + third, value[k] + fourth};
+            fade_row512(dst[k] + i, lanes, inverse, picked512(c, most == 1, pick, across, down));
+        }
     }
 }
 
