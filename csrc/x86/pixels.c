@@ -569,50 +569,73 @@ AVX512 INLINE __m512i coefs512(const int8_t c[4])
 
 AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const lw_rgb_matrix *m)
 {
-    /* What is added for rounding is a multiple of 128, so it can go in before the shift. */
+    /* What is added for rounding is a multiple of 128, so it can go in before the shift. The sums' bits 14 to 21 are
+     * taken out by a multishift: two bytes of each 64 bits from each of four vectors. */
     const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32(((16 << 14) + 8192) / 128);
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i bits = _mm512_set1_epi64(0x2e0e2e0e2e0e2e0e);
+    uint8_t order[64];
+    for (int i = 0; i < 64; i++) /* pixel i is in vector i / 16, 64 bits i % 16 / 2 */
+        order[i] = (uint8_t)(i % 16 / 2 * 8 + i / 16 * 2 + i % 2);
+    const __m512i sorted = _mm512_loadu_si512(order);
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
-        __m512i s[4];
+        __m512i out = _mm512_setzero_si512();
         for (int k = 0; k < 4; k++) {
             const __m512i px = _mm512_loadu_si512(rgba + 4 * i + 64 * k);
             const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(round, px, hi), 7);
-            s[k] = _mm512_srli_epi32(_mm512_dpbusd_epi32(high, px, lo), 14);
+            const __m512i sum = _mm512_dpbusd_epi32(high, px, lo);
+            out = _mm512_mask_multishift_epi64_epi8(out, 0x0303030303030303ull << 2 * k, bits, sum);
         }
-        const __m512i out = _mm512_packus_epi16(_mm512_packus_epi32(s[0], s[1]), _mm512_packus_epi32(s[2], s[3]));
-        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi32(order, out));
+        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi8(sorted, out));
     }
     lw_rgba_luma_avx2(y + i, rgba + 4 * i, n - i, m);
 }
 
-/* 16 places of both rows, each still one pixel wide, with half of the rounding. */
-AVX512 INLINE __m512i chroma512(__m512i top, __m512i below, __m512i hi, __m512i lo)
+/* The sums of 8 x 2 x 2 pixels, 16 bits each: R, G, B, A. */
+AVX512 INLINE __m512i quads512(const uint8_t *top, const uint8_t *below)
 {
-    const __m512i round = _mm512_set1_epi32(((128 << 16) + 32768) / 256);
-    __m512i s = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(round, top, hi), below, hi);
-    s = _mm512_slli_epi32(s, 7);
-    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(s, top, lo), below, lo);
+    const __m512i pairs = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+    const __m512i ones = _mm512_set1_epi8(1);
+    const __m512i t = _mm512_shuffle_epi8(_mm512_loadu_si512(top), pairs);
+    const __m512i b = _mm512_shuffle_epi8(_mm512_loadu_si512(below), pairs);
+    return _mm512_add_epi16(_mm512_maddubs_epi16(t, ones), _mm512_maddubs_epi16(b, ones));
+}
+
+typedef struct chroma_coefs {
+    __m512i rg, b;
+} chroma_coefs;
+
+AVX512 INLINE chroma_coefs whole512(const lw_row3 *c)
+{
+    const int32_t r = 128 * c->hi[0] + c->lo[0], g = 128 * c->hi[1] + c->lo[1], b = 128 * c->hi[2] + c->lo[2];
+    return (chroma_coefs){_mm512_set1_epi32((r & 65535) | (int32_t)((uint32_t)g << 16)), _mm512_set1_epi32(b & 65535)};
 }
 
 AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, const uint8_t *below, size_t n,
                                   const lw_rgb_matrix *m)
 {
-    const __m512i uh = coefs512(m->u.hi), ul = coefs512(m->u.lo), vh = coefs512(m->v.hi), vl = coefs512(m->v.lo);
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const chroma_coefs cu = whole512(&m->u), cv = whole512(&m->v);
+    const __m512i round = _mm512_set1_epi32((128 << 16) + 32768);
+    uint8_t order[32];
+    for (int i = 0; i < 16; i++) { /* 128 bits hold places 2 k, 2 k + 1, 2 k + 8, 2 k + 9 */
+        const int lane = i % 8 / 2 * 4 + i / 8 * 2 + i % 2;
+        order[i] = (uint8_t)(4 * lane);
+        order[16 + i] = (uint8_t)(4 * lane + 2);
+    }
+    const __m256i sorted = _mm256_loadu_si256((const __m256i *)order);
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        const __m512i t0 = _mm512_loadu_si512(top + 8 * i), t1 = _mm512_loadu_si512(top + 8 * i + 64);
-        const __m512i b0 = _mm512_loadu_si512(below + 8 * i), b1 = _mm512_loadu_si512(below + 8 * i + 64);
-        const __m512i u0 = chroma512(t0, b0, uh, ul), u1 = chroma512(t1, b1, uh, ul);
-        const __m512i v0 = chroma512(t0, b0, vh, vl), v1 = chroma512(t1, b1, vh, vl);
-        const __m512i su = _mm512_add_epi32(_mm512_permutex2var_epi32(u0, even, u1),
-                                            _mm512_permutex2var_epi32(u0, odd, u1));
-        const __m512i sv = _mm512_add_epi32(_mm512_permutex2var_epi32(v0, even, v1),
-                                            _mm512_permutex2var_epi32(v0, odd, v1));
-        _mm_storeu_si128((__m128i *)(u + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(su, 16)));
-        _mm_storeu_si128((__m128i *)(v + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(sv, 16)));
+        const __m512 a = _mm512_castsi512_ps(quads512(top + 8 * i, below + 8 * i));
+        const __m512 b = _mm512_castsi512_ps(quads512(top + 8 * i + 64, below + 8 * i + 64));
+        const __m512i rg = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+        const __m512i ba = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd));
+        const __m512i su = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(round, rg, cu.rg), ba, cu.b);
+        const __m512i sv = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(round, rg, cv.rg), ba, cv.b);
+        /* The results are the third bytes: U's into the first, V's stay. */
+        const __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(su, 16), sv);
+        const __m256i out = _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(sorted), both));
+        _mm_storeu_si128((__m128i *)(u + i), _mm256_castsi256_si128(out));
+        _mm_storeu_si128((__m128i *)(v + i), _mm256_extracti128_si256(out, 1));
     }
     lw_rgba_chroma_avx2(u + i, v + i, top + 8 * i, below + 8 * i, n - i, m);
 }
