@@ -567,26 +567,29 @@ AVX512 INLINE __m512i coefs512(const int8_t c[4])
     return _mm512_set1_epi32(x);
 }
 
+/* Pixel i is in vector i / 16, 64 bits i % 16 / 2. */
+static const uint8_t luma_order[64] = {
+    0, 1, 8, 9, 16, 17, 24, 25, 32, 33, 40, 41, 48, 49, 56, 57, 2, 3, 10, 11, 18, 19, 26, 27, 34, 35, 42, 43, 50, 51,
+    58, 59, 4, 5, 12, 13, 20, 21, 28, 29, 36, 37, 44, 45, 52, 53, 60, 61, 6, 7, 14, 15, 22, 23, 30, 31, 38, 39, 46,
+    47, 54, 55, 62, 63};
+
 AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const lw_rgb_matrix *m)
 {
     /* What is added for rounding is a multiple of 128, so it can go in before the shift. The sums' bits 14 to 21 are
      * taken out by a multishift: two bytes of each 64 bits from each of four vectors. */
     const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32(((16 << 14) + 8192) / 128);
-    const __m512i bits = _mm512_set1_epi64(0x2e0e2e0e2e0e2e0e);
-    uint8_t order[64];
-    for (int i = 0; i < 64; i++) /* pixel i is in vector i / 16, 64 bits i % 16 / 2 */
-        order[i] = (uint8_t)(i % 16 / 2 * 8 + i / 16 * 2 + i % 2);
-    const __m512i sorted = _mm512_loadu_si512(order);
+    const __m512i bits = _mm512_set1_epi64(0x2e0e2e0e2e0e2e0e), order = _mm512_loadu_si512(luma_order);
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
         __m512i out = _mm512_setzero_si512();
         for (int k = 0; k < 4; k++) {
+            _mm_prefetch((const char *)((uintptr_t)(rgba + 4 * i + 64 * k) + 8192), _MM_HINT_T0);
             const __m512i px = _mm512_loadu_si512(rgba + 4 * i + 64 * k);
             const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(round, px, hi), 7);
             const __m512i sum = _mm512_dpbusd_epi32(high, px, lo);
             out = _mm512_mask_multishift_epi64_epi8(out, 0x0303030303030303ull << 2 * k, bits, sum);
         }
-        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi8(sorted, out));
+        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi8(order, out));
     }
     lw_rgba_luma_avx2(y + i, rgba + 4 * i, n - i, m);
 }
@@ -611,18 +614,17 @@ AVX512 INLINE chroma_coefs whole512(const lw_row3 *c)
     return (chroma_coefs){_mm512_set1_epi32((r & 65535) | (int32_t)((uint32_t)g << 16)), _mm512_set1_epi32(b & 65535)};
 }
 
+/* 128 bits hold places 2 k, 2 k + 1, 2 k + 8, 2 k + 9: first U's bytes of them, then V's. */
+static const uint8_t chroma_order[32] = {
+    0, 4, 16, 20, 32, 36, 48, 52, 8, 12, 24, 28, 40, 44, 56, 60, 2, 6, 18, 22, 34, 38, 50, 54, 10, 14, 26, 30, 42,
+    46, 58, 62};
+
 AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, const uint8_t *below, size_t n,
                                   const lw_rgb_matrix *m)
 {
     const chroma_coefs cu = whole512(&m->u), cv = whole512(&m->v);
     const __m512i round = _mm512_set1_epi32((128 << 16) + 32768);
-    uint8_t order[32];
-    for (int i = 0; i < 16; i++) { /* 128 bits hold places 2 k, 2 k + 1, 2 k + 8, 2 k + 9 */
-        const int lane = i % 8 / 2 * 4 + i / 8 * 2 + i % 2;
-        order[i] = (uint8_t)(4 * lane);
-        order[16 + i] = (uint8_t)(4 * lane + 2);
-    }
-    const __m256i sorted = _mm256_loadu_si256((const __m256i *)order);
+    const __m512i order = _mm512_castsi256_si512(LOAD256(chroma_order));
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
         const __m512 a = _mm512_castsi512_ps(quads512(top + 8 * i, below + 8 * i));
@@ -633,7 +635,7 @@ AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, co
         const __m512i sv = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(round, rg, cv.rg), ba, cv.b);
         /* The results are the third bytes: U's into the first, V's stay. */
         const __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(su, 16), sv);
-        const __m256i out = _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(sorted), both));
+        const __m256i out = _mm512_castsi512_si256(_mm512_permutexvar_epi8(order, both));
         _mm_storeu_si128((__m128i *)(u + i), _mm256_castsi256_si128(out));
         _mm_storeu_si128((__m128i *)(v + i), _mm256_extracti128_si256(out, 1));
     }
