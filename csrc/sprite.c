@@ -6,6 +6,7 @@
 #include "sprite.h"
 
 #define GAP 96 /* transparent pixels in a row that are worth leaving out, */
+#define WIDE 128  /* pixels of a row that are worth aligning */
 #define SOLID 192 /* opaque ones worth drawing without their alpha */
 
 /* ---- loading ---- */
@@ -37,11 +38,16 @@ void lw_sprite_carve(lw_sprite_data *s, lw_arena *arena)
         lw_plane *p = &s->plane[k];
         if (!p->w)
             continue;
-        p->pitch = p->w + 2;
-        const size_t bytes = (size_t)p->pitch * (p->h + 2) + LW_PIXEL_PAD, first = (size_t)p->pitch + 1;
+        /* Long rows begin at cache lines; the left border is the end of the row before. */
+        const int wide = p->w >= WIDE;
+        p->pitch = wide ? (p->w + 1 + 63) & ~63 : p->w + 2;
+        const size_t first = (size_t)p->pitch + (wide ? 64 : 1);
+        const size_t bytes = first + (size_t)p->pitch * (p->h + 1) + LW_PIXEL_PAD;
         uint8_t *at[3] = {NULL};
-        for (int i = 0; i < 2 + k; i++)
-            at[i] = lw_carve(arena, bytes);
+        for (int i = 0; i < 2 + k; i++) {
+            at[i] = lw_carve(arena, bytes + 63);
+            at[i] += -(uintptr_t)at[i] & 63;
+        }
         p->rows = lw_carve(arena, (size_t)(p->h + 1) * sizeof(lw_runs));
         if (arena->base) {
             p->alpha = at[0] + first;
