@@ -6,7 +6,6 @@
 #include "sprite.h"
 
 #define GAP 96 /* transparent pixels in a row that are worth leaving out, */
-#define WIDE 128  /* pixels of a row that are worth aligning */
 #define SOLID 192 /* opaque ones worth drawing without their alpha */
 
 /* ---- loading ---- */
@@ -39,7 +38,7 @@ void lw_sprite_carve(lw_sprite_data *s, lw_arena *arena)
         if (!p->w)
             continue;
         /* Long rows begin at cache lines; the left border is the end of the row before. */
-        const int wide = p->w >= WIDE;
+        const int wide = p->w >= LW_WIDE;
         p->pitch = wide ? (p->w + 1 + 63) & ~63 : p->w + 2;
         const size_t first = (size_t)p->pitch + (wide ? 64 : 1);
         const size_t bytes = first + (size_t)p->pitch * (p->h + 1) + LW_PIXEL_PAD;

@@ -7,6 +7,7 @@
 #include "pixels.h"
 
 #define LW_MAX_RUNS 8
+#define LW_WIDE 128 /* planes so wide have rows that begin at cache lines */
 #define LW_FARTHEST (8 * 65536) /* eighths of a pixel; images are at most 8192 pixels wide or high */
 
 /* Where a row of a plane has to be drawn: runs of pixels that are not all transparent, in ascending order. Bit i of
@@ -40,7 +41,7 @@ typedef struct lw_placed {
     int turned;
     int64_t u, v;           /* turned: the sample, Q16, that pixel (0, 0) of the frame shows; */
     int32_t across, down;   /* one pixel to the right adds (across, down), one down (-down, across) */
-    double per_across, per_down; /* 1 / across, 1 / down */
+    double per_across, per_down; /* 1 / across, 1 / down; 0 for none */
 } lw_placed;
 
 /* Half-open; empty where x0 >= x1. */
