@@ -139,8 +139,8 @@ lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 struct lw_warp;
 struct lw_rgb_matrix;
-/* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past what is asked for;
- * of dst nothing but the n pixels is touched. dst overlaps nothing.
+/* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past
+ * what is asked for; of dst nothing but the n pixels is touched. dst overlaps nothing.
  *   dst = src */
 typedef void lw_copy_fn(uint8_t *dst, const uint8_t *src, size_t n);
 /* dst = value + dst * (255 - alpha) / 255 */

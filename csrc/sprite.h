@@ -7,7 +7,7 @@
 #include "pixels.h"
 
 #define LW_MAX_RUNS 8
-#define LW_WIDE 128 /* planes so wide have rows that begin at cache lines */
+#define LW_WIDE 128             /* planes so wide have rows that begin at cache lines */
 #define LW_FARTHEST (8 * 65536) /* eighths of a pixel; images are at most 8192 pixels wide or high */
 
 /* Where a row of a plane has to be drawn: runs of pixels that are not all transparent, in ascending order. Bit i of
@@ -41,7 +41,7 @@ typedef struct lw_placed {
     int turned;
     int64_t u, v;           /* turned: the sample, Q16, that pixel (0, 0) of the frame shows; */
     int32_t across, down;   /* one pixel to the right adds (across, down), one down (-down, across) */
-    double per_across, per_down; /* 1 / across, 1 / down; 0 for none */
+    double per_across, per_down; /* 1 / across, 1 / down */
 } lw_placed;
 
 /* Half-open; empty where x0 >= x1. */
@@ -68,8 +68,8 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
 void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1);
-/* Draws pixels x0..x1 of row y; `rows` are the frame's of Y, or of U and V. They lie within one of the runs, `solid` if it is, or,
- * turned, within the extent. Inline: most rows are a few pixels. */
+/* Draws pixels x0..x1 of row y; `rows` are the frame's of Y, or of U and V. They lie within one of the runs, `solid` if
+ * it is, or, turned, within the extent. Inline: most rows are a few pixels. */
 static inline void lw_placed_draw(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0,
                                   int32_t x1, int solid)
 {

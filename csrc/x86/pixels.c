@@ -463,8 +463,8 @@ AVX512 static void gather_blend512(uint8_t *const *dst, const uint8_t *const *va
     }
 }
 
-/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows: their four neighbours are picked out of two
- * vectors at once, with the sums' offset of 128 * 256 in the rounding. */
+/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows, or of `two`: their four neighbours are picked
+ * out of two vectors, or one, at once. What p - 128 takes off the sums, 128 * 256, goes in with the rounding. */
 AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pick, __m512i across, __m512i down)
 {
     const __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[0])), LOAD256(row[1]), 1);

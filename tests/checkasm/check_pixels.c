@@ -1,5 +1,6 @@
 /* The pixel kernels: sprites, scaling, RGBA. */
 #include "checkasm.h"
+#include "common.h"
 #include "pixels.h"
 
 #define MOST 300
@@ -93,7 +94,7 @@ static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
         uint8_t *alpha = ca_end_of_page(bytes), *value[2] = {ca_end_of_page(bytes), ca_end_of_page(bytes)};
         noise(alpha, bytes, round % 4 == 0);
         for (size_t i = 0; i < bytes; i++) {
-            if (round % 3 == 0 && i / PITCH % 16 < 9)
+            if (round % 5 == 0 && i / PITCH % 16 < 9)
                 alpha[i] = 0;
             for (int k = 0; k < 2; k++)
                 value[k][i] = (uint8_t)ca_random_in(0, alpha[i]); /* premultiplied */
@@ -101,11 +102,12 @@ static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
         /* From one place of the sprite, border included, to another. */
         const int32_t n = ca_random_in(1, 150), u0 = ca_random_in(-65536, W * 65536 - 1),
                       v0 = ca_random_in(-65536, H * 65536 - 1);
-        const lw_warp w = {.u = u0,
-                           .v = v0,
-                           .du = (ca_random_in(-65536, W * 65536 - 1) - u0) / n,
-                           .dv = (ca_random_in(-65536, H * 65536 - 1) - v0) / n,
-                           .pitch = PITCH};
+        int32_t u1 = ca_random_in(-65536, W * 65536 - 1), v1 = ca_random_in(-65536, H * 65536 - 1);
+        if (round % 3) { /* nearly level, as a head sways: some steeper, some narrower than vectors take at once */
+            u1 = lw_clamp(u0 + n * ca_random_in(0, 140000), -65536, W * 65536 - 1);
+            v1 = lw_clamp(v0 + n * ca_random_in(-9000, 9000), -65536, H * 65536 - 1);
+        }
+        const lw_warp w = {.u = u0, .v = v0, .du = (u1 - u0) / n, .dv = (v1 - v0) / n, .pitch = PITCH};
         const rows d[2] = {destinations((size_t)n), destinations((size_t)n)};
         const uint8_t *const from[2] = {value[0] + PITCH + 1, value[1] + PITCH + 1};
         uint8_t *const want[2] = {d[0].want + 32, d[1].want + 32}, *const got[2] = {d[0].got + 32, d[1].got + 32};
