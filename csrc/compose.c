@@ -83,12 +83,14 @@ static lw_placed placed(const lw_avatar *a, int32_t layer, const lw_canvas *c, i
 
 /* ---- rows ---- */
 
-/* The part of each row that has to be redrawn: what a changed layer touches, as it was or as it is. */
+/* The part of each row that has to be redrawn: what a changed layer touches, as it was or as it is; of a turned one up
+ * to two pixels more. */
 static void add_dirty(lw_extent *rows, int32_t width, int32_t height, const lw_placed *p)
 {
     const int32_t y1 = p->y1 < height ? p->y1 : height;
+    const lw_band band = lw_placed_band(p);
     for (int32_t y = p->y0 > 0 ? p->y0 : 0; y < y1; y++) {
-        lw_extent e = lw_placed_extent(p, y);
+        lw_extent e = p->turned ? lw_band_extent(&band, y) : lw_placed_extent(p, y);
         e.x0 = e.x0 > 0 ? e.x0 : 0;
         e.x1 = e.x1 < width ? e.x1 : width;
         if (e.x0 < e.x1) {

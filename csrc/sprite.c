@@ -229,6 +229,23 @@ lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
     return e;
 }
 
+lw_band lw_placed_band(const lw_placed *p)
+{
+    lw_band b = {.left = {-1e9, -1e9}, .right = {1e9, 1e9}, .x0 = p->x0, .x1 = p->x1};
+    if (!p->turned)
+        return b;
+    const double from[2] = {-(double)(p->u + 65536) * p->per_across, -(double)(p->v + 65536) * p->per_down};
+    const double wide[2] = {(p->plane->w + 1) * 65536.0 * p->per_across, (p->plane->h + 1) * 65536.0 * p->per_down};
+    for (int k = 0; k < 2; k++) {
+        if (wide[k] == 0.0)
+            continue;
+        b.left[k] = wide[k] > 0.0 ? from[k] : from[k] + wide[k];
+        b.right[k] = wide[k] > 0.0 ? from[k] + wide[k] : from[k];
+        b.step[k] = k ? -p->across * p->per_down : p->down * p->per_across;
+    }
+    return b;
+}
+
 void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1)
 {
     const lw_plane *s = p->plane;

@@ -67,6 +67,22 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
+/* The four edges of a turned plane: what it may touch of a row, and up to two pixels more, without divisions. */
+typedef struct lw_band {
+    double left[2], right[2], step[2]; /* where rows 0 begin and end between either pair of edges, and what a row adds */
+    double x0, x1;
+} lw_band;
+lw_band lw_placed_band(const lw_placed *p);
+static inline lw_extent lw_band_extent(const lw_band *b, int32_t y)
+{
+    double x0 = b->x0, x1 = b->x1;
+    for (int k = 0; k < 2; k++) {
+        const double left = b->left[k] + y * b->step[k], right = b->right[k] + y * b->step[k];
+        x0 = left > x0 ? left : x0;
+        x1 = right < x1 ? right : x1;
+    }
+    return x0 < x1 + 1.0 ? (lw_extent){(int32_t)x0 - 1, (int32_t)x1 + 2} : (lw_extent){0, 0};
+}
 void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1);
 /* Draws pixels x0..x1 of row y; `rows` are the frame's of Y, or of U and V. They lie within one of the runs, `solid` if
  * it is, or, turned, within the extent. Inline: most rows are a few pixels. */
