@@ -83,12 +83,14 @@ static lw_placed placed(const lw_avatar *a, int32_t layer, const lw_canvas *c, i
 
 /* ---- rows ---- */
 
-/* The part of each row that has to be redrawn: what a changed layer touches, as it was or as it is. */
+/* The part of each row that has to be redrawn: what a changed layer touches, as it was or as it is; of a turned one up
+ * to two pixels more. */
 static void add_dirty(lw_extent *rows, int32_t width, int32_t height, const lw_placed *p)
 {
     const int32_t y1 = p->y1 < height ? p->y1 : height;
+    const lw_band band = lw_placed_band(p);
     for (int32_t y = p->y0 > 0 ? p->y0 : 0; y < y1; y++) {
-        lw_extent e = lw_placed_extent(p, y);
+        lw_extent e = p->turned ? lw_band_extent(&band, y) : lw_placed_extent(p, y);
         e.x0 = e.x0 > 0 ? e.x0 : 0;
         e.x1 = e.x1 < width ? e.x1 : width;
         if (e.x0 < e.x1) {
@@ -168,16 +170,15 @@ static int paint(const scene *s, uint8_t *const *planes, const uint8_t *const *b
             continue;
         pixels += part.x1 - part.x0;
         const int n = plan(s, y, part, strokes);
-        for (int p = 0; p < count; p++) {
-            uint8_t *row = planes[p] + (size_t)y * s->width;
-            const uint8_t *under = background[p] + (size_t)y * s->width;
-            for (int k = n - 1; k >= 0; k--) {
-                const stroke *t = &strokes[k];
-                if (t->layer < 0)
-                    lw_kernels.copy(row + t->x0, under + t->x0, (size_t)(t->x1 - t->x0));
-                else
-                    lw_placed_draw(&s->at[t->layer], p, row, y, t->x0, t->x1, t->solid);
-            }
+        const size_t line = (size_t)y * s->width;
+        uint8_t *const rows[2] = {planes[0] + line, count > 1 ? planes[1] + line : NULL};
+        for (int k = n - 1; k >= 0; k--) {
+            const stroke *t = &strokes[k];
+            if (t->layer >= 0)
+                lw_placed_draw(&s->at[t->layer], rows, count, y, t->x0, t->x1, t->solid);
+            else
+                for (int p = 0; p < count; p++)
+                    lw_kernels.copy(rows[p] + t->x0, background[p] + line + t->x0, (size_t)(t->x1 - t->x0));
         }
     }
     return pixels;

@@ -139,8 +139,8 @@ lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 struct lw_warp;
 struct lw_rgb_matrix;
-/* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past what is asked for;
- * of dst nothing but the n pixels is touched. dst overlaps nothing.
+/* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past
+ * what is asked for; of dst nothing but the n pixels is touched. dst overlaps nothing.
  *   dst = src */
 typedef void lw_copy_fn(uint8_t *dst, const uint8_t *src, size_t n);
 /* dst = value + dst * (255 - alpha) / 255 */
@@ -152,9 +152,9 @@ typedef void lw_lerp_fn(uint8_t *dst, const uint8_t *src, ptrdiff_t pitch, int32
 typedef void lw_lerp_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch, int32_t wx,
                               int32_t wy, size_t n);
 /* Blends samples along a line: pixel i at (u + i du, v + i dv), rounded down to 16ths; pixel (0, 0) at value and
- * alpha. */
-typedef void lw_warp_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const struct lw_warp *w,
-                              size_t n);
+ * alpha. Onto 1 or 2 rows (U and V) that share the alpha. */
+typedef void lw_warp_blend_fn(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                              const struct lw_warp *w, size_t n);
 /* out[i] = (src[at[i]] - 128) * (weight[i] & 255) + (src[at[i] + 1] - 128) * (weight[i] >> 8): weights of sum 128.
  * `at` does not fall and at[i] + 1 < src_n; 0 and beyond of src are readable, src_n and beyond are not. */
 typedef void lw_scale_row_fn(int16_t *out, const uint8_t *src, size_t src_n, const uint16_t *at,

@@ -287,8 +287,10 @@ static void draw_row(const lw_placed *at, uint8_t *const *planes, int count, int
 {
     x0 = x0 > 0 ? x0 : 0;
     x1 = x1 < width ? x1 : width;
-    for (int p = 0; p < count && x0 < x1; p++)
-        lw_placed_draw(at, p, planes[p] + (size_t)y * width, y, x0, x1, solid);
+    const size_t line = (size_t)y * width;
+    uint8_t *const rows[2] = {planes[0] + line, count > 1 ? planes[1] + line : NULL};
+    if (x0 < x1)
+        lw_placed_draw(at, rows, count, y, x0, x1, solid);
 }
 
 static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t height)
@@ -302,6 +304,7 @@ static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t
             continue;
         }
         const lw_runs *r = &at->plane->rows[y - at->y];
+        int32_t end = 0;
         for (int k = 0; k < r->count; k++) {
             int32_t x0 = r->run[k].x0, x1 = r->run[k].x1;
             int solid = r->solid >> k & 1;
@@ -311,6 +314,10 @@ static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t
                 x1 = r->run[++k].x1;
                 solid = 0;
             }
+            /* From a cache line on, over pixels that show nothing. */
+            if (whole && !solid && at->plane->w >= LW_WIDE && (x0 & ~63) >= end)
+                x0 &= ~63;
+            end = x1;
             x1 += at->x;
             draw_row(at, planes, count, width, y, at->x + x0, x1 < at->x1 ? x1 : at->x1, solid);
         }

@@ -62,18 +62,31 @@ static inline int32_t sample(const uint8_t *p, int32_t pitch, int32_t fx, int32_
     return ((p[0] * (16 - fx) + p[1] * fx) * (16 - fy) + (p[pitch] * (16 - fx) + p[pitch + 1] * fx) * fy + 128) >> 8;
 }
 
-void lw_warp_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha,
-                     const lw_warp *w, size_t n)
+static inline void warp_blend(uint8_t *restrict first, uint8_t *restrict second, const uint8_t *const *value,
+                              const uint8_t *alpha, const lw_warp *w, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const int32_t u = (int32_t)((uint32_t)w->u + (uint32_t)i * (uint32_t)w->du);
         const int32_t v = (int32_t)((uint32_t)w->v + (uint32_t)i * (uint32_t)w->dv);
         const int32_t fx = u >> 12 & 15, fy = v >> 12 & 15;
         const ptrdiff_t at = (ptrdiff_t)(v >> 16) * w->pitch + (u >> 16);
-        const int32_t sum = sample(value + at, w->pitch, fx, fy) +
-                            lw_div255(dst[i] * (255 - sample(alpha + at, w->pitch, fx, fy)));
-        dst[i] = (uint8_t)(sum > 255 ? 255 : sum);
+        const int32_t inverse = 255 - sample(alpha + at, w->pitch, fx, fy);
+        const int32_t sum = sample(value[0] + at, w->pitch, fx, fy) + lw_div255(first[i] * inverse);
+        first[i] = (uint8_t)(sum > 255 ? 255 : sum);
+        if (second) {
+            const int32_t sum2 = sample(value[1] + at, w->pitch, fx, fy) + lw_div255(second[i] * inverse);
+            second[i] = (uint8_t)(sum2 > 255 ? 255 : sum2);
+        }
     }
+}
+
+void lw_warp_blend_c(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                     const lw_warp *w, size_t n)
+{
+    if (count == 1)
+        warp_blend(dst[0], NULL, value, alpha, w, n);
+    else
+        warp_blend(dst[0], dst[1], value, alpha, w, n);
 }
 
 void lw_scale_row_c(int16_t *restrict out, const uint8_t *restrict src, size_t src_n, const uint16_t *restrict at,

@@ -37,11 +37,16 @@ void lw_sprite_carve(lw_sprite_data *s, lw_arena *arena)
         lw_plane *p = &s->plane[k];
         if (!p->w)
             continue;
-        p->pitch = p->w + 2;
-        const size_t bytes = (size_t)p->pitch * (p->h + 2) + LW_PIXEL_PAD, first = (size_t)p->pitch + 1;
+        /* Long rows begin at cache lines; the left border is the end of the row before. */
+        const int wide = p->w >= LW_WIDE;
+        p->pitch = wide ? (p->w + 1 + 63) & ~63 : p->w + 2;
+        const size_t first = (size_t)p->pitch + (wide ? 64 : 1);
+        const size_t bytes = first + (size_t)p->pitch * (p->h + 1) + LW_PIXEL_PAD;
         uint8_t *at[3] = {NULL};
-        for (int i = 0; i < 2 + k; i++)
-            at[i] = lw_carve(arena, bytes);
+        for (int i = 0; i < 2 + k; i++) {
+            at[i] = lw_carve(arena, bytes + 63);
+            at[i] += -(uintptr_t)at[i] & 63;
+        }
         p->rows = lw_carve(arena, (size_t)(p->h + 1) * sizeof(lw_runs));
         if (arena->base) {
             p->alpha = at[0] + first;
@@ -158,6 +163,8 @@ lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t p
     lw_placed at = {.plane = p, .turned = 1, .across = cos_q16, .down = -sin_q16};
     if (!p->w)
         return at;
+    at.per_across = at.across ? 1.0 / at.across : 0.0;
+    at.per_down = at.down ? 1.0 / at.down : 0.0;
     /* From the pivot to the middle of the frame's pixel (0, 0), turned back, plus the pivot, less half a pixel. */
     const int64_t dx = 8 - (int64_t)x16 - px16, dy = 8 - (int64_t)y16 - py16;
     at.u = ((dx * cos_q16 + dy * sin_q16 + 8) >> 4) + (int64_t)px16 * 4096 - 32768 - (int64_t)p->x * 65536 + 2048;
@@ -181,26 +188,28 @@ lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t p
 
 /* ---- rows ---- */
 
-static int64_t floor_div(int64_t a, int64_t b) /* b > 0 */
+/* n / d rounded down; d > 0. The product with 1 / d is off by less than one, n being less than 2^40. */
+static inline int64_t floor_div(int64_t n, int64_t d, double reciprocal)
 {
-    return a >= 0 ? a / b : -((-a + b - 1) / b);
+    const int64_t q = (int64_t)((double)n * reciprocal), rest = n - q * d;
+    return q + (rest >= d) - (rest < 0);
 }
 
-/* Narrows *e to the x for which 0 <= c + x d < size. */
-static void within(lw_extent *e, int64_t c, int64_t d, int64_t size)
+/* Narrows e to the x for which 0 <= c + x d < size. */
+static inline lw_extent within(lw_extent e, int64_t c, int64_t d, double reciprocal, int64_t size)
 {
-    int64_t lo = e->x0, hi = e->x1;
+    int64_t lo = e.x0, hi = e.x1;
     if (d > 0) {
-        lo = -floor_div(c, d);
-        hi = floor_div(size - 1 - c, d) + 1;
+        lo = -floor_div(c, d, reciprocal);
+        hi = floor_div(size - 1 - c, d, reciprocal) + 1;
     } else if (d < 0) {
-        lo = -floor_div(size - 1 - c, -d);
-        hi = floor_div(c, -d) + 1;
+        lo = -floor_div(size - 1 - c, -d, -reciprocal);
+        hi = floor_div(c, -d, -reciprocal) + 1;
     } else if (c < 0 || c >= size) {
         hi = lo;
     }
-    e->x0 = (int32_t)lw_max64(e->x0, lo < e->x1 ? lo : e->x1);
-    e->x1 = (int32_t)lw_max64(e->x0, lw_min64(e->x1, hi));
+    const int64_t x0 = lw_max64(e.x0, lw_min64(lo, e.x1)), x1 = lw_max64(x0, lw_min64(e.x1, hi));
+    return (lw_extent){(int32_t)x0, (int32_t)x1};
 }
 
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
@@ -215,12 +224,29 @@ lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
         const int32_t x1 = p->x + r->run[r->count - 1].x1;
         return (lw_extent){p->x + r->run[0].x0, x1 < p->x1 ? x1 : p->x1};
     }
-    within(&e, p->u - (int64_t)y * p->down + 65536, p->across, ((int64_t)p->plane->w + 1) << 16);
-    within(&e, p->v + (int64_t)y * p->across + 65536, p->down, ((int64_t)p->plane->h + 1) << 16);
+    e = within(e, p->u - (int64_t)y * p->down + 65536, p->across, p->per_across, ((int64_t)p->plane->w + 1) << 16);
+    e = within(e, p->v + (int64_t)y * p->across + 65536, p->down, p->per_down, ((int64_t)p->plane->h + 1) << 16);
     return e;
 }
 
-void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1)
+lw_band lw_placed_band(const lw_placed *p)
+{
+    lw_band b = {.left = {-1e9, -1e9}, .right = {1e9, 1e9}, .x0 = p->x0, .x1 = p->x1};
+    if (!p->turned)
+        return b;
+    const double from[2] = {-(double)(p->u + 65536) * p->per_across, -(double)(p->v + 65536) * p->per_down};
+    const double wide[2] = {(p->plane->w + 1) * 65536.0 * p->per_across, (p->plane->h + 1) * 65536.0 * p->per_down};
+    for (int k = 0; k < 2; k++) {
+        if (wide[k] == 0.0)
+            continue;
+        b.left[k] = wide[k] > 0.0 ? from[k] : from[k] + wide[k];
+        b.right[k] = wide[k] > 0.0 ? from[k] + wide[k] : from[k];
+        b.step[k] = k ? -p->across * p->per_down : p->down * p->per_across;
+    }
+    return b;
+}
+
+void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1)
 {
     const lw_plane *s = p->plane;
     const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
@@ -228,5 +254,6 @@ void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int3
                        .du = p->across,
                        .dv = p->down,
                        .pitch = s->pitch};
-    lw_kernels.warp_blend(row + x0, s->value[component], s->alpha, &w, (size_t)(x1 - x0));
+    uint8_t *const dst[2] = {rows[0] + x0, count > 1 ? rows[1] + x0 : NULL};
+    lw_kernels.warp_blend(dst, (const uint8_t *const *)s->value, count, s->alpha, &w, (size_t)(x1 - x0));
 }

@@ -7,6 +7,7 @@
 #include "pixels.h"
 
 #define LW_MAX_RUNS 8
+#define LW_WIDE 128             /* planes so wide have rows that begin at cache lines */
 #define LW_FARTHEST (8 * 65536) /* eighths of a pixel; images are at most 8192 pixels wide or high */
 
 /* Where a row of a plane has to be drawn: runs of pixels that are not all transparent, in ascending order. Bit i of
@@ -40,6 +41,7 @@ typedef struct lw_placed {
     int turned;
     int64_t u, v;           /* turned: the sample, Q16, that pixel (0, 0) of the frame shows; */
     int32_t across, down;   /* one pixel to the right adds (across, down), one down (-down, across) */
+    double per_across, per_down; /* 1 / across, 1 / down */
 } lw_placed;
 
 /* Half-open; empty where x0 >= x1. */
@@ -65,30 +67,49 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 
 /* What it may touch of row y. */
 lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
-void lw_placed_draw_turned(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1);
-/* Draws pixels x0..x1 of row y; `row` is the frame's row. They lie within one of the runs, `solid` if it is, or,
- * turned, within the extent. Inline: most rows are a few pixels. */
-static inline void lw_placed_draw(const lw_placed *p, int component, uint8_t *row, int32_t y, int32_t x0, int32_t x1,
-                                  int solid)
+/* The four edges of a turned plane: what it may touch of a row, and up to two pixels more, without divisions. */
+typedef struct lw_band {
+    double left[2], right[2], step[2]; /* where rows 0 begin and end between either pair of edges, and what a row adds */
+    double x0, x1;
+} lw_band;
+lw_band lw_placed_band(const lw_placed *p);
+static inline lw_extent lw_band_extent(const lw_band *b, int32_t y)
+{
+    double x0 = b->x0, x1 = b->x1;
+    for (int k = 0; k < 2; k++) {
+        const double left = b->left[k] + y * b->step[k], right = b->right[k] + y * b->step[k];
+        x0 = left > x0 ? left : x0;
+        x1 = right < x1 ? right : x1;
+    }
+    return x0 < x1 + 1.0 ? (lw_extent){(int32_t)x0 - 1, (int32_t)x1 + 2} : (lw_extent){0, 0};
+}
+void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1);
+/* Draws pixels x0..x1 of row y; `rows` are the frame's of Y, or of U and V. They lie within one of the runs, `solid` if
+ * it is, or, turned, within the extent. Inline: most rows are a few pixels. */
+static inline void lw_placed_draw(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0,
+                                  int32_t x1, int solid)
 {
     const lw_plane *s = p->plane;
     if (p->turned) {
-        lw_placed_draw_turned(p, component, row, y, x0, x1);
+        lw_placed_draw_turned(p, rows, count, y, x0, x1);
         return;
     }
     const ptrdiff_t at = (ptrdiff_t)(y - p->y - (p->wy != 0)) * s->pitch + x0 - p->x - (p->wx != 0);
-    const uint8_t *value = s->value[component] + at, *alpha = s->alpha + at;
+    const uint8_t *alpha = s->alpha + at;
     const size_t n = (size_t)(x1 - x0);
-    row += x0;
-    if (!p->wx && !p->wy) {
-        if (solid)
-            lw_kernels.copy(row, value, n);
-        else
-            lw_kernels.blend(row, value, alpha, n);
-    } else if (solid) {
-        lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
-    } else {
-        lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
+    for (int k = 0; k < count; k++) {
+        const uint8_t *value = s->value[k] + at;
+        uint8_t *row = rows[k] + x0;
+        if (!p->wx && !p->wy) {
+            if (solid)
+                lw_kernels.copy(row, value, n);
+            else
+                lw_kernels.blend(row, value, alpha, n);
+        } else if (solid) {
+            lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
+        } else {
+            lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import lipwire
 from lipwire import Compositor, Frame, Sprite, _core
+from lipwire.avatar.art import AXES
 from lipwire.errors import InvalidArgument
 
 Rgba = NDArray[np.uint8]
@@ -214,10 +215,10 @@ def test_a_frame_is_made_once() -> None:
 
 def test_a_layer_turns_with_its_axis_and_dirty_rows_hold() -> None:
     images = [np.full((90, 160, 4), 255, np.uint8), disc(60, 30)]
-    kangle = [16384] + [0] * (_core.AXES - 1)
-    zero = [0] * _core.AXES
+    kangle = [16384] + [0] * (len(AXES) - 1)
+    zero = [0] * len(AXES)
     avatar = _core.NativeAvatar(160, 90, images, [(1, 1, -1, 400, 240, zero, zero, 240, 120, kangle)], matrix="bt601")
-    canvas, still = _core.Canvas(avatar), [0.0] * _core.AXES
+    canvas, still = _core.Canvas(avatar), [0.0] * len(AXES)
     canvas.draw(still, [0] * 15)
     flat = canvas.i420.copy()
     for turn in (0.3, 1.0, -0.5, 0.0):

@@ -134,7 +134,8 @@ AVX2 INLINE __m256i gathered256(const uint8_t *src, __m256i at, int32_t pitch, _
     return _mm256_srli_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(128)), 8);
 }
 
-AVX2 void lw_warp_blend_avx2(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+AVX2 void lw_warp_blend_avx2(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                             const lw_warp *w, size_t n)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), fifteen = _mm256_set1_epi32(15);
     __m256i u = _mm256_add_epi32(_mm256_set1_epi32(w->u), _mm256_mullo_epi32(lane, _mm256_set1_epi32(w->du)));
@@ -152,14 +153,17 @@ AVX2 void lw_warp_blend_avx2(uint8_t *dst, const uint8_t *value, const uint8_t *
         const __m256i fy2 = _mm256_or_si256(fy, _mm256_slli_epi32(fy, 16));
         const __m256i below = _mm256_mullo_epi16(across, fy2);
         const __m256i top = _mm256_sub_epi16(_mm256_slli_epi16(across, 4), below);
-        const __m256i value32 = gathered256(value, at, w->pitch, top, below);
-        const __m256i alpha32 = gathered256(alpha, at, w->pitch, top, below);
-        const __m256i d = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(dst + i)));
-        __m256i out = _mm256_add_epi32(fade256(d, _mm256_sub_epi32(_mm256_set1_epi32(255), alpha32)), value32);
-        out = _mm256_packus_epi32(out, out);
-        out = _mm256_packus_epi16(out, out);
-        const uint32_t half[2] = {(uint32_t)_mm256_extract_epi32(out, 0), (uint32_t)_mm256_extract_epi32(out, 4)};
-        memcpy(dst + i, half, 8);
+        const __m256i inverse =
+            _mm256_sub_epi32(_mm256_set1_epi32(255), gathered256(alpha, at, w->pitch, top, below));
+        for (int k = 0; k < count; k++) {
+            const __m256i value32 = gathered256(value[k], at, w->pitch, top, below);
+            const __m256i d = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(dst[k] + i)));
+            __m256i out = _mm256_add_epi32(fade256(d, inverse), value32);
+            out = _mm256_packus_epi32(out, out);
+            out = _mm256_packus_epi16(out, out);
+            const uint32_t half[2] = {(uint32_t)_mm256_extract_epi32(out, 0), (uint32_t)_mm256_extract_epi32(out, 4)};
+            memcpy(dst[k] + i, half, 8);
+        }
         u = _mm256_add_epi32(u, du);
         v = _mm256_add_epi32(v, dv);
     }
@@ -167,7 +171,8 @@ AVX2 void lw_warp_blend_avx2(uint8_t *dst, const uint8_t *value, const uint8_t *
         lw_warp rest = *w;
         rest.u = (int32_t)((uint32_t)w->u + (uint32_t)i * (uint32_t)w->du);
         rest.v = (int32_t)((uint32_t)w->v + (uint32_t)i * (uint32_t)w->dv);
-        lw_warp_blend_c(dst + i, value, alpha, &rest, n - i);
+        uint8_t *const ends[2] = {dst[0] + i, count > 1 ? dst[1] + i : NULL};
+        lw_warp_blend_c(ends, value, count, alpha, &rest, n - i);
     }
 }
 
@@ -423,7 +428,14 @@ AVX512 INLINE __m512i gathered512(const uint8_t *src, __mmask16 lanes, __m512i a
     return _mm512_srli_epi32(_mm512_add_epi32(sum, _mm512_set1_epi32(128)), 8);
 }
 
-AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, const lw_warp *w, size_t n)
+AVX512 INLINE void fade_row512(uint8_t *dst, __mmask16 lanes, __m512i inverse, __m512i value32)
+{
+    const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst));
+    _mm_mask_storeu_epi8(dst, lanes, _mm512_cvtusepi32_epi8(_mm512_add_epi32(fade512(d, inverse), value32)));
+}
+
+AVX512 static void gather_blend512(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                                   const lw_warp *w, size_t n)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i fifteen = _mm512_set1_epi32(15);
@@ -445,10 +457,76 @@ AVX512 void lw_warp_blend_avx512(uint8_t *dst, const uint8_t *value, const uint8
         v = _mm512_add_epi32(v, dv);
         if (!_mm512_test_epi32_mask(alpha32, alpha32)) /* values are no larger than alpha needs: nothing to add */
             continue;
-        const __m512i value32 = gathered512(value, lanes, at, w->pitch, top, below);
-        const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst + i));
-        const __m512i out = _mm512_add_epi32(fade512(d, _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32)), value32);
-        _mm_mask_storeu_epi8(dst + i, lanes, _mm512_cvtusepi32_epi8(out));
+        const __m512i inverse = _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32);
+        for (int k = 0; k < count; k++)
+            fade_row512(dst[k] + i, lanes, inverse, gathered512(value[k], lanes, at, w->pitch, top, below));
+    }
+}
+
+/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows, or of `two`: their four neighbours are picked
+ * out of two vectors, or one, at once. What p - 128 takes off the sums, 128 * 256, goes in with the rounding. */
+AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pick, __m512i across, __m512i down)
+{
+    const __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[0])), LOAD256(row[1]), 1);
+    __m512i px;
+    if (two) {
+        px = _mm512_permutexvar_epi8(pick, low);
+    } else {
+        const __m512i high = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[2])), LOAD256(row[3]), 1);
+        px = _mm512_permutex2var_epi8(low, pick, high);
+    }
+    px = _mm512_xor_si512(px, _mm512_set1_epi8(-128));
+    const __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(128 * 256 + 128), _mm512_maddubs_epi16(across, px), down);
+    return _mm512_srli_epi32(sum, 8);
+}
+
+#define STEEPEST (2 * 65536 / 15) /* 16 pixels' neighbours are in four rows, about 7.6 degrees, */
+#define WIDEST (2 * 65536)        /* and in 32 columns */
+
+AVX512 void lw_warp_blend_avx512(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
+                                 const lw_warp *w, size_t n)
+{
+    if (w->du < 0 || w->du > WIDEST || w->dv < -STEEPEST || w->dv > STEEPEST) {
+        gather_blend512(dst, value, count, alpha, w, n);
+        return;
+    }
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i spread = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+    const __m512i neighbours = _mm512_set1_epi32(0x21200100), fifteen = _mm512_set1_epi32(15);
+    const __m512i us = _mm512_mullo_epi32(lane, _mm512_set1_epi32(w->du));
+    const __m512i vs = _mm512_mullo_epi32(lane, _mm512_set1_epi32(w->dv));
+    const int32_t du = w->du, dv = w->dv;
+    const ptrdiff_t pitch = w->pitch;
+    int32_t u = w->u, v = w->v;
+    for (size_t i = 0; i < n; i += 16, u += 16 * du, v += 16 * dv) {
+        const int32_t last = n - i >= 16 ? 15 : (int32_t)(n - i) - 1;
+        const __mmask16 lanes = (__mmask16)((2u << last) - 1);
+        /* Rows that are not needed may not exist. */
+        const int32_t v0 = v >> 16, v1 = (v + last * dv) >> 16;
+        const int32_t first = v0 < v1 ? v0 : v1, most = (v0 < v1 ? v1 : v0) + 1 - first;
+        const ptrdiff_t at = first * pitch + (u >> 16);
+        const ptrdiff_t third = at + (most > 2 ? 2 : most) * pitch, fourth = at + most * pitch;
+        const __m512i uu = _mm512_add_epi32(us, _mm512_set1_epi32(u & 65535));
+        const __m512i vv = _mm512_add_epi32(vs, _mm512_set1_epi32(v - first * 65536));
+        const __m512i place = _mm512_add_epi32(_mm512_srli_epi32(uu, 16),
+                                               _mm512_slli_epi32(_mm512_srli_epi32(vv, 16), 5));
+        const __m512i pick = _mm512_add_epi8(_mm512_shuffle_epi8(place, spread), neighbours);
+        const __m512i fx = _mm512_and_si512(_mm512_srli_epi32(uu, 12), fifteen);
+        const __m512i fy = _mm512_and_si512(_mm512_srli_epi32(vv, 12), fifteen);
+        /* Pairs (16 - f, f): 16 + 255 f and 16 + 65535 f, 255 f = (f << 8) - f. */
+        __m512i across = _mm512_add_epi32(_mm512_sub_epi32(_mm512_slli_epi32(fx, 8), fx), _mm512_set1_epi32(16));
+        across = _mm512_or_si512(across, _mm512_slli_epi32(across, 16));
+        const __m512i down =
+            _mm512_add_epi32(_mm512_sub_epi32(_mm512_slli_epi32(fy, 16), fy), _mm512_set1_epi32(16));
+        const uint8_t *const a[4] = {alpha + at, alpha + at + pitch, alpha + third, alpha + fourth};
+        const __m512i alpha32 = picked512(a, most == 1, pick, across, down);
+        if (!_mm512_mask_test_epi32_mask(lanes, alpha32, alpha32)) /* values are no larger than alpha: nothing to add */
+            continue;
+        const __m512i inverse = _mm512_sub_epi32(_mm512_set1_epi32(255), alpha32);
+        for (int k = 0; k < count; k++) {
+            const uint8_t *const c[4] = {value[k] + at, value[k] + at + pitch, value[k] + third, value[k] + fourth};
+            fade_row512(dst[k] + i, lanes, inverse, picked512(c, most == 1, pick, across, down));
+        }
     }
 }
 
@@ -489,52 +567,77 @@ AVX512 INLINE __m512i coefs512(const int8_t c[4])
     return _mm512_set1_epi32(x);
 }
 
+/* Pixel i is in vector i / 16, 64 bits i % 16 / 2. */
+static const uint8_t luma_order[64] = {
+    0, 1, 8, 9, 16, 17, 24, 25, 32, 33, 40, 41, 48, 49, 56, 57, 2, 3, 10, 11, 18, 19, 26, 27, 34, 35, 42, 43, 50, 51,
+    58, 59, 4, 5, 12, 13, 20, 21, 28, 29, 36, 37, 44, 45, 52, 53, 60, 61, 6, 7, 14, 15, 22, 23, 30, 31, 38, 39, 46,
+    47, 54, 55, 62, 63};
+
 AVX512 void lw_rgba_luma_avx512(uint8_t *y, const uint8_t *rgba, size_t n, const lw_rgb_matrix *m)
 {
-    /* What is added for rounding is a multiple of 128, so it can go in before the shift. */
+    /* What is added for rounding is a multiple of 128, so it can go in before the shift. The sums' bits 14 to 21 are
+     * taken out by a multishift: two bytes of each 64 bits from each of four vectors. */
     const __m512i hi = coefs512(m->y.hi), lo = coefs512(m->y.lo), round = _mm512_set1_epi32(((16 << 14) + 8192) / 128);
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i bits = _mm512_set1_epi64(0x2e0e2e0e2e0e2e0e), order = _mm512_loadu_si512(luma_order);
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
-        __m512i s[4];
+        __m512i out = _mm512_setzero_si512();
         for (int k = 0; k < 4; k++) {
+            _mm_prefetch((const char *)((uintptr_t)(rgba + 4 * i + 64 * k) + 8192), _MM_HINT_T0);
             const __m512i px = _mm512_loadu_si512(rgba + 4 * i + 64 * k);
             const __m512i high = _mm512_slli_epi32(_mm512_dpbusd_epi32(round, px, hi), 7);
-            s[k] = _mm512_srli_epi32(_mm512_dpbusd_epi32(high, px, lo), 14);
+            const __m512i sum = _mm512_dpbusd_epi32(high, px, lo);
+            out = _mm512_mask_multishift_epi64_epi8(out, 0x0303030303030303ull << 2 * k, bits, sum);
         }
-        const __m512i out = _mm512_packus_epi16(_mm512_packus_epi32(s[0], s[1]), _mm512_packus_epi32(s[2], s[3]));
-        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi32(order, out));
+        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi8(order, out));
     }
     lw_rgba_luma_avx2(y + i, rgba + 4 * i, n - i, m);
 }
 
-/* 16 places of both rows, each still one pixel wide, with half of the rounding. */
-AVX512 INLINE __m512i chroma512(__m512i top, __m512i below, __m512i hi, __m512i lo)
+/* The sums of 8 x 2 x 2 pixels, 16 bits each: R, G, B, A. */
+AVX512 INLINE __m512i quads512(const uint8_t *top, const uint8_t *below)
 {
-    const __m512i round = _mm512_set1_epi32(((128 << 16) + 32768) / 256);
-    __m512i s = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(round, top, hi), below, hi);
-    s = _mm512_slli_epi32(s, 7);
-    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(s, top, lo), below, lo);
+    const __m512i pairs = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+    const __m512i ones = _mm512_set1_epi8(1);
+    const __m512i t = _mm512_shuffle_epi8(_mm512_loadu_si512(top), pairs);
+    const __m512i b = _mm512_shuffle_epi8(_mm512_loadu_si512(below), pairs);
+    return _mm512_add_epi16(_mm512_maddubs_epi16(t, ones), _mm512_maddubs_epi16(b, ones));
 }
+
+typedef struct chroma_coefs {
+    __m512i rg, b;
+} chroma_coefs;
+
+AVX512 INLINE chroma_coefs whole512(const lw_row3 *c)
+{
+    const int32_t r = 128 * c->hi[0] + c->lo[0], g = 128 * c->hi[1] + c->lo[1], b = 128 * c->hi[2] + c->lo[2];
+    return (chroma_coefs){_mm512_set1_epi32((r & 65535) | (int32_t)((uint32_t)g << 16)), _mm512_set1_epi32(b & 65535)};
+}
+
+/* 128 bits hold places 2 k, 2 k + 1, 2 k + 8, 2 k + 9: first U's bytes of them, then V's. */
+static const uint8_t chroma_order[32] = {
+    0, 4, 16, 20, 32, 36, 48, 52, 8, 12, 24, 28, 40, 44, 56, 60, 2, 6, 18, 22, 34, 38, 50, 54, 10, 14, 26, 30, 42,
+    46, 58, 62};
 
 AVX512 void lw_rgba_chroma_avx512(uint8_t *u, uint8_t *v, const uint8_t *top, const uint8_t *below, size_t n,
                                   const lw_rgb_matrix *m)
 {
-    const __m512i uh = coefs512(m->u.hi), ul = coefs512(m->u.lo), vh = coefs512(m->v.hi), vl = coefs512(m->v.lo);
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const chroma_coefs cu = whole512(&m->u), cv = whole512(&m->v);
+    const __m512i round = _mm512_set1_epi32((128 << 16) + 32768);
+    const __m512i order = _mm512_castsi256_si512(LOAD256(chroma_order));
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        const __m512i t0 = _mm512_loadu_si512(top + 8 * i), t1 = _mm512_loadu_si512(top + 8 * i + 64);
-        const __m512i b0 = _mm512_loadu_si512(below + 8 * i), b1 = _mm512_loadu_si512(below + 8 * i + 64);
-        const __m512i u0 = chroma512(t0, b0, uh, ul), u1 = chroma512(t1, b1, uh, ul);
-        const __m512i v0 = chroma512(t0, b0, vh, vl), v1 = chroma512(t1, b1, vh, vl);
-        const __m512i su = _mm512_add_epi32(_mm512_permutex2var_epi32(u0, even, u1),
-                                            _mm512_permutex2var_epi32(u0, odd, u1));
-        const __m512i sv = _mm512_add_epi32(_mm512_permutex2var_epi32(v0, even, v1),
-                                            _mm512_permutex2var_epi32(v0, odd, v1));
-        _mm_storeu_si128((__m128i *)(u + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(su, 16)));
-        _mm_storeu_si128((__m128i *)(v + i), _mm512_cvtepi32_epi8(_mm512_srli_epi32(sv, 16)));
+        const __m512 a = _mm512_castsi512_ps(quads512(top + 8 * i, below + 8 * i));
+        const __m512 b = _mm512_castsi512_ps(quads512(top + 8 * i + 64, below + 8 * i + 64));
+        const __m512i rg = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+        const __m512i ba = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd));
+        const __m512i su = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(round, rg, cu.rg), ba, cu.b);
+        const __m512i sv = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(round, rg, cv.rg), ba, cv.b);
+        /* The results are the third bytes: U's into the first, V's stay. */
+        const __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(su, 16), sv);
+        const __m256i out = _mm512_castsi512_si256(_mm512_permutexvar_epi8(order, both));
+        _mm_storeu_si128((__m128i *)(u + i), _mm256_castsi256_si128(out));
+        _mm_storeu_si128((__m128i *)(v + i), _mm256_extracti128_si256(out, 1));
     }
     lw_rgba_chroma_avx2(u + i, v + i, top + 8 * i, below + 8 * i, n - i, m);
 }

@@ -1,5 +1,6 @@
 /* The pixel kernels: sprites, scaling, RGBA. */
 #include "checkasm.h"
+#include "common.h"
 #include "pixels.h"
 
 #define MOST 300
@@ -90,25 +91,31 @@ static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
     enum { W = 90, H = 70, PITCH = W + 2 };
     for (int round = 0; round < 600; round++) {
         const size_t bytes = PITCH * (H + 2) + LW_PIXEL_PAD;
-        uint8_t *value = ca_end_of_page(bytes), *alpha = ca_end_of_page(bytes);
+        uint8_t *alpha = ca_end_of_page(bytes), *value[2] = {ca_end_of_page(bytes), ca_end_of_page(bytes)};
         noise(alpha, bytes, round % 4 == 0);
         for (size_t i = 0; i < bytes; i++) {
-            if (round % 3 == 0 && i / PITCH % 16 < 9)
+            if (round % 5 == 0 && i / PITCH % 16 < 9)
                 alpha[i] = 0;
-            value[i] = (uint8_t)ca_random_in(0, alpha[i]); /* premultiplied */
+            for (int k = 0; k < 2; k++)
+                value[k][i] = (uint8_t)ca_random_in(0, alpha[i]); /* premultiplied */
         }
         /* From one place of the sprite, border included, to another. */
         const int32_t n = ca_random_in(1, 150), u0 = ca_random_in(-65536, W * 65536 - 1),
                       v0 = ca_random_in(-65536, H * 65536 - 1);
-        const lw_warp w = {.u = u0,
-                           .v = v0,
-                           .du = (ca_random_in(-65536, W * 65536 - 1) - u0) / n,
-                           .dv = (ca_random_in(-65536, H * 65536 - 1) - v0) / n,
-                           .pitch = PITCH};
-        const rows d = destinations((size_t)n);
-        c->warp_blend(d.want + 32, value + PITCH + 1, alpha + PITCH + 1, &w, (size_t)n);
-        candidate->warp_blend(d.got + 32, value + PITCH + 1, alpha + PITCH + 1, &w, (size_t)n);
-        ca_same(d.want, d.got, d.bytes, "n %d, from %d %d by %d %d", n, w.u, w.v, w.du, w.dv);
+        int32_t u1 = ca_random_in(-65536, W * 65536 - 1), v1 = ca_random_in(-65536, H * 65536 - 1);
+        if (round % 3) { /* nearly level, as a head sways: some steeper, some narrower than vectors take at once */
+            u1 = lw_clamp(u0 + n * ca_random_in(0, 140000), -65536, W * 65536 - 1);
+            v1 = lw_clamp(v0 + n * ca_random_in(-9000, 9000), -65536, H * 65536 - 1);
+        }
+        const lw_warp w = {.u = u0, .v = v0, .du = (u1 - u0) / n, .dv = (v1 - v0) / n, .pitch = PITCH};
+        const rows d[2] = {destinations((size_t)n), destinations((size_t)n)};
+        const uint8_t *const from[2] = {value[0] + PITCH + 1, value[1] + PITCH + 1};
+        uint8_t *const want[2] = {d[0].want + 32, d[1].want + 32}, *const got[2] = {d[0].got + 32, d[1].got + 32};
+        const int count = 1 + (round & 1); /* with one, the second row stays as it is */
+        c->warp_blend(want, from, count, alpha + PITCH + 1, &w, (size_t)n);
+        candidate->warp_blend(got, from, count, alpha + PITCH + 1, &w, (size_t)n);
+        for (int k = 0; k < 2; k++)
+            ca_same(d[k].want, d[k].got, d[k].bytes, "row %d, n %d, from %d %d by %d %d", k, n, w.u, w.v, w.du, w.dv);
         ca_release();
     }
 }
@@ -211,10 +218,14 @@ void check_pixels(const lw_dsp *c, const lw_dsp *candidate)
                  candidate->lerp_blend(dst[0], value[0], alpha[0], 300, 6, 10, 256));
     }
     if (ca_kernel("warp_blend", c->warp_blend == candidate->warp_blend)) {
-        const lw_warp w = {.u = 0, .v = 0, .du = 64000, .dv = 2000, .pitch = 300};
+        const lw_warp w = {.u = 0, .v = 0, .du = 65520, .dv = 1600, .pitch = 300};
         check_warp(c, candidate);
-        CA_BENCH("warp_blend 256 pixels", 256, "pixel", c->warp_blend(dst[0], value[0], value[1], &w, 256),
-                 candidate->warp_blend(dst[0], value[0], value[1], &w, 256));
+        uint8_t *const to[2] = {dst[0], dst[1]};
+        const uint8_t *const from[2] = {value[0], value[0] + 400};
+        CA_BENCH("warp_blend 256 pixels", 256, "pixel", c->warp_blend(to, from, 1, value[1], &w, 256),
+                 candidate->warp_blend(to, from, 1, value[1], &w, 256));
+        CA_BENCH("warp_blend 256 pixels of U and V", 256, "pixel", c->warp_blend(to, from, 2, value[1], &w, 256),
+                 candidate->warp_blend(to, from, 2, value[1], &w, 256));
     }
     if (ca_kernel("scale_row", c->scale_row == candidate->scale_row)) {
         check_scale(c, candidate, 0);
