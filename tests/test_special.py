@@ -124,3 +124,12 @@ async def test_it_needs_a_running_session() -> None:
     session = lipwire.Session(Last(), width=64, height=36)
     with pytest.raises(BadState):
         session.special({"gesture": "nod"})
+
+
+async def test_what_is_not_ours_goes_to_the_application() -> None:
+    told: list[dict[Any, Any]] = []
+    session = lipwire.Session(lipwire.publish.Null(), width=64, height=36, on_special=told.append)
+    async with session:
+        session.special({"gesture": "nod", "background": "#00ff00", "avatar_id": 7})
+        session.special('{"emotion": "happy"}')
+    assert told == [{"background": "#00ff00", "avatar_id": 7}]

@@ -94,6 +94,7 @@ class Session:
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         width, height: pixels, even. fps: frames a second, 1..100; a Fraction or a whole number.
         on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
+        on_special: called with what a `special` message has beyond gestures, emotions and states: a dict.
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
         voice_end_timeout: an utterance without `end` finishes this long after its audio ran dry.
         prebuffer: seconds of speech that must be there before an utterance starts.
@@ -111,6 +112,7 @@ class Session:
         fps: int | Fraction = 25,
         session_id: str | None = None,
         on_event: Callable[[SessionEvent], None] | None = None,
+        on_special: Callable[[dict[Any, Any]], None] | None = None,
         voice_end_grace: float = 0.3,
         voice_end_timeout: float = 1.0,
         prebuffer: float = 0.06,
@@ -125,6 +127,7 @@ class Session:
         self.avatar = self._stage.name
         """Name of what draws."""
         self.on_event = on_event
+        self.on_special = on_special
         self.latency: Latency | None = None
         """Of the newest utterance that has been seen to speak."""
         self.max_skew_ms = 0.0
@@ -230,16 +233,22 @@ class Session:
 
     def special(self, content: Any, event_id: str | None = None) -> None:
         """A `special` message: an object, or a JSON string of one, with any of `gesture`, `emotion` and `state`
-        (`avatar.art` lists the names). Acts on the next frame; what is not known is logged and left."""
+        (`avatar.art` lists the names). Acts on the next frame. Other members go to `on_special`; what nobody knows is
+        logged."""
         self._check_running()
+        others = {}
         for key, name in _fields(content).items():
             setting, names = _SPECIAL.get(key, (0, ()))
             if isinstance(name, str) and name in names:
                 self.performer.set(setting, names.index(name))
             elif names:
                 logger.warning("[%s] special: no %s %.60r; there are: %s", self.id, key, name, ", ".join(names))
+            elif self.on_special is not None:
+                others[key] = name
             else:
                 logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
+        if others and self.on_special is not None:
+            self._hand_over(self.on_special, others)
 
     async def finished(self) -> None:
         """Waits until nothing is playing or queued."""
