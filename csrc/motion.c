@@ -26,6 +26,8 @@
 #define CLOSURE_STEPS 4 /* how long a closure stays: a frame at 25 a second */
 #define CLOSED 31500    /* the least that a closure goes to */
 #define FADE_STEPS 30
+#define UPRIGHT (80 * 256) /* of an axis' ONE * 256: less than anybody sees */
+#define TILTS 25           /* of 100 phrases, how many are said with the head tilted */
 #define PHRASE_GAP 25     /* steps of quiet that make the next sound the beginning of a phrase */
 #define PHRASE_LOUD 4500
 #define BLINK_COUNT ((int32_t)(sizeof blink_curve / sizeof *blink_curve))
@@ -138,6 +140,8 @@ static void spring_step(spring *s)
     int32_t d = s->target * 256 - s->x;
     s->v += d / 420 - s->v / 10; /* about 2 s to settle, critically damped */
     s->x += s->v;
+    if (!s->target && abs(s->x) < UPRIGHT && abs(s->v) < UPRIGHT / 16) /* else it would creep for ever */
+        s->x = s->v = 0;
 }
 
 /* ---- open and settings ---- */
@@ -290,6 +294,14 @@ static void enter(lw_motion *m, int mode)
     m->nod_at = between(m, 120, 300);
 }
 
+/* Who speaks holds the head upright or tilts it for a phrase; a head that is upright is also the cheaper to draw. */
+static void tilt(lw_motion *m)
+{
+    int32_t range = manners[SPEAKING].range_roll;
+    m->roll.target = between(m, 0, 99) < TILTS ? between(m, -range, range) : 0;
+    m->roll.hold = between(m, 400, 800);
+}
+
 /* Stress nods, a phrase begins with head and brows up. Returns how stressed this moment is. */
 static int32_t prosody(lw_motion *m)
 {
@@ -298,7 +310,8 @@ static int32_t prosody(lw_motion *m)
     if (m->mode == SPEAKING && m->loud_fast >= PHRASE_LOUD) {
         if (m->quiet >= PHRASE_GAP) {
             m->phrase = ONE;
-            m->head_x.hold = m->roll.hold = 0;
+            m->head_x.hold = 0;
+            tilt(m);
             look_at(m, 0, 0, between(m, 80, 200));
         }
         m->quiet = 0;
@@ -324,7 +337,9 @@ static void head(lw_motion *m)
                  {&m->roll, m->side * k->roll, k->range_roll}};
     for (int i = 0; i < 3; i++) {
         spring *s = parts[i].s;
-        if (--s->hold <= 0) {
+        if (--s->hold <= 0 && s == &m->roll && m->mode == SPEAKING) {
+            tilt(m);
+        } else if (s->hold <= 0) {
             s->target = parts[i].centre + between(m, -parts[i].range, parts[i].range);
             s->hold = between(m, k->hold_least, k->hold_most);
         }
