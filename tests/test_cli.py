@@ -397,6 +397,12 @@ def test_the_demo_speaks_a_file(place: Path) -> None:
     assert "best" in fails(place, "demo", "--seconds", 2, "--quality", "best", *PORTS)
 
 
+def test_the_demo_shows_the_avatar_asked_for(place: Path) -> None:
+    code, out, err = run(place, "demo", "--seconds", 3, "--avatar", "kit", *PORTS)
+    assert code == 0, err
+    assert "to see and hear kit." in out
+
+
 def test_ctrl_c_ends_the_demo(place: Path, say: Callable[[str], tuple[bytes, int]]) -> None:
     assert say("ready?")
     process = start(place, "demo", *PORTS)

@@ -87,19 +87,23 @@ async def run_demo(
         clip = samples.tobytes(), rate
     elif not espeak.available():
         raise InvalidArgument("the demo voice is not installed: pip install 'lipwire[demo]', or give a --speech file")
-    texts = tuple(line.replace("{name}", Avatar.load(config.avatar).name.capitalize()) for line in TEXTS)
+    name = Avatar.load(config.avatar).name
+    texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
 
     async def say(session_id: str, words: str) -> None:
         await holder[0].say(session_id, words)
 
     async with Service(config, speak=say if espeak.available() else None) as service:
-        start = request("demo", quality=quality)  # type: ignore[arg-type]
+        start = request("demo", avatar_id=name, quality=quality)  # type: ignore[arg-type]
         start.activity_idle_timeout = 0
         async with ProviderClient(service.http_url, service.api_key, start) as client:
             holder.append(Talker(client, voice))
             if config.viewer:
-                console.print(f"Open [bold]{service.viewer_url}[/] to see and hear it. Ctrl-C ends it.", markup=True)
+                (shown,) = {watched.session.avatar for watched in service.watched.values()}
+                console.print(
+                    f"Open [bold]{service.viewer_url}[/] to see and hear {shown}. Ctrl-C ends it.", markup=True
+                )
             talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts))
             latencies: list[float] = []
             reporting = asyncio.create_task(_report(service, client, console, latencies))
