@@ -367,10 +367,12 @@ int lw_share_write_pcm(lw_share *s, const void *pcm, int64_t sample, int64_t now
 
 int lw_share_write_frame(lw_share *s, int slot, const lw_frame_info *info, int64_t now_ns)
 {
-    if (!s || !info || slot < 0 || slot >= s->h->frame_slots)
+    if (!s || !info)
         return LW_EINVAL;
     if (READ(s->h->ended))
         return LW_ESTATE;
+    if (slot < 0 || slot >= s->h->frame_slots)
+        return LW_EINVAL;
     int retired = make_room(&s->h->frames, s->h->frames_kept);
     int64_t number = READ(s->h->frames.written);
     uint32_t flags = (info->changed ? 0 : UNCHANGED) | (info->mouth_open ? MOUTH_OPEN : 0);
@@ -502,7 +504,7 @@ void lw_share_geometry(const lw_share_reader *r, lw_share_config *out, int32_t *
 static int64_t next_item(cursor *at, const counters *c)
 {
     int64_t written = SEE(c->written), oldest = SEE(c->oldest);
-    if (at->next < oldest && oldest <= written) {
+    if (at->next < oldest) {
         at->lost += oldest - at->next;
         at->next = oldest;
     }
@@ -572,10 +574,17 @@ int lw_share_frame_valid(const lw_share_reader *r, int64_t number)
     return whole(&r->h->frames, number);
 }
 
+/* The oldest one, and where they end; counters that make no sense must not lead out of the ring. */
+static int64_t first_item(const counters *c, int64_t size, int64_t *end)
+{
+    *end = lw_max64(0, SEE(c->written));
+    return lw_max64(SEE(c->oldest), lw_max64(0, *end - size));
+}
+
 /* The first block with a sample at or behind `sample`. */
 static int64_t find_pcm(const lw_share_reader *r, int64_t sample, int64_t *first)
 {
-    int64_t n = SEE(r->h->pcm.oldest), end = SEE(r->h->pcm.written);
+    int64_t end, n = first_item(&r->h->pcm, r->fixed.pcm_blocks, &end);
     while (n < end) {
         int64_t at = block_at(r->h, &r->fixed, n)->sample;
         if (!whole(&r->h->pcm, n)) {
@@ -593,7 +602,7 @@ static int64_t find_pcm(const lw_share_reader *r, int64_t sample, int64_t *first
 
 static int64_t find_frame(const lw_share_reader *r, int64_t sample)
 {
-    int64_t n = SEE(r->h->frames.oldest), end = SEE(r->h->frames.written);
+    int64_t end, n = first_item(&r->h->frames, r->fixed.frame_slots, &end);
     while (n < end) {
         int64_t at = entry_at(r->h, &r->fixed, n)->sample;
         if (!whole(&r->h->frames, n))
@@ -609,8 +618,8 @@ static int64_t find_frame(const lw_share_reader *r, int64_t sample)
 int64_t lw_share_seek(lw_share_reader *r, int64_t sample)
 {
     if (sample < 0) {
-        r->pcm.next = SEE(r->h->pcm.written);
-        r->frames.next = SEE(r->h->frames.written);
+        r->pcm.next = lw_max64(0, SEE(r->h->pcm.written));
+        r->frames.next = lw_max64(0, SEE(r->h->frames.written));
         return 0;
     }
     int64_t first = sample;

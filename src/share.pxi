@@ -126,9 +126,12 @@ cdef class SharedWriter:
         lw_share_beat(self.s, _now_ns())
 
     def close(self):
-        """Tells the readers and takes a name away. The memory stays until the last who uses it is gone, and the
-        performer may draw on. Safe to call twice."""
+        """Tells the readers and takes a name away. The memory stays until the last who uses it is gone; the performer
+        may draw on, but not where readers still look. Safe to call twice."""
+        cdef Frame frame
         lw_share_end(self.s)
+        for frame in self.held:
+            frame.slot = -1  # never given back
         self.held.clear()
 
 

@@ -217,6 +217,32 @@ def test_a_performer_draws_where_readers_look() -> None:
         writer.write_frame(picture(1))
 
 
+def test_the_last_pictures_outlive_the_end() -> None:
+    writer = SharedWriter(W, H, slots=6, keep=2)
+    performer = _core.Performer(lipwire.Avatar.load("aria").at(W, H), (100, 1), memory=writer)
+    reader = SharedReader(writer)
+    for _ in range(5):
+        performer.tick()
+        frame = performer.read_frame()
+        assert frame is not None
+        writer.write_frame(frame)
+    slot = frame.i420.ctypes.data
+    del frame
+    writer.close()
+    gc.collect()
+    last = [reader.read_frame(), reader.read_frame()]
+    shown = [None if seen is None else bytes(seen) for seen in last]
+    performer.write(tone(1.0), 48000)
+    for _ in range(60):
+        performer.tick()
+        drawn = performer.read_frame()
+        assert drawn is not None and drawn.i420.ctypes.data != slot
+    assert [None if seen is None else bytes(seen) for seen in last] == shown and all(shown)
+    assert all(seen is not None and seen.valid for seen in last)
+    with pytest.raises(BadState):
+        writer.write_frame(drawn)
+
+
 def test_a_held_frame_keeps_its_slot() -> None:
     writer = SharedWriter(W, H, slots=4, keep=1)
     performer = _core.Performer(lipwire.Avatar.load("aria").at(W, H), (100, 1), memory=writer)
