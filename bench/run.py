@@ -22,6 +22,7 @@ BENCHES = (
     "opus",
     "ingest",
     "hooks",
+    "share",
     "engine_cpu",
     "memory",
     "latency",

@@ -608,6 +608,9 @@ typedef struct lw_performer_config {
     int32_t fps_num, fps_den; /* e.g. 25 / 1; 1..100 frames a second */
     int32_t frame_slots;    /* 0 = 6; full: new frames are skipped and counted */
     int32_t pcm_blocks;     /* 0 = 64 (640 ms); full: the oldest stay, new blocks are dropped and counted */
+    uint8_t *frames;        /* where to draw: frame_slots pictures, frame_stride bytes apart, zeroed, the caller's
+                               until close (an lw_share's slots); NULL: in memory of its own */
+    size_t frame_stride;
     uint32_t seed;
     lw_speech_config speech;
 } lw_performer_config;
@@ -668,6 +671,100 @@ uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out o
 void lw_performer_release_frame(lw_performer *p, int slot);
 void lw_performer_stats(const lw_performer *p, lw_stats *stats);
 void lw_performer_close(lw_performer **p);
+
+/* ---- shared ring: a session's sound and pictures for other processes ------------------------------------------- */
+
+/* One writer puts PCM blocks and frames into memory that any number of processes map read-only and follow, each at its
+ * own pace. No locks: an item is good until its memory is used again, and a reader can tell. A reader that stalls or
+ * dies loses what was overwritten, is told how much, and is never waited for. The layout: docs/sharing.md.
+ *
+ * The memory is a memfd, sealed against change of size and (Linux 5.1) against writing by anyone else, which is gone
+ * with its last user; or POSIX shared memory for processes that cannot be handed a descriptor, unlinked at the end, or
+ * by the next sweep where the writer was killed. Times are CLOCK_MONOTONIC, given by the caller. */
+#define LW_SHARE_VERSION 1
+#define LW_SHARE_SILENT_NS 1000000000 /* a writer that has not beaten for so long counts as dead */
+
+typedef struct lw_share lw_share;
+typedef struct lw_share_reader lw_share_reader;
+
+typedef struct lw_share_config {
+    const char *session;      /* id, at most 63 bytes; or NULL */
+    int32_t named;            /* 1: POSIX shared memory */
+    int32_t width, height;    /* even, 16..4096; 0 x 0 with no frame_slots: sound only */
+    int32_t fps_num, fps_den; /* 1..100 frames a second */
+    int32_t matrix;           /* enum lw_matrix */
+    int32_t frame_slots;      /* 2..256: pictures in memory, those that are being drawn included */
+    int32_t frames_kept;      /* 1..frame_slots - 1: the newest that readers may use */
+    int32_t pcm_blocks;       /* 2..65536, 0 = 1024 (10.24 s) */
+} lw_share_config;
+
+/* LW_ENOMEM: no memory, or no descriptor. A named one sweeps first. */
+int lw_share_open(lw_share **out, const lw_share_config *config);
+/* Read-only; the ring's own, for others to dup or open by /proc. */
+int lw_share_fd(const lw_share *s);
+const char *lw_share_name(const lw_share *s); /* as for shm_open; NULL for a memfd, and after the end */
+/* A slot's pixels, width * height * 3 / 2 bytes, to draw into while none of the last frames_kept frames shows it; the
+ * next slot is lw_share_stride bytes on. NULL: out of range. */
+uint8_t *lw_share_slot(lw_share *s, int slot);
+size_t lw_share_stride(const lw_share *s);
+/* The lowest slot that no frame shows; for writers that keep no account of their own. LW_EINVAL: there are no slots. */
+int lw_share_free_slot(const lw_share *s);
+/* LW_BLOCK samples, copied. LW_ESTATE after the end, here and below. */
+int lw_share_write_pcm(lw_share *s, const void *pcm, int64_t sample, int64_t now_ns);
+/* Publishes what is in the slot, uncopied. Returns 1 where the oldest frame had to go (its slot may be drawn into), or
+ * 0. Of `info` it takes sample, sequence, utterance, changed, mouth_open and due_ns. */
+int lw_share_write_frame(lw_share *s, int slot, const lw_frame_info *info, int64_t now_ns);
+/* What was published before is stale: readers skip it. Returns the new generation. */
+int64_t lw_share_interrupt(lw_share *s);
+/* For a writer with nothing to write; each write does the same. */
+void lw_share_beat(lw_share *s, int64_t now_ns);
+/* Tells the readers, takes the name away; the memory stays. Close does it, too. In a forked child neither touches the
+ * ring. */
+void lw_share_end(lw_share *s);
+void lw_share_close(lw_share **s);
+/* Unlinks the named rings whose writers are gone; returns how many. */
+int lw_share_sweep(void);
+
+typedef struct lw_share_pcm {
+    int64_t number; /* counts the ring's blocks from 0 */
+    int64_t sample, generation, published_ns;
+    const int16_t *pcm; /* LW_BLOCK samples in the ring; good while lw_share_pcm_valid */
+} lw_share_pcm;
+
+typedef struct lw_share_frame {
+    int64_t number; /* counts the ring's frames from 0 */
+    int64_t sample, sequence, generation;
+    uint64_t utterance;
+    int64_t due_ns, published_ns;
+    int32_t slot, changed, mouth_open; /* as in lw_frame_info; `changed` 0 means nothing to who missed the one before */
+    const uint8_t *i420; /* in the ring; good while lw_share_frame_valid */
+} lw_share_frame;
+
+typedef struct lw_share_stats {
+    int64_t generation, clock, heartbeat_ns, ended; /* the writer's; clock: the sample behind the newest block */
+    int64_t pcm_lag, pcm_lost, pcm_stale;           /* blocks: waiting, overwritten before they were read, skipped */
+    int64_t frames_lag, frames_lost, frames_stale;
+} lw_share_stats;
+
+/* Maps a ring read-only, to begin with what is published next; the descriptor may be closed afterwards. LW_EDATA:
+ * refused, and *why (may be NULL) says in a few words what for. */
+int lw_share_attach(lw_share_reader **out, int fd, const char **why);
+/* What the ring was opened with; `session` is the reader's. */
+void lw_share_geometry(const lw_share_reader *r, lw_share_config *out, int32_t *pid);
+/* The next block or frame of the newest generation: 1, or 0 for none. One thread at a time. */
+int lw_share_read_pcm(lw_share_reader *r, lw_share_pcm *out);
+int lw_share_read_frame(lw_share_reader *r, lw_share_frame *out);
+/* Asked after the last use: 1 = what was read is the item's, all of it; 0 = it was overtaken. */
+int lw_share_pcm_valid(const lw_share_reader *r, int64_t number);
+int lw_share_frame_valid(const lw_share_reader *r, int64_t number);
+/* Goes to the oldest block that reaches beyond `sample`, and the oldest frame not before it; or, < 0, behind the
+ * newest. Returns how many samples from `sample` on are no longer there. */
+int64_t lw_share_seek(lw_share_reader *r, int64_t sample);
+/* Sleeps until there is something to read or the writer has ended: 1; or until `until_ns`, a signal, or the moment at
+ * which the writer has been silent for LW_SHARE_SILENT_NS: 0. */
+int lw_share_wait(lw_share_reader *r, int64_t now_ns, int64_t until_ns);
+void lw_share_stats_get(const lw_share_reader *r, lw_share_stats *stats);
+void lw_share_detach(lw_share_reader **r);
 
 /* ---- engine: every session on one native thread --------------------------------------------------------------- */
 

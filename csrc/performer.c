@@ -90,7 +90,8 @@ static void layout(lw_performer *p, lw_arena *arena)
     p->ready = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(int32_t));
     slot *slots = p->slots = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(slot));
     for (int32_t i = 0; i < p->config.frame_slots; i++) {
-        uint8_t *pixels = lw_carve(arena, p->frame_bytes);
+        uint8_t *pixels = p->config.frames ? p->config.frames + (size_t)i * p->config.frame_stride
+                                           : lw_carve(arena, p->frame_bytes);
         if (arena->base)
             slots[i].pixels = pixels;
     }
@@ -126,6 +127,8 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         want.config.height = lw_avatar_height(config->avatar);
     }
     want.frame_bytes = (size_t)want.config.width * want.config.height * 3 / 2;
+    if (config->frames && (!config->frame_slots || config->frame_stride < want.frame_bytes))
+        return LW_EINVAL;
     lw_arena arena = {0};
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);

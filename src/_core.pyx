@@ -1,14 +1,18 @@
 # cython: language_level=3, embedsignature=True
 """The compiled core: thin classes over csrc/lipwire.h. Public names are re-exported by `lipwire`."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport floor, isfinite
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from lipwire cimport *
 
+import collections
 import os
 
 import numpy as np
@@ -255,6 +259,7 @@ cdef class Canvas:
 
 
 include "frames.pxi"
+include "share.pxi"
 
 
 cdef class Performer:
@@ -271,8 +276,10 @@ cdef class Performer:
         prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`.
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
+        memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
     """
     cdef lw_performer *p
+    cdef SharedWriter memory
     cdef readonly NativeAvatar avatar
     cdef object draw
     cdef readonly int width
@@ -281,7 +288,8 @@ cdef class Performer:
     cdef object __weakref__
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
-                  double capacity=120.0, int frame_slots=6, unsigned int seed=0, size=None, draw=None):
+                  double capacity=120.0, int frame_slots=6, unsigned int seed=0, size=None, draw=None,
+                  SharedWriter memory=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -297,12 +305,24 @@ cdef class Performer:
             self.draw = draw
         config.fps_num, config.fps_den = fps
         config.frame_slots = frame_slots
+        if memory is not None:
+            if (memory.width, memory.height) != (self.width, self.height) or not memory.size:
+                raise InvalidArgument(f"the shared ring has frames of {memory.width}x{memory.height}, "
+                                      f"not {self.width}x{self.height}")
+            if memory.bound:
+                raise BadState("the shared ring's slots have a performer")
+            config.frames = lw_share_slot(memory.s, 0)
+            config.frame_stride = lw_share_stride(memory.s)
+            config.frame_slots = memory.slots
         config.seed = seed
         config.speech.capacity = <int32_t>(capacity * LW_RATE)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
         config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
         config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE) or 1
         check(lw_performer_open(&self.p, &config), "performer")
+        if memory is not None:
+            self.memory = memory
+            memory.bound = True
 
     def __dealloc__(self):
         lw_performer_close(&self.p)

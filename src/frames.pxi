@@ -35,6 +35,8 @@ cdef int32_t _eighths(double x) except? -1:
     return <int32_t>floor(x * 8 + 0.5)
 
 
+# A frame that a SharedWriter holds is part of a cycle; its slot must find its performer whichever way that is cleared.
+@cython.no_gc_clear
 cdef class Frame:
     """One I420 picture in native memory: Y, then U, then V at half size, no padding, 8 bit, limited range.
 

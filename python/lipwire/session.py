@@ -24,7 +24,7 @@ from .avatar.art import EXPRESSIONS, GESTURES, STATES
 from .codecs import VoiceDecoder
 from .errors import BadState, InvalidArgument
 from .protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from .publish.base import Publisher, StreamSpec
+from .publish.base import InSharedMemory, Publisher, StreamSpec
 from .runtime import Runtime
 from .stage import FRAME_SLOTS, Face, stage_for
 
@@ -158,7 +158,10 @@ class Session:
         if self.performer is not None:
             raise BadState("the session has been started")
         await asyncio.to_thread(self._stage.prepare)
-        self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **self._options)
+        options: dict[str, Any] = dict(self._options)
+        if isinstance(self.publisher, InSharedMemory):
+            options["memory"] = self.publisher.memory(self._stage.spec, FRAME_SLOTS)
+        self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
         await self.publisher.open(self._stage.spec)
         self._runtime = Runtime.current()
@@ -226,6 +229,8 @@ class Session:
         """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
         self._check_running()
         self.performer.interrupt()
+        if isinstance(self.publisher, InSharedMemory):
+            self.publisher.interrupt()
         self._decoder.reset()
         self._ended = None
         for event in self._stage.interrupt(self.performer.utterance):

@@ -1,6 +1,7 @@
 """Publishers: where a session's sound and picture go.
 
-`null` and `file` need nothing more; `webrtc` needs the extra of that name and is imported when first asked for.
+`null`, `file` and `shared` need nothing more; `webrtc` needs the extra of that name and is imported when first asked
+for.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from .base import Publisher, StreamSpec
 from .file import File
 from .null import Null
+from .shared import Shared
 
 if TYPE_CHECKING:
     from .webrtc import WebRTC
 
-__all__ = ["File", "Null", "Publisher", "StreamSpec", "WebRTC"]
+__all__ = ["File", "Null", "Publisher", "Shared", "StreamSpec", "WebRTC"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from .._core import RATE, Frame
+from .._core import RATE, Frame, SharedWriter
 
 
 class StreamSpec(Struct, frozen=True, kw_only=True):
@@ -43,3 +43,14 @@ class Publisher(Protocol):
 
     async def close(self) -> None:
         """Called once; what was handed over is finished first where that makes sense."""
+
+
+@runtime_checkable
+class InSharedMemory(Protocol):
+    """What a publisher has besides whose session lives in shared memory."""
+
+    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter:
+        """Called once, before `open`: memory for the performer to draw in, `slots` more than the publisher holds."""
+
+    def interrupt(self) -> None:
+        """Called when the session drops its speech: what was handed over and not played is stale."""
