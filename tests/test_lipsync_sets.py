@@ -180,7 +180,7 @@ def test_phones_fill_the_time_of_speech(say: Callable[[str], tuple[bytes, int]])
         assert start == end
     pcm, rate = say("She sees fish.")
     assert rate == speech.rate
-    assert len(pcm) == pytest.approx(len(speech.pcm), rel=0.01)  # espeak-ng leaves some to chance
+    assert len(pcm) == pytest.approx(len(speech.pcm), rel=0.05)  # espeak-ng leaves some to chance
 
 
 def test_pronunciations(say: Callable[[str], tuple[bytes, int]]) -> None:
