@@ -35,6 +35,12 @@ cdef int32_t _eighths(double x) except? -1:
     return <int32_t>floor(x * 8 + 0.5)
 
 
+def check_size(int width, int height):
+    """Raises InvalidArgument: a frame cannot have this size."""
+    if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
+        raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+
+
 # A frame that a SharedWriter holds is part of a cycle; its slot must find its performer whichever way that is cleared.
 @cython.no_gc_clear
 cdef class Frame:
@@ -66,8 +72,7 @@ cdef class Frame:
         cdef lw_picture p
         if self.pixels != NULL:
             raise BadState("the frame has its memory")
-        if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
-            raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+        check_size(width, height)
         p.width, p.height = width, height
         _matrix(matrix)
         p.i420 = <uint8_t *>calloc(<size_t>width * height * 3 // 2, 1)

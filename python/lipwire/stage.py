@@ -97,31 +97,36 @@ class Stage:
     def close(self) -> None: ...
 
 
-def _check(spec: StreamSpec) -> None:
-    if spec.width % 2 or spec.height % 2 or not (16 <= spec.width <= 4096 and 16 <= spec.height <= 4096):
-        raise InvalidArgument(f"frame size {spec.width}x{spec.height}: even numbers from 16 to 4096 are needed")
+class DrawnStage(Stage):
+    """For frames that the performer hands on as they are: something else draws them."""
+
+    def __init__(self, name: str, spec: StreamSpec) -> None:
+        self.spec = spec
+        self.name = name
+
+    def prepare(self) -> None:
+        _core.check_size(self.spec.width, self.spec.height)
+
+    def performer(self, **options: Any) -> _core.Performer:
+        size = self.spec.width, self.spec.height
+        return _core.Performer(None, self.spec.fps.as_integer_ratio(), size=size, **options)
 
 
-class HookStage(Stage):
+class HookStage(DrawnStage):
     """For frames that a hook draws, on the performer's own thread."""
 
     LOOK = 25
     """Frames from one look at its counters to the next."""
 
     def __init__(self, hook: Hook, spec: StreamSpec) -> None:
-        self.spec = spec
-        self.name = hook.name
+        super().__init__(hook.name, spec)
         self._hook = hook
         self._performer: _core.Performer | None = None
         self._frames = 0
         self._told = DrawStats(name=hook.name)
 
-    def prepare(self) -> None:
-        _check(self.spec)
-
     def performer(self, **options: Any) -> _core.Performer:
-        fps, size = self.spec.fps.as_integer_ratio(), (self.spec.width, self.spec.height)
-        self._performer = _core.Performer(None, fps, size=size, draw=self._hook.bind(), **options)
+        self._performer = super().performer(draw=self._hook.bind(), **options)
         return self._performer
 
     def frame(self, frame: _core.Frame) -> None:
@@ -160,22 +165,14 @@ class HookStage(Stage):
         self._look()
 
 
-class RendererStage(Stage):
+class RendererStage(DrawnStage):
     """A Renderer, on a thread of its own where there is a loop to keep free."""
 
     def __init__(self, renderer: Renderer, spec: StreamSpec) -> None:
-        self.spec = spec
-        self.name = type(renderer).__name__
+        super().__init__(type(renderer).__name__, spec)
         self._painter = Painter(renderer, spec)
         self._frames: queue.SimpleQueue[_core.Frame | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-
-    def prepare(self) -> None:
-        _check(self.spec)
-
-    def performer(self, **options: Any) -> _core.Performer:
-        size = self.spec.width, self.spec.height
-        return _core.Performer(None, self.spec.fps.as_integer_ratio(), size=size, **options)
 
     def open(self, show: Callable[[_core.Frame], None], loop: asyncio.AbstractEventLoop | None) -> None:
         self._show = show
@@ -183,8 +180,7 @@ class RendererStage(Stage):
         if loop is None:
             self._painter.renderer.open(self.spec)
             return
-        name = f"lipwire-{self._painter.stats.name}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"lipwire-{self.name}", daemon=True)
         self._thread.start()
 
     def frame(self, frame: _core.Frame) -> None:
@@ -228,15 +224,14 @@ class RendererStage(Stage):
             self._thread.join(2.0)
 
 
-class SourceStage(RendererStage):
+class SourceStage(DrawnStage):
     """A FrameSource: speech goes to it, the sound waits as long as it takes, its frames are shown on time."""
 
     WAIT = 5.0
     """Seconds that an offline run waits for a frame."""
 
     def __init__(self, source: FrameSource, spec: StreamSpec) -> None:
-        self.spec = spec
-        self.name = type(source).__name__
+        super().__init__(type(source).__name__, spec)
         self._source = source
         self._runner: SourceRunner | None = None
         self._waiting: collections.deque[Event] = collections.deque()

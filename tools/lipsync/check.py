@@ -49,10 +49,7 @@ def main():
     options.add_argument("--state", type=Path, default=corpus.CACHE.parent / "model.pt")
     options = options.parse_args()
     torch.set_num_threads(1)
-    state = torch.load(options.state, weights_only=False)
-    model = network.Network(features.shape())
-    model.load_state_dict(state["weights"])
-    model.eval()
+    model, state = network.trained(options.state, features.shape())
     rng = np.random.default_rng(0)
     sounds = {
         "speech": [voices.espeak_utterance(10**6 + i)[0] for i in range(40)],

@@ -26,11 +26,9 @@ EPOCHS = 4
 def rows(model, prior, counts, pcm):
     """Visemes per row for each head."""
     feature, _, gate = features.front().features(pcm, prior)
-    with torch.no_grad():
-        x = torch.from_numpy(network.padded(feature, model.past, model.ahead).astype(np.float32))[None] / network.SCALE
-        likely = [torch.softmax(word[0], 1).double().numpy() for word in model(x)]
     fold = np.eye(15)[labels.TO_VISEME]
-    return [np.where(gate > 0, decode.smooth(word @ fold, *counts).argmax(1), 0) for word in likely]
+    said = [np.exp(word) @ fold for word in network.log_likely(model, feature)]
+    return [np.where(gate > 0, decode.smooth(word, *counts).argmax(1), 0) for word in said]
 
 
 def main():
@@ -45,7 +43,6 @@ def main():
         parts, prior = train.gather(run, options.quick)
         model = network.Network(features.shape(), SHIFTS)
         run.learn("network", model, parts, 1 if options.quick else options.epochs)
-        model.eval()
         counts = train.counted(parts)
         for one in map(sets.read, sets.installed()):
             if one.about.split != "dev":

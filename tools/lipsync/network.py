@@ -105,9 +105,18 @@ def fit(model, x, y, epochs, rate, advance, batch=64):
             advance(epoch * per_epoch + step + 1, epochs * per_epoch, total / (step + 1))
 
 
+def trained(path, shape):
+    """What train.py saved: (the network, its state with `prior` and `counted`)."""
+    state = torch.load(path, weights_only=False)
+    model = Network(shape)
+    model.load_state_dict(state["weights"])
+    model.eval()
+    return model, state
+
+
 def log_likely(model, feature):
-    """features (n, F) int16 of one utterance -> the last head's log-probabilities (n, classes)."""
+    """features (n, F) int16 of one utterance -> each head's log-probabilities, (n, classes); the last head is last."""
     model.eval()
     with torch.no_grad():
         x = torch.from_numpy(padded(feature, model.past, model.ahead)).float()[None] / SCALE
-        return torch.log_softmax(model(x)[-1][0], 1).numpy()
+        return [torch.log_softmax(word[0], 1).numpy() for word in model(x)]

@@ -86,7 +86,7 @@ def gather(run, quick, second=False):
             parts, _ = corpus.heard(first, crowd, prior, run.progress, "features for the aligner")
             aligner = network.Aligner(features.shape())
             run.learn("aligner", aligner, parts, 1 if quick else ALIGNER_EPOCHS)
-            return lambda feature: network.log_likely(aligner, feature)
+            return lambda feature: network.log_likely(aligner, feature)[-1]
 
         mended = corpus.mended(voices["recorded"], hear, prior, run.progress, quick)
         run.say(f"aligned {len(mended)} of {len(voices['recorded'])} recordings")

@@ -29,9 +29,7 @@ def words(model, prior, one):
     fold = np.eye(15)[labels.TO_VISEME]
     for u in one.utterances:
         feature, _, gate = features.front().features(u.pcm, prior)
-        with torch.no_grad():
-            x = torch.from_numpy(network.padded(feature, model.past, model.ahead).astype(np.float32))[None]
-            likely = torch.softmax(model(x / network.SCALE)[-1][0], 1).double().numpy() @ fold
+        likely = np.exp(network.log_likely(model, feature)[-1]) @ fold
         truth = u.visemes(one.about.phone_set)
         n = min(len(truth), len(likely))
         out.append((truth[:n], np.log(likely[:n] + decode.FLOOR), gate[:n]))
@@ -68,10 +66,7 @@ def main():
     options.add_argument("--state", type=Path, default=corpus.CACHE.parent / "model.pt")
     options = options.parse_args()
     torch.set_num_threads(1)
-    state = torch.load(options.state, weights_only=False)
-    model = network.Network(features.shape())
-    model.load_state_dict(state["weights"])
-    model.eval()
+    model, state = network.trained(options.state, features.shape())
     found = [s for s in map(sets.read, sets.installed()) if s.about.split == "dev" and "human-" in s.about.name]
     said = [(2 if s.about.language == "en" else 1, words(model, state["prior"], s)) for s in found]
 

@@ -104,8 +104,7 @@ class Avatar:
         Raises:
             InvalidArgument: the size is out of range.
         """
-        if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
-            raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+        _core.check_size(width, height)
         with self._lock:  # so that two sessions that start together draw it once
             if (width, height) not in self._baked:
                 self._baked[width, height] = bake(self._art(width, height))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import _core
 from . import aria, kit, mouth, ohm
 from .art import Art
 from .raster import View, to_rgba8
@@ -24,8 +25,7 @@ def draw(name: str, width: int, height: int) -> Art:
     """
     if name not in _CHARACTERS:
         raise ValueError(f"unknown built-in avatar {name!r}; there is {', '.join(BUILTIN)}")
-    if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
-        raise ValueError(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+    _core.check_size(width, height)
     view = frame(width, height)
     character = _CHARACTERS[name]
     layers = character.figure(view).layers
