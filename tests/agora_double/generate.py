@@ -19,7 +19,7 @@ import logging
 import pkgutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 SIMPLE = {
     "c": "char",
@@ -56,7 +56,7 @@ class Symbol:
 class Library:
     """Takes the place of a native library; hands out a Symbol for any name."""
 
-    symbols: dict[str, Symbol] = {}
+    symbols: ClassVar[dict[str, Symbol]] = {}
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -75,6 +75,7 @@ class Writer:
         self.taken: set[str] = set()
         self.bodies: list[str] = []
         self.layouts: dict[str, Any] = {}
+        self.pending: list[type] = []
 
     def type(self, t: Any, *, complete: bool = False) -> str:
         """The C type. `complete`: its size must be known, so its structure is written first."""
@@ -103,8 +104,6 @@ class Writer:
         self.names[t] = name
         self.pending.append(t)
         return name
-
-    pending: list[type] = []
 
     def define(self, t: Any) -> None:
         name = self.names[t]
@@ -185,7 +184,7 @@ def write(symbols: dict[str, Symbol], out: Path) -> None:
                 "double_end((intptr_t)r); return r;"
             )
         bodies.append(
-            f"__attribute__((visibility(\"default\"))) {result} {name}({parameters}) {{\n"
+            f'__attribute__((visibility("default"))) {result} {name}({parameters}) {{\n'
             f'    intptr_t forced; double_begin("{name}"); {logged}\n    {action}\n}}\n'
         )
     writer.finish()

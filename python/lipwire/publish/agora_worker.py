@@ -1,0 +1,249 @@
+"""The process that Agora's SDK lives in: one app id, one kind of uid, many connections.
+
+    python -m lipwire.publish.agora_worker FD APP_ID STRING_UID LOGS
+
+FD is its end of a socket pair to the session's process (agora_wire); without that process it leaves every channel and
+ends. One thread does everything: every 10 ms it sends what the feeds (agora_feed) hold and is due; the SDK's callbacks,
+which come from foreign threads, only put events into a queue.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import select
+import socket
+import sys
+import time
+from queue import Empty, SimpleQueue
+
+from .._core import BLOCK, RATE
+from ..errors import LipwireError
+from . import agora_wire as wire
+from .agora_codec import AudioEncoder
+from .agora_data import Pacer
+from .agora_feed import FeedReader
+from .agora_sdk import Scenario, Sdk, SdkConnection, SdkError
+from .channel import ChannelEvent, Connection, Heard, Seen, Trouble
+
+logger = logging.getLogger("lipwire.agora.worker")
+
+TICK = BLOCK / RATE
+BURST = 3
+"""Blocks that may go at once after the session's process came late; the SDK plays them in time."""
+CATCH_UP = 5
+"""Blocks that wait from which silent ones are left out, until the sound is on time again."""
+SILENCE = bytes(BLOCK * 2)
+NOT_CONNECTED = -7
+TOO_OFTEN = -12
+MISSABLE = (Heard, Seen)
+"""Events that are dropped while the session's process does not read."""
+
+
+class Member:
+    """One connection and its feed."""
+
+    def __init__(self, join: wire.Join, feed: FeedReader, sdk: Sdk, events: SimpleQueue[tuple[int, object]]) -> None:
+        self.join = join
+        self.feed = feed
+        self.pacer = Pacer()
+        self.encoder = AudioEncoder(join.rtc_codec) if join.rtc_codec is not None else None
+        self.connected = False
+        self.troubles: set[str] = set()
+        """What has failed and has not worked since; each is reported once."""
+        self._due = 0.0
+        self._position = 0
+        self._events = events
+        self.connection: SdkConnection = sdk.connect(join, lambda event: events.put((join.session, event)))
+
+    def pump(self, now: float) -> None:
+        """Sends what is due at `now` (monotonic seconds)."""
+        waiting = self.feed.waiting()
+        if not self.connected:
+            return
+        while waiting and now >= self._due - TICK / 2:
+            pcm, sample = self.feed.block()
+            if waiting > CATCH_UP and pcm == SILENCE:
+                self.feed.advance(skipped=True)
+                self.feed.commit()
+                waiting -= 1
+                self._position = sample + BLOCK
+                continue
+            if not self._send_sound(pcm, sample):
+                return  # not taken: it is tried again
+            self._position = sample + BLOCK
+            self._due = max(self._due + TICK, now - BURST * TICK)
+            waiting -= 1
+        if self.join.video:
+            self._show()
+        while (data := self.pacer.take(now)) is not None:
+            rc = self.connection.message(data)
+            if rc in (TOO_OFTEN, NOT_CONNECTED):
+                self.pacer.give_back(data)
+                break
+            self._note_result("data message", rc)
+
+    def _send_sound(self, pcm: memoryview, sample: int) -> bool:
+        if self.encoder is None:
+            rc = self.connection.sound(pcm, sample)
+            if rc == NOT_CONNECTED:
+                return False
+            self._note_result("sound", rc)
+            self.feed.advance()
+            self.feed.commit()
+            return True
+        self.feed.advance()
+        for packet in self.encoder.encode(pcm):
+            at = sample + BLOCK - self.encoder.samples * RATE // self.encoder.rate
+            self._note_result("sound", self.connection.packet(packet, self.encoder.samples, self.encoder.rate, at))
+            self.feed.commit()
+        return True
+
+    def _show(self) -> None:
+        found = self.feed.picture(self._position - 1)
+        if found is not None:
+            i420, sample = found
+            self._note_result("picture", self.connection.picture(i420, sample))
+            self.feed.shown()
+
+    def _note_result(self, what: str, rc: int) -> None:
+        if rc >= 0:
+            self.troubles.discard(what)
+        elif what not in self.troubles:
+            self.troubles.add(what)
+            self._events.put((self.join.session, Trouble(f"{what} was refused", rc)))
+
+    def close(self) -> None:
+        """Leaves the channel."""
+        self.connected = False
+        self.connection.close()
+        self.feed.close()
+
+
+class Worker:
+    """The loop."""
+
+    def __init__(self, sock: socket.socket, sdk: Sdk) -> None:
+        self.link: wire.Link[wire.Command] = wire.Link(sock, wire.Command)
+        self.sdk = sdk
+        self.members: dict[int, Member] = {}
+        self.events: SimpleQueue[tuple[int, object]] = SimpleQueue()
+
+    def run(self) -> None:
+        """Until the session's process is gone."""
+        poll = select.poll()
+        next_tick = time.monotonic()
+        while True:
+            writing = select.POLLOUT if self.link.waiting else 0
+            poll.register(self.link.sock, select.POLLIN | writing)
+            poll.poll(max(0.0, (next_tick - time.monotonic()) * 1000))
+            if not self.turn():
+                break
+            now = time.monotonic()
+            if now >= next_tick:
+                for member in tuple(self.members.values()):
+                    member.pump(now)
+                next_tick = max(next_tick + TICK, now)
+        for session in tuple(self.members):
+            self.leave(session)
+        self.sdk.close()
+
+    def turn(self) -> bool:
+        """What the session's process says, and what the SDK said. False once that process is gone."""
+        commands = self.link.receive()
+        if commands is None:
+            return False
+        for command in commands:
+            try:
+                self.obey(command)
+            except LipwireError as exc:
+                session = getattr(command, "session", 0)
+                self.report(session, Trouble(type(command).__name__.lower(), message=str(exc)))
+                logger.warning("[%s] %s failed: %s", session, type(command).__name__, exc)
+        while True:
+            try:
+                session, event = self.events.get_nowait()
+            except Empty:
+                break
+            self.heard(session, event)
+        self.link.flush()
+        return True
+
+    def heard(self, session: int, event: object) -> None:
+        """An event of the SDK."""
+        member = self.members.get(session)
+        if member is None:
+            return
+        if isinstance(event, Scenario):
+            rc = member.connection.set_scenario(event.value)
+            logger.info("[%s] receivers need audio scenario %s: %s", session, event.value, rc)
+            return
+        if isinstance(event, Connection):
+            member.connected = event.state == "connected"
+        self.report(session, event)  # type: ignore[arg-type]
+
+    def report(self, session: int, event: ChannelEvent) -> None:
+        """To the session's process, unless it does not read and the event can be missed."""
+        if self.link.waiting < wire.OUT or not isinstance(event, MISSABLE):
+            self.link.send(wire.Happened(session, event))
+
+    def obey(self, command: wire.Command) -> None:
+        """One command; those for a connection that is gone do nothing."""
+        match command:
+            case wire.Ping(number):
+                self.link.send(wire.Pong(number))
+                return
+            case wire.Join():
+                self.enter(command)
+                return
+        member = self.members.get(command.session)
+        if member is None:
+            if isinstance(command, wire.Leave):
+                self.link.send(wire.Left(command.session))
+            return
+        match command:
+            case wire.Leave(session):
+                self.leave(session)
+            case wire.Renew(_, token):
+                refuse("renew_token", member.connection.renew(token))
+            case wire.Send(_, data):
+                member.pacer.put(data)
+            case wire.Note(_, data):
+                refuse("send_audio_meta_data", member.connection.note(data))
+            case wire.Subscribe(_, user, audio, video):
+                member.connection.subscribe(user, audio, video)
+
+    def enter(self, join: wire.Join) -> None:
+        """Joins a channel."""
+        feed = FeedReader(self.link.fds.popleft())
+        try:
+            self.members[join.session] = Member(join, feed, self.sdk, self.events)
+        except LipwireError as exc:
+            feed.close()
+            self.report(join.session, Connection("failed", str(exc)))
+
+    def leave(self, session: int) -> None:
+        """Leaves a channel."""
+        self.members.pop(session).close()
+        self.link.send(wire.Left(session))
+
+
+def refuse(what: str, rc: int) -> None:
+    """Raises SdkError for a failure."""
+    if rc < 0:
+        raise SdkError(f"{what}: {rc}")
+
+
+def main(arguments: list[str]) -> None:
+    """Entry of the process."""
+    fd, app_id, string_uid, logs = arguments
+    faulthandler.enable()
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    # The SDK logs where its library is as two errors, at every import.
+    logging.getLogger("agora").addFilter(lambda r: not r.getMessage().startswith(("sdk_library_dir:", "zip_path:")))
+    sock = socket.socket(fileno=int(fd))
+    Worker(sock, Sdk(app_id, string_uid == "1", logs)).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
