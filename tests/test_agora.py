@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import os
 import signal
 import ssl
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 import lipwire
+from agora_double.describe import NATIVE
 from agora_double.harness import APP, CERT, Double, until
 from agora_double.install import install
 from conftest import require
@@ -29,7 +31,6 @@ from lipwire.protocol.tokens import verify_token
 from lipwire.publish import agora as module
 from lipwire.publish.agora import Agora, AgoraError, AgoraOptions, Workers
 from lipwire.publish.agora_codec import AudioEncoder
-from lipwire.publish.agora_feed import FeedReader, FeedWriter
 from lipwire.publish.base import StreamSpec
 from lipwire.publish.channel import (
     Connection,
@@ -66,7 +67,9 @@ def double(sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("AGORA_DOUBLE", str(tmp_path))
     double = Double(tmp_path)
     yield double
-    assert [c for c in double.calls() if "within" in c] == []
+    calls = double.calls()
+    assert [c for c in calls if "within" in c] == []
+    assert {c["call"] for c in calls} <= set(NATIVE)
 
 
 class Member:
@@ -121,6 +124,37 @@ def block_hashes(pcm: bytes) -> list[int]:
 
 def hashes(calls: list[dict[str, Any]]) -> list[int]:
     return [c["hash"] for c in calls if c["ret"] == 0]
+
+
+# ------------------------------------------------------------------------------------------------------------- sdk
+
+
+def test_the_sdk_declares_what_we_use(sdk: Path) -> None:
+    describe = Path(__file__).parent / "agora_double" / "describe.py"
+    said = subprocess.run([sys.executable, str(describe), str(BUILD)], check=True, capture_output=True).stdout
+    assert json.loads(said) == json.loads(describe.with_name("used.json").read_text())
+
+
+def test_the_library_exports_what_the_sdk_declares(sdk: Path) -> None:
+    declared = json.loads((BUILD / "generated" / "declarations.json").read_text())["symbols"]
+    assert len(declared) >= 140
+    look = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); [getattr(library, name) for name in sys.argv[2:]]"
+    library = sdk / "agora" / "agora_sdk" / "libagora_rtc_sdk.so"
+    subprocess.run([sys.executable, "-c", look, str(library), *declared], check=True)
+
+
+async def test_without_the_sdk(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIPWIRE_AGORA_SDK")
+    with pytest.raises(AgoraError, match=r"pip install 'lipwire\[agora\]'"):
+        async with Member():
+            pass
+
+
+async def test_an_sdk_that_cannot_start(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGORA_DOUBLE_FAIL", "agora_service_initialize=-9")
+    with pytest.raises(AgoraError, match="initialize failed"):
+        async with Member():
+            pass
 
 
 # --------------------------------------------------------------------------------------------------------- sending
@@ -521,14 +555,3 @@ async def test_this_process_is_untouched(double: Double, sdk: Path) -> None:
     assert not [name for name in sys.modules if name.split(".")[0] == "agora"]
     assert "libagora" not in Path("/proc/self/maps").read_text()
     assert contents() == before
-
-
-def test_the_feed_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    path = tmp_path / "no"
-    path.write_bytes(bytes(8192))
-    with path.open("r+b") as file, pytest.raises(InvalidArgument):
-        FeedReader(file.fileno())
-    writer = FeedWriter(64, 36)
-    os.ftruncate(writer.fd, 8192)
-    with pytest.raises(InvalidArgument, match="short"):
-        FeedReader(writer.fd)

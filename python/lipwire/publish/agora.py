@@ -146,6 +146,9 @@ class Agora:
                 await self._joined.wait()
         except TimeoutError:
             self._reason = self._reason or "no answer"
+        except BaseException:
+            await self.close()
+            raise
         if self.state != "connected":
             reason = self._reason
             await self.close()
@@ -246,6 +249,7 @@ class Agora:
     def rejoin(self, worker: Worker) -> None:
         """A worker is there: joins with what holds now."""
         assert self.feed is not None
+        self._left.clear()
         worker.tell(self.join_command(), self.feed.fd)
         for user, (audio, video) in self._subscriptions.items():
             worker.tell(wire.Subscribe(self.number, user, audio, video))
@@ -258,6 +262,11 @@ class Agora:
         self._left.set()
         if self._worker is not None:
             self._set("interrupted", reason)
+
+    def worker_broken(self, reason: str) -> None:
+        """The worker cannot use the SDK. Who waits for the channel hears it at once; who had it, keeps trying."""
+        if not self._joined.is_set():
+            self._set("failed", reason)
 
     def worker_said(self, report: wire.Left | wire.Happened) -> None:
         """A report for this session."""
@@ -382,7 +391,10 @@ class Worker:
         self._heard_at = time.monotonic()
         self.starting = False
         for report in reports:
-            if not isinstance(report, wire.Pong) and (session := self.sessions.get(report.session)) is not None:
+            if isinstance(report, wire.Broken):
+                for waiting in tuple(self.sessions.values()):
+                    waiting.worker_broken(report.reason)
+            elif not isinstance(report, wire.Pong) and (session := self.sessions.get(report.session)) is not None:
                 session.worker_said(report)
 
     def _ping(self) -> None:

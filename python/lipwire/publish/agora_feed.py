@@ -120,7 +120,7 @@ class FeedWriter:
             self.dropped_pictures += 1
             return
         slot = heapq.heappop(self._free)
-        m.picture(slot)[:] = memoryview(frame).cast("B")
+        m.picture(slot)[:] = frame.i420.data.cast("B")
         n = m.words[_PICTURES]
         entry = m.entry(n)
         entry[0], entry[1] = frame.sample, slot

@@ -129,6 +129,8 @@ class Sdk:
             config_dir=logs,
         )
         check("AgoraService.initialize", self.service.initialize(config))
+        if not self.service.inited:  # 2.4.10 returns the result of a later call
+            raise SdkError("AgoraService.initialize failed")
 
     def connect(self, join: Any, post: Post) -> SdkConnection:
         """Begins to join; the outcome comes as a Connection event. Raises SdkError."""

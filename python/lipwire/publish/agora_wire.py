@@ -93,7 +93,13 @@ class Happened(Struct, frozen=True, tag=True):
     event: ChannelEvent
 
 
-Report = Pong | Left | Happened
+class Broken(Struct, frozen=True, tag=True):
+    """The SDK cannot be used here; the process ends."""
+
+    reason: str
+
+
+Report = Pong | Left | Happened | Broken
 
 T = TypeVar("T")
 _LENGTH = struct.Struct("<I")

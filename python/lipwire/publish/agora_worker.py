@@ -242,7 +242,15 @@ def main(arguments: list[str]) -> None:
     # The SDK logs where its library is as two errors, at every import.
     logging.getLogger("agora").addFilter(lambda r: not r.getMessage().startswith(("sdk_library_dir:", "zip_path:")))
     sock = socket.socket(fileno=int(fd))
-    Worker(sock, Sdk(app_id, string_uid == "1", logs)).run()
+    try:
+        sdk = Sdk(app_id, string_uid == "1", logs)
+    except BaseException as exc:  # the edge: whatever the import and the library may raise, SystemExit included
+        reason = f"{type(exc).__name__}: {exc}"
+        if isinstance(exc, ModuleNotFoundError):
+            reason = "Agora's SDK is not installed: pip install 'lipwire[agora]'; see docs/agora.md"
+        wire.Link(sock, wire.Command).send(wire.Broken(reason))
+        raise SystemExit(reason) from exc
+    Worker(sock, sdk).run()
 
 
 if __name__ == "__main__":
