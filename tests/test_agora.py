@@ -256,12 +256,12 @@ reader = FeedReader(os.dup(writer.fd))
 events = Queue()
 sdk = Sdk({app!r}, False, sys.argv[1])
 join = Join(session=1, token="t", channel="c", uid="1", width=64, height=36, fps=25.0, video=True, codec="H264",
-            kbps=100, rtc_codec=None, audio_scenario=9, receive=False)
+            kbps=100, rtc_codec=None, audio_scenario=9, receive=False, seen_every=1.0)
 connection = sdk.connect(join, events.put)
 while events.get().state != "connected":
     pass
 writer.sound(bytes(960), 0)
-writer.picture(Frame(64, 36))
+writer.picture(Frame(64, 36).i420, 0)
 reader.waiting()
 pcm, sample = reader.block()
 i420, at = reader.picture(480)

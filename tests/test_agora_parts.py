@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipwire import Frame, G722Decoder, g711, opus
+from lipwire import G722Decoder, g711, opus
 from lipwire.errors import BufferFull, InvalidArgument
 from lipwire.publish import agora_wire as wire
 from lipwire.publish.agora import bitrate
@@ -49,23 +49,8 @@ def take(reader: FeedReader) -> list[tuple[int, int]]:
     return taken
 
 
-def picture(value: int, sample: int) -> Frame:
-    frame = Frame(64, 36)
-    frame.i420[:] = value
-    assert frame.sample == 0
-    if sample:
-        return Stamped(frame, sample)  # type: ignore[return-value]
-    return frame
-
-
-class Stamped:
-    """A frame at a sample of our choice; only the performer makes such."""
-
-    def __init__(self, frame: Frame, sample: int) -> None:
-        self._frame, self.sample = frame, sample
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._frame, name)
+def picture(value: int) -> np.ndarray:
+    return np.full((54, 64), value, np.uint8)
 
 
 # ------------------------------------------------------------------------------------------------------------ feed
@@ -118,7 +103,7 @@ def test_dropping(feed: Ends) -> None:
 def test_a_picture_waits_for_its_sound_and_the_newest_is_shown(feed: Ends) -> None:
     writer, reader = feed
     for n in range(4):
-        writer.picture(picture(10 + n, n * 1920))
+        writer.picture(picture(10 + n), n * 1920)
     assert reader.picture(-1) is None
     found = reader.picture(1919)
     assert found is not None and (found[0][0], found[1], reader.late) == (10, 0, 0)
@@ -135,7 +120,7 @@ def test_a_reader_that_keeps_up_needs_two_slots(feed: Ends) -> None:
     writer, reader = feed
     resident = []
     for n in range(300):
-        writer.picture(picture(n % 256, n))
+        writer.picture(picture(n % 256), n)
         found = reader.picture(n)
         assert found is not None and found[0][7] == n % 256
         del found
@@ -148,14 +133,14 @@ def test_a_reader_that_keeps_up_needs_two_slots(feed: Ends) -> None:
 def test_without_a_reader_pictures_fill_their_slots_and_then_drop(feed: Ends) -> None:
     writer, reader = feed
     for n in range(PICTURE_SLOTS + 5):
-        writer.picture(picture(n, n))
+        writer.picture(picture(n), n)
     assert writer.dropped_pictures == 5
     for n in range(PICTURE_SLOTS):
         found = reader.picture(n)
         assert found is not None and found[0][0] == n
         del found
         reader.shown()
-    writer.picture(picture(77, 100))
+    writer.picture(picture(77), 100)
     found = reader.picture(100)
     assert found is not None and found[0][0] == 77
     del found

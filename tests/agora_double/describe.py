@@ -147,7 +147,7 @@ def describe(folder: Path) -> dict[str, Any]:
     from lipwire.publish.agora_sdk import make_observers
 
     bases: Any = tuple(find(name) for name in OBSERVERS)
-    ours = make_observers(bases, lambda event: None)
+    ours = make_observers(bases, lambda event: None, 1.0)
     methods = {
         f"{name}.{method}": str(inspect.signature(getattr(find(name), method)))
         for name, used in METHODS.items()

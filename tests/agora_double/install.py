@@ -106,7 +106,7 @@ def install(folder: Path, sdist: Path | None = None) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(sdist or fetch(Path(scratch)), folder / SDIST)
         with tarfile.open(folder / SDIST) as archive:
-            archive.extractall(scratch, filter="data")
+            archive.extractall(scratch, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
         shutil.rmtree(sdk, ignore_errors=True)
         shutil.copytree(Path(scratch) / SDIST.removesuffix(".tar.gz") / "agora", sdk / "agora")
     build(folder, sdk / "agora")

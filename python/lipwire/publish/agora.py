@@ -72,6 +72,8 @@ class AgoraOptions(Struct, kw_only=True):
     """The SDK's AUDIO_SCENARIO_TYPE; 0 default, 3 game streaming, 9 AI server."""
     receive: bool = False
     """Whether `subscribe` is going to be used."""
+    seen_every: float = 1.0
+    """Seconds between the pictures of one user that are handed over; 0 = every picture."""
     video: bool = True
 
 
@@ -79,6 +81,47 @@ def bitrate(quality: str, width: int, height: int, fps: float) -> int:
     """kbit/s of the video encoder."""
     share: float = (width * height * fps / (640 * 360 * 25)) ** 0.75
     return round(KBPS[quality] * share)
+
+
+def agora_token(
+    app_id: str,
+    certificate: str,
+    channel: str | None = None,
+    uid: int | str = 0,
+    *,
+    expire: int = 3600,
+    publish: bool = True,
+    rtm_user_id: str | None = None,
+) -> str:
+    """An AccessToken2 ("007"), valid from now on: to join `channel` as `uid` (0 = any), to log in to RTM, or both.
+
+    Args:
+        app_id, certificate: 32 hexadecimal digits each.
+        expire: lifetime in seconds, 1..86400.
+        publish: whether it allows to publish, or only to subscribe.
+        rtm_user_id: the RTM user; None = no RTM.
+
+    Raises:
+        InvalidArgument: neither channel nor RTM user, or see `protocol.tokens.AccessToken.build`.
+    """
+    from ..protocol.tokens import build_rtc_token, build_rtm_token  # needs PyJWT, which is an extra
+
+    now, salt = int(time.time()), secrets.randbelow(99_999_999) + 1
+    if channel is not None:
+        return build_rtc_token(
+            app_id,
+            certificate,
+            channel,
+            uid,
+            issue_ts=now,
+            salt=salt,
+            expire=expire,
+            publish=publish,
+            rtm_user_id=rtm_user_id,
+        )
+    if rtm_user_id is None:
+        raise InvalidArgument("a token is for a channel, for an RTM user, or for both")
+    return build_rtm_token(app_id, certificate, rtm_user_id, issue_ts=now, salt=salt, expire=expire)
 
 
 class AgoraError(LipwireError, RuntimeError):
@@ -172,6 +215,7 @@ class Agora:
             rtc_codec=o.rtc_codec,
             audio_scenario=o.audio_scenario,
             receive=o.receive,
+            seen_every=o.seen_every,
         )
 
     async def close(self) -> None:
@@ -200,7 +244,7 @@ class Agora:
     def video(self, frame: Frame) -> None:
         """A picture, into the feed."""
         if self._worker is not None and self.feed is not None and self.options.video:
-            self.feed.picture(frame)
+            self.feed.picture(frame.i420, frame.sample)
 
     def interrupt(self) -> None:
         """Drops what was handed over and has not been sent; that is about 10 ms, or what waits for a new worker."""
@@ -288,13 +332,9 @@ class Agora:
         self._emit(event)
 
     def _make_token(self) -> str:
-        from ..protocol.tokens import build_rtc_token
-
         o = self.options
         assert o.certificate is not None
-        uid: str | int = o.uid if o.string_uid else int(o.uid)
-        now, salt = int(time.time()), secrets.randbelow(99_999_999) + 1
-        return build_rtc_token(o.app_id, o.certificate, o.channel, uid, issue_ts=now, salt=salt)
+        return agora_token(o.app_id, o.certificate, o.channel, o.uid if o.string_uid else int(o.uid))
 
     def _set(self, state: State, reason: str) -> None:
         if state == "disconnected" and self.state == "interrupted":

@@ -16,7 +16,10 @@ import heapq
 import mmap
 import os
 
-from .._core import BLOCK, RATE, Frame
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core import BLOCK
 from ..errors import InvalidArgument
 
 MAGIC, LAYOUT = 0x4452_4545_4657_4C01, 1
@@ -109,8 +112,8 @@ class FeedWriter:
         m.memory[at + 16 : at + SLOT_BYTES] = pcm
         m.words[_WRITTEN] = n + 1
 
-    def picture(self, frame: Frame) -> None:
-        """Copies a picture; it is shown with the sound at `frame.sample`."""
+    def picture(self, i420: NDArray[np.uint8], sample: int) -> None:
+        """Copies a contiguous picture; it is shown with the sound at `sample`."""
         m = self._m
         shown = m.words[_SHOWN]
         while self._reclaimed < shown and self._queued:
@@ -120,10 +123,10 @@ class FeedWriter:
             self.dropped_pictures += 1
             return
         slot = heapq.heappop(self._free)
-        m.picture(slot)[:] = frame.i420.data.cast("B")
+        m.picture(slot)[:] = i420.data.cast("B")
         n = m.words[_PICTURES]
         entry = m.entry(n)
-        entry[0], entry[1] = frame.sample, slot
+        entry[0], entry[1] = sample, slot
         self._queued.append(slot)
         m.words[_PICTURES] = n + 1
 
@@ -227,6 +230,3 @@ class FeedReader:
         if self._m.fd >= 0:
             self._m.close()
             self._m.fd = -1
-
-
-__all__ = ["RATE", "FeedReader", "FeedWriter"]

@@ -37,8 +37,6 @@ from .channel import (
 
 SDK_FOLDER = "LIPWIRE_AGORA_SDK"
 """Environment: a folder that has the SDK's package `agora`, where it is not installed."""
-SEEN_EVERY = 1.0
-"""Seconds between the pictures of one user that are handed over."""
 
 STATES: dict[int, State] = {
     1: "disconnected",
@@ -171,7 +169,7 @@ class SdkConnection:
     def _open(self, sdk: Sdk, post: Post) -> None:
         conn, join, base = self._conn, self._join, self._base
         # Observers are in place before the connection is, so that no callback is missed.
-        self._observers = make_observers(sdk.observers, post)
+        self._observers = make_observers(sdk.observers, post, join.seen_every)
         check("register_observer", conn.register_observer(self._observers[0]))
         check("register_local_user_observer", conn.register_local_user_observer(self._observers[1]))
         if join.receive:
@@ -252,7 +250,7 @@ class SdkConnection:
         self._conn.release()
 
 
-def make_observers(bases: tuple[Any, Any, Any, Any], post: Post) -> tuple[Any, ...]:
+def make_observers(bases: tuple[Any, Any, Any, Any], post: Post, seen_every: float) -> tuple[Any, ...]:
     """The four observers of a connection, subclasses of the SDK's so that what it adds has a default."""
     connection, local_user, sound, picture = bases
 
@@ -352,7 +350,7 @@ def make_observers(bases: tuple[Any, Any, Any, Any], post: Post) -> tuple[Any, .
         def on_frame(self, channel: str, user_id: str, frame: Any) -> None:
             now = time.monotonic()
             if now >= self.next.get(user_id, 0.0):
-                self.next[user_id] = now + SEEN_EVERY
+                self.next[user_id] = now + seen_every
                 post(Seen(user_id, frame.width, frame.height, packed(frame)))
 
     return OnConnection(), OnUser(), OnSound(), OnPicture()

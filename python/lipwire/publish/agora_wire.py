@@ -39,6 +39,7 @@ class Join(Struct, frozen=True, tag=True, kw_only=True):
     rtc_codec: RtcCodec | None
     audio_scenario: int
     receive: bool
+    seen_every: float
 
 
 class Leave(Struct, frozen=True, tag=True):
