@@ -555,3 +555,34 @@ async def test_this_process_is_untouched(double: Double, sdk: Path) -> None:
     assert not [name for name in sys.modules if name.split(".")[0] == "agora"]
     assert "libagora" not in Path("/proc/self/maps").read_text()
     assert contents() == before
+
+
+# ----------------------------------------------------------------------------------------------------------- smoke
+
+
+def smoke(*arguments: str) -> tuple[int, str]:
+    tool = Path(__file__).parents[1] / "tools" / "agora_smoke.py"
+    env = os.environ | {"AGORA_APP_ID": APP, "AGORA_APP_CERTIFICATE": CERT}
+    done = subprocess.run([sys.executable, str(tool), "room", *arguments], env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def test_smoke(double: Double) -> None:
+    code, said = smoke("--seconds", "4", "--encoding", "VP8")
+    assert code == 0, said
+    assert "640x360" in said and said.endswith("verdict    good\n")
+    (encoder,) = double.calls("local_video_track_set_video_encoder_config")
+    assert encoder["codec"] == 1
+    tokens = [verify_token(c["args"][1], CERT, now=0, app_id=APP) for c in double.calls("rtc_conn_connect")]
+    assert sorted(str(token.account) for token in tokens) == ["1001", "1002"]
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [("video_frame_sender_send", "0.0 fps"), ("audio_pcm_data_sender_send", "no sound"), ("rtc_conn_connect", "-3")],
+)
+def test_smoke_that_fails(double: Double, monkeypatch: pytest.MonkeyPatch, call: str, complaint: str) -> None:
+    monkeypatch.setenv("AGORA_DOUBLE_FAIL", f"agora_{call}=-3")
+    code, said = smoke("--seconds", "2")
+    assert code == 1
+    assert "FAILED" in said.splitlines()[-1] and complaint in said

@@ -394,7 +394,7 @@ class Worker:
         command = [sys.executable, "-m", "lipwire.publish.agora_worker", *arguments]
         # The SDK prints to its standard output; what matters comes as events, or on standard error.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], cwd=self._logs
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
         )
         theirs.close()
         self.starts += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import select
 import socket
 import sys
@@ -23,7 +24,7 @@ from . import agora_wire as wire
 from .agora_codec import AudioEncoder
 from .agora_data import Pacer
 from .agora_feed import FeedReader
-from .agora_sdk import Scenario, Sdk, SdkConnection, SdkError
+from .agora_sdk import SDK_FOLDER, Scenario, Sdk, SdkConnection, SdkError
 from .channel import ChannelEvent, Connection, Heard, Seen, Trouble
 
 logger = logging.getLogger("lipwire.agora.worker")
@@ -242,6 +243,9 @@ def main(arguments: list[str]) -> None:
     # The SDK logs where its library is as two errors, at every import.
     logging.getLogger("agora").addFilter(lambda r: not r.getMessage().startswith(("sdk_library_dir:", "zip_path:")))
     sock = socket.socket(fileno=int(fd))
+    if SDK_FOLDER in os.environ:
+        os.environ[SDK_FOLDER] = os.path.abspath(os.environ[SDK_FOLDER])
+    os.chdir(logs)  # the native library writes beside where it runs
     try:
         sdk = Sdk(app_id, string_uid == "1", logs)
     except BaseException as exc:  # the edge: whatever the import and the library may raise, SystemExit included
