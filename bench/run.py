@@ -25,6 +25,7 @@ BENCHES = (
     "engine_cpu",
     "memory",
     "latency",
+    "agora",
     "sync",
     "browser_sync",
 )

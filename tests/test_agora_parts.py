@@ -106,10 +106,10 @@ def test_a_picture_waits_for_its_sound_and_the_newest_is_shown(feed: Ends) -> No
         writer.picture(picture(10 + n), n * 1920)
     assert reader.picture(-1) is None
     found = reader.picture(1919)
-    assert found is not None and (found[0][0], found[1], reader.late) == (10, 0, 0)
+    assert found is not None and (found[0][0], found[1], writer.stats()["late"]) == (10, 0, 0)
     reader.shown()
     found = reader.picture(5760)
-    assert found is not None and (found[0][0], found[1], reader.late) == (13, 5760, 2)
+    assert found is not None and (found[0][0], found[1], writer.stats()["late"]) == (13, 5760, 2)
     assert len(found[0]) == 64 * 36 * 3 // 2
     reader.shown()
     assert reader.picture(10**9) is None

@@ -34,8 +34,9 @@ PAGE = 4096
 _MAGIC, _LAYOUT, _WIDTH, _HEIGHT, _SOUND_SLOTS, _PICTURE_SLOTS = range(6)
 _WRITTEN, _DROP, _PICTURES = 8, 9, 10
 """The writer's: sound blocks written, blocks below which none is to be sent, pictures queued."""
-_SENT, _SHOWN, _LOST, _SKIPPED = 16, 17, 18, 19
-"""The reader's: blocks sent, pictures done with, blocks lost to a full ring, silent blocks left out to catch up."""
+_SENT, _SHOWN, _LOST, _SKIPPED, _LATE = 16, 17, 18, 19, 20
+"""The reader's: blocks sent, pictures done with, blocks lost to a full ring, silent blocks left out to catch up,
+pictures passed over because a newer one was due as well."""
 
 
 class _Layout:
@@ -146,6 +147,7 @@ class FeedWriter:
             "skipped": words[_SKIPPED],
             "pictures": words[_PICTURES],
             "pictures_shown": words[_SHOWN],
+            "late": words[_LATE],
             "dropped_pictures": self.dropped_pictures,
         }
 
@@ -175,8 +177,6 @@ class FeedReader:
         self._m.map()
         self._next = self._m.words[_SENT]
         """The block to look at; `sent` follows once it is through."""
-        self.late = 0
-        """Pictures that were passed over because a newer one was due as well."""
 
     def waiting(self) -> int:
         """Blocks that are ready, after what was dropped or overwritten has been left out."""
@@ -215,7 +215,7 @@ class FeedReader:
         found = None
         while shown < queued and (entry := m.entry(shown))[0] <= sample:
             if found is not None:
-                self.late += 1
+                m.words[_LATE] += 1
                 m.words[_SHOWN] = shown
             found = entry
             shown += 1
