@@ -26,7 +26,8 @@ from agora_double.harness import APP, CERT, Double, until
 from agora_double.install import install
 from conftest import require
 from lipwire import Frame
-from lipwire.errors import BadState, InvalidArgument
+from lipwire.errors import BadState, BufferFull, InvalidArgument
+from lipwire.protocol.messages import ErrorEvent, bit_rate
 from lipwire.protocol.tokens import verify_token
 from lipwire.publish import agora as module
 from lipwire.publish.agora import Agora, AgoraError, AgoraOptions, Workers
@@ -43,6 +44,7 @@ from lipwire.publish.channel import (
     Trouble,
     UserJoined,
     UserLeft,
+    client_event,
 )
 
 BLOCK = 480
@@ -188,7 +190,7 @@ async def test_a_session_speaks_into_a_channel(double: Double) -> None:
     assert [pts for _, pts in shown] == sorted(pts for _, pts in shown)
     (encoder,) = double.calls("local_video_track_set_video_encoder_config")
     assert (encoder["codec"], encoder["width"], encoder["height"], encoder["fps"]) == (1, 160, 90, 25)
-    assert encoder["bitrate"] == 1000 * module.bitrate("high", 160, 90, 25.0)
+    assert encoder["bitrate"] == 1000 * (bit_rate("high", 160, 90, 25.0) // 1000)
     assert double.calls("rtc_conn_connect")[0]["args"][1:] == ["token", "room", "7"]
     (created,) = double.calls("rtc_conn_create")
     assert (created["role"], created["profile"]) == (1, 1)
@@ -520,6 +522,53 @@ async def test_a_worker_that_dies_or_hangs_loses_no_speech(
     assert len(sent) - len(once) <= 1  # the block that was being sent
     states = member.states()
     assert states[:3] == ["connecting", "connected", "interrupted"] and states[-2] == "connected"
+
+
+async def test_the_client_hears_of_it_and_messages_wait(double: Double) -> None:
+    async with Member("1", certificate=CERT) as member, Member("2", string_uid=True) as other:
+        await until(lambda: other.got(UserJoined))
+        os.kill(member.pid, signal.SIGKILL)
+        await until(lambda: member.channel.state == "interrupted")
+        member.channel.send(b"meanwhile")
+        with pytest.raises(BufferFull):
+            for _ in range(100):
+                member.channel.send(b"x" * 1000)
+        member.channel._held[1:] = []
+        await until(lambda: member.channel.state == "connected")
+        await until(lambda: len(other.got(UserJoined)) == 2)
+        member.channel.send(b"again")
+        await until(lambda: other.got(Message)[-1:] == [Message("1", b"again")])
+        tokens = [c["args"][1] for c in double.calls("rtc_conn_connect") if c["args"][3] == "1"]
+    assert tokens[0] == "token" and verify_token(tokens[1], CERT, now=0, app_id=APP).channel == "room"
+    told = [told for told in map(client_event, member.events) if told is not None]
+    assert told == [
+        ErrorEvent("CHANNEL_INTERRUPTED", "out of the channel: the worker died: it ended; it is joined again")
+    ]
+    assert len(double.calls("rtc_conn_send_stream_message")) == 2
+
+
+def test_what_a_client_is_told() -> None:
+    assert client_event(Connection("failed", "invalid token")) == ErrorEvent(
+        "CHANNEL_FAILED", "the channel cannot be joined: invalid token"
+    )
+    told = client_event(TokenExpiring())
+    assert told is not None and told.code == "TOKEN_EXPIRING"
+    assert client_event(Connection("connected")) is client_event(UserLeft("1")) is None
+
+
+async def test_an_interrupt_of_the_session_reaches_what_waits(double: Double) -> None:
+    channel = Agora(AgoraOptions(app_id=APP, token="token", channel="room", uid="1"), workers=Workers())
+    async with lipwire.Session(channel, width=64, height=36) as session:
+        double.tell("1", "event reconnecting 2")
+        await until(lambda: channel.state == "reconnecting")
+        session.write(noise(500), 48_000)
+        await until(lambda: channel.stats()["waiting"] > 60)
+        session.interrupt()
+        assert channel.feed is not None and channel.feed.stats()["dropped"] == channel.feed.stats()["written"]
+        written = channel.stats()["written"]
+        double.tell("1", "event reconnected 15")
+        await until(lambda: channel.stats()["sent"] > written)
+    assert len(double.calls("audio_pcm_data_sender_send")) < 60
 
 
 async def test_workers_end_with_the_session_s_process(double: Double) -> None:

@@ -15,7 +15,6 @@ import pytest
 from lipwire import G722Decoder, g711, opus
 from lipwire.errors import BufferFull, InvalidArgument
 from lipwire.publish import agora_wire as wire
-from lipwire.publish.agora import bitrate
 from lipwire.publish.agora_codec import AudioEncoder
 from lipwire.publish.agora_data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer, chunks
 from lipwire.publish.agora_feed import PICTURE_SLOTS, SOUND_SLOTS, FeedReader, FeedWriter
@@ -260,9 +259,3 @@ def test_what_is_encoded_is_the_sound(rtc_codec: int) -> None:
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
     assert abs(int(spectrum.argmax()) * rate / len(heard) - 440) < 3
     assert 5500 < np.sqrt((heard**2).mean()) < 7200
-
-
-def test_the_bit_rate_grows_with_quality_and_pixels() -> None:
-    assert bitrate("medium", 640, 360, 25) == 800
-    assert bitrate("low", 640, 360, 25) < 800 < bitrate("high", 640, 360, 25)
-    assert 800 < bitrate("medium", 1280, 720, 25) < 4 * 800

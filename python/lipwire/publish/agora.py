@@ -22,12 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
 from .._core import Frame
-from ..errors import BadState, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ..protocol.messages import Quality, VideoEncoding, bit_rate
 from . import agora_data as data_stream
 from . import agora_wire as wire
 from .agora_feed import FeedWriter
@@ -47,8 +48,10 @@ BACKOFF = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a worker is started again, by deaths in a row."""
 STABLE = 10.0
 """Seconds after which a death is the first one again."""
-KBPS = {"low": 400, "medium": 800, "high": 1500}
-"""Video bit rate at 640x360, 25 fps, by quality; other sizes in proportion to pixels a second to the power 0.75."""
+HELD = 64 * 1024
+"""Bytes of data messages that wait for a new worker."""
+ON_ITS_WAY = 3
+"""Blocks: what a worker that keeps up may not have sent yet."""
 AI_SERVER = 9
 
 
@@ -63,8 +66,8 @@ class AgoraOptions(Struct, kw_only=True):
     string_uid: bool = False
     certificate: str | None = None
     """The app certificate, with which tokens are made anew before they expire; else `TokenExpiring` is an event."""
-    quality: Literal["low", "medium", "high"] = "medium"
-    video_encoding: Literal["H264", "VP8", "AV1"] = "H264"
+    quality: Quality = "medium"
+    video_encoding: VideoEncoding = "H264"
     rtc_codec: wire.RtcCodec | None = None
     """None: PCM, which the SDK encodes. 0 PCMU, 8 PCMA, 9 G.722, 120 Opus (wide-band), 122 Opus (full-band): encoded
     here."""
@@ -75,12 +78,6 @@ class AgoraOptions(Struct, kw_only=True):
     seen_every: float = 1.0
     """Seconds between the pictures of one user that are handed over; 0 = every picture."""
     video: bool = True
-
-
-def bitrate(quality: str, width: int, height: int, fps: float) -> int:
-    """kbit/s of the video encoder."""
-    share: float = (width * height * fps / (640 * 360 * 25)) ** 0.75
-    return round(KBPS[quality] * share)
 
 
 def agora_token(
@@ -166,6 +163,7 @@ class Agora:
         self._worker: Worker | None = None
         self._spec: StreamSpec | None = None
         self._subscriptions: dict[str | None, tuple[bool, bool]] = {}
+        self._held: list[bytes] = []
         self._joined = asyncio.Event()
         self._left = asyncio.Event()
         self._reason = ""
@@ -211,7 +209,7 @@ class Agora:
             fps=float(s.fps),
             video=o.video,
             codec=o.video_encoding,
-            kbps=bitrate(o.quality, s.width, s.height, float(s.fps)),
+            kbps=bit_rate(o.quality, s.width, s.height, float(s.fps)) // 1000,
             rtc_codec=o.rtc_codec,
             audio_scenario=o.audio_scenario,
             receive=o.receive,
@@ -247,20 +245,32 @@ class Agora:
             self.feed.picture(frame.i420, frame.sample)
 
     def interrupt(self) -> None:
-        """Drops what was handed over and has not been sent; that is about 10 ms, or what waits for a new worker."""
-        if self._worker is not None and self.feed is not None:
+        """Drops what waits for a new worker or connection. What is merely on its way is left: it ends within a video
+        frame, with the session's fade."""
+        if self._worker is not None and self.feed is not None and self.feed.stats()["waiting"] > ON_ITS_WAY:
             self.feed.drop()
 
     # ---------------------------------------------------------------------------------------------------- messages
 
     def send(self, data: bytes) -> None:
-        """One data-stream packet, 1..1024 bytes without NUL, paced within the service's caps."""
-        self._tell(wire.Send(self.number, data_stream.check(data)))
+        """One data-stream packet, 1..1024 bytes without NUL, paced within the service's caps. While there is no worker
+        it waits for the next one.
+
+        Raises:
+            InvalidArgument: it does not fit a packet. BufferFull: too much waits for a worker.
+        """
+        data = data_stream.check(data)
+        if self._worker is not None and self.state == "interrupted":
+            if sum(map(len, self._held)) + len(data) > HELD:
+                raise BufferFull("the worker is being started again, and enough data messages wait for it")
+            self._held.append(data)
+        else:
+            self._tell(wire.Send(self.number, data))
 
     def send_message(self, message_id: str, payload: bytes) -> None:
         """A message of any size and content, as packets `message_id|index|total|base64` (protocol.md E)."""
         for packet in data_stream.chunks(message_id, payload):
-            self._tell(wire.Send(self.number, packet))
+            self.send(packet)
 
     def send_note(self, data: bytes) -> None:
         """Metadata that travels with the sound, such as the presentation times that captions need; one packet."""
@@ -294,6 +304,8 @@ class Agora:
         """A worker is there: joins with what holds now."""
         assert self.feed is not None
         self._left.clear()
+        if self._died_at is not None and self.options.certificate:
+            self._token = self._make_token()
         worker.tell(self.join_command(), self.feed.fd)
         for user, (audio, video) in self._subscriptions.items():
             worker.tell(wire.Subscribe(self.number, user, audio, video))
@@ -344,6 +356,9 @@ class Agora:
             if self._died_at is not None:
                 self.longest_gap = max(self.longest_gap, time.monotonic() - self._died_at)
                 self._died_at = None
+            held, self._held = self._held, []
+            for data in held:
+                self._tell(wire.Send(self.number, data))
             self._joined.set()
         elif state == "failed":
             self._joined.set()

@@ -136,7 +136,7 @@ class FeedWriter:
         self._m.words[_DROP] = self._m.words[_WRITTEN]
 
     def stats(self) -> dict[str, int]:
-        """Counters: sound blocks `written`, `sent`, `lost`, `skipped` and `waiting`; `pictures`, and those dropped."""
+        """Counters: sound blocks `written`, `sent`, `lost`, `skipped`, `waiting`, `dropped` up to; pictures."""
         words = self._m.words
         written, sent = words[_WRITTEN], words[_SENT]
         return {
@@ -145,6 +145,7 @@ class FeedWriter:
             "waiting": written - sent,
             "lost": words[_LOST],
             "skipped": words[_SKIPPED],
+            "dropped": words[_DROP],
             "pictures": words[_PICTURES],
             "pictures_shown": words[_SHOWN],
             "late": words[_LATE],

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from .._core import Frame
+from ..protocol.messages import ErrorEvent
 from .base import Publisher
 
 HEARD_RATE = 16_000
@@ -99,6 +100,23 @@ class TokenExpiring(Struct, frozen=True, tag=True):
 ChannelEvent = (
     Connection | UserJoined | UserLeft | Heard | Seen | Message | SoundNote | Network | Trouble | TokenExpiring
 )
+
+
+def client_event(event: ChannelEvent) -> ErrorEvent | None:
+    """What the client of a session should hear of it, as the protocol's `error` event; None = nothing.
+
+    Codes: CHANNEL_INTERRUPTED (what was not sent follows once it is back), CHANNEL_FAILED, TOKEN_EXPIRING.
+    """
+    match event:
+        case Connection("interrupted" | "reconnecting", reason):
+            return ErrorEvent("CHANNEL_INTERRUPTED", f"out of the channel: {reason}; it is joined again")
+        case Connection("failed", reason):
+            return ErrorEvent("CHANNEL_FAILED", f"the channel cannot be joined: {reason}")
+        case TokenExpiring():
+            return ErrorEvent(
+                "TOKEN_EXPIRING", "the channel's token expires soon, and there is no certificate to renew it"
+            )
+    return None
 
 
 class Channel(Publisher, Protocol):
