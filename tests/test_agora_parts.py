@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import random
+import select
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,8 @@ from lipwire.publish import agora_wire as wire
 from lipwire.publish.agora_codec import AudioEncoder
 from lipwire.publish.agora_data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer, chunks
 from lipwire.publish.agora_feed import PICTURE_SLOTS, SOUND_SLOTS, FeedReader, FeedWriter
-from lipwire.publish.channel import Connection, Message
+from lipwire.publish.agora_worker import Worker
+from lipwire.publish.channel import Connection, Message, Trouble
 
 Ends = tuple[FeedWriter, FeedReader]
 
@@ -259,3 +263,107 @@ def test_what_is_encoded_is_the_sound(rtc_codec: int) -> None:
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
     assert abs(int(spectrum.argmax()) * rate / len(heard) - 440) < 3
     assert 5500 < np.sqrt((heard**2).mean()) < 7200
+
+
+# ---------------------------------------------------------------------------------------------------------- worker
+
+
+class FakeConnection:
+    """What the worker sees of a connection; `faults` raise."""
+
+    def __init__(self, session: int, post: Callable[[object], None], faults: set[str]) -> None:
+        self.sent: list[int] = []
+        self.closed = False
+        self._faults = faults
+        if "connect" in faults:
+            raise ZeroDivisionError("connect")
+        post(Connection("connected"))
+
+    def sound(self, pcm: memoryview, sample: int) -> int:
+        if "sound" in self._faults:
+            raise ZeroDivisionError("sound")
+        self.sent.append(sample)
+        return 0
+
+    def renew(self, token: str) -> int:
+        raise ZeroDivisionError("renew")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeSdk:
+    def __init__(self, faults: dict[int, set[str]]) -> None:
+        self.connections: dict[int, FakeConnection] = {}
+        self.closed = False
+        self._faults = faults
+
+    def connect(self, join: wire.Join, post: Callable[[object], None]) -> FakeConnection:
+        made = FakeConnection(join.session, post, self._faults.get(join.session, set()))
+        self.connections[join.session] = made
+        return made
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def joining(session: int) -> wire.Join:
+    return wire.Join(
+        session=session,
+        token="t",
+        channel="c",
+        uid=str(session),
+        width=64,
+        height=36,
+        fps=25.0,
+        video=False,
+        codec="H264",
+        kbps=100,
+        rtc_codec=None,
+        audio_scenario=9,
+        receive=False,
+        seen_every=1.0,
+    )
+
+
+def test_what_one_session_raises_does_not_end_the_others() -> None:
+    ours, theirs = socket.socketpair()
+    sdk = FakeSdk({1: {"sound"}, 2: {"connect"}})
+    worker = Worker(theirs, sdk)  # type: ignore[arg-type]
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    link: wire.Link[wire.Report] = wire.Link(ours, wire.Report)
+    feeds = [FeedWriter(64, 36) for _ in range(3)]
+    for session, feed in enumerate(feeds, 1):
+        link.send(joining(session), feed.fd)
+    link.send(wire.Renew(3, "new"))
+    link.send(wire.Leave(77))
+    link.send(wire.Ping(5))
+    reports: list[wire.Report] = []
+
+    def wait_for(report: wire.Report) -> None:
+        while report not in reports:
+            select.select([ours], [], [], 10)
+            got = link.receive()
+            assert got, f"{report} did not come: {reports}"
+            reports.extend(got)
+
+    wait_for(wire.Pong(5))
+    assert wire.Left(77) in reports
+    assert wire.Happened(2, Connection("failed", "connect")) in reports
+    assert wire.Happened(3, Trouble("renew", message="renew")) in reports
+    wait_for(wire.Happened(3, Connection("connected")))
+    for feed in feeds:
+        feed.sound(block(1), 480)
+    wait_for(wire.Happened(1, Connection("failed", "ZeroDivisionError: sound")))
+    while feeds[2].stats()["sent"] == 0:
+        time.sleep(0.001)
+    link.send(wire.Leave(3))
+    wait_for(wire.Left(3))
+    link.close()
+    thread.join(10)
+    assert not thread.is_alive() and sdk.closed
+    assert sdk.connections[1].closed and sdk.connections[3].closed
+    assert sdk.connections[3].sent == [480]
+    for feed in feeds:
+        feed.close()

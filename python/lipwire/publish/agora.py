@@ -260,7 +260,7 @@ class Agora:
             InvalidArgument: it does not fit a packet. BufferFull: too much waits for a worker.
         """
         data = data_stream.check(data)
-        if self._worker is not None and self.state == "interrupted":
+        if self._worker is not None and self._died_at is not None:
             if sum(map(len, self._held)) + len(data) > HELD:
                 raise BufferFull("the worker is being started again, and enough data messages wait for it")
             self._held.append(data)
@@ -358,7 +358,7 @@ class Agora:
                 self._died_at = None
             held, self._held = self._held, []
             for data in held:
-                self._tell(wire.Send(self.number, data))
+                self.send(data)
             self._joined.set()
         elif state == "failed":
             self._joined.set()

@@ -126,9 +126,9 @@ class Link(Generic[T]):
         """File descriptors that arrived and were not taken."""
 
     def send(self, message: Any, fd: int = -1) -> None:
-        """Queues a message and sends what can be sent."""
+        """Queues a message, with a duplicate of `fd`, and sends what can be sent."""
         body = _encode(message)
-        self._out.append((memoryview(_LENGTH.pack(len(body)) + body), fd))
+        self._out.append((memoryview(_LENGTH.pack(len(body)) + body), os.dup(fd) if fd >= 0 else -1))
         self.waiting += len(body) + 4
         self.flush()
 
@@ -139,6 +139,8 @@ class Link(Generic[T]):
                 data, fd = self._out[0]
                 rights = [] if fd < 0 else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
                 sent = self.sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+                if fd >= 0:
+                    os.close(fd)
                 self.waiting -= sent
                 if sent == len(data):
                     self._out.popleft()
@@ -147,8 +149,14 @@ class Link(Generic[T]):
         except BlockingIOError:
             pass
         except OSError:
-            self._out.clear()
-            self.waiting = 0
+            self._forget()
+
+    def _forget(self) -> None:
+        for _, fd in self._out:
+            if fd >= 0:
+                os.close(fd)
+        self._out.clear()
+        self.waiting = 0
 
     def receive(self) -> list[T] | None:
         """What has arrived; None once the peer is gone."""
@@ -176,5 +184,6 @@ class Link(Generic[T]):
     def close(self) -> None:
         """Closes the socket, and the descriptors that nobody took."""
         self.sock.close()
+        self._forget()
         while self.fds:
             os.close(self.fds.popleft())

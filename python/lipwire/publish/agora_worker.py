@@ -19,13 +19,12 @@ import time
 from queue import Empty, SimpleQueue
 
 from .._core import BLOCK, RATE
-from ..errors import LipwireError
 from . import agora_wire as wire
 from .agora_codec import AudioEncoder
 from .agora_data import Pacer
 from .agora_feed import FeedReader
 from .agora_sdk import SDK_FOLDER, Scenario, Sdk, SdkConnection, SdkError
-from .channel import ChannelEvent, Connection, Heard, Seen, Trouble
+from .channel import ChannelEvent, Connection, Heard, Message, Network, Seen, SoundNote, Trouble
 
 logger = logging.getLogger("lipwire.agora.worker")
 
@@ -37,7 +36,7 @@ CATCH_UP = 5
 SILENCE = bytes(BLOCK * 2)
 NOT_CONNECTED = -7
 TOO_OFTEN = -12
-MISSABLE = (Heard, Seen)
+MISSABLE = (Heard, Seen, Message, SoundNote, Network)
 """Events that are dropped while the session's process does not read."""
 
 
@@ -143,11 +142,20 @@ class Worker:
             now = time.monotonic()
             if now >= next_tick:
                 for member in tuple(self.members.values()):
-                    member.pump(now)
+                    self.pump(member, now)
                 next_tick = max(next_tick + TICK, now)
         for session in tuple(self.members):
             self.leave(session)
         self.sdk.close()
+
+    def pump(self, member: Member, now: float) -> None:
+        """Sends what is due; a session for which that fails is out of its channel."""
+        try:
+            member.pump(now)
+        except Exception as exc:  # the edge, as in `turn`
+            logger.exception("[%s] sending failed", member.join.session)
+            self.members.pop(member.join.session).close()
+            self.report(member.join.session, Connection("failed", f"{type(exc).__name__}: {exc}"))
 
     def turn(self) -> bool:
         """What the session's process says, and what the SDK said. False once that process is gone."""
@@ -157,7 +165,7 @@ class Worker:
         for command in commands:
             try:
                 self.obey(command)
-            except LipwireError as exc:
+            except Exception as exc:  # the edge: whatever the SDK raises for one session, the others go on
                 session = getattr(command, "session", 0)
                 self.report(session, Trouble(type(command).__name__.lower(), message=str(exc)))
                 logger.warning("[%s] %s failed: %s", session, type(command).__name__, exc)
@@ -219,7 +227,7 @@ class Worker:
         feed = FeedReader(self.link.fds.popleft())
         try:
             self.members[join.session] = Member(join, feed, self.sdk, self.events)
-        except LipwireError as exc:
+        except Exception as exc:  # the edge, as in `turn`
             feed.close()
             self.report(join.session, Connection("failed", str(exc)))
 
