@@ -332,6 +332,25 @@ async def test_sound_that_is_refused_is_told_once(member: Member, double: Double
     await until(lambda: len(hashes(double.calls("audio_pcm_data_sender_send"))) == 4)
 
 
+async def test_a_push_that_is_refused_as_not_connected_is_tried_again_but_not_for_ever(
+    member: Member, double: Double
+) -> None:
+    double.tell("1", "fail agora_audio_pcm_data_sender_send -7 20")
+    await asyncio.sleep(0.1)
+    await member.speak(noise(5))
+    await until(lambda: member.channel.stats()["waiting"] == 0)
+    calls = double.calls("audio_pcm_data_sender_send")
+    assert [c["ret"] for c in calls] == [-7] * 20 + [0] * 5
+    assert hashes(calls) == block_hashes(noise(5))
+    assert not member.got(Trouble)
+    double.tell("1", "fail agora_audio_pcm_data_sender_send -7 -1")
+    await asyncio.sleep(0.1)
+    await member.speak(noise(2, seed=2))
+    await until(lambda: member.got(Trouble))
+    assert member.got(Trouble) == [Trouble("sound was refused", -7)]
+    await until(lambda: member.channel.stats()["waiting"] == 0)
+
+
 async def test_what_the_service_says_arrives(member: Member, double: Double) -> None:
     double.tell("1", "event error 103 out of luck")
     double.tell("1", "event warning 16 slow")

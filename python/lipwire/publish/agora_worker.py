@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
 import select
 import socket
@@ -34,7 +35,10 @@ BURST = 3
 CATCH_UP = 5
 """Blocks that wait from which silent ones are left out, until the sound is on time again."""
 SILENCE = bytes(BLOCK * 2)
-NOT_CONNECTED = -7
+NOT_CONNECTED = (-7, -113)
+"""What a push may give between the loss of the connection and the callback that tells of it; it is tried again."""
+PATIENCE = 1.0
+"""Seconds after which a push that is refused so counts as done: no callback has come."""
 TOO_OFTEN = -12
 MISSABLE = (Heard, Seen, Message, SoundNote, Network)
 """Events that are dropped while the session's process does not read."""
@@ -52,6 +56,7 @@ class Member:
         self.troubles: set[str] = set()
         """What has failed and has not worked since; each is reported once."""
         self._due = 0.0
+        self._refused_at = math.inf
         self._position = 0
         self._events = events
         self.connection: SdkConnection = sdk.connect(join, lambda event: events.put((join.session, event)))
@@ -69,7 +74,7 @@ class Member:
                 waiting -= 1
                 self._position = sample + BLOCK
                 continue
-            if not self._send_sound(pcm, sample):
+            if not self._send_sound(pcm, sample, now):
                 return  # not taken: it is tried again
             self._position = sample + BLOCK
             self._due = max(self._due + TICK, now - BURST * TICK)
@@ -78,15 +83,16 @@ class Member:
             self._show()
         while (data := self.pacer.take(now)) is not None:
             rc = self.connection.message(data)
-            if rc in (TOO_OFTEN, NOT_CONNECTED):
+            if rc == TOO_OFTEN or rc in NOT_CONNECTED:
                 self.pacer.give_back(data)
                 break
             self._note_result("data message", rc)
 
-    def _send_sound(self, pcm: memoryview, sample: int) -> bool:
+    def _send_sound(self, pcm: memoryview, sample: int, now: float) -> bool:
         if self.encoder is None:
             rc = self.connection.sound(pcm, sample)
-            if rc == NOT_CONNECTED:
+            self._refused_at = min(self._refused_at, now) if rc in NOT_CONNECTED else math.inf
+            if rc in NOT_CONNECTED and now < self._refused_at + PATIENCE:
                 return False
             self._note_result("sound", rc)
             self.feed.advance()
