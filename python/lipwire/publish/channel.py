@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from .._core import Frame
 from ..protocol.messages import ErrorEvent
 from .base import Publisher
 
@@ -123,10 +122,6 @@ class Channel(Publisher, Protocol):
     """A Publisher that also receives. All calls come from the event loop's thread, and so do the events."""
 
     on_event: Callable[[ChannelEvent], None] | None
-
-    def audio(self, pcm: bytes, sample: int) -> None: ...
-
-    def video(self, frame: Frame) -> None: ...
 
     def interrupt(self) -> None:
         """Drops all that was handed over and has not been sent."""
