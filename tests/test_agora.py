@@ -332,6 +332,29 @@ async def test_sound_that_is_refused_is_told_once(member: Member, double: Double
     await until(lambda: len(hashes(double.calls("audio_pcm_data_sender_send"))) == 4)
 
 
+@pytest.mark.parametrize(("reason", "again"), [(4, True), (9, True), (3, False), (19, False)])
+async def test_a_channel_that_is_lost_is_joined_again_unless_the_service_meant_it(
+    double: Double, monkeypatch: pytest.MonkeyPatch, reason: int, again: bool
+) -> None:
+    monkeypatch.setattr(module, "RETRY", (0.05,))
+    pcm = noise(40)
+    async with Member(certificate=CERT) as member:
+        await member.speak(pcm[: 960 * 10])
+        double.tell("1", f"event failure {reason}")
+        await until(lambda: member.channel.state == "failed")
+        await member.speak(pcm[960 * 10 :])
+        if again:
+            await until(lambda: member.channel.stats()["waiting"] == 0)
+            assert hashes(double.calls("audio_pcm_data_sender_send")) == block_hashes(pcm)
+            assert member.states() == ["connecting", "connected", "failed", "connecting", "connected"]
+            second = double.calls("rtc_conn_connect")[1]["args"][1]
+            assert verify_token(second, CERT, now=0, app_id=APP).channel == "room"
+        else:
+            await asyncio.sleep(0.3)
+            assert member.channel.state == "failed" and len(double.calls("rtc_conn_connect")) == 1
+    assert len(double.calls("rtc_conn_destroy")) == 1 + again
+
+
 async def test_a_push_that_is_refused_as_not_connected_is_tried_again_but_not_for_ever(
     member: Member, double: Double
 ) -> None:

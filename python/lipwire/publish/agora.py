@@ -48,6 +48,18 @@ BACKOFF = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a worker is started again, by deaths in a row."""
 STABLE = 10.0
 """Seconds after which a death is the first one again."""
+RETRY = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before a channel that was lost for good, as the SDK sees it, is joined again, by failures in a row."""
+FINAL = {
+    "banned by the server",
+    "rejected by the server",
+    "the same uid joined elsewhere",
+    "invalid app id",
+    "invalid channel name",
+}
+"""Reasons after which it is not: the service meant it."""
+NEEDS_TOKEN = {"invalid token", "token expired"}
+"""Reasons after which it is, if there is a certificate to make a token with."""
 HELD = 64 * 1024
 """Bytes of data messages that wait for a new worker."""
 ON_ITS_WAY = 3
@@ -167,7 +179,9 @@ class Agora:
         self._joined = asyncio.Event()
         self._left = asyncio.Event()
         self._reason = ""
-        self._died_at: float | None = None
+        self._out_since: float | None = None
+        """Since when it is out of the channel, if it was in it."""
+        self._failures = 0
 
     # -------------------------------------------------------------------------------------------------------- life
 
@@ -260,7 +274,7 @@ class Agora:
             InvalidArgument: it does not fit a packet. BufferFull: too much waits for a worker.
         """
         data = data_stream.check(data)
-        if self._worker is not None and self._died_at is not None:
+        if self._worker is not None and self._out_since is not None:
             if sum(map(len, self._held)) + len(data) > HELD:
                 raise BufferFull("the worker is being started again, and enough data messages wait for it")
             self._held.append(data)
@@ -304,7 +318,7 @@ class Agora:
         """A worker is there: joins with what holds now."""
         assert self.feed is not None
         self._left.clear()
-        if self._died_at is not None and self.options.certificate:
+        if self._out_since is not None and self.options.certificate:
             self._token = self._make_token()
         worker.tell(self.join_command(), self.feed.fd)
         for user, (audio, video) in self._subscriptions.items():
@@ -313,8 +327,8 @@ class Agora:
     def worker_died(self, reason: str) -> None:
         """The worker is gone; another one is on its way."""
         self.restarts += 1
-        if self._died_at is None:
-            self._died_at = time.monotonic()
+        if self._out_since is None:
+            self._out_since = time.monotonic()
         self._left.set()
         if self._worker is not None:
             self._set("interrupted", reason)
@@ -353,16 +367,31 @@ class Agora:
             return
         self.state, self._reason = state, reason
         if state == "connected":
-            if self._died_at is not None:
-                self.longest_gap = max(self.longest_gap, time.monotonic() - self._died_at)
-                self._died_at = None
+            if self._out_since is not None:
+                self.longest_gap = max(self.longest_gap, time.monotonic() - self._out_since)
+                self._out_since = None
             held, self._held = self._held, []
             for data in held:
                 self.send(data)
             self._joined.set()
+            self._failures = 0
         elif state == "failed":
+            if self._joined.is_set():
+                self._retry_later(reason)
             self._joined.set()
         self._emit(Connection(state, reason))
+
+    def _retry_later(self, reason: str) -> None:
+        if self._out_since is None:
+            self._out_since = time.monotonic()
+        if reason not in FINAL and (self.options.certificate or reason not in NEEDS_TOKEN):
+            delay = RETRY[min(self._failures, len(RETRY) - 1)]
+            self._failures += 1
+            asyncio.get_running_loop().call_later(delay, self._retry)
+
+    def _retry(self) -> None:
+        if self._worker is not None and self.state == "failed":
+            self.rejoin(self._worker)
 
     def _emit(self, event: ChannelEvent) -> None:
         if self.on_event is not None:

@@ -47,7 +47,7 @@ MISSABLE = (Heard, Seen, Message, SoundNote, Network)
 class Member:
     """One connection and its feed."""
 
-    def __init__(self, join: wire.Join, feed: FeedReader, sdk: Sdk, events: SimpleQueue[tuple[int, object]]) -> None:
+    def __init__(self, join: wire.Join, feed: FeedReader, sdk: Sdk, events: SimpleQueue[tuple[Member, object]]) -> None:
         self.join = join
         self.feed = feed
         self.pacer = Pacer()
@@ -59,7 +59,7 @@ class Member:
         self._refused_at = math.inf
         self._position = 0
         self._events = events
-        self.connection: SdkConnection = sdk.connect(join, lambda event: events.put((join.session, event)))
+        self.connection: SdkConnection = sdk.connect(join, lambda event: events.put((self, event)))
 
     def pump(self, now: float) -> None:
         """Sends what is due at `now` (monotonic seconds)."""
@@ -117,7 +117,7 @@ class Member:
             self.troubles.discard(what)
         elif what not in self.troubles:
             self.troubles.add(what)
-            self._events.put((self.join.session, Trouble(f"{what} was refused", rc)))
+            self._events.put((self, Trouble(f"{what} was refused", rc)))
 
     def close(self) -> None:
         """Leaves the channel."""
@@ -133,7 +133,7 @@ class Worker:
         self.link: wire.Link[wire.Command] = wire.Link(sock, wire.Command)
         self.sdk = sdk
         self.members: dict[int, Member] = {}
-        self.events: SimpleQueue[tuple[int, object]] = SimpleQueue()
+        self.events: SimpleQueue[tuple[Member, object]] = SimpleQueue()
 
     def run(self) -> None:
         """Until the session's process is gone."""
@@ -177,17 +177,17 @@ class Worker:
                 logger.warning("[%s] %s failed: %s", session, type(command).__name__, exc)
         while True:
             try:
-                session, event = self.events.get_nowait()
+                member, event = self.events.get_nowait()
             except Empty:
                 break
-            self.heard(session, event)
+            self.heard(member, event)
         self.link.flush()
         return True
 
-    def heard(self, session: int, event: object) -> None:
-        """An event of the SDK."""
-        member = self.members.get(session)
-        if member is None:
+    def heard(self, member: Member, event: object) -> None:
+        """An event of a connection; those of one that has been closed or replaced are not passed on."""
+        session = member.join.session
+        if self.members.get(session) is not member:
             return
         if isinstance(event, Scenario):
             rc = member.connection.set_scenario(event.value)
@@ -229,7 +229,9 @@ class Worker:
                 member.connection.subscribe(user, audio, video)
 
     def enter(self, join: wire.Join) -> None:
-        """Joins a channel."""
+        """Joins a channel; anew, if the session has a connection that failed."""
+        if (before := self.members.pop(join.session, None)) is not None:
+            before.close()
         feed = FeedReader(self.link.fds.popleft())
         try:
             self.members[join.session] = Member(join, feed, self.sdk, self.events)

@@ -17,8 +17,8 @@ HEARD_RATE = 16_000
 """Hz of the PCM that a channel hands over."""
 
 State = Literal["connecting", "connected", "reconnecting", "interrupted", "disconnected", "failed"]
-"""`interrupted`: what carries the connection died and is being started again. After `failed` nothing follows by itself:
-the service refused."""
+"""`interrupted`: what carries the connection died and is being started again. `failed`: the
+service refused, or gave up; whether it is tried again is the transport's to know."""
 
 
 class Connection(Struct, frozen=True, tag=True):
