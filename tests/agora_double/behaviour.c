@@ -148,7 +148,8 @@ static void deliver(event *e) {
     else if (strcmp(k, "capabilities") == 0 && c->capabilities_on != NULL)
         CALL(1, *c->capabilities_on, on_capabilities_changed, c->capabilities_on, NULL, 0);
     else if (strcmp(k, "stats") == 0) {
-        struct RTCStatsInner s = {.connection_id = 1, .user_count = (unsigned)c->seat.count + 1, .gateway_rtt = e->value};
+        struct RTCStatsInner s = {.connection_id = 1, .gateway_rtt = e->value};
+        s.user_count = (unsigned)c->seat.count + 1;
         s.tx_audio_bytes = (unsigned)c->audio_bytes;
         s.tx_video_bytes = (unsigned)c->video_bytes;
         s.tx_bytes = s.tx_audio_bytes + s.tx_video_bytes;
@@ -189,7 +190,8 @@ static void see(conn *c, packet *p) {
     size_t size = (size_t)p->a * (size_t)p->b * 3 / 2;
     uint8_t *i420 = malloc(size);
     if (c->video_on != NULL && seat_picture(&c->seat, p, i420, size) == 0) {
-        struct VideoFrameInner f = {.type = 1, .width = p->a, .height = p->b, .y_stride = p->a, .render_time_ms = p->pts};
+        struct VideoFrameInner f = {.type = 1, .width = p->a, .height = p->b, .y_stride = p->a};
+        f.render_time_ms = p->pts;
         f.u_stride = f.v_stride = p->a / 2;
         f.y_buffer = i420;
         f.u_buffer = i420 + (size_t)p->a * (size_t)p->b;
@@ -202,9 +204,11 @@ static void see(conn *c, packet *p) {
 static void receive(conn *c) {
     static packet p;
     for (int n = 0; n < 64 && c->live && c->seat.fd >= 0 && seat_receive(&c->seat, &p) == 0; n++) {
+        int all_audio = c->all_audio || c->config.auto_subscribe_audio;
+        int all_video = c->all_video || c->config.auto_subscribe_video;
         if (p.kind == 'C') control(c, (const char *)p.data);
-        else if (p.kind == 'A' && wants(c->all_audio || c->config.auto_subscribe_audio, c->audio_of, p.uid)) hear(c, &p);
-        else if (p.kind == 'V' && wants(c->all_video || c->config.auto_subscribe_video, c->video_of, p.uid)) see(c, &p);
+        else if (p.kind == 'A' && wants(all_audio, c->audio_of, p.uid)) hear(c, &p);
+        else if (p.kind == 'V' && wants(all_video, c->video_of, p.uid)) see(c, &p);
         else if (p.kind == 'M')
             CALL(c->has_user_on, c->user_on, on_stream_message, c, p.uid, p.a, (char *)p.data, (unsigned long)p.size);
         else if (p.kind == 'D')
@@ -221,8 +225,10 @@ static void *run(void *unused) {
         int n = 0;
         fds[n++] = (struct pollfd){.fd = wake, .events = POLLIN};
         pthread_mutex_lock(&lock);
-        for (int i = 0; i < CONNS; i++)
-            if (conns[i] && conns[i]->seat.fd >= 0) fds[n++] = (struct pollfd){.fd = conns[i]->seat.fd, .events = POLLIN};
+        for (int i = 0; i < CONNS; i++) {
+            if (conns[i] == NULL || conns[i]->seat.fd < 0) continue;
+            fds[n++] = (struct pollfd){.fd = conns[i]->seat.fd, .events = POLLIN};
+        }
         long long next = double_now_ns() + 50000000;
         for (int i = 0; i < event_count; i++) next = events[i].at < next ? events[i].at : next;
         pthread_mutex_unlock(&lock);
@@ -540,7 +546,8 @@ int do_agora_audio_pcm_data_sender_send(void *at, void *data, unsigned timestamp
     return rc;
 }
 
-int do_agora_audio_encoded_frame_sender_send(void *at, void *data, unsigned size, struct EncodedAudioFrameInfoInner *i) {
+int do_agora_audio_encoded_frame_sender_send(void *at, void *data, unsigned size,
+                                             struct EncodedAudioFrameInfoInner *i) {
     double_note("\"hash\":%u,\"codec\":%d,\"rate\":%d,\"samples\":%d,\"channels\":%d,\"capture_ms\":%ld",
                 double_adler32(data, size), i->codec, i->sample_rate_hz, i->samples_per_channel, i->number_of_channels,
                 i->capture_time_ms);
@@ -598,7 +605,8 @@ int do_agora_rtc_conn_send_stream_message(void *at, int id, const char *data, un
             messages++;
             bytes += c->sent_size[i];
         }
-    int rc = c->state != CONNECTED ? NOT_CONNECTED : messages >= MESSAGES_A_SECOND || bytes > BYTES_A_SECOND ? TOO_OFTEN : 0;
+    int rc = c->state != CONNECTED ? NOT_CONNECTED : 0;
+    if (rc == 0 && (messages >= MESSAGES_A_SECOND || bytes > BYTES_A_SECOND)) rc = TOO_OFTEN;
     if (rc == 0) {
         c->sent_at[c->sent % MESSAGES_A_SECOND] = now;
         c->sent_size[c->sent++ % MESSAGES_A_SECOND] = (int)size;

@@ -54,7 +54,8 @@ int seat_take(seat *s, const char *app, const char *channel, const char *uid) {
     setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&a, n) < 0) return -1;
     int at = snprintf(s->marker, sizeof s->marker, "%s/m.%016llx.", folder, (unsigned long long)s->hash);
-    for (const char *c = uid; *c && at < (int)sizeof s->marker - 3; c++) at += sprintf(s->marker + at, "%02x", (uint8_t)*c);
+    for (const char *c = uid; *c && at < (int)sizeof s->marker - 3; c++)
+        at += sprintf(s->marker + at, "%02x", (uint8_t)*c);
     char fresh[560];
     snprintf(fresh, sizeof fresh, "%s/new.%s", folder, s->name);
     FILE *f = fopen(fresh, "w");

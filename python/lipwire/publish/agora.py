@@ -414,7 +414,6 @@ class Worker:
     def __init__(self, app_id: str, string_uid: bool) -> None:
         self.app_id, self.string_uid = app_id, string_uid
         self.sessions: dict[int, Agora] = {}
-        self.starts = 0
         self.starting = True
         """Nothing has been heard of this process yet."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -441,7 +440,6 @@ class Worker:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
         )
         theirs.close()
-        self.starts += 1
         self.starting = True
         self._link = wire.Link(ours, wire.Report)
         self._loop.add_reader(ours.fileno(), self._readable)
