@@ -613,7 +613,10 @@ async def test_an_interrupt_of_the_session_reaches_what_waits(double: Double) ->
     assert len(double.calls("audio_pcm_data_sender_send")) < 60
 
 
-async def test_workers_end_with_the_session_s_process(double: Double) -> None:
+async def test_workers_end_with_the_session_s_process(
+    double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     script = f"""
 import asyncio, os
 from fractions import Fraction
@@ -632,6 +635,7 @@ asyncio.run(main())
     await process.wait()
     await until(lambda: double.calls("service_release"))
     assert double.calls("rtc_conn_disconnect") and double.calls("rtc_conn_destroy")
+    await until(lambda: not list(tmp_path.glob("lipwire-agora-*")))
 
 
 async def test_this_process_is_untouched(double: Double, sdk: Path) -> None:

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import select
+import shutil
 import socket
 import sys
 import time
@@ -271,6 +272,7 @@ def main(arguments: list[str]) -> None:
         wire.Link(sock, wire.Command).send(wire.Broken(reason))
         raise SystemExit(reason) from exc
     Worker(sock, sdk).run()
+    shutil.rmtree(logs, ignore_errors=True)  # the session's process may not be there to do it
 
 
 if __name__ == "__main__":
