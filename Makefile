@@ -6,6 +6,7 @@
 # make checkasm  the vector kernels against plain C (ARGS="--bench [NAME]": and how fast they are)
 # make fuzz    the fuzz targets, SECONDS_EACH=60 each (clang)
 # make arm     the C tests on arm64: cross compiler and qemu
+# make agora-smoke APP_ID=... CERT=... CHANNEL=...   into a real Agora channel and back, with a verdict (docs/agora.md)
 # make clean   remove everything that was built
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ SECONDS_EACH ?= 60
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
-.PHONY: demo test ctest checkasm pytest bench lint sanitize fuzz arm clean
+.PHONY: demo test ctest checkasm pytest bench lint sanitize fuzz arm agora-smoke clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lipwire demo $(if $(SPEECH),--speech "$(SPEECH)") $(ARGS)
@@ -77,6 +78,13 @@ arm: $(VENV)/.test
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON "-DLIPWIRE_LEVELS=c;neon" >/dev/null
 	$(BIN)/cmake --build build/arm
 	$(BIN)/ctest --test-dir build/arm --output-on-failure -j 2
+
+# The SDK downloads its native library when it is installed, and again when it is first imported.
+agora-smoke: $(VENV)/.demo
+	$(if $(and $(APP_ID),$(CERT),$(CHANNEL)),,$(error APP_ID, CERT and CHANNEL are needed))
+	$(BIN)/python -m pip install --quiet --editable '.[demo,agora]'
+	$(BIN)/python -c 'import agora.rtc'
+	@AGORA_APP_ID=$(APP_ID) AGORA_APP_CERTIFICATE=$(CERT) $(BIN)/python tools/agora_smoke.py $(CHANNEL) $(ARGS)
 
 $(BIN)/python:
 	sh tools/system_packages.sh $(PYTHON)=python3 cc=gcc

@@ -26,6 +26,7 @@ BENCHES = (
     "engine_cpu",
     "memory",
     "latency",
+    "agora",
     "sync",
     "browser_sync",
 )

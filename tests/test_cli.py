@@ -134,6 +134,14 @@ def test_token(place: Path) -> None:
     code, _, err = run(place, "token", "room", "--expire", "90000", **app)
     assert code == 2
     assert "86400" in err
+    code, said, err = run(place, "token", "--explain", out.strip(), **app)
+    assert (code, err) == (0, "")
+    assert "channel 'room', user '7'" in said and "signature  of this certificate" in said
+    code, out, _ = run(place, "token", "--rtm", "bob", **app)
+    assert code == 0
+    code, said, _ = run(place, "token", "--explain", out.strip())
+    assert "RTM        user 'bob'" in said and "signature" not in said and "RTC" not in said
+    assert "007" in fails(place, "token", "--explain", "006abc")
 
 
 def test_doctor(place: Path) -> None:

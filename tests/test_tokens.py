@@ -13,9 +13,10 @@ import jwt
 import pytest
 from agoraiotools.RtcTokenBuilder2 import Role_Publisher, Role_Subscriber, RtcTokenBuilder2
 from agoraiotools.RtmTokenBuilder2 import RtmTokenBuilder2
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import lipwire
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import tokens as t
 
@@ -74,6 +75,98 @@ def test_other_builders_of_the_oracle() -> None:
     assert t.build_rtm_token(APP, CERT, "bob", issue_ts=NOW, salt=SALT, expire=900) == (
         RtmTokenBuilder2.build_token(APP, CERT, "bob", 900)
     )
+
+
+hexes = st.text("0123456789abcdefABCDEF", min_size=32, max_size=32)
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
+seconds = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=500)
+@given(
+    app=hexes,
+    certificate=hexes,
+    channel=names,
+    account=names,
+    user=names,
+    issue_ts=st.integers(1, 2**32 - 1),
+    salt=seconds,
+    expire=st.integers(1, 86400),
+    privileges=st.dictionaries(st.integers(0, 2**16 - 1), seconds, max_size=6),
+    login=seconds,
+    rtc=st.booleans(),
+    rtm=st.booleans(),
+)
+def test_random_tokens_are_the_oracles(
+    app: str,
+    certificate: str,
+    channel: str,
+    account: str,
+    user: str,
+    issue_ts: int,
+    salt: int,
+    expire: int,
+    privileges: dict[int, int],
+    login: int,
+    rtc: bool,
+    rtm: bool,
+) -> None:
+    assume(rtc or rtm)
+    theirs = oracle.AccessToken2(app, certificate, issue_ts=issue_ts, expire=expire)
+    theirs._AccessToken__salt = salt
+    services = []
+    if rtc:
+        service = oracle.ServiceRtc(channel, account)
+        for privilege, until in privileges.items():
+            service.add_privilege(privilege, until)
+        theirs.add_service(service)
+        services.append(t.Service(type=t.RTC, privileges=privileges, strings=(channel, account)))
+    if rtm:
+        service = oracle.ServiceRtm(user)
+        service.add_privilege(t.LOGIN, login)
+        theirs.add_service(service)
+        services.append(t.Service(type=t.RTM, privileges={t.LOGIN: login}, strings=(user,)))
+    ours = t.AccessToken(app_id=app, issue_ts=issue_ts, expire=expire, salt=salt, services=services)
+    token = ours.build(certificate)
+    assert token == theirs.build()
+    parsed = t.parse_token(token)
+    assert (parsed.app_id, parsed.issue_ts, parsed.expire, parsed.salt) == (app, issue_ts, expire, salt)
+    assert parsed.services == services
+    assert t.explain_token(token, now=issue_ts, certificate=certificate)
+
+
+def test_a_token_is_explained() -> None:
+    token = rtc(7, rtm_user_id="bob", privilege_expire={t.JOIN: 0, t.PUBLISH_AUDIO: 60, 99: 1})
+    assert t.explain_token(token, now=NOW + 100, certificate=CERT) == [
+        f"app id     {APP}",
+        "issued     2023-11-14 22:13:20 UTC",
+        "expires    2023-11-14 22:23:20 UTC (600 s after; valid for another 500 s)",
+        "salt       1234567",
+        "signature  of this certificate",
+        "RTC        channel 'room', user '7'",
+        "  may join, as long as the token",
+        "  may publish audio, for 60 s after it was issued",
+        "  may privilege 99, for 1 s after it was issued",
+        "RTM        user 'bob'",
+        "  may log in, for 600 s after it was issued",
+    ]
+    late = t.explain_token(rtc(0, expire=10), now=NOW + 25, certificate=CERT[::-1])
+    assert "expired 15 s ago" in late[2] and "NOT" in late[4] and "any user" in late[5]
+    assert not any("signature" in line for line in t.explain_token(token, now=NOW))
+    assert "in the future" in t.explain_token(token, now=NOW - 5)[2]
+    with pytest.raises(t.TokenError):
+        t.explain_token("007", now=NOW)
+
+
+def test_agora_token_is_for_now() -> None:
+    before = int(time.time())
+    both = t.parse_token(lipwire.agora_token(APP, CERT, "room", "alice", rtm_user_id="bob", expire=60, publish=False))
+    assert before <= both.issue_ts <= time.time() and both.expire == 60
+    assert (both.channel, both.account, both.services[0].privileges) == ("room", "alice", {t.JOIN: 0})
+    only = t.parse_token(lipwire.agora_token(APP, CERT, rtm_user_id="bob"))
+    assert [s.strings for s in only.services] == [("bob",)]
+    with pytest.raises(InvalidArgument, match="channel"):
+        lipwire.agora_token(APP, CERT)
 
 
 def test_the_oracle_reads_ours() -> None:

@@ -23,6 +23,7 @@ from ._core import core_version as _core_version
 from .avatar import Avatar
 from .errors import LipwireError
 from .publish import Publisher
+from .publish.agora import agora_token
 from .render import RenderResult, render
 from .renderer import Hook, Renderer, hook
 from .session import Session
@@ -56,6 +57,7 @@ __all__ = [
     "Sprite",
     "VisemeExtractor",
     "VisemeExtractorBatch",
+    "agora_token",
     "create_app",
     "g711",
     "hook",

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import platform
-import secrets
 import signal
 import sys
 import time
@@ -290,30 +289,27 @@ def render(
 
 @app.command()
 def token(
-    channel: Annotated[str, typer.Argument(help="Channel name.")],
+    channel: Annotated[str | None, typer.Argument(help="Channel name.")] = None,
     uid: Annotated[str, typer.Argument(help="User id; 0 = any.")] = "0",
     app_id: Annotated[str, typer.Option(envvar="AGORA_APP_ID", help="Agora app id.")] = "",
     certificate: Annotated[str, typer.Option(envvar="AGORA_APP_CERTIFICATE", help="Agora app certificate.")] = "",
     expire: Annotated[int, typer.Option(min=1, max=86400, help="Lifetime in seconds.")] = 3600,
     subscriber: Annotated[bool, typer.Option("--subscriber", help="No right to publish.")] = False,
+    rtm: Annotated[str | None, typer.Option(help="RTM user to log in, too; without a channel: only.")] = None,
+    explain: Annotated[str, typer.Option(help="A token: say what is in it, and whether CERTIFICATE signed it.")] = "",
 ) -> None:
-    """Print an Agora token (AccessToken2, "007") to join a channel."""
-    from .protocol.tokens import build_rtc_token
+    """Print an Agora token (AccessToken2, "007") to join a channel, or explain one."""
+    if explain:
+        from .protocol.tokens import explain_token
+
+        print("\n".join(explain_token(explain, now=time.time(), certificate=certificate or None)))
+        return
+    from .publish.agora import agora_token
 
     if not app_id or not certificate:
         raise InvalidArgument("an app id and its certificate are needed: AGORA_APP_ID and AGORA_APP_CERTIFICATE")
-    print(
-        build_rtc_token(
-            app_id,
-            certificate,
-            channel,
-            int(uid) if uid.isdecimal() else uid,
-            issue_ts=int(time.time()),
-            salt=secrets.randbelow(99_999_999) + 1,
-            expire=expire,
-            publish=not subscriber,
-        )
-    )
+    user = int(uid) if uid.isdecimal() else uid
+    print(agora_token(app_id, certificate, channel, user, expire=expire, publish=not subscriber, rtm_user_id=rtm))
 
 
 bench = typer.Typer(help="Measure Lipwire and its peers.", no_args_is_help=True)

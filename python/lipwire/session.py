@@ -121,6 +121,8 @@ class Session:
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
         self.publisher = publisher
+        self._interrupt_publisher: Callable[[], None] | None = getattr(publisher, "interrupt", None)
+        """Publishers that keep something (`InSharedMemory`, `Channel`) drop what an interrupt makes stale."""
         self.fps = Fraction(fps)
         self.width, self.height = width, height
         self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
@@ -229,8 +231,8 @@ class Session:
         """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
         self._check_running()
         self.performer.interrupt()
-        if isinstance(self.publisher, InSharedMemory):
-            self.publisher.interrupt()
+        if self._interrupt_publisher is not None:
+            self._hand_over(self._interrupt_publisher)
         self._decoder.reset()
         self._ended = None
         for event in self._stage.interrupt(self.performer.utterance):

@@ -111,13 +111,18 @@ class ErrorReply(Struct, kw_only=True):
     code: str
 
 
+def bit_rate(quality: Quality, width: int, height: int, fps: float) -> int:
+    """Video bits per second: what the quality's own picture gets, in proportion to the pixels a second."""
+    own_width, own_height, own_fps, bits = QUALITY[quality]
+    return max(100_000, round(bits * (width * height * fps) / (own_width * own_height * own_fps)))
+
+
 def grant(request: StartRequest) -> Granted:
     """What `request` gets: its quality's picture, overridden by explicit width, height and fps.
 
     The bit rate follows the pixels per second, so an override keeps the look of its quality.
     """
-    width, height, fps, bitrate = QUALITY[request.quality]
-    pixel_rate = width * height * fps
+    width, height, fps, _ = QUALITY[request.quality]
     width = request.width or width
     height = request.height or height
     fps = float(request.fps or fps)
@@ -125,7 +130,7 @@ def grant(request: StartRequest) -> Granted:
         width=width,
         height=height,
         fps=fps,
-        bitrate=max(100_000, round(bitrate * (width * height * fps) / pixel_rate)),
+        bitrate=bit_rate(request.quality, width, height, fps),
         sample_rate=request.sample_rate or MAX_RATE,
         video_encoding=request.video_encoding,
         egress=request.egress or "video",

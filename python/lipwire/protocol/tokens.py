@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime
 import hashlib
 import hmac
 import math
@@ -198,6 +199,53 @@ def parse_token(token: str) -> AccessToken:
         if isinstance(exc, TokenError):
             raise
         raise TokenError(f"malformed token: {exc}") from None
+
+
+_PRIVILEGES = {
+    RTC: {JOIN: "join", PUBLISH_AUDIO: "publish audio", PUBLISH_VIDEO: "publish video", PUBLISH_DATA: "publish data"},
+    RTM: {LOGIN: "log in"},
+}
+_SERVICES = {RTC: "RTC", RTM: "RTM", 4: "FPA", 5: "Chat"}
+
+
+def explain_token(token: str, *, now: float, certificate: str | None = None) -> list[str]:
+    """What a 007 token says, for people, a fact a line; with a certificate also whether that signed it.
+
+    Raises:
+        TokenError: it is none.
+    """
+    parsed = parse_token(token)
+    ends = parsed.issue_ts + min(parsed.expire, MAX_EXPIRE)
+    state = f"expired {round(now - ends)} s ago" if now >= ends else f"valid for another {round(ends - now)} s"
+    if now < parsed.issue_ts:
+        state += f", issued {round(parsed.issue_ts - now)} s in the future"
+    lines = [
+        f"app id     {parsed.app_id}",
+        f"issued     {_utc(parsed.issue_ts)}",
+        f"expires    {_utc(ends)} ({parsed.expire} s after; {state})",
+        f"salt       {parsed.salt}",
+    ]
+    if parsed.expire > MAX_EXPIRE:
+        lines.append(f"note       the service takes more than {MAX_EXPIRE} s for {MAX_EXPIRE} s")
+    if certificate is not None:
+        good = hmac.compare_digest(_sign(parsed.info, parsed.issue_ts, parsed.salt, certificate), parsed.signature)
+        lines.append(f"signature  {'of this certificate' if good else 'NOT of this certificate'}")
+    for service in parsed.services:
+        name = _SERVICES[service.type]
+        if service.type == RTC:
+            user = f"user {service.strings[1]!r}" if service.strings[1] else "any user"
+            lines.append(f"{name:<10} channel {service.strings[0]!r}, {user}")
+        else:
+            lines.append(f"{name:<10} {', '.join(f'user {text!r}' for text in service.strings)}".rstrip())
+        for privilege, seconds in service.privileges.items():
+            what = _PRIVILEGES.get(service.type, {}).get(privilege, f"privilege {privilege}")
+            until = f"for {seconds} s after it was issued" if seconds else "as long as the token"
+            lines.append(f"  may {what}, {until}")
+    return lines
+
+
+def _utc(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def verify_token(token: str, certificate: str, *, now: float, app_id: str | None = None) -> AccessToken:

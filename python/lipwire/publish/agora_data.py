@@ -1,0 +1,79 @@
+"""Data-stream messages within Agora's caps: cut into packets, and paced. Sans-I/O: time is an argument.
+
+A data stream carries at most 1 KB a packet, 60 packets and 30 KB in any second (protocol.md E).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import deque
+
+from ..errors import BufferFull, InvalidArgument
+
+PACKET = 1024
+"""Bytes that a packet holds."""
+PACKETS_A_SECOND, BYTES_A_SECOND = 60, 30 * 1024
+MARGIN = 1.04
+"""Packets are spread evenly and by this much slower than the caps, so that any second keeps them, by any clock."""
+QUEUE = 256 * 1024
+"""Bytes that may wait; more is refused."""
+
+
+def check(data: bytes) -> bytes:
+    """`data`, fit for one packet.
+
+    Raises:
+        InvalidArgument: empty, larger than a packet, or with a NUL byte (readers in C stop there).
+    """
+    if not 0 < len(data) <= PACKET:
+        raise InvalidArgument(f"a data-stream packet holds 1..{PACKET} bytes, not {len(data)}; see agora_data.chunks")
+    if 0 in data:
+        raise InvalidArgument("a data-stream packet must not have NUL bytes")
+    return bytes(data)
+
+
+def chunks(message_id: str, payload: bytes) -> list[bytes]:
+    """The packets of a message of any size: base64, cut into `message_id|index|total|part`, index from 0."""
+    text = base64.b64encode(payload)
+    room = PACKET - len(f"{message_id}|999999|999999|".encode())
+    if room < 64 or "|" in message_id:
+        raise InvalidArgument("a message id is short and has no '|'")
+    parts = [text[at : at + room] for at in range(0, len(text), room)] or [b""]
+    return [f"{message_id}|{n}|{len(parts)}|".encode() + part for n, part in enumerate(parts)]
+
+
+class Pacer:
+    """A bounded queue that gives a packet when the caps allow it.
+
+    Evenly rather than a second's worth at once: the stream is not reliable, and bursts are what networks drop.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._free_at = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, data: bytes) -> None:
+        """Queues a packet. Raises BufferFull: nothing was taken."""
+        if self._bytes + len(data) > QUEUE:
+            raise BufferFull(f"{self._bytes} bytes of data messages are waiting")
+        self._waiting.append(data)
+        self._bytes += len(data)
+
+    def take(self, now: float) -> bytes | None:
+        """The next packet, if it may be sent at `now` (seconds, any clock)."""
+        if not self._waiting or now < self._free_at:
+            return None
+        data = self._waiting.popleft()
+        self._bytes -= len(data)
+        self._free_at = now + MARGIN * max(1 / PACKETS_A_SECOND, len(data) / BYTES_A_SECOND)
+        return data
+
+    def give_back(self, data: bytes) -> None:
+        """Puts a packet that was refused back to the front."""
+        self._waiting.appendleft(data)
+        self._bytes += len(data)
