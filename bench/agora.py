@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import ROOT, Results, main, percentile
+from lipwire import Frame
 from lipwire.publish import agora
 from lipwire.publish.agora import Agora, AgoraOptions, Workers
 from lipwire.publish.base import StreamSpec
@@ -46,7 +47,7 @@ def channel(uid: int, workers: Workers) -> Agora:
 
 async def feed(channels: list[Agora], seconds: float, pcm: bytes, pictures: bool, clock: int = 0) -> int:
     """At the pace of the media clock; returns the clock."""
-    picture = np.full((540, 640), 128, np.uint8)
+    picture = Frame(640, 360)
     began, first = time.monotonic(), clock
     while clock - first < seconds * 48_000:
         at = clock * 2 % len(pcm)

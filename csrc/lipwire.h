@@ -714,12 +714,13 @@ int lw_share_write_pcm(lw_share *s, const void *pcm, int64_t sample, int64_t now
 /* Publishes what is in the slot, uncopied. Returns 1 where the oldest frame had to go (its slot may be drawn into), or
  * 0. Of `info` it takes sample, sequence, utterance, changed, mouth_open and due_ns. */
 int lw_share_write_frame(lw_share *s, int slot, const lw_frame_info *info, int64_t now_ns);
+/* Takes back the frames up to `sample`, for a writer that knows that its reader is done; returns how many. */
+int lw_share_retire(lw_share *s, int64_t sample);
 /* What was published before is stale: readers skip it. Returns the new generation. */
 int64_t lw_share_interrupt(lw_share *s);
 /* For a writer with nothing to write; each write does the same. */
 void lw_share_beat(lw_share *s, int64_t now_ns);
-/* Tells the readers, takes the name away; the memory stays. Close does it, too. In a forked child neither touches the
- * ring. */
+/* Tells the readers, takes the name away; the memory stays. Close does it, too. Neither touches it in a forked child. */
 void lw_share_end(lw_share *s);
 void lw_share_close(lw_share **s);
 /* Unlinks the named rings whose writers are gone; returns how many. */

@@ -389,6 +389,16 @@ int lw_share_write_frame(lw_share *s, int slot, const lw_frame_info *info, int64
     return retired;
 }
 
+int lw_share_retire(lw_share *s, int64_t sample)
+{
+    int64_t written = READ(s->h->frames.written), oldest = READ(s->h->frames.oldest), n = oldest;
+    while (n < written && entry_at(s->h, s->h, n)->sample <= sample)
+        n++;
+    SET(s->h->frames.oldest, n);
+    atomic_thread_fence(memory_order_release);
+    return (int)(n - oldest);
+}
+
 int64_t lw_share_interrupt(lw_share *s)
 {
     int64_t generation = READ(s->h->generation) + 1;

@@ -390,6 +390,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_share_free_slot(const lw_share *s)
     int lw_share_write_pcm(lw_share *s, const void *pcm, int64_t sample, int64_t now_ns)
     int lw_share_write_frame(lw_share *s, int slot, const lw_frame_info *info, int64_t now_ns)
+    int lw_share_retire(lw_share *s, int64_t sample)
     int64_t lw_share_interrupt(lw_share *s)
     void lw_share_beat(lw_share *s, int64_t now_ns)
     void lw_share_end(lw_share *s)

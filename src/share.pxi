@@ -28,7 +28,7 @@ cdef class SharedWriter:
         InvalidArgument: one of them is out of range. OutOfMemory: no memory, or no descriptor.
     """
     cdef lw_share *s
-    cdef object held  # frames of a performer that readers may use, oldest first
+    cdef object held  # for each picture that readers may use, oldest first: the performer's frame, or None for a copy
     cdef readonly int width
     cdef readonly int height
     cdef readonly int slots
@@ -112,10 +112,17 @@ cdef class SharedWriter:
             slot = lw_share_free_slot(self.s)
             memcpy(lw_share_slot(self.s, slot), frame.pixels, <size_t>frame.size)
         retired = check(lw_share_write_frame(self.s, slot, &info, _now_ns()), "the shared ring is closed")
-        if ours:
-            self.held.append(frame)
-            if retired:
-                self.held.popleft()
+        self.held.append(frame if ours else None)
+        if retired:
+            self.held.popleft()
+
+    def retire(self, int64_t sample):
+        """Takes back the pictures up to `sample`, before newer ones need their slots: for a writer that knows that
+        its reader is done with them. Returns how many."""
+        cdef int retired = lw_share_retire(self.s, sample)
+        for _ in range(retired):
+            self.held.popleft()
+        return retired
 
     def interrupt(self):
         """What was written before is stale from now on: readers skip it. Returns the new generation."""
@@ -131,7 +138,8 @@ cdef class SharedWriter:
         cdef Frame frame
         lw_share_end(self.s)
         for frame in self.held:
-            frame.slot = -1  # never given back
+            if frame is not None:
+                frame.slot = -1  # never given back
         self.held.clear()
 
 

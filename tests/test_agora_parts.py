@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import random
@@ -9,28 +10,37 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lipwire import G722Decoder, g711, opus
-from lipwire.errors import BufferFull, InvalidArgument
+from lipwire import Frame, G722Decoder, Session, SharedWriter, g711, opus
+from lipwire.errors import BadData, BufferFull, InvalidArgument
+from lipwire.publish import Null
 from lipwire.publish import agora_wire as wire
 from lipwire.publish.agora_codec import AudioEncoder
 from lipwire.publish.agora_data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer, chunks
-from lipwire.publish.agora_feed import PICTURE_SLOTS, SOUND_SLOTS, FeedReader, FeedWriter
+from lipwire.publish.agora_feed import PICTURES, SOUND_BLOCKS, FeedReader, FeedWriter
 from lipwire.publish.agora_worker import Worker
+from lipwire.publish.base import StreamSpec
 from lipwire.publish.channel import Connection, Message, Trouble
 
 Ends = tuple[FeedWriter, FeedReader]
+SPEC = StreamSpec(session_id="test", width=64, height=36, fps=Fraction(25))
+
+
+def follow(writer: FeedWriter) -> FeedReader:
+    ring, page = writer.fds
+    return FeedReader(os.dup(ring), os.dup(page))
 
 
 @pytest.fixture
 def feed() -> Iterator[Ends]:
-    writer = FeedWriter(64, 36)
-    reader = FeedReader(os.dup(writer.fd))
+    writer = FeedWriter(SPEC)
+    reader = follow(writer)
     yield writer, reader
     reader.close()
     reader.close()
@@ -42,18 +52,24 @@ def block(n: int) -> bytes:
     return bytes([n % 251]) * 960
 
 
+def write(writer: FeedWriter, numbers: Iterable[int]) -> None:
+    for n in numbers:
+        writer.sound(block(n), n * 480)
+
+
 def take(reader: FeedReader) -> list[tuple[int, int]]:
     taken = []
-    while reader.waiting():
-        pcm, sample = reader.block()
-        taken.append((pcm[0], sample))
-        reader.advance()
-        reader.commit()
+    while (pcm := reader.block()) is not None:
+        taken.append((memoryview(pcm)[0], pcm.sample // 480))
+        reader.take()
+        reader.sent(pcm.sample + 480)
     return taken
 
 
-def picture(value: int) -> np.ndarray:
-    return np.full((54, 64), value, np.uint8)
+def picture(value: int) -> Frame:
+    frame = Frame(64, 36)
+    memoryview(frame)[:] = bytes([value]) * (64 * 54)
+    return frame
 
 
 # ------------------------------------------------------------------------------------------------------------ feed
@@ -61,46 +77,65 @@ def picture(value: int) -> np.ndarray:
 
 def test_sound_arrives_in_order(feed: Ends) -> None:
     writer, reader = feed
-    assert reader.waiting() == 0
-    for n in range(3):
-        writer.sound(block(n), n * 480)
-    assert take(reader) == [(0, 0), (1, 480), (2, 960)]
-    assert writer.stats() | {"written": 3, "sent": 3, "waiting": 0, "lost": 0} == writer.stats()
+    assert reader.block() is None and reader.waiting == 0
+    write(writer, range(3))
+    assert writer.waiting == reader.waiting == 3
+    assert reader.block() is reader.block()
+    assert reader.waiting == 3
+    assert take(reader) == [(0, 0), (1, 1), (2, 2)]
+    assert writer.stats() | {"written": 3, "waiting": 0, "lost": 0} == writer.stats()
     with pytest.raises(InvalidArgument):
         writer.sound(b"odd", 0)
 
 
+def test_a_clock_that_runs_already(feed: Ends) -> None:
+    writer, reader = feed
+    write(writer, range(100, 102))
+    assert writer.waiting == 2
+    assert take(reader) == [(100, 100), (101, 101)]
+    assert writer.stats()["lost"] == writer.waiting == 0
+
+
 def test_a_second_reader_goes_on_where_the_first_had_sent(feed: Ends) -> None:
     writer, reader = feed
-    for n in range(5):
-        writer.sound(block(n), n)
-    reader.waiting()
-    reader.advance()
-    reader.commit()
-    reader.advance()  # taken, but not sent
-    other = FeedReader(os.dup(writer.fd))
+    write(writer, range(5))
+    assert reader.block() is not None
+    reader.take()
+    reader.sent(480)
+    assert reader.block() is not None
+    reader.take()  # but not sent
+    other = follow(writer)
     assert take(other) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert writer.stats()["lost"] == 0
     other.close()
 
 
 def test_a_full_ring_loses_the_oldest_and_counts(feed: Ends) -> None:
     writer, reader = feed
-    for n in range(SOUND_SLOTS + 10):
-        writer.sound(block(n), n)
-    taken = take(reader)
-    assert [sample for _, sample in taken] == list(range(11, SOUND_SLOTS + 10))
-    assert all(value == sample % 251 for value, sample in taken)
-    assert writer.stats()["lost"] == 11
+    write(writer, range(SOUND_BLOCKS + 10))
+    assert take(reader) == [(n % 251, n) for n in range(10, SOUND_BLOCKS + 10)]
+    assert writer.stats()["lost"] == 10
+    write(writer, range(SOUND_BLOCKS + 10, 2 * SOUND_BLOCKS + 15))
+    other = follow(writer)
+    assert writer.stats()["lost"] == 15
+    assert len(take(other)) == SOUND_BLOCKS
+    assert writer.stats()["lost"] == 15
+    other.close()
 
 
 def test_dropping(feed: Ends) -> None:
     writer, reader = feed
-    for n in range(4):
-        writer.sound(block(n), n)
+    write(writer, range(4))
+    writer.picture(picture(1), 0)
+    assert reader.block() is not None  # held, and stale from now on
     writer.drop()
-    writer.sound(block(9), 9)
+    assert writer.waiting == 0
+    write(writer, [9])
+    writer.picture(picture(2), 9 * 480)
     assert take(reader) == [(9, 9)]
-    assert writer.stats()["lost"] == 0
+    frame = reader.picture(9 * 480)
+    assert frame is not None and memoryview(frame)[0] == 2
+    assert writer.stats() | {"lost": 0, "late": 0, "pictures_lost": 0} == writer.stats()
 
 
 def test_a_picture_waits_for_its_sound_and_the_newest_is_shown(feed: Ends) -> None:
@@ -108,15 +143,14 @@ def test_a_picture_waits_for_its_sound_and_the_newest_is_shown(feed: Ends) -> No
     for n in range(4):
         writer.picture(picture(10 + n), n * 1920)
     assert reader.picture(-1) is None
-    found = reader.picture(1919)
-    assert found is not None and (found[0][0], found[1], writer.stats()["late"]) == (10, 0, 0)
-    reader.shown()
-    found = reader.picture(5760)
-    assert found is not None and (found[0][0], found[1], writer.stats()["late"]) == (13, 5760, 2)
-    assert len(found[0]) == 64 * 36 * 3 // 2
-    reader.shown()
+    frame = reader.picture(1919)
+    assert frame is not None and (frame.i420[0, 0], frame.sample, writer.stats()["late"]) == (10, 0, 0)
+    reader.shown(frame)
+    frame = reader.picture(5760)
+    assert frame is not None and (frame.i420[0, 0], frame.sample, writer.stats()["late"]) == (13, 5760, 2)
+    reader.shown(frame)
     assert reader.picture(10**9) is None
-    del found
+    assert writer.stats()["pictures_shown"] == 2
 
 
 def test_a_reader_that_keeps_up_needs_two_slots(feed: Ends) -> None:
@@ -124,40 +158,72 @@ def test_a_reader_that_keeps_up_needs_two_slots(feed: Ends) -> None:
     resident = []
     for n in range(300):
         writer.picture(picture(n % 256), n)
-        found = reader.picture(n)
-        assert found is not None and found[0][7] == n % 256
-        del found
-        reader.shown()
-        resident.append(os.fstat(writer.fd).st_blocks)
-    assert resident[-1] == resident[2]
-    assert writer.dropped_pictures == 0
+        frame = reader.picture(n)
+        assert frame is not None and memoryview(frame)[7] == n % 256 and frame.slot < 2
+        reader.shown(frame)
+        resident.append(os.fstat(writer.fds[0]).st_blocks)
+    assert resident[-1] == resident[PICTURES + 1]  # the list of pictures has been round by then
+    assert writer.stats()["pictures_lost"] == 0
 
 
-def test_without_a_reader_pictures_fill_their_slots_and_then_drop(feed: Ends) -> None:
+def test_without_a_reader_pictures_wait_and_then_the_oldest_go(feed: Ends) -> None:
     writer, reader = feed
-    for n in range(PICTURE_SLOTS + 5):
+    for n in range(PICTURES + 5):
         writer.picture(picture(n), n)
-    assert writer.dropped_pictures == 5
-    for n in range(PICTURE_SLOTS):
-        found = reader.picture(n)
-        assert found is not None and found[0][0] == n
-        del found
-        reader.shown()
+    for n in range(5, PICTURES + 5):
+        frame = reader.picture(n)
+        assert frame is not None and memoryview(frame)[0] == n and frame.valid
+        reader.shown(frame)
+    assert writer.stats()["pictures_lost"] == 5
     writer.picture(picture(77), 100)
-    found = reader.picture(100)
-    assert found is not None and found[0][0] == 77
-    del found
+    frame = reader.picture(100)
+    assert frame is not None and memoryview(frame)[0] == 77
 
 
-def test_the_feed_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+async def test_a_session_draws_in_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    class Fed(Null):
+        def memory(self, spec: StreamSpec, slots: int) -> SharedWriter:
+            self.feed = FeedWriter(spec, slots)
+            self.reader = follow(self.feed)
+            return self.feed.ring
+
+        def interrupt(self) -> None:
+            self.feed.drop()
+
+        def video(self, frame: Frame) -> None:
+            self.feed.picture(frame)
+            shown = self.reader.picture(frame.sample)
+            assert shown is not None and shown.valid
+            taken.append((shown.slot, bytes(shown) == bytes(frame)))
+            self.reader.shown(shown)
+
+    publisher = Fed()
+    async with Session(publisher, width=64, height=36) as session:
+        while len(taken) < 20:
+            await asyncio.sleep(0.02)
+        assert session.stats()["late"] == 0
+    assert {same for _, same in taken} == {True}
+    assert max(slot for slot, _ in taken) <= 3
+    publisher.reader.close()
+    publisher.feed.close()
+
+
+def test_the_feed_refuses_what_it_does_not_know(tmp_path: Path, feed: Ends) -> None:
     path = tmp_path / "no"
     path.write_bytes(bytes(8192))
-    with path.open("r+b") as file, pytest.raises(InvalidArgument):
-        FeedReader(file.fileno())
-    writer = FeedWriter(64, 36)
-    os.ftruncate(writer.fd, 8192)
-    with pytest.raises(InvalidArgument, match="short"):
-        FeedReader(writer.fd)
+    ring, page = feed[0].fds
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with path.open("r+b") as file:
+        with pytest.raises(BadData):
+            FeedReader(os.dup(file.fileno()), os.dup(page))
+        with pytest.raises(InvalidArgument, match="version"):
+            FeedReader(os.dup(ring), os.dup(file.fileno()))
+        os.ftruncate(file.fileno(), 100)
+        with pytest.raises(InvalidArgument, match="page"):
+            FeedReader(os.dup(ring), os.dup(file.fileno()))
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 # ------------------------------------------------------------------------------------------------------------ data
@@ -216,7 +282,7 @@ def test_a_link_carries_messages_and_descriptors_in_order() -> None:
     fds = [os.memfd_create(name) for name in ("one", "two", "never taken")]
     for n, fd in enumerate(fds):
         os.write(fd, bytes([n]))
-        here.send(wire.Leave(n), fd)
+        here.send(wire.Leave(n), [fd])
     assert there.receive() == [wire.Leave(0), wire.Leave(1), wire.Leave(2)]
     assert [os.pread(there.fds.popleft(), 1, 0) for _ in range(2)] == [b"\0", b"\1"]
     big = wire.Happened(1, Message("someone", os.urandom(3_000_000)))
@@ -333,9 +399,9 @@ def test_what_one_session_raises_does_not_end_the_others() -> None:
     thread = threading.Thread(target=worker.run)
     thread.start()
     link: wire.Link[wire.Report] = wire.Link(ours, wire.Report)
-    feeds = [FeedWriter(64, 36) for _ in range(3)]
+    feeds = [FeedWriter(SPEC) for _ in range(3)]
     for session, feed in enumerate(feeds, 1):
-        link.send(joining(session), feed.fd)
+        link.send(joining(session), feed.fds)
     link.send(wire.Renew(3, "new"))
     link.send(wire.Leave(77))
     link.send(wire.Ping(5))
@@ -356,7 +422,7 @@ def test_what_one_session_raises_does_not_end_the_others() -> None:
     for feed in feeds:
         feed.sound(block(1), 480)
     wait_for(wire.Happened(1, Connection("failed", "ZeroDivisionError: sound")))
-    while feeds[2].stats()["sent"] == 0:
+    while feeds[2].waiting:
         time.sleep(0.001)
     link.send(wire.Leave(3))
     wait_for(wire.Left(3))

@@ -33,11 +33,13 @@ LIMITS = {"fps": 0.9, "dbfs": -45.0, "markers": 0.6, "latency_ms": 1500.0, "skew
 """fps and markers: the share that must arrive."""
 
 
-class Marked(Agora):
-    """Marks every second in sound and picture, and keeps when each mark was handed over."""
+class Marked:
+    """A publisher that marks every second in sound and picture, and keeps when each mark was handed over. Pictures are
+    copied for it: what the session draws is not to be drawn into."""
 
     def __init__(self, options: AgoraOptions) -> None:
-        super().__init__(options, self.note)
+        self.channel = Agora(options, self.note)
+        self.open, self.close = self.channel.open, self.channel.close
         self.sounds: dict[int, float] = {}
         self.pictures: dict[int, float] = {}
         self.troubles: list[str] = []
@@ -55,7 +57,7 @@ class Marked(Agora):
         if at * 2 < len(self._tone):
             self.sounds.setdefault(second, time.monotonic())
             pcm = self._tone[at * 2 : at * 2 + len(pcm)]
-        super().audio(pcm, sample)
+        self.channel.audio(pcm, sample)
 
     def video(self, frame: lipwire.Frame) -> None:
         """With the corner of its second."""
@@ -65,7 +67,7 @@ class Marked(Agora):
         marked.planes[0][:CORNER, :CORNER] = 235 if second % 2 else 16
         for plane in marked.planes[1:]:
             plane[: CORNER // 2, : CORNER // 2] = 128
-        super().video(marked)
+        self.channel.video(marked)
 
 
 class Watcher:
@@ -144,7 +146,7 @@ async def run(options: argparse.Namespace) -> int:
         async with lipwire.Session(publisher, width=640, height=360, fps=25) as session:
             print(f"publishing uid {options.uid}, in the channel after {time.monotonic() - began:.2f} s")
             await speak(session, options.seconds)
-            figures = publisher.stats()
+            figures = publisher.channel.stats()
         await asyncio.sleep(0.5)
     except AgoraError as exc:
         print(f"verdict    FAILED: {exc}")
@@ -181,7 +183,7 @@ def report(options: argparse.Namespace, publisher: Marked, watcher: Watcher, fig
     both = sorted(sound.keys() & shown.keys())
     hear, see = (1000 * middle(list(took.values())) for took in (sound, shown))
     skew = 1000 * middle([shown[s] - sound[s] for s in both])
-    print(f"sent       {figures['sent']} blocks of sound, {figures['pictures_shown']} pictures, {figures['lost']} lost")
+    print(f"sent       {figures['written']} blocks of sound, {figures['pictures_shown']} pictures, {figures['lost']} lost")
     print(f"picture    {watcher.size[0]}x{watcher.size[1]}, {fps:.1f} fps measured, {len(watcher.seen)} pictures")
     print(f"sound      {watcher.blocks / 100:.1f} s heard, {dbfs:.1f} dBFS")
     print(f"latency    sound {hear:.0f} ms, picture {see:.0f} ms (median of {len(sound)} and {len(shown)} marks)")

@@ -21,12 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from .._core import Frame
+from .._core import Frame, SharedWriter
 from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol.messages import Quality, VideoEncoding, bit_rate
 from . import agora_data as data_stream
@@ -185,16 +185,24 @@ class Agora:
 
     # -------------------------------------------------------------------------------------------------------- life
 
+    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter:
+        """The feed's ring, so that pictures are drawn where the worker reads them."""
+        if self.feed is not None:
+            raise BadState("one session, one channel")
+        self._spec = spec
+        self.feed = FeedWriter(spec, slots)
+        return self.feed.ring
+
     async def open(self, spec: StreamSpec) -> None:
         """Joins the channel.
 
         Raises:
             AgoraError: the service refuses, or does not answer within JOIN_TIMEOUT.
         """
-        if self.feed is not None:
+        if self._worker is not None:
             raise BadState("the channel is open")
-        self._spec = spec
-        self.feed = FeedWriter(spec.width, spec.height)
+        if self.feed is None:  # nobody draws in it: pictures are copied
+            self.memory(spec, 1)
         self._worker = self._workers.attach(self)
         try:
             async with asyncio.timeout(START if self._worker.starting else JOIN_TIMEOUT):
@@ -256,12 +264,12 @@ class Agora:
     def video(self, frame: Frame) -> None:
         """A picture, into the feed."""
         if self._worker is not None and self.feed is not None and self.options.video:
-            self.feed.picture(frame.i420, frame.sample)
+            self.feed.picture(frame)
 
     def interrupt(self) -> None:
         """Drops what waits for a new worker or connection. What is merely on its way is left: it ends within a video
         frame, with the session's fade."""
-        if self._worker is not None and self.feed is not None and self.feed.stats()["waiting"] > ON_ITS_WAY:
+        if self._worker is not None and self.feed is not None and self.feed.waiting > ON_ITS_WAY:
             self.feed.drop()
 
     # ---------------------------------------------------------------------------------------------------- messages
@@ -320,7 +328,7 @@ class Agora:
         self._left.clear()
         if self._out_since is not None and self.options.certificate:
             self._token = self._make_token()
-        worker.tell(self.join_command(), self.feed.fd)
+        worker.tell(self.join_command(), self.feed.fds)
         for user, (audio, video) in self._subscriptions.items():
             worker.tell(wire.Subscribe(self.number, user, audio, video))
 
@@ -448,10 +456,10 @@ class Worker:
             session.rejoin(self)
         self._ping()
 
-    def tell(self, command: wire.Command, fd: int = -1) -> None:
+    def tell(self, command: wire.Command, fds: Sequence[int] = ()) -> None:
         """Sends a command. While there is no process it is dropped: what lasts is told again by `rejoin`."""
         if self._link is not None:
-            self._link.send(command, fd)
+            self._link.send(command, fds)
             self._watch_writing()
 
     def _watch_writing(self) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .. import g711
 from .._core import RATE, G722Encoder, OpusEncoder, Resampler
 from ..errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 PACKET_MS = 20
 
@@ -38,7 +42,7 @@ class AudioEncoder:
             encoder: OpusEncoder = opus.OpusEncoder(self.rate, 1, bitrate=24000 if rtc_codec == 120 else 48000)
             self._encode = lambda pcm: b"".join(encoder.encode(pcm))
 
-    def encode(self, pcm: bytes | memoryview) -> list[bytes]:
+    def encode(self, pcm: Buffer) -> list[bytes]:
         """The packets that this block completes."""
         self._pcm += self._down.process(pcm) if self._down is not None else pcm
         size, packets = self.samples * 2, []

@@ -1,233 +1,212 @@
-"""What carries a session's sound and pictures to the worker: shared memory that outlives the worker.
+"""What carries a session's sound and pictures to the worker: a shared ring (docs/sharing.md), and a page on which the
+worker notes how far it has sent.
 
-One memfd: a page of counters, a ring of 10 ms sound blocks, a queue of pictures and the pictures' slots. The session
-writes, the worker reads and says how far it has sent. A new worker maps the same memory and goes on from there: nothing
-that was not sent is lost, and at most the block that was being sent is sent twice.
-
-Pictures take the lowest free slot, so that the memory of the others is never touched while the worker keeps up (it
-holds about two); while it is away they fill, and the picture stays with its sound.
-
-Counters only grow. Each has one writer; they are 8 aligned bytes, written after what they announce.
+Both outlive the worker. A new one seeks the ring to where the last one stopped: nothing that was not sent is lost, and
+at most the block that was being sent is sent twice. By the same page the session takes back the pictures that have been
+shown, so that only a few are in use while the worker keeps up; while it is away they stay, with their sound.
 """
 
 from __future__ import annotations
 
-import heapq
 import mmap
 import os
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .._core import BLOCK
+from .._core import BLOCK, Frame, SharedFrame, SharedPcm, SharedReader, SharedWriter
 from ..errors import InvalidArgument
+from .base import StreamSpec
 
-MAGIC, LAYOUT = 0x4452_4545_4657_4C01, 1
-SOUND_SLOTS = 1000
+SOUND_BLOCKS = 1000
 """10 s: what a worker may be away for before sound is lost."""
-PICTURE_SLOTS = 64
-BLOCK_BYTES = BLOCK * 2
-SLOT_BYTES = 16 + BLOCK_BYTES
-PAGE = 4096
+PICTURES = 64
+"""That may wait for it."""
 
-# Words (8 bytes) of the first page. The first six never change.
-_MAGIC, _LAYOUT, _WIDTH, _HEIGHT, _SOUND_SLOTS, _PICTURE_SLOTS = range(6)
-_WRITTEN, _DROP, _PICTURES = 8, 9, 10
-"""The writer's: sound blocks written, blocks below which none is to be sent, pictures queued."""
-_SENT, _SHOWN, _LOST, _SKIPPED, _LATE = 16, 17, 18, 19, 20
-"""The reader's: blocks sent, pictures done with, blocks lost to a full ring, silent blocks left out to catch up,
-pictures passed over because a newer one was due as well."""
+MAGIC = 0x5047_4F52_5057_4C02
+_MAGIC, _SENT, _SHOWN, _SHOWN_COUNT, _LOST, _SKIPPED, _LATE, _PICTURES_LOST = range(8)
+"""Words (8 bytes) of the page: the sample behind the last block sent, or -1; the sample of the last picture shown, or
+-1; pictures shown; blocks lost to a full ring; silent blocks left out to catch up; pictures passed over because a newer
+one was due as well; pictures lost to a full ring. The worker writes them, one at a time, when what they say is done."""
 
 
-class _Layout:
-    """The memory, mapped."""
+class _Page:
+    """The page, mapped. Takes over `fd`."""
 
-    def __init__(self, fd: int, width: int, height: int) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.picture_bytes = width * height * 3 // 2
-        self.queue_at = PAGE + SOUND_SLOTS * SLOT_BYTES
-        self.pictures_at = -(-(self.queue_at + PICTURE_SLOTS * 16) // PAGE) * PAGE
-        self.stride = -(-self.picture_bytes // PAGE) * PAGE
-        self.size = self.pictures_at + PICTURE_SLOTS * self.stride
-
-    def map(self) -> None:
-        self.map_ = mmap.mmap(self.fd, self.size)
-        self.memory = memoryview(self.map_)
-        self.words = self.memory[:PAGE].cast("q")
-
-    def sound(self, n: int) -> int:
-        return PAGE + n % SOUND_SLOTS * SLOT_BYTES
-
-    def entry(self, n: int) -> memoryview:
-        at = self.queue_at + n % PICTURE_SLOTS * 16
-        return self.memory[at : at + 16].cast("q")
-
-    def picture(self, slot: int) -> memoryview:
-        at = self.pictures_at + slot * self.stride
-        return self.memory[at : at + self.picture_bytes]
+        self._map = mmap.mmap(fd, mmap.PAGESIZE)
+        self._memory = memoryview(self._map)
+        self.words = self._memory.cast("q")
 
     def close(self) -> None:
-        self.words.release()
-        self.memory.release()
-        try:
-            self.map_.close()
-        except BufferError:  # a picture of it is still held; the kernel unmaps it with the last one
-            pass
-        os.close(self.fd)
+        if self.fd >= 0:
+            self.words.release()
+            self._memory.release()
+            self._map.close()
+            os.close(self.fd)
+            self.fd = -1
 
 
 class FeedWriter:
     """The session's side.
 
     Args:
-        width, height: of the pictures, pixels, even.
+        spec: the stream's.
+        slots: pictures that are being drawn or handed over, beside those that wait.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self._m = _Layout(os.memfd_create("lipwire-feed", os.MFD_CLOEXEC), width, height)
-        os.ftruncate(self._m.fd, self._m.size)
-        self._m.map()
-        words = self._m.words
-        words[_LAYOUT], words[_WIDTH], words[_HEIGHT] = LAYOUT, width, height
-        words[_SOUND_SLOTS], words[_PICTURE_SLOTS] = SOUND_SLOTS, PICTURE_SLOTS
+    def __init__(self, spec: StreamSpec, slots: int = 1) -> None:
+        self.ring = SharedWriter(
+            spec.width,
+            spec.height,
+            spec.fps.as_integer_ratio(),
+            session=spec.session_id,
+            matrix=spec.matrix,
+            slots=slots + PICTURES,
+            keep=PICTURES,
+            pcm_blocks=SOUND_BLOCKS,
+        )
+        page = os.memfd_create("lipwire-feed", os.MFD_CLOEXEC)
+        os.ftruncate(page, mmap.PAGESIZE)
+        self._page = _Page(page)
+        words = self._page.words
+        words[_SENT] = words[_SHOWN] = -1
         words[_MAGIC] = MAGIC
-        self._free = list(range(PICTURE_SLOTS))
-        self._queued: list[int] = []
-        self._reclaimed = 0
-        self.dropped_pictures = 0
-        """Pictures that found no free slot."""
+        self._written = self._pictures = self._retired_to = 0
+        self._end = self._dropped_to = 0
+        """Samples: behind the last block written; below which nothing is to be sent."""
 
     @property
-    def fd(self) -> int:
-        """To hand to the worker."""
-        return self._m.fd
+    def fds(self) -> tuple[int, int]:
+        """To hand to a worker: the ring's, read-only, and the page's."""
+        return self.ring.fileno(), self._page.fd
 
     def sound(self, pcm: bytes, sample: int) -> None:
-        """10 ms at `sample`. When the ring is full the oldest block is lost; the reader counts it."""
-        if len(pcm) != BLOCK_BYTES:
-            raise InvalidArgument(f"a block is {BLOCK_BYTES} bytes, not {len(pcm)}")
-        m = self._m
-        n = m.words[_WRITTEN]
-        at = m.sound(n)
-        m.memory[at : at + 8].cast("q")[0] = sample
-        m.memory[at + 16 : at + SLOT_BYTES] = pcm
-        m.words[_WRITTEN] = n + 1
+        """10 ms at `sample`. When the ring is full the oldest block is lost; the worker counts it."""
+        self.ring.write_pcm(pcm, sample)
+        if not self._written:
+            self._dropped_to = sample
+        self._written += 1
+        self._end = sample + BLOCK
 
-    def picture(self, i420: NDArray[np.uint8], sample: int) -> None:
-        """Copies a contiguous picture; it is shown with the sound at `sample`."""
-        m = self._m
-        shown = m.words[_SHOWN]
-        while self._reclaimed < shown and self._queued:
-            heapq.heappush(self._free, self._queued.pop(0))
-            self._reclaimed += 1
-        if not self._free:
-            self.dropped_pictures += 1
-            return
-        slot = heapq.heappop(self._free)
-        m.picture(slot)[:] = i420.data.cast("B")
-        n = m.words[_PICTURES]
-        entry = m.entry(n)
-        entry[0], entry[1] = sample, slot
-        self._queued.append(slot)
-        m.words[_PICTURES] = n + 1
+    def picture(self, frame: Frame, sample: int | None = None) -> None:
+        """A picture, uncopied where it was drawn in the ring; shown with the sound at `sample` (default: its own)."""
+        shown = self._page.words[_SHOWN]
+        if shown >= self._retired_to:
+            self.ring.retire(shown)
+            self._retired_to = shown + 1
+        self.ring.write_frame(frame, sample)
+        self._pictures += 1
 
     def drop(self) -> None:
         """Nothing of what was written so far is to be sent any more."""
-        self._m.words[_DROP] = self._m.words[_WRITTEN]
+        self.ring.interrupt()
+        self._dropped_to = self._end
+
+    @property
+    def waiting(self) -> int:
+        """Blocks written, not dropped, and not sent."""
+        return max(0, self._end - max(self._dropped_to, self._page.words[_SENT])) // BLOCK
 
     def stats(self) -> dict[str, int]:
-        """Counters: sound blocks `written`, `sent`, `lost`, `skipped`, `waiting`, `dropped` up to; pictures."""
-        words = self._m.words
-        written, sent = words[_WRITTEN], words[_SENT]
+        """Counters: sound blocks `written`, `waiting`, `lost` and `skipped` (silent ones, to catch up); `pictures`
+        written, `pictures_shown`, `pictures_lost`, and `late` ones, passed over for a newer one."""
+        words = self._page.words
         return {
-            "written": written,
-            "sent": sent,
-            "waiting": written - sent,
+            "written": self._written,
+            "waiting": self.waiting,
             "lost": words[_LOST],
             "skipped": words[_SKIPPED],
-            "dropped": words[_DROP],
-            "pictures": words[_PICTURES],
-            "pictures_shown": words[_SHOWN],
+            "pictures": self._pictures,
+            "pictures_shown": words[_SHOWN_COUNT],
+            "pictures_lost": words[_PICTURES_LOST],
             "late": words[_LATE],
-            "dropped_pictures": self.dropped_pictures,
         }
 
     def close(self) -> None:
-        """Unmaps it. Safe to call twice."""
-        if self._m.fd >= 0:
-            self._m.close()
-            self._m.fd = -1
+        """Safe to call twice."""
+        self.ring.close()
+        self._page.close()
 
 
 class FeedReader:
-    """The worker's side. Takes over `fd`.
+    """The worker's side. Takes over both descriptors.
 
     Raises:
-        InvalidArgument: it is no feed, or of another layout.
+        BadData: the first is no shared ring of this version. InvalidArgument: the second is no page of a feed.
     """
 
-    def __init__(self, fd: int) -> None:
-        with mmap.mmap(fd, PAGE, prot=mmap.PROT_READ) as first, memoryview(first) as view, view.cast("q") as head:
-            words = list(head[:6])
-        if words[:2] != [MAGIC, LAYOUT] or words[4:] != [SOUND_SLOTS, PICTURE_SLOTS]:
-            raise InvalidArgument("not a feed of this version")
-        self.width, self.height = words[_WIDTH], words[_HEIGHT]
-        self._m = _Layout(fd, self.width, self.height)
-        if os.fstat(fd).st_size < self._m.size:
-            raise InvalidArgument("the feed is cut short")
-        self._m.map()
-        self._next = self._m.words[_SENT]
-        """The block to look at; `sent` follows once it is through."""
+    def __init__(self, ring: int, page: int) -> None:
+        try:
+            self._reader = SharedReader(ring)
+            if os.fstat(page).st_size < mmap.PAGESIZE:
+                raise InvalidArgument("not the page of a feed")
+        except BaseException:
+            os.close(page)
+            raise
+        finally:
+            os.close(ring)
+        self._page = _Page(page)
+        words = self._page.words
+        if words[_MAGIC] != MAGIC:
+            self._page.close()
+            raise InvalidArgument("not the page of a feed of this version")
+        self.width, self.height = self._reader.width, self._reader.height
+        self._block: SharedPcm | None = None
+        self._frame: SharedFrame | None = None
+        gone = self._reader.seek(max(0, words[_SENT]))
+        if words[_SENT] >= 0:
+            words[_LOST] += gone // BLOCK
+        self._before = (words[_LOST], words[_PICTURES_LOST])
 
+    def block(self) -> SharedPcm | None:
+        """The block to send next, in shared memory; the same one until `sent`. None: nothing waits."""
+        if self._block is not None and self._block.generation < self._reader.generation:
+            self._block = None
+        if self._block is None:
+            self._block = self._reader.read_pcm()
+            lost = self._before[0] + self._reader.lost[0]
+            if lost != self._page.words[_LOST]:
+                self._page.words[_LOST] = lost
+        return self._block
+
+    @property
     def waiting(self) -> int:
-        """Blocks that are ready, after what was dropped or overwritten has been left out."""
-        words = self._m.words
-        written = words[_WRITTEN]
-        oldest = written - SOUND_SLOTS + 1  # the slot of the one before is being written
-        if self._next < words[_DROP]:
-            self._next = words[_DROP]
-            words[_SENT] = self._next
-        if self._next < oldest:
-            words[_LOST] += oldest - self._next
-            self._next = oldest
-            words[_SENT] = oldest
-        return int(written - self._next)
+        """Blocks not sent, `block` included."""
+        return self._reader.lag[0] + (self._block is not None)
 
-    def block(self) -> tuple[memoryview, int]:
-        """The next block, (480 samples in shared memory, its sample). Only while `waiting` is not 0."""
-        m = self._m
-        at = m.sound(self._next)
-        return m.memory[at + 16 : at + SLOT_BYTES], m.memory[at : at + 8].cast("q")[0]
+    def take(self, *, skipped: bool = False) -> None:
+        """`block` gives the next one from now on. `sent` says that this one need not be sent again."""
+        self._block = None
+        self._page.words[_SKIPPED] += skipped
 
-    def advance(self, *, skipped: bool = False) -> None:
-        """The block has been dealt with; the next one is next."""
-        self._next += 1
-        self._m.words[_SKIPPED] += skipped
+    def sent(self, until: int) -> None:
+        """What is before sample `until` has left this process: a new worker begins there."""
+        self._page.words[_SENT] = until
 
-    def commit(self) -> None:
-        """What was advanced over has left this process."""
-        self._m.words[_SENT] = self._next
-
-    def picture(self, sample: int) -> tuple[memoryview, int] | None:
-        """The newest picture that is due when the sound is at `sample`: (I420 in shared memory, its sample). Older ones
-        are passed over and counted. `shown` when it is done with."""
-        m = self._m
-        shown, queued = m.words[_SHOWN], m.words[_PICTURES]
+    def picture(self, sample: int) -> SharedFrame | None:
+        """The newest picture that is due when the sound is at `sample`, in shared memory. Older ones are passed over
+        and counted. `shown` when it is done with."""
+        words, reader = self._page.words, self._reader
         found = None
-        while shown < queued and (entry := m.entry(shown))[0] <= sample:
+        while (frame := self._frame or reader.read_frame()) is not None:
+            self._frame = None
+            if frame.generation < reader.generation:
+                continue
+            if frame.sample > sample:
+                self._frame = frame
+                break
             if found is not None:
-                m.words[_LATE] += 1
-                m.words[_SHOWN] = shown
-            found = entry
-            shown += 1
-        return None if found is None else (m.picture(found[1]), found[0])
+                words[_LATE] += 1
+            found = frame
+        return found
 
-    def shown(self) -> None:
-        """The picture that `picture` gave may be written over."""
-        self._m.words[_SHOWN] += 1
+    def shown(self, frame: SharedFrame) -> None:
+        """The picture, and what came before it, may be written over."""
+        words = self._page.words
+        words[_SHOWN] = frame.sample
+        words[_SHOWN_COUNT] += 1
+        words[_PICTURES_LOST] = self._before[1] + self._reader.lost[1]
 
     def close(self) -> None:
-        """Unmaps it. Safe to call twice."""
-        if self._m.fd >= 0:
-            self._m.close()
-            self._m.fd = -1
+        """Safe to call twice."""
+        self._block = self._frame = None
+        self._page.close()

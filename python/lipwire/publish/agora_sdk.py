@@ -8,13 +8,15 @@ and `post` it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct
 
 from .._core import RATE
@@ -34,6 +36,9 @@ from .channel import (
     UserJoined,
     UserLeft,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 SDK_FOLDER = "LIPWIRE_AGORA_SDK"
 """Environment: a folder that has the SDK's package `agora`, where it is not installed."""
@@ -88,6 +93,15 @@ class SdkError(LipwireError, RuntimeError):
     """A call of the SDK failed."""
 
     code = "AGORA_ERROR"
+
+
+def lend(data: Buffer) -> memoryview:
+    """The same bytes, as the SDK takes them: it asks for a buffer that may be written to, for ctypes' sake, and only
+    reads. (A ring is mapped read-only; who wrote to it would end this process.) `data` must live until the SDK is done.
+    """
+    view = np.frombuffer(memoryview(data), np.uint8)
+    address = view.__array_interface__["data"][0]
+    return memoryview((ctypes.c_ubyte * view.size).from_address(address)).cast("B")
 
 
 def check(what: str, rc: Any) -> None:
@@ -190,9 +204,9 @@ class SdkConnection:
         if join.video:
             check("publish_video", conn.publish_video())
 
-    def sound(self, pcm: memoryview, sample: int) -> int:
+    def sound(self, pcm: Buffer, sample: int) -> int:
         """Whole milliseconds of PCM16 mono at 48 kHz, which the SDK reads from where it is."""
-        return int(self._conn.push_audio_pcm_data(pcm, RATE, 1, sample * 1000 // RATE))
+        return int(self._conn.push_audio_pcm_data(lend(pcm), RATE, 1, sample * 1000 // RATE))
 
     def packet(self, data: bytes, samples: int, rate: int, sample: int) -> int:
         """An encoded packet of `samples` at `rate`; G.722's rate is 16000."""
@@ -205,12 +219,12 @@ class SdkConnection:
         )
         return int(self._conn.push_audio_encoded_data(data, info))
 
-    def picture(self, i420: memoryview, sample: int) -> int:
+    def picture(self, i420: Buffer, sample: int) -> int:
         """A picture, which the SDK reads from where it is."""
         frame = self._base.ExternalVideoFrame(
             type=1,  # raw pixels
             format=1,  # I420
-            buffer=i420,
+            buffer=lend(i420),
             stride=self._join.width,
             height=self._join.height,
             timestamp=sample * 1000 // RATE,

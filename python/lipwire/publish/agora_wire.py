@@ -1,6 +1,6 @@
 """What the session's process and the Agora worker say to each other: MessagePack, each with a length before it.
 
-The stream is a Unix socket pair. A `Join` carries one file descriptor, the session's feed; they arrive in order.
+The stream is a Unix socket pair. A `Join` carries the two file descriptors of the session's feed; they arrive in order.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -119,16 +120,16 @@ class Link(Generic[T]):
         sock.setblocking(False)
         self._decode = msgspec.msgpack.Decoder(incoming).decode
         self._in = bytearray()
-        self._out: deque[tuple[memoryview, int]] = deque()
+        self._out: deque[tuple[memoryview, list[int]]] = deque()
         self.waiting = 0
         """Bytes that could not be sent yet."""
         self.fds: deque[int] = deque()
         """File descriptors that arrived and were not taken."""
 
-    def send(self, message: Any, fd: int = -1) -> None:
-        """Queues a message, with a duplicate of `fd`, and sends what can be sent."""
+    def send(self, message: Any, fds: Sequence[int] = ()) -> None:
+        """Queues a message, with duplicates of `fds`, and sends what can be sent."""
         body = _encode(message)
-        self._out.append((memoryview(_LENGTH.pack(len(body)) + body), os.dup(fd) if fd >= 0 else -1))
+        self._out.append((memoryview(_LENGTH.pack(len(body)) + body), [os.dup(fd) for fd in fds]))
         self.waiting += len(body) + 4
         self.flush()
 
@@ -136,24 +137,24 @@ class Link(Generic[T]):
         """Sends what can be sent. A closed peer is noticed by `receive`."""
         try:
             while self._out:
-                data, fd = self._out[0]
-                rights = [] if fd < 0 else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+                data, fds = self._out[0]
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
                 sent = self.sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
-                if fd >= 0:
+                for fd in fds:
                     os.close(fd)
                 self.waiting -= sent
                 if sent == len(data):
                     self._out.popleft()
                 else:
-                    self._out[0] = (data[sent:], -1)
+                    self._out[0] = (data[sent:], [])
         except BlockingIOError:
             pass
         except OSError:
             self._forget()
 
     def _forget(self) -> None:
-        for _, fd in self._out:
-            if fd >= 0:
+        for _, fds in self._out:
+            for fd in fds:
                 os.close(fd)
         self._out.clear()
         self.waiting = 0

@@ -20,7 +20,7 @@ import sys
 import time
 from queue import Empty, SimpleQueue
 
-from .._core import BLOCK, RATE
+from .._core import BLOCK, RATE, SharedPcm
 from . import agora_wire as wire
 from .agora_codec import AudioEncoder
 from .agora_data import Pacer
@@ -64,22 +64,18 @@ class Member:
 
     def pump(self, now: float) -> None:
         """Sends what is due at `now` (monotonic seconds)."""
-        waiting = self.feed.waiting()
         if not self.connected:
             return
-        while waiting and now >= self._due - TICK / 2:
-            pcm, sample = self.feed.block()
-            if waiting > CATCH_UP and pcm == SILENCE:
-                self.feed.advance(skipped=True)
-                self.feed.commit()
-                waiting -= 1
-                self._position = sample + BLOCK
-                continue
-            if not self._send_sound(pcm, sample, now):
+        while now >= self._due - TICK / 2 and (block := self.feed.block()) is not None:
+            behind = block.sample + BLOCK
+            if self.feed.waiting > CATCH_UP and memoryview(block) == SILENCE:
+                self.feed.take(skipped=True)
+                self.feed.sent(behind)
+            elif self._send_sound(block, now):
+                self._due = max(self._due + TICK, now - BURST * TICK)
+            else:
                 return  # not taken: it is tried again
-            self._position = sample + BLOCK
-            self._due = max(self._due + TICK, now - BURST * TICK)
-            waiting -= 1
+            self._position = behind
         if self.join.video:
             self._show()
         while (data := self.pacer.take(now)) is not None:
@@ -89,29 +85,29 @@ class Member:
                 break
             self._note_result("data message", rc)
 
-    def _send_sound(self, pcm: memoryview, sample: int, now: float) -> bool:
+    def _send_sound(self, block: SharedPcm, now: float) -> bool:
+        behind = block.sample + BLOCK
         if self.encoder is None:
-            rc = self.connection.sound(pcm, sample)
+            rc = self.connection.sound(block, block.sample)
             self._refused_at = min(self._refused_at, now) if rc in NOT_CONNECTED else math.inf
             if rc in NOT_CONNECTED and now < self._refused_at + PATIENCE:
                 return False
             self._note_result("sound", rc)
-            self.feed.advance()
-            self.feed.commit()
+            self.feed.take()
+            self.feed.sent(behind)
             return True
-        self.feed.advance()
-        for packet in self.encoder.encode(pcm):
-            at = sample + BLOCK - self.encoder.samples * RATE // self.encoder.rate
+        self.feed.take()
+        for packet in self.encoder.encode(block):
+            at = behind - self.encoder.samples * RATE // self.encoder.rate
             self._note_result("sound", self.connection.packet(packet, self.encoder.samples, self.encoder.rate, at))
-            self.feed.commit()
+            self.feed.sent(behind)
         return True
 
     def _show(self) -> None:
-        found = self.feed.picture(self._position - 1)
-        if found is not None:
-            i420, sample = found
-            self._note_result("picture", self.connection.picture(i420, sample))
-            self.feed.shown()
+        frame = self.feed.picture(self._position - 1)
+        if frame is not None:
+            self._note_result("picture", self.connection.picture(frame, frame.sample))
+            self.feed.shown(frame)
 
     def _note_result(self, what: str, rc: int) -> None:
         if rc >= 0:
@@ -233,7 +229,7 @@ class Worker:
         """Joins a channel; anew, if the session has a connection that failed."""
         if (before := self.members.pop(join.session, None)) is not None:
             before.close()
-        feed = FeedReader(self.link.fds.popleft())
+        feed = FeedReader(self.link.fds.popleft(), self.link.fds.popleft())
         try:
             self.members[join.session] = Member(join, feed, self.sdk, self.events)
         except Exception as exc:  # the edge, as in `turn`
