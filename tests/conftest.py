@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agora_double.describe import NATIVE
+from agora_double.harness import Double
+from agora_double.install import install
 from lipwire import voice
 
+AGORA = Path(__file__).parents[1] / "build" / "agora"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -42,6 +47,28 @@ def chromium() -> str:
     require(path, "chromium")
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def sdk() -> Path:
+    """The folder with the SDK on the double."""
+    try:
+        return install(AGORA)
+    except (subprocess.CalledProcessError, OSError) as exc:
+        require(False, f"the Agora SDK's source archive, or a C compiler ({exc})")
+        raise
+
+
+@pytest.fixture
+def double(sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """A folder for this test's processes. Afterwards: no callback called the library back."""
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(sdk))
+    monkeypatch.setenv("AGORA_DOUBLE", str(tmp_path))
+    double = Double(tmp_path)
+    yield double
+    calls = double.calls()
+    assert [c for c in calls if "within" in c] == []
+    assert {c["call"] for c in calls} <= set(NATIVE)
 
 
 def engine_threads() -> list[str]:

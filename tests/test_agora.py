@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,8 @@ import numpy as np
 import pytest
 
 import lipwire
-from agora_double.describe import NATIVE
 from agora_double.harness import APP, CERT, Double, until
-from agora_double.install import install
-from conftest import require
+from conftest import AGORA
 from lipwire import Frame
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol.messages import ErrorEvent, bit_rate
@@ -49,29 +47,6 @@ from lipwire.publish.channel import (
 
 BLOCK = 480
 SPEC = StreamSpec(session_id="test", width=64, height=36, fps=Fraction(25))
-BUILD = Path(__file__).parents[1] / "build" / "agora"
-
-
-@pytest.fixture(scope="session")
-def sdk() -> Path:
-    """The folder with the SDK on the double."""
-    try:
-        return install(BUILD)
-    except (subprocess.CalledProcessError, OSError) as exc:
-        require(False, f"the Agora SDK's source archive, or a C compiler ({exc})")
-        raise
-
-
-@pytest.fixture
-def double(sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    """A folder for this test's processes. Afterwards: no callback called the library back."""
-    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(sdk))
-    monkeypatch.setenv("AGORA_DOUBLE", str(tmp_path))
-    double = Double(tmp_path)
-    yield double
-    calls = double.calls()
-    assert [c for c in calls if "within" in c] == []
-    assert {c["call"] for c in calls} <= set(NATIVE)
 
 
 class Member:
@@ -133,12 +108,12 @@ def hashes(calls: list[dict[str, Any]]) -> list[int]:
 
 def test_the_sdk_declares_what_we_use(sdk: Path) -> None:
     describe = Path(__file__).parent / "agora_double" / "describe.py"
-    said = subprocess.run([sys.executable, str(describe), str(BUILD)], check=True, capture_output=True).stdout
+    said = subprocess.run([sys.executable, str(describe), str(AGORA)], check=True, capture_output=True).stdout
     assert json.loads(said) == json.loads(describe.with_name("used.json").read_text())
 
 
 def test_the_library_exports_what_the_sdk_declares(sdk: Path) -> None:
-    declared = json.loads((BUILD / "generated" / "declarations.json").read_text())["symbols"]
+    declared = json.loads((AGORA / "generated" / "declarations.json").read_text())["symbols"]
     assert len(declared) >= 140
     look = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); [getattr(library, name) for name in sys.argv[2:]]"
     library = sdk / "agora" / "agora_sdk" / "libagora_rtc_sdk.so"

@@ -183,7 +183,9 @@ def report(options: argparse.Namespace, publisher: Marked, watcher: Watcher, fig
     both = sorted(sound.keys() & shown.keys())
     hear, see = (1000 * middle(list(took.values())) for took in (sound, shown))
     skew = 1000 * middle([shown[s] - sound[s] for s in both])
-    print(f"sent       {figures['written']} blocks of sound, {figures['pictures_shown']} pictures, {figures['lost']} lost")
+    print(
+        f"sent       {figures['written']} blocks of sound, {figures['pictures_shown']} pictures, {figures['lost']} lost"
+    )
     print(f"picture    {watcher.size[0]}x{watcher.size[1]}, {fps:.1f} fps measured, {len(watcher.seen)} pictures")
     print(f"sound      {watcher.blocks / 100:.1f} s heard, {dbfs:.1f} dBFS")
     print(f"latency    sound {hear:.0f} ms, picture {see:.0f} ms (median of {len(sound)} and {len(shown)} marks)")

@@ -133,6 +133,9 @@ def serve(
     avatar: Annotated[
         str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
     ] = None,
+    agora: Annotated[
+        str | None, typer.Option(help="Publish into Agora channels: on, off, or auto = where the SDK is installed.")
+    ] = None,
     ice_host: IceHost = None,
     log_level: LogLevel = None,
     config: ConfigFile = None,
@@ -383,22 +386,25 @@ EXTRAS = {
 def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Show the settings in force, the versions, and what is missing."""
     cfg = settings(config)
-    hidden = {"api_key", "session_secret"}
+    hidden = {"api_key", "session_secret", "agora_app_certificate"}
     shown = {
         name: ("set" if getattr(cfg, name) else None) if name in hidden else getattr(cfg, name)
         for name in cfg.__struct_fields__
     }
     import av
 
+    from .publish.agora import available
+
     missing = {
         extra: [name for name in names if importlib.util.find_spec(name) is None] for extra, names in EXTRAS.items()
     }
-    report = {
+    report: dict[str, Any] = {
         "lipwire": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "kernels": f"{_core.cpu_level()} (this processor has {', '.join(_core.cpu_levels())})",
         "av": av.__version__,
+        "agora": "Agora's SDK is there" if available() else "no SDK: pip install 'lipwire[agora]', docs/agora.md",
         "opus": opus.library() or "through PyAV: no libopus found to call",
         "avatars": list(Avatar.builtin()),
         "missing": {extra: names for extra, names in missing.items() if names},
@@ -413,7 +419,7 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
                 for key, setting in shown.items():
                     out.print(f"  {key} = {setting}")
             elif name == "missing":
-                for extra, names in report["missing"].items():  # type: ignore[attr-defined]
+                for extra, names in report["missing"].items():
                     out.print(
                         f"missing: {', '.join(names)}: pip install 'lipwire[{extra}]'", markup=False, soft_wrap=True
                     )

@@ -9,7 +9,7 @@ import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -58,6 +58,13 @@ class Config(Struct, kw_only=True, frozen=True):
     """`voice` within this time after an interrupt is dropped."""
     buffer_seconds: float = 120.0
     """Speech that may wait in a session; more is refused with BUFFER_FULL."""
+    agora: Literal["auto", "on", "off"] = "auto"
+    """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
+    Agora's SDK is installed and the app id looks like one."""
+    agora_app_id: str | None = None
+    """The app that `agora_app_certificate` belongs to."""
+    agora_app_certificate: str | None = None
+    """With it, the tokens of sessions of this app are made anew before they expire."""
     ice_host: str | None = None
     """The one address to offer WebRTC media on. Default: every address of the machine."""
     log_level: str = "warning"

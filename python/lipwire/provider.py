@@ -122,6 +122,7 @@ class ProviderError(LipwireError):
         "BODY_TOO_LARGE": (413, "Payload too large"),
         "SESSION_LIMIT": (429, "Too many sessions"),
         "INTERNAL_ERROR": (500, "Internal error"),
+        "CHANNEL_FAILED": (502, "Bad gateway"),
         "NO_CAPACITY": (503, "No capacity"),
     }
 
@@ -360,9 +361,9 @@ class Provider:
             wait = exc.retry_after if isinstance(exc, NoCapacity) else self.config.retry_after
             raise ProviderError("NO_CAPACITY", str(exc), retry_after=wait) from exc
         except LipwireError as exc:
-            if exc.code != "VALIDATION_ERROR":
+            if exc.code not in ("VALIDATION_ERROR", "CHANNEL_FAILED"):
                 raise
-            raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
+            raise ProviderError(exc.code, str(exc)) from exc
         return session
 
     async def stop(self, request: m.StopRequest, *, bearer: ProviderSession | None = None) -> m.StopReply:
@@ -545,16 +546,22 @@ class Provider:
         }
 
     def totals(self) -> dict[str, int]:
-        """Sums over all sessions, past and present: `frames`, `late`, `underruns`, `events_dropped`; and how many
-        are `talking` now."""
+        """Sums over all sessions, past and present: `frames`, `late`, `underruns`, `events_dropped`, and of their
+        channels `restarts`, `lost` and `late` as `channel_...`; and how many are `talking` now."""
         sums: Counter[str] = Counter(self._past)
         for session in self.sessions:
             sums.update(_counters(session))
             sums["talking"] += bool(_stats(session).get("talking"))
-        return {name: sums[name] for name in (*_SUMMED, "events_dropped", "talking")}
+        return {name: sums[name] for name in (*_SUMMED, *_CHANNEL_SUMMED, "events_dropped", "talking")}
+
+    def channels(self) -> list[dict[str, Any]]:
+        """Figures of the channels that live sessions publish into (`Channel.stats`)."""
+        found = (_stats(session).get("channel") for session in self.sessions)
+        return [channel for channel in found if channel is not None]
 
 
 _SUMMED = ("frames", "late", "underruns")
+_CHANNEL_SUMMED = ("channel_restarts", "channel_lost", "channel_late")
 _COMMAND = {
     Init: "init",
     m.Voice: "voice",
@@ -581,7 +588,9 @@ def _stats(session: ProviderSession) -> dict[str, Any]:
 
 def _counters(session: ProviderSession) -> dict[str, int]:
     stats = _stats(session)
+    channel = stats.get("channel") or {}
     return {
         **{name: int(stats.get(name, 0)) for name in _SUMMED},
+        **{name: int(channel.get(name.removeprefix("channel_"), 0)) for name in _CHANNEL_SUMMED},
         "events_dropped": session.events_dropped,
     }

@@ -18,6 +18,9 @@ from .config import LOOPBACK, Config
 from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
+from .publish.agora import Agora, AgoraOptions, available, is_app_id
+from .publish.channel import ChannelEvent, Connection, client_event
+from .publish.tee import Tee
 from .publish.webrtc import WebRTC, bind_ice
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
@@ -31,18 +34,22 @@ STATS_INTERVAL = 0.5
 
 
 class LiveAvatar(Session):
-    """A provider's session, published over WebRTC to whoever watches."""
+    """A provider's session, published into its Agora channel, and over WebRTC to whoever watches."""
 
     def __init__(self, service: Service, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit):
         config = service.config
         self._service = service
         self._emit = emit
+        self._open = False
+        """Whether it has started: until then a channel that fails is the caller's to hear of."""
         self.viewers = WebRTC()
-        granted.video_encoding = "VP8"
+        self.channel = service.channel_for(request, self._on_channel)
+        if self.channel is None:
+            granted.video_encoding = "VP8"
         granted.sample_rate = m.MAX_RATE
         granted.egress = "video"
         super().__init__(
-            self.viewers,
+            self.viewers if self.channel is None else Tee(self.channel, self.viewers),
             avatar=service.choose_avatar(request.avatar_id),
             width=granted.width,
             height=granted.height,
@@ -60,12 +67,24 @@ class LiveAvatar(Session):
         body = msgspec.to_builtins(event)
         self.viewers.send(msgspec.json.encode({"type": "event", "event": body.pop("command"), **body}).decode())
 
+    def _on_channel(self, event: ChannelEvent) -> None:
+        if isinstance(event, Connection):
+            logger.info("[%s] channel: %s (%s)", self.id, event.state, event.reason)
+        told = client_event(event)
+        if told is not None and self._open:
+            self._on_event(told)
+
+    def stats(self) -> dict[str, Any]:
+        """As Session's, and `channel`: figures of the Agora channel; None without one."""
+        return super().stats() | {"channel": self.channel.stats() if self.channel is not None else None}
+
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
         self.end(event_id)
 
     async def start(self) -> Self:
         await super().start()
+        self._open = True
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
@@ -121,6 +140,30 @@ class Service:
             raise InvalidArgument(f"unknown avatar {avatar_id!r}; there is {', '.join({*Avatar.builtin(), ours.name})}")
         logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
         return ours
+
+    def channel_for(self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None]) -> Agora | None:
+        """The Agora channel that a session is to be published into.
+
+        Raises:
+            InvalidArgument: the settings are none of Agora's.
+        """
+        config, wanted = self.config, request.agora_settings
+        if config.agora == "off":
+            return None
+        if config.agora == "auto" and not (is_app_id(wanted.app_id) and available()):
+            logger.info("channel %r: not Agora's, or no SDK here; only the viewer page shows it", wanted.channel)
+            return None
+        options = AgoraOptions(
+            app_id=wanted.app_id,
+            token=wanted.token,
+            channel=wanted.channel,
+            uid=wanted.uid,
+            string_uid=wanted.enable_string_uid,
+            certificate=config.agora_app_certificate if config.agora_app_id == wanted.app_id else None,
+            quality=request.quality,
+            video_encoding=request.video_encoding,
+        )
+        return Agora(options, on_event)
 
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit

@@ -148,7 +148,7 @@ static void deliver(event *e) {
     else if (strcmp(k, "capabilities") == 0 && c->capabilities_on != NULL)
         CALL(1, *c->capabilities_on, on_capabilities_changed, c->capabilities_on, NULL, 0);
     else if (strcmp(k, "stats") == 0) {
-        struct RTCStatsInner s = {.connection_id = 1, .gateway_rtt = e->value};
+        struct RTCStatsInner s = {.connection_id = 1, .gateway_rtt = e->value, .tx_k_bit_rate = e->value * 50};
         s.user_count = (unsigned)c->seat.count + 1;
         s.tx_audio_bytes = (unsigned)c->audio_bytes;
         s.tx_video_bytes = (unsigned)c->video_bytes;

@@ -252,7 +252,11 @@ static void test_model(void)
             model_write(&frames, generation);
         } else if (what < 46) {
             ok &= lw_share_interrupt(s) == ++generation;
-        } else if (what < 48) {
+        } else if (what < 47 && frames.written) {
+            int64_t until = random_in((int)frames.oldest - 1, (int)frames.written - 1);
+            ok &= lw_share_retire(s, until * 1920 + random_in(0, 1919)) == until + 1 - frames.oldest;
+            frames.oldest = until + 1;
+        } else if (what < 49) {
             int64_t to = random_in(-1, (int)pcm.written + 3) * (int64_t)LW_BLOCK + random_in(0, 2);
             int64_t lost = lw_share_seek(r[who], to);
             if (to < 0) {

@@ -14,11 +14,12 @@ from .channel import Channel
 from .file import File
 from .null import Null
 from .shared import Shared
+from .tee import Tee
 
 if TYPE_CHECKING:
     from .webrtc import WebRTC
 
-__all__ = ["Agora", "AgoraOptions", "Channel", "File", "Null", "Publisher", "Shared", "StreamSpec", "WebRTC"]
+__all__ = ["Agora", "AgoraOptions", "Channel", "File", "Null", "Publisher", "Shared", "StreamSpec", "Tee", "WebRTC"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,11 +12,14 @@ sent. docs/agora.md says what was verified.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
 import logging
+import os
 import secrets
 import shutil
 import socket
+import string
 import subprocess
 import sys
 import tempfile
@@ -32,6 +35,7 @@ from ..protocol.messages import Quality, VideoEncoding, bit_rate
 from . import agora_data as data_stream
 from . import agora_wire as wire
 from .agora_feed import FeedWriter
+from .agora_sdk import SDK_FOLDER
 from .base import StreamSpec
 from .channel import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
 
@@ -136,7 +140,17 @@ def agora_token(
 class AgoraError(LipwireError, RuntimeError):
     """The channel cannot be joined."""
 
-    code = "AGORA_ERROR"
+    code = "CHANNEL_FAILED"
+
+
+def available() -> bool:
+    """Whether Agora's SDK is there; it is not imported (docs/agora.md says why)."""
+    return bool(os.environ.get(SDK_FOLDER)) or importlib.util.find_spec("agora") is not None
+
+
+def is_app_id(text: str) -> bool:
+    """Whether it looks like one: 32 hexadecimal digits."""
+    return len(text) == 32 and set(text.lower()) <= set(string.hexdigits)
 
 
 class Agora:
@@ -157,7 +171,7 @@ class Agora:
         *,
         workers: Workers | None = None,
     ) -> None:
-        if len(options.app_id) != 32:
+        if not is_app_id(options.app_id):
             raise InvalidArgument("app_id must be 32 hexadecimal digits")
         if not options.string_uid and not (options.uid.isdecimal() and int(options.uid) < 2**32):
             raise InvalidArgument(f"uid {options.uid!r} is no number below 2**32; string_uid allows names")

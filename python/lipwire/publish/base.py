@@ -49,8 +49,9 @@ class Publisher(Protocol):
 class InSharedMemory(Protocol):
     """What a publisher has besides whose session lives in shared memory."""
 
-    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter:
-        """Called once, before `open`: memory for the performer to draw in, `slots` more than the publisher holds."""
+    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
+        """Called once, before `open`: memory for the performer to draw in, `slots` more than the publisher holds. None:
+        it may draw where it likes."""
 
     def interrupt(self) -> None:
         """Called when the session drops its speech: what was handed over and not played is stale."""

@@ -18,7 +18,7 @@ import importlib.metadata
 import logging
 import math
 import socket
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -40,13 +40,12 @@ from litestar.openapi.spec import (
 from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage
+from .metrics import ProviderCollector
 
 logger = logging.getLogger("lipwire.http")
 
@@ -73,7 +72,7 @@ def create_app(
     """
     limits = config or provider.config
     registry = CollectorRegistry()
-    registry.register(_ProviderCollector(provider))
+    registry.register(ProviderCollector(provider))
 
     @post(
         "/session/start",
@@ -270,41 +269,6 @@ class _StartOperation(Operation):
 class _StopOperation(Operation):
     def __post_init__(self) -> None:
         self.request_body = _body(m.StopRequest)
-
-
-# --------------------------------------------------------------------------------------------------------- metrics
-
-
-class _ProviderCollector(Collector):
-    """Reads the provider when Prometheus asks; nothing is counted twice."""
-
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
-
-    def collect(self) -> Iterable[Metric]:
-        provider = self._provider
-        totals = provider.totals()
-        sessions = provider.sessions
-        connected = sum(s.outbox is not None for s in sessions)
-        yield GaugeMetricFamily("lipwire_sessions", "Live sessions", len(sessions))
-        yield GaugeMetricFamily("lipwire_sessions_limit", "Sessions this process takes", provider.config.max_sessions)
-        yield GaugeMetricFamily("lipwire_sessions_talking", "Sessions that speak now", totals["talking"])
-        yield GaugeMetricFamily("lipwire_sessions_connected", "Sessions with a WebSocket", connected)
-        yield CounterMetricFamily("lipwire_sessions_started", "Sessions started", provider.started_total)
-        yield _labelled("lipwire_sessions_ended", "Sessions ended, by reason", "reason", provider.ended_total)
-        yield CounterMetricFamily("lipwire_frames", "Video frames made", totals["frames"])
-        yield CounterMetricFamily("lipwire_frames_late", "Video frames skipped for being late", totals["late"])
-        yield CounterMetricFamily("lipwire_underruns", "Gaps in speech", totals["underruns"])
-        yield CounterMetricFamily("lipwire_events_dropped", "Events no client took", totals["events_dropped"])
-        yield _labelled("lipwire_messages", "WebSocket messages taken, by command", "command", provider.messages_total)
-        yield _labelled("lipwire_errors", "WebSocket messages refused, by code", "code", provider.errors_total)
-
-
-def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in sorted(counts.items()):
-        family.add_metric([value], count)
-    return family
 
 
 # ---------------------------------------------------------------------------------------------------------- server

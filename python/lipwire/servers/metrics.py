@@ -1,0 +1,61 @@
+"""What GET /metrics says, read from the provider when Prometheus asks; nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..provider import Provider
+
+_Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
+
+
+class ProviderCollector(Collector):
+    """The provider's sessions, and the channels that they publish into."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def collect(self) -> Iterable[Metric]:
+        provider = self._provider
+        totals = provider.totals()
+        sessions = provider.sessions
+        connected = sum(s.outbox is not None for s in sessions)
+        yield _Gauge("lipwire_sessions", "Live sessions", len(sessions))
+        yield _Gauge("lipwire_sessions_limit", "Sessions this process takes", provider.config.max_sessions)
+        yield _Gauge("lipwire_sessions_talking", "Sessions that speak now", totals["talking"])
+        yield _Gauge("lipwire_sessions_connected", "Sessions with a WebSocket", connected)
+        yield _Counter("lipwire_sessions_started", "Sessions started", provider.started_total)
+        yield _labelled("lipwire_sessions_ended", "Sessions ended, by reason", "reason", provider.ended_total)
+        yield _Counter("lipwire_frames", "Video frames made", totals["frames"])
+        yield _Counter("lipwire_frames_late", "Video frames skipped for being late", totals["late"])
+        yield _Counter("lipwire_underruns", "Gaps in speech", totals["underruns"])
+        yield _Counter("lipwire_events_dropped", "Events no client took", totals["events_dropped"])
+        yield _labelled("lipwire_messages", "WebSocket messages taken, by command", "command", provider.messages_total)
+        yield _labelled("lipwire_errors", "WebSocket messages refused, by code", "code", provider.errors_total)
+        yield from self._channels(totals)
+
+    def _channels(self, totals: Mapping[str, int]) -> Iterable[Metric]:
+        channels = self._provider.channels()
+        states = _Gauge("lipwire_channels", "Channels that live sessions publish into, by state", labels=["state"])
+        for state, count in sorted(Counter(channel["state"] for channel in channels).items()):
+            states.add_metric([state], count)
+        yield states
+        yield _Counter("lipwire_channel_restarts", "Times a new worker took a channel over", totals["channel_restarts"])
+        yield _Counter("lipwire_channel_blocks_lost", "Sound (10 ms) a channel did not take", totals["channel_lost"])
+        yield _Counter("lipwire_channel_frames_late", "Frames passed over for a newer one", totals["channel_late"])
+        network = [channel["network"] for channel in channels]
+        for name, text in (("rtt_ms", "Longest round trip of a channel"), ("loss_percent", "Worst loss of a channel")):
+            yield _Gauge(f"lipwire_channel_{name}_max", text, max((n[name] for n in network), default=0))
+        for name, text in (("tx_kbps", "Sent by all channels"), ("rx_kbps", "Received by all channels")):
+            yield _Gauge(f"lipwire_channel_{name}", text, sum(n[name] for n in network))
+
+
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = _Counter(name, text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
