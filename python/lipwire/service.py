@@ -1,4 +1,4 @@
-"""Everything together: the avatar provider, its WebSocket, the viewer page, and the sessions behind them."""
+"""Everything together: the avatar provider, its WebSocket, the viewer page, agents, and the sessions behind them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from typing import Any, Self
 import msgspec
 
 from . import voice
+from .agents.manager import AgentManager
+from .agents.setup import AgentSetup
 from .avatar import Avatar
 from .config import LOOPBACK, Config
 from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
 from .publish.webrtc import WebRTC, bind_ice
+from .servers.agents import Project, agent_routes
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
 from .servers.viewer import Speak, Watched, create_viewer
@@ -82,15 +85,28 @@ class Service:
     Args:
         config: see `lipwire.config`. Ports of 0 are any free ones; read `http_port` and the others after start.
         speak: what the viewer's text box does; by default the session says it with espeak-ng where that is installed.
+        agents: who runs the agents; by default a manager for `config`.
     """
 
-    def __init__(self, config: Config | None = None, *, speak: Speak | None = None) -> None:
+    def __init__(
+        self, config: Config | None = None, *, speak: Speak | None = None, agents: AgentManager | None = None
+    ) -> None:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
         self.provider = Provider(self._provider_config(), self._make_session)
-        self.app = create_http_app(self.provider)
+        self.agent_setup = AgentSetup(self.config, self._avatar_of)
+        self.agents = agents or AgentManager(
+            self.agent_setup.channel, self.agent_setup.brain, limit=self.config.max_agents
+        )
+        routes = agent_routes(
+            self.agents,
+            self.provider.check_api_key,
+            project=Project(app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""),
+            prepare=self.agent_setup.prepare,
+        )
+        self.app = create_http_app(self.provider, route_handlers=routes)
         self._speak = speak or (self.say if voice.available() else None)
         self._closers: list[Callable[[], Any]] = []
         self._starting = asyncio.Lock()
@@ -121,6 +137,11 @@ class Service:
             raise InvalidArgument(f"unknown avatar {avatar_id!r}; there is {', '.join({*Avatar.builtin(), ours.name})}")
         logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
         return ours
+
+    def _avatar_of(self, avatar_id: str) -> str:
+        """Of an agent: a built-in one's name, or the place of ours."""
+        self.choose_avatar(avatar_id)  # or refuses
+        return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
 
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit
@@ -174,7 +195,9 @@ class Service:
         return self
 
     async def close(self) -> None:
-        """Ends every session and stops listening. Safe to call twice."""
+        """Ends every session and agent and stops listening. Safe to call twice."""
+        await self.agents.close()
+        await self.agent_setup.close()
         await self.provider.close()
         for server in (self._viewer, self._http, self._ws):
             if server is not None:

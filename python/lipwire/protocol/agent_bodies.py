@@ -389,20 +389,75 @@ class ErrorReply(Struct, kw_only=True):
     reason: str
 
 
-class JoinReply(Struct, kw_only=True, omit_defaults=True):
-    """200 of join, update and leave. `state` is v1's, `status` v2's word for the same."""
+class AgentReply(Struct, kw_only=True, omit_defaults=True):
+    """200 of join, leave, update, speak, interrupt and GET: the agent as it is. Times in Unix seconds."""
 
     agent_id: str
+    name: str
+    channel: str
     create_ts: int
+    start_ts: int
+    """v2's name for the same."""
+    stop_ts: int | None = None
     state: Status | None = None
+    """v1's name of it; v2's is `status`."""
     status: Status | None = None
+    message: str | None = None
+    """Why it ended."""
 
 
-class StatusReply(Struct, kw_only=True, omit_defaults=True):
-    """200 of join, /start_agent and so on in D."""
+class AgentList(Struct, kw_only=True):
+    """`data` of GET /agents."""
+
+    count: int
+    agents: list[AgentReply] = field(name="list")
+
+
+class ListMeta(Struct, kw_only=True):
+    """`meta` of GET /agents. `cursor`: of the next page, "" = this is the last. `total`: on all pages."""
+
+    cursor: str
+    total: int
+
+
+class ListReply(Struct, kw_only=True):
+    """200 of GET /agents."""
+
+    data: AgentList
+    meta: ListMeta
+    status: str = "ok"
+
+
+class HistoryReply(Struct, kw_only=True):
+    """200 of GET /agents/{id}/history."""
+
+    agent_id: str
+    start_ts: int
+    status: Status
+    contents: Any
+
+
+class TurnsReply(Struct, kw_only=True):
+    """200 of GET /agents/{id}/turns."""
+
+    agent_id: str
+    start_ts: int
+    status: Status
+    turns: Any
+
+
+class ProcessReply(Struct, kw_only=True, omit_defaults=True):
+    """200 of D."""
 
     status: str
     channel_name: str | None = None
+
+
+class ProcessError(Struct, kw_only=True, omit_defaults=True):
+    """Body of every error of D. `details`: `{loc: [...], msg, type}` for each field."""
+
+    error: str
+    details: list[dict[str, Any]] | None = None
 
 
 class PassReply(Struct, kw_only=True):

@@ -20,9 +20,8 @@ import math
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import msgspec
 import uvicorn
 from litestar import Litestar, MediaType, Request, Response, delete, get, post
 from litestar.config.cors import CORSConfig
@@ -31,10 +30,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
     Components,
-    OpenAPIMediaType,
     Operation,
-    RequestBody,
-    Schema,
     SecurityScheme,
 )
 from litestar.params import FromPath
@@ -46,7 +42,7 @@ from prometheus_client.registry import Collector
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider import Provider, ProviderConfig, ProviderError, ProviderSession
-from .docs import DocsPage
+from .docs import DocsPage, request_body
 
 logger = logging.getLogger("lipwire.http")
 
@@ -134,7 +130,7 @@ def create_app(
         openapi_config=OpenAPIConfig(
             title="Lipwire",
             version=_version(),
-            description="An avatar provider for voice agents: sessions over HTTP, speech over a WebSocket.",
+            description="Faces for voice agents, and agents: sessions over HTTP, speech over a WebSocket.",
             path="/schema",
             use_handler_docstrings=True,
             render_plugins=[DocsPage(path="/")],
@@ -142,6 +138,13 @@ def create_app(
                 security_schemes={
                     "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
                     "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                    "Basic": SecurityScheme(type="http", scheme="basic", description="any name, and the API key"),
+                    "AgoraToken": SecurityScheme(
+                        type="apiKey",
+                        name="authorization",
+                        security_scheme_in="header",
+                        description="agora token=<007 token>, where an app certificate is configured",
+                    ),
                 }
             ),
         ),
@@ -245,31 +248,16 @@ def _errors(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def _body(kind: type[msgspec.Struct]) -> RequestBody:
-    """The request body as `kind`, with what each field may be. Handlers read raw bodies: their errors are ours."""
-    _, schemas = msgspec.json.schema_components([kind])
-    schema = schemas[kind.__name__]
-    for nested in schemas.values():
-        for name, value in nested["properties"].items():
-            if name in m.ALLOWED:
-                value["description"] = m.ALLOWED[name]
-    if "agora_settings" in schema["properties"]:
-        schema["properties"]["agora_settings"] = schemas["AgoraSettings"]
-    return RequestBody(
-        content={"application/json": OpenAPIMediaType(schema=cast(Schema, schema))}, required=kind is m.StartRequest
-    )
-
-
 @dataclass
 class _StartOperation(Operation):
     def __post_init__(self) -> None:
-        self.request_body = _body(m.StartRequest)
+        self.request_body = request_body(m.StartRequest, m.ALLOWED)
 
 
 @dataclass
 class _StopOperation(Operation):
     def __post_init__(self) -> None:
-        self.request_body = _body(m.StopRequest)
+        self.request_body = request_body(m.StopRequest, m.ALLOWED, required=False)
 
 
 # --------------------------------------------------------------------------------------------------------- metrics
