@@ -49,6 +49,8 @@ class AgentError(LipwireError):
 
     status: int = 500
     reason: str = "InternalError"
+    retry_after: float | None = None
+    """Seconds after which to try again, where the service said so."""
     kinds: ClassVar[dict[int, type[AgentError]]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -64,7 +66,8 @@ class AgentError(LipwireError):
     @staticmethod
     def of(status: int, detail: str, reason: str | None = None) -> AgentError:
         """The error that a status stands for."""
-        return AgentError.kinds.get(status, AgentError)(detail, reason=reason, status=status)
+        kind = AgentError.kinds.get(403 if status == 401 else status, AgentError)
+        return kind(detail, reason=reason, status=status)
 
 
 class InvalidAgentRequest(AgentError, ValueError):
@@ -110,6 +113,12 @@ class AgentRateLimit(AgentError):
     """429: too many requests."""
 
     status, reason = 429, "RateLimitExceeded"
+
+
+class AgentUnreachable(AgentError, ConnectionError):
+    """No answer came. What was asked for may have happened, unless the connection could not be made at all."""
+
+    status, reason = 0, "Unreachable"
 
 
 class GatewayFault(AgentError):
