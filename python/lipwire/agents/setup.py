@@ -10,6 +10,7 @@ from typing import Any, get_args
 from .. import voice
 from ..config import Config
 from ..errors import InvalidArgument
+from ..protocol.agent_bodies import AgentStartFailed
 from ..publish import Agora, AgoraOptions
 from ..publish.channel import Channel
 from .brain import Brain
@@ -101,7 +102,9 @@ class AgentSetup:
         )
 
     def brain(self, agent: AgentConfig) -> Brain:
-        """For `AgentManager`. Raises InvalidArgument or LipwireError where this brain cannot be had."""
+        """For `AgentManager`. Raises AgentStartFailed or another LipwireError where this brain cannot be had."""
+        if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
+            raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
         brains = importlib.import_module("lipwire.agents.brains")
         brain: Brain = brains.make_brain(agent, brains.Services(**self.services()))
         return brain
@@ -119,15 +122,15 @@ class AgentSetup:
             "realtime_model": c.realtime_model,
         }
 
-    def missing(self) -> dict[str, list[str]]:
-        """What each brain, and Agora's channels, still need; nothing = ready."""
+    def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:
+        """What each brain, and Agora's channels, still need; nothing = ready. `llm_key`: of cascade's chat service."""
         c = self.config
         key = [] if c.openai_api_key else ["OPENAI_API_KEY"]
         espeak = [] if voice.available() else ["espeakng_loader (pip install 'lipwire[demo]')"]
         needs: dict[str, list[str]] = {brain: [] for brain in get_args(BrainKind)}
         if c.openai_url is None:
             needs["realtime"] += key
-        if c.llm_url.startswith(OPENAI):
+        if c.llm_url.startswith(OPENAI) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
         modules = ["httpx"] + (["pocketsphinx"] if c.stt_url is None else [])
         needs["cascade"] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]

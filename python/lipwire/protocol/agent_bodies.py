@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_origin
 import msgspec
 from msgspec import Meta, Struct, field
 
-from ..errors import LipwireError
+from ..errors import InvalidArgument, LipwireError
 
 Status = Literal["IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED"]
 STATUSES: tuple[Status, ...] = ("IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED")
@@ -70,7 +70,7 @@ class AgentError(LipwireError):
         return kind(detail, reason=reason, status=status)
 
 
-class InvalidAgentRequest(AgentError, ValueError):
+class InvalidAgentRequest(AgentError, InvalidArgument):
     """400: a parameter is missing, of a wrong type or out of range; `faults` has each, where it is known."""
 
     status, reason = 400, "InvalidRequest"

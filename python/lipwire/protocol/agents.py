@@ -260,17 +260,17 @@ def parse_speak(body: Mapping[str, Any]) -> b.Speak:
 
 def parse_start_agent(body: Mapping[str, Any]) -> b.StartAgent:
     """The body of /start_agent. Raises InvalidAgentRequest."""
-    return b.StartAgent(**_flat(b.StartAgent, body))
+    return b.StartAgent(**check_body(b.StartAgent, body))
 
 
 def parse_stop_agent(body: Mapping[str, Any]) -> b.StopAgent:
     """The body of /stop_agent. Raises InvalidAgentRequest."""
-    return b.StopAgent(**_flat(b.StopAgent, body))
+    return b.StopAgent(**check_body(b.StopAgent, body))
 
 
 def parse_token_request(body: Mapping[str, Any]) -> b.TokenRequest:
     """What /token is asked for. Raises InvalidAgentRequest."""
-    return b.TokenRequest(**_flat(b.TokenRequest, body))
+    return b.TokenRequest(**check_body(b.TokenRequest, body))
 
 
 def parse_control(body: Mapping[str, Any]) -> b.ControlAgent:
@@ -285,7 +285,8 @@ def parse_control(body: Mapping[str, Any]) -> b.ControlAgent:
     return b.ControlAgent(**found)
 
 
-def _flat(kind: type[Struct], body: Mapping[str, Any]) -> dict[str, Any]:
+def check_body(kind: type[Struct], body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `kind`, one level deep, that `body` gives. Raises InvalidAgentRequest, which names each bad one."""
     faults: list[Fault] = []
     found = leaves(kind, body, faults)
     if faults:
