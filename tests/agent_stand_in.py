@@ -6,7 +6,7 @@ It has the interface of `lipwire.agents.agent.Agent`, as far as `AgentManager` u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any
 
@@ -82,10 +82,14 @@ class StandIn:
         self, config: AgentConfig, channel: Channel, brain: Brain, on_event: Callable[[Any], None] | None = None
     ) -> None:
         self.config, self.channel, self.brain, self.on_event = config, channel, brain, on_event
-        self.finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.state, self.paused = "idle", False
         self.done: list[tuple[Any, ...]] = []
         self.said: list[dict[str, Any]] = []
+
+    @property
+    def finished(self) -> Awaitable[str]:
+        return asyncio.shield(self.over)
 
     async def start(self) -> None:
         spec = StreamSpec(session_id=self.config.name, width=64, height=36, fps=Fraction(25))

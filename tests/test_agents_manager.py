@@ -156,7 +156,7 @@ async def test_who_asked_goes_away_meanwhile(agents: AgentManager) -> None:
 
 async def test_an_agent_that_ends_by_itself(agents: AgentManager) -> None:
     record = await agents.start(config())
-    stand_in(record).finished.set_result("idle_timeout")
+    stand_in(record).over.set_result("idle_timeout")
     assert record.task is not None
     await record.task
     assert (record.status, record.reason, inside) == ("STOPPED", "idle_timeout", set())
@@ -166,7 +166,7 @@ async def test_a_crash_shows_as_failed_and_leaves_the_others(
     agents: AgentManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     record, other = await agents.start(config()), await agents.start(config("two"))
-    stand_in(record).finished.set_exception(ZeroDivisionError("division\nby zero"))
+    stand_in(record).over.set_exception(ZeroDivisionError("division\nby zero"))
     assert record.task is not None
     await record.task
     assert (record.status, record.reason) == ("FAILED", "ZeroDivisionError: division by zero")

@@ -17,7 +17,7 @@ from agent_stand_in import StandIn, inside, manager
 from lipwire import agora_token
 from lipwire.agents.manager import AgentManager
 from lipwire.config import Config
-from lipwire.errors import BufferFull
+from lipwire.errors import BadState, BufferFull
 from lipwire.protocol.tokens import build_rtc_token, build_rtm_token, verify_token
 from lipwire.service import Service
 from test_agents_wire import V1, V2, changed
@@ -174,7 +174,7 @@ async def test_join_refusals(site: Site) -> None:
 async def test_a_crash_shows(site: Site) -> None:
     _, joined = await site.post(f"{C2}/join", V2)
     record = site.agents.get(joined["agent_id"])
-    site.agent(record.id).finished.set_exception(RuntimeError("the model is gone"))
+    site.agent(record.id).over.set_exception(RuntimeError("the model is gone"))
     assert record.task is not None
     await record.task
     _, shown = await site.get(f"{C2}/agents/{record.id}")
@@ -207,6 +207,12 @@ async def test_speak_refusals(site: Site) -> None:
     reply = await site.client.post(here, json={"text": "x"}, headers=basic(KEY))
     is_refused((reply.status_code, reply.json()), 429, "RateLimitExceeded", "20 texts wait")
     assert int(reply.headers["retry-after"]) >= 1
+
+    def paused(*_: Any) -> None:
+        raise BadState("the agent is paused")
+
+    agent.speak = paused  # type: ignore[method-assign]
+    is_refused(await site.post(here, {"text": "x"}), 409, "TaskConflict", "is paused")
     agent.speak = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     is_refused(await site.post(here, {"text": "x"}), 500, "InternalError", "server's log")
 

@@ -50,7 +50,8 @@ class RunningAgent(Protocol):
 
     @property
     def finished(self) -> Awaitable[Any]:
-        """Done once the agent has ended by itself, with why (say "idle_timeout"); raises where it broke."""
+        """Done once the agent has ended by itself, with why (say "idle_timeout"); raises where it broke. To cancel it
+        does nothing to the agent."""
         ...
 
     def speak(self, text: str, priority: Literal["INTERRUPT", "APPEND", "IGNORE"], interruptable: bool) -> Any: ...
@@ -309,6 +310,7 @@ class AgentManager:
         record.status = "STARTING"
         leaving = asyncio.ensure_future(record.leave.wait())
         starting = asyncio.ensure_future(self._begin(record))
+        tasks: list[asyncio.Future[Any]] = [leaving, starting]
         try:
             done, _ = await asyncio.wait({leaving, starting}, timeout=self.start_timeout, return_when="FIRST_COMPLETED")
             if starting in done:
@@ -322,13 +324,17 @@ class AgentManager:
             logger.info("[%s] agent %r is in channel %r", record.id, record.config.name, record.config.channel)
             record.ready.set_result(None)
             finished = asyncio.ensure_future(record.agent.finished)
+            tasks.append(finished)
             await asyncio.wait({leaving, finished}, return_when="FIRST_COMPLETED")
             if finished.done():
                 record.reason = str(finished.result() or "finished")
         finally:
-            for task in (leaving, starting):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(leaving, starting, return_exceptions=True)
+            ended, _ = await asyncio.wait(tasks, timeout=self.stop_timeout)
+            for task in ended:
+                if not task.cancelled():
+                    task.exception()  # told already
 
     async def _begin(self, record: AgentRecord) -> None:
         brain = self._make_brain(record.config)

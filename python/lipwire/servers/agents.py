@@ -33,7 +33,7 @@ from msgspec import Struct
 
 from ..agents.config import AgentConfig
 from ..agents.manager import AgentManager, AgentRecord
-from ..errors import BufferFull, InvalidArgument, LipwireError, NoCapacity
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
 from ..protocol import agent_bodies as b
 from ..protocol import agents as w
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
@@ -372,6 +372,8 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> b.AgentError:
             return b.AgentError.of(exc.status, str(exc))
         case InvalidArgument():
             return b.InvalidAgentRequest(str(exc))
+        case BadState():
+            return b.AgentConflict(str(exc))
         case BufferFull():
             return b.AgentRateLimit(str(exc))
         case NoCapacity():
