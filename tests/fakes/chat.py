@@ -60,6 +60,7 @@ class FakeChat(HttpFake):
     Args:
         first_token: seconds from the request to the first chunk with content; token_interval: between chunks.
         extra: members of the request that this service knows beyond OpenAI's (`metadata` of any shape is always known).
+        model_optional: a service of one's own may have but one; OpenAI's wants its name.
         cut: bytes of the stream a TCP write carries at most; None = a whole event.
     """
 
@@ -73,6 +74,7 @@ class FakeChat(HttpFake):
         token_interval: float = 0.0,
         extra: Iterable[str] = (),
         cut: int | None = None,
+        model_optional: bool = True,
         **more: Any,
     ) -> None:
         super().__init__(**more)
@@ -86,6 +88,7 @@ class FakeChat(HttpFake):
         self.token_interval = token_interval
         self.extra = ["metadata", *extra]
         self.cut = cut
+        self.model_optional = model_optional
         self.requests: list[dict[str, Any]] = []
         """The bodies."""
         self.asked: list[float] = []
@@ -95,6 +98,8 @@ class FakeChat(HttpFake):
 
     async def answer(self, request: Request) -> Response:
         body = decode(request.body)
+        if isinstance(body, dict) and self.model_optional:
+            body.setdefault("model", "fake")
         found = schema.problems("chat", body, self.extra)
         if not found and not isinstance(body.get("metadata", {}), dict):
             found = ["chat metadata: an object was expected"]
@@ -115,11 +120,7 @@ class FakeChat(HttpFake):
             for piece in self._pieces(reply.raw):
                 yield piece
             return
-        events = [*self._chunks(reply, str(body.get("model") or "fake"))]
-        if body.get("stream_options", {}).get("include_usage"):
-            usage = {"prompt_tokens": 10, "completion_tokens": len(events), "total_tokens": 10 + len(events)}
-            events.append({**events[-1], "choices": [], "usage": usage})
-        for number, event in enumerate(events):
+        for number, event in enumerate(self._chunks(reply, body)):
             if number == reply.break_after:
                 raise Break
             if number == reply.end_after:
@@ -139,14 +140,18 @@ class FakeChat(HttpFake):
         size = self.cut or max(len(data), 1)
         return (data[i : i + size] for i in range(0, len(data), size))
 
-    def _chunks(self, reply: Reply, model: str) -> Iterable[dict[str, Any]]:
+    def _chunks(self, reply: Reply, body: dict[str, Any]) -> Iterable[dict[str, Any]]:
+        count = 0
+
         def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+            nonlocal count
+            count += 1
             choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
             event = {
                 "id": "chatcmpl-1",
                 "object": "chat.completion.chunk",
                 "created": 1,
-                "model": model,
+                "model": body["model"],
                 "choices": [choice],
             }
             if "audio" not in delta:  # OpenAI's own schema has no word of it
@@ -170,4 +175,8 @@ class FakeChat(HttpFake):
             half = len(call.arguments) // 2
             for piece in (call.arguments[:half], call.arguments[half:]):
                 yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-        yield chunk({}, "tool_calls" if reply.tool_calls else "stop")
+        end = chunk({}, "tool_calls" if reply.tool_calls else "stop")
+        yield end
+        if (body.get("stream_options") or {}).get("include_usage"):
+            usage = {"prompt_tokens": 10, "completion_tokens": count, "total_tokens": 10 + count}
+            yield {**end, "choices": [], "usage": usage}
