@@ -92,7 +92,7 @@ def test_what_nobody_says_is_not_said() -> None:
 
 
 async def sounds(engine: tts.Tts, text: str = "Hello.") -> list[Sound]:
-    async with aclosing(engine.speak(text)) as stream:  # type: ignore[type-var]
+    async with aclosing(engine.speak(text)) as stream:
         return [sound async for sound in stream]
 
 

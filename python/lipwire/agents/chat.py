@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -291,7 +291,7 @@ class ChatClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def stream(self, body: dict[str, Any], reply: Reply) -> AsyncIterator[Piece]:
+    async def stream(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer to `body`, which also gather in `reply`.
 
         Raises:
@@ -332,7 +332,7 @@ class ChatClient:
         except BadData as exc:
             raise ServiceError(f"the LLM's stream is broken: {exc}") from exc
 
-    async def _pieces(self, response: Any, reply: Reply, limit: asyncio.Timeout) -> AsyncIterator[Piece]:
+    async def _pieces(self, response: Any, reply: Reply, limit: asyncio.Timeout) -> AsyncGenerator[Piece, None]:
         if response.status_code // 100 != 2:
             raise await refusal("the LLM", response)
         loop = asyncio.get_running_loop()

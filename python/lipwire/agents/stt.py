@@ -9,7 +9,7 @@ import logging
 import sys
 import wave
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
@@ -260,7 +260,8 @@ class _Pool:
         self.users = 0
         self._idle: deque[_Worker] = deque()
         self._free = asyncio.Semaphore(WORKERS)
-        self._warming: asyncio.Lock = asyncio.Lock()
+        self._warming = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     def current(cls) -> _Pool:
@@ -271,6 +272,13 @@ class _Pool:
         async with self._warming:
             if not self._idle:
                 self._idle.append(await _Worker.start())
+
+    def spawn(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ends with the pool."""
+        task = asyncio.get_running_loop().create_task(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def take(self) -> _Worker:
         await self._free.acquire()
@@ -293,6 +301,10 @@ class _Pool:
             worker.kill()
 
     async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         while self._idle:
             await self._idle.popleft().end()
 
@@ -303,9 +315,9 @@ class _OfflineHearing:
         self._on_partial = on_partial
         self._waiting: list[bytes] = []
         self._worker: _Worker | None = None
-        self._ended = False
+        self._ended = self._dropped = False
         self._result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = pool.spawn(self._run())
 
     def feed(self, pcm: bytes) -> None:
         if self._worker is None:
@@ -321,12 +333,17 @@ class _OfflineHearing:
             async with asyncio.timeout(TIMEOUT):
                 return await self._result
         except TimeoutError as exc:
+            self._task.cancel()
             raise ServiceError(f"the offline recognizer did not answer within {TIMEOUT:g} s") from exc
         finally:
             self.drop()
 
     def drop(self) -> None:
-        self._task.cancel()
+        self._dropped = True
+        if not self._ended:
+            self._task.cancel()
+        elif not self._task.done():  # an answer is on its way; after it the worker is as new
+            asyncio.get_running_loop().call_later(TIMEOUT, self._task.cancel)
 
     async def _run(self) -> None:
         worker: _Worker | None = None
@@ -343,11 +360,13 @@ class _OfflineHearing:
             while True:
                 answer = await worker.read()
                 if (partial := answer.get("partial")) is not None:
-                    self._on_partial(partial)
+                    if not self._dropped:
+                        self._on_partial(partial)
                     continue
                 words = tuple(Word(word, start, end - start) for word, start, end in answer["words"])
                 clean = True
-                self._result.set_result(Transcript(answer["text"][:MAX_TEXT], words))
+                if not self._result.done():
+                    self._result.set_result(Transcript(answer["text"][:MAX_TEXT], words))
                 return
         except ServiceError as exc:
             if not self._result.done():

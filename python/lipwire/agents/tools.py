@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
+from .brain import BrainEvent, Failed, ToolCalled
 from .config import Tool
 
 logger = logging.getLogger("lipwire.agents")
@@ -164,3 +165,45 @@ class Toolbox:
             message = f"{name} returned {len(answer)} characters, {MAX_RESULT} are allowed"
             return failure(message), message
         return answer, None
+
+
+class Caller:
+    """Answers a model's calls: runs what is ours, asks the client for the rest."""
+
+    def __init__(self, tools: Sequence[Tool], emit: Callable[[BrainEvent], None]) -> None:
+        self.toolbox = Toolbox(tools)
+        """May be replaced at any time."""
+        self._emit = emit
+        self._waiting: dict[str, asyncio.Future[str]] = {}
+
+    def result(self, call_id: str, output: str) -> None:
+        """What the client answered; nobody may be waiting for it any more."""
+        future = self._waiting.get(call_id)
+        if future is not None and not future.done():
+            future.set_result(output[:MAX_RESULT])
+
+    async def answer(self, call_id: str, name: str, arguments: str) -> str:
+        """The answer to one call, whatever happens."""
+        if not self.toolbox.of_client(name):
+            result, failed = await self.toolbox.run(name, arguments)
+            self._emit(ToolCalled(call_id, name, arguments, True))
+            if failed is not None:
+                self._emit(Failed("TOOL_ERROR", failed))
+            return result
+        wrong = self.toolbox.check(name, arguments)
+        if isinstance(wrong, str):
+            self._emit(Failed("TOOL_ERROR", wrong))
+            return failure(wrong)
+        while call_id in self._waiting:  # some services count them anew in each reply
+            call_id += "_"
+        future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        self._emit(ToolCalled(call_id, name, arguments))
+        try:
+            async with asyncio.timeout(CLIENT_TIMEOUT):
+                return await future
+        except TimeoutError:
+            message = f"{name}: the client did not answer within {CLIENT_TIMEOUT:g} s"
+            self._emit(Failed("TOOL_ERROR", message))
+            return failure(message)
+        finally:
+            del self._waiting[call_id]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Protocol
@@ -53,7 +53,7 @@ class Sound(Struct, frozen=True):
 class Tts(Protocol):
     """What makes speech."""
 
-    def speak(self, text: str) -> AsyncIterator[Sound]:
+    def speak(self, text: str) -> AsyncGenerator[Sound, None]:
         """The sound of one piece of text, as it is made. Raises ServiceError."""
 
     async def close(self) -> None:
@@ -98,7 +98,7 @@ class OfflineTts:
     async def close(self) -> None:
         return None
 
-    async def speak(self, text: str) -> AsyncIterator[Sound]:
+    async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
         loop = asyncio.get_running_loop()
         try:
             speech = await loop.run_in_executor(_threads, espeak.speak, text, self.voice)
@@ -143,7 +143,7 @@ class HttpTts:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def speak(self, text: str) -> AsyncIterator[Sound]:
+    async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
         import httpx
 
         body = {"model": self.model, "voice": self.voice, "input": text, "response_format": "pcm"}
@@ -297,7 +297,7 @@ class Speaker:
     async def _make(self, piece: _Piece) -> None:
         try:
             if text := speakable(piece.text):
-                async with aclosing(self._tts.speak(text)) as sounds:  # type: ignore[type-var]
+                async with aclosing(self._tts.speak(text)) as sounds:
                     async for sound in sounds:
                         piece.sounds.append(sound)
                         piece.changed.set()
