@@ -17,8 +17,8 @@ from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
 from lipwire.publish.base import StreamSpec
 from lipwire.publish.file import Mp4Writer
-from lipwire.publish.pyav import picture
 from lipwire.publish.peer import MAX_VIDEO, Track
+from lipwire.publish.pyav import picture
 from lipwire.publish.webrtc import WebRTC, bind_ice
 
 RATE = 48_000

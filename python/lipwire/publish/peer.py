@@ -1,7 +1,7 @@
 """One browser over WebRTC, through aiortc: its connection, the tracks to it, and what waits for it.
 
-No account, no STUN: loopback and the local network. `webrtc.WebRTC` (a session and its viewers) and `room.Rooms` (agents
-and users) are made of these.
+No account, no STUN: loopback and the local network. `webrtc.WebRTC` (a session and its viewers) and `room.Rooms`
+(agents and users) are made of these.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import aioice.ice
 import aiortc.codecs.vpx
 import av
 import msgspec
+import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
@@ -115,12 +116,13 @@ class SoundPackets:
         self._pcm += pcm
         if len(self._pcm) < OPUS_BLOCKS * BLOCK * 2:
             return None
-        frame = av.AudioFrame(format="s16", layout="mono", samples=OPUS_BLOCKS * BLOCK)
-        frame.planes[0].update(bytes(self._pcm))
+        # In stereo, as aiortc encodes it: its own conversion would take 3 dB off.
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=OPUS_BLOCKS * BLOCK)
+        frame.planes[0].update(np.repeat(np.frombuffer(self._pcm, np.int16), 2).tobytes())
         frame.sample_rate = RATE
         frame.pts = self._at
         frame.time_base = CLOCK
-        self._pcm.clear()
+        self._pcm = bytearray()
         return frame
 
     def clear(self) -> None:
@@ -128,7 +130,7 @@ class SoundPackets:
 
 
 def is_passing(data: str | bytes) -> bool:
-    """Whether a data message is a transcript that the next one replaces (protocol.md E), whole or in a single packet."""
+    """Whether a data message is a transcript that the next one replaces (protocol.md E), bare or in one packet."""
     raw = data.encode() if isinstance(data, str) else data
     try:
         if not raw.startswith(b"{"):
@@ -206,8 +208,6 @@ class Peer:
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         pc = self.pc
-        pc.addTrack(self.audio)
-        pc.addTrack(self.video)
         pc.on("datachannel", self._open_channel)
         pc.on("connectionstatechange", self._changed)
         if on_track is not None:
@@ -241,6 +241,10 @@ class Peer:
             lines = [s for s in sdp.splitlines() if not (s.startswith("a=candidate") and ".local " in s)]
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription("\r\n".join(lines) + "\r\n", "offer"))
+                offered = {transceiver.kind for transceiver in self.pc.getTransceivers()}
+                for track in (self.audio, self.video):
+                    if track.kind in offered:
+                        self.pc.addTrack(track)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
         except InvalidArgument:
             await self.close()
@@ -268,10 +272,15 @@ class Peer:
         shown.time_base = CLOCK
         asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, shown)
 
-    async def close(self) -> None:
-        """Ends the connection. Safe to call twice."""
+    def drop(self) -> None:
+        """Begins to close."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(), name="lipwire-peer-close")
+
+    async def close(self) -> None:
+        """Ends the connection. Safe to call twice."""
+        self.drop()
+        assert self._closing is not None
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
@@ -296,8 +305,9 @@ class Peer:
             await self.close()
 
     def _too_late(self) -> None:
-        if not self.connected and self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name="lipwire-peer-close")
+        if not self.connected:
+            logger.info("peer %s: not connected within %.0f s", id(self), CONNECT_TIMEOUT)
+            self.drop()
 
     def _open_channel(self, channel: Any) -> None:
         if channel.label != CHANNEL:
