@@ -141,7 +141,7 @@ export class Conversation {
   #interrupted(key) {
     const item = this.#byKey.get(key);
     if (!item) return null;
-    item.interrupted = true;
+    item.interrupted = item.final = true;
     return 'items';
   }
 

@@ -88,6 +88,22 @@ function fillSettings() {
   $('set-voice').value = settings.voice;
   $('set-prompt').value = settings.prompt;
   for (const item of document.querySelectorAll('[data-agent]')) item.hidden = !config.agents;
+  renderChoice();
+}
+
+// What the next conversation will be with, at a glance.
+function renderChoice() {
+  const rows = [['Channel', channel(), 'set-channel']];
+  if (config.agents) {
+    if (config.brains.length) rows.push(['Brain', settings.brain && config.brains.includes(settings.brain) ? settings.brain : config.brains[0], 'set-brain']);
+    rows.push(['Avatar', settings.avatar === '' ? 'none' : settings.avatar || config.avatars[0] || 'none', 'set-avatar']);
+  }
+  $('choice').replaceChildren(...rows.map(([name, value, field]) => {
+    const button = Object.assign(document.createElement('button'), { type: 'button' });
+    button.append(Object.assign(document.createElement('small'), { textContent: name }), value);
+    button.addEventListener('click', async () => { await openSettings(); $(field).focus(); });
+    return button;
+  }));
 }
 
 async function openSettings() {
@@ -109,6 +125,7 @@ async function saveSettings() {
     conversation.clear();
     link.close('left');
   }
+  renderChoice();
   render();
 }
 
