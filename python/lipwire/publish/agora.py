@@ -29,6 +29,7 @@ from msgspec import Struct
 from .._core import Frame
 from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol.messages import Quality, VideoEncoding, bit_rate
+from ..protocol.transcript import chunks
 from . import agora_data as data_stream
 from . import agora_wire as wire
 from .agora_feed import FeedWriter
@@ -283,7 +284,7 @@ class Agora:
 
     def send_message(self, message_id: str, payload: bytes) -> None:
         """A message of any size and content, as packets `message_id|index|total|base64` (protocol.md E)."""
-        for packet in data_stream.chunks(message_id, payload):
+        for packet in chunks(message_id, payload):
             self.send(packet)
 
     def send_note(self, data: bytes) -> None:
