@@ -12,6 +12,7 @@ import pytest
 from msgspec import Meta
 
 from lipwire.agents import setup
+from lipwire.agents.brains import Services
 from lipwire.agents.config import AgentConfig, Tool
 from lipwire.agents.run import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.agents.setup import AgentSetup, check_brain
@@ -52,15 +53,9 @@ def test_prepare() -> None:
 
 def test_services_are_the_settings() -> None:
     config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
-    assert AgentSetup(config).services() == {
-        "stt_url": "http://a",
-        "stt_model": None,
-        "tts_url": None,
-        "tts_model": "t",
-        "openai_api_key": "k",
-        "openai_url": "ws://b",
-        "realtime_model": "r",
-    }
+    assert AgentSetup(config).services() == Services(
+        stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r"
+    )
 
 
 def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Agents join Agora's channels where this is set and Agora's SDK is installed; else rooms of this server."""
     agora_app_certificate: str | None = None
     """Makes tokens for agents and clients, and lets `agora token=` in."""
+    agora_web_sdk: str | None = None
+    """Agora's Web SDK (agora-rtc-sdk-ng), a file or an https URL: with it the client page can join Agora's channels."""
     openai_api_key: str | None = None
     """For OpenAI Realtime, and for llm_url, stt_url and tts_url. Also OPENAI_API_KEY."""
     openai_url: str | None = None

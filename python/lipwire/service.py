@@ -14,6 +14,7 @@ import msgspec
 
 from . import voice
 from .agents.manager import AgentManager
+from .agents.page import PageAgents
 from .agents.setup import AgentSetup
 from .avatar import Avatar
 from .config import LOOPBACK, Config
@@ -21,9 +22,10 @@ from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
 from .publish.webrtc import WebRTC, bind_ice
-from .servers.agents import Project, agent_routes
+from .servers.agents import Project, agent_routes, token_routes
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
+from .servers.rooms import room_routes
 from .servers.viewer import Speak, Watched, create_viewer
 from .servers.ws import WsServer, serve_ws
 from .session import Session
@@ -100,11 +102,11 @@ class Service:
         self.agents = agents or AgentManager(
             self.agent_setup.channel, self.agent_setup.brain, limit=self.config.max_agents
         )
+        self._project = Project(
+            app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
+        )
         routes = agent_routes(
-            self.agents,
-            self.provider.check_api_key,
-            project=Project(app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""),
-            prepare=self.agent_setup.prepare,
+            self.agents, self.provider.check_api_key, project=self._project, prepare=self.agent_setup.prepare
         )
         self.app = create_http_app(self.provider, route_handlers=routes)
         self._speak = speak or (self.say if voice.available() else None)
@@ -137,6 +139,14 @@ class Service:
             raise InvalidArgument(f"unknown avatar {avatar_id!r}; there is {', '.join({*Avatar.builtin(), ours.name})}")
         logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
         return ours
+
+    def _page_routes(self) -> list[Any]:
+        """The client page's. Where it can join Agora's channels it gets tokens for them: like the rest of the viewer's
+        port it asks for no key."""
+        page = PageAgents(self.agent_setup, self.agents)
+        config = page.config()
+        routes = room_routes(self.agent_setup.rooms, config, start_agent=page.start, stop_agent=page.stop)
+        return [*routes, token_routes(None, project=self._project)] if config.app_id and config.agora_sdk else routes
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -187,7 +197,7 @@ class Service:
             await self.start_background()
             self._http = await _serve(self.app, self.config.bind, self.config.http_port, "http_port")
             if self.config.viewer:
-                viewer = create_viewer(self.watched, self._speak)
+                viewer = create_viewer(self.watched, self._speak, route_handlers=self._page_routes())
                 self._viewer = await _serve(viewer, self.config.bind, self.config.viewer_port, "viewer_port")
         except BaseException:
             await self.close()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from .. import voice
 from ..config import Config
@@ -14,7 +13,11 @@ from ..protocol.agent_bodies import AgentStartFailed
 from ..publish import Agora, AgoraOptions
 from ..publish.channel import Channel
 from .brain import Brain
+from .brains import Services, make_brain
 from .config import AgentConfig, BrainKind
+
+if TYPE_CHECKING:
+    from ..publish.room import Rooms
 
 OPENAI = "https://api.openai.com/"
 SDK = "agora"
@@ -37,7 +40,7 @@ class AgentSetup:
     def __init__(self, config: Config, avatar: Callable[[str], str] = str) -> None:
         self.config = config
         self._avatar = avatar
-        self._rooms: Any = None
+        self._rooms: Rooms | None = None
 
     @property
     def in_agora(self) -> bool:
@@ -45,10 +48,12 @@ class AgentSetup:
         return self.config.agora_app_id is not None and _installed(SDK)
 
     @property
-    def rooms(self) -> Any:
-        """The embedded rooms (`publish.room.Rooms`), made when they are first asked for."""
+    def rooms(self) -> Rooms:
+        """The embedded rooms, made when they are first asked for."""
         if self._rooms is None:
-            self._rooms = importlib.import_module("lipwire.publish.room").Rooms()
+            from ..publish.room import Rooms  # needs aiortc
+
+            self._rooms = Rooms()
         return self._rooms
 
     def prepare(self, agent: AgentConfig) -> None:
@@ -73,10 +78,11 @@ class AgentSetup:
         Raises:
             InvalidArgument: a bad name or user id.
         """
-        if not self.in_agora:
-            channel: Channel = self.rooms.channel(agent.channel, agent.uid)
-            return channel
-        return Agora(self.agora_options(agent))
+        return Agora(self.agora_options(agent)) if self.in_agora else self.room(agent)
+
+    def room(self, agent: AgentConfig) -> Channel:
+        """A room of this server. Raises InvalidArgument for a bad name."""
+        return self.rooms.channel(agent.channel, agent.uid)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
         """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""
@@ -105,22 +111,20 @@ class AgentSetup:
         """For `AgentManager`. Raises AgentStartFailed or another LipwireError where this brain cannot be had."""
         if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
             raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
-        brains = importlib.import_module("lipwire.agents.brains")
-        brain: Brain = brains.make_brain(agent, brains.Services(**self.services()))
-        return brain
+        return make_brain(agent, self.services())
 
-    def services(self) -> dict[str, str | None]:
+    def services(self) -> Services:
         """Where brains find their services."""
         c = self.config
-        return {
-            "stt_url": c.stt_url,
-            "stt_model": c.stt_model,
-            "tts_url": c.tts_url,
-            "tts_model": c.tts_model,
-            "openai_api_key": c.openai_api_key,
-            "openai_url": c.openai_url,
-            "realtime_model": c.realtime_model,
-        }
+        return Services(
+            stt_url=c.stt_url,
+            stt_model=c.stt_model,
+            tts_url=c.tts_url,
+            tts_model=c.tts_model,
+            openai_api_key=c.openai_api_key,
+            openai_url=c.openai_url,
+            realtime_model=c.realtime_model,
+        )
 
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:
         """What each brain, and Agora's channels, still need; nothing = ready. `llm_key`: of cascade's chat service."""
