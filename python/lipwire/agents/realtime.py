@@ -125,8 +125,8 @@ class RealtimeBrain:
         """The state that is a connection's."""
         self._to_service = Resampler(HEARD_RATE, RATE)
         self._append = bytearray()
-        self._began_ns = 0
-        """When the first sound was sent."""
+        self._sent_ms = 0
+        """Of sound."""
         self._speaking = False
         self._stopped_ns = 0
         self._item: str | None = None
@@ -137,6 +137,8 @@ class RealtimeBrain:
         self._asked: _Reply | None = None
         """Its response was asked for and has not begun."""
         self._picture_item: str | None = None
+        self._echoes = False
+        """Whether the service repeats the metadata of what is asked for."""
 
     # ---- life
 
@@ -203,6 +205,7 @@ class RealtimeBrain:
                     self._emit(Failed("REALTIME_ERROR", f"{exc}; it is tried again"))
                 if isinstance(exc, _Refused) and exc.status in (401, 403, 404):
                     break
+        self._closed = True
         self._emit(Failed("REALTIME_ERROR", f"{error}; given up", fatal=True))
         return None
 
@@ -236,7 +239,7 @@ class RealtimeBrain:
             "prefix_padding_ms": detection.prefix_padding_ms,
             "silence_duration_ms": detection.silence_duration_ms,
             "create_response": True,
-            "interrupt_response": True,
+            "interrupt_response": False,  # the agent may be saying what is not to be interrupted
         }
         pcm = {"type": "audio/pcm", "rate": RATE}
         session: dict[str, Any] = {
@@ -295,7 +298,7 @@ class RealtimeBrain:
     def hear(self, pcm: bytes, user: str) -> None:
         if self._ws is None:
             return
-        self._began_ns = self._began_ns or time.monotonic_ns()
+        self._sent_ms += len(pcm) * 1000 // (2 * HEARD_RATE)
         self._append += self._to_service.process(pcm)
         if len(self._append) >= APPEND_MS * RATE // 1000 * 2:
             audio = base64.b64encode(self._append).decode()
@@ -466,8 +469,9 @@ class RealtimeBrain:
         code, message = error.get("code"), str(error.get("message", error))[:300]
         if code in HARMLESS:
             return
-        if code == "conversation_already_has_active_response" and self._asked is not None:
-            self._waiting.appendleft(self._asked)  # it is asked for again when the other one is over
+        if code == "conversation_already_has_active_response":
+            # It is asked for (again) when the other one is over; what we did not ask for answers the user's turn.
+            self._waiting.appendleft(self._asked or _Reply("chat", {}))
             self._asked = None
             return
         asked, self._asked = self._asked, None
@@ -482,10 +486,9 @@ class RealtimeBrain:
     def _on_input_audio_buffer_speech_started(self, event: dict[str, Any]) -> None:
         self._speaking = True
         now = time.monotonic_ns()
-        into_ms = event["audio_start_ms"] + self._config.turn_detection.prefix_padding_ms
-        onset = min(self._began_ns + int(into_ms * 1e6), now) if self._began_ns else now
+        ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
         self._show()
-        self._emit(SpeechStarted(onset))
+        self._emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000))
 
     def _on_input_audio_buffer_speech_stopped(self, event: dict[str, Any]) -> None:
         self._stopped_ns = time.monotonic_ns()
@@ -520,8 +523,9 @@ class RealtimeBrain:
         response = event["response"]
         self._response_id = response["id"]
         tag = (response.get("metadata") or {}).get(TAG)
+        self._echoes = self._echoes or tag is not None
         asked = self._asked
-        if asked is not None and (tag is None or tag == asked.id):
+        if asked is not None and (tag == asked.id or not self._echoes):
             self._asked, self._active = None, asked
             if asked.dead:  # broken off while it was asked for
                 self._send({"type": "response.cancel"})
