@@ -41,7 +41,8 @@ class Record:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"no {count} x {kind.__name__} {members} in {self.events}") from None
+            seen = [event for event in self.events if not isinstance(event, ReplyAudio)]
+            raise AssertionError(f"no {count} x {kind.__name__} {members} in {seen}") from None
         return found[count - 1]
 
     def kinds(self) -> list[str]:

@@ -56,6 +56,8 @@ RATE = 24_000
 APPEND_MS = 20
 """Sound of a message to the service."""
 CONNECT = 10.0
+STALLED = 15.0
+"""Seconds after which a response that does not move is given up."""
 BACKOFF = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each try to connect again; then it is given up."""
 MAX_MESSAGE = 16 << 20
@@ -136,6 +138,8 @@ class RealtimeBrain:
         self._response_id: str | None = None
         self._asked: _Reply | None = None
         """Its response was asked for and has not begun."""
+        self._progress = time.monotonic()
+        """When the response last moved."""
         self._picture_item: str | None = None
         self._echoes = False
         """Whether the service repeats the metadata of what is asked for."""
@@ -145,6 +149,7 @@ class RealtimeBrain:
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
         ws = await self._connect()
+        self._begin(ws)
         self._main = asyncio.get_running_loop().create_task(self._run(ws))
 
     async def close(self) -> None:
@@ -173,9 +178,8 @@ class RealtimeBrain:
 
     async def _run(self, ws: ClientConnection) -> None:
         while True:
-            self._ws = ws
-            self._begin_session()
-            writer = asyncio.get_running_loop().create_task(self._write(ws))
+            loop = asyncio.get_running_loop()
+            helpers = [loop.create_task(self._write(ws)), loop.create_task(self._watch())]
             reason = "closed"
             try:
                 async for text in ws:
@@ -185,13 +189,15 @@ class RealtimeBrain:
                 reason = f"the connection broke: {exc}"
             finally:
                 self._ws = None
-                writer.cancel()
-                await asyncio.gather(writer, return_exceptions=True)
+                for task in helpers:
+                    task.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
             self._lost(reason)
             found = await self._again()
             if found is None:
                 return
             ws = found
+            self._begin(ws)
 
     async def _again(self) -> ClientConnection | None:
         error: ServiceError | None = None
@@ -224,7 +230,9 @@ class RealtimeBrain:
         self._out.clear()
         self._fresh()
 
-    def _begin_session(self) -> None:
+    def _begin(self, ws: ClientConnection) -> None:
+        """Tells a new connection all that it has to know."""
+        self._ws = ws
         self._send_session()
         for message in self._history.messages():
             self._add_item(message["role"], message["content"])
@@ -395,9 +403,26 @@ class RealtimeBrain:
             if reply.dead:
                 continue
             self._asked = reply
+            self._progress = time.monotonic()
             self._start(reply)
-            self._send({"type": "response.create", "response": {**reply.options, "metadata": {TAG: reply.id}}})
+            response = {**reply.options, "metadata": {TAG: reply.id}}
+            self._send({"type": "response.create", "event_id": reply.id, "response": response})
             return
+
+    async def _watch(self) -> None:
+        """A response that stalls is broken off."""
+        while True:
+            await asyncio.sleep(STALLED / 10)
+            reply = self._active or self._asked
+            if reply is None or time.monotonic() - self._progress < STALLED:
+                continue
+            self._active = self._asked = self._response_id = None
+            self._send({"type": "response.cancel"})
+            if not reply.dead:
+                reply.dead = True
+                self._emit(Failed("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id))
+                self._finish(reply, "failed")
+            self._pump()
 
     def _start(self, reply: _Reply, asked_ns: int = 0, item_id: str | None = None) -> None:
         if not reply.started:
@@ -474,14 +499,15 @@ class RealtimeBrain:
             self._waiting.appendleft(self._asked or _Reply("chat", {}))
             self._asked = None
             return
-        asked, self._asked = self._asked, None
-        if asked is not None and not asked.dead:
+        asked = self._asked
+        if asked is None or error.get("event_id") != asked.id:
+            self._emit(Failed("REALTIME_ERROR", message))
+            return
+        self._asked = None
+        if not asked.dead:
             self._emit(Failed("REALTIME_ERROR", message, asked.id))
             self._finish(asked, "failed")
-            self._pump()
-        else:
-            self._asked = asked
-            self._emit(Failed("REALTIME_ERROR", message))
+        self._pump()
 
     def _on_input_audio_buffer_speech_started(self, event: dict[str, Any]) -> None:
         self._speaking = True
@@ -522,6 +548,7 @@ class RealtimeBrain:
     def _on_response_created(self, event: dict[str, Any]) -> None:
         response = event["response"]
         self._response_id = response["id"]
+        self._progress = time.monotonic()
         tag = (response.get("metadata") or {}).get(TAG)
         self._echoes = self._echoes or tag is not None
         asked = self._asked
@@ -536,6 +563,7 @@ class RealtimeBrain:
     def _of(self, event: dict[str, Any]) -> _Reply | None:
         """The reply that an event of a response belongs to; None = nobody wants it any more."""
         reply = self._active
+        self._progress = time.monotonic()
         if reply is None or reply.dead or event.get("response_id", self._response_id) != self._response_id:
             return None
         return reply
