@@ -184,7 +184,8 @@ class Connection:
         await self.ws.send(msgspec.json.encode(event).decode())
 
     async def error(self, message: str, code: str, event: dict[str, Any]) -> None:
-        self.server.problems.append(f"{event.get('type')}: {code}: {message}")
+        if code != "response_cancel_not_active":  # it may cross the end of the response on its way
+            self.server.problems.append(f"{event.get('type')}: {code}: {message}")
         error = {"type": "invalid_request_error", "code": code, "message": message, "event_id": event.get("event_id")}
         await self.send("error", error=error)
 

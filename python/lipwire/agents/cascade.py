@@ -162,6 +162,7 @@ class CascadeBrain:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._replies.clear()
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()

@@ -56,6 +56,8 @@ RATE = 24_000
 APPEND_MS = 20
 """Sound of a message to the service."""
 CONNECT = 10.0
+STALLED = 15.0
+"""Seconds after which a response that does not move is given up."""
 BACKOFF = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each try to connect again; then it is given up."""
 MAX_MESSAGE = 16 << 20
@@ -125,8 +127,8 @@ class RealtimeBrain:
         """The state that is a connection's."""
         self._to_service = Resampler(HEARD_RATE, RATE)
         self._append = bytearray()
-        self._began_ns = 0
-        """When the first sound was sent."""
+        self._sent_ms = 0
+        """Of sound."""
         self._speaking = False
         self._stopped_ns = 0
         self._item: str | None = None
@@ -136,13 +138,18 @@ class RealtimeBrain:
         self._response_id: str | None = None
         self._asked: _Reply | None = None
         """Its response was asked for and has not begun."""
+        self._progress = time.monotonic()
+        """When the response last moved."""
         self._picture_item: str | None = None
+        self._echoes = False
+        """Whether the service repeats the metadata of what is asked for."""
 
     # ---- life
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
         ws = await self._connect()
+        self._begin(ws)
         self._main = asyncio.get_running_loop().create_task(self._run(ws))
 
     async def close(self) -> None:
@@ -171,9 +178,8 @@ class RealtimeBrain:
 
     async def _run(self, ws: ClientConnection) -> None:
         while True:
-            self._ws = ws
-            self._begin_session()
-            writer = asyncio.get_running_loop().create_task(self._write(ws))
+            loop = asyncio.get_running_loop()
+            helpers = [loop.create_task(self._write(ws)), loop.create_task(self._watch())]
             reason = "closed"
             try:
                 async for text in ws:
@@ -183,13 +189,15 @@ class RealtimeBrain:
                 reason = f"the connection broke: {exc}"
             finally:
                 self._ws = None
-                writer.cancel()
-                await asyncio.gather(writer, return_exceptions=True)
+                for task in helpers:
+                    task.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
             self._lost(reason)
             found = await self._again()
             if found is None:
                 return
             ws = found
+            self._begin(ws)
 
     async def _again(self) -> ClientConnection | None:
         error: ServiceError | None = None
@@ -203,6 +211,7 @@ class RealtimeBrain:
                     self._emit(Failed("REALTIME_ERROR", f"{exc}; it is tried again"))
                 if isinstance(exc, _Refused) and exc.status in (401, 403, 404):
                     break
+        self._closed = True
         self._emit(Failed("REALTIME_ERROR", f"{error}; given up", fatal=True))
         return None
 
@@ -221,7 +230,9 @@ class RealtimeBrain:
         self._out.clear()
         self._fresh()
 
-    def _begin_session(self) -> None:
+    def _begin(self, ws: ClientConnection) -> None:
+        """Tells a new connection all that it has to know."""
+        self._ws = ws
         self._send_session()
         for message in self._history.messages():
             self._add_item(message["role"], message["content"])
@@ -236,7 +247,7 @@ class RealtimeBrain:
             "prefix_padding_ms": detection.prefix_padding_ms,
             "silence_duration_ms": detection.silence_duration_ms,
             "create_response": True,
-            "interrupt_response": True,
+            "interrupt_response": False,  # the agent may be saying what is not to be interrupted
         }
         pcm = {"type": "audio/pcm", "rate": RATE}
         session: dict[str, Any] = {
@@ -295,7 +306,7 @@ class RealtimeBrain:
     def hear(self, pcm: bytes, user: str) -> None:
         if self._ws is None:
             return
-        self._began_ns = self._began_ns or time.monotonic_ns()
+        self._sent_ms += len(pcm) * 1000 // (2 * HEARD_RATE)
         self._append += self._to_service.process(pcm)
         if len(self._append) >= APPEND_MS * RATE // 1000 * 2:
             audio = base64.b64encode(self._append).decode()
@@ -392,9 +403,26 @@ class RealtimeBrain:
             if reply.dead:
                 continue
             self._asked = reply
+            self._progress = time.monotonic()
             self._start(reply)
-            self._send({"type": "response.create", "response": {**reply.options, "metadata": {TAG: reply.id}}})
+            response = {**reply.options, "metadata": {TAG: reply.id}}
+            self._send({"type": "response.create", "event_id": reply.id, "response": response})
             return
+
+    async def _watch(self) -> None:
+        """A response that stalls is broken off."""
+        while True:
+            await asyncio.sleep(STALLED / 10)
+            reply = self._active or self._asked
+            if reply is None or time.monotonic() - self._progress < STALLED:
+                continue
+            self._active = self._asked = self._response_id = None
+            self._send({"type": "response.cancel"})
+            if not reply.dead:
+                reply.dead = True
+                self._emit(Failed("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id))
+                self._finish(reply, "failed")
+            self._pump()
 
     def _start(self, reply: _Reply, asked_ns: int = 0, item_id: str | None = None) -> None:
         if not reply.started:
@@ -466,26 +494,27 @@ class RealtimeBrain:
         code, message = error.get("code"), str(error.get("message", error))[:300]
         if code in HARMLESS:
             return
-        if code == "conversation_already_has_active_response" and self._asked is not None:
-            self._waiting.appendleft(self._asked)  # it is asked for again when the other one is over
+        if code == "conversation_already_has_active_response":
+            # It is asked for (again) when the other one is over; what we did not ask for answers the user's turn.
+            self._waiting.appendleft(self._asked or _Reply("chat", {}))
             self._asked = None
             return
-        asked, self._asked = self._asked, None
-        if asked is not None and not asked.dead:
+        asked = self._asked
+        if asked is None or error.get("event_id") != asked.id:
+            self._emit(Failed("REALTIME_ERROR", message))
+            return
+        self._asked = None
+        if not asked.dead:
             self._emit(Failed("REALTIME_ERROR", message, asked.id))
             self._finish(asked, "failed")
-            self._pump()
-        else:
-            self._asked = asked
-            self._emit(Failed("REALTIME_ERROR", message))
+        self._pump()
 
     def _on_input_audio_buffer_speech_started(self, event: dict[str, Any]) -> None:
         self._speaking = True
         now = time.monotonic_ns()
-        into_ms = event["audio_start_ms"] + self._config.turn_detection.prefix_padding_ms
-        onset = min(self._began_ns + int(into_ms * 1e6), now) if self._began_ns else now
+        ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
         self._show()
-        self._emit(SpeechStarted(onset))
+        self._emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000))
 
     def _on_input_audio_buffer_speech_stopped(self, event: dict[str, Any]) -> None:
         self._stopped_ns = time.monotonic_ns()
@@ -519,9 +548,11 @@ class RealtimeBrain:
     def _on_response_created(self, event: dict[str, Any]) -> None:
         response = event["response"]
         self._response_id = response["id"]
+        self._progress = time.monotonic()
         tag = (response.get("metadata") or {}).get(TAG)
+        self._echoes = self._echoes or tag is not None
         asked = self._asked
-        if asked is not None and (tag is None or tag == asked.id):
+        if asked is not None and (tag == asked.id or not self._echoes):
             self._asked, self._active = None, asked
             if asked.dead:  # broken off while it was asked for
                 self._send({"type": "response.cancel"})
@@ -532,6 +563,7 @@ class RealtimeBrain:
     def _of(self, event: dict[str, Any]) -> _Reply | None:
         """The reply that an event of a response belongs to; None = nobody wants it any more."""
         reply = self._active
+        self._progress = time.monotonic()
         if reply is None or reply.dead or event.get("response_id", self._response_id) != self._response_id:
             return None
         return reply

@@ -196,7 +196,8 @@ class Caller:
             return failure(wrong)
         while call_id in self._waiting:  # some services count them anew in each reply
             call_id += "_"
-        future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting[call_id] = future
         self._emit(ToolCalled(call_id, name, arguments))
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT):
