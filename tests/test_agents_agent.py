@@ -578,10 +578,9 @@ async def test_pause_and_resume() -> None:
         s.brain.reply("r3", tone(0.2), "back")
         await s.clock.run(0.5)
         assert not s.channel.pcm[RATE:clock].any() and s.channel.pcm[clock:].any()
-    print([(m.state, m.paused) for m in s.captions(t.State)])
     states = [(m.state, m.paused) for m in s.captions(t.State)]
-    assert states[-5:] == [
-        ("idle", True), ("listening", False), ("speaking", False), ("listening", False), ("idle", False)]  # fmt: skip
+    assert [state for state, _ in states[-6:]] == ["idle", "listening", "thinking", "speaking", "listening", "idle"]
+    assert [paused for _, paused in states[-6:]] == [True, False, False, False, False, False]
 
 
 # ------------------------------------------------------------------------------------------------- update, messages

@@ -17,8 +17,8 @@ _COMMAND = re.compile(rf"\bhey\b(?P<name>(?:\W+[\w'’]+){{0,{MAX_NAME}}}?)\W+(?
 _NO_NAME = frozenset(
     word
     for line in (
-        "a and are can can't cannot cant could did do does don't dont have how i is it let lets let's must never not or",
-        "shall should that the they to we what when where who why will would you",
+        "a and are can can't cannot cant could did do does don't dont have how i is it let lets let's must never not",
+        "or shall should that the they to we what when where who why will would you",
     )
     for word in line.split()
 )
