@@ -12,6 +12,8 @@ from msgspec import Struct, field
 
 BrainKind = Literal["realtime", "cascade", "echo", "script"]
 Modality = Literal["text", "image", "audio"]
+TranscriptFormat = Literal["v2", "v0.3", "off"]
+"""Which objects carry what is said (protocol.transcript); "off": the agent sends no data messages."""
 
 
 class TurnDetection(Struct, kw_only=True):
@@ -96,5 +98,6 @@ class AgentConfig(Struct, kw_only=True):
     width: int = 640
     height: int = 360
     fps: int = 25
+    transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""

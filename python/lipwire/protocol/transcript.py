@@ -3,8 +3,8 @@
 An object is JSON, in base64, cut into packets `message_id|index|total|part`. `chunks` cuts, an `Assembler` joins.
 
 Two sets of objects: v0.3 (`Transcribe`, the only one) and v2 (`UserTranscription`, `AssistantTranscription`,
-`Interrupt`, `State`, `Metrics`, `Error`, told apart by `object`). Members are those of Agora Conversational AI; what
-Lipwire adds says so. Times in ms; `*_ts` are wall clock, ms since 1970, given by the caller. Unknown members are
+`Interrupt`, `State`, `Metrics`, `Error`, `ToolCall`, told apart by `object`). Members are those of Agora's Conversational
+AI; what Lipwire adds says so. Times in ms; `*_ts` are wall clock, ms since 1970, given by the caller. Unknown members are
 ignored.
 """
 
@@ -131,7 +131,19 @@ class Error(Struct, kw_only=True, omit_defaults=True, tag_field="object", tag="m
     send_ts: int = 0
 
 
-V2 = UserTranscription | AssistantTranscription | Interrupt | State | Metrics | Error
+class ToolCall(Struct, kw_only=True, tag_field="object", tag="message.tool_call"):
+    """Lipwire's: the model calls a function that the client has. `arguments` is JSON. The client answers with a chat
+    message `{"type":"tool_result","call_id":...,"output":...}`."""
+
+    message_id: str = ""
+    data_type: str = "message"
+    call_id: str
+    name: str
+    arguments: str
+    send_ts: int = 0
+
+
+V2 = UserTranscription | AssistantTranscription | Interrupt | State | Metrics | Error | ToolCall
 TranscriptMessage = Transcribe | V2
 
 _encoder = msgspec.json.Encoder()
