@@ -66,6 +66,7 @@ class RunningAgent(Protocol):
 
 
 AgentEvent = Callable[["AgentRecord", Any], None]
+MakeChannel = Callable[[AgentConfig], Channel]
 MakeAgent = Callable[[AgentConfig, Channel, Brain, Callable[[Any], None]], RunningAgent]
 
 
@@ -141,7 +142,7 @@ class AgentManager:
 
     def __init__(
         self,
-        make_channel: Callable[[AgentConfig], Channel],
+        make_channel: MakeChannel,
         make_brain: Callable[[AgentConfig], Brain],
         *,
         make_agent: MakeAgent = make_agent,
@@ -239,8 +240,11 @@ class AgentManager:
 
     # -------------------------------------------------------------------------------------------------------- changing
 
-    async def start(self, config: AgentConfig) -> AgentRecord:
+    async def start(self, config: AgentConfig, make_channel: MakeChannel | None = None) -> AgentRecord:
         """Starts an agent and waits until it runs. Where the caller is cancelled meanwhile, the agent is ended.
+
+        Args:
+            make_channel: for this one, in place of the manager's.
 
         Raises:
             AgentConflict: the name is in use, or the user id in the channel. AgentLimit: too many run.
@@ -251,7 +255,9 @@ class AgentManager:
         number = self.started_total = self.started_total + 1
         record = AgentRecord(secrets.token_hex(16), number, config, time.time())
         self._records[record.id] = record
-        record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
+        record.task = asyncio.create_task(
+            self._run(record, make_channel or self._make_channel), name=f"lipwire-agent-{record.id[:8]}"
+        )
         try:
             await asyncio.shield(record.ready)
         except asyncio.CancelledError:
@@ -290,11 +296,11 @@ class AgentManager:
 
     # ------------------------------------------------------------------------------------------------ one agent's life
 
-    async def _run(self, record: AgentRecord) -> None:
+    async def _run(self, record: AgentRecord, make_channel: MakeChannel) -> None:
         """The task of one agent: whatever happens in it, the record says so in the end."""
         failure: BaseException | None = None
         try:
-            await self._live(record)
+            await self._live(record, make_channel)
         except asyncio.CancelledError:
             record.reason = record.reason or "cancelled"
         except Exception as exc:  # the edge
@@ -306,10 +312,10 @@ class AgentManager:
                 await self._end(record)
             self._settle(record, failure)
 
-    async def _live(self, record: AgentRecord) -> None:
+    async def _live(self, record: AgentRecord, make_channel: MakeChannel) -> None:
         record.status = "STARTING"
         leaving = asyncio.ensure_future(record.leave.wait())
-        starting = asyncio.ensure_future(self._begin(record))
+        starting = asyncio.ensure_future(self._begin(record, make_channel))
         tasks: list[asyncio.Future[Any]] = [leaving, starting]
         try:
             done, _ = await asyncio.wait({leaving, starting}, timeout=self.start_timeout, return_when="FIRST_COMPLETED")
@@ -336,9 +342,9 @@ class AgentManager:
                 if not task.cancelled():
                     task.exception()  # told already
 
-    async def _begin(self, record: AgentRecord) -> None:
+    async def _begin(self, record: AgentRecord, make_channel: MakeChannel) -> None:
         brain = self._make_brain(record.config)
-        channel = self._make_channel(record.config)
+        channel = make_channel(record.config)
 
         def on_event(event: Any) -> None:
             if self.on_event is not None:

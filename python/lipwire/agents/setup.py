@@ -73,10 +73,12 @@ class AgentSetup:
         Raises:
             InvalidArgument: a bad name or user id.
         """
-        if not self.in_agora:
-            channel: Channel = self.rooms.channel(agent.channel, agent.uid)
-            return channel
-        return Agora(self.agora_options(agent))
+        return Agora(self.agora_options(agent)) if self.in_agora else self.room(agent)
+
+    def room(self, agent: AgentConfig) -> Channel:
+        """A room of this server. Raises InvalidArgument for a bad name."""
+        channel: Channel = self.rooms.channel(agent.channel, agent.uid)
+        return channel
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
         """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""
