@@ -51,6 +51,7 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         agent = cast(StandIn, site.agents.get(joined.agent_id).agent)
         expected = config()
         expected.llm.system_messages = [{"role": "system", "content": "Be kind."}]
+        expected.transcripts = "v0.3" if version == "v1" else "v2"
         assert agent.config == expected
         assert await agents.get(joined.agent_id) == joined
         llm = {"v1": {"custom_llm": {"model": "n"}}, "v2": {"llm": {"params": {"model": "n"}}}}[version]

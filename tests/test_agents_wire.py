@@ -65,6 +65,7 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     config = w.parse_join(BODIES[version], version)
     expected = AgentConfig(name="unique_name", channel="test_channel", uid="1234", remote_uids=["123"])
     expected.llm.url = "https://llm.example.org/v1/chat/completions"
+    expected.transcripts = "v0.3" if version == "v1" else "v2"
     assert config == expected
     assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "en-US-AndrewMultilingualNeural")
     assert config.turn_detection == TurnDetection(
@@ -141,6 +142,7 @@ def test_the_whole_of_v1() -> None:
         idle_timeout=120,
         audio_scenario=0,
         rtc_codec=None,
+        transcripts="v0.3",
         llm=Llm(
             url="https://llm.example.org/v1/chat/completions",
             api_key="sk-xxx",
@@ -496,8 +498,9 @@ def test_what_is_written_reads_back() -> None:
     config = w.parse_join(V1, "v1")
     config.token, config.rtc_codec, config.avatar = "t", 120, "kit"
     w.set_fields(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **w._prompt("Be kind.")})
-    for version in ("v1", "v2"):
-        assert w.parse_join(w.join_body(config, version), version) == config
+    assert w.parse_join(w.join_body(config, "v1"), "v1") == config
+    config.transcripts = "v2"
+    assert w.parse_join(w.join_body(config, "v2"), "v2") == config
     plain = AgentConfig(name="n", channel="c", uid="bot", string_uid=True, llm=Llm(url="http://a", params={"n": 1}))
     assert w.parse_join(w.join_body(plain, "v2"), "v2") == plain
     with pytest.raises(b.InvalidAgentRequest, match="v1"):

@@ -166,7 +166,7 @@ def set_fields(config: AgentConfig, changes: Changes) -> None:
 
 
 def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
-    """The agent that a join body describes.
+    """The agent that a join body describes. One of v1 sends the transcripts of reference 002 (v0.3).
 
     Raises:
         InvalidAgentRequest: what is missing or out of range, all of it.
@@ -184,7 +184,7 @@ def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
             if not (re.fullmatch(r"[0-9]{1,10}", uid) and int(uid) < 2**32):
                 must = "must be a number 0..4294967295, as a string, unless enable_string_uid is true"
                 faults.append(Fault(f"{prefix}{name}", f"{must}, got {show(uid)}"))
-    changes |= _face(below)
+    changes |= _face(below) | ({"transcripts": "v0.3"} if version == "v1" else {})
     if faults:
         raise InvalidAgentRequest.because(faults)
     config = AgentConfig(name=found["name"], channel=changes["channel"])
@@ -344,7 +344,7 @@ class GenericAvatar(Struct, kw_only=True):
 
 def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
     """The join body of an agent; `parse_join` gives the same agent back, but for what the wire has no word for
-    (`brain`, `tools`, `voice_commands`).
+    (`brain`, `tools`, `transcripts`, `voice_commands`).
 
     Raises:
         InvalidAgentRequest: v1 cannot say it (a user id that is no number, several remote users, chat messages other
