@@ -21,7 +21,7 @@ from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
 from .publish.webrtc import WebRTC, bind_ice
-from .servers.agents import Project, agent_routes
+from .servers.agents import AgentCollector, Project, agent_routes
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
 from .servers.viewer import Speak, Watched, create_viewer
@@ -106,7 +106,7 @@ class Service:
             project=Project(app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""),
             prepare=self.agent_setup.prepare,
         )
-        self.app = create_http_app(self.provider, route_handlers=routes)
+        self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
         self._speak = speak or (self.say if voice.available() else None)
         self._closers: list[Callable[[], Any]] = []
         self._starting = asyncio.Lock()
