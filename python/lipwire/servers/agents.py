@@ -572,6 +572,4 @@ class AgentCollector(Collector):
         yield GaugeMetricFamily("lipwire_agents", "Agents that have not ended", len(manager.active))
         yield GaugeMetricFamily("lipwire_agents_limit", "Agents this process takes", manager.limit)
         yield CounterMetricFamily("lipwire_agents_started", "Agents asked for and accepted", manager.started_total)
-        yield CounterMetricFamily(
-            "lipwire_agents_failed", "Agents that did not start, or broke", manager.failed_total
-        )
+        yield CounterMetricFamily("lipwire_agents_failed", "Agents that did not start, or broke", manager.failed_total)
