@@ -437,7 +437,21 @@ async def test_token_for_a_channel(secured: Site) -> None:
     assert (parsed.channel, parsed.account, parsed.expire) == ("c", "7", 3600)
 
 
-# --------------------------------------------------------------------------------------------------------------- docs
+# ------------------------------------------------------------------------------------------------------ metrics, docs
+
+
+async def test_metrics(site: Site) -> None:
+    await site.post(f"{C1}/join", V1)
+    await site.post("/start_agent", {"channel_name": "closed", "uid": 1})
+    text = (await site.client.get("/metrics")).text
+    for line in (
+        "lipwire_agents 1.0",
+        "lipwire_agents_limit 4.0",
+        "lipwire_agents_started_total 2.0",
+        "lipwire_agents_failed_total 1.0",
+        "lipwire_sessions 0.0",
+    ):
+        assert f"\n{line}\n" in text
 
 
 async def test_the_api_is_described(site: Site) -> None:

@@ -154,6 +154,7 @@ async def _serve(config: Config) -> None:
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
             out.print(f"viewer     {service.viewer_url}")
+            out.print(f"agents     {service.viewer_url}agent")
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
         out.print("Ctrl-C ends it.")
@@ -169,7 +170,9 @@ def agent(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
     greeting: Annotated[str | None, typer.Option(help="Said to the first who comes.")] = None,
-    voice: Annotated[str | None, typer.Option(help="By the speech service's names (default: its first).")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="By the speech service's names (default: alloy for realtime).")
+    ] = None,
     language: Annotated[str, typer.Option(help="Of speech to text.")] = "en-US",
     llm_url: Annotated[str | None, typer.Option(help="Chat completions for cascade (default: OpenAI's).")] = None,
     llm_model: Annotated[str | None, typer.Option(help="Its model (default: gpt-4o-mini).")] = None,

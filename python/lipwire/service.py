@@ -22,7 +22,7 @@ from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
 from .publish.webrtc import WebRTC, bind_ice
-from .servers.agents import Project, agent_routes, token_routes
+from .servers.agents import AgentCollector, Project, agent_routes, token_routes
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
 from .servers.rooms import room_routes
@@ -108,7 +108,7 @@ class Service:
         routes = agent_routes(
             self.agents, self.provider.check_api_key, project=self._project, prepare=self.agent_setup.prepare
         )
-        self.app = create_http_app(self.provider, route_handlers=routes)
+        self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
         self._speak = speak or (self.say if voice.available() else None)
         self._closers: list[Callable[[], Any]] = []
         self._starting = asyncio.Lock()

@@ -21,7 +21,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from litestar import Response, Router, get, post, route
@@ -30,6 +30,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from ..agents.config import AgentConfig
 from ..agents.manager import AgentManager, AgentRecord
@@ -554,3 +556,20 @@ def token_routes(check_key: CheckKey | None, *, project: Project | None = None) 
         security=_KEY,
         tags=["backend"],
     )
+
+
+# ----------------------------------------------------------------------------------------------------------- metrics
+
+
+class AgentCollector(Collector):
+    """Reads the manager when Prometheus asks."""
+
+    def __init__(self, manager: AgentManager) -> None:
+        self._manager = manager
+
+    def collect(self) -> Iterable[Metric]:
+        manager = self._manager
+        yield GaugeMetricFamily("lipwire_agents", "Agents that have not ended", len(manager.active))
+        yield GaugeMetricFamily("lipwire_agents_limit", "Agents this process takes", manager.limit)
+        yield CounterMetricFamily("lipwire_agents_started", "Agents asked for and accepted", manager.started_total)
+        yield CounterMetricFamily("lipwire_agents_failed", "Agents that did not start, or broke", manager.failed_total)

@@ -59,6 +59,7 @@ def create_app(
     config: ProviderConfig | None = None,
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
+    collectors: Sequence[Collector] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -66,10 +67,12 @@ def create_app(
         provider: the use cases. Its sessions live on the event loop that runs the app.
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
+        collectors: more figures for /metrics.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
-    registry.register(_ProviderCollector(provider))
+    for collector in (_ProviderCollector(provider), *collectors):
+        registry.register(collector)
 
     @post(
         "/session/start",
