@@ -425,6 +425,18 @@ def structs_replace(config: AgentConfig, **changes: Any) -> AgentConfig:
     return structs.replace(config, **changes)
 
 
+async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
+    async with scene() as s:
+        s.record.on = lambda event: (
+            s.brain.interrupted(event.reply_id, 0.0, "") if isinstance(event, ReplyStarted) else None
+        )
+        s.brain.tell("hi")
+        s.brain.speak("hello")
+        await asyncio.sleep(0.05)
+        assert [f.reason for f in s.record.of(ReplyFinished)] == ["cancelled"] * 2
+        assert not s.chat.requests and not s.tts.requests and not s.brain._replies
+
+
 async def test_only_so_many_replies_wait() -> None:
     async with scene(tts={"first_byte": 5.0}) as s:
         for _ in range(cascade.MAX_WAITING):

@@ -192,6 +192,18 @@ async def test_speak_is_said_out_of_the_conversation_and_then_part_of_it() -> No
         assert [(await record.wait(ReplyFinished, i)).reply_id for i in (2, 3)] == [first, second]
 
 
+async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
+    async with scene() as (brain, record, fake):
+        record.on = lambda event: (
+            brain.interrupted(event.reply_id, 0.0, "") if isinstance(event, ReplyStarted) else None
+        )
+        brain.tell("hi")
+        brain.speak("hello")
+        await until(lambda: sent_items(fake))
+        assert [f.reason for f in record.of(ReplyFinished)] == ["cancelled"] * 2
+        assert not fake.of("response.create") and brain._asked is None
+
+
 async def test_a_new_question_takes_the_place_of_the_answer_in_the_making() -> None:
     async with scene(Say("a long story", 5.0), server={"speed": 20.0}) as (brain, record, fake):
         brain.tell("first")

@@ -341,7 +341,8 @@ class CascadeBrain:
         reply = _Reply(kind, list(self._replies.values()))
         self._replies[reply.id] = reply
         self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
-        reply.task = self._spawn(self._run(reply, source(reply)))
+        if not reply.dead:  # nobody wants it, as the agent has just said
+            reply.task = self._spawn(self._run(reply, source(reply)))
         return reply.id
 
     def _drop(self, reply: _Reply) -> None:

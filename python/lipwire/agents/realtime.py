@@ -402,9 +402,11 @@ class RealtimeBrain:
             reply = self._waiting.popleft()
             if reply.dead:
                 continue
+            self._start(reply)
+            if reply.dead:  # nobody wants it, as the agent has just said
+                continue
             self._asked = reply
             self._progress = time.monotonic()
-            self._start(reply)
             response = {**reply.options, "metadata": {TAG: reply.id}}
             self._send({"type": "response.create", "event_id": reply.id, "response": response})
             return
