@@ -1,4 +1,4 @@
-"""Everything together: the avatar provider, its WebSocket, the viewer page, and the sessions behind them."""
+"""Everything together: the avatar provider, its WebSocket, the viewer page, rooms, and the sessions behind them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from .config import LOOPBACK, Config
 from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
+from .publish.room import Rooms
 from .publish.webrtc import WebRTC, bind_ice
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
+from .servers.rooms import PageConfig, room_routes
 from .servers.viewer import Speak, Watched, create_viewer
 from .servers.ws import WsServer, serve_ws
 from .session import Session
@@ -89,6 +91,9 @@ class Service:
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
+        self.rooms = Rooms()
+        self.page = PageConfig(avatars=list(dict.fromkeys((Avatar.load(self.config.avatar).name, *Avatar.builtin()))))
+        """What the agent page offers."""
         self.provider = Provider(self._provider_config(), self._make_session)
         self.app = create_http_app(self.provider)
         self._speak = speak or (self.say if voice.available() else None)
@@ -166,7 +171,8 @@ class Service:
             await self.start_background()
             self._http = await _serve(self.app, self.config.bind, self.config.http_port, "http_port")
             if self.config.viewer:
-                viewer = create_viewer(self.watched, self._speak)
+                routes = room_routes(self.rooms, self.page)
+                viewer = create_viewer(self.watched, self._speak, route_handlers=routes)
                 self._viewer = await _serve(viewer, self.config.bind, self.config.viewer_port, "viewer_port")
         except BaseException:
             await self.close()
@@ -176,6 +182,7 @@ class Service:
     async def close(self) -> None:
         """Ends every session and stops listening. Safe to call twice."""
         await self.provider.close()
+        await self.rooms.close()
         for server in (self._viewer, self._http, self._ws):
             if server is not None:
                 await server.close()
