@@ -115,7 +115,7 @@ class StandIn:
         words = text.split()
         while not self.speaking:
             await asyncio.sleep(0.01)
-        segments = {"tts": (made - self._asked) * 1000, "playback": (time.monotonic() - made) * 1000}
+        segments = {"tts_ms": (made - self._asked) * 1000, "channel_ms": (time.monotonic() - made) * 1000}
         total = sum(segments.values())
         self._send("message.metrics", module="agent", metric_name="e2e_latency", latency_ms=total, segments=segments)
         for word in words:

@@ -465,6 +465,16 @@ def test_the_policy_opens_for_agora_only_where_it_is_configured(tmp_path: Path) 
             create_rooms(Rooms(), PageConfig(app_id="a", agora_sdk=bad))
 
 
+def test_an_agent_request_becomes_an_agent() -> None:
+    agent = AgentRequest(channel="c").config("cascade", "aria")
+    assert (agent.name, agent.channel, agent.brain, agent.avatar) == ("page-c", "c", "cascade", "aria")
+    asked = AgentRequest(channel="c", brain="realtime", avatar="", prompt="Be brief.", greeting="Hi")
+    agent = asked.config("cascade", "aria")
+    assert (agent.brain, agent.avatar, agent.voice) == ("realtime", None, "alloy")
+    assert agent.instructions == agent.llm.system_messages[0]["content"] == "Be brief."
+    assert agent.llm.greeting_message == "Hi"
+
+
 def test_an_agent_request_names_the_field() -> None:
     assert parse_agent_request({"channel": " a ", "more": 1}).channel == "a"
     with pytest.raises(lipwire.errors.InvalidArgument, match="voice"):

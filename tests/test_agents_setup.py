@@ -33,7 +33,7 @@ def agent(**more: Any) -> AgentConfig:
 
 
 def test_prepare() -> None:
-    made = AgentSetup(Config(openai_api_key="ours", llm_model="m"), lambda avatar_id: f"place of {avatar_id}")
+    made = AgentSetup(Config(openai_api_key="ours", llm_model="m"), avatar=lambda name: f"place of {name}")
     config = agent(avatar="kit")
     made.prepare(config)
     assert (config.brain, config.avatar) == ("cascade", "place of kit")

@@ -35,7 +35,7 @@ async def service() -> AsyncIterator[Service]:
     )
     async with Service(config) as made:
         yield made
-        rooms = made.agent_setup.rooms
+        rooms = made.rooms
     assert len(rooms) == 0
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith("lipwire-agent")] == []
 
@@ -52,7 +52,7 @@ async def test_join_to_leave(service: Service, version: Any, say: object) -> Non
     async with AgoraAgents("app", "anybody", KEY, **options) as agents:
         config = AgentConfig(name="one", channel="lobby", uid="7", avatar="kit", llm=Llm(url="http://127.0.0.1:1"))
         joined = await agents.join(config)
-        assert [member.user for member in service.agent_setup.rooms.list()["lobby"]] == ["7"]
+        assert [member.user for member in service.rooms.list()["lobby"]] == ["7"]
         with pytest.raises(AgentConflict):
             await agents.join(config)
         if version == "v2":
@@ -70,7 +70,7 @@ async def test_join_to_leave(service: Service, version: Any, say: object) -> Non
         assert service.agents.get(joined.agent_id).config.turn_detection.threshold == 0.5
         await agents.leave(joined.agent_id)
         assert (await agents.get(joined.agent_id)).status == "STOPPED"
-        assert service.agent_setup.rooms.list() == {}
+        assert service.rooms.list() == {}
 
 
 async def test_idle_agents_leave(service: Service) -> None:
@@ -82,7 +82,7 @@ async def test_idle_agents_leave(service: Service) -> None:
 async def test_a_user_id_that_somebody_has(service: Service) -> None:
     from lipwire.publish.base import StreamSpec
 
-    somebody = service.agent_setup.rooms.channel("lobby", "7")
+    somebody = service.rooms.channel("lobby", "7")
     await somebody.open(StreamSpec(session_id="x", width=16, height=16, fps=25))  # type: ignore[arg-type]
     async with httpx.AsyncClient(base_url=service.http_url, headers={"x-api-key": KEY}) as client:
         reply = await client.post("/start_agent", json={"channel_name": "lobby", "uid": 7})
@@ -115,7 +115,7 @@ async def test_one_agent_a_channel(service: Service, say: object) -> None:
         assert record.config.turn_detection.enabled is False
         assert [entry["role"] for entry in record.history()][:2] == ["system", "user"]
         assert (await post("/stop_agent"))[0] == 200
-        assert service.agent_setup.rooms.list() == {}
+        assert service.rooms.list() == {}
 
 
 async def test_the_page(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Everything together: the avatar provider, its WebSocket, the viewer page, agents, and the sessions behind them."""
+"""Everything together: the avatar provider, its WebSocket, the pages, rooms, agents, and the sessions behind them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .config import LOOPBACK, Config
 from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
+from .publish.room import Rooms
 from .publish.webrtc import WebRTC, bind_ice
 from .servers.agents import AgentCollector, Project, agent_routes, token_routes
 from .servers.http import HttpServer, serve_http
@@ -97,11 +98,15 @@ class Service:
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
+        self.rooms = Rooms()
         self.provider = Provider(self._provider_config(), self._make_session)
-        self.agent_setup = AgentSetup(self.config, self._avatar_of)
+        self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
         self.agents = agents or AgentManager(
             self.agent_setup.channel, self.agent_setup.brain, limit=self.config.max_agents
         )
+        self._page_agents = PageAgents(self.agent_setup, self.agents)
+        self.page = self._page_agents.config()
+        """What the agent page offers."""
         self._project = Project(
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
@@ -143,10 +148,10 @@ class Service:
     def _page_routes(self) -> list[Any]:
         """The client page's. Where it can join Agora's channels it gets tokens for them: like the rest of the viewer's
         port it asks for no key."""
-        page = PageAgents(self.agent_setup, self.agents)
-        config = page.config()
-        routes = room_routes(self.agent_setup.rooms, config, start_agent=page.start, stop_agent=page.stop)
-        return [*routes, token_routes(None, project=self._project)] if config.app_id and config.agora_sdk else routes
+        agents = self._page_agents
+        routes = room_routes(self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop)
+        in_agora = self.page.app_id and self.page.agora_sdk
+        return [*routes, token_routes(None, project=self._project)] if in_agora else routes
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -207,8 +212,8 @@ class Service:
     async def close(self) -> None:
         """Ends every session and agent and stops listening. Safe to call twice."""
         await self.agents.close()
-        await self.agent_setup.close()
         await self.provider.close()
+        await self.rooms.close()
         for server in (self._viewer, self._http, self._ws):
             if server is not None:
                 await server.close()

@@ -33,28 +33,20 @@ class AgentSetup:
 
     Args:
         config: the server's settings.
+        rooms: its rooms; None = it has none, and can only tell what is missing.
         avatar: from the avatar id that a request names to the name or path of an avatar that is there; raises
             InvalidArgument for an unknown one. An id off the network is never taken for a path.
     """
 
-    def __init__(self, config: Config, avatar: Callable[[str], str] = str) -> None:
+    def __init__(self, config: Config, rooms: Rooms | None = None, avatar: Callable[[str], str] = str) -> None:
         self.config = config
         self._avatar = avatar
-        self._rooms: Rooms | None = None
+        self._rooms = rooms
 
     @property
     def in_agora(self) -> bool:
         """Whether agents join Agora's channels; else rooms of this server."""
         return self.config.agora_app_id is not None and _installed(SDK)
-
-    @property
-    def rooms(self) -> Rooms:
-        """The embedded rooms, made when they are first asked for."""
-        if self._rooms is None:
-            from ..publish.room import Rooms  # needs aiortc
-
-            self._rooms = Rooms()
-        return self._rooms
 
     def prepare(self, agent: AgentConfig) -> None:
         """Completes what a request asked for with what is the server's to say.
@@ -81,8 +73,10 @@ class AgentSetup:
         return Agora(self.agora_options(agent)) if self.in_agora else self.room(agent)
 
     def room(self, agent: AgentConfig) -> Channel:
-        """A room of this server. Raises InvalidArgument for a bad name."""
-        return self.rooms.channel(agent.channel, agent.uid)
+        """A room of this server. Raises InvalidArgument for a bad name, AgentStartFailed where there are no rooms."""
+        if self._rooms is None:
+            raise AgentStartFailed("this server has no rooms")
+        return self._rooms.channel(agent.channel, agent.uid)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
         """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""
@@ -147,12 +141,6 @@ class AgentSetup:
             *([] if _installed(SDK) else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
         ]
         return needs
-
-    async def close(self) -> None:
-        """Ends the rooms."""
-        rooms, self._rooms = self._rooms, None
-        if rooms is not None:
-            await rooms.close()
 
 
 def check_brain(name: str) -> BrainKind:

@@ -26,7 +26,7 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
-from ..agents.config import BrainKind
+from ..agents.config import AgentConfig, BrainKind
 from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
 from ..provider import ProviderError
 from ..publish.room import RoomError, Rooms, check_name
@@ -74,6 +74,17 @@ class AgentRequest(Struct, kw_only=True):
     """Its name; "" = sound only."""
     prompt: str | None = None
     greeting: str | None = None
+
+    def config(self, brain: BrainKind, avatar: str | None) -> AgentConfig:
+        """The agent, with the server's `brain` and `avatar` where the page leaves them to it."""
+        agent = AgentConfig(name=f"page-{self.channel}", channel=self.channel, brain=self.brain or brain)
+        agent.avatar = avatar if self.avatar is None else self.avatar or None
+        agent.voice = self.voice or ("alloy" if agent.brain == "realtime" else agent.voice)
+        if self.prompt:
+            agent.instructions = self.prompt
+            agent.llm.system_messages = [{"role": "system", "content": self.prompt}]
+        agent.llm.greeting_message = self.greeting
+        return agent
 
 
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]

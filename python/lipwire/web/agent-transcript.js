@@ -162,14 +162,15 @@ export class Conversation {
     if (latency === null) return null;
     let turn = this.turns.find((other) => other.id === body.turn_id);
     if (!turn) {
-      this.turns.push(turn = { id: body.turn_id, total: null, parts: [] });
+      this.turns.push(turn = { id: body.turn_id, total: null, parts: [], whole: false });
       if (this.turns.length > MAX_TURNS) this.turns.shift();
     }
     const segments = body.segments && typeof body.segments === 'object' ? Object.entries(body.segments) : [];
     if (segments.length) {
       turn.parts = segments.filter(([, ms]) => Number.isFinite(ms));
       turn.total = latency;
-    } else {
+      turn.whole = true;
+    } else if (!turn.whole) {
       const name = [body.module, body.metric_name].filter((part) => typeof part === 'string').join(' ');
       turn.parts = [...turn.parts.filter(([other]) => other !== name), [name, latency]];
       turn.total = turn.parts.reduce((sum, [, ms]) => sum + ms, 0);

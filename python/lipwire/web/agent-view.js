@@ -52,10 +52,8 @@ export function renderChat(conversation) {
 
 // Latency -------------------------------------------------------------------------------------
 
-const LABELS = {
-  vad: 'End of speech', turn_detection: 'End of speech', stt: 'Speech to text', asr: 'Speech to text', llm: 'Language model', llm_ttft: 'Language model',
-  first_token: 'Language model', first_sentence: 'First sentence', tts: 'Text to speech', tts_ttfb: 'Text to speech', first_audio: 'Text to speech',
-  playback: 'Playback', transport: 'Transport', request: 'Request', realtime: 'Realtime model', mllm: 'Realtime model',
+const LABELS = {               // of agents/turns.py; what others send is shown by its own name
+  request_ms: 'Request', llm_ms: 'First token', sentence_ms: 'First sentence', tts_ms: 'Text to speech', channel_ms: 'Into the channel',
 };
 const TONES = 6;
 const label = (name) => LABELS[name] ?? name.replace(/_ms$/, '').replaceAll('_', ' ').replace(/^./, (c) => c.toUpperCase());
