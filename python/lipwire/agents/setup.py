@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 from .. import voice
@@ -12,6 +14,7 @@ from ..config import Config
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import AgentStartFailed
 from ..publish import Agora, AgoraOptions
+from ..publish.agora_sdk import SDK_FOLDER
 from ..publish.channel import Channel
 from .brain import Brain
 from .config import AgentConfig, BrainKind
@@ -23,6 +26,12 @@ SDK = "agora"
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _has_sdk() -> bool:
+    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names. It is not imported here."""
+    folder = os.environ.get(SDK_FOLDER)
+    return _installed(SDK) or (folder is not None and Path(folder, SDK).is_dir())
 
 
 class AgentSetup:
@@ -42,7 +51,7 @@ class AgentSetup:
     @property
     def in_agora(self) -> bool:
         """Whether agents join Agora's channels; else rooms of this server."""
-        return self.config.agora_app_id is not None and _installed(SDK)
+        return self.config.agora_app_id is not None and _has_sdk()
 
     @property
     def rooms(self) -> Any:
@@ -142,7 +151,7 @@ class AgentSetup:
         needs["agora"] = [
             *([] if c.agora_app_id else ["AGORA_APP_ID"]),
             *([] if c.agora_app_certificate else ["AGORA_APP_CERTIFICATE (or tokens from elsewhere)"]),
-            *([] if _installed(SDK) else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
+            *([] if _has_sdk() else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
         ]
         return needs
 
