@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,11 +11,14 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from lipwire import AgoraAgents
+from agora_double.harness import APP, CERT, Double
+from lipwire import AgoraAgents, agora_token
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.config import Config
 from lipwire.protocol.agent_bodies import AgentConflict
+from lipwire.protocol.tokens import verify_token
 from lipwire.service import Service
+from test_agora import double, sdk  # noqa: F401
 
 pytestmark = pytest.mark.asyncio
 
@@ -139,3 +143,36 @@ async def test_the_page(service: Service) -> None:
         assert (await client.post("api/agents/stop", json={"channel": "lobby"})).json() == {"stopped": True}
         assert (await client.post("api/agents/stop", json={"channel": "lobby"})).json() == {"stopped": False}
         assert (await client.get("token")).status_code == 404  # no Agora here
+
+
+async def test_in_an_agora_channel(double: Double, say: object) -> None:  # noqa: F811
+    """The same in a channel of Agora's, on its SDK and the double of the native library: the server makes the agent's
+    token, and the caller's opens that channel."""
+    config = Config(
+        api_key=KEY,
+        host="127.0.0.1",
+        http_port=0,
+        ws_port=0,
+        viewer=False,
+        agent_brain="echo",
+        agora_app_id=APP,
+        agora_app_certificate=CERT,
+    )
+    async with Service(config) as service:
+        assert service.agent_setup.in_agora
+        token = agora_token(APP, CERT, "room", 7)
+        options: dict[str, Any] = {"base_url": service.http_url, "trust_env": False, "timeout": WAIT}
+        async with AgoraAgents(APP, token=token, **options) as agents:
+            wanted = AgentConfig(name="one", channel="room", uid="7", avatar="kit", llm=Llm(url="http://127.0.0.1:1"))
+            joined = await agents.join(wanted)
+            assert joined.status == "RUNNING"
+            await agents.speak(joined.agent_id, "Hello.")
+            record = service.agents.get(joined.agent_id)
+            await until(record.history)
+            assert [entry["content"] for entry in await agents.history(joined.agent_id)] == ["Hello."]
+            await agents.leave(joined.agent_id)
+    (connected,) = double.calls("rtc_conn_connect")
+    _, used, channel, uid = connected["args"]
+    assert (channel, uid) == ("room", "7")
+    assert verify_token(used, CERT, now=time.time(), app_id=APP).channel == "room"
+    assert len(double.calls("rtc_conn_disconnect")) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from .. import voice
@@ -11,6 +13,7 @@ from ..config import Config
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import AgentStartFailed
 from ..publish import Agora, AgoraOptions
+from ..publish.agora_sdk import SDK_FOLDER
 from ..publish.channel import Channel
 from .brain import Brain
 from .brains import Services, make_brain
@@ -26,6 +29,12 @@ SDK = "agora"
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _has_sdk() -> bool:
+    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names; not imported here."""
+    folder = os.environ.get(SDK_FOLDER)
+    return _installed(SDK) or (folder is not None and Path(folder, SDK).is_dir())
 
 
 class AgentSetup:
@@ -46,7 +55,7 @@ class AgentSetup:
     @property
     def in_agora(self) -> bool:
         """Whether agents join Agora's channels; else rooms of this server."""
-        return self.config.agora_app_id is not None and _installed(SDK)
+        return self.config.agora_app_id is not None and _has_sdk()
 
     def prepare(self, agent: AgentConfig) -> None:
         """Completes what a request asked for with what is the server's to say.
@@ -138,7 +147,7 @@ class AgentSetup:
         needs["agora"] = [
             *([] if c.agora_app_id else ["AGORA_APP_ID"]),
             *([] if c.agora_app_certificate else ["AGORA_APP_CERTIFICATE (or tokens from elsewhere)"]),
-            *([] if _installed(SDK) else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
+            *([] if _has_sdk() else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
         ]
         return needs
 
