@@ -29,7 +29,7 @@ def _installed(module: str) -> bool:
 
 
 def _has_sdk() -> bool:
-    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names. It is not imported here."""
+    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names; not imported here."""
     folder = os.environ.get(SDK_FOLDER)
     return _installed(SDK) or (folder is not None and Path(folder, SDK).is_dir())
 
