@@ -27,6 +27,7 @@ BENCHES = (
     "memory",
     "latency",
     "agora",
+    "agents_brains",
     "sync",
     "browser_sync",
 )

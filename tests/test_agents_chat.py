@@ -230,6 +230,15 @@ async def test_a_connection_that_the_service_closed_between_turns_is_replaced() 
         await client.close()
 
 
+async def test_a_role_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeChat("one two", first_token=0.3) as server:  # the role comes at once
+        assert (await ask(server, timeouts=Timeouts(first_token=5.0, between=0.2)))[0].text == "one two"
+    monkeypatch.setattr(chat, "MAX_SECONDS", 0.3)
+    async with FakeChat("word " * 100, token_interval=0.05) as server:
+        with pytest.raises(ServiceError, match="fell silent"):
+            await ask(server)
+
+
 async def test_slow_work_on_a_piece_is_not_the_services_fault() -> None:
     async with FakeChat("one two three") as server:
         client, reply = ChatClient(Llm(url=server.url), FAST), Reply()

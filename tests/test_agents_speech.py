@@ -274,14 +274,24 @@ async def test_what_was_made_before_a_failure_is_said() -> None:
     assert got[2:] == ["0 a. ", b"0 a.", b".."]
 
 
-async def test_more_than_can_wait_is_joined_not_lost() -> None:
-    one, got = speaker(Slow())
-    text = "".join(f"0 n{i}. " for i in range(tts.MAX_WAITING + 50))
+async def test_many_short_pieces_are_joined() -> None:
+    engine = Slow()
+    one, got = speaker(engine)
+    text = "".join(f"0 n{i}. " for i in range(500))
     one.say(text)
-    assert len(one._pieces) == tts.MAX_WAITING
+    assert len(one._pieces) < 500 * 8 / 100
     one.finish()
     await one.run()
     assert "".join(x for x in got[2:] if isinstance(x, str)) == text
+    assert engine.log[:3] == ["asked 0 n0.", "asked 0 n1.", "asked 0 n2."]
+
+
+async def test_a_voice_that_crashes_is_a_failure() -> None:
+    one, _ = speaker(Slow())
+    one.say("nothing. ")  # no number
+    one.finish()
+    with pytest.raises(ServiceError, match="ValueError"):
+        await one.run()
 
 
 # ------------------------------------------------------------------------------------------------------ speech to text

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..errors import BadData
 from .config import Llm
-from .http import ServiceError, bearer, client, refusal
+from .http import ServiceError, bearer, client, refusal, send
 from .tools import MAX_ARGUMENTS, MAX_CALLS
 
 MAX_EVENT = 1 << 20
@@ -26,6 +26,8 @@ MAX_EVENT = 1 << 20
 MAX_TEXT = 32_768
 """Characters of a reply: half an hour of speech. What comes after is not read."""
 MAX_AUDIO_MS = 30 * 60_000
+MAX_SECONDS = 600.0
+"""From the beginning of a stream to its end."""
 LINGER = 0.2
 """Seconds within which the stream has to end after the reply has."""
 MAX_BAD = 8
@@ -172,6 +174,11 @@ class Reply:
         """A byte of sound whose other half is yet to come."""
 
     @property
+    def began(self) -> bool:
+        """Something of it has come."""
+        return bool(self.text or self.audio_ms or self._calls)
+
+    @property
     def over(self) -> bool:
         """Nothing follows."""
         return self.done or self.finish_reason is not None
@@ -310,10 +317,7 @@ class ChatClient:
         try:
             request = self._http.build_request("POST", url, content=msgspec.json.encode(body), headers=headers)
             async with asyncio.timeout(self.timeouts.first_token) as limit:
-                try:
-                    response = await self._http.send(request, stream=True)
-                except httpx.RemoteProtocolError:  # a connection kept from the last turn, closed by the other side
-                    response = await self._http.send(request, stream=True)
+                response = await send(self._http, request)
                 try:
                     async for piece in self._pieces(response, reply, limit):
                         yield piece
@@ -322,7 +326,7 @@ class ChatClient:
         except TimeoutError as exc:
             if reply.over:
                 return
-            began = bool(reply.text or reply.audio_ms or reply.calls)
+            began = reply.began
             seconds = self.timeouts.between if began else self.timeouts.first_token
             raise ServiceError(
                 f"the LLM at {url} {'fell silent' if began else 'did not begin'} for {seconds:g} s"
@@ -337,6 +341,7 @@ class ChatClient:
             raise await refusal("the LLM", response)
         loop = asyncio.get_running_loop()
         streamed = not response.headers.get("content-type", "").startswith("application/json")
+        until = loop.time() + MAX_SECONDS
         reader = SseReader()
         whole = b""
         async for data in response.aiter_bytes():
@@ -350,8 +355,11 @@ class ChatClient:
                     # What is done with the piece is not the service's time.
                     limit.reschedule(None)
                     yield piece
-                # After the end, the stream's own is waited for: it leaves the connection open for the next turn.
-                limit.reschedule(loop.time() + (LINGER if reply.over else self.timeouts.between))
+                now = loop.time()
+                if reply.over:  # the stream's own end leaves the connection open for the next turn
+                    limit.reschedule(now + LINGER)
+                elif reply.began:
+                    limit.reschedule(min(now + self.timeouts.between, until))
         for event in reader.end() if streamed else [whole.decode("utf-8", "replace")]:
             if (piece := reply.take(event, self.rate)) is not None:
                 yield piece

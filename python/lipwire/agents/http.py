@@ -67,6 +67,17 @@ def said(body: bytes) -> str:
     return body[:200].decode("utf-8", "replace")
 
 
+async def send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Sends it; the answer's body is yet to be read. Raises httpx.HTTPError."""
+    import httpx
+
+    try:
+        return await http.send(request, stream=True)
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        # Most likely a connection kept from before, which the other side has closed meanwhile.
+        return await http.send(request, stream=True)
+
+
 async def refusal(what: str, reply: httpx.Response) -> ServiceError:
     """The error that a status other than 2xx is."""
     body = b""

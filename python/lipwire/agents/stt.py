@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..errors import BadState, InvalidArgument
 from .brain import HEARD_RATE, Word
-from .http import ServiceError, bearer, client, refusal
+from .http import ServiceError, bearer, client, refusal, send
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -123,10 +123,7 @@ class HttpStt:
                 request = self._http.build_request(
                     "POST", self.url, data=data, files=files, headers=bearer(self.api_key)
                 )
-                try:
-                    reply = await self._http.send(request, stream=True)
-                except httpx.RemoteProtocolError:  # a connection kept from before, closed by the other side
-                    reply = await self._http.send(request, stream=True)
+                reply = await send(self._http, request)
                 try:
                     if reply.status_code // 100 != 2:
                         raise await refusal("speech to text", reply)

@@ -7,6 +7,7 @@ before it is played.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -21,8 +22,10 @@ from msgspec import Struct
 from .. import voice as espeak
 from ..errors import InvalidArgument, LipwireError
 from .brain import Word
-from .http import ServiceError, bearer, client, refusal
-from .sentences import SentenceSplitter, speakable
+from .http import ServiceError, bearer, client, refusal, send
+from .sentences import MAX_PIECE, SentenceSplitter, speakable
+
+logger = logging.getLogger("lipwire.agents")
 
 FIRST_BYTE = 10.0
 BETWEEN = 5.0
@@ -31,8 +34,9 @@ MAX_SPEECH_MS = 120_000
 """Of one piece of text; a service that sends more is cut off."""
 OPENAI_RATE = 24_000
 """Hz of OpenAI's `pcm`."""
-MAX_WAITING = 256
-"""Pieces of text of one reply that wait to be said; a reply has 32768 characters at most, so none is refused."""
+MANY = 8
+"""Pieces of a reply that wait, from which on short ones are joined: so there are never more than 300 of the 32768
+characters that a reply may have."""
 AHEAD = 2
 """Pieces in the making at a time."""
 
@@ -152,10 +156,7 @@ class HttpTts:
         try:
             request = self._http.build_request("POST", self.url, content=msgspec.json.encode(body), headers=headers)
             async with asyncio.timeout(FIRST_BYTE) as limit:
-                try:
-                    reply = await self._http.send(request, stream=True)
-                except httpx.RemoteProtocolError:  # a connection kept from before, closed by the other side
-                    reply = await self._http.send(request, stream=True)
+                reply = await send(self._http, request)
                 try:
                     if reply.status_code // 100 != 2:
                         raise await refusal("text to speech", reply)
@@ -236,7 +237,7 @@ class Speaker:
     Args:
         on_text: called with a piece and its words just before its first sound.
         on_sound: called with each sound of it; what it awaits holds up what follows.
-        on_piece: called with the name of a stage, once each: first_sentence, tts_asked.
+        on_stage: called with the name of a stage, once each: first_sentence, tts_asked.
     """
 
     def __init__(
@@ -279,8 +280,8 @@ class Speaker:
         self._more.set()
 
     def _add(self, text: str) -> None:
-        if len(self._pieces) >= MAX_WAITING:
-            self._pieces[-1].text += text  # not begun yet, as only AHEAD of them are
+        if len(self._pieces) >= MANY and len(self._pieces[-1].text) + len(text) <= MAX_PIECE:
+            self._pieces[-1].text += text  # it is not in the making, as only AHEAD of them are
             return
         self._stage("first_sentence")
         self._pieces.append(_Piece(text))
@@ -303,6 +304,9 @@ class Speaker:
                         piece.changed.set()
         except ServiceError as exc:
             piece.failed = exc
+        except Exception as exc:  # the task's edge
+            logger.exception("text to speech failed")
+            piece.failed = ServiceError(f"text to speech failed: {type(exc).__name__}: {exc}")
         finally:
             piece.done = True
             piece.changed.set()
