@@ -114,7 +114,7 @@ async def measure(seconds: float, joins: int) -> dict[str, Any]:
                 arrivals.append(now)
             loud = over
 
-    channel = rooms.channel("bench", "ears", hear)
+    channel = rooms.channel("lobby", "ears", hear)
     await channel.open(StreamSpec(session_id="bench", width=64, height=36, fps=Fraction(25)))
     channel.subscribe()
     ours, theirs = multiprocessing.get_context("spawn").Pipe()

@@ -3,6 +3,8 @@
 
 import { api } from './agent-link.js';
 
+const JOIN_MS = 15000;
+
 let loading = null;
 
 function sdk(url) {
@@ -43,11 +45,17 @@ export class AgoraLink {
       const fresh = await api(this.agora.token_path, { channel: this.channel, uid: this.user }).catch(() => null);
       if (fresh && !this.closed) await client.renewToken(fresh.token);
     });
+    let timer;
+    const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error('its service does not answer')), JOIN_MS); });
     try {
-      await client.join(this.agora.app_id, this.channel, reply.token || null, reply.uid ?? Number(this.user));
+      // The SDK itself would try for ever.
+      await Promise.race([client.join(this.agora.app_id, this.channel, reply.token || null, reply.uid ?? Number(this.user)), late]);
     } catch (error) {
-      throw new Error(`Agora refused the channel: ${error.message}`);
+      throw new Error(`Agora’s channel cannot be joined: ${error.message}.`);
+    } finally {
+      clearTimeout(timer);
     }
+    if (this.closed) return;
     this.#members();
   }
 
