@@ -27,6 +27,7 @@ BENCHES = (
     "memory",
     "latency",
     "agora",
+    "agents",
     "sync",
     "browser_sync",
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+import lipwire
 from lipwire import Resampler, voice
 from lipwire.agents.commands import Command, Phrases, find
 
@@ -65,14 +66,12 @@ def recordings(paths: list[Path]) -> Iterator[bytes]:
     for path in itertools.chain.from_iterable(sorted(p.rglob("*")) if p.is_dir() else [p] for p in paths):
         if not path.is_file():
             continue
-        if path.suffix == ".gsm":
-            options: dict[str, str] = {"format": "gsm"}
-        elif path.suffix in (".wav", ".flac", ".mp3", ".ogg"):
-            options = {}
-        else:
+        if path.suffix == ".g722":  # as Asterisk keeps its prompts
+            yield bytes(lipwire.G722Decoder().decode(path.read_bytes()))
+        if path.suffix not in (".wav", ".flac", ".mp3", ".ogg"):
             continue
         try:
-            with av.open(str(path), **options) as file:
+            with av.open(str(path)) as file:
                 resampler = av.AudioResampler("s16", "mono", 16_000)
                 frames = [f for frame in file.decode(audio=0) for f in resampler.resample(frame)]
                 yield b"".join(f.to_ndarray().tobytes() for f in frames)
