@@ -102,7 +102,7 @@ def accepts(name: str, speech: Iterator[bytes], seconds_most: float) -> None:
             found[wanted] += spotted(sound, wanted)  # type: ignore[arg-type]
         if samples > seconds_most * 16_000:
             break
-    for wanted, count in found.items():
+    for wanted, count in found.items() if samples else ():
         print(f"{name}: {count} false {wanted} in {samples / HOUR * 60:.1f} min, {count / samples * HOUR:.1f} an hour")
 
 

@@ -79,8 +79,9 @@ RISE_DB = 0.05
 """A frame, by which the noise floor rises in what is louder than it."""
 HEY_WITHIN_MS, COMMAND_WITHIN_MS = 600, 750
 """"Hey" begins so soon, and the command ends so late."""
-THRESHOLD = "1e-20"
-"""Of pocketsphinx' keyword search, for each of the two words (figures: docs/agents/runtime.md)."""
+HEY = "1e-20"
+THRESHOLDS: dict[Command, str] = {"start": "1e-25", "stop": "1e-17"}
+"""Of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken (docs/agents/runtime.md)."""
 MAX_WAITING = 4
 """Pieces of speech that wait for the recognizer, all agents of the process together; more are not looked at."""
 _DICTIONARY = "hey HH EY\nstart S T AA R T\nstop S T AA P\n"
@@ -133,7 +134,7 @@ def _decoder(command: Command) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         words, keys = Path(folder, "words"), Path(folder, "keys")
         words.write_text(_DICTIONARY)
-        keys.write_text(f"hey /{THRESHOLD}/\n{command} /{THRESHOLD}/\n")
+        keys.write_text(f"hey /{HEY}/\n{command} /{THRESHOLDS[command]}/\n")
         return Decoder(samprate=RATE, lm=None, dict=str(words), kws=str(keys), loglevel="FATAL")
 
 
