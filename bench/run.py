@@ -27,7 +27,11 @@ BENCHES = (
     "memory",
     "latency",
     "agora",
+<<<<<<< HEAD
     "agents_brains",
+=======
+    "agents",
+>>>>>>> from-runtime
     "sync",
     "browser_sync",
 )

@@ -162,7 +162,7 @@ class Agent:
         self._life = "running"
         try:
             if self.config.voice_commands and self._spotter is None:
-                self._spotter = await commands.open_spotter()
+                self._spotter = await commands.KeywordSpotter.open()
             await self.brain.open(self._brain_event)
             early: list[ChannelEvent] = []
             self.channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
@@ -454,7 +454,7 @@ class Agent:
         if user != self._speaks and (len(self.users) == 1 or not self._speaks or loud(pcm)):
             self._speaks = user
         if self._spotter is not None and self.config.voice_commands:
-            self._spotter.hear(pcm, self._command)
+            self._spotter.hear(pcm, "start" if self.paused else "stop", self._command)
         if not self.paused:
             self.brain.hear(pcm, user)
         elif self._quiet_frames > 0:

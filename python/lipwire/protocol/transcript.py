@@ -3,9 +3,9 @@
 An object is JSON, in base64, cut into packets `message_id|index|total|part`. `chunks` cuts, an `Assembler` joins.
 
 Two sets of objects: v0.3 (`Transcribe`, the only one) and v2 (`UserTranscription`, `AssistantTranscription`,
-`Interrupt`, `State`, `Metrics`, `Error`, `ToolCall`, told apart by `object`). Members are those of Agora's Conversational
-AI; what Lipwire adds says so. Times in ms; `*_ts` are wall clock, ms since 1970, given by the caller. Unknown members are
-ignored.
+`Interrupt`, `State`, `Metrics`, `Error`, `ToolCall`, told apart by `object`). Members are those of Agora's
+Conversational AI; what Lipwire adds says so. Times in ms; `*_ts` are wall clock, ms since 1970, given by the caller.
+Unknown members are ignored.
 """
 
 from __future__ import annotations
