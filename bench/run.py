@@ -27,11 +27,8 @@ BENCHES = (
     "memory",
     "latency",
     "agora",
-<<<<<<< HEAD
     "agents_brains",
-=======
     "agents",
->>>>>>> from-runtime
     "sync",
     "browser_sync",
 )
