@@ -27,6 +27,8 @@ BENCHES = (
     "memory",
     "latency",
     "agora",
+    "agents_brains",
+    "agents",
     "sync",
     "browser_sync",
 )

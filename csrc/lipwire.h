@@ -385,6 +385,8 @@ int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */
 uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write now would go to (producer) */
 uint64_t lw_speech_utterance(const lw_speech *s); /* number of the one that the last write went to (producer) */
 int lw_speech_active(const lw_speech *s);         /* 1 while an utterance has begun and not finished */
+/* Consumer: samples played of the utterance that plays, or of the last one; *utterance = its number, 0 before any. */
+int64_t lw_speech_played(const lw_speech *s, uint64_t *utterance);
 void lw_speech_close(lw_speech **s);
 
 /* ---- motion --------------------------------------------------------------------------------------------------- */
@@ -663,6 +665,9 @@ int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
 int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw);
 /* Reader. A block of PCM (LW_BLOCK samples) -> 1 with *sample, or 0. */
 int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample);
+/* Reader. Samples of an utterance within the blocks read so far, silence of an underrun not counted; *utterance = the one
+ * that the newest block speaks, or that was spoken last, 0 before any. */
+int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance);
 int lw_performer_read_event(lw_performer *p, lw_event *event);
 /* The oldest frame: returns its slot number + 1 (0: none). The slot's bytes stay as they are until it is released;
  * slots may be released in any order, from any thread. */

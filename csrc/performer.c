@@ -29,6 +29,8 @@ typedef struct slot {
 
 typedef struct pcm_block {
     int64_t sample;
+    uint64_t utterance; /* as lw_speech_played, behind this block */
+    int64_t played;
     int16_t pcm[LW_BLOCK];
 } pcm_block;
 
@@ -68,6 +70,10 @@ struct lw_performer {
     lw_canvas shown;
     int good; /* slot with the last picture that config.draw made, kept from reuse; or -1 */
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
+
+    /* reader: of the block read last */
+    uint64_t heard;
+    int64_t heard_played;
 
     /* counters: written by the consumer, read by anyone */
     _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
@@ -489,6 +495,7 @@ static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
     }
     pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)];
     b->sample = sample;
+    b->played = lw_speech_played(p->speech, &b->utterance);
     memcpy(b->pcm, pcm, sizeof b->pcm);
     ring_advance(&p->pcm_ring.written);
     return 1;
@@ -531,8 +538,16 @@ int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sampl
     const pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.read, p->config.pcm_blocks)];
     memcpy(out, b->pcm, sizeof b->pcm);
     *sample = b->sample;
+    p->heard = b->utterance;
+    p->heard_played = b->played;
     ring_advance(&p->pcm_ring.read);
     return 1;
+}
+
+int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance)
+{
+    *utterance = p->heard;
+    return p->heard_played;
 }
 
 int lw_performer_read_event(lw_performer *p, lw_event *event)

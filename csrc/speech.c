@@ -500,6 +500,12 @@ int64_t lw_speech_generation(const lw_speech *s)
     return atomic_load_explicit(&s->generation, memory_order_relaxed);
 }
 
+int64_t lw_speech_played(const lw_speech *s, uint64_t *utterance)
+{
+    *utterance = s->playing;
+    return s->played;
+}
+
 int lw_speech_active(const lw_speech *s)
 {
     return atomic_load_explicit(&s->active, memory_order_relaxed);

@@ -399,6 +399,14 @@ cdef class Performer:
             return None
         return out, sample
 
+    @property
+    def heard(self):
+        """(utterance, samples of it in the blocks read so far): the one that the newest block speaks, or that was spoken
+        last; (0, 0) before any. An underrun's silence is not counted."""
+        cdef uint64_t utterance
+        cdef int64_t played = lw_performer_heard(self.p, &utterance)
+        return utterance, played
+
     def read_event(self):
         """The next event: (type, value, utterance, sample, played), or None."""
         cdef lw_event event

@@ -198,6 +198,7 @@ cdef extern from "lipwire.h" nogil:
     uint64_t lw_speech_writing(const lw_speech *s)
     uint64_t lw_speech_utterance(const lw_speech *s)
     int lw_speech_active(const lw_speech *s)
+    int64_t lw_speech_played(const lw_speech *s, uint64_t *utterance)
     void lw_speech_close(lw_speech **s)
     ctypedef struct lw_pose:
         int16_t axis[15]
@@ -358,6 +359,7 @@ cdef extern from "lipwire.h" nogil:
     int64_t lw_performer_space(const lw_performer *p)
     int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     int lw_performer_read_pcm(lw_performer *p, int16_t *out, int64_t *sample)
+    int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance)
     int lw_performer_read_event(lw_performer *p, lw_event *event)
     int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
     uint8_t *lw_performer_frame(lw_performer *p, int slot)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
-import random
 import select
 import socket
 import threading
@@ -22,7 +20,7 @@ from lipwire.errors import BadData, BufferFull, InvalidArgument
 from lipwire.publish import Null
 from lipwire.publish import agora_wire as wire
 from lipwire.publish.agora_codec import AudioEncoder
-from lipwire.publish.agora_data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer, chunks
+from lipwire.publish.agora_data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer
 from lipwire.publish.agora_feed import PICTURES, SOUND_BLOCKS, FeedReader, FeedWriter
 from lipwire.publish.agora_worker import Worker
 from lipwire.publish.base import StreamSpec
@@ -227,22 +225,6 @@ def test_the_feed_refuses_what_it_does_not_know(tmp_path: Path, feed: Ends) -> N
 
 
 # ------------------------------------------------------------------------------------------------------------ data
-
-
-@pytest.mark.parametrize("size", [0, 1, 700, 5000, 100_000])
-def test_chunks_hold_any_message(size: int) -> None:
-    payload = bytes(random.Random(size).randbytes(size))
-    packets = chunks("abc", payload)
-    parts = [p.split(b"|", 3) for p in packets]
-    assert max(map(len, packets)) <= PACKET and not any(0 in p for p in packets)
-    assert [(p[0], int(p[1]), int(p[2])) for p in parts] == [(b"abc", n, len(parts)) for n in range(len(parts))]
-    assert base64.b64decode(b"".join(p[3] for p in parts)) == payload
-
-
-def test_message_ids_that_cannot_be() -> None:
-    for bad in ("a|b", "x" * 1000):
-        with pytest.raises(InvalidArgument):
-            chunks(bad, b"")
 
 
 @pytest.mark.parametrize("size", [1, 100, 512, 513, 1024])

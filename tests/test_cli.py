@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import av
+import httpx
 import numpy as np
 import pytest
 
 import lipwire
+from conftest import require
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
-COMMANDS = ("demo", "serve", "send", "render", "avatar", "token", "bench", "doctor")
+COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "bench", "doctor")
 PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
 WAIT = 90
 """Seconds after which a process counts as hung."""
@@ -37,7 +40,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def environment(place: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_", "OPENAI_"))}
     return kept | {"TMPDIR": str(place.parent / "tmp"), "COLUMNS": "400", "NO_COLOR": "1"} | more
 
 
@@ -156,6 +159,71 @@ def test_doctor(place: Path) -> None:
     code, out, _ = run(place, "doctor")
     assert "http_port = 1234" in out
     assert "a secret" not in out
+
+
+def test_doctor_says_what_each_brain_needs(place: Path) -> None:
+    agents = json.loads(run(place, "doctor", "--json")[1])["agents"]
+    assert agents["echo"] == "ready"
+    assert agents["realtime"] == "needs OPENAI_API_KEY"
+    assert "OPENAI_API_KEY" in agents["cascade"]
+    assert "AGORA_APP_ID; AGORA_APP_CERTIFICATE" in agents["agora"]
+    app_id = "a" * 32
+    text = f"# keys\nexport OPENAI_API_KEY='sk-secret'\nAGORA_APP_ID={app_id}\nLIPWIRE_WS_PORT=1\n"
+    (place / ".env").write_text(text)
+    out = run(place, "doctor", "--json", LIPWIRE_WS_PORT="2")[1]
+    report = json.loads(out)
+    assert report["agents"]["realtime"] == "ready"
+    assert report["agents"]["agora"].startswith("needs AGORA_APP_CERTIFICATE")
+    assert (report["config"]["openai_api_key"], report["config"]["agora_app_id"]) == ("set", app_id)
+    assert report["config"]["ws_port"] == 2  # the real environment wins
+    assert "sk-secret" not in out
+    out = run(place, "doctor")[1]
+    assert "  realtime: ready" in out
+    assert "sk-secret" not in out
+    (place / ".env").write_text("OPENAI_API_KEY\n")
+    assert ".env, line 1" in fails(place, "doctor")
+
+
+def test_agents_that_cannot_be(place: Path) -> None:
+    (place / "tools.py").write_text("number = 5\ndef all_of_it(*everything): ...\n")
+    assert "brain must be one of" in fails(place, "agent", "--channel", "room", "--brain", "human")
+    assert "OPENAI_API_KEY" in fails(place, "agent", "--channel", "room", "--brain", "realtime")
+    assert "llm_url" in fails(place, "agent", "--channel", "room", "--brain", "cascade")
+    assert "channel must be" in fails(place, "agent", "--channel", "a/b")
+    assert "nobody" in fails(place, "agent", "--channel", "room", "--avatar", "nobody")
+    for tool, word in {
+        "tools": "module:function",
+        "nowhere:x": "no module nowhere",
+        "tools:none": "has no none",
+        "tools:number": "no function",
+        "tools:all_of_it": "everything cannot be passed by name",
+    }.items():
+        assert word in fails(place, "agent", "--channel", "room", "--brain", "echo", "--tool", tool)
+    code, _, err = run(place, "agent")
+    assert (code, "--channel" in err) == (2, True)
+
+
+def test_agent(place: Path) -> None:
+    """Its server, its room, its page's address; SIGTERM takes it out of the room."""
+    require(importlib.util.find_spec("lipwire.agents.agent"), "the agent runtime")
+    process = start(place, "agent", "--channel", "the room", "--brain", "echo", *PORTS, LIPWIRE_API_KEY="the key")
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        found = re.match(r"agent      (\w{32}) in room 'the room': brain echo, avatar ", lines[0])
+        assert found, lines
+        assert "agent?channel=the%20room" in lines[2]
+        assert lines[3] == "Ctrl-C ends it.\n"
+        url = lines[1].split()[1]
+        reply = httpx.get(f"{url}/api/conversational-ai-agent/v2/projects/x/agents", auth=("me", "the key"))
+        (shown,) = reply.json()["data"]["list"]
+        assert (shown["agent_id"], shown["status"], shown["channel"]) == (found[1], "RUNNING", "the room")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT) == 143
+    finally:
+        process.kill()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
 
 
 def test_bad_settings_are_one_line(place: Path) -> None:

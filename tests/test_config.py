@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lipwire.config import Config, load
+from lipwire.config import Config, load, read_env
 from lipwire.errors import InvalidArgument, LipwireError
 
 
@@ -87,6 +87,15 @@ OUT_OF_RANGE = [
     ("session_secret", "short"),
     ("api_key", ""),
     ("log_level", "loud"),
+    ("max_agents", 0),
+    ("max_agents", 1025),
+    ("agent_brain", "human"),
+    ("agora_app_id", "0" * 31),
+    ("agora_app_certificate", "g" * 32),
+    ("openai_url", "https://api.example.org"),
+    ("llm_url", "api.example.org"),
+    ("stt_url", "ws://a"),
+    ("tts_url", ""),
 ]
 
 
@@ -146,3 +155,67 @@ def test_an_open_address_needs_a_key() -> None:
         assert load({"host": host}).bind == host
     assert load(environment={"LIPWIRE_API_KEY": "k"}).bind == "0.0.0.0"
     assert load({"api_key": "k", "host": "127.0.0.1"}).bind == "127.0.0.1"
+
+
+# -------------------------------------------------------------------------------------------------- other names, .env
+
+
+def test_names_that_others_gave_some_settings() -> None:
+    environment = {"OPENAI_API_KEY": "sk", "AGORA_APP_ID": "a" * 32, "AGORA_APP_CERT": "b" * 32}
+    config = load(environment=environment)
+    assert (config.openai_api_key, config.agora_app_id, config.agora_app_certificate) == ("sk", "a" * 32, "b" * 32)
+    config = load(environment=environment | {"LIPWIRE_OPENAI_API_KEY": "ours", "AGORA_APP_CERTIFICATE": "c" * 32})
+    assert (config.openai_api_key, config.agora_app_certificate) == ("ours", "c" * 32)
+    assert load(environment={"OPENAI_API_KEY": ""}).openai_api_key is None
+    refused("AGORA_APP_ID", "32 hexadecimal", environment={"AGORA_APP_ID": "short"})
+
+
+ENV = r"""
+# a comment
+PLAIN=value
+ export EXPORTED = with blanks around
+EMPTY=
+COMMENTED=value # with a comment
+HASH=value#kept
+ONLY= # nothing
+URL=https://example.org/?a=1&b=$PLAIN
+SINGLE='as it is: \n "$PLAIN" # ' # comment
+DOUBLE="tab\tquote\" back\\slash\nline 'x' #kept"
+TWICE=1
+TWICE=2
+UNICODE=ä€
+"""
+
+
+def test_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbf" + ENV.replace("\n", "\r\n", 3).encode())
+    assert read_env() == read_env(tmp_path / ".env")
+    assert read_env() == {
+        "PLAIN": "value",
+        "EXPORTED": "with blanks around",
+        "EMPTY": "",
+        "COMMENTED": "value",
+        "HASH": "value#kept",
+        "ONLY": "",
+        "URL": "https://example.org/?a=1&b=$PLAIN",
+        "SINGLE": r'as it is: \n "$PLAIN" # ',
+        "DOUBLE": "tab\tquote\" back\\slash\nline 'x' #kept",
+        "TWICE": "2",
+        "UNICODE": "ä€",
+    }
+    assert read_env(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("line", ["KEY", "=value", "1KEY=x", "KEY='x", 'KEY="x', 'KEY="x"y', "KEY='it's'", "a b=c"])
+def test_env_lines_that_are_none(line: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"GOOD=1\n{line}\n")
+    with pytest.raises(InvalidArgument, match=r"\.env, line 2"):
+        read_env()
+
+
+def test_env_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="cannot read"):
+        read_env(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidArgument, match="cannot read"):
+        read_env(tmp_path / "binary")

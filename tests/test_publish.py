@@ -17,8 +17,9 @@ from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
 from lipwire.publish.base import StreamSpec
 from lipwire.publish.file import Mp4Writer
+from lipwire.publish.peer import MAX_VIDEO, Track
 from lipwire.publish.pyav import picture
-from lipwire.publish.webrtc import MAX_VIDEO, WebRTC, _Track, bind_ice
+from lipwire.publish.webrtc import WebRTC, bind_ice
 
 RATE = 48_000
 
@@ -105,7 +106,7 @@ async def test_null_counts() -> None:
 
 
 async def test_a_slow_viewer_loses_the_oldest_pictures() -> None:
-    track = _Track("video", MAX_VIDEO)
+    track = Track("video", MAX_VIDEO)
     for number in range(5):
         track.put(number)
     assert track.dropped == 5 - MAX_VIDEO

@@ -539,3 +539,51 @@ def test_an_event_loop_is_let_go() -> None:
     loop = asyncio.run(once())
     gc.collect()
     assert loop() is None
+
+
+# ------------------------------------------------------------------------------------------- heard, and sound only
+
+
+async def test_what_was_heard_is_counted_in_samples_without_underruns() -> None:
+    heard: list[tuple[str | None, float]] = []
+
+    class Listener(Recorder):
+        def audio(self, pcm: bytes, sample: int) -> None:
+            super().audio(pcm, sample)
+            heard.append(stage.session.heard)
+
+    out = Listener()
+    stage = Stage(publisher=out, avatar=None, voice_end_grace=0.0, voice_end_timeout=30.0)
+    assert stage.session.heard == (None, 0.0)
+    async with stage.session as session:
+        session.write(tone(0.1), RATE, "a")
+        await out.until(lambda: heard[-4:] == [("a", 100.0)] * 4)  # it has run dry, and goes on
+        session.write(tone(0.2), RATE, "a")
+        session.end("a")
+        await session.finished()
+        assert session.heard == (None, 0.0)
+    positions = [ms for name, ms in heard if name == "a"]
+    assert positions == sorted(positions) and positions[0] == 10.0 and positions[-1] == 300.0
+    assert [e.position_ms for e in stage.events if isinstance(e, PlaybackFinished)] == [300.0]
+    # Every block that speaks adds what it speaks: the count is that of the samples handed over.
+    loud = np.flatnonzero(np.abs(out.pcm) > 0)
+    assert loud[-1] - loud[0] > 0.32 * RATE
+
+
+async def test_a_session_without_a_face_is_sound_only() -> None:
+    out = Recorder()
+    async with lipwire.Session(out, avatar=None) as session:
+        assert (session.width, session.height, session.avatar) == (0, 0, "")
+        session.write(tone(1.2), RATE)
+        session.end()
+        await session.finished()
+        stats = session.stats()
+    assert not out.frames and stats["frames"] >= 1 and stats["late"] == 0 and stats["native_bytes"] < 200_000
+    assert np.count_nonzero(out.pcm) > 1.1 * RATE
+
+
+async def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
+    session = lipwire.Session(lipwire.publish.File(tmp_path / "x.mp4"), avatar=None)
+    with pytest.raises(InvalidArgument, match="sound only"):
+        await session.start()
+    assert not list(tmp_path.iterdir())

@@ -31,11 +31,13 @@ from .source import FrameSource
 from .source_process import ProcessSource
 
 if TYPE_CHECKING:
+    from .agents.client import AgoraAgents
     from .service import create_app
 
 __version__: str = _core_version()
 
 __all__ = [
+    "AgoraAgents",
     "Avatar",
     "Compositor",
     "Frame",
@@ -72,4 +74,8 @@ def __getattr__(name: str) -> Any:
         from .service import create_app
 
         return create_app
+    if name == "AgoraAgents":  # needs httpx
+        from .agents.client import AgoraAgents
+
+        return AgoraAgents
     raise AttributeError(f"module 'lipwire' has no attribute {name!r}")

@@ -26,7 +26,7 @@ except ModuleNotFoundError as missing:
 from . import __version__, _core, opus
 from .avatar import DEFAULT, Avatar
 from .avatar import command as avatar_command
-from .config import Config, load
+from .config import SECRETS, Config, load, read_env
 from .errors import BadData, InvalidArgument, LipwireError
 
 app = typer.Typer(
@@ -59,8 +59,10 @@ AvatarName = Annotated[
 
 
 def main() -> None:
-    """Entry point: errors as one line, Ctrl-C as exit code 130."""
+    """Entry point: errors as one line, Ctrl-C as exit code 130. A file .env adds to the environment."""
     try:
+        for name, value in read_env().items():
+            os.environ.setdefault(name, value)
         app()
     except LipwireError as exc:
         err.print("error:", style="bold red", end=" ")
@@ -155,10 +157,83 @@ async def _serve(config: Config) -> None:
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
             out.print(f"viewer     {service.viewer_url}")
+            out.print(f"agents     {service.viewer_url}agent")
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
+
+
+@app.command()
+def agent(
+    channel: Annotated[str, typer.Option(help="Name of the channel it joins.")],
+    brain: Annotated[
+        str | None,
+        typer.Option(help="realtime, cascade, echo or script (default: realtime with an OPENAI_API_KEY, else echo)."),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
+    greeting: Annotated[str | None, typer.Option(help="Said to the first who comes.")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="By the speech service's names (default: alloy for realtime).")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Of speech to text.")] = "en-US",
+    llm_url: Annotated[str | None, typer.Option(help="Chat completions for cascade (default: OpenAI's).")] = None,
+    llm_model: Annotated[str | None, typer.Option(help="Its model (default: gpt-4o-mini).")] = None,
+    llm_key: Annotated[
+        str | None, typer.Option(envvar="LIPWIRE_LLM_KEY", help="Its key (default: OPENAI_API_KEY's).")
+    ] = None,
+    avatar: Annotated[
+        str, typer.Option(help=f"A name ({', '.join(Avatar.builtin())}), or a path; none = sound only.")
+    ] = DEFAULT,
+    tool: Annotated[list[str] | None, typer.Option(help="module:function that the model may call, repeatable.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the agent.")] = None,
+    uid: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Its user id in the channel; 0 = any.")] = 0,
+    idle_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds without anybody after which it leaves; 0 = never.")
+    ] = 0,
+    host: Host = None,
+    http_port: HttpPort = None,
+    ws_port: WsPort = None,
+    viewer_port: ViewerPort = None,
+    api_key: ApiKey = None,
+    ice_host: IceHost = None,
+    log_level: LogLevel = None,
+    config: ConfigFile = None,
+) -> None:
+    """Put a voice agent into a channel, and serve the page to talk to it."""
+    from .agents.setup import check_brain
+
+    cfg = settings(
+        config,
+        agent_brain=None if brain is None else check_brain(brain),
+        llm_url=llm_url,
+        llm_model=llm_model,
+        avatar=None if avatar == "none" else avatar,
+        host=host,
+        http_port=http_port,
+        ws_port=ws_port,
+        viewer_port=viewer_port,
+        api_key=api_key,
+        ice_host=ice_host,
+        log_level=log_level,
+    )
+    from .agents.run import describe_agent, run_agent
+
+    wanted = describe_agent(
+        cfg,
+        channel,
+        name=name,
+        uid=uid,
+        prompt=prompt,
+        greeting=greeting,
+        voice=voice,
+        language=language,
+        llm_key=llm_key,
+        avatar=avatar,
+        tools=tool or (),
+        idle_timeout=idle_timeout,
+    )
+    run(run_agent(cfg, wanted, out))
 
 
 @app.command()
@@ -379,6 +454,7 @@ EXTRAS = {
     "webrtc": ("aiortc",),
     "avatar": ("PIL",),
     "demo": ("espeakng_loader", "httpx"),
+    "agents": ("openai", "pocketsphinx"),
 }
 
 
@@ -386,14 +462,13 @@ EXTRAS = {
 def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Show the settings in force, the versions, and what is missing."""
     cfg = settings(config)
-    hidden = {"api_key", "session_secret", "agora_app_certificate"}
     shown = {
-        name: ("set" if getattr(cfg, name) else None) if name in hidden else getattr(cfg, name)
+        name: ("set" if getattr(cfg, name) else None) if name in SECRETS else getattr(cfg, name)
         for name in cfg.__struct_fields__
     }
     import av
 
-    from .publish.agora import available
+    from .agents.setup import AgentSetup
 
     missing = {
         extra: [name for name in names if importlib.util.find_spec(name) is None] for extra, names in EXTRAS.items()
@@ -404,9 +479,11 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
         "machine": platform.machine(),
         "kernels": f"{_core.cpu_level()} (this processor has {', '.join(_core.cpu_levels())})",
         "av": av.__version__,
-        "agora": "Agora's SDK is there" if available() else "no SDK: pip install 'lipwire[agora]', docs/agora.md",
         "opus": opus.library() or "through PyAV: no libopus found to call",
         "avatars": list(Avatar.builtin()),
+        "agents": {
+            name: f"needs {'; '.join(needs)}" if needs else "ready" for name, needs in AgentSetup(cfg).missing().items()
+        },
         "missing": {extra: names for extra, names in missing.items() if names},
         "config": shown,
     }
@@ -418,6 +495,10 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
                 out.print("config:")
                 for key, setting in shown.items():
                     out.print(f"  {key} = {setting}")
+            elif name == "agents":
+                out.print("agents:")
+                for key, text in report["agents"].items():
+                    out.print(f"  {key}: {text}", markup=False, soft_wrap=True)
             elif name == "missing":
                 for extra, names in report["missing"].items():
                     out.print(

@@ -1,26 +1,38 @@
 """Settings: defaults < lipwire.toml < LIPWIRE_* environment < flags.
 
-One name in every place: `http_port` is `http_port = 8764` in lipwire.toml, LIPWIRE_HTTP_PORT, and --http-port.
+One name in every place: `http_port` is `http_port = 8764` in lipwire.toml, LIPWIRE_HTTP_PORT, and --http-port. The
+command line adds a file `.env` to the environment (`read_env`).
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
+from .agents.config import BrainKind
 from .avatar import DEFAULT
 from .errors import InvalidArgument
 
 FILE = "lipwire.toml"
+ENV_FILE = ".env"
 PREFIX = "LIPWIRE_"
 LOOPBACK = "127.0.0.1"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+ALIASES = {
+    "OPENAI_API_KEY": "openai_api_key",
+    "AGORA_APP_ID": "agora_app_id",
+    "AGORA_APP_CERT": "agora_app_certificate",
+    "AGORA_APP_CERTIFICATE": "agora_app_certificate",
+}
+"""Names that others have given some settings in the environment; LIPWIRE_* wins over them."""
+SECRETS = frozenset({"api_key", "session_secret", "openai_api_key", "agora_app_certificate"})
 
 
 class Config(Struct, kw_only=True, frozen=True):
@@ -61,12 +73,33 @@ class Config(Struct, kw_only=True, frozen=True):
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
-    agora_app_id: str | None = None
-    """The app that `agora_app_certificate` belongs to."""
-    agora_app_certificate: str | None = None
-    """With it, the tokens of sessions of this app are made anew before they expire."""
     ice_host: str | None = None
     """The one address to offer WebRTC media on. Default: every address of the machine."""
+    agent_brain: BrainKind | None = None
+    """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
+    /start_agent."""
+    max_agents: int = 50
+    """More are refused with 422."""
+    agora_app_id: str | None = None
+    """Agents join Agora's channels where this is set and Agora's SDK is installed; else rooms of this server."""
+    agora_app_certificate: str | None = None
+    """Makes tokens for agents and clients, renews those of sessions of this app, and lets `agora token=` in."""
+    agora_web_sdk: str | None = None
+    """Agora's Web SDK (agora-rtc-sdk-ng), a file or an https URL: with it the client page can join Agora's channels."""
+    openai_api_key: str | None = None
+    """For OpenAI Realtime, and for llm_url, stt_url and tts_url. Also OPENAI_API_KEY."""
+    openai_url: str | None = None
+    """Of OpenAI Realtime. Default: wss://api.openai.com/v1/realtime."""
+    realtime_model: str | None = None
+    llm_url: str = "https://api.openai.com/v1/chat/completions"
+    """Chat completions for agents that were given none."""
+    llm_model: str = "gpt-4o-mini"
+    stt_url: str | None = None
+    """Speech to text, OpenAI-compatible. Default: on this machine."""
+    stt_model: str | None = None
+    tts_url: str | None = None
+    """Text to speech, OpenAI-compatible. Default: espeak-ng on this machine."""
+    tts_model: str | None = None
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
@@ -88,12 +121,18 @@ RANGES: dict[str, tuple[float, float]] = {
     "ws_port": (0, 65535),
     "viewer_port": (0, 65535),
     "max_sessions": (1, 1024),
+    "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
     "voice_end_grace_ms": (0, 60_000),
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),
     "buffer_seconds": (1, 3600),
 }
+
+URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url")} | {
+    "openai_url": ("ws://", "wss://")
+}
+HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def _check(name: str, value: Any) -> None:
@@ -105,6 +144,12 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument("session_secret must have 32 bytes or more")
     if name == "api_key" and value == "":
         raise InvalidArgument("api_key must not be empty")
+    if name in URLS and value is not None and not value.startswith(URLS[name]):
+        raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {value!r}")
+    if name == "agent_brain" and value is not None and value not in get_args(BrainKind):
+        raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
+    if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
+        raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
@@ -141,6 +186,9 @@ def load(
             raise InvalidArgument(f"cannot read {file}: {exc}") from exc
         for name, value in found.items():
             values[name] = _convert(name, value, str(file))
+    for alias, name in ALIASES.items():
+        if value := (environment or {}).get(alias):
+            values[name] = _convert(name, value, alias, strict=False)
     for variable, value in (environment or {}).items():
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name in TYPES:
@@ -165,3 +213,49 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
         text = str(exc)
         raise InvalidArgument(f"{place}: {text if name in text else f'{name}: {text}'}") from exc
     return converted
+
+
+_ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def read_env(path: str | Path = ENV_FILE) -> dict[str, str]:
+    """The variables of a file of KEY=VALUE lines, which may begin with `export`; {} where there is none.
+
+    # begins a comment, on a line of its own or after a blank. 'single quotes' keep all as it is; "double quotes" know
+    \\n, \\r, \\t, \\" and \\\\. Nothing is interpolated, and no value goes over several lines.
+
+    Raises:
+        InvalidArgument: a line is none of that; it says which.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidArgument(f"cannot read {file}: {exc}") from exc
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _ENV_LINE.fullmatch(line)
+        value = None if match is None else _env_value(match[2])
+        if match is None or value is None:
+            raise InvalidArgument(f"{file}, line {number}: write it as KEY=VALUE, with quotes in pairs")
+        found[match[1]] = value
+    return found
+
+
+def _env_value(text: str) -> str | None:
+    """What stands right of the =; None = quotes that do not fit."""
+    quote = text[:1]
+    if quote not in ("'", '"'):
+        return re.split(r"(?:^|\s+)#", text, maxsplit=1)[0].strip()
+    closed = re.fullmatch(r"'([^']*)'\s*(?:#.*)?" if quote == "'" else r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?', text)
+    if closed is None:
+        return None
+    if quote == "'":
+        return closed[1]
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), closed[1])

@@ -1,4 +1,4 @@
-"""Everything together: the avatar provider, its WebSocket, the viewer page, and the sessions behind them."""
+"""Everything together: the avatar provider, its WebSocket, the pages, rooms, agents, and the sessions behind them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any, Self
 import msgspec
 
 from . import voice
+from .agents.manager import AgentManager
+from .agents.page import PageAgents
+from .agents.setup import AgentSetup
 from .avatar import Avatar
 from .config import LOOPBACK, Config
 from .errors import InvalidArgument
@@ -20,10 +23,13 @@ from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
 from .publish.agora import Agora, AgoraOptions, available, is_app_id
 from .publish.channel import ChannelEvent, Connection, client_event
+from .publish.room import Rooms
 from .publish.tee import Tee
 from .publish.webrtc import WebRTC, bind_ice
+from .servers.agents import AgentCollector, Project, agent_routes, token_routes
 from .servers.http import HttpServer, serve_http
 from .servers.http import create_app as create_http_app
+from .servers.rooms import room_routes
 from .servers.viewer import Speak, Watched, create_viewer
 from .servers.ws import WsServer, serve_ws
 from .session import Session
@@ -101,15 +107,32 @@ class Service:
     Args:
         config: see `lipwire.config`. Ports of 0 are any free ones; read `http_port` and the others after start.
         speak: what the viewer's text box does; by default the session says it with espeak-ng where that is installed.
+        agents: who runs the agents; by default a manager for `config`.
     """
 
-    def __init__(self, config: Config | None = None, *, speak: Speak | None = None) -> None:
+    def __init__(
+        self, config: Config | None = None, *, speak: Speak | None = None, agents: AgentManager | None = None
+    ) -> None:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
+        self.rooms = Rooms()
         self.provider = Provider(self._provider_config(), self._make_session)
-        self.app = create_http_app(self.provider)
+        self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
+        self.agents = agents or AgentManager(
+            self.agent_setup.channel, self.agent_setup.brain, limit=self.config.max_agents
+        )
+        self._page_agents = PageAgents(self.agent_setup, self.agents)
+        self.page = self._page_agents.config()
+        """What the agent page offers."""
+        self._project = Project(
+            app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
+        )
+        routes = agent_routes(
+            self.agents, self.provider.check_api_key, project=self._project, prepare=self.agent_setup.prepare
+        )
+        self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
         self._speak = speak or (self.say if voice.available() else None)
         self._closers: list[Callable[[], Any]] = []
         self._starting = asyncio.Lock()
@@ -165,6 +188,19 @@ class Service:
         )
         return Agora(options, on_event)
 
+    def _page_routes(self) -> list[Any]:
+        """The client page's. Where it can join Agora's channels it gets tokens for them: like the rest of the viewer's
+        port it asks for no key."""
+        agents = self._page_agents
+        routes = room_routes(self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop)
+        in_agora = self.page.app_id and self.page.agora_sdk
+        return [*routes, token_routes(None, project=self._project)] if in_agora else routes
+
+    def _avatar_of(self, avatar_id: str) -> str:
+        """Of an agent: a built-in one's name, or the place of ours."""
+        self.choose_avatar(avatar_id)  # or refuses
+        return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
+
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit
     ) -> LiveAvatar:
@@ -209,7 +245,7 @@ class Service:
             await self.start_background()
             self._http = await _serve(self.app, self.config.bind, self.config.http_port, "http_port")
             if self.config.viewer:
-                viewer = create_viewer(self.watched, self._speak)
+                viewer = create_viewer(self.watched, self._speak, route_handlers=self._page_routes())
                 self._viewer = await _serve(viewer, self.config.bind, self.config.viewer_port, "viewer_port")
         except BaseException:
             await self.close()
@@ -217,8 +253,10 @@ class Service:
         return self
 
     async def close(self) -> None:
-        """Ends every session and stops listening. Safe to call twice."""
+        """Ends every session and agent and stops listening. Safe to call twice."""
+        await self.agents.close()
         await self.provider.close()
+        await self.rooms.close()
         for server in (self._viewer, self._http, self._ws):
             if server is not None:
                 await server.close()

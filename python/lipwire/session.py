@@ -91,8 +91,8 @@ class Session:
 
     Args:
         publisher: where sound and picture go.
-        avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
-        width, height: pixels, even. fps: frames a second, 1..100; a Fraction or a whole number.
+        avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource; None = sound only.
+        width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100; a Fraction or a whole number.
         on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
         on_special: called with what a `special` message has beyond gestures, emotions and states: a dict.
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
@@ -106,7 +106,7 @@ class Session:
         self,
         publisher: Publisher,
         *,
-        avatar: Face = DEFAULT,
+        avatar: Face | None = DEFAULT,
         width: int = 640,
         height: int = 360,
         fps: int | Fraction = 25,
@@ -124,8 +124,8 @@ class Session:
         self._interrupt_publisher: Callable[[], None] | None = getattr(publisher, "interrupt", None)
         """Publishers that keep something (`InSharedMemory`, `Channel`) drop what an interrupt makes stale."""
         self.fps = Fraction(fps)
-        self.width, self.height = width, height
         self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
+        self.width, self.height = self._stage.spec.width, self._stage.spec.height
         self.avatar = self._stage.name
         """Name of what draws."""
         self.on_event = on_event
@@ -161,7 +161,7 @@ class Session:
             raise BadState("the session has been started")
         await asyncio.to_thread(self._stage.prepare)
         options: dict[str, Any] = dict(self._options)
-        if isinstance(self.publisher, InSharedMemory):
+        if isinstance(self.publisher, InSharedMemory) and self.width:
             options["memory"] = self.publisher.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
@@ -260,6 +260,18 @@ class Session:
     async def finished(self) -> None:
         """Waits until nothing is playing or queued."""
         await self._idle.wait()
+
+    @property
+    def heard(self) -> tuple[str | None, float]:
+        """How far speech has been heard: (event_id, ms) of the utterance that the newest block handed over speaks; an
+        underrun's silence is not counted. (None, 0.0) when none plays."""
+        if self.performer is None:
+            return None, 0.0
+        number, played = self.performer.heard
+        utterance = self._utterances.get(number)
+        if utterance is None:
+            return None, 0.0
+        return utterance.event_id, max(0, played - self._stage.delay) / (_core.RATE / 1000)
 
     def _check_running(self) -> None:
         if self._runtime is None:

@@ -97,6 +97,18 @@ class Stage:
     def close(self) -> None: ...
 
 
+class SoundStage(Stage):
+    """For sound without a picture: nothing is drawn, no frame is shown."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        super().__init__(None, structs.replace(spec, width=0, height=0))
+
+    def performer(self, **options: Any) -> _core.Performer:
+        return _core.Performer(None, (1, 1), **options)  # a pose a second, and it is dropped
+
+    def frame(self, frame: _core.Frame) -> None: ...
+
+
 class DrawnStage(Stage):
     """For frames that the performer hands on as they are: something else draws them."""
 
@@ -317,8 +329,10 @@ class SourceStage(DrawnStage):
             self._runner.close()
 
 
-def stage_for(face: Face, spec: StreamSpec) -> Stage:
-    """Raises as `as_face`."""
+def stage_for(face: Face | None, spec: StreamSpec) -> Stage:
+    """None: sound only. Raises as `as_face`."""
+    if face is None:
+        return SoundStage(spec)
     face = as_face(face)
     if isinstance(face, Renderer):
         return RendererStage(face, spec)

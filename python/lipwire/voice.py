@@ -17,7 +17,7 @@ AUDIO_OUTPUT_SYNCHRONOUS = 2
 INITIALIZE_PHONEME_EVENTS, INITIALIZE_PHONEME_IPA = 1, 2
 CHARS_UTF8, POS_CHARACTER = 1, 1
 PARAMETER_RATE, PARAMETER_PITCH, PARAMETER_RANGE = 1, 3, 4
-EVENT_LIST_TERMINATED, EVENT_PHONEME = 0, 7
+EVENT_LIST_TERMINATED, EVENT_WORD, EVENT_PHONEME = 0, 1, 7
 PHONEMES_IPA = 2
 SEPARATOR = "_"
 MAX_CHARACTERS = 5000
@@ -50,11 +50,12 @@ _rate = 0
 @dataclass(frozen=True)
 class Speech:
     """PCM16 mono, its rate in Hz, and what is said when: (start, end, IPA name) in seconds, without gaps; the names of
-    pauses are empty or start with an underscore."""
+    pauses are empty or start with an underscore. Words: (start in seconds, first character of the text, count)."""
 
     pcm: bytes
     rate: int
     phones: list[tuple[float, float, str]]
+    words: list[tuple[float, int, int]]
 
 
 def available() -> bool:
@@ -110,6 +111,7 @@ def speak(
     _check(text)
     parts: list[bytes] = []
     marks: list[tuple[int, str]] = []
+    words: list[tuple[int, int, int]] = []
 
     @_Callback  # type: ignore[untyped-decorator]
     def take(samples: Any, count: int, events: Any) -> int:
@@ -119,6 +121,8 @@ def speak(
         while events[i].type != EVENT_LIST_TERMINATED:
             if events[i].type == EVENT_PHONEME:
                 marks.append((events[i].sample, bytes(events[i].id.string).decode("utf-8", "ignore")))
+            elif events[i].type == EVENT_WORD:
+                words.append((events[i].sample, events[i].text_position - 1, events[i].length))
             i += 1
         return 0
 
@@ -137,7 +141,14 @@ def speak(
     pcm = b"".join(parts)
     bounds = [(0, ""), *sorted(marks, key=lambda mark: mark[0]), (len(pcm) // 2, "")]
     phones = [(a / rate, b / rate, name) for (a, name), (b, _) in itertools.pairwise(bounds) if b > a]
-    return Speech(pcm, rate, phones)
+    return Speech(pcm, rate, phones, [(sample / rate, first, count) for sample, first, count in words])
+
+
+def known(voice: str) -> bool:
+    """True where espeak-ng has a voice of that name. Raises BadState: espeak-ng is not installed."""
+    with _lock:
+        library, _ = _load()
+        return bool(library.espeak_SetVoiceByName(voice.encode()) == 0)
 
 
 def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 165) -> tuple[bytes, int]:

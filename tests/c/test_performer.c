@@ -203,6 +203,8 @@ static void test_interface(void)
     step(&r, 20);
     const lw_event *f = find_event(LW_EVENT_FINISHED, 1);
     lw_performer_stats(r.p, &stats);
+    uint64_t last;
+    CHECK(lw_performer_heard(r.p, &last) == 4800 && last == 1, "heard is what the blocks read hold");
     CHECK(f && f->played == 4800 && stats.utterances == 1 && stats.clock == 9600 && !stats.active && stats.bytes > 0,
           "and played");
     CHECK(!lw_performer_frame(r.p, -1) && !lw_performer_frame(r.p, 6) && lw_performer_frame(r.p, 5), "slots in range");

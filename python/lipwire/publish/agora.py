@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ from msgspec import Struct
 from .._core import Frame, SharedWriter
 from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol.messages import Quality, VideoEncoding, bit_rate
+from ..protocol.transcript import chunks
 from . import agora_data as data_stream
 from . import agora_wire as wire
 from .agora_feed import FeedWriter
@@ -144,8 +146,10 @@ class AgoraError(LipwireError, RuntimeError):
 
 
 def available() -> bool:
-    """Whether Agora's SDK is there; it is not imported (docs/agora.md says why)."""
-    return bool(os.environ.get(SDK_FOLDER)) or importlib.util.find_spec("agora") is not None
+    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names. It is not imported
+    (docs/agora.md says why)."""
+    folder = os.environ.get(SDK_FOLDER)
+    return importlib.util.find_spec("agora") is not None or (folder is not None and Path(folder, "agora").is_dir())
 
 
 def is_app_id(text: str) -> bool:
@@ -305,7 +309,7 @@ class Agora:
 
     def send_message(self, message_id: str, payload: bytes) -> None:
         """A message of any size and content, as packets `message_id|index|total|base64` (protocol.md E)."""
-        for packet in data_stream.chunks(message_id, payload):
+        for packet in chunks(message_id, payload):
             self.send(packet)
 
     def send_note(self, data: bytes) -> None:

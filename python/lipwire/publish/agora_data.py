@@ -1,18 +1,16 @@
-"""Data-stream messages within Agora's caps: cut into packets, and paced. Sans-I/O: time is an argument.
+"""Data-stream packets within Agora's caps: checked, and paced. Sans-I/O: time is an argument.
 
 A data stream carries at most 1 KB a packet, 60 packets and 30 KB in any second (protocol.md E).
 """
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import deque
 
 from ..errors import BufferFull, InvalidArgument
+from ..protocol.transcript import PACKET
 
-PACKET = 1024
-"""Bytes that a packet holds."""
 PACKETS_A_SECOND, BYTES_A_SECOND = 60, 30 * 1024
 MARGIN = 1.04
 """Packets are spread evenly and by this much slower than the caps, so that any second keeps them, by any clock."""
@@ -27,20 +25,12 @@ def check(data: bytes) -> bytes:
         InvalidArgument: empty, larger than a packet, or with a NUL byte (readers in C stop there).
     """
     if not 0 < len(data) <= PACKET:
-        raise InvalidArgument(f"a data-stream packet holds 1..{PACKET} bytes, not {len(data)}; see agora_data.chunks")
+        raise InvalidArgument(
+            f"a data-stream packet holds 1..{PACKET} bytes, not {len(data)}; see protocol.transcript.chunks"
+        )
     if 0 in data:
         raise InvalidArgument("a data-stream packet must not have NUL bytes")
     return bytes(data)
-
-
-def chunks(message_id: str, payload: bytes) -> list[bytes]:
-    """The packets of a message of any size: base64, cut into `message_id|index|total|part`, index from 0."""
-    text = base64.b64encode(payload)
-    room = PACKET - len(f"{message_id}|999999|999999|".encode())
-    if room < 64 or "|" in message_id:
-        raise InvalidArgument("a message id is short and has no '|'")
-    parts = [text[at : at + room] for at in range(0, len(text), room)] or [b""]
-    return [f"{message_id}|{n}|{len(parts)}|".encode() + part for n, part in enumerate(parts)]
 
 
 class Pacer:

@@ -15,7 +15,7 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
 
     session_id: str
     width: int
-    """Pixels, even."""
+    """Pixels, even; 0 x 0 = sound only, and `video` is never called."""
     height: int
     fps: Fraction
     rate: int = RATE

@@ -120,6 +120,8 @@ class File:
 
     async def open(self, spec: StreamSpec) -> None:
         """Creates the file. Raises InvalidArgument where that is impossible."""
+        if not spec.width:
+            raise InvalidArgument("an MP4 needs pictures, and the session is sound only (avatar=None)")
         self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps, matrix=spec.matrix)
         self._thread = threading.Thread(target=self._run, name="lipwire-file", daemon=True)
         self._thread.start()
@@ -146,6 +148,7 @@ class File:
 
     def _run(self) -> None:
         assert self._writer is not None
+        item: tuple[Any, int] | None = None
         try:
             while (item := self._queue.get()) is not None:
                 data, sample = item
@@ -158,5 +161,5 @@ class File:
         except Exception as exc:  # the edge of the thread; close() raises it
             self.error = exc
             self._writer.abort()
-            while self._queue.get() is not None:
-                pass
+            while item is not None:  # None is the last
+                item = self._queue.get()

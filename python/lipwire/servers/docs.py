@@ -1,13 +1,20 @@
-"""The OpenAPI page: plain HTML made here, because the usual viewers load scripts from a CDN."""
+"""The OpenAPI page, and the request bodies that it shows.
+
+It is plain HTML made here, because the usual viewers load scripts from a CDN.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from litestar import Request
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, RequestBody, Schema
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}
@@ -75,3 +82,45 @@ def _fields(schema: dict[str, Any], prefix: str) -> list[str]:
             note += " (optional)" if default is None else f" (default {json.dumps(default)})"
         rows.append(f"<tr><td><code>{escape(prefix + name)}</code><td>{escape(kind)}<td>{escape(note.strip())}")
     return rows
+
+
+def request_body(
+    kind: type[msgspec.Struct], words: Mapping[str, str] | None = None, *, required: bool = True
+) -> RequestBody:
+    """The request body as `kind`, complete in itself, with `words` for what each field may be. It is for handlers that
+    read raw bodies, because their errors are their own."""
+    _, components = msgspec.json.schema_components([kind])
+    schema = cast("dict[str, Any]", _inline(components[kind.__name__], components, words or {}))
+    return RequestBody(content={"application/json": OpenAPIMediaType(schema=cast(Schema, schema))}, required=required)
+
+
+def _inline(value: Any, components: Mapping[str, Any], words: Mapping[str, str]) -> Any:
+    """A schema without references."""
+    if isinstance(value, list):
+        return [_inline(inner, components, words) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _inline(components[value["$ref"].rpartition("/")[2]], components, words)
+    copy = {name: _inline(inner, components, words) for name, inner in value.items()}
+    for name, field in copy.get("properties", {}).items():
+        if name in words:
+            field["description"] = words[name]
+    return copy
+
+
+def operation(kind: type[msgspec.Struct] | None = None, query: Mapping[str, str] | None = None) -> type[Operation]:
+    """The class of an operation with this body and these query parameters (name -> what it may be)."""
+
+    @dataclass
+    class Described(Operation):
+        def __post_init__(self) -> None:
+            if kind is not None:
+                self.request_body = request_body(kind)
+            for name, text in (query or {}).items():
+                place = Parameter(
+                    name=name, param_in="query", description=text, schema=cast(Schema, {"type": "string"})
+                )
+                self.parameters = [*(self.parameters or []), place]
+
+    return Described

@@ -20,9 +20,8 @@ import math
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import msgspec
 import uvicorn
 from litestar import Litestar, MediaType, Request, Response, delete, get, post
 from litestar.config.cors import CORSConfig
@@ -31,20 +30,18 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
     Components,
-    OpenAPIMediaType,
     Operation,
-    RequestBody,
-    Schema,
     SecurityScheme,
 )
 from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider import Provider, ProviderConfig, ProviderError, ProviderSession
-from .docs import DocsPage
+from .docs import DocsPage, request_body
 from .metrics import ProviderCollector
 
 logger = logging.getLogger("lipwire.http")
@@ -62,6 +59,7 @@ def create_app(
     config: ProviderConfig | None = None,
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
+    collectors: Sequence[Collector] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -69,10 +67,12 @@ def create_app(
         provider: the use cases. Its sessions live on the event loop that runs the app.
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
+        collectors: more figures for /metrics.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
-    registry.register(ProviderCollector(provider))
+    for collector in (ProviderCollector(provider), *collectors):
+        registry.register(collector)
 
     @post(
         "/session/start",
@@ -133,7 +133,7 @@ def create_app(
         openapi_config=OpenAPIConfig(
             title="Lipwire",
             version=_version(),
-            description="An avatar provider for voice agents: sessions over HTTP, speech over a WebSocket.",
+            description="Faces for voice agents, and agents: sessions over HTTP, speech over a WebSocket.",
             path="/schema",
             use_handler_docstrings=True,
             render_plugins=[DocsPage(path="/")],
@@ -141,6 +141,13 @@ def create_app(
                 security_schemes={
                     "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
                     "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                    "Basic": SecurityScheme(type="http", scheme="basic", description="any name, and the API key"),
+                    "AgoraToken": SecurityScheme(
+                        type="apiKey",
+                        name="authorization",
+                        security_scheme_in="header",
+                        description="agora token=<007 token>, where an app certificate is configured",
+                    ),
                 }
             ),
         ),
@@ -244,31 +251,16 @@ def _errors(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def _body(kind: type[msgspec.Struct]) -> RequestBody:
-    """The request body as `kind`, with what each field may be. Handlers read raw bodies: their errors are ours."""
-    _, schemas = msgspec.json.schema_components([kind])
-    schema = schemas[kind.__name__]
-    for nested in schemas.values():
-        for name, value in nested["properties"].items():
-            if name in m.ALLOWED:
-                value["description"] = m.ALLOWED[name]
-    if "agora_settings" in schema["properties"]:
-        schema["properties"]["agora_settings"] = schemas["AgoraSettings"]
-    return RequestBody(
-        content={"application/json": OpenAPIMediaType(schema=cast(Schema, schema))}, required=kind is m.StartRequest
-    )
-
-
 @dataclass
 class _StartOperation(Operation):
     def __post_init__(self) -> None:
-        self.request_body = _body(m.StartRequest)
+        self.request_body = request_body(m.StartRequest, m.ALLOWED)
 
 
 @dataclass
 class _StopOperation(Operation):
     def __post_init__(self) -> None:
-        self.request_body = _body(m.StopRequest)
+        self.request_body = request_body(m.StopRequest, m.ALLOWED, required=False)
 
 
 # ---------------------------------------------------------------------------------------------------------- server

@@ -5,12 +5,14 @@ It asks for no key: what protects it is the address it listens on.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from ..errors import InvalidArgument
@@ -20,6 +22,7 @@ from ..session import Session
 from .http import on_exception, read_object
 
 WEB = Path(__file__).parent.parent / "web"
+FILES = ("index.html", "viewer.css", "viewer.js", "favicon.svg")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {
@@ -51,8 +54,28 @@ def _field(body: dict[str, Any], name: str, limit: int) -> str:
     return value
 
 
-def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Litestar:
-    """The ASGI app. `sessions` is read at each request, oldest first; `speak` None disables the text box."""
+def static(path: str, name: str, headers: Mapping[str, str] = HEADERS) -> HTTPRouteHandler:
+    """A handler for a file of the folder `web`."""
+    data = (WEB / name).read_bytes()
+    kind = TYPES[Path(name).suffix]
+
+    @get(path, name=f"{path} {name}", include_in_schema=False, sync_to_thread=False)
+    def file() -> Response[bytes]:
+        return Response(data, media_type=kind, headers=dict(headers))
+
+    return file
+
+
+def create_viewer(
+    sessions: Mapping[str, Watched], speak: Speak | None, *, route_handlers: Sequence[ControllerRouterHandler] = ()
+) -> Litestar:
+    """The ASGI app.
+
+    Args:
+        sessions: read at each request, oldest first.
+        speak: what the text box does; None disables it.
+        route_handlers: more handlers on the same port, such as `rooms.room_routes`.
+    """
 
     def find(session_id: str) -> Watched:
         watched = sessions.get(session_id)
@@ -102,20 +125,9 @@ def create_viewer(sessions: Mapping[str, Watched], speak: Speak | None) -> Lites
         find(session_id).session.interrupt()
         return {"status": "ok"}
 
-    def page(path: str, name: str) -> Any:
-        data = (WEB / name).read_bytes()
-        kind = TYPES[Path(name).suffix]
-
-        @get(path, name=name, include_in_schema=False, sync_to_thread=False)
-        def static() -> Response[bytes]:
-            return Response(data, media_type=kind, headers=HEADERS)
-
-        return static
-
-    names = sorted(file.name for file in WEB.iterdir() if file.suffix in TYPES)
-    pages = [page("/" if name == "index.html" else f"/{name}", name) for name in names]
+    pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
     return Litestar(
-        route_handlers=[list_sessions, offer, say, interrupt, *pages],
+        route_handlers=[list_sessions, offer, say, interrupt, *pages, *route_handlers],
         exception_handlers={Exception: on_exception},
         openapi_config=None,
         logging_config=None,

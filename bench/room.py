@@ -1,0 +1,167 @@
+"""Rooms: from the microphone to `Heard`, what a room costs with one user who talks, and what joins and leaves cost.
+
+    python bench/room.py [--seconds 30] [--joins 200]
+
+The user is aiortc in a process of its own, over loopback: 20 ms packets of silence with a burst of a tone each half
+second. A burst's time is when its first sample was "recorded": the start of its packet, which leaves 20 ms later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import time
+import urllib.request
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+RATE, PACKET, EVERY = 48_000, 960, 25
+LOUD = 1500
+
+
+def post(url: str, body: dict[str, Any]) -> Any:
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        return json.load(reply)
+
+
+class Joined:
+    """aiortc's offer over HTTP, with the members of `Rooms` that `guest.Guest` uses."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def answer(self, room: str, user: str, sdp: str, *, role: str) -> tuple[str, str]:
+        body = {"sdp": sdp, "type": "offer", "user": user, "role": role}
+        reply = await asyncio.to_thread(post, f"{self.url}/api/rooms/{room}/offer", body)
+        return reply["sdp"], reply["type"]
+
+    def leave(self, room: str, user: str) -> None:
+        post(f"{self.url}/api/rooms/{room}/leave", {"user": user})
+
+
+def talk(url: str, seconds: float, pipe: Any) -> None:
+    """The user's process: sends the times of its bursts, CLOCK_MONOTONIC seconds."""
+    from guest import Guest, Tone
+
+    bursts: list[float] = []
+
+    async def main() -> None:
+        started = 0.0
+
+        def make(at: int) -> Any:
+            nonlocal started
+            started = started or asyncio.get_running_loop().time() - PACKET / RATE - at / RATE
+            if at // PACKET % EVERY:
+                return np.zeros(PACKET)
+            bursts.append(started + at / RATE)
+            return np.sin(2 * np.pi * 1000 * np.arange(PACKET) / RATE) * 12000
+
+        async with Guest(Joined(url), "anna", microphone=Tone(make)):  # type: ignore[arg-type]
+            await asyncio.sleep(seconds)
+
+    asyncio.run(main())
+    pipe.send(bursts)
+
+
+def cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def rss() -> float:
+    """MB."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+async def measure(seconds: float, joins: int) -> dict[str, Any]:
+    from guest import Guest, Tone, sine
+    from lipwire.publish.base import StreamSpec
+    from lipwire.publish.channel import Heard
+    from lipwire.publish.room import Rooms
+    from lipwire.publish.webrtc import bind_ice
+    from lipwire.servers.http import serve_http
+    from lipwire.servers.rooms import PageConfig, create_rooms
+
+    bind_ice("127.0.0.1")
+    rooms = Rooms()
+    server = await serve_http(create_rooms(rooms, PageConfig()), "127.0.0.1", 0)
+    arrivals: list[float] = []
+    steps: list[float] = []
+    loud = False
+
+    def hear(event: Any) -> None:
+        nonlocal loud
+        if isinstance(event, Heard):
+            now = time.monotonic()
+            steps.append(now)
+            pcm = np.frombuffer(event.pcm, np.int16)
+            over = bool(np.abs(pcm).max() > LOUD)
+            if over and not loud:
+                arrivals.append(now)
+            loud = over
+
+    channel = rooms.channel("lobby", "ears", hear)
+    await channel.open(StreamSpec(session_id="bench", width=64, height=36, fps=Fraction(25)))
+    channel.subscribe()
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    url = f"http://127.0.0.1:{server.port}"
+    process = multiprocessing.get_context("spawn").Process(target=talk, args=(url, seconds, theirs))
+    process.start()
+    while len(steps) < 100:
+        await asyncio.sleep(0.05)
+    before, at, blocks = cpu(), time.monotonic(), len(steps)
+    await asyncio.sleep(seconds - 5)
+    load = 100 * (cpu() - before) / (time.monotonic() - at)
+    heard = (len(steps) - blocks) / (time.monotonic() - at)
+    bursts = await asyncio.to_thread(ours.recv)
+    await asyncio.to_thread(process.join)
+    delays = np.array([min((a - b for a in arrivals if a > b), default=np.nan) for b in bursts]) * 1000
+    delays = delays[(delays < 490)]
+    await channel.close()
+
+    async def join(number: int) -> None:
+        async with Guest(rooms, f"u{number % 4}", microphone=Tone(sine(440, 8000))):
+            await channel.open(StreamSpec(session_id="bench", width=64, height=36, fps=Fraction(25)))
+            await channel.close()
+
+    channel = rooms.channel("lobby", "ears")
+    channel.subscribe(video=True)
+    for number in range(20):  # pools and caches fill
+        await join(number)
+    memory = [rss()]
+    for number in range(joins):
+        await join(number)
+        if number % 50 == 49:
+            memory.append(rss())
+    await rooms.close()
+    await server.close()
+    return {
+        "bursts": len(delays),
+        "microphone_to_heard_ms": {f"p{q}": round(float(np.percentile(delays, q)), 1) for q in (50, 90, 99)},
+        "blocks_per_second": round(heard, 2),
+        "cpu_percent_of_a_core": round(load, 1),
+        "rss_mb": [round(mb, 1) for mb in memory],
+        "joins": joins,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--joins", type=int, default=200)
+    options = parser.parse_args()
+    print(json.dumps(asyncio.run(measure(options.seconds, options.joins)), indent=1))

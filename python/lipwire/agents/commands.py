@@ -1,0 +1,224 @@
+"""Voice commands: "Hey ... Stop" pauses an agent, "Hey ... Start" resumes it.
+
+From the transcript where there is one (`command_in`), and from the sound where there is none (`KeywordSpotter`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import math
+import re
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from ..errors import BadState
+
+logger = logging.getLogger("lipwire.agents")
+
+Command = Literal["start", "stop"]
+
+MAX_NAME = 3
+"""Words between "hey" and the command: a name."""
+_COMMAND = re.compile(rf"\bhey\b(?P<name>(?:\W+[\w'’]+){{0,{MAX_NAME}}}?)\W+(?P<command>start|stop)\W*$", re.IGNORECASE)
+_NO_NAME = frozenset(
+    word
+    for line in (
+        "a and are can can't cannot cant could did do does don't dont have how i is it let lets let's must never not",
+        "or shall should that the they to we what when where who why will would you",
+    )
+    for word in line.split()
+)
+
+
+def command_in(text: str) -> Command | None:
+    """The command that a finished utterance ends with: "hey", at most three words that may be a name, and "start" or
+    "stop" as the last word. "Hey, don't stop" and "Hey, when do we start?" are none."""
+    found = _COMMAND.search(text)
+    if found is None:
+        return None
+    name = {word.replace("’", "'").lower() for word in re.findall(r"[\w'’]+", found["name"])}
+    if name & _NO_NAME:
+        return None
+    return "stop" if found["command"].lower() == "stop" else "start"
+
+
+class Spotter(Protocol):
+    """Hears commands in sound."""
+
+    def hear(self, pcm: bytes, wanted: Command, on_command: Callable[[Command], None]) -> None:
+        """10 ms of PCM16 mono at 16 kHz. `on_command` is called on the event loop, later, with the `wanted` one, the
+        only one that would change anything. Does not block."""
+
+    async def close(self) -> None:
+        """Ends what runs."""
+
+
+# ------------------------------------------------------------------------------------------------------- from sound
+
+FRAME_MS = 10
+RATE = 16_000
+SHORTEST_MS, LONGEST_MS = 450, 3_500
+"""Of a command. What is longer is conversation, and is not looked at."""
+PAUSE_MS = 400
+"""Silence that ends one."""
+PADDING_MS = 250
+OVER_FLOOR_DB = 10.0
+LEAST_DB = 30.0
+"""Over one step of 16 bits."""
+RISE_DB = 0.05
+"""A frame, by which the noise floor rises in what is louder than it."""
+HEY_WITHIN_MS, COMMAND_WITHIN_MS = 600, 750
+""""Hey" begins so soon, and the command ends so late."""
+HEY = "1e-20"
+THRESHOLDS: dict[Command, str] = {"start": "1e-25", "stop": "1e-17"}
+"""Of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken (docs/agents/runtime.md)."""
+MAX_WAITING = 4
+"""Pieces of speech that wait for the recognizer, all agents of the process together; more are not looked at."""
+_DICTIONARY = "hey HH EY\nstart S T AA R T\nstop S T AA P\n"
+
+
+class Phrases:
+    """Cuts sound into pieces between silences, of the length that a command may have. Time is counted in frames."""
+
+    def __init__(self) -> None:
+        self._before: deque[bytes] = deque(maxlen=PADDING_MS // FRAME_MS)
+        self._piece: list[bytes] = []
+        self._floor: float | None = None
+        self._quiet = 0
+        self._too_long = False
+
+    def hear(self, pcm: bytes) -> bytes | None:
+        """10 ms in; a piece that has just ended, or None."""
+        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+        level = 10.0 * math.log10(float(np.dot(samples, samples)) / max(len(samples), 1) + 1.0)
+        if self._floor is None or level < self._floor:
+            self._floor = level
+        else:
+            self._floor += min(RISE_DB, level - self._floor)
+        loud = level > max(self._floor + OVER_FLOOR_DB, LEAST_DB)
+        if not self._piece:
+            self._before.append(pcm)
+            if loud:
+                self._piece, self._quiet, self._too_long = list(self._before), 0, False
+            return None
+        self._quiet = 0 if loud else self._quiet + 1
+        if len(self._piece) * FRAME_MS < LONGEST_MS + PADDING_MS + PAUSE_MS:
+            self._piece.append(pcm)
+        else:
+            self._too_long = True
+        if self._quiet * FRAME_MS < PAUSE_MS:
+            return None
+        piece, self._piece = self._piece, []
+        self._before.clear()
+        spoken = len(piece) * FRAME_MS - PADDING_MS - PAUSE_MS
+        return b"".join(piece) if spoken >= SHORTEST_MS and not self._too_long else None
+
+
+_decoders: dict[str, Any] = {}
+"""In the recognizer's process: one for each command."""
+
+
+def _decoder(command: Command) -> Any:
+    from pocketsphinx import Decoder
+
+    with tempfile.TemporaryDirectory() as folder:
+        words, keys = Path(folder, "words"), Path(folder, "keys")
+        words.write_text(_DICTIONARY)
+        keys.write_text(f"hey /{HEY}/\n{command} /{THRESHOLDS[command]}/\n")
+        return Decoder(samprate=RATE, lm=None, dict=str(words), kws=str(keys), loglevel="FATAL")
+
+
+def _load() -> None:
+    _decoders.update(start=_decoder("start"), stop=_decoder("stop"))
+
+
+def find(pcm: bytes, wanted: Command) -> bool:
+    """Whether a piece of speech is "hey ... `wanted`". Blocks for some 3 % of its length; needs pocketsphinx."""
+    if not pcm:
+        return False
+    if not _decoders:
+        _load()
+    decoder = _decoders[wanted]
+    decoder.start_utt()
+    decoder.process_raw(pcm, False, True)
+    decoder.end_utt()
+    if decoder.hyp() is None:
+        return False
+    # Frames of the decoder are 10 ms, too.
+    found = [(part.word.strip(), part.start_frame, part.end_frame) for part in decoder.seg()]
+    heys = [end for word, start, end in found if word == "hey" and start * FRAME_MS < PADDING_MS + HEY_WITHIN_MS]
+    until = len(pcm) // (2 * RATE // 100) - (PAUSE_MS + COMMAND_WITHIN_MS) // FRAME_MS
+    return any(word == wanted and end > until and heys and start > heys[0] for word, start, end in found)
+
+
+class KeywordSpotter:
+    """Spots commands with pocketsphinx, offline, in a process that all agents of this one share: it holds the GIL."""
+
+    _pool: ClassVar[ProcessPoolExecutor | None] = None
+    _users: ClassVar[int] = 0
+    _waiting: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        self._phrases = Phrases()
+        self._closed = False
+        self.skipped = 0
+        """Pieces that were not looked at: too many waited."""
+
+    @classmethod
+    async def open(cls) -> KeywordSpotter:
+        """Starts the process where there is none. Raises BadState: pocketsphinx is not installed."""
+        if importlib.util.find_spec("pocketsphinx") is None:
+            raise BadState("voice commands need pocketsphinx: pip install 'lipwire[agents]'")
+        if cls._pool is None:
+            cls._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_load)
+        cls._users += 1
+        return cls()
+
+    def hear(self, pcm: bytes, wanted: Command, on_command: Callable[[Command], None]) -> None:
+        piece = self._phrases.hear(pcm)
+        if piece is None or self._closed:
+            return
+        kind = type(self)
+        if kind._waiting >= MAX_WAITING or kind._pool is None:
+            self.skipped += 1
+            return
+        kind._waiting += 1
+        try:
+            asked = asyncio.wrap_future(kind._pool.submit(find, piece, wanted))
+        except BrokenProcessPool:  # it was killed: another one
+            kind._waiting -= 1
+            self.skipped += 1
+            kind._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_load)
+            return
+
+        def answered(future: asyncio.Future[bool]) -> None:
+            kind._waiting -= 1
+            if self._closed or future.cancelled():
+                return
+            if (error := future.exception()) is not None:
+                logger.warning("the voice command recognizer failed: %s", error)
+            elif future.result():
+                on_command(wanted)
+
+        asked.add_done_callback(answered)
+
+    async def close(self) -> None:
+        """With the last one the process ends. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        kind = type(self)
+        kind._users -= 1
+        if kind._users == 0 and kind._pool is not None:
+            pool, kind._pool = kind._pool, None
+            await asyncio.to_thread(pool.shutdown)

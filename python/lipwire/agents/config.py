@@ -1,0 +1,103 @@
+"""What an agent is: one model behind every door (REST v1 and v2, /start_agent, the command line).
+
+Names are v2's, ranges and defaults those of reference 002 (protocol.md C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+BrainKind = Literal["realtime", "cascade", "echo", "script"]
+Modality = Literal["text", "image", "audio"]
+TranscriptFormat = Literal["v2", "v0.3", "off"]
+"""Which objects carry what is said (protocol.transcript); "off": the agent sends no data messages."""
+
+
+class TurnDetection(Struct, kw_only=True):
+    """When a user's turn begins and ends."""
+
+    enabled: bool = True
+    """False: a turn ends only by `commit`."""
+    threshold: float = 0.3
+    """0..1: how probable speech must be for a frame to count as voiced, once a turn runs."""
+    interrupt_threshold: float = 0.8
+    """0..1: how sure it must be that the user speaks before the agent is interrupted; higher = harder to interrupt."""
+    prefix_padding_ms: int = 300
+    """0..5000: sound before the first voiced frame that belongs to the turn."""
+    silence_duration_ms: int = 500
+    """0..10000: silence that ends a turn."""
+
+
+class Llm(Struct, kw_only=True):
+    """An OpenAI-compatible chat completions service."""
+
+    url: str = ""
+    """Of the service's /chat/completions."""
+    api_key: str | None = None
+    model: str | None = None
+    system_messages: list[dict[str, Any]] = field(default_factory=list)
+    """Chat messages at the head of every request."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """More members of the request's body."""
+    max_history: int = 10
+    """0..1024 messages of each of user and assistant, counted separately; 0 = none."""
+    greeting_message: str | None = None
+    """Said to the first user who subscribes."""
+    failure_message: str | None = None
+    """Said where the service fails."""
+    extra_metadata: dict[str, Any] = field(default_factory=dict)
+    metadata_enabled: bool = False
+    """Sends `extra_metadata` as `metadata` with every request."""
+    input_modalities: list[Modality] = field(default_factory=lambda: ["text"])
+    output_modalities: list[Modality] = field(default_factory=lambda: ["text"])
+    """["text"]: it is spoken by our text to speech; with "audio" the service sends the sound."""
+
+
+class Tool(Struct, kw_only=True):
+    """A function that the model may call."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    """JSON Schema."""
+    run: Callable[..., Any] | None = None
+    """A Python function, async or not, called with the arguments by name; its result goes back as JSON. None: the
+    client is asked."""
+
+
+class AgentConfig(Struct, kw_only=True):
+    """One agent."""
+
+    name: str
+    channel: str
+    token: str = ""
+    uid: str = "0"
+    """Of the agent in the channel; "0" = any."""
+    string_uid: bool = False
+    remote_uids: list[str] = field(default_factory=list)
+    """Whom it hears; none = everyone."""
+    brain: BrainKind = "cascade"
+    language: str = "en-US"
+    """Of speech to text."""
+    voice: str = "en-US-AndrewMultilingualNeural"
+    instructions: str | None = None
+    """For OpenAI Realtime; a chat service has `llm.system_messages`."""
+    llm: Llm = field(default_factory=Llm)
+    turn_detection: TurnDetection = field(default_factory=TurnDetection)
+    tools: list[Tool] = field(default_factory=list)
+    idle_timeout: float = 30.0
+    """Seconds without anybody else in the channel after which the agent leaves; 0 = never."""
+    rtc_codec: Literal[0, 8, 9, 120, 122] | None = None
+    """None: the transport's own. See publish.AgoraOptions."""
+    audio_scenario: int = 9
+    avatar: str | None = None
+    """Name or path of the face; None = sound only."""
+    width: int = 640
+    height: int = 360
+    fps: int = 25
+    transcripts: TranscriptFormat = "v2"
+    voice_commands: bool = False
+    """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""

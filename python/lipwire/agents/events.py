@@ -1,0 +1,48 @@
+"""What an agent tells who runs it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from ..errors import LipwireError
+from ..protocol.transcript import AgentState
+from .brain import Failed, ToolCalled
+
+
+class StateChanged(Struct, frozen=True, tag=True):
+    """The agent does something else now."""
+
+    state: AgentState
+    paused: bool
+
+
+class Said(Struct, frozen=True, tag=True):
+    """A text is final: what the user said, or as much of what the agent said as was heard."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    turn_id: int
+    interrupted: bool = False
+
+
+class TurnEnded(Struct, frozen=True, tag=True):
+    """A turn is over: an item of `Agent.turns`."""
+
+    turn: dict[str, Any]
+
+
+class Ended(Struct, frozen=True, tag=True):
+    """The agent has left."""
+
+    reason: str
+
+
+AgentEvent = StateChanged | Said | TurnEnded | Ended | Failed | ToolCalled
+
+
+class AgentFailed(LipwireError, RuntimeError):
+    """The agent cannot go on: its brain is gone."""
+
+    code = "AGENT_FAILED"

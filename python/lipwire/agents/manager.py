@@ -1,0 +1,410 @@
+"""Many agents: each is made, run and ended by a supervised task; what is left of an ended one can still be asked for.
+
+States: IDLE (accepted) -> STARTING -> RUNNING -> STOPPING -> STOPPED, or FAILED with the reason of it. The manager
+knows no wire and no web framework; its errors are those of `protocol.agent_bodies`, which carry the status that a door
+answers with. Everything runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from ..errors import InvalidArgument, LipwireError
+from ..protocol.agent_bodies import (
+    AgentConflict,
+    AgentError,
+    AgentForbidden,
+    AgentLimit,
+    AgentNotFound,
+    AgentStartFailed,
+    AgentTimeout,
+    InvalidAgentRequest,
+    Status,
+)
+from ..publish.channel import Channel
+from .brain import Brain
+from .config import AgentConfig
+
+logger = logging.getLogger("lipwire.agents")
+
+ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
+
+
+class RunningAgent(Protocol):
+    """What the manager wants of an agent; `agents.agent.Agent` is one."""
+
+    async def start(self) -> None:
+        """Joins, and is ready. Raises LipwireError where it cannot."""
+
+    async def stop(self, reason: str = ...) -> None:
+        """Leaves. Safe after a failed start, and twice."""
+
+    @property
+    def finished(self) -> Awaitable[Any]:
+        """Done once the agent has ended by itself, with why (say "idle_timeout"); raises where it broke. To cancel it
+        does nothing to the agent."""
+        ...
+
+    def speak(self, text: str, priority: Literal["INTERRUPT", "APPEND", "IGNORE"], interruptable: bool) -> Any: ...
+    def interrupt(self) -> Any: ...
+    def tell(self, text: str, role: Literal["user", "system"]) -> Any: ...
+    def respond(self, instructions: str | None = None) -> Any: ...
+    def commit(self) -> Any: ...
+    def update(self, changes: dict[str, Any]) -> Any: ...
+    def history(self) -> Any: ...
+    def turns(self) -> Any: ...
+    def stats(self) -> dict[str, Any]: ...
+
+
+AgentEvent = Callable[["AgentRecord", Any], None]
+MakeChannel = Callable[[AgentConfig], Channel]
+MakeAgent = Callable[[AgentConfig, Channel, Brain, Callable[[Any], None]], RunningAgent]
+
+
+def make_agent(config: AgentConfig, channel: Channel, brain: Brain, on_event: Callable[[Any], None]) -> RunningAgent:
+    """The real one."""
+    from .agent import Agent
+
+    return Agent(config, channel, brain, on_event=on_event)
+
+
+class AgentRecord:
+    """An agent as the manager keeps it, ended ones included."""
+
+    def __init__(self, agent_id: str, number: int, config: AgentConfig, now: float) -> None:
+        self.id = agent_id
+        self.number = number
+        """Counts up; the order in which they came."""
+        self.config = config
+        self.status: Status = "IDLE"
+        self.created = now
+        """Unix seconds, as `ended`."""
+        self.ended: float | None = None
+        self.reason = ""
+        """Why it ended."""
+        self.agent: RunningAgent | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.leave = asyncio.Event()
+        self._kept: tuple[Any, Any] = ([], [])
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in ACTIVE
+
+    def history(self) -> Any:
+        """What was said, as far as it is kept; of an ended agent, too."""
+        return self.agent.history() if self.agent is not None else self._kept[0]
+
+    def turns(self) -> Any:
+        """Its turns with their times; of an ended agent, too."""
+        return self.agent.turns() if self.agent is not None else self._kept[1]
+
+    def let_go(self) -> None:
+        """Keeps what can still be asked for, and frees the rest."""
+        agent, self.agent = self.agent, None
+        if agent is not None:
+            self._kept = agent.history(), agent.turns()
+
+
+class Page(Struct):
+    """One page of a list. `cursor`: what to ask the next one with; "" = there is none. `total`: on all pages."""
+
+    records: list[AgentRecord]
+    total: int
+    cursor: str
+
+
+class AgentManager:
+    """Agents by id, by name and by channel. `close` ends them all.
+
+    Args:
+        make_channel: where an agent is; called once per agent, may raise LipwireError.
+        make_brain: what thinks for it; the same.
+        make_agent: puts them together.
+        limit: how many may run at once; more are refused.
+        keep_ended: how many ended ones are remembered, the newest.
+        start_timeout: seconds that joining may take.
+        stop_timeout: seconds that leaving may take before the agent is given up.
+        on_event: hears every event of every agent.
+    """
+
+    def __init__(
+        self,
+        make_channel: MakeChannel,
+        make_brain: Callable[[AgentConfig], Brain],
+        *,
+        make_agent: MakeAgent = make_agent,
+        limit: int = 50,
+        keep_ended: int = 200,
+        start_timeout: float = 20.0,
+        stop_timeout: float = 10.0,
+        on_event: AgentEvent | None = None,
+    ) -> None:
+        self._make_channel, self._make_brain, self._make_agent = make_channel, make_brain, make_agent
+        self.limit, self.keep_ended = limit, keep_ended
+        self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
+        self.on_event = on_event
+        self.started_total = self.failed_total = 0
+        self._records: dict[str, AgentRecord] = {}
+        self._closed = False
+
+    # --------------------------------------------------------------------------------------------------------- asking
+
+    def __iter__(self) -> Iterator[AgentRecord]:
+        return iter(tuple(self._records.values()))
+
+    @property
+    def active(self) -> list[AgentRecord]:
+        """Those that have not ended, oldest first."""
+        return [record for record in self._records.values() if record.active]
+
+    def get(self, agent_id: str) -> AgentRecord:
+        """The agent of this id, ended or not. Raises AgentNotFound."""
+        record = self._records.get(agent_id)
+        if record is None:
+            raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
+        return record
+
+    def running(self, agent_id: str) -> RunningAgent:
+        """The agent of this id, to be talked to.
+
+        Raises:
+            AgentNotFound: none, or it has ended. AgentConflict: it is not running yet, or leaving.
+        """
+        return self._running(self.get(agent_id))
+
+    def in_channel(self, channel: str) -> AgentRecord | None:
+        """The agent in a channel; of several, the one that came first."""
+        return next((record for record in self.active if record.config.channel == channel), None)
+
+    def running_in(self, channel: str) -> RunningAgent:
+        """The agent in a channel, to be talked to. Raises as `running` does."""
+        record = self.in_channel(channel)
+        if record is None:
+            raise AgentNotFound(f"there is no agent in channel {channel[:80]!r}")
+        return self._running(record)
+
+    def _running(self, record: AgentRecord) -> RunningAgent:
+        if not record.active:
+            raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
+        if record.agent is None or record.status != "RUNNING":
+            raise AgentConflict(f"agent {record.id} is {record.status}; it can be talked to while it is RUNNING")
+        return record.agent
+
+    def page(
+        self,
+        *,
+        statuses: frozenset[Status] | None = None,
+        channel: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 20,
+        cursor: str = "",
+    ) -> Page:
+        """Agents in the order in which they came.
+
+        Args:
+            statuses, channel: only those; None = all.
+            since, until: only those that came between, Unix seconds, both included.
+            limit: at most so many.
+            cursor: of the page before.
+
+        Raises:
+            InvalidAgentRequest: no such cursor.
+        """
+        if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+            raise InvalidAgentRequest(f"cursor must be the cursor of an earlier answer, got {cursor[:80]!r}")
+        matching = [
+            record
+            for record in self._records.values()
+            if (statuses is None or record.status in statuses)
+            and (channel is None or record.config.channel == channel)
+            and (since is None or record.created >= since)
+            and (until is None or record.created <= until)
+        ]
+        rest = [record for record in matching if not cursor or record.number > int(cursor)]
+        shown = rest[:limit]
+        return Page(shown, len(matching), str(shown[-1].number) if shown and len(rest) > len(shown) else "")
+
+    # -------------------------------------------------------------------------------------------------------- changing
+
+    async def start(self, config: AgentConfig, make_channel: MakeChannel | None = None) -> AgentRecord:
+        """Starts an agent and waits until it runs. Where the caller is cancelled meanwhile, the agent is ended.
+
+        Args:
+            make_channel: for this one, in place of the manager's.
+
+        Raises:
+            AgentConflict: the name is in use, or the user id in the channel. AgentLimit: too many run.
+            AgentStartFailed: it cannot start. AgentTimeout: it took too long. After either the record stays, FAILED,
+            with the reason. InvalidAgentRequest: channel or brain refuse the config.
+        """
+        self._check(config)
+        number = self.started_total = self.started_total + 1
+        record = AgentRecord(secrets.token_hex(16), number, config, time.time())
+        self._records[record.id] = record
+        record.task = asyncio.create_task(
+            self._run(record, make_channel or self._make_channel), name=f"lipwire-agent-{record.id[:8]}"
+        )
+        try:
+            await asyncio.shield(record.ready)
+        except asyncio.CancelledError:
+            if not record.ready.done():
+                record.leave.set()
+                record.task.cancel()
+            raise
+        return record
+
+    def _check(self, config: AgentConfig) -> None:
+        if self._closed:
+            raise AgentStartFailed("the server is shutting down")
+        active = self.active
+        for other in active:
+            if other.config.name == config.name:
+                raise AgentConflict(f"the name {config.name!r} is in use by agent {other.id}")
+            if config.uid != "0" and (other.config.channel, other.config.uid) == (config.channel, config.uid):
+                raise AgentConflict(
+                    f"agent {other.id} is user {config.uid} of channel {config.channel!r}; choose another agent_rtc_uid"
+                )
+        if len(active) >= self.limit:
+            raise AgentLimit(f"{len(active)} agents run; no more are allowed (LIPWIRE_MAX_AGENTS)")
+
+    async def stop(self, record: AgentRecord, reason: str = "left") -> None:
+        """Ends an agent and waits for it. One that has ended stays as it is."""
+        if record.task is not None and record.active:
+            if not record.leave.is_set():
+                record.reason = reason
+                record.leave.set()
+            await asyncio.wait({record.task})
+
+    async def close(self) -> None:
+        """Ends them all; no more are taken. Safe to call twice."""
+        self._closed = True
+        await asyncio.gather(*(self.stop(record, "shutdown") for record in self.active))
+
+    # ------------------------------------------------------------------------------------------------ one agent's life
+
+    async def _run(self, record: AgentRecord, make_channel: MakeChannel) -> None:
+        """The task of one agent: whatever happens in it, the record says so in the end."""
+        failure: BaseException | None = None
+        try:
+            await self._live(record, make_channel)
+        except asyncio.CancelledError:
+            record.reason = record.reason or "cancelled"
+        except Exception as exc:  # the edge
+            failure = exc
+            if not isinstance(exc, LipwireError):
+                logger.exception("[%s] the agent failed", record.id)
+        finally:
+            with suppress(asyncio.CancelledError):
+                await self._end(record)
+            self._settle(record, failure)
+
+    async def _live(self, record: AgentRecord, make_channel: MakeChannel) -> None:
+        record.status = "STARTING"
+        leaving = asyncio.ensure_future(record.leave.wait())
+        starting = asyncio.ensure_future(self._begin(record, make_channel))
+        tasks: list[asyncio.Future[Any]] = [leaving, starting]
+        try:
+            done, _ = await asyncio.wait({leaving, starting}, timeout=self.start_timeout, return_when="FIRST_COMPLETED")
+            if starting in done:
+                starting.result()
+            elif not done:
+                raise AgentTimeout(f"the agent did not start within {self.start_timeout:g} s")
+            if record.leave.is_set():
+                return
+            assert record.agent is not None
+            record.status = "RUNNING"
+            logger.info("[%s] agent %r is in channel %r", record.id, record.config.name, record.config.channel)
+            record.ready.set_result(None)
+            finished = asyncio.ensure_future(record.agent.finished)
+            tasks.append(finished)
+            await asyncio.wait({leaving, finished}, return_when="FIRST_COMPLETED")
+            if finished.done():
+                record.reason = str(finished.result() or "finished")
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended, _ = await asyncio.wait(tasks, timeout=self.stop_timeout)
+            for task in ended:
+                if not task.cancelled():
+                    task.exception()  # told already
+
+    async def _begin(self, record: AgentRecord, make_channel: MakeChannel) -> None:
+        brain = self._make_brain(record.config)
+        channel = make_channel(record.config)
+
+        def on_event(event: Any) -> None:
+            if self.on_event is not None:
+                self.on_event(record, event)
+
+        record.agent = self._make_agent(record.config, channel, brain, on_event)
+        await record.agent.start()
+
+    async def _end(self, record: AgentRecord) -> None:
+        if record.agent is None:
+            return
+        record.status = "STOPPING"
+        try:
+            async with asyncio.timeout(self.stop_timeout):
+                await record.agent.stop(record.reason or "failed")
+        except TimeoutError:
+            logger.error("[%s] the agent did not leave within %g s; it is given up", record.id, self.stop_timeout)
+        except Exception:  # the edge: an agent that cannot leave has still ended
+            logger.exception("[%s] the agent did not leave in order", record.id)
+
+    def _settle(self, record: AgentRecord, failure: BaseException | None) -> None:
+        """The end: what is left, and the answer to who still waits for the start."""
+        record.ended = time.time()
+        try:
+            record.let_go()
+        except Exception:  # the edge
+            logger.exception("[%s] the agent's history is lost", record.id)
+        if failure is not None:
+            self.failed_total += 1
+            record.status, record.reason = "FAILED", describe(failure)
+            logger.error("[%s] agent %r failed: %s", record.id, record.config.name, record.reason)
+        else:
+            record.status, record.reason = "STOPPED", record.reason or "left"
+            logger.info("[%s] agent %r has ended: %s", record.id, record.config.name, record.reason)
+        if not record.ready.done():
+            record.ready.set_exception(_refusal(record, failure))
+            record.ready.exception()  # who asked may be gone
+        self._forget()
+
+    def _forget(self) -> None:
+        """Bounded: the oldest ended ones go."""
+        ended = [record for record in self._records.values() if not record.active]
+        for record in ended[: max(0, len(ended) - self.keep_ended)]:
+            del self._records[record.id]
+
+
+def describe(failure: BaseException) -> str:
+    """A failure in one line."""
+    text = " ".join(str(failure).split())
+    if isinstance(failure, LipwireError):
+        return text[:500]
+    return f"{type(failure).__name__}: {text}"[:500]
+
+
+def _refusal(record: AgentRecord, failure: BaseException | None) -> AgentError:
+    """What the caller of `start` is told."""
+    if failure is None:
+        return AgentConflict(f"the agent was ended while it started: {record.reason}")
+    if isinstance(failure, TimeoutError):
+        return AgentTimeout(describe(failure))
+    if isinstance(failure, AgentForbidden | InvalidAgentRequest):
+        return failure
+    if isinstance(failure, InvalidArgument):
+        return InvalidAgentRequest(describe(failure))
+    return AgentStartFailed(describe(failure))

@@ -1,0 +1,149 @@
+"""Turns: how each began and ended, and where its time went."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import Any, Literal
+
+from msgspec import Struct
+
+StartReason = Literal["speech", "text", "respond", "greeting", "speak", "failure", "agent"]
+"""The user spoke or wrote; the service asked for an answer; the agent's own words: the greeting, /speak, the failure
+message, or something that the brain began by itself (such as what follows a tool)."""
+EndReason = Literal["finished", "interrupted", "failed", "no_reply"]
+
+KEPT = 200
+"""Turns that are kept, the newest."""
+_MARKS = ("asked", "first_token", "first_sentence", "first_audio", "first_sample")
+_SEGMENTS = {
+    "asked": "request_ms",
+    "first_token": "llm_ms",
+    "first_sentence": "sentence_ms",
+    "first_audio": "tts_ms",
+    "first_sample": "channel_ms",
+}
+
+
+class Turn(Struct, kw_only=True):
+    """One turn: what the user brought, and the reply to it. Times: CLOCK_MONOTONIC ns."""
+
+    turn_id: int
+    start_reason: StartReason
+    user: str = ""
+    start_ms: int
+    """Since the agent came."""
+    end_reason: EndReason | None = None
+    end_ms: int | None = None
+    user_text: str = ""
+    agent_text: str = ""
+    reply_id: str | None = None
+    user_ended_ns: int | None = None
+    """When it was decided that the user's part is over: from here on the user waits."""
+    marks: dict[str, int] = {}
+
+    def mark(self, name: str, at_ns: int) -> None:
+        """A point of the reply's way; the first of its name counts."""
+        self.marks.setdefault(name, at_ns)
+
+    @property
+    def e2e_latency_ms(self) -> float | None:
+        """From the end of the user's part to the first sample in the channel; None: there is no such way."""
+        if self.user_ended_ns is None or "first_sample" not in self.marks:
+            return None
+        return (self.marks["first_sample"] - self.user_ended_ns) / 1e6
+
+    def segments(self) -> dict[str, float]:
+        """The parts of `e2e_latency_ms`, in order, in ms; they add up to it. A part whose end nobody has marked is in
+        the next one: request_ms (until the request left), llm_ms (first token), sentence_ms (first sentence), tts_ms
+        (first sound), channel_ms (first sample in the channel)."""
+        at, parts = self.user_ended_ns, {}
+        for name in _MARKS:
+            if at is not None and name in self.marks:
+                parts[_SEGMENTS[name]] = round((self.marks[name] - at) / 1e6, 2)
+                at = self.marks[name]
+        return parts
+
+    def between(self, first: str, second: str) -> float | None:
+        """ms from one mark to another, if both are there."""
+        if first in self.marks and second in self.marks:
+            return round((self.marks[second] - self.marks[first]) / 1e6, 2)
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        e2e = self.e2e_latency_ms
+        return {
+            "turn_id": self.turn_id,
+            "start_reason": self.start_reason,
+            "end_reason": self.end_reason,
+            "user": self.user,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            "e2e_latency_ms": None if e2e is None else round(e2e, 2),
+            "segments": self.segments() if e2e is not None else {},
+            "user_text": self.user_text,
+            "agent_text": self.agent_text,
+        }
+
+
+class Turns:
+    """The newest turns, and the one that waits for its reply."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Turn] = deque(maxlen=KEPT)
+        self._numbers = itertools.count(1)
+        self.count = 0
+        self.open: Turn | None = None
+        """Whose reply has not begun."""
+
+    def begin(self, reason: StartReason, start_ms: int, user: str = "") -> Turn:
+        """The next turn; one that still waits for its reply gets none."""
+        self.drop_open(start_ms)
+        turn = Turn(turn_id=next(self._numbers), start_reason=reason, user=user, start_ms=start_ms)
+        self._kept.append(turn)
+        self.count += 1
+        if reason in ("speech", "text", "respond"):
+            self.open = turn
+        return turn
+
+    def drop_open(self, now_ms: int) -> None:
+        """No reply is going to come."""
+        if self.open is not None:
+            self.end(self.open, "no_reply", now_ms)
+
+    def reply(self, reply_id: str, start_ms: int) -> Turn:
+        """The turn that a reply belongs to: the one that waits, or a new one of the brain's own."""
+        turn = self.open or self.begin("agent", start_ms)
+        self.open = None
+        turn.reply_id = reply_id
+        return turn
+
+    def end(self, turn: Turn, reason: EndReason, now_ms: int) -> None:
+        """It is over."""
+        if turn.end_reason is None:
+            turn.end_reason, turn.end_ms = reason, now_ms
+        if turn is self.open:
+            self.open = None
+
+    def get(self, turn_id: int) -> Turn | None:
+        """One that is kept."""
+        for turn in reversed(self._kept):
+            if turn.turn_id == turn_id:
+                return turn
+        return None
+
+    def of_reply(self, reply_id: str | None) -> Turn | None:
+        """The one with that reply, if it is kept."""
+        for turn in reversed(self._kept):
+            if reply_id is not None and turn.reply_id == reply_id:
+                return turn
+        return None
+
+    @property
+    def newest(self) -> Turn | None:
+        return self._kept[-1] if self._kept else None
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """JSON-able, the oldest first."""
+        return [turn.as_dict() for turn in self._kept]

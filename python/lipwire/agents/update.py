@@ -1,0 +1,54 @@
+"""Changes of a running agent's configuration, by dotted names."""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+import msgspec
+
+from ..errors import InvalidArgument
+from .config import AgentConfig
+
+CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout"})
+SECTIONS = frozenset({"llm", "turn_detection"})
+RANGES: dict[str, tuple[float, float]] = {
+    "turn_detection.threshold": (0.0, 1.0),
+    "turn_detection.interrupt_threshold": (0.0, 1.0),
+    "turn_detection.prefix_padding_ms": (0, 5000),
+    "turn_detection.silence_duration_ms": (0, 10_000),
+    "llm.max_history": (0, 1024),
+    "idle_timeout": (0, float("inf")),
+}
+
+
+def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, with their types right.
+
+    Raises:
+        InvalidArgument: names the first field that is unknown, fixed, of a wrong type or out of range.
+    """
+    checked = {}
+    for name, value in changes.items():
+        section, _, member = name.rpartition(".")
+        fields = get_type_hints(AgentConfig if not section else type(getattr(config, section, None)))
+        if (section and section not in SECTIONS) or member not in fields:
+            raise InvalidArgument(f"an agent has no field {name!r:.60}")
+        if not section and name not in CHANGEABLE:
+            raise InvalidArgument(f"{name} cannot change while the agent runs")
+        if name != "tools":  # they may hold functions, which nothing can convert
+            try:
+                value = msgspec.convert(value, fields[member])
+            except msgspec.ValidationError as exc:
+                raise InvalidArgument(f"{name}: {exc}") from None
+        low, high = RANGES.get(name, (float("-inf"), float("inf")))
+        if isinstance(value, int | float) and not low <= value <= high:
+            raise InvalidArgument(f"{name} must be {low:g}..{high:g}, got {value:g}")
+        checked[name] = value
+    return checked
+
+
+def apply(config: AgentConfig, checked: dict[str, Any]) -> None:
+    """Sets what `check` returned."""
+    for name, value in checked.items():
+        section, _, member = name.rpartition(".")
+        setattr(getattr(config, section) if section else config, member, value)

@@ -1,0 +1,527 @@
+"""The wire of agent control (protocol.md C and D): bodies of REST v1, v2 and of /start_agent and its kin, and errors.
+
+Each body is declared once, as a msgspec struct: its fields' types and ranges, with `Meta(description=...)` saying in
+words what is allowed. Reading, errors and the API's description come from that; what the fields mean is `agents`'.
+
+A fault is named by its path on the wire ("properties.custom_llm.max_history must be an integer 0..1024, got 5000").
+null counts as absent, unknown keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_origin
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from ..errors import InvalidArgument, LipwireError
+
+Status = Literal["IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED"]
+STATUSES: tuple[Status, ...] = ("IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED")
+STATUS_NUMBERS: dict[str, Status] = {str(n): s for n, s in zip((0, 1, 2, 3, 4, 6), STATUSES, strict=True)}
+"""The service's numbers for them; 5 (RECOVERING) has no counterpart here."""
+MAX_SPEAK_BYTES = 512
+MAX_SHOWN = 16
+"""Faults that an error's text lists."""
+
+
+# ----------------------------------------------------------------------------------------------------------- errors
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with one field. `loc`: its path on the wire; `msg`: what it must be, and what it was."""
+
+    loc: str
+    msg: str
+    type: Literal["missing", "invalid", "not_allowed"] = "invalid"
+
+    def __str__(self) -> str:
+        return f"{self.loc} {self.msg}"
+
+
+class AgentError(LipwireError):
+    """A request about an agent was refused, here or by the service that `AgoraAgents` calls.
+
+    `status` (HTTP; 0 = no answer came), `detail` for people and `reason`, a word for programs, are the wire's.
+    """
+
+    status: int = 500
+    reason: str = "InternalError"
+    retry_after: float | None = None
+    """Seconds after which to try again, where the service said so."""
+    kinds: ClassVar[dict[int, type[AgentError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        AgentError.kinds[cls.status] = cls
+
+    def __init__(self, detail: str, *, reason: str | None = None, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = type(self).status if status is None else status
+        self.reason = type(self).reason if reason is None else reason
+        self.code = self.reason
+
+    @staticmethod
+    def of(status: int, detail: str, reason: str | None = None) -> AgentError:
+        """The error that a status stands for."""
+        kind = AgentError.kinds.get(403 if status == 401 else status, AgentError)
+        return kind(detail, reason=reason, status=status)
+
+
+class InvalidAgentRequest(AgentError, InvalidArgument):
+    """400: a parameter is missing, of a wrong type or out of range; `faults` has each, where it is known."""
+
+    status, reason = 400, "InvalidRequest"
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def because(cls, faults: list[Fault]) -> InvalidAgentRequest:
+        """Of one fault or more; the text has the first MAX_SHOWN."""
+        more = len(faults) - MAX_SHOWN
+        error = cls("; ".join(map(str, faults[:MAX_SHOWN])) + (f"; and {more} more" if more > 0 else ""))
+        error.faults = tuple(faults)
+        return error
+
+
+class AgentForbidden(AgentError, PermissionError):
+    """403: no credentials, or wrong ones."""
+
+    status, reason = 403, "InvalidPermission"
+
+
+class AgentNotFound(AgentError, LookupError):
+    """404: there is no such agent, or it has ended."""
+
+    status, reason = 404, "TaskNotFound"
+
+
+class AgentConflict(AgentError):
+    """409: the name is in use, or the agent's state does not allow it."""
+
+    status, reason = 409, "TaskConflict"
+
+
+class AgentLimit(AgentError):
+    """422: no more agents are allowed."""
+
+    status, reason = 422, "ResourceQuotaLimitExceeded"
+
+
+class AgentRateLimit(AgentError):
+    """429: too many requests."""
+
+    status, reason = 429, "RateLimitExceeded"
+
+
+class AgentUnreachable(AgentError, ConnectionError):
+    """No answer came. What was asked for may have happened, unless the connection could not be made at all."""
+
+    status, reason = 0, "Unreachable"
+
+
+class GatewayFault(AgentError):
+    """502: something on the way to the service failed."""
+
+    status, reason = 502, "BadGateway"
+
+
+class AgentStartFailed(AgentError, RuntimeError):
+    """503: the agent could not be started."""
+
+    status, reason = 503, "ServiceUnavailable"
+
+
+class AgentTimeout(AgentError, TimeoutError):
+    """504: it took too long."""
+
+    status, reason = 504, "Timeout"
+
+
+# ------------------------------------------------------------------------------------------------- what fields may be
+
+_CHANNEL = r"^[A-Za-z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]{1,64}$(?!\n)"
+
+Text = Annotated[str, Meta(max_length=65_536, description="a string of at most 65536 characters")]
+Short = Annotated[str, Meta(max_length=256, description="a string of at most 256 characters")]
+Name = Annotated[str, Meta(min_length=1, max_length=256, description="a string of 1 to 256 characters")]
+Token = Annotated[str, Meta(max_length=8192, description="a string of at most 8192 characters")]
+Channel = Annotated[
+    str,
+    Meta(pattern=_CHANNEL, description="1 to 64 letters, digits, spaces or any of !#$%&()+-:;<=.>?@[]^_{}|~,"),
+]
+Uid = Annotated[int, Meta(ge=0, le=2**32 - 1, description="an integer 0..4294967295")]
+UidText = Annotated[str, Meta(min_length=1, max_length=255, description="a string of 1 to 255 characters")]
+UidTexts = Annotated[list[UidText], Meta(max_length=128, description='at most 128 user ids; ["*"] or [] = everyone')]
+Url = Annotated[
+    str, Meta(max_length=2048, pattern=r"^https?://[^\s/?#]+[^\s]*$(?!\n)", description="an http:// or https:// URL")
+]
+Language = Annotated[
+    str, Meta(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$(?!\n)", description='a language tag, like "en-US"')
+]
+Unit = Annotated[float, Meta(ge=0, le=1, description="a number 0..1")]
+Seconds = Annotated[float, Meta(ge=0, le=1e9, description="a number of seconds >= 0 (0 = never)")]
+Flag = Annotated[bool, Meta(description="true or false")]
+Codec = Annotated[
+    Literal[-1, 0, 8, 9, 120, 122],
+    Meta(description="0 (PCMU), 8 (PCMA), 9 (G722), 120 (OPUS), 122 (OPUSFB) or -1 (default)"),
+]
+Scenario = Annotated[Literal[0, 9], Meta(description="0 (default) or 9 (AI QoS)")]
+History = Annotated[int, Meta(ge=0, le=1024, description="an integer 0..1024")]
+PaddingMs = Annotated[int, Meta(ge=0, le=5000, description="an integer 0..5000")]
+SilenceMs = Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..10000")]
+Inputs = Annotated[list[Literal["text", "image"]], Meta(description='["text"] or ["text","image"]')]
+Outputs = Annotated[list[Literal["text", "audio"]], Meta(description='["text"], ["audio"] or ["text","audio"]')]
+Object = Annotated[dict[str, Any], Meta(description="an object")]
+Params = Annotated[dict[str, Any], Meta(description="an object; its model a string")]
+Messages = Annotated[
+    list[dict[str, Any]],
+    Meta(max_length=256, description='at most 256 messages {"role": "system", "content": ...}'),
+]
+Size = Annotated[int, Meta(ge=16, le=1920, multiple_of=2, description="an even integer 16..1920")]
+Fps = Annotated[int, Meta(ge=1, le=60, description="an integer 1..60")]
+
+
+# ------------------------------------------------------------------------------------------------------ bodies of C
+
+
+class Vad(Struct, kw_only=True):
+    """When a user's turn begins and ends."""
+
+    interrupt_threshold: Unit = 0.8
+    prefix_padding_ms: PaddingMs = 300
+    silence_duration_ms: SilenceMs = 500
+    threshold: Unit = 0.3
+
+
+class Asr(Struct, kw_only=True):
+    """Speech to text."""
+
+    language: Language = "en-US"
+
+
+class TtsParams(Struct, kw_only=True):
+    """Where v2's vendors name the voice."""
+
+    voice_name: Short = ""
+    voice_id: Short = ""
+    voice: Short = ""
+
+
+class Tts(Struct, kw_only=True):
+    """Text to speech."""
+
+    voice_id: Name = "en-US-AndrewMultilingualNeural"
+
+
+class TtsV2(Tts, kw_only=True):
+    """Text to speech; real clients name the voice in `params`, by their vendor's word for it."""
+
+    params: TtsParams = field(default_factory=TtsParams)
+
+
+class AvatarParams(Struct, kw_only=True):
+    """Of vendor "generic" (protocol.md A). The agent draws the avatar itself; where it would go is of no matter."""
+
+    avatar_id: Name = "aria"
+    quality: Annotated[
+        Literal["low", "medium", "high"], Meta(description="low (320x180), medium (640x360) or high (1280x720)")
+    ] = "medium"
+    width: Size = 640
+    height: Size = 360
+    fps: Fps = 25
+
+
+class AvatarSpec(Struct, kw_only=True):
+    """The face."""
+
+    enable: Flag = True
+    vendor: Annotated[Literal["generic"], Meta(description='"generic"')] = "generic"
+    params: AvatarParams = field(default_factory=AvatarParams)
+
+
+class CustomLlm(Struct, kw_only=True):
+    """v1: the chat completions service."""
+
+    url: Url
+    token: Token = ""
+    prompt: Text = ""
+    model: Short = ""
+    max_history: History = 10
+    greeting: Text = ""
+    failure_message: Text = ""
+    extra_metadata: Object = field(default_factory=dict)
+    metadata_enabled: Flag = False
+
+
+class PropertiesV1(Struct, kw_only=True):
+    """v1 (reference 002). `avatar` is an addition of ours."""
+
+    token: Token = ""
+    channel: Channel
+    agent_rtc_uid: Uid
+    remote_rtc_uid: Uid
+    rtc_codec: Codec = -1
+    audio_scenario: Scenario = 9
+    input_modalities: Inputs = field(default_factory=lambda: ["text"])
+    output_modalities: Outputs = field(default_factory=lambda: ["text"])
+    idle_timeout: Seconds = 30.0
+    asr: Asr = field(default_factory=Asr)
+    tts: Tts = field(default_factory=Tts)
+    custom_llm: CustomLlm
+    vad: Vad = field(default_factory=Vad)
+    avatar: AvatarSpec = field(default_factory=lambda: AvatarSpec(enable=False))
+
+
+class JoinV1(Struct, kw_only=True):
+    """Body of POST /v1/projects/{appid}/join."""
+
+    name: Name
+    properties: PropertiesV1
+
+
+class LlmV2(Struct, kw_only=True):
+    """v2: the chat completions service. `params.model` is the model."""
+
+    url: Url
+    api_key: Token = ""
+    system_messages: Messages = field(default_factory=list)
+    params: Params = field(default_factory=dict)
+    max_history: History = 10
+    input_modalities: Inputs = field(default_factory=lambda: ["text"])
+    output_modalities: Outputs = field(default_factory=lambda: ["text"])
+    greeting_message: Text = ""
+    failure_message: Text = ""
+    extra_metadata: Object = field(default_factory=dict)
+    metadata_enabled: Flag = False
+
+
+class PropertiesV2(Struct, kw_only=True):
+    """v2: today's names."""
+
+    token: Token = ""
+    channel: Channel
+    agent_rtc_uid: UidText
+    remote_rtc_uids: UidTexts
+    enable_string_uid: Flag = False
+    rtc_codec: Codec = -1
+    audio_scenario: Scenario = 9
+    idle_timeout: Seconds = 30.0
+    asr: Asr = field(default_factory=Asr)
+    tts: TtsV2 = field(default_factory=TtsV2)
+    llm: LlmV2
+    turn_detection: Vad = field(default_factory=Vad)
+    avatar: AvatarSpec = field(default_factory=lambda: AvatarSpec(enable=False))
+
+
+class JoinV2(Struct, kw_only=True):
+    """Body of POST /v2/projects/{appid}/join."""
+
+    name: Name
+    properties: PropertiesV2
+
+
+class Speak(Struct, kw_only=True):
+    """Body of POST /v2/.../agents/{id}/speak."""
+
+    text: Annotated[str, Meta(min_length=1, description=f"1 to {MAX_SPEAK_BYTES} bytes of UTF-8")]
+    priority: Annotated[
+        Literal["INTERRUPT", "APPEND", "IGNORE"], Meta(description="INTERRUPT, APPEND or IGNORE (while it speaks)")
+    ] = "INTERRUPT"
+    interruptable: Flag = True
+
+
+# ------------------------------------------------------------------------------------------------------ bodies of D
+
+
+class StartAgent(Struct, kw_only=True):
+    """Body of POST /start_agent (reference 003). `avatar` is an addition of ours: the name of a face."""
+
+    channel_name: Channel
+    uid: Uid = 0
+    language: Language = "en"
+    system_instruction: Text = ""
+    voice: Name = "alloy"
+    avatar: Short = ""
+
+
+class StopAgent(Struct, kw_only=True):
+    """Body of POST /stop_agent."""
+
+    channel_name: Channel
+
+
+Command = Literal[
+    "update_instruction",
+    "update_turn_detection",
+    "send_user_text",
+    "send_system_text",
+    "create_response",
+    "commit_audio_buffer",
+]
+NEEDS: dict[str, str | None] = {
+    "update_instruction": "new_instruction",
+    "update_turn_detection": "new_turn_detection",
+    "send_user_text": "input_text",
+    "send_system_text": "input_text",
+    "create_response": "new_instruction",
+    "commit_audio_buffer": None,
+}
+"""What each command must come with."""
+
+
+class ControlAgent(Struct, kw_only=True):
+    """Body of POST /control_agent."""
+
+    channel_name: Channel
+    command: Annotated[Command, Meta(description=f"one of {', '.join(NEEDS)}")]
+    new_instruction: Text = ""
+    new_turn_detection: Flag = True
+    input_text: Text = ""
+
+
+class TokenRequest(Struct, kw_only=True):
+    """Body (or query) of /token; what is not given is made up."""
+
+    channel: Channel = ""
+    uid: Uid = 0
+
+
+# ---------------------------------------------------------------------------------------------------------- replies
+
+
+class ErrorReply(Struct, kw_only=True):
+    """Body of every error of C."""
+
+    detail: str
+    reason: str
+
+
+class AgentReply(Struct, kw_only=True, omit_defaults=True):
+    """200 of join, leave, update, speak, interrupt and GET: the agent as it is. Times in Unix seconds."""
+
+    agent_id: str
+    name: str
+    channel: str
+    create_ts: int
+    start_ts: int
+    """v2's name for the same."""
+    stop_ts: int | None = None
+    state: Status | None = None
+    """v1's name of it; v2's is `status`."""
+    status: Status | None = None
+    message: str | None = None
+    """Why it ended."""
+
+
+class AgentList(Struct, kw_only=True):
+    """`data` of GET /agents."""
+
+    count: int
+    agents: list[AgentReply] = field(name="list")
+
+
+class ListMeta(Struct, kw_only=True):
+    """`meta` of GET /agents. `cursor`: of the next page, "" = this is the last. `total`: on all pages."""
+
+    cursor: str
+    total: int
+
+
+class ListReply(Struct, kw_only=True):
+    """200 of GET /agents."""
+
+    data: AgentList
+    meta: ListMeta
+    status: str = "ok"
+
+
+class HistoryReply(Struct, kw_only=True):
+    """200 of GET /agents/{id}/history."""
+
+    agent_id: str
+    start_ts: int
+    status: Status
+    contents: Any
+
+
+class TurnsReply(Struct, kw_only=True):
+    """200 of GET /agents/{id}/turns."""
+
+    agent_id: str
+    start_ts: int
+    status: Status
+    turns: Any
+
+
+class ProcessReply(Struct, kw_only=True, omit_defaults=True):
+    """200 of D."""
+
+    status: str
+    channel_name: str | None = None
+
+
+class ProcessError(Struct, kw_only=True, omit_defaults=True):
+    """Body of every error of D. `details`: `{loc: [...], msg, type}` for each field."""
+
+    error: str
+    details: list[dict[str, Any]] | None = None
+
+
+class PassReply(Struct, kw_only=True):
+    """200 of /token: what a client joins the channel with. In an embedded room `app_id` and `token` are ""."""
+
+    app_id: str
+    channel: str
+    uid: int
+    token: str
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+
+
+def show(value: Any) -> str:
+    """`value` as JSON, short enough for a message."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = type(value).__name__
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _struct(kind: Any) -> type[Struct] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
+
+
+def allowed(kind: Any) -> str:
+    """What a field of this type may be, in words."""
+    if get_origin(kind) is Annotated:
+        return next(meta.description for meta in kind.__metadata__ if isinstance(meta, Meta) and meta.description)
+    return "an object"
+
+
+def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], prefix: str = "") -> dict[str, Any]:
+    """The fields of `kind` that `body` gives, by wire path below `prefix`, checked and converted.
+
+    A nested struct contributes its own fields. What is wrong or missing is added to `faults`, all of it.
+    """
+    found: dict[str, Any] = {}
+    for info in msgspec.structs.fields(kind):
+        path = f"{prefix}{info.encode_name}"
+        value = body.get(info.encode_name)
+        if value is None:
+            if info.required:
+                faults.append(Fault(path, "is required", "missing"))
+        elif (nested := _struct(info.type)) is not None:
+            if isinstance(value, dict):
+                below = leaves(nested, value, faults, f"{path}.")
+                found |= {f"{info.encode_name}.{name}": inner for name, inner in below.items()}
+            else:
+                faults.append(Fault(path, f"must be an object, got {show(value)}"))
+        else:
+            try:
+                found[info.encode_name] = msgspec.convert(value, info.type)
+            except msgspec.ValidationError:
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
+    return found

@@ -1,0 +1,327 @@
+"""One browser over WebRTC, through aiortc: its connection, the tracks to it, and what waits for it.
+
+No account, no STUN: loopback and the local network. `webrtc.WebRTC` (a session and its viewers) and `room.Rooms`
+(agents and users) are made of these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import aioice.ice
+import aiortc.codecs.vpx
+import av
+import msgspec
+import numpy as np
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from .._core import BLOCK, RATE, Frame
+from ..errors import InvalidArgument
+from .pyav import picture
+
+logger = logging.getLogger("lipwire.webrtc")
+
+CLOCK = Fraction(1, RATE)
+OPUS_BLOCKS = 2
+"""10 ms blocks in an Opus packet."""
+MAX_AUDIO, MAX_VIDEO = 10, 2
+"""Packets of sound (200 ms) and pictures that wait for a slow encoder; the oldest is dropped when full."""
+VIDEO_DELAY = 0.025
+"""Seconds that pictures wait before they are encoded. A browser aligns the tracks by when their packets left, and sound
+leaves later: 10 ms to fill a packet and 6.5 ms of Opus look-ahead, which aiortc's timestamps do not count. The rest is
+what was left in Chromium (bench/browser_sync.py)."""
+ANSWER_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 20.0
+"""Seconds from the answer until media must flow."""
+CHANNEL = "lipwire"
+IN_FLIGHT = 64 << 10
+"""Bytes of data messages that the transport is given at a time."""
+OUTBOX = 256 << 10
+"""Bytes of data messages that wait for a slow browser; what is dropped when full: `Outbox`."""
+
+# aiortc's VP8 starts at 500 kbit/s, which shows blocks for the first seconds; it still adapts downwards.
+aiortc.codecs.vpx.DEFAULT_BITRATE = 1_500_000
+aiortc.codecs.vpx.MAX_BITRATE = 3_000_000
+
+_host_addresses = aioice.ice.get_host_addresses
+
+
+def bind_ice(host: str | None) -> None:
+    """Sets the address that media is offered on, for the whole process: `host`, or every address of the machine.
+
+    aioice leaves out 127.0.0.1; a machine without a network still has it, so it is the last resort.
+    """
+
+    def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return [host] if host else _host_addresses(use_ipv4, use_ipv6) or ["127.0.0.1"]
+
+    aioice.ice.get_host_addresses = addresses
+
+
+bind_ice(None)
+
+
+class Track(MediaStreamTrack):
+    """Frames on their way to one browser's encoder; bounded, the oldest dropped."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        self.kind = kind
+        super().__init__()
+        self._frames: deque[Any] = deque(maxlen=limit)
+        self._wake = asyncio.Event()
+        self.dropped = 0
+
+    def put(self, frame: Any) -> None:
+        self.dropped += len(self._frames) == self._frames.maxlen
+        self._frames.append(frame)
+        self._wake.set()
+
+    def clear(self) -> None:
+        """Drops what waits; it is stale, and not counted."""
+        self._frames.clear()
+
+    async def recv(self) -> Any:
+        while not self._frames:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._wake.clear()
+            await self._wake.wait()
+        return self._frames.popleft()
+
+    def stop(self) -> None:
+        super().stop()
+        self._frames.clear()
+        self._wake.set()
+
+
+class SoundPackets:
+    """Gathers blocks of 10 ms to packets of 20 ms for an encoder."""
+
+    def __init__(self) -> None:
+        self._pcm = bytearray()
+        self._at = 0
+
+    def add(self, pcm: bytes, sample: int) -> av.AudioFrame | None:
+        """Takes a block, whose first sample is `sample` on the clock; a packet, when one is full."""
+        if not self._pcm:
+            self._at = sample
+        self._pcm += pcm
+        if len(self._pcm) < OPUS_BLOCKS * BLOCK * 2:
+            return None
+        # In stereo, as aiortc encodes it: its own conversion would take 3 dB off.
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=OPUS_BLOCKS * BLOCK)
+        frame.planes[0].update(np.repeat(np.frombuffer(self._pcm, np.int16), 2).tobytes())
+        frame.sample_rate = RATE
+        frame.pts = self._at
+        frame.time_base = CLOCK
+        self._pcm = bytearray()
+        return frame
+
+    def clear(self) -> None:
+        self._pcm.clear()
+
+
+def is_passing(data: str | bytes) -> bool:
+    """Whether a data message is a transcript that the next one replaces (protocol.md E), bare or in one packet."""
+    raw = data.encode() if isinstance(data, str) else data
+    try:
+        if not raw.startswith(b"{"):
+            _, _, total, part = raw.split(b"|", 3)
+            if total != b"1":
+                return False
+            raw = base64.b64decode(part)
+        body = msgspec.json.decode(raw)
+    except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
+        return False
+    if not isinstance(body, dict):
+        return False
+    match body.get("object"):
+        case "assistant.transcription":
+            return body.get("turn_status") == 0
+        case "user.transcription":
+            return body.get("final") is False
+    return body.get("is_final") is False
+
+
+class Outbox:
+    """Data messages on their way to one browser. When `OUTBOX` bytes wait, the oldest transcript that will be replaced
+    anyway is dropped, or else the oldest message; both are counted."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[str | bytes] = deque()
+        self._bytes = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, data: str | bytes) -> None:
+        self._waiting.append(data)
+        self._bytes += len(data)
+        while self._bytes > OUTBOX:
+            index = next((n for n, waiting in enumerate(self._waiting) if is_passing(waiting)), 0)
+            self._bytes -= len(self._waiting[index])
+            del self._waiting[index]
+            self.dropped += 1
+
+    def take(self) -> str | bytes | None:
+        """The oldest; None = nothing waits."""
+        if not self._waiting:
+            return None
+        data = self._waiting.popleft()
+        self._bytes -= len(data)
+        return data
+
+
+class Peer:
+    """One browser's connection. It offers; we answer.
+
+    Args:
+        on_change: called with the peer when it is connected, and once more when it is gone for good.
+        on_message: called with each text or bytes on its data channel "lipwire".
+        on_track: called with each RTCRtpTransceiver on which the browser sends.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[Peer], None],
+        on_message: Callable[[str | bytes], None] | None = None,
+        on_track: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.audio = Track("audio", MAX_AUDIO)
+        self.video = Track("video", MAX_VIDEO)
+        self.connected = False
+        self.closed = False
+        self._on_change = on_change
+        self._on_message = on_message
+        self._channel: Any = None
+        self._outbox = Outbox()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+        pc = self.pc
+        pc.on("datachannel", self._open_channel)
+        pc.on("connectionstatechange", self._changed)
+        if on_track is not None:
+            pc.on("track", lambda track: on_track(next(t for t in pc.getTransceivers() if t.receiver.track is track)))
+
+    @property
+    def dropped(self) -> int:
+        """Packets and pictures that its slow encoders missed."""
+        return self.audio.dropped + self.video.dropped
+
+    @property
+    def messages_dropped(self) -> int:
+        """Data messages that it was too slow for."""
+        return self._outbox.dropped
+
+    @property
+    def messages_waiting(self) -> int:
+        """Data messages that wait for it."""
+        return len(self._outbox)
+
+    async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
+        """Takes the browser's offer; (sdp, "answer"), with all candidates in it.
+
+        Raises:
+            InvalidArgument: it is no usable offer; the peer is closed.
+        """
+        try:
+            if kind != "offer" or "m=" not in sdp:
+                raise InvalidArgument("an SDP offer with at least one media section is needed")
+            # Chromium hides its addresses behind mDNS names that nobody answers for here; looking one up costs 1 s.
+            lines = [s for s in sdp.splitlines() if not (s.startswith("a=candidate") and ".local " in s)]
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self.pc.setRemoteDescription(RTCSessionDescription("\r\n".join(lines) + "\r\n", "offer"))
+                offered = {transceiver.kind for transceiver in self.pc.getTransceivers()}
+                for track in (self.audio, self.video):
+                    if track.kind in offered:
+                        self.pc.addTrack(track)
+                await self.pc.setLocalDescription(await self.pc.createAnswer())
+        except InvalidArgument:
+            await self.close()
+            raise
+        except Exception as exc:  # aiortc raises what its parsers happen to raise
+            await self.close()
+            raise InvalidArgument(f"the SDP offer cannot be answered: {exc or type(exc).__name__}") from exc
+        except BaseException:
+            await self.close()
+            raise
+        self._deadline = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT, self._too_late)
+        return self.pc.localDescription.sdp, self.pc.localDescription.type
+
+    def send(self, data: str | bytes) -> None:
+        """Queues a data message; see `Outbox` for what a slow browser misses."""
+        if not self.closed:
+            self._outbox.put(data)
+            self._pump()
+
+    def show(self, frame: Frame, pts: int) -> None:
+        """A picture, uncopied, to be shown at `pts` of the sound's clock."""
+        # One object a browser: an encoder marks the frames it wants as key frames.
+        shown = picture(frame.i420, frame.matrix)
+        shown.pts = pts
+        shown.time_base = CLOCK
+        asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, shown)
+
+    def drop(self) -> None:
+        """Begins to close."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="lipwire-peer-close")
+
+    async def close(self) -> None:
+        """Ends the connection. Safe to call twice."""
+        self.drop()
+        assert self._closing is not None
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self.closed = True
+        self.connected = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.audio.stop()
+        self.video.stop()
+        self._on_change(self)
+        await self.pc.close()
+
+    async def _changed(self) -> None:
+        state = self.pc.connectionState
+        logger.info("peer %s: %s", id(self), state)
+        if state == "connected" and not self.closed:
+            self.connected = True
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._on_change(self)
+        elif state in ("failed", "closed"):
+            await self.close()
+
+    def _too_late(self) -> None:
+        if not self.connected:
+            logger.info("peer %s: not connected within %.0f s", id(self), CONNECT_TIMEOUT)
+            self.drop()
+
+    def _open_channel(self, channel: Any) -> None:
+        if channel.label != CHANNEL:
+            return
+        self._channel = channel
+        channel.bufferedAmountLowThreshold = IN_FLIGHT // 2
+        channel.on("bufferedamountlow", self._pump)
+        if self._on_message is not None:
+            channel.on("message", self._on_message)
+        self._pump()
+
+    def _pump(self) -> None:
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        while channel.bufferedAmount < IN_FLIGHT and (data := self._outbox.take()) is not None:
+            channel.send(data)

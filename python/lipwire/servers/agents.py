@@ -1,0 +1,575 @@
+"""Agents over HTTP (protocol.md C and D, and the backend of reference 001) as Litestar handlers, to mount on any port.
+
+| route | for |
+|---|---|
+| POST {base}/projects/{appid}/join, .../agents/{id}/leave, .../agents/{id}/update | v1 (reference 002) and v2 |
+| GET {base}/projects/{appid}/agents/{id}, .../agents | v1 and v2 |
+| POST .../agents/{id}/speak, .../interrupt, GET .../history, .../turns | v2 |
+| POST /start_agent, /stop_agent, /control_agent; /start, /stop | reference 003 |
+| GET and POST /token | what a client joins a channel with |
+
+{base} is /api/conversational-ai-agent/v1 or /v2, both also under /cn. Its errors are `{detail, reason}`, those of the
+others `{error, details}`; the rest of the port keeps `{error, message, code}`. Checks come in this order: who asks,
+JSON, fields, and then the agent.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from litestar import Response, Router, get, post, route
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..agents.config import AgentConfig
+from ..agents.manager import AgentManager, AgentRecord
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
+from ..protocol import agent_bodies as b
+from ..protocol import agents as w
+from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
+from ..provider import ProviderError
+from ..publish.agora import agora_token
+from .docs import operation
+from .http import AnyRequest, on_exception, read_object
+
+logger = logging.getLogger("lipwire.http")
+
+BASE = "/api/conversational-ai-agent"
+MAX_BODY = 1 << 20
+"""Bytes of a request; more is a 413."""
+MAX_PAGE = 100
+TOKEN_SECONDS = 3600
+"""How long a token of /token is good for."""
+
+CheckKey = Callable[[bytes | None], object]
+"""Raises ProviderError for a wrong API key, or none."""
+
+
+class Project(Struct, kw_only=True, frozen=True):
+    """The Agora project that agents belong to, if any."""
+
+    app_id: str = ""
+    """What {appid} must be; "" = anything will do."""
+    certificate: str = ""
+    """Its app certificate; "" = no token is made or accepted."""
+
+
+def agent_routes(
+    manager: AgentManager,
+    check_key: CheckKey,
+    *,
+    project: Project | None = None,
+    prepare: Callable[[AgentConfig], None] | None = None,
+) -> list[ControllerRouterHandler]:
+    """Everything of this module, for `route_handlers` of an app.
+
+    Args:
+        manager: runs the agents, on the event loop that runs the app.
+        check_key: judges the API key, `Provider.check_api_key` say.
+        prepare: completes an agent's config with what is the server's to say (brain, avatar, keys), or raises
+            LipwireError.
+    """
+    project = project or Project()
+    prepare = prepare or (lambda config: None)
+    gate = _Gate(check_key, project)
+    routers: list[ControllerRouterHandler] = [
+        Router(
+            path=f"{place}{BASE}/{version}",
+            route_handlers=_control(manager, gate, prepare, version),
+            exception_handlers={Exception: on_control_exception},
+            request_max_body_size=MAX_BODY,
+            include_in_schema=not place,
+            tags=[f"agents {version}"],
+        )
+        for version in ("v1", "v2")
+        for place in ("", "/cn")
+    ]
+    return [*routers, process_routes(manager, check_key, prepare=prepare), token_routes(check_key, project=project)]
+
+
+# ---------------------------------------------------------------------------------------------------------- who asks
+
+
+class _Gate:
+    """`Authorization` of C."""
+
+    def __init__(self, check_key: CheckKey, project: Project) -> None:
+        self._check_key, self._project = check_key, project
+
+    def check(self, request: AnyRequest, app_id: str) -> str | None:
+        """The one channel that the caller may touch; None = all of them.
+
+        Raises:
+            AgentForbidden: no credentials, wrong ones, or another project's.
+        """
+        if self._project.app_id and app_id != self._project.app_id:
+            raise b.AgentForbidden("this server belongs to another app id")
+        scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                _, colon, key = base64.b64decode(rest.strip(), validate=True).partition(b":")
+            except (binascii.Error, ValueError):
+                raise b.AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
+            self._check(key if colon else None)
+            return None
+        name, _, token = rest.strip().partition("=")
+        if scheme.lower() == "agora" and name.strip().lower() == "token":
+            return self._check_token(token.strip())
+        hint = " or agora token=<007 token>" if self._project.certificate else ""
+        raise b.AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
+
+    def _check(self, key: bytes | None) -> None:
+        try:
+            self._check_key(key)
+        except ProviderError as exc:
+            raise b.AgentForbidden(str(exc)) from None
+
+    def _check_token(self, token: str) -> str:
+        if not self._project.certificate:
+            raise b.AgentForbidden("tokens need an app certificate here (LIPWIRE_AGORA_APP_CERTIFICATE)")
+        now = time.time()
+        try:
+            parsed = verify_token(token, self._project.certificate, now=now, app_id=self._project.app_id or None)
+        except TokenError as exc:
+            raise b.AgentForbidden(str(exc)) from None
+        service = parsed.service(RTC)
+        rights = {} if service is None else service.privileges
+        for right in (JOIN, PUBLISH_AUDIO):  # what the agent does under it; a mere listener's does not steer
+            if right not in rights or (rights[right] and now >= parsed.issue_ts + rights[right]):
+                raise b.AgentForbidden("the token gives no right to join and publish in a channel")
+        assert service is not None
+        return service.strings[0]
+
+
+# ------------------------------------------------------------------------------------------------------------------ C
+
+_SECURITY: list[dict[str, list[str]]] = [{"Basic": []}, {"AgoraToken": []}]
+_QUERY = {
+    "channel": "only agents in this channel",
+    "state": f"one or more of {', '.join(b.STATUSES)} or their numbers, with commas between (also: status)",
+    "from_time": "Unix seconds: only those that came then or later",
+    "to_time": "Unix seconds: only those that came then or earlier",
+    "limit": f"1..{MAX_PAGE} a page (default 20)",
+    "cursor": "meta.cursor of the page before",
+}
+
+
+def _errors(*kinds: type[b.AgentError]) -> dict[int, ResponseSpec]:
+    return {kind.status: ResponseSpec(b.ErrorReply, description=kind.reason, generate_examples=False) for kind in kinds}
+
+
+_USUAL = _errors(b.InvalidAgentRequest, b.AgentForbidden, b.AgentNotFound, b.AgentConflict)
+
+
+def _control(
+    manager: AgentManager, gate: _Gate, prepare: Callable[[AgentConfig], None], version: w.Version
+) -> list[ControllerRouterHandler]:
+    join_body = b.JoinV1 if version == "v1" else b.JoinV2
+    properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
+
+    def find(request: AnyRequest, appid: str, agent_id: str) -> AgentRecord:
+        scope = gate.check(request, appid)
+        record = manager.get(agent_id)
+        if scope is not None and record.config.channel != scope:
+            raise b.AgentNotFound(f"there is no agent {agent_id[:80]!r}")
+        return record
+
+    def describe(record: AgentRecord) -> b.AgentReply:
+        return b.AgentReply(
+            agent_id=record.id,
+            name=record.config.name,
+            channel=record.config.channel,
+            create_ts=int(record.created),
+            start_ts=int(record.created),
+            stop_ts=None if record.ended is None else int(record.ended),
+            state=record.status if version == "v1" else None,
+            status=record.status if version == "v2" else None,
+            message=record.reason or None,
+        )
+
+    @post(
+        "/projects/{appid:str}/join",
+        status_code=200,
+        operation_class=operation(join_body),
+        responses=_USUAL | _errors(b.AgentLimit, b.AgentStartFailed, b.AgentTimeout),
+        security=_SECURITY,
+    )
+    async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
+        """Start an agent in a channel; answers once it is there."""
+        scope = gate.check(request, appid)
+        config = w.parse_join(await read_object(request), version)
+        if scope is not None and config.channel != scope:
+            raise b.AgentForbidden(f"the token is for channel {scope!r}")
+        prepare(config)
+        return describe(await manager.start(config))
+
+    @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
+    async def leave(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """End an agent; answers once it has left."""
+        record = find(request, appid, agent_id)
+        if not record.active:
+            raise b.AgentNotFound(f"agent {record.id} has ended: {record.reason}")
+        await manager.stop(record)
+        return describe(record)
+
+    @post(
+        "/projects/{appid:str}/agents/{agent_id:str}/update",
+        status_code=200,
+        operation_class=operation(properties),
+        responses=_USUAL,
+        security=_SECURITY,
+    )
+    async def update(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """Change what an agent is like while it runs: all of the fields given, or none of them."""
+        record = find(request, appid, agent_id)
+        changes = w.parse_update(await read_object(request), version)
+        manager.running(record.id).update(changes)
+        return describe(record)
+
+    @get("/projects/{appid:str}/agents/{agent_id:str}", responses=_USUAL, security=_SECURITY, sync_to_thread=False)
+    def get_one(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """The state of an agent; of one that has ended, too, and why."""
+        return describe(find(request, appid, agent_id))
+
+    @get(
+        "/projects/{appid:str}/agents",
+        operation_class=operation(None, _QUERY),
+        responses=_errors(b.InvalidAgentRequest, b.AgentForbidden),
+        security=_SECURITY,
+        sync_to_thread=False,
+    )
+    def get_list(request: AnyRequest, appid: FromPath[str]) -> b.ListReply:
+        """Agents in the order in which they came, the newest ended ones included."""
+        scope = gate.check(request, appid)
+        filters = _filters(request)
+        if scope is not None:
+            if filters["channel"] not in (None, scope):
+                raise b.AgentForbidden(f"the token is for channel {scope!r}")
+            filters["channel"] = scope
+        page = manager.page(**filters)
+        agents = [describe(record) for record in page.records]
+        meta = b.ListMeta(cursor=page.cursor, total=page.total)
+        return b.ListReply(data=b.AgentList(count=len(agents), agents=agents), meta=meta)
+
+    handlers: list[ControllerRouterHandler] = [join, leave, update, get_one, get_list]
+    if version == "v1":
+        return handlers
+
+    @post(
+        "/projects/{appid:str}/agents/{agent_id:str}/speak",
+        status_code=200,
+        operation_class=operation(b.Speak),
+        responses=_USUAL | _errors(b.AgentRateLimit),
+        security=_SECURITY,
+    )
+    async def speak(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """Make an agent say a text, word for word."""
+        record = find(request, appid, agent_id)
+        said = w.parse_speak(await read_object(request))
+        manager.running(record.id).speak(said.text, said.priority, said.interruptable)
+        return describe(record)
+
+    @post(
+        "/projects/{appid:str}/agents/{agent_id:str}/interrupt", status_code=200, responses=_USUAL, security=_SECURITY
+    )
+    async def interrupt(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """Make an agent stop speaking or thinking."""
+        record = find(request, appid, agent_id)
+        await read_object(request, optional=True)
+        manager.running(record.id).interrupt()
+        return describe(record)
+
+    @get(
+        "/projects/{appid:str}/agents/{agent_id:str}/history",
+        responses=_USUAL,
+        security=_SECURITY,
+        sync_to_thread=False,
+    )
+    def history(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.HistoryReply:
+        """What was said, as far as the agent remembers it."""
+        r = find(request, appid, agent_id)
+        return b.HistoryReply(agent_id=r.id, start_ts=int(r.created), status=r.status, contents=r.history())
+
+    @get(
+        "/projects/{appid:str}/agents/{agent_id:str}/turns", responses=_USUAL, security=_SECURITY, sync_to_thread=False
+    )
+    def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.TurnsReply:
+        """The turns: how each began and ended, and where its time went."""
+        r = find(request, appid, agent_id)
+        return b.TurnsReply(agent_id=r.id, start_ts=int(r.created), status=r.status, turns=r.turns())
+
+    return [*handlers, speak, interrupt, history, turns]
+
+
+def _filters(request: AnyRequest) -> dict[str, Any]:
+    """The query of GET /agents. Raises InvalidAgentRequest."""
+    query = request.query_params
+    faults: list[b.Fault] = []
+
+    def number(name: str) -> float | None:
+        text = query.get(name)
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= 0):
+            faults.append(b.Fault(name, f"must be Unix seconds, got {b.show(text)}"))
+        return value
+
+    filters: dict[str, Any] = {
+        "channel": query.get("channel") or None,
+        "since": number("from_time"),
+        "until": number("to_time"),
+        "cursor": query.get("cursor", ""),
+        "limit": 20,
+        "statuses": None,
+    }
+    limit = query.get("limit", "20")
+    if limit.isascii() and limit.isdecimal() and len(limit) < 6 and 1 <= int(limit) <= MAX_PAGE:
+        filters["limit"] = int(limit)
+    else:
+        faults.append(b.Fault("limit", f"must be an integer 1..{MAX_PAGE}, got {b.show(limit)}"))
+    states = query.get("state") or query.get("status")
+    if states:
+        words = [word.strip().upper() for word in states.split(",")]
+        named = {b.STATUS_NUMBERS.get(word, word) for word in words}
+        if named <= {*b.STATUSES, "RECOVERING", "5"}:
+            filters["statuses"] = frozenset(named)
+        else:
+            faults.append(b.Fault("state", f"must be one or more of {', '.join(b.STATUSES)}, got {b.show(states)}"))
+    if faults:
+        raise b.InvalidAgentRequest.because(faults)
+    return filters
+
+
+def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.ErrorReply]:
+    """`{detail, reason}` for every exception of C."""
+    error = as_agent_error(request, exc)
+    headers = _retry_after(exc)
+    return Response(b.ErrorReply(detail=error.detail, reason=error.reason), status_code=error.status, headers=headers)
+
+
+def as_agent_error(request: AnyRequest, exc: Exception) -> b.AgentError:
+    """What an exception is, to somebody who asked about agents. A fault is logged and tells nothing."""
+    match exc:
+        case b.AgentError():
+            return exc
+        case ProviderError(status=401 | 403):
+            return b.AgentForbidden(str(exc))
+        case ProviderError():
+            return b.AgentError.of(exc.status, str(exc))
+        case InvalidArgument():
+            return b.InvalidAgentRequest(str(exc))
+        case BadState():
+            return b.AgentConflict(str(exc))
+        case BufferFull():
+            return b.AgentRateLimit(str(exc))
+        case NoCapacity():
+            return b.AgentStartFailed(str(exc))
+        case HTTPException(status_code=404 | 405):
+            return b.AgentNotFound(f"there is no {request.method} {request.url.path}")
+        case HTTPException(status_code=413):
+            return b.AgentError(f"the request body has more than {MAX_BODY} bytes", reason="BodyTooLarge", status=413)
+        case HTTPException() if exc.status_code < 500:
+            return b.InvalidAgentRequest(str(exc.detail))
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    if isinstance(exc, LipwireError):
+        return b.AgentError(str(exc))
+    return b.AgentError("internal error; see the server's log")
+
+
+def _retry_after(exc: Exception) -> dict[str, str]:
+    if isinstance(exc, NoCapacity):
+        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
+    return {"Retry-After": "1"} if isinstance(exc, BufferFull | b.AgentRateLimit) else {}
+
+
+# ------------------------------------------------------------------------------------------------------------------ D
+
+_KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
+_PROCESS_ERRORS = {
+    400: ResponseSpec(b.ProcessError, description="Invalid request data, with details", generate_examples=False),
+    404: ResponseSpec(b.ProcessError, description="No active agent in the channel", generate_examples=False),
+}
+
+
+def process_routes(
+    manager: AgentManager,
+    check_key: CheckKey | None,
+    *,
+    prepare: Callable[[AgentConfig], None] | None = None,
+) -> Router:
+    """Reference 003: one agent a channel. `check_key` None: nobody is asked for a key, because something else keeps
+    strangers away."""
+
+    def check(request: AnyRequest) -> None:
+        _check_header(check_key, request)
+
+    async def start_it(request: AnyRequest) -> b.ProcessReply:
+        check(request)
+        config = w.start_agent_config(w.parse_start_agent(await read_object(request)))
+        if manager.in_channel(config.channel) is not None:
+            raise b.AgentError(f"Agent already running for channel: {config.channel}", status=400)
+        if prepare is not None:
+            prepare(config)
+        await manager.start(config)
+        return b.ProcessReply(status="Agent started!")
+
+    async def stop_it(request: AnyRequest) -> b.ProcessReply:
+        check(request)
+        channel = w.parse_stop_agent(await read_object(request)).channel_name
+        record = manager.in_channel(channel)
+        if record is None:
+            raise b.AgentNotFound(channel)
+        await manager.stop(record)
+        return b.ProcessReply(status="Agent process terminated", channel_name=channel)
+
+    @post("/start_agent", status_code=200, operation_class=operation(b.StartAgent), responses=_PROCESS_ERRORS)
+    async def start_agent(request: AnyRequest) -> b.ProcessReply:
+        """Start an agent in a channel. It stays until it is stopped."""
+        return await start_it(request)
+
+    @post("/start", status_code=200, operation_class=operation(b.StartAgent), responses=_PROCESS_ERRORS)
+    async def start(request: AnyRequest) -> b.ProcessReply:
+        """The same as /start_agent."""
+        return await start_it(request)
+
+    @post("/stop_agent", status_code=200, operation_class=operation(b.StopAgent), responses=_PROCESS_ERRORS)
+    async def stop_agent(request: AnyRequest) -> b.ProcessReply:
+        """Stop the agent in a channel."""
+        return await stop_it(request)
+
+    @post("/stop", status_code=200, operation_class=operation(b.StopAgent), responses=_PROCESS_ERRORS)
+    async def stop(request: AnyRequest) -> b.ProcessReply:
+        """The same as /stop_agent."""
+        return await stop_it(request)
+
+    @post("/control_agent", status_code=200, operation_class=operation(b.ControlAgent), responses=_PROCESS_ERRORS)
+    async def control_agent(request: AnyRequest) -> b.ProcessReply:
+        """Steer the agent in a channel."""
+        check(request)
+        asked = w.parse_control(await read_object(request))
+        agent = manager.running_in(asked.channel_name)
+        match asked.command:
+            case "update_instruction":
+                agent.update(w.instruction_changes(asked.new_instruction))
+            case "update_turn_detection":
+                agent.update({"turn_detection.enabled": asked.new_turn_detection})
+            case "send_user_text":
+                agent.tell(asked.input_text, "user")
+            case "send_system_text":
+                agent.tell(asked.input_text, "system")
+            case "create_response":
+                agent.respond(asked.new_instruction)
+            case "commit_audio_buffer":
+                agent.commit()
+        return b.ProcessReply(status=f"Command {asked.command} sent to agent.")
+
+    return Router(
+        path="/",
+        route_handlers=[start_agent, stop_agent, control_agent, start, stop],
+        exception_handlers={Exception: on_process_exception},
+        request_max_body_size=MAX_BODY,
+        security=_KEY,
+        tags=["agent processes"],
+    )
+
+
+def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
+    """`{error, details}` for every exception of D; of a wrong API key what it is everywhere."""
+    if isinstance(exc, ProviderError) and exc.status in (401, 403):
+        return on_exception(request, exc)
+    error = as_agent_error(request, exc)
+    body = b.ProcessError(error=error.detail)
+    if isinstance(exc, ProviderError):
+        body = b.ProcessError(error="Invalid request data", details=[{"loc": [], "msg": str(exc), "type": "invalid"}])
+    elif isinstance(error, b.InvalidAgentRequest):
+        faults = error.faults or (b.Fault("", str(error)),)
+        details = [{"loc": [f.loc] if f.loc else [], "msg": str(f), "type": f.type} for f in faults]
+        body = b.ProcessError(error="Invalid request data", details=details)
+    elif isinstance(error, b.AgentNotFound) and not isinstance(exc, HTTPException):
+        body = b.ProcessError(error="No active agent found for the provided channel_name")
+    return Response(body, status_code=error.status, headers=_retry_after(exc))
+
+
+def _check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
+    if check_key is not None:
+        key = request.headers.get("x-api-key")
+        check_key(None if key is None else key.encode("latin-1"))
+
+
+# ----------------------------------------------------------------------------------------------------------- backend
+
+
+def make_pass(project: Project, channel: str = "", uid: int = 0) -> b.PassReply:
+    """What a client joins a channel with: where the project has a certificate a token for the next hour, else, for an
+    embedded room, none. Channel and user id are made up where they are not given."""
+    channel = channel or f"room-{secrets.token_hex(6)}"
+    uid = uid or secrets.randbelow(2**31 - 1) + 1
+    token = ""
+    if project.app_id and project.certificate:
+        token = agora_token(project.app_id, project.certificate, channel, uid, expire=TOKEN_SECONDS)
+    return b.PassReply(app_id=project.app_id if token else "", channel=channel, uid=uid, token=token)
+
+
+def token_routes(check_key: CheckKey | None, *, project: Project | None = None) -> Router:
+    """/token of a backend for client apps (reference 001). `check_key` None: whoever reaches it gets a token."""
+    owner = project or Project()
+
+    @route(
+        "/token",
+        http_method=["GET", "POST"],
+        status_code=200,
+        operation_class=operation(b.TokenRequest, {"channel": b.allowed(b.Channel), "uid": b.allowed(b.Uid)}),
+        responses={400: _PROCESS_ERRORS[400]},
+    )
+    async def token(request: AnyRequest) -> b.PassReply:
+        """A channel, a user id and a token to join with; by query or body."""
+        _check_header(check_key, request)
+        if request.method == "GET":
+            asked: dict[str, Any] = dict(request.query_params)
+            if str(asked.get("uid", "")).isascii() and str(asked.get("uid", "")).isdecimal():
+                asked["uid"] = int(str(asked["uid"])[:20])
+        else:
+            asked = await read_object(request, optional=True)
+        wanted = w.parse_token_request(asked)
+        return make_pass(owner, wanted.channel, wanted.uid)
+
+    return Router(
+        path="/",
+        route_handlers=[token],
+        exception_handlers={Exception: on_process_exception},
+        security=_KEY,
+        tags=["backend"],
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- metrics
+
+
+class AgentCollector(Collector):
+    """Reads the manager when Prometheus asks."""
+
+    def __init__(self, manager: AgentManager) -> None:
+        self._manager = manager
+
+    def collect(self) -> Iterable[Metric]:
+        manager = self._manager
+        yield GaugeMetricFamily("lipwire_agents", "Agents that have not ended", len(manager.active))
+        yield GaugeMetricFamily("lipwire_agents_limit", "Agents this process takes", manager.limit)
+        yield CounterMetricFamily("lipwire_agents_started", "Agents asked for and accepted", manager.started_total)
+        yield CounterMetricFamily("lipwire_agents_failed", "Agents that did not start, or broke", manager.failed_total)

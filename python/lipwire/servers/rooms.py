@@ -1,0 +1,289 @@
+"""Rooms over HTTP, and the page on which people talk to an agent.
+
+| route | for |
+|---|---|
+| GET /agent | the page |
+| GET /api/config | what the page can offer |
+| GET, POST /api/rooms | who is where; a new room |
+| POST /api/rooms/{name}/offer | a browser joins by WebRTC |
+| POST /api/rooms/{name}/leave | its user leaves, at once |
+| POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
+
+Like the viewer page it asks for no key: what protects it is the address it listens on. Bodies are JSON objects and say
+so (`Content-Type: application/json`): a browser sends no such thing from another site's page without asking us first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Litestar, Response, get, post
+from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct, field
+
+from ..agents.config import AgentConfig, BrainKind
+from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
+from ..provider import ProviderError
+from ..publish.room import RoomError, Rooms, check_name
+from .http import on_exception, read_object
+from .viewer import HEADERS, WEB, AnyRequest, static
+
+MAX_SDP = 65_536
+MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
+"""Characters of what the page sends along with a new agent."""
+SDK_PATH = "/agora-rtc-sdk.js"
+SHARED = ("viewer.css", "favicon.svg")
+"""Files that the viewer page has, too."""
+AGORA_HOSTS = ("agora.io", "sd-rtn.com")
+"""Where Agora's web SDK connects to, subdomains of them at any port."""
+
+
+class PageConfig(Struct, kw_only=True, frozen=True):
+    """What the page offers."""
+
+    brains: list[BrainKind] = field(default_factory=list)
+    """That can be used here, the default first."""
+    voices: list[str] = field(default_factory=list)
+    """Proposals; any other can be typed."""
+    avatars: list[str] = field(default_factory=list)
+    """The default first. Sound only can always be chosen."""
+    channel: str = "lobby"
+    """What the page proposes."""
+    app_id: str | None = None
+    """Agora's; with `agora_sdk` the page can join Agora's channels, too."""
+    agora_sdk: str | None = None
+    """Agora's Web SDK (agora-rtc-sdk-ng): a file, which is served from here, or an https URL."""
+    token_path: str = "token"
+    """Where the page asks for a channel token: POST {channel, uid} -> {token, uid, ...}. Relative to the page, or with
+    a "/" to its host."""
+
+
+class AgentRequest(Struct, kw_only=True):
+    """An agent that the page asks for. What is None is the server's to choose."""
+
+    channel: str
+    transport: Literal["room", "agora"] = "room"
+    brain: BrainKind | None = None
+    voice: str | None = None
+    avatar: str | None = None
+    """Its name; "" = sound only."""
+    prompt: str | None = None
+    greeting: str | None = None
+
+    def config(self, brain: BrainKind, avatar: str | None) -> AgentConfig:
+        """The agent, with the server's `brain` and `avatar` where the page leaves them to it."""
+        agent = AgentConfig(name=f"page-{self.channel}", channel=self.channel, brain=self.brain or brain)
+        agent.avatar = avatar if self.avatar is None else self.avatar or None
+        agent.voice = self.voice or ("alloy" if agent.brain == "realtime" else agent.voice)
+        if self.prompt:
+            agent.instructions = self.prompt
+            agent.llm.system_messages = [{"role": "system", "content": self.prompt}]
+        agent.llm.greeting_message = self.greeting
+        return agent
+
+
+StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
+"""Starts one and waits until it is in its channel; what it returns goes to the page ({"agent_id": ...}). Raises
+LipwireError; one that has a `status` is answered with it."""
+StopAgent = Callable[[str], Awaitable[bool]]
+"""Stops the agent in a channel; False = there is none."""
+
+
+async def _body(request: AnyRequest) -> dict[str, Any]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ProviderError("VALIDATION_ERROR", f"Content-Type must be application/json, got {kind or 'none'!r:.60}")
+    return await read_object(request)
+
+
+def _text(body: dict[str, Any], name: str, limit: int, default: str | None = None) -> str:
+    value = body.get(name, default)
+    if not isinstance(value, str) or not value.strip():
+        raise ProviderError("VALIDATION_ERROR", f"Missing required field: {name}")
+    if len(value) > limit:
+        raise ProviderError("VALIDATION_ERROR", f"{name} has {len(value)} characters; {limit} are allowed")
+    return value
+
+
+def _refusal(exc: LipwireError) -> ProviderError:
+    if isinstance(exc, RoomError):
+        return ProviderError("CHANNEL_IN_USE", str(exc))
+    if isinstance(exc, NoCapacity | BadState):
+        return ProviderError("NO_CAPACITY", str(exc), retry_after=getattr(exc, "retry_after", 5.0))
+    if isinstance(exc, InvalidArgument):
+        return ProviderError("VALIDATION_ERROR", str(exc))
+    return ProviderError("INTERNAL_ERROR", str(exc))
+
+
+def _agent_refusal(exc: LipwireError) -> Response[dict[str, str]]:
+    """What a door to agents raises has a `status` of its own (409, 422, 503, ...)."""
+    status = getattr(exc, "status", None)
+    if not isinstance(status, int):
+        refusal = _refusal(exc)
+        return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
+    return Response({"error": "The agent was refused", "message": str(exc), "code": exc.code}, status_code=status)
+
+
+def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
+    """Raises InvalidArgument, which names the field."""
+    try:
+        wanted = msgspec.convert(body, AgentRequest)
+    except msgspec.ValidationError as exc:
+        raise InvalidArgument(str(exc)) from None
+    wanted.channel = check_name("channel", wanted.channel)
+    for name, limit in MAX_TEXT.items():
+        value = getattr(wanted, name)
+        if value is not None and len(value) > limit:
+            raise InvalidArgument(f"{name} has {len(value)} characters; {limit} are allowed")
+    return wanted
+
+
+def page_policy(page: PageConfig) -> dict[str, str]:
+    """The page's headers. Only where Agora's SDK is configured may it load that script and reach Agora's hosts."""
+    if not (page.app_id and page.agora_sdk):
+        return HEADERS
+    script = page.agora_sdk if _is_url(page.agora_sdk) else ""
+    hosts = " ".join(f"{scheme}://*.{host}:*" for host in AGORA_HOSTS for scheme in ("https", "wss"))
+    policy = (
+        f"default-src 'none'; script-src 'self' {script}".rstrip()
+        + f"; style-src 'self'; img-src 'self' data:; connect-src 'self' {hosts}; media-src 'self' blob:; "
+        "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return HEADERS | {"Content-Security-Policy": policy}
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
+
+
+def _sdk_file(page: PageConfig) -> bytes | None:
+    """The SDK, if it is a file of ours to serve. Raises InvalidArgument."""
+    if page.agora_sdk is None:
+        return None
+    if _is_url(page.agora_sdk):
+        parts = urlsplit(page.agora_sdk)
+        if not parts.netloc or set(page.agora_sdk) & set(" ;,'\""):
+            raise InvalidArgument(f"agora_sdk is no URL of a script: {page.agora_sdk!r:.200}")
+        return None
+    try:
+        return Path(page.agora_sdk).read_bytes()
+    except OSError as exc:
+        raise InvalidArgument(f"agora_sdk {page.agora_sdk!r:.200} cannot be read: {exc.strerror or exc}") from exc
+
+
+def room_routes(
+    rooms: Rooms,
+    page: PageConfig,
+    *,
+    start_agent: StartAgent | None = None,
+    stop_agent: StopAgent | None = None,
+) -> list[ControllerRouterHandler]:
+    """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
+
+    Raises:
+        InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
+    """
+    sdk = _sdk_file(page)
+
+    @get("/api/config", sync_to_thread=False)
+    def config() -> dict[str, Any]:
+        agora = None
+        if page.app_id and page.agora_sdk:
+            # Relative to the page, so that the app can be mounted under any path.
+            script = page.agora_sdk if sdk is None else SDK_PATH.removeprefix("/")
+            agora = {"app_id": page.app_id, "sdk": script, "token_path": page.token_path}
+        return {
+            "channel": page.channel,
+            "brains": page.brains,
+            "voices": page.voices,
+            "avatars": page.avatars,
+            "agora": agora,
+            "agents": start_agent is not None,
+        }
+
+    @get("/api/rooms", sync_to_thread=False)
+    def list_rooms() -> dict[str, Any]:
+        return {"rooms": [{"name": name, "members": members} for name, members in rooms.list().items()]}
+
+    @post("/api/rooms", status_code=201)
+    async def create_room(request: AnyRequest) -> dict[str, str]:
+        body = await _body(request)
+        name = None if body.get("name") is None else _text(body, "name", 200)
+        try:
+            return {"name": rooms.create(name)}
+        except LipwireError as exc:
+            raise _refusal(exc) from exc
+
+    @post("/api/rooms/{name:str}/offer", status_code=200)
+    async def offer(request: AnyRequest, name: FromPath[str]) -> dict[str, str]:
+        body = await _body(request)
+        role = body.get("role", "speaker")
+        if role not in ("speaker", "viewer"):
+            raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
+        user, sdp = _text(body, "user", 200), _text(body, "sdp", MAX_SDP)
+        try:
+            sdp, kind = await rooms.answer(name, user, sdp, _text(body, "type", 16, "offer"), role=role)
+        except LipwireError as exc:
+            raise _refusal(exc) from exc
+        return {"sdp": sdp, "type": kind}
+
+    @post("/api/rooms/{name:str}/leave", status_code=200)
+    async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
+        user = _text(await _body(request), "user", 200)
+        return {"left": rooms.leave(name, user)}
+
+    @post("/api/agents", status_code=200)
+    async def start(request: AnyRequest) -> Any:
+        body = await _body(request)
+        if start_agent is None:
+            raise ProviderError("NO_CAPACITY", "This server runs no agents")
+        try:
+            return await start_agent(parse_agent_request(body))
+        except LipwireError as exc:
+            return _agent_refusal(exc)
+
+    @post("/api/agents/stop", status_code=200)
+    async def stop(request: AnyRequest) -> Any:
+        channel = _text(await _body(request), "channel", 64)
+        if stop_agent is None:
+            raise ProviderError("NO_CAPACITY", "This server runs no agents")
+        try:
+            return {"stopped": await stop_agent(channel.strip())}
+        except LipwireError as exc:
+            return _agent_refusal(exc)
+
+    @get(SDK_PATH, include_in_schema=False, sync_to_thread=False)
+    def agora_sdk() -> Response[bytes]:
+        return Response(sdk or b"", media_type="text/javascript", headers=HEADERS)
+
+    files = sorted(file.name for file in WEB.glob("agent*") if file.suffix in (".css", ".js"))
+    headers = page_policy(page)
+    return [
+        *(config, list_rooms, create_room, offer, leave, start, stop),
+        *([agora_sdk] if sdk is not None else []),
+        *(static(path, "agent.html", headers) for path in ("/agent", "/agent.html")),
+        *(static(f"/{name}", name) for name in files),
+    ]
+
+
+def create_rooms(
+    rooms: Rooms,
+    page: PageConfig,
+    *,
+    start_agent: StartAgent | None = None,
+    stop_agent: StopAgent | None = None,
+) -> Litestar:
+    """An ASGI app of the rooms and their page alone, to run or to mount."""
+    routes = room_routes(rooms, page, start_agent=start_agent, stop_agent=stop_agent)
+    return Litestar(
+        route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
+        exception_handlers={Exception: on_exception},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=256 << 10,
+    )

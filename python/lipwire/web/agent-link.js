@@ -1,0 +1,145 @@
+// One connection to a channel, from opening to its end. RoomLink joins a Lipwire room; AgoraLink (agent-agora.js) has the
+// same members:
+//
+//   open(), close(reason), microphone(track | null), camera(track | null), send(object), media (MediaStream), done (Promise
+//   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
+
+const GATHER_MS = 2000;        // no STUN, so candidates are all local and come at once
+const CONNECT_MS = 12000;
+const LOST_MS = 3000;          // 'disconnected' this long is lost
+const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
+const MAX_BUFFERED = 256 * 1024;
+
+export async function api(path, body) {
+  const init = { cache: 'no-store', headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(40000) };
+  if (body !== undefined) {
+    Object.assign(init, { method: 'POST', body: JSON.stringify(body) });
+    init.headers['Content-Type'] = 'application/json';
+  }
+  let response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), init);   // relative: the app may be mounted under a prefix
+  } catch (error) {
+    throw new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.');
+  }
+  const data = await response.json().catch(() => null);
+  if (!response.ok) throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status });
+  return data;
+}
+
+export class RoomLink {
+  constructor({ channel, user, on }) {
+    this.channel = channel;
+    this.user = user;
+    this.on = on;
+    this.closed = false;
+    this.media = new MediaStream();              // both tracks in one stream: then a browser lip-syncs them
+    this.done = new Promise((resolve) => { this.resolve = resolve; });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: [] });
+    this.data = pc.createDataChannel('lipwire');
+    this.data.binaryType = 'arraybuffer';
+    this.data.onmessage = ({ data }) => this.#message(data);
+    this.data.onclose = () => this.close('lost');
+    // Both ways from the start, so that microphone and camera can come and go without another offer.
+    this.sound = pc.addTransceiver('audio', { direction: 'sendrecv' });
+    this.picture = pc.addTransceiver('video', { direction: 'sendrecv' });
+    preferVp8(this.picture);
+    pc.ontrack = ({ track, receiver }) => {
+      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
+      else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
+      this.media.addTrack(track);
+      if (this.media.getTracks().length === 2) this.on.media();
+    };
+    pc.onconnectionstatechange = () => {
+      clearTimeout(this.lostTimer);
+      const { connectionState } = pc;
+      if (connectionState === 'failed' || connectionState === 'closed') this.close('lost');
+      if (connectionState === 'disconnected') this.lostTimer = setTimeout(() => this.close('lost'), LOST_MS);
+      this.onready?.();
+    };
+    this.data.onopen = () => this.onready?.();
+  }
+
+  get path() { return `api/rooms/${encodeURIComponent(this.channel)}`; }
+
+  async open() {
+    const { pc } = this;
+    await pc.setLocalDescription();
+    await gathered(pc);
+    if (this.closed) return;
+    const { sdp, type } = pc.localDescription;
+    const answer = await api(`${this.path}/offer`, { sdp, type, user: this.user, role: 'speaker' });
+    if (this.closed) return;
+    await pc.setRemoteDescription(answer);
+    await new Promise((resolve, reject) => {
+      this.connectTimer = setTimeout(() => reject(new Error('No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
+      this.onready = () => { if (pc.connectionState === 'connected' && this.data.readyState === 'open') resolve(); };
+      this.onready();
+      this.done.then(resolve);
+    }).finally(() => clearTimeout(this.connectTimer));
+  }
+
+  microphone(track) { return this.sound.sender.replaceTrack(track); }
+  camera(track) { return this.picture.sender.replaceTrack(track); }
+
+  // Whether it was sent.
+  send(body) {
+    if (this.data.readyState !== 'open' || this.data.bufferedAmount > MAX_BUFFERED) return false;
+    this.data.send(JSON.stringify(body));
+    return true;
+  }
+
+  #message(data) {
+    if (typeof data === 'string' && data.startsWith('{"type":')) {
+      const body = JSON.parse(data);
+      if (body.type === 'room') this.on.members(body.members);
+      if (body.type === 'replaced') this.close('replaced');
+      return;
+    }
+    this.on.data(data);
+  }
+
+  async figures() {
+    const report = await this.pc.getStats();
+    const figures = { rtt_ms: null, jitter_ms: null, lost: 0 };
+    for (const entry of report.values()) {
+      if (entry.type === 'inbound-rtp') {
+        figures.lost += entry.packetsLost ?? 0;
+        if (entry.kind === 'audio') figures.jitter_ms = entry.jitter * 1000;
+      }
+      if (entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded') figures.rtt_ms = entry.currentRoundTripTime * 1000;
+    }
+    return figures;
+  }
+
+  // Idempotent. Handlers go first, so that nothing of a closed link can reach the page. `left` tells the room at once.
+  close(reason) {
+    if (this.closed) return;
+    this.closed = true;
+    clearTimeout(this.lostTimer);
+    this.data.onmessage = this.data.onclose = this.data.onopen = null;
+    this.pc.ontrack = this.pc.onconnectionstatechange = null;
+    if (reason === 'left') {
+      const body = new Blob([JSON.stringify({ user: this.user })], { type: 'application/json' });
+      navigator.sendBeacon(new URL(`${this.path}/leave`, document.baseURI), body);
+    }
+    this.data.close();
+    this.pc.close();
+    this.resolve(reason);
+  }
+}
+
+function preferVp8(transceiver) {
+  const codecs = RTCRtpReceiver.getCapabilities?.('video')?.codecs;
+  if (!codecs || !transceiver.setCodecPreferences) return;
+  const rank = (codec) => (codec.mimeType.toLowerCase() === 'video/vp8' ? 0 : 1);
+  transceiver.setCodecPreferences([...codecs].sort((a, b) => rank(a) - rank(b)));   // sort is stable: the rest keeps its order
+}
+
+function gathered(pc) {
+  if (pc.iceGatheringState === 'complete') return null;
+  return new Promise((resolve) => {
+    setTimeout(resolve, GATHER_MS);
+    pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(); });
+  });
+}

@@ -1,0 +1,180 @@
+// What data messages mean: packets -> objects -> a conversation and its figures. No DOM, no network.
+//
+// protocol.md E: v2 objects (told apart by `object`) and v0.3 ones (`data_type: "transcribe"`), as JSON or cut into
+// packets `message_id|index|total|base64`.
+
+const MAX_PARTIAL = 64;        // messages whose packets have not all come
+const MAX_PARTS = 4096;
+const MAX_ITEMS = 500;         // of the conversation that stay on the page
+const MAX_TURNS = 12;          // whose latency is kept
+
+const decoder = new TextDecoder();
+
+export class Assembler {
+  #partial = new Map();
+
+  // The object of a packet (text or ArrayBuffer), or null: not whole yet, or none at all.
+  push(data) {
+    const text = typeof data === 'string' ? data : decoder.decode(data);
+    if (text.startsWith('{')) return parse(text);
+    const [id, index, total, ...rest] = text.split('|');
+    if (!rest.length || !id || !/^\d{1,6}$/.test(index)) return null;
+    const known = this.#partial.get(id) ?? { parts: new Map(), total: 0 };
+    if (/^\d{1,6}$/.test(total)) known.total = Number(total);
+    if (known.total > MAX_PARTS || known.parts.size >= MAX_PARTS) { this.#partial.delete(id); return null; }
+    known.parts.set(Number(index), rest.join('|'));
+    this.#partial.delete(id);                    // the newest message is last, the oldest goes first
+    const whole = this.#join(known);
+    if (whole) return whole;
+    this.#partial.set(id, known);
+    if (this.#partial.size > MAX_PARTIAL) this.#partial.delete(this.#partial.keys().next().value);
+    return null;
+  }
+
+  // Index from 0 or from 1; without a total ("???") it is whole as soon as it is JSON.
+  #join({ parts, total }) {
+    if (total && parts.size < total) return null;
+    const indices = [...parts.keys()].sort((a, b) => a - b);
+    if (indices[0] > 1 || indices.some((index, n) => index !== indices[0] + n)) return null;
+    try {
+      const bytes = Uint8Array.from(atob(indices.map((index) => parts.get(index)).join('')), (c) => c.charCodeAt(0));
+      return parse(decoder.decode(bytes));
+    } catch { return null; }
+  }
+}
+
+function parse(text) {
+  try {
+    const value = JSON.parse(text);
+    return value && typeof value === 'object' && !Array.isArray(value) ? value : null;
+  } catch { return null; }
+}
+
+const string = (value) => (typeof value === 'string' ? value : '');
+const finite = (value) => (Number.isFinite(value) ? value : null);
+
+// Items, oldest first: {key, role: 'user' | 'agent', text, final, interrupted, pending}.
+export class Conversation {
+  items = [];
+  turns = [];                  // {id, total, parts: [[name, ms]...]}, oldest first
+  state = null;                // what the agent does, null until it said so
+  paused = false;
+  #byKey = new Map();
+  #v2 = false;
+
+  // Applies an object; returns what changed: 'items', 'state', 'turns', an {error}, or null.
+  apply(body) {
+    if (typeof body.object === 'string') this.#v2 = true;
+    switch (body.object) {
+      case 'user.transcription':
+        return this.#put(`u ${body.user_id || body.stream_id} ${body.turn_id}`, 'user', body, body.final !== false);
+      case 'assistant.transcription':
+        return this.#assistant(body);
+      case 'message.interrupt':
+        return this.#interrupted(`a ${body.turn_id}`);
+      case 'message.state':
+        this.state = string(body.state) || null;
+        this.paused = body.paused === true;
+        return 'state';
+      case 'message.metrics':
+        return this.#metrics(body);
+      case 'message.error':
+        return { error: string(body.message) || 'The agent reported an error.' };
+    }
+    if (body.data_type === 'transcribe' && !this.#v2) {
+      const agent = Number(body.stream_id) === 0;
+      return this.#put(`t ${body.stream_id} ${body.text_ts}`, agent ? 'agent' : 'user', body, body.is_final !== false);
+    }
+    return null;
+  }
+
+  // A message that was typed here: shown at once, and made one with what the agent says that it heard.
+  typed(text) {
+    this.#add({ key: `typed ${performance.now()}`, role: 'user', text, final: true, pending: true });
+    return 'items';
+  }
+
+  clear() {
+    this.items.length = this.turns.length = 0;
+    this.#byKey.clear();
+    this.#v2 = false;
+    this.left();
+  }
+
+  // The agent is gone: nothing goes on.
+  left() {
+    this.state = null;
+    this.paused = false;
+    for (const item of this.items) item.final = true;
+  }
+
+  #put(key, role, body, final) {
+    const text = string(body.text);
+    let item = this.#byKey.get(key);
+    if (!item && role === 'user') {
+      item = this.items.findLast((other) => other.pending && other.text.trim() === text.trim());
+      if (item) { item.pending = false; this.#byKey.set(key, item); }
+    }
+    if (!item) {
+      if (!text.trim()) return null;
+      item = this.#add({ key, role, text, final });
+    }
+    if (item.final && !final) return null;       // a late partial
+    item.text = text || item.text;
+    item.final = final;
+    return 'items';
+  }
+
+  #assistant(body) {
+    const key = `a ${body.turn_id}`, sequence = finite(body.turn_seq_id) ?? 0;
+    const item = this.#byKey.get(key);
+    if (item && item.sequence > sequence) return null;
+    const changed = this.#put(key, 'agent', body, body.turn_status !== 0);
+    const now = this.#byKey.get(key);
+    if (now) {
+      now.sequence = sequence;
+      now.interrupted ||= body.turn_status === 2;
+    }
+    return changed;
+  }
+
+  #interrupted(key) {
+    const item = this.#byKey.get(key);
+    if (!item) return null;
+    item.interrupted = item.final = true;
+    return 'items';
+  }
+
+  #add(item) {
+    this.items.push({ final: false, interrupted: false, pending: false, sequence: -1, ...item });
+    const added = this.items.at(-1);
+    this.#byKey.set(item.key, added);
+    if (this.items.length > MAX_ITEMS) {
+      const old = this.items.shift();
+      for (const [key, value] of this.#byKey) if (value === old) this.#byKey.delete(key);
+    }
+    return added;
+  }
+
+  // One with `segments` has all the parts of a turn; others add one part each.
+  #metrics(body) {
+    const latency = finite(body.latency_ms);
+    if (latency === null) return null;
+    let turn = this.turns.find((other) => other.id === body.turn_id);
+    if (!turn) {
+      this.turns.push(turn = { id: body.turn_id, total: null, parts: [], whole: false });
+      if (this.turns.length > MAX_TURNS) this.turns.shift();
+    }
+    const segments = body.segments && typeof body.segments === 'object' ? Object.entries(body.segments) : [];
+    if (segments.length) {
+      turn.parts = segments.filter(([, ms]) => Number.isFinite(ms));
+      turn.total = latency;
+      turn.whole = true;
+    } else if (!turn.whole) {
+      const name = [body.module, body.metric_name].filter((part) => typeof part === 'string').join(' ');
+      turn.parts = [...turn.parts.filter(([other]) => other !== name), [name, latency]];
+      turn.total = turn.parts.reduce((sum, [, ms]) => sum + ms, 0);
+    }
+    return 'turns';
+  }
+}

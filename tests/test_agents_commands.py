@@ -1,0 +1,137 @@
+"""Voice commands, from transcripts and from sound. How often each way errs: tools/voice_commands.py."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from agent_room import Clock, Member, Puppet, Room, tone
+from conftest import require
+from lipwire import Resampler
+from lipwire.agents import commands
+from lipwire.agents.agent import Agent
+from lipwire.agents.brain import SpeechStarted, SpeechStopped, UserText
+from lipwire.agents.commands import KeywordSpotter, Phrases, command_in, find
+from lipwire.agents.config import AgentConfig
+
+Say = Callable[[str], tuple[bytes, int]]
+SPOKEN = {
+    "stop": "Hey Lipwire, stop!",
+    "start": "Hey, start!",
+}
+
+
+def at_16k(speech: tuple[bytes, int]) -> bytes:
+    resampler = Resampler(speech[1], 16_000)
+    return bytes(resampler.process(speech[0])) + bytes(resampler.flush())
+
+
+def frames(pcm: bytes) -> Iterator[bytes]:
+    for at in range(0, len(pcm) - 319, 320):
+        yield pcm[at : at + 320]
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("Hey agent, stop.", "stop"), ("hey stop", "stop"), ("HEY ARIA START!", "start"), ("Hey... Start", "start"),
+        ("Okay. Hey robot, stop", "stop"), ("Hey Lipwire please stop.", "stop"), ("hey dr. o’brien, start", "start"),
+        ("Hey, don't stop", None), ("Hey, don’t stop!", None), ("Hey, when do we start?", None), ("stop", None),
+        ("Hey agent, stop the music", None), ("They start", None), ("Hey you over there by the door, stop", None),
+        ("Hey, I start", None), ("heystop", None), ("Hey agent, stopped", None), ("", None), ("hey", None),
+        ("hey " * 5000, None),
+    ],
+)  # fmt: skip
+def test_commands_in_a_transcript(text: str, command: str | None) -> None:
+    assert command_in(text) == command
+
+
+def test_sound_is_cut_between_silences() -> None:
+    def pieces(*seconds: float) -> list[float]:
+        phrases, out = Phrases(), []
+        for n, length in enumerate(seconds):
+            loud = tone(length, 300.0, 16_000, 6000) if n % 2 else bytes(int(length * 16_000) * 2)
+            noise = np.random.default_rng(n).integers(-8, 8, len(loud) // 2).astype(np.int16)
+            for frame in frames((np.frombuffer(loud, np.int16) + noise).astype(np.int16).tobytes()):
+                if (piece := phrases.hear(frame)) is not None:
+                    out.append(len(piece) / 32_000)
+        return out
+
+    padded = (commands.PADDING_MS + commands.PAUSE_MS) / 1000
+    assert pieces(0.5, 1.0, 1.0) == [pytest.approx(1.0 + padded, abs=0.05)]
+    assert pieces(0.5, 1.0, 0.3, 0.5, 1.0) == [pytest.approx(1.8 + padded, abs=0.05)]
+    assert pieces(0.5, 0.2, 1.0, 5.0, 1.0, 1.0, 1.0) == [pytest.approx(1.0 + padded, abs=0.05)]  # a knock; a speech
+    assert pieces(0.5, 600.0, 1.0) == []  # bounded
+
+
+def test_the_recognizer_tells_commands_from_speech(say: Say) -> None:
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    quiet = bytes(2 * 16 * commands.PADDING_MS)
+    end = bytes(2 * 16 * commands.PAUSE_MS)
+    assert find(quiet + at_16k(say(SPOKEN["stop"])) + end, "stop")
+    assert not find(quiet + at_16k(say("What is the weather in Berlin?")) + end, "stop")
+    assert not find(bytes(32_000), "start") and not find(b"", "start")
+
+
+async def test_the_spotter_answers_and_ends_its_process(say: Say) -> None:
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    spotter, other = await KeywordSpotter.open(), await KeywordSpotter.open()
+    found: asyncio.Queue[str] = asyncio.Queue()
+    for frame in frames(bytes(16_000) + at_16k(say(SPOKEN["stop"])) + bytes(32_000)):
+        spotter.hear(frame, "stop", found.put_nowait)
+    assert await asyncio.wait_for(found.get(), 60) == "stop"
+    await other.close()
+    assert KeywordSpotter._pool is not None
+    await spotter.close()
+    await spotter.close()
+    assert KeywordSpotter._pool is None and KeywordSpotter._users == 0 == KeywordSpotter._waiting
+
+
+class Scripted:
+    """A spotter that hears what it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.next: str | None = None
+        self.closed = False
+
+    def hear(self, pcm: bytes, wanted: commands.Command, on_command: Callable[[commands.Command], None]) -> None:
+        self.heard.append(wanted)
+        if self.next == wanted:
+            on_command(wanted)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_an_agent_pauses_and_resumes_by_voice() -> None:
+    clock, room, brain, spotter = Clock(), Room(), Puppet(), Scripted()
+    user = Member(room, "7")
+    config = AgentConfig(name="a", channel="c", voice_commands=True)
+    agent = Agent(config, Member(room, "agent"), brain, spotter=spotter)
+    await agent.start()
+    room.members["7"] = user
+    user.say(bytes(640))
+    spotter.next = "stop"
+    user.say(bytes(320))
+    assert agent.paused and spotter.heard == ["stop"] * 3
+    spotter.next = "start"
+    user.say(bytes(640))
+    assert not agent.paused and spotter.heard[3:] == ["start", "stop"]
+    for text, paused in (("Hey Aria, stop.", True), ("Hey Aria, start.", False)):
+        brain.emit(SpeechStarted(0))
+        brain.emit(SpeechStopped(0))
+        brain.emit(UserText(text, text, False))
+        assert agent.paused is not paused
+        brain.emit(UserText(text, text, True))
+        assert agent.paused is paused
+    config.voice_commands = False
+    brain.emit(UserText("x", "Hey Aria, stop.", True))
+    assert not agent.paused
+    await clock.run(0.1)
+    await agent.stop()
+    assert spotter.closed
