@@ -100,7 +100,7 @@ def test_calls_without_an_index_are_several() -> None:
 
 
 async def ask(
-    server: FakeChat, body: dict[str, Any] | None = None, timeouts: Timeouts = FAST, **llm: Any
+    server: FakeChat, body: dict[str, Any] | None = None, timeouts: Timeouts | None = None, **llm: Any
 ) -> tuple[Reply, list[Piece]]:
     client = ChatClient(Llm(url=server.url, **llm), timeouts)
     reply, pieces = Reply(), []
@@ -199,7 +199,7 @@ BROKEN = [
 async def test_a_fault_is_an_error_that_says_what(answer: Answer, message: str) -> None:
     async with FakeChat(answer) as server:
         with pytest.raises(ServiceError, match=message):
-            await ask(server)
+            await ask(server, timeouts=FAST if answer.stall_after or answer.first_token else None)
 
 
 async def test_nobody_there() -> None:
@@ -236,14 +236,14 @@ async def test_a_role_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat, "MAX_SECONDS", 0.3)
     async with FakeChat("word " * 100, token_interval=0.05) as server:
         with pytest.raises(ServiceError, match="fell silent"):
-            await ask(server)
+            await ask(server, timeouts=Timeouts())
 
 
 async def test_slow_work_on_a_piece_is_not_the_services_fault() -> None:
     async with FakeChat("one two three") as server:
-        client, reply = ChatClient(Llm(url=server.url), FAST), Reply()
-        async for _ in client.stream(chat.build(client.llm, USER, []), reply):
-            await asyncio.sleep(0.35)
+        client, reply = ChatClient(Llm(url=server.url), Timeouts(first_token=2.0, between=1.0)), Reply()
+        async for piece in client.stream(chat.build(client.llm, USER, []), reply):
+            await asyncio.sleep(1.2 if piece.text == "two " else 0)
         assert reply.text == "one two three"
         await client.close()
 

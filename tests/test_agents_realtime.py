@@ -280,6 +280,14 @@ async def test_a_service_that_stays_away_is_given_up() -> None:
             brain.speak("anybody?")
 
 
+async def test_closed_before_anything_happened() -> None:
+    async with FakeRealtime() as fake:
+        brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", None)
+        await brain.open(lambda event: None)
+        await brain.close()
+        await until(lambda: fake.connections[0].ws.close_code == 1000)
+
+
 async def test_who_is_refused_is_told_so() -> None:
     async with FakeRealtime(api_key="right") as fake:
         brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", "wrong")
@@ -353,6 +361,19 @@ async def test_whatever_the_service_sends_costs_no_more_than_an_event() -> None:
         assert len(record.of(ReplyText)) == len(record.of(ReplyAudio)) == 1
         assert all(failed.code == "REALTIME_ERROR" and not failed.fatal for failed in record.of(Failed))
         await brain.close()
+
+
+async def test_a_brain_whose_agent_fails_says_so() -> None:
+    async with scene() as (brain, record, _):
+
+        def fail(event: Any) -> None:
+            if isinstance(event, ReplyText):
+                raise RuntimeError("the agent's own")
+
+        record.on = fail
+        brain.tell("hi")
+        failed = await record.wait(Failed, fatal=True)
+        assert (failed.code, failed.message) == ("INTERNAL_ERROR", "RuntimeError: the agent's own")
 
 
 async def test_what_waits_is_bounded() -> None:

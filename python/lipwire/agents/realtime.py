@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import structs
@@ -111,7 +111,7 @@ class RealtimeBrain:
         self._history = History(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._ws: ClientConnection | None = None
-        self._main: asyncio.Task[None] | None = None
+        self._main: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._out: deque[tuple[bool, str]] = deque()
         """(whether it is sound, message)"""
@@ -150,15 +150,15 @@ class RealtimeBrain:
         self._emit = emit
         ws = await self._connect()
         self._begin(ws)
-        self._main = asyncio.get_running_loop().create_task(self._run(ws))
+        self._main = self._spawn(self._run(ws))
 
     async def close(self) -> None:
         self._closed = True
-        tasks = [task for task in (self._main, *self._tasks) if task is not None]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._ws is not None:
+        if self._ws is not None:  # its task had not begun
             await self._ws.close()
             self._ws = None
 
@@ -167,7 +167,13 @@ class RealtimeBrain:
         where = self._url.partition("?")[0]
         try:
             return await connect(
-                self._url, additional_headers=self._headers, max_size=MAX_MESSAGE, open_timeout=CONNECT, proxy=None
+                self._url,
+                additional_headers=self._headers,
+                max_size=MAX_MESSAGE,
+                open_timeout=CONNECT,
+                close_timeout=1.0,
+                # A proxy of the environment is used, but never for what runs on this machine.
+                proxy=None if urlsplit(self._url).hostname in ("127.0.0.1", "localhost") else True,
             )
         except InvalidStatus as exc:
             body = exc.response.body or b""
@@ -192,6 +198,7 @@ class RealtimeBrain:
                 for task in helpers:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
+                await ws.close()
             self._lost(reason)
             found = await self._again()
             if found is None:
@@ -465,7 +472,8 @@ class RealtimeBrain:
             for number, (item_id, start) in enumerate(reply.items):
                 end = reply.items[number + 1][1] if number + 1 < len(reply.items) else reply.position_ms
                 heard = min(max(played_ms - start, 0.0), end - start)
-                if heard < end - start or not reply.done:
+                under_way = not reply.done and number + 1 == len(reply.items)
+                if heard < end - start or under_way:
                     self._send(
                         {
                             "type": "conversation.item.truncate",
@@ -653,8 +661,16 @@ class RealtimeBrain:
     def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(run)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("agent %s: a task of its brain failed", self._config.name, exc_info=error)
+            fatal = task is self._main
+            self._closed = self._closed or fatal
+            self._emit(Failed("INTERNAL_ERROR", f"{type(error).__name__}: {error}", fatal=fatal))
 
 
 class _Refused(ServiceError):
