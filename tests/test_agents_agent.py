@@ -244,6 +244,23 @@ async def test_barge_in_while_thinking_drops_the_answer() -> None:
         assert not s.channel.pcm.any() and not s.captions(t.Interrupt)
 
 
+async def test_interrupting_a_thought() -> None:
+    async with agent() as s:
+        s.brain.user_says("Tell me")
+        assert s.agent.interrupt() and s.agent.state == "listening"
+        s.brain.reply("r1", tone(0.5), "well")
+        assert s.calls("interrupted") == [("interrupted", "r1", 0.0, "")]
+        s.brain.reply("r2", tone(0.1), "something else")
+        await s.clock.run(0.3)
+        s.brain.user_says("And again", "i2")
+        s.agent.interrupt()
+        s.brain.user_says("No, this", "i3")
+        s.brain.reply("r3", tone(0.1), "this")
+        await s.clock.run(0.3)
+    assert [h["content"] for h in s.agent.history() if h["role"] == "assistant"] == ["something else", "this"]
+    assert [turn["end_reason"] for turn in s.agent.turns()] == ["interrupted", "finished", "interrupted", "finished"]
+
+
 async def test_interrupt_and_then_the_next_answer() -> None:
     async with agent() as s:
         s.brain.reply("r1", tone(5.0, peak=1000), "no")

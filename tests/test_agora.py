@@ -667,3 +667,13 @@ def test_smoke_that_fails(double: Double, monkeypatch: pytest.MonkeyPatch, call:
     code, said = smoke("--seconds", "2")
     assert code == 1
     assert "FAILED" in said.splitlines()[-1] and complaint in said
+
+
+async def test_sound_only(double: Double) -> None:
+    """As a session without a face opens it: no picture is announced, sound goes on as ever."""
+    member = Member()
+    await member.channel.open(StreamSpec(session_id="test", width=0, height=0, fps=Fraction(25)))
+    await member.speak(noise(20))
+    await member.channel.close()
+    names = {call["call"] for call in double.calls()}
+    assert "agora_local_user_publish_audio" in names and "agora_local_user_publish_video" not in names

@@ -454,7 +454,6 @@ EXTRAS = {
     "webrtc": ("aiortc",),
     "avatar": ("PIL",),
     "demo": ("espeakng_loader", "httpx"),
-    "agents": ("openai", "pocketsphinx"),
 }
 
 

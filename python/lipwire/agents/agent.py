@@ -131,6 +131,8 @@ class Agent:
         self._alone_since = 0
         self._due_until = 0
         """Clock until which a reply is expected."""
+        self._refusing = False
+        """The answer that the brain begins next was interrupted before it began."""
         self._greeted = False
         self._over: dict[str, None] = {}
         """Replies that are over, the newest last."""
@@ -167,12 +169,12 @@ class Agent:
             early: list[ChannelEvent] = []
             self.channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
             await self.session.start()
+            sees = "image" in self.config.llm.input_modalities
+            for user in self.config.remote_uids or (None,):
+                self.channel.subscribe(user, audio=True, video=sees)
         except BaseException:
             await self._close("failed to start")
             raise
-        sees = "image" in self.config.llm.input_modalities
-        for user in self.config.remote_uids or (None,):
-            self.channel.subscribe(user, audio=True, video=sees)
         self.channel.on_event = self._channel_event
         for event in early:
             self._channel_event(event)
@@ -259,6 +261,10 @@ class Agent:
         if self._life != "running":
             raise BadState("the agent is not running")
         cut = self._cut(force=True)
+        if self._turns.open is not None and self._due_until:  # an answer that has not begun will not be said either
+            self._refusing = cut = True
+            self._due_until = 0
+            self._turns.end(self._turns.open, "interrupted", self._now_ms)
         self._review()
         return cut
 
@@ -554,6 +560,7 @@ class Agent:
         if self.paused:
             return
         self._cut(force=False)
+        self._refusing = False
         self._due_until = 0
         self._turns.begin("speech", self._now_ms, self._speaks)
 
@@ -664,7 +671,8 @@ class Agent:
             return reply
         said = self._said.pop(reply_id, None)
         own = said[:2] if said is not None else self._saying
-        if self.paused or self._speaker.full:
+        refused, self._refusing = self._refusing and own is None, self._refusing and own is not None
+        if self.paused or refused or self._speaker.full:
             self._forget(reply_id)
             self.brain.interrupted(reply_id, 0.0, "")
             return None
@@ -756,6 +764,7 @@ class Agent:
     # ------------------------------------------------------------------------------------------- states and history
 
     def _expect_reply(self) -> None:
+        self._refusing = False
         self._due_until = self._clock + round(REPLY_DUE * RATE)
         self._review()
 

@@ -247,7 +247,7 @@ class Agora:
             width=s.width,
             height=s.height,
             fps=float(s.fps),
-            video=o.video,
+            video=o.video and s.width > 0,
             codec=o.video_encoding,
             kbps=bit_rate(o.quality, s.width, s.height, float(s.fps)) // 1000,
             rtc_codec=o.rtc_codec,
