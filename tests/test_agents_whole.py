@@ -18,7 +18,6 @@ from lipwire.config import Config
 from lipwire.protocol.agent_bodies import AgentConflict
 from lipwire.protocol.tokens import verify_token
 from lipwire.service import Service
-from test_agora import double, sdk  # noqa: F401
 
 pytestmark = pytest.mark.asyncio
 
@@ -145,7 +144,7 @@ async def test_the_page(service: Service) -> None:
         assert (await client.get("token")).status_code == 404  # no Agora here
 
 
-async def test_in_an_agora_channel(double: Double, say: object) -> None:  # noqa: F811
+async def test_in_an_agora_channel(double: Double, say: object) -> None:
     """The same in a channel of Agora's, on its SDK and the double of the native library: the server makes the agent's
     token, and the caller's opens that channel."""
     config = Config(

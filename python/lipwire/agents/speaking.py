@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from .._core import Frame
+from .._core import Frame, SharedWriter
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
-from ..publish.base import StreamSpec
+from ..publish.base import InSharedMemory, StreamSpec
 from ..publish.channel import Channel
 from ..session import Session
 from .brain import ReplyText, Word
@@ -289,6 +289,10 @@ class Outlet:
         self._channel = channel
         self._on_block = on_block
         self.interrupt = channel.interrupt
+
+    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
+        """The channel's, where it has some for the session to draw in."""
+        return self._channel.memory(spec, slots) if isinstance(self._channel, InSharedMemory) else None
 
     async def open(self, spec: StreamSpec) -> None:
         """Joins."""
