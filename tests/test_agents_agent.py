@@ -530,6 +530,46 @@ async def test_a_failure_is_said_and_the_agent_lives_on() -> None:
     assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "502 Bad Gateway", "LLM_ERROR")
 
 
+async def test_only_what_had_sound_was_said() -> None:
+    async with agent() as s:
+        s.brain.user_says("Hello?")
+        s.brain.emit(b.ReplyStarted("r1", NOW()))
+        s.brain.emit(b.ReplyText("r1", "Never heard.", 0, 900))
+        s.brain.emit(b.Failed("TTS_ERROR", "down", "r1"))
+        s.brain.emit(b.ReplyFinished("r1", "Never heard.", "failed"))
+        s.brain.user_says("Hello??", "i2")
+        s.brain.emit(b.ReplyStarted("r2", NOW()))
+        s.brain.emit(b.ReplyText("r2", "One sentence. ", 0, 300))
+        s.brain.emit(b.ReplyAudio("r2", tone(0.3), RATE))
+        s.brain.emit(b.ReplyText("r2", "And another.", 300, 500))
+        s.brain.emit(b.Failed("TTS_ERROR", "down", "r2"))
+        await s.clock.run(1.0)
+        s.brain.user_says("Hello???", "i3")
+        s.brain.emit(b.ReplyStarted("r3", NOW()))
+        s.brain.emit(b.ReplyText("r3", "Thought better of it.", 0, 300))
+        s.brain.emit(b.ReplyFinished("r3", "Thought", "cancelled"))
+    assert [h["content"] for h in s.agent.history() if h["role"] == "assistant"] == ["One sentence."]
+    assert [turn["end_reason"] for turn in s.agent.turns()] == ["failed", "failed", "interrupted"]
+
+
+async def test_stopping_what_still_starts() -> None:
+    gate = asyncio.Event()
+
+    class Slow(Puppet):
+        async def open(self, emit: Any) -> None:
+            await gate.wait()
+            await super().open(emit)
+
+    stage = Stage(Slow())
+    starting = asyncio.ensure_future(stage.agent.start())
+    await asyncio.sleep(0)
+    await stage.agent.stop("never mind")
+    gate.set()
+    with pytest.raises(BadState, match="stopped"):
+        await starting
+    assert "agent" not in stage.room.members and await stage.agent.finished == "never mind"
+
+
 async def test_a_failure_message_that_fails_is_not_repeated() -> None:
     async with agent(llm={"failure_message": "Hold on."}) as s:
         s.brain.user_says("Hello?")

@@ -212,7 +212,7 @@ async def test_a_renderer_that_fails_at_all_it_does_leaves_the_session_alive() -
     assert stats["drawing"]["errors"] > 1
 
 
-@pytest.mark.parametrize("face", [Grey, 7, None, object()])
+@pytest.mark.parametrize("face", [Grey, 7, object()])
 def test_what_cannot_draw_is_refused(face: Any) -> None:
     with pytest.raises(InvalidArgument):
         stage_for(face, spec())

@@ -14,9 +14,10 @@ import asyncio
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
+
+import msgspec
 
 from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
@@ -40,9 +41,9 @@ from . import commands
 from .captions import Captions
 from .config import AgentConfig
 from .events import AgentEvent, AgentFailed, Ended, Said, StateChanged, TurnEnded
-from .senses import jpeg, loud
+from .senses import Eyes, loud
 from .speaking import Outlet, Reply, Speaker
-from .turns import StartReason, Turn, Turns
+from .turns import History, StartReason, Turn, Turns
 from .update import apply, check
 
 logger = logging.getLogger("lipwire.agents")
@@ -55,8 +56,6 @@ MAX_SPEAK = 512
 """Bytes of text that `speak` takes (v2)."""
 MAX_TELL = 16_384
 """Characters of a message in text."""
-HISTORY = 200
-"""Messages that `history` keeps, the newest."""
 REPLY_DUE = 15.0
 """Seconds after the end of a user's turn in which the agent counts as thinking without a reply having begun."""
 NO_SPEECH_DUE = 0.2
@@ -114,7 +113,7 @@ class Agent:
         )
         self._speaker = Speaker(self.session, self._reply_heard, self._reply_over)
         self._turns = Turns()
-        self._history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+        self._history = History()
         self._captions = Captions(
             channel.send, config.transcripts, getattr(channel, "packet_room", t.PACKET), config.language
         )
@@ -146,8 +145,7 @@ class Agent:
         """Calls that the client has not answered: the clock at which they are given up."""
         self._quiet_frames = 0
         """10 ms of silence that the brain is still to hear, so that its turn ends."""
-        self._seeing: asyncio.Task[None] | None = None
-        self._seen_at = -RATE
+        self._eyes = Eyes(brain.see)
         self._interruptions = self._failures = self._ignored = 0
 
     # -------------------------------------------------------------------------------------------------------- life
@@ -169,9 +167,12 @@ class Agent:
             early: list[ChannelEvent] = []
             self.channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
             await self.session.start()
-            sees = "image" in self.config.llm.input_modalities
+            if self._life != "running":
+                await self.brain.close()
+                await self.session.close()
+                raise BadState("the agent was stopped while it started")
             for user in self.config.remote_uids or (None,):
-                self.channel.subscribe(user, audio=True, video=sees)
+                self.channel.subscribe(user, audio=True, video=self._sees)
         except BaseException:
             await self._close("failed to start")
             raise
@@ -206,8 +207,7 @@ class Agent:
             self._captions.state("idle", self.paused, 0)
         self._life = "ended"
         self.state = "idle"
-        if self._seeing is not None:
-            self._seeing.cancel()
+        self._eyes.close()
         self._cut(force=True)
         if self._turns.open is not None:
             self._turns.end(self._turns.open, "no_reply", self._now_ms)
@@ -281,7 +281,7 @@ class Agent:
         turn = self._turns.begin("text", self._now_ms, user)
         turn.user_ended_ns = time.monotonic_ns()
         turn.user_text = text
-        self._remember(role, text, turn.turn_id)
+        self._history.add(role, text, turn.turn_id)
         self._expect_reply()
         self.brain.tell(text, role)
 
@@ -348,7 +348,7 @@ class Agent:
 
     def history(self) -> list[dict[str, Any]]:
         """What was said: `{role, content, turn_id, timestamp}`, the newest 200. Of the agent only what was heard."""
-        return list(self._history)
+        return self._history.as_list()
 
     def turns(self) -> list[dict[str, Any]]:
         """The newest 200 turns, with reasons, `e2e_latency_ms` and its `segments` (turns.py)."""
@@ -418,8 +418,9 @@ class Agent:
             case UserLeft(user):
                 self.users.discard(user)
                 self._review()
-            case Seen():
-                self._see(event)
+            case Seen(user):
+                if self._sees and self._wanted(user) and not self.paused:
+                    self._eyes.see(event, self._now_ms)
             case Message(user, data):
                 self._message(user, data)
             case Connection(state, reason):
@@ -439,6 +440,10 @@ class Agent:
             self.users.clear()
             self._emit(b.Failed("CHANNEL_FAILED", f"out of the channel: {reason or state}"))
             self._review()
+
+    @property
+    def _sees(self) -> bool:
+        return "image" in self.config.llm.input_modalities
 
     def _wanted(self, user: str) -> bool:
         return not self.config.remote_uids or user in self.config.remote_uids
@@ -474,24 +479,6 @@ class Agent:
         else:
             self.resume()
 
-    def _see(self, event: Seen) -> None:
-        busy = self._seeing is not None and not self._seeing.done()
-        too_soon = self._clock - self._seen_at < RATE
-        if self.paused or busy or too_soon or not self._wanted(event.user):
-            return
-        if "image" in self.config.llm.input_modalities:
-            self._seen_at = self._clock
-            self._seeing = asyncio.get_running_loop().create_task(self._show(event))
-
-    async def _show(self, event: Seen) -> None:
-        try:
-            picture = await asyncio.to_thread(jpeg, event.i420, event.width, event.height)
-        except Exception:  # the edge of the task
-            logger.exception("[%s] a picture of %s was not encoded", self.config.name, event.user)
-            return
-        if self._life == "running":
-            self.brain.see(event.user, picture)
-
     def _message(self, user: str, data: bytes) -> None:
         """`{"type": "chat", "text"}`, `{"type": "interrupt"}`, `{"type": "tool_result", "call_id", "output"}`, as they
         are or in packets."""
@@ -499,8 +486,8 @@ class Agent:
         if whole is None:
             return
         try:
-            said = json.loads(whole)
-        except (ValueError, RecursionError):
+            said = msgspec.json.decode(whole)
+        except (msgspec.DecodeError, RecursionError):
             said = None
         if not isinstance(said, dict) or not self._wanted(user):
             self._ignored += 1
@@ -537,10 +524,11 @@ class Agent:
                     turn.mark("asked", asked_ns)
             case b.ReplyFinished(reply_id, text, reason):
                 if (reply := self._reply(reply_id)) is not None:
-                    reply.failed |= reason == "failed"
-                    self._speaker.finish(reply, text)
-                    if reason == "cancelled":
+                    reply.failed |= reason != "done"
+                    if reason == "cancelled" and reply.interruptable:
                         self._cut(force=False)
+                    else:
+                        self._speaker.finish(reply, text)
             case b.Stamp(reply_id, name, at_ns):
                 if (reply := self._reply(reply_id)) is not None and (turn := self._turns.get(reply.turn_id)):
                     turn.mark(name, at_ns)
@@ -593,7 +581,7 @@ class Agent:
             return
         if said_in is not None:
             said_in.user_text = event.text
-        self._remember("user", event.text, turn_id)
+        self._history.add("user", event.text, turn_id)
         self._emit(Said("user", event.text, turn_id))
         if self.config.voice_commands and (command := commands.command_in(event.text)) is not None:
             self._command(command)
@@ -707,7 +695,8 @@ class Agent:
     def _reply_over(self, reply: Reply) -> None:
         """It was heard to its end."""
         self._forget(reply.id)
-        self._end_reply(reply, "failed" if reply.failed else "finished", reply.text.strip(), reply.received_ms)
+        text = reply.heard(reply.received_ms) if reply.failed else reply.text.strip()
+        self._end_reply(reply, "failed" if reply.failed else "finished", text, reply.received_ms)
         self._review()
 
     def _cut(self, *, force: bool) -> bool:
@@ -720,12 +709,12 @@ class Agent:
                 self._interruptions += 1
                 self._captions.interrupted(cut.reply.turn_id, self._now_ms)
             self._end_reply(cut.reply, "interrupted", cut.text, cut.played_ms)
-        if force:
-            for reply_id in list(self._said):
-                del self._said[reply_id]
-                self._forget(reply_id)
-                self.brain.interrupted(reply_id, 0.0, "")
-        return bool(cuts)
+        dropped = [reply_id for reply_id, (_, may, _) in self._said.items() if force or may]
+        for reply_id in dropped:
+            del self._said[reply_id]
+            self._forget(reply_id)
+            self.brain.interrupted(reply_id, 0.0, "")
+        return bool(cuts or dropped)
 
     def _end_reply(
         self, reply: Reply, reason: Literal["finished", "interrupted", "failed"], text: str, played_ms: float
@@ -733,7 +722,7 @@ class Agent:
         turn = self._turns.get(reply.turn_id)
         if text:
             self._caption(reply, t.INTERRUPTED if reason == "interrupted" else t.ENDED, played_ms, text)
-            self._remember("assistant", text, reply.turn_id)
+            self._history.add("assistant", text, reply.turn_id)
             self._emit(Said("assistant", text, reply.turn_id, reason == "interrupted"))
         if turn is None:
             return
@@ -761,7 +750,7 @@ class Agent:
         if len(self._over) > REMEMBERED:
             del self._over[next(iter(self._over))]
 
-    # ------------------------------------------------------------------------------------------- states and history
+    # ------------------------------------------------------------------------------------------------------ states
 
     def _expect_reply(self) -> None:
         self._refusing = False
@@ -786,17 +775,6 @@ class Agent:
         newest = self._turns.newest
         self._captions.state(state, self.paused, newest.turn_id if newest is not None else 0)
         self._emit(StateChanged(state, self.paused))
-
-    def _remember(self, role: str, text: str, turn_id: int) -> None:
-        """In the order of turns: what the user said may become known while it is answered."""
-        entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": time.time_ns() // 1_000_000}
-        later: list[dict[str, Any]] = []
-        while role == "user" and self._history and self._history[-1]["turn_id"] >= turn_id:
-            if self._history[-1]["role"] != "assistant":
-                break
-            later.append(self._history.pop())
-        self._history.append(entry)
-        self._history.extend(reversed(later))
 
     def _emit(self, event: AgentEvent) -> None:
         if self.on_event is None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange
+
+from ..publish.channel import Seen
+
+logger = logging.getLogger("lipwire.agents")
 
 LOUD_RMS = 150.0
 """Level of 16-bit samples (-47 dBFS) from which a user is taken for the one who speaks, where there are several."""
@@ -31,3 +38,34 @@ def jpeg(i420: bytes, width: int, height: int, quality: int = 5) -> bytes:
     encoder.options = {"qmin": str(quality), "qmax": str(quality)}
     full.pts = 0
     return b"".join(bytes(packet) for packet in [*encoder.encode(full), *encoder.encode(None)])
+
+
+class Eyes:
+    """Pictures of the users on their way to the brain: one a second at most, encoded on a thread, others dropped."""
+
+    EVERY_MS = 1000
+
+    def __init__(self, show: Callable[[str, bytes], None]) -> None:
+        self._show = show
+        self._seen_ms = -self.EVERY_MS
+        self._task: asyncio.Task[None] | None = None
+
+    def see(self, seen: Seen, now_ms: int) -> None:
+        """A picture came at `now_ms` of the agent's clock."""
+        busy = self._task is not None and not self._task.done()
+        if not busy and now_ms - self._seen_ms >= self.EVERY_MS:
+            self._seen_ms = now_ms
+            self._task = asyncio.get_running_loop().create_task(self._encode(seen))
+
+    async def _encode(self, seen: Seen) -> None:
+        try:
+            picture = await asyncio.to_thread(jpeg, seen.i420, seen.width, seen.height)
+        except Exception:  # the edge of the task
+            logger.exception("a picture of %s was not encoded", seen.user)
+        else:
+            self._show(seen.user, picture)
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        if self._task is not None:
+            self._task.cancel()

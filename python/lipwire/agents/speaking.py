@@ -95,7 +95,7 @@ class Reply:
         """The text that has been said in the first `ms` of the sound, cut between words."""
         if ms <= 0:
             return ""
-        if self.complete and ms >= self.received_ms:
+        if self.complete and not self.failed and ms >= self.received_ms:
             return self.text.strip()
         n = bisect.bisect_right(self._pieces, ms, key=lambda piece: piece.at_ms) - 1
         if n < 0:
@@ -198,6 +198,8 @@ class Speaker:
     def flush(self) -> None:
         """Hands the session what it has room for. To be called now and then while something waits."""
         for n, reply in enumerate(self.replies):
+            if reply.id not in self._replies:
+                continue  # who was told of another's end has interrupted it
             if not reply.interruptable and n > 0:
                 return
             if not reply.ended:

@@ -1,8 +1,9 @@
-"""Turns: how each began and ended, and where its time went."""
+"""Turns: how each began and ended, where its time went, and what was said."""
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ message, or something that the brain began by itself (such as what follows a too
 EndReason = Literal["finished", "interrupted", "failed", "no_reply"]
 
 KEPT = 200
-"""Turns that are kept, the newest."""
+"""Turns, and messages, that are kept, the newest."""
 _MARKS = ("asked", "first_token", "first_sentence", "first_audio", "first_sample")
 _SEGMENTS = {
     "asked": "request_ms",
@@ -147,3 +148,25 @@ class Turns:
     def as_list(self) -> list[dict[str, Any]]:
         """JSON-able, the oldest first."""
         return [turn.as_dict() for turn in self._kept]
+
+
+class History:
+    """What was said: the newest messages, in the order of their turns."""
+
+    def __init__(self) -> None:
+        self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
+
+    def add(self, role: str, text: str, turn_id: int) -> None:
+        """What the user said may become known while it is answered, or later: it comes before its answer."""
+        entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": time.time_ns() // 1_000_000}
+        later: list[dict[str, Any]] = []
+        while role == "user" and self._kept and self._kept[-1]["turn_id"] >= turn_id:
+            if self._kept[-1]["role"] != "assistant":
+                break
+            later.append(self._kept.pop())
+        self._kept.append(entry)
+        self._kept.extend(reversed(later))
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """`{role, content, turn_id, timestamp}`, the oldest first."""
+        return list(self._kept)
