@@ -105,7 +105,7 @@ class Config(Struct, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             _check(name, getattr(self, name))
-        if self.api_key is None and self.host is not None and not _is_loopback(self.host):
+        if self.api_key is None and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
             )
@@ -154,7 +154,8 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

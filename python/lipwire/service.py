@@ -17,7 +17,7 @@ from .agents.manager import AgentManager
 from .agents.page import PageAgents
 from .agents.setup import AgentSetup
 from .avatar import Avatar
-from .config import LOOPBACK, Config
+from .config import LOOPBACK, Config, is_loopback
 from .errors import InvalidArgument
 from .protocol import messages as m
 from .provider import Emit, Provider, ProviderConfig
@@ -189,12 +189,14 @@ class Service:
         return Agora(options, on_event)
 
     def _page_routes(self) -> list[Any]:
-        """The client page's. Where it can join Agora's channels it gets tokens for them: like the rest of the viewer's
-        port it asks for no key."""
+        """The client page's. Agents cost, and tokens open channels: where others reach the port, both ask for the key."""
+        check_key = None if is_loopback(self.config.bind) else self.provider.check_api_key
         agents = self._page_agents
-        routes = room_routes(self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop)
+        routes = room_routes(
+            self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop, check_key=check_key
+        )
         in_agora = self.page.app_id and self.page.agora_sdk
-        return [*routes, token_routes(None, project=self._project)] if in_agora else routes
+        return [*routes, token_routes(check_key, project=self._project)] if in_agora else routes
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""

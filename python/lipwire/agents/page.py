@@ -6,9 +6,8 @@ from typing import Any, get_args
 
 from ..avatar import Avatar
 from ..errors import InvalidArgument
-from ..protocol.agents import instruction_changes, set_fields
 from ..servers.rooms import AgentRequest, PageConfig
-from .config import AgentConfig, BrainKind
+from .config import BrainKind
 from .manager import AgentManager
 from .setup import AgentSetup
 
@@ -46,16 +45,11 @@ class PageAgents:
             InvalidArgument: an unknown avatar, or no Agora here. AgentError: see `AgentManager.start`.
         """
         offered = self.config()
-        agent = AgentConfig(name=f"page:{wanted.transport}:{wanted.channel}", channel=wanted.channel)
         if wanted.brain is not None and wanted.brain not in offered.brains:
             raise InvalidArgument(f"brain must be one of {', '.join(offered.brains)}, got {wanted.brain!r}")
-        agent.brain = wanted.brain or offered.brains[0]
-        agent.voice = wanted.voice or ("alloy" if agent.brain == "realtime" else agent.voice)
-        agent.avatar = offered.avatars[0] if wanted.avatar is None else wanted.avatar or None
-        agent.llm.greeting_message = wanted.greeting or None
+        agent = wanted.config(offered.brains[0], offered.avatars[0])
         agent.idle_timeout = IDLE_TIMEOUT
         agent.voice_commands = True
-        set_fields(agent, instruction_changes(wanted.prompt or ""))
         if wanted.transport == "agora" and not self._setup.in_agora:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"

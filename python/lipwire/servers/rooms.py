@@ -77,7 +77,9 @@ class AgentRequest(Struct, kw_only=True):
 
     def config(self, brain: BrainKind, avatar: str | None) -> AgentConfig:
         """The agent, with the server's `brain` and `avatar` where the page leaves them to it."""
-        agent = AgentConfig(name=f"page-{self.channel}", channel=self.channel, brain=self.brain or brain)
+        agent = AgentConfig(
+            name=f"page:{self.transport}:{self.channel}", channel=self.channel, brain=self.brain or brain
+        )
         agent.avatar = avatar if self.avatar is None else self.avatar or None
         agent.voice = self.voice or ("alloy" if agent.brain == "realtime" else agent.voice)
         if self.prompt:
@@ -90,6 +92,7 @@ class AgentRequest(Struct, kw_only=True):
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
 """Starts one and waits until it is in its channel; what it returns goes to the page ({"agent_id": ...}). Raises
 LipwireError; one that has a `status` is answered with it."""
+CheckKey = Callable[[bytes | None], object]
 StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 
@@ -182,13 +185,23 @@ def room_routes(
     *,
     start_agent: StartAgent | None = None,
     stop_agent: StopAgent | None = None,
+    check_key: CheckKey | None = None,
 ) -> list[ControllerRouterHandler]:
     """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
+
+    Args:
+        check_key: gets the `x-api-key` of who starts or stops an agent, None without one; raises ProviderError. None:
+            whoever reaches the page may.
 
     Raises:
         InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
     """
     sdk = _sdk_file(page)
+
+    def check(request: AnyRequest) -> None:
+        if check_key is not None:
+            key = request.headers.get("x-api-key")
+            check_key(None if key is None else key.encode("latin-1"))
 
     @get("/api/config", sync_to_thread=False)
     def config() -> dict[str, Any]:
@@ -204,6 +217,7 @@ def room_routes(
             "avatars": page.avatars,
             "agora": agora,
             "agents": start_agent is not None,
+            "needs_key": check_key is not None,
         }
 
     @get("/api/rooms", sync_to_thread=False)
@@ -239,6 +253,7 @@ def room_routes(
 
     @post("/api/agents", status_code=200)
     async def start(request: AnyRequest) -> Any:
+        check(request)
         body = await _body(request)
         if start_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
@@ -249,6 +264,7 @@ def room_routes(
 
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
+        check(request)
         channel = _text(await _body(request), "channel", 64)
         if stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
@@ -277,9 +293,10 @@ def create_rooms(
     *,
     start_agent: StartAgent | None = None,
     stop_agent: StopAgent | None = None,
+    check_key: CheckKey | None = None,
 ) -> Litestar:
     """An ASGI app of the rooms and their page alone, to run or to mount."""
-    routes = room_routes(rooms, page, start_agent=start_agent, stop_agent=stop_agent)
+    routes = room_routes(rooms, page, start_agent=start_agent, stop_agent=stop_agent, check_key=check_key)
     return Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},

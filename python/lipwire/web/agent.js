@@ -8,7 +8,7 @@
 // It runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`: styles change through the CSSOM only.
 
 import { AgoraLink } from './agent-agora.js';
-import { RoomLink, api } from './agent-link.js';
+import { RoomLink, api, setKey } from './agent-link.js';
 import { Loudness, Microphone, describe, microphones, openCamera } from './agent-mic.js';
 import { Assembler, Conversation } from './agent-transcript.js';
 import { put, renderChat, renderLine, renderTurns } from './agent-view.js';
@@ -48,6 +48,8 @@ function stored() {
   try { return JSON.parse(localStorage.getItem(STORE)) ?? {}; } catch { return {}; }
 }
 const settings = { transport: 'room', channel: '', mic: '', brain: '', avatar: null, voice: '', prompt: '', ...stored() };
+settings.key = sessionStorage.getItem('lipwire.key') ?? '';    // for this tab, not for ever
+setKey(settings.key);
 if (query.get('channel')) settings.channel = query.get('channel').slice(0, 64);
 
 // A number, because Agora's channels and v0.3 transcripts know users by number. It lasts as long as the tab.
@@ -87,7 +89,9 @@ function fillSettings() {
   $('voices').replaceChildren(...config.voices.map((voice) => new Option(voice)));
   $('set-voice').value = settings.voice;
   $('set-prompt').value = settings.prompt;
+  $('set-key').value = settings.key;
   for (const item of document.querySelectorAll('[data-agent]')) item.hidden = !config.agents;
+  $('item-key').hidden = !config.needs_key;
   renderChoice();
 }
 
@@ -119,7 +123,10 @@ async function saveSettings() {
   const before = { ...settings, channel: channel(), transport: transport() };
   for (const name of ['transport', 'channel', 'mic', 'brain', 'avatar', 'voice', 'prompt']) settings[name] = $(`set-${name}`).value.trim();
   if (!config.agora) settings.transport = 'room';
-  localStorage.setItem(STORE, JSON.stringify(settings));
+  settings.key = $('set-key').value.trim();
+  sessionStorage.setItem('lipwire.key', settings.key);
+  setKey(settings.key);
+  localStorage.setItem(STORE, JSON.stringify({ ...settings, key: undefined }));
   if (microphone.track && settings.mic !== before.mic) await openMicrophone();
   if (link && (channel() !== before.channel || transport() !== before.transport)) {
     conversation.clear();
@@ -249,7 +256,9 @@ async function startAgent() {
   try {
     await api('api/agents', body);
   } catch (error) {
-    trouble(`The agent did not start. ${error.message}`, 'Try again', startAgent);
+    const asks = error.status === 401 || error.status === 403;
+    if (asks) trouble('The agent did not start: this server asks for its API key.', 'Settings', async () => { await openSettings(); $('set-key').focus(); });
+    else trouble(`The agent did not start. ${error.message}`, 'Try again', startAgent);
   }
   ui.agentBusy = '';
   render();
