@@ -1,9 +1,8 @@
-"""A talk with a whole agent, nothing of ours replaced: Chromium with a microphone that plays a WAV, the page, a room, the
-agent with a face, and its brain, between local stand-ins for what is somebody else's (OpenAI's services)."""
+"""A talk with a whole agent, nothing of ours replaced: Chromium with a microphone that plays a WAV, the page, a room,
+the agent with a face, and its brain, between local stand-ins for what is somebody else's (OpenAI's services)."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -102,7 +101,7 @@ async def talk(service: Service, chromium: str, microphone: Path) -> tuple[list[
     # What the brain remembers of the answer that was cut off is what was heard of it.
     heard = next(entry["content"] for entry in history if entry["role"] == "assistant")
     assert heard.rstrip(" .") == cut["text"].rstrip(" .")
-    assert turns[0]["start_reason"] == "voice" and turns[0]["end_reason"] == "interrupted"
+    assert turns[0]["start_reason"] == "speech" and turns[0]["end_reason"] == "interrupted"
     return log, record
 
 
@@ -115,10 +114,13 @@ async def test_cascade_offline_but_for_the_model(chromium: str, say: Any, tmp_pa
     """pocketsphinx hears, a local chat completions service thinks, espeak-ng speaks."""
     require(pocketsphinx(), "pocketsphinx")
     write_wav(tmp_path / "user.wav", say, TALK)
-    async with FakeChat([ANSWER, "Which question?"], first_token=0.1, token_interval=0.01) as chat:
-        async with Service(settings(agent_brain="cascade", llm_url=chat.url)) as service:
-            (user, _), _ = await talk(service, chromium, tmp_path / "user.wav")
-    assert "plums" in user[0]["text"].lower() or "hello" in user[0]["text"].lower()
+    async with (
+        FakeChat([ANSWER, "Which question?"], first_token=0.1, token_interval=0.01) as chat,
+        Service(settings(agent_brain="cascade", llm_url=chat.url)) as service,
+    ):
+        (user, _), _ = await talk(service, chromium, tmp_path / "user.wav")
+    words = set("hello there can you tell me about plums".split())
+    assert len(words & set(user[0]["text"].lower().split())) >= 3
     asked = [message["content"] for message in chat.requests[-1]["messages"] if message["role"] == "user"]
     assert asked[0] == user[0]["text"]
 
@@ -132,9 +134,9 @@ async def test_realtime(chromium: str, say: Any, tmp_path: Path) -> None:
         async with Service(config) as service:
             (user, _), _ = await talk(service, chromium, tmp_path / "user.wav")
     assert user[0]["text"] == heard[0]
-    (truncate,) = [event for event in openai.events if event["type"] == "conversation.item.truncate"]
-    assert 0 < truncate["audio_end_ms"] < 12_000
-    await asyncio.sleep(0)
+    truncated = [event for event in openai.events if event["type"] == "conversation.item.truncate"]
+    assert 0 < truncated[0]["audio_end_ms"] < 12_000
+    assert len({event["item_id"] for event in truncated}) == len(truncated)
 
 
 def pocketsphinx() -> bool:

@@ -179,6 +179,7 @@ def test_what_leaves_is_tagged_with_its_colours(tmp_path: Path, matrix: str, num
     shown = picture(frame.i420, frame.matrix)
     assert (shown.color_range, shown.colorspace) == (1, number)
     writer = Mp4Writer(tmp_path / "tagged.mp4", 64, 36, Fraction(25), matrix=matrix)
+    writer.open()
     for at in range(5):
         writer.video(frame.i420, at * 1920)
     writer.audio(bytes(2 * 9600), 0)

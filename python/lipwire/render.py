@@ -180,6 +180,7 @@ def render(
     writer = Mp4Writer(Path(out), *size, fps, matrix=stage.spec.matrix)
     frames = clock = 0
     try:
+        writer.open()
         for item in perform(iter(source), source.rate, stage, seed=seed):
             if isinstance(item, tuple):
                 pcm, clock = item

@@ -189,7 +189,8 @@ class Service:
         return Agora(options, on_event)
 
     def _page_routes(self) -> list[Any]:
-        """The client page's. Agents cost, and tokens open channels: where others reach the port, both ask for the key."""
+        """The client page's. Agents cost, and tokens open channels: where others reach the port, both ask for the
+        key."""
         check_key = None if is_loopback(self.config.bind) else self.provider.check_api_key
         agents = self._page_agents
         routes = room_routes(

@@ -183,6 +183,7 @@ def film(
     chunks = (pcm[at : at + rate // 5 * 2] for at in range(0, len(pcm), rate // 5 * 2))
     clock = frames = 0
     try:
+        writer.open()
         for item in perform(chunks, rate, avatar.at(width, height), seed=1, cues=cues):
             if isinstance(item, tuple):
                 block, clock = item

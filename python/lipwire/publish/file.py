@@ -23,7 +23,8 @@ CLOCK = Fraction(1, RATE)
 
 
 class Mp4Writer:
-    """An MP4 being written. Not thread-safe; sound and picture may come in any order and stay on one clock.
+    """An MP4 being written: `open`, then sound and picture in any order, on one clock, then `close` or `abort`. Not
+    thread-safe.
 
     Until `close` it is a hidden file beside `path`, so that a run that breaks off leaves what was there before.
     """
@@ -32,32 +33,39 @@ class Mp4Writer:
         self, path: str | Path, width: int, height: int, fps: Fraction, *, threads: int = 0, matrix: str = "bt709"
     ) -> None:
         self.path = Path(path)
-        self._matrix = matrix
+        self._size, self._fps, self._threads, self._matrix = (width, height), fps, threads, matrix
+        self._file: Any = None
+        self._part: Path | None = None
+        self._step = RATE / fps
+        self._pcm = bytearray()
+        self._pcm_at: int | None = None
+
+    def open(self) -> None:
+        """Creates the file. Raises InvalidArgument where that is impossible."""
         if not self.path.parent.is_dir():
             raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
         try:
             if not self.path.name or self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            self._part = self.path.with_name(f".{self.path.name}.part")
-            self._part.touch()
+            part = self.path.with_name(f".{self.path.name}.part")
+            self._part = part  # first: an interrupt in between leaves nothing, either
+            part.touch()
         except OSError as exc:
+            self._part = None
             raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
-        self._file = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"})
-        video: Any = self._file.add_stream("libx264", rate=fps)
-        video.width, video.height = width, height
+        self._file = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"})
+        video: Any = self._file.add_stream("libx264", rate=self._fps)
+        video.width, video.height = self._size
         video.pix_fmt = "yuv420p"
         video.options = {"preset": "veryfast", "crf": "20"}
         context = video.codec_context
-        context.time_base = 1 / fps
-        context.thread_count = threads
-        tag(context, matrix)
+        context.time_base = 1 / self._fps
+        context.thread_count = self._threads
+        tag(context, self._matrix)
         audio: Any = self._file.add_stream("aac", rate=RATE)
         audio.layout = "mono"
         audio.bit_rate = AUDIO_BITRATE
         self._video, self._audio = video, audio
-        self._step = RATE / fps
-        self._pcm = bytearray()
-        self._pcm_at: int | None = None
 
     def audio(self, pcm: bytes, sample: int) -> None:
         """PCM16 mono at 48 kHz, the first sample at `sample` of the clock."""
@@ -92,14 +100,17 @@ class Mp4Writer:
         self._file.mux(self._video.encode(None))
         self._file.mux(self._audio.encode(None))
         self._file.close()
+        assert self._part is not None
         self._part.replace(self.path)
 
     def abort(self) -> None:
-        """Leaves nothing."""
+        """Leaves nothing. Safe before `open`, and where that failed."""
         try:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         finally:
-            self._part.unlink(missing_ok=True)
+            if self._part is not None:
+                self._part.unlink(missing_ok=True)
 
 
 class File:
@@ -123,6 +134,11 @@ class File:
         if not spec.width:
             raise InvalidArgument("an MP4 needs pictures, and the session is sound only (avatar=None)")
         self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps, matrix=spec.matrix)
+        try:
+            self._writer.open()
+        except BaseException:
+            self._writer.abort()
+            raise
         self._thread = threading.Thread(target=self._run, name="lipwire-file", daemon=True)
         self._thread.start()
 
