@@ -59,8 +59,8 @@ def test_services_are_the_settings() -> None:
 
 
 def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("LIPWIRE_AGORA_SDK", raising=False)
-    monkeypatch.setattr(setup, "SDK", "json")
+    (tmp_path / "sdk" / "agora").mkdir(parents=True)
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path / "sdk"))
     assert not AgentSetup(Config()).in_agora
     made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
     assert made.in_agora
@@ -75,12 +75,8 @@ def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp
     assert (named.token, named.string_uid, named.video) == ("theirs", True, False)
     with pytest.raises(InvalidArgument, match="uid"):
         AgentSetup(Config(agora_app_id=APP)).channel(agent(uid="4294967296"))
-    monkeypatch.setattr(setup, "SDK", "a_module_that_is_not_there")
-    assert not made.in_agora
     monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path))
     assert not made.in_agora
-    (tmp_path / "a_module_that_is_not_there").mkdir()
-    assert made.in_agora
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

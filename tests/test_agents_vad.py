@@ -106,7 +106,7 @@ def test_speech_is_heard_from_its_first_to_its_last_sound(
         (decided, started), (_, stopped) = found
         first, last = (lead + loud[0]) // FRAME, (lead + loud[-1]) // FRAME
         assert first - 8 <= started.frame <= first + 20, text
-        assert decided - started.frame <= SURE + LATE + 1  # 10 ms each: what barge-in has to wait for
+        assert decided - started.frame <= SURE + LATE + 3  # 10 ms each: what barge-in has to wait for
         assert last - 15 <= stopped.frame <= last + 25, text
 
 

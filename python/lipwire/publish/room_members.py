@@ -165,6 +165,10 @@ class Browser:
         if role == "viewer":
             receiver._enabled = False  # aiortc: packets are dropped before they are decoded
             return
+        # aiortc holds four packets back before it lets one go: order does not need that, who listens goes by the
+        # packets' own times (microphone.py), and it is 60 ms of every answer.
+        if (jitter := getattr(receiver, "_RTCRtpReceiver__jitter_buffer", None)) and receiver.track.kind == "audio":
+            jitter._prefetch = 1
         self._receivers[peer][receiver.track.kind] = receiver
         read = self._listen if receiver.track.kind == "audio" else self._watch
         task = asyncio.create_task(read(peer, receiver.track), name=f"lipwire-room-{receiver.track.kind}")
