@@ -1,30 +1,27 @@
 """Rooms: from the microphone to `Heard`, what a room costs with one user who talks, and what joins and leaves cost.
 
-    python bench/room.py [--seconds 30] [--joins 200]
-
 The user is aiortc in a process of its own, over loopback: 20 ms packets of silence with a burst of a tone each half
 second. A burst's time is when its first sample was "recorded": the start of its packet, which leaves 20 ms later.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import gc
 import json
 import multiprocessing
-import os
 import resource
 import sys
 import time
 import urllib.request
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from harness import ROOT, Results, main, spread
+from memory import settle
+
+sys.path.insert(0, str(ROOT / "tests"))
 
 RATE, PACKET, EVERY = 48_000, 960, 25
 LOUD = 1500
@@ -81,13 +78,7 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def rss() -> float:
-    """MB."""
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
-async def measure(seconds: float, joins: int) -> dict[str, Any]:
+async def measure(results: Results, seconds: float, joins: int) -> None:
     from guest import Guest, Tone, sine
     from lipwire.publish.base import StreamSpec
     from lipwire.publish.channel import Heard
@@ -142,26 +133,22 @@ async def measure(seconds: float, joins: int) -> dict[str, Any]:
     channel.subscribe(video=True)
     for number in range(20):  # pools and caches fill
         await join(number)
-    memory = [rss()]
+    first = settle()
     for number in range(joins):
         await join(number)
-        if number % 50 == 49:
-            memory.append(rss())
+    grown = (settle() - first) / 1e6
     await rooms.close()
     await server.close()
-    return {
-        "bursts": len(delays),
-        "microphone_to_heard_ms": {f"p{q}": round(float(np.percentile(delays, q)), 1) for q in (50, 90, 99)},
-        "blocks_per_second": round(heard, 2),
-        "cpu_percent_of_a_core": round(load, 1),
-        "rss_mb": [round(mb, 1) for mb in memory],
-        "joins": joins,
-    }
+    times = spread(list(delays))
+    results.add("microphone -> Heard", times["p50"], "ms", n=len(delays), **times)
+    results.add("Heard", heard, "blocks/s", n=1)
+    results.add("a user who talks", load, "% core", n=1)
+    results.add("growth over joins and leaves", grown, "MB", n=joins)
+
+
+def run(results: Results, quick: bool) -> None:
+    asyncio.run(measure(results, 10 if quick else 30, 20 if quick else 200))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--joins", type=int, default=200)
-    options = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(options.seconds, options.joins)), indent=1))
+    main(run, __doc__)

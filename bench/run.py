@@ -29,6 +29,8 @@ BENCHES = (
     "agora",
     "agents_brains",
     "agents",
+    "agents_talk",
+    "room",
     "sync",
     "browser_sync",
 )
