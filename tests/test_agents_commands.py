@@ -108,6 +108,19 @@ class Scripted:
         self.closed = True
 
 
+async def test_without_the_recognizer_an_agent_starts_and_cannot_be_paused_by_voice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands.importlib.util, "find_spec", lambda name: None)
+    clock, room, brain = Clock(), Room(), Puppet()
+    agent = Agent(AgentConfig(name="a", channel="c", voice_commands=True), Member(room, "agent"), brain)
+    await agent.start()
+    brain.emit(UserText("x", "Hey Aria, stop.", True))
+    await clock.run(0.1)
+    assert not agent.paused
+    await agent.stop()
+
+
 async def test_an_agent_pauses_and_resumes_by_voice() -> None:
     clock, room, brain, spotter = Clock(), Room(), Puppet(), Scripted()
     user = Member(room, "7")

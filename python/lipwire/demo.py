@@ -104,6 +104,7 @@ async def run_demo(
                 console.print(
                     f"Open [bold]{service.viewer_url}[/] to see and hear {shown}. Ctrl-C ends it.", markup=True
                 )
+                console.print(f"An agent that listens: [bold]{service.viewer_url}agent[/]", markup=True)
             talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts))
             latencies: list[float] = []
             reporting = asyncio.create_task(_report(service, client, console, latencies))

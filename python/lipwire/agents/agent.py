@@ -162,7 +162,11 @@ class Agent:
         self._life = "running"
         try:
             if self.config.voice_commands and self._spotter is None:
-                self._spotter = await commands.KeywordSpotter.open()
+                try:
+                    self._spotter = await commands.KeywordSpotter.open()
+                except BadState as exc:  # without it a paused agent could not be resumed
+                    logger.warning("[%s] no voice commands: %s", self.config.name, exc)
+                    self.config.voice_commands = False
             await self.brain.open(self._brain_event)
             early: list[ChannelEvent] = []
             self.channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
