@@ -6,8 +6,7 @@
  *  - The caller owns every buffer it passes; the core copies what it needs and keeps no caller pointer after return.
  *  - Return values >= 0 are counts ("nothing ready" is 0), negatives are LW_E* codes; lw_strerror() names them.
  *  - After open nothing allocates, locks or logs, and no function reads a clock (lw_engine's thread excepted).
- *  - PCM is signed 16-bit, native (little) endian, mono. Pixels are I420, 8 bit, limited range,
- *    BT.709 unless BT.601 is asked for.
+ *  - PCM is signed 16-bit, little endian, mono. Pixels are I420, 8 bit, limited range, BT.709 unless BT.601 is asked for.
  *  - "Sample" without a rate means one sample at LW_RATE. The media clock counts those from 0.
  */
 #ifndef LIPWIRE_H
@@ -665,12 +664,10 @@ int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
 int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw);
 /* Reader. A block of PCM (LW_BLOCK samples) -> 1 with *sample, or 0. */
 int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample);
-/* Reader. Samples of an utterance within the blocks read so far, silence of an underrun not counted; *utterance = the one
- * that the newest block speaks, or that was spoken last, 0 before any. */
+/* Reader. Samples within the blocks read so far of the utterance that they speak, or spoke last: *utterance, or 0. */
 int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance);
 int lw_performer_read_event(lw_performer *p, lw_event *event);
-/* The oldest frame: returns its slot number + 1 (0: none). The slot's bytes stay as they are until it is released;
- * slots may be released in any order, from any thread. */
+/* The oldest frame: its slot number + 1, or 0. The slot's bytes stay until it is released, in any order, by any thread. */
 int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info);
 uint8_t *lw_performer_frame(lw_performer *p, int slot); /* NULL for a slot out of range or frames of 0 x 0 */
 void lw_performer_release_frame(lw_performer *p, int slot);
@@ -716,20 +713,18 @@ size_t lw_share_stride(const lw_share *s);
 int lw_share_free_slot(const lw_share *s);
 /* LW_BLOCK samples, copied. LW_ESTATE after the end, here and below. */
 int lw_share_write_pcm(lw_share *s, const void *pcm, int64_t sample, int64_t now_ns);
-/* Publishes what is in the slot, uncopied. Returns 1 where the oldest frame had to go (its slot may be drawn into), or
- * 0. Of `info` it takes sample, sequence, utterance, changed, mouth_open and due_ns. */
+/* Publishes what is in the slot, uncopied, with what `info` says of its sample, sequence, utterance, changed, mouth_open
+ * and due_ns. Returns 1 where the oldest frame had to go: its slot may be drawn into. */
 int lw_share_write_frame(lw_share *s, int slot, const lw_frame_info *info, int64_t now_ns);
 /* Takes back the frames up to `sample`, for a writer that knows that its reader is done; returns how many. */
 int lw_share_retire(lw_share *s, int64_t sample);
 /* What was published before is stale: readers skip it. Returns the new generation. */
 int64_t lw_share_interrupt(lw_share *s);
-/* For a writer with nothing to write; each write does the same. */
-void lw_share_beat(lw_share *s, int64_t now_ns);
+void lw_share_beat(lw_share *s, int64_t now_ns); /* for a writer with nothing to write; each write does the same */
 /* Tells the readers, takes the name away; the memory stays. Close does it, too. Neither touches it in a forked child. */
 void lw_share_end(lw_share *s);
 void lw_share_close(lw_share **s);
-/* Unlinks the named rings whose writers are gone; returns how many. */
-int lw_share_sweep(void);
+int lw_share_sweep(void); /* unlinks the named rings whose writers are gone; returns how many */
 
 typedef struct lw_share_pcm {
     int64_t number; /* counts the ring's blocks from 0 */
