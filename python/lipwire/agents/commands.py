@@ -80,7 +80,7 @@ RISE_DB = 0.05
 HEY_WITHIN_MS, COMMAND_WITHIN_MS = 600, 750
 """"Hey" begins so soon, and the command ends so late."""
 HEY = "1e-20"
-THRESHOLDS: dict[Command, str] = {"start": "1e-25", "stop": "1e-17"}
+THRESHOLDS: dict[Command, str] = {"start": "1e-30", "stop": "1e-17"}
 """Of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken (docs/agents/runtime.md)."""
 MAX_WAITING = 4
 """Pieces of speech that wait for the recognizer, all agents of the process together; more are not looked at."""
@@ -124,22 +124,32 @@ class Phrases:
         return b"".join(piece) if spoken >= SHORTEST_MS and not self._too_long else None
 
 
+LEAD_FRAMES = 4
+"""Before a command, that are looked at with it."""
 _decoders: dict[str, Any] = {}
-"""In the recognizer's process: one for each command."""
-
-
-def _decoder(command: Command) -> Any:
-    from pocketsphinx import Decoder
-
-    with tempfile.TemporaryDirectory() as folder:
-        words, keys = Path(folder, "words"), Path(folder, "keys")
-        words.write_text(_DICTIONARY)
-        keys.write_text(f"hey /{HEY}/\n{command} /{THRESHOLDS[command]}/\n")
-        return Decoder(samprate=RATE, lm=None, dict=str(words), kws=str(keys), loglevel="FATAL")
+"""In the recognizer's process: a keyword search for each command, and a grammar of the two."""
+_GRAMMAR = "#JSGF V1.0;\ngrammar commands;\npublic <command> = start | stop;\n"
 
 
 def _load() -> None:
-    _decoders.update(start=_decoder("start"), stop=_decoder("stop"))
+    from pocketsphinx import Decoder
+
+    with tempfile.TemporaryDirectory() as folder:
+        words, keys, grammar = (Path(folder, name) for name in ("words", "keys", "grammar"))
+        words.write_text(_DICTIONARY)
+        grammar.write_text(_GRAMMAR)
+        options = {"samprate": RATE, "lm": None, "dict": str(words), "loglevel": "FATAL"}
+        for command, threshold in THRESHOLDS.items():
+            keys.write_text(f"hey /{HEY}/\n{command} /{threshold}/\n")
+            _decoders[command] = Decoder(kws=str(keys), **options)
+        _decoders["either"] = Decoder(jsgf=str(grammar), **options)
+
+
+def _decoded(decoder: Any, pcm: bytes) -> Any:
+    decoder.start_utt()
+    decoder.process_raw(pcm, False, True)
+    decoder.end_utt()
+    return decoder.hyp()
 
 
 def find(pcm: bytes, wanted: Command) -> bool:
@@ -149,16 +159,19 @@ def find(pcm: bytes, wanted: Command) -> bool:
     if not _decoders:
         _load()
     decoder = _decoders[wanted]
-    decoder.start_utt()
-    decoder.process_raw(pcm, False, True)
-    decoder.end_utt()
-    if decoder.hyp() is None:
+    if _decoded(decoder, pcm) is None:
         return False
     # Frames of the decoder are 10 ms, too.
     found = [(part.word.strip(), part.start_frame, part.end_frame) for part in decoder.seg()]
     heys = [end for word, start, end in found if word == "hey" and start * FRAME_MS < PADDING_MS + HEY_WITHIN_MS]
     until = len(pcm) // (2 * RATE // 100) - (PAUSE_MS + COMMAND_WITHIN_MS) // FRAME_MS
-    return any(word == wanted and end > until and heys and start > heys[0] for word, start, end in found)
+    for word, start, end in found:
+        if word == wanted and end > until and heys and start > heys[0]:
+            # The search finds "stop" in many a "start", too: which of the two fits better?
+            which = _decoded(_decoders["either"], pcm[max(0, start - LEAD_FRAMES) * 2 * RATE // 100 :])
+            if which is not None and which.hypstr == wanted:
+                return True
+    return False
 
 
 class KeywordSpotter:
