@@ -47,7 +47,8 @@ class Config(Struct, kw_only=True, frozen=True):
     viewer_port: int = 8080
     """The viewer page."""
     viewer: bool = True
-    """Serve the viewer page. It asks for no key: whoever reaches its port can watch and speak."""
+    """Serve the viewer page and the agent page. Whoever reaches the port can watch, speak and join rooms; agents are
+    started and stopped with the API key, unless only this machine reaches it."""
     public_ws_url: str | None = None
     """What `websocket_address` says. Default: ws://<host>:<ws_port>."""
     api_key: str | None = None
