@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from lipwire.agents import setup
 from lipwire.agents.brains import Services
-from lipwire.agents.config import AgentConfig, Tool
+from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.run import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.agents.setup import AgentSetup, check_brain
 from lipwire.config import Config
@@ -53,9 +53,24 @@ def test_prepare() -> None:
 
 def test_services_are_the_settings() -> None:
     config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
-    assert AgentSetup(config).services() == Services(
+    assert AgentSetup(config).services(agent()) == Services(
         stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r"
     )
+
+
+def test_who_thinks_at_openai_with_our_key_hears_and_speaks_there() -> None:
+    made = AgentSetup(Config(openai_api_key="k"))
+    ours, theirs, own = agent(), agent(llm=Llm(url="https://api.openai.com/v1/x", api_key="theirs")), agent()
+    own.llm.url = "http://127.0.0.1:1"
+    for one in (ours, theirs, own):
+        made.prepare(one)
+    assert made.services(ours).stt_url == "https://api.openai.com/v1/audio/transcriptions"
+    assert made.services(ours).tts_url == "https://api.openai.com/v1/audio/speech"
+    for one in (theirs, own):  # our key is not for what others bring
+        assert (made.services(one).stt_url, made.services(one).tts_url) == (None, None)
+    offline = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="http://a")).services(ours)
+    assert (offline.stt_url, offline.tts_url) == (None, "http://a")
+    assert AgentSetup(Config(stt_url="offline")).services(ours).stt_url is None
 
 
 def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -93,11 +108,12 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("OPENAI" in need for need in AgentSetup(Config()).missing("a key")["cascade"])
     monkeypatch.setattr(setup, "_installed", lambda module: False)
     monkeypatch.setattr(setup.voice, "available", lambda: False)
-    bare = AgentSetup(Config(openai_api_key="k")).missing()
+    bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
     assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "pocketsphinx", "espeakng_loader"]
     assert [need.split()[0] for need in bare["script"]] == ["espeakng_loader"]
     online = AgentSetup(Config(openai_api_key="k", stt_url="http://a", tts_url="http://a")).missing()
     assert [need.split()[0] for need in online["cascade"]] == ["httpx"]
+    assert [need.split()[0] for need in AgentSetup(Config(openai_api_key="k")).missing()["cascade"]] == ["httpx"]
 
 
 def test_brains_by_name() -> None:

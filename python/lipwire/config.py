@@ -96,10 +96,11 @@ class Config(Struct, kw_only=True, frozen=True):
     """Chat completions for agents that were given none."""
     llm_model: str = "gpt-4o-mini"
     stt_url: str | None = None
-    """Speech to text, OpenAI-compatible. Default: on this machine."""
+    """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
+    think there with our key, else offline."""
     stt_model: str | None = None
     tts_url: str | None = None
-    """Text to speech, OpenAI-compatible. Default: espeak-ng on this machine."""
+    """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     log_level: str = "warning"
 
@@ -130,6 +131,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "buffer_seconds": (1, 3600),
 }
 
+OFFLINE = "offline"
+"""As `stt_url` or `tts_url`: on this machine, whatever there is."""
 URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url")} | {
     "openai_url": ("ws://", "wss://")
 }
@@ -145,7 +148,8 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument("session_secret must have 32 bytes or more")
     if name == "api_key" and value == "":
         raise InvalidArgument("api_key must not be empty")
-    if name in URLS and value is not None and not value.startswith(URLS[name]):
+    speech_here = name in ("stt_url", "tts_url") and value == OFFLINE
+    if name in URLS and value is not None and not speech_here and not value.startswith(URLS[name]):
         raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {value!r}")
     if name == "agent_brain" and value is not None and value not in get_args(BrainKind):
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")

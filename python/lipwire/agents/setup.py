@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
 from .. import voice
-from ..config import Config
+from ..config import OFFLINE, Config
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import AgentStartFailed
 from ..publish import Agora, AgoraOptions
@@ -25,6 +25,18 @@ OPENAI = "https://api.openai.com/"
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _is_openai(url: str) -> bool:
+    return url.startswith(OPENAI)
+
+
+def _speech(config: Config, *, at_openai: bool) -> tuple[str | None, str | None]:
+    """The URLs of speech to text and text to speech; None = on this machine."""
+    here = f"{OPENAI}v1/audio/" if at_openai else None
+    asked = (config.stt_url, here and f"{here}transcriptions"), (config.tts_url, here and f"{here}speech")
+    stt, tts = (default if url is None else None if url == OFFLINE else url for url, default in asked)
+    return stt, tts
 
 
 class AgentSetup:
@@ -102,15 +114,18 @@ class AgentSetup:
         """For `AgentManager`. Raises AgentStartFailed or another LipwireError where this brain cannot be had."""
         if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
             raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
-        return make_brain(agent, self.services())
+        return make_brain(agent, self.services(agent))
 
-    def services(self) -> Services:
-        """Where brains find their services."""
+    def services(self, agent: AgentConfig) -> Services:
+        """Where a brain finds its services. An agent that thinks at OpenAI with our key hears and speaks there as well,
+        unless the settings say otherwise: what is said goes there anyway, and pocketsphinx and espeak-ng are modest."""
         c = self.config
+        at_openai = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and _is_openai(agent.llm.url)
+        stt, tts = _speech(c, at_openai=at_openai)
         return Services(
-            stt_url=c.stt_url,
+            stt_url=stt,
             stt_model=c.stt_model,
-            tts_url=c.tts_url,
+            tts_url=tts,
             tts_model=c.tts_model,
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
@@ -125,11 +140,12 @@ class AgentSetup:
         needs: dict[str, list[str]] = {brain: [] for brain in get_args(BrainKind)}
         if c.openai_url is None:
             needs["realtime"] += key
-        if c.llm_url.startswith(OPENAI) and not llm_key:
+        if _is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
-        modules = ["httpx"] + (["pocketsphinx"] if c.stt_url is None else [])
+        stt, tts = _speech(c, at_openai=bool(c.openai_api_key) and _is_openai(c.llm_url))
+        modules = ["httpx"] + (["pocketsphinx"] if stt is None else [])
         needs["cascade"] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
-        if c.tts_url is None:
+        if tts is None:
             needs["cascade"] += espeak
         needs["script"] += espeak
         needs["agora"] = [
