@@ -13,8 +13,8 @@ from typing import Any
 from lipwire.agents.brain import Brain
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.manager import AgentManager
+from lipwire.agents.update import apply
 from lipwire.errors import LipwireError
-from lipwire.protocol.agents import set_fields
 from lipwire.publish import Null
 from lipwire.publish.base import StreamSpec
 from lipwire.publish.channel import Channel, ChannelEvent
@@ -127,7 +127,7 @@ class StandIn:
 
     def update(self, changes: dict[str, Any]) -> None:
         self.done.append(("update", changes))
-        set_fields(self.config, changes)
+        apply(self.config, changes)
 
     def history(self) -> list[dict[str, Any]]:
         return list(self.said)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
+from lipwire.agents.update import apply
 from lipwire.errors import LipwireError
 from lipwire.protocol import agent_bodies as b
 from lipwire.protocol import agents as w
@@ -424,10 +425,10 @@ def test_update_checks_ranges_and_survives_floods() -> None:
     assert len(str(caught.value)) < 2000
 
 
-def test_set_fields() -> None:
+def test_apply() -> None:
     config = w.parse_join(V1, "v1")
     metadata = {"a": 1}
-    w.set_fields(config, {"llm.model": "m", "voice": "v", "turn_detection.threshold": 0.1, "llm.params": metadata})
+    apply(config, {"llm.model": "m", "voice": "v", "turn_detection.threshold": 0.1, "llm.params": metadata})
     assert (config.llm.model, config.voice, config.turn_detection.threshold) == ("m", "v", 0.1)
     metadata["b"] = 2
     assert config.llm.params == {"a": 1}
@@ -497,7 +498,7 @@ def test_speak_counts_bytes() -> None:
 def test_what_is_written_reads_back() -> None:
     config = w.parse_join(V1, "v1")
     config.token, config.rtc_codec, config.avatar = "t", 120, "kit"
-    w.set_fields(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **w._prompt("Be kind.")})
+    apply(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **w._prompt("Be kind.")})
     assert w.parse_join(w.join_body(config, "v1"), "v1") == config
     config.transcripts = "v2"
     assert w.parse_join(w.join_body(config, "v2"), "v2") == config

@@ -46,8 +46,6 @@ class LiveAvatar(Session):
         config = service.config
         self._service = service
         self._emit = emit
-        self._open = False
-        """Whether it has started: until then a channel that fails is the caller's to hear of."""
         self.viewers = WebRTC()
         self.channel = service.channel_for(request, self._on_channel)
         if self.channel is None:
@@ -77,7 +75,7 @@ class LiveAvatar(Session):
         if isinstance(event, Connection):
             logger.info("[%s] channel: %s (%s)", self.id, event.state, event.reason)
         told = client_event(event)
-        if told is not None and self._open:
+        if told is not None and self.id in self._service.watched:  # before that, the caller of `start` hears of it
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
@@ -90,7 +88,6 @@ class LiveAvatar(Session):
 
     async def start(self) -> Self:
         await super().start()
-        self._open = True
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
@@ -134,7 +131,6 @@ class Service:
         )
         self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
         self._speak = speak or (self.say if voice.available() else None)
-        self._closers: list[Callable[[], Any]] = []
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None

@@ -45,6 +45,7 @@ from .http import ServiceError
 from .stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
 from .tools import Caller, Toolbox
 from .tts import HttpTts, OfflineTts, Sound, Speaker, Tts
+from .update import apply
 from .vad import FRAME_MS, Turn
 
 logger = logging.getLogger("lipwire.agents")
@@ -284,12 +285,7 @@ class CascadeBrain:
         self._answer(instructions, None)
 
     def update(self, changes: dict[str, Any]) -> None:
-        for name, value in changes.items():
-            *path, last = name.split(".")
-            target: Any = self._config
-            for part in path:
-                target = getattr(target, part)
-            setattr(target, last, value)
+        apply(self._config, changes)
         self._history.limit = self._config.llm.max_history
         self._chat.llm = self._config.llm
         for ear in self._ears.values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import time
 import uuid
@@ -30,6 +29,7 @@ from .brain import (
     Word,
 )
 from .config import AgentConfig, TurnDetection
+from .ear import Ear
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -37,7 +37,6 @@ MAX_TURN = 60 * 100
 """10 ms frames of a user's turn that are said back: the first minute."""
 MAX_WAITING = 16
 """Texts that wait to be spoken."""
-FRAME_MS = 10
 
 
 class DetectedTurn(Protocol):
@@ -57,11 +56,6 @@ class Detector(Protocol):
 
     def since(self, frame: int) -> list[bytes]:
         """The frames from that one on, with the padding before it."""
-
-
-def _ear(config: TurnDetection) -> Detector:
-    ear: Detector = importlib.import_module(".ear", __package__).Ear(config)
-    return ear
 
 
 class _Speaking:
@@ -140,7 +134,7 @@ class EchoBrain(_Speaking):
         detector: tells a user's turns; by default `ear.Ear`.
     """
 
-    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] = _ear) -> None:
+    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] = Ear) -> None:
         super().__init__(config)
         self._turns = copy(config.turn_detection)
         self._detector = detector
@@ -314,5 +308,5 @@ DEMO = (
 def make_brain(config: AgentConfig) -> EchoBrain | ScriptBrain:
     """The brain of `config.brain` "echo" or "script" (DEMO)."""
     if config.brain == "script":
-        return ScriptBrain(config, DEMO, _ear)
+        return ScriptBrain(config, DEMO, Ear)
     return EchoBrain(config)

@@ -45,6 +45,7 @@ from .config import AgentConfig
 from .history import History
 from .http import ServiceError
 from .tools import Caller, Toolbox
+from .update import apply
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -361,12 +362,7 @@ class RealtimeBrain:
         self._answer({})
 
     def update(self, changes: dict[str, Any]) -> None:
-        for name, value in changes.items():
-            *path, last = name.split(".")
-            target: Any = self._config
-            for part in path:
-                target = getattr(target, part)
-            setattr(target, last, value)
+        apply(self._config, changes)
         self._history.limit = self._config.llm.max_history
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)

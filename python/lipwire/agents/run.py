@@ -18,10 +18,11 @@ from rich.console import Console
 from ..config import Config
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import AgentStartFailed, Asr, TokenRequest
-from ..protocol.agents import check_body, instruction_changes, set_fields
+from ..protocol.agents import check_body, instruction_changes
 from ..service import Service
 from .config import AgentConfig, BrainKind, Tool
 from .setup import AgentSetup
+from .update import apply
 
 NO_AVATAR = "none"
 
@@ -137,7 +138,7 @@ def describe_agent(
     agent.llm.greeting_message, agent.llm.api_key = greeting, llm_key
     agent.avatar = None if avatar == NO_AVATAR else avatar
     agent.tools = load_tools(tools)
-    set_fields(agent, instruction_changes(prompt or ""))
+    apply(agent, instruction_changes(prompt or ""))
     return agent
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
@@ -47,8 +49,9 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def apply(config: AgentConfig, checked: dict[str, Any]) -> None:
-    """Sets what `check` returned."""
-    for name, value in checked.items():
+def apply(config: AgentConfig, changes: Mapping[str, Any]) -> None:
+    """Sets fields that have been checked, here or at a door. Values are copied, so that what one config changes in
+    them later is not changed in another."""
+    for name, value in changes.items():
         section, _, member = name.rpartition(".")
-        setattr(getattr(config, section) if section else config, member, value)
+        setattr(getattr(config, section) if section else config, member, copy.copy(value))

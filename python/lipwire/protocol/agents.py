@@ -7,7 +7,6 @@ Unknown keys are ignored, except by `update`, where a field that cannot change i
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ..agents.config import AgentConfig
+from ..agents.update import apply
 from . import agent_bodies as b
 from .agent_bodies import Fault, InvalidAgentRequest, allowed, leaves, show
 from .messages import QUALITY
@@ -155,16 +155,6 @@ def _type_at(kind: type[Struct], path: str) -> Any:
     return _type_at(found, rest) if rest else found
 
 
-def set_fields(config: AgentConfig, changes: Changes) -> None:
-    """Sets dotted names of a config."""
-    for name, value in changes.items():
-        *way, last = name.split(".")
-        target: Any = config
-        for step in way:
-            target = getattr(target, step)
-        setattr(target, last, copy.copy(value))
-
-
 def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
     """The agent that a join body describes. One of v1 sends the transcripts of reference 002 (v0.3).
 
@@ -188,7 +178,7 @@ def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
     if faults:
         raise InvalidAgentRequest.because(faults)
     config = AgentConfig(name=found["name"], channel=changes["channel"])
-    set_fields(config, changes)
+    apply(config, changes)
     return config
 
 
@@ -307,7 +297,7 @@ def start_agent_config(request: b.StartAgent) -> AgentConfig:
         idle_timeout=0.0,
         voice_commands=True,
     )
-    set_fields(config, _prompt(request.system_instruction))
+    apply(config, _prompt(request.system_instruction))
     return config
 
 

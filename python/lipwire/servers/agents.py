@@ -42,7 +42,7 @@ from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
 from ..provider import ProviderError
 from ..publish.agora import agora_token
 from .docs import operation
-from .http import AnyRequest, on_exception, read_object
+from .http import AnyRequest, CheckKey, check_header, on_exception, read_object
 
 logger = logging.getLogger("lipwire.http")
 
@@ -52,9 +52,6 @@ MAX_BODY = 1 << 20
 MAX_PAGE = 100
 TOKEN_SECONDS = 3600
 """How long a token of /token is good for."""
-
-CheckKey = Callable[[bytes | None], object]
-"""Raises ProviderError for a wrong API key, or none."""
 
 
 class Project(Struct, kw_only=True, frozen=True):
@@ -417,7 +414,7 @@ def process_routes(
     strangers away."""
 
     def check(request: AnyRequest) -> None:
-        _check_header(check_key, request)
+        check_header(check_key, request)
 
     async def start_it(request: AnyRequest) -> b.ProcessReply:
         check(request)
@@ -506,12 +503,6 @@ def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
     return Response(body, status_code=error.status, headers=_retry_after(exc))
 
 
-def _check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
-    if check_key is not None:
-        key = request.headers.get("x-api-key")
-        check_key(None if key is None else key.encode("latin-1"))
-
-
 # ----------------------------------------------------------------------------------------------------------- backend
 
 
@@ -539,7 +530,7 @@ def token_routes(check_key: CheckKey | None, *, project: Project | None = None) 
     )
     async def token(request: AnyRequest) -> b.PassReply:
         """A channel, a user id and a token to join with; by query or body."""
-        _check_header(check_key, request)
+        check_header(check_key, request)
         if request.method == "GET":
             asked: dict[str, Any] = dict(request.query_params)
             if str(asked.get("uid", "")).isascii() and str(asked.get("uid", "")).isdecimal():

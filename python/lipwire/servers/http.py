@@ -156,6 +156,16 @@ def create_app(
     )
 
 
+CheckKey = Callable[[bytes | None], object]
+"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none."""
+
+
+def check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
+    """Checks `x-api-key`. `check_key` None: no key is asked for."""
+    if check_key is not None:
+        check_key(_header(request, b"x-api-key"))
+
+
 def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None:
     """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: that token's session, else None.
 

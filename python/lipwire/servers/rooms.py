@@ -30,14 +30,14 @@ from ..agents.config import AgentConfig, BrainKind
 from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
 from ..provider import ProviderError
 from ..publish.room import RoomError, Rooms, check_name
-from .http import on_exception, read_object
+from .http import CheckKey, check_header, on_exception, read_object
 from .viewer import HEADERS, WEB, AnyRequest, static
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
 """Characters of what the page sends along with a new agent."""
 SDK_PATH = "/agora-rtc-sdk.js"
-SHARED = ("viewer.css", "favicon.svg")
+SHARED = ("viewer.css", "favicon.svg", "rtc.js")
 """Files that the viewer page has, too."""
 AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 """Where Agora's web SDK connects to, subdomains of them at any port."""
@@ -92,7 +92,6 @@ class AgentRequest(Struct, kw_only=True):
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
 """Starts one and waits until it is in its channel; what it returns goes to the page ({"agent_id": ...}). Raises
 LipwireError; one that has a `status` is answered with it."""
-CheckKey = Callable[[bytes | None], object]
 StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 
@@ -198,11 +197,6 @@ def room_routes(
     """
     sdk = _sdk_file(page)
 
-    def check(request: AnyRequest) -> None:
-        if check_key is not None:
-            key = request.headers.get("x-api-key")
-            check_key(None if key is None else key.encode("latin-1"))
-
     @get("/api/config", sync_to_thread=False)
     def config() -> dict[str, Any]:
         agora = None
@@ -253,7 +247,7 @@ def room_routes(
 
     @post("/api/agents", status_code=200)
     async def start(request: AnyRequest) -> Any:
-        check(request)
+        check_header(check_key, request)
         body = await _body(request)
         if start_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
@@ -264,7 +258,7 @@ def room_routes(
 
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
-        check(request)
+        check_header(check_key, request)
         channel = _text(await _body(request), "channel", 64)
         if stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")

@@ -4,7 +4,8 @@
 //   open(), close(reason), microphone(track | null), camera(track | null), send(object), media (MediaStream), done (Promise
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
-const GATHER_MS = 2000;        // no STUN, so candidates are all local and come at once
+import { gathered, preferCodec } from './rtc.js';
+
 const CONNECT_MS = 12000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
 const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
@@ -48,7 +49,7 @@ export class RoomLink {
     // Both ways from the start, so that microphone and camera can come and go without another offer.
     this.sound = pc.addTransceiver('audio', { direction: 'sendrecv' });
     this.picture = pc.addTransceiver('video', { direction: 'sendrecv' });
-    preferVp8(this.picture);
+    preferCodec(this.picture, 'video/vp8');
     pc.ontrack = ({ track, receiver }) => {
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
       else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
@@ -132,19 +133,4 @@ export class RoomLink {
     this.pc.close();
     this.resolve(reason);
   }
-}
-
-function preferVp8(transceiver) {
-  const codecs = RTCRtpReceiver.getCapabilities?.('video')?.codecs;
-  if (!codecs || !transceiver.setCodecPreferences) return;
-  const rank = (codec) => (codec.mimeType.toLowerCase() === 'video/vp8' ? 0 : 1);
-  transceiver.setCodecPreferences([...codecs].sort((a, b) => rank(a) - rank(b)));   // sort is stable: the rest keeps its order
-}
-
-function gathered(pc) {
-  if (pc.iceGatheringState === 'complete') return null;
-  return new Promise((resolve) => {
-    setTimeout(resolve, GATHER_MS);
-    pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(); });
-  });
 }

@@ -1,4 +1,4 @@
-// Lipwire viewer: one page, one peer connection, no dependencies.
+// Lipwire viewer: one page, one peer connection, no dependencies but rtc.js.
 //
 //   supervise()  the only loop that opens connections: list sessions -> Link -> wait for its end -> again.
 //   Link         one RTCPeerConnection from offer to close. Whatever ends it resolves `done` once, with a reason.
@@ -7,10 +7,11 @@
 // Text from the server only ever reaches the page as text nodes, and styles only through
 // the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
 
+import { gathered, preferCodec } from './rtc.js';
+
 const POLL_MS = 1000;          // looking for a session
 const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
 const BACKOFF_MAX_MS = 5000;
-const GATHER_MS = 2000;        // no STUN, so candidates are all local and come at once
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
 const SILENT_MS = 4000;        // stats come every 500 ms; ICE alone would need far longer to miss a killed server
@@ -95,7 +96,7 @@ class Link {
     this.channel.onmessage = (event) => { this.heard = now(); onMessage(this, event.data); };
     this.channel.onclose = () => this.close('lost');
     for (const kind of ['video', 'audio']) pc.addTransceiver(kind, { direction: 'recvonly' });
-    preferCodec(pc.getTransceivers()[0]);
+    preferCodec(pc.getTransceivers()[0], query.get('codec')?.toLowerCase() === 'h264' ? 'video/h264' : 'video/vp8');
     pc.ontrack = ({ track, receiver }) => {
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
       else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
@@ -141,22 +142,6 @@ class Link {
     this.pc.close();
     this.resolve(reason);
   }
-}
-
-function preferCodec(transceiver) {
-  const first = query.get('codec')?.toLowerCase() === 'h264' ? 'video/h264' : 'video/vp8';
-  const codecs = RTCRtpReceiver.getCapabilities?.('video')?.codecs;
-  if (!codecs || !transceiver.setCodecPreferences) return;
-  const rank = (codec) => (codec.mimeType.toLowerCase() === first ? 0 : 1);
-  transceiver.setCodecPreferences([...codecs].sort((a, b) => rank(a) - rank(b)));   // sort is stable: the rest keeps its order
-}
-
-function gathered(pc) {
-  if (pc.iceGatheringState === 'complete') return null;
-  return new Promise((resolve) => {
-    setTimeout(resolve, GATHER_MS);
-    pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(); });
-  });
 }
 
 // The supervisor ---------------------------------------------------------------------------
