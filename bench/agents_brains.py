@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import REAL_SPEECH, ROOT, Results, main, one_core, percentile, resample, spread
-from lipwire import voice
+from harness import REAL_SPEECH, ROOT, Results, main, one_core, percentile, spread
+from lipwire import resample, voice
 from lipwire.agents.brain import ReplyAudio, ReplyFinished, ReplyStarted, SpeechStarted, SpeechStopped, Stamp
 from lipwire.agents.brains import Services
 from lipwire.agents.cascade import CascadeBrain

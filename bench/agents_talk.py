@@ -17,8 +17,8 @@ from functools import cache
 
 import numpy as np
 
-from harness import ROOT, Results, main, one_core, percentile, resample, spread
-from lipwire import voice
+from harness import ROOT, Results, main, one_core, percentile, spread
+from lipwire import resample, voice
 
 sys.path.insert(0, str(ROOT / "tests"))
 from agent_room import Member, Room

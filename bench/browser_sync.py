@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import Results, main
+from harness import ROOT, Results, main
 from lipwire import voice
 from lipwire.avatar import Avatar
 from lipwire.client import ProviderClient, request
 from lipwire.config import Config
 from lipwire.render import perform
 from lipwire.service import Service
+
+sys.path.insert(0, str(ROOT / "tests"))
+from browsing import browser
 
 TEXT = "pa. papa. mama. pa. bob. papa. mom. pa. bob. papa."
 WIDTH, HEIGHT = 640, 360
@@ -34,15 +37,6 @@ REACH = 60
 """Steps searched either way."""
 SMOOTH = 8
 """Steps over which the sound's envelope is averaged."""
-BROWSER = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
-)
 RECORD = """async ([x, y, w, h, dark]) => {
   const video = document.querySelector('video');
   const context = new AudioContext();
@@ -100,21 +94,17 @@ def rendered(pcm: bytes, rate: int) -> tuple[float, float]:
     return lag(np.array(sound), np.array(mouth))
 
 
-async def watched(pcm: bytes, rate: int, runs: int) -> list[tuple[float, float]]:
+async def watched(chromium: str, pcm: bytes, rate: int, runs: int) -> list[tuple[float, float]]:
     """The lag in a browser, once for each fresh connection."""
-    from playwright.async_api import async_playwright
-
     found = []
-    path = shutil.which("chromium") or shutil.which("google-chrome")
     config = Config(http_port=0, ws_port=0, viewer_port=0, ice_host="127.0.0.1")
     async with (
         Service(config) as service,
         ProviderClient(service.http_url, service.api_key, request("bench")) as client,
-        async_playwright() as playwright,
+        browser(chromium) as launched,
     ):
-        browser = await playwright.chromium.launch(executable_path=path, args=list(BROWSER))
         for _ in range(runs):
-            page = await browser.new_page()
+            page = await launched.new_page()
             await page.goto(service.viewer_url)
             for _ in range(80):
                 await asyncio.sleep(0.25)
@@ -129,17 +119,16 @@ async def watched(pcm: bytes, rate: int, runs: int) -> list[tuple[float, float]]
             recorded = await page.evaluate("window.recorded")
             found.append(lag(np.array(recorded["sound"]), np.array(recorded["mouth"])))
             await page.close()
-        await browser.close()
     return found
 
 
 def run(results: Results, quick: bool) -> None:
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+    if not (chromium := shutil.which("chromium") or shutil.which("google-chrome")):
         print("browser_sync: Chromium is not installed, nothing measured", file=sys.stderr)
         return
     pcm, rate = voice.synthesize(TEXT, words_per_minute=120)
     base, _ = rendered(pcm, rate)
-    found = asyncio.run(watched(pcm, rate, 1 if quick else 5))
+    found = asyncio.run(watched(chromium, pcm, rate, 1 if quick else 5))
     lags = [late - base for late, _ in found]
     fits = [fit for _, fit in found]
     assert min(fits) > 0.5, f"the mouth does not follow the sound: {fits}"

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lipwire import Resampler, _core, voice
+from lipwire import _core, resample, voice
 from lipwire.render import load_speech
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,14 +161,6 @@ def rss() -> int:
 
 
 # -------------------------------------------------------------------------------------------------------------- speech
-
-
-def resample(pcm: bytes, rate: int, to: int) -> bytes:
-    """PCM16 at another rate."""
-    if rate == to:
-        return pcm
-    resampler = Resampler(rate, to)
-    return bytes(resampler.process(pcm)) + bytes(resampler.flush())
 
 
 @cache

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import Results, chunks, main, one_core, percentile, speeches, times
-from lipwire import Avatar, Resampler, VisemeExtractor, _core, render
+from lipwire import Avatar, Resampler, VisemeExtractor, _core, render, resample
 from lipwire.render import TAIL, perform
 
 FPS = 25
@@ -64,10 +64,8 @@ def stages(
     pcm: bytes, rate: int, avatar: _core.NativeAvatar, poses: list[tuple[np.ndarray, np.ndarray]], repetitions: int
 ) -> dict[str, float]:
     """Seconds that each part takes alone, on the same input in the same pieces (the least of the repetitions)."""
-    resampler = Resampler(rate, _core.RATE)
-    wide = bytes(resampler.process(pcm)) + bytes(resampler.flush())
-    narrower = Resampler(_core.RATE, 16000)
-    narrow = bytes(narrower.process(wide)) + bytes(narrower.flush())
+    wide = resample(pcm, rate, _core.RATE)
+    narrow = resample(wide, _core.RATE, 16000)
 
     def resample_in() -> None:
         part = Resampler(rate, _core.RATE)

@@ -28,6 +28,7 @@ BENCHES = (
     "latency",
     "agora",
     "agents_brains",
+    "agents_hearing",
     "agents",
     "agents_talk",
     "room",

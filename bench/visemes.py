@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import Results, in_turn, main, one_core, percentile, resample, speeches
-from lipwire import VisemeExtractor, VisemeExtractorBatch, _core
+from harness import Results, in_turn, main, one_core, percentile, speeches
+from lipwire import VisemeExtractor, VisemeExtractorBatch, _core, resample
 
 RATE = 16000
 SECONDS = 4

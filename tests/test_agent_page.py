@@ -16,8 +16,7 @@ import pytest
 import pytest_asyncio
 
 import lipwire
-from agent_browser import ALLOWED, ARGS, ENERGY, MOTION, becomes, eventually, items, state, write_wav
-from conftest import require
+from browsing import ALLOWED, ENERGY, MICROPHONE, Mouth, becomes, browser, eventually, items, speaks, state, write_wav
 from lipwire.errors import LipwireError
 from lipwire.publish.room import Rooms
 from lipwire.publish.webrtc import bind_ice
@@ -69,10 +68,6 @@ class World:
 
 @contextlib.asynccontextmanager
 async def open_world(say: Any, chromium: str, args: list[str], page: PageConfig | None = None) -> AsyncIterator[World]:
-    try:
-        from playwright.async_api import async_playwright
-    except ModuleNotFoundError:
-        require(False, "playwright")
     bind_ice("127.0.0.1")
     world = World(say)
     page = page or PageConfig(brains=["cascade", "echo"], voices=["alloy"], avatars=["aria", "ohm"])
@@ -80,10 +75,8 @@ async def open_world(say: Any, chromium: str, args: list[str], page: PageConfig 
     server = await serve_http(app, "127.0.0.1", 0)
     world.url = f"http://127.0.0.1:{server.port}/"
     try:
-        async with async_playwright() as playwright:
-            world.browser = await playwright.chromium.launch(executable_path=chromium, args=args)
+        async with browser(chromium, *args) as world.browser:
             yield world
-            await world.browser.close()
     finally:
         for channel in tuple(world.agents):
             await world.stop_agent(channel)
@@ -97,12 +90,13 @@ async def world(chromium: str, say: Any, tmp_path: Path) -> AsyncIterator[World]
     path = tmp_path / "user.wav"
     parts = [1.5, "Hello there, can you tell me about plums?", 4.5, "Wait, please stop, one question.", 30.0]
     write_wav(path, say, parts)
-    async with open_world(say, chromium, [*ARGS, ALLOWED, f"--use-file-for-fake-audio-capture={path}"]) as world:
+    async with open_world(say, chromium, speaks(path)) as world:
         yield world
 
 
 async def test_talking_and_interrupting(world: World) -> None:
     page = await world.open("talk")
+    mouth = Mouth(page, "aria", SIZE)
     await page.click("#join")
     await eventually(becomes(page, "idle", "listening"))
     quiet = await page.evaluate(ENERGY)
@@ -124,8 +118,7 @@ async def test_talking_and_interrupting(world: World) -> None:
     # The agent answers, with sound, a moving mouth and captions that grow.
     await eventually(becomes(page, "speaking"))
     assert await page.locator("#stage.has-video").count() == 1
-    motion = await page.evaluate(MOTION, 20)
-    assert np.quantile(motion, 0.75) > 0.5
+    await mouth.moves()
     assert await page.evaluate(ENERGY) - quiet > 1e-4
     first = (await items(page, "agent"))[0]
     assert not first["final"]
@@ -287,7 +280,7 @@ async def test_a_lost_connection_comes_back(world: World) -> None:
 
 
 async def test_what_fails_is_said_in_words(chromium: str, say: Any) -> None:
-    async with open_world(say, chromium, ARGS) as world:  # nobody allows the microphone
+    async with open_world(say, chromium, [MICROPHONE]) as world:  # nobody allows the microphone
         page = await world.open("words")
         world.refuse = LipwireError("no account for this brain")
         await page.click("#join")
@@ -428,7 +421,7 @@ async def test_an_agora_channel(chromium: str, say: Any, tmp_path: Path) -> None
     sdk = tmp_path / "sdk.js"
     sdk.write_text(SDK)
     page_config = PageConfig(brains=["cascade"], app_id="0" * 32, agora_sdk=str(sdk), token_path="token")
-    async with open_world(say, chromium, [*ARGS, ALLOWED], page_config) as world:
+    async with open_world(say, chromium, [MICROPHONE, ALLOWED], page_config) as world:
 
         async def token(route: Any) -> None:
             await route.fulfill(json={"token": "007abc", "uid": 42, "asked": route.request.post_data_json})

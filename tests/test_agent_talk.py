@@ -3,54 +3,41 @@ the agent with a face, and its brain, between local stand-ins for what is somebo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from agent_browser import ALLOWED, ARGS, ENERGY, MOTION, becomes, eventually, items, state, write_wav
+from browsing import ENERGY, Mouth, becomes, browser, eventually, items, speaks, state, write_wav
 from conftest import require
 from fakes.chat import FakeChat
 from fakes.realtime import FakeRealtime, Say
 from lipwire.config import Config
 from lipwire.service import Service
 
+QUESTION = "I think that we should go to the market in the morning."
+"""What pocketsphinx understands when espeak-ng says it, whatever came before; of many sentences it does a third."""
 ANSWER = (
     "Plums ripen in August. Five thousand people buy more peaches and plums, and mama made a marble rainbow above "
     "Bombay. There is much more to tell about them, and I will go on until somebody stops me, or the summer is over."
 )
 TALK: list[str | float] = [
     2.5,
-    "Hello there, can you tell me about plums?",
+    QUESTION,
     5.0,
     "Wait, please stop, one question.",
     30.0,
 ]
 
 
-@asynccontextmanager
-async def browser(chromium: str, microphone: Path) -> AsyncIterator[Any]:
-    try:
-        from playwright.async_api import async_playwright
-    except ModuleNotFoundError:
-        require(False, "playwright")
-    args = [*ARGS, ALLOWED, f"--use-file-for-fake-audio-capture={microphone}"]
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=chromium, args=args)
-        yield launched
-        await launched.close()
-
-
 async def talk(service: Service, chromium: str, microphone: Path) -> tuple[list[dict[str, Any]], Any]:
     """The user asks, is answered, interrupts, is answered again; what was said, and the agent's record."""
     complaints: list[str] = []
-    async with browser(chromium, microphone) as launched:
+    async with browser(chromium, *speaks(microphone)) as launched:
         page = await launched.new_page(viewport={"width": 1280, "height": 800})
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        mouth = Mouth(page, "kit", (640, 360))
         await page.goto(f"{service.viewer_url}agent?channel=talk")
         await page.wait_for_selector("#join:enabled")
         await page.click("#join")
@@ -63,8 +50,7 @@ async def talk(service: Service, chromium: str, microphone: Path) -> tuple[list[
         await eventually(said)
         await eventually(becomes(page, "speaking"))
         await page.wait_for_selector("#stage.has-video")
-        motion = await page.evaluate(MOTION, 25)
-        assert np.quantile(motion, 0.75) > 0.5, "the face does not move"
+        await mouth.moves()
         assert await page.evaluate(ENERGY) - quiet > 1e-4, "nothing is heard"
         (record,) = service.agents.active
 
@@ -119,17 +105,16 @@ async def test_cascade_offline_but_for_the_model(chromium: str, say: Any, tmp_pa
         Service(settings(agent_brain="cascade", llm_url=chat.url)) as service,
     ):
         (user, _), _ = await talk(service, chromium, tmp_path / "user.wav")
-    words = {"hello", "there", "can", "you", "tell", "me", "about", "plums"}
-    assert len(words & set(user[0]["text"].lower().split())) >= 3
+    assert len(words_of(QUESTION) & words_of(user[0]["text"])) >= 7, user[0]["text"]
     asked = [message["content"] for message in chat.requests[-1]["messages"] if message["role"] == "user"]
     assert asked[0] == user[0]["text"]
 
 
 async def test_realtime(chromium: str, say: Any, tmp_path: Path) -> None:
     write_wav(tmp_path / "user.wav", say, TALK)
-    heard = ["Hello there, can you tell me about plums?", "Wait, please stop, one question."]
+    heard = [QUESTION, "Wait, please stop, one question."]
     says = [Say(ANSWER, seconds=12.0), Say("Which question?", seconds=1.0)]
-    async with FakeRealtime(says, heard=heard, latency=0.1) as openai:
+    async with FakeRealtime(says, heard=heard, latency=0.1, voice=say) as openai:
         config = settings(agent_brain="realtime", openai_url=openai.url, openai_api_key="sk-test")
         async with Service(config) as service:
             (user, _), _ = await talk(service, chromium, tmp_path / "user.wav")
@@ -137,6 +122,10 @@ async def test_realtime(chromium: str, say: Any, tmp_path: Path) -> None:
     truncated = [event for event in openai.events if event["type"] == "conversation.item.truncate"]
     assert 0 < truncated[0]["audio_end_ms"] < 12_000
     assert len({event["item_id"] for event in truncated}) == len(truncated)
+
+
+def words_of(text: str) -> set[str]:
+    return set(text.lower().strip(".").split())
 
 
 def pocketsphinx() -> bool:

@@ -16,7 +16,7 @@ from conftest import require
 from fakes import FakeChat, FakeStt, FakeTts, ToolCall
 from fakes import Reply as Answer
 from fakes.record import Record
-from lipwire import Resampler, voice
+from lipwire import resample, voice
 from lipwire.agents import cascade, tools
 from lipwire.agents.brain import (
     Failed,
@@ -85,9 +85,7 @@ async def scene(
 def speech() -> bytes:
     """16 kHz, without silence at the ends."""
     require(voice.available(), "espeak-ng")
-    pcm, rate = voice.synthesize("Can you hear me now, my friend?")
-    resampler = Resampler(rate, 16_000)
-    x = np.frombuffer(bytes(resampler.process(pcm)) + bytes(resampler.flush()), np.int16)
+    x = np.frombuffer(resample(*voice.synthesize("Can you hear me now, my friend?"), 16_000), np.int16)
     loud = np.flatnonzero(np.abs(x) > 500)
     return x[loud[0] : loud[-1]].tobytes()
 
@@ -472,9 +470,7 @@ def test_what_a_brain_needs() -> None:
 async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -> None:
     """No account: pocketsphinx hears, espeak-ng speaks; only the LLM is a (local) service."""
     require(cascade.OfflineStt and __import__("importlib").util.find_spec("pocketsphinx"), "pocketsphinx")
-    pcm, rate = say("I would like to go to the station.")
-    resampler = Resampler(rate, 16_000)
-    spoken = bytes(resampler.process(pcm)) + bytes(resampler.flush())
+    spoken = resample(*say("I would like to go to the station."), 16_000)
     spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320] + SILENCE * 100
     async with FakeChat("Take the second street on the left, then go on.") as chat:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))

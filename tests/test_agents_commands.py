@@ -11,7 +11,7 @@ import pytest
 
 from agent_room import Clock, Member, Puppet, Room, tone
 from conftest import require
-from lipwire import Resampler
+from lipwire import resample
 from lipwire.agents import commands
 from lipwire.agents.agent import Agent
 from lipwire.agents.brain import SpeechStarted, SpeechStopped, UserText
@@ -26,8 +26,7 @@ SPOKEN = {
 
 
 def at_16k(speech: tuple[bytes, int]) -> bytes:
-    resampler = Resampler(speech[1], 16_000)
-    return bytes(resampler.process(speech[0])) + bytes(resampler.flush())
+    return resample(*speech, 16_000)
 
 
 def frames(pcm: bytes) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import require
-from lipwire import Resampler
+from lipwire import resample
 from lipwire.agents.config import TurnDetection
 from lipwire.agents.vad import FRAME, FRAME_MS, LATE, MAX_TURN_MS, SURE, Turn, TurnDetector, Vad
 from lipwire.errors import InvalidArgument
@@ -44,8 +44,7 @@ def starts(x: Floats) -> int:
 
 
 def at_16k(spoken: tuple[bytes, int]) -> Floats:
-    resampler = Resampler(spoken[1], RATE)
-    return np.frombuffer(bytes(resampler.process(spoken[0])) + bytes(resampler.flush()), np.int16).astype(float)
+    return np.frombuffer(resample(*spoken, RATE), np.int16).astype(float)
 
 
 def noise(name: str, seconds: float = 12.0) -> Floats:

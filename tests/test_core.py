@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lipwire
-from lipwire import Resampler, VisemeExtractor, VisemeExtractorBatch, _core
+from lipwire import Resampler, VisemeExtractor, VisemeExtractorBatch, _core, resample
 from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
 
 BLOCK, RATE = _core.BLOCK, _core.RATE
@@ -80,9 +80,7 @@ def test_visemes_of_silence_rest_and_the_lookahead_is_kept(early: bool, most: fl
 
 
 def test_visemes_of_a_voice_open_the_jaw(say: Callable[[str], tuple[bytes, int]]) -> None:
-    pcm, rate = say("father, all of our cars are large")
-    resampler = Resampler(rate, 16000)
-    rows = VisemeExtractor().process_channels(resampler.process(pcm) + resampler.flush())
+    rows = VisemeExtractor().process_channels(resample(*say("father, all of our cars are large"), 16_000))
     assert rows[:, 15].max() > 0.3
     assert rows[:, 1:15].sum(axis=1).max() > 0.8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from conftest import require
-from lipwire.avatar.builtin import draw
+from browsing import WAIT, Mouth, browser, eventually
 from lipwire.client import ProviderClient, request
 from lipwire.config import Config
 from lipwire.protocol import messages as m
@@ -21,21 +20,8 @@ from lipwire.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WAIT = 40
 KEY = "a-key-for-tests"
 TEXT = "Father's car is far away. People buy more peaches and plums in August. Mama made a marble rainbow above Bombay."
-ARGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-component-update",
-    "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
 
 # The page's content policy allows no `eval`, so the page is asked again and again from here.
 RTP = """async () => {
@@ -48,23 +34,6 @@ RTP = """async () => {
   }
   return out;
 }"""
-# Luma of a region of the picture, `count` times at the page's frame rate.
-LOOK = """async ([x, y, width, height, count]) => {
-  const video = document.querySelector('video');
-  const canvas = Object.assign(document.createElement('canvas'), {width, height});
-  const context = canvas.getContext('2d', {willReadFrequently: true});
-  const seen = [];
-  for (let n = 0; n < count; n++) {
-    await new Promise((resolve) => setTimeout(resolve, 40));
-    context.drawImage(video, x, y, width, height, 0, 0, width, height);
-    const {data} = context.getImageData(0, 0, width, height);
-    const luma = [];
-    for (let i = 0; i < data.length; i += 4)
-      luma.push(Math.round(.2126 * data[i] + .7152 * data[i + 1] + .0722 * data[i + 2]));
-    seen.push(luma);
-  }
-  return seen;
-}"""
 
 
 class Page:
@@ -76,9 +45,7 @@ class Page:
         page.on("console", lambda msg: self.complaints.append(msg.text) if msg.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("requestfailed", lambda req: self.complaints.append(f"{req.url}: {req.failure}"))
-        layer = next(layer for layer in draw("aria", *size).layers if layer.name == "mouth")
-        height, width = layer.images[0].shape[:2]
-        self.mouth = [int(layer.x), int(layer.y), width, height]
+        self.mouth = Mouth(page, "aria", size)
 
     async def ask(self, code: str, argument: Any = None) -> Any:
         return await self.page.evaluate(code, argument)
@@ -89,22 +56,11 @@ class Page:
     async def state(self) -> str:
         return await self.ask("() => window.lipwire.state")
 
-    async def mouth_motion(self, count: int = 25) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Mean absolute change of the mouth's region from look to look, 40 ms apart."""
-        seen = np.array(await self.ask(LOOK, [*self.mouth, count]), dtype=float)
-        return np.abs(np.diff(seen, axis=0)).mean(axis=1)
-
     async def connected(self) -> None:
         async def live() -> bool:
             return await self.ask("() => window.lipwire.connected") and (await self.rtp())["frames"] > 0
 
         await eventually(live)
-
-
-async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 class World:
@@ -132,15 +88,9 @@ class World:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(chromium: str, say: Callable[[str], tuple[bytes, int]]) -> AsyncIterator[World]:
-    try:
-        from playwright.async_api import async_playwright
-    except ModuleNotFoundError:
-        require(False, "playwright")
     config = Config(http_port=0, ws_port=0, viewer_port=0, api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1")
-    async with Service(config) as service, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
-        yield World(service, browser, say)
-        await browser.close()
+    async with Service(config) as service, browser(chromium) as launched:
+        yield World(service, launched, say)
 
 
 async def test_the_face_talks(world: World, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
@@ -151,9 +101,9 @@ async def test_the_face_talks(world: World, tmp_path: Path, record_property: Cal
         assert await page.state() == "idle"
 
         # Silence: pictures come, the sound has no energy, the mouth rests.
-        await page.mouth_motion(10)  # the first pictures sharpen
+        await page.mouth.motion(10)  # the first pictures sharpen
         before = await page.rtp()
-        resting = await page.mouth_motion()
+        resting = await page.mouth.motion()
         silence = await page.rtp()
         assert silence["frames"] > before["frames"]
         assert silence["samples"] > before["samples"]
@@ -167,7 +117,7 @@ async def test_the_face_talks(world: World, tmp_path: Path, record_property: Cal
             return await page.state() == "speaking"
 
         await eventually(talking)
-        moving = await page.mouth_motion(50)
+        moving = await page.mouth.motion(50)
         await page.page.screenshot(path=str(tmp_path / "speaking.png"))
         heard = await page.rtp()
         await speaking
@@ -177,10 +127,10 @@ async def test_the_face_talks(world: World, tmp_path: Path, record_property: Cal
 
         # Silence again.
         async def quiet() -> bool:
-            return await page.state() == "idle" and (await page.mouth_motion(4)).max() < np.median(moving)
+            return await page.state() == "idle" and (await page.mouth.motion(4)).max() < np.median(moving)
 
         await eventually(quiet)
-        after = await page.mouth_motion()
+        after = await page.mouth.motion()
         figures = {
             "rest": np.median(resting),
             "speech": np.median(moving),
@@ -235,7 +185,7 @@ async def test_the_text_box_and_the_interrupt_button(world: World) -> None:
             return await page.state() == "speaking"
 
         await eventually(talking)
-        await page.mouth_motion(10)
+        await page.mouth.motion(10)
         await page.page.click("#interrupt")
         await asyncio.wait_for(client.wait_finished(2), WAIT)
         broken = world.finished()[done + 1]
@@ -247,7 +197,7 @@ async def test_the_text_box_and_the_interrupt_button(world: World) -> None:
 
         await eventually(idle)
         stopped = await page.rtp()
-        await page.mouth_motion(15)
+        await page.mouth.motion(15)
         assert (await page.rtp())["energy"] - stopped["energy"] < 1e-4
         assert page.complaints == []
         await page.page.close()
@@ -291,7 +241,7 @@ async def test_an_h264_viewer(world: World) -> None:
             return await page.state() == "speaking"
 
         await eventually(talking)
-        moving = await page.mouth_motion(20)
+        moving = await page.mouth.motion(20)
         assert moving.max() > 4
         assert (await page.rtp())["frames"] > 10
         assert page.complaints == []

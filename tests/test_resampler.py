@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipwire import Resampler
+from lipwire import Resampler, resample
 from lipwire.errors import InvalidArgument
 
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -46,6 +46,7 @@ def test_chunked_is_one_shot(
     parts = Resampler(in_rate, out_rate, channels=channels, quality=quality)
     pieces = [parts.process(piece) for piece in cut(data, at, 2 * channels)]
     assert b"".join([*pieces, parts.flush()]) == expected
+    assert resample(data, in_rate, out_rate, channels=channels, quality=quality) == expected
     assert len(expected) // (2 * channels) == math.ceil(frames * out_rate / in_rate)
     assert whole.process(data) + whole.flush() == expected  # a flush leaves it as new
     whole.process(data[: frames // 2 * 2 * channels])
@@ -88,6 +89,15 @@ def test_delay_is_what_the_quality_says() -> None:
         assert Resampler(rate, 48000).delay == pytest.approx(24 / rate, abs=1e-9)
         assert Resampler(48000, rate, quality="high").delay == pytest.approx(40 / rate, abs=1e-9)
     assert Resampler(16000, 16000).delay == 0
+
+
+def test_a_clip_stays_where_it_was() -> None:
+    """Output sample n is the signal at n / out_rate seconds: the label of a sound in the one holds in the other."""
+    for in_rate, out_rate in ((22050, 16000), (16000, 48000), (44100, 8000)):
+        clip = np.sin(2 * math.pi * 200 * np.arange(in_rate) / in_rate) * 8000
+        made = np.frombuffer(resample(clip.astype(np.int16).tobytes(), in_rate, out_rate), np.int16)
+        expected = np.sin(2 * math.pi * 200 * np.arange(out_rate) / out_rate) * 8000
+        assert np.abs(made - expected)[200:-200].max() < 5
 
 
 def test_bad_arguments_say_what_is_allowed() -> None:

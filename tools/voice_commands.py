@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 import lipwire
-from lipwire import Resampler, voice
+from lipwire import resample, voice
 from lipwire.agents.commands import Command, Phrases, find
 
 VOICES = ("en-us", "en", "en-us+f3", "en-us+m3", "en-us+f5", "en-gb-scotland", "en-us+m7")
@@ -34,14 +34,6 @@ TEXTS = (
     "What can I do? It is a long way to the station. Hey Peter, look at this! Is there a bus stop? Let us start over.",
 )
 HOUR = 3600 * 16_000
-
-
-def at_16k(pcm: bytes, rate: int) -> bytes:
-    """PCM16 at 16 kHz."""
-    if rate == 16_000:
-        return pcm
-    resampler = Resampler(rate, 16_000)
-    return bytes(resampler.process(pcm)) + bytes(resampler.flush())
 
 
 def with_noise(pcm: bytes, snr_db: float | None, seed: int) -> bytes:
@@ -85,7 +77,8 @@ def misses() -> None:
     for snr, wanted in itertools.product(NOISE_DB, commands):
         found = total = 0
         for n, (name, pace, speaker) in enumerate(itertools.product(NAMES, PACES, VOICES)):
-            pcm = at_16k(*voice.synthesize(f"Hey {name}, {wanted}!" if name else f"Hey, {wanted}!", speaker, pace))
+            text = f"Hey {name}, {wanted}!" if name else f"Hey, {wanted}!"
+            pcm = resample(*voice.synthesize(text, speaker, pace), 16_000)
             found += spotted(with_noise(pcm, snr, n), wanted) > 0
             total += 1
         noise = "quiet" if snr is None else f"{snr} dB over noise"
@@ -113,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     misses()
     spoken = (
-        at_16k(*voice.synthesize(text, speaker, pace))
+        resample(*voice.synthesize(text, speaker, pace), 16_000)
         for text, pace, speaker in itertools.product(TEXTS, PACES, VOICES)
     )
     accepts("espeak-ng", spoken, options.minutes * 60)

@@ -22,6 +22,7 @@ from ._core import (
 from ._core import core_version as _core_version
 from .avatar import Avatar
 from .errors import LipwireError
+from .pcm import resample
 from .publish import Publisher
 from .publish.agora import agora_token
 from .render import RenderResult, render
@@ -66,6 +67,7 @@ __all__ = [
     "opus",
     "publish",
     "render",
+    "resample",
 ]
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ._core import RATE, Resampler
+from ._core import RATE
 from .errors import InvalidArgument, LipwireError
 from .opus import OpusEncoder
+from .pcm import resample
 from .protocol import messages as m
 
 logger = logging.getLogger("lipwire.client")
@@ -245,7 +246,6 @@ def encode(pcm: bytes, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> I
 def _encode_opus(pcm: bytes, rate: int, chunk_ms: int) -> Iterator[bytes]:
     if chunk_ms not in OPUS_MS:
         raise InvalidArgument(f"Opus chunks have {', '.join(map(str, OPUS_MS))} ms, got {chunk_ms}")
-    resampler = Resampler(rate, RATE)
     encoder = OpusEncoder(RATE, bitrate=32_000, frame_ms=chunk_ms)
-    yield from encoder.encode(resampler.process(pcm) + resampler.flush())
+    yield from encoder.encode(resample(pcm, rate, RATE))
     yield from encoder.flush()

@@ -17,6 +17,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from lipwire import resample
+
 from . import schema
 from .chat import ToolCall, tone
 
@@ -37,7 +39,7 @@ BETA_NAMES = {
 
 @dataclass
 class Say:
-    """A response: `text` spoken as a tone of `seconds`, then the calls."""
+    """A response: `text` spoken (as a tone of `seconds` where the service has no voice), then the calls."""
 
     text: str = "Hello there."
     seconds: float = 1.0
@@ -56,6 +58,7 @@ class FakeRealtime:
         heard: transcripts of the user's turns, in turn, the last for ever.
         latency: seconds from the request for a response to its first sound; speed: times real time at which sound
             leaves, 0 = at once.
+        voice: text -> (PCM16, Hz).
         beta: sends the event names of the beta.
         refuse: statuses with which the next handshakes are refused, one each.
     """
@@ -67,6 +70,7 @@ class FakeRealtime:
         heard: str | Iterable[str] = "hello",
         latency: float = 0.0,
         speed: float = 0.0,
+        voice: Callable[[str], tuple[bytes, int]] | None = None,
         beta: bool = False,
         api_key: str | None = None,
         refuse: Iterable[int] = (),
@@ -87,6 +91,7 @@ class FakeRealtime:
         self.heard = itertools.chain(words, itertools.repeat(words[-1]))
         self.latency = latency
         self.speed = speed
+        self.voice = voice
         self.beta = beta
         self.api_key = api_key
         self.refuse = list(refuse)
@@ -115,6 +120,11 @@ class FakeRealtime:
         await self._server.wait_closed()
         if exc is None and self.check:
             assert not self.problems, self.problems
+
+    async def sound(self, say: Say) -> bytes:
+        if self.voice is None:
+            return tone(say.seconds, RATE)
+        return resample(*await asyncio.to_thread(self.voice, say.text), RATE)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The client's events of this type."""
@@ -381,7 +391,7 @@ class Connection:
         self.items[item_id] = item
         await self.send("conversation.item.added", item=item)
         await self.send("response.content_part.added", **where, part={"type": "audio", "transcript": ""})
-        pcm = tone(say.seconds, RATE)
+        pcm = await self.server.sound(say)
         size = RATE // 10 * 2
         words = say.text.split(" ")
         count = max(-(-len(pcm) // size), 1)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import voice
-from .._core import Resampler
+from ..pcm import resample
 from . import labels, sets
 
 VOICES = {"en": "en-us", "de": "de", "es": "es", "cs": "cs"}
@@ -67,12 +67,9 @@ def say(name: str, text: str, voice_name: str, rng: random.Random) -> sets.Utter
     speech = voice.speak(
         text, voice_name, rng.randint(130, 215), pitch=rng.randint(20, 80), pitch_range=rng.randint(30, 80)
     )
-    resampler = Resampler(speech.rate, sets.RATE)
-    converted = np.frombuffer(bytes(resampler.process(speech.pcm)) + bytes(resampler.flush()), np.int16)
-    late = round(resampler.delay * sets.RATE)
+    converted = np.frombuffer(resample(speech.pcm, speech.rate, sets.RATE), np.int16)
     lead, tail = (int(rng.uniform(0.1, 0.4) * sets.RATE) for _ in range(2))
-    count = len(speech.pcm) // 2 * sets.RATE // speech.rate
-    pcm = np.concatenate([np.zeros(lead, np.int16), converted[late : late + count], np.zeros(tail, np.int16)])
+    pcm = np.concatenate([np.zeros(lead, np.int16), converted, np.zeros(tail, np.int16)])
     start, end = lead / sets.RATE, len(pcm) / sets.RATE
     phones = [(a + start, min(b + start, end), phone) for a, b, phone in speech.phones if phone not in labels.PAUSES]
     return sets.Utterance(name, pcm, phones)
