@@ -92,7 +92,7 @@ def served(utterances: list[bytes]) -> list[str]:
         for pcm in utterances
     )
     sink = io.BytesIO()
-    sphinx.serve(io.BytesIO(told), sink)
+    sphinx.serve_words(io.BytesIO(told), sink)
     return [answer["text"] for line in sink.getvalue().splitlines() if "text" in (answer := json.loads(line))]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,15 +95,55 @@ def test_one_command_is_not_the_other(say: Say) -> None:
 async def test_the_spotter_answers_and_ends_its_process(say: Say) -> None:
     require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
     spotter, other = await KeywordSpotter.open(), await KeywordSpotter.open()
+    pool = spotter._pool
+    assert pool is other._pool is not None
     found: asyncio.Queue[str] = asyncio.Queue()
     for frame in frames(as_piece(bytes(8000) + at_16k(say(SPOKEN["stop"])) + bytes(16_000))):
         spotter.hear(frame, "stop", found.put_nowait)
     assert await asyncio.wait_for(found.get(), 60) == "stop"
     await other.close()
-    assert KeywordSpotter._pool is not None
+    assert pool._idle and pool.jobs == 0
     await spotter.close()
     await spotter.close()
-    assert KeywordSpotter._pool is None and KeywordSpotter._users == 0 == KeywordSpotter._waiting
+    assert not pool._idle and pool.users == 0
+
+
+async def test_a_spotter_whose_process_dies_gets_another(say: Say, caplog: pytest.LogCaptureFixture) -> None:
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    spotter = await KeywordSpotter.open()
+    pool = spotter._pool
+    assert pool is not None
+    found: asyncio.Queue[str] = asyncio.Queue()
+    sound = list(frames(as_piece(bytes(8000) + at_16k(say(SPOKEN["stop"])) + bytes(16_000))))
+    while not pool._idle:
+        await asyncio.sleep(0.01)
+    pool._idle[0]._process.kill()
+    for _ in range(2):  # the first may be lost with it
+        for frame in sound:
+            spotter.hear(frame, "stop", found.put_nowait)
+        while pool.jobs:
+            await asyncio.sleep(0.01)
+    assert found.get_nowait() == "stop"
+    await spotter.close()
+
+
+def test_a_program_without_a_guard_is_run_once(tmp_path: Path) -> None:
+    """As multiprocessing would not: its processes run the main module again."""
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import asyncio\n"
+        "from lipwire.agents.commands import KeywordSpotter\n"
+        "async def main():\n"
+        "    spotter = await KeywordSpotter.open()\n"
+        "    while not spotter._pool._idle:\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    await spotter.close()\n"
+        "print('once')\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("once\n", "")
 
 
 class Scripted:

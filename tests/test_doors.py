@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -626,3 +627,17 @@ async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pyte
     assert "ended with code 7" in caplog.text
     assert source.restarts == 1 and source.pid is None
     assert shared_memory() <= before
+
+
+def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import lipwire\n"
+        "from fractions import Fraction\n"
+        "from lipwire.publish.base import StreamSpec\n"
+        "source = lipwire.ProcessSource(lipwire.FrameSource)\n"
+        "source.open(StreamSpec(session_id='s', width=64, height=36, fps=Fraction(25)), print)\n"
+        "source.close()\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert 'under if __name__ == "__main__"' in done.stderr and "can only join a started process" not in done.stderr

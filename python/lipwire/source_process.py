@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InvalidArgument
+from .errors import BadState, InvalidArgument
 from .publish.base import StreamSpec
 from .source import SPEECH_RATE, Emit, FrameSource, Image, to_i420
 
@@ -46,6 +46,9 @@ class ProcessSource(FrameSource):
         factory: makes the FrameSource there: a class or function that the process can import (`spawn`: with a script,
             guard what it starts by `if __name__ == "__main__"`). args: for it; they are pickled.
         latency, block, idle: as those of FrameSource; by default what the class says.
+
+    Raises:
+        BadState: the process runs what should be guarded.
     """
 
     answers_later = True
@@ -58,6 +61,10 @@ class ProcessSource(FrameSource):
         block: int | None = None,
         idle: Sequence[Image] | None = None,
     ) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
+            raise BadState(
+                'the process of a ProcessSource imports this program: put what it starts under if __name__ == "__main__":'
+            )
         self._factory, self._args = factory, args
         self.latency = getattr(factory, "latency", FrameSource.latency) if latency is None else latency
         self.block = getattr(factory, "block", FrameSource.block) if block is None else block

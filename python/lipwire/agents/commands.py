@@ -13,15 +13,14 @@ import re
 import tempfile
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ..errors import BadState
+from .http import ServiceError
+from .recognizer import Pool, Recognizer
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -83,7 +82,11 @@ HEY = "1e-20"
 THRESHOLDS: dict[Command, str] = {"start": "1e-30", "stop": "1e-17"}
 """Of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken (docs/agents/runtime.md)."""
 MAX_WAITING = 4
-"""Pieces of speech that wait for the recognizer, all agents of the process together; more are not looked at."""
+"""Pieces of speech that wait for the recognizer, all agents of the event loop together; more are not looked at."""
+TIMEOUT = 30.0
+"""Seconds for one, with those that wait before it, and the start of the process."""
+WANTED: dict[Command, bytes] = {"start": b"R", "stop": b"P"}
+"""What asks the process for it: resume, pause."""
 _DICTIONARY = "hey HH EY\nstart S T AA R T\nstop S T AA P\n"
 
 
@@ -131,7 +134,8 @@ _decoders: dict[str, Any] = {}
 _GRAMMAR = "#JSGF V1.0;\ngrammar commands;\npublic <command> = start | stop;\n"
 
 
-def _load() -> None:
+def load() -> None:
+    """In the recognizer's process, before the first `find`."""
     from pocketsphinx import Decoder
 
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +161,7 @@ def find(pcm: bytes, wanted: Command) -> bool:
     if not pcm:
         return False
     if not _decoders:
-        _load()
+        load()
     decoder = _decoders[wanted]
     if _decoded(decoder, pcm) is None:
         return False
@@ -175,63 +179,54 @@ def find(pcm: bytes, wanted: Command) -> bool:
 
 
 class KeywordSpotter:
-    """Spots commands with pocketsphinx, offline, in a process that all agents of this one share: it holds the GIL."""
-
-    _pool: ClassVar[ProcessPoolExecutor | None] = None
-    _users: ClassVar[int] = 0
-    _waiting: ClassVar[int] = 0
+    """Spots commands with pocketsphinx, offline, in a process that all agents of this event loop share."""
 
     def __init__(self) -> None:
-        self._phrases = Phrases()
-        self._closed = False
         self.skipped = 0
         """Pieces that were not looked at: too many waited."""
+        self._phrases = Phrases()
+        self._pool: Pool | None = Pool.of("commands")
+        self._look(b"", "stop", lambda command: None)  # starts the process where there is none
 
     @classmethod
     async def open(cls) -> KeywordSpotter:
-        """Starts the process where there is none. Raises BadState: pocketsphinx is not installed."""
+        """Raises BadState: pocketsphinx is not installed."""
         if importlib.util.find_spec("pocketsphinx") is None:
             raise BadState("voice commands need pocketsphinx: pip install 'lipwire[agents]'")
-        if cls._pool is None:
-            cls._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_load)
-        cls._users += 1
         return cls()
 
     def hear(self, pcm: bytes, wanted: Command, on_command: Callable[[Command], None]) -> None:
         piece = self._phrases.hear(pcm)
-        if piece is None or self._closed:
+        if piece is None or self._pool is None:
             return
-        kind = type(self)
-        if kind._waiting >= MAX_WAITING or kind._pool is None:
+        if self._pool.jobs >= MAX_WAITING:
             self.skipped += 1
-            return
-        kind._waiting += 1
+        else:
+            self._look(piece, wanted, on_command)
+
+    def _look(self, piece: bytes, wanted: Command, on_command: Callable[[Command], None]) -> None:
+        assert self._pool is not None
+        self._pool.spawn(self._looked(self._pool, piece, wanted, on_command))
+
+    async def _looked(self, pool: Pool, piece: bytes, wanted: Command, on_command: Callable[[Command], None]) -> None:
+        recognizer: Recognizer | None = None
+        clean = False
         try:
-            asked = asyncio.wrap_future(kind._pool.submit(find, piece, wanted))
-        except BrokenProcessPool:  # it was killed: another one
-            kind._waiting -= 1
-            self.skipped += 1
-            kind._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_load)
-            return
-
-        def answered(future: asyncio.Future[bool]) -> None:
-            kind._waiting -= 1
-            if self._closed or future.cancelled():
-                return
-            if (error := future.exception()) is not None:
-                logger.warning("the voice command recognizer failed: %s", error)
-            elif future.result():
+            async with asyncio.timeout(TIMEOUT):
+                recognizer = await pool.take()
+                recognizer.send(WANTED[wanted], piece)
+                found = (await recognizer.read())["found"]
+            clean = True
+            if found and self._pool is not None:
                 on_command(wanted)
-
-        asked.add_done_callback(answered)
+        except (ServiceError, TimeoutError) as exc:
+            logger.warning("the voice command recognizer failed: %s", exc or "no answer")
+        finally:
+            if recognizer is not None:
+                pool.give(recognizer, clean=clean)
 
     async def close(self) -> None:
         """With the last one the process ends. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        kind = type(self)
-        kind._users -= 1
-        if kind._users == 0 and kind._pool is not None:
-            pool, kind._pool = kind._pool, None
-            await asyncio.to_thread(pool.shutdown)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.leave()

@@ -1,15 +1,20 @@
-"""The offline recognizer in a process of its own: pocketsphinx holds the GIL for up to a quarter of a second.
+"""What runs in a recognizer's process: `python -m lipwire.agents.sphinx words`, or `commands`.
 
-`python -m lipwire.agents.sphinx` reads from stdin: a byte that says what, 4 bytes of length (little-endian), data.
-S = an utterance begins, A = PCM16 mono at 16 kHz, E = it ends, X = it is dropped. It writes lines of JSON to stdout:
-{"ready": true} once, then {"partial": text}, and for each E {"text": text, "words": [[word, start_ms, end_ms], ...]}.
+It reads from stdin: a byte that says what, 4 bytes of length (little-endian), data. It writes lines of JSON to stdout:
+{"ready": true} once, then its answers. Sound is PCM16 mono at 16 kHz.
+
+words: S = an utterance begins, A = sound, E = it ends, X = it is dropped. {"partial": text} comes meanwhile, and
+{"text": text, "words": [[word, start_ms, end_ms], ...]} for each E.
+commands: P = a piece of speech that may say "Hey ... Stop", R = "Hey ... Start". {"found": bool} for each.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 PARTIAL_EVERY = 8000
@@ -31,20 +36,34 @@ def _words(decoder: Any) -> list[tuple[str, int, int]]:
     ]
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def messages(source: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Until the end of the input."""
+    while len(head := source.read(5)) == 5:
+        yield head[:1], source.read(int.from_bytes(head[1:], "little"))
+
+
+def answer(sink: BinaryIO, **values: Any) -> None:
+    sink.write(json.dumps(values).encode() + b"\n")
+    sink.flush()
+
+
+def serve_commands(source: BinaryIO, sink: BinaryIO) -> None:
+    from . import commands
+
+    commands.load()
+    wanted = {what: command for command, what in commands.WANTED.items()}
+    answer(sink, ready=True)
+    for what, piece in messages(source):
+        answer(sink, found=commands.find(piece, wanted[what]))
+
+
+def serve_words(source: BinaryIO, sink: BinaryIO) -> None:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=16_000, loglevel="FATAL")
     open_utterance, since, last = False, 0, ""
-
-    def answer(**values: Any) -> None:
-        sink.write(json.dumps(values).encode() + b"\n")
-        sink.flush()
-
-    answer(ready=True)
-    while len(head := source.read(5)) == 5:
-        what, data = head[:1], source.read(int.from_bytes(head[1:], "little"))
+    answer(sink, ready=True)
+    for what, data in messages(source):
         if what == b"A" and open_utterance:
             decoder.process_raw(data, False, False)
             since += len(data) // 2
@@ -53,7 +72,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
                 found = decoder.hyp()
                 if found is not None and found.hypstr and found.hypstr != last:
                     last = found.hypstr
-                    answer(partial=last)
+                    answer(sink, partial=last)
             continue
         if open_utterance:
             decoder.end_utt()
@@ -64,8 +83,10 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             open_utterance, since, last = True, 0, ""
         elif what == b"E":
             words = _words(decoder)
-            answer(text=" ".join(word for word, _, _ in words), words=words)
+            answer(sink, text=" ".join(word for word, _, _ in words), words=words)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to all; who started this ends it
+    serve = {"words": serve_words, "commands": serve_commands}[sys.argv[1]]
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -6,12 +6,9 @@ import asyncio
 import importlib.util
 import io
 import logging
-import sys
 import wave
-from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Protocol
-from weakref import WeakKeyDictionary
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +16,7 @@ from msgspec import Struct
 from ..errors import BadState, InvalidArgument
 from .brain import HEARD_RATE, Word
 from .http import ServiceError, bearer, client, refusal, send
+from .recognizer import Pool, Recognizer
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -26,9 +24,6 @@ TIMEOUT = 15.0
 """Seconds for a transcription."""
 MAX_TEXT = 8192
 """Characters of one."""
-WORKERS = 2
-"""Recognizer processes of this process at most; who finds them busy waits."""
-START_TIMEOUT = 20.0
 
 
 class Transcript(Struct, frozen=True):
@@ -177,19 +172,16 @@ class OfflineStt:
             )
         if importlib.util.find_spec("pocketsphinx") is None:
             raise BadState("offline speech to text needs pocketsphinx: pip install 'lipwire[agents]'")
-        self._pool: _Pool | None = None
+        self._pool: Pool | None = None
 
     async def open(self) -> None:
-        self._pool = _Pool.current()
-        self._pool.users += 1
+        self._pool = Pool.of("words")
         await self._pool.warm()
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.users -= 1
-            if not pool.users:
-                await pool.close()
+            await pool.leave()
 
     def hear(self, on_partial: Callable[[str], None]) -> Hearing:
         if self._pool is None:
@@ -197,121 +189,12 @@ class OfflineStt:
         return _OfflineHearing(self._pool, on_partial)
 
 
-class _Worker:
-    """A recognizer process."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    @classmethod
-    async def start(cls) -> _Worker:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "lipwire.agents.sphinx"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        worker = cls(process)
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await worker.read()
-        except (TimeoutError, ServiceError) as exc:
-            worker.kill()
-            raise ServiceError(f"the offline recognizer did not start: {exc or 'it took too long'}") from exc
-        return worker
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
-    def send(self, what: bytes, data: bytes = b"") -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(what + len(data).to_bytes(4, "little") + data)
-
-    async def read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        if not line:
-            raise ServiceError("the offline recognizer died")
-        value: dict[str, Any] = msgspec.json.decode(line)
-        return value
-
-    def kill(self) -> None:
-        if self.alive:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                pass
-
-    async def end(self) -> None:
-        self.kill()
-        await self._process.wait()
-
-
-class _Pool:
-    """The recognizer processes of an event loop: started when first wanted, ended with their last user."""
-
-    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]] = WeakKeyDictionary()
-
-    def __init__(self) -> None:
-        self.users = 0
-        self._idle: deque[_Worker] = deque()
-        self._free = asyncio.Semaphore(WORKERS)
-        self._warming = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @classmethod
-    def current(cls) -> _Pool:
-        return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
-
-    async def warm(self) -> None:
-        """One is there."""
-        async with self._warming:
-            if not self._idle:
-                self._idle.append(await _Worker.start())
-
-    def spawn(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that ends with the pool."""
-        task = asyncio.get_running_loop().create_task(run)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def take(self) -> _Worker:
-        await self._free.acquire()
-        try:
-            while self._idle:
-                worker = self._idle.popleft()
-                if worker.alive:
-                    return worker
-            return await _Worker.start()
-        except BaseException:
-            self._free.release()
-            raise
-
-    def give(self, worker: _Worker, *, clean: bool) -> None:
-        """Back. `clean`: it waits for its next utterance; else nobody knows what it would answer, and it is ended."""
-        self._free.release()
-        if clean and worker.alive and self.users:
-            self._idle.append(worker)
-        else:
-            worker.kill()
-
-    async def close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        while self._idle:
-            await self._idle.popleft().end()
-
-
 class _OfflineHearing:
-    def __init__(self, pool: _Pool, on_partial: Callable[[str], None]) -> None:
+    def __init__(self, pool: Pool, on_partial: Callable[[str], None]) -> None:
         self._pool = pool
         self._on_partial = on_partial
         self._waiting: list[bytes] = []
-        self._worker: _Worker | None = None
+        self._worker: Recognizer | None = None
         self._ended = self._dropped = False
         self._result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
         self._task = pool.spawn(self._run())
@@ -343,7 +226,7 @@ class _OfflineHearing:
             asyncio.get_running_loop().call_later(TIMEOUT, self._task.cancel)
 
     async def _run(self) -> None:
-        worker: _Worker | None = None
+        worker: Recognizer | None = None
         clean = False
         try:
             worker = await self._pool.take()
