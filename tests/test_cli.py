@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -20,9 +22,11 @@ import av
 import httpx
 import numpy as np
 import pytest
+from rich.console import Console
 
 import lipwire
 from conftest import require
+from lipwire.progress import ProgressBar
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
 COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "bench", "doctor")
@@ -53,6 +57,8 @@ def start(place: Path, *args: object, **more: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's job in the background inherits that SIGINT is ignored, and so would what is started here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -294,6 +300,18 @@ def test_a_render_that_is_interrupted_leaves_no_file(place: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     nothing_left(place, "in.wav")
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_job() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), ProgressBar(Console(file=io.StringIO())) as bar:
+        task = bar.add_task("rendering", total=2.0)
+        bar.update(task, completed=1.0)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        bar.update(task, completed=2.0)
+        raise AssertionError("it goes on")
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 # ------------------------------------------------------------------------------------------------------ serve and send

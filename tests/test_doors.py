@@ -640,4 +640,4 @@ def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
         "source.close()\n"
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
-    assert 'under if __name__ == "__main__"' in done.stderr and "can only join a started process" not in done.stderr
+    assert 'under `if __name__ == "__main__"`' in done.stderr and "can only join a started process" not in done.stderr

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 try:
     import typer
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 except ModuleNotFoundError as missing:
     sys.exit(f"the lipwire command needs {missing.name}: pip install 'lipwire[demo]'")
 
@@ -28,6 +27,7 @@ from .avatar import DEFAULT, Avatar
 from .avatar import command as avatar_command
 from .config import SECRETS, Config, load, read_env
 from .errors import BadData, InvalidArgument, LipwireError
+from .progress import ProgressBar
 
 app = typer.Typer(
     help="A face for voice agents: speech in, lip-synced video out.",
@@ -98,11 +98,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (x and width.isdecimal() and height.isdecimal()):
         raise InvalidArgument(f"--size {text}: write it as WIDTHxHEIGHT, say 640x360")
     return int(width), int(height)
-
-
-def progress_bar(amount: str = "{task.completed:.1f}/{task.total:.1f} s") -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(amount), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal)
 
 
 def print_version(wanted: bool) -> None:
@@ -317,7 +312,7 @@ def send(
         async with ProviderClient(url, api_key, start, on_event=show) as client:
             out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")
             began = time.monotonic()
-            with progress_bar() as bar:
+            with ProgressBar(err) as bar:
                 task = bar.add_task("sending", total=duration)
                 await client.speak(
                     samples.tobytes(),
@@ -348,7 +343,7 @@ def render(
     """Render a speech file into an MP4, faster than real time."""
     from .render import render as render_file
 
-    with progress_bar() as bar:
+    with ProgressBar(err) as bar:
         task = bar.add_task("rendering", total=1.0)
         result = render_file(
             speech,
@@ -442,7 +437,7 @@ def lipsync(
         utterance=utterance,
     )
     try:
-        run_lipsync(request, out, err, progress_bar("{task.completed:.0f}/{task.total:.0f} utterances"))
+        run_lipsync(request, out, err, ProgressBar(err, "{task.completed:.0f}/{task.total:.0f} utterances"))
     except BadData as exc:
         err.print("error:", style="bold red", end=" ")
         err.print(str(exc), markup=False, soft_wrap=True)

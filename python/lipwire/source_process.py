@@ -62,9 +62,7 @@ class ProcessSource(FrameSource):
         idle: Sequence[Image] | None = None,
     ) -> None:
         if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
-            raise BadState(
-                'the process of a ProcessSource imports this program: put what it starts under if __name__ == "__main__":'
-            )
+            raise BadState('its process imports this program: put what it starts under `if __name__ == "__main__"`')
         self._factory, self._args = factory, args
         self.latency = getattr(factory, "latency", FrameSource.latency) if latency is None else latency
         self.block = getattr(factory, "block", FrameSource.block) if block is None else block

@@ -9,9 +9,9 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import InvalidArgument
+from ..progress import ProgressBar
 from . import DEFAULT, Avatar
 from .builtin import BUILTIN
 from .source import MANIFEST
@@ -30,17 +30,7 @@ Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 Author = Annotated[str, typer.Option(help="Who made the artwork, for avatar.toml.")]
 
 
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-
-
-def _watched(progress: Progress, what: str) -> Callable[[float, float], None]:
+def _watched(progress: ProgressBar, what: str) -> Callable[[float, float], None]:
     task = progress.add_task(what, total=None)
     return lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -115,7 +105,7 @@ def check(path: Annotated[Path, typer.Argument(help="A folder with avatar.toml, 
     """Name every fault of an avatar with its file and line; exit code 1 if there is one."""
     from .artwork import examine
 
-    with _bar() as progress:
+    with ProgressBar(err, "{task.percentage:.0f} %") as progress:
         manifest, images, faults = examine(path, _watched(progress, "reading"))
     for fault in faults:
         _say(str(fault))
@@ -144,7 +134,7 @@ def preview(
     face, (width, height) = Avatar.load(avatar), _size(size)
     folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in face.name)
-    with _bar() as progress:
+    with ProgressBar(err, "{task.percentage:.0f} %") as progress:
         sheet = contact_sheet(face, width, height, _watched(progress, "contact sheet"))
         picture = folder / f"{stem}.png"
         reduced(sheet).save(picture, optimize=True)
