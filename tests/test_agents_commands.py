@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -125,6 +127,29 @@ async def test_a_spotter_whose_process_dies_gets_another(say: Say, caplog: pytes
             await asyncio.sleep(0.01)
     assert found.get_nowait() == "stop"
     await spotter.close()
+
+
+async def test_a_spotter_that_is_closed_at_once_leaves_no_process() -> None:
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    for seconds in (0.0, 0.05, 0.2, 0.4):
+        spotter = await KeywordSpotter.open()
+        pool = spotter._pool
+        await asyncio.sleep(seconds)
+        await spotter.close()
+        assert pool is not None and not pool._idle and pool.jobs == 0
+        assert recognizers() == []
+
+
+def recognizers() -> list[str]:
+    """Command lines of this process's children that are recognizers and live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            line = (stat.parent / "cmdline").read_text()
+            if parent == str(os.getpid()) and state != "Z" and "lipwire.agents.sphinx" in line:
+                found.append(line)
+    return found
 
 
 def test_a_program_without_a_guard_is_run_once(tmp_path: Path) -> None:

@@ -381,7 +381,7 @@ async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]]) -> 
     hearing = engine.hear(partials.append)
     while hearing._worker is None:  # type: ignore[attr-defined]
         await asyncio.sleep(0.01)
-    hearing._worker.kill()  # type: ignore[attr-defined]
+    hearing._worker._process.kill()  # type: ignore[attr-defined]
     with pytest.raises(ServiceError, match="died"):
         await hearing.finish()
     assert await transcribe(engine, pcm) == first

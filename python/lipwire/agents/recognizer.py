@@ -6,6 +6,7 @@ multiprocessing's processes, which would run the program's own main module again
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections import deque
 from collections.abc import Coroutine
@@ -38,12 +39,16 @@ class Recognizer:
             stdout=asyncio.subprocess.PIPE,
         )
         recognizer = cls(process)
+        ready = False
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await recognizer.read()
+            ready = True
         except (TimeoutError, ServiceError) as exc:
-            recognizer.kill()
             raise ServiceError(f"the offline recognizer did not start: {exc or 'it took too long'}") from exc
+        finally:
+            if not ready:  # whoever wanted it may have been cancelled, too
+                await recognizer.end()
         return recognizer
 
     @property
@@ -62,15 +67,10 @@ class Recognizer:
         value: dict[str, Any] = msgspec.json.decode(line)
         return value
 
-    def kill(self) -> None:
-        if self.alive:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                pass
-
     async def end(self) -> None:
-        self.kill()
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
         await self._process.wait()
 
 
@@ -136,12 +136,12 @@ class Pool:
         if clean and recognizer.alive and self.users:
             self._idle.append(recognizer)
         else:
-            recognizer.kill()
+            self.spawn(recognizer.end())
 
     async def _close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._tasks:  # with what those leave to be ended
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._idle:
             await self._idle.popleft().end()
