@@ -264,6 +264,27 @@ def test_a_microphone_faster_than_time_is_cut_off() -> None:
     assert len(heard) > before
 
 
+def test_a_microphone_after_the_event_loop_stood_still() -> None:
+    """What was sent meanwhile is heard whole, and no silence between."""
+    heard: list[bytes] = []
+    microphone = Microphone(lambda pcm, pts: heard.append(pcm), lambda pcm: None)
+    pcm = tone(4.0)
+    now = 1.0
+    for number in range(200):
+        if number == 50:
+            now += 2.5
+            microphone.idle(now)  # timers come before what the network brought
+        elif not 50 < number <= 175:
+            now += 0.02
+        microphone.take(pcm[number * 1920 : (number + 1) * 1920], RATE, number * 960, now)
+    assert microphone.filled_ms == microphone.dropped_ms == 0
+    assert len(heard) in (399, 400)
+    # A user who falls silent is a silent one, some tenths of a second later.
+    for tenth in range(2, 12, 2):
+        microphone.idle(now + tenth / 10)
+    assert microphone.filled_ms == pytest.approx(1000)
+
+
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
 def test_a_microphone_of_another_rate(rate: int) -> None:
     heard: list[bytes] = []

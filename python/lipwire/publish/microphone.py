@@ -24,6 +24,9 @@ MAX_GAP = 1.0
 """Seconds of lost sound that are filled with silence."""
 MAX_AHEAD = 1.0
 """Seconds of sound that may come faster than it plays; what exceeds them is dropped and counted."""
+MAX_BEHIND = 5.0
+"""Seconds of sound that may come at once besides, after as long a time without any: the event loop, or the network,
+stood still."""
 SEEN_EVERY = 1.0
 """Seconds between the pictures of a camera that are handed over."""
 MAX_PICTURE = 1280
@@ -54,6 +57,8 @@ class Microphone:
         self._rate = 0
         self._came = 0.0
         """When sound came last."""
+        self._looked = 0.0
+        """When it was found that nothing comes."""
         self._owed = 0
         """Samples at 48 kHz of silence that were handed over since then."""
         self._ahead = 0.0
@@ -78,10 +83,11 @@ class Microphone:
         if rate != self._rate:
             self._rate, self._next = rate, None
             self._to_clock = None if rate == RATE else Resampler(rate, RATE)
-        self._ahead = max(0.0, self._ahead - (now - self._came)) if self._next is not None else 0.0
+        if self._next is not None:
+            self._ahead = max(-MAX_BEHIND, self._ahead - (now - self._came) + self._owed / RATE)
         if self._ahead > MAX_AHEAD:
             self.dropped_ms += samples / rate * 1000
-            self._came = now
+            self._came, self._owed = now, 0
             return
         self._ahead += samples / rate
         if self._next is not None and 0 < pts - self._next <= MAX_GAP * rate:
@@ -94,7 +100,10 @@ class Microphone:
         self._push(pcm if self._to_clock is None else self._to_clock.process(pcm))
 
     def idle(self, now: float) -> None:
-        """To be called some times a second while nothing comes."""
+        """To be called every `QUIET` seconds while nothing comes."""
+        since, self._looked = now - max(self._came, self._looked), now
+        if since > 2 * QUIET:  # the event loop stood still: what was sent meanwhile may be about to be read
+            return
         late = now - self._came
         if self._next is None or not QUIET <= late <= QUIET_FOR:
             return
