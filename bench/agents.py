@@ -134,8 +134,8 @@ async def soak(minutes: float) -> dict[str, Any]:
     }
 
 
-PARTS = {"many": lambda quick: many(AGENTS, 8.0 if quick else 40.0), "soak": lambda quick: soak(6.0 if quick else 60.0),
-         "faces": lambda quick: many(10, 8.0 if quick else 20.0, "aria")}  # fmt: skip
+PARTS = {"many": lambda quick: many(AGENTS, 4.0 if quick else 40.0), "soak": lambda quick: soak(3.0 if quick else 60.0),
+         "faces": lambda quick: many(10, 4.0 if quick else 20.0, "aria")}  # fmt: skip
 
 
 def part(name: str, quick: bool) -> dict[str, Any]:

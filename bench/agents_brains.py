@@ -43,9 +43,9 @@ TTS_FIRST_BYTE, STT_LATENCY = 0.05, 0.15
 
 def run(results: Results, quick: bool) -> None:
     one_core()
-    ear(results, 10 if quick else 60)
-    asyncio.run(first_sound(results, 20 if quick else 300))
-    asyncio.run(end_of_turn(results, 5 if quick else 40))
+    ear(results, 4 if quick else 60)
+    asyncio.run(first_sound(results, 8 if quick else 300))
+    asyncio.run(end_of_turn(results, 3 if quick else 40))
     asyncio.run(many(results, 50, 1 if quick else 4))
 
 

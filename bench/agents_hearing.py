@@ -41,7 +41,7 @@ def run(results: Results, quick: bool) -> None:
     found = human.prompts(source)
     names = sorted(name for name, text in found.items() if sentence(text))
     random.Random(4).shuffle(names)
-    clips = [(sentence(found[name]), sound(source, name)) for name in names[: 5 if quick else 50]]
+    clips = [(sentence(found[name]), sound(source, name)) for name in names[: 2 if quick else 50]]
 
     def fresh(pcm: bytes) -> str:
         return one(Decoder(samprate=RATE, loglevel="FATAL"), pcm)

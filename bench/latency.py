@@ -21,7 +21,7 @@ SAMPLES_PER_MS = _core.RATE / 1000
 
 
 def run(results: Results, quick: bool) -> None:
-    for scenario, count in (("paced", 30 if quick else 200), ("burst", 8 if quick else 200)):
+    for scenario, count in (("paced", 12 if quick else 200), ("burst", 4 if quick else 200)):
         asyncio.run(measure(results, scenario, count))
 
 

@@ -45,7 +45,7 @@ def main() -> int:
         metavar="name",
         help=f"any of {', '.join(BENCHES)}; default: all",
     )
-    parser.add_argument("--quick", action="store_true", help="all of it in about a minute; figures are rougher")
+    parser.add_argument("--quick", action="store_true", help="all of it in some minutes; figures are rougher")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also append the JSON lines to FILE")
     parser.add_argument("--check", action="store_true", help="exit code 1 if a goal is missed")
     options = parser.parse_args()

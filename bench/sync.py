@@ -23,7 +23,7 @@ SETTLE = 1.0
 
 
 def run(results: Results, quick: bool) -> None:
-    asyncio.run(measure(results, 20.0 if quick else 600.0))
+    asyncio.run(measure(results, 10.0 if quick else 600.0))
 
 
 async def measure(results: Results, seconds: float) -> None:
