@@ -19,7 +19,7 @@ import numpy as np
 
 from harness import ROOT, Results, main, one_core
 from lipwire import G722Decoder
-from lipwire.agents import sphinx
+from lipwire.agents.sphinx import message, serve_words
 
 sys.path.insert(0, str(ROOT / "tools" / "lipsync"))
 import human
@@ -83,16 +83,12 @@ def one(decoder: Any, pcm: bytes) -> str:
 
 def served(utterances: list[bytes]) -> list[str]:
     """What the recognizer's process makes of them, one after the other."""
-
-    def message(what: bytes, data: bytes = b"") -> bytes:
-        return what + len(data).to_bytes(4, "little") + data
-
     told = b"".join(
         message(b"S") + b"".join(message(b"A", pcm[at : at + 320]) for at in range(0, len(pcm), 320)) + message(b"E")
         for pcm in utterances
     )
     sink = io.BytesIO()
-    sphinx.serve_words(io.BytesIO(told), sink)
+    serve_words(io.BytesIO(told), sink)
     return [answer["text"] for line in sink.getvalue().splitlines() if "text" in (answer := json.loads(line))]
 
 

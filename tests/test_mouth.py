@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipwire import Resampler, VisemeExtractor, voice
+from lipwire import VisemeExtractor, resample, voice
 from lipwire.lipsync import labels
 from lipwire.render import perform
 
@@ -141,8 +141,7 @@ def test_a_cold_start_hears_the_first_syllable() -> None:
     rows = 0
     for text in ("Father", "Buy more", "See you", "Move over", "Thank you", "Joe knows"):
         x, rate, phones = speech(text + " again and again, until you know the voice that is speaking to you.")
-        to_16k = Resampler(rate, 16000)
-        pcm = to_16k.process((x * 32767).astype(np.int16).tobytes()) + to_16k.flush()
+        pcm = resample((x * 32767).astype(np.int16).tobytes(), rate, 16000)
         truth = labels.visemes(phones, "ipa", len(pcm) // 320)
         first = np.flatnonzero(truth)[0]
         head = slice(first, first + 40)

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from .http import ServiceError
+from .sphinx import message
 
 Kind = Literal["words", "commands"]
 
@@ -57,7 +58,7 @@ class Recognizer:
 
     def send(self, what: bytes, data: bytes = b"") -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(what + len(data).to_bytes(4, "little") + data)
+        self._process.stdin.write(message(what, data))
 
     async def read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -36,6 +36,10 @@ def _words(decoder: Any) -> list[tuple[str, int, int]]:
     ]
 
 
+def message(what: bytes, data: bytes = b"") -> bytes:
+    return what + len(data).to_bytes(4, "little") + data
+
+
 def messages(source: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Until the end of the input."""
     while len(head := source.read(5)) == 5:
