@@ -1,6 +1,6 @@
 """Agents: what fifty of them cost on one core, how long sound takes from a brain into the channel, and an hour of one.
 
-The brains follow a script, so what is measured is ours. The channel is in memory (tests/agent_room.py): no codec, no
+The brains follow a script, so what is measured is ours. The channel is in memory (support/agent_room.py): no codec, no
 network. Each agent has a user in its room, whose microphone sends 10 ms of sound every 10 ms.
 """
 
@@ -20,12 +20,12 @@ from memory import settle
 
 sys.path.append(str(ROOT / "tests"))
 
-from agent_room import Clock, Member, Room
 from lipwire.agents.agent import Agent
-from lipwire.agents.brain import SpeechStarted
+from lipwire.agents.brains.base import SpeechStarted
+from lipwire.agents.brains.echo import Say, ScriptBrain
 from lipwire.agents.config import AgentConfig
-from lipwire.agents.echo import Say, ScriptBrain
-from lipwire.publish.base import StreamSpec
+from lipwire.stream import StreamSpec
+from support.agent_room import Clock, Member, Room
 
 RATE = 24_000
 AGENTS = 50

@@ -16,18 +16,26 @@ from typing import Any
 import numpy as np
 
 from harness import REAL_SPEECH, ROOT, Results, main, one_core, percentile, spread
-from lipwire import resample, voice
-from lipwire.agents.brain import ReplyAudio, ReplyFinished, ReplyStarted, SpeechStarted, SpeechStopped, Stamp
-from lipwire.agents.brains import Services
-from lipwire.agents.cascade import CascadeBrain
+from lipwire import resample
+from lipwire.agents.brains.base import (
+    ReplyAudio,
+    ReplyFinished,
+    ReplyStarted,
+    Services,
+    SpeechStarted,
+    SpeechStopped,
+    Stamp,
+)
+from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
-from lipwire.agents.vad import FRAME, FRAME_MS, TurnDetector, Vad
+from lipwire.agents.speech.vad import FRAME, FRAME_MS, TurnDetector, Vad
+from lipwire.audio import espeak as voice
 from lipwire.lipsync.conditions import noise as coloured
-from lipwire.render import load_speech
+from lipwire.session.offline import load_speech
 
 sys.path.insert(0, str(ROOT / "tests"))
-from fakes import FakeChat, FakeStt, FakeTts
-from fakes.record import Record
+from support.fakes import FakeChat, FakeStt, FakeTts
+from support.fakes.record import Record
 
 RATE = 16_000
 TEXTS = (

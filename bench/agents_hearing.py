@@ -19,7 +19,8 @@ import numpy as np
 
 from harness import ROOT, Results, main, one_core
 from lipwire import G722Decoder
-from lipwire.agents.sphinx import message, serve_words
+from lipwire.agents.speech.sphinx.wire import message
+from lipwire.agents.speech.sphinx.worker import serve_words
 
 sys.path.insert(0, str(ROOT / "tools" / "lipsync"))
 import human

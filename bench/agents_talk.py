@@ -1,6 +1,6 @@
 """A whole agent in a channel, with its cascade and a face: how long each part of a turn takes that is ours.
 
-Microphone blocks go into a channel in memory (tests/agent_room.py) at the pace of speech, and what comes out of it is
+Microphone blocks go into a channel in memory (support/agent_room.py) at the pace of speech, and what comes out of it is
 looked at sample by sample; speech to text, chat and text to speech are local fakes of known latency in this process.
 The engine, the clock, the ear, the cascade and the agent are the real ones.
 """
@@ -18,16 +18,17 @@ from functools import cache
 import numpy as np
 
 from harness import ROOT, Results, main, one_core, percentile, spread
-from lipwire import resample, voice
+from lipwire import resample
+from lipwire.audio import espeak as voice
 
 sys.path.insert(0, str(ROOT / "tests"))
-from agent_room import Member, Room
-from fakes import FakeChat, FakeStt, FakeTts
 from lipwire.agents.agent import Agent
-from lipwire.agents.brain import BrainEvent, SpeechStarted, SpeechStopped
-from lipwire.agents.brains import Services, make_brain
+from lipwire.agents.brains import make_brain
+from lipwire.agents.brains.base import BrainEvent, Services, SpeechStarted, SpeechStopped
 from lipwire.agents.config import AgentConfig, Llm
-from lipwire.publish.base import StreamSpec
+from lipwire.stream import StreamSpec
+from support.agent_room import Member, Room
+from support.fakes import FakeChat, FakeStt, FakeTts
 
 QUESTIONS = ("Where is the station, please?", "Tell me about the sea.", "Could you say that again?")
 ANSWER = "I will tell you all about it. " * 12

@@ -20,13 +20,13 @@ import numpy as np
 
 from harness import ROOT, Results, main, percentile
 from lipwire import Frame
-from lipwire.publish import agora
-from lipwire.publish.agora import Agora, AgoraOptions, Workers
-from lipwire.publish.base import StreamSpec
+from lipwire.channel.agora import channel as agora
+from lipwire.channel.agora.channel import Agora, AgoraOptions, Workers
+from lipwire.stream import StreamSpec
 
 sys.path.insert(0, str(ROOT / "tests"))
-from agora_double.harness import APP, Double
-from agora_double.install import install
+from support.agora_double.harness import APP, Double
+from support.agora_double.install import install
 
 SPEC = StreamSpec(session_id="bench", width=640, height=360, fps=Fraction(25))
 BLOCK = 480

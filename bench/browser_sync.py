@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from harness import ROOT, Results, main
-from lipwire import voice
+from lipwire.app.config import Config
+from lipwire.app.service import Service
+from lipwire.audio import espeak as voice
 from lipwire.avatar import Avatar
-from lipwire.client import ProviderClient, request
-from lipwire.config import Config
-from lipwire.render import perform
-from lipwire.service import Service
+from lipwire.provider.client import ProviderClient, request
+from lipwire.session.offline import perform
 
 sys.path.insert(0, str(ROOT / "tests"))
-from browsing import browser
+from support.browsing import browser
 
 TEXT = "pa. papa. mama. pa. bob. papa. mom. pa. bob. papa."
 WIDTH, HEIGHT = 640, 360

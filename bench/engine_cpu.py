@@ -12,7 +12,7 @@ import time
 from harness import Results, espeak, main, percentile
 from lipwire import Session
 from lipwire.publish import Null
-from lipwire.runtime import Runtime
+from lipwire.session.runtime import Runtime
 
 RATE = 24000
 COUNTS = (1, 10, 50)

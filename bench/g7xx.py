@@ -14,7 +14,8 @@ import av
 import numpy as np
 
 from harness import Results, espeak, in_turn, main, one_core, percentile
-from lipwire import G722Decoder, G722DecoderBatch, G722Encoder, G722EncoderBatch, g711
+from lipwire import G722Decoder, G722DecoderBatch, G722Encoder, G722EncoderBatch
+from lipwire.audio import g711
 
 CALLS = 50  # 20 ms each: the second of speech that every candidate goes through in a round
 

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from lipwire import _core, resample, voice
-from lipwire.render import load_speech
+from lipwire import _core, resample
+from lipwire.audio import espeak as voice
+from lipwire.session.offline import load_speech
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_SPEECH = ROOT.parent / "shared" / "speech" / "speech_16k.wav"

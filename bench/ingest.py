@@ -26,9 +26,9 @@ import numpy as np
 
 from harness import Results, espeak, in_turn, main, one_core, percentile
 from lipwire import Session, _core
-from lipwire.client import encode, request
 from lipwire.protocol import messages as m
 from lipwire.protocol.ingest import Ingest
+from lipwire.provider.client import encode, request
 from lipwire.publish import Null
 
 try:

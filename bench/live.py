@@ -19,10 +19,10 @@ import numpy as np
 from msgspec import Struct
 from websockets.asyncio.server import ServerConnection
 
+from lipwire.app.config import Config
+from lipwire.app.service import LiveAvatar, Service
 from lipwire.avatar.builtin import draw
-from lipwire.config import Config
-from lipwire.service import LiveAvatar, Service
-from lipwire.session import Latency
+from lipwire.session.session import Latency
 from peer import Order
 
 NS = time.monotonic_ns

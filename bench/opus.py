@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from harness import Results, chunks, espeak, main, one_core, percentile
-from lipwire import opus
+from lipwire.audio import opus
 
 RATE = 48000
 FRAME = 960

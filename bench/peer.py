@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from harness import TEXT, espeak, onset
-from lipwire.client import ProviderClient, request
+from lipwire.provider.client import ProviderClient, request
 
 RATE = 24000
 CHUNK_MS = 20

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from harness import Results, chunks, main, one_core, percentile, speeches, times
-from lipwire import Avatar, Resampler, VisemeExtractor, _core, render, resample
-from lipwire.render import TAIL, perform
+from lipwire import Avatar, Resampler, VisemeExtractor, _core, resample
+from lipwire.session import offline as render
+from lipwire.session.offline import TAIL, perform
 
 FPS = 25
 GOAL_SIZE = (640, 360)

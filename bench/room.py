@@ -51,7 +51,7 @@ class Joined:
 
 def talk(url: str, seconds: float, pipe: Any) -> None:
     """The user's process: sends the times of its bursts, CLOCK_MONOTONIC seconds."""
-    from guest import Guest, Tone
+    from support.guest import Guest, Tone
 
     bursts: list[float] = []
 
@@ -79,13 +79,13 @@ def cpu() -> float:
 
 
 async def measure(results: Results, seconds: float, joins: int) -> None:
-    from guest import Guest, Tone, sine
-    from lipwire.publish.base import StreamSpec
-    from lipwire.publish.channel import Heard
-    from lipwire.publish.room import Rooms
+    from lipwire.channel.base import Heard
+    from lipwire.channel.room.room import Rooms
     from lipwire.publish.webrtc import bind_ice
     from lipwire.servers.http import serve_http
     from lipwire.servers.rooms import PageConfig, create_rooms
+    from lipwire.stream import StreamSpec
+    from support.guest import Guest, Tone, sine
 
     bind_ice("127.0.0.1")
     rooms = Rooms()

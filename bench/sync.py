@@ -13,7 +13,7 @@ import numpy as np
 
 from harness import Results, main, percentile
 from lipwire import _core
-from lipwire.runtime import Runtime
+from lipwire.session.runtime import Runtime
 from live import Machine, serving
 
 SESSIONS = 5

@@ -10,21 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agora_double.describe import NATIVE
-from agora_double.harness import Double
-from agora_double.install import install
-from lipwire import voice
-
-AGORA = Path(__file__).parents[1] / "build" / "agora"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-
-
-def require(present: object, what: str) -> None:
-    """Where `what` is missing the test is skipped; in CI (CI=true) that is a failure."""
-    if not present:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{what} is missing, and in CI nothing may be")
-        pytest.skip(f"{what} is missing")
+from lipwire.audio import espeak as voice
+from support.agora_double.describe import NATIVE
+from support.agora_double.harness import Double
+from support.agora_double.install import install
+from support.machine import AGORA, CHROMIUM, require
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,14 +59,3 @@ def double(sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     calls = double.calls()
     assert [c for c in calls if "within" in c] == []
     assert {c["call"] for c in calls} <= set(NATIVE)
-
-
-def engine_threads() -> list[str]:
-    """Names of the engine threads that run in this process."""
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            names.append((task / "comm").read_text().strip())
-        except OSError:  # it ended meanwhile
-            continue
-    return [name for name in names if name.startswith("lipwire-engine")]

@@ -21,11 +21,10 @@ from fractions import Fraction
 import numpy as np
 
 import lipwire
-from lipwire import voice
-from lipwire.publish import AgoraOptions
-from lipwire.publish.agora import Agora, AgoraError, agora_token
-from lipwire.publish.base import StreamSpec
-from lipwire.publish.channel import HEARD_RATE, ChannelEvent, Connection, Heard, Network, Seen, Trouble
+from lipwire.audio import espeak as voice
+from lipwire.channel.agora.channel import Agora, AgoraError, AgoraOptions, agora_token
+from lipwire.channel.base import HEARD_RATE, ChannelEvent, Connection, Heard, Network, Seen, Trouble
+from lipwire.stream import StreamSpec
 
 RATE, TONE_HZ, TONE_MS, CORNER = 48_000, 2000, 40, 64
 TEXT = "Hello! I am the face of your voice agent. What you hear and what you see are bound to one sample clock."

@@ -17,8 +17,9 @@ import av
 import numpy as np
 
 import lipwire
-from lipwire import resample, voice
-from lipwire.agents.commands import Command, Phrases, find
+from lipwire import resample
+from lipwire.agents.speech.keywords import Command, Phrases, find
+from lipwire.audio import espeak as voice
 
 VOICES = ("en-us", "en", "en-us+f3", "en-us+m3", "en-us+f5", "en-gb-scotland", "en-us+m7")
 PACES = (130, 165, 190)

@@ -1,41 +1,46 @@
-"""Lipwire gives a voice agent a face: speech in, lip-synced video and the same speech out, on one sample clock."""
+"""Lipwire gives a voice agent a face: speech in, lip-synced video and the same speech out, on one sample clock.
+
+Names are imported when they are first used: who wants a `Resampler` waits for no video library.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import g711, opus, publish
-from ._core import (
-    Compositor,
-    Frame,
-    G722Decoder,
-    G722DecoderBatch,
-    G722Encoder,
-    G722EncoderBatch,
-    Resampler,
-    SharedReader,
-    SharedWriter,
-    Sprite,
-    VisemeExtractor,
-    VisemeExtractorBatch,
-)
-from ._core import core_version as _core_version
-from .avatar import Avatar
-from .errors import LipwireError
-from .pcm import resample
-from .publish import Publisher
-from .publish.agora import agora_token
-from .render import RenderResult, render
-from .renderer import Hook, Renderer, hook
-from .session import Session
-from .source import FrameSource
-from .source_process import ProcessSource
+from ._lazy import attribute, find_moved
 
 if TYPE_CHECKING:
-    from .agents.client import AgoraAgents
-    from .service import create_app
+    from . import channel, publish
+    from ._core import (
+        Compositor,
+        Frame,
+        G722Decoder,
+        G722DecoderBatch,
+        G722Encoder,
+        G722EncoderBatch,
+        Resampler,
+        SharedReader,
+        SharedWriter,
+        Sprite,
+        VisemeExtractor,
+        VisemeExtractorBatch,
+    )
+    from .agents.rest.client import AgoraAgents
+    from .app.service import create_app
+    from .audio import g711, opus
+    from .audio.resample import resample
+    from .avatar import Avatar
+    from .channel.agora.channel import agora_token
+    from .drawing.frame_source import FrameSource
+    from .drawing.hook import Hook, hook
+    from .drawing.process_source import ProcessSource
+    from .drawing.renderer import Renderer
+    from .errors import LipwireError
+    from .session.offline import RenderResult, render
+    from .session.session import Session
+    from .stream import Publisher, StreamSpec
 
-__version__: str = _core_version()
+    __version__: str
 
 __all__ = [
     "AgoraAgents",
@@ -58,9 +63,11 @@ __all__ = [
     "SharedReader",
     "SharedWriter",
     "Sprite",
+    "StreamSpec",
     "VisemeExtractor",
     "VisemeExtractorBatch",
     "agora_token",
+    "channel",
     "create_app",
     "g711",
     "hook",
@@ -70,14 +77,51 @@ __all__ = [
     "resample",
 ]
 
+_WHERE = {
+    "AgoraAgents": ".agents.rest.client",
+    "Avatar": ".avatar",
+    "Compositor": "._core",
+    "Frame": "._core",
+    "FrameSource": ".drawing.frame_source",
+    "G722Decoder": "._core",
+    "G722DecoderBatch": "._core",
+    "G722Encoder": "._core",
+    "G722EncoderBatch": "._core",
+    "Hook": ".drawing.hook",
+    "LipwireError": ".errors",
+    "ProcessSource": ".drawing.process_source",
+    "Publisher": ".stream",
+    "RenderResult": ".session.offline",
+    "Renderer": ".drawing.renderer",
+    "Resampler": "._core",
+    "Session": ".session.session",
+    "SharedReader": "._core",
+    "SharedWriter": "._core",
+    "Sprite": "._core",
+    "StreamSpec": ".stream",
+    "VisemeExtractor": "._core",
+    "VisemeExtractorBatch": "._core",
+    "agora_token": ".channel.agora.channel",
+    "channel": ".channel",
+    "create_app": ".app.service",
+    "g711": ".audio.g711",
+    "hook": ".drawing.hook",
+    "opus": ".audio.opus",
+    "publish": ".publish",
+    "render": ".session.offline",
+    "resample": ".audio.resample",
+}
+
+find_moved()
+
 
 def __getattr__(name: str) -> Any:
-    if name == "create_app":  # needs the extra "server"
-        from .service import create_app
+    if name == "__version__":
+        from ._core import core_version
 
-        return create_app
-    if name == "AgoraAgents":  # needs httpx
-        from .agents.client import AgoraAgents
+        return core_version()
+    return attribute(__name__, _WHERE, name)
 
-        return AgoraAgents
-    raise AttributeError(f"module 'lipwire' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

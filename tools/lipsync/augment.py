@@ -242,7 +242,7 @@ def _opus_delay():
 
 
 def _opus(pcm, bitrate):
-    from lipwire.opus import OpusDecoder, OpusEncoder
+    from lipwire.audio.opus import OpusDecoder, OpusEncoder
 
     encoder, decoder = OpusEncoder(RATE, bitrate=bitrate, application="voip"), OpusDecoder(RATE)
     packets = [*encoder.encode(pcm.tobytes()), *encoder.flush()]

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lipwire import voice
+from lipwire.audio import espeak as voice
 from lipwire.avatar import Avatar
 from lipwire.lipsync import labels, sets
-from lipwire.render import perform
+from lipwire.session.offline import perform
 
 TEXT = "Five brave judges thought you should put my purple boat by the far shore."
 SIZE = (640, 360)

@@ -34,7 +34,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lipwire import G722Decoder, voice
+from lipwire import G722Decoder
+from lipwire.audio import espeak as voice
 from lipwire.lipsync import labels, sets, systems
 
 TEXTS = "/usr/share/doc/asterisk-core-sounds-{0}/core-sounds-{0}.txt.gz"

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import texts
 
-from lipwire import voice
+from lipwire.audio import espeak as voice
 from lipwire.errors import InvalidArgument
 
 RATE = 16000

@@ -20,10 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from .._core import RATE
-from ..errors import BadState, InvalidArgument, LipwireError
-from ..protocol import transcript as t
-from ..protocol.messages import PlaybackFinished
-from ..publish.channel import (
+from ..channel.base import (
     Channel,
     ChannelEvent,
     Connection,
@@ -35,14 +32,17 @@ from ..publish.channel import (
     UserJoined,
     UserLeft,
 )
-from ..session import Session, SessionEvent
-from . import brain as b
-from . import commands
-from .captions import Captions
+from ..errors import BadState, InvalidArgument, LipwireError
+from ..protocol import transcript as t
+from ..protocol.messages import PlaybackFinished
+from ..session.session import Session, SessionEvent
+from .brains import base as b
 from .config import AgentConfig
 from .events import AgentEvent, AgentFailed, Ended, Said, StateChanged, TurnEnded
 from .senses import Eyes, loud
 from .speaking import Outlet, Reply, Speaker
+from .speech import keywords as commands
+from .transcripts import Captions
 from .turns import History, StartReason, Turn, Turns
 from .update import apply, check
 

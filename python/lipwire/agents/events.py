@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ..errors import LipwireError
 from ..protocol.transcript import AgentState
-from .brain import Failed, ToolCalled
+from .brains.base import Failed, ToolCalled
 
 
 class StateChanged(Struct, frozen=True, tag=True):

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from ..channel.base import Channel
 from ..errors import InvalidArgument, LipwireError
 from ..protocol.agent_bodies import (
     AgentConflict,
@@ -29,8 +30,7 @@ from ..protocol.agent_bodies import (
     InvalidAgentRequest,
     Status,
 )
-from ..publish.channel import Channel
-from .brain import Brain
+from .brains.base import Brain
 from .config import AgentConfig
 
 logger = logging.getLogger("lipwire.agents")

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
-from ..publish.channel import Seen
+from ..channel.base import Seen
 
 logger = logging.getLogger("lipwire.agents")
 

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from .._core import Frame, SharedWriter
+from ..channel.base import Channel
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
-from ..publish.base import InSharedMemory, StreamSpec
-from ..publish.channel import Channel
-from ..session import Session
-from .brain import ReplyText, Word
+from ..session.session import Session
+from ..stream import InSharedMemory, StreamSpec
+from .brains.base import ReplyText, Word
 
 logger = logging.getLogger("lipwire.agents")
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from .._core import core_version
+from .. import __version__
 from . import metrics, sets, systems
 from .conditions import CONDITIONS
 
@@ -116,7 +116,7 @@ def run(
             for s, some in zip(labelled, pairs, strict=True):
                 lines.append(Line(s.about.name, condition, system.name, metrics.score(some, system.kind, delay)))
     report = Report(
-        core_version(),
+        __version__,
         platform.python_version(),
         platform.machine(),
         [_set_line(s) for s in labelled],

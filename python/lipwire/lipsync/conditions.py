@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import g711
-from .._core import G722Decoder, G722Encoder
-from ..opus import OpusDecoder, OpusEncoder
+from .. import G722Decoder, G722Encoder
+from ..audio import g711
+from ..audio.opus import OpusDecoder, OpusEncoder
 from .sets import RATE, Samples
 
 Floats = npt.NDArray[np.floating[Any]]

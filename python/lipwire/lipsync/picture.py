@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .._core import VisemeExtractor
+from .. import VisemeExtractor
 from ..errors import BadState
 from . import labels, metrics, sets
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import voice
-from ..pcm import resample
+from ..audio import espeak as voice
+from ..audio.resample import resample
 from . import labels, sets
 
 VOICES = {"en": "en-us", "de": "de", "es": "es", "cs": "cs"}

@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .. import voice
-from .._core import VisemeExtractor
+from .. import VisemeExtractor
+from ..audio import espeak as voice
 from ..errors import BadState
 from . import labels, sets, spoken
 from .metrics import Kind, Rows

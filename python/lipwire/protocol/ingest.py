@@ -130,7 +130,7 @@ class Ingest:
             parsed = _decode(message)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
             return self._undecodable(message, exc)
-        if type(parsed) is Voice:
+        if isinstance(parsed, Voice):
             return self._voice(parsed, now)
         return self._control(parsed, message, now)
 

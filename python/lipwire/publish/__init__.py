@@ -1,51 +1,36 @@
 """Publishers: where a session's sound and picture go.
 
-`null`, `file` and `shared` need nothing more; `webrtc` and `room` need the extra `webrtc` and are imported when first
-asked for. `agora` needs Agora's SDK, in its worker process only (docs/agora.md).
+`null`, `file` and `shared` need nothing more; `webrtc` needs the extra `webrtc` and is imported when first asked for.
+Channels, which also receive, are in `lipwire.channel`.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from .agora import Agora, AgoraOptions
-from .base import Publisher, StreamSpec
-from .channel import Channel
-from .file import File
-from .null import Null
-from .shared import Shared
-from .tee import Tee
+from .._lazy import attribute, moved
+from ..stream import Publisher, StreamSpec
 
 if TYPE_CHECKING:
-    from .room import RoomChannel, Rooms
+    from .file import File
+    from .null import Null
+    from .shared import Shared
+    from .tee import Tee
     from .webrtc import WebRTC
 
-__all__ = [
-    "Agora",
-    "AgoraOptions",
-    "Channel",
-    "File",
-    "Null",
-    "Publisher",
-    "RoomChannel",
-    "Rooms",
-    "Shared",
-    "StreamSpec",
-    "Tee",
-    "WebRTC",
-]
+__all__ = ["File", "Null", "Publisher", "Shared", "StreamSpec", "Tee", "WebRTC"]
 
-_WITH_AIORTC = {"WebRTC": "webrtc", "Rooms": "room", "RoomChannel": "room"}
+_LAZY = {
+    "File": ".file",
+    "Null": ".null",
+    "Shared": ".shared",
+    "Tee": ".tee",
+    "WebRTC": ".webrtc",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WITH_AIORTC:
-        try:
-            module = importlib.import_module(f".{_WITH_AIORTC[name]}", __name__)
-        except ModuleNotFoundError as exc:
-            raise ModuleNotFoundError(
-                f"publishing over WebRTC needs {exc.name}: pip install 'lipwire[webrtc]'", name=exc.name
-            ) from exc
-        return getattr(module, name)
-    raise AttributeError(name)
+    return moved(__name__, name) if name in _MOVED else attribute(__name__, _LAZY, name)
+
+
+_MOVED = {"Agora", "AgoraOptions", "Channel", "RoomChannel", "Rooms"}

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._core import RATE, Frame
 from ..errors import InvalidArgument
-from .base import StreamSpec
+from ..stream import StreamSpec
 from .pyav import picture, tag
 
 AUDIO_BITRATE = 128_000

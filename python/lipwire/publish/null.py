@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core import BLOCK, Frame
-from .base import StreamSpec
+from ..stream import StreamSpec
 
 
 class Null:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._core import Frame, SharedWriter
 from ..errors import BadState
-from .base import StreamSpec
+from ..stream import StreamSpec
 
 
 class Shared:

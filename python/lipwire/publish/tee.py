@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from .._core import Frame, SharedWriter
-from .base import InSharedMemory, Publisher, StreamSpec
+from ..stream import InSharedMemory, Publisher, StreamSpec
 
 
 class Tee:

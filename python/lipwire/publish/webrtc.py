@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .._core import Frame
 from ..errors import InvalidArgument
-from .base import StreamSpec
+from ..stream import StreamSpec
 from .peer import Peer, SoundPackets, bind_ice
 
 __all__ = ["WebRTC", "bind_ice"]

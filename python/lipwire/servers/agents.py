@@ -35,12 +35,12 @@ from prometheus_client.registry import Collector
 
 from ..agents.config import AgentConfig
 from ..agents.manager import AgentManager, AgentRecord
+from ..agents.rest import wire as w
+from ..channel.agora.channel import agora_token
 from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
 from ..protocol import agent_bodies as b
-from ..protocol import agents as w
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
-from ..provider import ProviderError
-from ..publish.agora import agora_token
+from ..provider.sessions import ProviderError
 from .docs import operation
 from .http import AnyRequest, CheckKey, check_header, on_exception, read_object
 

@@ -40,7 +40,7 @@ from prometheus_client.registry import Collector
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
-from ..provider import Provider, ProviderConfig, ProviderError, ProviderSession
+from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage, request_body
 from .metrics import ProviderCollector
 

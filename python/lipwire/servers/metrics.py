@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..provider import Provider
+from ..provider.sessions import Provider
 
 _Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
 

@@ -27,9 +27,9 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
 from ..agents.config import AgentConfig, BrainKind
+from ..channel.room.room import RoomError, Rooms, check_name
 from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
-from ..provider import ProviderError
-from ..publish.room import RoomError, Rooms, check_name
+from ..provider.sessions import ProviderError
 from .http import CheckKey, check_header, on_exception, read_object
 from .viewer import HEADERS, WEB, AnyRequest, static
 

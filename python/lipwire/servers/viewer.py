@@ -16,12 +16,12 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from ..errors import InvalidArgument
-from ..provider import ProviderError
+from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
-from ..session import Session
+from ..session.session import Session
 from .http import on_exception, read_object
 
-WEB = Path(__file__).parent.parent / "web"
+WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "favicon.svg")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500

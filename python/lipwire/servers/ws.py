@@ -30,7 +30,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from ..protocol import messages as m
-from ..provider import CLOSE_DRAIN, CLOSE_ENDED, CLOSE_FAULT, Outbox, Provider, ProviderError, ProviderSession
+from ..provider.outbox import Outbox
+from ..provider.sessions import CLOSE_DRAIN, CLOSE_ENDED, CLOSE_FAULT, Provider, ProviderError, ProviderSession
 
 logger = logging.getLogger("lipwire.ws")
 

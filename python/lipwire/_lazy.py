@@ -1,0 +1,175 @@
+"""What lets `import lipwire` cost nothing: names that are imported when they are first used, and module paths of
+earlier releases.
+
+A path or name that has moved works for one release, with a DeprecationWarning that says where it is now.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+EXTRAS = {
+    "aiortc": "webrtc",
+    "aioice": "webrtc",
+    "litestar": "server",
+    "uvicorn": "server",
+    "jwt": "server",
+    "prometheus_client": "server",
+    "typer": "cli",
+    "rich": "cli",
+    "httpx": "agents",
+    "pocketsphinx": "agents",
+    "PIL": "avatar",
+    "numba": "hooks",
+}
+"""Which extra of the distribution brings a package."""
+
+MOVED: dict[str, tuple[str, ...]] = {
+    "agents.brain": ("agents.brains.base",),
+    "agents.captions": ("agents.transcripts",),
+    "agents.cascade": ("agents.brains.cascade",),
+    "agents.chat": ("agents.brains.chat",),
+    "agents.client": ("agents.rest.client",),
+    "agents.commands": ("agents.speech.keywords",),
+    "agents.ear": ("agents.speech.turn_detector",),
+    "agents.echo": ("agents.brains.echo",),
+    "agents.history": ("agents.brains.history",),
+    "agents.page": ("app.agent_page",),
+    "agents.realtime": ("agents.brains.realtime",),
+    "agents.run": ("app.agent_command",),
+    "agents.sentences": ("agents.speech.sentences",),
+    "agents.setup": ("app.agent_setup",),
+    "agents.stt": ("agents.speech.stt",),
+    "agents.tools": ("agents.brains.tools",),
+    "agents.tts": ("agents.speech.tts",),
+    "agents.vad": ("agents.speech.vad",),
+    "avatar.command": ("cli.avatar",),
+    "avatar.sheet": ("cli.avatar_sheet",),
+    "client": ("provider.client",),
+    "codecs": ("audio.voice_decoder",),
+    "config": ("app.config",),
+    "demo": ("app.demo",),
+    "g711": ("audio.g711",),
+    "opus": ("audio.opus",),
+    "pcm": ("audio.resample",),
+    "progress": ("cli.progress",),
+    "protocol.agents": ("agents.rest.wire",),
+    "publish.agora": ("channel.agora.channel",),
+    "publish.base": ("stream",),
+    "publish.channel": ("channel.base",),
+    "publish.microphone": ("channel.room.microphone",),
+    "publish.room": ("channel.room.room", "channel.room.members"),
+    "render": ("session.offline",),
+    "renderer": ("drawing.renderer", "drawing.hook"),
+    "runtime": ("session.runtime",),
+    "service": ("app.service",),
+    "source": ("drawing.frame_source",),
+    "source_process": ("drawing.process_source",),
+    "stage": ("drawing.stage",),
+    "voice": ("audio.espeak",),
+}
+"""Modules of 0.1: where what they held is now, below `lipwire`."""
+
+MOVED_NAMES = {
+    "publish.Agora": "channel.Agora",
+    "publish.AgoraOptions": "channel.AgoraOptions",
+    "publish.Channel": "channel.Channel",
+    "publish.RoomChannel": "channel.RoomChannel",
+    "publish.Rooms": "channel.Rooms",
+}
+
+_STILL_PUBLIC = {"g711", "opus", "render"}
+"""Paths that `lipwire` itself offers under the old name; no warning."""
+
+
+def attribute(package: str, where: Mapping[str, str], name: str) -> Any:
+    """For a package's `__getattr__`: the attribute `name` of the module that `where` names, kept from now on.
+
+    Raises:
+        AttributeError: there is none. ModuleNotFoundError: it needs an extra; the message says which.
+    """
+    if name not in where:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    try:
+        module = import_module(where[name], package)
+    except ModuleNotFoundError as exc:
+        extra = EXTRAS.get((exc.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise ModuleNotFoundError(
+            f"{package}.{name} needs {exc.name}: pip install 'lipwire[{extra}]'", name=exc.name
+        ) from exc
+    value = getattr(module, name, module)
+    setattr(sys.modules[package], name, value)
+    return value
+
+
+def moved(package: str, name: str) -> Any:
+    """For a package's `__getattr__`: a name that was here in 0.1."""
+    old = f"{package.removeprefix('lipwire.')}.{name}"
+    new = MOVED_NAMES[old]
+    warnings.warn(f"lipwire.{old} is now lipwire.{new}", DeprecationWarning, stacklevel=3)
+    place, _, name = new.rpartition(".")
+    return getattr(import_module(f"lipwire.{place}"), name)
+
+
+class _Face(ModuleType):
+    """A module of 0.1: everything in it is where it is now."""
+
+    def __init__(self, name: str, places: Sequence[str]) -> None:
+        super().__init__(name, f"Moved: see {', '.join(f'lipwire.{place}' for place in places)}.")
+        self.__dict__["_places"] = [import_module(f"lipwire.{place}") for place in places]
+
+    def __getattr__(self, name: str) -> Any:
+        for place in self._places:
+            if hasattr(place, name):
+                return getattr(place, name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        place = next((place for place in self._places if hasattr(place, name)), None)
+        if place is None or name.startswith("__"):
+            super().__setattr__(name, value)
+        else:
+            setattr(place, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # `import lipwire.render` puts this module in the place of the function `lipwire.render`.
+        return self.__getattr__(self.__name__.rpartition(".")[2])(*args, **kwargs)
+
+
+class _Moved:
+    """Finds the modules of 0.1 (PEP 451)."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        package, _, name = fullname.partition(".")
+        loader: Any = _Moved
+        return ModuleSpec(fullname, loader) if package == "lipwire" and name in MOVED else None
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        name = spec.name.partition(".")[2]
+        if name not in _STILL_PUBLIC:
+            warnings.warn(
+                f"lipwire.{name} is now {' and '.join(f'lipwire.{place}' for place in MOVED[name])}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        return _Face(spec.name, MOVED[name])
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Nothing to run."""
+
+
+def find_moved() -> None:
+    """Makes `import lipwire.<a module of 0.1>` work."""
+    if _Moved not in sys.meta_path:
+        sys.meta_path.append(_Moved)

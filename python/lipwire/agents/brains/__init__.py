@@ -1,0 +1,31 @@
+"""From what an agent is to the brain that thinks for it."""
+
+from __future__ import annotations
+
+from ...errors import InvalidArgument
+from ..config import AgentConfig
+from .base import Brain, Services
+
+
+def make_brain(config: AgentConfig, services: Services) -> Brain:
+    """The brain that `config.brain` names; nothing is connected yet.
+
+    Raises:
+        InvalidArgument: something that the brain needs is missing. BadState: a package is not installed.
+    """
+    if config.brain == "realtime":
+        from .realtime import DEFAULT_MODEL, DEFAULT_URL, RealtimeBrain
+
+        url = services.openai_url or DEFAULT_URL
+        if not services.openai_api_key and url == DEFAULT_URL:
+            raise InvalidArgument("the realtime brain needs an OpenAI key: set openai_api_key (OPENAI_API_KEY)")
+        return RealtimeBrain(config, url, services.realtime_model or DEFAULT_MODEL, services.openai_api_key)
+    if config.brain == "cascade":
+        from .cascade import CascadeBrain
+
+        if not config.llm.url:
+            raise InvalidArgument("the cascade brain needs llm.url, the URL of a /chat/completions service")
+        return CascadeBrain(config, services)
+    from .echo import make_brain as make_simple
+
+    return make_simple(config)

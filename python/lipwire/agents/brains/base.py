@@ -1,0 +1,180 @@
+"""What thinks for an agent: it hears the user, and answers with text and speech.
+
+A brain knows no channel, no face and no clock of playback. The agent (`agent.Agent`) carries sound to it, plays what it
+says, and tells it how much of that was really heard. Everything runs on one event loop; a brain's own work is in tasks
+that it starts in `open` and ends in `close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+HEARD_RATE = 16_000
+"""Hz of the PCM that a brain hears."""
+
+
+class Word(Struct, frozen=True):
+    """A word and when it is said, in ms from the start of the utterance or reply it belongs to."""
+
+    text: str
+    start_ms: int
+    duration_ms: int
+
+
+class SpeechStarted(Struct, frozen=True, tag=True):
+    """The user speaks, surely enough to interrupt: the agent falls silent. `onset_ns` (CLOCK_MONOTONIC) is when the
+    first voiced frame of it was heard."""
+
+    onset_ns: int
+
+
+class SpeechStopped(Struct, frozen=True, tag=True):
+    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included."""
+
+    end_ns: int
+
+
+class UserText(Struct, frozen=True, tag=True):
+    """What the user said. A partial one (`final` False) replaces the one before with the same `item_id`."""
+
+    item_id: str
+    text: str
+    final: bool
+    words: tuple[Word, ...] = ()
+
+
+class ReplyStarted(Struct, frozen=True, tag=True):
+    """A reply begins. `asked_ns`: when the request for it left; `item_id`: the user's item it answers, if any."""
+
+    reply_id: str
+    asked_ns: int
+    item_id: str | None = None
+
+
+class ReplyText(Struct, frozen=True, tag=True):
+    """More text of a reply. It is said from `at_ms` of the reply's sound on, and ends at `at_ms + duration_ms`, where
+    that is known (None: together with the sound that comes next)."""
+
+    reply_id: str
+    text: str
+    at_ms: int | None = None
+    duration_ms: int | None = None
+    words: tuple[Word, ...] = ()
+
+
+class ReplyAudio(Struct, frozen=True, tag=True):
+    """More sound of a reply: PCM16 mono at `rate` Hz, any length, faster than real time or not."""
+
+    reply_id: str
+    pcm: bytes
+    rate: int
+
+
+class ReplyFinished(Struct, frozen=True, tag=True):
+    """All of a reply has been handed over. `text`: all of it."""
+
+    reply_id: str
+    text: str
+    reason: Literal["done", "cancelled", "failed"] = "done"
+
+
+class ToolCalled(Struct, frozen=True, tag=True):
+    """The model calls a function. One of the agent's own (`handled` True) has been run; any other waits for
+    `Brain.tool_result`, which the client is asked for."""
+
+    call_id: str
+    name: str
+    arguments: str
+    handled: bool = False
+
+
+class Stamp(Struct, frozen=True, tag=True):
+    """A point of a reply's way, for its metrics: CLOCK_MONOTONIC ns."""
+
+    reply_id: str
+    name: Literal["first_token", "first_sentence", "tts_asked", "first_audio"]
+    at_ns: int
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due.
+    `code`: LLM_ERROR, STT_ERROR, TTS_ERROR, REALTIME_ERROR, TOOL_ERROR, ..."""
+
+    code: str
+    message: str
+    reply_id: str | None = None
+    fatal: bool = False
+
+
+BrainEvent = (
+    SpeechStarted
+    | SpeechStopped
+    | UserText
+    | ReplyStarted
+    | ReplyText
+    | ReplyAudio
+    | ReplyFinished
+    | ToolCalled
+    | Stamp
+    | Failed
+)
+
+
+class Brain(Protocol):
+    """See the module. Every method is called from the event loop's thread, `emit` as well; none of them blocks."""
+
+    async def open(self, emit: Callable[[BrainEvent], None]) -> None:
+        """Connects, and starts to think. Raises LipwireError where it cannot."""
+
+    async def close(self) -> None:
+        """Ends every task and connection. Safe to call twice."""
+
+    def hear(self, pcm: bytes, user: str) -> None:
+        """10 ms of what a user says: 160 samples of PCM16 mono at 16 kHz, in time order, silence included."""
+
+    def see(self, user: str, jpeg: bytes) -> None:
+        """A picture of the user, at most one a second; only the newest is kept."""
+
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+        """A message in text, as if it had been said; with `respond` it is answered."""
+
+    def respond(self, instructions: str | None = None) -> None:
+        """Answer now, by these instructions where given, for this one reply."""
+
+    def speak(self, text: str) -> str:
+        """Say exactly this, without thinking (greeting, failure message, /speak): text to speech only. Returns its
+        reply id. It enters the history as the agent's words."""
+
+    def interrupted(self, reply_id: str, played_ms: float, text: str) -> None:
+        """What is being said was cut off: `played_ms` of the reply's sound were heard, which is `text`, as far as
+        known. Nothing more of the reply is to be handed over; the history keeps only what was heard."""
+
+    def commit(self) -> None:
+        """The user's turn is over now, whatever the turn detection thinks of it."""
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Fields of `AgentConfig` (dotted names, "llm.model", "turn_detection.threshold") that hold from now on. They
+        have been checked."""
+
+    def tool_result(self, call_id: str, output: str) -> None:
+        """What a function of the client's has returned."""
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What brains use beyond what an agent's own configuration names. None = what needs no account: pocketsphinx and
+    espeak-ng."""
+
+    stt_url: str | None = None
+    """Of an OpenAI-compatible /audio/transcriptions."""
+    stt_model: str | None = None
+    tts_url: str | None = None
+    """Of an OpenAI-compatible /audio/speech."""
+    tts_model: str | None = None
+    openai_api_key: str | None = None
+    """For OpenAI Realtime, and for `stt_url` and `tts_url`."""
+    openai_url: str | None = None
+    """Of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
+    realtime_model: str | None = None

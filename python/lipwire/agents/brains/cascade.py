@@ -1,0 +1,510 @@
+"""The brain that is a chain: voice activity, speech to text, chat completions, text to speech.
+
+    hear -> Ear -> Hearing -> History -> ChatClient <-> Toolbox
+                                             | text as it comes
+                                             v
+                                          Speaker -> ReplyText, ReplyAudio
+
+What is done before it is known to be wanted: speech is turned into text at half of the silence that ends a turn, and
+again only if the user goes on. So the request for a reply leaves when the turn ends, if speech to text is that quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from copy import copy
+from typing import Any, Literal
+
+from msgspec import structs
+
+from ...errors import BadState, BufferFull, LipwireError
+from ..config import AgentConfig
+from ..http import ServiceError
+from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
+from ..speech.tts import HttpTts, OfflineTts, Sound, Speaker, Tts
+from ..speech.turn_detector import Ear
+from ..speech.vad import FRAME_MS, Turn
+from ..update import apply
+from . import chat
+from .base import (
+    BrainEvent,
+    Failed,
+    ReplyAudio,
+    ReplyFinished,
+    ReplyStarted,
+    ReplyText,
+    Services,
+    SpeechStarted,
+    SpeechStopped,
+    Stamp,
+    UserText,
+    Word,
+)
+from .history import History
+from .tools import Caller, Toolbox
+
+logger = logging.getLogger("lipwire.agents")
+
+PICTURE_SECONDS = 3.0
+"""Age at which a picture is too old to be shown to the model."""
+AHEAD_MS = 20_000
+"""How far ahead of real time a reply is handed over: what waits to be played is bounded."""
+MAX_ROUNDS = 8
+"""Times that a model may call functions before it has to answer."""
+MAX_WAITING = 16
+"""Replies that wait for their turn."""
+MAX_USERS = 8
+"""Whose sound is followed; the one not heard for longest is forgotten."""
+GONE_SECONDS = 1.0
+"""Without a frame from who speaks: the turn is over."""
+SPECULATE_MS = 60
+"""Silence before which nothing is transcribed ahead of the end of a turn."""
+
+
+def make_tts(config: AgentConfig, services: Services) -> Tts:
+    """Raises LipwireError."""
+    if services.tts_url:
+        key = services.openai_api_key
+        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key)
+    return OfflineTts(config.voice, config.language)
+
+
+def make_stt(config: AgentConfig, services: Services) -> Stt:
+    """Raises LipwireError."""
+    if services.stt_url:
+        key = services.openai_api_key
+        return HttpStt(services.stt_url, language=config.language, model=services.stt_model, api_key=key)
+    return OfflineStt(config.language)
+
+
+class _UserTurn:
+    """What a user is saying."""
+
+    def __init__(self, user: str, ear: Ear, pcm: list[bytes]) -> None:
+        self.user = user
+        self.ear = ear
+        self.pcm = pcm
+        self.item_id = f"item_{uuid.uuid4().hex[:16]}"
+        self.hearing: Hearing
+        self.result: asyncio.Task[Transcript] | None = None
+        self.until = 0
+        """The frame to which `result` reaches."""
+        self.over = False
+        self.heard_at = time.monotonic()
+
+
+class _Reply:
+    """What the agent is saying."""
+
+    def __init__(self, kind: Literal["chat", "speak"], before: list[_Reply]) -> None:
+        self.before = before
+        """Those that are handed over first."""
+        self.unheard = ""
+        """Text of a service that sends the sound itself, whose sound has not come."""
+        self.id = f"reply_{uuid.uuid4().hex[:16]}"
+        self.kind = kind
+        self.text = ""
+        self.position_ms = 0.0
+        """Of its sound, as far as it was handed over."""
+        self.began = 0.0
+        """Loop time of its first sound."""
+        self.stamps: set[str] = set()
+        self.dead = False
+        """Nothing more of it is to be heard."""
+        self.finished = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class CascadeBrain:
+    """See the module, and `brain.Brain`.
+
+    Raises:
+        InvalidArgument, BadState: the speech to text or the text to speech cannot be had.
+    """
+
+    def __init__(self, config: AgentConfig, services: Services, *, timeouts: chat.Timeouts | None = None) -> None:
+        self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
+        self._services = services
+        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._stt = make_stt(config, services)
+        self._tts = make_tts(config, services)
+        self._chat = chat.ChatClient(self._config.llm, timeouts)
+        self._history = History(config.llm.max_history)
+        self._emit: Callable[[BrainEvent], None] = lambda event: None
+        self._ears: dict[str, Ear] = {}
+        self._turn: _UserTurn | None = None
+        self._last_turn: asyncio.Task[None] | None = None
+        """Takes the turn that ended last to its reply."""
+        self._unanswered = False
+        self._picture: chat.Picture | None = None
+        self._replies: dict[str, _Reply] = {}
+        """Those that are not handed over, in order."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._open = False
+
+    # ---- life
+
+    async def open(self, emit: Callable[[BrainEvent], None]) -> None:
+        self._emit = emit
+        await self._stt.open()
+        self._open = True
+
+    async def close(self) -> None:
+        self._open = False
+        if self._turn is not None:
+            self._turn.hearing.drop()
+            self._turn = None
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._replies.clear()
+        await self._stt.close()
+        await self._tts.close()
+        await self._chat.close()
+
+    def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ServiceError):
+            logger.error("agent %s: a task of its brain failed", self._config.name, exc_info=error)
+            self._emit(Failed("INTERNAL_ERROR", f"{type(error).__name__}: {error}"))
+
+    # ---- hearing
+
+    def hear(self, pcm: bytes, user: str) -> None:
+        if not self._open:
+            return
+        turn = self._turn
+        if turn is not None and turn.user != user:
+            return  # one speaks at a time
+        ear = self._ears.pop(user, None) or Ear(self._config.turn_detection)
+        self._ears[user] = ear  # the newest is last
+        if len(self._ears) > MAX_USERS:
+            del self._ears[next(iter(self._ears))]
+        event = ear.hear(pcm)
+        if turn is None:
+            if event is not None and event.kind == "started":
+                self._started(user, ear, event)
+            return
+        turn.pcm.append(pcm)
+        turn.heard_at = time.monotonic()
+        if event is not None:
+            self._stopped(turn)
+            return
+        if turn.result is None:
+            turn.hearing.feed(pcm)
+            silence = self._config.turn_detection.silence_duration_ms
+            if self._config.turn_detection.enabled and ear.turns.silence_ms >= max(silence / 2, SPECULATE_MS):
+                turn.until = ear.turns.voiced_until
+                turn.result = self._spawn(turn.hearing.finish())
+        elif ear.turns.voiced_until > turn.until:  # the user goes on
+            turn.result.cancel()
+            turn.result = None
+            self._listen(turn)
+
+    def _listen(self, turn: _UserTurn) -> None:
+        def partial(text: str) -> None:
+            if not turn.over:
+                self._emit(UserText(turn.item_id, text, False))
+
+        turn.hearing = self._stt.hear(partial)
+        turn.hearing.feed(b"".join(turn.pcm))
+
+    def _started(self, user: str, ear: Ear, event: Turn) -> None:
+        onset = time.monotonic_ns() - (ear.turns.frames - event.frame) * FRAME_MS * 1_000_000
+        self._turn = turn = _UserTurn(user, ear, ear.since(event.frame))
+        self._listen(turn)
+        self._spawn(self._watch(turn))
+        self._emit(SpeechStarted(onset))
+
+    async def _watch(self, turn: _UserTurn) -> None:
+        """Who leaves in the middle of a turn sends no silence that would end it."""
+        while not turn.over:
+            gone = time.monotonic() - turn.heard_at
+            limit = max(GONE_SECONDS, self._config.turn_detection.silence_duration_ms / 1000)
+            if gone >= limit:
+                self.commit()
+                return
+            await asyncio.sleep(limit - gone + 0.01)
+
+    def _stopped(self, turn: _UserTurn) -> None:
+        self._turn = None
+        turn.over = True
+        if turn.result is None:
+            turn.result = self._spawn(turn.hearing.finish())
+        self._emit(SpeechStopped(time.monotonic_ns()))
+        self._last_turn = self._spawn(self._understand(turn, turn.result, self._last_turn))
+
+    async def _understand(
+        self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
+    ) -> None:
+        try:
+            transcript = await result
+        except ServiceError as exc:
+            if before is not None:
+                await asyncio.wait([before])
+            self._emit(Failed("STT_ERROR", str(exc)))
+            return
+        if before is not None:
+            await asyncio.wait([before])
+        text = transcript.text.strip()
+        self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if text:
+            self._history.add("user", text)
+            self._unanswered = True
+        if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
+            self._answer(None, turn.item_id if text else None)
+
+    def commit(self) -> None:
+        if self._turn is not None:
+            self._turn.ear.turns.commit()
+            self._stopped(self._turn)
+
+    def see(self, user: str, jpeg: bytes) -> None:
+        self._picture = chat.Picture(jpeg, time.monotonic())
+
+    # ---- being told
+
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+        self._history.add(role, text)
+        if respond:
+            self._answer(None, None)
+
+    def respond(self, instructions: str | None = None) -> None:
+        self._answer(instructions, None)
+
+    def update(self, changes: dict[str, Any]) -> None:
+        apply(self._config, changes)
+        self._history.limit = self._config.llm.max_history
+        self._chat.llm = self._config.llm
+        for ear in self._ears.values():
+            ear.turns.config = self._config.turn_detection
+        if "tools" in changes:
+            self._caller.toolbox = Toolbox(self._config.tools)
+        if "voice" in changes:
+            try:
+                old, self._tts = self._tts, make_tts(self._config, self._services)
+            except LipwireError as exc:
+                self._emit(Failed("TTS_ERROR", f"the voice stays as it was: {exc}"))
+            else:
+                self._spawn(self._retire(old, list(self._replies.values())))
+
+    async def _retire(self, tts: Tts, replies: list[_Reply]) -> None:
+        for reply in replies:
+            await reply.finished.wait()
+        await tts.close()
+
+    def tool_result(self, call_id: str, output: str) -> None:
+        self._caller.result(call_id, output)
+
+    # ---- replies
+
+    def _answer(self, instructions: str | None, item_id: str | None) -> None:
+        self._unanswered = False
+        for reply in list(self._replies.values()):
+            if reply.kind == "chat":
+                self._drop(reply)
+        self._begin("chat", lambda reply: self._think(reply, instructions), item_id)
+
+    def speak(self, text: str) -> str:
+        async def say(reply: _Reply, speaker: Speaker) -> None:
+            speaker.say(text)
+
+        return self._begin("speak", lambda reply: say, None)
+
+    def _begin(
+        self,
+        kind: Literal["chat", "speak"],
+        source: Callable[[_Reply], Callable[[_Reply, Speaker], Coroutine[Any, Any, None]]],
+        item_id: str | None,
+    ) -> str:
+        """Raises BadState, BufferFull."""
+        if not self._open:
+            raise BadState("the brain is closed")
+        if len(self._replies) >= MAX_WAITING:
+            raise BufferFull(f"{MAX_WAITING} replies wait to be said already")
+        reply = _Reply(kind, list(self._replies.values()))
+        self._replies[reply.id] = reply
+        self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
+        if not reply.dead:  # nobody wants it, as the agent has just said
+            reply.task = self._spawn(self._run(reply, source(reply)))
+        return reply.id
+
+    def _drop(self, reply: _Reply) -> None:
+        """It is broken off."""
+        reply.dead = True
+        self._replies.pop(reply.id, None)
+        if reply.task is not None:
+            reply.task.cancel()
+        reply.finished.set()
+        self._emit(ReplyFinished(reply.id, reply.text, "cancelled"))
+
+    def interrupted(self, reply_id: str, played_ms: float, text: str) -> None:
+        reply = self._replies.get(reply_id)
+        if reply is not None:
+            reply.text = text
+            if reply.kind == "chat" and not text.strip() and self._turn is not None:
+                # Nothing of the answer was heard; if what interrupted it turns out to be no speech, it is due again.
+                self._unanswered = True
+            self._drop(reply)
+        if reply is not None or self._history.knows(reply_id):
+            self._history.said(reply_id, text)
+
+    async def _run(self, reply: _Reply, source: Callable[[_Reply, Speaker], Coroutine[Any, Any, None]]) -> None:
+        async def on_sound(sound: Sound) -> None:
+            await self._sound(reply, sound.pcm, sound.rate)
+
+        speaker = Speaker(
+            self._tts,
+            on_text=lambda text, sound: self._said(reply, text, sound),
+            on_sound=on_sound,
+            on_stage=lambda name: self._stamp(reply, name),
+        )
+
+        async def hand_over() -> None:
+            for other in reply.before:
+                await other.finished.wait()
+            await speaker.run()
+
+        speaking = asyncio.get_running_loop().create_task(hand_over())
+        thinking = asyncio.get_running_loop().create_task(source(reply, speaker))
+        failed: Failed | None = None
+        try:
+            await asyncio.wait([speaking, thinking], return_when=asyncio.FIRST_COMPLETED)
+            if thinking.done():
+                if (error := thinking.exception()) is not None:
+                    failed = self._failure("LLM_ERROR", error, reply)
+                speaker.finish()
+                await asyncio.wait([speaking])
+            if (error := speaking.exception()) is not None and failed is None:
+                failed = self._failure("TTS_ERROR", error, reply)
+        finally:
+            for task in (speaking, thinking):
+                task.cancel()
+            await asyncio.gather(speaking, thinking, return_exceptions=True)
+            reply.finished.set()
+            reply.before.clear()
+            self._replies.pop(reply.id, None)
+        if failed is not None:
+            self._emit(failed)
+        self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
+
+    def _failure(self, code: str, error: BaseException, reply: _Reply) -> Failed:
+        if not isinstance(error, ServiceError):
+            logger.error("agent %s: %s", self._config.name, code, exc_info=error)
+        return Failed(code, str(error) or type(error).__name__, reply.id)
+
+    def _stamp(self, reply: _Reply, name: Any) -> None:
+        if not reply.dead and name not in reply.stamps:
+            reply.stamps.add(name)
+            self._emit(Stamp(reply.id, name, time.monotonic_ns()))
+
+    def _said(self, reply: _Reply, text: str, sound: Sound | None) -> None:
+        """A piece of text whose sound follows."""
+        if reply.dead:
+            return
+        at = round(reply.position_ms)
+        duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound is not None and sound.whole else None
+        words = tuple(Word(w.text, w.start_ms + at, w.duration_ms) for w in sound.words) if sound is not None else ()
+        reply.text += text
+        self._history.said(reply.id, reply.text)
+        self._emit(ReplyText(reply.id, text, at, 0 if sound is None else duration, words))
+
+    async def _sound(self, reply: _Reply, pcm: bytes, rate: int) -> None:
+        if reply.dead:
+            return
+        loop = asyncio.get_running_loop()
+        reply.began = reply.began or loop.time()
+        self._stamp(reply, "first_audio")
+        reply.position_ms += len(pcm) / 2 / rate * 1000
+        self._emit(ReplyAudio(reply.id, pcm, rate))
+        ahead = reply.position_ms - (loop.time() - reply.began) * 1000 - AHEAD_MS
+        if ahead > 0:
+            await asyncio.sleep(ahead / 1000)
+
+    # ---- thinking
+
+    def _think(self, reply: _Reply, instructions: str | None) -> Callable[[_Reply, Speaker], Coroutine[Any, Any, None]]:
+        messages = self._history.messages()
+        picture = self._picture
+        if (
+            picture is not None
+            and "image" in self._config.llm.input_modalities
+            and time.monotonic() - picture.at <= PICTURE_SECONDS
+        ):
+            last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
+            if last is None:
+                messages.append(chat.with_picture({"role": "user", "content": ""}, picture))
+            else:
+                messages[last] = chat.with_picture(messages[last], picture)
+        if self._config.instructions:
+            messages.insert(0, {"role": "system", "content": self._config.instructions})
+        if instructions:
+            messages.append({"role": "system", "content": instructions})
+        return lambda reply, speaker: self._chat_rounds(reply, speaker, messages)
+
+    async def _chat_rounds(self, reply: _Reply, speaker: Speaker, messages: list[dict[str, Any]]) -> None:
+        """Asks until there is an answer without calls. What goes to the history of calls has no text: that is with what
+        the agent said."""
+        for left in reversed(range(MAX_ROUNDS + 1)):
+            offered = self._caller.toolbox.for_chat() if left else []
+            voice = self._config.voice if "-" not in self._config.voice else None
+            body = chat.build(self._config.llm, messages, offered, voice)
+            answer = chat.Reply()
+            async with aclosing(self._chat.stream(body, answer)) as stream:
+                async for piece in stream:
+                    await self._piece(reply, speaker, piece, answer)
+            speaker.end_sentence()
+            if not answer.calls or not left:
+                return
+            calls = [call.as_message() for call in answer.calls]
+            results = await asyncio.gather(
+                *(self._caller.answer(call.id, call.name, call.arguments) for call in answer.calls)
+            )
+            answers = [
+                {"role": "tool", "tool_call_id": call.id, "content": result}
+                for call, result in zip(answer.calls, results, strict=True)
+            ]
+            head: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "tool_calls": calls}
+            messages = [*messages, head, *answers]
+            self._history.add_tools([{**head, "content": None}, *answers])
+
+    async def _piece(self, reply: _Reply, speaker: Speaker, piece: chat.Piece, answer: chat.Reply) -> None:
+        if piece.text or piece.pcm:
+            self._stamp(reply, "first_token")
+        if "audio" not in self._config.llm.output_modalities:
+            if piece.text:
+                speaker.say(piece.text)
+            if piece.last:
+                speaker.end_sentence()
+            return
+        reply.unheard += piece.text
+        if piece.pcm:
+            for other in reply.before:
+                await other.finished.wait()
+            self._transcript(reply)
+            await self._sound(reply, piece.pcm, self._chat.rate)
+        if piece.last and answer.audio_ms:
+            self._transcript(reply)
+        elif piece.last:  # it was asked for sound and sent none
+            speaker.say(reply.unheard)
+            reply.unheard = ""
+
+    def _transcript(self, reply: _Reply) -> None:
+        """The text that goes with the sound that comes next."""
+        text, reply.unheard = reply.unheard, ""
+        if text and not reply.dead:
+            reply.text += text
+            self._history.said(reply.id, reply.text)
+            self._emit(ReplyText(reply.id, text, round(reply.position_ms)))

@@ -1,0 +1,210 @@
+"""The functions that a model may call: their arguments are checked, they are run, and whatever happens is answered.
+
+A model gets an answer to every call, also to one that it made wrongly: {"error": "..."}, in words that it can act on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from ..config import Tool
+from .base import BrainEvent, Failed, ToolCalled
+
+logger = logging.getLogger("lipwire.agents")
+
+TIMEOUT = 20.0
+"""Seconds for a function of ours."""
+CLIENT_TIMEOUT = 60.0
+"""Seconds for a function of the client's."""
+MAX_ARGUMENTS = 1 << 16
+MAX_RESULT = 1 << 16
+"""Bytes of JSON."""
+MAX_CALLS = 16
+"""In one reply of a model; the rest of them are answered with an error."""
+
+_threads = ThreadPoolExecutor(8, "lipwire-tool")
+"""For functions that are not async. One that hangs keeps its thread; when all hang, calls time out."""
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "null": (type(None),),
+}
+
+
+def problem(value: Any, schema: Mapping[str, Any], path: str = "") -> str | None:
+    """What is wrong with `value` by `schema`; None = nothing. Of JSON Schema it knows what functions are described by:
+    type, enum, required, properties, additionalProperties (false), items, minimum, maximum."""
+    where = path or "the arguments"
+    names = schema.get("type")
+    wanted = [names] if isinstance(names, str) else names if isinstance(names, list) else []
+    if wanted and not any(_is(value, name) for name in wanted):
+        return f"{where} must be {' or '.join(wanted)}, not {msgspec.json.encode(value).decode()[:60]}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{where} must be one of {', '.join(map(str, schema['enum']))}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+        return f"{where} must be {schema.get('minimum', '-inf')} to {schema.get('maximum', 'inf')}"
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        for name in schema.get("required", ()):
+            if name not in value:
+                return f"{path + '.' if path else ''}{name} is missing"
+        for name, one in value.items():
+            if name in properties:
+                if found := problem(one, properties[name], f"{path}.{name}" if path else name):
+                    return found
+            elif schema.get("additionalProperties") is False:
+                return f"{path + '.' if path else ''}{name} is unknown"
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for i, one in enumerate(value):
+            if found := problem(one, schema["items"], f"{path}[{i}]"):
+                return found
+    return None
+
+
+def _is(value: Any, name: str) -> bool:
+    if isinstance(value, bool):
+        return name == "boolean"
+    if name == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES.get(name, (object,)))
+
+
+def failure(message: str) -> str:
+    """The answer to a call that came to nothing."""
+    return msgspec.json.encode({"error": message}).decode()
+
+
+class Toolbox:
+    """The tools of one agent."""
+
+    def __init__(self, tools: Sequence[Tool], timeout: float = TIMEOUT) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._timeout = timeout
+
+    def __bool__(self) -> bool:
+        return bool(self._tools)
+
+    def for_chat(self) -> list[dict[str, Any]]:
+        """`tools` of a chat completions request."""
+        return [{"type": "function", "function": self._describe(tool)} for tool in self._tools.values()]
+
+    def for_realtime(self) -> list[dict[str, Any]]:
+        """`tools` of a Realtime session."""
+        return [{"type": "function", **self._describe(tool)} for tool in self._tools.values()]
+
+    @staticmethod
+    def _describe(tool: Tool) -> dict[str, Any]:
+        return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+    def of_client(self, name: str) -> bool:
+        """True where the client is to be asked."""
+        return name in self._tools and self._tools[name].run is None
+
+    def check(self, name: str, arguments: str) -> dict[str, Any] | str:
+        """The arguments; or, as text, what is wrong with the call."""
+        tool = self._tools.get(name)
+        if tool is None:
+            known = ", ".join(self._tools) or "none"
+            return f"there is no function {name[:100]!r}; there are: {known}"
+        if len(arguments) > MAX_ARGUMENTS:
+            return f"the arguments have {len(arguments)} characters, {MAX_ARGUMENTS} are allowed"
+        try:
+            values = msgspec.json.decode(arguments.strip() or "{}")
+        except (msgspec.DecodeError, RecursionError) as exc:
+            return f"the arguments are no JSON: {exc}"
+        if not isinstance(values, dict):
+            return "the arguments must be a JSON object"
+        return problem(values, tool.parameters) or values
+
+    async def run(self, name: str, arguments: str) -> tuple[str, str | None]:
+        """Runs one of ours: (the answer for the model, what failed or None)."""
+        values = self.check(name, arguments)
+        if isinstance(values, str):
+            return failure(values), values
+        function = self._tools[name].run
+        assert function is not None
+        try:
+            async with asyncio.timeout(self._timeout):
+                if inspect.iscoroutinefunction(function):
+                    result = await function(**values)
+                else:
+                    loop = asyncio.get_running_loop()
+                    result = await loop.run_in_executor(_threads, lambda: function(**values))
+                    if inspect.isawaitable(result):
+                        result = await result
+        except TimeoutError:
+            message = f"{name} did not answer within {self._timeout:g} s"
+        except Exception as exc:  # the function is the user's: whatever it raises is an answer to the model
+            logger.warning("tool %s failed", name, exc_info=True)
+            message = f"{name} failed: {exc or type(exc).__name__}"
+        else:
+            return self._encode(name, result)
+        return failure(message), message
+
+    @staticmethod
+    def _encode(name: str, result: Any) -> tuple[str, str | None]:
+        try:
+            answer = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+        except (TypeError, ValueError, RecursionError) as exc:
+            message = f"{name} returned what is no JSON: {exc}"
+            return failure(message), message
+        if len(answer) > MAX_RESULT:
+            message = f"{name} returned {len(answer)} characters, {MAX_RESULT} are allowed"
+            return failure(message), message
+        return answer, None
+
+
+class Caller:
+    """Answers a model's calls: runs what is ours, asks the client for the rest."""
+
+    def __init__(self, tools: Sequence[Tool], emit: Callable[[BrainEvent], None]) -> None:
+        self.toolbox = Toolbox(tools)
+        """May be replaced at any time."""
+        self._emit = emit
+        self._waiting: dict[str, asyncio.Future[str]] = {}
+
+    def result(self, call_id: str, output: str) -> None:
+        """What the client answered; nobody may be waiting for it any more."""
+        future = self._waiting.get(call_id)
+        if future is not None and not future.done():
+            future.set_result(output[:MAX_RESULT])
+
+    async def answer(self, call_id: str, name: str, arguments: str) -> str:
+        """The answer to one call, whatever happens."""
+        if not self.toolbox.of_client(name):
+            result, failed = await self.toolbox.run(name, arguments)
+            self._emit(ToolCalled(call_id, name, arguments, True))
+            if failed is not None:
+                self._emit(Failed("TOOL_ERROR", failed))
+            return result
+        wrong = self.toolbox.check(name, arguments)
+        if isinstance(wrong, str):
+            self._emit(Failed("TOOL_ERROR", wrong))
+            return failure(wrong)
+        while call_id in self._waiting:  # some services count them anew in each reply
+            call_id += "_"
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting[call_id] = future
+        self._emit(ToolCalled(call_id, name, arguments))
+        try:
+            async with asyncio.timeout(CLIENT_TIMEOUT):
+                return await future
+        except TimeoutError:
+            message = f"{name}: the client did not answer within {CLIENT_TIMEOUT:g} s"
+            self._emit(Failed("TOOL_ERROR", message))
+            return failure(message)
+        finally:
+            del self._waiting[call_id]

@@ -1,0 +1,1 @@
+"""The offline recognizer, in processes of its own."""

@@ -1,0 +1,263 @@
+"""Speech to text for agents: an OpenAI-compatible service, or pocketsphinx, which needs none (English only)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import io
+import logging
+import wave
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import BadState, InvalidArgument
+from ..brains.base import HEARD_RATE, Word
+from ..http import ServiceError, bearer, client, refusal, send
+from .sphinx.recognizer import Pool, Recognizer
+
+logger = logging.getLogger("lipwire.agents")
+
+TIMEOUT = 15.0
+"""Seconds for a transcription."""
+MAX_TEXT = 8192
+"""Characters of one."""
+
+
+class Transcript(Struct, frozen=True):
+    """What was said; word times count from the start of the sound that was fed."""
+
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+class Hearing(Protocol):
+    """One utterance on its way to text."""
+
+    def feed(self, pcm: bytes) -> None:
+        """More of it: PCM16 mono at 16 kHz."""
+
+    async def finish(self) -> Transcript:
+        """All of it was fed: what was said. Raises ServiceError. Called once."""
+
+    def drop(self) -> None:
+        """Nobody wants it any more. Safe after `finish`, and twice."""
+
+
+class Stt(Protocol):
+    """What understands speech."""
+
+    async def open(self) -> None:
+        """Gets ready. Raises LipwireError where it cannot."""
+
+    def hear(self, on_partial: Callable[[str], None]) -> Hearing:
+        """A new utterance; `on_partial` gets what it sounds like so far, where the source says so."""
+
+    async def close(self) -> None:
+        """Ends what it has started."""
+
+
+# ----------------------------------------------------------------------------------------------------------- a service
+
+
+def wav(pcm: bytes, rate: int = HEARD_RATE) -> bytes:
+    """A WAV file of PCM16 mono."""
+    sink = io.BytesIO()
+    with wave.open(sink, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(pcm)
+    return sink.getvalue()
+
+
+class _Word(Struct):
+    word: str
+    start: float
+    end: float
+
+
+class _Answer(Struct):
+    text: str
+    words: list[_Word] | None = None
+
+
+class HttpStt:
+    """An OpenAI-compatible /audio/transcriptions. Words come with times where the model is a whisper."""
+
+    def __init__(self, url: str, *, language: str, model: str | None = None, api_key: str | None = None) -> None:
+        self.url = url
+        self.model = model or "gpt-4o-mini-transcribe"
+        self.language = language.partition("-")[0].lower()
+        self.api_key = api_key
+        self._http = client(TIMEOUT + 5)
+
+    async def open(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    def hear(self, on_partial: Callable[[str], None]) -> Hearing:
+        return _HttpHearing(self)
+
+    async def transcribe(self, pcm: bytes) -> Transcript:
+        """Raises ServiceError."""
+        import httpx
+
+        data: dict[str, Any] = {"model": self.model, "response_format": "json"}
+        if self.language:
+            data["language"] = self.language
+        if "whisper" in self.model:
+            data |= {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+        files = {"file": ("speech.wav", wav(pcm), "audio/wav")}
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                request = self._http.build_request(
+                    "POST", self.url, data=data, files=files, headers=bearer(self.api_key)
+                )
+                reply = await send(self._http, request)
+                try:
+                    if reply.status_code // 100 != 2:
+                        raise await refusal("speech to text", reply)
+                    body = b""
+                    async for piece in reply.aiter_bytes():
+                        body += piece
+                        if len(body) > 1 << 20:
+                            raise ServiceError("speech to text answered more than 1 MB")
+                finally:
+                    await reply.aclose()
+            answer = msgspec.json.decode(body, type=_Answer)
+        except TimeoutError as exc:
+            raise ServiceError(f"speech to text at {self.url} did not answer within {TIMEOUT:g} s") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ServiceError(f"speech to text at {self.url} failed: {exc or type(exc).__name__}") from exc
+        except msgspec.DecodeError as exc:
+            raise ServiceError(f"speech to text answered what is no transcription: {exc}") from exc
+        words = tuple(
+            Word(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
+            for word in answer.words or ()
+        )
+        return Transcript(answer.text.strip()[:MAX_TEXT], words)
+
+
+class _HttpHearing:
+    def __init__(self, stt: HttpStt) -> None:
+        self._stt = stt
+        self._pcm = bytearray()
+
+    def feed(self, pcm: bytes) -> None:
+        self._pcm += pcm
+
+    async def finish(self) -> Transcript:
+        return await self._stt.transcribe(bytes(self._pcm))
+
+    def drop(self) -> None:
+        self._pcm.clear()
+
+
+# ------------------------------------------------------------------------------------------------------------- offline
+
+
+class OfflineStt:
+    """pocketsphinx in a process of its own, shared with the other agents of this event loop. It hears while the user
+    speaks, so that little is left to do at the end."""
+
+    def __init__(self, language: str) -> None:
+        if language.partition("-")[0].lower() != "en":
+            raise InvalidArgument(
+                f"the offline speech to text knows English only, not {language!r}: set stt_url, or language to en-US"
+            )
+        if importlib.util.find_spec("pocketsphinx") is None:
+            raise BadState("offline speech to text needs pocketsphinx: pip install 'lipwire[agents]'")
+        self._pool: Pool | None = None
+
+    async def open(self) -> None:
+        self._pool = Pool.of("words")
+        await self._pool.warm()
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.leave()
+
+    def hear(self, on_partial: Callable[[str], None]) -> Hearing:
+        if self._pool is None:
+            raise BadState("the speech to text is not open")
+        return _OfflineHearing(self._pool, on_partial)
+
+
+class _OfflineHearing:
+    def __init__(self, pool: Pool, on_partial: Callable[[str], None]) -> None:
+        self._pool = pool
+        self._on_partial = on_partial
+        self._waiting: list[bytes] = []
+        self._worker: Recognizer | None = None
+        self._ended = self._dropped = False
+        self._result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
+        self._task = pool.spawn(self._run())
+
+    def feed(self, pcm: bytes) -> None:
+        if self._worker is None:
+            self._waiting.append(pcm)
+        else:
+            self._worker.send(b"A", pcm)
+
+    async def finish(self) -> Transcript:
+        self._ended = True
+        if self._worker is not None:
+            self._worker.send(b"E")
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await self._result
+        except TimeoutError as exc:
+            self._task.cancel()
+            raise ServiceError(f"the offline recognizer did not answer within {TIMEOUT:g} s") from exc
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        self._dropped = True
+        if not self._ended:
+            self._task.cancel()
+        elif not self._task.done():  # an answer is on its way; after it the worker is as new
+            asyncio.get_running_loop().call_later(TIMEOUT, self._task.cancel)
+
+    async def _run(self) -> None:
+        worker: Recognizer | None = None
+        clean = False
+        try:
+            worker = await self._pool.take()
+            worker.send(b"S")
+            for pcm in self._waiting:
+                worker.send(b"A", pcm)
+            self._waiting.clear()
+            if self._ended:
+                worker.send(b"E")
+            self._worker = worker
+            while True:
+                answer = await worker.read()
+                if (partial := answer.get("partial")) is not None:
+                    if not self._dropped:
+                        self._on_partial(partial)
+                    continue
+                words = tuple(Word(word, start, end - start) for word, start, end in answer["words"])
+                clean = True
+                if not self._result.done():
+                    self._result.set_result(Transcript(answer["text"][:MAX_TEXT], words))
+                return
+        except ServiceError as exc:
+            if not self._result.done():
+                self._result.set_exception(exc)
+                self._result.exception()  # somebody may have dropped it
+        except asyncio.CancelledError:
+            if worker is not None and worker.alive and not self._ended:
+                worker.send(b"X")  # it answers nothing to that, and is as new
+                clean = True
+            raise
+        finally:
+            self._worker = None
+            if worker is not None:
+                self._pool.give(worker, clean=clean)

@@ -1,0 +1,219 @@
+"""Whether somebody speaks, and when a turn begins and ends. No I/O, no clock: time is counted in frames of 10 ms.
+
+What is taken for speech, in the order of the cost (figures: docs/agents/brains.md):
+
+| step                                                                           | keeps out                     |
+|--------------------------------------------------------------------------------|-------------------------------|
+| the viseme network's silence class (trained on breath, music and noise)        | noise, breath, most music     |
+| level over a noise floor that falls at once and rises by some dB a second      | hum, fans, a quiet background |
+| periodicity: the autocorrelation's peak between 70 and 400 Hz                  | keyboards, coughs, knocks     |
+| change of the spectrum within 20 and 40 ms, which a voice cannot help          | held notes, rings, hum        |
+| power that does not sit in one line of the spectrum                            | beeps, whistles               |
+
+The last three cost an FFT and are asked only where the first two hear something.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from ..._core import VisemeExtractor
+from ...errors import InvalidArgument
+from ..config import TurnDetection
+
+Spectrum = npt.NDArray[np.floating[Any]]
+
+FRAME_MS = 10
+FRAME = 160
+"""Samples at 16 kHz."""
+LATE = 2
+"""Frames by which a probability is late: the network's look-ahead (17.5 ms)."""
+SURE = 6
+"""Frames whose mean decides that somebody speaks: at 0.8, about 60 ms of speech after the first voiced frame."""
+MAX_TURN_MS = 60_000
+"""A turn that has not ended by then is ended: what is kept of one is bounded, and music cannot hold the floor."""
+
+_SPAN = 512  # samples of the spectrum: 32 ms, two periods of the lowest voice
+_LAG = 4  # frames between the spectra that are compared
+_FFT = 768  # >= _SPAN + the longest lag: the autocorrelation does not wrap around
+_WINDOW = np.hanning(_SPAN).astype(np.float32)
+_PITCH = slice(40, 230)  # lags of 400 to 70 Hz
+_BAND = slice(3, 192)  # bins of 60 to 4000 Hz
+_OF_WINDOW = np.fft.irfft(np.abs(np.fft.rfft(_WINDOW, _FFT)) ** 2)
+_TAPER = (_OF_WINDOW[0] / _OF_WINDOW[_PITCH]).astype(np.float32)
+
+_FLOOR_MIN = 20.0  # dB over one step of 16 bits, RMS: below this nothing is speech
+_RISE, _RISE_VOICED = 0.05, 0.01  # dB a frame
+_FALL = 0.2
+_UNVOICED = 0.4  # how probable speech is without any periodicity
+
+
+def _ramp(x: float, low: float, width: float) -> float:
+    return min(max((x - low) / width, 0.0), 1.0)
+
+
+class Vad:
+    """How probable it is that somebody speaks, for each 10 ms of PCM16 mono at 16 kHz.
+
+    `process` answers for the frame that came LATE frames ago. Costs 5 us a frame in silence, 30 in speech.
+    """
+
+    def __init__(self) -> None:
+        self._network = VisemeExtractor(early=True)
+        self.reset()
+
+    def reset(self) -> None:
+        """As new."""
+        self._network.reset()
+        self._recent = np.zeros(_SPAN + _LAG * FRAME, np.float32)
+        self._silence: deque[float] = deque([1.0], 1)
+        self._levels: deque[float] = deque(maxlen=3)
+        self._floor: float | None = None
+        self._spectra: deque[Spectrum | None] = deque([None] * _LAG, _LAG)
+        self._steady = 0.0
+        self._periodic = 0.0
+
+    @property
+    def floor(self) -> float:
+        """The noise floor in dB below full scale."""
+        return (_FLOOR_MIN if self._floor is None else self._floor) - 90.3
+
+    def process(self, pcm: bytes) -> float:
+        """One frame in, a probability out: 0..1.
+
+        Raises:
+            InvalidArgument: the frame is not 10 ms long.
+        """
+        if len(pcm) != FRAME * 2:
+            raise InvalidArgument(f"a frame is {FRAME * 2} bytes (10 ms at 16 kHz), not {len(pcm)}")
+        rows = self._network.process(pcm)
+        if len(rows):
+            self._silence.append(float(rows[-1, 0]))
+        network = 1.0 - self._silence[-1]
+        recent = self._recent
+        recent[:-FRAME] = recent[FRAME:]
+        x = recent[-FRAME:]
+        x[:] = np.frombuffer(pcm, np.int16)
+        level = max(10.0 * float(np.log10(np.dot(x, x) / FRAME + 1.0)), _FLOOR_MIN)
+        if self._floor is None:
+            self._floor = level
+        elif level < self._floor:
+            self._floor += (level - self._floor) * _FALL
+        else:
+            self._floor = min(level, self._floor + (_RISE if network < 0.5 else _RISE_VOICED))
+        self._levels.append(level)
+        probable = network * _ramp(max(self._levels) - self._floor, 3.0, 6.0)
+        if probable < 0.05:
+            self._spectra.append(None)
+            self._steady *= 0.5
+            self._periodic = 0.0
+            return 0.0
+        return probable * self._like_a_voice()
+
+    def _like_a_voice(self) -> float:
+        before = self._spectra[0]
+        if before is None:
+            before = self._shape(np.abs(np.fft.rfft(self._recent[:_SPAN] * _WINDOW, _FFT)))
+        magnitude = np.abs(np.fft.rfft(self._recent[-_SPAN:] * _WINDOW, _FFT))
+        now = self._shape(magnitude)
+        power = magnitude * magnitude
+        correlation = np.fft.irfft(power, _FFT)
+        period = float((correlation[_PITCH] * _TAPER).max()) / (float(correlation[0]) + 1e3)
+        self._periodic = max(_ramp(period, 0.4, 0.2), self._periodic - 0.34)
+        self._steady += (float(np.dot(now, before)) - self._steady) * 0.5
+        close = self._spectra[-2]
+        held = float(np.dot(now, close)) if close is not None else 0.0
+        self._spectra.append(now)
+        band = power[_BAND]
+        line = float(np.partition(band, -5)[-5:].sum()) / (float(band.sum()) + 1.0)
+        voice = _UNVOICED + (1.0 - _UNVOICED) * self._periodic
+        moving = (1.0 - _ramp(self._steady, 0.94, 0.04)) * (1.0 - _ramp(held, 0.975, 0.015))
+        return voice * moving * (1.0 - _ramp(line, 0.975, 0.02))
+
+    @staticmethod
+    def _shape(magnitude: Spectrum) -> Spectrum:
+        """The spectrum's shape, its length 1."""
+        shape: Spectrum = np.sqrt(magnitude[_BAND])
+        return shape / (float(np.sqrt(np.dot(shape, shape))) + 1e-9)
+
+
+class Turn(Struct, frozen=True):
+    """What happened to the user's turn with this frame. Frames are counted from 0 by the detector."""
+
+    kind: Literal["started", "stopped"]
+    frame: int
+    """Started: the first voiced one. Stopped: the one after the last voiced one."""
+
+
+class TurnDetector:
+    """Probabilities in, turns out.
+
+    A turn starts when the mean of the last SURE probabilities reaches `interrupt_threshold`, and ends when for
+    `silence_duration_ms` none has reached `threshold`. With detection off it ends by `commit` only.
+    """
+
+    def __init__(self, config: TurnDetection) -> None:
+        self.config = config
+        """May be replaced at any time."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Nobody speaks; the count of frames goes on."""
+        self.speaking = False
+        self._last: deque[float] = deque([0.0] * SURE, SURE)
+        self._voiced: deque[int] = deque(maxlen=SURE)
+        self._onset = self._until = 0
+        self._frames = getattr(self, "_frames", 0)
+
+    @property
+    def frames(self) -> int:
+        """Frames heard so far."""
+        return self._frames
+
+    @property
+    def silence_ms(self) -> int:
+        """How long a running turn has been silent."""
+        return (self._frames - self._until) * FRAME_MS if self.speaking else 0
+
+    @property
+    def voiced_until(self) -> int:
+        """The frame after the last voiced one of the running turn."""
+        return self._until
+
+    def process(self, probability: float) -> Turn | None:
+        """The next probability of `Vad.process`; what it made of the turn."""
+        self._frames += 1
+        about = max(self._frames - 1 - LATE, 0)
+        self._last.append(probability)
+        voiced = probability >= self.config.threshold and probability > 0.0
+        if voiced:
+            self._voiced.append(about)
+        if not self.speaking:
+            if not voiced or sum(self._last) / SURE < self.config.interrupt_threshold:
+                return None
+            self.speaking, self._until = True, about + 1
+            self._onset = next(frame for frame in self._voiced if frame > about - SURE - LATE)
+            return Turn("started", self._onset)
+        if voiced:
+            self._until = about + 1
+        if not self.config.enabled:
+            return None
+        if self.silence_ms >= max(self.config.silence_duration_ms, LATE * FRAME_MS) or self._too_long():
+            return self.commit()
+        return None
+
+    def _too_long(self) -> bool:
+        return (self._frames - self._onset) * FRAME_MS >= MAX_TURN_MS
+
+    def commit(self) -> Turn | None:
+        """The running turn ends now."""
+        if not self.speaking:
+            return None
+        end = self._until
+        self.reset()
+        return Turn("stopped", end)

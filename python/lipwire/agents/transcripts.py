@@ -1,0 +1,151 @@
+"""Transcripts, states, figures and errors for the clients in the channel (protocol.md E).
+
+What an agent says is told as it is heard, so partial texts are many. They share a data stream with everything else,
+so they are sent at most every PARTIAL_MS and take BYTES_A_SECOND at most; what is final is always sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable
+
+from ..errors import BufferFull, LipwireError
+from ..protocol import transcript as t
+from .brains.base import Word
+from .config import TranscriptFormat
+
+logger = logging.getLogger("lipwire.agents")
+
+PARTIAL_MS = 200
+BYTES_A_SECOND = 10_000
+"""Of partial texts, a third of what a data stream carries."""
+
+
+def stream_id(user: str) -> t.StreamId:
+    """A number where the uid is one."""
+    return int(user) if user.isdecimal() and len(user) <= 10 else user
+
+
+def _words(words: Iterable[Word]) -> list[t.Word] | None:
+    return [t.Word(w.text, w.start_ms, w.duration_ms) for w in words] or None
+
+
+class Captions:
+    """Sends them.
+
+    Args:
+        send: takes one packet; may raise LipwireError.
+        form: which objects carry text.
+        room: bytes that a packet holds.
+        language: of the texts.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], form: TranscriptFormat, room: int, language: str) -> None:
+        self._send = send
+        self.form = form
+        self._room = room
+        self._language = language
+        self._free_at = 0.0
+        """Media time in ms from which the next partial text may be sent."""
+        self._sequence = 0
+        self._text_ts: dict[str, int] = {}
+        self.sent = 0
+        self.dropped = 0
+        """Messages that the channel did not take."""
+
+    def user(self, turn_id: int, user: str, text: str, final: bool, words: tuple[Word, ...], now_ms: float) -> None:
+        """What the user said."""
+        if final or now_ms >= self._free_at:
+            who = stream_id(user)
+            message = t.UserTranscription(
+                text=text, final=final, turn_id=turn_id, stream_id=who, user_id=user, language=self._language
+            )
+            if words and final:
+                message.words = _words(words)
+                message.start_ms = words[0].start_ms
+                message.duration_ms = words[-1].start_ms + words[-1].duration_ms - words[0].start_ms
+            self._text(message, who, turn_id, text, final, now_ms)
+
+    def agent(
+        self, turn_id: int, text: str, status: t.TurnStatus, start_ms: float, played_ms: float, words: Iterable[Word]
+    ) -> None:
+        """What the agent has said so far of a reply that began at `start_ms`."""
+        now_ms = start_ms + played_ms
+        if status != t.RUNNING or now_ms >= self._free_at:
+            self._sequence += 1
+            message = t.AssistantTranscription(
+                text=text,
+                start_ms=round(start_ms),
+                duration_ms=round(played_ms),
+                turn_id=turn_id,
+                turn_seq_id=self._sequence,
+                turn_status=status,
+                language=self._language,
+                words=_words(words) if status != t.RUNNING else None,
+            )
+            self._text(message, t.AGENT_STREAM, turn_id, text, status != t.RUNNING, now_ms)
+
+    def interrupted(self, turn_id: int, now_ms: float) -> None:
+        """The agent was interrupted."""
+        self._put(t.Interrupt(turn_id=turn_id, start_ms=round(now_ms), send_ts=_wall()))
+
+    def state(self, state: t.AgentState, paused: bool, turn_id: int) -> None:
+        """What the agent does from now on."""
+        self._put(t.State(state=state, paused=paused, turn_id=turn_id, timestamp=_wall()))
+
+    def metrics(
+        self, module: str, name: str, turn_id: int, ms: float, segments: dict[str, float] | None = None
+    ) -> None:
+        """A figure of a turn."""
+        ms = round(ms, 2)
+        self._put(t.Metrics(module=module, metric_name=name, turn_id=turn_id, latency_ms=ms, segments=segments,
+                            send_ts=_wall()))  # fmt: skip
+
+    def error(self, module: str, message: str, reason: str, turn_id: int) -> None:
+        """Something failed."""
+        self._put(t.Error(module=module, message=message[:400], reason=reason, turn_id=turn_id, send_ts=_wall()))
+
+    def tool(self, call_id: str, name: str, arguments: str) -> None:
+        """A function of the client's is called."""
+        self._put(t.ToolCall(call_id=call_id, name=name, arguments=arguments, send_ts=_wall()))
+
+    def _text(self, message: t.V2, who: t.StreamId, turn_id: int, text: str, final: bool, now_ms: float) -> None:
+        size = 0
+        if self.form == "v2":
+            size = self._put(message)
+        elif self.form == "v0.3":
+            ts = self._text_since(f"{who}/{turn_id}", final)
+            size = self._put(t.Transcribe(is_final=final, stream_id=who, message_id="", text_ts=ts, text=text))
+        if not final:
+            self._free_at = now_ms + max(PARTIAL_MS, size * 1000 / BYTES_A_SECOND)
+
+    def _text_since(self, key: str, final: bool) -> int:
+        """When the first version of a text was sent: what its versions have in common."""
+        if final:
+            return self._text_ts.pop(key, None) or _wall()
+        if len(self._text_ts) >= 16:
+            del self._text_ts[next(iter(self._text_ts))]
+        return self._text_ts.setdefault(key, _wall())
+
+    def _put(self, message: t.TranscriptMessage) -> int:
+        """Sends it; returns how many bytes that took."""
+        if self.form == "off":
+            return 0
+        message.message_id = uuid.uuid4().hex[:16]
+        packets = t.chunks(message.message_id, t.encode(message), self._room)
+        try:
+            for packet in packets:
+                self._send(packet)
+        except BufferFull:
+            self.dropped += 1
+        except LipwireError as exc:
+            self.dropped += 1
+            logger.warning("a data message was not taken: %s", exc)
+        self.sent += 1
+        return sum(map(len, packets))
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000_000

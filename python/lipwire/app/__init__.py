@@ -1,0 +1,1 @@
+"""Everything together: settings, the service, the commands behind the command line."""

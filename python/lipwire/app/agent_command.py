@@ -1,0 +1,171 @@
+"""`lipwire agent`: a server with one agent in one of its channels."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import os
+import sys
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from rich.console import Console
+
+from ..agents.config import AgentConfig, BrainKind, Tool
+from ..agents.rest.wire import check_body, instruction_changes
+from ..agents.update import apply
+from ..errors import InvalidArgument
+from ..protocol.agent_bodies import AgentStartFailed, Asr, TokenRequest
+from .agent_setup import AgentSetup
+from .config import Config
+from .service import Service
+
+NO_AVATAR = "none"
+
+
+def load_tools(places: Iterable[str]) -> list[Tool]:
+    """The functions that the model may call.
+
+    Args:
+        places: "module:name" each: a module that Python finds from the working directory, and in it a function, a
+            `Tool`, or a list of them.
+
+    Raises:
+        InvalidArgument: there is no such thing, or a function cannot be described.
+    """
+    tools: list[Tool] = []
+    for place in places:
+        module, colon, name = place.partition(":")
+        if not (module and colon and name):
+            raise InvalidArgument(f"tool {place!r}: write it as module:function")
+        here = os.getcwd()
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as exc:
+            raise InvalidArgument(f"tool {place!r}: there is no module {exc.name}") from exc
+        except AttributeError:
+            raise InvalidArgument(f"tool {place!r}: {module} has no {name}") from None
+        tools += [_tool(one, place) for one in (found if isinstance(found, list | tuple) else [found])]
+    names = [tool.name for tool in tools]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InvalidArgument(f"tools have one name twice: {', '.join(sorted(twice))}")
+    return tools
+
+
+def _tool(found: Any, place: str) -> Tool:
+    if isinstance(found, Tool):
+        return found
+    if not callable(found):
+        raise InvalidArgument(f"tool {place!r} is no function but a {type(found).__name__}")
+    return describe_tool(found)
+
+
+def describe_tool(function: Callable[..., Any]) -> Tool:
+    """A function as a tool: its name, the first paragraph of its docstring, and its parameters' types as JSON Schema.
+
+    Raises:
+        InvalidArgument: it has parameters that cannot be passed by name, or of types that JSON does not know.
+    """
+    name = function.__name__
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: list[Any] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InvalidArgument(f"tool {name}: parameter {parameter.name} cannot be passed by name")
+        kind = hints.get(parameter.name, Any)
+        given = parameter.default
+        fields.append((parameter.name, kind) if given is parameter.empty else (parameter.name, kind, given))
+    try:
+        struct = msgspec.defstruct("Arguments", fields, kw_only=True)
+        _, components = msgspec.json.schema_components([struct])
+    except (TypeError, ValueError) as exc:
+        raise InvalidArgument(f"tool {name}: its parameters have no JSON Schema: {exc}") from exc
+    schema = components.pop("Arguments")
+    schema.pop("title", None)
+    if components:
+        raise InvalidArgument(f"tool {name}: parameters must be plain types, not {', '.join(components)}")
+    text = inspect.getdoc(function) or ""
+    return Tool(name=name, description=text.partition("\n\n")[0], parameters=schema, run=function)
+
+
+def choose_brain(config: Config, llm_key: str | None = None) -> BrainKind:
+    """The brain that was asked for; else realtime where there is a key for it, or echo, which needs nothing.
+
+    Raises:
+        AgentStartFailed: something that it needs is missing.
+    """
+    brain: BrainKind = config.agent_brain or ("realtime" if config.openai_api_key else "echo")
+    missing = AgentSetup(config).missing(llm_key)[brain]
+    if missing:
+        raise AgentStartFailed(f"the brain {brain} needs {'; '.join(missing)}. Or take --brain echo")
+    return brain
+
+
+def describe_agent(
+    config: Config,
+    channel: str,
+    *,
+    name: str | None = None,
+    uid: int = 0,
+    prompt: str | None = None,
+    greeting: str | None = None,
+    voice: str | None = None,
+    language: str = "en-US",
+    llm_key: str | None = None,
+    avatar: str = NO_AVATAR,
+    tools: Iterable[str] = (),
+    idle_timeout: float = 0.0,
+) -> AgentConfig:
+    """What the command line asks for, checked as the REST API would.
+
+    Raises:
+        InvalidArgument: something is out of range; it says what.
+    """
+    check_body(TokenRequest, {"channel": channel, "uid": uid})
+    check_body(Asr, {"language": language})
+    agent = AgentConfig(name=name or f"agent in {channel}", channel=channel, uid=str(uid), language=language)
+    agent.brain = choose_brain(config, llm_key)
+    agent.voice_commands = True
+    agent.idle_timeout = idle_timeout
+    agent.voice = voice or ("alloy" if agent.brain == "realtime" else agent.voice)
+    agent.llm.greeting_message, agent.llm.api_key = greeting, llm_key
+    agent.avatar = None if avatar == NO_AVATAR else avatar
+    agent.tools = load_tools(tools)
+    apply(agent, instruction_changes(prompt or ""))
+    return agent
+
+
+async def run_agent(config: Config, agent: AgentConfig, console: Console) -> None:
+    """Runs the server and the agent until the agent ends, or until cancelled.
+
+    Raises:
+        AgentError: it cannot start. AgentStartFailed: it ran, and failed.
+    """
+    config = msgspec.structs.replace(config, agent_brain=agent.brain)
+    async with Service(config) as service:
+        face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
+        service.agent_setup.prepare(agent)
+        agent.avatar = face
+        record = await service.agents.start(agent)
+        assert record.task is not None
+        where = "Agora channel" if service.agent_setup.in_agora else "room"
+        kind = f"brain {agent.brain}, {'sound only' if face is None else f'avatar {face}'}"
+        console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
+        if config.viewer:
+            page = f"{service.viewer_url}agent?channel={quote(agent.channel)}"
+            console.print(f"talk to it {page}", markup=False, soft_wrap=True)
+        if config.api_key is None:
+            console.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
+        console.print("Ctrl-C ends it.")
+        await asyncio.wait({record.task})
+        if record.status == "FAILED":
+            raise AgentStartFailed(f"the agent failed: {record.reason}")
+        console.print(f"the agent has left: {record.reason}", markup=False)

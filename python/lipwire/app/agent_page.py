@@ -1,0 +1,68 @@
+"""What the client page (`servers.rooms`) can offer on this server, and the agents that it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from ..agents.config import BrainKind
+from ..agents.manager import AgentManager
+from ..avatar import Avatar
+from ..errors import InvalidArgument
+from ..servers.rooms import AgentRequest, PageConfig
+from .agent_setup import AgentSetup
+
+IDLE_TIMEOUT = 60.0
+"""Seconds that an agent stays after the last of its users has left."""
+REALTIME_VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
+VOICES = ("en-US-AndrewMultilingualNeural", "en-US-AvaMultilingualNeural", "en-US-JennyNeural", "en-US-GuyNeural")
+
+
+class PageAgents:
+    """The page's door to agents. They are named after their channel: one in each."""
+
+    def __init__(self, setup: AgentSetup, manager: AgentManager) -> None:
+        self._setup, self._manager = setup, manager
+
+    def config(self) -> PageConfig:
+        """What the page offers: the brains that lack nothing, the one that a server is set to first."""
+        c, missing = self._setup.config, self._setup.missing()
+        first = [c.agent_brain] if c.agent_brain is not None else []
+        brains: list[BrainKind] = [kind for kind in get_args(BrainKind) if kind in first]
+        brains += [kind for kind in get_args(BrainKind) if not missing[kind] and kind not in first and not first]
+        ours = Avatar.load(c.avatar).name
+        return PageConfig(
+            brains=brains,
+            voices=[*(REALTIME_VOICES if "realtime" in brains else ()), *VOICES],
+            avatars=[ours, *(name for name in Avatar.builtin() if name != ours)],
+            app_id=c.agora_app_id if self._setup.in_agora else None,
+            agora_sdk=c.agora_web_sdk,
+        )
+
+    async def start(self, wanted: AgentRequest) -> dict[str, Any]:
+        """For the page's "start".
+
+        Raises:
+            InvalidArgument: an unknown avatar, or no Agora here. AgentError: see `AgentManager.start`.
+        """
+        offered = self.config()
+        if wanted.brain is not None and wanted.brain not in offered.brains:
+            raise InvalidArgument(f"brain must be one of {', '.join(offered.brains)}, got {wanted.brain!r}")
+        agent = wanted.config(offered.brains[0], offered.avatars[0])
+        agent.idle_timeout = IDLE_TIMEOUT
+        agent.voice_commands = True
+        if wanted.transport == "agora" and not self._setup.in_agora:
+            raise InvalidArgument(
+                "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
+            )
+        self._setup.prepare(agent)
+        make_channel = self._setup.room if wanted.transport == "room" else self._setup.channel
+        record = await self._manager.start(agent, make_channel)
+        return {"agent_id": record.id, "brain": agent.brain}
+
+    async def stop(self, channel: str) -> bool:
+        """For the page's "stop": ends the agent in a channel; False = there is none."""
+        record = self._manager.in_channel(channel)
+        if record is None:
+            return False
+        await self._manager.stop(record)
+        return True

@@ -1,0 +1,164 @@
+"""What a server's settings mean for its agents: which channel and brain each gets, and what is missing for that."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import TYPE_CHECKING, get_args
+
+from ..agents.brains import make_brain
+from ..agents.brains.base import Brain, Services
+from ..agents.config import AgentConfig, BrainKind
+from ..audio import espeak as voice
+from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
+from ..channel.base import Channel
+from ..errors import InvalidArgument
+from ..protocol.agent_bodies import AgentStartFailed
+from .config import OFFLINE, Config
+
+if TYPE_CHECKING:
+    from ..channel.room.room import Rooms
+
+OPENAI = "https://api.openai.com/"
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _is_openai(url: str) -> bool:
+    return url.startswith(OPENAI)
+
+
+def _speech(config: Config, *, at_openai: bool) -> tuple[str | None, str | None]:
+    """The URLs of speech to text and text to speech; None = on this machine."""
+    here = f"{OPENAI}v1/audio/" if at_openai else None
+    asked = (config.stt_url, here and f"{here}transcriptions"), (config.tts_url, here and f"{here}speech")
+    stt, tts = (default if url is None else None if url == OFFLINE else url for url, default in asked)
+    return stt, tts
+
+
+class AgentSetup:
+    """Channels and brains for the agents of one server.
+
+    Args:
+        config: the server's settings.
+        rooms: its rooms; None = it has none, and can only tell what is missing.
+        avatar: from the avatar id that a request names to the name or path of an avatar that is there; raises
+            InvalidArgument for an unknown one. An id off the network is never taken for a path.
+    """
+
+    def __init__(self, config: Config, rooms: Rooms | None = None, avatar: Callable[[str], str] = str) -> None:
+        self.config = config
+        self._avatar = avatar
+        self._rooms = rooms
+
+    @property
+    def in_agora(self) -> bool:
+        """Whether agents join Agora's channels; else rooms of this server."""
+        return self.config.agora_app_id is not None and available()
+
+    def prepare(self, agent: AgentConfig) -> None:
+        """Completes what a request asked for with what is the server's to say.
+
+        Raises:
+            InvalidArgument: an unknown avatar.
+        """
+        c = self.config
+        if c.agent_brain is not None:
+            agent.brain = c.agent_brain
+        if agent.avatar is not None:
+            agent.avatar = self._avatar(agent.avatar)
+        if not agent.llm.url:  # our key goes to our service, never to one that a caller named
+            agent.llm.url = c.llm_url
+            agent.llm.api_key = agent.llm.api_key or c.openai_api_key
+            agent.llm.model = agent.llm.model or c.llm_model
+
+    def channel(self, agent: AgentConfig) -> Channel:
+        """For `AgentManager`: an Agora channel where that is set up, else a room.
+
+        Raises:
+            InvalidArgument: a bad name or user id.
+        """
+        return Agora(self.agora_options(agent)) if self.in_agora else self.room(agent)
+
+    def room(self, agent: AgentConfig) -> Channel:
+        """A room of this server. Raises InvalidArgument for a bad name, AgentStartFailed where there are no rooms."""
+        if self._rooms is None:
+            raise AgentStartFailed("this server has no rooms")
+        return self._rooms.channel(agent.channel, agent.uid)
+
+    def agora_options(self, agent: AgentConfig) -> AgoraOptions:
+        """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""
+        c = self.config
+        assert c.agora_app_id is not None
+        uid: int | str = agent.uid if agent.string_uid else int(agent.uid)
+        token = agent.token
+        if not token and c.agora_app_certificate:
+            token = agora_token(c.agora_app_id, c.agora_app_certificate, agent.channel, uid)
+        return AgoraOptions(
+            app_id=c.agora_app_id,
+            certificate=c.agora_app_certificate,
+            token=token,
+            channel=agent.channel,
+            uid=agent.uid,
+            string_uid=agent.string_uid,
+            rtc_codec=agent.rtc_codec,
+            audio_scenario=agent.audio_scenario,
+            receive=True,
+            video=agent.avatar is not None,
+        )
+
+    def brain(self, agent: AgentConfig) -> Brain:
+        """For `AgentManager`. Raises AgentStartFailed or another LipwireError where this brain cannot be had."""
+        if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
+            raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
+        return make_brain(agent, self.services(agent))
+
+    def services(self, agent: AgentConfig) -> Services:
+        """Where a brain finds its services. An agent that thinks at OpenAI with our key hears and speaks there as well,
+        unless the settings say otherwise: what is said goes there anyway, and pocketsphinx and espeak-ng are modest."""
+        c = self.config
+        at_openai = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and _is_openai(agent.llm.url)
+        stt, tts = _speech(c, at_openai=at_openai)
+        return Services(
+            stt_url=stt,
+            stt_model=c.stt_model,
+            tts_url=tts,
+            tts_model=c.tts_model,
+            openai_api_key=c.openai_api_key,
+            openai_url=c.openai_url,
+            realtime_model=c.realtime_model,
+        )
+
+    def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:
+        """What each brain, and Agora's channels, still need; nothing = ready. `llm_key`: of cascade's chat service."""
+        c = self.config
+        key = [] if c.openai_api_key else ["OPENAI_API_KEY"]
+        espeak = [] if voice.available() else ["espeakng_loader (pip install 'lipwire[demo]')"]
+        needs: dict[str, list[str]] = {brain: [] for brain in get_args(BrainKind)}
+        if c.openai_url is None:
+            needs["realtime"] += key
+        if _is_openai(c.llm_url) and not llm_key:
+            needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
+        stt, tts = _speech(c, at_openai=bool(c.openai_api_key) and _is_openai(c.llm_url))
+        modules = ["httpx"] + (["pocketsphinx"] if stt is None else [])
+        needs["cascade"] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
+        if tts is None:
+            needs["cascade"] += espeak
+        needs["script"] += espeak
+        needs["agora"] = [
+            *([] if c.agora_app_id else ["AGORA_APP_ID"]),
+            *([] if c.agora_app_certificate else ["AGORA_APP_CERTIFICATE (or tokens from elsewhere)"]),
+            *([] if available() else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
+        ]
+        return needs
+
+
+def check_brain(name: str) -> BrainKind:
+    """A brain's name. Raises InvalidArgument for another."""
+    for kind in get_args(BrainKind):
+        if name == kind:
+            found: BrainKind = kind
+            return found
+    raise InvalidArgument(f"brain must be one of {', '.join(get_args(BrainKind))}, got {name!r}")

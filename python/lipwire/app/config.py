@@ -1,0 +1,267 @@
+"""Settings: defaults < lipwire.toml < LIPWIRE_* environment < flags.
+
+One name in every place: `http_port` is `http_port = 8764` in lipwire.toml, LIPWIRE_HTTP_PORT, and --http-port. The
+command line adds a file `.env` to the environment (`read_env`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import Struct
+
+from ..agents.config import BrainKind
+from ..avatar import DEFAULT
+from ..errors import InvalidArgument
+
+FILE = "lipwire.toml"
+ENV_FILE = ".env"
+PREFIX = "LIPWIRE_"
+LOOPBACK = "127.0.0.1"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+ALIASES = {
+    "OPENAI_API_KEY": "openai_api_key",
+    "AGORA_APP_ID": "agora_app_id",
+    "AGORA_APP_CERT": "agora_app_certificate",
+    "AGORA_APP_CERTIFICATE": "agora_app_certificate",
+}
+"""Names that others have given some settings in the environment; LIPWIRE_* wins over them."""
+SECRETS = frozenset({"api_key", "session_secret", "openai_api_key", "agora_app_certificate"})
+
+
+class Config(Struct, kw_only=True, frozen=True):
+    """Everything that can be set. Times end in their unit."""
+
+    host: str | None = None
+    """Address to listen on. Default: 127.0.0.1 without an API key, every address with one."""
+    http_port: int = 8764
+    """POST /session/start and the rest of the HTTP side. 0 = any free port, for all three."""
+    ws_port: int = 8765
+    """Speech comes in here."""
+    viewer_port: int = 8080
+    """The viewer page."""
+    viewer: bool = True
+    """Serve the viewer page and the agent page. Whoever reaches the port can watch, speak and join rooms; agents are
+    started and stopped with the API key, unless only this machine reaches it."""
+    public_ws_url: str | None = None
+    """What `websocket_address` says. Default: ws://<host>:<ws_port>."""
+    api_key: str | None = None
+    """What clients send as `x-api-key`. Default: a random one, printed at start."""
+    session_secret: str | None = None
+    """Signs session tokens (32 bytes or more). Default: random, so that a restart ends every token."""
+    max_sessions: int = 50
+    avatar: str = DEFAULT
+    """Who speaks where a request names an avatar that is not installed and `any_avatar` is on: the name of a built-in
+    one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
+    any_avatar: bool = True
+    """Accept any `avatar_id` and show `avatar` for those that are not installed."""
+    prebuffer_ms: int = 60
+    """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
+    voice_end_grace_ms: int = 300
+    """Audio this long after `voice_end` still belongs to the utterance."""
+    voice_end_timeout_ms: int = 1000
+    """An utterance without `voice_end` is over this long after its audio ran dry."""
+    guard_window_ms: int = 0
+    """`voice` within this time after an interrupt is dropped."""
+    buffer_seconds: float = 120.0
+    """Speech that may wait in a session; more is refused with BUFFER_FULL."""
+    agora: Literal["auto", "on", "off"] = "auto"
+    """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
+    Agora's SDK is installed and the app id looks like one."""
+    ice_host: str | None = None
+    """The one address to offer WebRTC media on. Default: every address of the machine."""
+    agent_brain: BrainKind | None = None
+    """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
+    /start_agent."""
+    max_agents: int = 50
+    """More are refused with 422."""
+    agora_app_id: str | None = None
+    """Agents join Agora's channels where this is set and Agora's SDK is installed; else rooms of this server."""
+    agora_app_certificate: str | None = None
+    """Makes tokens for agents and clients, renews those of sessions of this app, and lets `agora token=` in."""
+    agora_web_sdk: str | None = None
+    """Agora's Web SDK (agora-rtc-sdk-ng), a file or an https URL: with it the client page can join Agora's channels."""
+    openai_api_key: str | None = None
+    """For OpenAI Realtime, and for llm_url, stt_url and tts_url. Also OPENAI_API_KEY."""
+    openai_url: str | None = None
+    """Of OpenAI Realtime. Default: wss://api.openai.com/v1/realtime."""
+    realtime_model: str | None = None
+    llm_url: str = "https://api.openai.com/v1/chat/completions"
+    """Chat completions for agents that were given none."""
+    llm_model: str = "gpt-4o-mini"
+    stt_url: str | None = None
+    """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
+    think there with our key, else offline."""
+    stt_model: str | None = None
+    tts_url: str | None = None
+    """Text to speech, the same; offline it is espeak-ng."""
+    tts_model: str | None = None
+    log_level: str = "warning"
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            _check(name, getattr(self, name))
+        if self.api_key is None and self.host is not None and not is_loopback(self.host):
+            raise InvalidArgument(
+                f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
+            )
+
+    @property
+    def bind(self) -> str:
+        """The address to listen on."""
+        return self.host or (LOOPBACK if self.api_key is None else "0.0.0.0")
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "http_port": (0, 65535),
+    "ws_port": (0, 65535),
+    "viewer_port": (0, 65535),
+    "max_sessions": (1, 1024),
+    "max_agents": (1, 1024),
+    "prebuffer_ms": (1, 2000),
+    "voice_end_grace_ms": (0, 60_000),
+    "voice_end_timeout_ms": (0, 60_000),
+    "guard_window_ms": (0, 60_000),
+    "buffer_seconds": (1, 3600),
+}
+
+OFFLINE = "offline"
+"""As `stt_url` or `tts_url`: on this machine, whatever there is."""
+URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url")} | {
+    "openai_url": ("ws://", "wss://")
+}
+HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
+
+
+def _check(name: str, value: Any) -> None:
+    """One setting by itself. Raises InvalidArgument."""
+    low, high = RANGES.get(name, (0, 0))
+    if name in RANGES and not low <= value <= high:
+        raise InvalidArgument(f"{name} must be {low}..{high}, got {value}")
+    if name == "session_secret" and value is not None and len(value.encode()) < 32:
+        raise InvalidArgument("session_secret must have 32 bytes or more")
+    if name == "api_key" and value == "":
+        raise InvalidArgument("api_key must not be empty")
+    speech_here = name in ("stt_url", "tts_url") and value == OFFLINE
+    if name in URLS and value is not None and not speech_here and not value.startswith(URLS[name]):
+        raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {value!r}")
+    if name == "agent_brain" and value is not None and value not in get_args(BrainKind):
+        raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
+    if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
+        raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+    if name == "log_level" and value.lower() not in LOG_LEVELS:
+        raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    path: str | Path | None = None,
+) -> Config:
+    """Puts the settings together.
+
+    Args:
+        flags: what the command line says; None values count as not given.
+        environment: usually os.environ.
+        path: a TOML file that must exist; None = lipwire.toml in the working directory, if it is there.
+
+    Raises:
+        InvalidArgument: a file cannot be read, or a setting is unknown or out of range; it says which and where.
+    """
+    values: dict[str, Any] = {}
+    file = Path(path or FILE)
+    if path is not None or file.exists():
+        try:
+            found = tomllib.loads(file.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+            raise InvalidArgument(f"cannot read {file}: {exc}") from exc
+        for name, value in found.items():
+            values[name] = _convert(name, value, str(file))
+    for alias, name in ALIASES.items():
+        if value := (environment or {}).get(alias):
+            values[name] = _convert(name, value, alias, strict=False)
+    for variable, value in (environment or {}).items():
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name in TYPES:
+            values[name] = _convert(name, value, variable, strict=False)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            values[name] = _convert(name, value, f"--{name.replace('_', '-')}")
+    return Config(**values)
+
+
+TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
+
+
+def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
+    """Checks one setting's name, type and range; returns it converted."""
+    if name not in TYPES:
+        raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
+    try:
+        converted = msgspec.convert(value, TYPES[name], strict=strict)
+        _check(name, converted)
+    except (msgspec.ValidationError, InvalidArgument) as exc:
+        text = str(exc)
+        raise InvalidArgument(f"{place}: {text if name in text else f'{name}: {text}'}") from exc
+    return converted
+
+
+_ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def read_env(path: str | Path = ENV_FILE) -> dict[str, str]:
+    """The variables of a file of KEY=VALUE lines, which may begin with `export`; {} where there is none.
+
+    # begins a comment, on a line of its own or after a blank. 'single quotes' keep all as it is; "double quotes" know
+    \\n, \\r, \\t, \\" and \\\\. Nothing is interpolated, and no value goes over several lines.
+
+    Raises:
+        InvalidArgument: a line is none of that; it says which.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidArgument(f"cannot read {file}: {exc}") from exc
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _ENV_LINE.fullmatch(line)
+        value = None if match is None else _env_value(match[2])
+        if match is None or value is None:
+            raise InvalidArgument(f"{file}, line {number}: write it as KEY=VALUE, with quotes in pairs")
+        found[match[1]] = value
+    return found
+
+
+def _env_value(text: str) -> str | None:
+    """What stands right of the =; None = quotes that do not fit."""
+    quote = text[:1]
+    if quote not in ("'", '"'):
+        return re.split(r"(?:^|\s+)#", text, maxsplit=1)[0].strip()
+    closed = re.fullmatch(r"'([^']*)'\s*(?:#.*)?" if quote == "'" else r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?', text)
+    if closed is None:
+        return None
+    if quote == "'":
+        return closed[1]
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), closed[1])

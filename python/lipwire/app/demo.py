@@ -1,0 +1,170 @@
+"""`lipwire demo`: Lipwire and a client of it in one process, over loopback, as the Conversational AI engine would."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ..audio import espeak
+from ..avatar import Avatar
+from ..errors import InvalidArgument
+from ..protocol import messages as m
+from ..provider.client import ProviderClient, request
+from ..session.offline import load_speech
+from .config import Config
+from .service import Service
+
+TEXTS = (
+    "Hello! I am {name}, and I am the face of your voice agent.",
+    "What you hear and what you see are bound to one sample clock, so my lips stay with my voice.",
+    "Type something into the box below, and I will say it. Or press interrupt, and I will stop at once.",
+    "People buy more peaches and plums in August. Five thousand voices, very few faces.",
+)
+PAUSE = 1.2
+"""Seconds between two texts."""
+
+
+class Summary(Struct):
+    """What a demo run did."""
+
+    seconds: float
+    utterances: int
+    frames: int
+    late: int
+    max_skew_ms: float
+    latencies_ms: list[float]
+
+    def line(self) -> str:
+        latency = f"{sorted(self.latencies_ms)[len(self.latencies_ms) // 2]:.0f} ms" if self.latencies_ms else "-"
+        return (
+            f"summary: {self.seconds:.1f} s, {self.utterances} utterances, {self.frames} frames, {self.late} late, "
+            f"A/V skew at most {self.max_skew_ms:.1f} ms, speech-to-mouth {latency} (median)"
+        )
+
+
+class Talker:
+    """Speaks through the client, one utterance after the other; the viewer's text box goes through it too."""
+
+    def __init__(self, client: ProviderClient, voice: str) -> None:
+        self.client = client
+        self.voice = voice
+        self._turn = asyncio.Lock()
+
+    async def say(self, _session_id: str, text: str) -> None:
+        """Speaks `text` at once; it queues behind what is being sent."""
+        pcm, rate = await asyncio.to_thread(espeak.synthesize, text, self.voice)
+        await self.speak(pcm, rate)
+
+    async def speak(self, pcm: bytes, rate: int) -> None:
+        """Sends an utterance twice as fast as it plays, as a streaming text-to-speech would."""
+        async with self._turn:
+            await self.client.speak(pcm, rate, chunk_ms=40, pace=2.0)
+
+
+async def run_demo(
+    config: Config,
+    console: Console,
+    *,
+    seconds: float | None = None,
+    speech: Path | None = None,
+    text: str | None = None,
+    voice: str = "en-us",
+    quality: str = "medium",
+) -> Summary:
+    """Runs the demo until cancelled, or for some seconds. Prints one line a second."""
+    if quality not in m.QUALITY:
+        raise InvalidArgument(f"quality {quality!r}: one of {', '.join(m.QUALITY)}")
+    clip: tuple[bytes, int] | None = None
+    if speech is not None:
+        samples, rate = await asyncio.to_thread(load_speech, speech)
+        clip = samples.tobytes(), rate
+    elif not espeak.available():
+        raise InvalidArgument("the demo voice is not installed: pip install 'lipwire[demo]', or give a --speech file")
+    name = Avatar.load(config.avatar).name
+    texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
+    holder: list[Talker] = []
+
+    async def say(session_id: str, words: str) -> None:
+        await holder[0].say(session_id, words)
+
+    async with Service(config, speak=say if espeak.available() else None) as service:
+        start = request("demo", avatar_id=name, quality=quality)  # type: ignore[arg-type]
+        start.activity_idle_timeout = 0
+        async with ProviderClient(service.http_url, service.api_key, start) as client:
+            holder.append(Talker(client, voice))
+            if config.viewer:
+                (shown,) = {watched.session.avatar for watched in service.watched.values()}
+                console.print(
+                    f"Open [bold]{service.viewer_url}[/] to see and hear {shown}. Ctrl-C ends it.", markup=True
+                )
+                console.print(f"An agent that listens: [bold]{service.viewer_url}agent[/]", markup=True)
+            talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts))
+            latencies: list[float] = []
+            reporting = asyncio.create_task(_report(service, client, console, latencies))
+            try:
+                done, _ = await asyncio.wait({talking, reporting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (talking, reporting):
+                    task.cancel()
+                await asyncio.gather(talking, reporting, return_exceptions=True)
+                summary = _summary(service, client, latencies)
+                console.print(summary.line(), soft_wrap=True)
+    return summary
+
+
+async def _talk(talker: Talker, clip: tuple[bytes, int] | None, texts: tuple[str, ...]) -> None:
+    turn = 0
+    while True:
+        before = talker.client.finished_count
+        if clip is not None:
+            await talker.speak(*clip)
+        else:
+            await talker.say("", texts[turn % len(texts)])
+        await talker.client.wait_finished(before + 1)
+        await asyncio.sleep(PAUSE)
+        turn += 1
+
+
+def _stats(service: Service, client: ProviderClient) -> dict[str, Any] | None:
+    watched = service.watched.get(client.session.session_id) if client.session else None
+    return None if watched is None else watched.session.stats()
+
+
+async def _report(service: Service, client: ProviderClient, console: Console, latencies: list[float]) -> None:
+    """One line a second: rewritten in place on a terminal, appended elsewhere."""
+    with contextlib.ExitStack() as stack:
+        live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None
+        while (stats := _stats(service, client)) is not None:
+            if stats["latency_ms"] is not None and stats["latency_ms"] not in latencies[-1:]:
+                latencies.append(stats["latency_ms"])
+            latency = "-" if stats["latency_ms"] is None else f"{stats['latency_ms']:.0f} ms"
+            line = (
+                f"session {stats['session_id'][:8]}  {stats['state']:<8}  {stats['fps']:4.1f} fps  "
+                f"A/V skew {stats['skew_ms']:+.1f} ms  speech-to-mouth {latency}  late frames {stats['late']}"
+            )
+            if live is not None:
+                live.update(Text(line), refresh=True)
+            else:
+                console.print(line, soft_wrap=True)
+            await asyncio.sleep(1.0)
+
+
+def _summary(service: Service, client: ProviderClient, latencies: list[float]) -> Summary:
+    stats = _stats(service, client) or {}
+    return Summary(
+        seconds=stats.get("clock_s", 0.0),
+        utterances=stats.get("utterances", 0),
+        frames=stats.get("frames", 0),
+        late=stats.get("late", 0),
+        max_skew_ms=stats.get("max_skew_ms", 0.0),
+        latencies_ms=latencies,
+    )

@@ -1,0 +1,1 @@
+"""Sound without sockets: codecs, resampling, speech synthesis."""

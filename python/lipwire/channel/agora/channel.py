@@ -1,0 +1,589 @@
+"""Into an Agora channel, through Agora's Python SDK in a process of its own (agora_worker).
+
+    channel = lipwire.channel.Agora(AgoraOptions(app_id=..., token=..., channel="room", uid="1"))
+    async with lipwire.Session(channel) as session:
+        ...
+
+`Agora` is a Publisher and a Channel. Its worker is started on demand, one for each app id and kind of uid, and shared;
+a worker that dies or hangs is started again, joins its channels again, and goes on with the sound that had not been
+sent. docs/agora.md says what was verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import logging
+import os
+import secrets
+import shutil
+import socket
+import string
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from ..._core import Frame, SharedWriter
+from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ...protocol.messages import Quality, VideoEncoding, bit_rate
+from ...protocol.transcript import chunks
+from ...stream import StreamSpec
+from ..base import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
+from . import data as data_stream
+from . import wire
+from .feed import FeedWriter
+from .sdk import SDK_FOLDER
+
+logger = logging.getLogger("lipwire.agora")
+
+JOIN_TIMEOUT = 10.0
+"""Seconds that `open` waits for the channel."""
+LEAVE_TIMEOUT = 3.0
+PING_EVERY, PING_LOST = 1.0, 5.0
+"""Seconds; a worker that has not answered for the second is killed."""
+START = 30.0
+"""Seconds until the first answer of a worker: the SDK may be loading its library."""
+BACKOFF = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before a worker is started again, by deaths in a row."""
+STABLE = 10.0
+"""Seconds after which a death is the first one again."""
+RETRY = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before a channel that was lost for good, as the SDK sees it, is joined again, by failures in a row."""
+FINAL = {
+    "banned by the server",
+    "rejected by the server",
+    "the same uid joined elsewhere",
+    "invalid app id",
+    "invalid channel name",
+}
+"""Reasons after which it is not: the service meant it."""
+NEEDS_TOKEN = {"invalid token", "token expired"}
+"""Reasons after which it is, if there is a certificate to make a token with."""
+HELD = 64 * 1024
+"""Bytes of data messages that wait for a new worker."""
+ON_ITS_WAY = 3
+"""Blocks: what a worker that keeps up may not have sent yet."""
+AI_SERVER = 9
+
+
+class AgoraOptions(Struct, kw_only=True):
+    """Where and how to publish."""
+
+    app_id: str
+    token: str
+    channel: str
+    uid: str
+    """Decimal, "0" = any; a name where `string_uid`."""
+    string_uid: bool = False
+    certificate: str | None = None
+    """The app certificate, with which tokens are made anew before they expire; else `TokenExpiring` is an event."""
+    quality: Quality = "medium"
+    video_encoding: VideoEncoding = "H264"
+    rtc_codec: wire.RtcCodec | None = None
+    """None: PCM, which the SDK encodes. 0 PCMU, 8 PCMA, 9 G.722, 120 Opus (wide-band), 122 Opus (full-band): encoded
+    here."""
+    audio_scenario: int = AI_SERVER
+    """The SDK's AUDIO_SCENARIO_TYPE; 0 default, 3 game streaming, 9 AI server."""
+    receive: bool = False
+    """Whether `subscribe` is going to be used."""
+    seen_every: float = 1.0
+    """Seconds between the pictures of one user that are handed over; 0 = every picture."""
+    video: bool = True
+
+
+def agora_token(
+    app_id: str,
+    certificate: str,
+    channel: str | None = None,
+    uid: int | str = 0,
+    *,
+    expire: int = 3600,
+    publish: bool = True,
+    rtm_user_id: str | None = None,
+) -> str:
+    """An AccessToken2 ("007"), valid from now on: to join `channel` as `uid` (0 = any), to log in to RTM, or both.
+
+    Args:
+        app_id, certificate: 32 hexadecimal digits each.
+        expire: lifetime in seconds, 1..86400.
+        publish: whether it allows to publish, or only to subscribe.
+        rtm_user_id: the RTM user; None = no RTM.
+
+    Raises:
+        InvalidArgument: neither channel nor RTM user, or see `protocol.tokens.AccessToken.build`.
+    """
+    from ...protocol.tokens import build_rtc_token, build_rtm_token  # needs PyJWT, which is an extra
+
+    now, salt = int(time.time()), secrets.randbelow(99_999_999) + 1
+    if channel is not None:
+        return build_rtc_token(
+            app_id,
+            certificate,
+            channel,
+            uid,
+            issue_ts=now,
+            salt=salt,
+            expire=expire,
+            publish=publish,
+            rtm_user_id=rtm_user_id,
+        )
+    if rtm_user_id is None:
+        raise InvalidArgument("a token is for a channel, for an RTM user, or for both")
+    return build_rtm_token(app_id, certificate, rtm_user_id, issue_ts=now, salt=salt, expire=expire)
+
+
+class AgoraError(LipwireError, RuntimeError):
+    """The channel cannot be joined."""
+
+    code = "CHANNEL_FAILED"
+
+
+def available() -> bool:
+    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names. It is not imported
+    (docs/agora.md says why)."""
+    folder = os.environ.get(SDK_FOLDER)
+    return importlib.util.find_spec("agora") is not None or (folder is not None and Path(folder, "agora").is_dir())
+
+
+def is_app_id(text: str) -> bool:
+    """Whether it looks like one: 32 hexadecimal digits."""
+    return len(text) == 32 and set(text.lower()) <= set(string.hexdigits)
+
+
+class Agora:
+    """One member of a channel. Every method belongs to the event loop's thread.
+
+    Args:
+        options: where and how.
+        on_event: gets each ChannelEvent (channel.py).
+        workers: the processes to use; by default those of this module.
+    """
+
+    _numbers = itertools.count(1)
+
+    def __init__(
+        self,
+        options: AgoraOptions,
+        on_event: Callable[[ChannelEvent], None] | None = None,
+        *,
+        workers: Workers | None = None,
+    ) -> None:
+        if not is_app_id(options.app_id):
+            raise InvalidArgument("app_id must be 32 hexadecimal digits")
+        if not options.string_uid and not (options.uid.isdecimal() and int(options.uid) < 2**32):
+            raise InvalidArgument(f"uid {options.uid!r} is no number below 2**32; string_uid allows names")
+        self.options = options
+        self.on_event = on_event
+        self.number = next(self._numbers)
+        self.state: State = "disconnected"
+        self.network = Network()
+        self.restarts = 0
+        self.longest_gap = 0.0
+        """Seconds from a worker's death to being in the channel again."""
+        self.feed: FeedWriter | None = None
+        self._token = options.token
+        self._workers = workers or default_workers
+        self._worker: Worker | None = None
+        self._spec: StreamSpec | None = None
+        self._subscriptions: dict[str | None, tuple[bool, bool]] = {}
+        self._held: list[bytes] = []
+        self._joined = asyncio.Event()
+        self._left = asyncio.Event()
+        self._reason = ""
+        self._out_since: float | None = None
+        """Since when it is out of the channel, if it was in it."""
+        self._failures = 0
+
+    # -------------------------------------------------------------------------------------------------------- life
+
+    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter:
+        """The feed's ring, so that pictures are drawn where the worker reads them."""
+        if self.feed is not None:
+            raise BadState("one session, one channel")
+        self._spec = spec
+        self.feed = FeedWriter(spec, slots)
+        return self.feed.ring
+
+    async def open(self, spec: StreamSpec) -> None:
+        """Joins the channel.
+
+        Raises:
+            AgoraError: the service refuses, or does not answer within JOIN_TIMEOUT.
+        """
+        if self._worker is not None:
+            raise BadState("the channel is open")
+        if self.feed is None:  # nobody draws in it: pictures are copied
+            self.memory(spec, 1)
+        self._worker = self._workers.attach(self)
+        try:
+            async with asyncio.timeout(START if self._worker.starting else JOIN_TIMEOUT):
+                await self._joined.wait()
+        except TimeoutError:
+            self._reason = self._reason or "no answer"
+        except BaseException:
+            await self.close()
+            raise
+        if self.state != "connected":
+            reason = self._reason
+            await self.close()
+            raise AgoraError(f"cannot join channel {self.options.channel!r}: {reason}")
+
+    def join_command(self) -> wire.Join:
+        """What the worker is told, at first and after each restart."""
+        assert self._spec is not None
+        o, s = self.options, self._spec
+        return wire.Join(
+            session=self.number,
+            token=self._token,
+            channel=o.channel,
+            uid=o.uid,
+            width=s.width,
+            height=s.height,
+            fps=float(s.fps),
+            video=o.video and s.width > 0,
+            codec=o.video_encoding,
+            kbps=bit_rate(o.quality, s.width, s.height, float(s.fps)) // 1000,
+            rtc_codec=o.rtc_codec,
+            audio_scenario=o.audio_scenario,
+            receive=o.receive,
+            seen_every=o.seen_every,
+        )
+
+    async def close(self) -> None:
+        """Leaves the channel. Safe to call twice."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        worker.tell(wire.Leave(self.number))
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await self._left.wait()
+        except TimeoutError:
+            logger.warning("[%s] the worker did not answer to leaving %r", self.number, self.options.channel)
+        await self._workers.detach(self)
+        if self.feed is not None:
+            self.feed.close()
+        self._set("disconnected", "left")
+
+    # ------------------------------------------------------------------------------------------------------- media
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        """10 ms, into the feed."""
+        if self._worker is not None and self.feed is not None:
+            self.feed.sound(pcm, sample)
+
+    def video(self, frame: Frame) -> None:
+        """A picture, into the feed."""
+        if self._worker is not None and self.feed is not None and self.options.video:
+            self.feed.picture(frame)
+
+    def interrupt(self) -> None:
+        """Drops what waits for a new worker or connection. What is merely on its way is left: it ends within a video
+        frame, with the session's fade."""
+        if self._worker is not None and self.feed is not None and self.feed.waiting > ON_ITS_WAY:
+            self.feed.drop()
+
+    # ---------------------------------------------------------------------------------------------------- messages
+
+    def send(self, data: bytes) -> None:
+        """One data-stream packet, 1..1024 bytes without NUL, paced within the service's caps. While there is no worker
+        it waits for the next one.
+
+        Raises:
+            InvalidArgument: it does not fit a packet. BufferFull: too much waits for a worker.
+        """
+        data = data_stream.check(data)
+        if self._worker is not None and self._out_since is not None:
+            if sum(map(len, self._held)) + len(data) > HELD:
+                raise BufferFull("the worker is being started again, and enough data messages wait for it")
+            self._held.append(data)
+        else:
+            self._tell(wire.Send(self.number, data))
+
+    def send_message(self, message_id: str, payload: bytes) -> None:
+        """A message of any size and content, as packets `message_id|index|total|base64` (protocol.md E)."""
+        for packet in chunks(message_id, payload):
+            self.send(packet)
+
+    def send_note(self, data: bytes) -> None:
+        """Metadata that travels with the sound, such as the presentation times that captions need; one packet."""
+        self._tell(wire.Note(self.number, data_stream.check(data)))
+
+    def renew(self, token: str) -> None:
+        """A new token, now and for rejoining."""
+        self._token = token
+        self._tell(wire.Renew(self.number, token))
+
+    def subscribe(self, user: str | None = None, *, audio: bool = True, video: bool = False) -> None:
+        """A user's sound and pictures; None = everyone's. Needs `receive`."""
+        if not self.options.receive:
+            raise BadState("subscribing needs AgoraOptions.receive")
+        self._subscriptions[user] = (audio, video)
+        self._tell(wire.Subscribe(self.number, user, audio, video))
+
+    def unsubscribe(self, user: str | None = None) -> None:
+        """Ends it."""
+        if self._subscriptions.pop(user, None) is not None:
+            self._tell(wire.Subscribe(self.number, user, False, False))
+
+    def _tell(self, command: wire.Command) -> None:
+        if self._worker is None:
+            raise BadState("the channel is not open")
+        self._worker.tell(command)
+
+    # ------------------------------------------------------------------------------------------ what the worker says
+
+    def rejoin(self, worker: Worker) -> None:
+        """A worker is there: joins with what holds now."""
+        assert self.feed is not None
+        self._left.clear()
+        if self._out_since is not None and self.options.certificate:
+            self._token = self._make_token()
+        worker.tell(self.join_command(), self.feed.fds)
+        for user, (audio, video) in self._subscriptions.items():
+            worker.tell(wire.Subscribe(self.number, user, audio, video))
+
+    def worker_died(self, reason: str) -> None:
+        """The worker is gone; another one is on its way."""
+        self.restarts += 1
+        if self._out_since is None:
+            self._out_since = time.monotonic()
+        self._left.set()
+        if self._worker is not None:
+            self._set("interrupted", reason)
+
+    def worker_broken(self, reason: str) -> None:
+        """The worker cannot use the SDK. Who waits for the channel hears it at once; who had it, keeps trying."""
+        if not self._joined.is_set():
+            self._set("failed", reason)
+
+    def worker_said(self, report: wire.Left | wire.Happened) -> None:
+        """A report for this session."""
+        if isinstance(report, wire.Left):
+            self._left.set()
+            return
+        event = report.event
+        match event:
+            case Connection(state, reason):
+                self._set(state, reason)
+                return
+            case Network():
+                self.network = event
+            case TokenExpiring() if self.options.certificate:
+                self.renew(self._make_token())
+                return
+            case Trouble():
+                logger.warning("[%s] %s (%s) %s", self.number, event.what, event.code, event.message)
+        self._emit(event)
+
+    def _make_token(self) -> str:
+        o = self.options
+        assert o.certificate is not None
+        return agora_token(o.app_id, o.certificate, o.channel, o.uid if o.string_uid else int(o.uid))
+
+    def _set(self, state: State, reason: str) -> None:
+        if state == "disconnected" and self.state == "interrupted":
+            return
+        self.state, self._reason = state, reason
+        if state == "connected":
+            if self._out_since is not None:
+                self.longest_gap = max(self.longest_gap, time.monotonic() - self._out_since)
+                self._out_since = None
+            held, self._held = self._held, []
+            for data in held:
+                self.send(data)
+            self._joined.set()
+            self._failures = 0
+        elif state == "failed":
+            if self._joined.is_set():
+                self._retry_later(reason)
+            self._joined.set()
+        self._emit(Connection(state, reason))
+
+    def _retry_later(self, reason: str) -> None:
+        if self._out_since is None:
+            self._out_since = time.monotonic()
+        if reason not in FINAL and (self.options.certificate or reason not in NEEDS_TOKEN):
+            delay = RETRY[min(self._failures, len(RETRY) - 1)]
+            self._failures += 1
+            asyncio.get_running_loop().call_later(delay, self._retry)
+
+    def _retry(self) -> None:
+        if self._worker is not None and self.state == "failed":
+            self.rejoin(self._worker)
+
+    def _emit(self, event: ChannelEvent) -> None:
+        if self.on_event is not None:
+            try:
+                self.on_event(event)
+            except Exception:  # the edge: one session's listener must not stop the others' events
+                logger.exception("[%s] a listener failed", self.number)
+
+    def stats(self) -> dict[str, Any]:
+        """Live figures, JSON-able: `state`, `restarts`, `longest_gap_ms`, `network`, and the feed's counters."""
+        network = {name: getattr(self.network, name) for name in Network.__struct_fields__}
+        feed = self.feed.stats() if self._worker is not None and self.feed is not None else {}
+        gap = round(self.longest_gap * 1000, 1)
+        return {"state": self.state, "restarts": self.restarts, "longest_gap_ms": gap, "network": network, **feed}
+
+
+class Worker:
+    """One worker process and the sessions in it; keeps it alive while there are any."""
+
+    def __init__(self, app_id: str, string_uid: bool) -> None:
+        self.app_id, self.string_uid = app_id, string_uid
+        self.sessions: dict[int, Agora] = {}
+        self.starting = True
+        """Nothing has been heard of this process yet."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: wire.Link[wire.Report] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._logs = tempfile.mkdtemp(prefix="lipwire-agora-")
+        self._deaths = 0
+        self._started_at = self._heard_at = 0.0
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._start()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process."""
+        return self._process.pid if self._process is not None else None
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        arguments = [str(theirs.fileno()), self.app_id, str(int(self.string_uid)), self._logs]
+        command = [sys.executable, "-m", "lipwire.channel.agora.worker", *arguments]
+        # The SDK prints to its standard output; what matters comes as events, or on standard error.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        self.starting = True
+        self._link = wire.Link(ours, wire.Report)
+        self._loop.add_reader(ours.fileno(), self._readable)
+        self._started_at = self._heard_at = time.monotonic()
+        for session in self.sessions.values():
+            session.rejoin(self)
+        self._ping()
+
+    def tell(self, command: wire.Command, fds: Sequence[int] = ()) -> None:
+        """Sends a command. While there is no process it is dropped: what lasts is told again by `rejoin`."""
+        if self._link is not None:
+            self._link.send(command, fds)
+            self._watch_writing()
+
+    def _watch_writing(self) -> None:
+        if self._link is not None and self._link.waiting:
+            self._loop.add_writer(self._link.sock.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        if self._link is not None:
+            self._link.flush()
+            if not self._link.waiting:
+                self._loop.remove_writer(self._link.sock.fileno())
+
+    def _readable(self) -> None:
+        assert self._link is not None
+        reports = self._link.receive()
+        if reports is None:
+            self._died("it ended")
+            return
+        self._heard_at = time.monotonic()
+        self.starting = False
+        for report in reports:
+            if isinstance(report, wire.Broken):
+                for waiting in tuple(self.sessions.values()):
+                    waiting.worker_broken(report.reason)
+            elif not isinstance(report, wire.Pong) and (session := self.sessions.get(report.session)) is not None:
+                session.worker_said(report)
+
+    def _ping(self) -> None:
+        now = time.monotonic()
+        if now - self._heard_at > (START if self.starting else PING_LOST):
+            self._died("it hangs")
+            return
+        self.tell(wire.Ping(int(now)))
+        self._timer = self._loop.call_later(PING_EVERY, self._ping)
+
+    def _died(self, reason: str) -> None:
+        lived = time.monotonic() - self._started_at
+        code = self._drop_process(kill=True)
+        if self._closing:
+            return
+        self._deaths = 1 if lived > STABLE else self._deaths + 1
+        delay = BACKOFF[min(self._deaths, len(BACKOFF)) - 1]
+        logger.error("agora worker died (%s, exit code %s); starting again in %.1f s", reason, code, delay)
+        for session in tuple(self.sessions.values()):
+            session.worker_died(f"the worker died: {reason}")
+        self._timer = self._loop.call_later(delay, self._start)
+
+    def _drop_process(self, *, kill: bool) -> int | None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._link is not None:
+            self._loop.remove_reader(self._link.sock.fileno())
+            self._loop.remove_writer(self._link.sock.fileno())
+            self._link.close()
+            self._link = None
+        process = self._process
+        if process is None:
+            return None
+        if kill:
+            process.kill()
+            self._process = None
+            return process.wait()
+        return None
+
+    async def close(self) -> None:
+        """After the last session: the process leaves by itself when its socket closes."""
+        self._closing = True
+        self._drop_process(kill=False)
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                await asyncio.to_thread(process.wait, LEAVE_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self._logs, ignore_errors=True)
+
+
+class Workers:
+    """The worker processes of this program, by app id and kind of uid. They belong to one event loop."""
+
+    def __init__(self) -> None:
+        self._workers: dict[tuple[str, bool], Worker] = {}
+
+    def attach(self, session: Agora) -> Worker:
+        """The worker for a session, started if need be; it joins."""
+        key = (session.options.app_id, session.options.string_uid)
+        worker = self._workers.get(key)
+        if worker is None:
+            worker = self._workers[key] = Worker(*key)
+        worker.sessions[session.number] = session
+        session.rejoin(worker)
+        return worker
+
+    async def detach(self, session: Agora) -> None:
+        """A session has left; a worker without any ends."""
+        key = (session.options.app_id, session.options.string_uid)
+        worker = self._workers.get(key)
+        if worker is None or worker.sessions.pop(session.number, None) is None:
+            return
+        if not worker.sessions:
+            del self._workers[key]
+            await worker.close()
+
+
+default_workers = Workers()
+
+if TYPE_CHECKING:
+    _conforms: type[Channel] = Agora

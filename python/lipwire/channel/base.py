@@ -1,0 +1,143 @@
+"""A channel: a room in which a session or an agent speaks, shows itself, and hears the others.
+
+One protocol for every transport, so that who uses it does not know which one it has. `publish.agora` is the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from ..protocol.messages import ErrorEvent
+from ..stream import Publisher
+
+HEARD_RATE = 16_000
+"""Hz of the PCM that a channel hands over."""
+
+State = Literal["connecting", "connected", "reconnecting", "interrupted", "disconnected", "failed"]
+"""`interrupted`: what carries the connection died and is being started again. `failed`: the
+service refused, or gave up; whether it is tried again is the transport's to know."""
+
+
+class Connection(Struct, frozen=True, tag=True):
+    """The connection changed its state; `reason` says why, for people."""
+
+    state: State
+    reason: str = ""
+
+
+class UserJoined(Struct, frozen=True, tag=True):
+    """Somebody else is there."""
+
+    user: str
+
+
+class UserLeft(Struct, frozen=True, tag=True):
+    """Somebody left, or was lost."""
+
+    user: str
+
+
+class Heard(Struct, frozen=True, tag=True):
+    """10 ms of what a user says: PCM16 mono at 16 kHz."""
+
+    user: str
+    pcm: bytes
+    pts_ms: int = 0
+    """The sender's presentation time, where the transport carries one."""
+
+
+class Seen(Struct, frozen=True, tag=True):
+    """A picture of a user, at most one a second: I420, contiguous, width * height * 3 / 2 bytes."""
+
+    user: str
+    width: int
+    height: int
+    i420: bytes
+
+
+class Message(Struct, frozen=True, tag=True):
+    """A data message from a user."""
+
+    user: str
+    data: bytes
+
+
+class SoundNote(Struct, frozen=True, tag=True):
+    """What a user sent along with its sound, such as the times that captions need."""
+
+    user: str
+    data: bytes
+
+
+class Network(Struct, frozen=True, tag=True):
+    """How the connection does; what the transport does not know is 0."""
+
+    rtt_ms: int = 0
+    loss_percent: int = 0
+    tx_kbps: int = 0
+    rx_kbps: int = 0
+    tx_bytes: int = 0
+    rx_bytes: int = 0
+    users: int = 0
+
+
+class Trouble(Struct, frozen=True, tag=True):
+    """Something failed without ending the connection. `code` is the transport's."""
+
+    what: str
+    code: int = 0
+    message: str = ""
+
+
+class TokenExpiring(Struct, frozen=True, tag=True):
+    """A new token is wanted: `renew`. Sent only where the channel cannot make one itself."""
+
+
+ChannelEvent = (
+    Connection | UserJoined | UserLeft | Heard | Seen | Message | SoundNote | Network | Trouble | TokenExpiring
+)
+
+
+def client_event(event: ChannelEvent) -> ErrorEvent | None:
+    """What the client of a session should hear of it, as the protocol's `error` event; None = nothing.
+
+    Codes: CHANNEL_INTERRUPTED (what was not sent follows once it is back), CHANNEL_FAILED, TOKEN_EXPIRING.
+    """
+    match event:
+        case Connection("interrupted" | "reconnecting", reason):
+            return ErrorEvent("CHANNEL_INTERRUPTED", f"out of the channel: {reason}; it is joined again")
+        case Connection("failed", reason):
+            return ErrorEvent("CHANNEL_FAILED", f"the channel cannot be joined: {reason}")
+        case TokenExpiring():
+            return ErrorEvent(
+                "TOKEN_EXPIRING", "the channel's token expires soon, and there is no certificate to renew it"
+            )
+    return None
+
+
+class Channel(Publisher, Protocol):
+    """A Publisher that also receives. All calls come from the event loop's thread, and so do the events."""
+
+    on_event: Callable[[ChannelEvent], None] | None
+
+    def interrupt(self) -> None:
+        """Drops all that was handed over and has not been sent."""
+
+    def send(self, data: bytes) -> None:
+        """A data message to everyone: at most what a packet holds; it is queued and paced.
+
+        Raises:
+            InvalidArgument: too large, or bytes that the transport cannot carry. BufferFull: too much is waiting.
+        """
+
+    def subscribe(self, user: str | None = None, *, audio: bool = True, video: bool = False) -> None:
+        """Asks for a user's sound (`Heard`) and pictures (`Seen`); None = everyone's."""
+
+    def unsubscribe(self, user: str | None = None) -> None:
+        """Ends that."""
+
+    def stats(self) -> dict[str, Any]:
+        """Live figures, JSON-able."""

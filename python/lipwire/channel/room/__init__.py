@@ -1,0 +1,1 @@
+"""Rooms of browsers over WebRTC, without an account."""

@@ -1,0 +1,425 @@
+"""Rooms: the embedded channel. Browsers join by WebRTC; sessions and agents join in process.
+
+    rooms = Rooms()
+    channel = rooms.channel("lobby", "agent")
+    channel.on_event = print
+    async with lipwire.Session(channel) as session:
+        channel.subscribe()  # Heard, UserJoined, Message ...
+        sdp, kind = await rooms.answer("lobby", "anna", offer_sdp)  # what a browser sent
+
+Everyone is heard by everyone: a browser gets the others' sound mixed, an in-process member gets each user's by itself.
+A browser shows one face, that of the first in-process member that sends pictures; cameras are for in-process members.
+
+Nothing is encoded, decoded or resampled that nobody wants. Everything belongs to one event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from ..._core import BLOCK, RATE, Frame
+from ...errors import BadState, InvalidArgument, LipwireError, NoCapacity
+from ...publish.peer import Peer
+from ..base import ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
+from .members import MIX_BLOCKS, Browser, Role, RoomChannel
+from .microphone import SEEN_EVERY
+
+__all__ = ["Member", "Role", "Room", "RoomChannel", "RoomError", "Rooms"]
+
+logger = logging.getLogger("lipwire.room")
+
+HELD = 60.0
+"""Seconds that a room that was made for later stays while nobody joins."""
+LEAD_LOST = MIX_BLOCKS / 100
+"""Seconds after which a member whose clock drives the mix, and has stopped, no longer does."""
+MIX_IDLE = 100
+"""10 ms ticks without any sound after which the room's own clock stops."""
+SILENT = bytes(BLOCK * 2)
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,64}")
+
+
+class RoomError(LipwireError, RuntimeError):
+    """The room cannot be joined: its name for you is taken."""
+
+    code = "CHANNEL_IN_USE"
+
+
+class Member(Struct, frozen=True):
+    """Somebody in a room."""
+
+    user: str
+    kind: Literal["agent", "user"]
+    """An agent is in process, a user in a browser."""
+    connected: bool
+    """False: its connection was lost, and it may come back."""
+    speaks: bool
+
+
+def check_name(what: str, name: str) -> str:
+    """The name, without surrounding space. Raises InvalidArgument."""
+    name = name.strip()
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"{what} must have 1..64 characters, without control characters and '/', got {name!r:.80}"
+        )
+    return name
+
+
+class Room:
+    """One room. Made, found and removed by `Rooms`."""
+
+    def __init__(self, rooms: Rooms, name: str) -> None:
+        self.name = name
+        self.agents: dict[str, RoomChannel] = {}
+        self.browsers: dict[str, Browser] = {}
+        self.peers: set[Peer] = set()
+        """Every connection that is not closed."""
+        self._rooms = rooms
+        self._clock = 0
+        """Samples of the mix that were handed out."""
+        self._lead: RoomChannel | None = None
+        """Whose clock drives the mix."""
+        self._face: RoomChannel | None = None
+        self._led_at = float("-inf")
+        self._shown = -1
+        self._missed = [0, 0]
+        """Packets and pictures, and messages, that browsers missed which are gone."""
+        self._ticking: asyncio.Task[None] | None = None
+
+    # ----------------------------------------------------------------------------------------------------- members
+
+    def members(self) -> list[Member]:
+        """Who is there, agents first."""
+        agents = [Member(agent.user, "agent", True, True) for agent in self.agents.values()]
+        users = [Member(b.user, "user", b.connected, b.speaks) for b in self.browsers.values() if b.joined]
+        return agents + users
+
+    def announce(self, event: ChannelEvent, but: Browser | RoomChannel) -> None:
+        """Tells the in-process members."""
+        for agent in tuple(self.agents.values()):
+            if agent is not but:
+                agent.emit(event)
+
+    def tell_members(self) -> None:
+        """Tells the browsers who is there."""
+        members = msgspec.to_builtins(self.members())
+        for browser in self.browsers.values():
+            if browser.peer is not None:
+                body = {"type": "room", "room": self.name, "you": browser.user, "members": members}
+                browser.peer.send(msgspec.json.encode(body).decode())
+
+    def enter(self, agent: RoomChannel) -> None:
+        """An in-process member joins."""
+        self.agents[agent.user] = agent
+        self.announce(UserJoined(agent.user), agent)
+        self.tell_members()
+        self.review()
+
+    def remove(self, member: Browser | RoomChannel) -> None:
+        """A member is gone. Safe to call twice."""
+        there: dict[str, Any] = self.agents if isinstance(member, RoomChannel) else self.browsers
+        if there.get(member.user) is not member:
+            return
+        del there[member.user]
+        known = True
+        if isinstance(member, Browser):
+            known = member.joined
+            if member.peer is not None:
+                self._missed[0] += member.peer.dropped
+                self._missed[1] += member.peer.messages_dropped
+            member.leave()
+        if member is self._lead:
+            self._lead = None
+        if member is self._face:
+            self._face = None
+        if known:
+            self.announce(UserLeft(member.user), member)
+            self.tell_members()
+        self.review()
+        self._rooms.tidy(self)
+
+    def review(self) -> None:
+        """Has decoded what is wanted, and nothing else."""
+        connected = sum(browser.connected for browser in self.browsers.values())
+        for browser in self.browsers.values():
+            wants = [agent.wants(browser.user) for agent in self.agents.values()]
+            others = connected - browser.connected
+            browser.review(others > 0 or any(audio for audio, _ in wants), any(video for _, video in wants))
+
+    # ------------------------------------------------------------------------------------------------ to in-process
+
+    def heard(self, source: Browser, event: Heard) -> None:
+        """10 ms of a browser."""
+        for agent in tuple(self.agents.values()):
+            if agent.wants(source.user)[0]:
+                agent.emit(event)
+
+    def seen(self, source: Browser | RoomChannel, event: Seen) -> None:
+        """A picture of a member."""
+        for agent in tuple(self.agents.values()):
+            if agent is not source and agent.wants(source.user)[1]:
+                agent.emit(event)
+
+    def send(self, source: RoomChannel, data: bytes) -> None:
+        """A data message of an in-process member, to everyone."""
+        self.announce(Message(source.user, data), source)
+        for browser in self.browsers.values():
+            if browser.peer is not None:
+                browser.peer.send(data)
+
+    # ------------------------------------------------------------------------------------------------- to browsers
+
+    def sound(self, source: RoomChannel, pcm: bytes, sample: int) -> None:
+        """10 ms of an in-process member."""
+        listeners = [a for a in self.agents.values() if a is not source and a.wants(source.user)[0]]
+        if listeners:
+            for block in source.heard_blocks(pcm):
+                event = Heard(source.user, block, sample * 1000 // RATE)
+                for agent in listeners:
+                    agent.emit(event)
+        if self._lead is None or source is self._face or source.voice.full:
+            self._lead = source  # nobody drives the clock, or its lips must keep time with it, or who did has stopped
+            source.voice.clear()
+        source.offset = self._clock - sample
+        if source is self._lead:
+            self._led_at = asyncio.get_running_loop().time()
+            self._mix(source, pcm)
+        else:
+            source.voice.put(pcm)
+
+    def put_voice(self, source: Browser, pcm: bytes) -> None:
+        """10 ms of a browser, for the other browsers."""
+        if sum(browser.connected for browser in self.browsers.values()) < 2:
+            return
+        source.voice.put(pcm)
+        if asyncio.get_running_loop().time() - self._led_at > LEAD_LOST and self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(), name="lipwire-room-clock")
+
+    async def _tick(self) -> None:
+        """The room's own clock, while users talk and no in-process member has one."""
+        now = asyncio.get_running_loop().time
+        due, idle = now(), 0
+        try:
+            while idle < MIX_IDLE and now() - self._led_at > LEAD_LOST:
+                idle = 0 if any(browser.voice for browser in self.browsers.values()) else idle + 1
+                self._mix(None, SILENT)
+                due = max(due + 0.01, now() - LEAD_LOST)
+                await asyncio.sleep(due - now())
+        finally:
+            self._ticking = None
+
+    def _mix(self, lead: RoomChannel | None, pcm: bytes) -> None:
+        at, self._clock = self._clock, self._clock + BLOCK
+        parts: dict[Browser | RoomChannel, bytes] = {}
+        members: list[Browser | RoomChannel] = [*self.agents.values(), *self.browsers.values()]
+        for member in members:
+            if member is not lead and (block := member.voice.take()) is not None:
+                parts[member] = block
+        if parts:
+            total = np.frombuffer(pcm, np.int16).astype(np.int32)
+            for block in parts.values():
+                total += np.frombuffer(block, np.int16)
+            pcm = _clipped(total)
+        for browser in self.browsers.values():
+            if not browser.connected or browser.peer is None:
+                continue
+            own = parts.get(browser)
+            mine = pcm if own is None else _clipped(total - np.frombuffer(own, np.int16))
+            if (frame := browser.packets.add(mine, at)) is not None:
+                browser.peer.audio.put(frame)
+
+    def show(self, source: RoomChannel, frame: Frame) -> None:
+        """A picture of an in-process member."""
+        if self._face is None:
+            self._face = source
+        if any(agent is not source and agent.wants(source.user)[1] for agent in self.agents.values()):
+            now = asyncio.get_running_loop().time()
+            if now - source.seen_at >= SEEN_EVERY:
+                source.seen_at = now
+                self.seen(source, Seen(source.user, frame.width, frame.height, bytes(memoryview(frame))))
+        if source is not self._face:
+            return
+        self._shown = max(self._shown + 1, frame.sample + source.offset)
+        for browser in self.browsers.values():
+            if browser.connected and browser.peer is not None:
+                browser.peer.show(frame, self._shown)
+
+    def interrupt(self, source: RoomChannel) -> None:
+        """Drops what waits of an in-process member's sound."""
+        if source is self._lead:
+            for browser in self.browsers.values():
+                if browser.peer is not None:
+                    browser.peer.audio.clear()
+
+    def stats(self) -> dict[str, Any]:
+        """See `RoomChannel.stats`."""
+        peers = [browser.peer for browser in self.browsers.values() if browser.peer is not None]
+        users = {
+            browser.user: {
+                "filled_ms": round(browser.microphone.filled_ms, 1),
+                "dropped_ms": round(browser.microphone.dropped_ms, 1),
+            }
+            for browser in self.browsers.values()
+            if browser.microphone is not None
+        }
+        return {
+            "members": len(self.members()),
+            "viewers": sum(peer.connected for peer in peers),
+            "dropped": self._missed[0] + sum(peer.dropped for peer in peers),
+            "messages_dropped": self._missed[1] + sum(peer.messages_dropped for peer in peers),
+            "messages_waiting": sum(peer.messages_waiting for peer in peers),
+            "users": users,
+        }
+
+
+def _clipped(total: np.ndarray[Any, Any]) -> bytes:
+    return bytes(np.clip(total, -32768, 32767).astype(np.int16))
+
+
+class Rooms:
+    """Rooms by name. They come with their first member and go with their last.
+
+    Args:
+        max_rooms: how many there may be; more are refused.
+        max_members: how many may be in one, agents and users together; more are refused.
+    """
+
+    def __init__(self, *, max_rooms: int = 64, max_members: int = 16) -> None:
+        self.max_rooms, self.max_members = max_rooms, max_members
+        self._rooms: dict[str, Room] = {}
+        self._held: dict[str, asyncio.TimerHandle] = {}
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def list(self) -> dict[str, list[Member]]:
+        """Who is where."""
+        return {name: room.members() for name, room in self._rooms.items()}
+
+    def create(self, name: str | None = None) -> str:
+        """Makes a room for somebody who joins within `HELD` seconds; returns its name, a new one by default.
+
+        Raises:
+            InvalidArgument: a bad name. NoCapacity: there are too many rooms.
+        """
+        name = check_name("room", name) if name is not None else f"room-{secrets.token_hex(4)}"
+        room = self._room(name)
+        if not room.agents and not room.browsers and name not in self._held:
+            self._held[name] = asyncio.get_running_loop().call_later(HELD, self._release, room)
+        return name
+
+    def channel(
+        self, name: str, user_id: str = "0", on_event: Callable[[ChannelEvent], None] | None = None
+    ) -> RoomChannel:
+        """An in-process member, which joins when it is opened.
+
+        Args:
+            name: of the room. user_id: of the member there; "0" or nothing = any that is free.
+
+        Raises:
+            InvalidArgument: a bad name.
+        """
+        if user_id in ("", "0"):
+            user_id = str(100_000 + secrets.randbelow(900_000))
+        return RoomChannel(self, check_name("room", name), check_name("user", user_id), on_event)
+
+    async def answer(
+        self, name: str, user: str, sdp: str, kind: str = "offer", *, role: Role = "speaker"
+    ) -> tuple[str, str]:
+        """A browser joins: takes its offer; (sdp, "answer"), with all candidates in it.
+
+        One that has the name of a user who is there follows it: the same user, on a new connection. A "viewer" is not
+        heard or seen.
+
+        Raises:
+            InvalidArgument: a bad name, or no usable offer. RoomError: an agent has this name. NoCapacity: the room is
+            full, or there are too many rooms.
+        """
+        name, user = check_name("room", name), check_name("user", user)
+        room = self._room(name)
+        browser = room.browsers.get(user)
+        try:
+            if user in room.agents:
+                raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
+            if browser is None:
+                self._check_space(room)
+                browser = room.browsers[user] = Browser(room, user)
+                self._unhold(name)
+            return await browser.answer(sdp, kind, role)
+        finally:
+            self.tidy(room)
+
+    def leave(self, name: str, user: str) -> bool:
+        """A browser's user leaves, at once; False = it is not there."""
+        room = self._rooms.get(name.strip())
+        browser = room.browsers.get(user.strip()) if room is not None else None
+        if room is None or browser is None:
+            return False
+        room.remove(browser)
+        return True
+
+    def enter(self, channel: RoomChannel) -> Room:
+        """For RoomChannel."""
+        room = self._room(channel.name)
+        try:
+            if channel.user in room.agents or channel.user in room.browsers:
+                raise RoomError(f"somebody in {channel.name!r} has the name {channel.user!r}; choose another")
+            self._check_space(room)
+            self._unhold(channel.name)
+            room.enter(channel)
+        finally:
+            self.tidy(room)
+        return room
+
+    def tidy(self, room: Room) -> None:
+        """Removes a room without members."""
+        if not room.agents and not room.browsers and room.name not in self._held:
+            self._rooms.pop(room.name, None)
+
+    async def close(self) -> None:
+        """Ends every room."""
+        self.closed = True
+        for handle in self._held.values():
+            handle.cancel()
+        self._held.clear()
+        rooms, peers = tuple(self._rooms.values()), []
+        for room in rooms:
+            peers += list(room.peers)
+            for browser in tuple(room.browsers.values()):
+                room.remove(browser)
+            for agent in tuple(room.agents.values()):
+                agent.left("the rooms were closed")
+        await asyncio.gather(*(peer.close() for peer in peers))
+
+    def _room(self, name: str) -> Room:
+        if self.closed:
+            raise BadState("the rooms were closed")
+        room = self._rooms.get(name)
+        if room is None:
+            if len(self._rooms) >= self.max_rooms:
+                raise NoCapacity(f"there are {self.max_rooms} rooms, and no more are allowed")
+            room = self._rooms[name] = Room(self, name)
+        return room
+
+    def _check_space(self, room: Room) -> None:
+        if len(room.agents) + len(room.browsers) >= self.max_members:
+            raise NoCapacity(f"room {room.name!r} is full: {self.max_members} members")
+
+    def _unhold(self, name: str) -> None:
+        if (handle := self._held.pop(name, None)) is not None:
+            handle.cancel()
+
+    def _release(self, room: Room) -> None:
+        self._held.pop(room.name, None)
+        self.tidy(room)

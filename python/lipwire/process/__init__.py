@@ -1,0 +1,1 @@
+"""Child processes: one supervisor, one way to talk to them."""

@@ -1,0 +1,251 @@
+"""A client of any avatar provider that speaks the protocol (protocol.md A and B), Lipwire or another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from .._core import RATE
+from ..audio.opus import OpusEncoder
+from ..audio.resample import resample
+from ..errors import InvalidArgument, LipwireError
+from ..protocol import messages as m
+
+logger = logging.getLogger("lipwire.client")
+
+HEARTBEAT = 10.0
+TIMEOUT = 15.0
+OPUS_MS = (10, 20, 40, 60)
+
+
+class ProviderFault(LipwireError, RuntimeError):
+    """The provider refused or broke off; the message says how."""
+
+    code = "PROVIDER_FAULT"
+
+
+def request(
+    channel: str = "lipwire", *, uid: str = "1", avatar_id: str = "aria", quality: m.Quality = "medium", **more: Any
+) -> m.StartRequest:
+    """A start request with the fields that a local test needs."""
+    agora = m.AgoraSettings(app_id="local", token="local", channel=channel, uid=uid, enable_string_uid=False)
+    return m.StartRequest(
+        avatar_id=avatar_id, quality=quality, version="v1", video_encoding="H264", agora_settings=agora, **more
+    )
+
+
+class ProviderClient:
+    """One session at a provider, as the Conversational AI engine would hold it.
+
+    Use as an async context manager: it starts the session, connects, sends `init` and heartbeats, and stops it again.
+
+    Args:
+        url: of the HTTP side, say http://127.0.0.1:8764.
+        api_key: for `x-api-key`.
+        start: the body of /session/start.
+        on_event: called with each server event that this version knows.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        start: m.StartRequest | None = None,
+        *,
+        on_event: Callable[[m.ServerEvent], None] | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.start_request = start or request()
+        self.on_event = on_event
+        self.session: m.StartReply | None = None
+        self._http = httpx.AsyncClient(headers={"x-api-key": api_key}, timeout=TIMEOUT, trust_env=False)
+        self._ws: ClientConnection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._finished = asyncio.Condition()
+        self._finished_count = 0
+        self.reports_playback = False
+        """True once the provider has sent a playback event: not every provider does."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            body = await self._call("POST", "/session/start", self.start_request)
+            self.session = msgspec.json.decode(body, type=m.StartReply)
+            await self._connect(self.session)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _call(self, method: str, path: str, body: msgspec.Struct) -> bytes:
+        try:
+            reply = await self._http.request(
+                method,
+                self.url + path,
+                content=msgspec.json.encode(body),
+                headers={"content-type": "application/json"},
+            )
+        except httpx.HTTPError as exc:
+            raise ProviderFault(f"{method} {self.url}{path} failed: {exc or type(exc).__name__}") from exc
+        if reply.status_code != 200:
+            raise ProviderFault(f"{method} {self.url}{path} answered {reply.status_code}: {reply.text[:300]}")
+        return reply.content
+
+    async def _connect(self, session: m.StartReply) -> None:
+        try:
+            self._ws = await connect(
+                session.websocket_address,
+                additional_headers={"Authorization": f"Bearer {session.session_token}"},
+                max_size=1 << 20,
+                proxy=None,
+                open_timeout=TIMEOUT,
+            )
+        except (OSError, InvalidStatus, TimeoutError) as exc:
+            raise ProviderFault(f"cannot connect to {session.websocket_address}: {exc}") from exc
+        fields = {name: getattr(self.start_request, name) for name in m.StartRequest.__struct_fields__}
+        await self._send(m.InitMessage(session_id=session.session_id, **fields))
+        self._tasks = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._events())]
+
+    async def _send(self, message: msgspec.Struct) -> None:
+        assert self._ws is not None
+        try:
+            await self._ws.send(m.encode(message))
+        except ConnectionClosed as exc:
+            raise ProviderFault(f"the provider closed the WebSocket: {exc}") from exc
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            await self._send(m.Heartbeat(str(uuid.uuid4()), int(time.time() * 1000)))
+
+    async def _events(self) -> None:
+        assert self._ws is not None
+        try:
+            async for text in self._ws:
+                event = m.decode_event(text)
+                if event is None:
+                    logger.info("unknown event: %.200s", text)
+                    continue
+                if isinstance(event, m.PlaybackStarted | m.PlaybackFinished):
+                    self.reports_playback = True
+                if isinstance(event, m.PlaybackFinished):
+                    async with self._finished:
+                        self._finished_count += 1
+                        self._finished.notify_all()
+                if self.on_event is not None:
+                    self.on_event(event)
+        except ConnectionClosed as exc:
+            logger.info("the provider closed the WebSocket: %s", exc)
+        finally:
+            async with self._finished:
+                self._finished_count = 1 << 62
+                self._finished.notify_all()
+
+    async def speak(
+        self,
+        pcm: bytes,
+        rate: int,
+        *,
+        encoding: m.AudioEncoding = "PCM16",
+        chunk_ms: int = 20,
+        pace: float | None = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> str:
+        """Sends an utterance and its `voice_end`; returns its event id.
+
+        Args:
+            pcm: PCM16 mono at `rate` Hz. chunk_ms: 10..1000 (OPUS: 10, 20, 40 or 60).
+            pace: times real time; None = as fast as possible.
+            progress: called with the seconds sent so far.
+        """
+        event_id = str(uuid.uuid4())
+        began = time.monotonic()
+        sent = 0.0
+        for payload in encode(pcm, rate, encoding, chunk_ms):
+            if pace is not None:
+                await asyncio.sleep(max(0.0, began + sent / pace - time.monotonic()))
+            await self._send(m.Voice(payload, RATE if encoding == "OPUS" else rate, encoding, event_id))
+            sent += chunk_ms / 1000
+            if progress is not None:
+                progress(sent)
+        await self._send(m.VoiceEnd(event_id))
+        return event_id
+
+    async def interrupt(self) -> None:
+        """Stops what is playing and drops what is queued."""
+        await self._send(m.Interrupt(str(uuid.uuid4())))
+
+    @property
+    def finished_count(self) -> int:
+        """Utterances that the provider has reported as played to the end, or broken off."""
+        return self._finished_count
+
+    async def wait_finished(self, count: int) -> None:
+        """Waits until `finished_count` reaches `count`, or the connection is gone."""
+        async with self._finished:
+            await self._finished.wait_for(lambda: self._finished_count >= count)
+
+    async def close(self) -> None:
+        """Stops the session and disconnects. Errors on the way out are logged, not raised."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._ws is not None:
+            await self._ws.close()
+            self._ws = None
+        if self.session is not None:
+            session, self.session = self.session, None
+            stop = m.StopRequest(session_id=session.session_id, session_token=session.session_token)
+            try:
+                await self._call("DELETE", "/session/stop", stop)
+            except ProviderFault as exc:
+                logger.warning("stopping the session failed: %s", exc)
+        await self._http.aclose()
+
+
+def encode(pcm: bytes, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> Iterator[bytes]:
+    """Cuts PCM16 mono into the payloads of `voice` messages.
+
+    Raises:
+        InvalidArgument: encoding, chunk or rate is out of range.
+    """
+    if not m.MIN_RATE <= rate <= m.MAX_RATE:
+        raise InvalidArgument(f"sample rate {rate} Hz; {m.MIN_RATE}..{m.MAX_RATE} are allowed")
+    if encoding == "OPUS":
+        yield from _encode_opus(pcm, rate, chunk_ms)
+        return
+    if encoding not in ("PCM16", "PCM8"):
+        raise InvalidArgument(f"unknown encoding {encoding!r}; known: PCM16, PCM8, OPUS")
+    if not 10 <= chunk_ms <= 1000:
+        raise InvalidArgument(f"chunk of {chunk_ms} ms; 10..1000 are allowed")
+    size = rate * chunk_ms // 1000 * 2
+    for at in range(0, len(pcm), size):
+        chunk = pcm[at : at + size]
+        if encoding == "PCM8":
+            samples = np.frombuffer(chunk, dtype=np.int16)
+            chunk = ((samples >> 8) + 128).astype(np.uint8).tobytes()
+        yield chunk
+
+
+def _encode_opus(pcm: bytes, rate: int, chunk_ms: int) -> Iterator[bytes]:
+    if chunk_ms not in OPUS_MS:
+        raise InvalidArgument(f"Opus chunks have {', '.join(map(str, OPUS_MS))} ms, got {chunk_ms}")
+    encoder = OpusEncoder(RATE, bitrate=32_000, frame_ms=chunk_ms)
+    yield from encoder.encode(resample(pcm, rate, RATE))
+    yield from encoder.flush()

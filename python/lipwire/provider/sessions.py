@@ -1,0 +1,565 @@
+"""The avatar provider's use cases, shared by HTTP and WebSocket: who may start, stop and speak through a session.
+
+No web framework and no socket here. A session itself comes from an injected factory, `make_session`; what it says
+back goes through `emit` to the WebSocket that is connected at the moment, if any. Everything runs on one event loop.
+
+Life of a session: `start` (HTTP) -> `attach` (a WebSocket comes, maybe many times) -> `dispatch` (its messages) ->
+`stop`, the idle timeout in `sweep`, a newer session for the same channel and uid, or `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+import uuid
+import weakref
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import LipwireError, NoCapacity, OutOfMemory
+from ..protocol import messages as m
+from ..protocol.ingest import Close, Event, Ingest, Init
+from ..protocol.tokens import TokenError, issue_session_token, verify_session_token
+from .outbox import Outbox
+
+logger = logging.getLogger("lipwire.provider")
+
+Emit = Callable[[m.ServerEvent], None]
+EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
+
+CLOSE_ENDED, CLOSE_SUPERSEDED = 1000, 1000
+CLOSE_FAULT, CLOSE_DRAIN = 1011, 1012
+
+
+class ProviderConfig(Struct, kw_only=True, frozen=True):
+    """What the provider needs to know. Times in seconds."""
+
+    api_key: str
+    """What `x-api-key` must say. Not empty."""
+    extra_api_keys: tuple[str, ...] = ()
+    """More accepted keys. Each key owns the sessions started with it."""
+    session_secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
+    """Signs the session tokens (HS256); 32 bytes or more. Random unless set, so a restart ends every token."""
+    public_ws_url: str = "ws://127.0.0.1:8765"
+    """What `websocket_address` says."""
+    token_ttl: float = 24 * 3600.0
+    max_sessions: int = 50
+    retry_after: float = 5.0
+    """What `Retry-After` says when there is no room."""
+    max_message_bytes: int = 4 << 20
+    """A larger WebSocket message closes its connection with 1009."""
+    max_body_bytes: int = 64 << 10
+    """A larger HTTP body is a 413."""
+    event_queue: int = 256
+    """Events kept for a slow WebSocket reader; the oldest is dropped when full."""
+    guard_window: float = 0.0
+    """`voice` within this time after an interrupt is dropped."""
+    check_rate: bool = True
+    """Report `rate_mismatch`."""
+    close_timeout: float = 10.0
+    """How long a session may take to leave its channel before it is given up."""
+
+    def __post_init__(self) -> None:
+        if not self.api_key or "" in self.extra_api_keys:
+            raise ValueError("an API key must not be empty")
+
+
+class LiveSession(Protocol):
+    """What plays: the provider's view of one session. All calls come from the event loop's thread.
+
+    The four that take input may raise `LipwireError`: the client gets an `error` event with its `code` and nothing
+    else happens. Anything else they raise is a fault: it is logged, and the WebSocket closes with 1011.
+    """
+
+    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None) -> None:
+        """Queues speech: not empty, PCM16 (even) or PCM8 or one OPUS packet, 8000..48000 Hz."""
+
+    def voice_end(self, event_id: str | None) -> None:
+        """The utterance is complete, but for audio within the grace window."""
+
+    def interrupt(self, event_id: str | None) -> None:
+        """Stops speaking and drops what is queued."""
+
+    def special(self, content: Any, event_id: str | None) -> None:
+        """`content` as decoded from JSON."""
+
+    def stats(self) -> dict[str, Any]:
+        """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
+        `late`, `underruns`. `talking` also keeps a session from idling out."""
+        ...
+
+    async def close(self) -> None:
+        """Leaves the channel and frees everything. Called once."""
+
+
+MakeSession = Callable[[str, m.StartRequest, m.Granted, Emit], Awaitable[LiveSession]]
+"""(session_id, request, granted, emit) -> session.
+
+May raise `InvalidArgument` (-> 400, say for an unknown avatar), `NoCapacity` or `OutOfMemory` (-> 503). It may change
+`granted` to what it really gives. `emit` belongs to the event loop's thread.
+"""
+
+
+class ProviderError(LipwireError):
+    """A use case was refused: `status`, `error`, `code` and `message` as protocol.md A has them."""
+
+    KINDS: ClassVar[dict[str, tuple[int, str]]] = {
+        "VALIDATION_ERROR": (400, "Invalid request"),
+        "INVALID_JSON": (400, "Invalid request"),
+        "INVALID_API_KEY": (401, "Unauthorized"),
+        "INVALID_TOKEN": (401, "Unauthorized"),
+        "MISSING_API_KEY": (403, "Forbidden"),
+        "SESSION_NOT_FOUND": (404, "Not found"),
+        "ENDPOINT_NOT_FOUND": (404, "Not found"),
+        "CHANNEL_IN_USE": (409, "Conflict"),
+        "BODY_TOO_LARGE": (413, "Payload too large"),
+        "SESSION_LIMIT": (429, "Too many sessions"),
+        "INTERNAL_ERROR": (500, "Internal error"),
+        "CHANNEL_FAILED": (502, "Bad gateway"),
+        "NO_CAPACITY": (503, "No capacity"),
+    }
+
+    def __init__(self, code: str, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status, self.error = self.KINDS[code]
+        self.retry_after = retry_after
+
+    def reply(self) -> m.ErrorReply:
+        """The body."""
+        return m.ErrorReply(error=self.error, message=str(self), code=self.code)
+
+
+class ProviderSession:
+    """One live session as the provider keeps it."""
+
+    def __init__(
+        self, session_id: str, request: m.StartRequest, owner: bytes, now: float, errors_total: Counter[str]
+    ) -> None:
+        self.id = session_id
+        self.request = request
+        self.granted = m.grant(request)
+        self.owner = owner
+        self.started = self.last_activity = now
+        self.outbox: Outbox | None = None
+        self.ended: EndReason | None = None
+        self.closed = asyncio.Event()
+        """It has ended, and has left its channel."""
+        self.connections = 0
+        self.messages = 0
+        self.errors = 0
+        self.events_dropped = 0
+        self.live: LiveSession | None = None
+        self.log = session_logger(session_id)
+        self._errors_total = errors_total
+
+    def emit(self, event: m.ServerEvent) -> None:
+        """Sends an event to the connected WebSocket; without one it is dropped. Event loop's thread only."""
+        self.send(event, self.outbox)
+
+    def send(self, event: m.ServerEvent, outbox: Outbox | None) -> None:
+        """Sends an event to one connection."""
+        if isinstance(event, m.ErrorEvent):
+            self.errors += 1
+            self._errors_total[event.code] += 1
+        if outbox is None:
+            self.events_dropped += 1
+        else:
+            outbox.put(m.encode(event))
+
+
+class _SessionLog(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        assert self.extra is not None
+        kwargs["extra"] = {**self.extra, **(kwargs.get("extra") or {})}
+        return f"[{self.extra['session_id']}] {msg}", kwargs
+
+
+def session_logger(session_id: str) -> logging.LoggerAdapter[logging.Logger]:
+    """A logger whose records carry `session_id` as an attribute and in their text."""
+    return _SessionLog(logger, {"session_id": session_id})
+
+
+class Provider:
+    """All sessions of this process.
+
+    Args:
+        config: limits and secrets.
+        make_session: see `MakeSession`.
+        clock: seconds, monotonic: idle times and arrival times.
+        wall_clock: Unix seconds: token lifetimes.
+    """
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        make_session: MakeSession,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.draining = False
+        self.started_total = 0
+        self.ended_total: Counter[str] = Counter()
+        self.messages_total: Counter[str] = Counter()
+        self.errors_total: Counter[str] = Counter()
+        self._make_session = make_session
+        self._wall_clock = wall_clock
+        self._keys = [(key.encode(), _owner(key)) for key in (config.api_key, *config.extra_api_keys)]
+        self._sessions: dict[str, ProviderSession] = {}
+        self._by_channel: dict[tuple[str, str, str], ProviderSession] = {}
+        self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+        self._starting = 0
+        self._past: Counter[str] = Counter()
+
+    # ------------------------------------------------------------------------------------------------ who is asking
+
+    def check_api_key(self, key: bytes | str | None) -> bytes:
+        """The owner that an `x-api-key` header stands for. Every configured key is compared in constant time.
+
+        Raises:
+            ProviderError: MISSING_API_KEY (None) or INVALID_API_KEY.
+        """
+        if key is None:
+            raise ProviderError("MISSING_API_KEY", "API key header missing")
+        given = key.encode(errors="surrogateescape") if isinstance(key, str) else key
+        found = None
+        for expected, owner in self._keys:
+            if hmac.compare_digest(given, expected):
+                found = owner
+        if found is None:
+            raise ProviderError("INVALID_API_KEY", "Invalid API key")
+        return found
+
+    def check_token(self, token: str, *, allow_expired: bool = False) -> ProviderSession:
+        """The live session of a session token.
+
+        Raises:
+            ProviderError: INVALID_TOKEN (malformed, forged, expired) or SESSION_NOT_FOUND (it has ended).
+        """
+        try:
+            session_id = verify_session_token(
+                token, self.config.session_secret, now=self._wall_clock(), allow_expired=allow_expired
+            )
+        except TokenError as exc:
+            raise ProviderError("INVALID_TOKEN", str(exc)) from None
+        return self.get(session_id)
+
+    # ------------------------------------------------------------------------------------------------- start, stop
+
+    @property
+    def sessions(self) -> list[ProviderSession]:
+        """The live sessions, oldest first."""
+        return list(self._sessions.values())
+
+    def get(self, session_id: str) -> ProviderSession:
+        """A live session.
+
+        Raises:
+            ProviderError: SESSION_NOT_FOUND.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
+        return session
+
+    async def start(self, request: m.StartRequest, owner: bytes) -> m.StartReply:
+        """Opens a session for `owner` (from `check_api_key`).
+
+        A live session of the same owner for the same app id, channel and uid is closed first: a client that gave up
+        on a session opens a new one without stopping the old.
+
+        Raises:
+            ProviderError: CHANNEL_IN_USE (another owner's), SESSION_LIMIT, NO_CAPACITY, VALIDATION_ERROR.
+        """
+        key = _channel(request)
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            old = self._by_channel.get(key)
+            live = old is not None and old.ended is None
+            if old is not None and live and old.owner != owner:
+                raise ProviderError("CHANNEL_IN_USE", "Another session is live with this app_id, channel and uid")
+            if self.draining:
+                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
+            if len(self._sessions) + self._starting - live >= self.config.max_sessions:
+                raise ProviderError(
+                    "SESSION_LIMIT",
+                    f"The limit of {self.config.max_sessions} sessions is reached",
+                    retry_after=self.config.retry_after,
+                )
+            self._starting += 1
+            try:
+                if old is not None:
+                    await self.end(old, "replaced")
+                session = await self._open(request, owner)
+            finally:
+                self._starting -= 1
+            if self.draining:  # close() came while the session was being made
+                await self._close_live(session)
+                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
+            self._sessions[session.id] = session
+            self._by_channel[key] = session
+        self.started_total += 1
+        session.log.info("session started: channel %r uid %r, %s", key[1], key[2], session.granted)
+        token = issue_session_token(
+            session.id, self.config.session_secret, now=self._wall_clock(), ttl=self.config.token_ttl
+        )
+        additions = any(getattr(request, name) is not None for name in m.ADDITIONS)
+        return m.StartReply(
+            session_id=session.id,
+            websocket_address=self.config.public_ws_url,
+            session_token=token,
+            granted=session.granted if additions else msgspec.UNSET,
+        )
+
+    async def _open(self, request: m.StartRequest, owner: bytes) -> ProviderSession:
+        session = ProviderSession(str(uuid.uuid4()), request, owner, self.clock(), self.errors_total)
+        try:
+            session.live = await self._make_session(session.id, request, session.granted, session.emit)
+        except (NoCapacity, OutOfMemory) as exc:
+            wait = exc.retry_after if isinstance(exc, NoCapacity) else self.config.retry_after
+            raise ProviderError("NO_CAPACITY", str(exc), retry_after=wait) from exc
+        except LipwireError as exc:
+            if exc.code not in ("VALIDATION_ERROR", "CHANNEL_FAILED"):
+                raise
+            raise ProviderError(exc.code, str(exc)) from exc
+        return session
+
+    async def stop(self, request: m.StopRequest, *, bearer: ProviderSession | None = None) -> m.StopReply:
+        """Ends a session. `bearer` is the session of the token that stood in for the API key, if one did.
+
+        With an API key either id or token is enough. What does not fit together is not found, so that nobody learns
+        of another's session.
+
+        Raises:
+            ProviderError: VALIDATION_ERROR (neither was given) or SESSION_NOT_FOUND.
+        """
+        session = bearer
+        if request.session_token is not None:
+            try:
+                named = self.check_token(request.session_token, allow_expired=True)
+            except ProviderError:
+                named = None
+            if named is None or session not in (None, named):
+                raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
+            session = named
+        if request.session_id is not None:
+            if session is not None and request.session_id != session.id:
+                raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
+            session = self.get(request.session_id)
+        if session is None:
+            raise ProviderError("VALIDATION_ERROR", m.missing_message(["session_id"]))
+        await self.end(session, "stopped")
+        return m.StopReply()
+
+    async def end(self, session: ProviderSession, reason: EndReason) -> None:
+        """Ends a session, whatever it is doing, and waits until it has left its channel.
+
+        Its WebSocket closes (1011 for `failed`, 1012 for `shutdown`, else 1000) and its token is not found from now
+        on. The first reason counts.
+        """
+        if session.ended is not None:
+            await session.closed.wait()
+            return
+        session.ended = reason
+        self._sessions.pop(session.id, None)
+        self.ended_total[reason] += 1
+        if session.outbox is not None:
+            code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_ENDED)
+            session.outbox.close(code, f"session ended: {reason}")
+        session.log.info("session ended: %s after %.1f s", reason, self.clock() - session.started)
+        await self._close_live(session)
+
+    async def _close_live(self, session: ProviderSession) -> None:
+        assert session.live is not None
+        try:
+            self._past.update(_counters(session))
+            async with asyncio.timeout(self.config.close_timeout):
+                await session.live.close()
+        except Exception:  # one session's fault must not keep the others from ending
+            session.log.exception("closing the session failed")
+        finally:
+            key = _channel(session.request)
+            if self._by_channel.get(key) is session:
+                del self._by_channel[key]
+            session.closed.set()
+
+    async def sweep(self, now: float) -> list[str]:
+        """Ends the sessions whose `activity_idle_timeout` is over at `now` (of `clock`); their ids.
+
+        Activity is any message, a WebSocket that comes or goes, and speech that still plays.
+        """
+        idle = []
+        for session in self.sessions:
+            timeout = session.request.activity_idle_timeout
+            if timeout == 0 or now - session.last_activity < timeout:
+                continue
+            if _stats(session).get("talking"):
+                session.last_activity = now
+            else:
+                idle.append(session)
+        await asyncio.gather(*(self.end(session, "idle") for session in idle))
+        return [session.id for session in idle]
+
+    async def sweep_forever(self, interval: float = 1.0) -> None:
+        """Runs `sweep` every `interval` seconds until cancelled."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.sweep(self.clock())
+            except Exception:  # the edge of a task
+                logger.exception("sweeping idle sessions failed")
+
+    async def close(self) -> None:
+        """Ends every session; their WebSockets close with 1012. New starts are refused from now on."""
+        self.draining = True
+        await asyncio.gather(*(self.end(session, "shutdown") for session in self.sessions))
+
+    # -------------------------------------------------------------------------------------------------- a connection
+
+    def attach(self, session: ProviderSession) -> tuple[Ingest, Outbox]:
+        """A WebSocket has come for this session. One that was there is closed with 1000.
+
+        1000, because the ones it replaces are half-dead ones of the same client, or a second client: any code that
+        means "try again" would let the two replace each other for ever.
+
+        Raises:
+            ProviderError: SESSION_NOT_FOUND, if the session ended after the handshake.
+        """
+        if session.ended is not None:
+            raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
+        if session.outbox is not None:
+            session.outbox.close(CLOSE_SUPERSEDED, "superseded by a newer connection")
+            session.log.info("a newer connection replaces the old one")
+        session.outbox = Outbox(self.config.event_queue)
+        session.connections += 1
+        session.last_activity = self.clock()
+        ingest = Ingest(
+            session.id,
+            session.granted,
+            guard_window=self.config.guard_window,
+            check_rate=self.config.check_rate,
+        )
+        return ingest, session.outbox
+
+    def detach(self, session: ProviderSession, outbox: Outbox) -> None:
+        """A WebSocket has gone. The session goes on, without one or with the one that replaced it."""
+        session.events_dropped += outbox.dropped
+        if session.outbox is outbox:
+            session.outbox = None
+            session.last_activity = self.clock()
+
+    def receive(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes) -> None:
+        """One WebSocket frame: through `ingest` into the session, answers into `outbox`."""
+        now = self.clock()
+        session.last_activity = now
+        session.messages += 1
+        events = ingest.receive(message, now)
+        for answer in ingest.take():
+            session.send(answer, outbox)
+        for event in events:
+            self.dispatch(session, event, outbox)
+
+    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> None:
+        """Does what `event` says. A `LipwireError` of the session becomes an `error` event."""
+        live = session.live
+        assert live is not None
+        self.messages_total[_COMMAND[type(event)]] += 1
+        try:
+            if isinstance(event, m.Voice):
+                live.voice(event.payload, event.encoding, event.sample_rate, event.event_id)
+            elif isinstance(event, m.VoiceEnd):
+                live.voice_end(event.event_id)
+            elif isinstance(event, m.Interrupt):
+                live.interrupt(event.event_id)
+            elif isinstance(event, m.Special):
+                live.special(event.content, event.event_id)
+            elif isinstance(event, Close):
+                outbox.close(event.code, event.reason)
+            elif isinstance(event, Init):
+                session.log.info("init%s", " again" if event.again or session.connections > 1 else "")
+        except LipwireError as exc:
+            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox)
+
+    # ----------------------------------------------------------------------------------------------------- figures
+
+    def describe(self, session: ProviderSession) -> dict[str, Any]:
+        """Live figures of one session, JSON-able; no token and no key. Times in seconds."""
+        now = self.clock()
+        agora = session.request.agora_settings
+        return {
+            "session_id": session.id,
+            "avatar_id": session.request.avatar_id,
+            "channel": agora.channel,
+            "uid": agora.uid,
+            "granted": session.granted,
+            "age": round(now - session.started, 3),
+            "idle": round(now - session.last_activity, 3),
+            "idle_timeout": session.request.activity_idle_timeout,
+            "connected": session.outbox is not None,
+            "connections": session.connections,
+            "messages": session.messages,
+            "errors": session.errors,
+            "events_dropped": session.events_dropped,
+            "stats": _stats(session),
+        }
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all sessions, past and present: `frames`, `late`, `underruns`, `events_dropped`, and of their
+        channels `restarts`, `lost` and `late` as `channel_...`; and how many are `talking` now."""
+        sums: Counter[str] = Counter(self._past)
+        for session in self.sessions:
+            sums.update(_counters(session))
+            sums["talking"] += bool(_stats(session).get("talking"))
+        return {name: sums[name] for name in (*_SUMMED, *_CHANNEL_SUMMED, "events_dropped", "talking")}
+
+    def channels(self) -> list[dict[str, Any]]:
+        """Figures of the channels that live sessions publish into (`Channel.stats`)."""
+        found = (_stats(session).get("channel") for session in self.sessions)
+        return [channel for channel in found if channel is not None]
+
+
+_SUMMED = ("frames", "late", "underruns")
+_CHANNEL_SUMMED = ("channel_restarts", "channel_lost", "channel_late")
+_COMMAND = {
+    Init: "init",
+    m.Voice: "voice",
+    m.VoiceEnd: "voice_end",
+    m.Interrupt: "voice_interrupt",
+    m.Special: "special",
+    Close: "close",
+}
+
+
+def _channel(request: m.StartRequest) -> tuple[str, str, str]:
+    agora = request.agora_settings
+    return agora.app_id, agora.channel, agora.uid
+
+
+def _owner(key: str) -> bytes:
+    """An owner is known by the digest of its key, so that no session holds a key."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _stats(session: ProviderSession) -> dict[str, Any]:
+    return {} if session.live is None else session.live.stats()
+
+
+def _counters(session: ProviderSession) -> dict[str, int]:
+    stats = _stats(session)
+    channel = stats.get("channel") or {}
+    return {
+        **{name: int(stats.get(name, 0)) for name in _SUMMED},
+        **{name: int(channel.get(name.removeprefix("channel_"), 0)) for name in _CHANNEL_SUMMED},
+        "events_dropped": session.events_dropped,
+    }

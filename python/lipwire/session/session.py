@@ -1,0 +1,410 @@
+"""One live session: speech in, sound and picture to a publisher, events back.
+
+The native performer does the work; this file is policy: which utterance a chunk belongs to, what the client hears of
+it, and what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec import Struct
+
+from .. import _core
+from ..audio.voice_decoder import VoiceDecoder
+from ..avatar import DEFAULT
+from ..avatar.art import EXPRESSIONS, GESTURES, STATES
+from ..drawing.stage import FRAME_SLOTS, Face, stage_for
+from ..errors import BadState, InvalidArgument
+from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
+from ..stream import InSharedMemory, Publisher, StreamSpec
+from .runtime import Runtime
+
+logger = logging.getLogger("lipwire.session")
+
+SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
+MAX_UTTERANCES = 1024
+
+
+_SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
+    "state": (_core.MOTION_STATE, STATES),
+    "emotion": (_core.MOTION_EXPRESSION, EXPRESSIONS),
+    "gesture": (_core.MOTION_GESTURE, GESTURES),
+}
+
+
+def _fields(content: Any) -> dict[Any, Any]:
+    """The members of a `special` message's content; none if it is no object."""
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            pass
+    if isinstance(content, dict):
+        return content
+    logger.warning("special: an object was expected, not %.60r", content)
+    return {}
+
+
+class Latency(Struct, kw_only=True):
+    """From the first chunk of an utterance to the first picture of it with an open mouth, in ms, by stage."""
+
+    buffer_ms: float
+    """First chunk written -> its first sample in a block (prebuffer, tick)."""
+    mouth_ms: float
+    """That block -> the frame that shows it (silence before the first sound, smoothing, frame interval)."""
+    handover_ms: float
+    """That frame's tick -> the publisher has it (composition, wake-up)."""
+    delay_ms: float = 0.0
+    """What a FrameSource asks for; sound and picture wait alike."""
+
+    @property
+    def total_ms(self) -> float:
+        return self.buffer_ms + self.mouth_ms + self.handover_ms + self.delay_ms
+
+
+class _Utterance(Struct):
+    event_id: str | None
+    written_ns: int
+    started_at: int = -1
+    """Media clock of its first sample."""
+    mouth_seen: bool = False
+
+
+class Session:
+    """One avatar that speaks.
+
+    Use it as an async context manager, or call `start` and `close`. Every method belongs to the event loop's thread.
+
+        async with lipwire.Session(lipwire.publish.File("out.mp4")) as session:
+            session.write(pcm, rate=24000)
+            session.end()
+            await session.finished()
+
+    Args:
+        publisher: where sound and picture go.
+        avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource; None = sound only.
+        width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100; a Fraction or a whole number.
+        on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
+        on_special: called with what a `special` message has beyond gestures, emotions and states: a dict.
+        voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
+        voice_end_timeout: an utterance without `end` finishes this long after its audio ran dry.
+        prebuffer: seconds of speech that must be there before an utterance starts.
+        capacity: seconds of speech that may wait; more is refused with BufferFull.
+        seed: of blinks and idle life; None = by session id.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        *,
+        avatar: Face | None = DEFAULT,
+        width: int = 640,
+        height: int = 360,
+        fps: int | Fraction = 25,
+        session_id: str | None = None,
+        on_event: Callable[[SessionEvent], None] | None = None,
+        on_special: Callable[[dict[Any, Any]], None] | None = None,
+        voice_end_grace: float = 0.3,
+        voice_end_timeout: float = 1.0,
+        prebuffer: float = 0.06,
+        capacity: float = 120.0,
+        seed: int | None = None,
+    ) -> None:
+        self.id = session_id or str(uuid.uuid4())
+        self.publisher = publisher
+        self._interrupt_publisher: Callable[[], None] | None = getattr(publisher, "interrupt", None)
+        """Publishers that keep something (`InSharedMemory`, `Channel`) drop what an interrupt makes stale."""
+        self.fps = Fraction(fps)
+        self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
+        self.width, self.height = self._stage.spec.width, self._stage.spec.height
+        self.avatar = self._stage.name
+        """Name of what draws."""
+        self.on_event = on_event
+        self.on_special = on_special
+        self.latency: Latency | None = None
+        """Of the newest utterance that has been seen to speak."""
+        self.max_skew_ms = 0.0
+        self._options = {"prebuffer": prebuffer, "dry_timeout": voice_end_timeout, "capacity": capacity}
+        self._seed = uuid.uuid5(uuid.NAMESPACE_OID, self.id).int & 0xFFFFFFFF if seed is None else seed
+        self._grace = voice_end_grace
+        self._decoder = VoiceDecoder()
+        self._utterances: dict[int, _Utterance] = {}
+        self._ended: str | None = None
+        """Id of the utterance whose grace may still run, where ids name utterances."""
+        self._audio_at = 0
+        self._skew_ms = 0.0
+        self._rate = _RateMeter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._runtime: Runtime | None = None
+        self._failed = False
+        self.performer: _core.Performer = None  # type: ignore[assignment]
+
+    # -------------------------------------------------------------------------------------------------------- life
+
+    async def start(self) -> Self:
+        """Draws the avatar, opens the publisher and starts the clock.
+
+        Raises:
+            InvalidArgument: frame size or rate is out of range.
+        """
+        if self.performer is not None:
+            raise BadState("the session has been started")
+        await asyncio.to_thread(self._stage.prepare)
+        options: dict[str, Any] = dict(self._options)
+        if isinstance(self.publisher, InSharedMemory) and self.width:
+            options["memory"] = self.publisher.memory(self._stage.spec, FRAME_SLOTS)
+        self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
+        self._stage.open(self._show, asyncio.get_running_loop())
+        await self.publisher.open(self._stage.spec)
+        self._runtime = Runtime.current()
+        self._runtime.attach(self)
+        return self
+
+    async def close(self) -> None:
+        """Stops the clock and closes the publisher. Safe to call twice."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            await runtime.detach(self)
+            await asyncio.to_thread(self._stage.close)
+            self._idle.set()
+            await self.publisher.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------------------------------------------ speech
+
+    def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
+        """Queues speech: PCM16 mono (any bytes-like) at 8000..48000 Hz, any length, faster than real time or not.
+
+        Raises:
+            InvalidArgument: odd bytes or unsupported rate. BufferFull: no room; nothing was taken. BadState: the
+            session is not running.
+        """
+        self._check_running()
+        self._write(pcm, rate, event_id)
+
+    def _write(self, pcm: Any, rate: int, event_id: str | None) -> None:
+        now = time.monotonic_ns()
+        if self._ended is not None and event_id not in (None, self._ended):
+            # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
+            self.performer.end(0)
+            self._ended = None
+        self.performer.write(pcm, rate)
+        utterance = self.performer.utterance
+        if utterance not in self._utterances and len(memoryview(pcm)):
+            if len(self._utterances) >= MAX_UTTERANCES:
+                self._utterances.pop(next(iter(self._utterances)))
+            self._utterances[utterance] = _Utterance(event_id, now)
+            self._idle.clear()
+
+    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
+        """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
+        self._check_running()
+        pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
+        self._write(pcm, rate, event_id)
+
+    def end(self, event_id: str | None = None) -> None:
+        """The utterance is complete, but for audio within the grace window."""
+        self._check_running()
+        current = self._utterances.get(self.performer.utterance)
+        self.performer.end(self._grace)
+        if current is not None and event_id is not None and event_id == current.event_id:
+            self._ended = event_id
+
+    def interrupt(self, event_id: str | None = None) -> None:
+        """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
+        self._check_running()
+        self.performer.interrupt()
+        if self._interrupt_publisher is not None:
+            self._hand_over(self._interrupt_publisher)
+        self._decoder.reset()
+        self._ended = None
+        for event in self._stage.interrupt(self.performer.utterance):
+            self._tell(*event)
+
+    def special(self, content: Any, event_id: str | None = None) -> None:
+        """A `special` message: an object, or a JSON string of one, with any of `gesture`, `emotion` and `state`
+        (`avatar.art` lists the names). Acts on the next frame. Other members go to `on_special`; what nobody knows is
+        logged."""
+        self._check_running()
+        others = {}
+        for key, name in _fields(content).items():
+            setting, names = _SPECIAL.get(key, (0, ()))
+            if isinstance(name, str) and name in names:
+                self.performer.set(setting, names.index(name))
+            elif names:
+                logger.warning("[%s] special: no %s %.60r; there are: %s", self.id, key, name, ", ".join(names))
+            elif self.on_special is not None:
+                others[key] = name
+            else:
+                logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
+        if others and self.on_special is not None:
+            self._hand_over(self.on_special, others)
+
+    async def finished(self) -> None:
+        """Waits until nothing is playing or queued."""
+        await self._idle.wait()
+
+    @property
+    def heard(self) -> tuple[str | None, float]:
+        """How far speech has been heard: (event_id, ms) of the utterance that the newest block handed over speaks; an
+        underrun's silence is not counted. (None, 0.0) when none plays."""
+        if self.performer is None:
+            return None, 0.0
+        number, played = self.performer.heard
+        utterance = self._utterances.get(number)
+        if utterance is None:
+            return None, 0.0
+        return utterance.event_id, max(0, played - self._stage.delay) / (_core.RATE / 1000)
+
+    def _check_running(self) -> None:
+        if self._runtime is None:
+            raise BadState("the session is not running")
+
+    # ------------------------------------------------------------------------------------------------------ output
+
+    def drain(self) -> None:
+        """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
+        that sound and picture stay together even when the loop comes late."""
+        performer, stage = self.performer, self._stage
+        events = []
+        while (event := performer.read_event()) is not None:
+            events.append(event)
+            if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
+                utterance.started_at = event[3]
+        events = stage.events(events)
+        frame = performer.read_frame()
+        while (block := performer.read_pcm()) is not None:
+            pcm, self._audio_at = block
+            self._hand_over(self.publisher.audio, stage.sound(pcm, self._audio_at), self._audio_at)
+            while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
+                stage.frame(frame)
+                frame = performer.read_frame()
+        while frame is not None:  # its sound was dropped, or was taken the last time
+            stage.frame(frame)
+            frame = performer.read_frame()
+        for event in events:
+            self._tell(*event)
+
+    def _show(self, frame: _core.Frame) -> None:
+        self._hand_over(self.publisher.video, frame)
+        self._measure(frame)
+
+    def _hand_over(self, take: Callable[..., None], *what: Any) -> None:
+        try:
+            take(*what)
+        except Exception:  # the edge: one session's publisher must not stop the others' clocks, or its own events
+            if not self._failed:
+                self._failed = True
+                logger.exception("[%s] handing over failed", self.id)
+
+    def _measure(self, frame: _core.Frame) -> None:
+        now = time.monotonic_ns()
+        self._skew_ms = (frame.sample - self._audio_at) / (_core.RATE / 1000)
+        self.max_skew_ms = max(self.max_skew_ms, abs(self._skew_ms))
+        self._rate.add(now)
+        utterance = self._utterances.get(frame.utterance) if frame.mouth_open else None
+        if utterance is not None and not utterance.mouth_seen:
+            utterance.mouth_seen = True
+            started_ns = frame.due_ns - (frame.sample - utterance.started_at) * 1_000_000_000 // _core.RATE
+            self.latency = Latency(
+                buffer_ms=(started_ns - utterance.written_ns) / 1e6,
+                mouth_ms=(frame.due_ns - started_ns) / 1e6,
+                handover_ms=(now - frame.due_ns) / 1e6,
+                delay_ms=self._stage.delay / (_core.RATE / 1000),
+            )
+
+    def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
+        utterance = self._utterances.get(number)
+        event_id = utterance.event_id if utterance is not None else None
+        position_ms = round(played / (_core.RATE / 1000), 1)
+        event: SessionEvent
+        if kind == _core.EVENT_STARTED:
+            event = PlaybackStarted(event_id)
+        elif kind == _core.EVENT_FINISHED:
+            event = PlaybackFinished(event_id, position_ms, bool(value))
+            self._utterances.pop(number, None)
+            if not self._utterances:
+                self._idle.set()
+        elif kind == _core.EVENT_UNDERRUN:
+            event = Underrun(position_ms, round(value / (_core.RATE / 1000), 1))
+        else:
+            return
+        if self.on_event is not None:
+            self._hand_over(self.on_event, event)
+
+    # ----------------------------------------------------------------------------------------------------- figures
+
+    def stats(self) -> dict[str, Any]:
+        """Live figures, JSON-able: counters of the performer, and
+
+        `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
+        hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
+        `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
+        FrameSource: its name, and how it does; None for an avatar).
+        """
+        if self.performer is None:
+            raise InvalidArgument("the session has not been started")
+        counters = self.performer.stats()
+        latency = self.latency
+        return {
+            "session_id": self.id,
+            "state": "speaking" if counters["active"] else "idle",
+            "talking": bool(counters["active"]),
+            "width": self.width,
+            "height": self.height,
+            "fps": round(self._rate.rate(time.monotonic_ns()), 1),
+            "skew_ms": round(self._skew_ms, 2),
+            "max_skew_ms": round(self.max_skew_ms, 2),
+            "latency_ms": None if latency is None else round(latency.total_ms, 1),
+            "latency": None
+            if latency is None
+            else {name: round(getattr(latency, name), 1) for name in latency.__struct_fields__},
+            "buffered_ms": round(counters["buffered"] / (_core.RATE / 1000)),
+            "clock_s": counters["clock"] / _core.RATE,
+            "frames": counters["frames"],
+            "frames_unchanged": counters["frames_unchanged"],
+            "late": counters["frames_skipped"] + counters["frames_dropped"],
+            "underruns": counters["underruns"],
+            "utterances": counters["utterances"],
+            "interrupts": counters["generation"],
+            "pcm_dropped": counters["pcm_dropped"],
+            "native_bytes": counters["bytes"],
+            "drawing": self._stage.stats(),
+        }
+
+
+class _RateMeter:
+    """Frames a second over the last two seconds."""
+
+    SPAN_NS = 2_000_000_000
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+
+    def add(self, now: int) -> None:
+        self._times.append(now)
+        if self._times[0] < now - 2 * self.SPAN_NS:
+            self._times = [t for t in self._times if t >= now - self.SPAN_NS]
+
+    def rate(self, now: int) -> float:
+        recent = [t for t in self._times if t >= now - self.SPAN_NS]
+        if len(recent) < 2 or recent[-1] == recent[0]:
+            return 0.0
+        return (len(recent) - 1) * 1e9 / (recent[-1] - recent[0])

@@ -1,0 +1,491 @@
+"""The cascade: what is heard, asked, said and remembered, with services that do what they should, and that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lipwire import resample
+from lipwire.agents.brains import cascade, make_brain, tools
+from lipwire.agents.brains.base import (
+    Failed,
+    ReplyAudio,
+    ReplyFinished,
+    ReplyStarted,
+    ReplyText,
+    Services,
+    SpeechStarted,
+    SpeechStopped,
+    Stamp,
+    ToolCalled,
+    UserText,
+)
+from lipwire.agents.brains.cascade import CascadeBrain
+from lipwire.agents.brains.chat import Timeouts
+from lipwire.agents.brains.history import History
+from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.audio import espeak as voice
+from lipwire.errors import BadState, BufferFull, InvalidArgument
+from support.fakes import FakeChat, FakeStt, FakeTts, ToolCall
+from support.fakes import Reply as Answer
+from support.fakes.record import Record
+from support.machine import require
+
+FAST = Timeouts(first_token=1.5, between=1.0)
+SILENCE = bytes(320)
+
+
+class Scene:
+    """A cascade with its services."""
+
+    def __init__(self, brain: CascadeBrain, record: Record, chat: FakeChat, stt: FakeStt, tts: FakeTts) -> None:
+        self.brain, self.record, self.chat, self.stt, self.tts = brain, record, chat, stt, tts
+
+    async def hear(self, pcm: bytes, silence_ms: int = 0, user: str = "7", step: float = 0.0) -> None:
+        pcm += SILENCE * (silence_ms // 10)
+        for i in range(0, len(pcm) - 319, 320):
+            self.brain.hear(pcm[i : i + 320], user)
+            await asyncio.sleep(step)
+
+    def asked(self, number: int = -1) -> list[tuple[str, Any]]:
+        """(role, content) of a request's messages."""
+        return [(m["role"], m.get("content")) for m in self.chat.requests[number]["messages"]]
+
+
+@asynccontextmanager
+async def scene(
+    replies: Any = "Hello there.",
+    texts: Any = "good morning",
+    *,
+    chat: dict[str, Any] | None = None,
+    stt: dict[str, Any] | None = None,
+    tts: dict[str, Any] | None = None,
+    llm: dict[str, Any] | None = None,
+    **config: Any,
+) -> AsyncIterator[Scene]:
+    async with FakeChat(replies, **chat or {}) as a, FakeStt(texts, **stt or {}) as b, FakeTts(**tts or {}) as c:
+        agent = AgentConfig(name="a", channel="c", llm=Llm(url=a.url, **llm or {}), **config)
+        brain, record = CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url), timeouts=FAST), Record()
+        await brain.open(record)
+        try:
+            yield Scene(brain, record, a, b, c)
+        finally:
+            await brain.close()
+            await brain.close()
+            assert not brain._tasks and not brain._replies
+
+
+@pytest.fixture(scope="module")
+def speech() -> bytes:
+    """16 kHz, without silence at the ends."""
+    require(voice.available(), "espeak-ng")
+    x = np.frombuffer(resample(*voice.synthesize("Can you hear me now, my friend?"), 16_000), np.int16)
+    loud = np.flatnonzero(np.abs(x) > 500)
+    return x[loud[0] : loud[-1]].tobytes()
+
+
+async def test_a_turn_from_speech_to_speech(speech: bytes) -> None:
+    async with scene("Hello there. How can I help?", llm={"model": "m"}) as s:
+        await s.hear(SILENCE * 50 + speech, 700)
+        done = await s.record.wait(ReplyFinished)
+        assert (done.text, done.reason) == ("Hello there. How can I help?", "done")
+        assert s.record.kinds()[:5] == ["SpeechStarted", "SpeechStopped", "UserText", "ReplyStarted", "Stamp"]
+        user = s.record.of(UserText)[-1]
+        started = s.record.of(ReplyStarted)[0]
+        assert (user.text, user.final, user.item_id) == ("good morning", True, started.item_id)
+        assert s.asked() == [("user", "good morning")]
+        # the prefix padding and all of the speech went to speech to text, once
+        assert len(s.stt.requests) == 1
+        assert len(speech) / 32_000 + 0.2 <= s.stt.seconds[0] <= len(speech) / 32_000 + 0.3 + 0.6
+        assert s.tts.texts == ["Hello there.", "How can I help?"]
+        assert s.record.text(done.reply_id) == done.text
+        assert s.record.seconds(done.reply_id) == pytest.approx(len("Hello there.How can I help?") * 0.06)
+        second = s.record.of(ReplyText)[1]
+        assert (second.text, second.at_ms) == ("How can I help?", round(len("Hello there.") * 60))
+        stamps = [stamp.name for stamp in s.record.of(Stamp)]
+        assert stamps == ["first_token", "first_sentence", "tts_asked", "first_audio"]
+        times = [started.asked_ns, *(stamp.at_ns for stamp in s.record.of(Stamp))]
+        assert times == sorted(times)
+        await s.hear(speech, 700)
+        await s.record.wait(ReplyFinished, 2)
+        assert s.asked() == [("user", "good morning"), ("assistant", done.text), ("user", "good morning")]
+        assert s.chat.connections == 1  # kept open between turns
+
+
+async def test_who_goes_on_is_heard_whole_and_answered_once(speech: bytes) -> None:
+    # 350 ms of silence are more than half of 500 and less than all of it
+    async with scene(texts=lambda pcm, rate: f"{len(pcm) / 32_000:.1f}") as s:
+        await s.hear(SILENCE * 50 + speech, 350, step=0.001)
+        await s.hear(speech, 700, step=0.001)
+        await s.record.wait(ReplyFinished)
+        assert len(s.record.of(SpeechStarted)) == len(s.record.of(SpeechStopped)) == len(s.chat.requests) == 1
+        final = s.record.of(UserText, final=True)
+        assert len(final) == 1 and float(final[0].text) >= 2 * len(speech) / 32_000 + 0.3
+        assert 2 <= len(s.stt.requests) <= 4
+
+
+async def test_speech_that_is_none_is_not_answered(speech: bytes) -> None:
+    async with scene(texts=["", "yes"]) as s:
+        await s.hear(SILENCE * 20 + speech, 700)
+        assert (await s.record.wait(UserText, final=True)).text == ""
+        await s.hear(speech, 700)
+        await s.record.wait(ReplyFinished)
+        assert s.asked() == [("user", "yes")] and len(s.chat.requests) == 1
+
+
+async def test_an_answer_that_a_cough_cut_off_before_it_was_heard_is_given_again(speech: bytes) -> None:
+    async with scene(texts=["tell me", ""], tts={"first_byte": 0.3}) as s:
+        s.record.on = lambda event: (
+            [s.brain.interrupted(r.reply_id, 0.0, "") for r in s.record.of(ReplyStarted)]
+            if isinstance(event, SpeechStarted)
+            else None
+        )
+        await s.hear(SILENCE * 20 + speech, 700)
+        await s.record.wait(Stamp, name="tts_asked")
+        await s.hear(speech, 700)
+        assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
+        assert s.record.of(ReplyFinished)[0].reason == "cancelled"
+        assert [s.asked(i) for i in (0, 1)] == [[("user", "tell me")]] * 2
+
+
+async def test_a_second_user_waits_and_one_who_leaves_in_mid_turn_is_answered(
+    speech: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cascade, "GONE_SECONDS", 0.2)
+    async with scene(turn_detection=TurnDetection(silence_duration_ms=400)) as s:
+        await s.hear(SILENCE * 20 + speech)
+        await s.hear(speech, 500, user="8")  # talks into it
+        assert len(s.record.of(SpeechStarted)) == 1
+        await s.record.wait(ReplyFinished)  # user 7 is gone without a silence
+        await s.hear(SILENCE * 20 + speech, 700, user="8")
+        await s.record.wait(ReplyFinished, 2)
+        for i in range(20):
+            await s.hear(SILENCE, user=f"many{i}")
+        assert len(s.brain._ears) == cascade.MAX_USERS
+
+
+async def test_without_turn_detection_commit_ends_the_turn(speech: bytes) -> None:
+    async with scene(turn_detection=TurnDetection(enabled=False)) as s:
+        s.brain.commit()  # nobody has spoken
+        await s.hear(SILENCE * 20 + speech, 2000)
+        assert s.record.kinds() == ["SpeechStarted"] and not s.stt.requests
+        s.brain.commit()
+        await s.record.wait(ReplyFinished)
+        assert len(s.stt.requests) == 1
+
+
+async def test_speak_is_said_without_thinking_and_in_order() -> None:
+    async with scene(tts={"first_byte": 0.02}) as s:
+        first, second = s.brain.speak("Welcome. How are you?"), s.brain.speak("Goodbye.")
+        s.brain.tell("hi")
+        done = [(await s.record.wait(ReplyFinished, i)).reply_id for i in (1, 2, 3)]
+        assert done[:2] == [first, second]
+        assert s.asked()[-1] == ("user", "hi")
+        order = [event.reply_id for event in s.record.of(ReplyAudio)]
+        assert order == sorted(order, key=done.index)
+        s.brain.tell("and?")
+        await s.record.wait(ReplyFinished, 4)
+        said = [text for role, text in s.asked() if role == "assistant"]
+        assert said == ["Welcome. How are you?", "Goodbye.", "Hello there."]
+
+
+async def test_what_was_not_heard_is_not_remembered() -> None:
+    async with scene("One two three. Four five six. Seven.", chat={"token_interval": 0.01}, tts={"speed": 2.0}) as s:
+        s.brain.tell("count")
+        await s.record.wait(ReplyText)
+        reply_id = s.record.of(ReplyStarted)[0].reply_id
+        s.brain.interrupted(reply_id, 300.0, "One two")
+        assert s.record.of(ReplyFinished) == [ReplyFinished(reply_id, "One two", "cancelled")]
+        count = len(s.record.events)
+        await asyncio.sleep(0.2)
+        assert len(s.record.events) == count  # nothing of it surfaces any more
+        s.brain.tell("go on")
+        await s.record.wait(ReplyFinished, 2)
+        assert s.asked() == [("user", "count"), ("assistant", "One two"), ("user", "go on")]
+        # all of it was handed over, and it is cut off while it is played
+        last = s.record.of(ReplyFinished)[-1].reply_id
+        s.brain.interrupted(last, 100.0, "")
+        s.brain.tell("so?")
+        await s.record.wait(ReplyFinished, 3)
+        assert s.asked()[-2:] == [("user", "go on"), ("user", "so?")]
+        s.brain.interrupted("nobody knows it", 0.0, "x")
+
+
+async def test_a_new_question_takes_the_place_of_the_answer_in_the_making() -> None:
+    async with scene([Answer("one two three four.", stall_after=3), "Second."]) as s:
+        s.brain.tell("first")
+        await s.record.wait(Stamp, name="first_token")
+        s.brain.tell("second")
+        await s.record.wait(ReplyFinished, 2)
+        assert [f.reason for f in s.record.of(ReplyFinished)] == ["cancelled", "done"]
+        assert s.asked() == [("user", "first"), ("user", "second")]
+
+
+async def test_users_and_agents_messages_are_counted_separately() -> None:
+    async with scene(
+        llm={"max_history": 2, "system_messages": [{"role": "system", "content": "be brief"}]},
+        instructions="be kind",
+    ) as s:
+        for i in range(5):
+            s.brain.tell(f"q{i}")
+            await s.record.wait(ReplyFinished, i + 1)
+        assert s.asked() == [
+            ("system", "be brief"),
+            ("system", "be kind"),
+            ("assistant", "Hello there."),
+            ("user", "q3"),
+            ("assistant", "Hello there."),
+            ("user", "q4"),
+        ]
+        s.brain.update({"llm.max_history": 0, "instructions": None})
+        s.brain.tell("alone", respond=False)
+        s.brain.respond("in French")
+        await s.record.wait(ReplyFinished, 6)
+        assert s.asked() == [("system", "be brief"), ("user", "alone"), ("system", "in French")]
+
+
+def test_calls_leave_the_history_with_their_question() -> None:
+    history = History(2)
+    for i in range(50):
+        history.add("user", f"q{i}")
+        history.add_tools([{"role": "assistant", "tool_calls": [i]}, {"role": "tool", "n": i}])
+        history.said(f"r{i}", f"a{i}")
+    assert [m.get("content") or m.get("n") for m in history.messages() if m["role"] != "assistant"] == [
+        "q48",
+        48,
+        "q49",
+        49,
+    ]
+    assert len(history) == 6
+    for _ in range(100):
+        history.add_tools([])
+    assert len(history) < 20
+    history.add("user", "x" * 100_000)
+    assert len(history.messages()[-1]["content"]) == 32_768
+
+
+async def test_functions_of_ours_and_of_the_clients() -> None:
+    calls = [ToolCall("add", '{"a": 1, "b": 2}'), ToolCall("locate"), ToolCall("nothing"), ToolCall("add", "{")]
+    replies = [Answer("One moment.", tool_calls=calls), "It is three, in Bonn."]
+    box = [
+        Tool(name="add", parameters={"type": "object", "required": ["a", "b"]}, run=lambda a, b: a + b),
+        Tool(name="locate"),
+    ]
+    async with scene(replies, tools=box) as s:
+        s.brain.tell("how much?")
+        asked = await s.record.wait(ToolCalled, handled=False)
+        s.brain.tool_result("unknown", "x")
+        s.brain.tool_result(asked.call_id, "Bonn")
+        s.brain.tool_result(asked.call_id, "twice")
+        done = await s.record.wait(ReplyFinished)
+        assert done.text == "One moment.It is three, in Bonn." and done.reason == "done"
+        messages = s.chat.requests[1]["messages"]
+        assert messages[1]["content"] == "One moment." and len(messages[1]["tool_calls"]) == 4
+        results = [message["content"] for message in messages[2:]]
+        assert results[:2] == ["3", "Bonn"]
+        assert "no function 'nothing'" in json.loads(results[2])["error"]
+        assert "no JSON" in json.loads(results[3])["error"]
+        assert [f.code for f in s.record.of(Failed)] == ["TOOL_ERROR"] * 2
+        assert all(f.reply_id is None and not f.fatal for f in s.record.of(Failed))
+        s.brain.tell("thanks")
+        await s.record.wait(ReplyFinished, 2)
+        assert [role for role, _ in s.asked()] == ["user", "assistant", *["tool"] * 4, "assistant", "user"]
+
+
+async def test_a_client_that_does_not_answer_and_a_model_that_only_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "CLIENT_TIMEOUT", 0.05)
+
+    def reply(body: dict[str, Any]) -> Answer:
+        return Answer(tool_calls=[ToolCall("locate", id="same")]) if body.get("tools") else Answer("I give up.")
+
+    async with scene(reply, tools=[Tool(name="locate")]) as s:
+        s.brain.tell("where am I?")
+        assert (await s.record.wait(ReplyFinished)).text == "I give up."
+        assert len(s.chat.requests) == cascade.MAX_ROUNDS + 1
+        assert "did not answer within" in s.record.of(Failed)[0].message
+
+
+async def test_the_service_sends_the_sound_itself() -> None:
+    llm = {"output_modalities": ["audio"]}
+    async with scene([Answer("Hello you.", audio=0.4), "Only text."], llm=llm) as s:
+        reply_id = s.brain.speak("Welcome.")
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished, 2)
+        assert s.record.of(ReplyFinished)[0].reply_id == reply_id
+        assert done.text == "Hello you." == s.record.text(done.reply_id)
+        assert s.record.seconds(done.reply_id) == pytest.approx(0.4)
+        assert {a.rate for a in s.record.of(ReplyAudio, reply_id=done.reply_id)} == {16_000}
+        assert s.tts.texts == ["Welcome."]
+        s.brain.tell("again")  # a service that was asked for sound and sends none is spoken for
+        done = await s.record.wait(ReplyFinished, 3)
+        assert s.tts.texts[1:] == ["Only text."] and done.text == "Only text."
+
+
+async def test_a_picture_is_shown_while_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(llm={"input_modalities": ["text", "image"]}) as s:
+        for jpeg in (b"old", b"new"):
+            s.brain.see("7", jpeg)
+        s.brain.tell("what do you see?")
+        await s.record.wait(ReplyFinished)
+        parts = s.asked()[-1][1]
+        assert parts[0] == {"type": "text", "text": "what do you see?"}
+        assert parts[1]["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(b"new").decode()
+        monkeypatch.setattr(cascade, "PICTURE_SECONDS", -1.0)
+        s.brain.tell("and now?")
+        await s.record.wait(ReplyFinished, 2)
+        assert s.asked() == [("user", "what do you see?"), ("assistant", "Hello there."), ("user", "and now?")]
+
+
+FAULTS = [
+    ([Answer("x", status=500)], "LLM_ERROR", "answered 500"),
+    ([Answer("One. Two three", break_after=4)], "LLM_ERROR", "failed"),
+    ([Answer("x", first_token=9.0)], "LLM_ERROR", "did not begin"),
+    ([Answer("One. Two three", stall_after=4)], "LLM_ERROR", "fell silent"),
+    ([Answer(raw=b"data: {]\n\n" * 20)], "LLM_ERROR", "broken"),
+    ([Answer("wo. " * 12_000)], "LLM_ERROR", "more than 32768"),
+]
+
+
+@pytest.mark.parametrize(("replies", "code", "message"), FAULTS)
+async def test_a_fault_of_the_llm_is_reported_and_the_next_turn_is_fine(
+    replies: list[Answer], code: str, message: str
+) -> None:
+    async with scene([*replies, "All good."], tts={"seconds_per_character": 0.0005}) as s:
+        s.brain.tell("hi")
+        failed = await s.record.wait(Failed)
+        done = await s.record.wait(ReplyFinished)
+        assert failed.code == code and message in failed.message and not failed.fatal
+        assert (failed.reply_id, done.reason) == (done.reply_id, "failed")
+        assert done.text == s.record.text(done.reply_id)  # what came before is said
+        s.brain.tell("again")
+        assert (await s.record.wait(ReplyFinished, 2)).text == "All good."
+
+
+async def test_a_fault_of_the_voice_and_of_the_ear(speech: bytes) -> None:
+    async with scene() as s:
+        s.tts.fail_with = [500]
+        s.brain.tell("hi")
+        failed = await s.record.wait(Failed)
+        assert (failed.code, "answered 500" in failed.message) == ("TTS_ERROR", True)
+        assert (await s.record.wait(ReplyFinished)).reason == "failed"
+        s.stt.fail_with = [503]
+        await s.hear(SILENCE * 20 + speech, 700)
+        failed = await s.record.wait(Failed, 2)
+        assert (failed.code, failed.reply_id) == ("STT_ERROR", None)
+        await s.hear(speech, 700)
+        assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
+
+
+async def test_what_changes_holds_from_the_next_request_on() -> None:
+    async with scene() as s, FakeChat("From the other one.", api_key="k2") as other:
+        s.brain.tell("hi")
+        s.brain.update(
+            {
+                "llm.url": other.url,
+                "llm.api_key": "k2",
+                "llm.metadata_enabled": True,
+                "llm.extra_metadata": {"user": "Tomas"},
+                "voice": "onyx",
+                "turn_detection.threshold": 0.9,
+            }
+        )
+        await s.record.wait(ReplyFinished)
+        s.brain.tell("hi")
+        assert (await s.record.wait(ReplyFinished, 2)).text == "From the other one."
+        assert other.requests[0]["metadata"] == {"user": "Tomas"}
+        assert s.tts.requests[-1]["voice"] == "onyx"
+
+
+async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
+    require(voice.available(), "espeak-ng")
+    async with FakeChat() as chat, FakeStt() as stt:
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz")
+        with pytest.raises(InvalidArgument, match="set tts_url"):
+            CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
+        brain, record = CascadeBrain(config, Services(stt_url=stt.url)), Record()
+        await brain.open(record)
+        brain.update({"voice": "xx-XX-NobodyNeural"})
+        assert record.of(Failed)[0].code == "TTS_ERROR"
+        brain.speak("Still here.")
+        await record.wait(ReplyFinished, reason="done")
+        await brain.close()
+
+
+def structs_replace(config: AgentConfig, **changes: Any) -> AgentConfig:
+    from msgspec import structs
+
+    return structs.replace(config, **changes)
+
+
+async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
+    async with scene() as s:
+        s.record.on = lambda event: (
+            s.brain.interrupted(event.reply_id, 0.0, "") if isinstance(event, ReplyStarted) else None
+        )
+        s.brain.tell("hi")
+        s.brain.speak("hello")
+        await asyncio.sleep(0.05)
+        assert [f.reason for f in s.record.of(ReplyFinished)] == ["cancelled"] * 2
+        assert not s.chat.requests and not s.tts.requests and not s.brain._replies
+
+
+async def test_only_so_many_replies_wait() -> None:
+    async with scene(tts={"first_byte": 5.0}) as s:
+        for _ in range(cascade.MAX_WAITING):
+            s.brain.speak("Hello.")
+        with pytest.raises(BufferFull, match="16 replies"):
+            s.brain.speak("Hello.")
+        assert len(s.tts.requests) == 0
+        await s.brain.close()
+        with pytest.raises(BadState):
+            s.brain.speak("Hello.")
+        s.brain.hear(SILENCE, "7")
+
+
+async def test_a_reply_is_not_handed_over_hours_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cascade, "AHEAD_MS", 500)
+    async with scene() as s:
+        s.brain.speak("A long sentence that never ends. " * 10)
+        await s.record.wait(ReplyAudio)
+        await asyncio.sleep(0.5)
+        heard = sum(len(a.pcm) / 2 / a.rate for a in s.record.of(ReplyAudio))
+        assert 0.5 <= heard < 15  # of 19 s
+
+
+def test_what_a_brain_needs() -> None:
+    config = AgentConfig(name="a", channel="c")
+    with pytest.raises(InvalidArgument, match=r"llm\.url"):
+        make_brain(config, Services())
+    config.brain = "realtime"
+    with pytest.raises(InvalidArgument, match="OPENAI_API_KEY"):
+        make_brain(config, Services())
+
+
+async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -> None:
+    """No account: pocketsphinx hears, espeak-ng speaks; only the LLM is a (local) service."""
+    require(cascade.OfflineStt and __import__("importlib").util.find_spec("pocketsphinx"), "pocketsphinx")
+    spoken = resample(*say("I would like to go to the station."), 16_000)
+    spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320] + SILENCE * 100
+    async with FakeChat("Take the second street on the left, then go on.") as chat:
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
+        brain, record = make_brain(config, Services()), Record()
+        await brain.open(record)
+        for i in range(0, len(spoken), 320):
+            brain.hear(spoken[i : i + 320], "7")
+            await asyncio.sleep(0.002)
+        done = await record.wait(ReplyFinished)
+        assert {"would", "go", "to"} <= set(chat.requests[0]["messages"][0]["content"].split())
+        assert record.of(UserText, final=False) and record.of(UserText, final=True)[0].words
+        texts = record.of(ReplyText)
+        words = [word for text in texts for word in text.words]
+        assert " ".join(word.text for word in words) == done.text
+        assert texts[0].at_ms == 0 and all(text.duration_ms for text in texts)
+        assert record.seconds(done.reply_id) > 1.5
+        await brain.close()

@@ -1,0 +1,392 @@
+"""OpenAI Realtime: sessions, turns, calls, barge-in, and connections that break."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from lipwire.agents.brains import make_brain, realtime
+from lipwire.agents.brains.base import (
+    Failed,
+    ReplyAudio,
+    ReplyFinished,
+    ReplyStarted,
+    ReplyText,
+    Services,
+    SpeechStarted,
+    SpeechStopped,
+    Stamp,
+    ToolCalled,
+    UserText,
+)
+from lipwire.agents.brains.realtime import RealtimeBrain
+from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.agents.http import ServiceError
+from lipwire.errors import BadState, BufferFull
+from support.fakes import FakeRealtime, Say, ToolCall
+from support.fakes.record import Record
+
+LOUD = (np.sin(np.arange(160) / 5) * 8000).astype(np.int16).tobytes()
+SILENCE = bytes(320)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realtime, "BACKOFF", (0.02, 0.02, 0.02))
+
+
+@asynccontextmanager
+async def scene(
+    says: Any = "Hello there.", *, server: dict[str, Any] | None = None, **config: Any
+) -> AsyncIterator[tuple[RealtimeBrain, Record, FakeRealtime]]:
+    async with FakeRealtime(says, **server or {}) as fake:
+        agent = AgentConfig(name="a", channel="c", brain="realtime", **config)
+        services = Services(openai_url=fake.url, openai_api_key="sk-1", realtime_model="gpt-realtime")
+        brain, record = make_brain(agent, services), Record()
+        assert isinstance(brain, RealtimeBrain)
+        await brain.open(record)
+        try:
+            yield brain, record, fake
+        finally:
+            await brain.close()
+            await brain.close()
+            assert not [task for task in brain._tasks if not task.done()]
+
+
+async def hear(brain: RealtimeBrain, frame: bytes, count: int) -> None:
+    for _ in range(count):
+        brain.hear(frame, "7")
+        await asyncio.sleep(0)
+
+
+async def until(condition: Any, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def sent_items(fake: FakeRealtime) -> list[tuple[str, str]]:
+    items = [event["item"] for event in fake.of("conversation.item.create")]
+    return [(item["role"], item["content"][0]["text"]) for item in items if item["type"] == "message"]
+
+
+@pytest.mark.parametrize("beta", [False, True])
+async def test_a_turn_from_speech_to_speech(beta: bool) -> None:
+    config = {"instructions": "be kind", "voice": "marin", "tools": [Tool(name="f", description="d")]}
+    server = {"beta": beta, "api_key": "sk-1", "heard": "good morning"}
+    async with scene(Say("Hello there, friend.", 0.5), server=server, **config) as (brain, record, fake):
+        await hear(brain, SILENCE, 20)
+        await hear(brain, LOUD, 30)
+        await hear(brain, SILENCE, 60)
+        done = await record.wait(ReplyFinished)
+        assert (done.text, done.reason) == ("Hello there, friend.", "done")
+        kinds = record.kinds()
+        assert kinds[:4] == ["SpeechStarted", "SpeechStopped", "UserText", "ReplyStarted"]
+        partial, final = record.of(UserText)
+        assert (partial.text, partial.final, final.text, final.final) == ("good", False, "good morning", True)
+        started = record.of(ReplyStarted)[0]
+        assert started.item_id == final.item_id and started.reply_id == done.reply_id
+        assert record.of(SpeechStarted)[0].onset_ns <= record.of(SpeechStopped)[0].end_ns == started.asked_ns
+        assert record.text(done.reply_id) == done.text
+        assert record.seconds(done.reply_id) == pytest.approx(0.5)
+        assert {audio.rate for audio in record.of(ReplyAudio)} == {24_000}
+        assert [stamp.name for stamp in record.of(Stamp)] == ["first_token", "first_audio"]
+        await until(lambda: abs(fake.audio_bytes / 48_000 - 1.1) < 0.03)  # 16 kHz in, 24 kHz out
+        session = fake.sessions[0]
+        assert session["instructions"] == "be kind" and session["tools"][0]["name"] == "f"
+        assert session["audio"]["output"] == {"format": {"type": "audio/pcm", "rate": 24_000}, "voice": "marin"}
+        assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 500
+        assert session["audio"]["input"]["transcription"]["language"] == "en"
+
+
+async def test_without_turn_detection_commit_ends_the_turn() -> None:
+    async with scene(turn_detection=TurnDetection(enabled=False)) as (brain, record, fake):
+        await hear(brain, LOUD, 31)  # an odd piece waits to be sent
+        brain.commit()
+        await record.wait(ReplyFinished)
+        assert fake.sessions[0]["audio"]["input"]["turn_detection"] is None
+        assert len(fake.of("input_audio_buffer.commit")) == len(fake.of("response.create")) == 1
+        brain.update({"turn_detection.enabled": True, "instructions": "be brief", "llm.model": "x"})
+        await until(lambda: len(fake.sessions) == 2)
+        assert fake.sessions[1]["instructions"] == "be brief"
+        assert fake.sessions[1]["audio"]["input"]["turn_detection"]["type"] == "server_vad"
+
+
+async def test_text_in_and_instructions_for_one_reply() -> None:
+    async with scene(llm=Llm(input_modalities=["text", "image"])) as (brain, record, fake):
+        brain.tell("you are in Bonn", "system", respond=False)
+        for jpeg in (b"\xff\xd8old", b"\xff\xd8new"):
+            brain.see("7", jpeg)
+        brain.tell("hi")
+        await record.wait(ReplyFinished)
+        brain.respond("in French")
+        await record.wait(ReplyFinished, 2)
+        created = [event["item"] for event in fake.of("conversation.item.create")]
+        assert created[0]["role"] == "system" and created[1]["content"] == [{"type": "input_text", "text": "hi"}]
+        assert created[2]["content"][0]["image_url"] == "data:image/jpeg;base64,/9huZXc="
+        assert [e["response"].get("instructions") for e in fake.of("response.create")] == [None, "in French"]
+
+
+async def test_barge_in_cuts_off_at_what_was_heard() -> None:
+    async with scene(Say("one two three four five", 5.0), server={"speed": 20.0}) as (brain, record, fake):
+        brain.tell("count")
+        await record.wait(ReplyAudio, 8)
+        reply_id = record.of(ReplyStarted)[0].reply_id
+        brain.interrupted(reply_id, 432.7, "one two")
+        assert record.of(ReplyFinished) == [ReplyFinished(reply_id, "one two", "cancelled")]
+        count = len(record.events)
+        await until(lambda: fake.of("conversation.item.truncate"))
+        await until(lambda: brain._active is None)
+        assert len(record.events) == count
+        truncate = fake.of("conversation.item.truncate")[0]
+        assert (truncate["audio_end_ms"], truncate["content_index"]) == (432, 0)
+        assert len(fake.of("response.cancel")) == 1
+        # all of it was handed over, and it is cut off while it is played
+        fake.speed = 0.0
+        brain.tell("again")
+        done = await record.wait(ReplyFinished, 2)
+        brain.interrupted(done.reply_id, 1000.0, "one")
+        await until(lambda: len(fake.of("conversation.item.truncate")) == 2)
+        assert fake.of("conversation.item.truncate")[1]["audio_end_ms"] == 1000
+        assert len(fake.of("response.cancel")) == 1
+        brain.interrupted(done.reply_id, 99_999.0, "one two three four five")  # heard to the end
+        brain.interrupted("nobody knows it", 0.0, "")
+        assert brain._history.messages()[-1]["content"] == "one two three four five"
+
+
+async def test_the_server_hears_the_user_and_the_agent_decides() -> None:
+    async with scene(Say("a long story", 5.0), server={"speed": 5.0}) as (brain, record, _):
+        record.on = lambda event: (
+            [brain.interrupted(r.reply_id, 100.0, "a") for r in record.of(ReplyStarted)]
+            if isinstance(event, SpeechStarted)
+            else None
+        )
+        brain.tell("tell me")
+        await record.wait(ReplyAudio)
+        await hear(brain, LOUD, 20)
+        assert (await record.wait(ReplyFinished)).reason == "cancelled"
+        await hear(brain, SILENCE, 60)
+        await record.wait(ReplyStarted, 2)
+        await record.wait(ReplyAudio, 2, reply_id=record.of(ReplyStarted)[1].reply_id)
+
+
+async def test_speak_is_said_out_of_the_conversation_and_then_part_of_it() -> None:
+    async with scene(Say("Welcome.", 0.3)) as (brain, record, fake):
+        reply_id = brain.speak("Welcome.")
+        done = await record.wait(ReplyFinished)
+        assert (done.reply_id, done.text) == (reply_id, "Welcome.")
+        response = fake.of("response.create")[0]["response"]
+        assert response["conversation"] == "none" and response["instructions"].endswith("\n\nWelcome.")
+        await until(lambda: sent_items(fake) == [("assistant", "Welcome.")])
+        brain.interrupted(reply_id, 100.0, "Wel")
+        await until(lambda: sent_items(fake)[1:] == [("assistant", "Wel")])
+        assert len(fake.of("conversation.item.delete")) == 1
+        first, second = brain.speak("One."), brain.speak("Two.")
+        assert [(await record.wait(ReplyFinished, i)).reply_id for i in (2, 3)] == [first, second]
+
+
+async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
+    async with scene() as (brain, record, fake):
+        record.on = lambda event: (
+            brain.interrupted(event.reply_id, 0.0, "") if isinstance(event, ReplyStarted) else None
+        )
+        brain.tell("hi")
+        brain.speak("hello")
+        await until(lambda: sent_items(fake))
+        assert [f.reason for f in record.of(ReplyFinished)] == ["cancelled"] * 2
+        assert not fake.of("response.create") and brain._asked is None
+
+
+async def test_a_new_question_takes_the_place_of_the_answer_in_the_making() -> None:
+    async with scene(Say("a long story", 5.0), server={"speed": 20.0}) as (brain, record, fake):
+        brain.tell("first")
+        await record.wait(ReplyAudio)
+        fake.speed = 0.0
+        brain.tell("second")
+        brain.tell("third")
+        await record.wait(ReplyFinished, reason="done")
+        assert [f.reason for f in record.of(ReplyFinished)] == ["cancelled", "done"]
+        assert sent_items(fake) == [("user", "first"), ("user", "second"), ("user", "third")]
+
+
+async def test_functions_of_ours_and_of_the_clients() -> None:
+    calls = [ToolCall("add", '{"a": 1, "b": 2}'), ToolCall("locate"), ToolCall("nothing")]
+    says = [Say("One moment.", 0.2, tool_calls=calls), Say("Three, in Bonn.", 0.3)]
+    box = [Tool(name="add", run=lambda a, b: a + b), Tool(name="locate")]
+    async with scene(says, tools=box) as (brain, record, fake):
+        brain.tell("how much?")
+        asked = await record.wait(ToolCalled, handled=False)
+        brain.tool_result(asked.call_id, "Bonn")
+        done = await record.wait(ReplyFinished)
+        assert done.text == "One moment.Three, in Bonn." and len(record.of(ReplyStarted)) == 1
+        assert record.seconds(done.reply_id) == pytest.approx(0.5)
+        outputs = [e["item"] for e in fake.of("conversation.item.create")]
+        answers = [item["output"] for item in outputs if item["type"] == "function_call_output"]
+        assert answers[:2] == ["3", "Bonn"] and "no function" in json.loads(answers[2])["error"]
+        assert record.of(Failed)[0].code == "TOOL_ERROR"
+        # the sound of a reply runs on over its items: what was heard ends in the second one
+        brain.interrupted(done.reply_id, 300.0, "One moment. Three")
+        await until(lambda: fake.of("conversation.item.truncate"))
+        assert [e["audio_end_ms"] for e in fake.of("conversation.item.truncate")] == [100]
+
+
+async def test_a_connection_that_breaks_in_mid_sentence_is_replaced() -> None:
+    says = [Say("First.", 0.1), Say("I was about to", 2.0, close_after=5), Say("Back again.", 0.2)]
+    tools = [Tool(name="f")]
+    async with scene(says, instructions="be kind", tools=tools) as (brain, record, fake):
+        brain.tell("one")
+        await record.wait(ReplyFinished)
+        brain.tell("two")
+        failed = await record.wait(Failed)
+        done = await record.wait(ReplyFinished, 2)
+        assert (failed.code, failed.reply_id, failed.fatal) == ("REALTIME_ERROR", done.reply_id, False)
+        assert done.reason == "failed" and done.text and "I was about to".startswith(done.text.strip())
+        spoken = brain.speak("Sorry.")  # while nobody is there
+        assert (await record.wait(ReplyFinished, 3)).reply_id == spoken
+        assert len(fake.connections) == 2
+        assert fake.sessions[1]["instructions"] == "be kind" and fake.sessions[1]["tools"]
+        replayed = sent_items(fake)[2:6]
+        assert replayed == [("user", "one"), ("assistant", "First."), ("user", "two"), ("assistant", done.text)]
+
+
+async def test_a_connection_that_breaks_in_silence_is_replaced_in_silence() -> None:
+    async with scene(llm=Llm(max_history=1)) as (brain, record, fake):
+        for i in range(3):
+            brain.tell(f"q{i}")
+            await record.wait(ReplyFinished, i + 1)
+        await fake.drop()
+        await until(lambda: len(fake.connections) == 2 and len(fake.sessions) == 2)
+        brain.tell("there?")
+        await record.wait(ReplyFinished, 4)
+        assert not record.of(Failed)
+        assert sent_items(fake)[3:] == [("user", "q2"), ("assistant", "Hello there."), ("user", "there?")]
+
+
+async def test_a_service_that_stays_away_is_given_up() -> None:
+    async with scene() as (brain, record, fake):
+        fake.refuse = [503, 503, 503]
+        await fake.drop()
+        await record.wait(Failed, fatal=True)
+        assert [f.fatal for f in record.of(Failed)] == [False, True]
+        assert "503" in record.of(Failed)[1].message
+        with pytest.raises(BadState):
+            brain.speak("anybody?")
+
+
+async def test_closed_before_anything_happened() -> None:
+    async with FakeRealtime() as fake:
+        brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", None)
+        await brain.open(lambda event: None)
+        await brain.close()
+        await until(lambda: fake.connections[0].ws.close_code == 1000)
+
+
+async def test_who_is_refused_is_told_so() -> None:
+    async with FakeRealtime(api_key="right") as fake:
+        brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", "wrong")
+        with pytest.raises(ServiceError, match="answered 401: Incorrect API key"):
+            await brain.open(lambda event: None)
+        await brain.close()
+    brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", None)
+    with pytest.raises(ServiceError, match="cannot connect to ws://127"):
+        await brain.open(lambda event: None)
+
+
+async def test_a_response_that_fails_is_reported() -> None:
+    async with scene([Say(fail="no capacity"), "Fine."]) as (brain, record, _):
+        brain.tell("hi")
+        failed = await record.wait(Failed)
+        done = await record.wait(ReplyFinished)
+        assert (failed.reply_id, done.reason) == (done.reply_id, "failed") and "fake" in failed.message
+        brain.tell("hi")
+        assert (await record.wait(ReplyFinished, 2)).text == "Fine."
+
+
+async def test_a_response_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realtime, "STALLED", 0.2)
+    async with scene(server={"latency": 60.0}) as (brain, record, fake):
+        brain.tell("hi")
+        failed = await record.wait(Failed)
+        assert failed.message == "the response stalled for 0.2 s"
+        assert (await record.wait(ReplyFinished)).reason == "failed"
+        fake.latency = 0.0
+        brain.tell("hi")
+        assert (await record.wait(ReplyFinished, 2)).reason == "done"
+
+
+async def test_an_error_of_the_service_is_reported_and_life_goes_on() -> None:
+    async with scene(server={"check": False}) as (brain, record, fake):
+        brain.commit()  # of nothing
+        failed = await record.wait(Failed)
+        assert failed.message == "Expected at least 100ms of audio" and failed.reply_id is None
+        brain.tell("hi")
+        assert (await record.wait(ReplyFinished, reason="done")).text == "Hello there."
+        assert "commit" in fake.problems[0]
+
+
+BROKEN = ["", "{", "[]", "7", '{"type": 3}', '{"type": "response.done"}', '{"type": "error", "error": "x"}', "[" * 9999]
+
+
+async def test_whatever_the_service_sends_costs_no_more_than_an_event() -> None:
+    async def serve_nonsense(ws: ServerConnection) -> None:
+        for text in BROKEN:
+            await ws.send(text)
+        delta = {"type": "response.output_audio.delta", "item_id": "i", "delta": "*"}
+        for event in (
+            {"type": "response.created", "response": {"id": "r"}},
+            {"type": "response.output_audio_transcript.delta", "response_id": "r", "delta": "Hello."},
+            delta,
+            {**delta, "delta": "AAAA"},
+            {"type": "response.output_item.done", "item": {"type": "message"}},
+            {"type": "never.heard.of"},
+            {"type": "response.done", "response": {"id": "r", "status": "completed"}},
+        ):
+            await ws.send(json.dumps(event))
+        async for _ in ws:
+            pass
+
+    async with serve(serve_nonsense, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        brain, record = RealtimeBrain(AgentConfig(name="a", channel="c"), f"ws://127.0.0.1:{port}", "m", None), Record()
+        await brain.open(record)
+        done = await record.wait(ReplyFinished)
+        assert (done.text, done.reason) == ("Hello.", "done")
+        assert len(record.of(ReplyText)) == len(record.of(ReplyAudio)) == 1
+        assert all(failed.code == "REALTIME_ERROR" and not failed.fatal for failed in record.of(Failed))
+        await brain.close()
+
+
+async def test_a_brain_whose_agent_fails_says_so() -> None:
+    async with scene() as (brain, record, _):
+
+        def fail(event: Any) -> None:
+            if isinstance(event, ReplyText):
+                raise RuntimeError("the agent's own")
+
+        record.on = fail
+        brain.tell("hi")
+        failed = await record.wait(Failed, fatal=True)
+        assert (failed.code, failed.message) == ("INTERNAL_ERROR", "RuntimeError: the agent's own")
+
+
+async def test_what_waits_is_bounded() -> None:
+    async with scene(server={"latency": 60.0}) as (brain, _, _):
+        brain.speak("one")
+        for _ in range(realtime.MAX_WAITING):
+            brain.speak("more")
+        with pytest.raises(BufferFull):
+            brain.speak("too much")
+        for _ in range(5000):  # 50 s while nothing can be sent
+            brain.hear(SILENCE, "7")
+        assert len(brain._out) <= realtime.MAX_OUT
+        assert [t for sound, t in brain._out if not sound]
+        await brain.close()
+        with pytest.raises(BadState):
+            brain.speak("closed")

@@ -1,0 +1,402 @@
+"""Speech to text and text to speech: the services, the offline pair, and the cutting of sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lipwire import resample
+from lipwire.agents.brains.base import Word
+from lipwire.agents.http import ServiceError
+from lipwire.agents.speech import stt, tts
+from lipwire.agents.speech.sentences import SentenceSplitter, speakable
+from lipwire.agents.speech.stt import HttpStt, OfflineStt, Transcript
+from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, Speaker, espeak_voice
+from lipwire.audio import espeak as voice
+from lipwire.errors import InvalidArgument
+from support.fakes import FakeStt, FakeTts
+from support.fakes.server import Response
+from support.machine import require
+
+# ----------------------------------------------------------------------------------------------------------- sentences
+
+
+def cut(text: str, size: int = 3, **options: Any) -> list[str]:
+    splitter = SentenceSplitter(**options)
+    pieces = [piece for i in range(0, len(text), size) for piece in splitter.feed(text[i : i + size])]
+    return [*pieces, *([rest] if (rest := splitter.flush()) else [])]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Hello there. How are you?", ["Hello there. ", "How are you?"]),
+        ("Dr. Smith met Mr. J. R. Jones. Then he left.", ["Dr. Smith met Mr. J. R. Jones. ", "Then he left."]),
+        ("It costs 3.50 euros. Really!", ["It costs 3.50 euros. ", "Really!"]),
+        ("Use e.g. Python, i.e. code. Fine.", ["Use e.g. Python, i.e. code. ", "Fine."]),
+        ("Well... maybe not. Hmm... Yes.", ["Well... maybe not. ", "Hmm... ", "Yes."]),
+        ("In 1984. Then 2001.", ["In 1984. ", "Then 2001."]),
+        ("1. First thing.\n2. Second.", ["1. First thing.\n", "2. Second."]),
+        ('He said "Stop!" Then "Go."', ['He said "Stop!" ', 'Then "Go."']),
+        ("What?! No way!! Yes.", ["What?! ", "No way!! ", "Yes."]),
+        ("你好。我是助手！好吗？", ["你好。", "我是助手！", "好吗？"]),
+        ("「はい。」そうです。", ["「はい。」", "そうです。"]),
+        ("See example.com/a.b for v1.2.3 now. Ok.", ["See example.com/a.b for v1.2.3 now. ", "Ok."]),
+        ("I said no. No. It was I. We went.", ["I said no. ", "No. ", "It was I. ", "We went."]),
+        ("Das ist z.B. Gut. Und d.h. mehr.", ["Das ist z.B. Gut. ", "Und d.h. mehr."]),
+        ("one\n\ntwo", ["one\n", "\ntwo"]),
+        ("", []),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_sentences(text: str, pieces: list[str], size: int) -> None:
+    assert cut(text, size, first_piece=10_000) == pieces
+
+
+def test_the_first_piece_comes_at_a_comma_already() -> None:
+    text = "Well then, let me have a look at it, and after that, we will see."
+    assert cut(text) == ["Well then, let me have a look at it,", " and after that, we will see."]
+    splitter = SentenceSplitter()
+    assert splitter.feed("It has 123,456,789,123,456,789,123,456 parts") == []
+
+
+def test_a_sentence_without_end_is_cut_between_words() -> None:
+    text = "word " * 500
+    pieces = cut(text)
+    assert "".join(pieces) == text and all(len(piece) <= 220 and piece.endswith("word ") for piece in pieces)
+    assert all(len(piece) <= 220 for piece in cut("x" * 1000))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("aB1 .,!?…。、\n\"')e"), max_size=400), st.integers(1, 50), st.integers(1, 50))
+def test_the_pieces_are_the_text_however_it_comes(text: str, size: int, other: int) -> None:
+    pieces = cut(text, size, max_piece=60)
+    assert "".join(pieces) == text
+    assert all(len(piece) <= 60 + 2 * size or len(piece) <= 400 for piece in pieces)
+
+
+def test_what_nobody_says_is_not_said() -> None:
+    assert speakable("**Hello** [there](http://x.y) `you`!") == "Hello there you !"
+    assert speakable("- one\n- two") == "one two"
+    assert speakable('"...') == "" and speakable(" \n") == ""
+
+
+# ------------------------------------------------------------------------------------------------------ text to speech
+
+
+async def sounds(engine: tts.Tts, text: str = "Hello.") -> list[Sound]:
+    async with aclosing(engine.speak(text)) as stream:
+        return [sound async for sound in stream]
+
+
+async def test_a_service_speaks() -> None:
+    async with FakeTts(api_key="k") as server:
+        engine = HttpTts(server.url, voice="en-US-AvaNeural", model="tts-1", api_key="k")
+        for _ in range(2):
+            got = await sounds(engine)
+            assert sum(len(s.pcm) for s in got) == round(6 * 0.06 * 24_000) * 2
+            assert {s.rate for s in got} == {24_000}
+        assert server.requests[0] == {
+            "model": "tts-1",
+            "voice": "en-US-AvaNeural",
+            "input": "Hello.",
+            "response_format": "pcm",
+        }
+        assert server.connections == 1
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "fails", "message"),
+    [({}, [500], "answered 500"), ({}, [0, 0], "failed"), ({"break_after": 2}, [], "failed")],
+)
+async def test_a_service_that_fails_says_how(options: dict[str, Any], fails: list[int], message: str) -> None:
+    async with FakeTts(**options) as server:
+        server.fail_with = fails
+        engine = HttpTts(server.url, voice="alloy")
+        with pytest.raises(ServiceError, match=message):
+            await sounds(engine, "Hello there, my friend.")
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "result"),
+    [
+        ("audio/pcm;rate=16000", b"\1\2\3\4", (b"\1\2\3\4", 16_000)),
+        ("audio/wav", stt.wav(b"\1\2\3\4", 22_050), (b"\1\2\3\4", 22_050)),
+        ("application/json", b'{"url": "x"}', "where sound was expected"),
+        ("audio/mpeg", b"ID3" + bytes(100), "compressed"),
+        ("audio/pcm", b"", "sent no sound"),
+        ("audio/wav", stt.wav(b"\1\2", 96_000), "96000 Hz"),
+    ],
+)
+async def test_what_a_service_may_answer(kind: str, body: bytes, result: Any) -> None:
+    class Other(FakeTts):
+        async def answer(self, request: Any) -> Response:
+            async def stream() -> Any:
+                for i in range(len(body)):
+                    yield body[i : i + 1]
+
+            return Response(type=kind, stream=stream())
+
+    async with Other() as server:
+        engine = HttpTts(server.url, voice="alloy")
+        if isinstance(result, str):
+            with pytest.raises(ServiceError, match=result):
+                await sounds(engine)
+        else:
+            got = await sounds(engine)
+            assert (b"".join(s.pcm for s in got), got[0].rate) == result
+        await engine.close()
+
+
+async def test_a_service_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tts, "FIRST_BYTE", 0.1)
+    monkeypatch.setattr(tts, "BETWEEN", 0.1)
+    for options in ({"first_byte": 5.0}, {"speed": 0.01}):
+        async with FakeTts(**options) as server:
+            engine = HttpTts(server.url, voice="alloy")
+            with pytest.raises(ServiceError, match="stalled"):
+                await sounds(engine)
+            await engine.close()
+
+
+def test_voice_ids_find_a_voice() -> None:
+    require(voice.available(), "espeak-ng")
+    wanted = {
+        ("en-US-AndrewMultilingualNeural", "en-US"): "en-us",
+        ("en-US-AvaNeural", "en-US"): "en-us+f3",
+        ("zh-CN-XiaoxiaoNeural", "zh-CN"): "cmn+f3",
+        ("pt-BR-AntonioNeural", "pt-BR"): "pt-br",
+        ("en-GB-RyanNeural", "en-GB"): "en",
+        ("es-MX-JorgeNeural", "es-MX"): "es-419",
+        ("alloy", "de-DE"): "de",
+        ("shimmer", "en-US"): "en-us+f3",
+        ("fr+m2", "en-US"): "fr+m2",
+        ("xx-XX-NobodyNeural", "it-IT"): "it",
+    }
+    assert {ids: espeak_voice(*ids) for ids in wanted} == wanted
+    with pytest.raises(InvalidArgument, match="set tts_url"):
+        espeak_voice("xx-XX-NobodyNeural", "zz")
+
+
+async def test_the_offline_voice_says_when_which_word_is_said() -> None:
+    require(voice.available(), "espeak-ng")
+    engine = OfflineTts("en-US-AndrewMultilingualNeural", "en-US")
+    text = "I paid 23.50 for it — e.g. yesterday, didn't I?"
+    (sound,) = await sounds(engine, text)
+    assert sound.whole and sound.rate == 22_050
+    assert " ".join(word.text for word in sound.words) == text
+    starts = [word.start_ms for word in sound.words]
+    assert starts == sorted(starts) and starts[0] == 0
+    last = sound.words[-1]
+    assert abs(last.start_ms + last.duration_ms - len(sound.pcm) / 2 / sound.rate * 1000) < 2
+    (sound,) = await sounds(engine, "ß" * 5000)
+    assert sound.pcm
+    with pytest.raises(ServiceError, match="5000 are allowed"):
+        await sounds(engine, "ß" * 5001)
+
+
+class Slow:
+    """A voice whose pieces take as long as they say: "0.2 text"."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    async def close(self) -> None: ...
+
+    async def speak(self, text: str) -> Any:
+        self.log.append(f"asked {text}")
+        try:
+            await asyncio.sleep(float(text.split()[0]))
+        except asyncio.CancelledError:
+            self.log.append(f"cancelled {text}")
+            raise
+        self.log.append(f"made {text}")
+        if "fail" in text:
+            raise ServiceError("no voice")
+        yield Sound(text.encode(), 8000)
+        yield Sound(b"..", 8000)
+
+
+def speaker(engine: tts.Tts) -> tuple[Speaker, list[Any]]:
+    got: list[Any] = []
+
+    async def on_sound(sound: Sound) -> None:
+        got.append(sound.pcm)
+
+    return Speaker(engine, on_text=lambda t, s: got.append(t), on_sound=on_sound, on_stage=got.append), got
+
+
+async def test_pieces_keep_their_order_and_the_next_is_made_meanwhile() -> None:
+    engine = Slow()
+    one, got = speaker(engine)
+    one.say("0.2 a. 0 b. ")
+    one.say('0 c. "...')
+    one.finish()
+    await one.run()
+    asked = [engine.log.index(f"asked {text}") for text in ("0.2 a.", "0 b.", "0 c.")]
+    assert asked[0] < asked[1] < engine.log.index("made 0.2 a.") < asked[2]
+    assert got == [
+        *("first_sentence", "tts_asked"),
+        *("0.2 a. ", b"0.2 a.", b".."),
+        *("0 b. ", b"0 b.", b".."),
+        *("0 c. ", b"0 c.", b".."),
+        '"...',
+    ]
+
+
+async def test_a_cancelled_reply_stops_at_once() -> None:
+    engine = Slow()
+    one, got = speaker(engine)
+    one.say("9 a. 9 b. 0 c. ")
+    task = asyncio.create_task(one.run())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(engine.log) == ["asked 9 a.", "asked 9 b.", "cancelled 9 a.", "cancelled 9 b."]
+    assert got == ["first_sentence", "tts_asked"]
+
+
+async def test_what_was_made_before_a_failure_is_said() -> None:
+    one, got = speaker(Slow())
+    one.say("0 a. 0 fail. 0 c. ")
+    one.finish()
+    with pytest.raises(ServiceError, match="no voice"):
+        await one.run()
+    assert got[2:] == ["0 a. ", b"0 a.", b".."]
+
+
+async def test_many_short_pieces_are_joined() -> None:
+    engine = Slow()
+    one, got = speaker(engine)
+    text = "".join(f"0 n{i}. " for i in range(500))
+    one.say(text)
+    assert len(one._pieces) < 500 * 8 / 100
+    one.finish()
+    await one.run()
+    assert "".join(x for x in got[2:] if isinstance(x, str)) == text
+    assert [entry for entry in engine.log if "asked" in entry][:3] == ["asked 0 n0.", "asked 0 n1.", "asked 0 n2."]
+
+
+async def test_a_voice_that_crashes_is_a_failure() -> None:
+    one, _ = speaker(Slow())
+    one.say("nothing. ")  # no number
+    one.finish()
+    with pytest.raises(ServiceError, match="ValueError"):
+        await one.run()
+
+
+# ------------------------------------------------------------------------------------------------------ speech to text
+
+
+async def transcribe(engine: stt.Stt, pcm: bytes, on_partial: Callable[[str], None] = lambda text: None) -> Transcript:
+    hearing = engine.hear(on_partial)
+    for i in range(0, len(pcm), 320):
+        hearing.feed(pcm[i : i + 320])
+    return await hearing.finish()
+
+
+async def test_a_service_understands() -> None:
+    async with FakeStt(" good morning ", api_key="k") as server:
+        engine = HttpStt(server.url, language="de-DE", api_key="k")
+        assert await transcribe(engine, bytes(32_000)) == Transcript("good morning")
+        assert server.seconds == [1.0]
+        assert server.requests[0] == {"model": "gpt-4o-mini-transcribe", "language": "de", "response_format": "json"}
+        engine.model = "whisper-1"
+        assert await transcribe(engine, bytes(32_000)) == Transcript(
+            "good morning", (Word("good", 0, 500), Word("morning", 500, 500))
+        )
+        await engine.close()
+
+
+async def test_a_service_that_does_not() -> None:
+    async with FakeStt(lambda pcm, rate: "x" * 20_000) as server:
+        engine = HttpStt(server.url, language="en-US")
+        assert len((await transcribe(engine, bytes(3200))).text) == stt.MAX_TEXT
+        for fails, message in (([401], "answered 401"), ([0, 0], "failed")):
+            server.fail_with = fails
+            with pytest.raises(ServiceError, match=message):
+                await transcribe(engine, bytes(3200))
+        await engine.close()
+
+    class Other(FakeStt):
+        async def answer(self, request: Any) -> Response:
+            return Response(body=b'{"words": 1}')
+
+    async with Other() as server:
+        engine = HttpStt(server.url, language="en-US")
+        with pytest.raises(ServiceError, match="no transcription"):
+            await transcribe(engine, bytes(3200))
+        await engine.close()
+
+
+async def test_a_service_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stt, "TIMEOUT", 0.1)
+    async with FakeStt(latency=5) as server:
+        engine = HttpStt(server.url, language="en-US")
+        with pytest.raises(ServiceError, match="did not answer"):
+            await transcribe(engine, bytes(3200))
+        await engine.close()
+
+
+def spoken(say: Callable[..., tuple[bytes, int]], text: str) -> bytes:
+    return bytes(3200) + resample(*say(text), 16_000) + bytes(6400)
+
+
+async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]]) -> None:
+    require("pocketsphinx" in sys.modules or stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    engine = OfflineStt("en-US")
+    other = OfflineStt("en-GB")
+    await engine.open()
+    await other.open()
+    pool = engine._pool
+    assert pool is other._pool is not None
+    partials: list[str] = []
+    pcm = spoken(say, "I would like to go to the station.")
+    first = await transcribe(engine, pcm, partials.append)
+    assert "would like to" in first.text and "to" in first.text.split()
+    assert " ".join(word.text for word in first.words) == first.text
+    starts = [word.start_ms for word in first.words]
+    assert starts == sorted(starts) and 0 < starts[-1] < len(pcm) / 32
+    assert partials
+    # dropped in the middle, and after the end: the next utterance is heard as if nothing had been
+    dropped = engine.hear(partials.append)
+    dropped.feed(pcm[:32_000])
+    await asyncio.sleep(0.05)
+    dropped.drop()
+    dropped.drop()
+    silent = await transcribe(engine, bytes(16_000))
+    again, third = await asyncio.gather(transcribe(engine, pcm), transcribe(other, pcm))
+    assert "would like to" in again.text and "would like to" in third.text  # whatever a recognizer heard before
+    assert len(silent.text.split()) <= 1
+    # a recognizer that dies is an error, and the next utterance has a new one
+    hearing = engine.hear(partials.append)
+    while hearing._worker is None:  # type: ignore[attr-defined]
+        await asyncio.sleep(0.01)
+    hearing._worker._process.kill()  # type: ignore[attr-defined]
+    with pytest.raises(ServiceError, match="died"):
+        await hearing.finish()
+    assert "would like to" in (await transcribe(engine, pcm)).text
+    await engine.close()
+    assert "would like to" in (await transcribe(other, pcm)).text
+    await other.close()
+    assert not pool._idle
+
+
+def test_the_offline_recognizer_knows_english_only() -> None:
+    with pytest.raises(InvalidArgument, match="knows English only, not 'de-DE'"):
+        OfflineStt("de-DE")
+
+
+def test_a_wav_is_what_was_heard() -> None:
+    pcm = np.arange(-50, 50, dtype="<i2").tobytes()
+    assert stt.wav(pcm)[44:] == pcm

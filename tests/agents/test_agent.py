@@ -1,0 +1,799 @@
+"""An agent in a channel: real sessions, a channel in memory, and a clock that the tests turn."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from lipwire.agents.agent import Agent
+from lipwire.agents.brains import base as b
+from lipwire.agents.brains.echo import EchoBrain, Fail, Say, ScriptBrain
+from lipwire.agents.config import AgentConfig, Llm, TurnDetection
+from lipwire.agents.events import AgentFailed, Ended, Said, StateChanged
+from lipwire.audio import espeak as voice
+from lipwire.channel.base import Connection, Heard, Seen, UserJoined, UserLeft
+from lipwire.errors import BadState, InvalidArgument, LipwireError
+from lipwire.protocol import transcript as t
+from support.agent_room import BLOCK, RATE, Clock, Member, Puppet, Room, tone
+from support.machine import require
+
+NOW = time.monotonic_ns
+
+
+class Stage:
+    """An agent in a room with a user, and what came of it."""
+
+    def __init__(self, brain: b.Brain | None = None, *, user: bool = True, **fields: Any) -> None:
+        self.clock = Clock()
+        self.room = Room()
+        self.user = Member(self.room, "7")
+        self.user_comes = user
+        self.channel = Member(self.room, "agent")
+        self.brain: Any = brain or Puppet()
+        self.events: list[Any] = []
+        llm = Llm(**fields.pop("llm", {}))
+        self.config = AgentConfig(name="a", channel="c", llm=llm, **fields)
+        self.agent = Agent(self.config, self.channel, self.brain, on_event=self.events.append)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def states(self) -> list[str]:
+        return [event.state for event in self.of(StateChanged)]
+
+    def captions(self, kind: type) -> list[Any]:
+        return [message for message in self.channel.messages() if isinstance(message, kind)]
+
+    async def join(self) -> None:
+        from fractions import Fraction
+
+        from lipwire.stream import StreamSpec
+
+        await self.user.open(StreamSpec(session_id="u", width=0, height=0, fps=Fraction(1)))
+
+    def calls(self, name: str) -> list[tuple[Any, ...]]:
+        return [call for call in self.brain.calls if call[0] == name]
+
+
+@asynccontextmanager
+async def agent(brain: b.Brain | None = None, **options: Any) -> AsyncIterator[Stage]:
+    stage = Stage(brain, **options)
+    if stage.user_comes:
+        await stage.join()
+    await stage.agent.start()
+    try:
+        yield stage
+    finally:
+        await stage.agent.stop()
+
+
+# ------------------------------------------------------------------------------------------------------------ turns
+
+
+async def test_a_turn_goes_through_its_states_and_is_told() -> None:
+    async with agent() as s:
+        await s.clock.run(0.05)
+        assert s.agent.state == "listening"
+        s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.UserText("i1", "what is", False))
+        s.brain.emit(b.SpeechStopped(NOW()))
+        assert s.agent.state == "thinking"
+        s.brain.emit(b.UserText("i1", "What is it?", True, (b.Word("What", 0, 200), b.Word("is", 200, 100))))
+        s.brain.emit(b.ReplyStarted("r1", NOW(), "i1"))
+        for name in ("first_token", "first_sentence", "first_audio"):
+            s.brain.emit(b.Stamp("r1", name, NOW()))
+        s.brain.reply("r1", tone(2.0), "It is a very fine day.")
+        await s.clock.run(0.05)
+        assert s.agent.state == "speaking" and s.agent.stats()["state"] == "speaking"
+        await s.clock.run(3.0)
+    assert s.states() == ["listening", "thinking", "speaking", "listening"]
+    [turn] = s.agent.turns()
+    assert (turn["start_reason"], turn["end_reason"], turn["user"]) == ("speech", "finished", "")
+    assert (turn["user_text"], turn["agent_text"]) == ("What is it?", "It is a very fine day.")
+    assert list(turn["segments"]) == ["request_ms", "llm_ms", "sentence_ms", "tts_ms", "channel_ms"]
+    assert sum(turn["segments"].values()) == pytest.approx(turn["e2e_latency_ms"], abs=0.05)
+    history = s.agent.history()
+    assert [(h["role"], h["content"], h["turn_id"]) for h in history] == [
+        ("user", "What is it?", 1),
+        ("assistant", "It is a very fine day.", 1),
+    ]
+    users = s.captions(t.UserTranscription)
+    assert [(u.text, u.final, u.turn_id) for u in users] == [("what is", False, 1), ("What is it?", True, 1)]
+    assert users[1].words == [t.Word("What", 0, 200), t.Word("is", 200, 100)] and users[1].duration_ms == 300
+    assert [m.state for m in s.captions(t.State)] == [*s.states(), "idle"]
+    metrics = {(m.module, m.metric_name): m for m in s.captions(t.Metrics)}
+    assert set(metrics) == {("llm", "ttft"), ("tts", "ttfb"), ("turn", "e2e_latency")}
+    assert metrics["turn", "e2e_latency"].segments == turn["segments"]
+
+
+async def test_captions_keep_step_with_the_sound() -> None:
+    text = "one two three four five six seven eight nine ten"
+    words = tuple(b.Word(word, n * 400, 400) for n, word in enumerate(text.split()))
+    async with agent() as s:
+        s.brain.emit(b.ReplyStarted("r1", NOW()))
+        for word in words:
+            s.brain.emit(b.ReplyText("r1", word.text + " ", word.start_ms, word.duration_ms, (word,)))
+        s.brain.emit(b.ReplyAudio("r1", tone(4.0), RATE))
+        s.brain.emit(b.ReplyFinished("r1", text))
+        told = []
+        while s.agent.state != "listening" or not told:
+            await s.clock.run(0.01)
+            for message in s.captions(t.AssistantTranscription)[len(told) :]:
+                told.append((s.agent.session.heard[1] or 4000.0, message))
+    assert len(told) > 10
+    for played, message in told:
+        assert text.startswith(message.text)
+        begun = sum(word.start_ms < played for word in words)
+        assert begun - 2 <= len(message.text.split()) <= begun, (played, message.text)
+    assert [m.turn_seq_id for _, m in told] == sorted({m.turn_seq_id for _, m in told})
+    last = told[-1][1]
+    assert (last.turn_status, last.text, last.duration_ms) == (t.ENDED, text, 4000)
+    assert [w.word for w in last.words or ()] == text.split()
+    assert {m.turn_status for _, m in told[:-1]} == {t.RUNNING}
+
+
+async def test_captions_of_v03() -> None:
+    async with agent(transcripts="v0.3") as s:
+        s.brain.user_says("Hello.")
+        s.brain.reply("r1", tone(1.0), "good day to you all")
+        await s.clock.run(1.5)
+    texts = s.captions(t.Transcribe)
+    assert [m.stream_id for m in texts] == [0] * len(texts) or texts[0].stream_id == ""
+    agents = [m for m in texts if m.stream_id == 0]
+    assert agents[-1].is_final and agents[-1].text == "good day to you all"
+    assert len({m.text_ts for m in agents}) == 1 and len({m.message_id for m in agents}) == len(agents) > 2
+    assert not s.captions(t.AssistantTranscription) and s.captions(t.State)
+
+
+async def test_without_captions_nothing_is_sent() -> None:
+    async with agent(transcripts="off") as s:
+        s.brain.reply("r1", tone(0.2), "hello")
+        await s.clock.run(0.5)
+    assert not s.channel.sent and s.agent.history()
+
+
+async def test_the_users_words_are_told_under_the_users_name() -> None:
+    async with agent() as s:
+        s.user.say(bytes(320))
+        s.brain.user_says("Hello.")
+    [message] = s.captions(t.UserTranscription)
+    assert (message.stream_id, message.user_id) == (7, "7")
+
+
+async def test_late_transcripts_come_before_their_answer_in_the_history() -> None:
+    async with agent() as s:
+        s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.UserText("i1", "how", False))
+        s.brain.emit(b.SpeechStopped(NOW()))
+        s.brain.reply("r1", tone(0.1), "Fine.")
+        await s.clock.run(0.3)
+        s.brain.emit(b.UserText("i1", "How are you?", True))
+    assert [h["content"] for h in s.agent.history()] == ["How are you?", "Fine."]
+
+
+# --------------------------------------------------------------------------------------------------------- barge-in
+
+
+@pytest.mark.parametrize("at", [0.10, 0.33, 1.7])
+async def test_barge_in_is_silent_within_a_tick_and_a_fade(at: float) -> None:
+    async with agent() as s:
+        s.brain.user_says("Tell me everything.")
+        s.brain.reply("r1", tone(10.0, 300.0), "alpha beta gamma delta " * 10)
+        await s.clock.until(lambda: s.agent.state == "speaking")
+        await s.clock.run(at)
+        heard = s.agent.session.heard[1]
+        clock = s.channel.clock
+        s.brain.emit(b.SpeechStarted(NOW()))
+        assert s.channel.interrupts == [clock]
+        [(_, reply_id, played_ms, text)] = s.calls("interrupted")
+        assert (reply_id, played_ms) == ("r1", heard) and ("alpha beta gamma delta " * 10).startswith(text)
+        assert len(text) == pytest.approx(230 * heard / 10_000, abs=7)
+        assert s.agent.state == "listening"
+        s.brain.emit(b.ReplyAudio("r1", tone(1.0), RATE))  # late: of a reply that is over
+        s.brain.emit(b.ReplyFinished("r1", "x", "cancelled"))
+        await s.clock.run(1.0)
+        last = np.flatnonzero(s.channel.pcm)[-1]
+        assert clock <= last < clock + 240  # the 5 ms fade, in the tick that follows
+    said = [h["content"] for h in s.agent.history() if h["role"] == "assistant"]
+    assert said == ([text] if text else [])
+    assert [turn["end_reason"] for turn in s.agent.turns()] == ["interrupted", "no_reply"]
+    [cut] = s.captions(t.Interrupt)
+    assert cut.turn_id == 1
+    if text:
+        last_caption = s.captions(t.AssistantTranscription)[-1]
+        assert (last_caption.turn_status, last_caption.text) == (t.INTERRUPTED, text)
+        assert s.of(Said)[-1] == Said("assistant", text, 1, True)
+
+
+async def test_barge_in_on_the_real_engine() -> None:
+    """As above, on the engine's own thread: it may be in the middle of a tick."""
+    room, brain = Room(), Puppet()
+    channel = Member(room, "agent")
+    agent = Agent(AgentConfig(name="a", channel="c"), channel, brain)
+    await agent.start()
+    brain.reply("r1", tone(10.0), "a long story")
+    while agent.state != "speaking":
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.25)
+    brain.emit(b.SpeechStarted(NOW()))
+    clock = agent.session.performer.stats()["clock"]
+    await asyncio.sleep(0.3)
+    await agent.stop()
+    assert np.flatnonzero(channel.pcm)[-1] < clock + BLOCK + 240
+    [(_, _, played, _)] = [call for call in brain.calls if call[0] == "interrupted"]
+    assert np.count_nonzero(channel.pcm) / RATE * 1000 == pytest.approx(played, abs=25)
+
+
+async def test_barge_in_while_thinking_drops_the_answer() -> None:
+    async with agent() as s:
+        s.brain.user_says("Tell me")
+        s.brain.emit(b.ReplyStarted("r1", NOW()))
+        s.brain.emit(b.SpeechStarted(NOW()))
+        assert s.calls("interrupted") == [("interrupted", "r1", 0.0, "")]
+        s.brain.emit(b.ReplyAudio("r1", tone(0.5), RATE))
+        await s.clock.run(1.0)
+        assert not s.channel.pcm.any() and not s.captions(t.Interrupt)
+
+
+async def test_interrupting_a_thought() -> None:
+    async with agent() as s:
+        s.brain.user_says("Tell me")
+        assert s.agent.interrupt() and s.agent.state == "listening"
+        s.brain.reply("r1", tone(0.5), "well")
+        assert s.calls("interrupted") == [("interrupted", "r1", 0.0, "")]
+        s.brain.reply("r2", tone(0.1), "something else")
+        await s.clock.run(0.3)
+        s.brain.user_says("And again", "i2")
+        s.agent.interrupt()
+        s.brain.user_says("No, this", "i3")
+        s.brain.reply("r3", tone(0.1), "this")
+        await s.clock.run(0.3)
+    assert [h["content"] for h in s.agent.history() if h["role"] == "assistant"] == ["something else", "this"]
+    assert [turn["end_reason"] for turn in s.agent.turns()] == ["interrupted", "finished", "interrupted", "finished"]
+
+
+async def test_interrupt_and_then_the_next_answer() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(5.0, peak=1000), "no")
+        await s.clock.run(0.5)
+        assert s.agent.interrupt()
+        s.brain.reply("r2", tone(0.5, peak=8000), "yes")
+        await s.clock.run(1.0)
+        assert not s.agent.interrupt()
+    pcm = s.channel.pcm
+    assert np.count_nonzero(np.abs(pcm) > 7900) > 1000
+    first_loud = np.flatnonzero(np.abs(pcm) > 1100)[0]
+    assert pcm[first_loud - 2000 : first_loud].any() and np.abs(pcm[first_loud:]).max() > 7900
+
+
+# ---------------------------------------------------------------------------------------------------------- replies
+
+
+async def test_replies_keep_their_order_whatever_comes_first() -> None:
+    async with agent() as s:
+        s.brain.emit(b.ReplyStarted("a", NOW()))
+        s.brain.emit(b.ReplyStarted("b", NOW()))
+        s.brain.emit(b.ReplyAudio("b", tone(0.3, peak=8000), RATE))
+        s.brain.emit(b.ReplyFinished("b", "second"))
+        s.brain.emit(b.ReplyAudio("a", tone(0.2, peak=2000), RATE))
+        await s.clock.run(0.5)  # a has run dry, and b waits for it
+        assert np.abs(s.channel.pcm).max() <= 2000
+        s.brain.emit(b.ReplyAudio("a", tone(0.2, peak=2000), RATE))
+        s.brain.emit(b.ReplyFinished("a", "first"))
+        await s.clock.run(1.5)
+    loud = np.flatnonzero(np.abs(s.channel.pcm) > 2100)
+    assert np.count_nonzero(np.abs(s.channel.pcm[: loud[0]]) > 1000) > 0.3 * RATE / 2
+    assert [h["content"] for h in s.agent.history()] == ["first", "second"]
+
+
+async def test_a_reply_longer_than_the_session_holds() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(100.0), "long", finish=True)
+        await s.clock.until(lambda: s.agent.state == "listening" and s.agent.history(), 130.0)
+        loud = np.flatnonzero(s.channel.pcm)
+        assert loud[-1] - loud[0] == pytest.approx(100.0 * RATE, abs=2)
+        assert s.agent.stats()["sound_lost"] == 0
+        s.brain.emit(b.ReplyAudio("r2", bytes(20 << 20), RATE))
+        assert s.agent.stats()["sound_lost"] == 20 << 20  # the bound: refused whole
+
+
+async def test_what_is_no_sound_is_counted() -> None:
+    async with agent() as s:
+        s.brain.emit(b.ReplyAudio("r1", b"odd", RATE))
+        s.brain.emit(b.ReplyAudio("r1", bytes(320), 7))
+        s.brain.emit(b.ReplyAudio("r1", bytes(320), 0))
+        s.brain.emit(b.ReplyAudio("r1", tone(0.2), RATE))
+        s.brain.emit(b.ReplyFinished("r1", "fine"))
+        await s.clock.run(0.5)
+        assert s.agent.stats()["sound_lost"] == 3 + 320 + 320
+    assert [h["content"] for h in s.agent.history()] == ["fine"]
+
+
+async def test_too_many_replies_are_refused() -> None:
+    async with agent() as s:
+        for n in range(40):
+            s.brain.emit(b.ReplyStarted(f"r{n}", NOW()))
+        assert [call[1] for call in s.calls("interrupted")] == [f"r{n}" for n in range(32, 40)]
+
+
+async def test_a_reply_that_the_brain_forgets_is_given_up() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(0.2), "hm", finish=False)
+        await s.clock.run(30.0)
+        assert s.agent.state == "speaking"
+        await s.clock.run(35.0)
+        assert s.agent.state == "listening"
+    assert s.agent.turns()[-1]["end_reason"] == "failed"
+
+
+# ------------------------------------------------------------------------------------------------------------ speak
+
+
+async def test_speak_priorities() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(5.0), "a long answer")
+        await s.clock.run(0.2)
+        assert s.agent.speak("never", "IGNORE") is None
+        assert s.agent.speak("after it", "APPEND") == "said-1"
+        s.brain.reply("said-1", tone(0.2), "after it")
+        assert not s.calls("interrupted")
+        assert s.agent.speak("at once", "INTERRUPT") == "said-2"
+        assert [call[1] for call in s.calls("interrupted")] == ["r1", "said-1"]
+        s.brain.reply("said-2", tone(0.2), "at once")
+        await s.clock.run(0.5)
+        assert s.agent.speak("now it may", "IGNORE") == "said-3"
+        s.brain.reply("said-3", tone(0.1), "now it may")
+        await s.clock.run(0.3)
+    assert [turn["start_reason"] for turn in s.agent.turns()] == ["agent", "speak", "speak", "speak"]
+    assert [h["content"] for h in s.agent.history()][-2:] == ["at once", "now it may"]
+
+
+async def test_what_must_not_be_interrupted_is_not() -> None:
+    async with agent() as s:
+        s.agent.speak("the law says", interruptable=False)
+        s.brain.reply("said-1", tone(1.0, peak=3000), "the law says")
+        await s.clock.run(0.3)
+        s.brain.reply("r2", tone(1.0, peak=9000), "and I say")
+        s.brain.emit(b.SpeechStarted(NOW()))
+        assert [call[1] for call in s.calls("interrupted")] == ["r2"] and not s.channel.interrupts
+        await s.clock.run(1.5)
+        loud = np.abs(s.channel.pcm)
+        assert loud.max() <= 3000 and np.count_nonzero(loud) > 0.9 * RATE
+        assert s.agent.history()[-1]["content"] == "the law says"
+        s.agent.speak("twice", interruptable=False)
+        s.brain.reply("said-2", tone(1.0), "twice")
+        await s.clock.run(0.2)
+        assert s.agent.interrupt() and s.channel.interrupts  # whoever runs the agent may
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 513, "é" * 257])
+async def test_texts_that_cannot_be_spoken(text: str) -> None:
+    async with agent() as s:
+        with pytest.raises(InvalidArgument):
+            s.agent.speak(text)
+
+
+async def test_tell_respond_and_commit_reach_the_brain() -> None:
+    async with agent() as s:
+        s.agent.tell("Be brief.", "system")
+        assert s.agent.state == "thinking"
+        s.brain.reply("r1", tone(0.1), "Yes.")
+        await s.clock.run(0.3)
+        s.agent.respond("in French")
+        s.agent.commit()
+        with pytest.raises(InvalidArgument):
+            s.agent.tell("")
+    assert [c for c in s.brain.calls if c[0] != "interrupted"] == [
+        ("tell", "Be brief.", "system"), ("respond", "in French"), ("commit",)]  # fmt: skip
+    assert [turn["start_reason"] for turn in s.agent.turns()] == ["text", "respond"]
+    assert s.agent.turns()[0]["e2e_latency_ms"] > 0
+
+
+# ------------------------------------------------------------------------------------------- greeting, coming, going
+
+
+async def test_the_first_user_is_greeted_once() -> None:
+    async with agent(user=False, llm={"greeting_message": "Welcome!"}) as s:
+        await s.clock.run(1.0)
+        assert not s.calls("speak") and s.agent.state == "idle"
+        await s.join()
+        assert s.calls("speak") == [("speak", "Welcome!")]
+        s.brain.reply("said-1", tone(0.2), "Welcome!")
+        await s.clock.run(0.5)
+        await s.user.close()
+        assert s.agent.state == "idle"
+        await s.join()
+        assert s.agent.state == "listening" and len(s.calls("speak")) == 1
+    assert s.agent.turns()[0]["start_reason"] == "greeting"
+
+
+async def test_only_whom_it_hears_is_greeted_and_heard() -> None:
+    async with agent(user=False, remote_uids=["9"], llm={"greeting_message": "Welcome!"}) as s:
+        assert set(s.channel.subscriptions) == {"9"}
+        await s.join()
+        s.channel.emit(Heard("7", bytes(320)))
+        assert not s.calls("speak") and not s.brain.frames
+        s.channel.emit(Heard("9", bytes(320)))
+        assert s.calls("speak") and len(s.brain.frames) == 1
+
+
+@pytest.mark.parametrize(("timeout", "leaves"), [(3.0, True), (0.0, False)])
+async def test_alone_for_too_long_it_leaves(timeout: float, leaves: bool) -> None:
+    async with agent(user=False, idle_timeout=timeout) as s:
+        await s.clock.run(2.9)
+        await s.join()
+        await s.clock.run(10.0)
+        await s.user.close()
+        await s.clock.run(2.8)
+        assert not s.of(Ended)
+        await s.clock.run(0.3)
+        await asyncio.sleep(0)
+        if leaves:
+            assert await asyncio.wait_for(s.agent.finished, 5) == "idle_timeout"
+            assert s.of(Ended) == [Ended("idle_timeout")] and "agent" not in s.room.members and s.brain.closed == 1
+        else:
+            await s.clock.run(60.0)
+            assert not s.of(Ended)
+
+
+async def test_out_of_the_channel_it_counts_as_alone() -> None:
+    async with agent(idle_timeout=2.0) as s:
+        s.channel.emit(Connection("reconnecting", "a tunnel"))
+        assert s.agent.state == "listening"
+        s.channel.emit(Connection("disconnected", "gone"))
+        assert s.agent.state == "idle" and s.of(b.Failed)[-1].code == "CHANNEL_FAILED"
+        await s.clock.run(1.0)
+        s.channel.emit(Connection("connected"))
+        s.channel.emit(UserJoined("7"))
+        await s.clock.run(5.0)
+        assert s.agent.state == "listening" and not s.of(Ended)
+        s.channel.emit(UserLeft("7"))
+        await s.clock.run(2.5)
+        assert await asyncio.wait_for(s.agent.finished, 5) == "idle_timeout"
+
+
+async def test_after_the_end_nothing_matters_any_more() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(5.0), "I was about to")
+        await s.clock.run(0.3)
+        finished = s.agent.finished
+        await s.agent.stop("enough")
+        await s.agent.stop("again")
+        assert await finished == "enough" == await s.agent.finished
+        before = len(s.events)
+        s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.ReplyAudio("r2", tone(1.0), RATE))
+        s.channel.emit(Heard("7", bytes(320)))
+        assert len(s.events) == before and s.of(Ended) == [Ended("enough")]
+        for call in (lambda: s.agent.speak("x"), lambda: s.agent.tell("x"), s.agent.interrupt, s.agent.commit):
+            with pytest.raises(BadState):
+                call()
+    assert s.agent.state == "idle" and s.agent.turns()[-1]["end_reason"] == "interrupted"
+
+
+async def test_a_start_that_fails_leaves_nothing() -> None:
+    class Refusing(Puppet):
+        async def open(self, emit: Any) -> None:
+            raise LipwireError("no such model")
+
+    stage = Stage(Refusing())
+    with pytest.raises(LipwireError, match="no such model"):
+        await stage.agent.start()
+    assert not stage.room.members and stage.brain.closed == 1
+    await stage.agent.stop()
+
+    stage = Stage()
+    stage.room.members["agent"] = Member(stage.room, "agent")
+    with pytest.raises(BadState, match="taken"):
+        await stage.agent.start()
+    assert stage.brain.closed == 1
+    with pytest.raises(BadState):
+        await stage.agent.start()
+
+
+# --------------------------------------------------------------------------------------------------------- failures
+
+
+async def test_a_failure_is_said_and_the_agent_lives_on() -> None:
+    async with agent(llm={"failure_message": "Please hold on."}) as s:
+        s.brain.user_says("Hello?")
+        s.brain.emit(b.Failed("LLM_ERROR", "502 Bad Gateway"))
+        assert s.calls("speak") == [("speak", "Please hold on.")]
+        s.brain.reply("said-1", tone(0.2), "Please hold on.")
+        s.brain.emit(b.Failed("TOOL_ERROR", "later"))  # nothing was due
+        await s.clock.run(0.5)
+        s.brain.user_says("Again?", "i2")
+        s.brain.emit(b.ReplyStarted("r2", NOW()))
+        s.brain.emit(b.ReplyText("r2", "Well, the", 0, 500))
+        s.brain.emit(b.ReplyAudio("r2", tone(0.5), RATE))
+        s.brain.emit(b.Failed("LLM_ERROR", "broken stream", "r2"))
+        s.brain.emit(b.ReplyFinished("r2", "Well, the", "failed"))
+        s.brain.reply("said-2", tone(0.2), "Please hold on.")
+        await s.clock.run(1.5)
+        s.brain.user_says("And now?", "i3")
+        s.brain.reply("r3", tone(0.2), "Now it works.")
+        await s.clock.run(0.5)
+    assert len(s.calls("speak")) == 2 and s.agent.stats()["failures"] == 3
+    assert [(x["start_reason"], x["end_reason"]) for x in s.agent.turns()] == [
+        ("speech", "failed"), ("failure", "finished"), ("speech", "failed"), ("failure", "finished"),
+        ("speech", "finished")]  # fmt: skip
+    errors = s.captions(t.Error)
+    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "502 Bad Gateway", "LLM_ERROR")
+
+
+async def test_only_what_had_sound_was_said() -> None:
+    async with agent() as s:
+        s.brain.user_says("Hello?")
+        s.brain.emit(b.ReplyStarted("r1", NOW()))
+        s.brain.emit(b.ReplyText("r1", "Never heard.", 0, 900))
+        s.brain.emit(b.Failed("TTS_ERROR", "down", "r1"))
+        s.brain.emit(b.ReplyFinished("r1", "Never heard.", "failed"))
+        s.brain.user_says("Hello??", "i2")
+        s.brain.emit(b.ReplyStarted("r2", NOW()))
+        s.brain.emit(b.ReplyText("r2", "One sentence. ", 0, 300))
+        s.brain.emit(b.ReplyAudio("r2", tone(0.3), RATE))
+        s.brain.emit(b.ReplyText("r2", "And another.", 300, 500))
+        s.brain.emit(b.Failed("TTS_ERROR", "down", "r2"))
+        await s.clock.run(1.0)
+        s.brain.user_says("Hello???", "i3")
+        s.brain.emit(b.ReplyStarted("r3", NOW()))
+        s.brain.emit(b.ReplyText("r3", "Thought better of it.", 0, 300))
+        s.brain.emit(b.ReplyFinished("r3", "Thought", "cancelled"))
+    assert [h["content"] for h in s.agent.history() if h["role"] == "assistant"] == ["One sentence."]
+    assert [turn["end_reason"] for turn in s.agent.turns()] == ["failed", "failed", "interrupted"]
+
+
+async def test_stopping_what_still_starts() -> None:
+    gate = asyncio.Event()
+
+    class Slow(Puppet):
+        async def open(self, emit: Any) -> None:
+            await gate.wait()
+            await super().open(emit)
+
+    stage = Stage(Slow())
+    starting = asyncio.ensure_future(stage.agent.start())
+    await asyncio.sleep(0)
+    await stage.agent.stop("never mind")
+    gate.set()
+    with pytest.raises(BadState, match="stopped"):
+        await starting
+    assert "agent" not in stage.room.members and await stage.agent.finished == "never mind"
+
+
+async def test_a_failure_message_that_fails_is_not_repeated() -> None:
+    async with agent(llm={"failure_message": "Hold on."}) as s:
+        s.brain.user_says("Hello?")
+        s.brain.emit(b.Failed("LLM_ERROR", "down"))
+        s.brain.emit(b.Failed("TTS_ERROR", "down too", "said-1"))
+        s.brain.emit(b.ReplyFinished("said-1", "", "failed"))
+        await s.clock.run(1.0)
+        assert len(s.calls("speak")) == 1 and s.agent.state == "listening"
+
+
+async def test_failing_between_turns_or_while_the_user_speaks_says_nothing() -> None:
+    async with agent(llm={"failure_message": "Hold on."}) as s:
+        s.brain.emit(b.Failed("REALTIME_ERROR", "disconnected"))
+        s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.Failed("REALTIME_ERROR", "disconnected"))
+        assert not s.calls("speak") and len(s.of(b.Failed)) == 2
+
+
+async def test_a_brain_that_is_gone_ends_the_agent() -> None:
+    async with agent() as s:
+        s.brain.emit(b.Failed("REALTIME_ERROR", "the key was revoked", fatal=True))
+        with pytest.raises(AgentFailed, match="revoked"):
+            await asyncio.wait_for(s.agent.finished, 5)
+        assert "agent" not in s.room.members
+
+
+async def test_no_answer_at_all_is_waited_for_only_so_long() -> None:
+    async with agent() as s:
+        s.brain.user_says("Hello?")
+        await s.clock.run(10.0)
+        assert s.agent.state == "thinking"
+        await s.clock.run(6.0)
+        assert s.agent.state == "listening" and s.agent.turns()[-1]["end_reason"] == "no_reply"
+        s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.SpeechStopped(NOW()))
+        s.brain.emit(b.UserText("i2", " ", True))  # a cough
+        await s.clock.run(0.5)
+        assert s.agent.state == "listening"
+
+
+# --------------------------------------------------------------------------------------------------- pause, commands
+
+
+async def test_pause_and_resume() -> None:
+    async with agent(turn_detection=TurnDetection(silence_duration_ms=100)) as s:
+        s.brain.reply("r1", tone(5.0), "blah blah")
+        await s.clock.run(0.2)
+        s.agent.pause()
+        assert s.agent.state == "idle" and s.calls("interrupted")
+        s.user.say(tone(1.0, rate=16000))
+        assert len(s.brain.frames) == 40 and not any(map(any, s.brain.frames))  # silence, so that a turn ends
+        s.brain.reply("r2", tone(0.5), "an answer to that")
+        assert s.calls("interrupted")[-1] == ("interrupted", "r2", 0.0, "")
+        with pytest.raises(BadState, match="paused"):
+            s.agent.tell("hello")
+        await s.clock.run(1.0)
+        clock = s.channel.clock
+        s.agent.resume()
+        s.agent.resume()
+        assert s.agent.state == "listening"
+        s.user.say(tone(0.1, rate=16000))
+        assert len(s.brain.frames) == 50
+        s.brain.reply("r3", tone(0.2), "back")
+        await s.clock.run(0.5)
+        assert not s.channel.pcm[RATE:clock].any() and s.channel.pcm[clock:].any()
+    states = [(m.state, m.paused) for m in s.captions(t.State)]
+    assert [state for state, _ in states[-6:]] == ["idle", "listening", "thinking", "speaking", "listening", "idle"]
+    assert [paused for _, paused in states[-6:]] == [True, False, False, False, False, False]
+
+
+# ------------------------------------------------------------------------------------------------- update, messages
+
+
+async def test_update_checks_everything_before_it_changes_anything() -> None:
+    async with agent() as s:
+        s.agent.update({"token": "007x", "llm.model": "m2", "turn_detection.threshold": 0.5, "voice": "v"})
+        assert s.channel.tokens == ["007x"] and s.config.token == "007x" and s.config.llm.model == "m2"
+        assert s.calls("update") == [("update", {"llm.model": "m2", "turn_detection.threshold": 0.5, "voice": "v"})]
+        for name, value in (
+            ("name", "b"), ("llm.no", 1), ("no", 1), ("avatar.x", 1), ("__class__.x", 1), ("llm.model", 5),
+            ("turn_detection.threshold", 1.5), ("turn_detection.silence_duration_ms", -1), ("idle_timeout", "soon"),
+        ):  # fmt: skip
+            with pytest.raises(InvalidArgument, match=name.replace(".", r"\.")):
+                s.agent.update({"voice": "changed", name: value})
+        assert s.config.voice == "v" and len(s.calls("update")) == 1
+
+
+async def test_messages_that_users_type() -> None:
+    async with agent() as s:
+        s.user.send(json.dumps({"type": "chat", "text": "Hello"}).encode())
+        for packet in t.chunks("m1", json.dumps({"type": "chat", "text": "long " * 1000}).encode()):
+            s.user.send(packet)
+        assert s.calls("tell") == [("tell", "Hello", "user"), ("tell", "long " * 1000, "user")]
+        s.brain.reply("r1", tone(5.0), "well")
+        await s.clock.run(0.2)
+        s.user.send(b'{"type":"interrupt"}')
+        assert s.calls("interrupted")
+        for junk in (b"{", b'{"type":"chat"}', b'{"type":"chat","text":5}', b'{"type":"dance"}', b"{}", b"\xff\xfe",
+                     b'{"type":"chat","text":""}', b"[" * 1000):  # fmt: skip
+            s.user.send(junk)
+        assert len(s.calls("tell")) == 2 and s.agent.stats()["ignored_messages"] == 6
+    assert s.agent.history()[0]["content"] == "Hello" and s.agent.turns()[0]["user"] == "7"
+
+
+async def test_functions_of_the_clients() -> None:
+    async with agent() as s:
+        s.brain.emit(b.ToolCalled("c0", "clock", "{}", handled=True))
+        s.brain.emit(b.ToolCalled("c1", "weather", '{"city":"Bonn"}'))
+        s.brain.emit(b.ToolCalled("c2", "weather", "{}"))
+        [first, _] = s.captions(t.ToolCall)
+        assert (first.call_id, first.name, first.arguments) == ("c1", "weather", '{"city":"Bonn"}')
+        s.user.send(b'{"type":"tool_result","call_id":"c1","output":{"sky":"blue"}}')
+        s.user.send(b'{"type":"tool_result","call_id":"c1","output":"twice"}')
+        assert s.calls("tool_result") == [("tool_result", "c1", '{"sky": "blue"}')]
+        await s.clock.run(31.0)
+        assert s.calls("tool_result")[1][1] == "c2" and "error" in s.calls("tool_result")[1][2]
+
+
+async def test_pictures_reach_the_brain_as_jpeg_once_a_second() -> None:
+    def seen(luma: int) -> Seen:
+        return Seen("7", 64, 36, bytes([luma]) * (64 * 36) + bytes([128]) * (64 * 18))
+
+    async with agent(llm={"input_modalities": ["text", "image"]}) as s:
+        assert s.channel.subscriptions == {None: (True, True)}
+        s.channel.emit(seen(235))
+        s.channel.emit(seen(16))
+        await s.clock.until(lambda: s.calls("see"))
+        await s.clock.run(1.1)
+        s.channel.emit(seen(16))
+        await s.clock.until(lambda: len(s.calls("see")) == 2)
+    pictures = []
+    for _, user, jpeg in s.calls("see"):
+        assert user == "7" and jpeg.startswith(b"\xff\xd8")
+        with av.open(io.BytesIO(jpeg), format="mjpeg") as file:
+            pictures.append(next(file.decode(video=0)).to_ndarray(format="rgb24"))
+    assert pictures[0].shape == (36, 64, 3)
+    assert pictures[0].mean() > 252 and pictures[1].mean() < 3  # limited range has become full range
+    async with agent() as s:
+        assert s.channel.subscriptions == {None: (True, False)}
+        s.channel.emit(seen(16))
+        await s.clock.run(0.2)
+        assert not s.calls("see")
+
+
+# ----------------------------------------------------------------------------------------------------- real brains
+
+
+class Marked:
+    """A detector that goes by a mark: a frame whose first sample is 1 begins a turn, 2 ends it."""
+
+    def __init__(self, _: TurnDetection) -> None:
+        self.frames: list[bytes] = []
+
+    def hear(self, pcm: bytes) -> Any:
+        self.frames.append(pcm)
+        kind = {1: "started", 2: "stopped"}.get(int.from_bytes(pcm[:2], "little"))
+        return None if kind is None else type("Turn", (), {"kind": kind, "frame": len(self.frames) - 1})()
+
+    def since(self, frame: int) -> list[bytes]:
+        return self.frames[frame:]
+
+
+def marked(pcm: bytes, mark: int) -> bytes:
+    return mark.to_bytes(2, "little") + pcm[2:]
+
+
+async def test_echo_says_back_what_it_heard() -> None:
+    speech = tone(1.0, 440.0, 16_000, 6000)
+    config = AgentConfig(name="a", channel="c")
+    async with agent(EchoBrain(config, Marked)) as s:
+        frames = [speech[at : at + 320] for at in range(0, len(speech), 320)]
+        s.user.say(bytes(3200))
+        s.user.say(marked(frames[0], 1) + b"".join(frames[1:]) + marked(bytes(320), 2))
+        await s.clock.until(lambda: s.agent.state == "speaking")
+        await s.clock.until(lambda: s.agent.state == "listening")
+        said = s.channel.pcm[np.flatnonzero(s.channel.pcm)[0] :][:RATE]
+        assert np.corrcoef(said[480:-480], np.frombuffer(tone(1.0, 440.0, RATE, 6000), np.int16)[480:-480])[0, 1] > 0.99
+    [turn] = s.agent.turns()
+    assert turn["e2e_latency_ms"] is not None and turn["user"] == "7"
+
+
+async def test_script_and_failures_with_a_real_voice() -> None:
+    require(voice.available(), "espeak-ng (espeakng-loader)")
+    config = AgentConfig(name="a", channel="c")
+    brain = ScriptBrain(config, [Say("First."), Fail(), Say("Second.")])
+    async with agent(brain, llm={"failure_message": "Sorry.", "greeting_message": "Hello there."}) as s:
+        said: list[str] = []
+        for expected in ("Hello there.", "First.", "Sorry.", "Second."):
+            if said:
+                brain.user_says(f"and after {said[-1]}")
+            said.append(expected)
+            await s.clock.until(lambda: [h["content"] for h in s.agent.history() if h["role"] == "assistant"] == said)
+            await s.clock.until(lambda: s.agent.state == "listening")
+        assert s.channel.pcm.any()
+    with pytest.raises(InvalidArgument):
+        ScriptBrain(config, [])
+
+
+async def test_two_agents_in_one_room_hear_each_other() -> None:
+    clock, room = Clock(), Room()
+    puppets = [Puppet(), Puppet()]
+    agents = [
+        Agent(AgentConfig(name=name, channel="c"), Member(room, name), puppet)
+        for name, puppet in zip(("one", "two"), puppets, strict=True)
+    ]
+    for one in agents:
+        await one.start()
+    puppets[0].reply("r1", tone(1.0, 440.0), "hear me")
+    await clock.run(1.5)
+    heard = np.frombuffer(b"".join(puppets[1].frames), np.int16)
+    assert np.count_nonzero(np.abs(heard) > 4000) > 0.5 * 16_000 * 0.6
+    assert not np.frombuffer(b"".join(puppets[0].frames), np.int16).any()
+    for one in agents:
+        await one.stop()
+    assert not room.members
+
+
+async def test_a_face_shows_and_its_state_follows() -> None:
+    async with agent(avatar="aria", width=64, height=36) as s:
+        assert s.channel.spec is not None and (s.channel.spec.width, s.channel.spec.height) == (64, 36)
+        s.brain.user_says("Hi")
+        s.brain.reply("r1", tone(0.5), "hello")
+        await s.clock.run(1.0)
+        assert s.channel.frames >= 24
+    async with agent() as s:
+        await s.clock.run(1.0)
+        assert s.channel.frames == 0 and s.channel.spec is not None and s.channel.spec.width == 0

@@ -1,0 +1,211 @@
+"""agents/setup.py and run.py: what settings mean for agents, and what the command line makes of a function."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from lipwire.agents.brains.base import Services
+from lipwire.agents.config import AgentConfig, Llm, Tool
+from lipwire.app import agent_setup as setup
+from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
+from lipwire.app.agent_setup import AgentSetup, check_brain
+from lipwire.app.config import Config
+from lipwire.channel.agora.channel import Agora
+from lipwire.errors import InvalidArgument
+from lipwire.protocol.agent_bodies import AgentStartFailed
+from lipwire.protocol.tokens import verify_token
+
+APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+
+
+def agent(**more: Any) -> AgentConfig:
+    return AgentConfig(name="one", channel="room", **more)
+
+
+# -------------------------------------------------------------------------------------------------------------- setup
+
+
+def test_prepare() -> None:
+    made = AgentSetup(Config(openai_api_key="ours", llm_model="m"), avatar=lambda name: f"place of {name}")
+    config = agent(avatar="kit")
+    made.prepare(config)
+    assert (config.brain, config.avatar) == ("cascade", "place of kit")
+    assert (config.llm.url, config.llm.api_key, config.llm.model) == (Config().llm_url, "ours", "m")
+    theirs = agent()
+    theirs.llm.url = "https://llm.example.org"
+    made.prepare(theirs)
+    assert (theirs.llm.api_key, theirs.llm.model, theirs.avatar) == (None, None, None)  # our key is ours
+    own = agent()
+    own.llm.api_key = "theirs"
+    made.prepare(own)
+    assert own.llm.api_key == "theirs"
+    forced = agent()
+    AgentSetup(Config(agent_brain="echo")).prepare(forced)
+    assert forced.brain == "echo"
+
+
+def test_services_are_the_settings() -> None:
+    config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
+    assert AgentSetup(config).services(agent()) == Services(
+        stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r"
+    )
+
+
+def test_who_thinks_at_openai_with_our_key_hears_and_speaks_there() -> None:
+    made = AgentSetup(Config(openai_api_key="k"))
+    ours, theirs, own = agent(), agent(llm=Llm(url="https://api.openai.com/v1/x", api_key="theirs")), agent()
+    own.llm.url = "http://127.0.0.1:1"
+    for one in (ours, theirs, own):
+        made.prepare(one)
+    assert made.services(ours).stt_url == "https://api.openai.com/v1/audio/transcriptions"
+    assert made.services(ours).tts_url == "https://api.openai.com/v1/audio/speech"
+    for one in (theirs, own):  # our key is not for what others bring
+        assert (made.services(one).stt_url, made.services(one).tts_url) == (None, None)
+    offline = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="http://a")).services(ours)
+    assert (offline.stt_url, offline.tts_url) == (None, "http://a")
+    assert AgentSetup(Config(stt_url="offline")).services(ours).stt_url is None
+
+
+def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sdk" / "agora").mkdir(parents=True)
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path / "sdk"))
+    assert not AgentSetup(Config()).in_agora
+    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
+    assert made.in_agora
+    channel = made.channel(agent(uid="7", rtc_codec=8, audio_scenario=0, avatar="kit"))
+    assert isinstance(channel, Agora)
+    options = channel.options
+    assert (options.app_id, options.channel, options.uid, options.certificate) == (APP, "room", "7", CERTIFICATE)
+    assert (options.rtc_codec, options.audio_scenario, options.receive, options.video) == (8, 0, True, True)
+    token = verify_token(options.token, CERTIFICATE, now=time.time(), app_id=APP)
+    assert (token.channel, token.account) == ("room", "7")
+    named = made.agora_options(agent(uid="bot", string_uid=True, token="theirs"))
+    assert (named.token, named.string_uid, named.video) == ("theirs", True, False)
+    with pytest.raises(InvalidArgument, match="uid"):
+        AgentSetup(Config(agora_app_id=APP)).channel(agent(uid="4294967296"))
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path))
+    assert not made.in_agora
+
+
+def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = AgentSetup(Config()).missing()
+    assert nothing["realtime"] == ["OPENAI_API_KEY"]
+    assert nothing["cascade"][0].startswith("OPENAI_API_KEY")
+    assert nothing["echo"] == []
+    keys = AgentSetup(Config(openai_api_key="k", agora_app_id=APP, agora_app_certificate=CERTIFICATE)).missing()
+    assert (keys["realtime"], keys["echo"]) == ([], [])
+    assert [need for need in keys["agora"] if need.startswith("AGORA")] == []
+    own = AgentSetup(Config(openai_url="ws://127.0.0.1:1", llm_url="http://127.0.0.1:1")).missing()
+    assert own["realtime"] == []
+    assert not any("OPENAI" in need for need in own["cascade"])
+    assert not any("OPENAI" in need for need in AgentSetup(Config()).missing("a key")["cascade"])
+    monkeypatch.setattr(setup, "_installed", lambda module: False)
+    monkeypatch.setattr(setup.voice, "available", lambda: False)
+    bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
+    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "pocketsphinx", "espeakng_loader"]
+    assert [need.split()[0] for need in bare["script"]] == ["espeakng_loader"]
+    online = AgentSetup(Config(openai_api_key="k", stt_url="http://a", tts_url="http://a")).missing()
+    assert [need.split()[0] for need in online["cascade"]] == ["httpx"]
+    assert [need.split()[0] for need in AgentSetup(Config(openai_api_key="k")).missing()["cascade"]] == ["httpx"]
+
+
+def test_brains_by_name() -> None:
+    assert [check_brain(name) for name in ("realtime", "cascade", "echo", "script")]
+    with pytest.raises(InvalidArgument, match="brain must be one of realtime, cascade, echo, script, got 'x'"):
+        check_brain("x")
+    assert choose_brain(Config()) == "echo"
+    assert choose_brain(Config(openai_api_key="k")) == "realtime"
+    with pytest.raises(AgentStartFailed, match=r"OPENAI_API_KEY.*--brain echo"):
+        choose_brain(Config(agent_brain="realtime"))
+    with pytest.raises(AgentStartFailed, match="which this server has not"):
+        AgentSetup(Config()).brain(agent(brain="realtime"))
+
+
+# -------------------------------------------------------------------------------------------------------------- tools
+
+
+def weather(place: str, unit: Literal["c", "f"] = "c", days: Annotated[int, Meta(ge=1)] = 1) -> str:
+    """What the weather is like.
+
+    Not for the model.
+    """
+    return f"{place} {unit} {days}"
+
+
+def test_a_function_is_described() -> None:
+    tool = describe_tool(weather)
+    assert (tool.name, tool.description, tool.run) == ("weather", "What the weather is like.", weather)
+    assert tool.parameters == {
+        "type": "object",
+        "properties": {
+            "place": {"type": "string"},
+            "unit": {"enum": ["c", "f"], "default": "c"},
+            "days": {"type": "integer", "minimum": 1, "default": 1},
+        },
+        "required": ["place"],
+    }
+
+    async def nothing() -> None: ...
+
+    assert describe_tool(nothing).parameters == {"type": "object", "properties": {}, "required": []}
+
+    class Place(msgspec.Struct):
+        name: str
+
+    def nested(place: Place) -> None: ...
+    def positional(place: str, /) -> None: ...
+    def odd(place: complex) -> None: ...
+
+    nested.__annotations__["place"] = Place
+    for bad, word in ((nested, "plain types, not Place"), (positional, "by name"), (odd, "no JSON Schema")):
+        with pytest.raises(InvalidArgument, match=word):
+            describe_tool(bad)
+
+
+def test_tools_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_tools.py").write_text(
+        "from lipwire.agents.config import Tool\n"
+        "def one(): ...\n"
+        "client = Tool(name='client')\n"
+        "both = [one, client]\n"
+        "broken = [5]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert [tool.name for tool in load_tools(["my_tools:one", "my_tools:client"])] == ["one", "client"]
+    assert [type(tool) for tool in load_tools(["my_tools:both"])] == [Tool, Tool]
+    for places, word in {
+        ("my_tools",): "module:function",
+        (":x",): "module:function",
+        ("my_tools:both", "my_tools:one"): "twice: one",
+        ("my_tools:broken",): "no function but a int",
+    }.items():
+        with pytest.raises(InvalidArgument, match=word):
+            load_tools(places)
+
+
+def test_the_command_line_makes_an_agent() -> None:
+    config = describe_agent(Config(), "my room", uid=7, prompt="Be kind.", greeting="Hi.", avatar="kit", name="n")
+    assert (config.name, config.channel, config.uid, config.brain, config.avatar) == (
+        "n",
+        "my room",
+        "7",
+        "echo",
+        "kit",
+    )
+    assert (config.instructions, config.llm.greeting_message, config.idle_timeout) == ("Be kind.", "Hi.", 0)
+    assert config.llm.system_messages == [{"role": "system", "content": "Be kind."}]
+    assert describe_agent(Config(), "c").avatar is None
+    assert describe_agent(Config(openai_api_key="k"), "c").voice == "alloy"
+    assert describe_agent(Config(openai_api_key="k"), "c", voice="echo").voice == "echo"
+    with pytest.raises(InvalidArgument, match="channel must be"):
+        describe_agent(Config(), "x" * 65)
+    with pytest.raises(InvalidArgument, match="language must be"):
+        describe_agent(Config(), "c", language="english!")

@@ -1,0 +1,221 @@
+"""Settings: which place wins, and errors that say what is wrong and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lipwire.app.config import Config, load, read_env
+from lipwire.errors import InvalidArgument, LipwireError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_set() -> None:
+    config = load()
+    assert config == Config()
+    assert (config.http_port, config.ws_port, config.viewer_port) == (8764, 8765, 8080)
+    assert config.bind == "127.0.0.1"
+
+
+def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
+    (tmp_path / "lipwire.toml").write_text("http_port = 1\nws_port = 2\nviewer_port = 3\nbuffer_seconds = 30\n")
+    environment = {"LIPWIRE_WS_PORT": "20", "LIPWIRE_VIEWER_PORT": "30", "HTTP_PORT": "99", "LIPWIRE_CPU": "c"}
+    config = load({"viewer_port": 300, "http_port": None}, environment=environment)
+    assert (config.http_port, config.ws_port, config.viewer_port) == (1, 20, 300)
+    assert config.buffer_seconds == 30
+    assert config.max_sessions == Config().max_sessions
+    assert load(environment=environment).viewer_port == 30
+    assert load({}).viewer_port == 3
+
+
+def test_a_named_file_counts_instead(tmp_path: Path) -> None:
+    (tmp_path / "lipwire.toml").write_text("http_port = 1\n")
+    other = tmp_path / "other.toml"
+    other.write_text("ws_port = 2\n")
+    config = load(path=other)
+    assert (config.http_port, config.ws_port) == (8764, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("VIEWER", "false", False),
+        ("VIEWER", "0", False),
+        ("VIEWER", "true", True),
+        ("ANY_AVATAR", "0", False),
+        ("MAX_SESSIONS", "7", 7),
+        ("BUFFER_SECONDS", "12.5", 12.5),
+        ("API_KEY", "1234", "1234"),
+        ("ICE_HOST", "127.0.0.1", "127.0.0.1"),
+        ("LOG_LEVEL", "INFO", "INFO"),
+    ],
+)
+def test_the_environment_is_text(name: str, text: str, value: object) -> None:
+    assert getattr(load(environment={f"LIPWIRE_{name}": text}), name.lower()) == value
+
+
+def refused(*words: str, **places: Any) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        load(**places)
+    assert isinstance(caught.value, LipwireError)
+    text = str(caught.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+OUT_OF_RANGE = [
+    ("http_port", 65536),
+    ("ws_port", -1),
+    ("viewer_port", 70000),
+    ("max_sessions", 0),
+    ("max_sessions", 1025),
+    ("prebuffer_ms", 0),
+    ("prebuffer_ms", 2001),
+    ("voice_end_grace_ms", -1),
+    ("voice_end_timeout_ms", 60_001),
+    ("guard_window_ms", -5),
+    ("buffer_seconds", 0.5),
+    ("buffer_seconds", 3601),
+    ("session_secret", "short"),
+    ("api_key", ""),
+    ("log_level", "loud"),
+    ("max_agents", 0),
+    ("max_agents", 1025),
+    ("agent_brain", "human"),
+    ("agora_app_id", "0" * 31),
+    ("agora_app_certificate", "g" * 32),
+    ("openai_url", "https://api.example.org"),
+    ("llm_url", "api.example.org"),
+    ("stt_url", "ws://a"),
+    ("tts_url", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+def test_out_of_range_names_the_setting(name: str, value: Any, tmp_path: Path) -> None:
+    refused(name, flags={name: value})
+    refused(name, environment={f"LIPWIRE_{name.upper()}": str(value)})
+    (tmp_path / "lipwire.toml").write_text(f"{name} = {msgspec.json.encode(value).decode()}\n")
+    refused(name)
+    with pytest.raises(ValueError, match=name):
+        Config(**{name: value})
+
+
+def test_out_of_range_names_the_place(tmp_path: Path) -> None:
+    refused("LIPWIRE_HTTP_PORT", environment={"LIPWIRE_HTTP_PORT": "99999"})
+    (tmp_path / "lipwire.toml").write_text("http_port = 99999\n")
+    refused("lipwire.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("HTTP_PORT", "many"), ("VIEWER", "perhaps"), ("BUFFER_SECONDS", ""), ("MAX_SESSIONS", "1.5")]
+)
+def test_a_wrong_type_in_the_environment(name: str, text: str) -> None:
+    refused(f"LIPWIRE_{name}", environment={f"LIPWIRE_{name}": text})
+
+
+@pytest.mark.parametrize("line", ['http_port = "8080"', "viewer = 1", "api_key = 5", "http_port = 1.5", "host = []"])
+def test_a_wrong_type_in_the_file(line: str, tmp_path: Path) -> None:
+    (tmp_path / "lipwire.toml").write_text(line)
+    refused("lipwire.toml")
+
+
+def test_a_wrong_type_in_the_file_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "lipwire.toml").write_text('ws_port = 1\nhttp_port = "8080"\n')
+    refused("lipwire.toml", "http_port")
+
+
+def test_what_is_unknown_or_no_toml(tmp_path: Path) -> None:
+    file = tmp_path / "lipwire.toml"
+    file.write_text("htpp_port = 1\n")
+    refused("lipwire.toml", "htpp_port", "http_port")
+    file.write_text("[server]\nhttp_port = 1\n")
+    refused("lipwire.toml", "server")
+    file.write_text("http_port = = 1\n")
+    refused("lipwire.toml", "line 1")
+    file.write_bytes(b"\xff\xfe\0")
+    refused("lipwire.toml")
+    refused("none.toml", path=tmp_path / "none.toml")
+    refused("cannot read", path=tmp_path)
+
+
+def test_an_open_address_needs_a_key() -> None:
+    for host in ("0.0.0.0", "192.168.1.5", "::", "example.com"):
+        refused("LIPWIRE_API_KEY", host, flags={"host": host})
+        assert load({"host": host, "api_key": "k"}).bind == host
+    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        assert load({"host": host}).bind == host
+    assert load(environment={"LIPWIRE_API_KEY": "k"}).bind == "0.0.0.0"
+    assert load({"api_key": "k", "host": "127.0.0.1"}).bind == "127.0.0.1"
+
+
+# -------------------------------------------------------------------------------------------------- other names, .env
+
+
+def test_names_that_others_gave_some_settings() -> None:
+    environment = {"OPENAI_API_KEY": "sk", "AGORA_APP_ID": "a" * 32, "AGORA_APP_CERT": "b" * 32}
+    config = load(environment=environment)
+    assert (config.openai_api_key, config.agora_app_id, config.agora_app_certificate) == ("sk", "a" * 32, "b" * 32)
+    config = load(environment=environment | {"LIPWIRE_OPENAI_API_KEY": "ours", "AGORA_APP_CERTIFICATE": "c" * 32})
+    assert (config.openai_api_key, config.agora_app_certificate) == ("ours", "c" * 32)
+    assert load(environment={"OPENAI_API_KEY": ""}).openai_api_key is None
+    refused("AGORA_APP_ID", "32 hexadecimal", environment={"AGORA_APP_ID": "short"})
+
+
+ENV = r"""
+# a comment
+PLAIN=value
+ export EXPORTED = with blanks around
+EMPTY=
+COMMENTED=value # with a comment
+HASH=value#kept
+ONLY= # nothing
+URL=https://example.org/?a=1&b=$PLAIN
+SINGLE='as it is: \n "$PLAIN" # ' # comment
+DOUBLE="tab\tquote\" back\\slash\nline 'x' #kept"
+TWICE=1
+TWICE=2
+UNICODE=ä€
+"""
+
+
+def test_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbf" + ENV.replace("\n", "\r\n", 3).encode())
+    assert read_env() == read_env(tmp_path / ".env")
+    assert read_env() == {
+        "PLAIN": "value",
+        "EXPORTED": "with blanks around",
+        "EMPTY": "",
+        "COMMENTED": "value",
+        "HASH": "value#kept",
+        "ONLY": "",
+        "URL": "https://example.org/?a=1&b=$PLAIN",
+        "SINGLE": r'as it is: \n "$PLAIN" # ',
+        "DOUBLE": "tab\tquote\" back\\slash\nline 'x' #kept",
+        "TWICE": "2",
+        "UNICODE": "ä€",
+    }
+    assert read_env(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("line", ["KEY", "=value", "1KEY=x", "KEY='x", 'KEY="x', 'KEY="x"y', "KEY='it's'", "a b=c"])
+def test_env_lines_that_are_none(line: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"GOOD=1\n{line}\n")
+    with pytest.raises(InvalidArgument, match=r"\.env, line 2"):
+        read_env()
+
+
+def test_env_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="cannot read"):
+        read_env(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidArgument, match="cannot read"):
+        read_env(tmp_path / "binary")

@@ -1,0 +1,515 @@
+"""The `lipwire` command as a user runs it: processes, exit codes, what they print and what they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from rich.console import Console
+
+import lipwire
+from lipwire.cli.progress import ProgressBar
+from support.machine import require
+
+LIPWIRE = Path(sys.executable).parent / "lipwire"
+COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "bench", "doctor")
+PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
+WAIT = 90
+"""Seconds after which a process counts as hung."""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A working directory, with a folder for temporary files beside it."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def environment(place: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_", "OPENAI_"))}
+    return kept | {"TMPDIR": str(place.parent / "tmp"), "COLUMNS": "400", "NO_COLOR": "1"} | more
+
+
+def start(place: Path, *args: object, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(LIPWIRE), *map(str, args)],
+        cwd=place,
+        env=environment(place, **more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's job in the background inherits that SIGINT is ignored, and so would what is started here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def run(place: Path, *args: object, **more: str) -> tuple[int, str, str]:
+    process = start(place, *args, **more)
+    try:
+        out, err = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def fails(place: Path, *args: object, **more: str) -> str:
+    """The one line of an error of ours: exit code 1, nothing on stdout, no traceback."""
+    code, out, err = run(place, *args, **more)
+    assert (code, out) == (1, ""), (code, out, err)
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def speech_file(path: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
+    t = np.arange(round(seconds * rate)) / rate
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.sin(2 * np.pi * 300 * t) * 9000).astype(np.int16).tobytes())
+    return path
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def nothing_left(place: Path, *expected: str) -> None:
+    assert sorted(p.name for p in place.iterdir()) == sorted(expected)
+    assert list((place.parent / "tmp").iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------------ small things
+
+
+def test_help_version_and_unknown(place: Path) -> None:
+    started = {command: start(place, command, "--help") for command in COMMANDS}
+    for command, process in started.items():
+        out, err = process.communicate(timeout=WAIT)
+        assert process.returncode == 0, err
+        assert f"lipwire {command}" in out
+        assert err == ""
+    code, out, _ = run(place, "--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+    assert run(place, "--version") == (0, f"{lipwire.__version__}\n", "")
+    for args, word in ((["--nonsense"], "--nonsense"), (["serve", "--colour"], "--colour"), (["dance"], "dance")):
+        code, _, err = run(place, *args)
+        assert code == 2
+        assert word in err
+        assert "Traceback" not in err
+    assert "Usage" in "".join(run(place)[1:])
+    nothing_left(place)
+
+
+def test_python_dash_m(place: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lipwire", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(place),
+    )
+    assert done.stdout == f"{lipwire.__version__}\n"
+
+
+def test_token(place: Path) -> None:
+    app = {"AGORA_APP_ID": "0123456789abcdef" * 2, "AGORA_APP_CERTIFICATE": "fedcba9876543210" * 2}
+    code, out, err = run(place, "token", "room", "7", **app)
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"007[A-Za-z0-9+/=]{50,}\n", out)
+    assert "AGORA_APP_ID" in fails(place, "token", "room")
+    code, _, err = run(place, "token", "room", "--expire", "90000", **app)
+    assert code == 2
+    assert "86400" in err
+    code, said, err = run(place, "token", "--explain", out.strip(), **app)
+    assert (code, err) == (0, "")
+    assert "channel 'room', user '7'" in said and "signature  of this certificate" in said
+    code, out, _ = run(place, "token", "--rtm", "bob", **app)
+    assert code == 0
+    code, said, _ = run(place, "token", "--explain", out.strip())
+    assert "RTM        user 'bob'" in said and "signature" not in said and "RTC" not in said
+    assert "007" in fails(place, "token", "--explain", "006abc")
+
+
+def test_doctor(place: Path) -> None:
+    (place / "lipwire.toml").write_text("http_port = 1234\napi_key = 'a secret'\n")
+    code, out, _ = run(place, "doctor", "--json", LIPWIRE_WS_PORT="4321")
+    report = json.loads(out)
+    assert code == (1 if report["missing"] else 0)
+    assert report["lipwire"] == lipwire.__version__
+    assert (report["config"]["http_port"], report["config"]["ws_port"]) == (1234, 4321)
+    assert report["config"]["api_key"] == "set"
+    assert "a secret" not in out
+    code, out, _ = run(place, "doctor")
+    assert "http_port = 1234" in out
+    assert "a secret" not in out
+
+
+def test_doctor_says_what_each_brain_needs(place: Path) -> None:
+    agents = json.loads(run(place, "doctor", "--json")[1])["agents"]
+    assert agents["echo"] == "ready"
+    assert agents["realtime"] == "needs OPENAI_API_KEY"
+    assert "OPENAI_API_KEY" in agents["cascade"]
+    assert "AGORA_APP_ID; AGORA_APP_CERTIFICATE" in agents["agora"]
+    app_id = "a" * 32
+    text = f"# keys\nexport OPENAI_API_KEY='sk-secret'\nAGORA_APP_ID={app_id}\nLIPWIRE_WS_PORT=1\n"
+    (place / ".env").write_text(text)
+    out = run(place, "doctor", "--json", LIPWIRE_WS_PORT="2")[1]
+    report = json.loads(out)
+    assert report["agents"]["realtime"] == "ready"
+    assert report["agents"]["agora"].startswith("needs AGORA_APP_CERTIFICATE")
+    assert (report["config"]["openai_api_key"], report["config"]["agora_app_id"]) == ("set", app_id)
+    assert report["config"]["ws_port"] == 2  # the real environment wins
+    assert "sk-secret" not in out
+    out = run(place, "doctor")[1]
+    assert "  realtime: ready" in out
+    assert "sk-secret" not in out
+    (place / ".env").write_text("OPENAI_API_KEY\n")
+    assert ".env, line 1" in fails(place, "doctor")
+
+
+def test_agents_that_cannot_be(place: Path) -> None:
+    (place / "tools.py").write_text("number = 5\ndef all_of_it(*everything): ...\n")
+    assert "brain must be one of" in fails(place, "agent", "--channel", "room", "--brain", "human")
+    assert "OPENAI_API_KEY" in fails(place, "agent", "--channel", "room", "--brain", "realtime")
+    assert "llm_url" in fails(place, "agent", "--channel", "room", "--brain", "cascade")
+    assert "channel must be" in fails(place, "agent", "--channel", "a/b")
+    assert "nobody" in fails(place, "agent", "--channel", "room", "--avatar", "nobody")
+    for tool, word in {
+        "tools": "module:function",
+        "nowhere:x": "no module nowhere",
+        "tools:none": "has no none",
+        "tools:number": "no function",
+        "tools:all_of_it": "everything cannot be passed by name",
+    }.items():
+        assert word in fails(place, "agent", "--channel", "room", "--brain", "echo", "--tool", tool)
+    code, _, err = run(place, "agent")
+    assert (code, "--channel" in err) == (2, True)
+
+
+def test_agent(place: Path) -> None:
+    """Its server, its room, its page's address; SIGTERM takes it out of the room."""
+    require(importlib.util.find_spec("lipwire.agents.agent"), "the agent runtime")
+    process = start(place, "agent", "--channel", "the room", "--brain", "echo", *PORTS, LIPWIRE_API_KEY="the key")
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        found = re.match(r"agent      (\w{32}) in room 'the room': brain echo, avatar ", lines[0])
+        assert found, lines
+        assert "agent?channel=the%20room" in lines[2]
+        assert lines[3] == "Ctrl-C ends it.\n"
+        url = lines[1].split()[1]
+        reply = httpx.get(f"{url}/api/conversational-ai-agent/v2/projects/x/agents", auth=("me", "the key"))
+        (shown,) = reply.json()["data"]["list"]
+        assert (shown["agent_id"], shown["status"], shown["channel"]) == (found[1], "RUNNING", "the room")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT) == 143
+    finally:
+        process.kill()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_bad_settings_are_one_line(place: Path) -> None:
+    (place / "lipwire.toml").write_text("htpp_port = 1\n")
+    error = fails(place, "serve", *PORTS)
+    assert "lipwire.toml" in error
+    assert "htpp_port" in error
+    (place / "lipwire.toml").unlink()
+    assert "LIPWIRE_WS_PORT" in fails(place, "serve", LIPWIRE_WS_PORT="many")
+    assert "http_port" in fails(place, "doctor", LIPWIRE_HTTP_PORT="70000")
+    assert "LIPWIRE_API_KEY" in fails(place, "serve", *PORTS, "--host", "0.0.0.0")
+    assert "none.toml" in fails(place, "serve", "--config", "none.toml")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = fails(place, "serve", *PORTS, "--http-port", port)
+        assert str(port) in error
+        assert "--http-port" in error
+    nothing_left(place)
+
+
+# ------------------------------------------------------------------------------------------------------------ render
+
+
+def test_render(place: Path) -> None:
+    speech_file(place / "in.wav")
+    code, out, err = run(place, "render", "in.wav", "out.mp4", "--size", "128x72", "--fps", "30")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"out\.mp4: 1\.2\d s, 3\d frames, in [\d.]+ s \([\d.]+x real time\)\n", out)
+    with av.open(str(place / "out.mp4")) as file:
+        video = file.streams.video[0]
+        assert (video.width, video.height, video.average_rate) == (128, 72, 30)
+        assert file.streams.audio[0].rate == 48_000
+    nothing_left(place, "in.wav", "out.mp4")
+
+
+def test_render_of_what_cannot_be(place: Path) -> None:
+    speech_file(place / "in.wav")
+    (place / "text.wav").write_text("no sound at all")
+    assert "missing.wav" in fails(place, "render", "missing.wav", "out.mp4")
+    assert "text.wav" in fails(place, "render", "text.wav", "out.mp4")
+    assert "no/out.mp4" in fails(place, "render", "in.wav", "no/out.mp4")
+    (place / "folder").mkdir()
+    assert "cannot write" in fails(place, "render", "in.wav", "folder")
+    assert "63x36" in fails(place, "render", "in.wav", "out.mp4", "--size", "63x36")
+    assert "big" in fails(place, "render", "in.wav", "out.mp4", "--size", "big")
+    assert "nobody" in fails(place, "render", "in.wav", "out.mp4", "--avatar", "nobody")
+    code, _, err = run(place, "render", "in.wav", "out.mp4", "--fps", "61")
+    assert code == 2
+    assert "--fps" in err
+    nothing_left(place, "folder", "in.wav", "text.wav")
+
+
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_render_into_a_path_without_a_name(place: Path, out: str) -> None:
+    speech_file(place / "in.wav")
+    assert "cannot write" in fails(place, "render", "in.wav", out)
+
+
+def test_a_render_that_is_interrupted_leaves_no_file(place: Path) -> None:
+    speech_file(place / "in.wav", 600)
+    process = start(place, "render", "in.wav", "out.mp4", "--size", "1280x720")
+    while len(list(place.iterdir())) == 1 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    nothing_left(place, "in.wav")
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_job() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), ProgressBar(Console(file=io.StringIO())) as bar:
+        task = bar.add_task("rendering", total=2.0)
+        bar.update(task, completed=1.0)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        bar.update(task, completed=2.0)
+        raise AssertionError("it goes on")
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+# ------------------------------------------------------------------------------------------------------ serve and send
+
+
+class Server:
+    """A running `lipwire serve`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.printed = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.printed += line
+            if "Ctrl-C" in line:
+                break
+        found = re.search(r"^HTTP +(http://[\d.:]+) ", self.printed, re.M)
+        assert found, self.printed
+        self.url = found[1]
+        self.ports = sorted({int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", self.printed)})
+        key = re.search(r"^API key +(\S+) ", self.printed, re.M)
+        self.key = key[1] if key else ""
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        self.process.send_signal(how)
+        _, err = self.process.communicate(timeout=WAIT)
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def serve(place: Path) -> Iterator[Callable[..., Server]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def launch(*args: object, **more: str) -> Server:
+        started.append(start(place, "serve", *PORTS, *args, **more))
+        return Server(started[-1])
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def events(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+def test_serve_and_send(place: Path, serve: Callable[..., Server]) -> None:
+    speech_file(place / "in.wav")
+    server = serve()
+    assert len(server.ports) == 3
+    assert server.key
+    ways: list[tuple[str, int, list[str]]] = [
+        ("PCM16", 20, []),
+        ("PCM16", 1000, ["--fast"]),
+        ("PCM8", 10, ["--fast"]),
+        ("OPUS", 60, ["--fast"]),
+    ]
+    sending = [
+        start(
+            place,
+            "send",
+            "in.wav",
+            *("--url", server.url, "--encoding", encoding, "--chunk-ms", chunk, "--channel", n, *more),
+            LIPWIRE_API_KEY=server.key,
+        )
+        for n, (encoding, chunk, more) in enumerate(ways)
+    ]
+    for process, (encoding, _, _) in zip(sending, ways, strict=True):
+        out, err = process.communicate(timeout=WAIT)
+        assert (process.returncode, err) == (0, "")
+        heard = events(out)
+        assert [e["command"] for e in heard] == ["init_ack", "playback_started", "playback_finished"]
+        # Opus comes in whole packets, and one more holds what the encoder kept back.
+        assert heard[2]["position_ms"] in ((1020, 1080) if encoding == "OPUS" else (1000,))
+        assert heard[2]["interrupted"] is False
+    code, err = server.stop()
+    assert code == 130, err
+    assert "Traceback" not in err
+    assert "ERROR" not in err
+    assert not any(map(is_open, server.ports))
+    nothing_left(place, "in.wav")
+
+
+def test_send_prints_one_event_a_line(place: Path, serve: Callable[..., Server]) -> None:
+    speech_file(place / "in.wav", 0.1)
+    server = serve("--no-viewer")
+    code, out, err = run(
+        place, "send", "in.wav", "--url", server.url, "--fast", COLUMNS="80", LIPWIRE_API_KEY=server.key
+    )
+    assert (code, err) == (0, "")
+    assert len(events(out)) == 3
+
+
+def test_ctrl_c_in_the_middle_of_speech(place: Path, serve: Callable[..., Server]) -> None:
+    speech_file(place / "in.wav", 60)
+    server = serve(LIPWIRE_API_KEY="secret-of-mine")
+    assert server.key == ""
+    assert "secret-of-mine" not in server.printed
+    client = start(place, "send", "in.wav", "--url", server.url, "--api-key", "secret-of-mine")
+    assert client.stdout is not None
+    for line in client.stdout:
+        if "playback_started" in line:
+            break
+    code, err = server.stop()
+    assert code == 130, err
+    assert "Traceback" not in err
+    assert not any(map(is_open, server.ports))
+    _, err = client.communicate(timeout=WAIT)
+    assert client.returncode == 1
+    assert "error: the provider closed the WebSocket" in err
+    assert "Traceback" not in err
+    nothing_left(place, "in.wav")
+
+
+def test_sigterm_ends_it_too(place: Path, serve: Callable[..., Server]) -> None:
+    server = serve("--no-viewer")
+    code, err = server.stop(signal.SIGTERM)
+    assert code == 143, err
+    assert "Traceback" not in err
+    assert not any(map(is_open, server.ports))
+
+
+def test_public_ws_url(serve: Callable[..., Server]) -> None:
+    assert "wss://voice.example/ws" in serve("--public-ws-url", "wss://voice.example/ws").printed
+
+
+def test_send_what_cannot_be(place: Path, serve: Callable[..., Server]) -> None:
+    speech_file(place / "in.wav", 0.2)
+    server = serve("--no-viewer")
+    to = ("--url", server.url)
+    key = ("--api-key", server.key)
+    assert "API key" in fails(place, "send", "in.wav", *to)
+    assert "401" in fails(place, "send", "in.wav", *to, "--api-key", "wrong")
+    assert "missing.wav" in fails(place, "send", "missing.wav", *to, *key)
+    assert "MP3" in fails(place, "send", "in.wav", *to, *key, "--encoding", "MP3")
+    assert "quality" in fails(place, "send", "in.wav", *to, *key, "--quality", "best")
+    assert "failed" in fails(place, "send", "in.wav", "--url", "http://127.0.0.1:9", *key)
+    for chunk, encoding in ((5, "PCM16"), (1001, "PCM8"), (30, "OPUS")):
+        code, _, err = run(place, "send", "in.wav", *to, *key, "--chunk-ms", chunk, "--encoding", encoding)
+        assert code == 1
+        assert f" {chunk}" in err
+        assert err.count("\n") == 1
+
+
+# -------------------------------------------------------------------------------------------------------------- demo
+
+
+def test_the_demo_ends_by_itself(place: Path, say: Callable[[str], tuple[bytes, int]]) -> None:
+    assert say("ready?")
+    code, out, err = run(place, "demo", "--seconds", 6, *PORTS)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert re.match(r"Open http://127\.0\.0\.1:\d+/ to see and hear aria\.", lines[0])
+    live = [line for line in lines if line.startswith("session ")]
+    assert len(live) >= 3
+    assert any("speaking" in line for line in live)
+    for line in live:
+        assert re.search(
+            r"(speaking|idle) +[\d.]+ fps +A/V skew [+-][\d.]+ ms +speech-to-mouth .* late frames \d+", line
+        )
+    summary = re.match(
+        r"summary: ([\d.]+) s, \d+ utterances, (\d+) frames, \d+ late, A/V skew at most ([\d.]+) ms", lines[-1]
+    )
+    assert summary
+    assert int(summary[2]) > 0
+    assert float(summary[3]) <= 40
+    nothing_left(place)
+
+
+def test_the_demo_speaks_a_file(place: Path) -> None:
+    speech_file(place / "in.wav", 0.5)
+    code, out, err = run(place, "demo", "--seconds", 4, "--speech", "in.wav", "--quality", "low", *PORTS)
+    assert (code, err) == (0, "")
+    assert int(re.findall(r"(\d+) utterances", out)[-1]) >= 1
+    assert "missing.wav" in fails(place, "demo", "--seconds", 2, "--speech", "missing.wav", *PORTS)
+    assert "best" in fails(place, "demo", "--seconds", 2, "--quality", "best", *PORTS)
+
+
+def test_the_demo_shows_the_avatar_asked_for(place: Path) -> None:
+    code, out, err = run(place, "demo", "--seconds", 3, "--avatar", "kit", *PORTS)
+    assert code == 0, err
+    assert "to see and hear kit." in out
+
+
+def test_ctrl_c_ends_the_demo(place: Path, say: Callable[[str], tuple[bytes, int]]) -> None:
+    assert say("ready?")
+    process = start(place, "demo", *PORTS)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    port = int(re.findall(r":(\d+)/", first)[0])
+    for line in process.stdout:
+        if "speaking" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 130, err
+    assert "summary: " in out
+    assert "Traceback" not in err
+    assert not is_open(port)
+    nothing_left(place)

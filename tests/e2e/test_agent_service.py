@@ -1,0 +1,177 @@
+"""Agents as a service runs them, nothing replaced: REST in, a real agent in a room, a brain that needs no account."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from lipwire import AgoraAgents, agora_token
+from lipwire.agents.config import AgentConfig, Llm
+from lipwire.app.config import Config
+from lipwire.app.service import Service
+from lipwire.protocol.agent_bodies import AgentConflict
+from lipwire.protocol.tokens import verify_token
+from support.agora_double.harness import APP, CERT, Double
+
+pytestmark = pytest.mark.asyncio
+
+KEY = "the api key"
+WAIT = 30
+
+
+@pytest_asyncio.fixture
+async def service() -> AsyncIterator[Service]:
+    config = Config(
+        api_key=KEY,
+        host="127.0.0.1",
+        http_port=0,
+        ws_port=0,
+        viewer_port=0,
+        ice_host="127.0.0.1",
+        agent_brain="echo",
+    )
+    async with Service(config) as made:
+        yield made
+        rooms = made.rooms
+    assert len(rooms) == 0
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("lipwire-agent")] == []
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WAIT):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_join_to_leave(service: Service, version: Any, say: object) -> None:
+    options = {"base_url": service.http_url, "version": version, "trust_env": False}
+    async with AgoraAgents("app", "anybody", KEY, **options) as agents:
+        config = AgentConfig(name="one", channel="lobby", uid="7", avatar="kit", llm=Llm(url="http://127.0.0.1:1"))
+        joined = await agents.join(config)
+        assert [member.user for member in service.rooms.list()["lobby"]] == ["7"]
+        with pytest.raises(AgentConflict):
+            await agents.join(config)
+        if version == "v2":
+            await agents.speak(joined.agent_id, "Hello.")
+            record = service.agents.get(joined.agent_id)
+            await until(record.history)
+            (said,) = await agents.history(joined.agent_id)
+            assert (said["role"], said["content"]) == ("assistant", "Hello.")
+            (turn,) = await agents.turns(joined.agent_id)
+            assert (turn["start_reason"], turn["end_reason"]) == ("speak", "finished")
+            await agents.interrupt(joined.agent_id)
+            await agents.update(joined.agent_id, {"turn_detection": {"threshold": 0.5}, "tts": {"voice_id": "x"}})
+        else:
+            await agents.update(joined.agent_id, {"vad": {"threshold": 0.5}, "custom_llm": {"prompt": "Be kind."}})
+        assert service.agents.get(joined.agent_id).config.turn_detection.threshold == 0.5
+        await agents.leave(joined.agent_id)
+        assert (await agents.get(joined.agent_id)).status == "STOPPED"
+        assert service.rooms.list() == {}
+
+
+async def test_idle_agents_leave(service: Service) -> None:
+    record = await service.agents.start(AgentConfig(name="one", channel="lobby", brain="echo", idle_timeout=0.2))
+    await until(lambda: not record.active)
+    assert (record.status, record.reason) == ("STOPPED", "idle_timeout")
+
+
+async def test_a_user_id_that_somebody_has(service: Service) -> None:
+    from lipwire.stream import StreamSpec
+
+    somebody = service.rooms.channel("lobby", "7")
+    await somebody.open(StreamSpec(session_id="x", width=16, height=16, fps=25))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(base_url=service.http_url, headers={"x-api-key": KEY}) as client:
+        reply = await client.post("/start_agent", json={"channel_name": "lobby", "uid": 7})
+        assert (reply.status_code, "'7'" in reply.json()["error"]) == (503, True)
+    await somebody.close()
+    assert [record.status for record in service.agents] == ["FAILED"]
+
+
+async def test_one_agent_a_channel(service: Service, say: object) -> None:
+    async with httpx.AsyncClient(base_url=service.http_url, headers={"x-api-key": KEY}, timeout=WAIT) as client:
+
+        async def post(path: str, **body: Any) -> tuple[int, Any]:
+            reply = await client.post(path, json={"channel_name": "lobby"} | body)
+            return reply.status_code, reply.json()
+
+        assert await post("/start_agent", uid=7) == (200, {"status": "Agent started!"})
+        for command, more in {
+            "update_instruction": {"new_instruction": "Be brief."},
+            "update_turn_detection": {"new_turn_detection": False},
+            "send_system_text": {"input_text": "It is late."},
+            "send_user_text": {"input_text": "Hello."},
+            "create_response": {"new_instruction": "Say goodbye."},
+            "commit_audio_buffer": {},
+        }.items():
+            code, body = await post("/control_agent", command=command, **more)
+            assert (code, body) == (200, {"status": f"Command {command} sent to agent."})
+        record = service.agents.in_channel("lobby")
+        assert record is not None
+        assert record.config.instructions == "Be brief."
+        assert record.config.turn_detection.enabled is False
+        assert [entry["role"] for entry in record.history()][:2] == ["system", "user"]
+        assert (await post("/stop_agent"))[0] == 200
+        assert service.rooms.list() == {}
+
+
+async def test_the_page(service: Service) -> None:
+    async with httpx.AsyncClient(base_url=service.viewer_url, timeout=WAIT) as client:
+        offered = (await client.get("api/config")).json()
+        assert (offered["brains"], offered["agents"], offered["agora"]) == (["echo"], True, None)
+        assert set(offered["avatars"]) >= {"aria", "kit", "ohm"}
+        assert (await client.get("agent")).status_code == 200
+        started = await client.post("api/agents", json={"channel": "lobby", "avatar": "kit", "prompt": "Be kind."})
+        assert started.status_code == 200, started.text
+        record = service.agents.get(started.json()["agent_id"])
+        assert (record.config.avatar, record.config.instructions) == ("kit", "Be kind.")
+        again = await client.post("api/agents", json={"channel": "lobby"})
+        assert again.status_code == 409
+        agora = await client.post("api/agents", json={"channel": "x", "transport": "agora"})
+        assert (agora.status_code, "lipwire doctor" in agora.json()["message"]) == (400, True)
+        wrong = await client.post("api/agents", json={"channel": "x", "brain": "realtime"})
+        assert (wrong.status_code, "brain must be one of echo" in wrong.json()["message"]) == (400, True)
+        path = await client.post("api/agents", json={"channel": "x", "avatar": "/etc"})
+        assert service.agents.get(path.json()["agent_id"]).config.avatar == service.config.avatar  # never a path
+        assert (await client.post("api/agents/stop", json={"channel": "lobby"})).json() == {"stopped": True}
+        assert (await client.post("api/agents/stop", json={"channel": "lobby"})).json() == {"stopped": False}
+        assert (await client.get("token")).status_code == 404  # no Agora here
+
+
+async def test_in_an_agora_channel(double: Double, say: object) -> None:
+    """The same in a channel of Agora's, on its SDK and the double of the native library: the server makes the agent's
+    token, and the caller's opens that channel."""
+    config = Config(
+        api_key=KEY,
+        host="127.0.0.1",
+        http_port=0,
+        ws_port=0,
+        viewer=False,
+        agent_brain="echo",
+        agora_app_id=APP,
+        agora_app_certificate=CERT,
+    )
+    async with Service(config) as service:
+        assert service.agent_setup.in_agora
+        token = agora_token(APP, CERT, "room", 7)
+        options: dict[str, Any] = {"base_url": service.http_url, "trust_env": False, "timeout": WAIT}
+        async with AgoraAgents(APP, token=token, **options) as agents:
+            wanted = AgentConfig(name="one", channel="room", uid="7", avatar="kit", llm=Llm(url="http://127.0.0.1:1"))
+            joined = await agents.join(wanted)
+            assert joined.status == "RUNNING"
+            await agents.speak(joined.agent_id, "Hello.")
+            record = service.agents.get(joined.agent_id)
+            await until(record.history)
+            assert [entry["content"] for entry in await agents.history(joined.agent_id)] == ["Hello."]
+            await agents.leave(joined.agent_id)
+    (connected,) = double.calls("rtc_conn_connect")
+    _, used, channel, uid = connected["args"]
+    assert (channel, uid) == ("room", "7")
+    assert verify_token(used, CERT, now=time.time(), app_id=APP).channel == "room"
+    assert len(double.calls("rtc_conn_disconnect")) == 1

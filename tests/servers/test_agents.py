@@ -1,0 +1,438 @@
+"""servers/agents.py over real loopback HTTP: parts C and D of protocol.md, /token, and who may do what."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+
+from lipwire import agora_token
+from lipwire.errors import BadState, BufferFull
+from lipwire.protocol.tokens import build_rtc_token, build_rtm_token, verify_token
+from support.agent_bodies import V1, V2, changed
+from support.agent_site import APP, CERTIFICATE, KEY, Reply, Site, basic, serve
+from support.agent_stand_in import StandIn, manager
+
+pytestmark = pytest.mark.asyncio
+
+C1 = f"/api/conversational-ai-agent/v1/projects/{APP}"
+C2 = f"/api/conversational-ai-agent/v2/projects/{APP}"
+
+
+@pytest_asyncio.fixture
+async def site() -> AsyncIterator[Site]:
+    async for made in serve(manager(limit=4, start_timeout=0.3)):
+        yield made
+
+
+@pytest_asyncio.fixture
+async def secured() -> AsyncIterator[Site]:
+    """One with an Agora project."""
+    async for made in serve(manager(), agora_app_id=APP, agora_app_certificate=CERTIFICATE):
+        yield made
+
+
+def is_refused(reply: Reply, status: int, reason: str, *words: str) -> None:
+    code, body = reply
+    assert (code, body.get("reason")) == (status, reason), body
+    assert set(body) == {"detail", "reason"}
+    for word in words:
+        assert word in body["detail"]
+
+
+# ----------------------------------------------------------------------------------------------------------- C, v1, v2
+
+
+@pytest.mark.parametrize("place", ["", "/cn"])
+async def test_v1_from_join_to_leave(site: Site, place: str) -> None:
+    before = int(time.time())
+    code, joined = await site.post(f"{place}{C1}/join", V1)
+    assert code == 200
+    assert re.fullmatch(r"[0-9a-f]{32}", joined["agent_id"])
+    assert (joined["state"], "status" in joined) == ("RUNNING", False)
+    assert before <= joined["create_ts"] <= time.time()
+    here = f"{place}{C1}/agents/{joined['agent_id']}"
+    code, shown = await site.get(here)
+    assert (code, shown) == (200, joined)
+    assert (shown["name"], shown["channel"]) == ("unique_name", "test_channel")
+
+    code, _ = await site.post(f"{here}/update", {"properties": {"custom_llm": {"prompt": "Be kind."}, "vad": {}}})
+    assert code == 200
+    agent = site.agent(joined["agent_id"])
+    messages = [{"role": "system", "content": "Be kind."}]
+    assert agent.done == [("update", {"llm.system_messages": messages, "instructions": "Be kind."})]
+    assert (await site.get(f"{here}/history"))[0] == 404  # v2's
+
+    code, left = await site.post(f"{here}/leave")
+    assert (code, left["state"], left["message"]) == (200, "STOPPED", "left")
+    assert left["stop_ts"] >= left["create_ts"]
+    assert agent.done[-1] == ("stop", "left")
+    is_refused(await site.post(f"{here}/leave"), 404, "TaskNotFound", "has ended: left")
+    is_refused(await site.post(f"{here}/update", {"properties": {}}), 404, "TaskNotFound")
+    assert (await site.get(here))[1]["state"] == "STOPPED"
+
+
+async def test_v2_from_join_to_leave(site: Site) -> None:
+    body = changed(V2, "properties.avatar", {"enable": True, "params": {"avatar_id": "kit"}})
+    code, joined = await site.post(f"{C2}/join", body)
+    assert (code, joined["status"], "state" in joined) == (200, "RUNNING", False)
+    here = f"{C2}/agents/{joined['agent_id']}"
+    agent = site.agent(joined["agent_id"])
+    assert (agent.config.avatar, agent.config.brain) == ("kit", "cascade")
+    assert (await site.post(f"{here}/speak", {"text": "Hello.", "priority": "APPEND"}))[0] == 200
+    assert (await site.post(f"{here}/interrupt"))[0] == 200
+    assert (await site.post(f"{here}/interrupt", {}))[0] == 200
+    assert agent.done == [("speak", "Hello.", "APPEND", True), ("interrupt",), ("interrupt",)]
+    code, history = await site.get(f"{here}/history")
+    assert (code, history["contents"]) == (200, [{"role": "assistant", "content": "Hello."}])
+    assert (history["agent_id"], history["status"]) == (joined["agent_id"], "RUNNING")
+    code, turns = await site.get(f"{here}/turns")
+    assert (code, len(turns["turns"])) == (200, 1)
+    await site.post(f"{here}/leave")
+    code, history = await site.get(f"{here}/history")
+    assert (code, history["status"], len(history["contents"])) == (200, "STOPPED", 1)
+    is_refused(await site.post(f"{here}/speak", {"text": "x"}), 404, "TaskNotFound", "has ended")
+    is_refused(await site.post(f"{here}/interrupt"), 404, "TaskNotFound")
+
+
+async def test_join_refusals(site: Site) -> None:
+    bad = changed(V1, "properties.custom_llm.max_history", 5000)
+    words = "properties.custom_llm.max_history must be an integer 0..1024, got 5000"
+    is_refused(await site.post(f"{C1}/join", bad), 400, "InvalidRequest", words)
+    is_refused(await site.post(f"{C2}/join", V1), 400, "InvalidRequest", "properties.llm is required")
+    for raw in (b"", b"{", b"[]", b'{"name": NaN}', b"\xff", b"[" * 5000):
+        reply = await site.client.post(f"{C1}/join", content=raw, headers=basic(KEY))
+        is_refused((reply.status_code, reply.json()), 400, "InvalidRequest", "no JSON object")
+    large = changed(V1, "properties.custom_llm.extra_metadata", {"x": "x" * (1 << 20)})
+    is_refused(await site.post(f"{C1}/join", large), 413, "BodyTooLarge")
+    long = changed(V1, "properties.custom_llm.prompt", "x" * 65_000)  # more than the provider's own limit
+    assert (await site.post(f"{C1}/join", changed(changed(long, "name", "long"), "properties.channel", "long")))[
+        0
+    ] == 200
+
+    first, second = await asyncio.gather(site.post(f"{C1}/join", V1), site.post(f"{C1}/join", V1))
+    assert {first[0], second[0]} == {200, 409}
+    is_refused(first if first[0] == 409 else second, 409, "TaskConflict", "unique_name", "in use")
+
+    slow = changed(changed(V1, "name", "slow"), "properties.channel", "slow")
+    is_refused(await site.post(f"{C1}/join", slow), 504, "Timeout", "did not start within")
+    closed = changed(changed(V1, "name", "closed"), "properties.channel", "closed")
+    is_refused(await site.post(f"{C1}/join", closed), 503, "ServiceUnavailable", "nobody is let in here")
+    for n in range(2):
+        fine = changed(changed(V1, "name", str(n)), "properties.channel", f"room {n}")
+        assert (await site.post(f"{C1}/join", fine))[0] == 200
+    more = changed(changed(V1, "name", "more"), "properties.channel", "elsewhere")
+    is_refused(await site.post(f"{C1}/join", more), 422, "ResourceQuotaLimitExceeded", "4 agents run")
+
+
+async def test_a_crash_shows(site: Site) -> None:
+    _, joined = await site.post(f"{C2}/join", V2)
+    record = site.agents.get(joined["agent_id"])
+    site.agent(record.id).over.set_exception(RuntimeError("the model is gone"))
+    assert record.task is not None
+    await record.task
+    _, shown = await site.get(f"{C2}/agents/{record.id}")
+    assert (shown["status"], shown["message"]) == ("FAILED", "RuntimeError: the model is gone")
+    _, listed = await site.get(f"{C2}/agents", state="6")
+    assert [agent["agent_id"] for agent in listed["data"]["list"]] == [record.id]
+
+
+async def test_update_refusals(site: Site) -> None:
+    _, joined = await site.post(f"{C1}/join", V1)
+    here = f"{C1}/agents/{joined['agent_id']}/update"
+    mixed = {"properties": {"token": "new", "channel": "other", "vad": {"threshold": 2}}}
+    words = ("properties.channel cannot be changed", "properties.vad.threshold must be a number 0..1, got 2")
+    is_refused(await site.post(here, mixed), 400, "InvalidRequest", *words)
+    assert site.agent(joined["agent_id"]).done == []  # none of it
+    is_refused(await site.post(f"{C1}/agents/nobody/update", {}), 404, "TaskNotFound", "nobody")
+
+
+async def test_speak_refusals(site: Site) -> None:
+    _, joined = await site.post(f"{C2}/join", V2)
+    here = f"{C2}/agents/{joined['agent_id']}/speak"
+    is_refused(await site.post(here, {"text": "ä" * 257}), 400, "InvalidRequest", "512 bytes", "got 514")
+    is_refused(await site.post(here, {"text": "x", "priority": 1}), 400, "InvalidRequest", "priority must be")
+    agent = site.agent(joined["agent_id"])
+
+    def full(*_: Any) -> None:
+        raise BufferFull("20 texts wait")
+
+    agent.speak = full  # type: ignore[method-assign]
+    reply = await site.client.post(here, json={"text": "x"}, headers=basic(KEY))
+    is_refused((reply.status_code, reply.json()), 429, "RateLimitExceeded", "20 texts wait")
+    assert int(reply.headers["retry-after"]) >= 1
+
+    def paused(*_: Any) -> None:
+        raise BadState("the agent is paused")
+
+    agent.speak = paused  # type: ignore[method-assign]
+    is_refused(await site.post(here, {"text": "x"}), 409, "TaskConflict", "is paused")
+    agent.speak = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    is_refused(await site.post(here, {"text": "x"}), 500, "InternalError", "server's log")
+
+
+async def test_list(site: Site) -> None:
+    ids = []
+    for n in range(3):
+        body = changed(changed(V1, "name", f"agent {n}"), "properties.channel", f"room {n % 2}")
+        ids.append((await site.post(f"{C1}/join", changed(body, "properties.agent_rtc_uid", n)))[1]["agent_id"])
+    await site.post(f"{C1}/agents/{ids[0]}/leave")
+
+    async def listed(**query: Any) -> list[str]:
+        code, body = await site.get(f"{C1}/agents", **query)
+        assert (code, body["status"], body["data"]["count"]) == (200, "ok", len(body["data"]["list"]))
+        return [agent["agent_id"] for agent in body["data"]["list"]]
+
+    assert await listed() == ids
+    assert await listed(state="RUNNING") == await listed(status="2") == ids[1:]
+    assert await listed(state="stopped,failed") == ids[:1]
+    assert await listed(state="RECOVERING") == []
+    assert await listed(channel="room 0") == [ids[0], ids[2]]
+    assert await listed(from_time=0, to_time=time.time() + 1) == ids
+    assert await listed(from_time=time.time() + 5) == []
+    _, page = await site.get(f"{C1}/agents", limit=2)
+    assert (page["meta"]["total"], page["data"]["count"]) == (3, 2)
+    assert await listed(limit=2, cursor=page["meta"]["cursor"]) == ids[2:]
+    for name, value in {
+        "state": "DANCING",
+        "limit": "0",
+        "from_time": "yesterday",
+        "to_time": "nan",
+        "cursor": "x",
+    }.items():
+        is_refused(await site.get(f"{C1}/agents", **{name: value}), 400, "InvalidRequest", name)
+    is_refused(await site.get(f"{C1}/agents", limit=101), 400, "InvalidRequest", "1..100")
+
+
+# ---------------------------------------------------------------------------------------------------------- who may
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        basic("wrong"),
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic " + base64.b64encode(KEY.encode()).decode()},
+        {"Authorization": f"Bearer {KEY}"},
+        {"Authorization": "agora token=007abc"},
+        {"x-api-key": KEY},
+    ],
+)
+async def test_wrong_credentials(site: Site, headers: dict[str, str]) -> None:
+    for path, body in ((f"{C1}/join", V1), (f"{C2}/join", b"{"), (f"{C2}/agents/x/speak", {})):
+        reply = await site.client.post(path, headers=headers, content=body if isinstance(body, bytes) else None)
+        is_refused((reply.status_code, reply.json()), 403, "InvalidPermission")
+    is_refused(await site.get(f"{C1}/agents", headers), 403, "InvalidPermission")
+    assert list(site.agents) == []
+
+
+async def test_basic_takes_any_name(site: Site) -> None:
+    for name in ("", "lipwire", "a b"):
+        assert (await site.get(f"{C1}/agents", basic(KEY, name)))[0] == 200
+    assert (await site.get(f"{C1.replace(APP, 'anything')}/agents"))[0] == 200
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"agora token={token}"}
+
+
+async def test_a_token_opens_its_channel_only(secured: Site) -> None:
+    token = bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))
+    code, joined = await secured.post(f"{C2}/join", V2, token)
+    assert code == 200
+    mine = f"{C2}/agents/{joined['agent_id']}"
+    other_body = changed(changed(V2, "properties.channel", "other"), "name", "other")
+    is_refused(await secured.post(f"{C2}/join", other_body, token), 403, "InvalidPermission", "'test_channel'")
+    _, other = await secured.post(f"{C2}/join", other_body)
+    theirs = f"{C2}/agents/{other['agent_id']}"
+    assert (await secured.get(mine, token))[0] == 200
+    assert (await secured.post(f"{mine}/speak", {"text": "x"}, token))[0] == 200
+    for reply in (
+        await secured.get(theirs, token),
+        await secured.get(f"{theirs}/history", token),
+        await secured.post(f"{theirs}/leave", None, token),
+        await secured.post(f"{theirs}/speak", {"text": "x"}, token),
+    ):
+        is_refused(reply, 404, "TaskNotFound")
+    _, listed = await secured.get(f"{C2}/agents", token)
+    assert [agent["agent_id"] for agent in listed["data"]["list"]] == [joined["agent_id"]]
+    is_refused(await secured.get(f"{C2}/agents", token, channel="other"), 403, "InvalidPermission")
+    assert (await secured.post(f"{mine}/leave", None, token))[0] == 200
+
+
+async def test_tokens_that_open_nothing(secured: Site) -> None:
+    now = int(time.time())
+    common: dict[str, Any] = {"salt": 1, "issue_ts": now}
+    expired = build_rtc_token(APP, CERTIFICATE, "c", 1, salt=1, issue_ts=now - 100, expire=50)
+    faded = build_rtc_token(APP, CERTIFICATE, "c", 1, salt=1, issue_ts=now - 100, expire=3600, privilege_expire=50)
+    for token, word in {
+        "007abc": "malformed",
+        "": "007",
+        agora_token(APP, "0" * 32, "c", 1): "signature",
+        agora_token("1" * 32, CERTIFICATE, "c", 1): "another app id",
+        expired: "expired",
+        faded: "no right",
+        agora_token(APP, CERTIFICATE, "c", 1, publish=False): "no right",
+        build_rtm_token(APP, CERTIFICATE, "user", expire=60, **common): "no right",
+    }.items():
+        is_refused(await secured.get(f"{C2}/agents", bearer(token)), 403, "InvalidPermission", word)
+    is_refused(await secured.get(f"{C2.replace(APP, '1' * 32)}/agents"), 403, "InvalidPermission", "app id")
+
+
+# ------------------------------------------------------------------------------------------------------------------ D
+
+
+@pytest.mark.parametrize("suffix", ["_agent", ""])
+async def test_start_control_stop(site: Site, suffix: str) -> None:
+    body = {"channel_name": "test", "uid": 123, "system_instruction": "Be kind."}
+    assert await site.post(f"/start{suffix}", body) == (200, {"status": "Agent started!"})
+    assert await site.post(f"/start{suffix}", body) == (400, {"error": "Agent already running for channel: test"})
+    record = site.agents.in_channel("test")
+    assert record is not None
+    agent = cast(StandIn, record.agent)
+    assert (agent.config.brain, agent.config.uid, agent.config.voice) == ("realtime", "123", "alloy")
+    for command, more in {
+        "update_instruction": {"new_instruction": "Be brief."},
+        "update_turn_detection": {"new_turn_detection": False},
+        "send_user_text": {"input_text": "Hello."},
+        "send_system_text": {"input_text": "It is late."},
+        "create_response": {"new_instruction": "Say goodbye."},
+        "commit_audio_buffer": {},
+    }.items():
+        reply = await site.post("/control_agent", {"channel_name": "test", "command": command, **more})
+        assert reply == (200, {"status": f"Command {command} sent to agent."})
+    messages = [{"role": "system", "content": "Be brief."}]
+    assert agent.done == [
+        ("update", {"llm.system_messages": messages, "instructions": "Be brief."}),
+        ("update", {"turn_detection.enabled": False}),
+        ("tell", "Hello.", "user"),
+        ("tell", "It is late.", "system"),
+        ("respond", "Say goodbye."),
+        ("commit",),
+    ]
+    gone = {"status": "Agent process terminated", "channel_name": "test"}
+    none = {"error": "No active agent found for the provided channel_name"}
+    assert await site.post(f"/stop{suffix}", {"channel_name": "test"}) == (200, gone)
+    assert await site.post(f"/stop{suffix}", {"channel_name": "test"}) == (404, none)
+    control = {"channel_name": "test", "command": "commit_audio_buffer"}
+    assert await site.post("/control_agent", control) == (404, none)
+
+
+async def test_process_refusals(site: Site) -> None:
+    code, body = await site.post("/start_agent", {"uid": "x", "voice": 5})
+    assert (code, body["error"]) == (400, "Invalid request data")
+    assert body["details"] == [
+        {"loc": ["channel_name"], "msg": "channel_name is required", "type": "missing"},
+        {"loc": ["uid"], "msg": 'uid must be an integer 0..4294967295, got "x"', "type": "invalid"},
+        {"loc": ["voice"], "msg": "voice must be a string of 1 to 256 characters, got 5", "type": "invalid"},
+    ]
+    for path, bad in {
+        "/stop_agent": {},
+        "/control_agent": {"channel_name": "test", "command": "send_user_text"},
+        "/stop": {"channel_name": 5},
+    }.items():
+        code, body = await site.post(path, bad)
+        assert (code, body["error"], len(body["details"])) == (400, "Invalid request data", 1)
+    reply = await site.client.post("/start_agent", content=b"{", headers={"x-api-key": KEY})
+    assert (reply.status_code, reply.json()["error"]) == (400, "Invalid request data")
+    started = await asyncio.gather(*(site.post("/start_agent", {"channel_name": "a", "uid": 1}) for _ in range(3)))
+    assert sorted(code for code, _ in started) == [200, 400, 400]
+    code, body = await site.post("/start_agent", {"channel_name": "closed", "uid": 1})
+    assert (code, body) == (503, {"error": "nobody is let in here"})
+    code, body = await site.post("/start_agent", {"channel_name": "slow", "uid": 1})
+    assert (code, set(body)) == (504, {"error"})
+    assert len(site.agents.active) == 1
+
+
+async def test_processes_ask_for_the_key_as_the_provider_does(site: Site) -> None:
+    for path in ("/start_agent", "/stop_agent", "/control_agent", "/start", "/stop", "/token"):
+        code, body = await site.post(path, {}, {})
+        assert (code, body["code"], body["error"]) == (403, "MISSING_API_KEY", "Forbidden")
+        code, body = await site.post(path, {}, {"x-api-key": "wrong"})
+        assert (code, body["code"], body["error"]) == (401, "INVALID_API_KEY", "Unauthorized")
+    is_a = await site.client.post("/nowhere")
+    assert (is_a.status_code, is_a.json()["code"]) == (404, "ENDPOINT_NOT_FOUND")
+
+
+async def test_one_brain_for_all() -> None:
+    async for site in serve(manager(), agent_brain="echo", openai_api_key="ours"):
+        await site.post("/start_agent", {"channel_name": "a", "uid": 1, "avatar": "../x"})
+        await site.post(f"{C1}/join", V1)
+        mine, theirs = (cast(StandIn, record.agent).config for record in site.agents)
+        assert (mine.brain, theirs.brain) == ("echo", "echo")
+        assert mine.avatar == site.service.config.avatar  # an id is never a path
+        assert (mine.llm.api_key, mine.llm.url) == ("ours", site.service.config.llm_url)
+        assert (theirs.llm.api_key, theirs.llm.url) == (None, "https://llm.example.org/v1/chat/completions")
+
+
+# ------------------------------------------------------------------------------------------------------------ backend
+
+
+async def test_token_for_a_room(site: Site) -> None:
+    code, body = await site.get("/token")
+    assert (code, body["token"], body["app_id"]) == (200, "", "")
+    assert re.fullmatch(r"room-[0-9a-f]{12}", body["channel"])
+    assert 0 < body["uid"] < 2**31
+    assert (await site.get("/token"))[1] != body
+    expected = {"app_id": "", "channel": "my room", "uid": 7, "token": ""}
+    assert await site.get("/token", channel="my room", uid=7) == (200, expected)
+    assert await site.post("/token", {"channel": "my room", "uid": 7}) == (200, expected)
+    assert (await site.post("/token"))[0] == 200
+    for query in ({"uid": "x"}, {"uid": "-1"}, {"uid": "4294967296"}, {"uid": "²"}, {"channel": "a/b"}):
+        code, body = await site.get("/token", **query)
+        assert (code, body["details"][0]["loc"]) == (400, list(query))
+
+
+async def test_token_for_a_channel(secured: Site) -> None:
+    code, body = await secured.post("/token", {"channel": "c", "uid": 7})
+    assert (code, body["app_id"], body["channel"], body["uid"]) == (200, APP, "c", 7)
+    parsed = verify_token(body["token"], CERTIFICATE, now=time.time(), app_id=APP)
+    assert (parsed.channel, parsed.account, parsed.expire) == ("c", "7", 3600)
+
+
+# ------------------------------------------------------------------------------------------------------ metrics, docs
+
+
+async def test_metrics(site: Site) -> None:
+    await site.post(f"{C1}/join", V1)
+    await site.post("/start_agent", {"channel_name": "closed", "uid": 1})
+    text = (await site.client.get("/metrics")).text
+    for line in (
+        "lipwire_agents 1.0",
+        "lipwire_agents_limit 4.0",
+        "lipwire_agents_started_total 2.0",
+        "lipwire_agents_failed_total 1.0",
+        "lipwire_sessions 0.0",
+    ):
+        assert f"\n{line}\n" in text
+
+
+async def test_the_api_is_described(site: Site) -> None:
+    schema = (await site.client.get("/schema/openapi.json")).json()
+    paths = schema["paths"]
+    join = paths["/api/conversational-ai-agent/v1/projects/{appid}/join"]["post"]
+    fields = join["requestBody"]["content"]["application/json"]["schema"]["properties"]["properties"]["properties"]
+    assert fields["custom_llm"]["properties"]["max_history"] == {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1024,
+        "description": "an integer 0..1024",
+        "default": 10,
+    }
+    assert join["security"] == [{"Basic": []}, {"AgoraToken": []}]
+    assert {"200", "400", "403", "409", "422", "503", "504"} <= set(join["responses"])
+    assert "/api/conversational-ai-agent/v2/projects/{appid}/agents/{agent_id}/speak" in paths
+    assert {"/start_agent", "/stop_agent", "/control_agent", "/start", "/stop", "/token"} <= set(paths)
+    assert not any(path.startswith("/cn") for path in paths)
+    query = paths["/api/conversational-ai-agent/v2/projects/{appid}/agents"]["get"]["parameters"]
+    assert {"appid", "state", "channel", "limit", "cursor", "from_time", "to_time"} == {p["name"] for p in query}
+    page = (await site.client.get("/schema")).text
+    for text in ("properties.custom_llm.max_history", "properties.llm.url", "/control_agent", "Basic or AgoraToken"):
+        assert text in page

@@ -1,0 +1,413 @@
+"""servers/ws.py over real loopback WebSockets: who gets in, every rule of the protocol, and every close code."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.protocol import State
+
+from lipwire.errors import BufferFull
+from lipwire.protocol import messages as m
+from lipwire.protocol.tokens import issue_session_token
+from lipwire.servers.ws import WsServer, serve_ws
+from support.provider_stage import FakeSession, Stage, start_body
+
+pytestmark = pytest.mark.asyncio
+
+PCM = bytes(range(240)) * 4
+
+
+class Wire:
+    """A stage with its WebSocket server and one started session."""
+
+    def __init__(self, stage: Stage, server: WsServer, reply: m.StartReply) -> None:
+        self.stage, self.server, self.reply = stage, server, reply
+
+    @property
+    def fake(self) -> FakeSession:
+        return self.stage.made[0]
+
+    async def connect(self, token: str | None = None, path: str = "/", **kwargs: Any) -> ClientConnection:
+        headers = {"authorization": f"Bearer {self.reply.session_token if token is None else token}"}
+        return await connect(
+            f"ws://127.0.0.1:{self.server.port}{path}",
+            additional_headers=kwargs.pop("additional_headers", headers),
+            proxy=None,
+            **kwargs,
+        )
+
+    async def ready(self) -> ClientConnection:
+        """Connected, and `init` is done."""
+        ws = await self.connect()
+        await say(ws, command="init", session_id=self.reply.session_id, **start_body())
+        assert isinstance(await hear(ws), m.InitAck)
+        return ws
+
+
+@pytest_asyncio.fixture
+async def wire() -> AsyncIterator[Wire]:
+    stage = Stage()
+    server = await serve_ws(stage.provider, port=0)
+    yield Wire(stage, server, await stage.start())
+    await server.close()
+
+
+async def say(ws: ClientConnection, **message: Any) -> None:
+    await ws.send(json.dumps(message))
+
+
+async def voice(ws: ClientConnection, payload: bytes = PCM, event_id: str = "v", **more: Any) -> None:
+    audio = base64.b64encode(payload).decode()
+    fields = {"command": "voice", "audio": audio, "sampleRate": 24000, "encoding": "PCM16", "event_id": event_id}
+    await say(ws, **(fields | more))
+
+
+async def hear(ws: ClientConnection) -> Any:
+    frame = await asyncio.wait_for(ws.recv(), 5)
+    assert isinstance(frame, str)
+    event = m.decode_event(frame)
+    assert event is not None, frame
+    return event
+
+
+async def beat(ws: ClientConnection) -> None:
+    """A round trip: everything sent before has been handled."""
+    await say(ws, command="heartbeat", event_id="beat", timestamp=1)
+    assert await hear(ws) == m.HeartbeatAck("beat", 1)
+
+
+async def closes(ws: ClientConnection) -> tuple[int, str]:
+    """Waits for the end: code and reason of the server's close."""
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            await asyncio.wait_for(ws.recv(), 5)
+    received = caught.value.rcvd
+    assert received is not None
+    return received.code, received.reason
+
+
+async def refusal(wire: Wire, **kwargs: Any) -> tuple[int, str]:
+    with pytest.raises(InvalidStatus) as caught:
+        await wire.connect(**kwargs)
+    response = caught.value.response
+    assert response.headers["content-type"] == "application/json"
+    body = msgspec.json.decode(response.body or b"", type=m.ErrorReply)
+    assert body.message
+    return response.status_code, body.code
+
+
+# -------------------------------------------------------------------------------------------------------- handshake
+
+
+async def test_refused_in_the_handshake(wire: Wire) -> None:
+    secret = wire.stage.provider.config.session_secret
+    good = wire.reply.session_token
+    for headers in (
+        {},
+        {"authorization": good},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer   "},
+        {"authorization": f"Basic {good}"},
+        [("authorization", f"Bearer {good}"), ("authorization", f"Bearer {good}")],
+    ):
+        assert await refusal(wire, additional_headers=headers) == (401, "INVALID_TOKEN")
+    for token in ("nonsense", good[:-3] + "xyz", issue_session_token("x", secret[::-1], now=wire.stage.wall, ttl=60)):
+        assert await refusal(wire, token=token) == (401, "INVALID_TOKEN")
+    unknown = issue_session_token("no-such-session", secret, now=wire.stage.wall, ttl=60)
+    assert await refusal(wire, token=unknown) == (404, "SESSION_NOT_FOUND")
+    await (await wire.ready()).close()
+
+
+async def test_expired_and_ended(wire: Wire) -> None:
+    wire.stage.wall += 25 * 3600
+    assert await refusal(wire) == (401, "INVALID_TOKEN")
+    wire.stage.wall -= 25 * 3600
+    await wire.stage.provider.stop(m.StopRequest(session_id=wire.reply.session_id))
+    assert await refusal(wire) == (404, "SESSION_NOT_FOUND")
+
+
+async def test_draining_refuses(wire: Wire) -> None:
+    wire.stage.provider.draining = True
+    assert await refusal(wire) == (503, "NO_CAPACITY")
+
+
+async def test_any_path_and_no_compression(wire: Wire) -> None:
+    for path in ("/", "/v1/websocket", "/a/b?c=d"):
+        ws = await wire.connect(path=path)
+        assert ws.protocol.extensions == []
+        await beat(ws)
+        await ws.close()
+
+
+# ---------------------------------------------------------------------------------------------------------- talking
+
+
+async def test_a_conversation(wire: Wire) -> None:
+    ws = await wire.ready()
+    await voice(ws, event_id="1")
+    await voice(ws, b"\x80" * 80, "2", sampleRate=8000, encoding="PCM8")
+    await voice(ws, b"\xfcopus", "3", sampleRate=48000, encoding="OPUS")
+    await say(ws, command="voice_end", event_id="4")
+    await say(ws, command="voice_interrupt", event_id="5")
+    await say(ws, command="special", content={"gesture": "nod"}, event_id="6", unknown="key")
+    await beat(ws)
+    assert wire.fake.calls == [
+        ("voice", PCM, "PCM16", 24000, "1"),
+        ("voice", b"\x80" * 80, "PCM8", 8000, "2"),
+        ("voice", b"\xfcopus", "OPUS", 48000, "3"),
+        ("voice_end", "4"),
+        ("interrupt", "5"),
+        ("special", {"gesture": "nod"}, "6"),
+    ]
+    for event in (
+        m.PlaybackStarted("1"),
+        m.Underrun(100, 20),
+        m.PlaybackFinished("1", 1234.5, True),
+        m.ErrorEvent("BAD", "told", "7"),
+    ):
+        wire.fake.emit(event)
+        assert await hear(ws) == event
+    await ws.close()
+
+
+async def test_bad_messages_are_answered_and_nothing_is_lost(wire: Wire) -> None:
+    ws = await wire.connect()
+    await voice(ws, event_id="early")
+    assert await hear(ws) == m.ErrorEvent("NOT_INITIALIZED", "voice before init", "early")
+    await say(ws, command="init", session_id=wire.reply.session_id, **start_body(quality="best"))
+    assert (await hear(ws)).code == "VALIDATION_ERROR"
+    await say(ws, command="init", session_id=wire.reply.session_id, **start_body())
+    await hear(ws)
+    spoken = b""
+    bad: list[tuple[str, str | bytes]] = [
+        ("INVALID_JSON", "{"),
+        ("INVALID_JSON", "[1]"),
+        ("UNSUPPORTED_DATA", b"\0\1\2"),
+        ("UNKNOWN_COMMAND", '{"command":"dance"}'),
+        ("INVALID_AUDIO", '{"command":"voice","audio":"a===","sampleRate":24000,"encoding":"PCM16"}'),
+        ("INVALID_AUDIO", '{"command":"voice","audio":"AAAA","sampleRate":24000,"encoding":"PCM16"}'),
+        ("VALIDATION_ERROR", '{"command":"voice","audio":"AAA=","sampleRate":7999,"encoding":"PCM16"}'),
+        ("UNSUPPORTED_ENCODING", '{"command":"voice","audio":"AAA=","sampleRate":24000,"encoding":"MP3"}'),
+        ("VALIDATION_ERROR", '{"command":"voice","sampleRate":24000,"encoding":"PCM16"}'),
+        ("INVALID_JSON", '{"command":"voice_end","x":' + "[" * 10_000),
+    ]
+    for n, (code, message) in enumerate(bad):
+        chunk = bytes([n]) * 960
+        spoken += chunk
+        await voice(ws, chunk)
+        await ws.send(message)
+        event = await hear(ws)
+        assert (event.code, bool(event.message)) == (code, True)
+    await beat(ws)
+    assert wire.fake.spoken == spoken
+    assert wire.fake.closed == 0
+    figures = wire.stage.provider.describe(wire.stage.provider.sessions[0])
+    assert figures["errors"] == len(bad) + 2
+    await ws.close()
+
+
+async def test_a_session_that_is_full_says_so(wire: Wire) -> None:
+    ws = await wire.ready()
+    wire.fake.fail = BufferFull("60 s of speech are queued")
+    await voice(ws, event_id="too much")
+    assert await hear(ws) == m.ErrorEvent("BUFFER_FULL", "60 s of speech are queued", "too much")
+    await voice(ws)
+    await beat(ws)
+    assert len(wire.fake.calls) == 1
+    await ws.close()
+
+
+async def test_a_burst_arrives_whole(wire: Wire) -> None:
+    ws = await wire.ready()
+    chunks = [bytes([n % 256]) * 4800 for n in range(1000)]  # 100 s of speech at once
+    for chunk in chunks:
+        await voice(ws, chunk)
+    await beat(ws)
+    assert wire.fake.spoken == b"".join(chunks)
+    await ws.close()
+
+
+async def test_reconnect_resumes_the_session(wire: Wire) -> None:
+    for n in range(3):
+        ws = await wire.ready()
+        await say(ws, command="init", session_id=wire.reply.session_id, **start_body())
+        assert isinstance(await hear(ws), m.InitAck)
+        await voice(ws, event_id=str(n))
+        await beat(ws)
+        ws.transport.abort()
+        while wire.stage.provider.sessions[0].outbox is not None:
+            await asyncio.sleep(0.005)
+        wire.fake.emit(m.PlaybackStarted("nobody listens"))
+    assert [call[4] for call in wire.fake.calls] == ["0", "1", "2"]
+    assert len(wire.stage.made) == 1
+    assert wire.fake.closed == 0
+
+
+# ------------------------------------------------------------------------------------------------------ close codes
+
+
+async def test_init_of_another_session_closes_1008(wire: Wire) -> None:
+    ws = await wire.ready()
+    await say(ws, command="init", session_id="somebody-else", **start_body())
+    assert (await hear(ws)).code == "SESSION_MISMATCH"
+    assert (await closes(ws))[0] == 1008
+    assert wire.fake.closed == 0
+    await (await wire.ready()).close()
+
+
+async def test_100_mb_close_1009_and_the_server_lives(wire: Wire) -> None:
+    ws = await wire.ready()
+    await voice(ws, event_id="before")
+    await beat(ws)
+    try:
+        await ws.send("x" * 100_000_000)
+    except ConnectionClosed:
+        pass
+    assert (await closes(ws))[0] == 1009
+    other = await wire.ready()
+    await voice(other, event_id="after")
+    await beat(other)
+    assert [call[4] for call in wire.fake.calls] == ["before", "after"]
+    await other.close()
+
+
+async def test_just_too_large_closes_1009(wire: Wire) -> None:
+    ws = await wire.ready()
+    limit = wire.stage.provider.config.max_message_bytes
+    await ws.send('{"command":"heartbeat","event_id":"beat","timestamp":1,"x":"' + "x" * (limit - 100) + '"}')
+    assert await hear(ws) == m.HeartbeatAck("beat", 1)
+    await ws.send("x" * (limit + 1))
+    assert (await closes(ws))[0] == 1009
+
+
+async def test_an_announced_100_mb_is_refused_before_it_is_sent(wire: Wire) -> None:
+    ws = await wire.ready()
+    ws.transport.write(b"\x81\xff" + (100_000_000).to_bytes(8, "big") + b"mask")
+    assert (await closes(ws))[0] == 1009
+
+
+async def test_a_newer_connection_takes_over(wire: Wire) -> None:
+    first = await wire.ready()
+    second = await wire.ready()
+    assert await closes(first) == (1000, "superseded by a newer connection")
+    await voice(second)
+    wire.fake.emit(m.PlaybackStarted("v"))
+    assert await hear(second) == m.PlaybackStarted("v")
+    await beat(second)
+    assert len(wire.fake.calls) == 1
+    await second.close()
+
+
+@pytest.mark.parametrize(("reason", "code"), [("stopped", 1000), ("replaced", 1000), ("idle", 1000), ("failed", 1011)])
+async def test_the_end_of_a_session(wire: Wire, reason: Any, code: int) -> None:
+    ws = await wire.ready()
+    wire.fake.emit(m.PlaybackFinished("last words", 1, True))
+    await wire.stage.provider.end(wire.stage.provider.sessions[0], reason)
+    assert isinstance(await hear(ws), m.PlaybackFinished)
+    assert await closes(ws) == (code, f"session ended: {reason}")
+    assert await refusal(wire) == (404, "SESSION_NOT_FOUND")
+
+
+async def test_a_fault_closes_1011(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    ws = await wire.ready()
+    wire.fake.fail = ZeroDivisionError("a bug")
+    with caplog.at_level(logging.ERROR):
+        await voice(ws)
+        assert (await closes(ws))[0] == 1011
+    assert "a bug" in caplog.text
+    assert wire.reply.session_id in caplog.text
+    await (await wire.ready()).close()
+    assert wire.fake.closed == 0
+
+
+async def test_drain_closes_1012(wire: Wire) -> None:
+    ws = await wire.ready()
+    before = asyncio.all_tasks()
+    await asyncio.gather(wire.server.close(), _code_is(ws, 1012))
+    with pytest.raises(OSError, match=r"refused|failed"):
+        await wire.connect()
+    assert len(asyncio.all_tasks()) < len(before)
+    assert wire.fake.closed == 0  # the provider ends sessions, not the socket
+
+
+async def test_provider_shutdown_closes_1012(wire: Wire) -> None:
+    ws = await wire.ready()
+    await asyncio.gather(wire.stage.provider.close(), _code_is(ws, 1012))
+
+
+async def _code_is(ws: ClientConnection, code: int) -> None:
+    assert (await closes(ws))[0] == code
+
+
+# ------------------------------------------------------------------------------------------------------- hard times
+
+
+async def test_a_reader_that_sleeps_costs_bounded_memory(wire: Wire) -> None:
+    ws = await wire.ready()
+    session = wire.stage.provider.sessions[0]
+    ws.transport.pause_reading()
+    text = "x" * 10_000
+    for n in range(3000):  # 30 MB of events
+        wire.fake.emit(m.ErrorEvent("TEST", text, str(n)))
+        if n % 100 == 0:
+            await asyncio.sleep(0)
+    assert session.outbox is not None
+    assert session.outbox.dropped > 1000
+    for _ in range(100):
+        await voice(ws)  # its speech is still heard
+    while len(wire.fake.calls) < 100:
+        await asyncio.wait_for(wire.fake.arrived.wait(), 5)
+        wire.fake.arrived.clear()
+    ws.transport.resume_reading()
+    last = None
+    while last != "2999":  # the newest survives
+        last = (await hear(ws)).event_id
+    await ws.close()
+
+
+async def test_rubbish_on_the_port(wire: Wire) -> None:
+    for data in (b"", b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"POST /session/start HTTP/1.1\r\nhost: x\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", wire.server.port)) as sock:
+            sock.sendall(data)
+            await asyncio.sleep(0.01)
+    ws = await wire.ready()
+    ws.transport.write(b"\xff" * 100)  # reserved bits and an unknown opcode
+    assert (await closes(ws))[0] == 1002
+    ws = await wire.ready()
+    ws.transport.write(b"\x81\x82\0\0\0\0\xff\xff")  # text that is no UTF-8
+    assert (await closes(ws))[0] == 1007
+    assert wire.fake.closed == 0
+    await (await wire.ready()).close()
+
+
+async def test_many_sessions_at_once() -> None:
+    stage = Stage()
+    server = await serve_ws(stage.provider, port=0)
+
+    async def talk(uid: int) -> None:
+        wire = Wire(stage, server, await stage.start(uid=str(uid)))
+        ws = await wire.connect()
+        await say(ws, command="init", session_id=wire.reply.session_id, **start_body())
+        await hear(ws)
+        for n in range(50):
+            await voice(ws, bytes([uid]) * 960, str(n))
+        await beat(ws)
+        await ws.close()
+        assert ws.state is State.CLOSED
+
+    await asyncio.gather(*(talk(uid) for uid in range(20)))
+    assert sorted(s.spoken for s in stage.made) == [bytes([uid]) * 960 * 50 for uid in range(20)]
+    await server.close()
+    await stage.provider.close()
+    assert all(s.closed == 1 for s in stage.made)

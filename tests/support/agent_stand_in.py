@@ -1,0 +1,144 @@
+"""A small real agent for tests of what is around agents: it joins a channel, says what it is told, and keeps account.
+
+It has the interface of `lipwire.agents.agent.Agent`, as far as `AgentManager` uses it, and thinks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from fractions import Fraction
+from typing import Any
+
+from lipwire.agents.brains.base import Brain
+from lipwire.agents.config import AgentConfig
+from lipwire.agents.manager import AgentManager
+from lipwire.agents.update import apply
+from lipwire.channel.base import Channel, ChannelEvent
+from lipwire.errors import LipwireError
+from lipwire.publish import Null
+from lipwire.stream import StreamSpec
+
+inside: set[Place] = set()
+"""Who is in a channel now."""
+
+
+class Refused(LipwireError):
+    """What a channel says that does not let one in."""
+
+    code = "REFUSED"
+
+
+class Place(Null):
+    """A channel in which nobody is, that counts who comes and goes."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.on_event: Callable[[ChannelEvent], None] | None = None
+
+    async def open(self, spec: StreamSpec) -> None:
+        if self.config.channel == "closed":
+            raise Refused("nobody is let in here")
+        if self.config.channel == "slow":
+            await asyncio.Event().wait()
+        await super().open(spec)
+        inside.add(self)
+
+    async def close(self) -> None:
+        inside.discard(self)
+        await super().close()
+
+    def interrupt(self) -> None: ...
+    def send(self, data: bytes) -> None: ...
+    def subscribe(self, user: str | None = None, *, audio: bool = True, video: bool = False) -> None: ...
+    def unsubscribe(self, user: str | None = None) -> None: ...
+    def stats(self) -> dict[str, Any]:
+        return {}
+
+
+class Silent:
+    """A brain that thinks nothing."""
+
+    async def open(self, emit: Callable[[Any], None]) -> None: ...
+    async def close(self) -> None: ...
+    def hear(self, pcm: bytes, user: str) -> None: ...
+    def see(self, user: str, jpeg: bytes) -> None: ...
+    def tell(self, text: str, role: str = "user", *, respond: bool = True) -> None: ...
+    def respond(self, instructions: str | None = None) -> None: ...
+    def speak(self, text: str) -> str:
+        return ""
+
+    def interrupted(self, reply_id: str, played_ms: float, text: str) -> None: ...
+    def commit(self) -> None: ...
+    def update(self, changes: dict[str, Any]) -> None: ...
+    def tool_result(self, call_id: str, output: str) -> None: ...
+
+
+class StandIn:
+    """See the module. `done` lists every call, in order."""
+
+    def __init__(
+        self, config: AgentConfig, channel: Channel, brain: Brain, on_event: Callable[[Any], None] | None = None
+    ) -> None:
+        self.config, self.channel, self.brain, self.on_event = config, channel, brain, on_event
+        self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.state, self.paused = "idle", False
+        self.done: list[tuple[Any, ...]] = []
+        self.said: list[dict[str, Any]] = []
+
+    @property
+    def finished(self) -> Awaitable[str]:
+        return asyncio.shield(self.over)
+
+    async def start(self) -> None:
+        spec = StreamSpec(session_id=self.config.name, width=64, height=36, fps=Fraction(25))
+        await self.channel.open(spec)
+        await self.brain.open(lambda event: None)
+        self.state = "listening"
+
+    async def stop(self, reason: str = "left") -> None:
+        self.done.append(("stop", reason))
+        if self.config.channel == "sticky":
+            await asyncio.Event().wait()
+        await self.brain.close()
+        await self.channel.close()
+        if self.config.channel == "brittle":
+            raise RuntimeError("it broke while leaving")
+
+    def speak(self, text: str, priority: str = "INTERRUPT", interruptable: bool = True) -> None:
+        self.done.append(("speak", text, priority, interruptable))
+        self.said.append({"role": "assistant", "content": text})
+        if self.on_event is not None:
+            self.on_event(text)
+
+    def interrupt(self) -> None:
+        self.done.append(("interrupt",))
+
+    def tell(self, text: str, role: str = "user") -> None:
+        self.done.append(("tell", text, role))
+        self.said.append({"role": role, "content": text})
+
+    def respond(self, instructions: str | None = None) -> None:
+        self.done.append(("respond", instructions))
+
+    def commit(self) -> None:
+        self.done.append(("commit",))
+
+    def update(self, changes: dict[str, Any]) -> None:
+        self.done.append(("update", changes))
+        apply(self.config, changes)
+
+    def history(self) -> list[dict[str, Any]]:
+        return list(self.said)
+
+    def turns(self) -> list[dict[str, Any]]:
+        return [{"turn_id": n, "start": "text"} for n in range(len(self.said))]
+
+    def stats(self) -> dict[str, Any]:
+        return {"state": self.state}
+
+
+def manager(**options: Any) -> AgentManager:
+    """A manager of stand-ins."""
+    return AgentManager(Place, lambda config: Silent(), make_agent=StandIn, **options)

@@ -1,0 +1,34 @@
+"""What this machine has, and what this process runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.paths import ROOT
+
+AGORA = ROOT / "build" / "agora"
+
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def require(present: object, what: str) -> None:
+    """Where `what` is missing the test is skipped; in CI (CI=true) that is a failure."""
+    if not present:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{what} is missing, and in CI nothing may be")
+        pytest.skip(f"{what} is missing")
+
+
+def engine_threads() -> list[str]:
+    """Names of the engine threads that run in this process."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            names.append((task / "comm").read_text().strip())
+        except OSError:  # it ended meanwhile
+            continue
+    return [name for name in names if name.startswith("lipwire-engine")]
