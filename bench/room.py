@@ -81,14 +81,12 @@ def cpu() -> float:
 async def measure(results: Results, seconds: float, joins: int) -> None:
     from lipwire.channel.base import Heard
     from lipwire.channel.room.room import Rooms
-    from lipwire.publish.webrtc import bind_ice
     from lipwire.servers.http import serve_http
     from lipwire.servers.rooms import PageConfig, create_rooms
     from lipwire.stream import StreamSpec
     from support.guest import Guest, Tone, sine
 
-    bind_ice("127.0.0.1")
-    rooms = Rooms()
+    rooms = Rooms(ice_host="127.0.0.1")
     server = await serve_http(create_rooms(rooms, PageConfig()), "127.0.0.1", 0)
     arrivals: list[float] = []
     steps: list[float] = []

@@ -381,6 +381,8 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
 int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
 int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting */
 int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */
+/* Consumer. Of them, those that the newest block knows of: what came before a later one is stale. */
+int64_t lw_speech_heeded(const lw_speech *s);
 uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write now would go to (producer) */
 uint64_t lw_speech_utterance(const lw_speech *s); /* number of the one that the last write went to (producer) */
 int lw_speech_active(const lw_speech *s);         /* 1 while an utterance has begun and not finished */
@@ -642,6 +644,7 @@ typedef struct lw_frame_info {
     int64_t sample;      /* media clock of the frame */
     int64_t sequence;    /* counts frames of the session, skipped ones included */
     uint64_t utterance;  /* being spoken, or 0 */
+    int64_t generation;  /* interrupts that it knows of */
     int32_t changed;     /* 0: every pixel as in the frame before; 1 where the reader draws */
     int32_t mouth_open;  /* the mouth's image is not that at rest; without an avatar: the pose's mouth is open */
     int64_t due_ns;      /* the `now` given to the tick that made it */
@@ -666,6 +669,8 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw);
 int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample);
 /* Reader. Samples within the blocks read so far of the utterance that they speak, or spoke last: *utterance, or 0. */
 int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance);
+/* Reader. Interrupts that the newest block read knows of: below what lw_performer_interrupt returned, it is stale. */
+int64_t lw_performer_heeded(const lw_performer *p);
 int lw_performer_read_event(lw_performer *p, lw_event *event);
 /* The oldest frame: its slot number + 1, or 0. The slot's bytes stay until it is released, in any order, by any thread. */
 int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info);

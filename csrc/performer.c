@@ -29,6 +29,7 @@ typedef struct slot {
 
 typedef struct pcm_block {
     int64_t sample;
+    int64_t generation; /* interrupts it knows of */
     uint64_t utterance; /* as lw_speech_played, behind this block */
     int64_t played;
     int16_t pcm[LW_BLOCK];
@@ -73,7 +74,7 @@ struct lw_performer {
 
     /* reader: of the block read last */
     uint64_t heard;
-    int64_t heard_played;
+    int64_t heard_played, heeded;
 
     /* counters: written by the consumer, read by anyone */
     _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
@@ -471,6 +472,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
                               .utterance = p->speaking,
+                              .generation = lw_speech_heeded(p->speech),
                               .changed = changed,
                               .mouth_open = open,
                               .due_ns = now_ns,
@@ -495,6 +497,7 @@ static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
     }
     pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)];
     b->sample = sample;
+    b->generation = lw_speech_heeded(p->speech);
     b->played = lw_speech_played(p->speech, &b->utterance);
     memcpy(b->pcm, pcm, sizeof b->pcm);
     ring_advance(&p->pcm_ring.written);
@@ -540,6 +543,7 @@ int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sampl
     *sample = b->sample;
     p->heard = b->utterance;
     p->heard_played = b->played;
+    p->heeded = b->generation;
     ring_advance(&p->pcm_ring.read);
     return 1;
 }
@@ -548,6 +552,11 @@ int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance)
 {
     *utterance = p->heard;
     return p->heard_played;
+}
+
+int64_t lw_performer_heeded(const lw_performer *p)
+{
+    return p->heeded;
 }
 
 int lw_performer_read_event(lw_performer *p, lw_event *event)

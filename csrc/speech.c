@@ -500,6 +500,11 @@ int64_t lw_speech_generation(const lw_speech *s)
     return atomic_load_explicit(&s->generation, memory_order_relaxed);
 }
 
+int64_t lw_speech_heeded(const lw_speech *s)
+{
+    return s->generation_seen;
+}
+
 int64_t lw_speech_played(const lw_speech *s, uint64_t *utterance)
 {
     *utterance = s->playing;

@@ -407,6 +407,11 @@ cdef class Performer:
         cdef int64_t played = lw_performer_heard(self.p, &utterance)
         return utterance, played
 
+    @property
+    def heeded(self):
+        """How many interrupts the newest block read knows of; below what `interrupt` returned, the block is stale."""
+        return lw_performer_heeded(self.p)
+
     def read_event(self):
         """The next event: (type, value, utterance, sample, played), or None."""
         cdef lw_event event

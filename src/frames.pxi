@@ -194,6 +194,11 @@ cdef class Frame:
         return self.info.utterance
 
     @property
+    def generation(self):
+        """How many interrupts of its session it knows of; one that knows of fewer than there were is stale."""
+        return self.info.generation
+
+    @property
     def changed(self):
         """False when every pixel is as in the session's frame before: there is nothing to encode. Whoever draws into
         the frame may set it."""

@@ -195,6 +195,7 @@ cdef extern from "lipwire.h" nogil:
     int64_t lw_speech_clock(const lw_speech *s)
     int64_t lw_speech_buffered(const lw_speech *s)
     int64_t lw_speech_generation(const lw_speech *s)
+    int64_t lw_speech_heeded(const lw_speech *s)
     uint64_t lw_speech_writing(const lw_speech *s)
     uint64_t lw_speech_utterance(const lw_speech *s)
     int lw_speech_active(const lw_speech *s)
@@ -345,6 +346,7 @@ cdef extern from "lipwire.h" nogil:
         int64_t sample
         int64_t sequence
         uint64_t utterance
+        int64_t generation
         int32_t changed
         int32_t mouth_open
         int64_t due_ns
@@ -360,6 +362,7 @@ cdef extern from "lipwire.h" nogil:
     int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     int lw_performer_read_pcm(lw_performer *p, int16_t *out, int64_t *sample)
     int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance)
+    int64_t lw_performer_heeded(const lw_performer *p)
     int lw_performer_read_event(lw_performer *p, lw_event *event)
     int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
     uint8_t *lw_performer_frame(lw_performer *p, int slot)

@@ -64,7 +64,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "publish.base": ("stream",),
     "publish.channel": ("channel.base",),
     "publish.microphone": ("channel.room.microphone",),
-    "publish.room": ("channel.room.room", "channel.room.members"),
+    "publish.room": ("channel.room.room", "channel.room.place"),
     "render": ("session.offline",),
     "renderer": ("drawing.renderer", "drawing.hook"),
     "runtime": ("session.runtime",),

@@ -1,13 +1,17 @@
-"""What a publisher is: the place where a session's sound and picture go."""
+"""The one contract for what leaves a session: `StreamSpec` says what comes, a `Publisher` takes it."""
 
 from __future__ import annotations
 
+import abc
+import inspect
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
 from ._core import RATE, Frame, SharedWriter
+from .errors import InvalidArgument
 
 
 class StreamSpec(Struct, frozen=True, kw_only=True):
@@ -24,34 +28,123 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
 
 
-class Publisher(Protocol):
-    """Where audio and frames go. All calls come from one thread, the event loop's where there is one.
+class Publisher(abc.ABC):
+    """Where sound and pictures go. All calls come from one thread, the event loop's where there is one.
 
-    `sample` and `frame.sample` count on one media clock at 48 kHz, without gaps in the audio. `audio` and `video` must
-    not block: a publisher that cannot keep up drops and counts.
+    `sample` and `frame.sample` count on one media clock at 48 kHz, without gaps in the audio. `audio`, `video` and
+    `interrupt` must not block: a publisher that cannot keep up drops and counts. What one raises is counted and logged
+    by the session, and the session goes on.
+
+    Every publisher of this package derives from it. An object that merely has `open`, `audio`, `video` and `close`
+    is taken as well (`as_publisher`).
     """
 
-    async def open(self, spec: StreamSpec) -> None:
-        """Called once, before anything else."""
-
-    def audio(self, pcm: bytes, sample: int) -> None:
-        """10 ms: 480 samples of PCM16 mono, the first at `sample`."""
-
-    def video(self, frame: Frame) -> None:
-        """A picture, to be shown when the clock is at `frame.sample`. Keep it no longer than needed: its memory is
-        one of the session's few slots."""
-
-    async def close(self) -> None:
-        """Called once; what was handed over is finished first where that makes sense."""
-
-
-@runtime_checkable
-class InSharedMemory(Protocol):
-    """What a publisher has besides whose session lives in shared memory."""
-
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
-        """Called once, before `open`: memory for the performer to draw in, `slots` more than the publisher holds. None:
-        it may draw where it likes."""
+        """Memory for the session to draw its pictures in, where this publisher has some: `slots` more than it holds on
+        to. Called at most once, before `open`. None: the session draws where it likes."""
+        return None
+
+    async def open(self, spec: StreamSpec) -> None:
+        """Called once, before any sound or picture."""
+
+    @abc.abstractmethod
+    def audio(self, pcm: bytes, sample: int) -> None:
+        """Takes 10 ms: 480 samples of PCM16 mono, the first of them at `sample`."""
+
+    @abc.abstractmethod
+    def video(self, frame: Frame) -> None:
+        """Takes a picture, to be shown when the clock is at `frame.sample`. Keep it no longer than needed: its memory
+        is one of the session's few slots."""
 
     def interrupt(self) -> None:
-        """Called when the session drops its speech: what was handed over and not played is stale."""
+        """The session has dropped its speech: what was handed over and has not left yet is stale, and must not be
+        heard or seen any more, except for a fade of at most 5 ms. Of the next block the first 5 ms may be such a fade
+        of the session's own, whatever follows in it is silence or new. A publisher that keeps nothing back, or that
+        records what was played, has nothing to do."""
+
+    async def close(self) -> None:
+        """Called once, after the last sound and picture, and not before `open` has returned; what was handed over is
+        finished first where that makes sense."""
+
+
+class PublisherLike(Protocol):
+    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt` and `memory`
+    that it has. `open` and `close` may be plain functions, too."""
+
+    def open(self, spec: StreamSpec) -> Any: ...
+    def audio(self, pcm: bytes, sample: int) -> None: ...
+    def video(self, frame: Frame) -> None: ...
+    def close(self) -> Any: ...
+
+
+class _Wrapped(Publisher):
+    """An object of a user's own that has the methods of a Publisher."""
+
+    _METHODS: tuple[tuple[str, int, bool], ...] = (
+        ("open", 1, True),
+        ("audio", 2, True),
+        ("video", 1, True),
+        ("close", 0, True),
+        ("interrupt", 0, False),
+        ("memory", 2, False),
+    )
+    """Name, number of arguments, whether it must be there."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+        for name, count, needed in self._METHODS:
+            method = getattr(of, name, None)
+            if method is None and not needed:
+                continue
+            if isinstance(of, type):
+                raise InvalidArgument(f"{of.__name__} is a class; give an object: {of.__name__}(...)")
+            if not callable(method):
+                raise InvalidArgument(
+                    f"{of!r:.80} is no publisher: it has no method {name}(); derive it from lipwire.Publisher"
+                )
+            if not _takes(method, count):
+                raise InvalidArgument(
+                    f"{type(of).__name__}.{name}{inspect.signature(method)} cannot take the {count} argument(s) "
+                    f"that lipwire.Publisher.{name}{inspect.signature(getattr(Publisher, name))} is given"
+                )
+            if name not in ("open", "close"):  # those may be plain functions
+                setattr(self, name, method)
+
+    async def open(self, spec: StreamSpec) -> None:
+        await _settled(self.of.open(spec))
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        self.of.audio(pcm, sample)
+
+    def video(self, frame: Frame) -> None:
+        self.of.video(frame)
+
+    async def close(self) -> None:
+        await _settled(self.of.close())
+
+
+async def _settled(result: Any) -> None:
+    if inspect.isawaitable(result):
+        await result
+
+
+def _takes(method: Callable[..., Any], count: int) -> bool:
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):  # a function in C that does not say
+        return True
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
+    """The Publisher that `publisher` is, or that an object with the same methods stands for. `open`, `audio`, `video`
+    and `close` must be there; `interrupt` and `memory` may.
+
+    Raises:
+        InvalidArgument: a method is missing, or does not take what it is given; the message names it.
+    """
+    return publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)

@@ -18,7 +18,6 @@ import pytest_asyncio
 import lipwire
 from lipwire.channel.room.room import Rooms
 from lipwire.errors import LipwireError
-from lipwire.publish.webrtc import bind_ice
 from lipwire.servers.http import serve_http
 from lipwire.servers.rooms import AgentRequest, PageConfig, create_rooms, page_policy, parse_agent_request
 from support.browsing import (
@@ -47,7 +46,7 @@ class World:
     """A server with rooms, an agent for each that is asked for, and a browser."""
 
     def __init__(self, say: Callable[[str], tuple[bytes, int]]) -> None:
-        self.rooms = Rooms()
+        self.rooms = Rooms(ice_host="127.0.0.1")
         self.agents: dict[str, StandIn] = {}
         self.refuse: LipwireError | None = None
         self.url = ""
@@ -80,7 +79,6 @@ class World:
 
 @contextlib.asynccontextmanager
 async def open_world(say: Any, chromium: str, args: list[str], page: PageConfig | None = None) -> AsyncIterator[World]:
-    bind_ice("127.0.0.1")
     world = World(say)
     page = page or PageConfig(brains=["cascade", "echo"], voices=["alloy"], avatars=["aria", "ohm"])
     app = create_rooms(world.rooms, page, start_agent=world.start_agent, stop_agent=world.stop_agent)
@@ -94,7 +92,6 @@ async def open_world(say: Any, chromium: str, args: list[str], page: PageConfig 
             await world.stop_agent(channel)
         await world.rooms.close()
         await server.close()
-        bind_ice(None)
 
 
 @pytest_asyncio.fixture
@@ -391,7 +388,7 @@ def test_the_policy_opens_for_agora_only_where_it_is_configured(tmp_path: Path) 
     assert "script-src 'self';" in file
     for bad in ("https://", "https://a b/sdk.js", "https://x/;script-src *", str(tmp_path / "none.js")):
         with pytest.raises(lipwire.errors.InvalidArgument, match="agora_sdk"):
-            create_rooms(Rooms(), PageConfig(app_id="a", agora_sdk=bad))
+            create_rooms(Rooms(ice_host="127.0.0.1"), PageConfig(app_id="a", agora_sdk=bad))
 
 
 def test_an_agent_request_becomes_an_agent() -> None:

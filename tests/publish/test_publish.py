@@ -18,7 +18,7 @@ from lipwire.errors import InvalidArgument
 from lipwire.publish.file import Mp4Writer
 from lipwire.publish.peer import MAX_VIDEO, Track
 from lipwire.publish.pyav import picture
-from lipwire.publish.webrtc import WebRTC, bind_ice
+from lipwire.publish.webrtc import WebRTC
 from lipwire.stream import StreamSpec
 
 RATE = 48_000
@@ -125,8 +125,7 @@ async def test_a_bad_offer_is_refused(sdp: str) -> None:
 
 
 async def test_two_webrtc_peers_hear_and_see() -> None:
-    bind_ice("127.0.0.1")
-    publisher = WebRTC()
+    publisher = WebRTC(ice_host="127.0.0.1")
     peers = [aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[])) for _ in range(2)]
 
     async def watch(pc: aiortc.RTCPeerConnection) -> tuple[list[av.VideoFrame], list[float]]:
@@ -152,7 +151,6 @@ async def test_two_webrtc_peers_hear_and_see() -> None:
     finally:
         for pc in peers:
             await pc.close()
-        bind_ice(None)
     for pictures, levels in seen:
         assert (pictures[0].width, pictures[0].height) == (160, 90)
         assert max(levels) > 3000

@@ -11,7 +11,7 @@ import numpy as np
 
 from lipwire import Resampler, _core
 from lipwire.agents.brains import base as b
-from lipwire.channel.base import ChannelEvent, Heard, Message, UserJoined, UserLeft
+from lipwire.channel.base import Channel, ChannelEvent, Heard, Message, UserJoined, UserLeft
 from lipwire.errors import BadState, InvalidArgument
 from lipwire.protocol import transcript as t
 from lipwire.session.runtime import Drainable, Runtime
@@ -68,8 +68,10 @@ class Room:
         return [member for name, member in self.members.items() if name != user]
 
 
-class Member:
-    """One's place in a room: a Channel. Blocks are kept where `record`."""
+class Member(Channel):
+    """One's place in a room. Blocks are kept where `record`."""
+
+    packet_size = t.PACKET
 
     def __init__(self, room: Room, user: str, *, record: bool = True) -> None:
         self.room = room
@@ -239,6 +241,5 @@ def tone(seconds: float, hz: float = 200.0, rate: int = RATE, peak: int = 8000) 
 
 def channel_is_complete() -> None:
     """Checked by mypy, not run: a Member is a Channel, a Puppet a Brain."""
-    from lipwire.channel.base import Channel
 
     _: tuple[Channel, b.Brain] = (Member(Room(), "x"), Puppet())

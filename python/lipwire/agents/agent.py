@@ -114,9 +114,7 @@ class Agent:
         self._speaker = Speaker(self.session, self._reply_heard, self._reply_over)
         self._turns = Turns()
         self._history = History()
-        self._captions = Captions(
-            channel.send, config.transcripts, getattr(channel, "packet_room", t.PACKET), config.language
-        )
+        self._captions = Captions(channel.send, config.transcripts, channel.packet_size, config.language)
         self._speaks = ""
         """The user who speaks, or spoke last."""
         self._spotter = spotter
@@ -321,9 +319,7 @@ class Agent:
         checked = check(self.config, changes)
         token = checked.pop("token", None)
         if token is not None:
-            renew = getattr(self.channel, "renew", None)
-            if renew is not None:
-                renew(token)
+            self.channel.renew(token)
             apply(self.config, {"token": token})
         apply(self.config, checked)
         if checked:

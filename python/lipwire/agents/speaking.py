@@ -22,7 +22,7 @@ from ..channel.base import Channel
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
 from ..session.session import Session
-from ..stream import InSharedMemory, StreamSpec
+from ..stream import Publisher, StreamSpec
 from .brains.base import ReplyText, Word
 
 logger = logging.getLogger("lipwire.agents")
@@ -284,17 +284,16 @@ class Speaker:
         self.lost += count
 
 
-class Outlet:
+class Outlet(Publisher):
     """The session's way into the channel, on which the agent counts time."""
 
     def __init__(self, channel: Channel, on_block: Callable[[int], None]) -> None:
         self._channel = channel
         self._on_block = on_block
-        self.interrupt = channel.interrupt
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """The channel's, where it has some for the session to draw in."""
-        return self._channel.memory(spec, slots) if isinstance(self._channel, InSharedMemory) else None
+        return self._channel.memory(spec, slots)
 
     async def open(self, spec: StreamSpec) -> None:
         """Joins."""
@@ -308,6 +307,10 @@ class Outlet:
     def video(self, frame: Frame) -> None:
         """A picture."""
         self._channel.video(frame)
+
+    def interrupt(self) -> None:
+        """What waits is stale."""
+        self._channel.interrupt()
 
     async def close(self) -> None:
         """Leaves."""

@@ -22,7 +22,7 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.sessions import Emit, Provider, ProviderConfig
 from ..publish.tee import Tee
-from ..publish.webrtc import WebRTC, bind_ice
+from ..publish.webrtc import WebRTC
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
@@ -46,7 +46,7 @@ class LiveAvatar(Session):
         config = service.config
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC()
+        self.viewers = WebRTC(ice_host=config.ice_host)
         self.channel = service.channel_for(request, self._on_channel)
         if self.channel is None:
             granted.video_encoding = "VP8"
@@ -114,7 +114,7 @@ class Service:
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
-        self.rooms = Rooms()
+        self.rooms = Rooms(ice_host=self.config.ice_host)
         self.provider = Provider(self._provider_config(), self._make_session)
         self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
         self.agents = agents or AgentManager(
@@ -136,7 +136,6 @@ class Service:
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
-        bind_ice(self.config.ice_host)
 
     def _provider_config(self) -> ProviderConfig:
         c = self.config

@@ -13,7 +13,7 @@ from .base import Channel
 
 if TYPE_CHECKING:
     from .agora.channel import Agora, AgoraOptions
-    from .room.members import RoomChannel
+    from .room.channel import RoomChannel
     from .room.room import Rooms
 
 __all__ = ["Agora", "AgoraOptions", "Channel", "RoomChannel", "Rooms"]
@@ -21,7 +21,7 @@ __all__ = ["Agora", "AgoraOptions", "Channel", "RoomChannel", "Rooms"]
 _WHERE = {
     "Agora": ".agora.channel",
     "AgoraOptions": ".agora.channel",
-    "RoomChannel": ".room.members",
+    "RoomChannel": ".room.channel",
     "Rooms": ".room.room",
 }
 

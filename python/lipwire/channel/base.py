@@ -5,8 +5,9 @@ One protocol for every transport, so that who uses it does not know which one it
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -118,26 +119,33 @@ def client_event(event: ChannelEvent) -> ErrorEvent | None:
     return None
 
 
-class Channel(Publisher, Protocol):
+class Channel(Publisher):
     """A Publisher that also receives. All calls come from the event loop's thread, and so do the events."""
 
     on_event: Callable[[ChannelEvent], None] | None
+    packet_size: int
+    """Bytes that one message of `send` holds."""
 
-    def interrupt(self) -> None:
-        """Drops all that was handed over and has not been sent."""
-
+    @abc.abstractmethod
     def send(self, data: bytes) -> None:
-        """A data message to everyone: at most what a packet holds; it is queued and paced.
+        """Sends a data message of 1..`packet_size` bytes to everyone; it is queued and paced.
 
         Raises:
             InvalidArgument: too large, or bytes that the transport cannot carry. BufferFull: too much is waiting.
         """
 
+    @abc.abstractmethod
     def subscribe(self, user: str | None = None, *, audio: bool = True, video: bool = False) -> None:
         """Asks for a user's sound (`Heard`) and pictures (`Seen`); None = everyone's."""
 
+    @abc.abstractmethod
     def unsubscribe(self, user: str | None = None) -> None:
-        """Ends that."""
+        """Ends what `subscribe` asked for."""
 
+    def renew(self, token: str) -> None:
+        """Takes a new token for the connection, now and for joining again. Transports without tokens need none, and
+        ignore it."""
+
+    @abc.abstractmethod
     def stats(self) -> dict[str, Any]:
-        """Live figures, JSON-able."""
+        """Live figures of the connection, JSON-able."""

@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Struct
 
 from .._core import BLOCK, RATE, Frame, Resampler
+from ..audio.fade import fade_out
 from ..errors import InvalidArgument
 from ..stream import StreamSpec
 from .renderer import black
@@ -320,8 +321,4 @@ class DelayLine:
         """Silence from the next block on, after a fade of 5 ms."""
         if not self._blocks:
             return
-        fade = BLOCK // 2
-        ramp = np.zeros(BLOCK)
-        ramp[:fade] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
-        first = np.rint(np.frombuffer(self._blocks[0], np.int16) * ramp).astype(np.int16).tobytes()
-        self._blocks = collections.deque([first] + [bytes(2 * BLOCK)] * (len(self._blocks) - 1))
+        self._blocks = collections.deque([fade_out(self._blocks[0])] + [bytes(2 * BLOCK)] * (len(self._blocks) - 1))

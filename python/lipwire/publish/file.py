@@ -15,7 +15,7 @@ import numpy as np
 
 from .._core import RATE, Frame
 from ..errors import InvalidArgument
-from ..stream import StreamSpec
+from ..stream import Publisher, StreamSpec
 from .pyav import picture, tag
 
 AUDIO_BITRATE = 128_000
@@ -113,8 +113,9 @@ class Mp4Writer:
                 self._part.unlink(missing_ok=True)
 
 
-class File:
-    """A publisher that records a live session into an MP4. Encoding runs on a thread of its own.
+class File(Publisher):
+    """A publisher that records a live session into an MP4. Encoding runs on a thread of its own. What was played before
+    an interrupt stays in the recording.
 
     Sound is never dropped; a picture is, and counted in `dropped`, when the encoder falls `backlog` pictures behind.
     """

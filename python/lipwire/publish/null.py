@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .._core import BLOCK, Frame
-from ..stream import StreamSpec
+from ..stream import Publisher, StreamSpec
 
 
-class Null:
+class Null(Publisher):
     """Takes everything, keeps nothing. `samples` and `frames` count; `gaps` counts breaks in the audio's clock."""
 
     def __init__(self) -> None:

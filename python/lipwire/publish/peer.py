@@ -15,8 +15,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-import aioice.ice
-import aiortc.codecs.vpx
 import av
 import msgspec
 import numpy as np
@@ -24,7 +22,9 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from .._core import BLOCK, RATE, Frame
+from ..audio.fade import fade_in, fade_out
 from ..errors import InvalidArgument
+from . import aiortc_private
 from .pyav import picture
 
 logger = logging.getLogger("lipwire.webrtc")
@@ -46,27 +46,6 @@ IN_FLIGHT = 64 << 10
 """Bytes of data messages that the transport is given at a time."""
 OUTBOX = 256 << 10
 """Bytes of data messages that wait for a slow browser; what is dropped when full: `Outbox`."""
-
-# aiortc's VP8 starts at 500 kbit/s, which shows blocks for the first seconds; it still adapts downwards.
-aiortc.codecs.vpx.DEFAULT_BITRATE = 1_500_000
-aiortc.codecs.vpx.MAX_BITRATE = 3_000_000
-
-_host_addresses = aioice.ice.get_host_addresses
-
-
-def bind_ice(host: str | None) -> None:
-    """Sets the address that media is offered on, for the whole process: `host`, or every address of the machine.
-
-    aioice leaves out 127.0.0.1; a machine without a network still has it, so it is the last resort.
-    """
-
-    def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [host] if host else _host_addresses(use_ipv4, use_ipv6) or ["127.0.0.1"]
-
-    aioice.ice.get_host_addresses = addresses
-
-
-bind_ice(None)
 
 
 class Track(MediaStreamTrack):
@@ -102,31 +81,84 @@ class Track(MediaStreamTrack):
         self._wake.set()
 
 
+class SoundTrack(Track):
+    """Packets of sound on their way to one browser's encoder, which an interrupt makes silent.
+
+    They are not dropped: a gap in their times would have the browser stretch what it heard last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("audio", MAX_AUDIO)
+        self._cut = -1
+        """What comes is silent up to this sample of the clock."""
+
+    def put(self, frame: Any) -> None:
+        super().put(frame if frame.pts >= self._cut else packet(_silent(frame, self._cut), frame.pts))
+
+    def interrupt(self, until: int) -> None:
+        """What waits fades out within 5 ms; so does what belongs to it and is yet to come, up to sample `until`."""
+        if self._frames:
+            waiting, self._cut = list(self._frames), until
+            self._frames.clear()
+            self._frames.append(packet(fade_out(_mono(waiting[0])), waiting[0].pts))
+            self._frames.extend(packet(_silent(frame, until), frame.pts) for frame in waiting[1:])
+
+
+def packet(pcm: bytes, sample: int) -> av.AudioFrame:
+    """PCM16 mono at 48 kHz for an encoder, its first sample at `sample` of the clock."""
+    # In stereo, as aiortc encodes it: its own conversion would take 3 dB off.
+    frame = av.AudioFrame(format="s16", layout="stereo", samples=len(pcm) // 2)
+    frame.planes[0].update(np.repeat(np.frombuffer(pcm, np.int16), 2).tobytes())
+    frame.sample_rate = RATE
+    frame.pts = sample
+    frame.time_base = CLOCK
+    return frame
+
+
+def _mono(frame: av.AudioFrame) -> bytes:
+    plane: Any = memoryview(frame.planes[0])
+    return bytes(np.frombuffer(plane, np.int16)[: 2 * frame.samples : 2].tobytes())
+
+
+def _silent(frame: av.AudioFrame, until: int) -> bytes:
+    """Its sound, silent before sample `until` of the clock."""
+    pcm = bytearray(_mono(frame))
+    head = 2 * min(max(until - (frame.pts or 0), 0), frame.samples)
+    pcm[:head] = bytes(head)
+    return bytes(pcm)
+
+
 class SoundPackets:
     """Gathers blocks of 10 ms to packets of 20 ms for an encoder."""
 
     def __init__(self) -> None:
-        self._pcm = bytearray()
+        self._pcm = b""
         self._at = 0
+        self._cut = False
+        self.next = 0
+        """Where the block that comes next begins, on the clock."""
 
     def add(self, pcm: bytes, sample: int) -> av.AudioFrame | None:
         """Takes a block, whose first sample is `sample` on the clock; a packet, when one is full."""
+        if self._cut:
+            pcm, self._cut = fade_in(pcm), False
         if not self._pcm:
             self._at = sample
         self._pcm += pcm
+        self.next = sample + len(pcm) // 2
         if len(self._pcm) < OPUS_BLOCKS * BLOCK * 2:
             return None
-        # In stereo, as aiortc encodes it: its own conversion would take 3 dB off.
-        frame = av.AudioFrame(format="s16", layout="stereo", samples=OPUS_BLOCKS * BLOCK)
-        frame.planes[0].update(np.repeat(np.frombuffer(self._pcm, np.int16), 2).tobytes())
-        frame.sample_rate = RATE
-        frame.pts = self._at
-        frame.time_base = CLOCK
-        self._pcm = bytearray()
-        return frame
+        pcm, self._pcm = self._pcm, b""
+        return packet(pcm, self._at)
+
+    def interrupt(self) -> None:
+        """What was gathered fades out within 5 ms, and so does the rest of it that is yet to come."""
+        if self._pcm:
+            self._pcm, self._cut = fade_out(self._pcm), True
 
     def clear(self) -> None:
-        self._pcm.clear()
+        """Forgets what was gathered: nobody listens."""
+        self._pcm, self._cut = b"", False
 
 
 def is_passing(data: str | bytes) -> bool:
@@ -188,6 +220,7 @@ class Peer:
         on_change: called with the peer when it is connected, and once more when it is gone for good.
         on_message: called with each text or bytes on its data channel "lipwire".
         on_track: called with each RTCRtpTransceiver on which the browser sends.
+        ice_host: the one address to offer media on; None = every address of the machine.
     """
 
     def __init__(
@@ -195,14 +228,17 @@ class Peer:
         on_change: Callable[[Peer], None],
         on_message: Callable[[str | bytes], None] | None = None,
         on_track: Callable[[Any], None] | None = None,
+        ice_host: str | None = None,
     ) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.audio = Track("audio", MAX_AUDIO)
+        self.audio = SoundTrack()
         self.video = Track("video", MAX_VIDEO)
         self.connected = False
         self.closed = False
         self._on_change = on_change
         self._on_message = on_message
+        self._ice_host = ice_host
+        self._interrupts = 0
         self._channel: Any = None
         self._outbox = Outbox()
         self._deadline: asyncio.TimerHandle | None = None
@@ -245,7 +281,9 @@ class Peer:
                 for track in (self.audio, self.video):
                     if track.kind in offered:
                         self.pc.addTrack(track)
+                aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
+                aiortc_private.use_bit_rates(self.pc)
         except InvalidArgument:
             await self.close()
             raise
@@ -270,7 +308,18 @@ class Peer:
         shown = picture(frame.i420, frame.matrix)
         shown.pts = pts
         shown.time_base = CLOCK
-        asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, shown)
+        asyncio.get_running_loop().call_later(VIDEO_DELAY, self._show, shown, self._interrupts)
+
+    def _show(self, shown: Any, interrupts: int) -> None:
+        if interrupts == self._interrupts:
+            self.video.put(shown)
+
+    def interrupt(self, until: int) -> None:
+        """What waits for its encoders is stale, and so is the sound up to sample `until` of the clock that is yet to
+        come: neither is heard or seen, after a fade of 5 ms."""
+        self._interrupts += 1
+        self.video.clear()
+        self.audio.interrupt(until)
 
     def drop(self) -> None:
         """Begins to close."""

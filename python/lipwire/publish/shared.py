@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .._core import Frame, SharedWriter
 from ..errors import BadState
-from ..stream import StreamSpec
+from ..stream import Publisher, StreamSpec
 
 
-class Shared:
+class Shared(Publisher):
     """Puts the session into a ring in shared memory (docs/sharing.md). Frames are drawn where readers look.
 
     Args:

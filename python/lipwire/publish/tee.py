@@ -3,56 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .._core import Frame, SharedWriter
-from ..stream import InSharedMemory, Publisher, StreamSpec
+from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 
 
-class Tee:
-    """Hands everything to each of its publishers, in order.
+class Tee(Publisher):
+    """Hands everything to each of its publishers, in order. One that fails does not keep it from the others.
 
     Args:
-        publishers: at most one of them in shared memory; what it takes, the others are shown.
+        publishers: as a Session takes them. Pictures are drawn in the memory of the first that has some; the others
+            are shown them.
+
+    Raises:
+        InvalidArgument: one of them is no publisher.
     """
 
-    def __init__(self, *publishers: Publisher) -> None:
+    def __init__(self, *publishers: Publisher | PublisherLike) -> None:
         self.publishers = publishers
-        self._interrupts = [p.interrupt for p in publishers if isinstance(p, InSharedMemory)]
+        self._all = tuple(as_publisher(publisher) for publisher in publishers)
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
-        """The memory of the one that has some."""
-        for publisher in self.publishers:
-            if isinstance(publisher, InSharedMemory):
-                return publisher.memory(spec, slots)
+        """The memory of the first that has some."""
+        for publisher in self._all:
+            if (memory := publisher.memory(spec, slots)) is not None:
+                return memory
         return None
 
     async def open(self, spec: StreamSpec) -> None:
         """Opens one after the other. What one raises, closes those that were opened."""
-        for n, publisher in enumerate(self.publishers):
+        for n, publisher in enumerate(self._all):
             try:
                 await publisher.open(spec)
             except BaseException:
-                await asyncio.gather(*(p.close() for p in self.publishers[:n]))
+                await asyncio.gather(*(p.close() for p in self._all[:n]), return_exceptions=True)
                 raise
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """To each."""
-        for publisher in self.publishers:
-            publisher.audio(pcm, sample)
+        """Hands a block to each. The first failure is raised when all have it, as with all of these."""
+        _each([p.audio for p in self._all], pcm, sample)
 
     def video(self, frame: Frame) -> None:
-        """To each."""
-        for publisher in self.publishers:
-            publisher.video(frame)
+        """Hands a picture to each."""
+        _each([p.video for p in self._all], frame)
 
     def interrupt(self) -> None:
-        """To those that keep something."""
-        for interrupt in self._interrupts:
-            interrupt()
+        """Interrupts each."""
+        _each([p.interrupt for p in self._all])
 
     async def close(self) -> None:
         """Closes all; the first failure is raised when all are closed."""
-        done = await asyncio.gather(*(p.close() for p in self.publishers), return_exceptions=True)
-        for failure in done:
-            if failure is not None:
-                raise failure
+        done = await asyncio.gather(*(p.close() for p in self._all), return_exceptions=True)
+        _raise_first([failure for failure in done if failure is not None])
+
+
+def _each(calls: Sequence[Callable[..., None]], *what: Any) -> None:
+    failures: list[BaseException] = []
+    for call in calls:
+        try:
+            call(*what)
+        except Exception as exc:  # the others have their own work to do; it is raised below
+            failures.append(exc)
+    _raise_first(failures)
+
+
+def _raise_first(failures: Sequence[BaseException]) -> None:
+    if failures:
+        for another in failures[1:]:
+            failures[0].add_note(f"and another publisher failed: {another!r}")
+        raise failures[0]

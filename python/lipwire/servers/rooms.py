@@ -27,7 +27,8 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
 from ..agents.config import AgentConfig, BrainKind
-from ..channel.room.room import RoomError, Rooms, check_name
+from ..channel.room.place import RoomError, check_name
+from ..channel.room.room import Rooms
 from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
 from .http import CheckKey, check_header, on_exception, read_object

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from types import TracebackType
@@ -19,13 +20,14 @@ from typing import Any, Self
 from msgspec import Struct
 
 from .. import _core
+from ..audio.fade import FADE, fade_in, fade_out
 from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
 from ..errors import BadState, InvalidArgument
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from ..stream import InSharedMemory, Publisher, StreamSpec
+from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
 
 logger = logging.getLogger("lipwire.session")
@@ -79,6 +81,38 @@ class _Utterance(Struct):
     mouth_seen: bool = False
 
 
+class _Cut(Struct):
+    """The newest interrupt, and what it makes of what the engine had made before and nobody had taken yet: as a rule
+    nothing, after a stall of the event loop as much as that was long."""
+
+    generation: int = 0
+    utterance: int = 0
+    """The newest that it covers."""
+    at: int = 0
+    """Media clock up to which sound had been handed over."""
+    heard: int = 0
+    """The utterance that was playing there,"""
+    played: int = 0
+    """and how many samples of it had been."""
+    fading: bool = False
+    """The block handed over last was stale, and so is the head of the next."""
+
+    def sound(self, pcm: bytes, heeded: int) -> bytes:
+        """The block to hand over: of what is stale nothing but a fade of 5 ms."""
+        if heeded < self.generation:
+            pcm, self.fading = (bytes(len(pcm)) if self.fading else fade_out(pcm)), True
+        elif self.fading:
+            pcm, self.fading = fade_in(pcm), False
+        return pcm
+
+    def finished(self, interrupted: int, utterance: int, sample: int, played: int, delay: int) -> tuple[int, int]:
+        """(interrupted, played) of an utterance that the engine finished at `sample` of the clock."""
+        if utterance > self.utterance or sample <= self.at:
+            return interrupted, played
+        heard = max(0, self.played - delay) + FADE if utterance == self.heard else 0
+        return 1, min(played, heard)
+
+
 class Session:
     """One avatar that speaks.
 
@@ -90,7 +124,7 @@ class Session:
             await session.finished()
 
     Args:
-        publisher: where sound and picture go.
+        publisher: where sound and picture go: a Publisher, or an object with its four methods.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource; None = sound only.
         width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100; a Fraction or a whole number.
         on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
@@ -104,7 +138,7 @@ class Session:
 
     def __init__(
         self,
-        publisher: Publisher,
+        publisher: Publisher | PublisherLike,
         *,
         avatar: Face | None = DEFAULT,
         width: int = 640,
@@ -121,8 +155,7 @@ class Session:
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
         self.publisher = publisher
-        self._interrupt_publisher: Callable[[], None] | None = getattr(publisher, "interrupt", None)
-        """Publishers that keep something (`InSharedMemory`, `Channel`) drop what an interrupt makes stale."""
+        self._out: Publisher = as_publisher(publisher)
         self.fps = Fraction(fps)
         self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
         self.width, self.height = self._stage.spec.width, self._stage.spec.height
@@ -141,12 +174,15 @@ class Session:
         self._ended: str | None = None
         """Id of the utterance whose grace may still run, where ids name utterances."""
         self._audio_at = 0
+        """Media clock of the newest block that was handed over."""
+        self._cut = _Cut()
         self._skew_ms = 0.0
         self._rate = _RateMeter()
         self._idle = asyncio.Event()
         self._idle.set()
         self._runtime: Runtime | None = None
-        self._failed = False
+        self.failures: Counter[str] = Counter()
+        """Exceptions of the publisher and of callbacks, by kind: audio, video, interrupt, event, special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
 
     # -------------------------------------------------------------------------------------------------------- life
@@ -161,11 +197,11 @@ class Session:
             raise BadState("the session has been started")
         await asyncio.to_thread(self._stage.prepare)
         options: dict[str, Any] = dict(self._options)
-        if isinstance(self.publisher, InSharedMemory) and self.width:
-            options["memory"] = self.publisher.memory(self._stage.spec, FRAME_SLOTS)
+        if self.width:
+            options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
-        await self.publisher.open(self._stage.spec)
+        await self._out.open(self._stage.spec)
         self._runtime = Runtime.current()
         self._runtime.attach(self)
         return self
@@ -177,7 +213,9 @@ class Session:
             await runtime.detach(self)
             await asyncio.to_thread(self._stage.close)
             self._idle.set()
-            await self.publisher.close()
+            await self._out.close()
+            for what, count in self.failures.items():
+                logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -230,9 +268,16 @@ class Session:
     def interrupt(self, event_id: str | None = None) -> None:
         """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
         self._check_running()
-        self.performer.interrupt()
-        if self._interrupt_publisher is not None:
-            self._hand_over(self._interrupt_publisher)
+        number, played = self.performer.heard
+        self._cut = _Cut(
+            generation=self.performer.interrupt(),
+            utterance=self.performer.utterance,
+            at=self._audio_at + _core.BLOCK,
+            heard=number,
+            played=played,
+            fading=self._cut.fading,
+        )
+        self._hand_over("interrupt", self._out.interrupt)
         self._decoder.reset()
         self._ended = None
         for event in self._stage.interrupt(self.performer.utterance):
@@ -255,7 +300,7 @@ class Session:
             else:
                 logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
         if others and self.on_special is not None:
-            self._hand_over(self.on_special, others)
+            self._hand_over("special", self.on_special, others)
 
     async def finished(self) -> None:
         """Waits until nothing is playing or queued."""
@@ -292,7 +337,8 @@ class Session:
         frame = performer.read_frame()
         while (block := performer.read_pcm()) is not None:
             pcm, self._audio_at = block
-            self._hand_over(self.publisher.audio, stage.sound(pcm, self._audio_at), self._audio_at)
+            pcm = self._cut.sound(pcm, performer.heeded)
+            self._hand_over("audio", self._out.audio, stage.sound(pcm, self._audio_at), self._audio_at)
             while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
                 stage.frame(frame)
                 frame = performer.read_frame()
@@ -303,16 +349,17 @@ class Session:
             self._tell(*event)
 
     def _show(self, frame: _core.Frame) -> None:
-        self._hand_over(self.publisher.video, frame)
-        self._measure(frame)
+        if frame.generation >= self._cut.generation:
+            self._hand_over("video", self._out.video, frame)
+            self._measure(frame)
 
-    def _hand_over(self, take: Callable[..., None], *what: Any) -> None:
+    def _hand_over(self, what: str, take: Callable[..., None], *args: Any) -> None:
         try:
-            take(*what)
+            take(*args)
         except Exception:  # the edge: one session's publisher must not stop the others' clocks, or its own events
-            if not self._failed:
-                self._failed = True
-                logger.exception("[%s] handing over failed", self.id)
+            self.failures[what] += 1
+            if self.failures[what] == 1:
+                logger.exception("[%s] handing over failed: %s", self.id, what)
 
     def _measure(self, frame: _core.Frame) -> None:
         now = time.monotonic_ns()
@@ -333,6 +380,8 @@ class Session:
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
         utterance = self._utterances.get(number)
         event_id = utterance.event_id if utterance is not None else None
+        if kind == _core.EVENT_FINISHED:
+            value, played = self._cut.finished(value, number, sample, played, self._stage.delay)
         position_ms = round(played / (_core.RATE / 1000), 1)
         event: SessionEvent
         if kind == _core.EVENT_STARTED:
@@ -347,7 +396,7 @@ class Session:
         else:
             return
         if self.on_event is not None:
-            self._hand_over(self.on_event, event)
+            self._hand_over("event", self.on_event, event)
 
     # ----------------------------------------------------------------------------------------------------- figures
 
@@ -357,7 +406,8 @@ class Session:
         `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
         `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
-        FrameSource: its name, and how it does; None for an avatar).
+        FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
+        callbacks, by kind).
         """
         if self.performer is None:
             raise InvalidArgument("the session has not been started")
@@ -387,6 +437,7 @@ class Session:
             "pcm_dropped": counters["pcm_dropped"],
             "native_bytes": counters["bytes"],
             "drawing": self._stage.stats(),
+            "failures": dict(self.failures),
         }
 
 

@@ -235,9 +235,9 @@ import os, sys
 from fractions import Fraction
 import numpy as np
 from lipwire import Frame
-from lipwire.publish.agora_feed import FeedReader, FeedWriter
-from lipwire.publish.agora_sdk import Sdk
-from lipwire.publish.agora_wire import Join
+from lipwire.channel.agora.feed import FeedReader, FeedWriter
+from lipwire.channel.agora.sdk import Sdk
+from lipwire.channel.agora.wire import Join
 from lipwire.stream import StreamSpec
 from queue import Queue
 writer = FeedWriter(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25)))

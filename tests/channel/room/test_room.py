@@ -18,14 +18,14 @@ import pytest_asyncio
 
 import lipwire
 from lipwire.channel.base import Connection, Heard, Message, Seen, UserJoined, UserLeft
-from lipwire.channel.room import members as room_members
-from lipwire.channel.room.members import MIX_BLOCKS, PACKET_ROOM, Voice
+from lipwire.channel.room import browser as room_browser
 from lipwire.channel.room.microphone import HEARD_BYTES, QUIET, Microphone
+from lipwire.channel.room.mix import MIX_BLOCKS, Voice
+from lipwire.channel.room.place import PACKET_SIZE
 from lipwire.channel.room.room import Member, RoomChannel, RoomError, Rooms
 from lipwire.errors import BadState, InvalidArgument, NoCapacity
 from lipwire.publish import peer as peers
 from lipwire.publish.peer import OUTBOX, Outbox, Peer, is_passing
-from lipwire.publish.webrtc import bind_ice
 from lipwire.stream import StreamSpec
 from support.guest import RATE, Guest, Pictures, Tone, amplitude, sine
 
@@ -46,11 +46,9 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 @pytest_asyncio.fixture
 async def rooms() -> AsyncIterator[Rooms]:
-    bind_ice("127.0.0.1")
-    rooms = Rooms()
+    rooms = Rooms(ice_host="127.0.0.1")
     yield rooms
     await rooms.close()
-    bind_ice(None)
 
 
 class Ears:
@@ -152,9 +150,9 @@ async def test_names_numbers_and_states(rooms: Rooms) -> None:
         await rooms.channel("lobby", "agent").open(SPEC)
     with pytest.raises(RoomError, match="agent in 'lobby' has the name"):
         await rooms.answer("lobby", "agent", "v=0\r\nm=")
-    with pytest.raises(InvalidArgument, match=rf"1\.\.{PACKET_ROOM} bytes"):
-        ears.channel.send(bytes(PACKET_ROOM + 1))
-    ears.channel.send(bytes(PACKET_ROOM))
+    with pytest.raises(InvalidArgument, match=rf"1\.\.{PACKET_SIZE} bytes"):
+        ears.channel.send(bytes(PACKET_SIZE + 1))
+    ears.channel.send(bytes(PACKET_SIZE))
     await ears.channel.close()
     with pytest.raises(BadState, match="not open"):
         ears.channel.send(b"x")
@@ -188,7 +186,7 @@ async def test_rooms_and_members_are_bounded() -> None:
 
 async def test_a_room_that_was_made_and_not_used_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lipwire.channel.room.room.HELD", 0.05)
-    rooms = Rooms()
+    rooms = Rooms(ice_host="127.0.0.1")
     name = rooms.create()
     channel = rooms.channel(rooms.create(), "agent")
     await channel.open(SPEC)
@@ -347,8 +345,8 @@ def test_what_a_slow_browser_misses() -> None:
     assert len(left) + box.dropped == 70
     assert sum(map(len, left)) <= OUTBOX
     for n in range(100):  # where nothing can be spared, the oldest go
-        box.put(b"%03d" % n + bytes(PACKET_ROOM - 3))
-    assert box.take()[:3] == b"%03d" % (100 - OUTBOX // PACKET_ROOM)  # type: ignore[index]
+        box.put(b"%03d" % n + bytes(PACKET_SIZE - 3))
+    assert box.take()[:3] == b"%03d" % (100 - OUTBOX // PACKET_SIZE)  # type: ignore[index]
 
 
 # ---------------------------------------------------------------------------------------------- aiortc as the browser
@@ -381,12 +379,12 @@ async def test_messages_both_ways(rooms: Rooms) -> None:
     async with Guest(rooms, "anna", role="viewer") as anna:
         anna.channel.send('{"type":"chat","text":"hé"}')
         anna.channel.send(b"\0\1")
-        anna.channel.send("x" * (PACKET_ROOM + 1))  # too large: dropped, and what follows comes
+        anna.channel.send("x" * (PACKET_SIZE + 1))  # too large: dropped, and what follows comes
         anna.channel.send("end")
         await eventually(lambda: len(ears.of(Message)) == 3)
         assert [e.data for e in ears.of(Message)] == ['{"type":"chat","text":"hé"}'.encode(), b"\0\1", b"end"]
         for number in range(50):
-            ears.channel.send(b"%d|" % number + bytes(PACKET_ROOM - 8))
+            ears.channel.send(b"%d|" % number + bytes(PACKET_SIZE - 8))
         await eventually(lambda: len(anna.packets) == 50 - ears.channel.stats()["messages_dropped"])
         numbers = [int(packet.split(b"|")[0]) for packet in anna.packets]
         assert numbers == sorted(numbers)
@@ -481,7 +479,7 @@ async def test_who_returns_is_the_same_user(rooms: Rooms) -> None:
 
 
 async def test_who_does_not_return_has_left(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room_members, "REJOIN", 0.2)
+    monkeypatch.setattr(room_browser, "REJOIN", 0.2)
     ears = await Ears(rooms).open()
     guest = await Guest(rooms, "anna", role="viewer").join()
     await guest.vanish()

@@ -33,7 +33,7 @@ from msgspec import Struct
 from ..._core import Frame, SharedWriter
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ...protocol.messages import Quality, VideoEncoding, bit_rate
-from ...protocol.transcript import chunks
+from ...protocol.transcript import PACKET, chunks
 from ...stream import StreamSpec
 from ..base import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
 from . import data as data_stream
@@ -157,7 +157,7 @@ def is_app_id(text: str) -> bool:
     return len(text) == 32 and set(text.lower()) <= set(string.hexdigits)
 
 
-class Agora:
+class Agora(Channel):
     """One member of a channel. Every method belongs to the event loop's thread.
 
     Args:
@@ -165,6 +165,8 @@ class Agora:
         on_event: gets each ChannelEvent (channel.py).
         workers: the processes to use; by default those of this module.
     """
+
+    packet_size = PACKET
 
     _numbers = itertools.count(1)
 

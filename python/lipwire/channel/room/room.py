@@ -17,21 +17,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
-import numpy as np
-from msgspec import Struct
 
-from ..._core import BLOCK, RATE, Frame
-from ...errors import BadState, InvalidArgument, LipwireError, NoCapacity
+from ..._core import BLOCK, RATE, Frame, Resampler
+from ...errors import BadState, NoCapacity
 from ...publish.peer import Peer
-from ..base import ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
-from .members import MIX_BLOCKS, Browser, Role, RoomChannel
-from .microphone import SEEN_EVERY
+from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
+from .browser import Browser
+from .channel import RoomChannel
+from .microphone import HEARD_BYTES, SEEN_EVERY
+from .mix import MIX_BLOCKS, Mix
+from .place import Member, Role, RoomError, check_name
 
 __all__ = ["Member", "Role", "Room", "RoomChannel", "RoomError", "Rooms"]
 
@@ -45,34 +45,26 @@ MIX_IDLE = 100
 """10 ms ticks without any sound after which the room's own clock stops."""
 SILENT = bytes(BLOCK * 2)
 
-_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,64}")
 
+class _Seat:
+    """What a room keeps of an in-process member."""
 
-class RoomError(LipwireError, RuntimeError):
-    """The room cannot be joined: its name for you is taken."""
+    def __init__(self) -> None:
+        self.offset = 0
+        """From its clock to the room's, in samples."""
+        self.seen_at = float("-inf")
+        """When a picture of it was handed to other in-process members."""
+        self._resampler: Resampler | None = None
+        self._pcm = bytearray()
 
-    code = "CHANNEL_IN_USE"
-
-
-class Member(Struct, frozen=True):
-    """Somebody in a room."""
-
-    user: str
-    kind: Literal["agent", "user"]
-    """An agent is in process, a user in a browser."""
-    connected: bool
-    """False: its connection was lost, and it may come back."""
-    speaks: bool
-
-
-def check_name(what: str, name: str) -> str:
-    """The name, without surrounding space. Raises InvalidArgument."""
-    name = name.strip()
-    if not _NAME.fullmatch(name):
-        raise InvalidArgument(
-            f"{what} must have 1..64 characters, without control characters and '/', got {name!r:.80}"
-        )
-    return name
+    def narrow(self, pcm: bytes) -> Iterator[bytes]:
+        """Its sound as in-process members hear it: blocks of 10 ms at 16 kHz."""
+        if self._resampler is None:
+            self._resampler = Resampler(RATE, HEARD_RATE)
+        self._pcm += self._resampler.process(pcm)
+        while len(self._pcm) >= HEARD_BYTES:
+            yield bytes(self._pcm[:HEARD_BYTES])
+            del self._pcm[:HEARD_BYTES]
 
 
 class Room:
@@ -83,13 +75,11 @@ class Room:
         self.agents: dict[str, RoomChannel] = {}
         self.browsers: dict[str, Browser] = {}
         self.peers: set[Peer] = set()
-        """Every connection that is not closed."""
         self._rooms = rooms
-        self._clock = 0
-        """Samples of the mix that were handed out."""
-        self._lead: RoomChannel | None = None
-        """Whose clock drives the mix."""
+        self._seats: dict[RoomChannel, _Seat] = {}
+        self._mix = Mix()
         self._face: RoomChannel | None = None
+        """Whose pictures the browsers see."""
         self._led_at = float("-inf")
         self._shown = -1
         self._missed = [0, 0]
@@ -114,13 +104,13 @@ class Room:
         """Tells the browsers who is there."""
         members = msgspec.to_builtins(self.members())
         for browser in self.browsers.values():
-            if browser.peer is not None:
-                body = {"type": "room", "room": self.name, "you": browser.user, "members": members}
-                browser.peer.send(msgspec.json.encode(body).decode())
+            body = {"type": "room", "room": self.name, "you": browser.user, "members": members}
+            browser.send(msgspec.json.encode(body).decode())
 
     def enter(self, agent: RoomChannel) -> None:
         """An in-process member joins."""
         self.agents[agent.user] = agent
+        self._seats[agent] = _Seat()
         self.announce(UserJoined(agent.user), agent)
         self.tell_members()
         self.review()
@@ -131,15 +121,16 @@ class Room:
         if there.get(member.user) is not member:
             return
         del there[member.user]
+        self._mix.remove(member.user)
         known = True
-        if isinstance(member, Browser):
+        if isinstance(member, RoomChannel):
+            del self._seats[member]
+        else:
             known = member.joined
             if member.peer is not None:
                 self._missed[0] += member.peer.dropped
                 self._missed[1] += member.peer.messages_dropped
             member.leave()
-        if member is self._lead:
-            self._lead = None
         if member is self._face:
             self._face = None
         if known:
@@ -174,34 +165,32 @@ class Room:
         """A data message of an in-process member, to everyone."""
         self.announce(Message(source.user, data), source)
         for browser in self.browsers.values():
-            if browser.peer is not None:
-                browser.peer.send(data)
+            browser.send(data)
 
     # ------------------------------------------------------------------------------------------------- to browsers
 
     def sound(self, source: RoomChannel, pcm: bytes, sample: int) -> None:
         """10 ms of an in-process member."""
+        seat = self._seats[source]
         listeners = [a for a in self.agents.values() if a is not source and a.wants(source.user)[0]]
         if listeners:
-            for block in source.heard_blocks(pcm):
+            for block in seat.narrow(pcm):
                 event = Heard(source.user, block, sample * 1000 // RATE)
                 for agent in listeners:
                     agent.emit(event)
-        if self._lead is None or source is self._face or source.voice.full:
-            self._lead = source  # nobody drives the clock, or its lips must keep time with it, or who did has stopped
-            source.voice.clear()
-        source.offset = self._clock - sample
-        if source is self._lead:
+        if self._mix.leads(source.user, source is self._face):
+            seat.offset = self._mix.clock - sample
             self._led_at = asyncio.get_running_loop().time()
-            self._mix(source, pcm)
+            self._play(pcm, source.user)
         else:
-            source.voice.put(pcm)
+            seat.offset = self._mix.clock - sample
+            self._mix.put(source.user, pcm)
 
-    def put_voice(self, source: Browser, pcm: bytes) -> None:
+    def voice(self, source: Browser, pcm: bytes) -> None:
         """10 ms of a browser, for the other browsers."""
         if sum(browser.connected for browser in self.browsers.values()) < 2:
             return
-        source.voice.put(pcm)
+        self._mix.put(source.user, pcm)
         if asyncio.get_running_loop().time() - self._led_at > LEAD_LOST and self._ticking is None:
             self._ticking = asyncio.create_task(self._tick(), name="lipwire-room-clock")
 
@@ -211,55 +200,40 @@ class Room:
         due, idle = now(), 0
         try:
             while idle < MIX_IDLE and now() - self._led_at > LEAD_LOST:
-                idle = 0 if any(browser.voice for browser in self.browsers.values()) else idle + 1
-                self._mix(None, SILENT)
+                idle = 0 if self._mix.waiting else idle + 1
+                self._play(SILENT, None)
                 due = max(due + 0.01, now() - LEAD_LOST)
                 await asyncio.sleep(due - now())
         finally:
             self._ticking = None
 
-    def _mix(self, lead: RoomChannel | None, pcm: bytes) -> None:
-        at, self._clock = self._clock, self._clock + BLOCK
-        parts: dict[Browser | RoomChannel, bytes] = {}
-        members: list[Browser | RoomChannel] = [*self.agents.values(), *self.browsers.values()]
-        for member in members:
-            if member is not lead and (block := member.voice.take()) is not None:
-                parts[member] = block
-        if parts:
-            total = np.frombuffer(pcm, np.int16).astype(np.int32)
-            for block in parts.values():
-                total += np.frombuffer(block, np.int16)
-            pcm = _clipped(total)
+    def _play(self, pcm: bytes, lead: str | None) -> None:
+        at, sounds = self._mix.block(pcm, lead, self.browsers)
         for browser in self.browsers.values():
-            if not browser.connected or browser.peer is None:
-                continue
-            own = parts.get(browser)
-            mine = pcm if own is None else _clipped(total - np.frombuffer(own, np.int16))
-            if (frame := browser.packets.add(mine, at)) is not None:
-                browser.peer.audio.put(frame)
+            browser.hear(sounds[browser.user], at)
 
     def show(self, source: RoomChannel, frame: Frame) -> None:
         """A picture of an in-process member."""
+        seat = self._seats[source]
         if self._face is None:
             self._face = source
         if any(agent is not source and agent.wants(source.user)[1] for agent in self.agents.values()):
             now = asyncio.get_running_loop().time()
-            if now - source.seen_at >= SEEN_EVERY:
-                source.seen_at = now
+            if now - seat.seen_at >= SEEN_EVERY:
+                seat.seen_at = now
                 self.seen(source, Seen(source.user, frame.width, frame.height, bytes(memoryview(frame))))
         if source is not self._face:
             return
-        self._shown = max(self._shown + 1, frame.sample + source.offset)
+        self._shown = max(self._shown + 1, frame.sample + seat.offset)
         for browser in self.browsers.values():
-            if browser.connected and browser.peer is not None:
-                browser.peer.show(frame, self._shown)
+            browser.see(frame, self._shown)
 
     def interrupt(self, source: RoomChannel) -> None:
-        """Drops what waits of an in-process member's sound."""
-        if source is self._lead:
-            for browser in self.browsers.values():
-                if browser.peer is not None:
-                    browser.peer.audio.clear()
+        """What waits of an in-process member is stale. It is mixed already with what others said at the same time, of
+        which a slow browser misses as much."""
+        self._mix.drop(source.user)
+        for browser in self.browsers.values():
+            browser.interrupt()
 
     def stats(self) -> dict[str, Any]:
         """See `RoomChannel.stats`."""
@@ -282,20 +256,18 @@ class Room:
         }
 
 
-def _clipped(total: np.ndarray[Any, Any]) -> bytes:
-    return bytes(np.clip(total, -32768, 32767).astype(np.int16))
-
-
 class Rooms:
     """Rooms by name. They come with their first member and go with their last.
 
     Args:
         max_rooms: how many there may be; more are refused.
         max_members: how many may be in one, agents and users together; more are refused.
+        ice_host: the one address to offer browsers media on; None = every address of the machine.
     """
 
-    def __init__(self, *, max_rooms: int = 64, max_members: int = 16) -> None:
+    def __init__(self, *, max_rooms: int = 64, max_members: int = 16, ice_host: str | None = None) -> None:
         self.max_rooms, self.max_members = max_rooms, max_members
+        self.ice_host = ice_host
         self._rooms: dict[str, Room] = {}
         self._held: dict[str, asyncio.TimerHandle] = {}
         self.closed = False
@@ -354,7 +326,7 @@ class Rooms:
                 raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
             if browser is None:
                 self._check_space(room)
-                browser = room.browsers[user] = Browser(room, user)
+                browser = room.browsers[user] = Browser(room, user, self.ice_host)
                 self._unhold(name)
             return await browser.answer(sdp, kind, role)
         finally:

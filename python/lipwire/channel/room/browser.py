@@ -1,0 +1,211 @@
+"""A user of a room, in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from aiortc.mediastreams import MediaStreamError
+
+from ..._core import Frame
+from ...audio.fade import FADE
+from ...publish import aiortc_private
+from ...publish.peer import Peer, SoundPackets
+from ..base import Heard, Message, Seen, UserJoined
+from .microphone import QUIET, Camera, Microphone
+from .place import PACKET_SIZE, Place, Role
+
+logger = logging.getLogger("lipwire.room")
+
+REJOIN = 5.0
+"""Seconds in which a user whose connection was lost can come back without having left."""
+FAREWELL = 0.3
+"""Seconds that a connection stays after its last message."""
+
+
+class Browser:
+    """A user in a browser. It outlives its connections: one that is lost can be followed by another."""
+
+    def __init__(self, room: Place, user: str, ice_host: str | None = None) -> None:
+        self.room, self.user = room, user
+        self._ice_host = ice_host
+        self.role: Role = "speaker"
+        self.peer: Peer | None = None
+        """The connection that carries it."""
+        self.joined = False
+        self._packets = SoundPackets()
+        self.microphone: Microphone | None = None
+        self._joining: Peer | None = None
+        """The one that shall."""
+        self._receivers: dict[Peer, dict[str, Any]] = {}
+        self._tasks: dict[Peer, set[asyncio.Task[None]]] = {}
+        self._rejoin: asyncio.TimerHandle | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.peer is not None and self.peer.connected
+
+    @property
+    def speaks(self) -> bool:
+        """Whether sound has come from it."""
+        return self.microphone is not None and self.microphone.used
+
+    async def answer(self, sdp: str, kind: str, role: Role) -> tuple[str, str]:
+        """See `Rooms.answer`."""
+        peer = Peer(
+            self._changed, self._said, lambda transceiver: self._track(peer, role, transceiver), ice_host=self._ice_host
+        )
+        self._receivers[peer], self._tasks[peer] = {}, set()
+        self.room.peers.add(peer)
+        if self._joining is not None:
+            self._joining.drop()
+        self._joining, self.role = peer, role
+        return await peer.answer(sdp, kind)
+
+    def _changed(self, peer: Peer) -> None:
+        if peer.connected:
+            if peer is self._joining:
+                self._join(peer)
+            return
+        self.room.peers.discard(peer)
+        self._receivers.pop(peer, None)
+        for task in self._tasks.pop(peer, ()):
+            task.cancel()
+        if peer is self._joining:
+            self._joining = None
+        elif peer is self.peer:
+            self.peer = None
+            logger.info("[%s] %s lost its connection", self.room.name, self.user)
+            self._rejoin = asyncio.get_running_loop().call_later(REJOIN, self.room.remove, self)
+            self.room.tell_members()
+        if self.peer is None and not self.joined and self._joining is None:
+            self.room.remove(self)
+
+    def _join(self, peer: Peer) -> None:
+        if self._rejoin is not None:
+            self._rejoin.cancel()
+            self._rejoin = None
+        old, self.peer, self._joining = self.peer, peer, None
+        self._packets.clear()
+        if old is not None:
+            old.send('{"type":"replaced"}')
+            self._silence(old)
+            asyncio.get_running_loop().call_later(FAREWELL, old.drop)
+        if not self.joined:
+            self.joined = True
+            self.room.announce(UserJoined(self.user), self)
+        self.room.tell_members()
+        self.room.review()
+
+    def leave(self) -> None:
+        """Ends what runs; the room has removed it."""
+        self.joined = False
+        if self._rejoin is not None:
+            self._rejoin.cancel()
+        for peer in tuple(self._tasks):
+            peer.drop()
+        self.peer = self._joining = None
+
+    def _said(self, data: str | bytes) -> None:
+        raw = data.encode() if isinstance(data, str) else data
+        if len(raw) > PACKET_SIZE:
+            logger.warning("[%s] %s sent a message of %d bytes; dropped", self.room.name, self.user, len(raw))
+        elif self.joined:
+            self.room.announce(Message(self.user, raw), self)
+
+    # -------------------------------------------------------------------------------------------- what it lets us hear
+
+    def _track(self, peer: Peer, role: Role, transceiver: Any) -> None:
+        receiver = transceiver.receiver
+        if peer not in self._tasks:
+            return
+        if role == "viewer":
+            aiortc_private.receive(receiver, False)
+            return
+        if receiver.track.kind == "audio":
+            aiortc_private.hold_nothing_back(receiver)  # microphone.py goes by the packets' own times
+        self._receivers[peer][receiver.track.kind] = receiver
+        read = self._listen if receiver.track.kind == "audio" else self._watch
+        task = asyncio.create_task(read(peer, receiver.track), name=f"lipwire-room-{receiver.track.kind}")
+        self._tasks[peer].add(task)
+
+    def _silence(self, peer: Peer) -> None:
+        for task in self._tasks.get(peer, ()):
+            task.cancel()
+        for receiver in self._receivers.get(peer, {}).values():
+            aiortc_private.receive(receiver, False)
+
+    async def _listen(self, peer: Peer, track: Any) -> None:
+        microphone = Microphone(self._heard, self._sound)
+        now = asyncio.get_running_loop().time
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                try:
+                    async with asyncio.timeout(QUIET):
+                        frame = await track.recv()
+                except TimeoutError:
+                    microphone.idle(now())
+                    continue
+                if peer is not self.peer:
+                    continue
+                self.microphone = microphone
+                first = not microphone.used
+                try:
+                    microphone.feed(frame, now())
+                except Exception:  # the edge: one user's odd sound must not end the room
+                    logger.exception("[%s] the sound of %s cannot be used", self.room.name, self.user)
+                    return
+                if first:
+                    self.room.tell_members()
+
+    async def _watch(self, peer: Peer, track: Any) -> None:
+        camera = Camera(lambda width, height, i420: self.room.seen(self, Seen(self.user, width, height, i420)))
+        now = asyncio.get_running_loop().time
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                frame = await track.recv()
+                if peer is self.peer:
+                    try:
+                        camera.take(frame, now())
+                    except Exception:  # the edge, as above
+                        logger.exception("[%s] the pictures of %s cannot be used", self.room.name, self.user)
+                        return
+
+    def _heard(self, pcm: bytes, pts_ms: int) -> None:
+        if self.joined:
+            self.room.heard(self, Heard(self.user, pcm, pts_ms))
+
+    def _sound(self, pcm: bytes) -> None:
+        self.room.voice(self, pcm)
+
+    def review(self, audio: bool, video: bool) -> None:
+        """Has its sound and pictures decoded, or not."""
+        if self.peer is not None:
+            wanted = {"audio": audio, "video": video}
+            for kind, receiver in self._receivers[self.peer].items():
+                aiortc_private.receive(receiver, wanted[kind] and self.role == "speaker")
+
+    # ------------------------------------------------------------------------------------------------ what it is shown
+
+    def hear(self, pcm: bytes, sample: int) -> None:
+        """10 ms of what the others say, at `sample` of the room's clock."""
+        if self.peer is not None and self.peer.connected and (frame := self._packets.add(pcm, sample)) is not None:
+            self.peer.audio.put(frame)
+
+    def see(self, frame: Frame, sample: int) -> None:
+        """A picture of the face of the room, to be shown at `sample` of its clock."""
+        if self.peer is not None and self.peer.connected:
+            self.peer.show(frame, sample)
+
+    def interrupt(self) -> None:
+        """What waits for it is stale."""
+        if self.peer is not None:
+            self.peer.interrupt(self._packets.next + FADE)
+        self._packets.interrupt()
+
+    def send(self, data: str | bytes) -> None:
+        """A data message."""
+        if self.peer is not None:
+            self.peer.send(data)

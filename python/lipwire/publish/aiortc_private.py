@@ -1,0 +1,77 @@
+"""What aiortc has no public way for. Its private names stand in this file alone; tests/publish/test_aiortc_private.py
+checks each of them, and ran against aiortc 1.16 (aioice 0.13). Where a release has none of them, nothing is changed and
+the connection works without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiortc import RTCPeerConnection, RTCRtpReceiver
+from aiortc.codecs.vpx import Vp8Encoder
+
+START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
+"""Bit/s of VP8. aiortc begins with 500 kbit/s, which shows blocks for the first seconds, and ends at 1500."""
+LOOPBACK = "127.0.0.1"
+
+
+class _Encoder(Vp8Encoder):
+    """aiortc's own, within our limits. It still adapts to what the browser says it receives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._Vp8Encoder__target_bitrate = START_BITRATE
+
+    @property
+    def target_bitrate(self) -> int:
+        return self._Vp8Encoder__target_bitrate
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._Vp8Encoder__target_bitrate = max(MIN_BITRATE, min(bitrate, MAX_BITRATE))
+
+
+def use_bit_rates(pc: RTCPeerConnection) -> None:
+    """Has the VP8 that a connection sends begin with START_BITRATE. After the answer, before anything is sent."""
+    for transceiver in pc.getTransceivers():
+        codecs = getattr(transceiver, "_codecs", [])
+        vp8 = bool(codecs) and codecs[0].mimeType.lower() == "video/vp8"
+        sender: Any = transceiver.sender
+        if vp8 and getattr(sender, "_RTCRtpSender__encoder", True) is None:
+            sender._RTCRtpSender__encoder = _Encoder()
+
+
+def offer_addresses(pc: RTCPeerConnection, host: str | None) -> None:
+    """Has a connection offer its media on `host`, or on every address of the machine. After the offer was taken, before
+    the answer is set.
+
+    aioice leaves out 127.0.0.1; a machine without a network still has it, so it is the last resort.
+    """
+    transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+    if pc.sctp is not None:
+        transports.add(pc.sctp.transport)
+    for transport in transports:
+        connection: Any = getattr(transport.transport.iceGatherer, "_connection", None)
+        if (gather := getattr(connection, "get_component_candidates", None)) is not None:
+            connection.get_component_candidates = _on(host, gather)
+
+
+def _on(host: str | None, gather: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def candidates(component: int, addresses: list[str], **more: Any) -> Any:
+        return await gather(component=component, addresses=[host] if host else addresses or [LOOPBACK], **more)
+
+    return candidates
+
+
+def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
+    """Has what a browser sends decoded, or its packets dropped before that."""
+    if hasattr(receiver, "_enabled"):
+        receiver._enabled = wanted
+
+
+def hold_nothing_back(receiver: RTCRtpReceiver) -> None:
+    """Lets each packet of sound go as it comes. aiortc holds four back before it lets one go, which is 60 ms of every
+    answer; who places packets by their own times does not need that."""
+    if (jitter := getattr(receiver, "_RTCRtpReceiver__jitter_buffer", None)) is not None:
+        jitter._prefetch = 1

@@ -1,0 +1,102 @@
+"""What a Session takes for a publisher, and what it refuses when it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import lipwire
+from lipwire.errors import InvalidArgument
+from lipwire.stream import StreamSpec, as_publisher
+
+
+class Own:
+    async def open(self, spec: StreamSpec) -> None: ...
+    def audio(self, pcm: bytes, sample: int) -> None: ...
+    def video(self, frame: lipwire.Frame) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Plain:
+    """open and close are no coroutines; some arguments have defaults."""
+
+    opened = closed = 0
+
+    def open(self, spec: StreamSpec, *more: Any) -> None:
+        self.opened += 1
+
+    def audio(self, pcm: bytes, sample: int, gain: float = 1.0) -> None: ...
+    def video(self, frame: lipwire.Frame) -> None: ...
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def test_four_methods_are_enough() -> None:
+    own, plain = Own(), Plain()
+    assert lipwire.Session(own).publisher is own
+    async with lipwire.Session(plain, avatar=None):
+        assert plain.opened == 1
+    assert plain.closed == 1
+
+
+def test_a_publisher_is_taken_as_it_is() -> None:
+    null = lipwire.publish.Null()
+    assert as_publisher(null) is null
+
+
+@pytest.mark.parametrize("name", ["open", "audio", "video", "close"])
+def test_what_lacks_a_method_is_refused_by_its_name(name: str) -> None:
+    own: Any = Own()
+    setattr(own, name, None)
+    with pytest.raises(InvalidArgument, match=rf"no method {name}\(\).*lipwire\.Publisher"):
+        lipwire.Session(own)
+    with pytest.raises(InvalidArgument, match=rf"no method {name}\(\)"):
+        lipwire.publish.Tee(lipwire.publish.Null(), own)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "count"),
+    [("audio", lambda pcm: None, 2), ("video", lambda: None, 1), ("interrupt", lambda force: None, 0)],
+)
+def test_what_cannot_take_what_it_is_given_is_refused(name: str, method: Any, count: int) -> None:
+    own: Any = Own()
+    setattr(own, name, method)
+    with pytest.raises(InvalidArgument, match=rf"Own\.{name}\(.*cannot take the {count} argument"):
+        lipwire.Session(own)
+
+
+def test_a_class_and_nothing_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"Own is a class; give an object: Own\("):
+        lipwire.Session(Own)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match=r"None is no publisher"):
+        lipwire.Session(None)  # type: ignore[arg-type]
+
+
+def test_a_publisher_must_take_sound_and_pictures() -> None:
+    class Half(lipwire.Publisher):
+        def audio(self, pcm: bytes, sample: int) -> None: ...
+
+    with pytest.raises(TypeError, match="video"):
+        Half()  # type: ignore[abstract]
+
+
+async def test_the_memory_and_the_interrupt_that_an_object_has_are_used() -> None:
+    class InMemory(Own):
+        interrupts = 0
+
+        def memory(self, spec: StreamSpec, slots: int) -> lipwire.SharedWriter:
+            self.ring = lipwire.SharedWriter(
+                spec.width, spec.height, spec.fps.as_integer_ratio(), slots=slots + 4, keep=4
+            )
+            return self.ring
+
+        def interrupt(self) -> None:
+            self.interrupts += 1
+
+    own = InMemory()
+    async with lipwire.Session(own, width=64, height=36) as session:
+        session.write(bytes(960), 48_000)
+        session.interrupt()
+        assert own.interrupts == 1 and own.ring.path
