@@ -1,0 +1,110 @@
+"""`import lipwire` costs nothing until a name is used, and the paths of 0.1 still lead somewhere."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+import lipwire
+from lipwire import _lazy
+from lipwire.errors import LipwireError
+
+
+def imported_by(code: str) -> set[str]:
+    """Modules that a fresh interpreter has after `code`."""
+    command = [sys.executable, "-c", f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"]
+    return set(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
+
+
+def test_the_package_alone_imports_nothing_of_others() -> None:
+    modules = imported_by("import lipwire")
+    assert {name for name in modules if name.startswith("lipwire")} == {"lipwire", "lipwire._lazy"}
+    assert not modules & {"numpy", "av", "asyncio", "msgspec"}
+
+
+def test_a_resampler_needs_numpy_alone() -> None:
+    """Not how long it takes, but what is imported: at numpy's own price (0.01 s beyond it, where it was measured)."""
+    beyond = imported_by("import lipwire; lipwire.Resampler(16000, 48000)") - imported_by("import numpy, typing")
+    assert {name for name in beyond if name.startswith("lipwire")} == {
+        "lipwire", "lipwire._core", "lipwire._lazy", "lipwire.errors",
+    }  # fmt: skip
+    assert not {name.partition(".")[0] for name in beyond} & {"av", "asyncio", "msgspec", "websockets", "aiortc"}
+
+
+@pytest.mark.parametrize("name", lipwire.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(lipwire, name) is not None
+    assert name in dir(lipwire)
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match=r"lipwire.*Nobody"):
+        _ = lipwire.Nobody  # type: ignore[attr-defined]
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("lipwire.nobody")
+
+
+def test_an_extra_that_is_missing_is_named() -> None:
+    code = (
+        "import sys; sys.modules['aiortc'] = None\n"
+        "import lipwire\n"
+        "try: lipwire.publish.WebRTC\n"
+        "except ModuleNotFoundError as exc: assert 'lipwire[webrtc]' in str(exc), exc\n"
+        "else: raise SystemExit('it is not missing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("old", sorted(_lazy.MOVED))
+def test_a_path_of_0_1_leads_to_where_it_is_now(old: str) -> None:
+    name = f"lipwire.{old}"
+    sys.modules.pop(name, None)
+    if old in _lazy._STILL_PUBLIC:
+        face = importlib.import_module(name)
+    else:
+        with pytest.warns(DeprecationWarning, match=rf"lipwire\.{old} is now lipwire\.{_lazy.MOVED[old][0]}"):
+            face = importlib.import_module(name)
+    for place in _lazy.MOVED[old]:
+        module = importlib.import_module(f"lipwire.{place}")
+        public = [each for each in vars(module) if not each.startswith("_")]
+        assert public
+        assert any(getattr(face, each) is getattr(module, each) for each in public)
+    with pytest.raises(AttributeError, match="no attribute 'nobody'"):
+        _ = face.nobody
+
+
+@pytest.mark.parametrize("old", sorted(_lazy.MOVED_NAMES))
+def test_a_name_of_0_1_is_where_it_was(old: str) -> None:
+    package, _, name = old.rpartition(".")
+    module = importlib.import_module(f"lipwire.{package}")
+    with pytest.warns(DeprecationWarning, match=f"lipwire.{_lazy.MOVED_NAMES[old]}"):
+        was = getattr(module, name)
+    place, _, name = _lazy.MOVED_NAMES[old].rpartition(".")
+    assert was is getattr(importlib.import_module(f"lipwire.{place}"), name)
+
+
+def test_what_is_put_into_a_moved_module_is_put_where_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    sys.modules.pop("lipwire.voice", None)
+    with pytest.warns(DeprecationWarning):
+        voice = importlib.import_module("lipwire.voice")
+    from lipwire.audio import espeak
+
+    monkeypatch.setattr(voice, "MAX_CHARACTERS", 7)
+    assert espeak.MAX_CHARACTERS == 7
+
+
+def test_render_is_a_function_whoever_imported_the_module_of_that_name() -> None:
+    code = (
+        "import lipwire\n"
+        "from lipwire.render import SpeechFile, perform\n"
+        "import lipwire.render\n"
+        "try: lipwire.render('nowhere.wav', 'out.mp4')\n"
+        "except lipwire.LipwireError as exc: assert 'nowhere.wav' in str(exc)\n"
+        "else: raise SystemExit('it did not run')"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    assert issubclass(LipwireError, Exception)
