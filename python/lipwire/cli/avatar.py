@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
 
 from ..avatar import DEFAULT, Avatar
 from ..avatar.builtin import BUILTIN
 from ..avatar.source import MANIFEST
 from ..errors import InvalidArgument
+from .options import Size, err, out, parse_size
 from .progress import ProgressBar
 
 app = typer.Typer(
@@ -23,23 +23,12 @@ app = typer.Typer(
     """,
     no_args_is_help=True,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 Author = Annotated[str, typer.Option(help="Who made the artwork, for avatar.toml.")]
 
 
 def _watched(progress: ProgressBar, what: str) -> Callable[[float, float], None]:
     task = progress.add_task(what, total=None)
     return lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, x, height = text.lower().partition("x")
-    if not (x and width.isdecimal() and height.isdecimal()):
-        raise InvalidArgument(f"--size {text}: write it as WIDTHxHEIGHT, say 640x360")
-    return int(width), int(height)
 
 
 def _say(text: str, **options: Any) -> None:
@@ -92,7 +81,7 @@ def new(
 
     if like not in BUILTIN:
         raise InvalidArgument(f"--like {like}: there is {', '.join(BUILTIN)}")
-    avatar, (width, height) = Avatar.load(like), _size(size)
+    avatar, (width, height) = Avatar.load(like), parse_size(size)
     with err.status("drawing"):
         avatar.at(width, height)  # refuses a size that is out of range
         files = write_template(avatar.art(width, height), folder, author)
@@ -131,7 +120,7 @@ def preview(
     """Write a contact sheet (PNG) of all visemes, expressions, states and gestures, and a short film (MP4)."""
     from .avatar_sheet import contact_sheet, film, reduced
 
-    face, (width, height) = Avatar.load(avatar), _size(size)
+    face, (width, height) = Avatar.load(avatar), parse_size(size)
     folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in face.name)
     with ProgressBar(err, "{task.percentage:.0f} %") as progress:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.progress import Progress
 
@@ -14,6 +16,8 @@ from ..audio import espeak as voice
 from ..errors import BadData, InvalidArgument
 from ..lipsync import bench, picture, sets, spoken, systems
 from ..lipsync.conditions import CONDITIONS
+from .options import err, out
+from .progress import ProgressBar
 
 WIDTH = 110
 
@@ -142,3 +146,55 @@ def run_lipsync(request: Request, out: Console, notes: Console, bar: Progress) -
     if request.picture and drawn:
         picture.draw(drawn, request.picture)
         out.print(f"drawn: {request.picture}", markup=False)
+
+
+def lipsync(
+    sets: Annotated[
+        list[Path] | None,
+        typer.Option("--set", help="Folder of a labelled set, repeatable (default: made by espeak-ng, and installed)."),
+    ] = None,
+    final: Annotated[bool, typer.Option("--final", help="Installed final sets, too: for when you are done.")] = False,
+    systems: Annotated[
+        list[str] | None, typer.Option("--system", help="Only this one, repeatable (default: what is found).")
+    ] = None,
+    conditions: Annotated[str, typer.Option(help="Comma-separated names, or all; clean is always there.")] = "clean",
+    limit: Annotated[int | None, typer.Option(min=1, help="Utterances of each set, at most.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sets that espeak-ng makes.")] = 0,
+    peers: Annotated[Path | None, typer.Option(help="Folder of npm peers (default: in the user's cache).")] = None,
+    install_peers: Annotated[
+        bool, typer.Option("--install-peers", help="First install the npm peers into that folder.")
+    ] = False,
+    rhubarb: Annotated[Path | None, typer.Option(help="Rhubarb's executable (default: on PATH).")] = None,
+    cherry: Annotated[Path | None, typer.Option(help="Cherry's, cherrylipsync (default: on PATH).")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every figure here.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw one utterance into this PNG.")] = None,
+    utterance: Annotated[
+        str | None, typer.Option(help="SET/NAME of the utterance to draw (default: the first).")
+    ] = None,
+) -> None:
+    """Score lip-sync systems on labelled speech: right mouths, closed lips, silence, flicker, delay, speed.
+
+    Sets are folders of NAME.wav (16 kHz mono PCM16) with NAME.lab ("start end phone" lines) and set.json;
+    docs/lipsync.md describes them, the figures and the method. Nothing is downloaded but by --install-peers.
+    """
+    request = Request(
+        sets=tuple(sets or ()),
+        final=final,
+        systems=tuple(systems or ()),
+        conditions=conditions,
+        limit=limit,
+        seed=seed,
+        peers=peers,
+        install_peers=install_peers,
+        rhubarb=rhubarb,
+        cherry=cherry,
+        json_file=json_file,
+        picture=picture,
+        utterance=utterance,
+    )
+    try:
+        run_lipsync(request, out, err, ProgressBar(err, "{task.completed:.0f}/{task.total:.0f} utterances"))
+    except BadData as exc:
+        err.print("error:", style="bold red", end=" ")
+        err.print(str(exc), markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,69 @@
+"""`lipwire agent`: a voice agent in a channel, and the page to talk with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..avatar import DEFAULT, Avatar
+from .options import ApiKey, ServerOptions, out, run, with_server_options
+
+
+@with_server_options
+def agent(
+    server: ServerOptions,
+    channel: Annotated[str, typer.Option(help="Name of the channel it joins.")],
+    brain: Annotated[
+        str | None,
+        typer.Option(help="realtime, cascade, echo or script (default: realtime with an OPENAI_API_KEY, else echo)."),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
+    greeting: Annotated[str | None, typer.Option(help="Said to the first who comes.")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="By the speech service's names (default: alloy for realtime).")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Of speech to text.")] = "en-US",
+    llm_url: Annotated[str | None, typer.Option(help="Chat completions for cascade (default: OpenAI's).")] = None,
+    llm_model: Annotated[str | None, typer.Option(help="Its model (default: gpt-4o-mini).")] = None,
+    llm_key: Annotated[
+        str | None, typer.Option(envvar="LIPWIRE_LLM_KEY", help="Its key (default: OPENAI_API_KEY's).")
+    ] = None,
+    avatar: Annotated[
+        str, typer.Option(help=f"A name ({', '.join(Avatar.builtin())}), or a path; none = sound only.")
+    ] = DEFAULT,
+    tool: Annotated[list[str] | None, typer.Option(help="module:function that the model may call, repeatable.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the agent.")] = None,
+    uid: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Its user id in the channel; 0 = any.")] = 0,
+    idle_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds without anybody after which it leaves; 0 = never.")
+    ] = 0,
+    api_key: ApiKey = None,
+) -> None:
+    """Put a voice agent into a channel, and serve the page to talk to it."""
+    from ..app.agent_setup import check_brain
+
+    config = server.load(
+        agent_brain=None if brain is None else check_brain(brain),
+        llm_url=llm_url,
+        llm_model=llm_model,
+        avatar=None if avatar == "none" else avatar,
+        api_key=api_key,
+    )
+    from ..app.agent_command import describe_agent, run_agent
+
+    wanted = describe_agent(
+        config,
+        channel,
+        name=name,
+        uid=uid,
+        prompt=prompt,
+        greeting=greeting,
+        voice=voice,
+        language=language,
+        llm_key=llm_key,
+        avatar=avatar,
+        tools=tool or (),
+        idle_timeout=idle_timeout,
+    )
+    run(run_agent(config, wanted, out))

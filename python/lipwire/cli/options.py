@@ -1,0 +1,128 @@
+"""What several commands share: the options of a server, consoles, and how a job runs until it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import os
+import signal
+import typing
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..app.config import Config, load
+from ..avatar import Avatar
+from ..errors import InvalidArgument
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file (default: lipwire.toml, if it is there).")
+]
+Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
+Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
+AvatarName = Annotated[
+    str, typer.Option("--avatar", help=f"A name ({', '.join(Avatar.builtin())}), or the path of a folder or zip.")
+]
+
+
+def _port(what: str, setting: str) -> Any:
+    default = Config.__struct_defaults__[Config.__struct_fields__.index(setting)]
+    return Annotated[int | None, typer.Option(help=f"Port of {what} (default: {default}); 0 = any free one.")]
+
+
+SERVER_OPTIONS: dict[str, Any] = {
+    "host": Annotated[
+        str | None, typer.Option(help="Address to listen on (default: 127.0.0.1; every one if an API key is set).")
+    ],
+    "http_port": _port("POST /session/start", "http_port"),
+    "ws_port": _port("the WebSocket that speech comes in on", "ws_port"),
+    "viewer_port": _port("the viewer page", "viewer_port"),
+    "ice_host": Annotated[
+        str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")
+    ],
+    "log_level": Annotated[
+        str | None, typer.Option(help="debug, info, warning or error (default: warning; of serve: info).")
+    ],
+    "config": ConfigFile,
+}
+ApiKey = Annotated[str | None, typer.Option(help="What clients send as x-api-key (default: a random one, printed).")]
+
+
+class ServerOptions:
+    """What the options of a server were given as."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._path: Path | None = given.pop("config")
+        self._flags = given
+
+    def load(self, *, log_level: str | None = None, **flags: Any) -> Config:
+        """The settings, these flags among them. `log_level`: where neither a flag nor the environment says one."""
+        more = dict(self._flags)
+        more["log_level"] = more["log_level"] or os.environ.get("LIPWIRE_LOG_LEVEL") or log_level
+        return settings(self._path, **more, **flags)
+
+
+def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of a server behind its own; it takes them as `server: ServerOptions`."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        parameter.replace(annotation=hints[name], kind=keyword)
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "server"
+    ]
+    parameters += [
+        inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in SERVER_OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def run_with(**given: Any) -> None:
+        server = ServerOptions({name: given.pop(name) for name in SERVER_OPTIONS})
+        command(server=server, **given)
+
+    # typer reads the signature, and would resolve its annotations where the command was defined.
+    told: Any = run_with
+    told.__signature__ = inspect.Signature(parameters)
+    told.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del told.__wrapped__
+    return run_with
+
+
+def settings(path: Path | None, **flags: Any) -> Config:
+    """Defaults < the file < the environment < flags; logging is set up by them."""
+    config = load(flags, environment=os.environ, path=path)
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return config
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT. Raises InvalidArgument."""
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal()):
+        raise InvalidArgument(f"--size {text}: write it as WIDTHxHEIGHT, say 640x360")
+    return int(width), int(height)
+
+
+def run(job: Coroutine[Any, Any, object]) -> None:
+    """Runs a job until it ends or SIGINT or SIGTERM cancels it; then everything it opened is closed."""
+
+    async def guarded() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await job
+
+    try:
+        asyncio.run(guarded())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(143) from None

@@ -1,0 +1,169 @@
+"""`lipwire serve`, `demo`, `send` and `token`: the avatar provider, and a client for any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..app.config import Config
+from ..avatar import DEFAULT
+from ..errors import InvalidArgument
+from .options import ApiKey, ServerOptions, err, out, run, with_server_options
+from .progress import ProgressBar
+
+
+@with_server_options
+def serve(
+    server: ServerOptions,
+    viewer: Annotated[bool | None, typer.Option(help="Serve the viewer page.")] = None,
+    public_ws_url: Annotated[
+        str | None, typer.Option(help="What websocket_address says, for clients that come through a proxy.")
+    ] = None,
+    api_key: ApiKey = None,
+    max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 (default: 50).")] = None,
+    avatar: Annotated[
+        str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
+    ] = None,
+    agora: Annotated[
+        str | None, typer.Option(help="Publish into Agora channels: on, off, or auto = where the SDK is installed.")
+    ] = None,
+) -> None:
+    """Run the avatar provider: HTTP, WebSocket and the viewer page."""
+    config = server.load(
+        log_level="info",
+        viewer=viewer,
+        public_ws_url=public_ws_url,
+        api_key=api_key,
+        max_sessions=max_sessions,
+        avatar=avatar,
+        agora=agora,
+    )
+    run(_serve(config))
+
+
+async def _serve(config: Config) -> None:
+    from ..app.service import Service
+
+    async with Service(config) as service:
+        out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
+        out.print(f"WebSocket  {service.provider.config.public_ws_url}")
+        if config.viewer:
+            out.print(f"viewer     {service.viewer_url}")
+            out.print(f"agents     {service.viewer_url}agent")
+        if config.api_key is None:
+            out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
+        out.print("Ctrl-C ends it.")
+        await asyncio.Event().wait()
+
+
+@with_server_options
+def demo(
+    server: ServerOptions,
+    seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this long.")] = None,
+    speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
+    text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
+    voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
+    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
+) -> None:
+    """Start Lipwire and let it speak: open the printed address in a browser."""
+    config = server.load(avatar=avatar)
+    from ..app.demo import run_demo
+
+    run(run_demo(config, out, seconds=seconds, speech=speech, text=text, voice=voice, quality=quality))
+
+
+def send(
+    speech: Annotated[Path, typer.Argument(help="Any audio file.")],
+    url: Annotated[str, typer.Option(help="The provider's HTTP side.")] = "http://127.0.0.1:8764",
+    api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="Its API key.")] = "",
+    encoding: Annotated[str, typer.Option(help="PCM16, PCM8 or OPUS.")] = "PCM16",
+    chunk_ms: Annotated[int, typer.Option(help="Length of a voice message, 10..1000 (OPUS: 10, 20, 40, 60).")] = 20,
+    fast: Annotated[bool, typer.Option("--fast", help="Send as fast as possible instead of in real time.")] = False,
+    avatar_id: Annotated[str, typer.Option(help="For /session/start.")] = DEFAULT,
+    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    channel: Annotated[str, typer.Option(help="Channel name.")] = "lipwire",
+    uid: Annotated[str, typer.Option(help="User id in the channel.")] = "1",
+    app_id: Annotated[str, typer.Option(help="Agora app id.")] = "local",
+    token: Annotated[str, typer.Option(help="Agora token.")] = "local",
+    linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
+) -> None:
+    """Speak an audio file through any avatar provider that speaks the protocol."""
+    if not api_key:
+        raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
+    if encoding not in ("PCM16", "PCM8", "OPUS"):
+        raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
+    from ..protocol import messages as m
+    from ..provider.client import ProviderClient
+    from ..session.offline import load_speech
+
+    samples, rate = load_speech(speech)
+    body = {
+        "avatar_id": avatar_id,
+        "quality": quality,
+        "version": "v1",
+        "video_encoding": "H264",
+        "agora_settings": {
+            "app_id": app_id,
+            "token": token,
+            "channel": channel,
+            "uid": uid,
+            "enable_string_uid": not uid.isdecimal(),
+        },
+    }
+    start = m.parse_start(body)
+    duration = len(samples) / rate
+
+    async def job() -> None:
+        def show(event: m.ServerEvent) -> None:
+            print(m.encode(event), flush=True)  # JSON lines, not for rich to wrap or to colour
+
+        async with ProviderClient(url, api_key, start, on_event=show) as client:
+            out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")
+            began = time.monotonic()
+            with ProgressBar(err) as bar:
+                task = bar.add_task("sending", total=duration)
+                await client.speak(
+                    samples.tobytes(),
+                    rate,
+                    encoding=encoding,  # type: ignore[arg-type]
+                    chunk_ms=chunk_ms,
+                    pace=None if fast else 1.0,
+                    progress=lambda done: bar.update(task, completed=min(done, duration)),
+                )
+            left = max(0.0, duration - (time.monotonic() - began)) + linger
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(client.wait_finished(1), left)
+            if not client.reports_playback:
+                out.print("the provider sent no playback events")
+
+    run(job())
+
+
+def token(
+    channel: Annotated[str | None, typer.Argument(help="Channel name.")] = None,
+    uid: Annotated[str, typer.Argument(help="User id; 0 = any.")] = "0",
+    app_id: Annotated[str, typer.Option(envvar="AGORA_APP_ID", help="Agora app id.")] = "",
+    certificate: Annotated[str, typer.Option(envvar="AGORA_APP_CERTIFICATE", help="Agora app certificate.")] = "",
+    expire: Annotated[int, typer.Option(min=1, max=86400, help="Lifetime in seconds.")] = 3600,
+    subscriber: Annotated[bool, typer.Option("--subscriber", help="No right to publish.")] = False,
+    rtm: Annotated[str | None, typer.Option(help="RTM user to log in, too; without a channel: only.")] = None,
+    explain: Annotated[str, typer.Option(help="A token: say what is in it, and whether CERTIFICATE signed it.")] = "",
+) -> None:
+    """Print an Agora token (AccessToken2, "007") to join a channel, or explain one."""
+    if explain:
+        from ..protocol.tokens import explain_token
+
+        print("\n".join(explain_token(explain, now=time.time(), certificate=certificate or None)))
+        return
+    from ..channel.agora.channel import agora_token
+
+    if not app_id or not certificate:
+        raise InvalidArgument("an app id and its certificate are needed: AGORA_APP_ID and AGORA_APP_CERTIFICATE")
+    user = int(uid) if uid.isdecimal() else uid
+    print(agora_token(app_id, certificate, channel, user, expire=expire, publish=not subscriber, rtm_user_id=rtm))
