@@ -51,7 +51,8 @@ class LiveAvatar(Session):
         if self.channel is None:
             granted.video_encoding = "VP8"
         granted.sample_rate = m.MAX_RATE
-        granted.egress = "video"
+        if granted.egress != "video":
+            raise InvalidArgument(f"egress {granted.egress!r}: this server sends video")
         super().__init__(
             self.viewers if self.channel is None else Tee(self.channel, self.viewers),
             avatar=service.choose_avatar(request.avatar_id),

@@ -35,8 +35,8 @@ logger = logging.getLogger("lipwire.provider")
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
 
-CLOSE_ENDED, CLOSE_SUPERSEDED = 1000, 1000
-CLOSE_FAULT, CLOSE_DRAIN = 1011, 1012
+CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
+"""WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
 
 
 class ProviderConfig(Struct, kw_only=True, frozen=True):
@@ -375,7 +375,7 @@ class Provider:
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
         if session.outbox is not None:
-            code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_ENDED)
+            code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_NORMAL)
             session.outbox.close(code, f"session ended: {reason}")
         session.log.info("session ended: %s after %.1f s", reason, self.clock() - session.started)
         await self._close_live(session)
@@ -439,7 +439,7 @@ class Provider:
         if session.ended is not None:
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         if session.outbox is not None:
-            session.outbox.close(CLOSE_SUPERSEDED, "superseded by a newer connection")
+            session.outbox.close(CLOSE_NORMAL, "superseded by a newer connection")
             session.log.info("a newer connection replaces the old one")
         session.outbox = Outbox(self.config.event_queue)
         session.connections += 1

@@ -38,7 +38,7 @@ MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
 """Characters of what the page sends along with a new agent."""
 SDK_PATH = "/agora-rtc-sdk.js"
-SHARED = ("viewer.css", "favicon.svg", "rtc.js")
+SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js")
 """Files that the viewer page has, too."""
 AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 """Where Agora's web SDK connects to, subdomains of them at any port."""

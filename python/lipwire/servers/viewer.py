@@ -22,7 +22,7 @@ from ..session.session import Session
 from .http import on_exception, read_object
 
 WEB = Path(__file__).parent / "web"
-FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "favicon.svg")
+FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {

@@ -31,7 +31,7 @@ from websockets.http11 import Request, Response
 
 from ..protocol import messages as m
 from ..provider.outbox import Outbox
-from ..provider.sessions import CLOSE_DRAIN, CLOSE_ENDED, CLOSE_FAULT, Provider, ProviderError, ProviderSession
+from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
 
 logger = logging.getLogger("lipwire.ws")
 
@@ -103,7 +103,7 @@ class _Adapter:
         try:
             ingest, outbox = self.provider.attach(session)
         except ProviderError as exc:
-            await connection.close(CLOSE_ENDED, str(exc))
+            await connection.close(CLOSE_NORMAL, str(exc))
             return
         session.log.info("connected from %s", connection.remote_address)
         writer = asyncio.create_task(_write(connection, outbox, session))
@@ -131,7 +131,7 @@ async def _write(connection: ServerConnection, outbox: Outbox, session: Provider
         while frames := await outbox.take():
             for frame in frames:
                 await connection.send(frame)
-        code, reason = outbox.closing or (CLOSE_ENDED, "")
+        code, reason = outbox.closing or (CLOSE_NORMAL, "")
         await connection.close(code, reason)
     except ConnectionClosed:
         pass

@@ -25,7 +25,7 @@ from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
-from ..errors import BadState, InvalidArgument
+from ..errors import BadState
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
@@ -410,7 +410,7 @@ class Session:
         callbacks, by kind).
         """
         if self.performer is None:
-            raise InvalidArgument("the session has not been started")
+            raise BadState("the session has not been started")
         counters = self.performer.stats()
         latency = self.latency
         return {

@@ -5,6 +5,7 @@
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
 import { gathered, preferCodec } from './rtc.js';
+import { request } from './server.js';
 
 const CONNECT_MS = 12000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
@@ -15,23 +16,7 @@ let key = '';
 // What the server asks for where others reach it, too: for agents, and for tokens of Agora's channels.
 export function setKey(text) { key = text; }
 
-export async function api(path, body) {
-  const init = { cache: 'no-store', headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(40000) };
-  if (key) init.headers['X-Api-Key'] = key;
-  if (body !== undefined) {
-    Object.assign(init, { method: 'POST', body: JSON.stringify(body) });
-    init.headers['Content-Type'] = 'application/json';
-  }
-  let response;
-  try {
-    response = await fetch(new URL(path, document.baseURI), init);   // relative: the app may be mounted under a prefix
-  } catch (error) {
-    throw new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.');
-  }
-  const data = await response.json().catch(() => null);
-  if (!response.ok) throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status });
-  return data;
-}
+export const api = (path, body) => request(path, body, { timeout: 40000, headers: key ? { 'X-Api-Key': key } : {} });
 
 export class RoomLink {
   constructor({ channel, user, on }) {

@@ -7,6 +7,7 @@
 // Text from the server only ever reaches the page as text nodes, and styles only through
 // the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
 
+import { request } from './server.js';
 import { gathered, preferCodec } from './rtc.js';
 
 const POLL_MS = 1000;          // looking for a session
@@ -53,17 +54,7 @@ const state = () => (ui.phase !== 'live' ? ui.phase
 
 // Server -----------------------------------------------------------------------------------
 
-async function api(path, body) {
-  const init = { cache: 'no-store', headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(8000) };
-  if (body !== undefined) {
-    Object.assign(init, { method: 'POST', body: JSON.stringify(body) });
-    init.headers['Content-Type'] = 'application/json';
-  }
-  const response = await fetch(new URL('api/' + path, document.baseURI), init);   // relative: the app may be mounted under a prefix
-  const data = await response.json().catch(() => null);
-  if (!response.ok) throw new Error(data?.message || `The server answered ${response.status}.`);
-  return data;
-}
+const api = (path, body) => request('api/' + path, body, { timeout: 8000 });
 const sessionPath = (id, verb) => `sessions/${encodeURIComponent(id)}/${verb}`;
 
 // Returns the live sessions, or null when the server cannot be reached.
