@@ -101,7 +101,7 @@ def settings_page() -> str:
             meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
         if name in module.SECRETS:
             meaning += " **Secret**: `lipwire doctor` does not print it."
-        default = "not set" if field.default is None else f"`{toml(field.default)}`"
+        default = "not set" if field.default is None else f'<code class="long">{toml(field.default)}</code>'
         cells = [code([name]), code(flags.get(name, [])), code(variables), default, cell(meaning)]
         rows.append(f'| <span id="{name}"></span>{" | ".join(cells)} |')
     return f"""{WIDE}{HEAD}
