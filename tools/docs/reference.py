@@ -246,40 +246,42 @@ def check_complete() -> None:
 def describe(path: str, anchor: str, thing: Any, level: str) -> list[str]:
     """Heading, signature and text of a class, a function or a module, then its members'."""
     heading = f"{level} {path} {{#{anchor}}}"
-    if isinstance(thing, types.ModuleType) or is_module_like(thing):
-        parts = [heading, "", markdown(inspect.getdoc(thing) or ""), ""]
+    if isinstance(thing, types.ModuleType):
+        parts = [heading, "", markdown(text_of(thing)), ""]
         for name, member in public(thing):
-            if member is not thing:
+            if getattr(importlib.import_module("lipwire"), name, None) is member:
+                parts += [f"`{path}.{name}` is [`lipwire.{name}`](#{name}).", ""]
+            else:
                 parts += describe(f"{path}.{name}", f"{anchor}.{name}", member, level + "#")
         return parts
     if not isinstance(thing, type):
         node = function_node(thing)
-        return [heading, "", signature(path, node), "", markdown(inspect.getdoc(thing) or ""), ""]
+        return [heading, "", signature(path, node), "", markdown(text_of(thing)), ""]
     node = class_node(thing)
-    made = [heading, "", constructor(path, node), "", markdown(class_text(thing)), ""]
+    made = [heading, "", constructor(path, node), "", markdown(text_of(thing)), ""]
     if isinstance(thing, type) and issubclass(thing, msgspec.Struct):
         fields = [(f, text) for f, text in field_texts(thing).items() if not f.startswith("_")]
         if fields:
             kinds = {f.target.id: ast.unparse(f.annotation) for f in node.body if is_field(f)}
             made += ["| field | type | |", "|---|---|---|"]
-            made += [f"| {code([f])} | {code([kinds[f]])} | {cell(text)} |" for f, text in fields]
+            made += [f"| {code([f])} | {code([kinds[f]])} | {cell(linked(text))} |" for f, text in fields]
             made += [""]
+    properties = [m for m in members(node) if is_property(m)]
+    if properties:
+        made += ["| property | type | |", "|---|---|---|"]
+    for member in properties:
+        kind = [] if member.returns is None else [ast.unparse(member.returns)]
+        made += [f"| {code([member.name])} | {code(kind)} | {cell(text_of(getattr(thing, member.name, None)))} |"]
+    made += [""]
     for member in members(node):
-        text = markdown(inspect.getdoc(getattr(thing, member.name, None)) or "")
-        if is_property(member):
-            kind = "" if member.returns is None else f" -> {ast.unparse(member.returns)}"
-            made += [f"`{member.name}{kind}`{{ .member }}", "", text, ""]
-        else:
+        if not is_property(member):
+            text = markdown(text_of(getattr(thing, member.name, None)))
             made += [signature(member.name, member, method=True), "", text, ""]
     return made
 
 
 def is_field(node: ast.AST) -> bool:
     return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-
-
-def is_module_like(thing: Any) -> bool:
-    return not callable(thing) and hasattr(thing, "__doc__") and hasattr(thing, "ulaw_encode")
 
 
 def public(module: Any) -> Iterable[tuple[str, Any]]:
@@ -291,11 +293,14 @@ def public(module: Any) -> Iterable[tuple[str, Any]]:
             yield name, thing
 
 
-def class_text(thing: type[Any]) -> str:
-    """A class's own text, without the signature that Cython puts in its first line."""
-    text = inspect.cleandoc(thing.__doc__ or "")
+SIGNATURE = re.compile(r"[\w.]+\(.*\)( -> .*)?")
+
+
+def text_of(thing: Any) -> str:
+    """Its own docstring, without the signature that Cython puts in the first line."""
+    text = inspect.cleandoc((thing.__doc__ if isinstance(thing, type) else inspect.getdoc(thing)) or "")
     first, _, rest = text.partition("\n")
-    return rest.strip() if first.startswith(f"{thing.__name__}(") and first.endswith(")") else text
+    return rest.strip() if SIGNATURE.fullmatch(first) else text
 
 
 @cache
@@ -317,10 +322,7 @@ def declaration(thing: Any, kinds: tuple[type[ast.AST], ...]) -> Any:
     for node in ast.walk(tree(source_of(thing))):
         if isinstance(node, kinds) and node.name == thing.__name__:  # type: ignore[attr-defined]
             return node
-    for node in ast.walk(tree(str(next(Path(source_of(thing)).parent.rglob(STUB), source_of(thing))))):
-        if isinstance(node, kinds) and node.name == thing.__name__:  # type: ignore[attr-defined]
-            return node
-    raise SystemExit(f"{thing!r} is declared neither in {source_of(thing)} nor in {STUB}")
+    raise SystemExit(f"{thing!r} is not declared in {source_of(thing)}")
 
 
 def class_node(thing: type[Any]) -> ast.ClassDef:
@@ -388,11 +390,27 @@ def split(args: str) -> list[str]:
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields):$")
 
 
+def linked(line: str) -> str:
+    """Pages that a line of prose names, as links: `docs/agora.md`, `protocol.md E`."""
+    if line.startswith("    "):  # code
+        return line
+    line = re.sub(r"(?<![\w/\[`])docs/([\w/-]+\.md)", r"[\1](../\1)", line)
+    return re.sub(r"(?<![\w/])protocol\.md ([A-H])\b", lambda m: f"[{m[0]}](../protocol.md#{sections()[m[1]]})", line)
+
+
+@cache
+def sections() -> dict[str, str]:
+    """Letter -> anchor of the sections of docs/protocol.md."""
+    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^## (([A-Z])\. .+)$", text, re.M)
+    return {letter: re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title, letter in titles}
+
+
 def markdown(text: str) -> str:
     """A docstring as Markdown: its sections become lists."""
     out: list[str] = []
     section = False
-    for line in text.splitlines():
+    for line in map(linked, text.splitlines()):
         if SECTION.match(line):
             out += ["", f"**{line}**", ""]
             section = True
