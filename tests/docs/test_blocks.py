@@ -130,3 +130,36 @@ def test_every_example_has_a_test() -> None:
     tests = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*examples.py"))
     for example in (ROOT / "examples").glob("*.py"):
         assert re.search(rf"\b{example.stem}\b", tests), f"examples/{example.name} has no test"
+
+
+COMMAND = re.compile(r"^(?:\S+=\S+ )*(?:\.venv/bin/)?lipwire ((?:[a-z]+ ?)+)(.*?)(?:  +#.*)?$", re.M)
+SHELL = re.compile(r"^```(?:sh)?\n([\s\S]*?)^```$|((?:^    \S[^\n]*\n)+)", re.M)
+
+
+def test_commands_that_pages_show_are_there() -> None:
+    """Commands and flags of `lipwire ...` in shell blocks, by the command line's own tables."""
+    import sys
+
+    sys.path.insert(0, str(ROOT / "tools" / "docs"))
+    import reference
+
+    known = {" ".join(words[1:]): command for words, command in reference.commands()}
+    seen = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shell = "".join(block or inspect.cleandoc(indented) + "\n" for block, indented in SHELL.findall(text))
+        for words, rest in COMMAND.findall(shell):
+            name = next((n for n in (" ".join(words.split()[:k]) for k in (2, 1)) if n in known), None)
+            assert name is not None, f"{page.name}: lipwire {words}"
+            seen.add(name)
+            flags = {flag for p in known[name].params for flag in [*p.opts, *p.secondary_opts]}
+            for flag in re.findall(r"(?<!\S)(--[a-z-]+)", rest):
+                assert flag in flags, f"{page.name}: lipwire {name} {flag}"
+    assert {"serve", "send", "agent", "render", "avatar list", "avatar check", "doctor", "bench lipsync"} <= seen
+
+
+def test_make_targets_that_pages_show_are_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]:
+        for target in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M):
+            assert set(filter(None, target)) <= targets, f"{page.name}: make {target}"
