@@ -6,6 +6,8 @@
 # make checkasm  the vector kernels against plain C (ARGS="--bench [NAME]": and how fast they are)
 # make fuzz    the fuzz targets, SECONDS_EACH=60 each (clang)
 # make arm     the C tests on arm64: cross compiler and qemu
+# make docs    the documentation as a site, in build/site; a link that leads nowhere fails it
+# make wheel   a repaired manylinux wheel in build/wheel, tested in a clean environment (docs/release.md)
 # make agora-smoke APP_ID=... CERT=... CHANNEL=...   into a real Agora channel and back, with a verdict (docs/agora.md)
 # make clean   remove everything that was built
 
@@ -18,7 +20,7 @@ SECONDS_EACH ?= 60
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
-.PHONY: demo test ctest checkasm pytest bench lint sanitize fuzz arm agora-smoke clean
+.PHONY: demo test ctest checkasm pytest bench lint sanitize fuzz arm docs wheel agora-smoke clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lipwire demo $(if $(SPEECH),--speech "$(SPEECH)") $(ARGS)
@@ -78,6 +80,21 @@ arm: $(VENV)/.test
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON "-DLIPWIRE_LEVELS=c;neon" >/dev/null
 	$(BIN)/cmake --build build/arm
 	$(BIN)/ctest --test-dir build/arm --output-on-failure -j 2
+
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "build/site/index.html"
+
+# The tag that auditwheel gives says which glibc the wheel needs: that of this machine, where it was compiled.
+wheel: $(VENV)/.test
+	rm -rf build/wheel build/wheel-test
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel/raw .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir build/wheel build/wheel/raw/lipwire-*.whl
+	rm -r build/wheel/raw
+	$(BIN)/python -m venv build/wheel-test
+	build/wheel-test/bin/python -m pip install --quiet "$$(ls build/wheel/lipwire-*.whl)[demo]"
+	cd build/wheel-test && bin/python -I $(abspath tools/wheel_check.py)
+	@ls -l build/wheel/lipwire-*.whl
 
 # The SDK downloads its native library when it is installed, and again when it is first imported.
 agora-smoke: $(VENV)/.demo

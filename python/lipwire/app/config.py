@@ -56,6 +56,7 @@ class Config(Struct, kw_only=True, frozen=True):
     session_secret: str | None = None
     """Signs session tokens (32 bytes or more). Default: random, so that a restart ends every token."""
     max_sessions: int = 50
+    """More are refused with 429."""
     avatar: str = DEFAULT
     """Who speaks where a request names an avatar that is not installed and `any_avatar` is on: the name of a built-in
     one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
@@ -92,17 +93,22 @@ class Config(Struct, kw_only=True, frozen=True):
     openai_url: str | None = None
     """Of OpenAI Realtime. Default: wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None
+    """Which model of OpenAI Realtime. Default: gpt-realtime."""
     llm_url: str = "https://api.openai.com/v1/chat/completions"
     """Chat completions for agents that were given none."""
     llm_model: str = "gpt-4o-mini"
+    """Which model of `llm_url`, for agents that were given none."""
     stt_url: str | None = None
     """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
     think there with our key, else offline."""
     stt_model: str | None = None
+    """Which model of `stt_url`. Default: gpt-4o-mini-transcribe."""
     tts_url: str | None = None
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
+    """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
     log_level: str = "warning"
+    """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
