@@ -3,7 +3,7 @@
     python examples/live.py speech.wav out.mp4 [SECONDS]
 
 After SECONDS (default: never) it is interrupted: silence within 10 ms. What leaves goes into a film; in place of
-`publish.File` may stand any other publisher: `publish.WebRTC` for browsers, `publish.Rooms`, `publish.Agora`, one of
+`publish.File` may stand any other publisher: `publish.WebRTC` for browsers, `channel.Rooms`, `channel.Agora`, one of
 your own (examples/publisher.py).
 """
 

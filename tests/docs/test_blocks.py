@@ -64,7 +64,7 @@ def given() -> dict[str, Any]:
         "packet": packets[0],
         "following": packets[-1],
         "decoder": opus.OpusDecoder(48000, 1),
-        "rooms": None if importlib.util.find_spec("aiortc") is None else lipwire.publish.Rooms(),
+        "rooms": None if importlib.util.find_spec("aiortc") is None else lipwire.channel.Rooms(),
         "stop_agent": lambda request: None,
         "StreamSpec": lipwire.publish.StreamSpec,
         "Frame": lipwire.Frame,

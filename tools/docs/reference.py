@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 
 # Where the package keeps what is documented here: the only place that knows.
-CONFIG = "lipwire.config"
-COMMANDS = "lipwire.cli"
+CONFIG = "lipwire.app.config"
+COMMANDS = "lipwire.cli.main"
 ERRORS = "lipwire.errors"
 STUB = "_core.pyi"
 
@@ -43,7 +43,7 @@ GROUPS = {
         "Publishers",
         "Where sound and pictures go. The tasks: [publishers](../embedding.md#publishers), [Agora](../agora.md), "
         "[rooms](../agents/rooms.md), [shared memory](../sharing.md).",
-        "Publisher publish SharedWriter SharedReader",
+        "Publisher StreamSpec publish channel SharedWriter SharedReader",
     ),
     "pictures": (
         "Pictures",
