@@ -77,25 +77,17 @@ def test_pages_that_comments_cite_are_there() -> None:
         assert (ROOT / page).exists(), f"{path} cites {page}"
 
 
-def test_files_that_contributing_names_are_there() -> None:
-    """In the tables of CONTRIBUTING.md; NAME and SUBJECT stand for the reader's own."""
-    if not (ROOT / "python/lipwire/app").is_dir():
-        pytest.skip("CONTRIBUTING.md describes the floors of docs/architecture.md, which do not stand yet")
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for path in re.findall(r"`((?:python|csrc|src|tests|tools|bench|docs)/[\w./-]+)`", text):
+NAMED = re.compile(r"(?<![\w./<-])([a-z_]+/[\w./-]*\w\.(?:py|pyx|pxi|c|h|js))\b")
+"""A file of code, named in a page from the project's root or below the package."""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda p: p.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """NAME and SUBJECT stand for the reader's own."""
+    for path in NAMED.findall(page.read_text(encoding="utf-8")):
         if "NAME" not in path and "SUBJECT" not in path:
-            assert (ROOT / path).exists(), path
-
-
-def test_files_that_the_architecture_names_are_there() -> None:
-    package = ROOT / "python/lipwire"
-    if not (package / "app").is_dir():
-        pytest.skip("docs/architecture.md describes floors that do not stand yet")
-    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    for path in re.findall(r"`([a-z_]+/[\w/]+\.py)`", text):
-        assert (package / path).exists(), path
-    for path in re.findall(r"`(csrc/\w+\.c)`", text):
-        assert (ROOT / path).exists(), path
+            places = [folder / path for folder in (ROOT, ROOT / "python" / "lipwire", page.parent)]
+            assert any(place.exists() for place in places), f"{page.name}: {path}"
 
 
 def test_the_changelog_is_dated_and_begins_with_this_version() -> None:
