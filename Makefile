@@ -14,7 +14,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c src/*)
+NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c src/*)
 CBUILD := build/c
 SECONDS_EACH ?= 60
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
@@ -116,12 +116,12 @@ $(VENV)/.demo: $(BIN)/python $(NATIVE)
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python $(NATIVE)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[test]' --editable ./lipsync
 	@touch $@ $(VENV)/.demo
 
 # The peers that figures are paired with; each is optional to the benchmarks themselves.
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' --editable ./lipsync
 	@touch $@
 
 clean:

@@ -30,8 +30,8 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.speech.vad import FRAME, FRAME_MS, TurnDetector, Vad
 from lipwire.audio import espeak as voice
-from lipwire.lipsync.conditions import noise as coloured
 from lipwire.session.offline import load_speech
+from lipwire_lipsync.conditions import noise as coloured
 
 sys.path.insert(0, str(ROOT / "tests"))
 from support.fakes import FakeChat, FakeStt, FakeTts

@@ -25,8 +25,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 """From the ground up."""
 FLOOR = {unit: number for number, units in enumerate(FLOORS, 1) for unit in units}
-BESIDE = {"lipsync"}
-"""Stand beside the house: they import public names, and only `cli` imports them."""
 ROOF = {"", "__main__"}
 """`import lipwire` and `python -m lipwire`."""
 
@@ -70,7 +68,7 @@ def unit(module: str) -> str:
 
 
 def test_every_unit_has_its_floor() -> None:
-    units = {unit(name) for name in MODULES} - ROOF - BESIDE
+    units = {unit(name) for name in MODULES} - ROOF
     assert units == set(FLOOR) - {"_core"}
     assert len(FLOORS) <= 8
 
@@ -81,13 +79,7 @@ def test_a_unit_imports_only_from_below(name: str) -> None:
     wrong = []
     for line, imported in imports(name):
         other = unit(imported)
-        if own in BESIDE:
-            fine = other in BESIDE or other == "" or not any(part.startswith("_") for part in imported.split("."))
-        elif other in BESIDE:
-            fine = own == "cli"
-        else:
-            fine = other == own or (other in FLOOR and FLOOR[other] < FLOOR[own])
-        if not fine:
+        if other != own and not (other in FLOOR and FLOOR[other] < FLOOR[own]):
             wrong.append(f"{MODULES[name].relative_to(ROOT)}:{line} imports lipwire.{imported}")
     assert wrong == []
 
@@ -105,3 +97,12 @@ def test_no_module_imports_itself_through_others() -> None:
 
     for name in sorted(graph):
         walk(name, [])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lipsync").rglob("*.py")), ids=lambda path: path.name)
+def test_the_benchmark_beside_the_house_uses_what_everybody_may(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lipwire":
+            assert node.module is not None and "_core" not in node.module
+            names = [alias.name for alias in node.names]
+            assert all(not name.startswith("_") or name == "__version__" for name in names), names

@@ -30,6 +30,8 @@ EXTRAS = {
 }
 """Which extra of the distribution brings a package."""
 
+_LIPSYNC = ("bench", "conditions", "labels", "metrics", "picture", "sets", "spoken", "systems")
+
 MOVED: dict[str, tuple[str, ...]] = {
     "agents.brain": ("agents.brains.base",),
     "agents.captions": ("agents.transcripts",),
@@ -57,6 +59,8 @@ MOVED: dict[str, tuple[str, ...]] = {
     "demo": ("app.demo",),
     "g711": ("audio.g711",),
     "opus": ("audio.opus",),
+    "lipsync": ("lipwire_lipsync",),
+    **{f"lipsync.{name}": (f"lipwire_lipsync.{name}",) for name in _LIPSYNC},
     "pcm": ("audio.resample",),
     "progress": ("cli.progress",),
     "protocol.agents": ("agents.rest.wire",),
@@ -74,7 +78,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "stage": ("drawing.stage",),
     "voice": ("audio.espeak",),
 }
-"""Modules of 0.1: where what they held is now, below `lipwire`."""
+"""Modules of 0.1: where what they held is now, below `lipwire` or in the distribution lipwire-lipsync."""
 
 MOVED_NAMES = {
     "publish.Agora": "channel.Agora",
@@ -119,25 +123,36 @@ def moved(package: str, name: str) -> Any:
     return getattr(import_module(f"lipwire.{place}"), name)
 
 
+_KEEP_FACE = {"render", "lipsync"}
+"""One is called; below the other, modules would be found a second time."""
+
+
+def whole(place: str) -> str:
+    """The module that an entry of `MOVED` names."""
+    return place if place.startswith("lipwire_") else f"lipwire.{place}"
+
+
+def _import(place: str) -> ModuleType:
+    try:
+        return import_module(whole(place))
+    except ModuleNotFoundError as exc:
+        if exc.name != "lipwire_lipsync":
+            raise
+        raise ModuleNotFoundError("lipwire.lipsync is a package of its own: pip install lipwire-lipsync") from exc
+
+
 class _Face(ModuleType):
     """A module of 0.1: everything in it is where it is now."""
 
     def __init__(self, name: str, places: Sequence[str]) -> None:
-        super().__init__(name, f"Moved: see {', '.join(f'lipwire.{place}' for place in places)}.")
-        self.__dict__["_places"] = [import_module(f"lipwire.{place}") for place in places]
+        super().__init__(name, f"Moved: see {', '.join(map(whole, places))}.")
+        self._places = [_import(place) for place in places]
 
     def __getattr__(self, name: str) -> Any:
-        for place in self._places:
+        for place in self._places if not name.startswith("__") else ():
             if hasattr(place, name):
                 return getattr(place, name)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        place = next((place for place in self._places if hasattr(place, name)), None)
-        if place is None or name.startswith("__"):
-            super().__setattr__(name, value)
-        else:
-            setattr(place, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # `import lipwire.render` puts this module in the place of the function `lipwire.render`.
@@ -151,14 +166,16 @@ class _Moved:
     def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         package, _, name = fullname.partition(".")
         loader: Any = _Moved
-        return ModuleSpec(fullname, loader) if package == "lipwire" and name in MOVED else None
+        if package != "lipwire" or name not in MOVED:
+            return None
+        return ModuleSpec(fullname, loader, is_package=any(other.startswith(f"{name}.") for other in MOVED))
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
         name = spec.name.partition(".")[2]
         if name not in _STILL_PUBLIC:
             warnings.warn(
-                f"lipwire.{name} is now {' and '.join(f'lipwire.{place}' for place in MOVED[name])}",
+                f"lipwire.{name} is now {' and '.join(map(whole, MOVED[name]))}",
                 DeprecationWarning,
                 stacklevel=2,
             )
@@ -166,7 +183,10 @@ class _Moved:
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """Nothing to run."""
+        """Puts the module itself in its face's place, where it is one: what imports it then gets that."""
+        name = module.__name__.partition(".")[2]
+        if len(MOVED[name]) == 1 and name not in _KEEP_FACE:
+            sys.modules[module.__name__] = _import(MOVED[name][0])
 
 
 def find_moved() -> None:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lipwire import VisemeExtractor, resample
 from lipwire.audio import espeak as voice
-from lipwire.lipsync import labels
 from lipwire.session.offline import perform
+from lipwire_lipsync import labels
 
 RATE = 48000
 Floats = NDArray[np.float64]

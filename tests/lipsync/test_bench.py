@@ -15,7 +15,7 @@ import pytest
 
 from lipwire import VisemeExtractor
 from lipwire.errors import BadState
-from lipwire.lipsync import bench, labels, metrics, picture, sets, spoken, systems
+from lipwire_lipsync import bench, labels, metrics, picture, sets, spoken, systems
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
 Say = Callable[[str], tuple[bytes, int]]
@@ -109,9 +109,9 @@ def test_a_missing_peer_says_how_to_get_it(name: str, tmp_path: Path, monkeypatc
 
 def test_missing_packages_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(systems.Missing, match=r"pip install 'lipwire\[lipsync\]'"):
+    with pytest.raises(systems.Missing, match=r"pip install lipwire-lipsync"):
         systems.find("pocketsphinx", tmp_path)
-    with pytest.raises(BadState, match=r"pip install 'lipwire\[lipsync\]'"):
+    with pytest.raises(BadState, match=r"pip install lipwire-lipsync"):
         picture.check()
 
 

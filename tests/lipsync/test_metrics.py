@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipwire.lipsync import labels, metrics
+from lipwire_lipsync import labels, metrics
 
 V = {name: i for i, name in enumerate(labels.VISEMES)}
 

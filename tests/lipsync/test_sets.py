@@ -11,8 +11,8 @@ import pytest
 
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadData, InvalidArgument
-from lipwire.lipsync import labels, sets, spoken
-from lipwire.lipsync.conditions import CONDITIONS
+from lipwire_lipsync import labels, sets, spoken
+from lipwire_lipsync.conditions import CONDITIONS
 
 ABOUT = sets.About(name="small", phone_set="ipa", language="en", source="a test", licence="none")
 PHONES = [(0.1, 0.2, "p"), (0.2, 0.3, "aɪ"), (0.3, 0.35, "_"), (0.35, 0.5, "s")]

@@ -7,7 +7,7 @@ segmentation within 150 ms of the given one replaces it.
 
 import numpy as np
 
-from lipwire.lipsync import labels
+from lipwire_lipsync import labels
 
 LEAST = 2  # rows of a segment; a pause may vanish
 BAND = 15  # rows that a boundary may move by

@@ -20,7 +20,7 @@ import torch
 import voices
 
 from lipwire import VisemeExtractor
-from lipwire.lipsync import labels
+from lipwire_lipsync import labels
 
 AGREE, APART = 0.97, 0.02
 FOLD = np.eye(15)[labels.TO_VISEME]

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lipwire.audio import espeak as voice
 from lipwire.avatar import Avatar
-from lipwire.lipsync import labels, sets
 from lipwire.session.offline import perform
+from lipwire_lipsync import labels, sets
 
 TEXT = "Five brave judges thought you should put my purple boat by the far shore."
 SIZE = (640, 360)

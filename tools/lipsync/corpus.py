@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import voices
 
-from lipwire.lipsync import labels
+from lipwire_lipsync import labels
 
 CACHE = features.FOLDER / "voices"
 RATE = voices.RATE

@@ -1,7 +1,7 @@
 """Builds the human sets of the lip-sync benchmark from Asterisk's prompts.
 
     sudo apt-get install asterisk-core-sounds-{en,fr,es,it,ru}{,-g722}
-    pip install 'lipwire[lipsync]' && python tools/lipsync/human.py
+    pip install ./lipsync && python tools/lipsync/human.py
 
 Sound and texts are Debian packages (CC BY-SA 3.0; Italian and Russian CC BY 3.0): for evaluation only, never trained
 on, never committed. Phone times come from forced alignment by pocketsphinx with the English model that it bundles.
@@ -36,7 +36,7 @@ from rich.table import Table
 
 from lipwire import G722Decoder
 from lipwire.audio import espeak as voice
-from lipwire.lipsync import labels, sets, systems
+from lipwire_lipsync import labels, sets, systems
 
 TEXTS = "/usr/share/doc/asterisk-core-sounds-{0}/core-sounds-{0}.txt.gz"
 SOUNDS = Path("/usr/share/asterisk/sounds")

@@ -17,7 +17,7 @@ import torch
 import train
 from rich.table import Table
 
-from lipwire.lipsync import labels, metrics, sets
+from lipwire_lipsync import labels, metrics, sets
 
 SHIFTS = (-2, 0, 2, 4, 6)  # frames; a shift of 0 hears 17.5 ms ahead: a frame, and half a window
 EPOCHS = 4

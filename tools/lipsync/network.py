@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lipwire.lipsync import labels
+from lipwire_lipsync import labels
 
 SEGMENT = 200  # rows of one training sequence; the state starts at zero, as after a rest
 FIRST = 5  # rows at its start that do not count: they lack context

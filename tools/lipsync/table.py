@@ -3,7 +3,7 @@
 import decode
 import numpy as np
 
-from lipwire.lipsync import labels
+from lipwire_lipsync import labels
 
 LANES = 32  # of the classes
 

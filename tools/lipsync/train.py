@@ -24,7 +24,7 @@ import table
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipwire.lipsync import labels
+from lipwire_lipsync import labels
 
 EPOCHS, RATE = 10, 3e-3
 SECOND_EPOCHS, SECOND_RATE = 4, 1e-3

@@ -17,7 +17,7 @@ import network
 import numpy as np
 import torch
 
-from lipwire.lipsync import labels, metrics, sets
+from lipwire_lipsync import labels, metrics, sets
 
 STEPS = (0.5, 0.25)
 LEAST = 2e-4  # of gain that counts as one

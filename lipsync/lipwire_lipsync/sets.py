@@ -21,7 +21,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BadData
+from lipwire.errors import BadData
+
 from . import labels
 
 RATE = 16_000

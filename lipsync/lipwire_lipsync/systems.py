@@ -23,9 +23,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .. import VisemeExtractor
-from ..audio import espeak as voice
-from ..errors import BadState
+from lipwire import VisemeExtractor
+from lipwire.audio import espeak as voice
+from lipwire.errors import BadState
+
 from . import labels, sets, spoken
 from .metrics import Kind, Rows
 
@@ -282,7 +283,7 @@ class PocketSphinx:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("pocketsphinx") is None:
-            raise Missing("needs pocketsphinx: pip install 'lipwire[lipsync]'")
+            raise Missing("needs pocketsphinx: pip install lipwire-lipsync")
 
     def run(self, sounds: Sequence[sets.Samples], progress: Progress) -> Answer:
         import pocketsphinx

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .. import VisemeExtractor
-from ..errors import BadState
+from lipwire import VisemeExtractor
+from lipwire.errors import BadState
+
 from . import labels, metrics, sets
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _band(draw: ImageDraw.ImageDraw, top: int, name: str, rows: metrics.Rows, ki
 def check() -> None:
     """Raises BadState: Pillow is not installed."""
     if importlib.util.find_spec("PIL") is None:
-        raise BadState("a picture needs Pillow: pip install 'lipwire[lipsync]'")
+        raise BadState("a picture needs Pillow: pip install lipwire-lipsync")
 
 
 def draw(sample: Sample, path: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import G722Decoder, G722Encoder
-from ..audio import g711
-from ..audio.opus import OpusDecoder, OpusEncoder
+from lipwire import G722Decoder, G722Encoder
+from lipwire.audio import g711
+from lipwire.audio.opus import OpusDecoder, OpusEncoder
+
 from .sets import RATE, Samples
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -10,14 +10,13 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..audio import espeak as voice
-from ..errors import BadData, InvalidArgument
-from ..lipsync import bench, picture, sets, spoken, systems
-from ..lipsync.conditions import CONDITIONS
-from .options import err, out
-from .progress import ProgressBar
+from lipwire.audio import espeak as voice
+from lipwire.errors import BadData, InvalidArgument
+
+from . import bench, picture, sets, spoken, systems
+from .conditions import CONDITIONS
 
 WIDTH = 110
 
@@ -177,6 +176,17 @@ def lipsync(
     Sets are folders of NAME.wav (16 kHz mono PCM16) with NAME.lab ("start end phone" lines) and set.json;
     docs/lipsync.md describes them, the figures and the method. Nothing is downloaded but by --install-peers.
     """
+    err = Console(stderr=True, highlight=False)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} utterances"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
     request = Request(
         sets=tuple(sets or ()),
         final=final,
@@ -193,7 +203,7 @@ def lipsync(
         utterance=utterance,
     )
     try:
-        run_lipsync(request, out, err, ProgressBar(err, "{task.completed:.0f}/{task.total:.0f} utterances"))
+        run_lipsync(request, Console(highlight=False), err, bar)
     except BadData as exc:
         err.print("error:", style="bold red", end=" ")
         err.print(str(exc), markup=False, soft_wrap=True)

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from .. import __version__
+from lipwire import __version__
+
 from . import metrics, sets, systems
 from .conditions import CONDITIONS
 

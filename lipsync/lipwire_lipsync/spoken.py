@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..audio import espeak as voice
-from ..audio.resample import resample
+from lipwire.audio import espeak as voice
+from lipwire.audio.resample import resample
+
 from . import labels, sets
 
 VOICES = {"en": "en-us", "de": "de", "es": "es", "cs": "cs"}
