@@ -1,6 +1,6 @@
 """What aiortc has no public way for. Its private names stand in this file alone; tests/publish/test_aiortc_private.py
-checks each of them, and ran against aiortc 1.16 (aioice 0.13). Where a release has none of them, nothing is changed and
-the connection works without.
+checks each of them, and ran against aiortc 1.13 to 1.16 (aioice 0.13), which is what the extra `webrtc` allows. Where a
+name is missing nothing is changed, and the connection works without.
 """
 
 from __future__ import annotations
