@@ -2,9 +2,13 @@
 """The compiled core: thin classes over csrc/lipwire.h. Public names are re-exported by `lipwire`."""
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.long cimport PyLong_Check
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport floor, isfinite
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -13,6 +17,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from lipwire cimport *
 
 import collections
+import operator
 import os
 
 import numpy as np
@@ -110,30 +115,19 @@ cdef int64_t check(int64_t rc, str what="") except? -1:
     return rc
 
 
-cdef class _Pcm:
-    """Borrows the bytes of any contiguous buffer for the length of a call."""
-    cdef Py_buffer view
-    cdef bint held
-    cdef const int16_t *data
-    cdef size_t samples
-
-    def __cinit__(self, data):
-        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
-        self.held = True
-        if self.view.len & 1:
-            raise InvalidArgument(f"PCM16 needs an even number of bytes, got {self.view.len}")
-        self.data = <const int16_t *>self.view.buf
-        self.samples = <size_t>self.view.len // 2
-
-    def __dealloc__(self):
-        if self.held:
-            PyBuffer_Release(&self.view)
-
-
+include "buffers.pxi"
 include "resampler.pxi"
 
 
 include "visemes.pxi"
+
+
+cdef object _coords(array, str name):
+    """int16 (n, dims), as it is or copied from another order of bytes or memory."""
+    array = np.asarray(array)
+    if array.dtype.kind != "i" or array.dtype.itemsize != 2 or array.ndim != 2 or not array.size:
+        raise InvalidArgument(f"{name} is int16 (n, dims), not {array.dtype} {array.shape}")
+    return np.ascontiguousarray(array, dtype=np.int16)
 
 
 cdef class NativeAvatar:
@@ -152,12 +146,11 @@ cdef class NativeAvatar:
     cdef readonly int height
     cdef readonly str matrix
 
-    def __cinit__(self, int width, int height, images, layers, mouth_coords=None, viseme_coords=None, *,
+    def __cinit__(self, width, height, images, layers, mouth_coords=None, viseme_coords=None, *,
                   str matrix="bt709"):
         cdef lw_avatar_config config
         cdef lw_image *image_list = <lw_image *>calloc(len(images) + 1, sizeof(lw_image))
         cdef lw_layer *layer_list = <lw_layer *>calloc(len(layers) + 1, sizeof(lw_layer))
-        cdef const uint8_t[:, :, ::1] pixels
         cdef const int16_t[:, ::1] coords
         cdef Py_ssize_t i, k
         keep = []
@@ -166,39 +159,35 @@ cdef class NativeAvatar:
             if image_list == NULL or layer_list == NULL:
                 raise OutOfMemory("avatar")
             for i, image in enumerate(images):
-                pixels = array = np.ascontiguousarray(image, dtype=np.uint8)
-                if pixels.shape[2] != 4:
-                    raise InvalidArgument(f"image {i} has {pixels.shape[2]} channels, RGBA has 4")
-                keep.append(array)
-                image_list[i].rgba = &pixels[0, 0, 0]
-                image_list[i].height = pixels.shape[0]
-                image_list[i].width = pixels.shape[1]
+                keep.append(_rgba(image, &image_list[i], f"image {i}: "))
             for i, (first, count, select, x8, y8, kx8, ky8, *turn) in enumerate(layers):
-                layer_list[i].first_image = first
-                layer_list[i].image_count = count
-                layer_list[i].select = select
-                layer_list[i].x8 = x8
-                layer_list[i].y8 = y8
+                layer_list[i].first_image = whole(first, "first image")
+                layer_list[i].image_count = whole(count, "image count")
+                layer_list[i].select = whole(select, "select")
+                layer_list[i].x8 = whole(x8, "x8")
+                layer_list[i].y8 = whole(y8, "y8")
                 for k in range(LW_AXES):
-                    layer_list[i].kx8[k] = kx8[k]
-                    layer_list[i].ky8[k] = ky8[k]
+                    layer_list[i].kx8[k] = whole(kx8[k], "kx8")
+                    layer_list[i].ky8[k] = whole(ky8[k], "ky8")
                 if turn:
-                    layer_list[i].pivot_x8, layer_list[i].pivot_y8, kangle = turn
+                    pivot_x8, pivot_y8, kangle = turn
+                    layer_list[i].pivot_x8 = whole(pivot_x8, "pivot_x8")
+                    layer_list[i].pivot_y8 = whole(pivot_y8, "pivot_y8")
                     for k in range(LW_AXES):
-                        layer_list[i].kangle[k] = kangle[k]
+                        layer_list[i].kangle[k] = whole(kangle[k], "kangle")
             config.matrix = _matrix(matrix)
             self.matrix = matrix
-            config.width = self.width = width
-            config.height = self.height = height
+            config.width = self.width = whole(width, "width")
+            config.height = self.height = whole(height, "height")
             config.images = image_list
             config.image_count = len(images)
             config.layers = layer_list
             config.layer_count = len(layers)
             if mouth_coords is not None:
-                coords = mouth = np.ascontiguousarray(mouth_coords, dtype=np.int16)
+                coords = mouth = _coords(mouth_coords, "mouth_coords")
                 config.mouth_count, config.mouth_dims = coords.shape[0], coords.shape[1]
                 config.mouth_coords = &coords[0, 0]
-                coords = visemes = np.ascontiguousarray(viseme_coords, dtype=np.int16)
+                coords = visemes = _coords(viseme_coords, "viseme_coords")
                 if coords.shape[0] != LW_VISEMES or coords.shape[1] != config.mouth_dims:
                     raise InvalidArgument(f"viseme_coords must be ({LW_VISEMES}, {config.mouth_dims})")
                 config.viseme_coords = &coords[0, 0]
@@ -262,6 +251,20 @@ include "frames.pxi"
 include "share.pxi"
 
 
+cdef int _fps(object fps, int32_t *num, int32_t *den) except -1:
+    """(numerator, denominator)."""
+    numerator, denominator = fps
+    num[0], den[0] = whole(numerator, "fps"), whole(denominator, "fps")
+    return 0
+
+
+cdef uint32_t _seed(object seed) except? 0:
+    cdef int64_t number = whole64(seed, "seed")
+    if not 0 <= number <= 0xFFFFFFFFLL:
+        raise InvalidArgument(f"seed {number}: 0..{0xFFFFFFFF}")
+    return <uint32_t>number
+
+
 cdef class Performer:
     """One session's chain: speech in, 10 ms PCM blocks and frames out, on one sample clock.
 
@@ -288,7 +291,7 @@ cdef class Performer:
     cdef object __weakref__
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
-                  double capacity=120.0, int frame_slots=6, unsigned int seed=0, size=None, draw=None,
+                  double capacity=120.0, frame_slots=6, seed=0, size=None, draw=None,
                   SharedWriter memory=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
@@ -298,13 +301,15 @@ cdef class Performer:
             self.width = avatar.width
             self.height = avatar.height
         if size is not None:
-            config.width, config.height = self.width, self.height = size
+            width, height = size
+            config.width = self.width = whole(width, "width")
+            config.height = self.height = whole(height, "height")
         if draw is not None:
             config.draw = <lw_draw><size_t>draw.address
             config.draw_user = <void *><size_t>draw.user
             self.draw = draw
-        config.fps_num, config.fps_den = fps
-        config.frame_slots = frame_slots
+        _fps(fps, &config.fps_num, &config.fps_den)
+        config.frame_slots = whole(frame_slots, "frame_slots")
         if memory is not None:
             if (memory.width, memory.height) != (self.width, self.height) or not memory.size:
                 raise InvalidArgument(f"the shared ring has frames of {memory.width}x{memory.height}, "
@@ -314,7 +319,7 @@ cdef class Performer:
             config.frames = lw_share_slot(memory.s, 0)
             config.frame_stride = lw_share_stride(memory.s)
             config.frame_slots = memory.slots
-        config.seed = seed
+        config.seed = _seed(seed)
         config.speech.capacity = <int32_t>(capacity * LW_RATE)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
         config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
@@ -327,24 +332,29 @@ cdef class Performer:
     def __dealloc__(self):
         lw_performer_close(&self.p)
 
-    def write(self, pcm, int rate):
+    def write(self, pcm, rate):
         """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
 
         Raises:
-            InvalidArgument: odd bytes or an unsupported rate. BufferFull: no room now.
+            InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now.
         """
-        cdef _Pcm source = _Pcm(pcm)
-        cdef int rc
-        if source.samples >= LONG_CHUNK:
-            with nogil:
-                rc = lw_performer_write(self.p, source.data, source.samples, rate)
-        else:
-            rc = lw_performer_write(self.p, source.data, source.samples, rate)
+        cdef Borrowed b
+        cdef int rc, hz = whole(rate, "rate")
+        cdef size_t n
+        borrow_pcm(pcm, &b)
+        try:
+            n = b.size // 2
+            if n >= LONG_CHUNK:
+                with nogil:
+                    rc = lw_performer_write(self.p, b.data, n, hz)
+            else:
+                rc = lw_performer_write(self.p, b.data, n, hz)
+        finally:
+            give_back(&b)
         if rc == LW_ENOSPC:
-            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is "
-                             f"{source.samples / rate:.1f} s")
+            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is {n / <double>hz:.1f} s")
         if rc == LW_EINVAL:
-            raise InvalidArgument(f"unsupported sample rate {rate} Hz (8000..48000, a multiple of 25)")
+            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000, a multiple of 25)")
         check(rc)
 
     def end(self, double grace=0.0):
@@ -355,13 +365,13 @@ cdef class Performer:
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
         return check(lw_performer_interrupt(self.p))
 
-    def set(self, int setting, int value):
+    def set(self, setting, value):
         """Sets MOTION_STATE, MOTION_EXPRESSION or MOTION_GESTURE, from the next tick on; see `lw_motion_set`.
 
         Raises:
             InvalidArgument: there is no such setting or value.
         """
-        check(lw_performer_set(self.p, setting, value), "set")
+        check(lw_performer_set(self.p, whole(setting, "setting"), whole(value, "value")), "set")
 
     @property
     def writing(self):
@@ -378,17 +388,18 @@ cdef class Performer:
         """Seconds of speech that still fit."""
         return lw_performer_space(self.p) / <double>LW_RATE
 
-    def tick(self, int64_t now_ns=0, bint draw=True):
+    def tick(self, now_ns=0, bint draw=True):
         """One step of 10 ms, for offline use. Returns bits: 1 PCM, 2 frame, 4 events.
 
         Raises:
             BadState: an engine ticks it.
         """
         cdef int out
+        cdef int64_t now = whole64(now_ns, "now_ns")
         if self.live:
             raise BadState("an engine ticks this performer")
         with nogil:
-            out = lw_performer_tick(self.p, now_ns, draw)
+            out = lw_performer_tick(self.p, now, draw)
         return out
 
     def read_pcm(self):
@@ -445,9 +456,9 @@ cdef class Engine:
     cdef lw_engine *e
     cdef set attached
 
-    def __cinit__(self, int max_sessions=1024):
+    def __cinit__(self, max_sessions=1024):
         self.attached = set()
-        check(lw_engine_open(&self.e, max_sessions), "engine")
+        check(lw_engine_open(&self.e, whole(max_sessions, "max_sessions")), "engine")
 
     def __del__(self):
         # Before the collector clears what is attached: the thread must not tick what is being freed.

@@ -9,12 +9,12 @@ cdef int _matrix(str name) except -1:
     return _MATRICES[name]
 
 
-cdef object _rgba(image, lw_image *to):
+cdef object _rgba(image, lw_image *to, str which=""):
     """The image as an array to keep while `to` points into it."""
     cdef const uint8_t[:, :, ::1] pixels
     array = np.ascontiguousarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 4 or not array.size:
-        raise InvalidArgument(f"RGBA is uint8 (height, width, 4), not {array.dtype} {array.shape}")
+        raise InvalidArgument(f"{which}RGBA is uint8 (height, width, 4), not {array.dtype} {array.shape}")
     pixels = array
     to.rgba = &pixels[0, 0, 0]
     to.height = <int32_t>pixels.shape[0]
@@ -23,9 +23,14 @@ cdef object _rgba(image, lw_image *to):
 
 
 cdef int _rgb(colour, uint8_t *to) except -1:
-    if len(colour) != 3 or not all(0 <= int(part) <= 255 for part in colour):
+    cdef int i, part
+    if len(colour) != 3:
         raise InvalidArgument(f"a colour is three numbers 0..255, not {colour!r}")
-    to[0], to[1], to[2] = colour
+    for i in range(3):
+        part = whole(colour[i], "a colour's part")
+        if not 0 <= part <= 255:
+            raise InvalidArgument(f"a colour is three numbers 0..255, not {colour!r}")
+        to[i] = <uint8_t>part
     return 0
 
 
@@ -35,10 +40,11 @@ cdef int32_t _eighths(double x) except? -1:
     return <int32_t>floor(x * 8 + 0.5)
 
 
-def check_size(int width, int height):
+def check_size(width, height):
     """Raises InvalidArgument: a frame cannot have this size."""
-    if width % 2 or height % 2 or not (16 <= width <= 4096 and 16 <= height <= 4096):
-        raise InvalidArgument(f"frame size {width}x{height}: even numbers from 16 to 4096 are needed")
+    cdef int w = whole(width, "width"), h = whole(height, "height")
+    if w % 2 or h % 2 or not (16 <= w <= 4096 and 16 <= h <= 4096):
+        raise InvalidArgument(f"frame size {w}x{h}: even numbers from 16 to 4096 are needed")
 
 
 # A frame that a SharedWriter holds is part of a cycle; its slot must find its performer whichever way that is cleared.
@@ -68,18 +74,18 @@ cdef class Frame:
     def __cinit__(self, *args, **kwargs):
         self.matrix = "bt709"
 
-    def __init__(self, int width, int height, *, str matrix="bt709"):
+    def __init__(self, width, height, *, str matrix="bt709"):
         cdef lw_picture p
         if self.pixels != NULL:
             raise BadState("the frame has its memory")
         check_size(width, height)
-        p.width, p.height = width, height
+        p.width, p.height = whole(width, "width"), whole(height, "height")
         _matrix(matrix)
-        p.i420 = <uint8_t *>calloc(<size_t>width * height * 3 // 2, 1)
+        p.i420 = <uint8_t *>calloc(<size_t>p.width * p.height * 3 // 2, 1)
         if p.i420 == NULL:
             raise OutOfMemory("frame")
-        self.pixels, self.w, self.h = p.i420, width, height
-        self.size = <Py_ssize_t>width * height * 3 // 2
+        self.pixels, self.w, self.h = p.i420, p.width, p.height
+        self.size = <Py_ssize_t>p.width * p.height * 3 // 2
         self.matrix = matrix
         self.info.changed = 1
         check(lw_picture_fill(&p, 0, 0, 0, _matrix(matrix)))
@@ -135,24 +141,25 @@ cdef class Frame:
         other.info = self.info
         return other
 
-    def scaled(self, int width, int height):
+    def scaled(self, width, height):
         """A frame of another size, bilinear, positions in 128ths of a pixel. Below half the size it takes several
         steps, so that no pixel is left out; sizes even, 16..4096."""
         cdef Frame source = self, out
         cdef lw_picture p, q
-        cdef int rc, w, h
+        cdef int rc, w, h, to_w = whole(width, "width"), to_h = whole(height, "height")
+        check_size(to_w, to_h)
         while True:
-            w, h = max(width, (source.w // 2 + 1) & ~1), max(height, (source.h // 2 + 1) & ~1)
-            if 2 * width >= source.w:
-                w = width
-            if 2 * height >= source.h:
-                h = height
+            w, h = max(to_w, (source.w // 2 + 1) & ~1), max(to_h, (source.h // 2 + 1) & ~1)
+            if 2 * to_w >= source.w:
+                w = to_w
+            if 2 * to_h >= source.h:
+                h = to_h
             out = Frame(w, h, matrix=self.matrix)
             p, q = out.picture(), source.picture()
             with nogil:
                 rc = lw_picture_scale(&p, &q)
             check(rc, "scale")
-            if w == width and h == height:
+            if w == to_w and h == to_h:
                 out.info = self.info
                 return out
             source = out
@@ -259,20 +266,20 @@ cdef class Sprite:
     def __dealloc__(self):
         lw_sprite_close(&self.s)
 
-    def scaled(self, int width, int height):
+    def scaled(self, width, height):
         """The sprite at another size, bilinear with alpha, transparent beyond its edges. Below half the size it takes
         several steps, so that no pixel is left out; each side 1..8192."""
         cdef Sprite source = self, out
-        cdef int w, h, have_w, have_h
+        cdef int w, h, have_w, have_h, to_w = whole(width, "width"), to_h = whole(height, "height")
         while True:
             have_w, have_h = lw_sprite_width(source.s), lw_sprite_height(source.s)
-            w = width if 2 * width >= have_w else (have_w + 1) // 2
-            h = height if 2 * height >= have_h else (have_h + 1) // 2
-            if width < 1 or height < 1:
-                w, h = width, height
+            w = to_w if 2 * to_w >= have_w else (have_w + 1) // 2
+            h = to_h if 2 * to_h >= have_h else (have_h + 1) // 2
+            if to_w < 1 or to_h < 1:
+                w, h = to_w, to_h
             out = Sprite.__new__(Sprite, matrix=self.matrix)
-            check(lw_sprite_open_scaled(&out.s, source.s, w, h), f"sprite {width}x{height}")
-            if w == width and h == height:
+            check(lw_sprite_open_scaled(&out.s, source.s, w, h), f"sprite {to_w}x{to_h}")
+            if w == to_w and h == to_h:
                 return out
             source = out
 

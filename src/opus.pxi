@@ -5,42 +5,10 @@
 # concealment of any length, in-band FEC, exact frame sizes. Where there is no such library (a PyAV with libopus linked
 # into itself), lipwire.opus codes through PyAV.
 
-from cpython.buffer cimport Py_buffer
-from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.string cimport memcpy
 from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlclose, dlopen, dlsym
-
-cimport cython
 
 cdef tuple OPUS_MODES = ("silk", "hybrid", "celt")
 cdef tuple OPUS_BANDWIDTHS = ("NB", "MB", "WB", "SWB", "FB")
-
-
-cdef struct Borrowed:
-    const uint8_t *data
-    size_t size
-    Py_buffer view
-    bint held
-
-
-cdef int borrow(object source, Borrowed *b) except -1:
-    """The bytes of `source` until give_back."""
-    b.held = False
-    if PyBytes_CheckExact(source):
-        b.data = <const uint8_t *>PyBytes_AS_STRING(source)
-        b.size = <size_t>PyBytes_GET_SIZE(source)
-    else:
-        PyObject_GetBuffer(source, &b.view, PyBUF_SIMPLE)
-        b.held = True
-        b.data = <const uint8_t *>b.view.buf
-        b.size = <size_t>b.view.len
-    return 0
-
-
-cdef inline void give_back(Borrowed *b) noexcept:
-    if b.held:
-        b.held = False
-        PyBuffer_Release(&b.view)
 
 
 cdef int checked_parse(const uint8_t *data, size_t n, lw_opus_packet *p) except -1:
@@ -173,7 +141,7 @@ def opus_parse(packet, /):
     if PyBytes_CheckExact(packet):
         out.source = <bytes>packet
     else:
-        borrow(packet, &b)
+        borrow_bytes(packet, &b, "an Opus packet")
         try:
             out.source = PyBytes_FromStringAndSize(<const char *>b.data, <Py_ssize_t>b.size)
         finally:
@@ -182,7 +150,7 @@ def opus_parse(packet, /):
     return out
 
 
-def opus_pack(pieces, /, *, toc=None, Py_ssize_t size=0):
+def opus_pack(pieces, /, *, toc=None, size=0):
     """One packet from several, in the shortest encoding (RFC 6716, section 3.2), as libopus's repacketizer makes it.
 
     Args:
@@ -203,25 +171,26 @@ def opus_pack(pieces, /, *, toc=None, Py_ssize_t size=0):
     cdef size_t cap = 2
     cdef int64_t made
     cdef bytes out
+    cdef int to_size = whole(size, "size")
     if toc is not None:
-        if not 0 <= toc <= 255:
-            raise InvalidArgument(f"TOC byte {toc}; 0..255")
-        first = toc
-    if not 0 <= size <= 0x7FFFFFFF:
-        raise InvalidArgument(f"size {size}")
+        first = whole(toc, "toc")
+        if not 0 <= first <= 255:
+            raise InvalidArgument(f"TOC byte {first}; 0..255")
+    if to_size < 0:
+        raise InvalidArgument(f"size {to_size}")
     try:
         for piece in pieces:
             if borrowed == LW_OPUS_MAX_FRAMES:
                 raise InvalidArgument(f"an Opus packet has at most {LW_OPUS_MAX_FRAMES} frames")
-            borrow(piece, &held[borrowed])
+            borrow_bytes(piece, &held[borrowed], "an Opus packet" if toc is None else "an Opus frame")
             borrowed += 1
             if toc is not None:
-                frames[count].data = held[borrowed - 1].data
+                frames[count].data = <const uint8_t *>held[borrowed - 1].data
                 frames[count].size = held[borrowed - 1].size
                 cap += frames[count].size + 2
                 count += 1
                 continue
-            more = checked_parse(held[borrowed - 1].data, held[borrowed - 1].size, &p)
+            more = checked_parse(<const uint8_t *>held[borrowed - 1].data, held[borrowed - 1].size, &p)
             if first < 0:
                 first = p.toc
             if (first | 3) != (p.toc | 3):
@@ -229,20 +198,20 @@ def opus_pack(pieces, /, *, toc=None, Py_ssize_t size=0):
             if count + more > LW_OPUS_MAX_FRAMES:
                 raise InvalidArgument(f"an Opus packet has at most {LW_OPUS_MAX_FRAMES} frames")
             for i in range(more):
-                frames[count].data = held[borrowed - 1].data + p.offset[i]
+                frames[count].data = <const uint8_t *>held[borrowed - 1].data + p.offset[i]
                 frames[count].size = p.size[i]
                 cap += frames[count].size + 2
                 count += 1
-        cap = max(cap, <size_t>size)
+        cap = max(cap, <size_t>to_size)
         out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>cap)
-        made = lw_opus_pack(<uint8_t>max(first, 0), frames, count, <size_t>size, <uint8_t *>PyBytes_AS_STRING(out), cap)
+        made = lw_opus_pack(<uint8_t>max(first, 0), frames, count, <size_t>to_size, <uint8_t *>PyBytes_AS_STRING(out), cap)
     finally:
         for i in range(borrowed):
             give_back(&held[i])
     if made == LW_EINVAL:
         raise InvalidArgument(f"{count} frames, {cap} bytes at most: an Opus packet has at least one frame, none above "
                               f"{LW_OPUS_MAX_FRAME_BYTES} bytes, 120 ms in all" +
-                              (f", and it must fit {size} bytes" if size else ""))
+                              (f", and it must fit {to_size} bytes" if to_size else ""))
     check(made, "Opus packet")
     return out if <size_t>made == cap else out[:made]
 
@@ -259,21 +228,21 @@ def opus_split(packet, /):
     cdef char *to
     cdef int i
     cdef list out = []
-    borrow(packet, &b)
+    borrow_bytes(packet, &b, "an Opus packet")
     try:
-        checked_parse(b.data, b.size, &p)
+        checked_parse(<const uint8_t *>b.data, b.size, &p)
         for i in range(p.frames):
             one = PyBytes_FromStringAndSize(NULL, 1 + p.size[i])
             to = PyBytes_AS_STRING(one)
             to[0] = <char>(p.toc & 0xFC)
-            memcpy(to + 1, b.data + p.offset[i], p.size[i])
+            memcpy(to + 1, <const uint8_t *>b.data + p.offset[i], p.size[i])
             out.append(one)
     finally:
         give_back(&b)
     return out
 
 
-def opus_pad(packet, Py_ssize_t size, /):
+def opus_pad(packet, size, /):
     """The same packet, exactly `size` bytes long.
 
     Raises:
@@ -282,13 +251,14 @@ def opus_pad(packet, Py_ssize_t size, /):
     cdef Borrowed b
     cdef lw_opus_packet p
     cdef bytes out
-    borrow(packet, &b)
+    cdef int to_size = whole(size, "size")
+    borrow_bytes(packet, &b, "an Opus packet")
     try:
-        checked_parse(b.data, b.size, &p)
-        if size < <Py_ssize_t>b.size or size > 0x7FFFFFFF:
-            raise InvalidArgument(f"padding {b.size} bytes to {size}")
-        out = PyBytes_FromStringAndSize(NULL, size)
-        check(lw_opus_pad(b.data, b.size, <size_t>size, <uint8_t *>PyBytes_AS_STRING(out), <size_t>size), "padding")
+        checked_parse(<const uint8_t *>b.data, b.size, &p)
+        if to_size < <Py_ssize_t>b.size:
+            raise InvalidArgument(f"padding {b.size} bytes to {to_size}")
+        out = PyBytes_FromStringAndSize(NULL, to_size)
+        check(lw_opus_pad(<const uint8_t *>b.data, b.size, <size_t>to_size, <uint8_t *>PyBytes_AS_STRING(out), <size_t>to_size), "padding")
     finally:
         give_back(&b)
     return out
@@ -423,17 +393,17 @@ cdef class OpusDecoder:
     cdef int last
     cdef bint busy
 
-    def __cinit__(self, int rate=LW_RATE, int channels=1):
+    def __cinit__(self, rate=LW_RATE, channels=1):
         cdef int error = 0
-        check_format(rate, channels)
-        self.rate = rate
-        self.channels = channels
+        self.rate = whole(rate, "rate")
+        self.channels = whole(channels, "channels")
+        check_format(self.rate, self.channels)
         if opus_library() is None:
             from lipwire.opus import _SpareDecoder
 
-            self.spare = _SpareDecoder(rate, channels)
+            self.spare = _SpareDecoder(self.rate, self.channels)
             return
-        self.d = libopus.decoder_create(rate, channels, &error)
+        self.d = libopus.decoder_create(self.rate, self.channels, &error)
         if self.d == NULL:
             raise OutOfMemory(f"Opus decoder: {libopus.strerror(error).decode()}")
 
@@ -463,7 +433,7 @@ cdef class OpusDecoder:
             raise InvalidArgument(f"{samples} samples; a multiple of {step} (2.5 ms) up to {48 * step} (120 ms)")
         return samples
 
-    def decode(self, packet, *, bint fec=False, int samples=0):
+    def decode(self, packet, *, bint fec=False, samples=0):
         """PCM16 of a packet (bytes-like or OpusPacket), as long as it says: `samples * rate / 48000` per channel.
 
         Args:
@@ -479,20 +449,20 @@ cdef class OpusDecoder:
         cdef Borrowed b
         cdef lw_opus_packet p
         cdef bytes out
-        cdef int length
-        borrow(packet, &b)
+        cdef int length, lost = whole(samples, "samples")
+        borrow_bytes(packet, &b, "an Opus packet")
         try:
-            checked_parse(b.data, b.size, &p)
+            checked_parse(<const uint8_t *>b.data, b.size, &p)
             if fec:
-                length = self.missing(samples)
+                length = self.missing(lost)
                 if self.spare is not None:
                     return self.spare.conceal(length)
-                return self.run(b.data, b.size, length, True)
-            if samples:
+                return self.run(<const uint8_t *>b.data, b.size, length, True)
+            if lost:
                 raise InvalidArgument("samples is for fec=True; a packet knows its own length")
             length = p.samples * self.rate // LW_RATE
             if self.spare is None:
-                out = self.run(b.data, b.size, length, False)
+                out = self.run(<const uint8_t *>b.data, b.size, length, False)
             else:
                 out = self.spare.decode(PyBytes_FromStringAndSize(<const char *>b.data, <Py_ssize_t>b.size))
             self.last = length
@@ -500,7 +470,7 @@ cdef class OpusDecoder:
         finally:
             give_back(&b)
 
-    def conceal(self, int samples=0):
+    def conceal(self, samples=0):
         """PCM16 in place of packets that were lost: the sound goes on and fades out.
 
         Args:
@@ -510,7 +480,7 @@ cdef class OpusDecoder:
         Raises:
             InvalidArgument: samples. BadState: another thread is in here.
         """
-        cdef int length = self.missing(samples)
+        cdef int length = self.missing(whole(samples, "samples"))
         if self.spare is not None:
             return self.spare.conceal(length)
         return self.run(NULL, 0, length, False)
@@ -559,43 +529,43 @@ cdef class OpusEncoder:
     cdef int ahead
     cdef uint8_t packet[OPUS_PACKET_ROOM]
 
-    def __cinit__(self, int rate=LW_RATE, int channels=1, int bitrate=24000, str application="voip",
-                  double frame_ms=20, bint fec=False, int packet_loss=0, bint dtx=False, int complexity=10,
-                  bint vbr=True):
-        cdef int error = 0
-        check_format(rate, channels)
-        if not 6000 <= bitrate <= 510000:
-            raise InvalidArgument(f"{bitrate} bit/s; 6000..510000")
+    def __cinit__(self, rate=LW_RATE, channels=1, bitrate=24000, str application="voip", double frame_ms=20,
+                  bint fec=False, packet_loss=0, bint dtx=False, complexity=10, bint vbr=True):
+        cdef int error = 0, bits = whole(bitrate, "bitrate"), loss = whole(packet_loss, "packet_loss")
+        cdef int effort = whole(complexity, "complexity")
+        self.rate = whole(rate, "rate")
+        self.channels = whole(channels, "channels")
+        check_format(self.rate, self.channels)
+        if not 6000 <= bits <= 510000:
+            raise InvalidArgument(f"{bits} bit/s; 6000..510000")
         if application not in OPUS_APPLICATIONS:
             raise InvalidArgument(f"application {application!r}; one of {', '.join(OPUS_APPLICATIONS)}")
         if frame_ms not in OPUS_FRAME_MS:
             raise InvalidArgument(f"frames of {frame_ms:g} ms; one of {', '.join(map(str, OPUS_FRAME_MS))}")
-        if not 0 <= packet_loss <= 100:
-            raise InvalidArgument(f"packet loss of {packet_loss} %")
-        if not 0 <= complexity <= 10:
-            raise InvalidArgument(f"complexity {complexity}; 0..10")
-        self.rate = rate
-        self.channels = channels
-        self.frame_samples = <int>(rate * frame_ms / 1000)
-        self.want = <size_t>self.frame_samples * channels
+        if not 0 <= loss <= 100:
+            raise InvalidArgument(f"packet loss of {loss} %")
+        if not 0 <= effort <= 10:
+            raise InvalidArgument(f"complexity {effort}; 0..10")
+        self.frame_samples = <int>(self.rate * frame_ms / 1000)
+        self.want = <size_t>self.frame_samples * self.channels
         self.pending = <int16_t *>calloc(self.want, sizeof(int16_t))
         if self.pending == NULL:
             raise OutOfMemory("Opus encoder")
         if opus_library() is None:
             from lipwire.opus import _SpareEncoder
 
-            self.spare = _SpareEncoder(rate, channels, bitrate, application, frame_ms, fec, packet_loss, dtx,
-                                       complexity, vbr)
-            self.ahead = rate // 150
+            self.spare = _SpareEncoder(self.rate, self.channels, bits, application, frame_ms, fec, loss, dtx, effort,
+                                       vbr)
+            self.ahead = self.rate // 150
             return
-        self.e = libopus.encoder_create(rate, channels, OPUS_APPLICATIONS[application], &error)
+        self.e = libopus.encoder_create(self.rate, self.channels, OPUS_APPLICATIONS[application], &error)
         if self.e == NULL:
             raise OutOfMemory(f"Opus encoder: {libopus.strerror(error).decode()}")
-        self.set(OPUS_SET_BITRATE, bitrate)
+        self.set(OPUS_SET_BITRATE, bits)
         self.set(OPUS_SET_VBR, vbr)
-        self.set(OPUS_SET_COMPLEXITY, complexity)
+        self.set(OPUS_SET_COMPLEXITY, effort)
         self.set(OPUS_SET_INBAND_FEC, fec)
-        self.set(OPUS_SET_PACKET_LOSS_PERC, packet_loss)
+        self.set(OPUS_SET_PACKET_LOSS_PERC, loss)
         self.set(OPUS_SET_DTX, dtx)
         check_opus(libopus.encoder_ctl(self.e, OPUS_GET_LOOKAHEAD, &self.ahead), "Opus encoder")
 
@@ -620,19 +590,22 @@ cdef class OpusEncoder:
         return PyBytes_FromStringAndSize(<const char *>self.packet, made)
 
     def encode(self, pcm):
-        """Takes PCM16 (bytes-like) in pieces of any size; returns the packets that became full, a list of bytes.
+        """Takes PCM16 (bytes-like or int16; of two channels also an array of shape (n, 2)) in pieces of any size; returns the packets that became full, a list of bytes.
 
         Raises:
-            InvalidArgument: an odd number of bytes. BadState: another thread is in here.
+            InvalidArgument: not PCM16 of so many channels. BadState: another thread is in here.
         """
-        cdef _Pcm source = _Pcm(pcm)
-        cdef const int16_t *at = source.data
-        cdef size_t left = source.samples, part
+        cdef Borrowed b
+        cdef const int16_t *at
+        cdef size_t left, part
         cdef list out = []
         if self.busy:
             raise BadState("another thread is using this encoder")
+        borrow_pcm(pcm, &b, self.channels)
         self.busy = True
         try:
+            at = <const int16_t *>b.data
+            left = b.size // 2
             while left:
                 # Whole frames go in from where they are, if an int16 may be there.
                 if not self.have and left >= self.want and not <size_t>at & 1:
@@ -649,6 +622,7 @@ cdef class OpusEncoder:
                 left -= part
         finally:
             self.busy = False
+            give_back(&b)
         return out
 
     def flush(self):

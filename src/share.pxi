@@ -38,27 +38,27 @@ cdef class SharedWriter:
     cdef bint bound
     cdef object __weakref__
 
-    def __cinit__(self, int width, int height, fps=(25, 1), *, str session="", str matrix="bt709", int slots=8,
-                  int keep=0, int pcm_blocks=1024, bint named=False):
+    def __cinit__(self, width, height, fps=(25, 1), *, str session="", str matrix="bt709", slots=8, keep=0,
+                  pcm_blocks=1024, bint named=False):
         cdef lw_share_config config
         cdef bytes text = session.encode()
         memset(&config, 0, sizeof(config))
         config.session = text
         config.named = named
-        config.width, config.height = width, height
-        config.fps_num, config.fps_den = fps
+        config.width, config.height = whole(width, "width"), whole(height, "height")
+        _fps(fps, &config.fps_num, &config.fps_den)
         config.matrix = _matrix(matrix)
-        if width or height:
-            config.frame_slots = slots
-            config.frames_kept = keep or slots - 1
-        config.pcm_blocks = pcm_blocks
+        if config.width or config.height:
+            config.frame_slots = whole(slots, "slots")
+            config.frames_kept = whole(keep, "keep") or config.frame_slots - 1
+        config.pcm_blocks = whole(pcm_blocks, "pcm_blocks")
         check(lw_share_open(&self.s, &config), "shared ring")
         lw_share_beat(self.s, _now_ns())
         self.held = collections.deque()
-        self.width, self.height = width, height
+        self.width, self.height = config.width, config.height
         self.slots = config.frame_slots
         self.session, self.matrix = session, matrix
-        self.size = <Py_ssize_t>width * height * 3 // 2
+        self.size = <Py_ssize_t>config.width * config.height * 3 // 2
 
     def __dealloc__(self):
         lw_share_close(&self.s)
@@ -76,16 +76,21 @@ cdef class SharedWriter:
             return "/dev/shm" + name.decode()
         return f"/proc/{os.getpid()}/fd/{lw_share_fd(self.s)}"
 
-    def write_pcm(self, pcm, int64_t sample):
-        """10 ms: 480 samples of PCM16, the first at `sample`.
+    def write_pcm(self, pcm, sample):
+        """10 ms: 480 samples of PCM16 mono, the first at `sample`.
 
         Raises:
-            InvalidArgument: another length. BadState: it is closed.
+            InvalidArgument: no PCM16 mono, or another length. BadState: it is closed.
         """
-        cdef _Pcm source = _Pcm(pcm)
-        if source.samples != LW_BLOCK:
-            raise InvalidArgument(f"a block is {LW_BLOCK} samples, not {source.samples}")
-        check(lw_share_write_pcm(self.s, source.data, sample, _now_ns()), "the shared ring is closed")
+        cdef Borrowed b
+        cdef int64_t at = whole64(sample, "sample")
+        borrow_pcm(pcm, &b)
+        try:
+            if b.size != 2 * LW_BLOCK:
+                raise InvalidArgument(f"a block is {LW_BLOCK} samples, not {b.size // 2}")
+            check(lw_share_write_pcm(self.s, b.data, at, _now_ns()), "the shared ring is closed")
+        finally:
+            give_back(&b)
 
     def write_frame(self, Frame frame not None, sample=None):
         """Publishes a picture. One that lies in the ring, out of `Performer(memory=self)`, is not copied, and is held
@@ -101,7 +106,7 @@ cdef class SharedWriter:
         cdef bint ours = frame.owner is not None and frame.owner.memory is self
         cdef int slot
         if sample is not None:
-            info.sample = sample
+            info.sample = whole64(sample, "sample")
         if frame.size != self.size or not frame.size or frame.w != self.width:
             raise InvalidArgument(f"the ring takes {self.width}x{self.height}, not {frame.w}x{frame.h}")
         if ours:
@@ -116,10 +121,10 @@ cdef class SharedWriter:
         if retired:
             self.held.popleft()
 
-    def retire(self, int64_t sample):
+    def retire(self, sample):
         """Takes back the pictures up to `sample`, before newer ones need their slots: for a writer that knows that
         its reader is done with them. Returns how many."""
-        cdef int retired = lw_share_retire(self.s, sample)
+        cdef int retired = lw_share_retire(self.s, whole64(sample, "sample"))
         for _ in range(retired):
             self.held.popleft()
         return retired
@@ -320,9 +325,10 @@ cdef class SharedReader:
         Returns:
             How many samples from `sample` on are gone.
         """
-        if sample is not None and sample < 0:
-            raise InvalidArgument(f"the media clock has no sample {sample}")
-        return lw_share_seek(self.r, -1 if sample is None else sample)
+        cdef int64_t at = -1 if sample is None else whole64(sample, "sample")
+        if sample is not None and at < 0:
+            raise InvalidArgument(f"the media clock has no sample {at}")
+        return lw_share_seek(self.r, at)
 
     def wait(self, double timeout):
         """Sleeps until there is something to read, or the writer has ended: True. False after `timeout` seconds, or as
