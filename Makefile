@@ -12,7 +12,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c src/*)
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*/*.h src/* src/*/*)
 CBUILD := build/c
 SECONDS_EACH ?= 60
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.

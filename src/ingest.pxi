@@ -1,5 +1,4 @@
-# From WebSocket messages to payloads: csrc/ingest.c for Python. Included by _core.pyx.
-from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeASCII
+# From WebSocket messages to payloads: lipwire/ingest.h.
 
 
 cdef extern from "Python.h":

@@ -1,12 +1,6 @@
-# Part of _core.pyx: shared rings.
+# Shared rings: lipwire/share.h.
 
 SHARE_SILENT = LW_SHARE_SILENT_NS / 1e9
-
-
-cdef int64_t _now_ns() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
 
 
 cdef class SharedWriter:
@@ -53,7 +47,7 @@ cdef class SharedWriter:
             config.frames_kept = whole(keep, "keep") or config.frame_slots - 1
         config.pcm_blocks = whole(pcm_blocks, "pcm_blocks")
         check(lw_share_open(&self.s, &config), "shared ring")
-        lw_share_beat(self.s, _now_ns())
+        lw_share_beat(self.s, lw_now_ns())
         self.held = collections.deque()
         self.width, self.height = config.width, config.height
         self.slots = config.frame_slots
@@ -88,7 +82,7 @@ cdef class SharedWriter:
         try:
             if b.size != 2 * LW_BLOCK:
                 raise InvalidArgument(f"a block is {LW_BLOCK} samples, not {b.size // 2}")
-            check(lw_share_write_pcm(self.s, b.data, at, _now_ns()), "the shared ring is closed")
+            check(lw_share_write_pcm(self.s, b.data, at, lw_now_ns()), "the shared ring is closed")
         finally:
             give_back(&b)
 
@@ -116,7 +110,7 @@ cdef class SharedWriter:
         else:
             slot = lw_share_free_slot(self.s)
             memcpy(lw_share_slot(self.s, slot), frame.pixels, <size_t>frame.size)
-        retired = check(lw_share_write_frame(self.s, slot, &info, _now_ns()), "the shared ring is closed")
+        retired = check(lw_share_write_frame(self.s, slot, &info, lw_now_ns()), "the shared ring is closed")
         self.held.append(frame if ours else None)
         if retired:
             self.held.popleft()
@@ -135,7 +129,7 @@ cdef class SharedWriter:
 
     def beat(self):
         """Says that the writer lives, for one that has nothing to write; every write says so, too."""
-        lw_share_beat(self.s, _now_ns())
+        lw_share_beat(self.s, lw_now_ns())
 
     def close(self):
         """Tells the readers and takes a name away. The memory stays until the last who uses it is gone; the performer
@@ -163,7 +157,7 @@ cdef class SharedPcm:
     def valid(self):
         """True: everything that was read so far is this block's. False: it has been overwritten, what was read may be
         another's."""
-        return bool(lw_share_pcm_valid(self.reader.r, self.info.number))
+        return bool(lw_share_reader_pcm_valid(self.reader.r, self.info.number))
 
     @property
     def sample(self):
@@ -196,7 +190,7 @@ cdef class SharedFrame:
     @property
     def valid(self):
         """As SharedPcm.valid."""
-        return bool(lw_share_frame_valid(self.reader.r, self.info.number))
+        return bool(lw_share_reader_frame_valid(self.reader.r, self.info.number))
 
     @property
     def i420(self):
@@ -275,20 +269,20 @@ cdef class SharedReader:
         cdef int fd, rc
         if isinstance(source, int):
             fd = source
-            rc = lw_share_attach(&self.r, fd, &why)
+            rc = lw_share_reader_open(&self.r, fd, &why)
         elif hasattr(source, "fileno"):
             fd = source.fileno()
-            rc = lw_share_attach(&self.r, fd, &why)
+            rc = lw_share_reader_open(&self.r, fd, &why)
         else:
             fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                rc = lw_share_attach(&self.r, fd, &why)
+                rc = lw_share_reader_open(&self.r, fd, &why)
             finally:
                 os.close(fd)
         if rc == LW_EDATA:
             raise BadData(f"{source!r} is refused: {why.decode()}")
         check(rc, "shared ring")
-        lw_share_geometry(self.r, &config, &pid)
+        lw_share_reader_geometry(self.r, &config, &pid)
         self.width, self.height, self.pid = config.width, config.height, pid
         self.fps = (config.fps_num, config.fps_den)
         self.session = config.session.decode("utf-8", "replace")
@@ -296,13 +290,13 @@ cdef class SharedReader:
         self.size = <Py_ssize_t>config.width * config.height * 3 // 2
 
     def __dealloc__(self):
-        lw_share_detach(&self.r)
+        lw_share_reader_close(&self.r)
 
     def read_pcm(self):
         """The next SharedPcm of the newest generation, or None."""
         cdef lw_share_pcm info
         cdef SharedPcm block
-        if not check(lw_share_read_pcm(self.r, &info), "shared ring"):
+        if not check(lw_share_reader_read_pcm(self.r, &info), "shared ring"):
             return None
         block = SharedPcm.__new__(SharedPcm)
         block.reader, block.info = self, info
@@ -312,7 +306,7 @@ cdef class SharedReader:
         """The next SharedFrame of the newest generation, or None."""
         cdef lw_share_frame info
         cdef SharedFrame frame
-        if not check(lw_share_read_frame(self.r, &info), "shared ring"):
+        if not check(lw_share_reader_read_frame(self.r, &info), "shared ring"):
             return None
         frame = SharedFrame.__new__(SharedFrame)
         frame.reader, frame.info = self, info
@@ -328,62 +322,62 @@ cdef class SharedReader:
         cdef int64_t at = -1 if sample is None else whole64(sample, "sample")
         if sample is not None and at < 0:
             raise InvalidArgument(f"the media clock has no sample {at}")
-        return lw_share_seek(self.r, at)
+        return lw_share_reader_seek(self.r, at)
 
     def wait(self, double timeout):
         """Sleeps until there is something to read, or the writer has ended: True. False after `timeout` seconds, or as
         soon as the writer has been silent for SHARE_SILENT (1 s): see `alive`. Other threads run meanwhile."""
-        cdef int64_t now = _now_ns()
+        cdef int64_t now = lw_now_ns()
         cdef int64_t until = now + <int64_t>(min(max(timeout, 0.0), 1e9) * 1e9)
         cdef int rc
         cdef bint lived = self.alive
         while True:
             with nogil:
-                rc = lw_share_wait(self.r, now, until)
+                rc = lw_share_reader_wait(self.r, now, until)
             PyErr_CheckSignals()
-            now = _now_ns()
+            now = lw_now_ns()
             if rc or now >= until or (lived and not self.alive):
                 return bool(rc)
 
     @property
     def alive(self):
         """True while the writer has not ended and its heart beats: at least once a second."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
-        return not s.ended and _now_ns() - s.heartbeat_ns < LW_SHARE_SILENT_NS
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
+        return not s.ended and lw_now_ns() - s.heartbeat_ns < LW_SHARE_SILENT_NS
 
     @property
     def ended(self):
         """True when the writer has closed the ring. What is in it can still be read."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return bool(s.ended)
 
     @property
     def generation(self):
         """The writer's interrupts so far."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s.generation
 
     @property
     def lag(self):
         """(PCM blocks, frames) that have been published and not read."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s.pcm_lag, s.frames_lag
 
     @property
     def lost(self):
         """(PCM blocks, frames) that were overwritten before they were read; counted when the next one is read."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s.pcm_lost, s.frames_lost
 
     def stats(self):
-        """Counters as a dict; see `lw_share_stats`."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        """Counters as a dict; see `lw_share_reader_counters`."""
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s
 
 

@@ -1,4 +1,8 @@
-# Viseme extractors: lw_viseme_*.
+# Viseme extractors: lipwire/viseme.h.
+
+VISEMES = LW_VISEMES
+CHANNELS = LW_CHANNELS
+
 
 cdef float *_floats(array) except? NULL:
     """Where the numbers of an array of ours are; the caller keeps the array."""

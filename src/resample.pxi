@@ -1,4 +1,4 @@
-# Part of _core.pyx.
+# Resampler: lipwire/resample.h.
 
 _QUALITIES = {"voice": LW_RESAMPLER_VOICE, "high": LW_RESAMPLER_HIGH}
 
