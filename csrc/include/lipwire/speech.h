@@ -55,7 +55,8 @@ typedef struct lw_event {
 int lw_speech_open(lw_speech **out, const lw_speech_config *config);
 /* Queues n samples for the current utterance; the first write after an end, or after it finished by itself, opens the
  * next one. Returns how many fitted: fewer than n means the buffer is full. LW_ENOSPC: 256 marks wait, which is about
- * 128 utterances. What an interrupt drops is free for writing again after the next tick. */
+ * 128 utterances. What an interrupt drops is free for writing again after the next tick. Samples that are written at the
+ * very moment at which their utterance's grace or patience runs out still belong to it: it starts and finishes again. */
 int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
 /* Free samples. */
 int64_t lw_speech_space(const lw_speech *s);
