@@ -3,6 +3,8 @@
 # make bench   measure (ARGS="--quick render_offline")
 # make lint    ruff, mypy, the stubs
 # make sanitize  the C tests under AddressSanitizer and UBSan
+# make tsan    the C tests of what threads share, under ThreadSanitizer
+# make asan-python  the Python tests that drive the extension, under AddressSanitizer
 # make checkasm  the vector kernels against plain C (ARGS="--bench [NAME]": and how fast they are)
 # make fuzz    the fuzz targets, SECONDS_EACH=60 each (clang)
 # make arm     the C tests on arm64: cross compiler and qemu
@@ -14,13 +16,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c src/*)
+NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*/*.h src/* src/*/*)
 CBUILD := build/c
 SECONDS_EACH ?= 60
+TSAN_TESTS := test_speech test_engine test_share test_threads
+# Tests of what the binding does, wherever below tests/ they are.
+ASAN_TESTS := buffers core compositor g711 g722 ingest_fast opus resampler share
+space := $(subst ,, )
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
-.PHONY: demo test ctest checkasm pytest bench lint sanitize fuzz arm docs wheel agora-smoke clean
+.PHONY: demo test ctest checkasm pytest bench lint sanitize tsan asan-python fuzz arm docs wheel agora-smoke clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lipwire demo $(if $(SPEECH),--speech "$(SPEECH)") $(ARGS)
@@ -55,6 +61,32 @@ sanitize: $(VENV)/.test
 	  -DCMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build $(CBUILD)-san
 	$(BIN)/ctest --test-dir $(CBUILD)-san --output-on-failure -j 2
+
+# ThreadSanitizer wants the memory layout that it knows: without randomisation, where that may be switched off. It knows
+# nothing of fences; the tests of share.c say what they do about that.
+tsan: $(VENV)/.test
+	$(BIN)/cmake -S . -B $(CBUILD)-tsan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON -DCMAKE_BUILD_TYPE=Debug -DLIPWIRE_LEVELS=c -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON \
+	  -DCMAKE_C_FLAGS="-O2 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-error=tsan -Wno-tsan" >/dev/null
+	$(BIN)/cmake --build $(CBUILD)-tsan --target $(TSAN_TESTS)
+	TSAN_OPTIONS="halt_on_error=0 exitcode=66 second_deadlock_stack=1" \
+	  $$(setarch -R true 2>/dev/null && echo setarch -R) $(BIN)/ctest --test-dir $(CBUILD)-tsan --output-on-failure -j 2 \
+	  --tests-regex "^($(subst $(space),|,$(TSAN_TESTS)))[.]c$$"
+
+# A virtual environment of its own, which finds the packages of the other one but not its lipwire. Python and its libraries
+# keep memory until the end, so leaks are not looked for; libstdc++ is there for libraries that throw through ASan.
+ASAN_VENV := build/asan-python
+asan-python: $(VENV)/.test
+	test -x $(ASAN_VENV)/bin/python || $(BIN)/python -m venv $(ASAN_VENV)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))' \
+	  >"$$($(ASAN_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/packages.pth"
+	$(ASAN_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall . \
+	  --config-settings=build-dir=$(CBUILD)-asan-python --config-settings=install.strip=false \
+	  --config-settings=cmake.build-type=Debug \
+	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address"
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
+	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider $(foreach name,$(ASAN_TESTS),$(shell find tests -name test_$(name).py))
 
 # Each target: what it knows from earlier runs (build/fuzz/NAME), then random input for SECONDS_EACH.
 fuzz: $(VENV)/.test

@@ -46,7 +46,7 @@ def against_c(results: Results, quick: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="lipwire-bench-") as folder:
         program = Path(folder, "peers")
         source = ROOT / "bench" / "compose_peers.c"
-        command = ["cc", "-O2", "-I", str(ROOT / "csrc"), str(source), str(library), "-lyuv", "-lm", "-lpthread"]
+        command = ["cc", "-O2", "-I", str(ROOT / "csrc/include"), str(source), str(library), "-lyuv", "-lm", "-pthread"]
         try:
             built = subprocess.run([*command, "-o", str(program)], capture_output=True, text=True, check=False)
         except OSError as exc:

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 enum { SIDE = 256, SIZE = SIDE * SIDE * 3 / 2 };
 

@@ -19,7 +19,7 @@ from lipwire import _core
 GOAL = 100
 SOURCE = """
 #include <stdint.h>
-#include "lipwire.h"
+#include "lipwire/performer.h"
 int draw(void *user, uint8_t *i420, const lw_draw_info *info)
 {
     (void)user;
@@ -32,7 +32,7 @@ int draw(void *user, uint8_t *i420, const lw_draw_info *info)
 def in_c(folder: str) -> lipwire.Hook:
     source, made = Path(folder, "hook.c"), Path(folder, "hook.so")
     source.write_text(SOURCE)
-    include = Path(__file__).parents[1] / "csrc"
+    include = Path(__file__).parents[1] / "csrc/include"
     compiler = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-I"]
     subprocess.run([*compiler, include, source, "-o", made], check=True)
     library = ctypes.CDLL(str(made))

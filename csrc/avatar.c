@@ -22,14 +22,13 @@ static void fill_background(lw_avatar *a, const lw_image *image)
 
 static int bad_config(const lw_avatar_config *c)
 {
-    if (!c || c->width < 16 || c->width > 4096 || c->height < 16 || c->height > 4096 || (c->width & 1) ||
-        (c->height & 1) || !c->images || c->image_count < 1 || c->image_count > 65536 || c->layer_count < 0 ||
+    if (!c || lw_size_check(c->width, c->height) || !c->images || c->image_count < 1 || c->image_count > 65536 || c->layer_count < 0 ||
         c->layer_count > LW_MAX_LAYERS || (c->layer_count && !c->layers) ||
         (c->matrix != LW_BT709 && c->matrix != LW_BT601))
         return 1;
     for (int32_t i = 0; i < c->image_count; i++)
-        if (!c->images[i].rgba || c->images[i].width < 1 || c->images[i].height < 1 || c->images[i].width > 8192 ||
-            c->images[i].height > 8192)
+        if (!c->images[i].rgba || c->images[i].width < 1 || c->images[i].height < 1 || c->images[i].width > LW_IMAGE_MAX ||
+            c->images[i].height > LW_IMAGE_MAX)
             return 1;
     if (c->images[0].width != c->width || c->images[0].height != c->height)
         return 1;

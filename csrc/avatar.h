@@ -2,6 +2,7 @@
 #ifndef LW_AVATAR_H
 #define LW_AVATAR_H
 
+#include "lipwire/avatar.h"
 #include "sprite.h"
 
 struct lw_avatar {

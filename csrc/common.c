@@ -1,3 +1,6 @@
+#define _POSIX_C_SOURCE 199309L
+#include <time.h>
+
 #include "common.h"
 
 #ifndef LIPWIRE_VERSION
@@ -7,6 +10,13 @@
 const char *lw_version(void)
 {
     return LIPWIRE_VERSION;
+}
+
+int64_t lw_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 const char *lw_strerror(int code)

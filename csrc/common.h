@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lipwire.h"
+#include "lipwire/base.h"
 
 static inline int32_t lw_clamp(int32_t x, int32_t lo, int32_t hi)
 {
@@ -36,6 +36,16 @@ static inline double lw_cos_pi(double u)
         sum = (1.0 + sum) * (z * (1.0 / (k * (k - 1))));
     return (u > 0.5 ? -1.0 : 1.0) * (1.0 + sum);
 }
+
+/* 1..100 frames a second. */
+static inline int lw_bad_fps(int32_t num, int32_t den)
+{
+    return num < 1 || den < 1 || num > 100LL * den || num < den;
+}
+
+/* Adds to a counter that one thread writes and any may read. */
+#define LW_COUNT(counter, n) \
+    atomic_store_explicit(&(counter), atomic_load_explicit(&(counter), memory_order_relaxed) + (n), memory_order_relaxed)
 
 /* Carves the parts of an object out of its one allocation, each aligned to a cache line. With base NULL it only
  * measures, so that one function lays an object out and sizes it. */

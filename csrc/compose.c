@@ -23,7 +23,7 @@ typedef struct scene {
     lw_placed at[LW_MAX_LAYERS];
     int32_t layers;
     int32_t width, height;
-    lw_extent dirty[4096]; /* of each row */
+    lw_extent dirty[LW_SIZE_MAX]; /* of each row */
 } scene;
 
 /* ---- what a pose shows ---- */
@@ -184,7 +184,7 @@ static int paint(const scene *s, uint8_t *const *planes, const uint8_t *const *b
     return pixels;
 }
 
-int lw_compose(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
+int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
 {
     if (!a || !pose || !i420 || !canvas)
         return LW_EINVAL;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lipwire.h"
+#include "lipwire/base.h"
 
 /* ---- resample.c ---- */
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "lipwire/engine.h"
 
 #define TICK_NS 10000000LL
 #define STAGGER 4 /* sessions that start together draw in different ticks, at 25 fps in all four of a frame */
@@ -33,16 +34,12 @@ struct lw_engine {
     place table[];
 };
 
-static int64_t now_ns(clockid_t id)
+/* What this thread has computed, in ns. */
+static int64_t cpu_ns(void)
 {
     struct timespec t;
-    clock_gettime(id, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void count(_Atomic int64_t *counter, int64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 /* One tick of every session; returns the bits of what came out. */
@@ -65,22 +62,22 @@ static int pass(lw_engine *e, int64_t due, int draw)
 static void *run(void *arg)
 {
     lw_engine *e = arg;
-    int64_t due = now_ns(CLOCK_MONOTONIC) + TICK_NS;
+    int64_t due = lw_now_ns() + TICK_NS;
     while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
         struct timespec at = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
             ;
-        int64_t began = now_ns(CLOCK_MONOTONIC), late = began - due, cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+        int64_t began = lw_now_ns(), late = began - due, cpu = cpu_ns();
         if (late > LW_ENGINE_MAX_LAG_MS * 1000000LL) {
-            count(&e->lost_ticks, late / TICK_NS);
+            LW_COUNT(e->lost_ticks, late / TICK_NS);
             due += late / TICK_NS * TICK_NS;
         } else if (late >= TICK_NS) {
-            count(&e->late_ticks, 1);
+            LW_COUNT(e->late_ticks, 1);
         }
         int out = pass(e, due, began - due < 2 * TICK_NS);
-        int64_t took = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-        count(&e->ticks, 1);
-        count(&e->busy_ns, took);
+        int64_t took = cpu_ns() - cpu;
+        LW_COUNT(e->ticks, 1);
+        LW_COUNT(e->busy_ns, took);
         if (took > atomic_load_explicit(&e->worst_ns, memory_order_relaxed))
             atomic_store_explicit(&e->worst_ns, took, memory_order_relaxed);
         due += TICK_NS;
@@ -156,10 +153,10 @@ int lw_engine_detach(lw_engine *e, lw_performer *p)
     return LW_ESTATE;
 }
 
-void lw_engine_stats_get(const lw_engine *e, lw_engine_stats *stats)
+void lw_engine_stats(const lw_engine *e, lw_engine_counters *counters)
 {
 #define READ(name) atomic_load_explicit(&e->name, memory_order_relaxed)
-    *stats = (lw_engine_stats){.ticks = READ(ticks),
+    *counters = (lw_engine_counters){.ticks = READ(ticks),
                                .late_ticks = READ(late_ticks),
                                .lost_ticks = READ(lost_ticks),
                                .busy_ns = READ(busy_ns),

@@ -10,6 +10,7 @@
 
 #include "common.h"
 #include "dsp.h"
+#include "lipwire/g711.h"
 
 #define ALAW_TOGGLE 0x55
 #define ULAW_BIAS 132

@@ -7,6 +7,7 @@
 #define LW_G722_H
 
 #include "common.h"
+#include "lipwire/g722.h"
 
 #define LW_G722_TAPS 6
 #define LW_G722_HISTORY 22 /* the filter bank's: 11 pairs */

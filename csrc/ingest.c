@@ -13,6 +13,7 @@
 
 #include "common.h"
 #include "dsp.h"
+#include "lipwire/ingest.h"
 
 /* ---- base64 ---- */
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "common.h"
+#include "lipwire/motion.h"
 
 #define ONE 32767
 #define BREATH_STEPS 400

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common.h"
+#include "lipwire/opus.h"
 
 #define CODE 3
 #define STEREO 4

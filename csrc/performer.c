@@ -6,9 +6,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common.h"
+#include "lipwire/performer.h"
+#include "lipwire/resample.h"
 
 #define LOOK_AHEAD (100 * 48) /* samples */
 #define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
@@ -111,8 +112,7 @@ static int bad_size(const lw_performer_config *c)
         return c->draw || c->width || c->height;
     if (!c->width && !c->height)
         return c->draw != NULL;
-    return c->width < 16 || c->width > 4096 || (c->width & 1) || c->height < 16 || c->height > 4096 || (c->height & 1) ||
-           (c->draw && c->frame_slots == 1);
+    return lw_size_check(c->width, c->height) || (c->draw && c->frame_slots == 1);
 }
 
 int lw_performer_open(lw_performer **out, const lw_performer_config *config)
@@ -120,8 +120,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     if (!out)
         return LW_EINVAL;
     *out = NULL;
-    if (!config || config->fps_num < 1 || config->fps_den < 1 || config->fps_num > 100LL * config->fps_den ||
-        config->fps_num < config->fps_den || config->frame_slots < 0 || config->frame_slots > 256 ||
+    if (!config || lw_bad_fps(config->fps_num, config->fps_den) || config->frame_slots < 0 || config->frame_slots > 256 ||
         config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config))
         return LW_EINVAL;
     lw_performer want = {.config = *config, .viseme_base = -1, .good = -1};
@@ -301,17 +300,12 @@ static int ring_empty(ring *r)
            atomic_load_explicit(&r->read, memory_order_relaxed);
 }
 
-static void count(_Atomic int64_t *counter, int64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
-}
-
 /* ---- consumer ---- */
 
 static void put_event(lw_performer *p, const lw_event *event)
 {
     if (!ring_room(&p->event_ring, EVENTS)) {
-        count(&p->events_dropped, 1);
+        LW_COUNT(p->events_dropped, 1);
         return;
     }
     p->events[ring_next(&p->event_ring.written, EVENTS)] = *event;
@@ -323,13 +317,13 @@ static void take_event(lw_performer *p, const lw_event *event)
     if (event->type == LW_EVENT_STARTED)
         p->speaking = event->utterance;
     if (event->type == LW_EVENT_FINISHED) {
-        count(&p->utterances, 1);
+        LW_COUNT(p->utterances, 1);
         if (event->utterance == p->speaking)
             p->speaking = 0;
     }
     if (event->type == LW_EVENT_UNDERRUN) {
-        count(&p->underruns, 1);
-        count(&p->underrun_samples, event->value);
+        LW_COUNT(p->underruns, 1);
+        LW_COUNT(p->underrun_samples, event->value);
     }
     put_event(p, event);
 }
@@ -398,13 +392,6 @@ static int free_slot(lw_performer *p)
     return -1;
 }
 
-static int64_t monotonic_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* Has the hook draw into slot `at`. Returns 0 where the picture is as the one before. */
 static int draw_hook(lw_performer *p, int at, const lw_pose *pose, int64_t sample)
 {
@@ -419,13 +406,13 @@ static int draw_hook(lw_performer *p, int at, const lw_pose *pose, int64_t sampl
     for (int i = 0; i < LW_VISEMES; i++)
         info.viseme[i] = (float)pose->viseme[i] / 32767.0f;
     uint8_t *pixels = p->slots[at].pixels;
-    int64_t began = monotonic_ns();
+    int64_t began = lw_now_ns();
     int rc = p->config.draw(p->config.draw_user, pixels, &info);
-    int64_t took = monotonic_ns() - began;
-    count(&p->draws, 1);
-    count(&p->draw_ns, took);
-    count(&p->draw_slow, took > LW_DRAW_SLOW_NS);
-    count(&p->draw_errors, rc != 0 && rc != LW_DRAW_SAME);
+    int64_t took = lw_now_ns() - began;
+    LW_COUNT(p->draws, 1);
+    LW_COUNT(p->draw_ns, took);
+    LW_COUNT(p->draw_slow, took > LW_DRAW_SLOW_NS);
+    LW_COUNT(p->draw_errors, rc != 0 && rc != LW_DRAW_SAME);
     if (took > atomic_load_explicit(&p->draw_worst_ns, memory_order_relaxed))
         atomic_store_explicit(&p->draw_worst_ns, took, memory_order_relaxed);
     int first = p->good < 0;
@@ -453,13 +440,13 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
 {
     int at = free_slot(p);
     if (at < 0) {
-        count(&p->frames_dropped, 1);
+        LW_COUNT(p->frames_dropped, 1);
         return 0;
     }
     slot *s = &p->slots[at];
     int open = 0, changed = 1;
     if (p->config.avatar) {
-        lw_compose(p->config.avatar, pose, s->pixels, &s->canvas, &open);
+        lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, &open);
         changed = !lw_canvas_same(&s->canvas, &p->shown);
         p->shown = s->canvas;
     } else {
@@ -480,8 +467,8 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     atomic_store_explicit(&s->state, SLOT_READY, memory_order_relaxed);
     p->ready[ring_next(&p->frame_ring.written, p->config.frame_slots)] = at;
     ring_advance(&p->frame_ring.written);
-    count(&p->frames, 1);
-    count(&p->frames_unchanged, !changed);
+    LW_COUNT(p->frames, 1);
+    LW_COUNT(p->frames_unchanged, !changed);
     if (open && p->speaking && p->opened != p->speaking) {
         p->opened = p->speaking;
         put_event(p, &(lw_event){.type = LW_EVENT_MOUTH, .utterance = p->speaking, .sample = sample});
@@ -492,7 +479,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
 static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
 {
     if (!ring_room(&p->pcm_ring, p->config.pcm_blocks)) {
-        count(&p->pcm_dropped, 1);
+        LW_COUNT(p->pcm_dropped, 1);
         return 0;
     }
     pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)];
@@ -513,9 +500,9 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     for (int i = 0; i < happened && i < TICK_EVENTS; i++)
         take_event(p, &events[i]);
     if (happened > TICK_EVENTS)
-        count(&p->events_dropped, happened - TICK_EVENTS);
-    int out = happened ? 4 : 0;
-    out |= put_pcm(p, pcm, clock) ? 1 : 0;
+        LW_COUNT(p->events_dropped, happened - TICK_EVENTS);
+    int out = happened ? LW_TICK_EVENTS : 0;
+    out |= put_pcm(p, pcm, clock) ? LW_TICK_PCM : 0;
 
     look_ahead(p);
     take_settings(p);
@@ -524,9 +511,9 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
     if (due < clock + LW_BLOCK) {
         if (draw)
-            out |= put_frame(p, &pose, due, now_ns) ? 2 : 0;
+            out |= put_frame(p, &pose, due, now_ns) ? LW_TICK_FRAME : 0;
         else
-            count(&p->frames_skipped, 1);
+            LW_COUNT(p->frames_skipped, 1);
         p->frame++;
     }
     return out;
@@ -568,7 +555,7 @@ int lw_performer_read_event(lw_performer *p, lw_event *event)
     return 1;
 }
 
-int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
+int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info)
 {
     if (ring_empty(&p->frame_ring))
         return 0;
@@ -576,7 +563,8 @@ int lw_performer_acquire_frame(lw_performer *p, lw_frame_info *info)
     *info = p->slots[at].info;
     atomic_store_explicit(&p->slots[at].state, SLOT_HELD, memory_order_relaxed);
     ring_advance(&p->frame_ring.read);
-    return at + 1;
+    *slot = at;
+    return 1;
 }
 
 uint8_t *lw_performer_frame(lw_performer *p, int slot)
@@ -590,10 +578,10 @@ void lw_performer_release_frame(lw_performer *p, int slot)
         atomic_store_explicit(&p->slots[slot].state, SLOT_FREE, memory_order_release);
 }
 
-void lw_performer_stats(const lw_performer *p, lw_stats *stats)
+void lw_performer_stats(const lw_performer *p, lw_performer_counters *counters)
 {
 #define READ(name) atomic_load_explicit(&p->name, memory_order_relaxed)
-    *stats = (lw_stats){.clock = lw_speech_clock(p->speech),
+    *counters = (lw_performer_counters){.clock = lw_speech_clock(p->speech),
                         .buffered = lw_speech_buffered(p->speech),
                         .generation = lw_speech_generation(p->speech),
                         .frames = READ(frames),

@@ -11,16 +11,21 @@ struct lw_sprite {
     size_t bytes;
 };
 
+int lw_size_check(int32_t width, int32_t height)
+{
+    int fits = width >= LW_SIZE_MIN && width <= LW_SIZE_MAX && height >= LW_SIZE_MIN && height <= LW_SIZE_MAX;
+    return fits && !(width & 1) && !(height & 1) ? 0 : LW_EINVAL;
+}
+
 static int bad_picture(const lw_picture *p)
 {
-    return !p || !p->i420 || p->width < 16 || p->width > 4096 || p->height < 16 || p->height > 4096 || (p->width & 1) ||
-           (p->height & 1);
+    return !p || !p->i420 || lw_size_check(p->width, p->height);
 }
 
 static int bad_image(const lw_image *image)
 {
-    return !image || !image->rgba || image->width < 1 || image->width > 8192 || image->height < 1 ||
-           image->height > 8192;
+    return !image || !image->rgba || image->width < 1 || image->width > LW_IMAGE_MAX || image->height < 1 ||
+           image->height > LW_IMAGE_MAX;
 }
 
 static int bad_matrix(int32_t matrix)
@@ -144,8 +149,8 @@ typedef struct resize {
 static void scale_plane(uint8_t *dst, int32_t pitch, int32_t w, int32_t h, const uint8_t *src, int32_t src_pitch,
                         int32_t src_w, int32_t src_h, const resize *r)
 {
-    uint16_t at[8192], weight[8192];
-    int16_t lines[2][8192];
+    uint16_t at[LW_IMAGE_MAX], weight[LW_IMAGE_MAX];
+    int16_t lines[2][LW_IMAGE_MAX];
     int32_t held[2] = {-1, -1};
     for (int32_t i = 0; i < w; i++) {
         const int32_t q = lw_clamp(place128(r->x0 + i, r->from_w, r->to_w, r->sx), 0, 128 * (src_w - 1));
@@ -223,7 +228,7 @@ int lw_sprite_open_scaled(lw_sprite **out, const lw_sprite *from, int32_t width,
     if (!out)
         return LW_EINVAL;
     *out = NULL;
-    if (!from || width < 1 || width > 8192 || height < 1 || height > 8192 || below_half(width, from->width) ||
+    if (!from || width < 1 || width > LW_IMAGE_MAX || height < 1 || height > LW_IMAGE_MAX || below_half(width, from->width) ||
         below_half(height, from->height))
         return LW_EINVAL;
     /* What the visible part and a pixel around it become, even, and no larger than the whole. */

@@ -17,6 +17,7 @@
 
 #include "common.h"
 #include "dsp.h"
+#include "lipwire/resample.h"
 #include "resample_table.h"
 
 #define COARSE_BITS 14

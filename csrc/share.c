@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "lipwire/share.h"
 
 /* Newer than some C libraries. */
 #ifndef MFD_NOEXEC_SEAL
@@ -127,14 +128,14 @@ static const char *check_sizes(const header *h)
     if (memchr(h->session, 0, sizeof h->session) == NULL)
         return "the session's id has no end";
     if (h->width || h->height || h->frame_slots) {
-        if (h->width < 16 || h->width > 4096 || (h->width & 1) || h->height < 16 || h->height > 4096 || (h->height & 1))
+        if (lw_size_check(h->width, h->height))
             return "the frame size is out of range";
         if (h->frame_slots < 2 || h->frame_slots > 256 || h->frames_kept < 1 || h->frames_kept >= h->frame_slots)
             return "the frame slots are out of range";
     } else if (h->frames_kept) {
         return "the frame slots are out of range";
     }
-    if (h->fps_num < 1 || h->fps_den < 1 || h->fps_num > 100LL * h->fps_den || h->fps_num < h->fps_den)
+    if (lw_bad_fps(h->fps_num, h->fps_den))
         return "the frame rate is out of range";
     if (h->matrix != LW_BT709 && h->matrix != LW_BT601)
         return "the colour matrix is unknown";
@@ -462,7 +463,7 @@ static const char *check_header(const header *h, uint64_t bytes)
     return bytes == want.bytes ? NULL : "the file's size is not the ring's";
 }
 
-int lw_share_attach(lw_share_reader **out, int fd, const char **why)
+int lw_share_reader_open(lw_share_reader **out, int fd, const char **why)
 {
     const char *ignored;
     why = why ? why : &ignored;
@@ -491,12 +492,12 @@ int lw_share_attach(lw_share_reader **out, int fd, const char **why)
         return LW_ENOMEM;
     }
     r->h = map;
-    lw_share_seek(r, -1);
+    lw_share_reader_seek(r, -1);
     *out = r;
     return 0;
 }
 
-void lw_share_geometry(const lw_share_reader *r, lw_share_config *out, int32_t *pid)
+void lw_share_reader_geometry(const lw_share_reader *r, lw_share_config *out, int32_t *pid)
 {
     *out = (lw_share_config){.session = r->fixed.session,
                              .width = r->fixed.width,
@@ -527,7 +528,7 @@ static int whole(const counters *c, int64_t number)
     return READ(c->oldest) <= number;
 }
 
-int lw_share_read_pcm(lw_share_reader *r, lw_share_pcm *out)
+int lw_share_reader_read_pcm(lw_share_reader *r, lw_share_pcm *out)
 {
     for (int64_t n; (n = next_item(&r->pcm, &r->h->pcm)) >= 0;) {
         const block *b = block_at(r->h, &r->fixed, n);
@@ -546,7 +547,7 @@ int lw_share_read_pcm(lw_share_reader *r, lw_share_pcm *out)
     return 0;
 }
 
-int lw_share_read_frame(lw_share_reader *r, lw_share_frame *out)
+int lw_share_reader_read_frame(lw_share_reader *r, lw_share_frame *out)
 {
     for (int64_t n; r->fixed.frame_slots && (n = next_item(&r->frames, &r->h->frames)) >= 0;) {
         const entry e = *entry_at(r->h, &r->fixed, n);
@@ -574,12 +575,12 @@ int lw_share_read_frame(lw_share_reader *r, lw_share_frame *out)
     return 0;
 }
 
-int lw_share_pcm_valid(const lw_share_reader *r, int64_t number)
+int lw_share_reader_pcm_valid(const lw_share_reader *r, int64_t number)
 {
     return whole(&r->h->pcm, number);
 }
 
-int lw_share_frame_valid(const lw_share_reader *r, int64_t number)
+int lw_share_reader_frame_valid(const lw_share_reader *r, int64_t number)
 {
     return whole(&r->h->frames, number);
 }
@@ -625,7 +626,7 @@ static int64_t find_frame(const lw_share_reader *r, int64_t sample)
     return lw_min64(n, end);
 }
 
-int64_t lw_share_seek(lw_share_reader *r, int64_t sample)
+int64_t lw_share_reader_seek(lw_share_reader *r, int64_t sample)
 {
     if (sample < 0) {
         r->pcm.next = lw_max64(0, SEE(r->h->pcm.written));
@@ -643,7 +644,7 @@ static int64_t waiting(const cursor *at, const counters *c)
     return lw_max64(0, SEE(c->written) - at->next);
 }
 
-int lw_share_wait(lw_share_reader *r, int64_t now_ns, int64_t until_ns)
+int lw_share_reader_wait(lw_share_reader *r, int64_t now_ns, int64_t until_ns)
 {
     for (;;) {
         uint32_t seen = SEE(r->h->wake);
@@ -659,9 +660,9 @@ int lw_share_wait(lw_share_reader *r, int64_t now_ns, int64_t until_ns)
     }
 }
 
-void lw_share_stats_get(const lw_share_reader *r, lw_share_stats *stats)
+void lw_share_reader_stats(const lw_share_reader *r, lw_share_reader_counters *counters)
 {
-    *stats = (lw_share_stats){.generation = SEE(r->h->generation),
+    *counters = (lw_share_reader_counters){.generation = SEE(r->h->generation),
                               .clock = READ(r->h->clock),
                               .heartbeat_ns = READ(r->h->heartbeat_ns),
                               .ended = (int64_t)SEE(r->h->ended),
@@ -673,7 +674,7 @@ void lw_share_stats_get(const lw_share_reader *r, lw_share_stats *stats)
                               .frames_stale = r->frames.stale};
 }
 
-void lw_share_detach(lw_share_reader **r)
+void lw_share_reader_close(lw_share_reader **r)
 {
     if (!r || !*r)
         return;

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "common.h"
+#include "lipwire/speech.h"
 
 #define FADE 240 /* samples: 5 ms */
 #define MARKS 256 /* bounds the utterances that wait */

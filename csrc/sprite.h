@@ -4,6 +4,7 @@
 
 #include "common.h"
 #include "dsp.h"
+#include "lipwire/picture.h"
 #include "pixels.h"
 
 #define LW_MAX_RUNS 8

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "dsp.h"
-#include "lipwire.h"
+#include "lipwire/viseme.h"
 #include "viseme_kernels.h"
 
 #define LEAD ((LW_VISEME_FRAME - LW_VISEME_HOP) / 2) /* a frame reaches this far beyond its hop on either side */

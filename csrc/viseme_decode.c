@@ -6,7 +6,6 @@
  * recursion (Rabiner, "A tutorial on hidden Markov models", 1989, section III). It does not look ahead: the network's
  * head has done so, and a lag of 10 or 20 ms on top brought 0.2 points. Sums over visemes are taken in their order, 16
  * lanes side by side: the same bits however a compiler vectorises it. */
-#include "lipwire.h"
 #include "viseme_kernels.h"
 
 #define LIKELY_FLOOR 1e-6f

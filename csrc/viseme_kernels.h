@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lipwire/viseme.h"
 #include "viseme_model.h"
 
 #define LW_VISEME_FRAME 400                      /* samples: 25 ms */

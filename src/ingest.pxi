@@ -1,13 +1,10 @@
-# From WebSocket messages to payloads: csrc/ingest.c for Python. Included by _core.pyx.
-from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeASCII
+# From WebSocket messages to payloads: lipwire/ingest.h.
 
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     const void *PyUnicode_1BYTE_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    bint PyBytes_CheckExact(object data)
-    Py_ssize_t PyBytes_GET_SIZE(object data)
 
 
 cdef tuple _ENCODINGS = ("PCM16", "PCM8", "OPUS")  # by lw_encoding
@@ -93,29 +90,33 @@ def base64_decode(text):
     left-over bits are not; nothing else may be before, between or behind.
 
     Raises:
-        BadData: it is no base64.
+        BadData: it is no base64. InvalidArgument: an array of anything but bytes.
     """
-    cdef Py_buffer view
+    cdef Borrowed b
     cdef bytes out
-    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
+    borrow_bytes(text, &b, "base64")
     try:
-        out = PyBytes_FromStringAndSize(NULL, check(lw_base64_bytes(view.buf, <size_t>view.len), "base64"))
-        check(lw_base64_decode(PyBytes_AS_STRING(out), view.buf, <size_t>view.len), "base64")
+        out = PyBytes_FromStringAndSize(NULL, check(lw_base64_bytes(b.data, b.size), "base64"))
+        check(lw_base64_decode(PyBytes_AS_STRING(out), b.data, b.size), "base64")
     finally:
-        PyBuffer_Release(&view)
+        give_back(&b)
     return out
 
 
 def pcm8_decode(pcm8):
-    """PCM8 (bytes-like, unsigned, 128 = silence) as PCM16 bytes."""
-    cdef Py_buffer view
+    """PCM8 (bytes-like, unsigned, 128 = silence) as PCM16 bytes.
+
+    Raises:
+        InvalidArgument: an array of anything but bytes.
+    """
+    cdef Borrowed b
     cdef bytes out
-    PyObject_GetBuffer(pcm8, &view, PyBUF_SIMPLE)
+    borrow_bytes(pcm8, &b, "PCM8, which is unsigned,")
     try:
-        out = PyBytes_FromStringAndSize(NULL, view.len * 2)
-        lw_pcm8_decode(PyBytes_AS_STRING(out), view.buf, <size_t>view.len)
+        out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>b.size * 2)
+        lw_pcm8_decode(PyBytes_AS_STRING(out), b.data, b.size)
     finally:
-        PyBuffer_Release(&view)
+        give_back(&b)
     return out
 
 
@@ -136,15 +137,16 @@ cdef class RateMeter:
         """The stretch is over: an utterance ended, or delivery stopped."""
         lw_rate_meter_pause(&self.meter)
 
-    def add(self, int32_t declared, int64_t samples, double now):
+    def add(self, declared, samples, double now):
         """One chunk of `samples` > 0 labelled `declared` > 0 Hz, arrived at `now` s. A mismatch is returned once, else
         None.
 
         Raises:
             InvalidArgument: declared or samples is not positive.
         """
-        cdef int measured = lw_rate_meter_add(&self.meter, declared, samples, now)
+        cdef int hz = whole(declared, "declared")
+        cdef int measured = lw_rate_meter_add(&self.meter, hz, whole64(samples, "samples"), now)
         if measured == 0:
             return None
         check(measured, "rate meter")
-        return self.make(declared, measured)
+        return self.make(hz, measured)

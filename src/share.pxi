@@ -1,12 +1,6 @@
-# Part of _core.pyx: shared rings.
+# Shared rings: lipwire/share.h.
 
 SHARE_SILENT = LW_SHARE_SILENT_NS / 1e9
-
-
-cdef int64_t _now_ns() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
 
 
 cdef class SharedWriter:
@@ -38,27 +32,27 @@ cdef class SharedWriter:
     cdef bint bound
     cdef object __weakref__
 
-    def __cinit__(self, int width, int height, fps=(25, 1), *, str session="", str matrix="bt709", int slots=8,
-                  int keep=0, int pcm_blocks=1024, bint named=False):
+    def __cinit__(self, width, height, fps=(25, 1), *, str session="", str matrix="bt709", slots=8, keep=0,
+                  pcm_blocks=1024, bint named=False):
         cdef lw_share_config config
         cdef bytes text = session.encode()
         memset(&config, 0, sizeof(config))
         config.session = text
         config.named = named
-        config.width, config.height = width, height
-        config.fps_num, config.fps_den = fps
+        config.width, config.height = whole(width, "width"), whole(height, "height")
+        _fps(fps, &config.fps_num, &config.fps_den)
         config.matrix = _matrix(matrix)
-        if width or height:
-            config.frame_slots = slots
-            config.frames_kept = keep or slots - 1
-        config.pcm_blocks = pcm_blocks
+        if config.width or config.height:
+            config.frame_slots = whole(slots, "slots")
+            config.frames_kept = whole(keep, "keep") or config.frame_slots - 1
+        config.pcm_blocks = whole(pcm_blocks, "pcm_blocks")
         check(lw_share_open(&self.s, &config), "shared ring")
-        lw_share_beat(self.s, _now_ns())
+        lw_share_beat(self.s, lw_now_ns())
         self.held = collections.deque()
-        self.width, self.height = width, height
+        self.width, self.height = config.width, config.height
         self.slots = config.frame_slots
         self.session, self.matrix = session, matrix
-        self.size = <Py_ssize_t>width * height * 3 // 2
+        self.size = <Py_ssize_t>config.width * config.height * 3 // 2
 
     def __dealloc__(self):
         lw_share_close(&self.s)
@@ -76,16 +70,21 @@ cdef class SharedWriter:
             return "/dev/shm" + name.decode()
         return f"/proc/{os.getpid()}/fd/{lw_share_fd(self.s)}"
 
-    def write_pcm(self, pcm, int64_t sample):
-        """10 ms: 480 samples of PCM16, the first at `sample`.
+    def write_pcm(self, pcm, sample):
+        """10 ms: 480 samples of PCM16 mono, the first at `sample`.
 
         Raises:
-            InvalidArgument: another length. BadState: it is closed.
+            InvalidArgument: no PCM16 mono, or another length. BadState: it is closed.
         """
-        cdef _Pcm source = _Pcm(pcm)
-        if source.samples != LW_BLOCK:
-            raise InvalidArgument(f"a block is {LW_BLOCK} samples, not {source.samples}")
-        check(lw_share_write_pcm(self.s, source.data, sample, _now_ns()), "the shared ring is closed")
+        cdef Borrowed b
+        cdef int64_t at = whole64(sample, "sample")
+        borrow_pcm(pcm, &b)
+        try:
+            if b.size != 2 * LW_BLOCK:
+                raise InvalidArgument(f"a block is {LW_BLOCK} samples, not {b.size // 2}")
+            check(lw_share_write_pcm(self.s, b.data, at, lw_now_ns()), "the shared ring is closed")
+        finally:
+            give_back(&b)
 
     def write_frame(self, Frame frame not None, sample=None):
         """Publishes a picture. One that lies in the ring, out of `Performer(memory=self)`, is not copied, and is held
@@ -101,7 +100,7 @@ cdef class SharedWriter:
         cdef bint ours = frame.owner is not None and frame.owner.memory is self
         cdef int slot
         if sample is not None:
-            info.sample = sample
+            info.sample = whole64(sample, "sample")
         if frame.size != self.size or not frame.size or frame.w != self.width:
             raise InvalidArgument(f"the ring takes {self.width}x{self.height}, not {frame.w}x{frame.h}")
         if ours:
@@ -111,15 +110,15 @@ cdef class SharedWriter:
         else:
             slot = lw_share_free_slot(self.s)
             memcpy(lw_share_slot(self.s, slot), frame.pixels, <size_t>frame.size)
-        retired = check(lw_share_write_frame(self.s, slot, &info, _now_ns()), "the shared ring is closed")
+        retired = check(lw_share_write_frame(self.s, slot, &info, lw_now_ns()), "the shared ring is closed")
         self.held.append(frame if ours else None)
         if retired:
             self.held.popleft()
 
-    def retire(self, int64_t sample):
+    def retire(self, sample):
         """Takes back the pictures up to `sample`, before newer ones need their slots: for a writer that knows that
         its reader is done with them. Returns how many."""
-        cdef int retired = lw_share_retire(self.s, sample)
+        cdef int retired = lw_share_retire(self.s, whole64(sample, "sample"))
         for _ in range(retired):
             self.held.popleft()
         return retired
@@ -130,7 +129,7 @@ cdef class SharedWriter:
 
     def beat(self):
         """Says that the writer lives, for one that has nothing to write; every write says so, too."""
-        lw_share_beat(self.s, _now_ns())
+        lw_share_beat(self.s, lw_now_ns())
 
     def close(self):
         """Tells the readers and takes a name away. The memory stays until the last who uses it is gone; the performer
@@ -158,7 +157,7 @@ cdef class SharedPcm:
     def valid(self):
         """True: everything that was read so far is this block's. False: it has been overwritten, what was read may be
         another's."""
-        return bool(lw_share_pcm_valid(self.reader.r, self.info.number))
+        return bool(lw_share_reader_pcm_valid(self.reader.r, self.info.number))
 
     @property
     def sample(self):
@@ -191,7 +190,7 @@ cdef class SharedFrame:
     @property
     def valid(self):
         """As SharedPcm.valid."""
-        return bool(lw_share_frame_valid(self.reader.r, self.info.number))
+        return bool(lw_share_reader_frame_valid(self.reader.r, self.info.number))
 
     @property
     def i420(self):
@@ -270,20 +269,20 @@ cdef class SharedReader:
         cdef int fd, rc
         if isinstance(source, int):
             fd = source
-            rc = lw_share_attach(&self.r, fd, &why)
+            rc = lw_share_reader_open(&self.r, fd, &why)
         elif hasattr(source, "fileno"):
             fd = source.fileno()
-            rc = lw_share_attach(&self.r, fd, &why)
+            rc = lw_share_reader_open(&self.r, fd, &why)
         else:
             fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                rc = lw_share_attach(&self.r, fd, &why)
+                rc = lw_share_reader_open(&self.r, fd, &why)
             finally:
                 os.close(fd)
         if rc == LW_EDATA:
             raise BadData(f"{source!r} is refused: {why.decode()}")
         check(rc, "shared ring")
-        lw_share_geometry(self.r, &config, &pid)
+        lw_share_reader_geometry(self.r, &config, &pid)
         self.width, self.height, self.pid = config.width, config.height, pid
         self.fps = (config.fps_num, config.fps_den)
         self.session = config.session.decode("utf-8", "replace")
@@ -291,13 +290,13 @@ cdef class SharedReader:
         self.size = <Py_ssize_t>config.width * config.height * 3 // 2
 
     def __dealloc__(self):
-        lw_share_detach(&self.r)
+        lw_share_reader_close(&self.r)
 
     def read_pcm(self):
         """The next SharedPcm of the newest generation, or None."""
         cdef lw_share_pcm info
         cdef SharedPcm block
-        if not check(lw_share_read_pcm(self.r, &info), "shared ring"):
+        if not check(lw_share_reader_read_pcm(self.r, &info), "shared ring"):
             return None
         block = SharedPcm.__new__(SharedPcm)
         block.reader, block.info = self, info
@@ -307,7 +306,7 @@ cdef class SharedReader:
         """The next SharedFrame of the newest generation, or None."""
         cdef lw_share_frame info
         cdef SharedFrame frame
-        if not check(lw_share_read_frame(self.r, &info), "shared ring"):
+        if not check(lw_share_reader_read_frame(self.r, &info), "shared ring"):
             return None
         frame = SharedFrame.__new__(SharedFrame)
         frame.reader, frame.info = self, info
@@ -320,64 +319,65 @@ cdef class SharedReader:
         Returns:
             How many samples from `sample` on are gone.
         """
-        if sample is not None and sample < 0:
-            raise InvalidArgument(f"the media clock has no sample {sample}")
-        return lw_share_seek(self.r, -1 if sample is None else sample)
+        cdef int64_t at = -1 if sample is None else whole64(sample, "sample")
+        if sample is not None and at < 0:
+            raise InvalidArgument(f"the media clock has no sample {at}")
+        return lw_share_reader_seek(self.r, at)
 
     def wait(self, double timeout):
         """Sleeps until there is something to read, or the writer has ended: True. False after `timeout` seconds, or as
         soon as the writer has been silent for SHARE_SILENT (1 s): see `alive`. Other threads run meanwhile."""
-        cdef int64_t now = _now_ns()
+        cdef int64_t now = lw_now_ns()
         cdef int64_t until = now + <int64_t>(min(max(timeout, 0.0), 1e9) * 1e9)
         cdef int rc
         cdef bint lived = self.alive
         while True:
             with nogil:
-                rc = lw_share_wait(self.r, now, until)
+                rc = lw_share_reader_wait(self.r, now, until)
             PyErr_CheckSignals()
-            now = _now_ns()
+            now = lw_now_ns()
             if rc or now >= until or (lived and not self.alive):
                 return bool(rc)
 
     @property
     def alive(self):
         """True while the writer has not ended and its heart beats: at least once a second."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
-        return not s.ended and _now_ns() - s.heartbeat_ns < LW_SHARE_SILENT_NS
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
+        return not s.ended and lw_now_ns() - s.heartbeat_ns < LW_SHARE_SILENT_NS
 
     @property
     def ended(self):
         """True when the writer has closed the ring. What is in it can still be read."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return bool(s.ended)
 
     @property
     def generation(self):
         """The writer's interrupts so far."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s.generation
 
     @property
     def lag(self):
         """(PCM blocks, frames) that have been published and not read."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s.pcm_lag, s.frames_lag
 
     @property
     def lost(self):
         """(PCM blocks, frames) that were overwritten before they were read; counted when the next one is read."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s.pcm_lost, s.frames_lost
 
     def stats(self):
-        """Counters as a dict; see `lw_share_stats`."""
-        cdef lw_share_stats s
-        lw_share_stats_get(self.r, &s)
+        """Counters as a dict; see `lw_share_reader_counters`."""
+        cdef lw_share_reader_counters s
+        lw_share_reader_stats(self.r, &s)
         return s
 
 

@@ -24,6 +24,9 @@ EVENT_STARTED: Final = 1
 EVENT_FINISHED: Final = 2
 EVENT_UNDERRUN: Final = 3
 EVENT_MOUTH: Final = 4
+TICK_PCM: Final = 1
+TICK_FRAME: Final = 2
+TICK_EVENTS: Final = 4
 SHARE_SILENT: Final = 1.0
 
 __test__: dict[str, Any]

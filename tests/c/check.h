@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 static int failures;
 

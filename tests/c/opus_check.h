@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 static inline void opus_spans(const uint8_t *packet, const lw_opus_packet *p, lw_opus_frame *frames)
 {

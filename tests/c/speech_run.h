@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define FADE 240
 #define LONGEST (120 * LW_RATE)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define MAX_IMAGES 40
 #define MAX_PIXELS (200 * 200)
@@ -327,18 +327,18 @@ static void test_drawing(void)
             if (i == 0)
                 pose = rest;
             memcpy(before, kept + GUARD, bytes);
-            int pixels = lw_compose(s.avatar, &pose, kept + GUARD, &canvas, &open), changed = 0;
+            int pixels = lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, &open), changed = 0;
             for (int32_t p = 0; p < w * h; p++)
                 changed += before[p] != kept[GUARD + p];
             counted &= pixels >= changed && pixels <= w * h && (i || pixels == w * h);
             memset(fresh + GUARD, random_in(0, 255), bytes);
-            counted &= lw_compose(s.avatar, &pose, fresh + GUARD, &forgotten, NULL) == w * h;
+            counted &= lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, NULL) == w * h;
             same &= !memcmp(kept + GUARD, fresh + GUARD, bytes) && !memcmp(&canvas, &forgotten, sizeof canvas);
             guards &= guarded(kept, bytes) && guarded(fresh, bytes);
             for (size_t n = 0; n < bytes && i % 8 == 0; n++)
                 hash = (hash ^ kept[GUARD + n]) * 1099511628211u;
             memcpy(before, kept + GUARD, bytes);
-            still &= lw_compose(s.avatar, &pose, kept + GUARD, &canvas, NULL) == 0 && !memcmp(before, kept + GUARD,
+            still &= lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL) == 0 && !memcmp(before, kept + GUARD,
                 bytes);
             if (i % 8 == 0) {
                 reference(&s, &canvas, slow);
@@ -400,11 +400,11 @@ static void test_alpha(void)
                                           .layers = s.layers, .layer_count = 0};
             lw_pose pose = {0};
             lw_canvas canvas = {0};
-            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_compose(s.avatar, &pose, back, &canvas, NULL) == 1024;
+            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_avatar_draw(s.avatar, &pose, back, &canvas, NULL) == 1024;
             lw_avatar_close(&s.avatar);
             s.config.layer_count = 1;
             canvas.valid = 0;
-            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_compose(s.avatar, &pose, frame, &canvas,
+            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_avatar_draw(s.avatar, &pose, frame, &canvas,
                 NULL) == 1024;
             if (!alpha)
                 ok &= !memcmp(frame, back, sizeof frame);
@@ -432,7 +432,7 @@ static void test_far_away(void)
     lw_avatar_config bare = s.config;
     lw_avatar *background = NULL;
     bare.layer_count = 0;
-    int ok = lw_avatar_open(&background, &bare) == 0 && lw_compose(background, &pose, empty, &canvas, NULL) > 0;
+    int ok = lw_avatar_open(&background, &bare) == 0 && lw_avatar_draw(background, &pose, empty, &canvas, NULL) > 0;
     for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
         lw_avatar_close(&s.avatar);
         for (int n = 0; n < 2; n++) {
@@ -447,7 +447,7 @@ static void test_far_away(void)
             random_pose(&pose, 1);
             for (int a = 0; a < LW_AXES; a++)
                 pose.axis[a] = (int16_t)abs(pose.axis[a]);
-            ok &= lw_compose(s.avatar, &pose, frame, &canvas, NULL) >= 0 && !memcmp(frame, empty, bytes);
+            ok &= lw_avatar_draw(s.avatar, &pose, frame, &canvas, NULL) >= 0 && !memcmp(frame, empty, bytes);
         }
     }
     CHECK(ok, "layers far away are not seen");
@@ -528,10 +528,10 @@ static void test_config(void)
     lw_pose pose = {0};
     lw_canvas canvas = {0};
     uint8_t byte = 0;
-    CHECK(lw_compose(NULL, &pose, &byte, &canvas, NULL) == LW_EINVAL &&
-              lw_compose(s.avatar, NULL, &byte, &canvas, NULL) == LW_EINVAL &&
-              lw_compose(s.avatar, &pose, NULL, &canvas, NULL) == LW_EINVAL &&
-              lw_compose(s.avatar, &pose, &byte, NULL, NULL) == LW_EINVAL, "nothing to draw with");
+    CHECK(lw_avatar_draw(NULL, &pose, &byte, &canvas, NULL) == LW_EINVAL &&
+              lw_avatar_draw(s.avatar, NULL, &byte, &canvas, NULL) == LW_EINVAL &&
+              lw_avatar_draw(s.avatar, &pose, NULL, &canvas, NULL) == LW_EINVAL &&
+              lw_avatar_draw(s.avatar, &pose, &byte, NULL, NULL) == LW_EINVAL, "nothing to draw with");
     drop_scene(&s);
     lw_avatar_close(&s.avatar);
     lw_avatar_close(NULL);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define MANY 20
 
@@ -41,8 +41,8 @@ static void rest_ms(int ms)
 
 static int64_t ticks_of(lw_engine *e)
 {
-    lw_engine_stats stats;
-    lw_engine_stats_get(e, &stats);
+    lw_engine_counters stats;
+    lw_engine_stats(e, &stats);
     return stats.ticks;
 }
 
@@ -60,7 +60,7 @@ static int wait_ticks(lw_engine *e, int64_t n)
 
 static int64_t clock_of(lw_performer *p)
 {
-    lw_stats stats;
+    lw_performer_counters stats;
     lw_performer_stats(p, &stats);
     return stats.clock;
 }
@@ -74,13 +74,13 @@ static void test_interface(void)
     lw_performer *p[3];
     for (int i = 0; i < 3; i++)
         p[i] = open_performer(0);
-    lw_engine_stats stats;
+    lw_engine_counters stats;
     CHECK(lw_engine_attach(e, NULL) == LW_EINVAL && lw_engine_attach(NULL, p[0]) == LW_EINVAL &&
               lw_engine_detach(e, NULL) == LW_EINVAL && lw_engine_detach(NULL, p[0]) == LW_EINVAL, "nothing to attach");
     CHECK(lw_engine_detach(e, p[0]) == LW_ESTATE, "what is not attached cannot be detached");
     CHECK(lw_engine_attach(e, p[0]) == 0 && lw_engine_attach(e, p[1]) == 0 && lw_engine_attach(e, p[2]) == LW_ENOSPC,
           "no more than its sessions");
-    lw_engine_stats_get(e, &stats);
+    lw_engine_stats(e, &stats);
     CHECK(stats.sessions == 2, "sessions are counted");
     CHECK(lw_engine_detach(e, p[0]) == 0 && lw_engine_attach(e, p[2]) == 0, "a place is free again");
     lw_engine_close(&e);
@@ -127,8 +127,8 @@ static void test_ticking(void)
     lw_event event;
     CHECK(ordered && next == clock && lw_performer_read_event(p, &event) && event.type == LW_EVENT_STARTED,
           "every block is there, in order");
-    lw_engine_stats stats;
-    lw_engine_stats_get(e, &stats);
+    lw_engine_counters stats;
+    lw_engine_stats(e, &stats);
     CHECK(stats.sessions == 0 && stats.busy_ns > 0 && stats.worst_ns > 0 && stats.worst_ns <= stats.busy_ns &&
               stats.late_ticks <= stats.ticks && stats.lost_ticks >= 0, "statistics");
     lw_performer_close(&p);
@@ -192,8 +192,8 @@ static void test_come_and_go(void)
     for (int i = 0; i < 2 && ok; i++)
         pthread_join(threads[i], &bad[i]);
     CHECK(ok && !bad[0] && !bad[1], "100 performers come and go while it runs");
-    lw_engine_stats stats;
-    lw_engine_stats_get(e, &stats);
+    lw_engine_counters stats;
+    lw_engine_stats(e, &stats);
     CHECK(stats.sessions == 1 && clock_of(steady) > 0 && lw_engine_detach(e, steady) == 0,
         "another one does not notice");
     lw_performer_close(&steady);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define SECONDS(n) ((n) * 100)
 #define SIL 0

@@ -7,7 +7,7 @@
 
 #include "allocations.h"
 #include "check.h"
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define PI 3.14159265358979323846
 #define W 64
@@ -126,12 +126,12 @@ static void read_pcm(run *r)
 static void read_frames(run *r)
 {
     int slot;
-    while (frame_count < MAX_FRAMES && (slot = lw_performer_acquire_frame(r->p, &frames[frame_count]))) {
-        const uint8_t *pixels = lw_performer_frame(r->p, slot - 1);
+    while (frame_count < MAX_FRAMES && lw_performer_acquire_frame(r->p, &slot, &frames[frame_count])) {
+        const uint8_t *pixels = lw_performer_frame(r->p, slot);
         for (int i = 0; pixels && i < FRAME_BYTES; i++)
             pixels_hash = (pixels_hash ^ pixels[i]) * 1099511628211u;
         frame_count++;
-        lw_performer_release_frame(r->p, slot - 1);
+        lw_performer_release_frame(r->p, slot);
     }
 }
 
@@ -188,7 +188,7 @@ static void test_interface(void)
           "bad configurations are refused");
 
     run r = start((lw_performer_config){.avatar = avatar, .speech = {.capacity = 4800, .prebuffer = 480}});
-    lw_stats stats;
+    lw_performer_counters stats;
     CHECK(lw_performer_write(NULL, speech, 1, 48000) == LW_EINVAL && lw_performer_write(r.p, NULL, 1,
         48000) == LW_EINVAL &&
               lw_performer_write(r.p, speech, 1, 7999) == LW_EINVAL && lw_performer_write(r.p, speech, 1,
@@ -232,7 +232,7 @@ static void test_chain(void)
         }
         sound &= lw_performer_end(r.p, 0) == 0;
         step(&r, 267);
-        lw_stats stats;
+        lw_performer_counters stats;
         lw_performer_stats(r.p, &stats);
         sound &= contiguous && heard_count == 300 * LW_BLOCK && stats.clock == heard_count && !stats.pcm_dropped;
         const lw_event *s = find_event(LW_EVENT_STARTED, 1), *m = find_event(LW_EVENT_MOUTH, 1),
@@ -321,31 +321,29 @@ static void test_held_slots(void)
     r = start((lw_performer_config){.avatar = avatar, .frame_slots = 3});
     (void)lw_performer_write(r.p, speech, 48000, 48000);
     r.keep_frames = 1;
-    int slots[3], held = 0, unchanged = 1;
+    int slots[3], slot = -1, held = 0, unchanged = 1;
     for (int i = 0; i < 60; i++) {
         step(&r, 1);
-        int slot = held < 3 ? lw_performer_acquire_frame(r.p, &frames[held]) : 0;
-        if (slot) {
-            slots[held] = slot - 1;
-            memcpy(copies[held++], lw_performer_frame(r.p, slot - 1), FRAME_BYTES);
+        if (held < 3 && lw_performer_acquire_frame(r.p, &slots[held], &frames[held])) {
+            memcpy(copies[held], lw_performer_frame(r.p, slots[held]), FRAME_BYTES);
+            held++;
         }
         for (int k = 0; k < held; k++)
             unchanged &= !memcmp(copies[k], lw_performer_frame(r.p, slots[k]), FRAME_BYTES);
     }
-    lw_stats stats;
+    lw_performer_counters stats;
     lw_performer_stats(r.p, &stats);
     CHECK(held == 3 && slots[0] != slots[1] && slots[1] != slots[2] && slots[0] != slots[2] && unchanged,
           "held frames stay as they are");
-    CHECK(stats.frames == 3 && stats.frames_dropped == 12 && !lw_performer_acquire_frame(r.p, &frames[0]),
+    CHECK(stats.frames == 3 && stats.frames_dropped == 12 && !lw_performer_acquire_frame(r.p, &slot, &frames[0]),
           "and what finds no slot is dropped and counted");
     lw_performer_release_frame(r.p, slots[1]); /* any order */
     step(&r, 4);
-    int slot = lw_performer_acquire_frame(r.p, &frames[3]);
-    CHECK(slot - 1 == slots[1] && frames[3].sequence == 15 && frames[3].sample == 15 * 1920,
+    CHECK(lw_performer_acquire_frame(r.p, &slot, &frames[3]) == 1 && slot == slots[1] && frames[3].sequence == 15 && frames[3].sample == 15 * 1920,
         "a released slot is used again");
     lw_performer_release_frame(r.p, slots[0]);
     lw_performer_release_frame(r.p, slots[2]);
-    lw_performer_release_frame(r.p, slot - 1);
+    lw_performer_release_frame(r.p, slot);
     lw_performer_release_frame(r.p, -1);
     lw_performer_release_frame(r.p, 3);
     r.keep_frames = 0;
@@ -362,7 +360,7 @@ static void test_late_and_full(void)
     run r = start((lw_performer_config){.avatar = avatar, .pcm_blocks = 8});
     r.keep_pcm = 1;
     step(&r, 20);
-    lw_stats stats;
+    lw_performer_counters stats;
     lw_performer_stats(r.p, &stats);
     CHECK(stats.pcm_dropped == 12, "blocks that find no room are dropped and counted");
     int16_t block[LW_BLOCK];
@@ -527,10 +525,10 @@ static void test_settings(void)
         while (lw_performer_read_pcm(p, pcm, &sample))
             ;
         lw_frame_info info;
-        int slot = lw_performer_acquire_frame(p, &info);
-        if (!slot)
+        int slot;
+        if (!lw_performer_acquire_frame(p, &slot, &info))
             continue;
-        lw_performer_release_frame(p, slot - 1);
+        lw_performer_release_frame(p, slot);
         const int16_t *axis = info.pose.axis;
         if (i == 10)
             first = axis[LW_AXIS_HAPPY] > 0 && !axis[LW_AXIS_CONCERNED] && axis[LW_AXIS_WAVE] > 0;
@@ -561,7 +559,7 @@ static void test_allocations(void)
         if (k % 3 == 1)
             lw_performer_end(r.p, 480);
         step(&r, 20);
-        lw_stats stats;
+        lw_performer_counters stats;
         lw_performer_stats(r.p, &stats);
     }
     int during = allocations - before;
@@ -613,13 +611,13 @@ static void test_threads(void)
         CHECK(0, "threads");
         return;
     }
-    int ordered = 1, whole = 1, held = 0, slot = 0;
+    int ordered = 1, whole = 1, held = -1, slot = 0;
     int64_t blocks = 0, shown = 0, last_sample = -1, last_frame = -1, told = 0, sample;
     for (int rest = 0; rest < 2; rest += atomic_load(&done)) {
         int16_t block[LW_BLOCK];
         lw_event event;
         lw_frame_info info;
-        lw_stats stats;
+        lw_performer_counters stats;
         while (lw_performer_read_pcm(p, block, &sample)) {
             ordered &= sample > last_sample && sample % LW_BLOCK == 0;
             last_sample = sample;
@@ -627,22 +625,22 @@ static void test_threads(void)
         }
         while (lw_performer_read_event(p, &event))
             told++;
-        while ((slot = lw_performer_acquire_frame(p, &info))) {
+        while (lw_performer_acquire_frame(p, &slot, &info)) {
             static uint8_t copy[FRAME_BYTES];
             ordered &= info.sequence > last_frame;
             last_frame = info.sequence;
             shown++;
-            memcpy(copy, lw_performer_frame(p, slot - 1), FRAME_BYTES);
-            if (held)
-                lw_performer_release_frame(p, held - 1);
-            whole &= !memcmp(copy, lw_performer_frame(p, slot - 1), FRAME_BYTES);
+            memcpy(copy, lw_performer_frame(p, slot), FRAME_BYTES);
+            if (held >= 0)
+                lw_performer_release_frame(p, held);
+            whole &= !memcmp(copy, lw_performer_frame(p, slot), FRAME_BYTES);
             held = slot;
         }
         lw_performer_stats(p, &stats);
     }
     pthread_join(producer, NULL);
     pthread_join(consumer, NULL);
-    lw_stats stats;
+    lw_performer_counters stats;
     lw_performer_stats(p, &stats);
     CHECK(ordered && whole, "three threads: everything in order, held frames still");
     CHECK(blocks + stats.pcm_dropped == 1500 && shown == stats.frames && shown + stats.frames_dropped == 750,

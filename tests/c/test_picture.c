@@ -180,7 +180,7 @@ static void test_sprite(void)
             lw_pose pose = {0};
             pose.axis[0] = 32767;
             layer.kangle[0] = turn ? angle + 65536 * random_in(-2, 2) : 0; /* whole turns do not matter */
-            same &= lw_avatar_open(&a, &config) == 0 && lw_compose(a, &pose, want.i420, &canvas, NULL) == w * h;
+            same &= lw_avatar_open(&a, &config) == 0 && lw_avatar_draw(a, &pose, want.i420, &canvas, NULL) == w * h;
             same &= lw_picture_from_rgba(&got, &images[0], round & 1) == 0;
             if (!turn) {
                 same &= lw_sprite_blend(s, &got, x8, y8) == 0 && !memcmp(want.i420, got.i420, bytes_of(&want));

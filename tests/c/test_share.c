@@ -48,7 +48,7 @@ static lw_share_reader *attach(int fd)
 {
     lw_share_reader *r = NULL;
     const char *why = NULL;
-    if (lw_share_attach(&r, fd, &why) < 0 || !r) {
+    if (lw_share_reader_open(&r, fd, &why) < 0 || !r) {
         printf("refused: %s\n", why);
         CHECK(0, "attach");
         exit(1);
@@ -145,30 +145,30 @@ static void test_interface(void)
     lw_share_reader *r = attach(lw_share_fd(s));
     lw_share_config got;
     int32_t pid;
-    lw_share_geometry(r, &got, &pid);
+    lw_share_reader_geometry(r, &got, &pid);
     CHECK(!strcmp(got.session, "s-1") && got.width == W && got.height == H && got.fps_num == 25 && got.fps_den == 1 &&
               got.frame_slots == 5 && got.frames_kept == 3 && got.pcm_blocks == 8 && pid == getpid(), "geometry");
     CHECK(!lw_share_name(s), "a memfd has no name");
     lw_share_end(s);
     CHECK(lw_share_write_frame(s, 0, &info, 0) == LW_ESTATE && put_pcm(s, 0) == LW_ESTATE, "after the end");
-    CHECK(lw_share_wait(r, 0, INT64_MAX / 2) == 1, "an end wakes for good");
+    CHECK(lw_share_reader_wait(r, 0, INT64_MAX / 2) == 1, "an end wakes for good");
     lw_share_close(&s);
     lw_share_close(&s);
-    lw_share_stats stats;
-    lw_share_stats_get(r, &stats);
+    lw_share_reader_counters stats;
+    lw_share_reader_stats(r, &stats);
     CHECK(stats.ended == 1 && !s, "the reader outlives the writer and knows");
-    lw_share_detach(&r);
-    lw_share_detach(&r);
+    lw_share_reader_close(&r);
+    lw_share_reader_close(&r);
     lw_share_close(NULL);
-    lw_share_detach(NULL);
+    lw_share_reader_close(NULL);
 
     lw_share_config sound = {.fps_num = 25, .fps_den = 1};
     s = open_share(&sound);
     r = attach(lw_share_fd(s));
     lw_share_frame frame;
-    CHECK(lw_share_free_slot(s) == LW_EINVAL && !lw_share_read_frame(r, &frame) && lw_share_seek(r, 0) == 0 &&
+    CHECK(lw_share_free_slot(s) == LW_EINVAL && !lw_share_reader_read_frame(r, &frame) && lw_share_reader_seek(r, 0) == 0 &&
               put_pcm(s, 0) == 0, "sound only");
-    lw_share_detach(&r);
+    lw_share_reader_close(&r);
     lw_share_close(&s);
 }
 
@@ -258,12 +258,12 @@ static void test_model(void)
             frames.oldest = until + 1;
         } else if (what < 49) {
             int64_t to = random_in(-1, (int)pcm.written + 3) * (int64_t)LW_BLOCK + random_in(0, 2);
-            int64_t lost = lw_share_seek(r[who], to);
+            int64_t lost = lw_share_reader_seek(r[who], to);
             if (to < 0) {
                 p[who].next = pcm.written;
                 f[who].next = frames.written;
             } else {
-                int64_t at = lw_share_seek(r[who], to), first = pcm.oldest;
+                int64_t at = lw_share_reader_seek(r[who], to), first = pcm.oldest;
                 while (first < pcm.written && (first + 1) * LW_BLOCK <= to)
                     first++;
                 p[who].next = first;
@@ -276,29 +276,29 @@ static void test_model(void)
         } else if (what < 80) {
             lw_share_pcm b;
             int64_t want = model_read(&pcm, &p[who], generation);
-            int got = lw_share_read_pcm(r[who], &b);
+            int got = lw_share_reader_read_pcm(r[who], &b);
             ok &= got == (want >= 0);
             if (got)
                 ok &= b.number == want && b.sample == want * LW_BLOCK && b.generation == generation &&
                       b.published_ns == 2000 + want && filled(b.pcm, 2 * LW_BLOCK, want) &&
-                      lw_share_pcm_valid(r[who], want);
+                      lw_share_reader_pcm_valid(r[who], want);
         } else {
             lw_share_frame b;
             int64_t want = model_read(&frames, &f[who], generation);
-            int got = lw_share_read_frame(r[who], &b);
+            int got = lw_share_reader_read_frame(r[who], &b);
             ok &= got == (want >= 0);
             if (got)
                 ok &= b.number == want && b.sample == want * 1920 && b.sequence == 2 * want && b.utterance == 7 &&
                       b.generation == generation && b.changed == (want % 3 != 0) && b.mouth_open == want % 2 &&
                       b.due_ns == 100 + want && b.published_ns == 1000 + want && filled(b.i420, BYTES, want) &&
-                      lw_share_frame_valid(r[who], want);
+                      lw_share_reader_frame_valid(r[who], want);
         }
-        lw_share_stats stats;
-        lw_share_stats_get(r[who], &stats);
+        lw_share_reader_counters stats;
+        lw_share_reader_stats(r[who], &stats);
         ok &= stats.pcm_lost == p[who].lost && stats.frames_lost == f[who].lost && stats.pcm_stale == p[who].stale &&
               stats.frames_stale == f[who].stale && stats.generation == generation &&
               stats.pcm_lag == pcm.written - p[who].next && stats.frames_lag == frames.written - f[who].next;
-        ok &= !lw_share_pcm_valid(r[0], pcm.oldest - 1) && !lw_share_frame_valid(r[0], frames.oldest - 1);
+        ok &= !lw_share_reader_pcm_valid(r[0], pcm.oldest - 1) && !lw_share_reader_frame_valid(r[0], frames.oldest - 1);
         if (!ok) {
             printf("at step %d, %d\n", step, what);
             break;
@@ -312,8 +312,8 @@ static void test_model(void)
     CHECK(ok, "the ring does what the list does");
     CHECK(retired_ok, "the writer is told when a slot comes back");
     CHECK(p[0].lost > 0 && p[1].lost > 0 && f[1].lost > 0 && p[0].stale > 0 && generation > 50, "all of it happened");
-    lw_share_detach(&r[0]);
-    lw_share_detach(&r[1]);
+    lw_share_reader_close(&r[0]);
+    lw_share_reader_close(&r[1]);
     lw_share_close(&s);
 }
 
@@ -321,7 +321,7 @@ static void refused(int fd, const char *what, const char *name)
 {
     lw_share_reader *r = (lw_share_reader *)(uintptr_t)16;
     const char *why = NULL;
-    int rc = lw_share_attach(&r, fd, &why);
+    int rc = lw_share_reader_open(&r, fd, &why);
     if (!CHECK(rc == LW_EDATA && !r && !strcmp(why, what), name))
         printf("  %d, %s\n", rc, why);
 }
@@ -396,8 +396,8 @@ static void test_performer(void)
     for (int i = 0; i < 200; i++) {
         lw_frame_info info;
         lw_performer_tick(p, i, 1);
-        int slot = lw_performer_acquire_frame(p, &info) - 1;
-        ok &= slot >= 0 && lw_performer_frame(p, slot) == lw_share_slot(s, slot);
+        int slot = -1;
+        ok &= lw_performer_acquire_frame(p, &slot, &info) == 1 && lw_performer_frame(p, slot) == lw_share_slot(s, slot);
         for (int k = 0; k < 3 && k < i; k++)
             ok &= shown[k] != slot;
         fill(lw_performer_frame(p, slot), BYTES, i);
@@ -407,12 +407,12 @@ static void test_performer(void)
             lw_performer_release_frame(p, shown[i % 3]);
         shown[i % 3] = slot;
         lw_share_frame frame;
-        ok &= lw_share_read_frame(r, &frame) == 1 && frame.slot == slot && frame.sample == info.sample &&
-              frame.sequence == i && filled(frame.i420, BYTES, i) && lw_share_frame_valid(r, i);
+        ok &= lw_share_reader_read_frame(r, &frame) == 1 && frame.slot == slot && frame.sample == info.sample &&
+              frame.sequence == i && filled(frame.i420, BYTES, i) && lw_share_reader_frame_valid(r, i);
     }
     CHECK(ok, "what it drew is what the reader sees, in the same slot");
     lw_performer_close(&p);
-    lw_share_detach(&r);
+    lw_share_reader_close(&r);
     lw_share_close(&s);
 }
 
@@ -426,21 +426,21 @@ static int follow(lw_share_reader *r, int64_t *read, int64_t *lost, int dawdle)
     for (;;) {
         lw_share_pcm b;
         lw_share_frame f;
-        lw_share_stats stats;
-        lw_share_stats_get(r, &stats);
+        lw_share_reader_counters stats;
+        lw_share_reader_stats(r, &stats);
         int got = 0;
-        if (lw_share_read_pcm(r, &b)) {
+        if (lw_share_reader_read_pcm(r, &b)) {
             int same = filled(b.pcm, 2 * LW_BLOCK, b.number);
-            torn |= lw_share_pcm_valid(r, b.number) && !same;
+            torn |= lw_share_reader_pcm_valid(r, b.number) && !same;
             torn |= b.number <= last_pcm || b.sample != b.number * LW_BLOCK;
             last_pcm = b.number;
             got = 1;
         }
-        if (lw_share_read_frame(r, &f)) {
+        if (lw_share_reader_read_frame(r, &f)) {
             if (dawdle && f.number % dawdle == 0)
                 usleep(50);
             int same = filled(f.i420, BYTES, f.number);
-            torn |= lw_share_frame_valid(r, f.number) && !same;
+            torn |= lw_share_reader_frame_valid(r, f.number) && !same;
             torn |= f.number <= last_frame || f.sequence != 2 * f.number;
             last_frame = f.number;
             ++*read;
@@ -449,10 +449,10 @@ static int follow(lw_share_reader *r, int64_t *read, int64_t *lost, int dawdle)
         if (!got && stats.ended)
             break;
         if (!got)
-            lw_share_wait(r, now_ns(), now_ns() + 1000000000);
+            lw_share_reader_wait(r, now_ns(), now_ns() + 1000000000);
     }
-    lw_share_stats stats;
-    lw_share_stats_get(r, &stats);
+    lw_share_reader_counters stats;
+    lw_share_reader_stats(r, &stats);
     *lost = stats.frames_lost;
     return torn;
 }
@@ -491,7 +491,7 @@ static void test_torn(int64_t frames)
         close(pipes[i][0]);
         close(pipes[i][1]);
     }
-    lw_share_detach(&r);
+    lw_share_reader_close(&r);
     lw_share_close(&s);
 }
 
@@ -517,9 +517,9 @@ static void test_reader_killed(void)
     lw_share_reader *r = attach(lw_share_fd(s));
     lw_share_frame f;
     put_frame(s, n);
-    CHECK(ok && lw_share_read_frame(r, &f) == 1 && f.number == n && filled(f.i420, BYTES, n),
+    CHECK(ok && lw_share_reader_read_frame(r, &f) == 1 && f.number == n && filled(f.i420, BYTES, n),
           "readers that are killed leave no trace");
-    lw_share_detach(&r);
+    lw_share_reader_close(&r);
     lw_share_close(&s);
 }
 
@@ -549,23 +549,23 @@ static void test_writer_killed(void)
     close(mine);
     lw_share_pcm b;
     int heard = 0;
-    while (heard < 20 && lw_share_wait(r, now_ns(), now_ns() + 20000000000))
-        while (lw_share_read_pcm(r, &b))
+    while (heard < 20 && lw_share_reader_wait(r, now_ns(), now_ns() + 20000000000))
+        while (lw_share_reader_read_pcm(r, &b))
             heard++;
     CHECK(heard >= 20, "a writer found by /proc");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    while (lw_share_read_pcm(r, &b))
+    while (lw_share_reader_read_pcm(r, &b))
         ;
-    lw_share_stats stats;
-    lw_share_stats_get(r, &stats);
-    int rc = lw_share_wait(r, now_ns(), now_ns() + 60000000000);
+    lw_share_reader_counters stats;
+    lw_share_reader_stats(r, &stats);
+    int rc = lw_share_reader_wait(r, now_ns(), now_ns() + 60000000000);
     int64_t silent = now_ns() - stats.heartbeat_ns;
     CHECK(rc == 0 && silent >= LW_SHARE_SILENT_NS, "its reader wakes when it has been silent for so long");
     printf("  after %.0f ms\n", (double)silent / 1e6);
-    rc = lw_share_wait(r, now_ns(), now_ns() + 1000000);
-    CHECK(rc == 0 && !lw_share_read_pcm(r, &b), "and then waits as long as it is told");
-    lw_share_detach(&r);
+    rc = lw_share_reader_wait(r, now_ns(), now_ns() + 1000000);
+    CHECK(rc == 0 && !lw_share_reader_read_pcm(r, &b), "and then waits as long as it is told");
+    lw_share_reader_close(&r);
     close(pipes[0]);
     close(pipes[1]);
 }
@@ -586,7 +586,7 @@ static void test_names(void)
     close(fd);
     put_frame(s, 0);
     lw_share_frame f;
-    CHECK(lw_share_read_frame(r, &f) == 1 && filled(f.i420, BYTES, 0), "a reader by name");
+    CHECK(lw_share_reader_read_frame(r, &f) == 1 && filled(f.i420, BYTES, 0), "a reader by name");
 
     pid_t child = fork();
     if (!child) {
@@ -595,14 +595,14 @@ static void test_names(void)
         _exit(0);
     }
     waitpid(child, NULL, 0);
-    lw_share_stats stats;
-    lw_share_stats_get(r, &stats);
+    lw_share_reader_counters stats;
+    lw_share_reader_stats(r, &stats);
     CHECK(!stats.ended && named_rings(me) == 2, "a forked child that closes its copy ends nothing");
     lw_share_close(&s);
     lw_share_close(&t);
-    CHECK(!named_rings(me) && lw_share_frame_valid(r, 0) && filled(f.i420, BYTES, 0),
+    CHECK(!named_rings(me) && lw_share_reader_frame_valid(r, 0) && filled(f.i420, BYTES, 0),
           "the names are gone, what was mapped stays");
-    lw_share_detach(&r);
+    lw_share_reader_close(&r);
 
     int pipes[2];
     CHECK(pipe(pipes) == 0, "pipe");

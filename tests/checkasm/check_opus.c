@@ -5,7 +5,7 @@
 #ifdef HAVE_OPUS
 #include <opus.h>
 
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define MOST 5000
 

@@ -1,4 +1,4 @@
-"""G.722: the ITU-T vectors, FFmpeg, chunks of any size, and batches against single channels."""
+"""G.722: FFmpeg, chunks of any size, and batches against single channels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipwire import G722Decoder, G722DecoderBatch, G722Encoder, G722EncoderBatch, LipwireError
-from support.paths import SHARED
 
-VECTORS = SHARED / "vectors" / "g722"
 RATES = (64000, 56000, 48000)
 N = 16000
 
@@ -59,18 +57,6 @@ def ffmpeg_decode(codes: bytes, bitrate: int = 64000) -> bytes:
     decoder.options = {"bits_per_codeword": str(bitrate // 8000)}
     frames = [f for at in range(0, len(codes), 160) for f in decoder.decode(av.Packet(codes[at : at + 160]))]
     return b"".join(frame.to_ndarray().tobytes() for frame in frames)
-
-
-@pytest.mark.skipif(not VECTORS.exists(), reason="no ITU-T vectors")
-def test_itu_vectors() -> None:
-    codes = np.fromfile(VECTORS / "codspw.cod", dtype="<u2").astype(np.uint8).tobytes()
-    pcm = (VECTORS / "inpsp.bin").read_bytes()
-    assert G722Encoder().encode(pcm) == codes
-    assert G722EncoderBatch(17).encode_many([pcm] * 17) == [codes] * 17
-    for mode, bitrate in enumerate(RATES, 1):
-        want = (VECTORS / f"outsp{mode}.bin").read_bytes()
-        assert G722Decoder(bitrate).decode(codes) == want
-        assert G722DecoderBatch(17, bitrate).decode_many([codes] * 17) == [want] * 17
 
 
 @pytest.mark.parametrize("name", SIGNALS)

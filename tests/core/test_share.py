@@ -268,6 +268,8 @@ from lipwire import SharedReader
 reader = SharedReader(int(sys.argv[1]) if sys.argv[1].isdigit() else sys.argv[1])
 reader.seek(0)
 print("ready", flush=True)
+if not reader.alive:
+    reader.wait(10)  # a slow start: nobody has written, or beaten, meanwhile
 blocks, frames, loud, gaps, bad, at = 0, 0, 0, 0, 0, None
 while not (reader.ended and reader.lag == (0, 0)) and (reader.alive or reader.ended):
     reader.wait(5)

@@ -226,7 +226,7 @@ def test_what_cannot_draw_is_refused(face: Any) -> None:
 C_HOOK = r"""
 #include <stdint.h>
 #include <string.h>
-#include "lipwire.h"
+#include "lipwire/performer.h"
 int draw(void *user, uint8_t *i420, const lw_draw_info *info)
 {
     size_t luma = (size_t)info->width * info->height;
@@ -245,7 +245,7 @@ int draw(void *user, uint8_t *i420, const lw_draw_info *info)
 def c_hook(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("hook")
     (folder / "hook.c").write_text(C_HOOK)
-    include = f"-I{ROOT / 'csrc'}"
+    include = f"-I{ROOT / 'csrc/include'}"
     command = ["cc", "-shared", "-fPIC", "-O2", include, str(folder / "hook.c"), "-o", str(folder / "hook.so")]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(folder / "hook.so"))

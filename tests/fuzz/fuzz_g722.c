@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lipwire.h"
+#include "lipwire/lipwire.h"
 
 #define REQUIRE(ok)  \
     do {             \

@@ -65,7 +65,7 @@ def _built():
     """The shim and the core behind it as a shared library, in the cache under a name that changes with the sources."""
     core = ROOT / "csrc"
     vectors = core / ("x86" if platform.machine() == "x86_64" else "arm")
-    sources = sorted([*core.glob("*.c"), *vectors.glob("*.c"), *core.glob("*.h"), *core.glob("*/*.h")])
+    sources = sorted([*core.glob("*.c"), *vectors.glob("*.c"), *core.rglob("*.h")])
     digest = hashlib.sha256(SHIM.encode())
     for path in sources:
         digest.update(path.read_bytes())
@@ -87,6 +87,8 @@ def _built():
                 "-fPIC",
                 "-I",
                 core,
+                "-I",
+                core / "include",
             ]
             subprocess.run([*command, *parts, "-o", made, "-lm", "-lpthread"], check=True)
             made.rename(library)

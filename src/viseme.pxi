@@ -1,11 +1,15 @@
-# Viseme extractors: lw_viseme_*.
+# Viseme extractors: lipwire/viseme.h.
+
+VISEMES = LW_VISEMES
+CHANNELS = LW_CHANNELS
+
 
 cdef float *_floats(array) except? NULL:
-    """Where a contiguous array's numbers are; the caller keeps the array."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    PyBuffer_Release(&view)
-    return <float *>view.buf
+    """Where the numbers of an array of ours are; the caller keeps the array."""
+    cdef Borrowed b
+    borrow(array, &b)
+    give_back(&b)
+    return <float *>b.data
 
 
 cdef class VisemeExtractor:
@@ -28,21 +32,32 @@ cdef class VisemeExtractor:
         lw_viseme_close(&self.v)
 
     def process(self, pcm):
-        """Rows that became ready: float32, shape (n, 15)."""
+        """Rows that became ready: float32, shape (n, 15).
+
+        Raises:
+            InvalidArgument: no PCM16 mono.
+        """
         return self.process_channels(pcm)[:, :LW_VISEMES]
 
     def process_channels(self, pcm):
         """As process, shape (n, 17): then the jaw opening 0..1 and the loudness 0..1."""
-        cdef _Pcm source = _Pcm(pcm)
-        cdef size_t cap = lw_viseme_bound(self.v, source.samples)
-        rows = np.empty((cap, LW_CHANNELS), dtype=np.float32)
-        cdef float *to = _floats(rows)
+        cdef Borrowed b
+        cdef size_t n, cap
+        cdef float *to
         cdef int64_t made
-        if source.samples >= LONG_CHUNK:
-            with nogil:
-                made = lw_viseme_process(self.v, source.data, source.samples, to, cap)
-        else:
-            made = lw_viseme_process(self.v, source.data, source.samples, to, cap)
+        borrow_pcm(pcm, &b)
+        try:
+            n = b.size // 2
+            cap = lw_viseme_bound(self.v, n)
+            rows = np.empty((cap, LW_CHANNELS), dtype=np.float32)
+            to = _floats(rows)
+            if n >= LONG_CHUNK:
+                with nogil:
+                    made = lw_viseme_process(self.v, <const int16_t *>b.data, n, to, cap)
+            else:
+                made = lw_viseme_process(self.v, <const int16_t *>b.data, n, to, cap)
+        finally:
+            give_back(&b)
         check(made)
         return rows
 
@@ -68,29 +83,29 @@ cdef class VisemeExtractorBatch:
         InvalidArgument: an argument is out of range.
     """
     cdef lw_viseme **v
-    cdef Py_buffer *views
+    cdef Borrowed *borrowed
     cdef const int16_t **pcm
     cdef size_t *samples
     cdef float **rows
-    cdef Py_ssize_t held  # views[:held] were looked at; those with an object must be given back
+    cdef Py_ssize_t held  # borrowed[:held] were looked at; those with PCM must be given back
     cdef bint busy  # a call is under way, here or in another thread
     cdef readonly int sessions
 
-    def __cinit__(self, int sessions, *, bint early=False):
-        cdef int s
+    def __cinit__(self, sessions, *, bint early=False):
+        cdef int s, many = whole(sessions, "sessions")
         cdef lw_viseme_config config
         config.early = early
-        if sessions < 1 or sessions > 65536:
-            raise InvalidArgument(f"1..65536 sessions, not {sessions}")
-        self.v = <lw_viseme **>calloc(sessions, sizeof(lw_viseme *))
-        self.views = <Py_buffer *>calloc(sessions, sizeof(Py_buffer))
-        self.pcm = <const int16_t **>calloc(sessions, sizeof(int16_t *))
-        self.samples = <size_t *>calloc(sessions, sizeof(size_t))
-        self.rows = <float **>calloc(sessions, sizeof(float *))
-        if not (self.v and self.views and self.pcm and self.samples and self.rows):
+        if many < 1 or many > 65536:
+            raise InvalidArgument(f"1..65536 sessions, not {many}")
+        self.v = <lw_viseme **>calloc(many, sizeof(lw_viseme *))
+        self.borrowed = <Borrowed *>calloc(many, sizeof(Borrowed))
+        self.pcm = <const int16_t **>calloc(many, sizeof(int16_t *))
+        self.samples = <size_t *>calloc(many, sizeof(size_t))
+        self.rows = <float **>calloc(many, sizeof(float *))
+        if not (self.v and self.borrowed and self.pcm and self.samples and self.rows):
             raise OutOfMemory("a batch")
-        self.sessions = sessions
-        for s in range(sessions):
+        self.sessions = many
+        for s in range(many):
             check(lw_viseme_open(&self.v[s], &config))
 
     def __dealloc__(self):
@@ -98,7 +113,7 @@ cdef class VisemeExtractorBatch:
         for s in range(self.sessions):
             lw_viseme_close(&self.v[s])
         free(self.v)
-        free(self.views)
+        free(self.borrowed)
         free(self.pcm)
         free(self.samples)
         free(self.rows)
@@ -109,21 +124,25 @@ cdef class VisemeExtractorBatch:
         cdef size_t total = 0
         for s in range(self.sessions):
             item = items[s]
-            memset(&self.views[s], 0, sizeof(Py_buffer))
+            self.pcm[s] = NULL
+            self.samples[s] = 0
             if item is not None:
-                PyObject_GetBuffer(item, &self.views[s], PyBUF_SIMPLE)
+                try:
+                    borrow_pcm(item, &self.borrowed[s])
+                except InvalidArgument as error:
+                    raise InvalidArgument(f"session {s}: {error}") from None
+                # An empty buffer may have no address; NULL is nothing borrowed.
+                self.pcm[s] = <const int16_t *>(self.borrowed[s].data if self.borrowed[s].size else <void *>self)
+                self.samples[s] = self.borrowed[s].size // 2
+                total += self.samples[s]
             self.held = s + 1
-            if self.views[s].len & 1:
-                raise InvalidArgument(f"session {s}: PCM16 needs an even number of bytes, got {self.views[s].len}")
-            self.pcm[s] = <const int16_t *>self.views[s].buf
-            self.samples[s] = <size_t>self.views[s].len // 2
-            total += self.samples[s]
         return total
 
     cdef void release(self) noexcept:
         cdef Py_ssize_t s
         for s in range(self.held):
-            PyBuffer_Release(&self.views[s])  # without an object: nothing
+            if self.pcm[s] != NULL:
+                give_back(&self.borrowed[s])
         self.held = 0
         self.busy = False
 
@@ -167,7 +186,7 @@ cdef class VisemeExtractorBatch:
         for each the rows that became ready: float32, shape (n, 15), views of one block.
 
         Raises:
-            InvalidArgument: not as many buffers as sessions, or half a sample; nothing was taken.
+            InvalidArgument: not as many buffers as sessions, or one that is no PCM16 mono; nothing was taken.
             BadState: another thread's call is under way.
         """
         return self.run(pcm, LW_VISEMES)
@@ -176,20 +195,21 @@ cdef class VisemeExtractorBatch:
         """As process_many, shape (n, 17): then the jaw opening 0..1 and the loudness 0..1."""
         return self.run(pcm, LW_CHANNELS)
 
-    def reset(self, int session=-1):
+    def reset(self, session=-1):
         """Forgets a session's input; without an argument, everyone's.
 
         Raises:
             InvalidArgument: there is no such session.
             BadState: another thread's call is under way.
         """
-        cdef int s
+        cdef int s, which = whole(session, "session")
         if self.busy:
             raise BadState("another thread's call on this batch is under way")
-        if session < -1 or session >= self.sessions:
-            raise InvalidArgument(f"session {session} of {self.sessions}")
-        for s in range(self.sessions) if session < 0 else (session,):
-            lw_viseme_reset(self.v[s])
+        if which < -1 or which >= self.sessions:
+            raise InvalidArgument(f"session {which} of {self.sessions}")
+        for s in range(self.sessions):
+            if which in (-1, s):
+                lw_viseme_reset(self.v[s])
 
     @property
     def lookahead(self):

@@ -1,77 +1,4 @@
-# G.711 and G.722. A call for 20 ms takes a few hundred nanoseconds, so what surrounds the kernel counts: one buffer on
-# the stack, one bytes object of the exact size, nothing else.
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-
-
-cdef size_t _pcm16(Py_buffer *view) except? 0:
-    """Samples of a PCM buffer; gives it back where they are not whole."""
-    if view.len & 1:
-        size = view.len
-        PyBuffer_Release(view)
-        raise InvalidArgument(f"PCM16 needs an even number of bytes, got {size}")
-    return <size_t>view.len >> 1
-
-
-def ulaw_encode(pcm, /):
-    """mu-law: PCM16 mono -> one byte a sample (ITU-T G.711 (11/1988), on the 16-bit scale of G.191: the upper 14 bits).
-
-    Raises:
-        InvalidArgument: an odd number of bytes.
-    """
-    cdef Py_buffer view
-    cdef bytes out
-    PyObject_GetBuffer(pcm, &view, PyBUF_SIMPLE)
-    cdef size_t n = _pcm16(&view)
-    try:
-        out = PyBytes_FromStringAndSize(NULL, n)
-        lw_ulaw_encode(<uint8_t *>PyBytes_AS_STRING(out), <const int16_t *>view.buf, n)
-    finally:
-        PyBuffer_Release(&view)
-    return out
-
-
-def alaw_encode(pcm, /):
-    """A-law: PCM16 mono -> one byte a sample (ITU-T G.711 (11/1988), on the 16-bit scale of G.191: the upper 13 bits).
-
-    Raises:
-        InvalidArgument: an odd number of bytes.
-    """
-    cdef Py_buffer view
-    cdef bytes out
-    PyObject_GetBuffer(pcm, &view, PyBUF_SIMPLE)
-    cdef size_t n = _pcm16(&view)
-    try:
-        out = PyBytes_FromStringAndSize(NULL, n)
-        lw_alaw_encode(<uint8_t *>PyBytes_AS_STRING(out), <const int16_t *>view.buf, n)
-    finally:
-        PyBuffer_Release(&view)
-    return out
-
-
-def ulaw_decode(data, /):
-    """mu-law: n bytes -> n samples of PCM16 mono, each its step's middle, -32124..32124 (ITU-T G.711 (11/1988))."""
-    cdef Py_buffer view
-    cdef bytes out
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    try:
-        out = PyBytes_FromStringAndSize(NULL, view.len * 2)
-        lw_ulaw_decode(<int16_t *>PyBytes_AS_STRING(out), <const uint8_t *>view.buf, <size_t>view.len)
-    finally:
-        PyBuffer_Release(&view)
-    return out
-
-
-def alaw_decode(data, /):
-    """A-law: n bytes -> n samples of PCM16 mono, each the middle of its step, -32256..32256 (ITU-T G.711 (11/1988))."""
-    cdef Py_buffer view
-    cdef bytes out
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    try:
-        out = PyBytes_FromStringAndSize(NULL, view.len * 2)
-        lw_alaw_decode(<int16_t *>PyBytes_AS_STRING(out), <const uint8_t *>view.buf, <size_t>view.len)
-    finally:
-        PyBuffer_Release(&view)
-    return out
+# G.722, one channel or many: lipwire/g722.h.
 
 
 cdef class G722Encoder:
@@ -90,10 +17,10 @@ cdef class G722Encoder:
     cdef lw_g722_encoder *e
     cdef readonly int bitrate
 
-    def __cinit__(self, int bitrate=64000):
+    def __cinit__(self, bitrate=64000):
         cdef lw_g722_config config
-        config.bitrate = self.bitrate = bitrate
-        check(lw_g722_encoder_open(&self.e, &config), f"G.722 at {bitrate} bit/s")
+        config.bitrate = self.bitrate = whole(bitrate, "bitrate")
+        check(lw_g722_encoder_open(&self.e, &config), f"G.722 at {self.bitrate} bit/s")
 
     def __dealloc__(self):
         lw_g722_encoder_close(&self.e)
@@ -102,27 +29,27 @@ cdef class G722Encoder:
         """Takes all of `pcm` (bytes-like, any number of samples), returns the bytes that are complete.
 
         Raises:
-            InvalidArgument: an odd number of bytes.
+            InvalidArgument: no PCM16 mono.
         """
-        cdef Py_buffer view
+        cdef Borrowed b
         cdef bytes out
-        cdef size_t size
+        cdef size_t size, n
         cdef uint8_t *to
         cdef int64_t made
-        PyObject_GetBuffer(pcm, &view, PyBUF_SIMPLE)
-        cdef size_t n = _pcm16(&view)
+        borrow_pcm(pcm, &b)
         try:
+            n = b.size // 2
             size = lw_g722_encoder_bound(self.e, n)
             out = PyBytes_FromStringAndSize(NULL, size)
             to = <uint8_t *>PyBytes_AS_STRING(out)
             if n >= LONG_CHUNK:
                 with nogil:
-                    made = lw_g722_encoder_process(self.e, <const int16_t *>view.buf, n, to, size)
+                    made = lw_g722_encoder_process(self.e, <const int16_t *>b.data, n, to, size)
                 check(made)
             else:
-                lw_g722_encoder_process(self.e, <const int16_t *>view.buf, n, to, size)
+                lw_g722_encoder_process(self.e, <const int16_t *>b.data, n, to, size)
         finally:
-            PyBuffer_Release(&view)
+            give_back(&b)
         return out
 
     def reset(self):
@@ -145,34 +72,38 @@ cdef class G722Decoder:
     cdef lw_g722_decoder *d
     cdef readonly int bitrate
 
-    def __cinit__(self, int bitrate=64000):
+    def __cinit__(self, bitrate=64000):
         cdef lw_g722_config config
-        config.bitrate = self.bitrate = bitrate
-        check(lw_g722_decoder_open(&self.d, &config), f"G.722 at {bitrate} bit/s")
+        config.bitrate = self.bitrate = whole(bitrate, "bitrate")
+        check(lw_g722_decoder_open(&self.d, &config), f"G.722 at {self.bitrate} bit/s")
 
     def __dealloc__(self):
         lw_g722_decoder_close(&self.d)
 
     def decode(self, data, /):
-        """Takes all of `data` (bytes-like, n bytes), returns 2 n samples: 4 n bytes."""
-        cdef Py_buffer view
+        """Takes all of `data` (bytes-like, n bytes), returns 2 n samples: 4 n bytes.
+
+        Raises:
+            InvalidArgument: an array of anything but bytes.
+        """
+        cdef Borrowed b
         cdef bytes out
         cdef size_t n
         cdef int16_t *to
         cdef int64_t made
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        borrow_bytes(data, &b, "G.722")
         try:
-            out = PyBytes_FromStringAndSize(NULL, view.len * 4)
-            n = <size_t>view.len
+            n = b.size
+            out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>n * 4)
             to = <int16_t *>PyBytes_AS_STRING(out)
             if n >= LONG_CHUNK // 2:
                 with nogil:
-                    made = lw_g722_decoder_process(self.d, <const uint8_t *>view.buf, n, to, 2 * n)
+                    made = lw_g722_decoder_process(self.d, <const uint8_t *>b.data, n, to, 2 * n)
                 check(made)
             else:
-                lw_g722_decoder_process(self.d, <const uint8_t *>view.buf, n, to, 2 * n)
+                lw_g722_decoder_process(self.d, <const uint8_t *>b.data, n, to, 2 * n)
         finally:
-            PyBuffer_Release(&view)
+            give_back(&b)
         return out
 
     def reset(self):
@@ -183,31 +114,31 @@ cdef class G722Decoder:
 cdef class _Slots:
     """The buffers of one batch call: where each slot reads and writes, and what must be given back."""
     cdef Py_ssize_t channels
-    cdef Py_buffer *views
+    cdef Borrowed *borrowed
     cdef const void **sources
     cdef void **sinks
-    cdef Py_ssize_t held  # views[:held] of the slots that are not idle
+    cdef Py_ssize_t held  # borrowed[:held] of the slots that are not idle
     cdef bint busy  # a call is under way, here or in another thread
 
     def __cinit__(self, Py_ssize_t channels):
         if channels < 1 or channels > LW_G722_MAX_CHANNELS:
             raise InvalidArgument(f"1..{LW_G722_MAX_CHANNELS} channels, not {channels}")
         self.channels = channels
-        self.views = <Py_buffer *>PyMem_Malloc(channels * sizeof(Py_buffer))
+        self.borrowed = <Borrowed *>PyMem_Malloc(channels * sizeof(Borrowed))
         self.sources = <const void **>PyMem_Malloc(channels * sizeof(void *))
         self.sinks = <void **>PyMem_Malloc(channels * sizeof(void *))
-        if self.views == NULL or self.sources == NULL or self.sinks == NULL:
+        if self.borrowed == NULL or self.sources == NULL or self.sinks == NULL:
             raise OutOfMemory("a batch")
 
     def __dealloc__(self):
-        PyMem_Free(self.views)
+        PyMem_Free(self.borrowed)
         PyMem_Free(self.sources)
         PyMem_Free(self.sinks)
 
-    cdef Py_ssize_t take(self, list items) except -1:
+    cdef Py_ssize_t take(self, list items, bint pcm) except -1:
         """Borrows every buffer; returns their common length in bytes, 0 where all are None. On an error nothing is
         held."""
-        cdef Py_ssize_t c, size = -1
+        cdef Py_ssize_t c, size = -1, one
         if self.busy:
             raise BadState("another thread's call on this batch is under way")
         if len(items) != self.channels:
@@ -219,24 +150,36 @@ cdef class _Slots:
                 item = items[c]
                 self.sources[c] = NULL
                 if item is not None:
-                    PyObject_GetBuffer(item, &self.views[c], PyBUF_SIMPLE)
+                    self.borrow(item, c, pcm)
                     # An empty buffer may have no address; idle is NULL, and this is not that.
-                    self.sources[c] = self.views[c].buf if self.views[c].len else <const void *>self
+                    self.sources[c] = self.borrowed[c].data if self.borrowed[c].size else <const void *>self
                 self.held = c + 1
-                if item is not None and self.views[c].len != size:
-                    if size >= 0:
-                        raise InvalidArgument(f"channel {c} has {self.views[c].len} bytes, those before it {size}")
-                    size = self.views[c].len
+                if item is None:
+                    continue
+                one = <Py_ssize_t>self.borrowed[c].size
+                if size >= 0 and one != size:
+                    raise InvalidArgument(f"channel {c} has {one} bytes, those before it {size}")
+                size = one
         except BaseException:
             self.release()
             raise
         return size if size > 0 else 0
 
+    cdef int borrow(self, object item, Py_ssize_t c, bint pcm) except -1:
+        try:
+            if pcm:
+                borrow_pcm(item, &self.borrowed[c])
+            else:
+                borrow_bytes(item, &self.borrowed[c], "G.722")
+        except InvalidArgument as error:
+            raise InvalidArgument(f"channel {c}: {error}") from None
+        return 0
+
     cdef void release(self) noexcept:
         cdef Py_ssize_t c
         for c in range(self.held):
             if self.sources[c] != NULL:
-                PyBuffer_Release(&self.views[c])
+                give_back(&self.borrowed[c])
         self.held = 0
         self.busy = False
 
@@ -275,12 +218,12 @@ cdef class G722EncoderBatch:
     cdef readonly int channels
     cdef readonly int bitrate
 
-    def __cinit__(self, int channels, int bitrate=64000):
+    def __cinit__(self, channels, bitrate=64000):
         cdef lw_g722_batch_config config
-        config.channels = self.channels = channels
-        config.bitrate = self.bitrate = bitrate
-        check(lw_g722_encoder_batch_open(&self.b, &config), f"{channels} channels of G.722 at {bitrate} bit/s")
-        self.slots = _Slots(channels)
+        config.channels = self.channels = whole(channels, "channels")
+        config.bitrate = self.bitrate = whole(bitrate, "bitrate")
+        check(lw_g722_encoder_batch_open(&self.b, &config), f"{self.channels} channels of G.722 at {self.bitrate} bit/s")
+        self.slots = _Slots(self.channels)
 
     def __dealloc__(self):
         lw_g722_encoder_batch_close(&self.b)
@@ -290,12 +233,12 @@ cdef class G722EncoderBatch:
         samples. All buffers of a call have the same length, an even number of samples.
 
         Raises:
-            InvalidArgument: not as many buffers as slots, unequal lengths, or half a pair; nothing was taken.
+            InvalidArgument: not as many buffers as slots, one that is no PCM16 mono, unequal lengths, or half a pair; nothing was taken.
             BadState: another thread's call is under way.
         """
         cdef _Slots slots = self.slots
         cdef int64_t made
-        cdef Py_ssize_t size = slots.take(pcm)
+        cdef Py_ssize_t size = slots.take(pcm, True)
         cdef list out
         try:
             if size & 3:
@@ -309,15 +252,16 @@ cdef class G722EncoderBatch:
             slots.release()
         return out
 
-    def reset(self, int channel=-1):
+    def reset(self, channel=-1):
         """Forgets a slot's input; without an argument, everyone's.
 
         Raises:
             InvalidArgument: there is no such slot.
         """
+        cdef int slot = whole(channel, "channel")
         if self.slots.busy:
             raise BadState("another thread's call on this batch is under way")
-        check(lw_g722_encoder_batch_reset(self.b, channel), f"slot {channel} of {self.channels}")
+        check(lw_g722_encoder_batch_reset(self.b, slot), f"slot {slot} of {self.channels}")
 
 
 cdef class G722DecoderBatch:
@@ -339,12 +283,12 @@ cdef class G722DecoderBatch:
     cdef readonly int channels
     cdef readonly int bitrate
 
-    def __cinit__(self, int channels, int bitrate=64000):
+    def __cinit__(self, channels, bitrate=64000):
         cdef lw_g722_batch_config config
-        config.channels = self.channels = channels
-        config.bitrate = self.bitrate = bitrate
-        check(lw_g722_decoder_batch_open(&self.b, &config), f"{channels} channels of G.722 at {bitrate} bit/s")
-        self.slots = _Slots(channels)
+        config.channels = self.channels = whole(channels, "channels")
+        config.bitrate = self.bitrate = whole(bitrate, "bitrate")
+        check(lw_g722_decoder_batch_open(&self.b, &config), f"{self.channels} channels of G.722 at {self.bitrate} bit/s")
+        self.slots = _Slots(self.channels)
 
     def __dealloc__(self):
         lw_g722_decoder_batch_close(&self.b)
@@ -354,12 +298,12 @@ cdef class G722DecoderBatch:
         buffers of a call have the same length.
 
         Raises:
-            InvalidArgument: not as many buffers as slots, or unequal lengths; nothing was taken.
+            InvalidArgument: not as many buffers as slots, one that is no bytes, or unequal lengths; nothing was taken.
             BadState: another thread's call is under way.
         """
         cdef _Slots slots = self.slots
         cdef int64_t made
-        cdef Py_ssize_t size = slots.take(data)
+        cdef Py_ssize_t size = slots.take(data, False)
         cdef list out
         try:
             out = slots.results(size << 2)
@@ -371,12 +315,13 @@ cdef class G722DecoderBatch:
             slots.release()
         return out
 
-    def reset(self, int channel=-1):
+    def reset(self, channel=-1):
         """Forgets a slot's input; without an argument, everyone's.
 
         Raises:
             InvalidArgument: there is no such slot.
         """
+        cdef int slot = whole(channel, "channel")
         if self.slots.busy:
             raise BadState("another thread's call on this batch is under way")
-        check(lw_g722_decoder_batch_reset(self.b, channel), f"slot {channel} of {self.channels}")
+        check(lw_g722_decoder_batch_reset(self.b, slot), f"slot {slot} of {self.channels}")

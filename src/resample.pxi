@@ -1,4 +1,4 @@
-# Part of _core.pyx.
+# Resampler: lipwire/resample.h.
 
 _QUALITIES = {"voice": LW_RESAMPLER_VOICE, "high": LW_RESAMPLER_HIGH}
 
@@ -30,51 +30,52 @@ cdef class Resampler:
     cdef readonly str quality
     cdef size_t frame_bytes
 
-    def __cinit__(self, int in_rate, int out_rate, *, int channels=1, str quality="voice"):
+    def __cinit__(self, in_rate, out_rate, *, channels=1, str quality="voice"):
         cdef lw_resampler_config config
         if quality not in _QUALITIES:
             raise InvalidArgument(f"resampler quality is one of {', '.join(_QUALITIES)}, not {quality!r}")
-        if channels != 1 and channels != 2:
-            raise InvalidArgument(f"a resampler has 1 or 2 channels, not {channels}")
-        config.in_rate = self.in_rate = in_rate
-        config.out_rate = self.out_rate = out_rate
-        config.channels = self.channels = channels
+        config.in_rate = self.in_rate = whole(in_rate, "in_rate")
+        config.out_rate = self.out_rate = whole(out_rate, "out_rate")
+        config.channels = self.channels = whole(channels, "channels")
+        if self.channels != 1 and self.channels != 2:
+            raise InvalidArgument(f"a resampler has 1 or 2 channels, not {self.channels}")
         config.quality = _QUALITIES[quality]
         self.quality = quality
-        self.frame_bytes = 2 * <size_t>channels
-        check(lw_resampler_open(&self.r, &config), f"resampler {in_rate} -> {out_rate} Hz")
+        self.frame_bytes = 2 * <size_t>self.channels
+        check(lw_resampler_open(&self.r, &config), f"resampler {self.in_rate} -> {self.out_rate} Hz")
 
     def __dealloc__(self):
         lw_resampler_close(&self.r)
 
     def process(self, pcm):
-        """Takes all of `pcm` (bytes-like, PCM16 at in_rate), returns the samples that are ready as bytes.
+        """Takes all of `pcm` (bytes-like or int16, PCM16 at in_rate; of two channels interleaved, or an array of shape
+        (n, 2)), returns the samples that are ready as bytes.
 
         Raises:
-            InvalidArgument: not a whole number of frames.
+            InvalidArgument: not PCM16 of so many channels, or not a whole number of frames.
         """
-        cdef Py_buffer view
+        cdef Borrowed b
         cdef size_t frames, ready, used
         cdef bytes out
         cdef int64_t made
-        PyObject_GetBuffer(pcm, &view, PyBUF_SIMPLE)
+        borrow_pcm(pcm, &b, self.channels)
         try:
-            frames = <size_t>view.len // self.frame_bytes
-            if frames * self.frame_bytes != <size_t>view.len:
-                raise InvalidArgument(f"PCM16 needs a multiple of {self.frame_bytes} bytes, got {view.len}")
+            frames = b.size // self.frame_bytes
+            if frames * self.frame_bytes != b.size:
+                raise InvalidArgument(f"PCM16 needs a multiple of {self.frame_bytes} bytes, got {b.size}")
             ready = lw_resampler_ready(self.r, frames)
             out = PyBytes_FromStringAndSize(NULL, ready * self.frame_bytes)
             to = <int16_t *>PyBytes_AS_STRING(out)
             if frames >= LONG_CHUNK:
                 with nogil:
-                    made = lw_resampler_process(self.r, <const int16_t *>view.buf, frames, &used, to, ready)
+                    made = lw_resampler_process(self.r, <const int16_t *>b.data, frames, &used, to, ready)
             else:
-                made = lw_resampler_process(self.r, <const int16_t *>view.buf, frames, &used, to, ready)
+                made = lw_resampler_process(self.r, <const int16_t *>b.data, frames, &used, to, ready)
             if made < 0:
                 check(made)
             return out
         finally:
-            PyBuffer_Release(&view)
+            give_back(&b)
 
     def flush(self):
         """The samples still owed, as if silence followed; then the resampler is as new. The total length is

@@ -1,0 +1,158 @@
+/* A performer: one session's chain, from PCM to sound, pictures and events on one clock.
+ *
+ *   write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings
+ *
+ * Three threads use one object, lock-free between them. The producer calls write, end, interrupt, set, space, writing
+ * and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
+ * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
+ * thread.
+ *
+ * Example of use:
+ *
+ *     int16_t second[16000] = {0}, block[LW_BLOCK];
+ *     int64_t sample;
+ *     lw_performer *p;
+ *     if (lw_performer_open(&p, &(lw_performer_config){.width = 64, .height = 36, .fps_num = 25, .fps_den = 1}) < 0)
+ *         return 1;
+ *     lw_performer_write(p, second, 16000, 16000);
+ *     lw_performer_end(p, 0);
+ *     for (int tick = 0; tick < 110; tick++) { // offline: as fast as it goes
+ *         int slot, out = lw_performer_tick(p, 0, 1);
+ *         lw_frame_info info;
+ *         if (out & LW_TICK_PCM)
+ *             lw_performer_read_pcm(p, block, &sample);
+ *         if (out & LW_TICK_FRAME && lw_performer_acquire_frame(p, &slot, &info))
+ *             lw_performer_release_frame(p, slot); // lw_performer_frame(p, slot) has its pixels
+ *     }
+ *     lw_performer_close(&p);
+ */
+#ifndef LIPWIRE_PERFORMER_H
+#define LIPWIRE_PERFORMER_H
+
+#include "lipwire/avatar.h"
+#include "lipwire/base.h"
+#include "lipwire/motion.h"
+#include "lipwire/speech.h"
+#include "lipwire/viseme.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lw_performer lw_performer;
+
+/* What a renderer that is not the compositor is told of the frame that it draws. Compiled hooks read it field by field,
+ * so that its layout is part of the interface: fields are never moved. */
+typedef struct lw_draw_info {
+    int64_t sample;      /* media clock of the frame */
+    int64_t sequence;    /* as in lw_frame_info */
+    uint64_t utterance;  /* being spoken, or 0 */
+    int32_t width, height; /* luma pixels */
+    float loudness;      /* 0..1 */
+    float axis[LW_AXES]; /* -1..1, see lw_axis */
+    float viseme[LW_VISEMES]; /* weights 0..1; what is missing to 1 is rest (sil) */
+} lw_draw_info;
+
+/* Draws a whole I420 frame of width * height * 3 / 2 contiguous bytes, which hold some older picture. Runs on the
+ * thread that ticks, where LW_DRAW_SLOW_NS is long; how long it took is counted. Returns 0: drawn; LW_DRAW_SAME:
+ * nothing drawn, it looks as the frame before; anything else: failed, and the frame shows the last good picture. */
+#define LW_DRAW_SAME 1
+#define LW_DRAW_SLOW_NS 5000000
+typedef int (*lw_draw)(void *user, uint8_t *i420, const lw_draw_info *info);
+
+typedef struct lw_performer_config {
+    lw_avatar *avatar;      /* what draws: this, or draw, or the reader into what it acquires, or (0 x 0) nobody.
+                               Kept: it has to outlive the performer */
+    lw_draw draw;           /* kept with draw_user, and called until close */
+    void *draw_user;
+    int32_t width, height;  /* of frames without an avatar: see lw_size_check, or 0 */
+    int32_t fps_num, fps_den; /* e.g. 25 / 1; 1..100 frames a second */
+    int32_t frame_slots;    /* 0 = 6; full: new frames are skipped and counted */
+    int32_t pcm_blocks;     /* 0 = 64 (640 ms); full: the oldest stay, new blocks are dropped and counted */
+    uint8_t *frames;        /* where to draw: frame_slots pictures, frame_stride bytes apart, zeroed, the caller's
+                               until close (an lw_share's slots); NULL: in memory of its own */
+    size_t frame_stride;
+    uint32_t seed;
+    lw_speech_config speech;
+} lw_performer_config;
+
+typedef struct lw_performer_counters {
+    int64_t clock;           /* samples */
+    int64_t buffered;        /* speech samples waiting */
+    int64_t generation;
+    int64_t frames;          /* put into the ring */
+    int64_t frames_unchanged;/* of those, not a pixel differed from the one before */
+    int64_t frames_skipped;  /* not drawn: late */
+    int64_t frames_dropped;  /* not drawn: the reader held every slot */
+    int64_t pcm_dropped;     /* blocks */
+    int64_t events_dropped;
+    int64_t underruns;
+    int64_t underrun_samples;
+    int64_t utterances;      /* finished */
+    int64_t draws;           /* calls of lw_draw */
+    int64_t draw_errors;     /* of those, failed */
+    int64_t draw_slow;       /* of those, longer than LW_DRAW_SLOW_NS */
+    int64_t draw_ns;         /* in all */
+    int64_t draw_worst_ns;
+    int64_t active;          /* 1 while an utterance plays */
+    int64_t bytes;           /* native memory, the shared avatar and the buffered speech excluded */
+} lw_performer_counters;
+
+typedef struct lw_frame_info {
+    int64_t sample;      /* media clock of the frame */
+    int64_t sequence;    /* counts frames of the session, skipped ones included */
+    uint64_t utterance;  /* being spoken, or 0 */
+    int64_t generation;  /* interrupts that it knows of */
+    int32_t changed;     /* 0: every pixel as in the frame before; 1 where the reader draws */
+    int32_t mouth_open;  /* the mouth's image is not that at rest; without an avatar: the pose's mouth is open */
+    int64_t due_ns;      /* the `now` given to the tick that made it */
+    lw_pose pose;
+} lw_frame_info;
+
+/* LW_EINVAL: one of them is out of range, or two of them want to draw. LW_ENOMEM. */
+int lw_performer_open(lw_performer **out, const lw_performer_config *config);
+/* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing (LW_ENOSPC). A rate other than
+ * the one before starts a new resampler (the only allocation outside open). */
+int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
+/* Producer. As lw_speech_end, with what the resampler still held before it. */
+int lw_performer_end(lw_performer *p, int32_t grace);
+/* Producer. As lw_speech_interrupt. What is in the rings already stays there. */
+int64_t lw_performer_interrupt(lw_performer *p);
+/* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting
+ * counts. */
+int lw_performer_set(lw_performer *p, int setting, int value);
+uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
+uint64_t lw_performer_utterance(const lw_performer *p); /* as lw_speech_utterance */
+int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
+/* What a tick put into the rings. */
+enum lw_tick {
+    LW_TICK_PCM = 1,
+    LW_TICK_FRAME = 2,
+    LW_TICK_EVENTS = 4
+};
+/* Consumer: one 10 ms step. `draw` 0 skips a frame that falls into it (late work). `now_ns` goes into the frame's
+ * due_ns, and nowhere else. Returns bits of lw_tick. */
+int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw);
+/* Reader. A block of PCM (LW_BLOCK samples) -> 1 with *sample, or 0. */
+int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample);
+/* Reader. Samples of an utterance within the blocks read so far, the silence of an underrun not counted; *utterance is
+ * the one that the newest block speaks, or that was spoken last, and 0 before any. */
+int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance);
+/* Reader. Interrupts that the newest block read knows of: below what lw_performer_interrupt returned, it is stale. */
+int64_t lw_performer_heeded(const lw_performer *p);
+/* Reader. The oldest event: 1, or 0 for none. */
+int lw_performer_read_event(lw_performer *p, lw_event *event);
+/* Reader. The oldest frame: 1 with the slot that it lies in, or 0 for none. The slot's bytes stay as they are until it
+ * is released; slots may be released in any order, by any thread. */
+int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info);
+/* A slot's pixels; NULL for a slot out of range, or frames of 0 x 0. */
+uint8_t *lw_performer_frame(lw_performer *p, int slot);
+void lw_performer_release_frame(lw_performer *p, int slot);
+/* Any thread. */
+void lw_performer_stats(const lw_performer *p, lw_performer_counters *counters);
+void lw_performer_close(lw_performer **p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

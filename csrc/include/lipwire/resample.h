@@ -1,0 +1,65 @@
+/* Streaming resampler: polyphase FIR with linear phase, int16 in and out, integer arithmetic throughout, and so the
+ * same bits on every machine.
+ *
+ * It is time-aligned: output n is the signal at n / out_rate seconds, so that the only latency is look-ahead
+ * (lw_resampler_delay_ns). Rates are 8000..48000 Hz with in_rate and out_rate, each divided by their greatest common
+ * divisor, at most LW_RESAMPLER_MAX_PHASES. Stereo is interleaved, and equals two mono resamplers bit for bit. A frame
+ * is one sample of every channel. Any chunking gives the same samples as one call.
+ *
+ * Example of use:
+ *
+ *     int16_t in[320] = {0}, out[1200]; // 20 ms at 16 kHz in, to 48 kHz
+ *     size_t used;
+ *     lw_resampler *r;
+ *     if (lw_resampler_open(&r, &(lw_resampler_config){.in_rate = 16000, .out_rate = 48000}) < 0)
+ *         return 1;
+ *     int64_t made = lw_resampler_process(r, in, 320, &used, out, 1200); // all 320 are taken: `out` has room
+ *     made += lw_resampler_flush(r, out + made, 1200 - (size_t)made);    // made == 960 now
+ *     lw_resampler_close(&r);
+ */
+#ifndef LIPWIRE_RESAMPLE_H
+#define LIPWIRE_RESAMPLE_H
+
+#include "lipwire/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LW_RESAMPLER_MAX_PHASES 1920
+
+enum lw_resampler_quality {
+    LW_RESAMPLER_VOICE = 0, /* >= 93 dB rejection from 1.1 of the lower Nyquist frequency, flat within 0.01 dB to 0.9
+                               of it, delay 24 samples of the lower rate: at most 3 ms */
+    LW_RESAMPLER_HIGH = 1   /* >= 110 dB from 1.08, within 0.002 dB to 0.92, 40 samples: at most 5 ms */
+};
+
+typedef struct lw_resampler lw_resampler;
+typedef struct lw_resampler_config {
+    int32_t in_rate;  /* Hz */
+    int32_t out_rate; /* Hz */
+    int32_t channels; /* 1 or 2; 0 = 1 */
+    int32_t quality;  /* enum lw_resampler_quality */
+} lw_resampler_config;
+
+/* LW_EINVAL: one of them is out of range. */
+int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config);
+/* Takes up to n frames of `in` (*consumed says how many) and writes up to `cap` to `out`; returns how many were
+ * written. It stops early only when `out` is full; call again with the rest. `in` may be odd-aligned. */
+int64_t lw_resampler_process(lw_resampler *r, const int16_t *in, size_t n, size_t *consumed, int16_t *out, size_t cap);
+/* Writes the frames still owed for the input so far, as if silence followed, so that the total is
+ * ceil(inputs * out_rate / in_rate). Returns the count; 0 when all is out; then the state is as after reset. */
+int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap);
+/* Exactly how many frames processing n more will write, with room for them. */
+size_t lw_resampler_ready(const lw_resampler *r, size_t n);
+/* The most frames that processing n more, then flushing, can write. */
+size_t lw_resampler_bound(const lw_resampler *r, size_t n);
+/* Look-ahead in nanoseconds: how much later an input must have arrived than the output it is centred on. */
+int64_t lw_resampler_delay_ns(const lw_resampler *r);
+void lw_resampler_reset(lw_resampler *r);
+void lw_resampler_close(lw_resampler **r);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,1 @@
+# csrc/include/lipwire for Cython: a file for each header, with its declarations in their order.

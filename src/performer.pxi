@@ -1,0 +1,230 @@
+# A session's chain: lipwire/performer.h.
+
+DRAW_SAME = LW_DRAW_SAME
+DRAW_SLOW = LW_DRAW_SLOW_NS / 1e9
+# What a compiled hook reads (lw_draw_info): name -> (offset in bytes, format as in numpy, count).
+cdef lw_draw_info *_info = NULL
+DRAW_INFO = {
+    "sample": (<size_t>&_info.sample, "i8", 1),
+    "sequence": (<size_t>&_info.sequence, "i8", 1),
+    "utterance": (<size_t>&_info.utterance, "u8", 1),
+    "width": (<size_t>&_info.width, "i4", 1),
+    "height": (<size_t>&_info.height, "i4", 1),
+    "loudness": (<size_t>&_info.loudness, "f4", 1),
+    "axis": (<size_t>&_info.axis[0], "f4", LW_AXES),
+    "viseme": (<size_t>&_info.viseme[0], "f4", LW_VISEMES),
+}
+DRAW_INFO_BYTES = sizeof(lw_draw_info)
+
+EVENT_STARTED = LW_EVENT_STARTED
+EVENT_FINISHED = LW_EVENT_FINISHED
+EVENT_UNDERRUN = LW_EVENT_UNDERRUN
+EVENT_MOUTH = LW_EVENT_MOUTH
+
+TICK_PCM = LW_TICK_PCM
+TICK_FRAME = LW_TICK_FRAME
+TICK_EVENTS = LW_TICK_EVENTS
+
+
+cdef int _fps(object fps, int32_t *num, int32_t *den) except -1:
+    """(numerator, denominator)."""
+    numerator, denominator = fps
+    num[0], den[0] = whole(numerator, "fps"), whole(denominator, "fps")
+    return 0
+
+
+cdef uint32_t _seed(object seed) except? 0:
+    cdef int64_t number = whole64(seed, "seed")
+    if not 0 <= number <= 0xFFFFFFFFLL:
+        raise InvalidArgument(f"seed {number}: 0..{0xFFFFFFFF}")
+    return <uint32_t>number
+
+
+cdef class Performer:
+    """One session's chain: speech in, 10 ms PCM blocks and frames out, on one sample clock.
+
+    Threads: one may write, end and interrupt; one may tick (the Engine, if attached); one may read.
+
+    Args:
+        avatar: a NativeAvatar; or None, and something else draws.
+        size: without an avatar, (width, height) of the frames; None for poses without pictures.
+        draw: without an avatar, what draws each frame on the ticking thread: an object with the addresses `address` of
+            an `lw_draw` and `user`, which is kept; None: whoever reads a frame draws into it.
+        fps: (numerator, denominator), 1..100 a second.
+        prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`.
+        frame_slots: frames that readers may hold at once before new ones are dropped.
+        seed: of the idle life.
+        memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
+    """
+    cdef lw_performer *p
+    cdef SharedWriter memory
+    cdef readonly NativeAvatar avatar
+    cdef object draw
+    cdef readonly int width
+    cdef readonly int height
+    cdef bint live
+    cdef object __weakref__
+
+    def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
+                  double capacity=120.0, frame_slots=6, seed=0, size=None, draw=None,
+                  SharedWriter memory=None):
+        cdef lw_performer_config config
+        memset(&config, 0, sizeof(config))
+        self.avatar = avatar
+        if avatar is not None:
+            config.avatar = avatar.a
+            self.width = avatar.width
+            self.height = avatar.height
+        if size is not None:
+            width, height = size
+            config.width = self.width = whole(width, "width")
+            config.height = self.height = whole(height, "height")
+        if draw is not None:
+            config.draw = <lw_draw><size_t>draw.address
+            config.draw_user = <void *><size_t>draw.user
+            self.draw = draw
+        _fps(fps, &config.fps_num, &config.fps_den)
+        config.frame_slots = whole(frame_slots, "frame_slots")
+        if memory is not None:
+            if (memory.width, memory.height) != (self.width, self.height) or not memory.size:
+                raise InvalidArgument(f"the shared ring has frames of {memory.width}x{memory.height}, "
+                                      f"not {self.width}x{self.height}")
+            if memory.bound:
+                raise BadState("the shared ring's slots have a performer")
+            config.frames = lw_share_slot(memory.s, 0)
+            config.frame_stride = lw_share_stride(memory.s)
+            config.frame_slots = memory.slots
+        config.seed = _seed(seed)
+        config.speech.capacity = <int32_t>(capacity * LW_RATE)
+        # 0 asks the core for its default; here it means none, and one sample is as good as none.
+        config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
+        config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE) or 1
+        check(lw_performer_open(&self.p, &config), "performer")
+        if memory is not None:
+            self.memory = memory
+            memory.bound = True
+
+    def __dealloc__(self):
+        lw_performer_close(&self.p)
+
+    def write(self, pcm, rate):
+        """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
+
+        Raises:
+            InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now.
+        """
+        cdef Borrowed b
+        cdef int rc, hz = whole(rate, "rate")
+        cdef size_t n
+        borrow_pcm(pcm, &b)
+        try:
+            n = b.size // 2
+            if n >= LONG_CHUNK:
+                with nogil:
+                    rc = lw_performer_write(self.p, b.data, n, hz)
+            else:
+                rc = lw_performer_write(self.p, b.data, n, hz)
+        finally:
+            give_back(&b)
+        if rc == LW_ENOSPC:
+            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is {n / <double>hz:.1f} s")
+        if rc == LW_EINVAL:
+            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000, a multiple of 25)")
+        check(rc)
+
+    def end(self, double grace=0.0):
+        """Ends the current utterance; audio within `grace` seconds still belongs to it."""
+        check(lw_performer_end(self.p, <int32_t>(grace * LW_RATE)), "end")
+
+    def interrupt(self):
+        """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
+        return check(lw_performer_interrupt(self.p))
+
+    def set(self, setting, value):
+        """Sets MOTION_STATE, MOTION_EXPRESSION or MOTION_GESTURE, from the next tick on; see `lw_motion_set`.
+
+        Raises:
+            InvalidArgument: there is no such setting or value.
+        """
+        check(lw_performer_set(self.p, whole(setting, "setting"), whole(value, "value")), "set")
+
+    @property
+    def writing(self):
+        """Number of the utterance that the next write belongs to."""
+        return lw_performer_writing(self.p)
+
+    @property
+    def utterance(self):
+        """Number of the utterance that the last write belonged to."""
+        return lw_performer_utterance(self.p)
+
+    @property
+    def space(self):
+        """Seconds of speech that still fit."""
+        return lw_performer_space(self.p) / <double>LW_RATE
+
+    def tick(self, now_ns=0, bint draw=True):
+        """One step of 10 ms, for offline use. Returns bits of what came out: TICK_PCM, TICK_FRAME, TICK_EVENTS.
+
+        Raises:
+            BadState: an engine ticks it.
+        """
+        cdef int out
+        cdef int64_t now = whole64(now_ns, "now_ns")
+        if self.live:
+            raise BadState("an engine ticks this performer")
+        with nogil:
+            out = lw_performer_tick(self.p, now, draw)
+        return out
+
+    def read_pcm(self):
+        """The next 10 ms: (bytes of 480 samples, position in samples), or None."""
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, LW_BLOCK * 2)
+        cdef int64_t sample = 0
+        if not lw_performer_read_pcm(self.p, <int16_t *>PyBytes_AS_STRING(out), &sample):
+            return None
+        return out, sample
+
+    @property
+    def heard(self):
+        """(utterance, samples of it in the blocks read so far): the one that the newest block speaks, or that was spoken
+        last; (0, 0) before any. An underrun's silence is not counted."""
+        cdef uint64_t utterance
+        cdef int64_t played = lw_performer_heard(self.p, &utterance)
+        return utterance, played
+
+    @property
+    def heeded(self):
+        """How many interrupts the newest block read knows of; below what `interrupt` returned, the block is stale."""
+        return lw_performer_heeded(self.p)
+
+    def read_event(self):
+        """The next event: (type, value, utterance, sample, played), or None."""
+        cdef lw_event event
+        if not lw_performer_read_event(self.p, &event):
+            return None
+        return event.type, event.value, event.utterance, event.sample, event.played
+
+    def read_frame(self):
+        """The next Frame, or None."""
+        cdef Frame frame
+        cdef lw_frame_info info
+        cdef int slot
+        if not lw_performer_acquire_frame(self.p, &slot, &info):
+            return None
+        frame = Frame.__new__(Frame)
+        frame.owner = self
+        frame.slot = slot
+        frame.info = info
+        frame.pixels = lw_performer_frame(self.p, slot)
+        frame.w, frame.h = self.width, self.height
+        if self.avatar is not None:
+            frame.matrix = self.avatar.matrix
+        frame.size = <Py_ssize_t>self.width * self.height * 3 // 2
+        return frame
+
+    def stats(self):
+        """Counters as a dict; see `lw_performer_counters`."""
+        cdef lw_performer_counters s
+        lw_performer_stats(self.p, &s)
+        return s
