@@ -7,6 +7,8 @@
 #include <libavutil/channel_layout.h>
 #include <libavutil/opt.h>
 #include <libswresample/swresample.h>
+
+#include "lipwire/resample.h"
 #endif
 
 static int16_t coefs[160 * 2 * 480] __attribute__((aligned(64)));
