@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c src/*)
 CBUILD := build/c
 SECONDS_EACH ?= 60
+# Tests wait for real time more than they compute, so there are more of them at once than processors.
+WORKERS ?= $(shell expr 2 '*' $$(nproc))
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
@@ -36,7 +38,7 @@ checkasm: ctest
 
 pytest: $(VENV)/.test
 	$(if $(BROWSER),,sh tools/system_packages.sh chromium=chromium)
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python bench/run.py $(ARGS)
