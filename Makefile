@@ -47,6 +47,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/python -m mypy.stubtest lipwire._core --allowlist tests/stubtest_allowlist.txt
 
 sanitize: $(VENV)/.test

@@ -33,7 +33,7 @@ RATE = 16_000
 
 
 def config(**more: Any) -> Config:
-    fields = {
+    fields: dict[str, Any] = {
         "http_port": 0,
         "ws_port": 0,
         "viewer_port": 0,

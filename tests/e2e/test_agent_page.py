@@ -100,8 +100,8 @@ async def open_world(say: Any, chromium: str, args: list[str], page: PageConfig 
 @pytest_asyncio.fixture
 async def world(chromium: str, say: Any, tmp_path: Path) -> AsyncIterator[World]:
     path = tmp_path / "user.wav"
-    parts = [1.5, "Hello there, can you tell me about plums?", 4.5, "Wait, please stop, one question.", 30.0]
-    write_wav(path, say, parts)
+    question, stop = "Hello there, can you tell me about plums?", "Wait, please stop, one question."
+    write_wav(path, say, [1.5, question, 4.5, stop, 30.0])
     async with open_world(say, chromium, speaks(path)) as world:
         yield world
 

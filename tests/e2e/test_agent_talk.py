@@ -30,7 +30,7 @@ TALK: list[str | float] = [
 ]
 
 
-async def talk(service: Service, chromium: str, microphone: Path) -> tuple[list[dict[str, Any]], Any]:
+async def talk(service: Service, chromium: str, microphone: Path) -> tuple[list[list[dict[str, Any]]], Any]:
     """The user asks, is answered, interrupts, is answered again; what was said, and the agent's record."""
     complaints: list[str] = []
     async with browser(chromium, *speaks(microphone)) as launched:
@@ -92,7 +92,7 @@ async def talk(service: Service, chromium: str, microphone: Path) -> tuple[list[
 
 
 def settings(**more: Any) -> Config:
-    ports = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
     return Config(**ports, api_key="key", host="127.0.0.1", ice_host="127.0.0.1", avatar="kit", **more)
 
 
