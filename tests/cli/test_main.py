@@ -383,7 +383,7 @@ def test_serve_and_send(place: Path, serve: Callable[..., Server]) -> None:
     for process, (encoding, _, _) in zip(sending, ways, strict=True):
         out, err = process.communicate(timeout=WAIT)
         assert (process.returncode, err) == (0, "")
-        heard = events(out)
+        heard = [e for e in events(out) if e["command"] != "underrun"]  # what is sent live may be late here
         assert [e["command"] for e in heard] == ["init_ack", "playback_started", "playback_finished"]
         # Opus comes in whole packets, and one more holds what the encoder kept back.
         assert heard[2]["position_ms"] in ((1020, 1080) if encoding == "OPUS" else (1000,))

@@ -472,7 +472,7 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
     """No account: pocketsphinx hears, espeak-ng speaks; only the LLM is a (local) service."""
     require(__import__("importlib").util.find_spec("pocketsphinx"), "pocketsphinx")
     spoken = resample(*say("I would like to go to the station."), 16_000)
-    spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320] + SILENCE * 100
+    spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320]
     async with FakeChat("Take the second street on the left, then go on.") as chat:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
         brain, record = make_brain(config, Services()), Record()
@@ -480,9 +480,12 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
         for i in range(0, len(spoken), 320):
             brain.hear(spoken[i : i + 320], "7")
             await asyncio.sleep(0.002)
+        await record.wait(UserText, final=False)
+        for _ in range(100):
+            brain.hear(SILENCE, "7")
         done = await record.wait(ReplyFinished)
         assert {"would", "go", "to"} <= set(chat.requests[0]["messages"][0]["content"].split())
-        assert record.of(UserText, final=False) and record.of(UserText, final=True)[0].words
+        assert record.of(UserText, final=True)[0].words
         texts = record.of(ReplyText)
         words = [word for text in texts for word in text.words]
         assert " ".join(word.text for word in words) == done.text
