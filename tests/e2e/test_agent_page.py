@@ -112,6 +112,7 @@ async def world(chromium: str, say: Any, tmp_path: Path) -> AsyncIterator[World]
         yield world
 
 
+@pytest.mark.slow
 async def test_talking_and_interrupting(world: World, say: Any) -> None:
     page = await world.open("talk", user=True)
     user = User(page, say)

@@ -91,6 +91,7 @@ def settings(**more: Any) -> Config:
     return Config(**ports, api_key="key", host="127.0.0.1", ice_host="127.0.0.1", avatar="kit", **more)
 
 
+@pytest.mark.slow
 async def test_cascade_offline_but_for_the_model(chromium: str, say: Any) -> None:
     """pocketsphinx hears, a local chat completions service thinks, espeak-ng speaks."""
     require(pocketsphinx(), "pocketsphinx")
@@ -105,6 +106,7 @@ async def test_cascade_offline_but_for_the_model(chromium: str, say: Any) -> Non
     assert asked[0] == user[0]["text"]
 
 
+@pytest.mark.slow
 async def test_realtime(chromium: str, say: Any) -> None:
     heard = [QUESTION, STOP]
     says = [Say(ANSWER, seconds=12.0), Say("Which question?", seconds=1.0)]

@@ -98,6 +98,7 @@ def typical(motion: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     return float(np.quantile(motion, 0.75)) if len(motion) else 0.0
 
 
+@pytest.mark.slow
 async def test_the_face_talks(world: World, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     async with world.client() as client:
         page = await world.open()
