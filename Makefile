@@ -1,5 +1,8 @@
 # make demo    set up and run the main job: a talking avatar in the browser (SPEECH=file.wav, ARGS=--help)
-# make test    set up and run every test
+# make test    set up and run every test, WORKERS Python tests at once (ARGS="-m 'not browser'", ARGS=tests/core: fewer)
+# make coverage  the Python tests, and how much of each module they run
+# make busy    the Python tests TIMES times while every processor has other work, too
+# make nightly what takes longer than a change can wait for: fuzzing, every level of kernels, ten times busy
 # make bench   measure (ARGS="--quick render_offline")
 # make lint    ruff, mypy, the stubs
 # make sanitize  the C tests under AddressSanitizer and UBSan
@@ -20,13 +23,16 @@ NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*
 CBUILD := build/c
 SECONDS_EACH ?= 60
 TSAN_TESTS := test_speech test_engine test_share test_threads
-# Tests of what the binding does, wherever below tests/ they are.
-ASAN_TESTS := buffers core compositor g711 g722 ingest_fast opus resampler share
+# Tests of what the binding does.
+ASAN_TESTS := tests/core tests/audio/test_g711.py tests/audio/test_opus.py
 space := $(subst ,, )
+TIMES ?= 1
+# Tests wait for real time more than they compute, so there are more of them at once than processors.
+WORKERS ?= $(shell expr 2 '*' $$(nproc))
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
-.PHONY: demo test ctest checkasm pytest bench lint sanitize tsan asan-python fuzz arm docs wheel agora-smoke clean
+.PHONY: demo test ctest checkasm pytest coverage busy nightly bench lint sanitize tsan asan-python fuzz arm docs wheel agora-smoke clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lipwire demo $(if $(SPEECH),--speech "$(SPEECH)") $(ARGS)
@@ -37,14 +43,28 @@ ctest: $(VENV)/.test
 	$(BIN)/cmake -S . -B $(CBUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON >/dev/null
 	$(BIN)/cmake --build $(CBUILD)
-	$(BIN)/ctest --test-dir $(CBUILD) --output-on-failure
+	$(BIN)/ctest --test-dir $(CBUILD) --output-on-failure -j $$(nproc)
 
 checkasm: ctest
 	$(CBUILD)/checkasm $(ARGS)
 
 pytest: $(VENV)/.test
-	$(if $(BROWSER),,sh tools/system_packages.sh chromium=chromium)
-	$(BIN)/python -m pytest -q $(ARGS)
+	sh tools/system_packages.sh curl=curl $(if $(BROWSER),,chromium=chromium)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+coverage:
+	$(MAKE) pytest ARGS="--cov --cov-report=term $(ARGS)"
+
+# The suite while every processor has other work, too.
+busy: $(VENV)/.test
+	for n in $$(seq $(TIMES)); do $(BIN)/python tools/busy.py $(MAKE) pytest ARGS="$(ARGS)" || exit 1; done
+
+# What takes longer than a change can wait for.
+nightly:
+	$(MAKE) fuzz SECONDS_EACH=1800
+	for level in $$($(BIN)/python -c 'from lipwire import _core; print(*_core.cpu_levels())'); do \
+	  echo "== kernels: $$level"; LIPWIRE_CPU=$$level $(MAKE) pytest || exit 1; done
+	$(MAKE) busy TIMES=10
 
 bench: $(VENV)/.bench
 	$(BIN)/python bench/run.py $(ARGS)
@@ -53,6 +73,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/python -m mypy.stubtest lipwire._core --allowlist tests/stubtest_allowlist.txt
 
 sanitize: $(VENV)/.test
@@ -86,7 +107,7 @@ asan-python: $(VENV)/.test
 	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address"
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
-	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider $(foreach name,$(ASAN_TESTS),$(shell find tests -name test_$(name).py))
+	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider $(ASAN_TESTS)
 
 # Each target: what it knows from earlier runs (build/fuzz/NAME), then random input for SECONDS_EACH.
 fuzz: $(VENV)/.test

@@ -16,11 +16,25 @@ from support.agora_double.harness import Double
 from support.agora_double.install import install
 from support.machine import AGORA, CHROMIUM, require
 
+NEEDS = {"chromium": "browser", "sdk": "agora"}
+"""A test that asks for this fixture carries this marker."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in NEEDS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(NEEDS[fixture])
+        if item.get_closest_marker("browser"):
+            # Two Chromiums at once leave neither the time for 25 pictures a second.
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Drawings of avatars are kept for this run, in a folder of its own; what the tests start inherits it."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    """Drawings of avatars are kept for this run; its workers and what the tests start share them."""
+    base = tmp_path_factory.getbasetemp()
+    os.environ["XDG_CACHE_HOME"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ async def test_captions_keep_step_with_the_sound() -> None:
             s.brain.emit(b.ReplyText("r1", word.text + " ", word.start_ms, word.duration_ms, (word,)))
         s.brain.emit(b.ReplyAudio("r1", tone(4.0), RATE))
         s.brain.emit(b.ReplyFinished("r1", text))
-        told = []
+        told: list[Any] = []
         while s.agent.state != "listening" or not told:
             await s.clock.run(0.01)
             for message in s.captions(t.AssistantTranscription)[len(told) :]:

@@ -204,7 +204,7 @@ async def test_pages(agents: AgentManager) -> None:
         record.created = 1000 + n
         if n != 4:
             await agents.stop(record)
-    running = frozenset({cast(b.Status, "RUNNING")})
+    running = frozenset[b.Status]({"RUNNING"})
 
     def shown(**filters: Any) -> list[str]:
         return [record.config.name for record in agents.page(**filters).records]

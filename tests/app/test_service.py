@@ -33,7 +33,7 @@ RATE = 16_000
 
 
 def config(**more: Any) -> Config:
-    fields = {
+    fields: dict[str, Any] = {
         "http_port": 0,
         "ws_port": 0,
         "viewer_port": 0,
@@ -167,7 +167,9 @@ async def test_every_encoding_is_played_to_its_end(service: Service) -> None:
         packets = len(list(encode(pcm, rate, encoding, chunk_ms)))
         expected = packets * chunk_ms if encoding == "OPUS" else 600.0
         expected_events = [(m.PlaybackStarted(i), m.PlaybackFinished(i, expected, False)) for i in ids]
-        assert events[1:] == [e for pair in expected_events for e in pair], start.agora_settings.channel
+        # A machine that is busy may send more slowly than is heard; that is told, and costs nothing.
+        heard = [e for e in events[1:] if not isinstance(e, m.Underrun)]
+        assert heard == [e for pair in expected_events for e in pair], start.agora_settings.channel
 
     await asyncio.gather(*(talk(*how) for how in ENCODINGS))
 

@@ -24,7 +24,7 @@ QUIET = zlib.adler32(bytes(960))
 
 
 def service(**more: Any) -> Service:
-    ports = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
     return Service(Config(**ports, api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1", **more))
 
 

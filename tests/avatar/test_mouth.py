@@ -11,6 +11,8 @@ from lipwire.audio import espeak as voice
 from lipwire.session.offline import perform
 from lipwire_lipsync import labels
 
+pytestmark = pytest.mark.kernels
+
 RATE = 48000
 Floats = NDArray[np.float64]
 
@@ -62,7 +64,8 @@ def as_loud(x: Floats, dbfs: float = SPEECH_DBFS) -> Floats:
 
 def breath(seed: int = 3) -> Floats:
     """In and out, 45 dB down to 30 below full scale: noise through the vocal tract's broad resonances."""
-    x = sum(noise(0.7, c * 0.7, c * 1.3, -40 - 3 * i, seed + i) for i, c in enumerate((600, 1500, 2600, 4000)))
+    parts = [noise(0.7, c * 0.7, c * 1.3, -40 - 3 * i, seed + i) for i, c in enumerate((600, 1500, 2600, 4000))]
+    x = np.sum(parts, axis=0)
     return np.asarray(x * np.sin(np.pi * np.arange(len(x)) / len(x)) ** 2, float)
 
 

@@ -103,6 +103,7 @@ def nothing_left(place: Path, *expected: str) -> None:
 # ------------------------------------------------------------------------------------------------------ small things
 
 
+@pytest.mark.slow
 def test_help_version_and_unknown(place: Path) -> None:
     started = {command: start(place, command, "--help") for command in COMMANDS}
     for command, process in started.items():
@@ -190,6 +191,7 @@ def test_doctor_says_what_each_brain_needs(place: Path) -> None:
     assert ".env, line 1" in fails(place, "doctor")
 
 
+@pytest.mark.slow
 def test_agents_that_cannot_be(place: Path) -> None:
     (place / "tools.py").write_text("number = 5\ndef all_of_it(*everything): ...\n")
     assert "brain must be one of" in fails(place, "agent", "--channel", "room", "--brain", "human")
@@ -383,7 +385,7 @@ def test_serve_and_send(place: Path, serve: Callable[..., Server]) -> None:
     for process, (encoding, _, _) in zip(sending, ways, strict=True):
         out, err = process.communicate(timeout=WAIT)
         assert (process.returncode, err) == (0, "")
-        heard = events(out)
+        heard = [e for e in events(out) if e["command"] != "underrun"]  # what is sent live may be late here
         assert [e["command"] for e in heard] == ["init_ack", "playback_started", "playback_finished"]
         # Opus comes in whole packets, and one more holds what the encoder kept back.
         assert heard[2]["position_ms"] in ((1020, 1080) if encoding == "OPUS" else (1000,))

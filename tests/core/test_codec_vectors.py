@@ -18,6 +18,8 @@ import pytest
 from lipwire import G722Decoder, G722DecoderBatch, G722Encoder, G722EncoderBatch, g711
 from support.paths import SHARED
 
+pytestmark = pytest.mark.kernels
+
 VECTORS = SHARED / "vectors" if (SHARED / "vectors").is_dir() else None
 N = 16000
 LAWS: dict[str, tuple[Callable[..., bytes], Callable[..., bytes]]] = {

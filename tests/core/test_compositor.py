@@ -15,6 +15,8 @@ from lipwire import Compositor, Frame, Sprite, _core
 from lipwire.avatar.art import AXES
 from lipwire.errors import InvalidArgument
 
+pytestmark = pytest.mark.kernels
+
 Rgba = NDArray[np.uint8]
 
 

@@ -22,6 +22,8 @@ from lipwire.protocol import messages as m
 from lipwire.protocol.ingest import RateMeter
 from support.wire_messages import init, voice
 
+pytestmark = pytest.mark.kernels
+
 COMPACT = '{"command":"voice","audio":"%s","sampleRate":24000,"encoding":"PCM16","event_id":"e"}'
 parse = msgspec.json.Decoder(m.Voice).decode
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from lipwire import Resampler, resample
 from lipwire.errors import InvalidArgument
 
+pytestmark = pytest.mark.kernels
+
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 Quality = Literal["voice", "high"]
 QUALITIES: tuple[Quality, ...] = ("voice", "high")

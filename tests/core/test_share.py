@@ -239,6 +239,7 @@ def test_the_last_pictures_outlive_the_end() -> None:
         assert drawn is not None and drawn.i420.ctypes.data != slot
     assert [None if seen is None else bytes(seen) for seen in last] == shown and all(shown)
     assert all(seen is not None and seen.valid for seen in last)
+    assert drawn is not None
     with pytest.raises(BadState):
         writer.write_frame(drawn)
 

@@ -101,9 +101,9 @@ def test_it_runs(page: Path, code: str, why: str | None, tmp_path: Path, monkeyp
     files = {m[1]: c.values[1] for c in BLOCKS if c.values[0] == page and (m := FILE.match(c.values[1]))}
     for name, text in files.items():
         Path(name).write_text(text, encoding="utf-8")
-    if FILE.match(code):
+    if own := FILE.match(code):
         compile(code, str(page), "exec")  # run by the block that starts it
-        assert any(FILE.match(code)[1] in c.values[1] and c.values[1] != code for c in BLOCKS), "nothing starts it"
+        assert any(own[1] in c.values[1] and c.values[1] != code for c in BLOCKS), "nothing starts it"
         return
     run(code, str(page))
     for out in re.findall(r'"([\w-]+\.mp4)"', code):

@@ -28,6 +28,8 @@ from lipwire.session.offline import perform
 from lipwire.stream import StreamSpec
 from support.paths import ROOT
 
+pytestmark = pytest.mark.xdist_group("shared memory")  # they look at, and use, what /dev/shm holds under Python's names
+
 RATE, BLOCK = _core.RATE, _core.BLOCK
 SIZE = (64, 36)
 STEP = RATE // 25

@@ -1,11 +1,12 @@
-"""The agent page end to end, in Chromium with a microphone that plays a WAV: the user speaks, what was said appears,
-the agent answers with a moving mouth, the user speaks again, and it stops.
+"""The agent page end to end, in Chromium with a microphone: the user speaks, what was said appears, the agent answers
+with a moving mouth, the user speaks again, and it stops.
 
 Who answers is `room_agent.StandIn`; `open_world` is the one place that knows it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -24,7 +25,9 @@ from support.browsing import (
     ALLOWED,
     ENERGY,
     MICROPHONE,
+    WAIT,
     Mouth,
+    User,
     becomes,
     browser,
     eventually,
@@ -36,6 +39,8 @@ from support.browsing import (
 from support.room_agent import StandIn
 
 SIZE = (480, 270)
+QUESTION = "Hello there, can you tell me about plums?"
+STOP = "Wait, please stop, one question. I would like to know something else, and that is not about plums at all."
 ANSWER = (
     "Plums ripen in August. Five thousand people buy more peaches and plums, and mama made a marble rainbow above "
     "Bombay. There is much more to tell about them, and I will go on until somebody stops me, or the summer is over."
@@ -68,8 +73,10 @@ class World:
             await agent.stop()
         return agent is not None
 
-    async def open(self, channel: str, *, query: str = "", **options: Any) -> Any:
-        page = await self.browser.new_page(viewport={"width": 1280, "height": 800}, **options)
+    async def open(self, channel: str, *, query: str = "", user: bool = False) -> Any:
+        page = await self.browser.new_page(viewport={"width": 1280, "height": 800})
+        if user:
+            await User(page, self._say).sit_down()
         page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         await page.goto(f"{self.url}?channel={channel}{query}")
@@ -97,36 +104,33 @@ async def open_world(say: Any, chromium: str, args: list[str], page: PageConfig 
 @pytest_asyncio.fixture
 async def world(chromium: str, say: Any, tmp_path: Path) -> AsyncIterator[World]:
     path = tmp_path / "user.wav"
-    parts = [1.5, "Hello there, can you tell me about plums?", 4.5, "Wait, please stop, one question.", 30.0]
-    write_wav(path, say, parts)
+    write_wav(path, say, [1.5, QUESTION, 30.0])
     async with open_world(say, chromium, speaks(path)) as world:
         yield world
 
 
-async def test_talking_and_interrupting(world: World) -> None:
-    page = await world.open("talk")
+@pytest.mark.slow
+async def test_talking_and_interrupting(world: World, say: Any) -> None:
+    page = await world.open("talk", user=True)
+    user = User(page, say)
     mouth = Mouth(page, "aria", SIZE)
     await page.click("#join")
     await eventually(becomes(page, "idle", "listening"))
     quiet = await page.evaluate(ENERGY)
 
     # The user speaks: the meter moves, the words appear, first as they come, then for good.
-    await eventually(becomes(page, "listening"))
-
-    async def metered() -> bool:
-        return await page.locator("#meter i.lit").count() > 0
-
-    await eventually(metered)
+    metered = asyncio.create_task(page.wait_for_selector("#meter i.lit", timeout=1000 * WAIT))
 
     async def said(count: int = 1) -> bool:
         return len([item for item in await items(page, "user") if item["final"]]) >= count
 
-    await eventually(said)
+    await user.says_until(QUESTION, said)
+    await metered
     assert await page.locator(".turn.user .text").first.inner_text() == (await items(page, "user"))[0]["text"]
 
     # The agent answers, with sound, a moving mouth and captions that grow.
     await eventually(becomes(page, "speaking"))
-    assert await page.locator("#stage.has-video").count() == 1
+    await page.wait_for_selector("#stage.has-video")
     await mouth.moves()
     assert await page.evaluate(ENERGY) - quiet > 1e-4
     first = (await items(page, "agent"))[0]
@@ -141,7 +145,7 @@ async def test_talking_and_interrupting(world: World) -> None:
     async def interrupted() -> bool:
         return (await items(page, "agent"))[0]["interrupted"]
 
-    await eventually(interrupted)
+    await user.says_until(STOP, interrupted)
     agent = world.agents["talk"]
     assert agent.interrupts == 1
 
@@ -151,7 +155,6 @@ async def test_talking_and_interrupting(world: World) -> None:
         return await page.evaluate(ENERGY) - before < 1e-5
 
     await eventually(quiet_again)
-    assert await state(page) == "listening"  # it was interrupted by the voice, not by the end of its speech
     cut = (await items(page, "agent"))[0]
     assert cut["final"]
     assert len(cut["text"]) < len(ANSWER)

@@ -102,14 +102,15 @@ async def test_one_agent_a_channel(service: Service, say: object) -> None:
             return reply.status_code, reply.json()
 
         assert await post("/start_agent", uid=7) == (200, {"status": "Agent started!"})
-        for command, more in {
+        commands: dict[str, dict[str, Any]] = {
             "update_instruction": {"new_instruction": "Be brief."},
             "update_turn_detection": {"new_turn_detection": False},
             "send_system_text": {"input_text": "It is late."},
             "send_user_text": {"input_text": "Hello."},
             "create_response": {"new_instruction": "Say goodbye."},
             "commit_audio_buffer": {},
-        }.items():
+        }
+        for command, more in commands.items():
             code, body = await post("/control_agent", command=command, **more)
             assert (code, body) == (200, {"status": f"Command {command} sent to agent."})
         record = service.agents.in_channel("lobby")

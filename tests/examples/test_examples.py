@@ -18,6 +18,8 @@ from lipwire.drawing.stage import stage_for
 from lipwire.stream import StreamSpec
 from support.paths import ROOT
 
+pytestmark = pytest.mark.xdist_group("shared memory")  # they look at, and use, what /dev/shm holds under Python's names
+
 EXAMPLES = ROOT / "examples"
 SIZE = (160, 96)
 

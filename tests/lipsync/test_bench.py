@@ -17,6 +17,8 @@ from lipwire import VisemeExtractor
 from lipwire.errors import BadState
 from lipwire_lipsync import bench, labels, metrics, picture, sets, spoken, systems
 
+pytestmark = pytest.mark.kernels
+
 LIPWIRE = Path(sys.executable).parent / "lipwire"
 Say = Callable[[str], tuple[bytes, int]]
 

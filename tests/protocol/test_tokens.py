@@ -228,7 +228,7 @@ def test_a_day_is_the_most() -> None:
     ],
 )
 def test_bad_arguments(change: dict[str, Any]) -> None:
-    good = {"app_id": APP, "certificate": CERT, "channel": "room", "uid": 1, "issue_ts": NOW, "salt": SALT}
+    good: Any = {"app_id": APP, "certificate": CERT, "channel": "room", "uid": 1, "issue_ts": NOW, "salt": SALT}
     with pytest.raises(InvalidArgument):
         t.build_rtc_token(**(good | change))
     with pytest.raises(InvalidArgument, match="service"):
@@ -287,7 +287,7 @@ def test_session_token() -> None:
 @pytest.mark.parametrize(
     "token",
     [
-        jwt.encode({"sub": "s", "iat": 1, "exp": 9}, None, algorithm="none"),
+        jwt.encode({"sub": "s", "iat": 1, "exp": 9}, "", algorithm="none"),
         jwt.encode({"sub": "s", "iat": 1, "exp": 9}, SECRET * 2, algorithm="HS512"),
         jwt.encode({"iat": 1, "exp": 9}, SECRET, algorithm="HS256"),
         jwt.encode({"sub": "s", "iat": 1}, SECRET, algorithm="HS256"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aioice.ice
 import aiortc
 import aiortc.codecs.vpx as vpx
@@ -42,6 +44,7 @@ async def test_vp8_begins_with_our_bit_rate_and_aiortc_keeps_its_own() -> None:
     peer = Peer(lambda _: None)
     try:
         await peer.answer(await offer("audio", "video"))
+        sender: Any
         (sender,) = (t.sender for t in peer.pc.getTransceivers() if t.kind == "video")
         encoder = sender._RTCRtpSender__encoder
         assert encoder.target_bitrate == private.START_BITRATE
@@ -55,7 +58,7 @@ async def test_vp8_begins_with_our_bit_rate_and_aiortc_keeps_its_own() -> None:
 
 
 async def test_what_a_browser_sends_is_decoded_when_it_is_wanted() -> None:
-    tracks = []
+    tracks: list[Any] = []
     peer = Peer(lambda _: None, on_track=tracks.append)
     try:
         await peer.answer(await offer("audio"))

@@ -78,14 +78,17 @@ async def test_file_records_a_live_session(tmp_path: Path) -> None:
         session.write(tone(0.6), RATE)
         session.end()
         await session.finished()
-        clock = session.stats()["clock_s"]
+        stats = session.stats()
     with av.open(str(path)) as file:
         assert (file.streams.video[0].width, file.streams.video[0].height) == (160, 90)
         pictures = [f.time for f in file.decode(video=0)]
     with av.open(str(path)) as file:
         sound = np.concatenate([f.to_ndarray().ravel() for f in file.decode(audio=0)])
-    assert np.allclose(np.diff(pictures), 0.04, atol=1e-6)
-    assert abs(len(sound) / RATE - clock) < 0.2
+    # A picture that this machine was too busy to draw is left out, and counted; the others keep their times.
+    steps = np.diff(pictures) / 0.04
+    assert np.allclose(steps, np.rint(steps), atol=1e-4)
+    assert 0 <= np.rint(steps - 1).sum() <= stats["late"]
+    assert abs(len(sound) / RATE - stats["clock_s"]) < 0.2
     assert np.abs(sound).max() > 0.2
 
 
@@ -128,7 +131,7 @@ async def test_two_webrtc_peers_hear_and_see() -> None:
     publisher = WebRTC(ice_host="127.0.0.1")
     peers = [aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[])) for _ in range(2)]
 
-    async def watch(pc: aiortc.RTCPeerConnection) -> tuple[list[av.VideoFrame], list[float]]:
+    async def watch(pc: aiortc.RTCPeerConnection) -> tuple[list[Any], list[float]]:
         tracks: dict[str, aiortc.MediaStreamTrack] = {}
         pc.on("track", lambda track: tracks.__setitem__(track.kind, track))
         pc.addTransceiver("video", direction="recvonly")

@@ -163,7 +163,7 @@ async def test_speak_refusals(site: Site) -> None:
     def full(*_: Any) -> None:
         raise BufferFull("20 texts wait")
 
-    agent.speak = full  # type: ignore[method-assign]
+    agent.speak = full  # type: ignore[method-assign,assignment]
     reply = await site.client.post(here, json={"text": "x"}, headers=basic(KEY))
     is_refused((reply.status_code, reply.json()), 429, "RateLimitExceeded", "20 texts wait")
     assert int(reply.headers["retry-after"]) >= 1
@@ -171,7 +171,7 @@ async def test_speak_refusals(site: Site) -> None:
     def paused(*_: Any) -> None:
         raise BadState("the agent is paused")
 
-    agent.speak = paused  # type: ignore[method-assign]
+    agent.speak = paused  # type: ignore[method-assign,assignment]
     is_refused(await site.post(here, {"text": "x"}), 409, "TaskConflict", "is paused")
     agent.speak = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     is_refused(await site.post(here, {"text": "x"}), 500, "InternalError", "server's log")
@@ -206,7 +206,7 @@ async def test_list(site: Site) -> None:
         "to_time": "nan",
         "cursor": "x",
     }.items():
-        is_refused(await site.get(f"{C1}/agents", **{name: value}), 400, "InvalidRequest", name)
+        is_refused(await site.get(f"{C1}/agents", **cast(Any, {name: value})), 400, "InvalidRequest", name)
     is_refused(await site.get(f"{C1}/agents", limit=101), 400, "InvalidRequest", "1..100")
 
 
@@ -298,14 +298,15 @@ async def test_start_control_stop(site: Site, suffix: str) -> None:
     assert record is not None
     agent = cast(StandIn, record.agent)
     assert (agent.config.brain, agent.config.uid, agent.config.voice) == ("realtime", "123", "alloy")
-    for command, more in {
+    commands: dict[str, dict[str, Any]] = {
         "update_instruction": {"new_instruction": "Be brief."},
         "update_turn_detection": {"new_turn_detection": False},
         "send_user_text": {"input_text": "Hello."},
         "send_system_text": {"input_text": "It is late."},
         "create_response": {"new_instruction": "Say goodbye."},
         "commit_audio_buffer": {},
-    }.items():
+    }
+    for command, more in commands.items():
         reply = await site.post("/control_agent", {"channel_name": "test", "command": command, **more})
         assert reply == (200, {"status": f"Command {command} sent to agent."})
     messages = [{"role": "system", "content": "Be brief."}]
@@ -386,7 +387,7 @@ async def test_token_for_a_room(site: Site) -> None:
     assert await site.post("/token", {"channel": "my room", "uid": 7}) == (200, expected)
     assert (await site.post("/token"))[0] == 200
     for query in ({"uid": "x"}, {"uid": "-1"}, {"uid": "4294967296"}, {"uid": "²"}, {"channel": "a/b"}):
-        code, body = await site.get("/token", **query)
+        code, body = await site.get("/token", **cast(Any, query))
         assert (code, body["details"][0]["loc"]) == (400, list(query))
 
 

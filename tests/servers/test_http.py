@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -343,7 +343,7 @@ async def test_many_apps_and_extra_routes() -> None:
 
     stage = Stage()
     apps = [create_app(stage.provider, route_handlers=[extra]) for _ in range(3)]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(apps[2]), base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, apps[2])), base_url="http://x") as client:
         assert (await client.get("/extra")).json() == {"more": "routes"}
         assert (await client.post("/session/start", headers=AUTH, json=start_body())).status_code == 200
 

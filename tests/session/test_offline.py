@@ -21,6 +21,8 @@ from lipwire.avatar.builtin import draw
 from lipwire.errors import BadData, InvalidArgument
 from lipwire.session.offline import TAIL, load_speech, perform
 
+pytestmark = pytest.mark.kernels
+
 Array = np.ndarray[Any, Any]
 
 SIZE = (320, 180)

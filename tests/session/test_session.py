@@ -23,6 +23,8 @@ from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted, Underru
 from lipwire.stream import StreamSpec
 from support.machine import engine_threads
 
+pytestmark = pytest.mark.kernels
+
 RATE, BLOCK = _core.RATE, _core.BLOCK
 WAIT = 20
 

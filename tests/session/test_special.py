@@ -13,6 +13,8 @@ from lipwire import _core
 from lipwire.avatar.art import AXES, EXPRESSIONS, GESTURES, STATES
 from lipwire.errors import BadState, InvalidArgument
 
+pytestmark = pytest.mark.kernels
+
 
 def watch(seconds: float, *settings: tuple[int, int], fps: int = 100) -> dict[str, np.ndarray]:
     """Axes over time of a performer without an avatar, settings made before the first tick."""

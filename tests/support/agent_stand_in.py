@@ -29,8 +29,10 @@ class Refused(LipwireError):
     code = "REFUSED"
 
 
-class Place(Null):
+class Place(Null, Channel):
     """A channel in which nobody is, that counts who comes and goes."""
+
+    packet_size = 1024
 
     def __init__(self, config: AgentConfig) -> None:
         super().__init__()

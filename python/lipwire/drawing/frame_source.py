@@ -277,7 +277,7 @@ class SourceRunner:
         with self._lock:
             if wait and speaking and self._patient:
                 # One frame that does not come is waited for; the next ones only when there are some again.
-                self._patient = self._lock.wait_for(lambda: self._enough(target), wait)
+                self._patient = self._lock.wait_for(lambda: self._enough(target, near), wait)
             due = [at for at in self._frames if at <= near]
             found = self._frames[max(due)] if due else None
             if due:
@@ -300,11 +300,12 @@ class SourceRunner:
         else:
             frame.i420[:] = found
 
-    def _enough(self, target: int) -> bool:
+    def _enough(self, target: int, near: int) -> bool:
         """Nothing better is to come for `target`."""
-        if not self.source.answers_later and self._waiting <= 0:
-            return True
-        return any(at >= target for at in self._frames)
+        if self.source.answers_later:
+            return any(at >= target for at in self._frames)
+        # A later frame proves nothing: the frames of one piece may come in any order.
+        return self._waiting <= 0 or any(target <= at <= near for at in self._frames)
 
 
 class DelayLine:

@@ -128,7 +128,7 @@ async def test_it_reads_what_the_official_client_reads() -> None:
         ours, _ = await ask(server, model="m")
         base = server.url.removesuffix("/chat/completions")
         async with openai.AsyncOpenAI(base_url=base, api_key="x") as official:
-            text, arguments = "", {}
+            text, arguments = "", dict[int, str]()
             stream = await official.chat.completions.create(model="m", messages=USER, stream=True)  # type: ignore
             async for chunk in stream:
                 text += chunk.choices[0].delta.content or ""

@@ -163,7 +163,7 @@ async def test_barge_in_cuts_off_at_what_was_heard() -> None:
 
 async def test_the_server_hears_the_user_and_the_agent_decides() -> None:
     async with scene(Say("a long story", 5.0), server={"speed": 5.0}) as (brain, record, _):
-        record.on = lambda event: (
+        record.on = lambda event: (  # type: ignore[assignment]
             [brain.interrupted(r.reply_id, 100.0, "a") for r in record.of(ReplyStarted)]
             if isinstance(event, SpeechStarted)
             else None
@@ -194,7 +194,7 @@ async def test_speak_is_said_out_of_the_conversation_and_then_part_of_it() -> No
 
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
     async with scene() as (brain, record, fake):
-        record.on = lambda event: (
+        record.on = lambda event: (  # type: ignore[assignment]
             brain.interrupted(event.reply_id, 0.0, "") if isinstance(event, ReplyStarted) else None
         )
         brain.tell("hi")

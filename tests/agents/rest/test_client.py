@@ -31,7 +31,7 @@ async def site() -> AsyncIterator[Site]:
 
 
 def client(site: Site, version: Any = "v2", **options: Any) -> AgoraAgents:
-    options = {"customer_id": "lipwire", "customer_secret": KEY, "backoff": 0.001} | options
+    options = {"customer_id": "lipwire", "customer_secret": KEY, "backoff": 0.001, **options}
     return AgoraAgents(APP, base_url=site.service.http_url, version=version, trust_env=False, **options)
 
 
@@ -54,7 +54,7 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         expected.transcripts = "v0.3" if version == "v1" else "v2"
         assert agent.config == expected
         assert await agents.get(joined.agent_id) == joined
-        llm = {"v1": {"custom_llm": {"model": "n"}}, "v2": {"llm": {"params": {"model": "n"}}}}[version]
+        llm: Any = {"v1": {"custom_llm": {"model": "n"}}, "v2": {"llm": {"params": {"model": "n"}}}}[version]
         assert (await agents.update(joined.agent_id, llm)).agent_id == joined.agent_id
         assert agent.config.llm.model == "n"
         with pytest.raises(b.AgentConflict, match="'one' is in use") as conflict:
@@ -101,7 +101,7 @@ async def test_join_with_our_face_and_a_vendors_words(site: Site) -> None:
         agent = cast(StandIn, site.agents.get(joined.agent_id).agent)
         assert (agent.config.avatar, agent.config.width, agent.config.voice) == ("kit", 320, "en-US-JaneNeural")
         await agents.leave(joined.agent_id)
-        body = {"name": "raw", "properties": {"channel": "c", "agent_rtc_uid": "1", "remote_rtc_uids": ["*"]}}
+        body: Any = {"name": "raw", "properties": {"channel": "c", "agent_rtc_uid": "1", "remote_rtc_uids": ["*"]}}
         with pytest.raises(b.InvalidAgentRequest, match=r"properties\.llm is required"):
             await agents.join(body)
         await agents.join(body, properties={"llm": {"url": "http://a"}})
@@ -187,7 +187,7 @@ async def test_calls_that_may_be_repeated_are(first: Any) -> None:
         assert len(server.heads) == 3
     for call in ("list", "history", "turns", "leave", "update"):
         async with Faulty(first, 200) as server, server.client() as agents:
-            arguments = {"list": (), "update": ("a1", {})}.get(call, ("a1",))
+            arguments: Any = {"list": (), "update": ("a1", {})}.get(call, ("a1",))
             await getattr(agents, call)(*arguments)
             assert len(server.heads) == 2
             assert server.bodies[0] == server.bodies[1]

@@ -161,7 +161,8 @@ async def test_what_a_service_may_answer(kind: str, body: bytes, result: Any) ->
 async def test_a_service_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tts, "FIRST_BYTE", 0.1)
     monkeypatch.setattr(tts, "BETWEEN", 0.1)
-    for options in ({"first_byte": 5.0}, {"speed": 0.01}):
+    stalls: list[dict[str, Any]] = [{"first_byte": 5.0}, {"speed": 0.01}]
+    for options in stalls:
         async with FakeTts(**options) as server:
             engine = HttpTts(server.url, voice="alloy")
             with pytest.raises(ServiceError, match="stalled"):

@@ -397,7 +397,7 @@ async def test_a_session_is_heard_and_seen_by_two_viewers(rooms: Rooms) -> None:
         session.write(tone(25.0), RATE)
         async with Guest(rooms, "a", role="viewer") as a, Guest(rooms, "b", role="viewer") as b:
             for guest in (a, b):
-                await eventually(lambda g=guest: len(g.pictures) >= 10 and g.level(400, 300) > 8000)
+                await eventually(lambda g=guest: len(g.pictures) >= 10 and g.level(400, 300) > 8000)  # type: ignore[misc]
                 assert guest.pictures[-1][:2] == (160, 90)
                 assert guest.pictures[-1][2] > 40
             assert channel.stats()["viewers"] == 2

@@ -88,7 +88,7 @@ class Writer:
             return f"struct {name}"
         if isinstance(t, type) and hasattr(t, "_argtypes_"):
             arguments = ", ".join(self.type(a) for a in t._argtypes_) or "void"
-            result = t._restype_
+            result = getattr(t, "_restype_")  # noqa: B009
             # Four observers declare a Python class as what they return; none is ever called.
             known = result is None or issubclass(result, (ctypes._SimpleCData, ctypes._Pointer))
             return f"{self.type(result) if known else 'void *'} (*)({arguments})"
@@ -96,7 +96,7 @@ class Writer:
             return f"{self.type(t._type_)} *"
         return SIMPLE[t._type_]
 
-    def claim(self, t: type) -> str:
+    def claim(self, t: Any) -> str:
         name, n = t.__name__, 2
         while name in self.taken:  # the SDK defines one structure twice, the second with one field more
             name, n = f"{t.__name__}_{n}", n + 1

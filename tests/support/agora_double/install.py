@@ -12,6 +12,7 @@ pip's own metadata step runs, not the SDK's install step.
 from __future__ import annotations
 
 import ast
+import fcntl
 import hashlib
 import logging
 import os
@@ -67,7 +68,7 @@ def download_name(package: Path) -> str:
         "platform": platform,
     }
     scope["logger"].disabled = True
-    exec(compile(ast.Module(body=checks, type_ignores=[]), "agora/__init__.py", "exec"), scope)
+    exec(compile(ast.Module(body=[*checks], type_ignores=[]), "agora/__init__.py", "exec"), scope)
     scope["_check_download_and_extract_sdk"]()
     if len(seen) != 1:
         raise SystemExit(f"agora/__init__.py no longer compares version.txt with one address: {seen}")
@@ -92,7 +93,14 @@ def build(folder: Path, package: Path) -> None:
 
 
 def install(folder: Path, sdist: Path | None = None) -> Path:
-    """Makes FOLDER up to date; returns the folder to put on the worker's module path."""
+    """Makes FOLDER up to date, one process at a time; returns the folder to put on the worker's module path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install(folder, sdist)
+
+
+def _install(folder: Path, sdist: Path | None) -> Path:
     digest = hashlib.sha256(VERSION.encode())
     for source in sorted(HERE.iterdir()):
         if source.suffix in (".c", ".h", ".py"):
@@ -103,10 +111,10 @@ def install(folder: Path, sdist: Path | None = None) -> Path:
     stamp.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         if not (folder / SDIST).exists():
-            folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(sdist or fetch(Path(scratch)), folder / SDIST)
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         with tarfile.open(folder / SDIST) as archive:
-            archive.extractall(scratch, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            archive.extractall(scratch, **safely)
         shutil.rmtree(sdk, ignore_errors=True)
         shutil.copytree(Path(scratch) / SDIST.removesuffix(".tar.gz") / "agora", sdk / "agora")
     build(folder, sdk / "agora")

@@ -22,7 +22,7 @@ _TYPES: dict[str, Any] = {
     "tools": list[ChatCompletionToolParam],
     "speech": SpeechCreateParams,
     # openai's type for the file is one that pydantic does not know
-    "transcription": TypedDict(  # type: ignore[misc]
+    "transcription": TypedDict(  # type: ignore[operator]
         "transcription",
         {**get_type_hints(TranscriptionCreateParamsNonStreaming, include_extras=True), "file": Any},
         total=False,

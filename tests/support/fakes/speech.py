@@ -26,7 +26,7 @@ def form(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for part in message.get_payload() if message.is_multipart() else []:
         name = str(part.get_param("name", header="content-disposition"))
-        data = part.get_payload(decode=True)
+        data: Any = part.get_payload(decode=True)
         if (file := part.get_filename()) is not None:
             fields[name] = (file, data)
         elif name in FORM_LISTS:

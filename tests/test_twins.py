@@ -1,0 +1,75 @@
+"""Every module has its twin: tests/<folder>/test_<module>.py, or a test of several modules that is named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.paths import ROOT
+
+PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
+
+SEVERAL: dict[str, tuple[str, ...]] = {
+    "agents/test_agent.py": ("config", "events", "senses", "speaking", "transcripts", "turns"),
+    "agents/brains/test_cascade.py": ("history", "tools"),
+    "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
+    "agents/speech/test_speech.py": ("sentences", "stt", "tts", "turn_detector", "../http"),
+    "agents/speech/test_keywords.py": ("sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
+    "app/test_agent_setup.py": ("agent_command",),
+    "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
+    "avatar/test_manifest.py": ("artwork", "make", "source"),
+    "channel/agora/test_channel.py": ("sdk", "../base"),
+    "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
+    "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
+    "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
+    "cli/test_main.py": ("agent", "doctor", "options", "progress", "provider", "render", "../app/demo"),
+    "core/test_core.py": ("../errors",),
+    "core/test_resampler.py": ("../audio/resample",),
+    "drawing/test_doors.py": ("frame_source", "hook", "process_source", "renderer", "stage"),
+    "e2e/test_agent_page.py": ("../app/agent_page", "../servers/rooms"),
+    "e2e/test_agent_service.py": ("../agents/brains/base", "../agents/brains/echo"),
+    "e2e/test_viewer_page.py": ("../servers/viewer",),
+    "lipsync/test_sets.py": ("../audio/espeak",),
+    "provider/test_client.py": ("../audio/voice_decoder",),
+    "provider/test_sessions.py": ("outbox",),
+    "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
+    "servers/test_http.py": ("docs", "metrics"),
+    "session/test_session.py": ("runtime",),
+    "test_lazy.py": ("_lazy",),
+}
+"""Test -> modules, as seen from the folder of that name."""
+NONE = {"__main__"}
+"""`python -m lipwire` is two lines."""
+
+
+def modules() -> set[str]:
+    """Paths of all modules without ".py"; a package's `__init__` only gathers names."""
+    found = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    return {path.as_posix() for path in found}
+
+
+def twin(module: str) -> Path:
+    path = Path(module)
+    return TESTS / path.parent / f"test_{path.name}.py"
+
+
+def named() -> list[str]:
+    """The modules in the table."""
+    found = []
+    for test, names in SEVERAL.items():
+        assert (TESTS / test).exists(), f"{test} is in the table of twins and not there"
+        for name in names:
+            found.append((PACKAGE / test).parent.joinpath(name).resolve().relative_to(PACKAGE.resolve()).as_posix())
+    return found
+
+
+def test_every_module_has_its_twin() -> None:
+    alone = {module for module in modules() if not twin(module).exists()} - NONE
+    missing = sorted(f"{module}.py: {twin(module).relative_to(ROOT)}" for module in alone - set(named()))
+    assert missing == [], "write the test, or name the one that covers the module in the table of twins"
+
+
+def test_the_table_of_twins_says_nothing_needless() -> None:
+    names = named()
+    assert sorted(names) == sorted(set(names)), "named twice"
+    assert [name for name in names if name not in modules()] == [], "no such module"
+    assert [name for name in names if twin(name).exists()] == [], "has a twin of its own"
