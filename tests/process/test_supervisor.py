@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ def findable(monkeypatch: pytest.MonkeyPatch) -> None:
 async def nothing_left() -> AsyncIterator[None]:
     """No child, zombies included, and no open file."""
     resource_tracker.ensure_running()  # multiprocessing's own, which stays
+    gc.collect()  # what other tests left to it
     before = open_files()
     yield
     assert children() == []

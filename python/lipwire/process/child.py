@@ -20,6 +20,6 @@ def to_parent(fd: int, incoming: Any, *, limit: int = LIMIT, fds: int = 0) -> Li
 
 
 def end_within(seconds: float) -> None:
-    """The parent is gone, or wants no more: the system ends this process after `seconds` if it has not ended by then,
-    even if native code hangs with the GIL held."""
+    """The system ends this process after `seconds` (SIGALRM) if it has not ended by then, even if native code hangs
+    with the GIL held; for what nobody is going to wait for any more. 0 = it does not."""
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -196,7 +196,7 @@ async def test_leaving_is_clean(double: Double) -> None:
     async with Member() as member:
         await member.speak(noise(3))
         process = member.channel._worker._process  # type: ignore[union-attr]
-    assert process is not None and process.returncode == 0
+    assert process.ended is not None and process.ended.code == 0
     names = [c["call"].removeprefix("agora_") for c in double.calls()]
     order = ["local_user_unpublish_audio", "rtc_conn_disconnect", "rtc_conn_destroy", "service_release"]
     assert sorted(map(names.index, order)) == list(map(names.index, order))
@@ -235,9 +235,9 @@ import os, sys
 from fractions import Fraction
 import numpy as np
 from lipwire import Frame
-from lipwire.publish.agora_feed import FeedReader, FeedWriter
-from lipwire.publish.agora_sdk import Sdk
-from lipwire.publish.agora_wire import Join
+from lipwire.channel.agora.feed import FeedReader, FeedWriter
+from lipwire.channel.agora.sdk import Sdk
+from lipwire.channel.agora.wire import Join
 from lipwire.stream import StreamSpec
 from queue import Queue
 writer = FeedWriter(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25)))
