@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from .link import LIMIT, Link
@@ -12,11 +13,22 @@ from .link import LIMIT, Link
 
 def to_parent(fd: int, incoming: Any, *, limit: int = LIMIT, fds: int = 0) -> Link[Any]:
     """The link, in a process that `supervisor.Module` spawned; `fd` is its first argument, the others are those of
-    Link. From now on a terminal's Ctrl-C, which goes to every process, is the parent's to understand."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Link."""
+    _leave_interrupts_to_the_parent()
     sock = socket.socket(fileno=os.dup(fd))  # the duplicate is not inherited by what this process may start
     os.close(fd)
     return Link(sock, incoming, limit=limit, fds=fds)
+
+
+def run(sock: socket.socket, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """What `supervisor.Target` runs."""
+    _leave_interrupts_to_the_parent()
+    sock.set_inheritable(False)
+    function(sock, *args)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to every process
 
 
 def end_within(seconds: float) -> None:

@@ -32,6 +32,7 @@ from typing import IO, Any, Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from ..errors import BadData, BadState
+from .child import run
 from .link import LIMIT, Link
 
 T = TypeVar("T")
@@ -102,21 +103,20 @@ class Target:
     """
 
     def __init__(self, function: Callable[..., None], *args: Any, name: str) -> None:
+        self.check()
+        self.function, self.args, self.name = function, args, name
+
+    @staticmethod
+    def check() -> None:
+        """Raises BadState as the class does, for who makes one later."""
         if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
             raise BadState('its process imports this program: put what it starts under `if __name__ == "__main__"`')
-        self.function, self.args, self.name = function, args, name
 
     def __call__(self, theirs: socket.socket) -> Running:
         context = multiprocessing.get_context("spawn")
-        process = context.Process(target=_run, args=(theirs, self.function, self.args), name=self.name, daemon=True)
+        process = context.Process(target=run, args=(theirs, self.function, self.args), name=self.name, daemon=True)
         process.start()
         return _Multiprocess(process)
-
-
-def _run(sock: socket.socket, function: Callable[..., None], args: tuple[Any, ...]) -> None:
-    sock.set_inheritable(False)
-    with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C goes to every process
-        function(sock, *args)
 
 
 class _Multiprocess:
