@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from lipwire.process import supervisor as module
-from lipwire.process.supervisor import Child, Ended, Limits, Module, Supervisor, Target
+from lipwire.process.spawn import Module, Target
+from lipwire.process.supervisor import Child, Ended, Limits, Supervisor
 from support.child import HUGE, Die, Hang, Nonsense, Said, Say, Write, serve
 from support.paths import ROOT
 
@@ -150,9 +151,10 @@ async def test_what_a_child_says_last_is_heard() -> None:
     child = owner.child("")
     await owner.until(lambda: owner.said)
     child.tell(Say("last", 5000))
+    child.tell(Say("x" * 190_000))  # more than one read
     child.tell(Die(9))
     await owner.until(lambda: owner.deaths)
-    assert len(owner.said) == 5001
+    assert len(owner.said) == 5002 and owner.said[-1].text == "x" * 190_000
     assert (owner.deaths[0].code, owner.deaths[0].last_words) == (9, "I was told to")
 
 
@@ -463,7 +465,8 @@ async def test_what_does_not_pickle_is_a_death_with_a_reason(caplog: pytest.LogC
 
 PARENT = """
 import asyncio, os, sys, time
-from lipwire.process.supervisor import Module, Supervisor, Target
+from lipwire.process.spawn import Module, Target
+from lipwire.process.supervisor import Supervisor
 from support.child import Said, serve
 async def main():
     spawn = {spawn}

@@ -7,6 +7,7 @@ read once here. A process that dies is started again, and the session idles mean
 from __future__ import annotations
 
 import asyncio
+import atexit
 import fcntl
 import logging
 import mmap
@@ -18,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ..process.supervisor import BACKOFF, STABLE, Child, Ended, Limits, Supervisor, Target
+from ..process.spawn import Target
+from ..process.supervisor import BACKOFF, STABLE, Child, Ended, Limits, Supervisor
 from ..stream import StreamSpec
 from . import source_worker as worker
 from .frame_source import SPEECH_RATE, Emit, FrameSource, Image
@@ -93,6 +95,7 @@ class ProcessSource(FrameSource):
         args = self._loop, spec, emit
         self._keeper = threading.Thread(target=self._keep, args=args, name="lipwire-keeper", daemon=True)
         self._keeper.start()
+        atexit.register(self.close)  # before multiprocessing ends its process as if it had died
         self._ready.wait(START)
 
     def speech(self, pcm: np.ndarray[Any, np.dtype[np.int16]], sample: int) -> None:
@@ -114,6 +117,7 @@ class ProcessSource(FrameSource):
                 self._process.tell(worker.Interrupt(self._generation))
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         if self._loop is not None and self._keeper is not None:
             with suppress(RuntimeError):  # the loop has been closed meanwhile
                 self._loop.call_soon_threadsafe(self._closing.set)

@@ -12,7 +12,7 @@ from .link import LIMIT, Link
 
 
 def to_parent(fd: int, incoming: Any, *, limit: int = LIMIT, fds: int = 0) -> Link[Any]:
-    """The link, in a process that `supervisor.Module` spawned; `fd` is its first argument, the others are those of
+    """The link, in a process that `spawn.Module` spawned; `fd` is its first argument, the others are those of
     Link."""
     _leave_interrupts_to_the_parent()
     sock = socket.socket(fileno=os.dup(fd))  # the duplicate is not inherited by what this process may start
@@ -21,7 +21,7 @@ def to_parent(fd: int, incoming: Any, *, limit: int = LIMIT, fds: int = 0) -> Li
 
 
 def run(sock: socket.socket, function: Callable[..., None], args: tuple[Any, ...]) -> None:
-    """What `supervisor.Target` runs."""
+    """What `spawn.Target` runs."""
     _leave_interrupts_to_the_parent()
     sock.set_inheritable(False)
     function(sock, *args)

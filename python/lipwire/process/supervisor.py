@@ -18,22 +18,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import IO, Any, Generic, Protocol, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from ..errors import BadData, BadState
-from .child import run
+from ..errors import BadData
 from .link import LIMIT, Link
+from .spawn import Spawn
 
 T = TypeVar("T")
 
@@ -51,88 +48,6 @@ POLL = 0.02
 """Seconds between two looks at a child, where the system has no pidfd."""
 ROUNDS = 16
 """Reads of what is left of a child that has ended: its own children may hold its pipes, and write on."""
-
-
-# ------------------------------------------------------------------------------------------------------------- spawning
-
-
-class Running(Protocol):
-    """A process that was spawned, as subprocess.Popen has it."""
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def stderr(self) -> IO[bytes] | None:
-        """What it writes to its standard error, where that goes into the log."""
-
-    def poll(self) -> int | None:
-        """Its exit code, minus the signal's number if one killed it; None while it runs. Reaps it."""
-
-
-Spawn = Callable[[socket.socket], Running]
-"""Starts a process, and hands it the socket, its end of the link."""
-
-
-class Module:
-    """Spawns `python -m MODULE FD ARGUMENTS...`, in which `child.to_parent(int(FD), ...)` is the link. The program's
-    own main module is not run again. What the child prints is discarded; its standard error is logged."""
-
-    def __init__(self, module: str, *arguments: str) -> None:
-        self.module, self.arguments = module, arguments
-
-    def __call__(self, theirs: socket.socket) -> Running:
-        fd = theirs.fileno()
-        return subprocess.Popen(
-            [sys.executable, "-m", self.module, str(fd), *self.arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[fd],
-        )
-
-
-class Target:
-    """Spawns a process of multiprocessing (method `spawn`), in which `function(socket, *args)` runs.
-
-    The function and the arguments are pickled in this process and unpickled there, where the program's main module is
-    imported to find them: that way only. What comes back is MessagePack. Standard output and error are this process's.
-
-    Raises:
-        BadState: this process is being started by multiprocessing, and imports what should be guarded.
-    """
-
-    def __init__(self, function: Callable[..., None], *args: Any, name: str) -> None:
-        self.check()
-        self.function, self.args, self.name = function, args, name
-
-    @staticmethod
-    def check() -> None:
-        """Raises BadState as the class does, for who makes one later."""
-        if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
-            raise BadState('its process imports this program: put what it starts under `if __name__ == "__main__"`')
-
-    def __call__(self, theirs: socket.socket) -> Running:
-        context = multiprocessing.get_context("spawn")
-        process = context.Process(target=run, args=(theirs, self.function, self.args), name=self.name, daemon=True)
-        process.start()
-        return _Multiprocess(process)
-
-
-class _Multiprocess:
-    stderr = None
-
-    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
-        assert process.pid is not None
-        self.pid = process.pid
-        self._process = process
-        self._code: int | None = None
-
-    def poll(self) -> int | None:
-        if self._code is None and (code := self._process.exitcode) is not None:
-            self._code = code
-            self._process.close()
-        return self._code
 
 
 # ------------------------------------------------------------------------------------------------------------ one child
@@ -276,29 +191,27 @@ class Child(Generic[T]):
             self._writing = False
             self._loop.remove_writer(self._link.sock.fileno())
 
-    def _readable(self) -> bool:
-        """Whether there may be more."""
+    def _readable(self) -> None:
         frames = self._link.frames
         try:
             messages = self._link.receive()
         except BadData as exc:
             self.end(f"it sent nonsense: {exc}", leave=0)
-            return False
+            return
         if messages is None:
             self.end("it ended", leave=LAST)
-            return False
+            return
         if self._link.frames > frames:
             if not frames and self._limits.ping_every is None:
                 self._stop_timer()  # it has started
             self._asked_at = None
         for message in messages:
             if self._reason is not None:
-                return False
+                return
             try:
                 self._on_message(message)
             except Exception:  # the edge: what the owner makes of one message must not keep it from the next
                 self._log.exception("%s: a message from it could not be handled", self._name)
-        return bool(messages)
 
     def _complains(self) -> None:
         lines = self._errors.read()
@@ -377,8 +290,8 @@ class Child(Generic[T]):
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
         for _ in range(ROUNDS):  # what it said last
-            if self._reason is not None or not self._readable():
-                break
+            if self._reason is None:
+                self._readable()
         self.end("it ended")
         self._stop_timer()
         for _ in range(ROUNDS):

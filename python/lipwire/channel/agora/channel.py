@@ -29,7 +29,8 @@ from msgspec import Struct
 
 from ..._core import Frame, SharedWriter
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
-from ...process.supervisor import Child, Ended, Limits, Module, Supervisor
+from ...process.spawn import Module
+from ...process.supervisor import Child, Ended, Limits, Supervisor
 from ...protocol.messages import Quality, VideoEncoding, bit_rate
 from ...protocol.transcript import chunks
 from ...stream import StreamSpec

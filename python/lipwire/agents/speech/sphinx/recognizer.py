@@ -12,7 +12,8 @@ from collections.abc import Coroutine
 from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
-from ....process.supervisor import Child, Ended, Limits, Module
+from ....process.spawn import Module
+from ....process.supervisor import Child, Ended, Limits
 from ...http import ServiceError
 from .wire import Answer, Command
 
