@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from fractions import Fraction
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -608,12 +609,13 @@ def shared_memory() -> set[str]:
 
 
 def test_a_source_in_another_process_is_no_different() -> None:
-    before = shared_memory()
+    resource_tracker.ensure_running()  # multiprocessing's own, which stays
+    before, files = shared_memory(), len(os.listdir("/proc/self/fd"))
     out, stage = offline(lipwire.ProcessSource(Model), seconds=1.0)
     # Its first frames wait for an interpreter to start, which an offline run does too.
     assert check_sync(out, round(0.2 * RATE)) >= 20
     assert (stage.stats() or {})["errors"] == 0
-    assert shared_memory() <= before
+    assert shared_memory() <= before and len(os.listdir("/proc/self/fd")) <= files
 
 
 async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

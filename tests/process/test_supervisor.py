@@ -3,106 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import gc
-import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lipwire.process import supervisor as module
-from lipwire.process.spawn import Module, Target
-from lipwire.process.supervisor import Child, Ended, Limits, Supervisor
-from support.child import HUGE, Die, Hang, Nonsense, Said, Say, Write, serve
-from support.paths import ROOT
-
-QUICK = Limits(start=20.0, leave=5.0, terminate=0.2)
-
-
-@pytest.fixture(autouse=True)
-def findable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    """No child, zombies included, and no open file."""
-    resource_tracker.ensure_running()  # multiprocessing's own, which stays
-    gc.collect()  # what other tests left to it
-    before = open_files()
-    yield
-    assert children() == []
-    assert open_files() == before
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def children() -> list[str]:
-    """Names and states of this process's children, but for multiprocessing's resource tracker."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            for pid in (task / "children").read_text().split():
-                line = Path(f"/proc/{pid}/cmdline").read_text()
-                if "resource_tracker" not in line:
-                    found.append(line or Path(f"/proc/{pid}/stat").read_text())
-    return found
-
-
-class Owner:
-    """What it heard."""
-
-    def __init__(self) -> None:
-        self.said: list[Said] = []
-        self.deaths: list[Ended] = []
-        self.began: list[int] = []
-        self.something = asyncio.Event()
-
-    def message(self, said: Said) -> None:
-        self.said.append(said)
-        self.something.set()
-
-    def over(self, ended: Ended) -> None:
-        self.deaths.append(ended)
-        self.something.set()
-
-    def start(self, child: Child[Said]) -> None:
-        self.began.append(child.pid)
-
-    async def until(self, true: Callable[[], Any], seconds: float = 30.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not true():
-                self.something.clear()
-                await self.something.wait()
-
-    def child(self, what: str, limits: Limits = QUICK, **options: Any) -> Child[Said]:
-        spawn = Module("support.child", what)
-        return Child(spawn, Said, name="a child", on_message=self.message, on_end=self.over, limits=limits, **options)
-
-    def supervisor(self, what: str, limits: Limits = QUICK, **options: Any) -> Supervisor[Said]:
-        return Supervisor(
-            options.pop("spawn", None) or Module("support.child", what),
-            Said,
-            name="a child",
-            on_message=self.message,
-            on_start=self.start,
-            on_death=self.over,
-            limits=limits,
-            **options,
-        )
-
+from lipwire.process.spawn import Module
+from lipwire.process.supervisor import Child, Ended, Limits
+from support.child import HUGE, Die, Hang, Nonsense, Said, Say, Write
+from support.child_owner import QUICK, Owner, open_files
 
 # ---------------------------------------------------------------------------------------------------------- one child
 
@@ -383,6 +296,24 @@ async def test_what_cannot_be_spawned_is_tried_again(caplog: pytest.LogCaptureFi
     await supervisor.close()
 
 
+async def test_one_that_cannot_be_told_what_it_must_know_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    owner = Owner()
+    begin, failures = owner.start, [OSError("no file left")]
+
+    def start(child: Child[Said]) -> None:
+        if failures:
+            raise failures.pop()
+        begin(child)
+
+    owner.start = start  # type: ignore[method-assign]
+    supervisor = owner.supervisor("", backoff=(0.0,))
+    supervisor.start()
+    await owner.until(lambda: owner.said)
+    assert [death.reason for death in owner.deaths] == ["it could not be told what it must know: no file left"]
+    assert supervisor.pid == owner.began[0] and "Traceback" in caplog.text
+    await supervisor.close()
+
+
 async def test_closing_that_is_cancelled_closes_all_the_same() -> None:
     owner = Owner()
     supervisor = owner.supervisor("stubborn", Limits(leave=0.1, terminate=0.1))
@@ -399,7 +330,7 @@ async def test_closing_that_is_cancelled_closes_all_the_same() -> None:
     assert len(owner.began) == 1
 
 
-# ------------------------------------------------------------------------------------------------ threads, functions
+# ------------------------------------------------------------------------------------------------ threads
 
 
 async def test_any_thread_may_tell() -> None:
@@ -435,72 +366,3 @@ def test_a_thread_without_a_loop_runs_one() -> None:
     thread.start()
     thread.join(30)
     assert ended[0] is not None and ended[0].code == 0
-
-
-async def test_a_function_in_a_process_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
-    owner = Owner()
-    spawn = Target(serve, "from there", name="lipwire-test")
-    supervisor = owner.supervisor("", spawn=spawn, backoff=(0.0,), logger=logging.getLogger("lipwire.test"))
-    supervisor.start()
-    await owner.until(lambda: owner.said)
-    assert owner.said == [Said("from there", supervisor.pid or 0)]
-    supervisor.tell(Die(7))
-    await owner.until(lambda: len(owner.said) == 2)
-    assert owner.deaths[0].code == 7
-    assert [record.name for record in caplog.records if "with code 7" in record.message] == ["lipwire.test"]
-    await supervisor.close()
-    assert supervisor.ended is not None and supervisor.ended.code == 0
-
-
-async def test_what_does_not_pickle_is_a_death_with_a_reason(caplog: pytest.LogCaptureFixture) -> None:
-    owner = Owner()
-    supervisor = owner.supervisor("", spawn=Target(functools.partial(serve), lambda: None, name="x"), backoff=(60.0,))
-    supervisor.start()
-    assert len(owner.deaths) == 1 and owner.deaths[0].code is None
-    assert "could not be started: " in caplog.text and "pickle" in caplog.text
-    await supervisor.close()
-
-
-# ----------------------------------------------------------------------------------------------------- its own death
-
-PARENT = """
-import asyncio, os, sys, time
-from lipwire.process.spawn import Module, Target
-from lipwire.process.supervisor import Supervisor
-from support.child import Said, serve
-async def main():
-    spawn = {spawn}
-    supervisor = Supervisor(spawn, Said, name="x", on_message=lambda said: print(said.pid, flush=True))
-    supervisor.start()
-    await asyncio.sleep(600)
-if __name__ == "__main__":
-    asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize(
-    "spawn",
-    [
-        'Module("support.child", "")',
-        'Module("support.child", "hang at the end")',
-        'Target(serve, "here", name="x")',
-    ],
-)
-async def test_a_child_ends_with_its_parent(tmp_path: Path, spawn: str) -> None:
-    program = tmp_path / "parent.py"
-    program.write_text(PARENT.format(spawn=spawn))
-    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        pid = int(await asyncio.to_thread(parent.stdout.readline))
-        os.kill(pid, 0)
-        parent.kill()
-    async with asyncio.timeout(10):
-        while alive(pid):
-            await asyncio.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -151,11 +151,12 @@ class ProcessSource(FrameSource):
                         self._up, self._owed = True, 0
                     self._ready.set()
                 case worker.Made(generation, sample, slot):
-                    if generation == self._generation and self._memory is not None:
-                        flat = np.frombuffer(self._memory, np.uint8, size, slot * size)
-                        emit(sample, flat.reshape(spec.height * 3 // 2, spec.width))
-                    with self._lock:
-                        self._tell(worker.Free(slot))
+                    try:
+                        if generation == self._generation and self._memory is not None:
+                            flat = np.frombuffer(self._memory, np.uint8, size, slot * size)
+                            emit(sample, flat.reshape(spec.height * 3 // 2, spec.width))
+                    finally:
+                        process.tell(worker.Free(slot))
                 case worker.Took(samples):
                     with self._lock:
                         self._owed = max(0, self._owed - samples)
@@ -167,7 +168,7 @@ class ProcessSource(FrameSource):
                 self._up = False
             self._ready.set()
 
-        self._process = Supervisor(
+        process = self._process = Supervisor(
             Target(worker.serve, self._factory, self._args, spec, name="lipwire-source"),
             worker.Answer,
             name=f"[{spec.session_id}] the process of {getattr(self._factory, '__name__', 'source')}",
@@ -180,9 +181,10 @@ class ProcessSource(FrameSource):
             stable=STABLE,
             logger=logger,
         )
-        self._process.start()
+        process.start()
         await self._closing.wait()
-        await self._process.close()
+        await process.close()
+        self._memory = None
 
 
 def _memory(size: int) -> tuple[int, mmap.mmap]:

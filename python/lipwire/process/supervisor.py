@@ -413,7 +413,11 @@ class Supervisor(Generic[T]):
             self._over(Ended(f"it could not be started: {type(exc).__name__}: {exc}", None, 0.0, ""))
             return
         if self._on_start is not None:
-            self._on_start(self.child)
+            try:
+                self._on_start(self.child)
+            except Exception as exc:  # the edge: no memory, no file left
+                self._log.exception("%s could not be told what it must know", self._name)
+                self.child.end(f"it could not be told what it must know: {exc}", leave=0)
 
     def tell(self, message: Any, fds: Sequence[int] = ()) -> bool:
         """Sends a message, from any thread. False: there is no child; what the next one must know, `on_start` says."""

@@ -469,7 +469,10 @@ class Worker:
 
     def _started(self, process: Child[wire.Report]) -> None:
         for session in self.sessions.values():
-            session.rejoin(self)
+            try:
+                session.rejoin(self)
+            except Exception:  # the edge: one session must not keep the others out
+                logger.exception("[%s] the channel could not be joined again", session.number)
 
     def _said(self, report: wire.Report) -> None:
         if isinstance(report, wire.Broken):
