@@ -90,25 +90,25 @@ async def test_a_child_that_answers_in_time_may_be_silent_from_then_on() -> None
 
 async def test_a_child_that_hangs_does_not_answer_a_ping() -> None:
     owner = Owner()
-    child = owner.child("", Limits(ping_every=0.05, ping_lost=0.5))
+    child = owner.child("", Limits(ping_every=0.05, ping_lost=1.5))
     await owner.until(lambda: owner.said)
-    await asyncio.sleep(1.0)  # it answers
+    await asyncio.sleep(2.0)  # it answers
     assert owner.deaths == []
     child.tell(Hang())
     began = time.monotonic()
     await owner.until(lambda: owner.deaths)
     assert (owner.deaths[0].code, owner.deaths[0].reason) == (-9, "it hangs")
-    assert 0.45 < time.monotonic() - began < 10
+    assert 1.4 < time.monotonic() - began < 15
 
 
 async def test_a_child_is_not_blamed_for_an_event_loop_that_stood_still() -> None:
     owner = Owner()
-    child = owner.child("", Limits(ping_every=0.05, ping_lost=0.5))
+    child = owner.child("", Limits(ping_every=60.0, ping_lost=1.5))
     await owner.until(lambda: owner.said)
-    await asyncio.sleep(0.2)
-    time.sleep(1.2)
+    child._tick()
+    assert child._asked_at is not None
+    time.sleep(1.7)  # the answer comes meanwhile
     child._tick()  # as a loop that looks at its timers first would
-    await asyncio.sleep(0.3)
     assert owner.deaths == []
     child.end()
     assert (await child.ended()).code == 0
@@ -134,7 +134,7 @@ async def test_a_flood_does_not_stop_the_others() -> None:
     while last < until:
         await asyncio.sleep(0.01)
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    assert longest < 0.5
+    assert longest < 2.0
     assert any(said.text == "through it" for said in owner.said)
     many = len(owner.said)
     child.end(leave=0)
@@ -160,12 +160,12 @@ async def test_a_child_that_reads_nothing_costs_so_much_memory_and_no_more(monke
 async def test_a_child_that_will_not_leave_is_told_and_then_killed() -> None:
     for what, code in (("stubborn", -signal.SIGKILL), ("hang at the end", -signal.SIGALRM)):
         owner = Owner()
-        child = owner.child(what, Limits(leave=1.0 if code == -signal.SIGALRM else 0.2, terminate=0.2))
+        child = owner.child(what, Limits(leave=8.0 if code == -signal.SIGALRM else 0.2, terminate=0.2))
         await owner.until(lambda owner=owner: owner.said)  # type: ignore[misc]
         began = time.monotonic()
         child.end()
         assert (await child.ended()).code == code
-        assert 0.15 < time.monotonic() - began < 5
+        assert 0.15 < time.monotonic() - began < 8
     child = owner.child("hang at start", Limits(leave=0.1))
     child.end()
     assert (await child.ended()).code == -signal.SIGTERM
@@ -184,9 +184,8 @@ async def test_a_child_whose_own_child_holds_the_link(monkeypatch: pytest.Monkey
         monkeypatch.delattr(os, "pidfd_open")
     owner = Owner()
     owner.child("leave a child")
-    began = time.monotonic()
     await owner.until(lambda: owner.deaths)
-    assert owner.deaths[0].code == 5 and time.monotonic() - began < 3
+    assert owner.deaths[0].code == 5 and owner.deaths[0].lived < 10
 
 
 async def test_cancelling_leaves_no_child() -> None:

@@ -64,7 +64,7 @@ def main(fd: int, what: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if what == "leave a child":
         if os.fork() == 0:
-            time.sleep(3)
+            time.sleep(10)
             os._exit(0)
         os._exit(5)
     link.send(Said("here", os.getpid()))

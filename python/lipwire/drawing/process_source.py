@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..process.spawn import Target
-from ..process.supervisor import BACKOFF, STABLE, Child, Ended, Limits, Supervisor
+from ..process.supervisor import Child, Ended, Limits, Supervisor
 from ..stream import StreamSpec
 from . import source_worker as worker
 from .frame_source import SPEECH_RATE, Emit, FrameSource, Image
@@ -177,8 +177,6 @@ class ProcessSource(FrameSource):
             on_death=died,
             limits=Limits(start=None, leave=LEAVE),
             limit=ANSWER,
-            backoff=BACKOFF,
-            stable=STABLE,
             logger=logger,
         )
         process.start()
