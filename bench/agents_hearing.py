@@ -6,12 +6,10 @@ silence, as the first that a recognizer hears and as one of many, at the level o
 
 from __future__ import annotations
 
-import io
-import json
 import random
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 
 from harness import ROOT, Results, main, one_core
 from lipwire import G722Decoder
-from lipwire.agents.speech.sphinx.wire import message
+from lipwire.agents.speech.sphinx.wire import Answer, Begin, Command, Finish, Heard, Sound
 from lipwire.agents.speech.sphinx.worker import serve_words
 
 sys.path.insert(0, str(ROOT / "tools" / "lipsync"))
@@ -84,13 +82,16 @@ def one(decoder: Any, pcm: bytes) -> str:
 
 def served(utterances: list[bytes]) -> list[str]:
     """What the recognizer's process makes of them, one after the other."""
-    told = b"".join(
-        message(b"S") + b"".join(message(b"A", pcm[at : at + 320]) for at in range(0, len(pcm), 320)) + message(b"E")
-        for pcm in utterances
-    )
-    sink = io.BytesIO()
-    serve_words(io.BytesIO(told), sink)
-    return [answer["text"] for line in sink.getvalue().splitlines() if "text" in (answer := json.loads(line))]
+    answers: list[Answer] = []
+    serve_words((command for pcm in utterances for command in told(pcm)), answers.append)
+    return [answer.text for answer in answers if isinstance(answer, Heard)]
+
+
+def told(pcm: bytes) -> Iterator[Command]:
+    yield Begin(1)
+    for at in range(0, len(pcm), 320):
+        yield Sound(pcm[at : at + 320])
+    yield Finish()
 
 
 def errors(right: list[str], heard: list[str]) -> int:

@@ -14,8 +14,8 @@ from support.paths import ROOT
 PACKAGE = ROOT / "python" / "lipwire"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "_core", "_lazy", "process"),
-    ("stream", "audio", "avatar", "protocol"),
+    ("errors", "_core", "_lazy"),
+    ("stream", "audio", "avatar", "protocol", "process"),
     ("drawing", "publish", "provider"),
     ("session", "channel"),
     ("agents",),

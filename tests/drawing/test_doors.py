@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -11,15 +12,18 @@ import threading
 import time
 from collections.abc import Iterable
 from fractions import Fraction
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 import lipwire
 from lipwire import _core
 from lipwire.audio import espeak as voice
+from lipwire.drawing import source_worker
 from lipwire.drawing.frame_source import Image
 from lipwire.drawing.stage import Stage, stage_for
 from lipwire.errors import InvalidArgument
@@ -607,12 +611,13 @@ def shared_memory() -> set[str]:
 
 
 def test_a_source_in_another_process_is_no_different() -> None:
-    before = shared_memory()
+    resource_tracker.ensure_running()  # multiprocessing's own, which stays
+    before, files = shared_memory(), len(os.listdir("/proc/self/fd"))
     out, stage = offline(lipwire.ProcessSource(Model), seconds=1.0)
     # Its first frames wait for an interpreter to start, which an offline run does too.
     assert check_sync(out, round(0.2 * RATE)) >= 20
     assert (stage.stats() or {})["errors"] == 0
-    assert shared_memory() <= before
+    assert shared_memory() <= before and len(os.listdir("/proc/self/fd")) <= files
 
 
 async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -645,3 +650,90 @@ def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
     assert 'under `if __name__ == "__main__"`' in done.stderr and "can only join a started process" not in done.stderr
+
+
+class Liar(Model):
+    """Tells its parent of a frame in a slot that there is not."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__()
+        self.mark = Path(mark)
+
+    def speech(self, pcm: np.ndarray[Any, np.dtype[np.int16]], sample: int) -> Iterable[tuple[int, Image]]:
+        if not self.mark.exists():
+            self.mark.touch()
+            lie = msgspec.msgpack.encode(source_worker.Made(0, 0, 10**6))
+            for fd in Path("/proc/self/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # that of this very look
+                    if os.readlink(fd).startswith("socket:"):
+                        os.write(int(fd.name), len(lie).to_bytes(4, "little") + lie)
+            time.sleep(60)
+        return super().speech(pcm, sample)
+
+
+def test_a_process_that_lies_is_replaced_and_one_that_comes_late_knows_of_interrupts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames: list[int] = []
+    source = lipwire.ProcessSource(Liar, str(tmp_path / "lied"))
+    source.open(spec(), lambda sample, image: frames.append(sample))
+    source.interrupt()
+    sample = 0
+    until = time.monotonic() + 60
+    while not frames and time.monotonic() < until:
+        source.speech(np.zeros(640, np.int16), sample)
+        sample += 640 * 3
+        if source.restarts and not source._up:
+            source.interrupt()
+        time.sleep(0.04)
+    assert frames and source.restarts == 1
+    assert "it sent nonsense: a frame that is no message: Expected `int` <= 15" in caplog.text
+    source.close()
+    assert source.pid is None
+
+
+def test_what_does_not_pickle_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    source = lipwire.ProcessSource(Mortal, lambda: None, 0)
+    source.open(spec(), print)
+    source.close()
+    assert "could not be started: " in caplog.text and "pickle" in caplog.text
+
+
+HANGING = """
+import os, sys, time
+from fractions import Fraction
+import numpy as np
+import lipwire
+from lipwire.stream import StreamSpec
+class Hanging(lipwire.FrameSource):
+    def speech(self, pcm, sample):
+        while HANGS:
+            time.sleep(1)
+HANGS = len(sys.argv) > 1
+if __name__ == "__main__":
+    source = lipwire.ProcessSource(Hanging)
+    source.open(StreamSpec(session_id='s', width=64, height=36, fps=Fraction(25)), print)
+    source.speech(np.zeros(640, np.int16), 0)
+    print(source.pid, flush=True)
+    if HANGS:
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_process_ends_with_the_program(tmp_path: Path, killed: bool) -> None:
+    """Killed while the source hangs; or at its end, without having closed anything."""
+    program = tmp_path / "program.py"
+    program.write_text(HANGING)
+    command = [sys.executable, program, *(["hangs"] if killed else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None and parent.stderr is not None
+        pid = int(parent.stdout.readline())
+        if killed:
+            parent.kill()
+        else:
+            assert parent.wait(20) == 0 and parent.stderr.read() == ""
+        until = time.monotonic() + 20
+        while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+            assert time.monotonic() < until
+            time.sleep(0.05)

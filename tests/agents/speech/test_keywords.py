@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from lipwire.agents.brains.base import SpeechStarted, SpeechStopped, UserText
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.speech import keywords as commands
 from lipwire.agents.speech.keywords import KeywordSpotter, Phrases, command_in, find
+from lipwire.agents.speech.sphinx.recognizer import Recognizer
 from support.agent_room import Clock, Member, Puppet, Room, tone
 from support.machine import require
 
@@ -119,7 +121,7 @@ async def test_a_spotter_whose_process_dies_gets_another(say: Say, caplog: pytes
     sound = list(frames(as_piece(bytes(8000) + at_16k(say(SPOKEN["stop"])) + bytes(16_000))))
     while not pool._idle:
         await asyncio.sleep(0.01)
-    pool._idle[0]._process.kill()
+    os.kill(pool._idle[0].pid, signal.SIGKILL)
     for _ in range(2):  # the first may be lost with it
         for frame in sound:
             spotter.hear(frame, "stop", found.put_nowait)
@@ -138,6 +140,21 @@ async def test_a_spotter_that_is_closed_at_once_leaves_no_process() -> None:
         await spotter.close()
         assert pool is not None and not pool._idle and pool.jobs == 0
         assert recognizers() == []
+
+
+async def test_a_recognizer_whose_start_is_cancelled_twice_ends() -> None:
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    starting = asyncio.create_task(Recognizer.start("commands"))
+    await asyncio.sleep(0.05)
+    assert len(recognizers()) == 1
+    starting.cancel()
+    await asyncio.sleep(0)
+    starting.cancel()  # while it waits for the end
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    async with asyncio.timeout(10):
+        while recognizers():
+            await asyncio.sleep(0.01)
 
 
 def recognizers() -> list[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -383,7 +386,7 @@ async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]]) -> 
     hearing = engine.hear(partials.append)
     while hearing._worker is None:  # type: ignore[attr-defined]
         await asyncio.sleep(0.01)
-    hearing._worker._process.kill()  # type: ignore[attr-defined]
+    os.kill(hearing._worker.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     with pytest.raises(ServiceError, match="died"):
         await hearing.finish()
     assert "would like to" in (await transcribe(engine, pcm)).text
@@ -391,6 +394,37 @@ async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]]) -> 
     assert "would like to" in (await transcribe(other, pcm)).text
     await other.close()
     assert not pool._idle
+
+
+async def test_what_a_dropped_utterance_said_is_told_to_nobody(say: Callable[..., tuple[bytes, int]]) -> None:
+    require(stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    engine = OfflineStt("en-US")
+    await engine.open()
+    one, two = list[str](), list[str]()
+    dropped = engine.hear(one.append)
+    while dropped._worker is None:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+    recognizer = dropped._worker  # type: ignore[attr-defined]
+    dropped.feed(spoken(say, "I would like to go to the station."))
+    dropped.drop()  # its partial result is not there yet
+    next_one = engine.hear(two.append)
+    next_one.feed(bytes(16_000))
+    while next_one._worker is None:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+    assert next_one._worker is recognizer  # type: ignore[attr-defined]
+    await next_one.finish()
+    await engine.close()
+    assert not one and not any(word in " ".join(two) for word in ("like", "station"))
+
+
+async def test_a_recognizer_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    (tmp_path / "pocketsphinx.py").write_text("raise ImportError('its library is of another machine')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = OfflineStt("en-US")
+    with pytest.raises(ServiceError, match=r"did not start: .* code 1 .*its library is of another machine"):
+        await engine.open()
+    await engine.close()
 
 
 def test_the_offline_recognizer_knows_english_only() -> None:

@@ -196,7 +196,7 @@ async def test_leaving_is_clean(double: Double) -> None:
     async with Member() as member:
         await member.speak(noise(3))
         process = member.channel._worker._process  # type: ignore[union-attr]
-    assert process is not None and process.returncode == 0
+    assert process.ended is not None and process.ended.code == 0
     names = [c["call"].removeprefix("agora_") for c in double.calls()]
     order = ["local_user_unpublish_audio", "rtc_conn_disconnect", "rtc_conn_destroy", "service_release"]
     assert sorted(map(names.index, order)) == list(map(names.index, order))

@@ -1,4 +1,4 @@
-"""The parts of lipwire.channel.agora that need no SDK: the feed, pacing of data messages, the link, the encoders."""
+"""The parts of lipwire.channel.agora that need no SDK: the feed, pacing of data messages, the encoders, the worker."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from lipwire.channel.agora.codec import AudioEncoder
 from lipwire.channel.agora.data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer
 from lipwire.channel.agora.feed import PICTURES, SOUND_BLOCKS, FeedReader, FeedWriter
 from lipwire.channel.agora.worker import Worker
-from lipwire.channel.base import Connection, Message, Trouble
+from lipwire.channel.base import Connection, Trouble
 from lipwire.errors import BadData, BufferFull, InvalidArgument
+from lipwire.process.link import Link
 from lipwire.publish import Null
 from lipwire.stream import StreamSpec
 
@@ -254,38 +255,6 @@ def test_the_queue_is_bounded_and_what_is_given_back_comes_first() -> None:
     assert pacer.take(1.0) == b"z"
 
 
-# ------------------------------------------------------------------------------------------------------------ link
-
-
-def test_a_link_carries_messages_and_descriptors_in_order() -> None:
-    a, b = socket.socketpair()
-    here: wire.Link[wire.Report] = wire.Link(a, wire.Report)
-    there: wire.Link[wire.Command] = wire.Link(b, wire.Command)
-    fds = [os.memfd_create(name) for name in ("one", "two", "never taken")]
-    for n, fd in enumerate(fds):
-        os.write(fd, bytes([n]))
-        here.send(wire.Leave(n), [fd])
-    assert there.receive() == [wire.Leave(0), wire.Leave(1), wire.Leave(2)]
-    assert [os.pread(there.fds.popleft(), 1, 0) for _ in range(2)] == [b"\0", b"\1"]
-    big = wire.Happened(1, Message("someone", os.urandom(3_000_000)))
-    there.send(big)
-    there.send(wire.Happened(2, Connection("connected")))
-    assert there.waiting > 0
-    got: list[wire.Report] = []
-    while len(got) < 2:
-        got += here.receive() or []
-        there.flush()
-    assert got == [big, wire.Happened(2, Connection("connected"))]
-    here.close()
-    assert there.receive() is None
-    there.send(wire.Pong(1))  # to nobody: no error, nothing kept
-    assert there.waiting == 0
-    left = there.fds[0]
-    there.close()
-    with pytest.raises(OSError):
-        os.fstat(left)
-
-
 # -------------------------------------------------------------------------------------------------------- encoders
 
 
@@ -377,27 +346,31 @@ def joining(session: int) -> wire.Join:
 def test_what_one_session_raises_does_not_end_the_others() -> None:
     ours, theirs = socket.socketpair()
     sdk = FakeSdk({1: {"sound"}, 2: {"connect"}})
-    worker = Worker(theirs, sdk)  # type: ignore[arg-type]
-    thread = threading.Thread(target=worker.run)
+    worker = Worker(Link(theirs, wire.Command, fds=10), sdk)  # type: ignore[arg-type]
+
+    def run() -> None:
+        worker.run()
+        worker.close()
+
+    thread = threading.Thread(target=run)
     thread.start()
-    link: wire.Link[wire.Report] = wire.Link(ours, wire.Report)
+    link: Link[wire.Report] = Link(ours, wire.Report)
     feeds = [FeedWriter(SPEC) for _ in range(3)]
     for session, feed in enumerate(feeds, 1):
         link.send(joining(session), feed.fds)
     link.send(wire.Renew(3, "new"))
     link.send(wire.Leave(77))
-    link.send(wire.Ping(5))
+    link.ping()
     reports: list[wire.Report] = []
 
     def wait_for(report: wire.Report) -> None:
         while report not in reports:
-            select.select([ours], [], [], 10)
+            assert select.select([ours], [], [], 10)[0], f"{report} did not come: {reports}"
             got = link.receive()
-            assert got, f"{report} did not come: {reports}"
+            assert got is not None
             reports.extend(got)
 
-    wait_for(wire.Pong(5))
-    assert wire.Left(77) in reports
+    wait_for(wire.Left(77))
     assert wire.Happened(2, Connection("failed", "connect")) in reports
     assert wire.Happened(3, Trouble("renew", message="renew")) in reports
     wait_for(wire.Happened(3, Connection("connected")))
@@ -408,6 +381,7 @@ def test_what_one_session_raises_does_not_end_the_others() -> None:
         time.sleep(0.001)
     link.send(wire.Leave(3))
     wait_for(wire.Left(3))
+    assert link.frames == len(reports) + 1  # the ping was answered
     link.close()
     thread.join(10)
     assert not thread.is_alive() and sdk.closed

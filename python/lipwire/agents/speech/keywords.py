@@ -21,6 +21,7 @@ import numpy as np
 from ...errors import BadState
 from ..http import ServiceError
 from .sphinx.recognizer import Pool, Recognizer
+from .sphinx.wire import Found, Look
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -85,8 +86,6 @@ MAX_WAITING = 4
 """Pieces of speech that wait for the recognizer, all agents of the event loop together; more are not looked at."""
 TIMEOUT = 30.0
 """Seconds for one, with those that wait before it, and the start of the process."""
-WANTED: dict[Command, bytes] = {"start": b"R", "stop": b"P"}
-"""What asks the process for it: resume, pause."""
 _DICTIONARY = "hey HH EY\nstart S T AA R T\nstop S T AA P\n"
 
 
@@ -214,10 +213,10 @@ class KeywordSpotter:
         try:
             async with asyncio.timeout(TIMEOUT):
                 recognizer = await pool.take()
-                recognizer.send(WANTED[wanted], piece)
-                found = (await recognizer.read())["found"]
-            clean = True
-            if found and self._pool is not None:
+                recognizer.send(Look(piece, wanted))
+                answer = await recognizer.read()
+            clean = isinstance(answer, Found)
+            if isinstance(answer, Found) and answer.found and self._pool is not None:
                 on_command(wanted)
         except (ServiceError, TimeoutError) as exc:
             logger.warning("the voice command recognizer failed: %s", exc or "no answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import io
+import itertools
 import logging
 import wave
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ...errors import BadState, InvalidArgument
 from ..brains.base import HEARD_RATE, Word
 from ..http import ServiceError, bearer, client, refusal, send
 from .sphinx.recognizer import Pool, Recognizer
+from .sphinx.wire import Begin, Drop, Finish, Heard, Partial, Sound
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -190,6 +192,8 @@ class OfflineStt:
 
 
 class _OfflineHearing:
+    _numbers = itertools.count(1)
+
     def __init__(self, pool: Pool, on_partial: Callable[[str], None]) -> None:
         self._pool = pool
         self._on_partial = on_partial
@@ -203,12 +207,12 @@ class _OfflineHearing:
         if self._worker is None:
             self._waiting.append(pcm)
         else:
-            self._worker.send(b"A", pcm)
+            self._worker.send(Sound(pcm))
 
     async def finish(self) -> Transcript:
         self._ended = True
         if self._worker is not None:
-            self._worker.send(b"E")
+            self._worker.send(Finish())
         try:
             async with asyncio.timeout(TIMEOUT):
                 return await self._result
@@ -230,31 +234,34 @@ class _OfflineHearing:
         clean = False
         try:
             worker = await self._pool.take()
-            worker.send(b"S")
+            number = next(self._numbers)
+            worker.send(Begin(number))
             for pcm in self._waiting:
-                worker.send(b"A", pcm)
+                worker.send(Sound(pcm))
             self._waiting.clear()
             if self._ended:
-                worker.send(b"E")
+                worker.send(Finish())
             self._worker = worker
             while True:
                 answer = await worker.read()
-                if (partial := answer.get("partial")) is not None:
+                if not isinstance(answer, Partial | Heard) or answer.number != number:
+                    continue  # of an utterance that was dropped
+                if isinstance(answer, Partial):
                     if not self._dropped:
-                        self._on_partial(partial)
-                    continue
-                words = tuple(Word(word, start, end - start) for word, start, end in answer["words"])
-                clean = True
-                if not self._result.done():
-                    self._result.set_result(Transcript(answer["text"][:MAX_TEXT], words))
-                return
+                        self._on_partial(answer.text)
+                else:
+                    words = tuple(Word(word, start, end - start) for word, start, end in answer.words)
+                    clean = True
+                    if not self._result.done():
+                        self._result.set_result(Transcript(answer.text[:MAX_TEXT], words))
+                    return
         except ServiceError as exc:
             if not self._result.done():
                 self._result.set_exception(exc)
                 self._result.exception()  # somebody may have dropped it
         except asyncio.CancelledError:
             if worker is not None and worker.alive and not self._ended:
-                worker.send(b"X")  # it answers nothing to that, and is as new
+                worker.send(Drop())  # it answers nothing to that, and is as new
                 clean = True
             raise
         finally:

@@ -18,10 +18,7 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import string
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +29,8 @@ from msgspec import Struct
 
 from ..._core import Frame, SharedWriter
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ...process.spawn import Module
+from ...process.supervisor import Child, Ended, Limits, Supervisor
 from ...protocol.messages import Quality, VideoEncoding, bit_rate
 from ...protocol.transcript import PACKET, chunks
 from ...stream import StreamSpec
@@ -437,125 +436,63 @@ class Agora(Channel):
 
 
 class Worker:
-    """One worker process and the sessions in it; keeps it alive while there are any."""
+    """One worker process and the sessions in it; kept alive while there are any."""
 
     def __init__(self, app_id: str, string_uid: bool) -> None:
-        self.app_id, self.string_uid = app_id, string_uid
         self.sessions: dict[int, Agora] = {}
-        self.starting = True
-        """Nothing has been heard of this process yet."""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._link: wire.Link[wire.Report] | None = None
-        self._loop = asyncio.get_running_loop()
         self._logs = tempfile.mkdtemp(prefix="lipwire-agora-")
-        self._deaths = 0
-        self._started_at = self._heard_at = 0.0
-        self._closing = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._start()
+        self._process: Supervisor[wire.Report] = Supervisor(
+            Module("lipwire.channel.agora.worker", app_id, str(int(string_uid)), self._logs),
+            wire.Report,
+            name="agora worker",
+            on_message=self._said,
+            on_start=self._started,
+            on_death=self._died,
+            limits=Limits(start=START, ping_every=PING_EVERY, ping_lost=PING_LOST, leave=LEAVE_TIMEOUT),
+            backoff=BACKOFF,
+            stable=STABLE,
+            logger=logger,
+        )
+        self._process.start()
 
     @property
     def pid(self) -> int | None:
         """Of the process."""
-        return self._process.pid if self._process is not None else None
+        return self._process.pid
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        arguments = [str(theirs.fileno()), self.app_id, str(int(self.string_uid)), self._logs]
-        command = [sys.executable, "-m", "lipwire.channel.agora.worker", *arguments]
-        # The SDK prints to its standard output; what matters comes as events, or on standard error.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-        )
-        theirs.close()
-        self.starting = True
-        self._link = wire.Link(ours, wire.Report)
-        self._loop.add_reader(ours.fileno(), self._readable)
-        self._started_at = self._heard_at = time.monotonic()
-        for session in self.sessions.values():
-            session.rejoin(self)
-        self._ping()
+    @property
+    def starting(self) -> bool:
+        """Nothing has been heard of this process yet."""
+        return self._process.starting
 
     def tell(self, command: wire.Command, fds: Sequence[int] = ()) -> None:
         """Sends a command. While there is no process it is dropped: what lasts is told again by `rejoin`."""
-        if self._link is not None:
-            self._link.send(command, fds)
-            self._watch_writing()
+        self._process.tell(command, fds)
 
-    def _watch_writing(self) -> None:
-        if self._link is not None and self._link.waiting:
-            self._loop.add_writer(self._link.sock.fileno(), self._writable)
+    def _started(self, process: Child[wire.Report]) -> None:
+        for session in self.sessions.values():
+            try:
+                session.rejoin(self)
+            except Exception:  # the edge: one session must not keep the others out
+                logger.exception("[%s] the channel could not be joined again", session.number)
 
-    def _writable(self) -> None:
-        if self._link is not None:
-            self._link.flush()
-            if not self._link.waiting:
-                self._loop.remove_writer(self._link.sock.fileno())
+    def _said(self, report: wire.Report) -> None:
+        if isinstance(report, wire.Broken):
+            for waiting in tuple(self.sessions.values()):
+                waiting.worker_broken(report.reason)
+        elif (session := self.sessions.get(report.session)) is not None:
+            session.worker_said(report)
 
-    def _readable(self) -> None:
-        assert self._link is not None
-        reports = self._link.receive()
-        if reports is None:
-            self._died("it ended")
-            return
-        self._heard_at = time.monotonic()
-        self.starting = False
-        for report in reports:
-            if isinstance(report, wire.Broken):
-                for waiting in tuple(self.sessions.values()):
-                    waiting.worker_broken(report.reason)
-            elif not isinstance(report, wire.Pong) and (session := self.sessions.get(report.session)) is not None:
-                session.worker_said(report)
-
-    def _ping(self) -> None:
-        now = time.monotonic()
-        if now - self._heard_at > (START if self.starting else PING_LOST):
-            self._died("it hangs")
-            return
-        self.tell(wire.Ping(int(now)))
-        self._timer = self._loop.call_later(PING_EVERY, self._ping)
-
-    def _died(self, reason: str) -> None:
-        lived = time.monotonic() - self._started_at
-        code = self._drop_process(kill=True)
-        if self._closing:
-            return
-        self._deaths = 1 if lived > STABLE else self._deaths + 1
-        delay = BACKOFF[min(self._deaths, len(BACKOFF)) - 1]
-        logger.error("agora worker died (%s, exit code %s); starting again in %.1f s", reason, code, delay)
+    def _died(self, ended: Ended) -> None:
         for session in tuple(self.sessions.values()):
-            session.worker_died(f"the worker died: {reason}")
-        self._timer = self._loop.call_later(delay, self._start)
-
-    def _drop_process(self, *, kill: bool) -> int | None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._link is not None:
-            self._loop.remove_reader(self._link.sock.fileno())
-            self._loop.remove_writer(self._link.sock.fileno())
-            self._link.close()
-            self._link = None
-        process = self._process
-        if process is None:
-            return None
-        if kill:
-            process.kill()
-            self._process = None
-            return process.wait()
-        return None
+            session.worker_died(f"the worker died: {ended.reason}")
 
     async def close(self) -> None:
-        """After the last session: the process leaves by itself when its socket closes."""
-        self._closing = True
-        self._drop_process(kill=False)
-        process, self._process = self._process, None
-        if process is not None:
-            try:
-                await asyncio.to_thread(process.wait, LEAVE_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        shutil.rmtree(self._logs, ignore_errors=True)
+        """After the last session: the process leaves by itself when its link closes."""
+        try:
+            await self._process.close()
+        finally:
+            shutil.rmtree(self._logs, ignore_errors=True)
 
 
 class Workers:

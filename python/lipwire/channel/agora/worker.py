@@ -2,8 +2,8 @@
 
     python -m lipwire.channel.agora.worker FD APP_ID STRING_UID LOGS
 
-FD is its end of a socket pair to the session's process (agora_wire); without that process it leaves every channel and
-ends. One thread does everything: every 10 ms it sends what the feeds (agora_feed) hold and is due; the SDK's callbacks,
+FD is its end of the link to the session's process (wire); without that process it leaves every channel and ends. One
+thread does everything: every 10 ms it sends what the feeds (feed) hold and is due; the SDK's callbacks,
 which come from foreign threads, only put events into a queue.
 """
 
@@ -15,12 +15,13 @@ import math
 import os
 import select
 import shutil
-import socket
 import sys
 import time
 from queue import Empty, SimpleQueue
 
 from ..._core import BLOCK, RATE, SharedPcm
+from ...process.child import end_within, to_parent
+from ...process.link import OUT, Link
 from ..base import ChannelEvent, Connection, Heard, Message, Network, Seen, SoundNote, Trouble
 from . import wire
 from .codec import AudioEncoder
@@ -38,6 +39,10 @@ CATCH_UP = 5
 SILENCE = bytes(BLOCK * 2)
 NOT_CONNECTED = (-7, -113)
 """What a push may give between the loss of the connection and the callback that tells of it; it is tried again."""
+FDS = 4096
+"""File descriptors of sessions that wait to join, two each."""
+STARTING, LEAVING = 60.0, 10.0
+"""Seconds in which the SDK gets ready, and every channel is left; else the process ends without."""
 PATIENCE = 1.0
 """Seconds after which a push that is refused so counts as done: no callback has come."""
 TOO_OFTEN = -12
@@ -126,8 +131,8 @@ class Member:
 class Worker:
     """The loop."""
 
-    def __init__(self, sock: socket.socket, sdk: Sdk) -> None:
-        self.link: wire.Link[wire.Command] = wire.Link(sock, wire.Command)
+    def __init__(self, link: Link[wire.Command], sdk: Sdk) -> None:
+        self.link = link
         self.sdk = sdk
         self.members: dict[int, Member] = {}
         self.events: SimpleQueue[tuple[Member, object]] = SimpleQueue()
@@ -147,6 +152,9 @@ class Worker:
                 for member in tuple(self.members.values()):
                     self.pump(member, now)
                 next_tick = max(next_tick + TICK, now)
+
+    def close(self) -> None:
+        """Leaves every channel."""
         for session in tuple(self.members):
             self.leave(session)
         self.sdk.close()
@@ -196,15 +204,12 @@ class Worker:
 
     def report(self, session: int, event: ChannelEvent) -> None:
         """To the session's process, unless it does not read and the event can be missed."""
-        if self.link.waiting < wire.OUT or not isinstance(event, MISSABLE):
+        if self.link.waiting < OUT or not isinstance(event, MISSABLE):
             self.link.send(wire.Happened(session, event))
 
     def obey(self, command: wire.Command) -> None:
         """One command; those for a connection that is gone do nothing."""
         match command:
-            case wire.Ping(number):
-                self.link.send(wire.Pong(number))
-                return
             case wire.Join():
                 self.enter(command)
                 return
@@ -255,19 +260,24 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     # The SDK logs where its library is as two errors, at every import.
     logging.getLogger("agora").addFilter(lambda r: not r.getMessage().startswith(("sdk_library_dir:", "zip_path:")))
-    sock = socket.socket(fileno=int(fd))
+    link: Link[wire.Command] = to_parent(int(fd), wire.Command, fds=FDS)
     if SDK_FOLDER in os.environ:
         os.environ[SDK_FOLDER] = os.path.abspath(os.environ[SDK_FOLDER])
     os.chdir(logs)  # the native library writes beside where it runs
+    end_within(STARTING)
     try:
         sdk = Sdk(app_id, string_uid == "1", logs)
     except BaseException as exc:  # the edge: whatever the import and the library may raise, SystemExit included
         reason = f"{type(exc).__name__}: {exc}"
         if isinstance(exc, ModuleNotFoundError):
             reason = "Agora's SDK is not installed: pip install 'lipwire[agora]'; see docs/agora.md"
-        wire.Link(sock, wire.Command).send(wire.Broken(reason))
+        link.send(wire.Broken(reason))
         raise SystemExit(reason) from exc
-    Worker(sock, sdk).run()
+    end_within(0)
+    worker = Worker(link, sdk)
+    worker.run()
+    end_within(LEAVING)
+    worker.close()
     shutil.rmtree(logs, ignore_errors=True)  # the session's process may not be there to do it
 
 

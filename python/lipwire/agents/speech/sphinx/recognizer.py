@@ -1,78 +1,104 @@
 """Recognizers in processes of their own, shared by the agents of an event loop: pocketsphinx holds the GIL for up to a
-quarter of a second. They run `sphinx.worker`, which says what is written to them and read from them; not
-multiprocessing's processes, which would run the program's own main module again.
+quarter of a second. They run `sphinx.worker`; not multiprocessing's processes, which would run the program's own main
+module again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
+import logging
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
-import msgspec
-
+from ....process.spawn import Module
+from ....process.supervisor import Child, Ended, Limits
 from ...http import ServiceError
-from .wire import message
+from .wire import Answer, Command
+
+logger = logging.getLogger("lipwire.agents")
 
 Kind = Literal["words", "commands"]
 
 MOST: dict[Kind, int] = {"words": 2, "commands": 1}
 """Processes of a kind; who finds them busy waits."""
 START_TIMEOUT = 20.0
+UNREAD = 10_000
+"""Answers that may wait to be read."""
+LONGEST = 1 << 20
+"""Bytes of an answer."""
 
 
 class Recognizer:
-    """A process."""
+    """A process. Raises OSError: there can be none."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, kind: Kind) -> None:
+        self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+        self._ended: Ended | None = None
+        self._child: Child[Answer] = Child(
+            Module("lipwire.agents.speech.sphinx.worker", kind),
+            Answer,
+            name=f"offline recognizer of {kind}",
+            on_message=self._answered,
+            on_end=self._over,
+            limits=Limits(start=START_TIMEOUT),
+            limit=LONGEST,
+            logger=logger,
+        )
 
     @classmethod
     async def start(cls, kind: Kind) -> Recognizer:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "lipwire.agents.speech.sphinx.worker", kind),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        recognizer = cls(process)
-        ready = False
+        """One that is ready. Raises ServiceError: it did not start."""
         try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await recognizer.read()
-            ready = True
-        except (TimeoutError, ServiceError) as exc:
-            raise ServiceError(f"the offline recognizer did not start: {exc or 'it took too long'}") from exc
-        finally:
-            if not ready:  # whoever wanted it may have been cancelled, too
-                await recognizer.end()
+            recognizer = cls(kind)
+        except OSError as exc:
+            raise ServiceError(f"the offline recognizer did not start: {exc}") from exc
+        try:
+            await recognizer.read()
+        except ServiceError as exc:
+            raise ServiceError(f"the offline recognizer did not start: {exc}") from exc
+        except BaseException:  # whoever wanted it was cancelled
+            await recognizer.end()
+            raise
         return recognizer
+
+    def _answered(self, answer: Answer) -> None:
+        self._answers.put_nowait(answer)
+        if self._answers.qsize() > UNREAD:
+            self._child.end(f"it gave {UNREAD} answers that nobody had asked for", leave=0)
+
+    def _over(self, ended: Ended) -> None:
+        self._ended = ended
+        self._answers.put_nowait(None)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return self._child.usable
 
-    def send(self, what: bytes, data: bytes = b"") -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(message(what, data))
+    def send(self, command: Command) -> None:
+        self._child.tell(command)
 
-    async def read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        if not line:
-            raise ServiceError("the offline recognizer died")
-        value: dict[str, Any] = msgspec.json.decode(line)
-        return value
+    async def read(self) -> Answer:
+        """Its next answer. Raises ServiceError: it died."""
+        answer = await self._answers.get()
+        if answer is None:
+            assert self._ended is not None
+            self._answers.put_nowait(None)
+            last = self._ended.last_words
+            raise ServiceError(
+                f"the offline recognizer died: {self._ended.reason}, code {self._ended.code}{last and f' ({last})'}"
+            )
+        return answer
 
     async def end(self) -> None:
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        await self._process.wait()
+        """Kills it, and waits until it is gone; it goes, too, when this is cancelled."""
+        self._child.end(leave=0)
+        await self._child.ended()
 
 
 class Pool:
@@ -144,5 +170,6 @@ class Pool:
             task.cancel()
         while self._tasks:  # with what those leave to be ended
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        while self._idle:
-            await self._idle.popleft().end()
+        idle = [recognizer.end() for recognizer in self._idle]
+        self._idle.clear()
+        await asyncio.gather(*idle)

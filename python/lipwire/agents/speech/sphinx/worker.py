@@ -1,22 +1,15 @@
-"""What runs in a recognizer's process: `python -m lipwire.agents.speech.sphinx.worker words`, or `commands`.
-
-It reads from stdin: a byte that says what, 4 bytes of length (little-endian), data. It writes lines of JSON to stdout:
-{"ready": true} once, then its answers. Sound is PCM16 mono at 16 kHz.
-
-words: S = an utterance begins, A = sound, E = it ends, X = it is dropped. {"partial": text} comes meanwhile, and
-{"text": text, "words": [[word, start_ms, end_ms], ...]} for each E.
-commands: P = a piece of speech that may say "Hey ... Stop", R = "Hey ... Start". {"found": bool} for each.
-"""
+"""What runs in a recognizer's process: `python -m lipwire.agents.speech.sphinx.worker FD words`, or `commands`. FD is
+its end of the link (wire)."""
 
 from __future__ import annotations
 
-import json
 import re
-import signal
 import sys
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from .wire import messages
+from ....process.child import to_parent
+from .wire import Answer, Begin, Command, Drop, Finish, Found, Heard, Look, Partial, Ready, Sound
 
 PARTIAL_EVERY = 8000
 """Samples between two partial results."""
@@ -37,51 +30,61 @@ def _words(decoder: Any) -> list[tuple[str, int, int]]:
     ]
 
 
-def answer(sink: BinaryIO, **values: Any) -> None:
-    sink.write(json.dumps(values).encode() + b"\n")
-    sink.flush()
+def serve_commands(commands: Iterable[Command], answer: Callable[[Answer], None]) -> None:
+    from .. import keywords
+
+    keywords.load()
+    answer(Ready())
+    for command in commands:
+        if isinstance(command, Look):
+            answer(Found(keywords.find(command.pcm, command.wanted)))
 
 
-def serve_commands(source: BinaryIO, sink: BinaryIO) -> None:
-    from .. import keywords as commands
-
-    commands.load()
-    wanted = {what: command for command, what in commands.WANTED.items()}
-    answer(sink, ready=True)
-    for what, piece in messages(source):
-        answer(sink, found=commands.find(piece, wanted[what]))
-
-
-def serve_words(source: BinaryIO, sink: BinaryIO) -> None:
+def serve_words(commands: Iterable[Command], answer: Callable[[Answer], None]) -> None:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=16_000, loglevel="FATAL")
-    open_utterance, since, last = False, 0, ""
-    answer(sink, ready=True)
-    for what, data in messages(source):
-        if what == b"A" and open_utterance:
-            decoder.process_raw(data, False, False)
-            since += len(data) // 2
+    number, open_utterance, since, last = 0, False, 0, ""
+    answer(Ready())
+    for command in commands:
+        if isinstance(command, Sound):
+            if not open_utterance:
+                continue
+            decoder.process_raw(command.pcm, False, False)
+            since += len(command.pcm) // 2
             if since >= PARTIAL_EVERY:
                 since = 0
                 found = decoder.hyp()
                 if found is not None and found.hypstr and found.hypstr != last:
                     last = found.hypstr
-                    answer(sink, partial=last)
+                    answer(Partial(number, last))
             continue
         if open_utterance:
             decoder.end_utt()
             open_utterance = False
-        if what == b"S":
-            decoder.set_cmn(MEAN)
-            decoder.start_utt()
-            open_utterance, since, last = True, 0, ""
-        elif what == b"E":
-            words = _words(decoder)
-            answer(sink, text=" ".join(word for word, _, _ in words), words=words)
+        match command:
+            case Begin(number):
+                decoder.set_cmn(MEAN)
+                decoder.start_utt()
+                open_utterance, since, last = True, 0, ""
+            case Finish():
+                words = _words(decoder)
+                answer(Heard(number, " ".join(word for word, _, _ in words), words))
+            case Drop():
+                pass
+
+
+def main(fd: int, kind: str) -> None:
+    """Entry of the process."""
+    link = to_parent(fd, Command)
+
+    def answer(what: Answer) -> None:
+        link.send(what)
+        link.drain()
+
+    serve = {"words": serve_words, "commands": serve_commands}[kind]
+    serve(link.messages(), answer)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to all; who started this ends it
-    serve = {"words": serve_words, "commands": serve_commands}[sys.argv[1]]
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    main(int(sys.argv[1]), sys.argv[2])
