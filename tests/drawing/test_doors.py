@@ -725,7 +725,7 @@ def test_a_process_ends_with_the_program(tmp_path: Path, killed: bool) -> None:
     """Killed while the source hangs; or at its end, without having closed anything."""
     program = tmp_path / "program.py"
     program.write_text(HANGING)
-    command = [sys.executable, program, *(["hangs"] if killed else [])]
+    command = [sys.executable, str(program), *(["hangs"] if killed else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None and parent.stderr is not None
         pid = int(parent.stdout.readline())
