@@ -71,7 +71,8 @@ struct lw_speech {
     int16_t last[LW_BLOCK];
 };
 
-static const lw_speech_config defaults = {.capacity = 120 * LW_RATE, .prebuffer = 60 * 48, .dry_timeout = LW_RATE};
+static const lw_speech_config defaults = {
+    .capacity = LW_SPEECH_CAPACITY, .prebuffer = LW_SPEECH_PREBUFFER, .dry_timeout = LW_SPEECH_DRY_TIMEOUT};
 
 static void layout(lw_speech *s, lw_arena *arena)
 {

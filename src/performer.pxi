@@ -51,7 +51,7 @@ cdef class Performer:
         draw: without an avatar, what draws each frame on the ticking thread: an object with the addresses `address` of
             an `lw_draw` and `user`, which is kept; None: whoever reads a frame draws into it.
         fps: (numerator, denominator), 1..100 a second.
-        prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`.
+        prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`. Default: PREBUFFER, DRY_TIMEOUT, CAPACITY.
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
@@ -65,8 +65,8 @@ cdef class Performer:
     cdef bint live
     cdef object __weakref__
 
-    def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=0.06, double dry_timeout=1.0,
-                  double capacity=120.0, frame_slots=6, seed=0, size=None, draw=None,
+    def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
+                  double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
                   SharedWriter memory=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))

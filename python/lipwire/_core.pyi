@@ -7,6 +7,9 @@ from typing_extensions import Buffer, disjoint_base
 
 RATE: Final = 48000
 BLOCK: Final = 480
+PREBUFFER: Final = 0.06
+DRY_TIMEOUT: Final = 1.0
+CAPACITY: Final = 120.0
 VISEMES: Final = 15
 CHANNELS: Final = 17
 AXES: Final = 15

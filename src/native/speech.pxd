@@ -3,6 +3,9 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 
 cdef extern from "lipwire/speech.h" nogil:
     enum:
+        LW_SPEECH_CAPACITY
+        LW_SPEECH_PREBUFFER
+        LW_SPEECH_DRY_TIMEOUT
         LW_EVENT_STARTED
         LW_EVENT_FINISHED
         LW_EVENT_UNDERRUN

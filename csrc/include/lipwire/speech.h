@@ -31,10 +31,16 @@ extern "C" {
 #endif
 
 typedef struct lw_speech lw_speech;
+enum lw_speech_default { /* samples; what a setting of 0 means, here and in everything above */
+    LW_SPEECH_CAPACITY = 120 * LW_RATE,
+    LW_SPEECH_PREBUFFER = LW_RATE * 60 / 1000,
+    LW_SPEECH_DRY_TIMEOUT = LW_RATE
+};
+
 typedef struct lw_speech_config {
-    int32_t capacity;         /* samples of speech buffered ahead; 0 = 120 s */
-    int32_t prebuffer;        /* samples that must be there before an utterance starts or resumes; 0 = 60 ms */
-    int32_t dry_timeout;      /* an utterance without end finishes after this many dry samples; 0 = 1000 ms */
+    int32_t capacity;         /* samples of speech buffered ahead; 0 = LW_SPEECH_CAPACITY */
+    int32_t prebuffer;        /* samples that must be there before an utterance starts or resumes; 0 = LW_SPEECH_PREBUFFER */
+    int32_t dry_timeout;      /* an utterance without end finishes after this many dry samples; 0 = LW_SPEECH_DRY_TIMEOUT */
 } lw_speech_config;
 
 enum lw_event_type {

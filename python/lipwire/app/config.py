@@ -16,9 +16,11 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
+from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..session.session import VOICE_END_GRACE
 
 FILE = "lipwire.toml"
 ENV_FILE = ".env"
@@ -62,15 +64,15 @@ class Config(Struct, kw_only=True, frozen=True):
     one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
     any_avatar: bool = True
     """Accept any `avatar_id` and show `avatar` for those that are not installed."""
-    prebuffer_ms: int = 60
+    prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
-    voice_end_grace_ms: int = 300
+    voice_end_grace_ms: int = round(1000 * VOICE_END_GRACE)
     """Audio this long after `voice_end` still belongs to the utterance."""
-    voice_end_timeout_ms: int = 1000
+    voice_end_timeout_ms: int = round(1000 * _core.DRY_TIMEOUT)
     """An utterance without `voice_end` is over this long after its audio ran dry."""
     guard_window_ms: int = 0
     """`voice` within this time after an interrupt is dropped."""
-    buffer_seconds: float = 120.0
+    buffer_seconds: float = _core.CAPACITY
     """Speech that may wait in a session; more is refused with BUFFER_FULL."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where

@@ -34,6 +34,8 @@ logger = logging.getLogger("lipwire.session")
 
 SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
+VOICE_END_GRACE = 0.3
+"""Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
 
 _SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -147,10 +149,10 @@ class Session:
         session_id: str | None = None,
         on_event: Callable[[SessionEvent], None] | None = None,
         on_special: Callable[[dict[Any, Any]], None] | None = None,
-        voice_end_grace: float = 0.3,
-        voice_end_timeout: float = 1.0,
-        prebuffer: float = 0.06,
-        capacity: float = 120.0,
+        voice_end_grace: float = VOICE_END_GRACE,
+        voice_end_timeout: float = _core.DRY_TIMEOUT,
+        prebuffer: float = _core.PREBUFFER,
+        capacity: float = _core.CAPACITY,
         seed: int | None = None,
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
