@@ -524,13 +524,15 @@ async def test_starting_and_closing_leaves_nothing_behind() -> None:
     before, native = tracemalloc.get_traced_memory()[0], resident()
     for _ in range(30):
         last = await cycle()
-    gc.collect()
+    async with asyncio.timeout(WAIT):  # a callback of the last one may still wait for its turn in the loop
+        while last() is not None:
+            await asyncio.sleep(0.01)
+            gc.collect()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert after - before < 500_000
     assert resident() - native < 30 * 400_000  # a session's rings and its second of speech are larger
-    assert last() is None
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files  # what tests before this one left may be collected meanwhile
     assert not engine_threads()
 
 
