@@ -60,7 +60,7 @@ busy: $(VENV)/.test
 	for n in $$(seq $(TIMES)); do $(BIN)/python tools/busy.py $(MAKE) pytest ARGS="$(ARGS)" || exit 1; done
 
 # What takes longer than a change can wait for.
-nightly:
+nightly: $(VENV)/.test
 	$(MAKE) fuzz SECONDS_EACH=1800
 	for level in $$($(BIN)/python -c 'from lipwire import _core; print(*_core.cpu_levels())'); do \
 	  echo "== kernels: $$level"; LIPWIRE_CPU=$$level $(MAKE) pytest || exit 1; done

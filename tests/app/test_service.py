@@ -41,7 +41,8 @@ def config(**more: Any) -> Config:
         "host": "127.0.0.1",
         "ice_host": "127.0.0.1",
     }
-    return Config(**(fields | {"voice_end_grace_ms": 50} | more))
+    # No test waits for the timeout: a client on a busy machine must not run into it between two of its messages.
+    return Config(**(fields | {"voice_end_grace_ms": 50, "voice_end_timeout_ms": 10_000} | more))
 
 
 def small(channel: str = "c", **more: Any) -> m.StartRequest:
@@ -78,7 +79,7 @@ class Wire:
     async def init(self) -> None:
         fields = {name: getattr(self.start, name) for name in m.StartRequest.__struct_fields__}
         await self.ws.send(m.encode(m.InitMessage(session_id=self.session.session_id, **fields)))
-        assert isinstance(await self.hear(), m.InitAck)
+        await self.until(m.InitAck)  # after a reconnect, events of what is being said may come first
 
     async def say(self, **message: Any) -> None:
         await self.ws.send(json.dumps(message))
@@ -216,8 +217,9 @@ async def test_many_clients_at_once(service: Service) -> None:
         return events
 
     for n, events in enumerate(await asyncio.gather(*(talk(n) for n in range(8)))):
-        assert [type(e) for e in events] == [m.InitAck, m.PlaybackStarted, m.PlaybackFinished]
-        assert events[2].position_ms == 300.0 + 10 * n
+        heard = [e for e in events if not isinstance(e, m.Underrun)]
+        assert [type(e) for e in heard] == [m.InitAck, m.PlaybackStarted, m.PlaybackFinished]
+        assert heard[2].position_ms == 300.0 + 10 * n
     assert not service.watched
 
 
@@ -467,7 +469,7 @@ async def test_an_idle_session_ends(service: Service) -> None:
 async def test_figures(service: Service) -> None:
     assert (await get(service, "/healthz")).json() == {"status": "ok", "sessions": 0}
     wire = await opened(service)
-    await wire.voice(tone(0.5))
+    await wire.voice(tone(2.0))  # long enough for a picture with an open mouth, however few there is time for
     await wire.end()
     await wire.until(m.PlaybackFinished)
     path = f"/session/{wire.session.session_id}"

@@ -27,7 +27,7 @@ async def talk(service: Service, chromium: str, say: Any) -> tuple[list[list[dic
     """The user asks, is answered, interrupts, is answered again; what was said, and the agent's record."""
     complaints: list[str] = []
     async with browser(chromium) as launched:
-        page = await launched.new_page(viewport={"width": 1280, "height": 800})
+        page = await launched.new_page(viewport={"width": 800, "height": 600})
         user = User(page, say)
         await user.sit_down()
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)

@@ -155,7 +155,7 @@ async def test_sound_has_no_gap_and_the_picture_stays_with_it() -> None:
         stage.session.end()
         await stage.finished()
         stats = stage.session.stats()
-    assert len(stage.out.pcm) == stage.session.stats()["clock_s"] * RATE
+    assert len(stage.out.pcm) == round(stage.session.stats()["clock_s"] * RATE)
     assert stats["max_skew_ms"] <= 40
     for sample, sound, _ in stage.out.frames:
         assert sample % (RATE // 25) == 0
@@ -171,7 +171,7 @@ async def test_a_loop_that_stalls_parts_no_picture_from_its_sound() -> None:
         time.sleep(0.3)  # another task of the host hogs the loop
         await stage.finished()
         assert stage.session.max_skew_ms <= 40
-    assert len(stage.out.pcm) == stage.session.stats()["clock_s"] * RATE
+    assert len(stage.out.pcm) == round(stage.session.stats()["clock_s"] * RATE)
     for sample, sound, _ in stage.out.frames:
         assert abs(sound - sample) <= RATE // 25
 
@@ -455,7 +455,7 @@ async def test_a_publisher_that_raises_stops_no_other_session(where: str, caplog
             other.session.end(name)
             await other.finished()
     assert [e.event_id for e in other.events] == ["a", "a", "b", "b"]
-    assert len(other.out.pcm) == other.session.stats()["clock_s"] * RATE
+    assert len(other.out.pcm) == round(other.session.stats()["clock_s"] * RATE)
     assert caplog.text.count("handing over failed") == 1
     assert faulty.session.id in caplog.text
 
@@ -524,13 +524,15 @@ async def test_starting_and_closing_leaves_nothing_behind() -> None:
     before, native = tracemalloc.get_traced_memory()[0], resident()
     for _ in range(30):
         last = await cycle()
-    gc.collect()
+    async with asyncio.timeout(WAIT):  # a callback of the last one may still wait for its turn in the loop
+        while last() is not None:
+            await asyncio.sleep(0.01)
+            gc.collect()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert after - before < 500_000
     assert resident() - native < 30 * 400_000  # a session's rings and its second of speech are larger
-    assert last() is None
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files  # what tests before this one left may be collected meanwhile
     assert not engine_threads()
 
 
