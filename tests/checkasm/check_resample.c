@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "checkasm.h"
+#include "lipwire/resample.h"
 
 #ifdef HAVE_LIBSWRESAMPLE
 #include <libavutil/channel_layout.h>
