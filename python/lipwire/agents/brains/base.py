@@ -16,7 +16,7 @@ HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
 
 
-class Word(Struct, frozen=True):
+class TimedWord(Struct, frozen=True):
     """A word and when it is said, in ms from the start of the utterance or reply it belongs to."""
 
     text: str
@@ -43,7 +43,7 @@ class UserText(Struct, frozen=True, tag=True):
     item_id: str
     text: str
     final: bool
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 class ReplyStarted(Struct, frozen=True, tag=True):
@@ -62,7 +62,7 @@ class ReplyText(Struct, frozen=True, tag=True):
     text: str
     at_ms: int | None = None
     duration_ms: int | None = None
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 class ReplyAudio(Struct, frozen=True, tag=True):
@@ -127,7 +127,8 @@ class Brain(Protocol):
     """See the module. Every method is called from the event loop's thread, `emit` as well; none of them blocks."""
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
-        """Connects, and starts to think. Raises LipwireError where it cannot."""
+        """Connects, and starts to think. `emit` puts an event into the agent's queue, and does no more: what the agent
+        makes of it, it does when the brain's own code has returned. Raises LipwireError where it cannot."""
 
     async def close(self) -> None:
         """Ends every task and connection. Safe to call twice."""

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import BadState, InvalidArgument
-from ..brains.base import HEARD_RATE, Word
+from ..brains.base import HEARD_RATE, TimedWord
 from ..http import ServiceError, bearer, client, refusal, send
 from .sphinx.recognizer import Pool, Recognizer
 
@@ -30,7 +30,7 @@ class Transcript(Struct, frozen=True):
     """What was said; word times count from the start of the sound that was fed."""
 
     text: str
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 class Hearing(Protocol):
@@ -73,15 +73,15 @@ def wav(pcm: bytes, rate: int = HEARD_RATE) -> bytes:
     return sink.getvalue()
 
 
-class _Word(Struct):
+class _AnsweredWord(Struct):
     word: str
     start: float
     end: float
 
 
-class _Answer(Struct):
+class _Transcription(Struct):
     text: str
-    words: list[_Word] | None = None
+    words: list[_AnsweredWord] | None = None
 
 
 class HttpStt:
@@ -129,7 +129,7 @@ class HttpStt:
                             raise ServiceError("speech to text answered more than 1 MB")
                 finally:
                     await reply.aclose()
-            answer = msgspec.json.decode(body, type=_Answer)
+            answer = msgspec.json.decode(body, type=_Transcription)
         except TimeoutError as exc:
             raise ServiceError(f"speech to text at {self.url} did not answer within {TIMEOUT:g} s") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -137,7 +137,7 @@ class HttpStt:
         except msgspec.DecodeError as exc:
             raise ServiceError(f"speech to text answered what is no transcription: {exc}") from exc
         words = tuple(
-            Word(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
+            TimedWord(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
             for word in answer.words or ()
         )
         return Transcript(answer.text.strip()[:MAX_TEXT], words)
@@ -243,7 +243,7 @@ class _OfflineHearing:
                     if not self._dropped:
                         self._on_partial(partial)
                     continue
-                words = tuple(Word(word, start, end - start) for word, start, end in answer["words"])
+                words = tuple(TimedWord(word, start, end - start) for word, start, end in answer["words"])
                 clean = True
                 if not self._result.done():
                     self._result.set_result(Transcript(answer["text"][:MAX_TEXT], words))

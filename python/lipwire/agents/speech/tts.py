@@ -1,7 +1,7 @@
 """Text to speech for agents: an OpenAI-compatible service, or espeak-ng, which needs none; and the order of sentences.
 
-`Speaker` takes a reply's text as it streams, and gives its sound in order: the next sentence is made while the one
-before it is played.
+`SynthesisStream` takes a reply's text as it streams, and gives its sound in order: the next sentence is made while the
+one before it is played.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from ...audio import espeak
 from ...errors import InvalidArgument, LipwireError
-from ..brains.base import Word
+from ..brains.base import TimedWord
 from ..http import ServiceError, bearer, client, refusal, send
 from .sentences import MAX_PIECE, SentenceSplitter, speakable
 
@@ -50,7 +50,7 @@ class Sound(Struct, frozen=True):
 
     pcm: bytes
     rate: int
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
     whole: bool = False
 
 
@@ -111,7 +111,7 @@ class OfflineTts:
         yield Sound(speech.pcm, speech.rate, words(text, speech), True)
 
 
-def words(text: str, speech: espeak.Speech) -> tuple[Word, ...]:
+def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
     """The words of `text` with their times: espeak-ng marks what it says, numbers in several parts."""
     found: list[tuple[str, float]] = []
     spoken = deque(speech.words)
@@ -124,7 +124,7 @@ def words(text: str, speech: espeak.Speech) -> tuple[Word, ...]:
             found[-1] = (f"{found[-1][0]} {match.group()}", found[-1][1])
     ends = [start for _, start in found[1:]] + [len(speech.pcm) / 2 / speech.rate]
     return tuple(
-        Word(word, round(start * 1000), max(round((end - start) * 1000), 0))
+        TimedWord(word, round(start * 1000), max(round((end - start) * 1000), 0))
         for (word, start), end in zip(found, ends, strict=False)
     )
 
@@ -231,7 +231,7 @@ class _Piece:
         self.task: asyncio.Task[None] | None = None
 
 
-class Speaker:
+class SynthesisStream:
     """Says one reply. `say` text as it comes, then `finish`; `run` emits until all of it has been handed over.
 
     Args:
