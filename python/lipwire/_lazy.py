@@ -79,6 +79,13 @@ MOVED: dict[str, tuple[str, ...]] = {
 """Modules of 0.1: where what they held is now, below `lipwire`."""
 
 MOVED_NAMES = {
+    **{
+        f"protocol.agent_bodies.{name}": f"agents.errors.{name}"
+        for name in (
+            *("AgentError", "InvalidAgentRequest", "AgentForbidden", "AgentNotFound", "AgentConflict", "AgentLimit"),
+            *("AgentRateLimit", "AgentUnreachable", "GatewayFault", "AgentStartFailed", "AgentTimeout"),
+        )
+    },
     "publish.Agora": "channel.Agora",
     "publish.AgoraOptions": "channel.AgoraOptions",
     "publish.Channel": "channel.Channel",
@@ -113,8 +120,10 @@ def attribute(package: str, where: Mapping[str, str], name: str) -> Any:
 
 
 def moved(package: str, name: str) -> Any:
-    """For a package's `__getattr__`: a name that was here in 0.1."""
+    """For a module's `__getattr__`: a name that was here in 0.1. Raises AttributeError for another."""
     old = f"{package.removeprefix('lipwire.')}.{name}"
+    if old not in MOVED_NAMES:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
     new = MOVED_NAMES[old]
     warnings.warn(f"lipwire.{old} is now lipwire.{new}", DeprecationWarning, stacklevel=3)
     place, _, name = new.rpartition(".")

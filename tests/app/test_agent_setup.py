@@ -13,13 +13,13 @@ from msgspec import Meta
 
 from lipwire.agents.brains.base import Services
 from lipwire.agents.config import AgentConfig, Llm, Tool
+from lipwire.agents.errors import AgentStartFailed
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.app.agent_setup import AgentSetup, check_brain
 from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
 from lipwire.errors import InvalidArgument
-from lipwire.protocol.agent_bodies import AgentStartFailed
 from lipwire.protocol.tokens import verify_token
 
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2

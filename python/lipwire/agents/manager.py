@@ -1,8 +1,7 @@
 """Many agents: each is made, run and ended by a supervised task; what is left of an ended one can still be asked for.
 
 States: IDLE (accepted) -> STARTING -> RUNNING -> STOPPING -> STOPPED, or FAILED with the reason of it. The manager
-knows no wire and no web framework; its errors are those of `protocol.agent_bodies`, which carry the status that a door
-answers with. Everything runs on one event loop.
+knows no wire and no web framework; its errors are plain (`agents.errors`). Everything runs on one event loop.
 """
 
 from __future__ import annotations
@@ -19,7 +18,10 @@ from msgspec import Struct
 
 from ..channel.base import Channel
 from ..errors import InvalidArgument, LipwireError
-from ..protocol.agent_bodies import (
+from ..protocol.agent_bodies import Status
+from .brains.base import Brain
+from .config import AgentConfig
+from .errors import (
     AgentConflict,
     AgentError,
     AgentForbidden,
@@ -28,10 +30,7 @@ from ..protocol.agent_bodies import (
     AgentStartFailed,
     AgentTimeout,
     InvalidAgentRequest,
-    Status,
 )
-from .brains.base import Brain
-from .config import AgentConfig
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -64,7 +63,7 @@ class RunningAgent(Protocol):
     def stats(self) -> dict[str, Any]: ...
 
 
-AgentEvent = Callable[["AgentRecord", Any], None]
+OnAgentEvent = Callable[["AgentRecord", Any], None]
 MakeChannel = Callable[[AgentConfig], Channel]
 MakeAgent = Callable[[AgentConfig, Channel, Brain, Callable[[Any], None]], RunningAgent]
 
@@ -148,7 +147,7 @@ class AgentManager:
         keep_ended: int = 200,
         start_timeout: float = 20.0,
         stop_timeout: float = 10.0,
-        on_event: AgentEvent | None = None,
+        on_event: OnAgentEvent | None = None,
     ) -> None:
         self._make_channel, self._make_brain, self._make_agent = make_channel, make_brain, make_agent
         self.limit, self.keep_ended = limit, keep_ended

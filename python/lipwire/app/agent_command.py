@@ -16,10 +16,11 @@ import msgspec
 from rich.console import Console
 
 from ..agents.config import AgentConfig, BrainKind, Tool
+from ..agents.errors import AgentStartFailed
 from ..agents.rest.wire import check_body, instruction_changes
 from ..agents.update import apply
 from ..errors import InvalidArgument
-from ..protocol.agent_bodies import AgentStartFailed, Asr, TokenRequest
+from ..protocol.agent_bodies import Asr, TokenRequest
 from .agent_setup import AgentSetup
 from .config import Config
 from .service import Service

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, get_args
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.config import AgentConfig, BrainKind
+from ..agents.errors import AgentStartFailed
 from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
 from ..channel.base import Channel
 from ..errors import InvalidArgument
-from ..protocol.agent_bodies import AgentStartFailed
 from .config import OFFLINE, Config
 
 if TYPE_CHECKING:

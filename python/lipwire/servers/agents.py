@@ -17,15 +17,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from litestar import Response, Router, get, post, route
-from litestar.exceptions import HTTPException
+from litestar import Router, get, post, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -34,21 +32,28 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ..agents.config import AgentConfig
+from ..agents.errors import (
+    AgentConflict,
+    AgentError,
+    AgentForbidden,
+    AgentLimit,
+    AgentNotFound,
+    AgentRateLimit,
+    AgentStartFailed,
+    AgentTimeout,
+    InvalidAgentRequest,
+)
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
 from ..channel.agora.channel import agora_token
-from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
 from ..protocol import agent_bodies as b
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
 from ..provider.sessions import ProviderError
 from .docs import operation
-from .http import AnyRequest, CheckKey, check_header, on_exception, read_object
-
-logger = logging.getLogger("lipwire.http")
+from .errors import MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
+from .http import CheckKey, check_header, read_object
 
 BASE = "/api/conversational-ai-agent"
-MAX_BODY = 1 << 20
-"""Bytes of a request; more is a 413."""
 MAX_PAGE = 100
 TOKEN_SECONDS = 3600
 """How long a token of /token is good for."""
@@ -112,40 +117,40 @@ class _Gate:
             AgentForbidden: no credentials, wrong ones, or another project's.
         """
         if self._project.app_id and app_id != self._project.app_id:
-            raise b.AgentForbidden("this server belongs to another app id")
+            raise AgentForbidden("this server belongs to another app id")
         scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() == "basic":
             try:
                 _, colon, key = base64.b64decode(rest.strip(), validate=True).partition(b":")
             except (binascii.Error, ValueError):
-                raise b.AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
+                raise AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
             self._check(key if colon else None)
             return None
         name, _, token = rest.strip().partition("=")
         if scheme.lower() == "agora" and name.strip().lower() == "token":
             return self._check_token(token.strip())
         hint = " or agora token=<007 token>" if self._project.certificate else ""
-        raise b.AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
+        raise AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
 
     def _check(self, key: bytes | None) -> None:
         try:
             self._check_key(key)
         except ProviderError as exc:
-            raise b.AgentForbidden(str(exc)) from None
+            raise AgentForbidden(str(exc)) from None
 
     def _check_token(self, token: str) -> str:
         if not self._project.certificate:
-            raise b.AgentForbidden("tokens need an app certificate here (LIPWIRE_AGORA_APP_CERTIFICATE)")
+            raise AgentForbidden("tokens need an app certificate here (LIPWIRE_AGORA_APP_CERTIFICATE)")
         now = time.time()
         try:
             parsed = verify_token(token, self._project.certificate, now=now, app_id=self._project.app_id or None)
         except TokenError as exc:
-            raise b.AgentForbidden(str(exc)) from None
+            raise AgentForbidden(str(exc)) from None
         service = parsed.service(RTC)
         rights = {} if service is None else service.privileges
         for right in (JOIN, PUBLISH_AUDIO):  # what the agent does under it; a mere listener's does not steer
             if right not in rights or (rights[right] and now >= parsed.issue_ts + rights[right]):
-                raise b.AgentForbidden("the token gives no right to join and publish in a channel")
+                raise AgentForbidden("the token gives no right to join and publish in a channel")
         assert service is not None
         return service.strings[0]
 
@@ -163,11 +168,13 @@ _QUERY = {
 }
 
 
-def _errors(*kinds: type[b.AgentError]) -> dict[int, ResponseSpec]:
-    return {kind.status: ResponseSpec(b.ErrorReply, description=kind.reason, generate_examples=False) for kind in kinds}
+def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
+    return {
+        w.STATUS[kind]: ResponseSpec(b.ErrorReply, description=kind.code, generate_examples=False) for kind in kinds
+    }
 
 
-_USUAL = _errors(b.InvalidAgentRequest, b.AgentForbidden, b.AgentNotFound, b.AgentConflict)
+_USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
 
 
 def _control(
@@ -180,7 +187,7 @@ def _control(
         scope = gate.check(request, appid)
         record = manager.get(agent_id)
         if scope is not None and record.config.channel != scope:
-            raise b.AgentNotFound(f"there is no agent {agent_id[:80]!r}")
+            raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record
 
     def describe(record: AgentRecord) -> b.AgentReply:
@@ -200,7 +207,7 @@ def _control(
         "/projects/{appid:str}/join",
         status_code=200,
         operation_class=operation(join_body),
-        responses=_USUAL | _errors(b.AgentLimit, b.AgentStartFailed, b.AgentTimeout),
+        responses=_USUAL | _errors(AgentLimit, AgentStartFailed, AgentTimeout),
         security=_SECURITY,
     )
     async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
@@ -208,7 +215,7 @@ def _control(
         scope = gate.check(request, appid)
         config = w.parse_join(await read_object(request), version)
         if scope is not None and config.channel != scope:
-            raise b.AgentForbidden(f"the token is for channel {scope!r}")
+            raise AgentForbidden(f"the token is for channel {scope!r}")
         prepare(config)
         return describe(await manager.start(config))
 
@@ -217,7 +224,7 @@ def _control(
         """End an agent; answers once it has left."""
         record = find(request, appid, agent_id)
         if not record.active:
-            raise b.AgentNotFound(f"agent {record.id} has ended: {record.reason}")
+            raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
         await manager.stop(record)
         return describe(record)
 
@@ -243,7 +250,7 @@ def _control(
     @get(
         "/projects/{appid:str}/agents",
         operation_class=operation(None, _QUERY),
-        responses=_errors(b.InvalidAgentRequest, b.AgentForbidden),
+        responses=_errors(InvalidAgentRequest, AgentForbidden),
         security=_SECURITY,
         sync_to_thread=False,
     )
@@ -253,7 +260,7 @@ def _control(
         filters = _filters(request)
         if scope is not None:
             if filters["channel"] not in (None, scope):
-                raise b.AgentForbidden(f"the token is for channel {scope!r}")
+                raise AgentForbidden(f"the token is for channel {scope!r}")
             filters["channel"] = scope
         page = manager.page(**filters)
         agents = [describe(record) for record in page.records]
@@ -268,7 +275,7 @@ def _control(
         "/projects/{appid:str}/agents/{agent_id:str}/speak",
         status_code=200,
         operation_class=operation(b.Speak),
-        responses=_USUAL | _errors(b.AgentRateLimit),
+        responses=_USUAL | _errors(AgentRateLimit),
         security=_SECURITY,
     )
     async def speak(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -349,50 +356,8 @@ def _filters(request: AnyRequest) -> dict[str, Any]:
         else:
             faults.append(b.Fault("state", f"must be one or more of {', '.join(b.STATUSES)}, got {b.show(states)}"))
     if faults:
-        raise b.InvalidAgentRequest.because(faults)
+        raise InvalidAgentRequest.because(faults)
     return filters
-
-
-def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.ErrorReply]:
-    """`{detail, reason}` for every exception of C."""
-    error = as_agent_error(request, exc)
-    headers = _retry_after(exc)
-    return Response(b.ErrorReply(detail=error.detail, reason=error.reason), status_code=error.status, headers=headers)
-
-
-def as_agent_error(request: AnyRequest, exc: Exception) -> b.AgentError:
-    """What an exception is, to somebody who asked about agents. A fault is logged and tells nothing."""
-    match exc:
-        case b.AgentError():
-            return exc
-        case ProviderError(status=401 | 403):
-            return b.AgentForbidden(str(exc))
-        case ProviderError():
-            return b.AgentError.of(exc.status, str(exc))
-        case InvalidArgument():
-            return b.InvalidAgentRequest(str(exc))
-        case BadState():
-            return b.AgentConflict(str(exc))
-        case BufferFull():
-            return b.AgentRateLimit(str(exc))
-        case NoCapacity():
-            return b.AgentStartFailed(str(exc))
-        case HTTPException(status_code=404 | 405):
-            return b.AgentNotFound(f"there is no {request.method} {request.url.path}")
-        case HTTPException(status_code=413):
-            return b.AgentError(f"the request body has more than {MAX_BODY} bytes", reason="BodyTooLarge", status=413)
-        case HTTPException() if exc.status_code < 500:
-            return b.InvalidAgentRequest(str(exc.detail))
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
-    if isinstance(exc, LipwireError):
-        return b.AgentError(str(exc))
-    return b.AgentError("internal error; see the server's log")
-
-
-def _retry_after(exc: Exception) -> dict[str, str]:
-    if isinstance(exc, NoCapacity):
-        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
-    return {"Retry-After": "1"} if isinstance(exc, BufferFull | b.AgentRateLimit) else {}
 
 
 # ------------------------------------------------------------------------------------------------------------------ D
@@ -420,7 +385,7 @@ def process_routes(
         check(request)
         config = w.start_agent_config(w.parse_start_agent(await read_object(request)))
         if manager.in_channel(config.channel) is not None:
-            raise b.AgentError(f"Agent already running for channel: {config.channel}", status=400)
+            raise already_running(config.channel)
         if prepare is not None:
             prepare(config)
         await manager.start(config)
@@ -431,7 +396,7 @@ def process_routes(
         channel = w.parse_stop_agent(await read_object(request)).channel_name
         record = manager.in_channel(channel)
         if record is None:
-            raise b.AgentNotFound(channel)
+            raise AgentNotFound(channel)
         await manager.stop(record)
         return b.ProcessReply(status="Agent process terminated", channel_name=channel)
 
@@ -484,23 +449,6 @@ def process_routes(
         security=_KEY,
         tags=["agent processes"],
     )
-
-
-def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
-    """`{error, details}` for every exception of D; of a wrong API key what it is everywhere."""
-    if isinstance(exc, ProviderError) and exc.status in (401, 403):
-        return on_exception(request, exc)
-    error = as_agent_error(request, exc)
-    body = b.ProcessError(error=error.detail)
-    if isinstance(exc, ProviderError):
-        body = b.ProcessError(error="Invalid request data", details=[{"loc": [], "msg": str(exc), "type": "invalid"}])
-    elif isinstance(error, b.InvalidAgentRequest):
-        faults = error.faults or (b.Fault("", str(error)),)
-        details = [{"loc": [f.loc] if f.loc else [], "msg": str(f), "type": f.type} for f in faults]
-        body = b.ProcessError(error="Invalid request data", details=details)
-    elif isinstance(error, b.AgentNotFound) and not isinstance(exc, HTTPException):
-        body = b.ProcessError(error="No active agent found for the provided channel_name")
-    return Response(body, status_code=error.status, headers=_retry_after(exc))
 
 
 # ----------------------------------------------------------------------------------------------------------- backend

@@ -27,11 +27,12 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
 from ..agents.config import AgentConfig, BrainKind
-from ..channel.room.room import RoomError, Rooms, check_name
-from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
+from ..channel.room.room import Rooms, check_name
+from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
-from .http import CheckKey, check_header, on_exception, read_object
-from .viewer import HEADERS, WEB, AnyRequest, static
+from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
+from .http import CheckKey, check_header, read_object
+from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
@@ -91,7 +92,7 @@ class AgentRequest(Struct, kw_only=True):
 
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
 """Starts one and waits until it is in its channel; what it returns goes to the page ({"agent_id": ...}). Raises
-LipwireError; one that has a `status` is answered with it."""
+LipwireError, which is answered as `errors` says."""
 StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 
@@ -101,34 +102,6 @@ async def _body(request: AnyRequest) -> dict[str, Any]:
     if kind != "application/json":
         raise ProviderError("VALIDATION_ERROR", f"Content-Type must be application/json, got {kind or 'none'!r:.60}")
     return await read_object(request)
-
-
-def _text(body: dict[str, Any], name: str, limit: int, default: str | None = None) -> str:
-    value = body.get(name, default)
-    if not isinstance(value, str) or not value.strip():
-        raise ProviderError("VALIDATION_ERROR", f"Missing required field: {name}")
-    if len(value) > limit:
-        raise ProviderError("VALIDATION_ERROR", f"{name} has {len(value)} characters; {limit} are allowed")
-    return value
-
-
-def _refusal(exc: LipwireError) -> ProviderError:
-    if isinstance(exc, RoomError):
-        return ProviderError("CHANNEL_IN_USE", str(exc))
-    if isinstance(exc, NoCapacity | BadState):
-        return ProviderError("NO_CAPACITY", str(exc), retry_after=getattr(exc, "retry_after", 5.0))
-    if isinstance(exc, InvalidArgument):
-        return ProviderError("VALIDATION_ERROR", str(exc))
-    return ProviderError("INTERNAL_ERROR", str(exc))
-
-
-def _agent_refusal(exc: LipwireError) -> Response[dict[str, str]]:
-    """What a door to agents raises has a `status` of its own (409, 422, 503, ...)."""
-    status = getattr(exc, "status", None)
-    if not isinstance(status, int):
-        refusal = _refusal(exc)
-        return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
-    return Response({"error": "The agent was refused", "message": str(exc), "code": exc.code}, status_code=status)
 
 
 def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
@@ -221,11 +194,11 @@ def room_routes(
     @post("/api/rooms", status_code=201)
     async def create_room(request: AnyRequest) -> dict[str, str]:
         body = await _body(request)
-        name = None if body.get("name") is None else _text(body, "name", 200)
+        name = None if body.get("name") is None else read_text(body, "name", 200)
         try:
             return {"name": rooms.create(name)}
         except LipwireError as exc:
-            raise _refusal(exc) from exc
+            raise as_provider_error(exc) from exc
 
     @post("/api/rooms/{name:str}/offer", status_code=200)
     async def offer(request: AnyRequest, name: FromPath[str]) -> dict[str, str]:
@@ -233,16 +206,16 @@ def room_routes(
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
             raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
-        user, sdp = _text(body, "user", 200), _text(body, "sdp", MAX_SDP)
+        user, sdp = read_text(body, "user", 200), read_text(body, "sdp", MAX_SDP)
         try:
-            sdp, kind = await rooms.answer(name, user, sdp, _text(body, "type", 16, "offer"), role=role)
+            sdp, kind = await rooms.answer(name, user, sdp, read_text(body, "type", 16, "offer"), role=role)
         except LipwireError as exc:
-            raise _refusal(exc) from exc
+            raise as_provider_error(exc) from exc
         return {"sdp": sdp, "type": kind}
 
     @post("/api/rooms/{name:str}/leave", status_code=200)
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
-        user = _text(await _body(request), "user", 200)
+        user = read_text(await _body(request), "user", 200)
         return {"left": rooms.leave(name, user)}
 
     @post("/api/agents", status_code=200)
@@ -254,18 +227,18 @@ def room_routes(
         try:
             return await start_agent(parse_agent_request(body))
         except LipwireError as exc:
-            return _agent_refusal(exc)
+            return agent_refused(exc)
 
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
         check_header(check_key, request)
-        channel = _text(await _body(request), "channel", 64)
+        channel = read_text(await _body(request), "channel", 64)
         if stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:
             return {"stopped": await stop_agent(channel.strip())}
         except LipwireError as exc:
-            return _agent_refusal(exc)
+            return agent_refused(exc)
 
     @get(SDK_PATH, include_in_schema=False, sync_to_thread=False)
     def agora_sdk() -> Response[bytes]:

@@ -15,14 +15,49 @@ import msgspec
 from msgspec import Struct
 
 from ...protocol import agent_bodies as b
-from ...protocol.agent_bodies import Fault, InvalidAgentRequest, allowed, leaves, show
+from ...protocol.agent_bodies import Fault, allowed, leaves, show
 from ...protocol.messages import QUALITY
 from ..config import AgentConfig
+from ..errors import (
+    AgentConflict,
+    AgentError,
+    AgentForbidden,
+    AgentLimit,
+    AgentNotFound,
+    AgentRateLimit,
+    AgentStartFailed,
+    AgentTimeout,
+    GatewayFault,
+    InvalidAgentRequest,
+)
 from ..update import apply
 
 Version = Literal["v1", "v2"]
 ANY_CODEC = -1
 """`rtc_codec` in reference 002's example: the default."""
+
+STATUS: dict[type[AgentError], int] = {
+    AgentError: 500,
+    InvalidAgentRequest: 400,
+    AgentForbidden: 403,
+    AgentNotFound: 404,
+    AgentConflict: 409,
+    AgentLimit: 422,
+    AgentRateLimit: 429,
+    GatewayFault: 502,
+    AgentStartFailed: 503,
+    AgentTimeout: 504,
+}
+"""The HTTP status of each error."""
+_BY_STATUS = {status: kind for kind, status in STATUS.items()} | {401: AgentForbidden}
+
+
+def error_of(status: int, detail: str, reason: str | None = None) -> AgentError:
+    """The error that an answer with an HTTP status stands for."""
+    error = _BY_STATUS.get(status, AgentError)(detail, reason=reason)
+    error.status = status
+    return error
+
 
 # ------------------------------------------------------------------------------------- wire paths -> AgentConfig
 
