@@ -15,7 +15,7 @@ from lipwire.agents.config import AgentConfig
 from lipwire.agents.manager import AgentManager, AgentRecord
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import agent_bodies as b
-from support.agent_stand_in import Place, Silent, StandIn, inside, manager
+from support.agent_stand_in import StandIn, inside, manager
 
 pytestmark = pytest.mark.asyncio
 
@@ -110,10 +110,10 @@ async def test_a_start_that_takes_too_long() -> None:
 
 async def test_factories_that_refuse(agents: AgentManager) -> None:
     def refuse(kind: type[Exception]) -> AgentManager:
-        def make_brain(config: AgentConfig) -> Any:
+        def make(config: AgentConfig, on_event: Any) -> Any:
             raise kind("no such voice")
 
-        return AgentManager(Place, make_brain, make_agent=StandIn)
+        return AgentManager(make)
 
     for kind, expected in {
         InvalidArgument: e.InvalidAgentRequest,
@@ -231,12 +231,7 @@ async def test_pages(agents: AgentManager) -> None:
 
 async def test_events_and_close() -> None:
     heard: list[tuple[str, Any]] = []
-    agents = AgentManager(
-        Place,
-        lambda config: Silent(),
-        make_agent=StandIn,
-        on_event=lambda record, event: heard.append((record.config.name, event)),
-    )
+    agents = manager(on_event=lambda record, event: heard.append((record.config.name, event)))
     records = [await agents.start(config(str(n), "room" if n else "slow room")) for n in range(3)]
     agents.running(records[1].id).speak("x", "INTERRUPT", True)
     assert heard == [("1", "x")]

@@ -94,6 +94,19 @@ def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp
     assert not made.in_agora
 
 
+def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="not set up for Agora's channels"):
+        AgentSetup(Config()).prepare(agent(transport="agora"))
+    (tmp_path / "sdk" / "agora").mkdir(parents=True)
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path / "sdk"))
+    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
+    for transport in ("agora", None):
+        made.prepare(one := agent(transport=transport))
+        assert isinstance(made.channel(one), Agora)
+    with pytest.raises(AgentStartFailed, match="no rooms"):
+        made.channel(agent(transport="room"))
+
+
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = AgentSetup(Config()).missing()
     assert nothing["realtime"] == ["OPENAI_API_KEY"]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 BrainKind = Literal["realtime", "cascade", "echo", "script"]
+Transport = Literal["room", "agora"]
 Modality = Literal["text", "image", "audio"]
 TranscriptFormat = Literal["v2", "v0.3", "off"]
 """Which objects carry what is said (protocol.transcript); "off": the agent sends no data messages."""
@@ -73,6 +74,8 @@ class AgentConfig(Struct, kw_only=True):
 
     name: str
     channel: str
+    transport: Transport | None = None
+    """Whose channel that is; None = Agora's where the server is set up for them, else a room of the server."""
     token: str = ""
     uid: str = "0"
     """Of the agent in the channel; "0" = any."""

@@ -1,19 +1,15 @@
 """The wire of agent control (protocol.md C and D): bodies of REST v1, v2 and of /start_agent and its kin.
 
 Each body is declared once, as a msgspec struct: its fields' types and ranges, with `Meta(description=...)` saying in
-words what is allowed. Reading, errors and the API's description come from that; what the fields mean is `agents`'.
-
-A fault is named by its path on the wire ("properties.custom_llm.max_history must be an integer 0..1024, got 5000").
-null counts as absent, unknown keys are ignored.
+words what is allowed. Reading, errors and the API's description come from that; how they are read, and what the fields
+mean, is `agents.rest.wire`'s.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_origin
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from .._lazy import moved
@@ -23,6 +19,8 @@ STATUSES: tuple[Status, ...] = ("IDLE", "STARTING", "RUNNING", "STOPPING", "STOP
 STATUS_NUMBERS: dict[str, Status] = {str(n): s for n, s in zip((0, 1, 2, 3, 4, 6), STATUSES, strict=True)}
 """The service's numbers for them; 5 (RECOVERING) has no counterpart here."""
 MAX_SPEAK_BYTES = 512
+OPENAI_VOICE = "alloy"
+"""The voice of an agent at OpenAI that was given none."""
 
 
 class Fault(Struct, frozen=True):
@@ -239,7 +237,7 @@ class StartAgent(Struct, kw_only=True):
     uid: Uid = 0
     language: Language = "en"
     system_instruction: Text = ""
-    voice: Name = "alloy"
+    voice: Name = OPENAI_VOICE
     avatar: Short = ""
 
 
@@ -375,7 +373,7 @@ class PassReply(Struct, kw_only=True):
     token: str
 
 
-# ---------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------------------------ in words
 
 
 def show(value: Any) -> str:
@@ -387,41 +385,11 @@ def show(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _struct(kind: Any) -> type[Struct] | None:
-    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
-
-
 def allowed(kind: Any) -> str:
     """What a field of this type may be, in words."""
     if get_origin(kind) is Annotated:
         return next(meta.description for meta in kind.__metadata__ if isinstance(meta, Meta) and meta.description)
     return "an object"
-
-
-def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], prefix: str = "") -> dict[str, Any]:
-    """The fields of `kind` that `body` gives, by wire path below `prefix`, checked and converted.
-
-    A nested struct contributes its own fields. What is wrong or missing is added to `faults`, all of it.
-    """
-    found: dict[str, Any] = {}
-    for info in msgspec.structs.fields(kind):
-        path = f"{prefix}{info.encode_name}"
-        value = body.get(info.encode_name)
-        if value is None:
-            if info.required:
-                faults.append(Fault(path, "is required", "missing"))
-        elif (nested := _struct(info.type)) is not None:
-            if isinstance(value, dict):
-                below = leaves(nested, value, faults, f"{path}.")
-                found |= {f"{info.encode_name}.{name}": inner for name, inner in below.items()}
-            else:
-                faults.append(Fault(path, f"must be an object, got {show(value)}"))
-        else:
-            try:
-                found[info.encode_name] = msgspec.convert(value, info.type)
-            except msgspec.ValidationError:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
-    return found
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ import binascii
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from litestar import Router, get, post, route
@@ -31,7 +31,7 @@ from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..agents.config import AgentConfig
+from ..agents.describe import prompt
 from ..agents.errors import (
     AgentConflict,
     AgentError,
@@ -73,23 +73,19 @@ def agent_routes(
     check_key: CheckKey,
     *,
     project: Project | None = None,
-    prepare: Callable[[AgentConfig], None] | None = None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
 
     Args:
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
-        prepare: completes an agent's config with what is the server's to say (brain, avatar, keys), or raises
-            LipwireError.
     """
     project = project or Project()
-    prepare = prepare or (lambda config: None)
     gate = _Gate(check_key, project)
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, prepare, version),
+            route_handlers=_control(manager, gate, version),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -98,7 +94,7 @@ def agent_routes(
         for version in ("v1", "v2")
         for place in ("", "/cn")
     ]
-    return [*routers, process_routes(manager, check_key, prepare=prepare), token_routes(check_key, project=project)]
+    return [*routers, process_routes(manager, check_key), token_routes(check_key, project=project)]
 
 
 # ---------------------------------------------------------------------------------------------------------- who asks
@@ -177,9 +173,7 @@ def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
 _USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
 
 
-def _control(
-    manager: AgentManager, gate: _Gate, prepare: Callable[[AgentConfig], None], version: w.Version
-) -> list[ControllerRouterHandler]:
+def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
 
@@ -216,7 +210,6 @@ def _control(
         config = w.parse_join(await read_object(request), version)
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
-        prepare(config)
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
@@ -372,8 +365,6 @@ _PROCESS_ERRORS = {
 def process_routes(
     manager: AgentManager,
     check_key: CheckKey | None,
-    *,
-    prepare: Callable[[AgentConfig], None] | None = None,
 ) -> Router:
     """Reference 003: one agent a channel. `check_key` None: nobody is asked for a key, because something else keeps
     strangers away."""
@@ -386,8 +377,6 @@ def process_routes(
         config = w.start_agent_config(w.parse_start_agent(await read_object(request)))
         if manager.in_channel(config.channel) is not None:
             raise already_running(config.channel)
-        if prepare is not None:
-            prepare(config)
         await manager.start(config)
         return b.ProcessReply(status="Agent started!")
 
@@ -428,7 +417,7 @@ def process_routes(
         agent = manager.running_in(asked.channel_name)
         match asked.command:
             case "update_instruction":
-                agent.update(w.instruction_changes(asked.new_instruction))
+                agent.update(prompt(asked.new_instruction))
             case "update_turn_detection":
                 agent.update({"turn_detection.enabled": asked.new_turn_detection})
             case "send_user_text":

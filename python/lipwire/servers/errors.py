@@ -113,10 +113,12 @@ def _from_framework(request: AnyRequest, exc: Exception) -> ProviderError:
 
 
 def agent_refused(exc: LipwireError) -> Response[Any]:
-    """What the agent page gets where its agent is refused."""
-    if isinstance(exc, AgentError):
+    """What the agent page gets where its agent is refused. Who starts agents for the page may raise errors of its own,
+    with a `status`."""
+    status = status_of(exc) if isinstance(exc, AgentError) else getattr(exc, "status", None)
+    if isinstance(status, int):
         body = {"error": "The agent was refused", "message": str(exc), "code": exc.code}
-        return Response(body, status_code=status_of(exc))
+        return Response(body, status_code=status)
     refusal = as_provider_error(exc)
     return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,7 +26,8 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
-from ..agents.config import AgentConfig, BrainKind
+from ..agents.config import AgentConfig, BrainKind, Transport
+from ..agents.describe import Changes, make_config, prompt
 from ..channel.room.room import Rooms, check_name
 from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
@@ -40,6 +41,8 @@ MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greetin
 SDK_PATH = "/agora-rtc-sdk.js"
 SHARED = ("viewer.css", "favicon.svg", "rtc.js")
 """Files that the viewer page has, too."""
+IDLE_TIMEOUT = 60.0
+"""Seconds that an agent of the page stays after the last of its users has left."""
 AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 """Where Agora's web SDK connects to, subdomains of them at any port."""
 
@@ -68,7 +71,7 @@ class AgentRequest(Struct, kw_only=True):
     """An agent that the page asks for. What is None is the server's to choose."""
 
     channel: str
-    transport: Literal["room", "agora"] = "room"
+    transport: Transport = "room"
     brain: BrainKind | None = None
     voice: str | None = None
     avatar: str | None = None
@@ -77,22 +80,26 @@ class AgentRequest(Struct, kw_only=True):
     greeting: str | None = None
 
     def config(self, brain: BrainKind, avatar: str | None) -> AgentConfig:
-        """The agent, with the server's `brain` and `avatar` where the page leaves them to it."""
-        agent = AgentConfig(
-            name=f"page:{self.transport}:{self.channel}", channel=self.channel, brain=self.brain or brain
-        )
-        agent.avatar = avatar if self.avatar is None else self.avatar or None
-        agent.voice = self.voice or ("alloy" if agent.brain == "realtime" else agent.voice)
+        """The agent, with the server's `brain` and `avatar` where the page leaves them to it. It is named after its
+        channel: one in each."""
+        changes: Changes = {
+            "brain": self.brain or brain,
+            "transport": self.transport,
+            "avatar": avatar if self.avatar is None else self.avatar or None,
+            "llm.greeting_message": self.greeting,
+            "idle_timeout": IDLE_TIMEOUT,
+            "voice_commands": True,
+        }
+        if self.voice:
+            changes["voice"] = self.voice
         if self.prompt:
-            agent.instructions = self.prompt
-            agent.llm.system_messages = [{"role": "system", "content": self.prompt}]
-        agent.llm.greeting_message = self.greeting
-        return agent
+            changes |= prompt(self.prompt)
+        return make_config(f"page:{self.transport}:{self.channel}", self.channel, changes)
 
 
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
 """Starts one and waits until it is in its channel; what it returns goes to the page ({"agent_id": ...}). Raises
-LipwireError, which is answered as `errors` says."""
+LipwireError, which is answered as `errors.agent_refused` says; one that has a `status` is answered with it."""
 StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
+from lipwire.agents.describe import prompt
 from lipwire.agents.rest import wire as w
 from lipwire.agents.update import apply
 from lipwire.errors import LipwireError
@@ -466,7 +467,7 @@ def test_speak_counts_bytes() -> None:
 def test_what_is_written_reads_back() -> None:
     config = w.parse_join(V1, "v1")
     config.token, config.rtc_codec, config.avatar = "t", 120, "kit"
-    apply(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **w._prompt("Be kind.")})
+    apply(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **prompt("Be kind.")})
     assert w.parse_join(w.join_body(config, "v1"), "v1") == config
     config.transcripts = "v2"
     assert w.parse_join(w.join_body(config, "v2"), "v2") == config

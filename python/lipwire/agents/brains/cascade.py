@@ -24,6 +24,7 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ..config import AgentConfig
+from ..describe import openai_voice
 from ..http import ServiceError
 from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
@@ -452,8 +453,7 @@ class CascadeBrain:
         the agent said."""
         for left in reversed(range(MAX_ROUNDS + 1)):
             offered = self._caller.toolbox.for_chat() if left else []
-            voice = self._config.voice if "-" not in self._config.voice else None
-            body = chat.build(self._config.llm, messages, offered, voice)
+            body = chat.build(self._config.llm, messages, offered, openai_voice(self._config.voice))
             answer = chat.Completion()
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:

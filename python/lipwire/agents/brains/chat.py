@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import BadData
+from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
 from ..http import ServiceError, bearer, client, refusal, send
 from .tools import MAX_ARGUMENTS, MAX_CALLS
@@ -33,7 +34,6 @@ LINGER = 0.2
 MAX_BAD = 8
 """Events of a stream that may be no JSON before it is given up."""
 
-DEFAULT_VOICE = "alloy"
 RATE, OPENAI_RATE = 16_000, 24_000
 """Of the `audio` deltas: what protocol.md says, and what OpenAI itself sends."""
 
@@ -277,7 +277,7 @@ def build(
         body["tools"] = tools
     if "audio" in llm.output_modalities:
         body["modalities"] = list(llm.output_modalities)
-        body["audio"] = {"voice": voice or DEFAULT_VOICE, "format": "pcm16"}
+        body["audio"] = {"voice": voice or OPENAI_VOICE, "format": "pcm16"}
     if llm.metadata_enabled and llm.extra_metadata:
         body["metadata"] = llm.extra_metadata
     body |= llm.params

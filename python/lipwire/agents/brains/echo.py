@@ -303,10 +303,3 @@ DEMO = (
     Say("You can interrupt me at any time. I stop within a hundredth of a second, and remember what you heard of me."),
     Say("With a model behind me I would have something to say."),
 )
-
-
-def make_brain(config: AgentConfig) -> EchoBrain | ScriptBrain:
-    """The brain of `config.brain` "echo" or "script" (DEMO)."""
-    if config.brain == "script":
-        return ScriptBrain(config, DEMO, TurnDetector)
-    return EchoBrain(config)

@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from ..._core import Resampler
 from ...errors import BadState, BufferFull
 from ..config import AgentConfig
+from ..describe import openai_voice
 from ..http import ServiceError
 from ..update import apply
 from . import chat
@@ -50,7 +51,6 @@ logger = logging.getLogger("lipwire.agents")
 
 DEFAULT_URL = "wss://api.openai.com/v1/realtime"
 DEFAULT_MODEL = "gpt-realtime"
-DEFAULT_VOICE = "alloy"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 RATE = 24_000
 APPEND_MS = 20
@@ -265,8 +265,7 @@ class RealtimeBrain:
                     "transcription": {"model": TRANSCRIPTION_MODEL, "language": config.language.partition("-")[0]},
                     "turn_detection": vad if detection.enabled else None,
                 },
-                # Voice ids with a locale are other services'.
-                "output": {"format": pcm, "voice": DEFAULT_VOICE if "-" in config.voice else config.voice},
+                "output": {"format": pcm, "voice": openai_voice(config.voice)},
             },
             "tools": self._caller.toolbox.for_realtime(),
             "tool_choice": "auto",

@@ -22,6 +22,7 @@ from msgspec import Struct
 from ...audio import espeak
 from ...errors import InvalidArgument, LipwireError
 from ..brains.base import TimedWord
+from ..describe import openai_voice
 from ..http import ServiceError, bearer, client, refusal, send
 from .sentences import MAX_PIECE, SentenceSplitter, speakable
 
@@ -140,7 +141,7 @@ class HttpTts:
         self.url = url
         self.model = model or "gpt-4o-mini-tts"
         openai = (urlsplit(url).hostname or "").endswith("openai.com")
-        self.voice = "alloy" if openai and re.match(r"[a-z]{2,3}-[a-z]{2,4}-", voice, re.IGNORECASE) else voice
+        self.voice = openai_voice(voice) if openai else voice
         self.api_key = api_key
         self._http = client(FIRST_BYTE + 5)
 
