@@ -40,7 +40,8 @@ class Desk:
         """Tells the conversation something, and carries out what it answers."""
         self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000, self.playing)
         result = getattr(self.conversation, call)(*args, **options)
-        for action in self.conversation.actions():
+        while self.conversation.actions:
+            action = self.conversation.actions.popleft()
             self.done.append(action)
             if isinstance(action, c.Say | c.Tell | c.Respond) and action.reply.state == "asked":
                 if self.refuses:
@@ -65,7 +66,8 @@ class Desk:
             self.clock += BLOCK
             name, ms = self.playing
             self.playing = name, ms + 10.0 if name is not None else 0.0
-            self("tick", self.clock)
+            if self("tick", self.clock):
+                self("look")
 
     def play(self, reply_id: str | None) -> None:
         """This reply is heard from now on."""

@@ -69,23 +69,20 @@ class EventQueue:
     def __init__(self, drain: Callable[[], None]) -> None:
         self.drain = drain
         """Has the agent take everything now."""
-        self._events: deque[BrainEvent] = deque()
+        self.events: deque[BrainEvent] = deque()
+        """What has not been taken, the oldest first."""
         self._scheduled = False
 
     def __call__(self, event: BrainEvent) -> None:
-        self._events.append(event)
+        self.events.append(event)
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._soon)
 
     def _soon(self) -> None:
         self._scheduled = False
-        if self._events:
+        if self.events:
             self.drain()
-
-    def take(self) -> BrainEvent | None:
-        """The oldest event; None where there is none."""
-        return self._events.popleft() if self._events else None
 
 
 class Agent:
@@ -361,10 +358,12 @@ class Agent:
         """10 ms have gone into the channel."""
         if self._life != "running":
             return
-        self._now().tick(sample + RATE // 100)
+        if self.conversation.tick(sample + RATE // 100):
+            self._now().look()
+            self._settle()
         if sample // (RATE // 100) % FLUSH == 0:
             self._playout.flush()
-        self._settle()
+            self._settle()
 
     def _session_event(self, event: SessionEvent) -> None:
         if isinstance(event, PlaybackFinished):
@@ -384,10 +383,12 @@ class Agent:
     def _channel_event(self, event: ChannelEvent) -> None:
         if self._life != "running":
             return
+        if isinstance(event, Heard):  # a hundred a second of each user
+            self.conversation.hear(event.user, event.pcm)
+            self._settle()
+            return
         conversation = self._now()
         match event:
-            case Heard(user, pcm):
-                conversation.hear(user, pcm)
             case UserJoined(user):
                 conversation.joined(user)
             case UserLeft(user):
@@ -426,15 +427,16 @@ class Agent:
 
     def _settle(self) -> None:
         """Carries out what the conversation wants and tells it what the brain says to that, until nothing is left."""
-        if self._settling:
+        actions, events = self.conversation.actions, self._queue.events
+        if self._settling or not (actions or events):
             return  # who is at it does the rest
         self._settling = True
         try:
-            while True:
-                for action in self.conversation.actions():
-                    self._perform(action)
-                if (event := self._queue.take()) is None:
-                    return
+            while actions or events:
+                if actions:
+                    self._perform(actions.popleft())
+                    continue
+                event = events.popleft()
                 if self._life == "running":
                     self._now().brain(event)
         finally:

@@ -4,10 +4,10 @@
     brain:   SpeechStarted, ReplyAudio, ...  ─┤                    ├─► playout:  Add, Play, Finish, Drop
     playout: how much was heard, what is over ┼─►  Conversation ───┼─► channel:  Send
     control: speak, tell, interrupt, pause   ─┤                    ├─► listener: Emit
-    clock:   at, tick                        ─┘                    └─► agent:    Look, Spot, Leave
+    clock:   at, tick, look                  ─┘                    └─► agent:    Look, Spot, Leave
 
 Who runs it (`agent.Agent`; a test) says with `at` what time it is, calls the method for what has happened, and then
-carries out what `actions` yields, in order. Nothing calls back while a method runs, so nothing re-enters.
+carries out what is in `actions`, in order. Nothing calls back while a method runs, so nothing re-enters.
 
 Time is the channel's: samples of sound that went into it, at 48 kHz.
 """
@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -219,12 +218,14 @@ class Conversation:
             lambda packets: self._do(Send(packets)), config.transcripts, room, config.language, sender
         )
         self.interruptions = self.failures = self.ignored = 0
+        self.actions: deque[Action] = deque()
+        """What is to be done, in order. Whoever does it takes it out."""
         self.clock = 0
         """Samples."""
         self._ns = 0
         self._playing: tuple[str | None, float] = (None, 0.0)
         """The reply that is heard, and how many ms of it."""
-        self._actions: deque[Action] = deque()
+        self._do = self.actions.append
         self._ended = False
         self._blocks = 0
         self._speaks = ""
@@ -257,14 +258,6 @@ class Conversation:
         self.transcripts.wall_ms = wall_ms
         self._playing = playing
 
-    def actions(self) -> Iterator[Action]:
-        """What is to be done, in order, each once; what the doing of one brings about comes after the others."""
-        while self._actions:
-            yield self._actions.popleft()
-
-    def _do(self, action: Action) -> None:
-        self._actions.append(action)
-
     @property
     def _now_ms(self) -> int:
         return self.clock * 1000 // RATE
@@ -272,16 +265,21 @@ class Conversation:
     def _in(self, seconds: float) -> int:
         return self.clock + round(seconds * RATE)
 
-    def tick(self, clock: int) -> None:
-        """10 ms of sound have gone into the channel, which has `clock` samples now."""
+    def tick(self, clock: int) -> bool:
+        """10 ms of sound have gone into the channel, which has `clock` samples now. Returns whether `look` is due: that
+        costs more, and mostly nothing has come of 10 ms."""
         self.clock = clock
+        self._blocks += 1
+        return bool(self._live) or self._blocks % TICK == 0
+
+    def look(self) -> None:
+        """Looks at what is heard, and, every TICK, at what else time brings."""
         heard = self._live.get(self._playing[0] or "")
         if heard is not None and heard.state == "begun":
             heard.state = "heard"
             if heard.turn is not None:
                 heard.turn.mark("first_sample", self._ns)
             self._review()
-        self._blocks += 1
         if self._blocks % TICK == 0:
             self._look_at_the_clock()
 
@@ -434,8 +432,9 @@ class Conversation:
         self._do(Emit(b.Failed("TOKEN_EXPIRING", "the channel's token expires soon: update `token`")))
 
     def hear(self, user: str, pcm: bytes) -> None:
-        """10 ms of what a user says: PCM16 mono at 16 kHz."""
-        self.joined(user)
+        """10 ms of what a user says: PCM16 mono at 16 kHz. It may be told without `at`."""
+        if user not in self.users:
+            self.joined(user)
         if not self.wants(user):
             return
         if user != self._speaks and (len(self.users) == 1 or not self._speaks or loud(pcm)):
