@@ -1,7 +1,7 @@
 """A whole agent in a channel, with its cascade and a face: how long each part of a turn takes that is ours.
 
-Microphone blocks go into a channel in memory (support/agent_room.py) at the pace of speech, and what comes out of it is
-looked at sample by sample; speech to text, chat and text to speech are local fakes of known latency in this process.
+Microphone blocks go into a channel in memory (support/agent_puppet.py) at the pace of speech, and what comes out of it
+is looked at sample by sample; speech to text, chat and text to speech are local fakes of known latency in this process.
 The engine, the clock, the turn detector, the cascade and the agent are the real ones.
 """
 
@@ -27,7 +27,7 @@ from lipwire.agents.brains import make_brain
 from lipwire.agents.brains.base import BrainEvent, Services, SpeechStarted, SpeechStopped
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.stream import StreamSpec
-from support.agent_room import MemoryChannel, MemoryRoom
+from support.agent_puppet import MemoryChannel, MemoryRoom
 from support.fakes import FakeChat, FakeStt, FakeTts
 
 QUESTIONS = ("Where is the station, please?", "Tell me about the sea.", "Could you say that again?")

@@ -24,7 +24,7 @@ from lipwire.audio import espeak as voice
 from lipwire.channel.base import Connection, Heard, Seen, UserJoined, UserLeft
 from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
 from lipwire.protocol import transcript as t
-from support.agent_room import BLOCK, RATE, Clock, MemoryChannel, MemoryRoom, Puppet, tone
+from support.agent_puppet import BLOCK, RATE, Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.machine import require
 
 NOW = time.monotonic_ns

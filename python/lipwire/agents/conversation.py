@@ -47,7 +47,7 @@ MAX_TELL = 16_384
 REPLY_DUE = 15.0
 """Seconds after the end of a user's turn in which the agent counts as thinking without a reply having begun."""
 NO_SPEECH_DUE = 0.2
-"""The same, where the user's turn had no words in it."""
+"""REPLY_DUE where the user's turn had no words in it."""
 TOOL_TIMEOUT = 30.0
 """Seconds that a function of the client's may take."""
 MAX_TOOLS = 32
@@ -221,7 +221,7 @@ class Conversation:
         self.actions: deque[Action] = deque()
         """What is to be done, in order. Whoever does it takes it out."""
         self.clock = 0
-        """Samples."""
+        """Samples of sound that have gone into the channel."""
         self._ns = 0
         self._playing: tuple[str | None, float] = (None, 0.0)
         """The reply that is heard, and how many ms of it."""
@@ -234,11 +234,11 @@ class Conversation:
         self._alone_since = 0
         self._greeted = False
         self._replies: dict[str, Reply] = {}
-        """By id: those that the brain has named, whatever their state."""
+        """The replies that the brain has named, by id, whatever their state."""
         self._live: dict[str, Reply] = {}
-        """Those that have begun and are not over, in the order in which they began."""
+        """The replies that have begun and are not over, in the order in which they began."""
         self._asked: list[Reply] = []
-        """The agent's own words that have not begun."""
+        """Replies of the agent's own words that have not begun."""
         self._due: Reply | None = None
         """The answer to the user's turn, until the brain begins it. One that was interrupted before that is refused,
         and stays here to take the place of what the brain begins next."""
@@ -303,7 +303,7 @@ class Conversation:
     # ------------------------------------------------------------------------------------------------------- control
 
     def speak(self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True) -> Reply | None:
-        """See `Agent.speak`. Raises InvalidArgument, BadState."""
+        """Has a text said (`Agent.speak`). Raises InvalidArgument, BadState."""
         self._check_not_paused()
         if not text.strip() or len(text.encode()) > MAX_SPEAK:
             raise InvalidArgument(f"text must have 1..{MAX_SPEAK} bytes, got {len(text.encode())}")
@@ -327,7 +327,7 @@ class Conversation:
         return cut
 
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
-        """See `Agent.tell`. Raises InvalidArgument, BadState."""
+        """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self._check_not_paused()
         if not text.strip() or len(text) > MAX_TELL:
             raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
@@ -338,7 +338,7 @@ class Conversation:
         return reply
 
     def respond(self, instructions: str | None = None) -> Reply:
-        """See `Agent.respond`. Raises BadState."""
+        """Has the brain answer now (`Agent.respond`). Raises BadState."""
         self._check_not_paused()
         _, reply = self._ask("respond")
         self._do(Respond(reply, instructions))
@@ -352,7 +352,7 @@ class Conversation:
         return turn, self._expect_reply(reason)
 
     def tool_result(self, call_id: str, output: str) -> None:
-        """See `Agent.tool_result`. Raises InvalidArgument, BadState."""
+        """Takes what a function of the client's returned (`Agent.tool_result`). Raises InvalidArgument, BadState."""
         self._check_not_paused()
         if self._tools.pop(call_id, None) is None:
             raise InvalidArgument(f"no call {call_id!r:.60} waits for a result")

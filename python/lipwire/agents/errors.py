@@ -28,7 +28,7 @@ class AgentError(LipwireError):
 
     @property
     def reason(self) -> str:
-        """The same as `code`, by the wire's name for it."""
+        """The word for programs: `code`, by the wire's name for it."""
         return self.code
 
 

@@ -92,11 +92,11 @@ class AgentRecord:
         return self.status in ACTIVE
 
     def history(self) -> Any:
-        """What was said, as far as it is kept; of an ended agent, too."""
+        """What was said, as far as the agent keeps it; what an ended one kept, too."""
         return self.agent.history() if self.agent is not None else self._kept[0]
 
     def turns(self) -> Any:
-        """Its turns with their times; of an ended agent, too."""
+        """The agent's turns with their times; those of an ended one, too."""
         return self.agent.turns() if self.agent is not None else self._kept[1]
 
     def let_go(self) -> None:

@@ -164,22 +164,22 @@ class ChannelSink:
         self.interrupt = channel.interrupt
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
-        """The channel's, where it has some for the session to draw in."""
+        """The channel's memory, where it has some for the session to draw in."""
         return self._channel.memory(spec, slots) if isinstance(self._channel, InSharedMemory) else None
 
     async def open(self, spec: StreamSpec) -> None:
-        """Joins."""
+        """Joins the channel."""
         await self._channel.open(spec)
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """10 ms."""
+        """Carries 10 ms of sound into the channel."""
         self._channel.audio(pcm, sample)
         self._on_block(sample)
 
     def video(self, frame: Frame) -> None:
-        """A picture."""
+        """Carries a picture into the channel."""
         self._channel.video(frame)
 
     async def close(self) -> None:
-        """Leaves."""
+        """Leaves the channel."""
         await self._channel.close()

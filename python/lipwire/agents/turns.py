@@ -64,13 +64,13 @@ class Turn(Struct, kw_only=True):
         return parts
 
     def between(self, first: str, second: str) -> float | None:
-        """ms from one mark to another, if both are there."""
+        """How many ms lie between two marks; None where one is missing."""
         if first in self.marks and second in self.marks:
             return round((self.marks[second] - self.marks[first]) / 1e6, 2)
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """The turn as `Agent.turns` has it, JSON-able."""
         e2e = self.e2e_latency_ms
         return {
             "turn_id": self.turn_id,
@@ -137,7 +137,7 @@ class Turns:
         return self._kept[-1] if self._kept else None
 
     def as_list(self) -> list[dict[str, Any]]:
-        """JSON-able, the oldest first."""
+        """The turns as `Agent.turns` has them, JSON-able, the oldest first."""
         return [turn.as_dict() for turn in self._kept]
 
 

@@ -21,7 +21,7 @@ from lipwire.agents.config import AgentConfig
 from lipwire.agents.speech import keywords as commands
 from lipwire.agents.speech.commands import command_in
 from lipwire.agents.speech.keywords import KeywordSpotter, Phrases, find
-from support.agent_room import Clock, MemoryChannel, MemoryRoom, Puppet, tone
+from support.agent_puppet import Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.machine import require
 
 Say = Callable[[str], tuple[bytes, int]]

@@ -124,7 +124,8 @@ BrainEvent = (
 
 
 class Brain(Protocol):
-    """See the module. Every method is called from the event loop's thread, `emit` as well; none of them blocks."""
+    """What thinks for one agent. Every method is called from the event loop's thread, `emit` as well, and none of them
+    blocks."""
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         """Connects, and starts to think. `emit` puts an event into the agent's queue, and does no more: what the agent
@@ -169,13 +170,13 @@ class Services(Struct, frozen=True, kw_only=True):
     espeak-ng."""
 
     stt_url: str | None = None
-    """Of an OpenAI-compatible /audio/transcriptions."""
+    """The URL of an OpenAI-compatible /audio/transcriptions."""
     stt_model: str | None = None
     tts_url: str | None = None
-    """Of an OpenAI-compatible /audio/speech."""
+    """The URL of an OpenAI-compatible /audio/speech."""
     tts_model: str | None = None
     openai_api_key: str | None = None
-    """For OpenAI Realtime, and for `stt_url` and `tts_url`."""
+    """The key that OpenAI Realtime, `stt_url` and `tts_url` are called with."""
     openai_url: str | None = None
-    """Of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
+    """The URL of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None

@@ -57,9 +57,9 @@ PICTURE_SECONDS = 3.0
 AHEAD_MS = 20_000
 """How far ahead of real time a reply is handed over: what waits to be played is bounded."""
 MAX_ROUNDS = 8
-"""Times that a model may call functions before it has to answer."""
+"""Rounds of calls after which a model has to answer."""
 MAX_WAITING = 16
-"""Replies that wait for their turn."""
+"""Replies that may wait for their turn; another one is refused."""
 MAX_USERS = 8
 """Whose sound is followed; the one not heard for longest is forgotten."""
 GONE_SECONDS = 1.0
@@ -121,7 +121,7 @@ Source = Callable[[_Chained, SynthesisStream], Coroutine[Any, Any, None]]
 
 
 class CascadeBrain:
-    """See the module, and `brain.Brain`.
+    """Thinks by the chain of this module; a `Brain`.
 
     Raises:
         InvalidArgument, BadState: the speech to text or the text to speech cannot be had.

@@ -23,7 +23,7 @@ from ..http import ServiceError, bearer, client, refusal, send
 from .tools import MAX_ARGUMENTS, MAX_CALLS
 
 MAX_EVENT = 1 << 20
-"""Bytes of one event of the stream."""
+"""Bytes that one event of the stream may have."""
 MAX_TEXT = 32_768
 """Characters of a reply: half an hour of speech. What comes after is not read."""
 MAX_AUDIO_MS = 30 * 60_000
@@ -35,11 +35,11 @@ MAX_BAD = 8
 """Events of a stream that may be no JSON before it is given up."""
 
 RATE, OPENAI_RATE = 16_000, 24_000
-"""Of the `audio` deltas: what protocol.md says, and what OpenAI itself sends."""
+"""Hz of the sound in `audio` deltas: what protocol.md says, and what OpenAI itself sends."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Seconds."""
+    """How long the service may take, in seconds."""
 
     first_token: float = 15.0
     """From the request to the first piece of the reply."""

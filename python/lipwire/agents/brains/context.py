@@ -31,7 +31,7 @@ class ChatContext:
         return len(self._entries)
 
     def messages(self) -> list[dict[str, Any]]:
-        """In order, oldest first."""
+        """All messages, the oldest first."""
         return [message for entry in self._entries for message in entry.messages]
 
     def add(self, role: Literal["user", "system"], text: str) -> None:

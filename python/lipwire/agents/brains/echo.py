@@ -207,7 +207,7 @@ class Say(Struct, frozen=True):
     rate: int = HEARD_RATE
     words: tuple[TimedWord, ...] = ()
     after: float = 0.0
-    """Seconds that it takes to think of it."""
+    """Seconds of thought before it is said."""
 
 
 class Fail(Struct, frozen=True):

@@ -54,7 +54,7 @@ DEFAULT_MODEL = "gpt-realtime"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 RATE = 24_000
 APPEND_MS = 20
-"""Sound of a message to the service."""
+"""Sound that is gathered for one message to the service."""
 CONNECT = 10.0
 STALLED = 15.0
 """Seconds after which a response that does not move is given up."""
@@ -64,7 +64,7 @@ MAX_MESSAGE = 16 << 20
 MAX_OUT = 1000
 """Messages that wait to be sent; when there are more, sound is dropped, the oldest first."""
 MAX_WAITING = 16
-"""Replies that wait for their turn."""
+"""Replies that may wait for their turn; another one is refused."""
 KEPT_REPLIES = 8
 """Replies whose sound can still be cut off after all of it has been handed over."""
 PICTURE_SECONDS = 3.0
@@ -78,7 +78,7 @@ GA_NAMES = {
 HARMLESS = {"response_cancel_not_active", "item_truncate_invalid_item_id", "item_delete_invalid_item_id"}
 """Errors of messages that crossed on their way with what made them needless."""
 TAG = "lipwire_reply"
-"""In a response's metadata: the reply that it belongs to."""
+"""The name in a response's metadata under which the id of its reply stands."""
 
 
 class _Responses(Generation):
@@ -97,7 +97,7 @@ class _Responses(Generation):
 
 
 class RealtimeBrain:
-    """See the module, and `brain.Brain`."""
+    """Thinks by OpenAI Realtime; a `Brain`."""
 
     def __init__(self, config: AgentConfig, url: str, model: str, api_key: str | None) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
@@ -124,7 +124,7 @@ class RealtimeBrain:
         self._to_service = Resampler(HEARD_RATE, RATE)
         self._append = bytearray()
         self._sent_ms = 0
-        """Of sound."""
+        """How many ms of sound this connection was sent."""
         self._speaking = False
         self._stopped_ns = 0
         self._item: str | None = None
@@ -133,9 +133,9 @@ class RealtimeBrain:
         self._active: _Responses | None = None
         self._response_id: str | None = None
         self._next: _Responses | None = None
-        """It has begun, and is about to be asked for."""
+        """The reply that has begun, and is about to be asked for."""
         self._asked: _Responses | None = None
-        """Its response was asked for and has not begun."""
+        """The reply whose response was asked for and has not begun."""
         self._progress = time.monotonic()
         """When the response last moved."""
         self._picture_item: str | None = None

@@ -71,7 +71,7 @@ class _Target(Struct, frozen=True):
 
 
 def _to(name: str, *, update: bool = False, empty: Any = "") -> _Target:
-    """As it is; an empty text stands for `empty`."""
+    """Sets a field to the value as it is; an empty text stands for `empty`."""
     return _Target(lambda value: {name: empty if value == "" else value}, update)
 
 
@@ -362,7 +362,7 @@ class GenericAvatar(Struct, kw_only=True):
     version: str = "v1"
     video_encoding: Literal["H264", "VP8", "AV1"] = "H264"
     activity_idle_timeout: int = 120
-    """Seconds; 0 = never."""
+    """Seconds without speech after which the service ends the session; 0 = never."""
     agora_uid: str = ""
     """The avatar's user id in the channel, and its token; "" leaves them out."""
     agora_token: str = ""

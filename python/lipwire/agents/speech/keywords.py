@@ -42,26 +42,27 @@ class Spotter(Protocol):
 FRAME_MS = 10
 RATE = 16_000
 SHORTEST_MS, LONGEST_MS = 450, 3_500
-"""Of a command. What is longer is conversation, and is not looked at."""
+"""How long a command takes. What is longer is conversation, and is not looked at."""
 PAUSE_MS = 400
 """Silence that ends one."""
 PADDING_MS = 250
 OVER_FLOOR_DB = 10.0
 LEAST_DB = 30.0
-"""Over one step of 16 bits."""
+"""Level below which nothing is a command, over one step of 16 bits."""
 RISE_DB = 0.05
-"""A frame, by which the noise floor rises in what is louder than it."""
+"""How much the noise floor rises with each frame that is louder than it."""
 HEY_WITHIN_MS, COMMAND_WITHIN_MS = 600, 750
 """"Hey" begins so soon, and the command ends so late."""
 HEY = "1e-20"
 THRESHOLDS: dict[Command, str] = {"start": "1e-30", "stop": "1e-17"}
-"""Of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken (docs/agents/runtime.md)."""
+"""Thresholds of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken
+(docs/agents/runtime.md)."""
 MAX_WAITING = 4
 """Pieces of speech that wait for the recognizer, all agents of the event loop together; more are not looked at."""
 TIMEOUT = 30.0
 """Seconds for one, with those that wait before it, and the start of the process."""
 WANTED: dict[Command, bytes] = {"start": b"R", "stop": b"P"}
-"""What asks the process for it: resume, pause."""
+"""The byte that asks the process for each command: resume, pause."""
 _DICTIONARY = "hey HH EY\nstart S T AA R T\nstop S T AA P\n"
 
 

@@ -21,9 +21,9 @@ from .sphinx.recognizer import Pool, Recognizer
 logger = logging.getLogger("lipwire.agents")
 
 TIMEOUT = 15.0
-"""Seconds for a transcription."""
+"""Seconds that a transcription may take."""
 MAX_TEXT = 8192
-"""Characters of one."""
+"""Characters that a transcript may have; what is longer is cut."""
 
 
 class Transcript(Struct, frozen=True):

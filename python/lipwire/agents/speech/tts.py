@@ -29,10 +29,11 @@ from .sentences import MAX_PIECE, SentenceSplitter, speakable
 logger = logging.getLogger("lipwire.agents")
 
 FIRST_BYTE = 10.0
+"""Seconds until the first sound of a piece of text."""
 BETWEEN = 5.0
-"""Seconds."""
+"""Seconds between two pieces of its sound."""
 MAX_SPEECH_MS = 120_000
-"""Of one piece of text; a service that sends more is cut off."""
+"""How long one piece of text may be spoken; a service that sends more is cut off."""
 OPENAI_RATE = 24_000
 """Hz of OpenAI's `pcm`."""
 MANY = 8

@@ -9,6 +9,7 @@ from .endpointing import SURE, Endpointer, TurnBoundary
 from .vad import FRAME_MS, LATE, Vad
 
 MAX_PADDING_MS = 5000
+"""How much sound before a turn is kept, at most."""
 
 
 class TurnDetector:

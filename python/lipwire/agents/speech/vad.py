@@ -28,7 +28,7 @@ Spectrum = npt.NDArray[np.floating[Any]]
 
 FRAME_MS = 10
 FRAME = 160
-"""Samples at 16 kHz."""
+"""Samples in a frame, at 16 kHz."""
 LATE = 2
 """Frames by which a probability is late: the network's look-ahead (17.5 ms)."""
 
@@ -62,7 +62,7 @@ class Vad:
         self.reset()
 
     def reset(self) -> None:
-        """As new."""
+        """Forgets all that was heard."""
         self._network.reset()
         self._recent = np.zeros(_SPAN + _LAG * FRAME, np.float32)
         self._silence: deque[float] = deque([1.0], 1)
