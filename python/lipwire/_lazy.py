@@ -93,6 +93,17 @@ MOVED_NAMES = {
     "publish.Rooms": "channel.Rooms",
 }
 
+RENAMED = {
+    "agents.brain.Word": "TimedWord",
+    "agents.chat.Reply": "Completion",
+    "agents.ear.Ear": "TurnDetector",
+    "agents.history.History": "ChatContext",
+    "agents.tts.Speaker": "SynthesisStream",
+    "agents.vad.Turn": "TurnBoundary",
+    "agents.vad.TurnDetector": "Endpointer",
+}
+"""Names in modules of 0.1 that are others where the module is now."""
+
 _STILL_PUBLIC = {"g711", "opus", "render"}
 """Paths that `lipwire` itself offers under the old name; no warning."""
 
@@ -138,6 +149,7 @@ class _Face(ModuleType):
         self.__dict__["_places"] = [import_module(f"lipwire.{place}") for place in places]
 
     def __getattr__(self, name: str) -> Any:
+        name = RENAMED.get(f"{self.__name__.partition('.')[2]}.{name}", name)
         for place in self._places:
             if hasattr(place, name):
                 return getattr(place, name)
