@@ -259,6 +259,7 @@ class Agent:
     def commit(self) -> None:
         """The user's turn is over now. Raises BadState: not running, or paused."""
         self._check_running()
+        self.conversation.check_not_paused()
         self.brain.commit()
         self._settle()
 
@@ -304,8 +305,6 @@ class Agent:
     def _check_running(self) -> None:
         if self._life != "running" or self._stopping is not None:
             raise BadState("the agent is not running")
-        if self.paused:
-            raise BadState("the agent is paused; resume it first")
 
     def _done(self, reply: R) -> R:
         """Has a reply asked for. Raises LipwireError where the brain refuses it at once."""

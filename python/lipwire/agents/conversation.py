@@ -304,7 +304,7 @@ class Conversation:
 
     def speak(self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True) -> Reply | None:
         """Has a text said (`Agent.speak`). Raises InvalidArgument, BadState."""
-        self._check_not_paused()
+        self.check_not_paused()
         if not text.strip() or len(text.encode()) > MAX_SPEAK:
             raise InvalidArgument(f"text must have 1..{MAX_SPEAK} bytes, got {len(text.encode())}")
         if priority not in ("INTERRUPT", "APPEND", "IGNORE"):
@@ -328,7 +328,7 @@ class Conversation:
 
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
-        self._check_not_paused()
+        self.check_not_paused()
         if not text.strip() or len(text) > MAX_TELL:
             raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
         turn, reply = self._ask("text", user)
@@ -339,7 +339,7 @@ class Conversation:
 
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
-        self._check_not_paused()
+        self.check_not_paused()
         _, reply = self._ask("respond")
         self._do(Respond(reply, instructions))
         return reply
@@ -353,7 +353,7 @@ class Conversation:
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`). Raises InvalidArgument, BadState."""
-        self._check_not_paused()
+        self.check_not_paused()
         if self._tools.pop(call_id, None) is None:
             raise InvalidArgument(f"no call {call_id!r:.60} waits for a result")
         self._do(ToolResult(call_id, output))
@@ -393,7 +393,8 @@ class Conversation:
         self._cut(force=True)
         self.turns.drop_open(self._now_ms)
 
-    def _check_not_paused(self) -> None:
+    def check_not_paused(self) -> None:
+        """Raises BadState: the agent is paused."""
         if self.paused:
             raise BadState("the agent is paused; resume it first")
 
