@@ -1,7 +1,7 @@
 """Agents: what fifty of them cost on one core, how long sound takes from a brain into the channel, and an hour of one.
 
-The brains follow a script, so what is measured is ours. The channel is in memory (support/agent_room.py): no codec, no
-network. Each agent has a user in its room, whose microphone sends 10 ms of sound every 10 ms.
+The brains follow a script, so what is measured is ours. The channel is in memory (support/agent_puppet.py): no codec,
+no network. Each agent has a user in its room, whose microphone sends 10 ms of sound every 10 ms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lipwire.agents.brains.base import SpeechStarted
 from lipwire.agents.brains.echo import Say, ScriptBrain
 from lipwire.agents.config import AgentConfig
 from lipwire.stream import StreamSpec
-from support.agent_room import Clock, Member, Room
+from support.agent_puppet import Clock, MemoryChannel, MemoryRoom
 
 RATE = 24_000
 AGENTS = 50
@@ -43,9 +43,9 @@ class Talk:
     """An agent and its user, alone in a room."""
 
     def __init__(self, number: int, avatar: str | None = None) -> None:
-        self.room = Room()
-        self.user = Member(self.room, "7", record=False)
-        self.channel = Member(self.room, "agent", record=False)
+        self.room = MemoryRoom()
+        self.user = MemoryChannel(self.room, "7", record=False)
+        self.channel = MemoryChannel(self.room, "agent", record=False)
         config = AgentConfig(name=f"agent-{number}", channel=f"room-{number}", avatar=avatar)
         self.brain = ScriptBrain(config, steps())
         self.agent = Agent(config, self.channel, self.brain)

@@ -1,4 +1,5 @@
-"""What a brain adds to its services: the ear's cost and errors, the way of a turn through the cascade, 50 of them.
+"""What a brain adds to its services: the cost and errors of the turn detector, the way of a turn through the cascade,
+50 of them.
 
 The services are local fakes of known latency in the same process, so their work is in the times as well. Noise and
 speech are made on the spot (real speech where its file is); more conditions: docs/agents/brains.md.
@@ -28,7 +29,8 @@ from lipwire.agents.brains.base import (
 )
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
-from lipwire.agents.speech.vad import FRAME, FRAME_MS, TurnDetector, Vad
+from lipwire.agents.speech.endpointing import Endpointer
+from lipwire.agents.speech.vad import FRAME, FRAME_MS, Vad
 from lipwire.audio import espeak as voice
 from lipwire.session.offline import load_speech
 from lipwire_lipsync.conditions import noise as coloured
@@ -51,13 +53,13 @@ TTS_FIRST_BYTE, STT_LATENCY = 0.05, 0.15
 
 def run(results: Results, quick: bool) -> None:
     one_core()
-    ear(results, 4 if quick else 60)
+    turn_detection(results, 4 if quick else 60)
     asyncio.run(first_sound(results, 8 if quick else 300))
     asyncio.run(end_of_turn(results, 3 if quick else 40))
     asyncio.run(many(results, 50, 1 if quick else 4))
 
 
-# ------------------------------------------------------------------------------------------------------------- the ear
+# ---------------------------------------------------------------------------------------------------- the turn detector
 
 
 def frames(x: Any) -> list[bytes]:
@@ -97,7 +99,7 @@ def noises(seconds: int) -> dict[str, Any]:
 
 
 def turns(x: Any) -> list[tuple[int, str, int]]:
-    vad, detector = Vad(), TurnDetector(TurnDetection())
+    vad, detector = Vad(), Endpointer(TurnDetection())
     found = []
     for frame in frames(x):
         if (turn := detector.process(vad.process(frame))) is not None:
@@ -105,7 +107,7 @@ def turns(x: Any) -> list[tuple[int, str, int]]:
     return found
 
 
-def ear(results: Results, seconds: int) -> None:
+def turn_detection(results: Results, seconds: int) -> None:
     said = [
         np.frombuffer(resample(*voice.synthesize(text, f"en-us+{timbre}"), RATE), np.int16).astype(float)
         for text in TEXTS
@@ -114,7 +116,7 @@ def ear(results: Results, seconds: int) -> None:
     gap = np.zeros(RATE)
     speech = np.concatenate([part for x in said for part in (gap, x)])
     for name, x in (("silence", np.zeros(RATE * 20)), ("speech", speech), ("fan", noises(20)["fan"])):
-        vad, detector, pieces = Vad(), TurnDetector(TurnDetection()), frames(x)
+        vad, detector, pieces = Vad(), Endpointer(TurnDetection()), frames(x)
         began = time.process_time()
         for frame in pieces:
             detector.process(vad.process(frame))

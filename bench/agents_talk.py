@@ -1,8 +1,8 @@
 """A whole agent in a channel, with its cascade and a face: how long each part of a turn takes that is ours.
 
-Microphone blocks go into a channel in memory (support/agent_room.py) at the pace of speech, and what comes out of it is
-looked at sample by sample; speech to text, chat and text to speech are local fakes of known latency in this process.
-The engine, the clock, the ear, the cascade and the agent are the real ones.
+Microphone blocks go into a channel in memory (support/agent_puppet.py) at the pace of speech, and what comes out of it
+is looked at sample by sample; speech to text, chat and text to speech are local fakes of known latency in this process.
+The engine, the clock, the turn detector, the cascade and the agent are the real ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lipwire.agents.brains import make_brain
 from lipwire.agents.brains.base import BrainEvent, Services, SpeechStarted, SpeechStopped
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.stream import StreamSpec
-from support.agent_room import Member, Room
+from support.agent_puppet import MemoryChannel, MemoryRoom
 from support.fakes import FakeChat, FakeStt, FakeTts
 
 QUESTIONS = ("Where is the station, please?", "Tell me about the sea.", "Could you say that again?")
@@ -40,7 +40,7 @@ def run(results: Results, quick: bool) -> None:
     asyncio.run(talk(results, 4 if quick else 40))
 
 
-class Mouth(Member):
+class Mouth(MemoryChannel):
     """The agent's place in the channel: notes when it speaks, and when it has fallen silent."""
 
     sounds_since = 0.0
@@ -63,7 +63,7 @@ def question(text: str) -> bytes:
 class Microphone:
     """Silence, or what it is given, for ever."""
 
-    def __init__(self, user: Member) -> None:
+    def __init__(self, user: MemoryChannel) -> None:
         self.user = user
         self.waiting = b""
 
@@ -79,8 +79,8 @@ class Microphone:
 async def talk(results: Results, count: int) -> None:
     """Each question interrupts the answer to the one before."""
     events: list[BrainEvent] = []
-    room = Room()
-    user, mouth = Member(room, "7", record=False), Mouth(room, "agent", record=False)
+    room = MemoryRoom()
+    user, mouth = MemoryChannel(room, "7", record=False), Mouth(room, "agent", record=False)
     requests, answers, silences = [], [], []
     async with AsyncExitStack() as stack:
         chat = await stack.enter_async_context(FakeChat(ANSWER, first_token=FIRST_TOKEN))

@@ -18,7 +18,8 @@ import numpy as np
 
 import lipwire
 from lipwire import resample
-from lipwire.agents.speech.keywords import Command, Phrases, find
+from lipwire.agents.speech.commands import Command
+from lipwire.agents.speech.keywords import Phrases, find
 from lipwire.audio import espeak as voice
 
 VOICES = ("en-us", "en", "en-us+f3", "en-us+m3", "en-us+f5", "en-gb-scotland", "en-us+m7")

@@ -38,19 +38,21 @@ MOVED: dict[str, tuple[str, ...]] = {
     "agents.cascade": ("agents.brains.cascade",),
     "agents.chat": ("agents.brains.chat",),
     "agents.client": ("agents.rest.client",),
-    "agents.commands": ("agents.speech.keywords",),
+    "agents.commands": ("agents.speech.keywords", "agents.speech.commands"),
     "agents.ear": ("agents.speech.turn_detector",),
     "agents.echo": ("agents.brains.echo",),
-    "agents.history": ("agents.brains.history",),
+    "agents.history": ("agents.brains.context",),
     "agents.page": ("app.agent_page",),
     "agents.realtime": ("agents.brains.realtime",),
     "agents.run": ("app.agent_command",),
+    "agents.senses": ("agents.video",),
     "agents.sentences": ("agents.speech.sentences",),
     "agents.setup": ("app.agent_setup",),
+    "agents.speaking": ("agents.playout", "agents.replies"),
     "agents.stt": ("agents.speech.stt",),
     "agents.tools": ("agents.brains.tools",),
     "agents.tts": ("agents.speech.tts",),
-    "agents.vad": ("agents.speech.vad",),
+    "agents.vad": ("agents.speech.vad", "agents.speech.endpointing"),
     "avatar.command": ("cli.avatar",),
     "avatar.sheet": ("cli.avatar_sheet",),
     "client": ("provider.client",),
@@ -81,12 +83,30 @@ MOVED: dict[str, tuple[str, ...]] = {
 """Modules of 0.1: where what they held is now, below `lipwire` or in the distribution lipwire-lipsync."""
 
 MOVED_NAMES = {
+    **{
+        f"protocol.agent_bodies.{name}": f"agents.errors.{name}"
+        for name in (
+            *("AgentError", "InvalidAgentRequest", "AgentForbidden", "AgentNotFound", "AgentConflict", "AgentLimit"),
+            *("AgentRateLimit", "AgentUnreachable", "GatewayFault", "AgentStartFailed", "AgentTimeout"),
+        )
+    },
     "publish.Agora": "channel.Agora",
     "publish.AgoraOptions": "channel.AgoraOptions",
     "publish.Channel": "channel.Channel",
     "publish.RoomChannel": "channel.RoomChannel",
     "publish.Rooms": "channel.Rooms",
 }
+
+RENAMED = {
+    "agents.brain.Word": "TimedWord",
+    "agents.chat.Reply": "Completion",
+    "agents.ear.Ear": "TurnDetector",
+    "agents.history.History": "ChatContext",
+    "agents.tts.Speaker": "SynthesisStream",
+    "agents.vad.Turn": "TurnBoundary",
+    "agents.vad.TurnDetector": "Endpointer",
+}
+"""Names in modules of 0.1 that are others where the module is now."""
 
 _STILL_PUBLIC = {"g711", "opus", "render"}
 """Paths that `lipwire` itself offers under the old name; no warning."""
@@ -115,16 +135,18 @@ def attribute(package: str, where: Mapping[str, str], name: str) -> Any:
 
 
 def moved(package: str, name: str) -> Any:
-    """For a package's `__getattr__`: a name that was here in 0.1."""
+    """For a module's `__getattr__`: a name that was here in 0.1. Raises AttributeError for another."""
     old = f"{package.removeprefix('lipwire.')}.{name}"
+    if old not in MOVED_NAMES:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
     new = MOVED_NAMES[old]
     warnings.warn(f"lipwire.{old} is now lipwire.{new}", DeprecationWarning, stacklevel=3)
     place, _, name = new.rpartition(".")
     return getattr(import_module(f"lipwire.{place}"), name)
 
 
-_KEEP_FACE = {"render", "lipsync"}
-"""One is called; below the other, modules would be found a second time."""
+_KEEP_FACE = {"render", "lipsync", *(old.rpartition(".")[0] for old in RENAMED)}
+"""The first is called; below the second, modules would be found a second time; the others have names that changed."""
 
 
 def whole(place: str) -> str:
@@ -149,6 +171,7 @@ class _Face(ModuleType):
         self._places = [_import(place) for place in places]
 
     def __getattr__(self, name: str) -> Any:
+        name = RENAMED.get(f"{self.__name__.partition('.')[2]}.{name}", name)
         for place in self._places if not name.startswith("__") else ():
             if hasattr(place, name):
                 return getattr(place, name)

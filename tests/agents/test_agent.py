@@ -19,11 +19,12 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.brains.echo import EchoBrain, Fail, Say, ScriptBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.events import AgentFailed, Ended, Said, StateChanged
+from lipwire.agents.replies import Reply
 from lipwire.audio import espeak as voice
 from lipwire.channel.base import Connection, Heard, Seen, UserJoined, UserLeft
-from lipwire.errors import BadState, InvalidArgument, LipwireError
+from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
 from lipwire.protocol import transcript as t
-from support.agent_room import BLOCK, RATE, Clock, Member, Puppet, Room, tone
+from support.agent_puppet import BLOCK, RATE, Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.machine import require
 
 NOW = time.monotonic_ns
@@ -34,10 +35,10 @@ class Stage:
 
     def __init__(self, brain: b.Brain | None = None, *, user: bool = True, **fields: Any) -> None:
         self.clock = Clock()
-        self.room = Room()
-        self.user = Member(self.room, "7")
+        self.room = MemoryRoom()
+        self.user = MemoryChannel(self.room, "7")
         self.user_comes = user
-        self.channel = Member(self.room, "agent")
+        self.channel = MemoryChannel(self.room, "agent")
         self.brain: Any = brain or Puppet()
         self.events: list[Any] = []
         llm = Llm(**fields.pop("llm", {}))
@@ -87,7 +88,7 @@ async def test_a_turn_goes_through_its_states_and_is_told() -> None:
         s.brain.emit(b.UserText("i1", "what is", False))
         s.brain.emit(b.SpeechStopped(NOW()))
         assert s.agent.state == "thinking"
-        s.brain.emit(b.UserText("i1", "What is it?", True, (b.Word("What", 0, 200), b.Word("is", 200, 100))))
+        s.brain.emit(b.UserText("i1", "What is it?", True, (b.TimedWord("What", 0, 200), b.TimedWord("is", 200, 100))))
         s.brain.emit(b.ReplyStarted("r1", NOW(), "i1"))
         for name in ("first_token", "first_sentence", "first_audio"):
             s.brain.emit(b.Stamp("r1", name, NOW()))
@@ -117,7 +118,7 @@ async def test_a_turn_goes_through_its_states_and_is_told() -> None:
 
 async def test_captions_keep_step_with_the_sound() -> None:
     text = "one two three four five six seven eight nine ten"
-    words = tuple(b.Word(word, n * 400, 400) for n, word in enumerate(text.split()))
+    words = tuple(b.TimedWord(word, n * 400, 400) for n, word in enumerate(text.split()))
     async with agent() as s:
         s.brain.emit(b.ReplyStarted("r1", NOW()))
         for word in words:
@@ -216,8 +217,8 @@ async def test_barge_in_is_silent_within_a_tick_and_a_fade(at: float) -> None:
 
 async def test_barge_in_on_the_real_engine() -> None:
     """As above, on the engine's own thread: it may be in the middle of a tick."""
-    room, brain = Room(), Puppet()
-    channel = Member(room, "agent")
+    room, brain = MemoryRoom(), Puppet()
+    channel = MemoryChannel(room, "agent")
     agent = Agent(AgentConfig(name="a", channel="c"), channel, brain)
     await agent.start()
     brain.reply("r1", tone(10.0), "a long story")
@@ -338,19 +339,25 @@ async def test_a_reply_that_the_brain_forgets_is_given_up() -> None:
 # ------------------------------------------------------------------------------------------------------------ speak
 
 
+def said(reply: Reply | None) -> str:
+    """The id of a reply that the brain has taken."""
+    assert reply is not None
+    return reply.id
+
+
 async def test_speak_priorities() -> None:
     async with agent() as s:
         s.brain.reply("r1", tone(5.0), "a long answer")
         await s.clock.run(0.2)
         assert s.agent.speak("never", "IGNORE") is None
-        assert s.agent.speak("after it", "APPEND") == "said-1"
+        assert said(s.agent.speak("after it", "APPEND")) == "said-1"
         s.brain.reply("said-1", tone(0.2), "after it")
         assert not s.calls("interrupted")
-        assert s.agent.speak("at once", "INTERRUPT") == "said-2"
+        assert said(s.agent.speak("at once", "INTERRUPT")) == "said-2"
         assert [call[1] for call in s.calls("interrupted")] == ["r1", "said-1"]
         s.brain.reply("said-2", tone(0.2), "at once")
         await s.clock.run(0.5)
-        assert s.agent.speak("now it may", "IGNORE") == "said-3"
+        assert said(s.agent.speak("now it may", "IGNORE")) == "said-3"
         s.brain.reply("said-3", tone(0.1), "now it may")
         await s.clock.run(0.3)
     assert [turn["start_reason"] for turn in s.agent.turns()] == ["agent", "speak", "speak", "speak"]
@@ -492,7 +499,7 @@ async def test_a_start_that_fails_leaves_nothing() -> None:
     await stage.agent.stop()
 
     stage = Stage()
-    stage.room.members["agent"] = Member(stage.room, "agent")
+    stage.room.members["agent"] = MemoryChannel(stage.room, "agent")
     with pytest.raises(BadState, match="taken"):
         await stage.agent.start()
     assert stage.brain.closed == 1
@@ -769,10 +776,10 @@ async def test_script_and_failures_with_a_real_voice() -> None:
 
 
 async def test_two_agents_in_one_room_hear_each_other() -> None:
-    clock, room = Clock(), Room()
+    clock, room = Clock(), MemoryRoom()
     puppets = [Puppet(), Puppet()]
     agents = [
-        Agent(AgentConfig(name=name, channel="c"), Member(room, name), puppet)
+        Agent(AgentConfig(name=name, channel="c"), MemoryChannel(room, name), puppet)
         for name, puppet in zip(("one", "two"), puppets, strict=True)
     ]
     for one in agents:
@@ -797,3 +804,67 @@ async def test_a_face_shows_and_its_state_follows() -> None:
     async with agent() as s:
         await s.clock.run(1.0)
         assert s.channel.frames == 0 and s.channel.spec is not None and s.channel.spec.width == 0
+
+
+async def test_what_a_brain_says_within_a_call_is_taken_after_it() -> None:
+    """Nothing re-enters: the agent acts on an event when the brain's own code has returned."""
+
+    class Eager(Puppet):
+        within = 0
+
+        def speak(self, text: str) -> str:
+            self.within += 1
+            reply_id = super().speak(text)
+            self._queue(b.ReplyStarted(reply_id, NOW()))
+            self._queue(b.ReplyText(reply_id, text))
+            self._queue(b.ReplyAudio(reply_id, tone(0.2), RATE))
+            self._queue(b.ReplyFinished(reply_id, text))
+            self.within -= 1
+            return reply_id
+
+        def interrupted(self, reply_id: str, played_ms: float, text: str) -> None:
+            assert not self.within
+            super().interrupted(reply_id, played_ms, text)
+
+    async with agent(Eager()) as s:
+        first = s.agent.speak("one")
+        assert first is not None and (first.id, first.state) == ("said-1", "begun")
+        second = s.agent.speak("two")
+        assert second is not None and (first.state, first.outcome) == ("over", "interrupted")
+        await s.clock.run(0.05)
+        assert second.state == "heard"
+        await s.clock.run(0.5)
+        assert (second.state, second.outcome) == ("over", "finished")
+        s.agent.pause()
+        s.brain._queue(b.ReplyStarted("r1", NOW()))
+        assert not s.calls("interrupted")[1:]  # it is in the queue
+        await asyncio.sleep(0)
+        assert s.calls("interrupted")[1:] == [("interrupted", "r1", 0.0, "")]
+
+
+async def test_a_reply_that_the_brain_refuses_is_raised_and_said_in_its_state() -> None:
+    class Full(Puppet):
+        def speak(self, text: str) -> str:
+            raise BufferFull("16 replies wait")
+
+        def tell(self, text: str, role: Any = "user", *, respond: bool = True) -> None:
+            raise BufferFull("16 replies wait")
+
+    async with agent(Full(), llm={"greeting_message": "Welcome!"}) as s:
+        assert s.of(b.Failed)[0].code == "TTS_ERROR"  # the greeting
+        for call in (lambda: s.agent.speak("x"), lambda: s.agent.tell("x")):
+            with pytest.raises(BufferFull, match="16 replies"):
+                call()
+        s.user.send(b'{"type":"chat","text":"hello"}')
+        assert s.captions(t.Error)[-1].message == "16 replies wait"
+        assert s.agent.state == "listening"
+        assert [turn["end_reason"] for turn in s.agent.turns()] == ["failed", "failed"]
+
+
+async def test_an_agent_that_cannot_take_an_event_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with agent() as s:
+        monkeypatch.setattr(s.agent.conversation, "brain", lambda event: 1 / 0)
+        s.brain._queue(b.SpeechStarted(NOW()))
+        with pytest.raises(AgentFailed, match="division by zero"):
+            await asyncio.wait_for(s.agent.finished, 5)
+        assert "agent" not in s.room.members

@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
+from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.manager import AgentManager, AgentRecord
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import agent_bodies as b
-from support.agent_stand_in import Place, Silent, StandIn, inside, manager
+from support.agent_stand_in import StandIn, inside, manager
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,11 +56,11 @@ async def test_from_join_to_leave(agents: AgentManager) -> None:
     assert agents.in_channel("room") is None
     await agents.stop(record, "again")
     assert record.reason == "left"
-    with pytest.raises(b.AgentNotFound, match="has ended: left"):
+    with pytest.raises(e.AgentNotFound, match="has ended: left"):
         agents.running(record.id)
-    with pytest.raises(b.AgentNotFound, match="no agent 'nobody'"):
+    with pytest.raises(e.AgentNotFound, match="no agent 'nobody'"):
         agents.running("nobody")
-    with pytest.raises(b.AgentNotFound, match="channel 'room'"):
+    with pytest.raises(e.AgentNotFound, match="channel 'room'"):
         agents.running_in("room")
 
 
@@ -68,10 +69,10 @@ async def test_names_and_user_ids_are_taken_once(agents: AgentManager) -> None:
     results = await asyncio.gather(agents.start(config()), agents.start(config()), return_exceptions=True)
     (record,) = [r for r in results if isinstance(r, AgentRecord)]
     (error,) = [r for r in results if not isinstance(r, AgentRecord)]
-    assert isinstance(error, b.AgentConflict)
+    assert isinstance(error, e.AgentConflict)
     assert record.id in str(error)
     await agents.start(config("two", uid="7"))
-    with pytest.raises(b.AgentConflict, match="user 7 of channel 'room'"):
+    with pytest.raises(e.AgentConflict, match="user 7 of channel 'room'"):
         await agents.start(config("three", uid="7"))
     other = await agents.start(config("three", "elsewhere", uid="7"))
     assert agents.in_channel("room") is record  # the first
@@ -82,7 +83,7 @@ async def test_names_and_user_ids_are_taken_once(agents: AgentManager) -> None:
 
 async def test_limit(agents: AgentManager) -> None:
     records = await asyncio.gather(*(agents.start(config(str(n))) for n in range(5)), return_exceptions=True)
-    assert [type(r) for r in records] == [AgentRecord] * 3 + [b.AgentLimit] * 2
+    assert [type(r) for r in records] == [AgentRecord] * 3 + [e.AgentLimit] * 2
     assert "LIPWIRE_MAX_AGENTS" in str(records[4])
     assert len(agents.active) == 3
     await agents.stop(cast(AgentRecord, records[0]))
@@ -90,7 +91,7 @@ async def test_limit(agents: AgentManager) -> None:
 
 
 async def test_a_start_that_fails_is_kept_with_its_reason(agents: AgentManager) -> None:
-    with pytest.raises(b.AgentStartFailed, match="nobody is let in here"):
+    with pytest.raises(e.AgentStartFailed, match="nobody is let in here"):
         await agents.start(config(channel="closed"))
     (record,) = agents
     assert (record.status, record.reason) == ("FAILED", "nobody is let in here")
@@ -100,7 +101,7 @@ async def test_a_start_that_fails_is_kept_with_its_reason(agents: AgentManager) 
 
 async def test_a_start_that_takes_too_long() -> None:
     agents = manager(start_timeout=0.05)
-    with pytest.raises(b.AgentTimeout, match=r"did not start within 0\.05 s"):
+    with pytest.raises(e.AgentTimeout, match=r"did not start within 0\.05 s"):
         await agents.start(config(channel="slow"))
     (record,) = agents
     assert (record.status, record.reason) == ("FAILED", "the agent did not start within 0.05 s")
@@ -109,15 +110,15 @@ async def test_a_start_that_takes_too_long() -> None:
 
 async def test_factories_that_refuse(agents: AgentManager) -> None:
     def refuse(kind: type[Exception]) -> AgentManager:
-        def make_brain(config: AgentConfig) -> Any:
+        def make(config: AgentConfig, on_event: Any) -> Any:
             raise kind("no such voice")
 
-        return AgentManager(Place, make_brain, make_agent=StandIn)
+        return AgentManager(make)
 
     for kind, expected in {
-        InvalidArgument: b.InvalidAgentRequest,
-        b.AgentForbidden: b.AgentForbidden,
-        KeyError: b.AgentStartFailed,
+        InvalidArgument: e.InvalidAgentRequest,
+        e.AgentForbidden: e.AgentForbidden,
+        KeyError: e.AgentStartFailed,
     }.items():
         refusing = refuse(cast(type[Exception], kind))
         with pytest.raises(expected, match="no such voice"):
@@ -133,11 +134,11 @@ async def test_leaving_while_it_starts(agents: AgentManager) -> None:
     (record,) = agents
     while record.status != "STARTING":
         await asyncio.sleep(0)
-    with pytest.raises(b.AgentConflict, match="is STARTING"):
+    with pytest.raises(e.AgentConflict, match="is STARTING"):
         agents.running(record.id)
     await agents.stop(record)
     assert record.status == "STOPPED"
-    with pytest.raises(b.AgentConflict, match="ended while it started: left"):
+    with pytest.raises(e.AgentConflict, match="ended while it started: left"):
         await start
 
 
@@ -224,18 +225,13 @@ async def test_pages(agents: AgentManager) -> None:
     assert (seen, pages) == (names, 3)
     assert shown(cursor="999") == []
     for bad in ("x", "-1", "²", "1" * 30):
-        with pytest.raises(b.InvalidAgentRequest, match="cursor must be"):
+        with pytest.raises(e.InvalidAgentRequest, match="cursor must be"):
             agents.page(cursor=bad)
 
 
 async def test_events_and_close() -> None:
     heard: list[tuple[str, Any]] = []
-    agents = AgentManager(
-        Place,
-        lambda config: Silent(),
-        make_agent=StandIn,
-        on_event=lambda record, event: heard.append((record.config.name, event)),
-    )
+    agents = manager(on_event=lambda record, event: heard.append((record.config.name, event)))
     records = [await agents.start(config(str(n), "room" if n else "slow room")) for n in range(3)]
     agents.running(records[1].id).speak("x", "INTERRUPT", True)
     assert heard == [("1", "x")]
@@ -244,8 +240,8 @@ async def test_events_and_close() -> None:
     await agents.close()
     await agents.close()
     assert [record.reason for record in records] == ["shutdown"] * 3
-    with pytest.raises(b.AgentConflict, match="shutdown"):
+    with pytest.raises(e.AgentConflict, match="shutdown"):
         await starting
-    with pytest.raises(b.AgentStartFailed, match="shutting down"):
+    with pytest.raises(e.AgentStartFailed, match="shutting down"):
         await agents.start(config())
     assert inside == set()

@@ -13,13 +13,13 @@ from msgspec import Meta
 
 from lipwire.agents.brains.base import Services
 from lipwire.agents.config import AgentConfig, Llm, Tool
+from lipwire.agents.errors import AgentStartFailed
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.app.agent_setup import AgentSetup, check_brain
 from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
 from lipwire.errors import InvalidArgument
-from lipwire.protocol.agent_bodies import AgentStartFailed
 from lipwire.protocol.tokens import verify_token
 
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
@@ -92,6 +92,19 @@ def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp
         AgentSetup(Config(agora_app_id=APP)).channel(agent(uid="4294967296"))
     monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path))
     assert not made.in_agora
+
+
+def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="not set up for Agora's channels"):
+        AgentSetup(Config()).prepare(agent(transport="agora"))
+    (tmp_path / "sdk" / "agora").mkdir(parents=True)
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path / "sdk"))
+    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
+    for transport in ("agora", None):
+        made.prepare(one := agent(transport=transport))
+        assert isinstance(made.channel(one), Agora)
+    with pytest.raises(AgentStartFailed, match="no rooms"):
+        made.channel(agent(transport="room"))
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

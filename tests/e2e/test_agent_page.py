@@ -1,7 +1,7 @@
 """The agent page end to end, in Chromium with a microphone: the user speaks, what was said appears, the agent answers
 with a moving mouth, the user speaks again, and it stops.
 
-Who answers is `room_agent.StandIn`; `open_world` is the one place that knows it.
+Who answers is `page_agent.PageAgent`; `open_world` is the one place that knows it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from support.browsing import (
     state,
     write_wav,
 )
-from support.room_agent import StandIn
+from support.page_agent import PageAgent
 
 SIZE = (480, 270)
 QUESTION = "Hello there, can you tell me about plums?"
@@ -52,7 +52,7 @@ class World:
 
     def __init__(self, say: Callable[[str], tuple[bytes, int]]) -> None:
         self.rooms = Rooms(ice_host="127.0.0.1")
-        self.agents: dict[str, StandIn] = {}
+        self.agents: dict[str, PageAgent] = {}
         self.refuse: LipwireError | None = None
         self.url = ""
         self.browser: Any = None
@@ -62,7 +62,7 @@ class World:
     async def start_agent(self, request: AgentRequest) -> dict[str, Any]:
         if self.refuse is not None:
             raise self.refuse
-        agent = StandIn(self.rooms, request, self._say, ANSWER, SIZE)
+        agent = PageAgent(self.rooms, request, self._say, ANSWER, SIZE)
         await agent.start()
         self.agents[request.channel] = agent
         return {"agent_id": request.channel}

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from lipwire import AgoraAgents, agora_token
 from lipwire.agents.config import AgentConfig, Llm
+from lipwire.agents.errors import AgentConflict
 from lipwire.app.config import Config
 from lipwire.app.service import Service
-from lipwire.protocol.agent_bodies import AgentConflict
 from lipwire.protocol.tokens import verify_token
 from support.agora_double.harness import APP, CERT, Double
 

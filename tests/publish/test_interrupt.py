@@ -22,7 +22,7 @@ from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
 from lipwire.publish import File, Shared, Tee, WebRTC
 from lipwire.publish.peer import Peer
 from lipwire.stream import StreamSpec
-from support.agent_room import Clock
+from support.agent_puppet import Clock
 
 RATE, BLOCK = _core.RATE, _core.BLOCK
 OLD, NEW = 300.0, 1900.0

@@ -16,7 +16,7 @@ from lipwire import agora_token
 from lipwire.errors import BadState, BufferFull
 from lipwire.protocol.tokens import build_rtc_token, build_rtm_token, verify_token
 from support.agent_bodies import V1, V2, changed
-from support.agent_site import APP, CERTIFICATE, KEY, Reply, Site, basic, serve
+from support.agent_site import APP, CERTIFICATE, KEY, Response, Site, basic, serve
 from support.agent_stand_in import StandIn, manager
 
 pytestmark = pytest.mark.asyncio
@@ -38,7 +38,7 @@ async def secured() -> AsyncIterator[Site]:
         yield made
 
 
-def is_refused(reply: Reply, status: int, reason: str, *words: str) -> None:
+def is_refused(reply: Response, status: int, reason: str, *words: str) -> None:
     code, body = reply
     assert (code, body.get("reason")) == (status, reason), body
     assert set(body) == {"detail", "reason"}

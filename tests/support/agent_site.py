@@ -19,7 +19,7 @@ KEY = "the api key"
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
 
-Reply = tuple[int, Any]
+Response = tuple[int, Any]
 
 
 def basic(key: str, name: str = "anybody") -> dict[str, str]:
@@ -32,12 +32,12 @@ class Site:
     def __init__(self, service: Service, client: httpx.AsyncClient) -> None:
         self.service, self.client, self.agents = service, client, service.agents
 
-    async def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+    async def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Response:
         headers = {"x-api-key": KEY} | basic(KEY) if headers is None else headers
         reply = await self.client.post(path, headers=headers, json=body)
         return reply.status_code, reply.json()
 
-    async def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> Reply:
+    async def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> Response:
         headers = {"x-api-key": KEY} | basic(KEY) if headers is None else headers
         reply = await self.client.get(path, headers=headers, params=query)
         return reply.status_code, reply.json()

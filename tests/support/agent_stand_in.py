@@ -141,6 +141,11 @@ class StandIn:
         return {"state": self.state}
 
 
+def make_stand_in(config: AgentConfig, on_event: Callable[[Any], None]) -> StandIn:
+    """For `AgentManager`."""
+    return StandIn(config, Place(config), Silent(), on_event)
+
+
 def manager(**options: Any) -> AgentManager:
     """A manager of stand-ins."""
-    return AgentManager(Place, lambda config: Silent(), make_agent=StandIn, **options)
+    return AgentManager(make_stand_in, **options)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 BrainKind = Literal["realtime", "cascade", "echo", "script"]
+Transport = Literal["room", "agora"]
 Modality = Literal["text", "image", "audio"]
 TranscriptFormat = Literal["v2", "v0.3", "off"]
 """Which objects carry what is said (protocol.transcript); "off": the agent sends no data messages."""
@@ -35,25 +36,25 @@ class Llm(Struct, kw_only=True):
     """An OpenAI-compatible chat completions service."""
 
     url: str = ""
-    """Of the service's /chat/completions."""
+    """The URL of the service's /chat/completions."""
     api_key: str | None = None
     model: str | None = None
     system_messages: list[dict[str, Any]] = field(default_factory=list)
-    """Chat messages at the head of every request."""
+    """Chat messages that stand at the head of every request."""
     params: dict[str, Any] = field(default_factory=dict)
-    """More members of the request's body."""
+    """More members for the request's body."""
     max_history: int = 10
     """0..1024 messages of each of user and assistant, counted separately; 0 = none."""
     greeting_message: str | None = None
-    """Said to the first user who subscribes."""
+    """What the agent says to the first user who comes; None = nothing."""
     failure_message: str | None = None
-    """Said where the service fails."""
+    """What the agent says where the service fails; None = nothing."""
     extra_metadata: dict[str, Any] = field(default_factory=dict)
     metadata_enabled: bool = False
     """Sends `extra_metadata` as `metadata` with every request."""
     input_modalities: list[Modality] = field(default_factory=lambda: ["text"])
     output_modalities: list[Modality] = field(default_factory=lambda: ["text"])
-    """["text"]: it is spoken by our text to speech; with "audio" the service sends the sound."""
+    """What the service answers with. Text is spoken by our text to speech; with "audio" it sends the sound itself."""
 
 
 class Tool(Struct, kw_only=True):
@@ -62,7 +63,7 @@ class Tool(Struct, kw_only=True):
     name: str
     description: str = ""
     parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
-    """JSON Schema."""
+    """The arguments that it takes, as a JSON Schema of an object."""
     run: Callable[..., Any] | None = None
     """A Python function, async or not, called with the arguments by name; its result goes back as JSON. None: the
     client is asked."""
@@ -73,25 +74,27 @@ class AgentConfig(Struct, kw_only=True):
 
     name: str
     channel: str
+    transport: Transport | None = None
+    """Whose channel that is; None = Agora's where the server is set up for them, else a room of the server."""
     token: str = ""
     uid: str = "0"
-    """Of the agent in the channel; "0" = any."""
+    """The agent's user id in the channel; "0" = any."""
     string_uid: bool = False
     remote_uids: list[str] = field(default_factory=list)
-    """Whom it hears; none = everyone."""
+    """The users whom it hears and sees; none = everyone."""
     brain: BrainKind = "cascade"
     language: str = "en-US"
-    """Of speech to text."""
+    """The language that speech to text understands, and that text to speech speaks where the voice names none."""
     voice: str = "en-US-AndrewMultilingualNeural"
     instructions: str | None = None
-    """For OpenAI Realtime; a chat service has `llm.system_messages`."""
+    """What OpenAI Realtime is told to be; a chat service is told by `llm.system_messages`."""
     llm: Llm = field(default_factory=Llm)
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     tools: list[Tool] = field(default_factory=list)
     idle_timeout: float = 30.0
     """Seconds without anybody else in the channel after which the agent leaves; 0 = never."""
     rtc_codec: Literal[0, 8, 9, 120, 122] | None = None
-    """None: the transport's own. See publish.AgoraOptions."""
+    """The payload type of the agent's sound (`channel.AgoraOptions`); None = the transport's own."""
     audio_scenario: int = 9
     avatar: str | None = None
     """Name or path of the face; None = sound only."""

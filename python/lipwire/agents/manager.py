@@ -1,8 +1,7 @@
 """Many agents: each is made, run and ended by a supervised task; what is left of an ended one can still be asked for.
 
 States: IDLE (accepted) -> STARTING -> RUNNING -> STOPPING -> STOPPED, or FAILED with the reason of it. The manager
-knows no wire and no web framework; its errors are those of `protocol.agent_bodies`, which carry the status that a door
-answers with. Everything runs on one event loop.
+knows no wire and no web framework; its errors are plain (`agents.errors`). Everything runs on one event loop.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from ..channel.base import Channel
 from ..errors import InvalidArgument, LipwireError
-from ..protocol.agent_bodies import (
+from ..protocol.agent_bodies import Status
+from .config import AgentConfig
+from .errors import (
     AgentConflict,
     AgentError,
     AgentForbidden,
@@ -28,10 +28,7 @@ from ..protocol.agent_bodies import (
     AgentStartFailed,
     AgentTimeout,
     InvalidAgentRequest,
-    Status,
 )
-from .brains.base import Brain
-from .config import AgentConfig
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -64,16 +61,9 @@ class RunningAgent(Protocol):
     def stats(self) -> dict[str, Any]: ...
 
 
-AgentEvent = Callable[["AgentRecord", Any], None]
-MakeChannel = Callable[[AgentConfig], Channel]
-MakeAgent = Callable[[AgentConfig, Channel, Brain, Callable[[Any], None]], RunningAgent]
-
-
-def make_agent(config: AgentConfig, channel: Channel, brain: Brain, on_event: Callable[[Any], None]) -> RunningAgent:
-    """The real one."""
-    from .agent import Agent
-
-    return Agent(config, channel, brain, on_event=on_event)
+OnAgentEvent = Callable[["AgentRecord", Any], None]
+MakeAgent = Callable[[AgentConfig, Callable[[Any], None]], RunningAgent]
+"""Makes an agent, nothing of which is open yet; the function is what the agent tells its events to."""
 
 
 class AgentRecord:
@@ -102,11 +92,11 @@ class AgentRecord:
         return self.status in ACTIVE
 
     def history(self) -> Any:
-        """What was said, as far as it is kept; of an ended agent, too."""
+        """What was said, as far as the agent keeps it; what an ended one kept, too."""
         return self.agent.history() if self.agent is not None else self._kept[0]
 
     def turns(self) -> Any:
-        """Its turns with their times; of an ended agent, too."""
+        """The agent's turns with their times; those of an ended one, too."""
         return self.agent.turns() if self.agent is not None else self._kept[1]
 
     def let_go(self) -> None:
@@ -128,9 +118,9 @@ class AgentManager:
     """Agents by id, by name and by channel. `close` ends them all.
 
     Args:
-        make_channel: where an agent is; called once per agent, may raise LipwireError.
-        make_brain: what thinks for it; the same.
-        make_agent: puts them together.
+        make: makes an agent; called once per agent, may raise LipwireError.
+        prepare: completes what an agent was asked to be with what is the server's to say (brain, avatar, keys), or
+            raises LipwireError.
         limit: how many may run at once; more are refused.
         keep_ended: how many ended ones are remembered, the newest.
         start_timeout: seconds that joining may take.
@@ -140,17 +130,17 @@ class AgentManager:
 
     def __init__(
         self,
-        make_channel: MakeChannel,
-        make_brain: Callable[[AgentConfig], Brain],
+        make: MakeAgent,
         *,
-        make_agent: MakeAgent = make_agent,
+        prepare: Callable[[AgentConfig], None] | None = None,
         limit: int = 50,
         keep_ended: int = 200,
         start_timeout: float = 20.0,
         stop_timeout: float = 10.0,
-        on_event: AgentEvent | None = None,
+        on_event: OnAgentEvent | None = None,
     ) -> None:
-        self._make_channel, self._make_brain, self._make_agent = make_channel, make_brain, make_agent
+        self._make = make
+        self.prepare = prepare
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -238,24 +228,24 @@ class AgentManager:
 
     # -------------------------------------------------------------------------------------------------------- changing
 
-    async def start(self, config: AgentConfig, make_channel: MakeChannel | None = None) -> AgentRecord:
+    async def start(self, config: AgentConfig, *, prepared: bool = False) -> AgentRecord:
         """Starts an agent and waits until it runs. Where the caller is cancelled meanwhile, the agent is ended.
 
         Args:
-            make_channel: for this one, in place of the manager's.
+            config: what it is; it is completed by `prepare`, unless it is `prepared`.
 
         Raises:
             AgentConflict: the name is in use, or the user id in the channel. AgentLimit: too many run.
             AgentStartFailed: it cannot start. AgentTimeout: it took too long. After either the record stays, FAILED,
-            with the reason. InvalidAgentRequest: channel or brain refuse the config.
+            with the reason. InvalidAgentRequest: channel or brain refuse the config. LipwireError: `prepare` does.
         """
+        if self.prepare is not None and not prepared:
+            self.prepare(config)
         self._check(config)
         number = self.started_total = self.started_total + 1
         record = AgentRecord(secrets.token_hex(16), number, config, time.time())
         self._records[record.id] = record
-        record.task = asyncio.create_task(
-            self._run(record, make_channel or self._make_channel), name=f"lipwire-agent-{record.id[:8]}"
-        )
+        record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
         try:
             await asyncio.shield(record.ready)
         except asyncio.CancelledError:
@@ -294,11 +284,11 @@ class AgentManager:
 
     # ------------------------------------------------------------------------------------------------ one agent's life
 
-    async def _run(self, record: AgentRecord, make_channel: MakeChannel) -> None:
+    async def _run(self, record: AgentRecord) -> None:
         """The task of one agent: whatever happens in it, the record says so in the end."""
         failure: BaseException | None = None
         try:
-            await self._live(record, make_channel)
+            await self._live(record)
         except asyncio.CancelledError:
             record.reason = record.reason or "cancelled"
         except Exception as exc:  # the edge
@@ -310,10 +300,10 @@ class AgentManager:
                 await self._end(record)
             self._settle(record, failure)
 
-    async def _live(self, record: AgentRecord, make_channel: MakeChannel) -> None:
+    async def _live(self, record: AgentRecord) -> None:
         record.status = "STARTING"
         leaving = asyncio.ensure_future(record.leave.wait())
-        starting = asyncio.ensure_future(self._begin(record, make_channel))
+        starting = asyncio.ensure_future(self._begin(record))
         tasks: list[asyncio.Future[Any]] = [leaving, starting]
         try:
             done, _ = await asyncio.wait({leaving, starting}, timeout=self.start_timeout, return_when="FIRST_COMPLETED")
@@ -340,15 +330,12 @@ class AgentManager:
                 if not task.cancelled():
                     task.exception()  # told already
 
-    async def _begin(self, record: AgentRecord, make_channel: MakeChannel) -> None:
-        brain = self._make_brain(record.config)
-        channel = make_channel(record.config)
-
+    async def _begin(self, record: AgentRecord) -> None:
         def on_event(event: Any) -> None:
             if self.on_event is not None:
                 self.on_event(record, event)
 
-        record.agent = self._make_agent(record.config, channel, brain, on_event)
+        record.agent = self._make(record.config, on_event)
         await record.agent.start()
 
     async def _end(self, record: AgentRecord) -> None:

@@ -1,4 +1,4 @@
-"""Transcripts, states, figures and errors for the clients in the channel (protocol.md E).
+"""Transcripts, states, figures and errors for the clients in the channel (protocol.md E), as packets. No I/O.
 
 What an agent says is told as it is heard, so partial texts are many. They share a data stream with everything else,
 so they are sent at most every PARTIAL_MS and take BYTES_A_SECOND at most; what is final is always sent.
@@ -6,21 +6,17 @@ so they are sent at most every PARTIAL_MS and take BYTES_A_SECOND at most; what 
 
 from __future__ import annotations
 
-import logging
-import time
-import uuid
+import itertools
 from collections.abc import Callable, Iterable
 
-from ..errors import BufferFull, LipwireError
 from ..protocol import transcript as t
-from .brains.base import Word
+from .brains.base import TimedWord
 from .config import TranscriptFormat
 
-logger = logging.getLogger("lipwire.agents")
-
 PARTIAL_MS = 200
+"""Time between two versions of a text that is not final."""
 BYTES_A_SECOND = 10_000
-"""Of partial texts, a third of what a data stream carries."""
+"""What partial texts take at most: a third of what a data stream carries."""
 
 
 def stream_id(user: str) -> t.StreamId:
@@ -28,34 +24,43 @@ def stream_id(user: str) -> t.StreamId:
     return int(user) if user.isdecimal() and len(user) <= 10 else user
 
 
-def _words(words: Iterable[Word]) -> list[t.Word] | None:
+def _words(words: Iterable[TimedWord]) -> list[t.Word] | None:
     return [t.Word(w.text, w.start_ms, w.duration_ms) for w in words] or None
 
 
-class Captions:
-    """Sends them.
+class Transcripts:
+    """Makes the messages.
 
     Args:
-        send: takes one packet; may raise LipwireError.
+        send: gets the packets of each message, in order.
         form: which objects carry text.
         room: bytes that a packet holds.
         language: of the texts.
+        sender: begins the ids of the messages, which are unique where no two senders of a channel have the same.
     """
 
-    def __init__(self, send: Callable[[bytes], None], form: TranscriptFormat, room: int, language: str) -> None:
+    def __init__(
+        self, send: Callable[[list[bytes]], None], form: TranscriptFormat, room: int, language: str, sender: str
+    ) -> None:
         self._send = send
         self.form = form
         self._room = room
         self._language = language
+        self._sender = sender
+        self._numbers = itertools.count(1)
         self._free_at = 0.0
         """Media time in ms from which the next partial text may be sent."""
         self._sequence = 0
         self._text_ts: dict[str, int] = {}
+        self.wall_ms = 0
+        """The wall clock that messages are stamped with, in ms since 1970; whoever sends sets it."""
         self.sent = 0
         self.dropped = 0
-        """Messages that the channel did not take."""
+        """Messages that the channel did not take; whoever carries them there counts them."""
 
-    def user(self, turn_id: int, user: str, text: str, final: bool, words: tuple[Word, ...], now_ms: float) -> None:
+    def user(
+        self, turn_id: int, user: str, text: str, final: bool, words: tuple[TimedWord, ...], now_ms: float
+    ) -> None:
         """What the user said."""
         if final or now_ms >= self._free_at:
             who = stream_id(user)
@@ -69,7 +74,13 @@ class Captions:
             self._text(message, who, turn_id, text, final, now_ms)
 
     def agent(
-        self, turn_id: int, text: str, status: t.TurnStatus, start_ms: float, played_ms: float, words: Iterable[Word]
+        self,
+        turn_id: int,
+        text: str,
+        status: t.TurnStatus,
+        start_ms: float,
+        played_ms: float,
+        words: Iterable[TimedWord],
     ) -> None:
         """What the agent has said so far of a reply that began at `start_ms`."""
         now_ms = start_ms + played_ms
@@ -89,11 +100,11 @@ class Captions:
 
     def interrupted(self, turn_id: int, now_ms: float) -> None:
         """The agent was interrupted."""
-        self._put(t.Interrupt(turn_id=turn_id, start_ms=round(now_ms), send_ts=_wall()))
+        self._put(t.Interrupt(turn_id=turn_id, start_ms=round(now_ms), send_ts=self.wall_ms))
 
     def state(self, state: t.AgentState, paused: bool, turn_id: int) -> None:
         """What the agent does from now on."""
-        self._put(t.State(state=state, paused=paused, turn_id=turn_id, timestamp=_wall()))
+        self._put(t.State(state=state, paused=paused, turn_id=turn_id, timestamp=self.wall_ms))
 
     def metrics(
         self, module: str, name: str, turn_id: int, ms: float, segments: dict[str, float] | None = None
@@ -101,15 +112,15 @@ class Captions:
         """A figure of a turn."""
         ms = round(ms, 2)
         self._put(t.Metrics(module=module, metric_name=name, turn_id=turn_id, latency_ms=ms, segments=segments,
-                            send_ts=_wall()))  # fmt: skip
+                            send_ts=self.wall_ms))  # fmt: skip
 
     def error(self, module: str, message: str, reason: str, turn_id: int) -> None:
         """Something failed."""
-        self._put(t.Error(module=module, message=message[:400], reason=reason, turn_id=turn_id, send_ts=_wall()))
+        self._put(t.Error(module=module, message=message[:400], reason=reason, turn_id=turn_id, send_ts=self.wall_ms))
 
     def tool(self, call_id: str, name: str, arguments: str) -> None:
         """A function of the client's is called."""
-        self._put(t.ToolCall(call_id=call_id, name=name, arguments=arguments, send_ts=_wall()))
+        self._put(t.ToolCall(call_id=call_id, name=name, arguments=arguments, send_ts=self.wall_ms))
 
     def _text(self, message: t.V2, who: t.StreamId, turn_id: int, text: str, final: bool, now_ms: float) -> None:
         size = 0
@@ -124,28 +135,17 @@ class Captions:
     def _text_since(self, key: str, final: bool) -> int:
         """When the first version of a text was sent: what its versions have in common."""
         if final:
-            return self._text_ts.pop(key, None) or _wall()
+            return self._text_ts.pop(key, None) or self.wall_ms
         if len(self._text_ts) >= 16:
             del self._text_ts[next(iter(self._text_ts))]
-        return self._text_ts.setdefault(key, _wall())
+        return self._text_ts.setdefault(key, self.wall_ms)
 
     def _put(self, message: t.TranscriptMessage) -> int:
-        """Sends it; returns how many bytes that took."""
+        """Sends it; returns how many bytes that takes."""
         if self.form == "off":
             return 0
-        message.message_id = uuid.uuid4().hex[:16]
+        message.message_id = f"{self._sender}{next(self._numbers):x}"
         packets = t.chunks(message.message_id, t.encode(message), self._room)
-        try:
-            for packet in packets:
-                self._send(packet)
-        except BufferFull:
-            self.dropped += 1
-        except LipwireError as exc:
-            self.dropped += 1
-            logger.warning("a data message was not taken: %s", exc)
         self.sent += 1
+        self._send(packets)
         return sum(map(len, packets))
-
-
-def _wall() -> int:
-    return time.time_ns() // 1_000_000

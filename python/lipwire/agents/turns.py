@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ message, or something that the brain began by itself (such as what follows a too
 EndReason = Literal["finished", "interrupted", "failed", "no_reply"]
 
 KEPT = 200
-"""Turns, and messages, that are kept, the newest."""
+"""How many turns, and how many messages, are kept: the newest."""
 _MARKS = ("asked", "first_token", "first_sentence", "first_audio", "first_sample")
 _SEGMENTS = {
     "asked": "request_ms",
@@ -27,18 +26,17 @@ _SEGMENTS = {
 
 
 class Turn(Struct, kw_only=True):
-    """One turn: what the user brought, and the reply to it. Times: CLOCK_MONOTONIC ns."""
+    """One turn: what the user brought, and the reply to it. Times in ns are CLOCK_MONOTONIC's."""
 
     turn_id: int
     start_reason: StartReason
     user: str = ""
     start_ms: int
-    """Since the agent came."""
+    """When it began, by the agent's clock: ms of sound since the agent came."""
     end_reason: EndReason | None = None
     end_ms: int | None = None
     user_text: str = ""
     agent_text: str = ""
-    reply_id: str | None = None
     user_ended_ns: int | None = None
     """When it was decided that the user's part is over: from here on the user waits."""
     marks: dict[str, int] = {}
@@ -66,13 +64,13 @@ class Turn(Struct, kw_only=True):
         return parts
 
     def between(self, first: str, second: str) -> float | None:
-        """ms from one mark to another, if both are there."""
+        """How many ms lie between two marks; None where one is missing."""
         if first in self.marks and second in self.marks:
             return round((self.marks[second] - self.marks[first]) / 1e6, 2)
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """The turn as `Agent.turns` has it, JSON-able."""
         e2e = self.e2e_latency_ms
         return {
             "turn_id": self.turn_id,
@@ -109,44 +107,37 @@ class Turns:
         return turn
 
     def drop_open(self, now_ms: int) -> None:
-        """No reply is going to come."""
+        """Ends the turn that waits, as no reply is going to come."""
         if self.open is not None:
             self.end(self.open, "no_reply", now_ms)
 
-    def reply(self, reply_id: str, start_ms: int) -> Turn:
-        """The turn that a reply belongs to: the one that waits, or a new one of the brain's own."""
+    def answered(self, start_ms: int) -> Turn:
+        """The turn that a reply of the brain's belongs to: the one that waits, or a new one of the brain's own."""
         turn = self.open or self.begin("agent", start_ms)
         self.open = None
-        turn.reply_id = reply_id
+        return turn
+
+    def beside(self, reason: StartReason, start_ms: int) -> Turn:
+        """A turn for the agent's own words; the one that waits for an answer goes on waiting."""
+        waits, self.open = self.open, None
+        turn = self.begin(reason, start_ms)
+        self.open = waits
         return turn
 
     def end(self, turn: Turn, reason: EndReason, now_ms: int) -> None:
-        """It is over."""
+        """Ends a turn; one that has ended stays as it is."""
         if turn.end_reason is None:
             turn.end_reason, turn.end_ms = reason, now_ms
         if turn is self.open:
             self.open = None
 
-    def get(self, turn_id: int) -> Turn | None:
-        """One that is kept."""
-        for turn in reversed(self._kept):
-            if turn.turn_id == turn_id:
-                return turn
-        return None
-
-    def of_reply(self, reply_id: str | None) -> Turn | None:
-        """The one with that reply, if it is kept."""
-        for turn in reversed(self._kept):
-            if reply_id is not None and turn.reply_id == reply_id:
-                return turn
-        return None
-
     @property
     def newest(self) -> Turn | None:
+        """The turn that began last."""
         return self._kept[-1] if self._kept else None
 
     def as_list(self) -> list[dict[str, Any]]:
-        """JSON-able, the oldest first."""
+        """The turns as `Agent.turns` has them, JSON-able, the oldest first."""
         return [turn.as_dict() for turn in self._kept]
 
 
@@ -156,9 +147,10 @@ class History:
     def __init__(self) -> None:
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
-    def add(self, role: str, text: str, turn_id: int) -> None:
-        """What the user said may become known while it is answered, or later: it comes before its answer."""
-        entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": time.time_ns() // 1_000_000}
+    def add(self, role: str, text: str, turn_id: int, wall_ms: int) -> None:
+        """Adds a message of `wall_ms` (ms since 1970). What the user said may become known while it is answered, or
+        later: it comes before its answer."""
+        entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": wall_ms}
         later: list[dict[str, Any]] = []
         while role == "user" and self._kept and self._kept[-1]["turn_id"] >= turn_id:
             if self._kept[-1]["role"] != "assistant":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
 
 from ..errors import InvalidArgument
 from .config import AgentConfig
+from .describe import apply
+
+__all__ = ["apply", "check"]
 
 CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout"})
 SECTIONS = frozenset({"llm", "turn_detection"})
@@ -47,11 +48,3 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
             raise InvalidArgument(f"{name} must be {low:g}..{high:g}, got {value:g}")
         checked[name] = value
     return checked
-
-
-def apply(config: AgentConfig, changes: Mapping[str, Any]) -> None:
-    """Sets fields that have been checked, here or at a door. Values are copied, so that what one config changes in
-    them later is not changed in another."""
-    for name, value in changes.items():
-        section, _, member = name.rpartition(".")
-        setattr(getattr(config, section) if section else config, member, copy.copy(value))

@@ -16,10 +16,12 @@ import msgspec
 from rich.console import Console
 
 from ..agents.config import AgentConfig, BrainKind, Tool
-from ..agents.rest.wire import check_body, instruction_changes
-from ..agents.update import apply
+from ..agents.describe import Changes, make_config
+from ..agents.describe import prompt as prompt_changes
+from ..agents.errors import AgentStartFailed
+from ..agents.rest.wire import check_body
 from ..errors import InvalidArgument
-from ..protocol.agent_bodies import AgentStartFailed, Asr, TokenRequest
+from ..protocol.agent_bodies import Asr, TokenRequest
 from .agent_setup import AgentSetup
 from .config import Config
 from .service import Service
@@ -130,16 +132,20 @@ def describe_agent(
     """
     check_body(TokenRequest, {"channel": channel, "uid": uid})
     check_body(Asr, {"language": language})
-    agent = AgentConfig(name=name or f"agent in {channel}", channel=channel, uid=str(uid), language=language)
-    agent.brain = choose_brain(config, llm_key)
-    agent.voice_commands = True
-    agent.idle_timeout = idle_timeout
-    agent.voice = voice or ("alloy" if agent.brain == "realtime" else agent.voice)
-    agent.llm.greeting_message, agent.llm.api_key = greeting, llm_key
-    agent.avatar = None if avatar == NO_AVATAR else avatar
-    agent.tools = load_tools(tools)
-    apply(agent, instruction_changes(prompt or ""))
-    return agent
+    changes: Changes = {
+        "brain": choose_brain(config, llm_key),
+        "uid": str(uid),
+        "language": language,
+        "voice_commands": True,
+        "idle_timeout": idle_timeout,
+        "llm.greeting_message": greeting,
+        "llm.api_key": llm_key,
+        "avatar": None if avatar == NO_AVATAR else avatar,
+        "tools": load_tools(tools),
+    }
+    if voice:
+        changes["voice"] = voice
+    return make_config(name or f"agent in {channel}", channel, changes | prompt_changes(prompt or ""))
 
 
 async def run_agent(config: Config, agent: AgentConfig, console: Console) -> None:
@@ -153,7 +159,7 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console) -> Non
         face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
         service.agent_setup.prepare(agent)
         agent.avatar = face
-        record = await service.agents.start(agent)
+        record = await service.agents.start(agent, prepared=True)
         assert record.task is not None
         where = "Agora channel" if service.agent_setup.in_agora else "room"
         kind = f"brain {agent.brain}, {'sound only' if face is None else f'avatar {face}'}"

@@ -8,17 +8,16 @@ from ..agents.config import BrainKind
 from ..agents.manager import AgentManager
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..protocol.agent_bodies import OPENAI_VOICE
 from ..servers.rooms import AgentRequest, PageConfig
 from .agent_setup import AgentSetup
 
-IDLE_TIMEOUT = 60.0
-"""Seconds that an agent stays after the last of its users has left."""
-REALTIME_VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
+REALTIME_VOICES = (OPENAI_VOICE, "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
 VOICES = ("en-US-AndrewMultilingualNeural", "en-US-AvaMultilingualNeural", "en-US-JennyNeural", "en-US-GuyNeural")
 
 
 class PageAgents:
-    """The page's door to agents. They are named after their channel: one in each."""
+    """The page's door to agents."""
 
     def __init__(self, setup: AgentSetup, manager: AgentManager) -> None:
         self._setup, self._manager = setup, manager
@@ -42,21 +41,13 @@ class PageAgents:
         """For the page's "start".
 
         Raises:
-            InvalidArgument: an unknown avatar, or no Agora here. AgentError: see `AgentManager.start`.
+            InvalidArgument: the brain is none of those offered. AgentError: see `AgentManager.start`.
         """
         offered = self.config()
         if wanted.brain is not None and wanted.brain not in offered.brains:
             raise InvalidArgument(f"brain must be one of {', '.join(offered.brains)}, got {wanted.brain!r}")
         agent = wanted.config(offered.brains[0], offered.avatars[0])
-        agent.idle_timeout = IDLE_TIMEOUT
-        agent.voice_commands = True
-        if wanted.transport == "agora" and not self._setup.in_agora:
-            raise InvalidArgument(
-                "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
-            )
-        self._setup.prepare(agent)
-        make_channel = self._setup.room if wanted.transport == "room" else self._setup.channel
-        record = await self._manager.start(agent, make_channel)
+        record = await self._manager.start(agent)
         return {"agent_id": record.id, "brain": agent.brain}
 
     async def stop(self, channel: str) -> bool:

@@ -6,14 +6,16 @@ import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
+from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.config import AgentConfig, BrainKind
+from ..agents.errors import AgentStartFailed
+from ..agents.events import AgentEvent
 from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
 from ..channel.base import Channel
 from ..errors import InvalidArgument
-from ..protocol.agent_bodies import AgentStartFailed
 from .config import OFFLINE, Config
 
 if TYPE_CHECKING:
@@ -62,9 +64,13 @@ class AgentSetup:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
-            InvalidArgument: an unknown avatar.
+            InvalidArgument: an unknown avatar, or a channel of Agora's where the server is not set up for them.
         """
         c = self.config
+        if agent.transport == "agora" and not self.in_agora:
+            raise InvalidArgument(
+                "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
+            )
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -74,16 +80,23 @@ class AgentSetup:
             agent.llm.api_key = agent.llm.api_key or c.openai_api_key
             agent.llm.model = agent.llm.model or c.llm_model
 
-    def channel(self, agent: AgentConfig) -> Channel:
-        """For `AgentManager`: an Agora channel where that is set up, else a room.
+    def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
+        """For `AgentManager`: the agent, on the brain and in the channel that its config names; nothing is open yet.
 
         Raises:
-            InvalidArgument: a bad name or user id.
+            LipwireError: see `brain` and `channel`.
         """
-        return Agora(self.agora_options(agent)) if self.in_agora else self.room(agent)
+        brain = self.brain(agent)
+        return Agent(agent, self.channel(agent), brain, on_event=on_event)
 
-    def room(self, agent: AgentConfig) -> Channel:
-        """A room of this server. Raises InvalidArgument for a bad name, AgentStartFailed where there are no rooms."""
+    def channel(self, agent: AgentConfig) -> Channel:
+        """An Agora channel where that is set up, else a room of this server, unless `transport` says which.
+
+        Raises:
+            InvalidArgument: a bad name or user id. AgentStartFailed: there are no rooms.
+        """
+        if self.in_agora and agent.transport != "room":
+            return Agora(self.agora_options(agent))
         if self._rooms is None:
             raise AgentStartFailed("this server has no rooms")
         return self._rooms.channel(agent.channel, agent.uid)
@@ -110,7 +123,7 @@ class AgentSetup:
         )
 
     def brain(self, agent: AgentConfig) -> Brain:
-        """For `AgentManager`. Raises AgentStartFailed or another LipwireError where this brain cannot be had."""
+        """The brain that it thinks with. Raises AgentStartFailed or another LipwireError where that cannot be had."""
         if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
             raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
         return make_brain(agent, self.services(agent))

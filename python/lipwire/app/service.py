@@ -105,7 +105,7 @@ class Service:
     Args:
         config: see `Config`. Ports of 0 are any free ones; read `http_port` and the others after start.
         speak: what the viewer's text box does; by default the session says it with espeak-ng where that is installed.
-        agents: who runs the agents; by default a manager for `config`.
+        agents: who runs the agents; by default a manager for `config`. What the settings say holds for them, too.
     """
 
     def __init__(
@@ -118,18 +118,15 @@ class Service:
         self.rooms = Rooms(ice_host=self.config.ice_host)
         self.provider = Provider(self._provider_config(), self._make_session)
         self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
-        self.agents = agents or AgentManager(
-            self.agent_setup.channel, self.agent_setup.brain, limit=self.config.max_agents
-        )
+        self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
+        self.agents.prepare = self.agent_setup.prepare
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
         self._project = Project(
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
-        routes = agent_routes(
-            self.agents, self.provider.check_api_key, project=self._project, prepare=self.agent_setup.prepare
-        )
+        routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
         self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()

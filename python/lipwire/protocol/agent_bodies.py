@@ -1,33 +1,26 @@
-"""The wire of agent control (protocol.md C and D): bodies of REST v1, v2 and of /start_agent and its kin, and errors.
+"""The wire of agent control (protocol.md C and D): bodies of REST v1, v2 and of /start_agent and its kin.
 
 Each body is declared once, as a msgspec struct: its fields' types and ranges, with `Meta(description=...)` saying in
-words what is allowed. Reading, errors and the API's description come from that; what the fields mean is `agents`'.
-
-A fault is named by its path on the wire ("properties.custom_llm.max_history must be an integer 0..1024, got 5000").
-null counts as absent, unknown keys are ignored.
+words what is allowed. Reading, errors and the API's description come from that; how they are read, and what the fields
+mean, is `agents.rest.wire`'s.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
-import msgspec
 from msgspec import Meta, Struct, field
 
-from ..errors import InvalidArgument, LipwireError
+from .._lazy import moved
 
 Status = Literal["IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED"]
 STATUSES: tuple[Status, ...] = ("IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED")
 STATUS_NUMBERS: dict[str, Status] = {str(n): s for n, s in zip((0, 1, 2, 3, 4, 6), STATUSES, strict=True)}
 """The service's numbers for them; 5 (RECOVERING) has no counterpart here."""
 MAX_SPEAK_BYTES = 512
-MAX_SHOWN = 16
-"""Faults that an error's text lists."""
-
-
-# ----------------------------------------------------------------------------------------------------------- errors
+OPENAI_VOICE = "alloy"
+"""The voice of an agent at OpenAI that was given none."""
 
 
 class Fault(Struct, frozen=True):
@@ -39,104 +32,6 @@ class Fault(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.loc} {self.msg}"
-
-
-class AgentError(LipwireError):
-    """A request about an agent was refused, here or by the service that `AgoraAgents` calls.
-
-    `status` (HTTP; 0 = no answer came), `detail` for people and `reason`, a word for programs, are the wire's.
-    """
-
-    status: int = 500
-    reason: str = "InternalError"
-    retry_after: float | None = None
-    """Seconds after which to try again, where the service said so."""
-    kinds: ClassVar[dict[int, type[AgentError]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        AgentError.kinds[cls.status] = cls
-
-    def __init__(self, detail: str, *, reason: str | None = None, status: int | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.status = type(self).status if status is None else status
-        self.reason = type(self).reason if reason is None else reason
-        self.code = self.reason
-
-    @staticmethod
-    def of(status: int, detail: str, reason: str | None = None) -> AgentError:
-        """The error that a status stands for."""
-        kind = AgentError.kinds.get(403 if status == 401 else status, AgentError)
-        return kind(detail, reason=reason, status=status)
-
-
-class InvalidAgentRequest(AgentError, InvalidArgument):
-    """400: a parameter is missing, of a wrong type or out of range; `faults` has each, where it is known."""
-
-    status, reason = 400, "InvalidRequest"
-    faults: tuple[Fault, ...] = ()
-
-    @classmethod
-    def because(cls, faults: list[Fault]) -> InvalidAgentRequest:
-        """Of one fault or more; the text has the first MAX_SHOWN."""
-        more = len(faults) - MAX_SHOWN
-        error = cls("; ".join(map(str, faults[:MAX_SHOWN])) + (f"; and {more} more" if more > 0 else ""))
-        error.faults = tuple(faults)
-        return error
-
-
-class AgentForbidden(AgentError, PermissionError):
-    """403: no credentials, or wrong ones."""
-
-    status, reason = 403, "InvalidPermission"
-
-
-class AgentNotFound(AgentError, LookupError):
-    """404: there is no such agent, or it has ended."""
-
-    status, reason = 404, "TaskNotFound"
-
-
-class AgentConflict(AgentError):
-    """409: the name is in use, or the agent's state does not allow it."""
-
-    status, reason = 409, "TaskConflict"
-
-
-class AgentLimit(AgentError):
-    """422: no more agents are allowed."""
-
-    status, reason = 422, "ResourceQuotaLimitExceeded"
-
-
-class AgentRateLimit(AgentError):
-    """429: too many requests."""
-
-    status, reason = 429, "RateLimitExceeded"
-
-
-class AgentUnreachable(AgentError, ConnectionError):
-    """No answer came. What was asked for may have happened, unless the connection could not be made at all."""
-
-    status, reason = 0, "Unreachable"
-
-
-class GatewayFault(AgentError):
-    """502: something on the way to the service failed."""
-
-    status, reason = 502, "BadGateway"
-
-
-class AgentStartFailed(AgentError, RuntimeError):
-    """503: the agent could not be started."""
-
-    status, reason = 503, "ServiceUnavailable"
-
-
-class AgentTimeout(AgentError, TimeoutError):
-    """504: it took too long."""
-
-    status, reason = 504, "Timeout"
 
 
 # ------------------------------------------------------------------------------------------------- what fields may be
@@ -342,7 +237,7 @@ class StartAgent(Struct, kw_only=True):
     uid: Uid = 0
     language: Language = "en"
     system_instruction: Text = ""
-    voice: Name = "alloy"
+    voice: Name = OPENAI_VOICE
     avatar: Short = ""
 
 
@@ -478,7 +373,7 @@ class PassReply(Struct, kw_only=True):
     token: str
 
 
-# ---------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------------------------ in words
 
 
 def show(value: Any) -> str:
@@ -490,10 +385,6 @@ def show(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _struct(kind: Any) -> type[Struct] | None:
-    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
-
-
 def allowed(kind: Any) -> str:
     """What a field of this type may be, in words."""
     if get_origin(kind) is Annotated:
@@ -501,27 +392,5 @@ def allowed(kind: Any) -> str:
     return "an object"
 
 
-def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], prefix: str = "") -> dict[str, Any]:
-    """The fields of `kind` that `body` gives, by wire path below `prefix`, checked and converted.
-
-    A nested struct contributes its own fields. What is wrong or missing is added to `faults`, all of it.
-    """
-    found: dict[str, Any] = {}
-    for info in msgspec.structs.fields(kind):
-        path = f"{prefix}{info.encode_name}"
-        value = body.get(info.encode_name)
-        if value is None:
-            if info.required:
-                faults.append(Fault(path, "is required", "missing"))
-        elif (nested := _struct(info.type)) is not None:
-            if isinstance(value, dict):
-                below = leaves(nested, value, faults, f"{path}.")
-                found |= {f"{info.encode_name}.{name}": inner for name, inner in below.items()}
-            else:
-                faults.append(Fault(path, f"must be an object, got {show(value)}"))
-        else:
-            try:
-                found[info.encode_name] = msgspec.convert(value, info.type)
-            except msgspec.ValidationError:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
-    return found
+def __getattr__(name: str) -> Any:
+    return moved(__name__, name)

@@ -17,15 +17,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from litestar import Response, Router, get, post, route
-from litestar.exceptions import HTTPException
+from litestar import Router, get, post, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -33,22 +31,29 @@ from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..agents.config import AgentConfig
+from ..agents.describe import prompt
+from ..agents.errors import (
+    AgentConflict,
+    AgentError,
+    AgentForbidden,
+    AgentLimit,
+    AgentNotFound,
+    AgentRateLimit,
+    AgentStartFailed,
+    AgentTimeout,
+    InvalidAgentRequest,
+)
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
 from ..channel.agora.channel import agora_token
-from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
 from ..protocol import agent_bodies as b
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
 from ..provider.sessions import ProviderError
 from .docs import operation
-from .http import AnyRequest, CheckKey, check_header, on_exception, read_object
-
-logger = logging.getLogger("lipwire.http")
+from .errors import MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
+from .http import CheckKey, check_header, read_object
 
 BASE = "/api/conversational-ai-agent"
-MAX_BODY = 1 << 20
-"""Bytes of a request; more is a 413."""
 MAX_PAGE = 100
 TOKEN_SECONDS = 3600
 """How long a token of /token is good for."""
@@ -68,23 +73,19 @@ def agent_routes(
     check_key: CheckKey,
     *,
     project: Project | None = None,
-    prepare: Callable[[AgentConfig], None] | None = None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
 
     Args:
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
-        prepare: completes an agent's config with what is the server's to say (brain, avatar, keys), or raises
-            LipwireError.
     """
     project = project or Project()
-    prepare = prepare or (lambda config: None)
     gate = _Gate(check_key, project)
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, prepare, version),
+            route_handlers=_control(manager, gate, version),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -93,7 +94,7 @@ def agent_routes(
         for version in ("v1", "v2")
         for place in ("", "/cn")
     ]
-    return [*routers, process_routes(manager, check_key, prepare=prepare), token_routes(check_key, project=project)]
+    return [*routers, process_routes(manager, check_key), token_routes(check_key, project=project)]
 
 
 # ---------------------------------------------------------------------------------------------------------- who asks
@@ -112,40 +113,40 @@ class _Gate:
             AgentForbidden: no credentials, wrong ones, or another project's.
         """
         if self._project.app_id and app_id != self._project.app_id:
-            raise b.AgentForbidden("this server belongs to another app id")
+            raise AgentForbidden("this server belongs to another app id")
         scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() == "basic":
             try:
                 _, colon, key = base64.b64decode(rest.strip(), validate=True).partition(b":")
             except (binascii.Error, ValueError):
-                raise b.AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
+                raise AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
             self._check(key if colon else None)
             return None
         name, _, token = rest.strip().partition("=")
         if scheme.lower() == "agora" and name.strip().lower() == "token":
             return self._check_token(token.strip())
         hint = " or agora token=<007 token>" if self._project.certificate else ""
-        raise b.AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
+        raise AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
 
     def _check(self, key: bytes | None) -> None:
         try:
             self._check_key(key)
         except ProviderError as exc:
-            raise b.AgentForbidden(str(exc)) from None
+            raise AgentForbidden(str(exc)) from None
 
     def _check_token(self, token: str) -> str:
         if not self._project.certificate:
-            raise b.AgentForbidden("tokens need an app certificate here (LIPWIRE_AGORA_APP_CERTIFICATE)")
+            raise AgentForbidden("tokens need an app certificate here (LIPWIRE_AGORA_APP_CERTIFICATE)")
         now = time.time()
         try:
             parsed = verify_token(token, self._project.certificate, now=now, app_id=self._project.app_id or None)
         except TokenError as exc:
-            raise b.AgentForbidden(str(exc)) from None
+            raise AgentForbidden(str(exc)) from None
         service = parsed.service(RTC)
         rights = {} if service is None else service.privileges
         for right in (JOIN, PUBLISH_AUDIO):  # what the agent does under it; a mere listener's does not steer
             if right not in rights or (rights[right] and now >= parsed.issue_ts + rights[right]):
-                raise b.AgentForbidden("the token gives no right to join and publish in a channel")
+                raise AgentForbidden("the token gives no right to join and publish in a channel")
         assert service is not None
         return service.strings[0]
 
@@ -163,16 +164,16 @@ _QUERY = {
 }
 
 
-def _errors(*kinds: type[b.AgentError]) -> dict[int, ResponseSpec]:
-    return {kind.status: ResponseSpec(b.ErrorReply, description=kind.reason, generate_examples=False) for kind in kinds}
+def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
+    return {
+        w.STATUS[kind]: ResponseSpec(b.ErrorReply, description=kind.code, generate_examples=False) for kind in kinds
+    }
 
 
-_USUAL = _errors(b.InvalidAgentRequest, b.AgentForbidden, b.AgentNotFound, b.AgentConflict)
+_USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
 
 
-def _control(
-    manager: AgentManager, gate: _Gate, prepare: Callable[[AgentConfig], None], version: w.Version
-) -> list[ControllerRouterHandler]:
+def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
 
@@ -180,7 +181,7 @@ def _control(
         scope = gate.check(request, appid)
         record = manager.get(agent_id)
         if scope is not None and record.config.channel != scope:
-            raise b.AgentNotFound(f"there is no agent {agent_id[:80]!r}")
+            raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record
 
     def describe(record: AgentRecord) -> b.AgentReply:
@@ -200,7 +201,7 @@ def _control(
         "/projects/{appid:str}/join",
         status_code=200,
         operation_class=operation(join_body),
-        responses=_USUAL | _errors(b.AgentLimit, b.AgentStartFailed, b.AgentTimeout),
+        responses=_USUAL | _errors(AgentLimit, AgentStartFailed, AgentTimeout),
         security=_SECURITY,
     )
     async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
@@ -208,8 +209,7 @@ def _control(
         scope = gate.check(request, appid)
         config = w.parse_join(await read_object(request), version)
         if scope is not None and config.channel != scope:
-            raise b.AgentForbidden(f"the token is for channel {scope!r}")
-        prepare(config)
+            raise AgentForbidden(f"the token is for channel {scope!r}")
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
@@ -217,7 +217,7 @@ def _control(
         """End an agent; answers once it has left."""
         record = find(request, appid, agent_id)
         if not record.active:
-            raise b.AgentNotFound(f"agent {record.id} has ended: {record.reason}")
+            raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
         await manager.stop(record)
         return describe(record)
 
@@ -243,7 +243,7 @@ def _control(
     @get(
         "/projects/{appid:str}/agents",
         operation_class=operation(None, _QUERY),
-        responses=_errors(b.InvalidAgentRequest, b.AgentForbidden),
+        responses=_errors(InvalidAgentRequest, AgentForbidden),
         security=_SECURITY,
         sync_to_thread=False,
     )
@@ -253,7 +253,7 @@ def _control(
         filters = _filters(request)
         if scope is not None:
             if filters["channel"] not in (None, scope):
-                raise b.AgentForbidden(f"the token is for channel {scope!r}")
+                raise AgentForbidden(f"the token is for channel {scope!r}")
             filters["channel"] = scope
         page = manager.page(**filters)
         agents = [describe(record) for record in page.records]
@@ -268,7 +268,7 @@ def _control(
         "/projects/{appid:str}/agents/{agent_id:str}/speak",
         status_code=200,
         operation_class=operation(b.Speak),
-        responses=_USUAL | _errors(b.AgentRateLimit),
+        responses=_USUAL | _errors(AgentRateLimit),
         security=_SECURITY,
     )
     async def speak(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -349,50 +349,8 @@ def _filters(request: AnyRequest) -> dict[str, Any]:
         else:
             faults.append(b.Fault("state", f"must be one or more of {', '.join(b.STATUSES)}, got {b.show(states)}"))
     if faults:
-        raise b.InvalidAgentRequest.because(faults)
+        raise InvalidAgentRequest.because(faults)
     return filters
-
-
-def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.ErrorReply]:
-    """`{detail, reason}` for every exception of C."""
-    error = as_agent_error(request, exc)
-    headers = _retry_after(exc)
-    return Response(b.ErrorReply(detail=error.detail, reason=error.reason), status_code=error.status, headers=headers)
-
-
-def as_agent_error(request: AnyRequest, exc: Exception) -> b.AgentError:
-    """What an exception is, to somebody who asked about agents. A fault is logged and tells nothing."""
-    match exc:
-        case b.AgentError():
-            return exc
-        case ProviderError(status=401 | 403):
-            return b.AgentForbidden(str(exc))
-        case ProviderError():
-            return b.AgentError.of(exc.status, str(exc))
-        case InvalidArgument():
-            return b.InvalidAgentRequest(str(exc))
-        case BadState():
-            return b.AgentConflict(str(exc))
-        case BufferFull():
-            return b.AgentRateLimit(str(exc))
-        case NoCapacity():
-            return b.AgentStartFailed(str(exc))
-        case HTTPException(status_code=404 | 405):
-            return b.AgentNotFound(f"there is no {request.method} {request.url.path}")
-        case HTTPException(status_code=413):
-            return b.AgentError(f"the request body has more than {MAX_BODY} bytes", reason="BodyTooLarge", status=413)
-        case HTTPException() if exc.status_code < 500:
-            return b.InvalidAgentRequest(str(exc.detail))
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
-    if isinstance(exc, LipwireError):
-        return b.AgentError(str(exc))
-    return b.AgentError("internal error; see the server's log")
-
-
-def _retry_after(exc: Exception) -> dict[str, str]:
-    if isinstance(exc, NoCapacity):
-        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
-    return {"Retry-After": "1"} if isinstance(exc, BufferFull | b.AgentRateLimit) else {}
 
 
 # ------------------------------------------------------------------------------------------------------------------ D
@@ -407,8 +365,6 @@ _PROCESS_ERRORS = {
 def process_routes(
     manager: AgentManager,
     check_key: CheckKey | None,
-    *,
-    prepare: Callable[[AgentConfig], None] | None = None,
 ) -> Router:
     """Reference 003: one agent a channel. `check_key` None: nobody is asked for a key, because something else keeps
     strangers away."""
@@ -420,9 +376,7 @@ def process_routes(
         check(request)
         config = w.start_agent_config(w.parse_start_agent(await read_object(request)))
         if manager.in_channel(config.channel) is not None:
-            raise b.AgentError(f"Agent already running for channel: {config.channel}", status=400)
-        if prepare is not None:
-            prepare(config)
+            raise already_running(config.channel)
         await manager.start(config)
         return b.ProcessReply(status="Agent started!")
 
@@ -431,7 +385,7 @@ def process_routes(
         channel = w.parse_stop_agent(await read_object(request)).channel_name
         record = manager.in_channel(channel)
         if record is None:
-            raise b.AgentNotFound(channel)
+            raise AgentNotFound(channel)
         await manager.stop(record)
         return b.ProcessReply(status="Agent process terminated", channel_name=channel)
 
@@ -463,7 +417,7 @@ def process_routes(
         agent = manager.running_in(asked.channel_name)
         match asked.command:
             case "update_instruction":
-                agent.update(w.instruction_changes(asked.new_instruction))
+                agent.update(prompt(asked.new_instruction))
             case "update_turn_detection":
                 agent.update({"turn_detection.enabled": asked.new_turn_detection})
             case "send_user_text":
@@ -484,23 +438,6 @@ def process_routes(
         security=_KEY,
         tags=["agent processes"],
     )
-
-
-def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
-    """`{error, details}` for every exception of D; of a wrong API key what it is everywhere."""
-    if isinstance(exc, ProviderError) and exc.status in (401, 403):
-        return on_exception(request, exc)
-    error = as_agent_error(request, exc)
-    body = b.ProcessError(error=error.detail)
-    if isinstance(exc, ProviderError):
-        body = b.ProcessError(error="Invalid request data", details=[{"loc": [], "msg": str(exc), "type": "invalid"}])
-    elif isinstance(error, b.InvalidAgentRequest):
-        faults = error.faults or (b.Fault("", str(error)),)
-        details = [{"loc": [f.loc] if f.loc else [], "msg": str(f), "type": f.type} for f in faults]
-        body = b.ProcessError(error="Invalid request data", details=details)
-    elif isinstance(error, b.AgentNotFound) and not isinstance(exc, HTTPException):
-        body = b.ProcessError(error="No active agent found for the provided channel_name")
-    return Response(body, status_code=error.status, headers=_retry_after(exc))
 
 
 # ----------------------------------------------------------------------------------------------------------- backend

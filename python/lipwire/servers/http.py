@@ -15,17 +15,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-import logging
-import math
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import uvicorn
-from litestar import Litestar, MediaType, Request, Response, delete, get, post
+from litestar import Litestar, MediaType, Response, delete, get, post
 from litestar.config.cors import CORSConfig
-from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
@@ -42,12 +39,10 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage, request_body
+from .errors import AnyRequest, as_provider_error, on_exception
 from .metrics import ProviderCollector
 
-logger = logging.getLogger("lipwire.http")
-
 T = TypeVar("T")
-AnyRequest = Request[Any, Any, Any]
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -204,36 +199,12 @@ def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
     try:
         return parse(body)
     except InvalidArgument as exc:
-        raise ProviderError("VALIDATION_ERROR", str(exc)) from None
+        raise as_provider_error(exc) from None
 
 
 def _header(request: AnyRequest, name: bytes) -> bytes | None:
     """The first header of this (lower-case) name, as sent."""
     return next((value for key, value in request.scope["headers"] if key == name), None)
-
-
-def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
-    """Litestar's handler for every exception: `{error, message, code}`. A fault is logged and tells nothing."""
-    if not isinstance(exc, ProviderError):
-        exc = _as_provider_error(request, exc)
-    headers = {}
-    if exc.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(exc.retry_after)))
-    if exc.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(exc.reply(), status_code=exc.status, headers=headers, media_type=MediaType.JSON)
-
-
-def _as_provider_error(request: AnyRequest, exc: Exception) -> ProviderError:
-    status = exc.status_code if isinstance(exc, HTTPException) else 500
-    if status in (404, 405):
-        return ProviderError("ENDPOINT_NOT_FOUND", f"Endpoint not found: {request.method} {request.url.path}")
-    if status == 413:
-        return ProviderError("BODY_TOO_LARGE", "The request body is too large")
-    if status < 500:
-        return ProviderError("VALIDATION_ERROR", str(getattr(exc, "detail", exc)))
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
-    return ProviderError("INTERNAL_ERROR", "Internal error; see the server's log")
 
 
 def _version() -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,13 +26,15 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
-from ..agents.config import AgentConfig, BrainKind
-from ..channel.room.place import RoomError, check_name
+from ..agents.config import AgentConfig, BrainKind, Transport
+from ..agents.describe import Changes, make_config, prompt
+from ..channel.room.place import check_name
 from ..channel.room.room import Rooms
-from ..errors import BadState, InvalidArgument, LipwireError, NoCapacity
+from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
-from .http import CheckKey, check_header, on_exception, read_object
-from .viewer import HEADERS, WEB, AnyRequest, static
+from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
+from .http import CheckKey, check_header, read_object
+from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
@@ -40,6 +42,8 @@ MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greetin
 SDK_PATH = "/agora-rtc-sdk.js"
 SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js")
 """Files that the viewer page has, too."""
+IDLE_TIMEOUT = 60.0
+"""Seconds that an agent of the page stays after the last of its users has left."""
 AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 """Where Agora's web SDK connects to, subdomains of them at any port."""
 
@@ -68,7 +72,7 @@ class AgentRequest(Struct, kw_only=True):
     """An agent that the page asks for. What is None is the server's to choose."""
 
     channel: str
-    transport: Literal["room", "agora"] = "room"
+    transport: Transport = "room"
     brain: BrainKind | None = None
     voice: str | None = None
     avatar: str | None = None
@@ -77,22 +81,26 @@ class AgentRequest(Struct, kw_only=True):
     greeting: str | None = None
 
     def config(self, brain: BrainKind, avatar: str | None) -> AgentConfig:
-        """The agent, with the server's `brain` and `avatar` where the page leaves them to it."""
-        agent = AgentConfig(
-            name=f"page:{self.transport}:{self.channel}", channel=self.channel, brain=self.brain or brain
-        )
-        agent.avatar = avatar if self.avatar is None else self.avatar or None
-        agent.voice = self.voice or ("alloy" if agent.brain == "realtime" else agent.voice)
+        """The agent, with the server's `brain` and `avatar` where the page leaves them to it. It is named after its
+        channel: one in each."""
+        changes: Changes = {
+            "brain": self.brain or brain,
+            "transport": self.transport,
+            "avatar": avatar if self.avatar is None else self.avatar or None,
+            "llm.greeting_message": self.greeting,
+            "idle_timeout": IDLE_TIMEOUT,
+            "voice_commands": True,
+        }
+        if self.voice:
+            changes["voice"] = self.voice
         if self.prompt:
-            agent.instructions = self.prompt
-            agent.llm.system_messages = [{"role": "system", "content": self.prompt}]
-        agent.llm.greeting_message = self.greeting
-        return agent
+            changes |= prompt(self.prompt)
+        return make_config(f"page:{self.transport}:{self.channel}", self.channel, changes)
 
 
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
 """Starts one and waits until it is in its channel; what it returns goes to the page ({"agent_id": ...}). Raises
-LipwireError; one that has a `status` is answered with it."""
+LipwireError, which is answered as `errors.agent_refused` says; one that has a `status` is answered with it."""
 StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 
@@ -102,34 +110,6 @@ async def _body(request: AnyRequest) -> dict[str, Any]:
     if kind != "application/json":
         raise ProviderError("VALIDATION_ERROR", f"Content-Type must be application/json, got {kind or 'none'!r:.60}")
     return await read_object(request)
-
-
-def _text(body: dict[str, Any], name: str, limit: int, default: str | None = None) -> str:
-    value = body.get(name, default)
-    if not isinstance(value, str) or not value.strip():
-        raise ProviderError("VALIDATION_ERROR", f"Missing required field: {name}")
-    if len(value) > limit:
-        raise ProviderError("VALIDATION_ERROR", f"{name} has {len(value)} characters; {limit} are allowed")
-    return value
-
-
-def _refusal(exc: LipwireError) -> ProviderError:
-    if isinstance(exc, RoomError):
-        return ProviderError("CHANNEL_IN_USE", str(exc))
-    if isinstance(exc, NoCapacity | BadState):
-        return ProviderError("NO_CAPACITY", str(exc), retry_after=getattr(exc, "retry_after", 5.0))
-    if isinstance(exc, InvalidArgument):
-        return ProviderError("VALIDATION_ERROR", str(exc))
-    return ProviderError("INTERNAL_ERROR", str(exc))
-
-
-def _agent_refusal(exc: LipwireError) -> Response[dict[str, str]]:
-    """What a door to agents raises has a `status` of its own (409, 422, 503, ...)."""
-    status = getattr(exc, "status", None)
-    if not isinstance(status, int):
-        refusal = _refusal(exc)
-        return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
-    return Response({"error": "The agent was refused", "message": str(exc), "code": exc.code}, status_code=status)
 
 
 def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
@@ -222,11 +202,11 @@ def room_routes(
     @post("/api/rooms", status_code=201)
     async def create_room(request: AnyRequest) -> dict[str, str]:
         body = await _body(request)
-        name = None if body.get("name") is None else _text(body, "name", 200)
+        name = None if body.get("name") is None else read_text(body, "name", 200)
         try:
             return {"name": rooms.create(name)}
         except LipwireError as exc:
-            raise _refusal(exc) from exc
+            raise as_provider_error(exc) from exc
 
     @post("/api/rooms/{name:str}/offer", status_code=200)
     async def offer(request: AnyRequest, name: FromPath[str]) -> dict[str, str]:
@@ -234,16 +214,16 @@ def room_routes(
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
             raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
-        user, sdp = _text(body, "user", 200), _text(body, "sdp", MAX_SDP)
+        user, sdp = read_text(body, "user", 200), read_text(body, "sdp", MAX_SDP)
         try:
-            sdp, kind = await rooms.answer(name, user, sdp, _text(body, "type", 16, "offer"), role=role)
+            sdp, kind = await rooms.answer(name, user, sdp, read_text(body, "type", 16, "offer"), role=role)
         except LipwireError as exc:
-            raise _refusal(exc) from exc
+            raise as_provider_error(exc) from exc
         return {"sdp": sdp, "type": kind}
 
     @post("/api/rooms/{name:str}/leave", status_code=200)
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
-        user = _text(await _body(request), "user", 200)
+        user = read_text(await _body(request), "user", 200)
         return {"left": rooms.leave(name, user)}
 
     @post("/api/agents", status_code=200)
@@ -255,18 +235,18 @@ def room_routes(
         try:
             return await start_agent(parse_agent_request(body))
         except LipwireError as exc:
-            return _agent_refusal(exc)
+            return agent_refused(exc)
 
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
         check_header(check_key, request)
-        channel = _text(await _body(request), "channel", 64)
+        channel = read_text(await _body(request), "channel", 64)
         if stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:
             return {"stopped": await stop_agent(channel.strip())}
         except LipwireError as exc:
-            return _agent_refusal(exc)
+            return agent_refused(exc)
 
     @get(SDK_PATH, include_in_schema=False, sync_to_thread=False)
     def agora_sdk() -> Response[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -19,7 +19,8 @@ from ..errors import InvalidArgument
 from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
-from .http import on_exception, read_object
+from .errors import AnyRequest, as_provider_error, on_exception
+from .http import read_object
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
@@ -33,7 +34,6 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-AnyRequest = Request[Any, Any, Any]
 Speak = Callable[[str, str], Awaitable[None]]
 """(session_id, text): makes the session say it."""
 
@@ -45,8 +45,9 @@ class Watched(Struct):
     publisher: WebRTC
 
 
-def _field(body: dict[str, Any], name: str, limit: int) -> str:
-    value = body.get(name)
+def read_text(body: dict[str, Any], name: str, limit: int, default: str | None = None) -> str:
+    """A text of a body, of at most `limit` characters. Raises ProviderError."""
+    value = body.get(name, default)
     if not isinstance(value, str) or not value.strip():
         raise ProviderError("VALIDATION_ERROR", f"Missing required field: {name}")
     if len(value) > limit:
@@ -105,15 +106,15 @@ def create_viewer(
         watched = find(session_id)
         body = await read_object(request)
         try:
-            sdp, kind = await watched.publisher.answer(_field(body, "sdp", 65536), _field(body, "type", 16))
+            sdp, kind = await watched.publisher.answer(read_text(body, "sdp", 65536), read_text(body, "type", 16))
         except InvalidArgument as exc:
-            raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
+            raise as_provider_error(exc) from exc
         return {"sdp": sdp, "type": kind}
 
     @post("/api/sessions/{session_id:str}/say", status_code=200)
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         find(session_id)
-        text = _field(await read_object(request), "text", MAX_TEXT)
+        text = read_text(await read_object(request), "text", MAX_TEXT)
         if speak is None:
             raise ProviderError("NO_CAPACITY", "This server has no voice: pip install 'lipwire[demo]'")
         await speak(session_id, text)

@@ -29,12 +29,11 @@ from lipwire.agents.brains.base import (
 )
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
-from lipwire.agents.brains.history import History
+from lipwire.agents.brains.context import ChatContext
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument
-from support.fakes import FakeChat, FakeStt, FakeTts, ToolCall
-from support.fakes import Reply as Answer
+from support.fakes import Answer, FakeChat, FakeStt, FakeTts, ToolCall
 from support.fakes.record import Record
 from support.machine import require
 
@@ -168,7 +167,7 @@ async def test_a_second_user_waits_and_one_who_leaves_in_mid_turn_is_answered(
         await s.record.wait(ReplyFinished, 2)
         for i in range(20):
             await s.hear(SILENCE, user=f"many{i}")
-        assert len(s.brain._ears) == cascade.MAX_USERS
+        assert len(s.brain._detectors) == cascade.MAX_USERS
 
 
 async def test_without_turn_detection_commit_ends_the_turn(speech: bytes) -> None:
@@ -252,7 +251,7 @@ async def test_users_and_agents_messages_are_counted_separately() -> None:
 
 
 def test_calls_leave_the_history_with_their_question() -> None:
-    history = History(2)
+    history = ChatContext(2)
     for i in range(50):
         history.add("user", f"q{i}")
         history.add_tools([{"role": "assistant", "tool_calls": [i]}, {"role": "tool", "n": i}])

@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipwire.agents.brains import chat, tools
-from lipwire.agents.brains.chat import ChatClient, Picture, Piece, Reply, SseReader, Timeouts
+from lipwire.agents.brains.chat import ChatClient, Completion, Picture, Piece, SseReader, Timeouts
 from lipwire.agents.brains.tools import Toolbox
 from lipwire.agents.config import Llm, Tool
 from lipwire.agents.http import ServiceError
 from lipwire.errors import BadData
-from support.fakes import FakeChat, schema
-from support.fakes import Reply as Answer
+from support.fakes import Answer, FakeChat, schema
 from support.fakes import ToolCall as CallOf
 from support.fakes.chat import tone
 
@@ -43,15 +42,15 @@ RECORDING = (
 )
 
 
-def read(pieces: list[bytes]) -> tuple[list[str], Reply]:
-    reader, reply = SseReader(), Reply()
+def read(pieces: list[bytes]) -> tuple[list[str], Completion]:
+    reader, reply = SseReader(), Completion()
     events = [event for piece in pieces for event in reader.feed(piece)] + reader.end()
     for event in events:
         reply.take(event)
     return events, reply
 
 
-def check_recording(reply: Reply) -> None:
+def check_recording(reply: Completion) -> None:
     assert reply.text == "Grüße, 你好 😀"
     assert [(c.id, c.name, c.arguments) for c in reply.calls] == [("a", "f", '{"x": 1}'), ("b", "g", "{}")]
     assert (reply.finish_reason, reply.done) == ("tool_calls", True)
@@ -92,7 +91,7 @@ def test_an_endless_event_is_refused() -> None:
 
 
 def test_calls_without_an_index_are_several() -> None:
-    reply = Reply()
+    reply = Completion()
     for name in ("f", "g"):
         function = {"name": name, "arguments": "{}"}
         reply.take(json.dumps({"choices": [{"delta": {"tool_calls": [{"id": name, "function": function}]}}]}))
@@ -101,9 +100,9 @@ def test_calls_without_an_index_are_several() -> None:
 
 async def ask(
     server: FakeChat, body: dict[str, Any] | None = None, timeouts: Timeouts | None = None, **llm: Any
-) -> tuple[Reply, list[Piece]]:
+) -> tuple[Completion, list[Piece]]:
     client = ChatClient(Llm(url=server.url, **llm), timeouts)
-    reply, pieces = Reply(), []
+    reply, pieces = Completion(), []
     try:
         async with aclosing(client.stream(body or chat.build(client.llm, USER, []), reply)) as stream:
             async for piece in stream:
@@ -148,7 +147,7 @@ async def test_audio_comes_as_pcm_with_its_transcript() -> None:
 
 
 def test_sound_cut_within_a_sample_is_put_together() -> None:
-    pcm, reply, got = bytes(range(100)), Reply(), b""
+    pcm, reply, got = bytes(range(100)), Completion(), b""
     for i in range(0, 100, 7):
         data = base64.b64encode(pcm[i : i + 7]).decode()
         piece = reply.take(json.dumps({"choices": [{"delta": {"audio": {"data": data}}}]}))
@@ -211,7 +210,7 @@ async def test_nobody_there() -> None:
         await ask(server, body={}, **{})
     client = ChatClient(Llm(url="ftp://x"))
     with pytest.raises(ServiceError, match="failed"):
-        async for _ in client.stream({}, Reply()):
+        async for _ in client.stream({}, Completion()):
             pass
     await client.close()
 
@@ -223,7 +222,7 @@ async def test_a_connection_that_the_service_closed_between_turns_is_replaced() 
         for expected in (1, 1, 2):
             if expected == 2:
                 server.fail_with = [0]  # cut without an answer, as a stale connection is
-            reply = Reply()
+            reply = Completion()
             async for _ in client.stream(body, reply):
                 pass
             assert (reply.text, server.connections) == ("Hello there.", expected)
@@ -241,7 +240,7 @@ async def test_a_role_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_slow_work_on_a_piece_is_not_the_services_fault() -> None:
     async with FakeChat("one two three") as server:
-        client, reply = ChatClient(Llm(url=server.url), Timeouts(first_token=2.0, between=1.0)), Reply()
+        client, reply = ChatClient(Llm(url=server.url), Timeouts(first_token=2.0, between=1.0)), Completion()
         async for piece in client.stream(chat.build(client.llm, USER, []), reply):
             await asyncio.sleep(1.2 if piece.text == "two " else 0)
         assert reply.text == "one two three"

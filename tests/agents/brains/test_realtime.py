@@ -158,7 +158,7 @@ async def test_barge_in_cuts_off_at_what_was_heard() -> None:
         assert len(fake.of("response.cancel")) == 1
         brain.interrupted(done.reply_id, 99_999.0, "one two three four five")  # heard to the end
         brain.interrupted("nobody knows it", 0.0, "")
-        assert brain._history.messages()[-1]["content"] == "one two three four five"
+        assert brain._context.messages()[-1]["content"] == "one two three four five"
 
 
 async def test_the_server_hears_the_user_and_the_agent_decides() -> None:
@@ -363,14 +363,15 @@ async def test_whatever_the_service_sends_costs_no_more_than_an_event() -> None:
         await brain.close()
 
 
-async def test_a_brain_whose_agent_fails_says_so() -> None:
+async def test_a_brain_whose_queue_fails_says_so() -> None:
     async with scene() as (brain, record, _):
 
         def fail(event: Any) -> None:
             if isinstance(event, ReplyText):
                 raise RuntimeError("the agent's own")
+            record(event)
 
-        record.on = fail
+        brain._emit = fail
         brain.tell("hi")
         failed = await record.wait(Failed, fatal=True)
         assert (failed.code, failed.message) == ("INTERNAL_ERROR", "RuntimeError: the agent's own")

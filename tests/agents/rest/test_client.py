@@ -14,10 +14,10 @@ import pytest_asyncio
 
 import lipwire
 from lipwire import AgoraAgents, LipwireError, agora_token
+from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.rest.client import GenericAvatar
 from lipwire.errors import InvalidArgument
-from lipwire.protocol import agent_bodies as b
 from support.agent_site import APP, CERTIFICATE, KEY, Site, serve
 from support.agent_stand_in import StandIn, manager
 
@@ -57,7 +57,7 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         llm: Any = {"v1": {"custom_llm": {"model": "n"}}, "v2": {"llm": {"params": {"model": "n"}}}}[version]
         assert (await agents.update(joined.agent_id, llm)).agent_id == joined.agent_id
         assert agent.config.llm.model == "n"
-        with pytest.raises(b.AgentConflict, match="'one' is in use") as conflict:
+        with pytest.raises(e.AgentConflict, match="'one' is in use") as conflict:
             await agents.join(config())
         assert (conflict.value.status, conflict.value.reason) == (409, "TaskConflict")
         other = await agents.join(config("two", "elsewhere"))
@@ -66,10 +66,10 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         page = await agents.list(limit=1, cursor=page.cursor)
         assert ([a.agent_id for a in page.agents], page.cursor) == ([other.agent_id], "")
         assert (await agents.list(channel="nowhere", state="RUNNING", from_time=0, to_time=2e9)).agents == []
-        with pytest.raises(b.AgentLimit, match="2 agents run"):
+        with pytest.raises(e.AgentLimit, match="2 agents run"):
             await agents.join(config("three", "third"))
         await agents.leave(joined.agent_id)
-        with pytest.raises(b.AgentNotFound, match="has ended"):
+        with pytest.raises(e.AgentNotFound, match="has ended"):
             await agents.leave(joined.agent_id)
         ended = await agents.get(joined.agent_id)
         assert (ended.status, ended.message) == ("STOPPED", "left")
@@ -85,11 +85,11 @@ async def test_what_only_v2_has(site: Site) -> None:
         assert agent.done == [("speak", "Hello.", "IGNORE", False), ("interrupt",)]
         assert await agents.history(joined.agent_id) == [{"role": "assistant", "content": "Hello."}]
         assert len(await agents.turns(joined.agent_id)) == 1
-        with pytest.raises(b.InvalidAgentRequest, match="512 bytes"):
+        with pytest.raises(e.InvalidAgentRequest, match="512 bytes"):
             await agents.speak(joined.agent_id, "x" * 513)
     async with client(site, "v1") as agents:
         for call in (agents.interrupt("x"), agents.speak("x", "y"), agents.history("x"), agents.turns("x")):
-            with pytest.raises(b.InvalidAgentRequest, match="v2 has"):
+            with pytest.raises(e.InvalidAgentRequest, match="v2 has"):
                 await call
 
 
@@ -102,7 +102,7 @@ async def test_join_with_our_face_and_a_vendors_words(site: Site) -> None:
         assert (agent.config.avatar, agent.config.width, agent.config.voice) == ("kit", 320, "en-US-JaneNeural")
         await agents.leave(joined.agent_id)
         body: Any = {"name": "raw", "properties": {"channel": "c", "agent_rtc_uid": "1", "remote_rtc_uids": ["*"]}}
-        with pytest.raises(b.InvalidAgentRequest, match=r"properties\.llm is required"):
+        with pytest.raises(e.InvalidAgentRequest, match=r"properties\.llm is required"):
             await agents.join(body)
         await agents.join(body, properties={"llm": {"url": "http://a"}})
         assert body["properties"].keys() == {"channel", "agent_rtc_uid", "remote_rtc_uids"}
@@ -113,12 +113,12 @@ async def test_credentials(site: Site) -> None:
         with pytest.raises(PermissionError) as caught:
             await agents.list()
         assert isinstance(caught.value, LipwireError)
-        assert isinstance(caught.value, b.AgentForbidden)
+        assert isinstance(caught.value, e.AgentForbidden)
         assert caught.value.reason == "InvalidPermission"
     async with client(site, token=agora_token(APP, CERTIFICATE, "room", 7)) as agents:
         joined = await agents.join(config())
         assert joined.status == "RUNNING"
-        with pytest.raises(b.AgentForbidden):
+        with pytest.raises(e.AgentForbidden):
             await agents.join(config("two", "elsewhere"))
 
 
@@ -195,7 +195,7 @@ async def test_calls_that_may_be_repeated_are(first: Any) -> None:
 
 @pytest.mark.parametrize(
     ("first", "kind"),
-    [(502, b.GatewayFault), (504, TimeoutError), (None, ConnectionError), (CUT, b.AgentUnreachable)],
+    [(502, e.GatewayFault), (504, TimeoutError), (None, ConnectionError), (CUT, e.AgentUnreachable)],
 )
 async def test_what_may_have_happened_is_not_done_twice(first: Any, kind: type[Exception]) -> None:
     async with Faulty(*[first] * 3) as server, server.client() as agents:
@@ -216,7 +216,7 @@ async def test_what_was_refused_is_tried_again(first: int) -> None:
 
 async def test_it_gives_up_in_the_end() -> None:
     async with Faulty(*[503] * 3) as server, server.client(attempts=3) as agents:
-        with pytest.raises(b.AgentStartFailed) as caught:
+        with pytest.raises(e.AgentStartFailed) as caught:
             await agents.join(config())
         error = caught.value
         assert (error.status, error.detail, error.reason, str(error)) == (503, "why", "Because", "why")
@@ -224,7 +224,7 @@ async def test_it_gives_up_in_the_end() -> None:
         assert len(server.heads) == 3
     with pytest.raises(ConnectionError) as gone:  # nobody listens there any more
         await server.client(attempts=2).join(config())
-    assert (cast(b.AgentUnreachable, gone.value).status, cast(b.AgentUnreachable, gone.value).reason) == (
+    assert (cast(e.AgentUnreachable, gone.value).status, cast(e.AgentUnreachable, gone.value).reason) == (
         0,
         "Unreachable",
     )
@@ -233,7 +233,7 @@ async def test_it_gives_up_in_the_end() -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500])
 async def test_what_is_not_tried_again(status: int) -> None:
     async with Faulty(status) as server, server.client() as agents:
-        with pytest.raises(b.AgentError) as caught:
+        with pytest.raises(e.AgentError) as caught:
             await agents.get("a1")
         assert (caught.value.status, caught.value.reason) == (status, "Because")
         assert isinstance(caught.value, PermissionError) == (status in (401, 403))
@@ -247,7 +247,7 @@ async def test_leaving_twice_because_of_a_lost_answer() -> None:
         assert len(server.heads) == 2
     for script in ([404], [503, 404]):
         async with Faulty(*script) as server, server.client() as agents:
-            with pytest.raises(b.AgentNotFound):
+            with pytest.raises(e.AgentNotFound):
                 await agents.leave("a1")
 
 
@@ -267,7 +267,7 @@ async def test_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses[:2] == [7, 0]
     assert 0 < pauses[2] <= 0.004
     async with Faulty((429, {"retry-after": "31"})) as server, server.client() as agents:
-        with pytest.raises(b.AgentRateLimit) as caught:
+        with pytest.raises(e.AgentRateLimit) as caught:
             await agents.get("a1")
     assert caught.value.retry_after == 31
     assert len(pauses) == 3
@@ -277,11 +277,11 @@ async def test_answers_that_are_none() -> None:
     for body in (b"<html>", b"[1]", b"\xff"):
         answer = b"HTTP/1.1 200 X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
         async with Faulty(answer) as server, server.client(attempts=1) as agents:
-            with pytest.raises(b.GatewayFault, match="no JSON object"):
+            with pytest.raises(e.GatewayFault, match="no JSON object"):
                 await agents.get("a1")
         bad = answer.replace(b"200", b"404")
         async with Faulty(bad) as server, server.client() as agents:
-            with pytest.raises(b.AgentNotFound):
+            with pytest.raises(e.AgentNotFound):
                 await agents.get("a1")
     empty = b"HTTP/1.1 200 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     async with Faulty(empty, empty) as server, server.client() as agents:

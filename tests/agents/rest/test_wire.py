@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
+from lipwire.agents.describe import prompt
 from lipwire.agents.rest import wire as w
 from lipwire.agents.update import apply
 from lipwire.errors import LipwireError
@@ -19,8 +21,8 @@ from support.agent_bodies import ABSENT, V1, V2, changed
 BODIES: dict[w.Version, dict[str, Any]] = {"v1": V1, "v2": V2}
 
 
-def refused(body: dict[str, Any], version: w.Version) -> b.InvalidAgentRequest:
-    with pytest.raises(b.InvalidAgentRequest) as caught:
+def refused(body: dict[str, Any], version: w.Version) -> e.InvalidAgentRequest:
+    with pytest.raises(e.InvalidAgentRequest) as caught:
         w.parse_join(body, version)
     return caught.value
 
@@ -255,7 +257,7 @@ def test_each_field_is_checked_and_named(version: w.Version, path: str, value: A
     error = refused(changed(BODIES[version], path, value), version)
     assert error.faults[0].loc == path
     assert str(error).startswith(f"{path} ")
-    assert (error.status, error.reason) == (400, "InvalidRequest")
+    assert (w.STATUS[type(error)], error.reason) == (400, "InvalidRequest")
     assert isinstance(error, ValueError | LipwireError)
     assert len(str(error)) < 400
     if value is ABSENT or value is None:
@@ -306,10 +308,10 @@ def test_wording_and_all_faults_at_once() -> None:
 def test_no_body_raises_anything_else(body: dict[str, Any]) -> None:
     for parse in (w.parse_join, w.parse_update):
         for version in ("v1", "v2"):
-            with pytest.raises(b.InvalidAgentRequest) if parse is w.parse_join else _maybe():
+            with pytest.raises(e.InvalidAgentRequest) if parse is w.parse_join else _maybe():
                 parse(body, version)
     for simple in (w.parse_start_agent, w.parse_control, w.parse_stop_agent, w.parse_speak):
-        with pytest.raises(b.InvalidAgentRequest):
+        with pytest.raises(e.InvalidAgentRequest):
             simple(body)
 
 
@@ -317,7 +319,7 @@ class _maybe:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is b.InvalidAgentRequest
+        return kind is e.InvalidAgentRequest
 
 
 # ------------------------------------------------------------------------------------------------------------ update
@@ -372,22 +374,22 @@ def test_update_takes_the_fields_of_reference_002_and_no_other() -> None:
     ],
 )
 def test_update_names_what_cannot_change(version: w.Version, path: str, value: Any) -> None:
-    with pytest.raises(b.InvalidAgentRequest, match="cannot be changed") as caught:
+    with pytest.raises(e.InvalidAgentRequest, match="cannot be changed") as caught:
         w.parse_update(changed({}, path, value), version)
     (fault,) = caught.value.faults
     assert (fault.loc, fault.type) == (path, "not_allowed")
 
 
 def test_update_checks_ranges_and_survives_floods() -> None:
-    with pytest.raises(b.InvalidAgentRequest, match=r"properties\.vad\.threshold must be a number 0\.\.1, got 7"):
+    with pytest.raises(e.InvalidAgentRequest, match=r"properties\.vad\.threshold must be a number 0\.\.1, got 7"):
         w.parse_update({"properties": {"vad": {"threshold": 7}}}, "v1")
-    with pytest.raises(b.InvalidAgentRequest, match="properties must be an object"):
+    with pytest.raises(e.InvalidAgentRequest, match="properties must be an object"):
         w.parse_update({"properties": []}, "v1")
     deep: dict[str, Any] = {}
     for _ in range(500):
         deep = {"x": deep}
     flood = {f"k{n}": 1 for n in range(5000)} | {"deep": deep}
-    with pytest.raises(b.InvalidAgentRequest, match="and 4985 more") as caught:
+    with pytest.raises(e.InvalidAgentRequest, match="and 4985 more") as caught:
         w.parse_update({"properties": flood}, "v1")
     assert len(str(caught.value)) < 2000
 
@@ -429,7 +431,7 @@ def test_start_agent() -> None:
     ],
 )
 def test_start_agent_refuses(field: str, value: Any) -> None:
-    with pytest.raises(b.InvalidAgentRequest) as caught:
+    with pytest.raises(e.InvalidAgentRequest) as caught:
         w.parse_start_agent(changed({"channel_name": "test", "uid": 1}, field, value))
     assert [fault.loc for fault in caught.value.faults] == [field]
 
@@ -438,24 +440,24 @@ def test_commands_come_with_what_they_need() -> None:
     for command, need in b.NEEDS.items():
         body: dict[str, Any] = {"channel_name": "test", "command": command}
         if need is not None:
-            with pytest.raises(b.InvalidAgentRequest, match=f"{need} is required for {command}"):
+            with pytest.raises(e.InvalidAgentRequest, match=f"{need} is required for {command}"):
                 w.parse_control(body)
-            with pytest.raises(b.InvalidAgentRequest, match=f"{need} must be"):
+            with pytest.raises(e.InvalidAgentRequest, match=f"{need} must be"):
                 w.parse_control(body | {need: 5})
             body[need] = False if need == "new_turn_detection" else "text"
         assert w.parse_control(body).command == command
-    with pytest.raises(b.InvalidAgentRequest, match="command must be one of update_instruction"):
+    with pytest.raises(e.InvalidAgentRequest, match="command must be one of update_instruction"):
         w.parse_control({"channel_name": "test", "command": "dance"})
 
 
 def test_speak_counts_bytes() -> None:
     assert w.parse_speak({"text": "ä" * 256}) == b.Speak(text="ä" * 256, priority="INTERRUPT", interruptable=True)
     for bad in ({}, {"text": ""}, {"text": " "}, {"text": "ä" * 257}, {"text": 5}):
-        with pytest.raises(b.InvalidAgentRequest, match="text "):
+        with pytest.raises(e.InvalidAgentRequest, match="text "):
             w.parse_speak(bad)
-    with pytest.raises(b.InvalidAgentRequest, match="priority must be INTERRUPT"):
+    with pytest.raises(e.InvalidAgentRequest, match="priority must be INTERRUPT"):
         w.parse_speak({"text": "x", "priority": "HIGH"})
-    with pytest.raises(b.InvalidAgentRequest, match="interruptable must be true or false"):
+    with pytest.raises(e.InvalidAgentRequest, match="interruptable must be true or false"):
         w.parse_speak({"text": "x", "interruptable": "no"})
 
 
@@ -465,13 +467,13 @@ def test_speak_counts_bytes() -> None:
 def test_what_is_written_reads_back() -> None:
     config = w.parse_join(V1, "v1")
     config.token, config.rtc_codec, config.avatar = "t", 120, "kit"
-    apply(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **w._prompt("Be kind.")})
+    apply(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **prompt("Be kind.")})
     assert w.parse_join(w.join_body(config, "v1"), "v1") == config
     config.transcripts = "v2"
     assert w.parse_join(w.join_body(config, "v2"), "v2") == config
     plain = AgentConfig(name="n", channel="c", uid="bot", string_uid=True, llm=Llm(url="http://a", params={"n": 1}))
     assert w.parse_join(w.join_body(plain, "v2"), "v2") == plain
-    with pytest.raises(b.InvalidAgentRequest, match="v1"):
+    with pytest.raises(e.InvalidAgentRequest, match="v1"):
         w.join_body(plain, "v1")
 
 
@@ -498,8 +500,8 @@ def test_merge() -> None:
 
 def test_errors_of_a_status() -> None:
     for status, kind in {400: ValueError, 403: PermissionError, 404: LookupError, 504: TimeoutError}.items():
-        error = b.AgentError.of(status, "why", "Reason")
+        error = w.error_of(status, "why", "Reason")
         assert isinstance(error, kind)
         assert (error.status, error.detail, error.reason, str(error)) == (status, "why", "Reason", "why")
-    assert type(b.AgentError.of(418, "tea")) is b.AgentError
-    assert b.AgentError.of(418, "tea").status == 418
+    assert type(w.error_of(418, "tea")) is e.AgentError
+    assert w.error_of(418, "tea").status == 418

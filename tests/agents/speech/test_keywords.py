@@ -20,9 +20,10 @@ from lipwire.agents.agent import Agent
 from lipwire.agents.brains.base import SpeechStarted, SpeechStopped, UserText
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.speech import keywords as commands
-from lipwire.agents.speech.keywords import KeywordSpotter, Phrases, command_in, find
+from lipwire.agents.speech.commands import command_in
+from lipwire.agents.speech.keywords import KeywordSpotter, Phrases, find
 from lipwire.agents.speech.sphinx.recognizer import Recognizer
-from support.agent_room import Clock, Member, Puppet, Room, tone
+from support.agent_puppet import Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.machine import require
 
 Say = Callable[[str], tuple[bytes, int]]
@@ -209,8 +210,8 @@ async def test_without_the_recognizer_an_agent_starts_and_cannot_be_paused_by_vo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(commands.importlib.util, "find_spec", lambda name: None)
-    clock, room, brain = Clock(), Room(), Puppet()
-    agent = Agent(AgentConfig(name="a", channel="c", voice_commands=True), Member(room, "agent"), brain)
+    clock, room, brain = Clock(), MemoryRoom(), Puppet()
+    agent = Agent(AgentConfig(name="a", channel="c", voice_commands=True), MemoryChannel(room, "agent"), brain)
     await agent.start()
     brain.emit(UserText("x", "Hey Aria, stop.", True))
     await clock.run(0.1)
@@ -219,10 +220,10 @@ async def test_without_the_recognizer_an_agent_starts_and_cannot_be_paused_by_vo
 
 
 async def test_an_agent_pauses_and_resumes_by_voice() -> None:
-    clock, room, brain, spotter = Clock(), Room(), Puppet(), Scripted()
-    user = Member(room, "7")
+    clock, room, brain, spotter = Clock(), MemoryRoom(), Puppet(), Scripted()
+    user = MemoryChannel(room, "7")
     config = AgentConfig(name="a", channel="c", voice_commands=True)
-    agent = Agent(config, Member(room, "agent"), brain, spotter=spotter)
+    agent = Agent(config, MemoryChannel(room, "agent"), brain, spotter=spotter)
     await agent.start()
     room.members["7"] = user
     user.say(bytes(640))

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipwire import resample
-from lipwire.agents.brains.base import Word
+from lipwire.agents.brains.base import TimedWord
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech import stt, tts
 from lipwire.agents.speech.sentences import SentenceSplitter, speakable
 from lipwire.agents.speech.stt import HttpStt, OfflineStt, Transcript
-from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, Speaker, espeak_voice
+from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, espeak_voice
 from lipwire.audio import espeak as voice
 from lipwire.errors import InvalidArgument
 from support.fakes import FakeStt, FakeTts
@@ -231,13 +231,13 @@ class Slow:
         yield Sound(b"..", 8000)
 
 
-def speaker(engine: tts.Tts) -> tuple[Speaker, list[Any]]:
+def speaker(engine: tts.Tts) -> tuple[SynthesisStream, list[Any]]:
     got: list[Any] = []
 
     async def on_sound(sound: Sound) -> None:
         got.append(sound.pcm)
 
-    return Speaker(engine, on_text=lambda t, s: got.append(t), on_sound=on_sound, on_stage=got.append), got
+    return SynthesisStream(engine, on_text=lambda t, s: got.append(t), on_sound=on_sound, on_stage=got.append), got
 
 
 async def test_pieces_keep_their_order_and_the_next_is_made_meanwhile() -> None:
@@ -317,7 +317,7 @@ async def test_a_service_understands() -> None:
         assert server.requests[0] == {"model": "gpt-4o-mini-transcribe", "language": "de", "response_format": "json"}
         engine.model = "whisper-1"
         assert await transcribe(engine, bytes(32_000)) == Transcript(
-            "good morning", (Word("good", 0, 500), Word("morning", 500, 500))
+            "good morning", (TimedWord("good", 0, 500), TimedWord("morning", 500, 500))
         )
         await engine.close()
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lipwire import resample
 from lipwire.agents.config import TurnDetection
-from lipwire.agents.speech.vad import FRAME, FRAME_MS, LATE, MAX_TURN_MS, SURE, Turn, TurnDetector, Vad
+from lipwire.agents.speech.endpointing import MAX_TURN_MS, SURE, Endpointer, TurnBoundary
+from lipwire.agents.speech.vad import FRAME, FRAME_MS, LATE, Vad
 from lipwire.errors import InvalidArgument
 from support.paths import SHARED
 
@@ -28,9 +29,9 @@ def frames(x: Floats) -> list[bytes]:
     return [pcm[i : i + 2 * FRAME] for i in range(0, len(pcm) - 2 * FRAME + 1, 2 * FRAME)]
 
 
-def turns(x: Floats, config: TurnDetection | None = None) -> list[tuple[int, Turn]]:
+def turns(x: Floats, config: TurnDetection | None = None) -> list[tuple[int, TurnBoundary]]:
     """(frame at which it was decided, turn event)."""
-    vad, detector = Vad(), TurnDetector(config or TurnDetection())
+    vad, detector = Vad(), Endpointer(config or TurnDetection())
     found = []
     for frame in frames(x):
         if (turn := detector.process(vad.process(frame))) is not None:
@@ -125,23 +126,23 @@ def test_a_frame_is_ten_milliseconds() -> None:
         Vad().process(bytes(318))
 
 
-def feed(detector: TurnDetector, probabilities: list[float]) -> list[Turn]:
+def feed(detector: Endpointer, probabilities: list[float]) -> list[TurnBoundary]:
     return [turn for p in probabilities if (turn := detector.process(p)) is not None]
 
 
 def test_a_turn_starts_when_it_is_sure_and_ends_after_the_silence() -> None:
-    detector = TurnDetector(TurnDetection(threshold=0.3, interrupt_threshold=0.8, silence_duration_ms=200))
+    detector = Endpointer(TurnDetection(threshold=0.3, interrupt_threshold=0.8, silence_duration_ms=200))
     assert feed(detector, [0.0] * 50 + [1.0] * 4) == []
-    assert feed(detector, [1.0]) == [Turn("started", 50 - LATE)]
+    assert feed(detector, [1.0]) == [TurnBoundary("started", 50 - LATE)]
     assert feed(detector, [0.35] * 30 + [0.29] * 17) == []
     assert detector.silence_ms == 190
-    assert feed(detector, [0.29]) == [Turn("stopped", 55 + 30 - LATE)]
+    assert feed(detector, [0.29]) == [TurnBoundary("stopped", 55 + 30 - LATE)]
     assert not detector.speaking and detector.silence_ms == 0
 
 
 def test_a_higher_interrupt_threshold_takes_more_and_one_is_never() -> None:
     def needed(threshold: float) -> int | None:
-        detector = TurnDetector(TurnDetection(interrupt_threshold=threshold))
+        detector = Endpointer(TurnDetection(interrupt_threshold=threshold))
         return next((i for i in range(1, 50) if detector.process(0.95) is not None), None)
 
     assert [needed(t) for t in (0.0, 0.3, 0.5, 0.8)] == [1, 2, 4, 6]
@@ -150,19 +151,19 @@ def test_a_higher_interrupt_threshold_takes_more_and_one_is_never() -> None:
 
 
 def test_silence_never_starts_a_turn_whatever_the_thresholds() -> None:
-    detector = TurnDetector(TurnDetection(threshold=0.0, interrupt_threshold=0.0))
+    detector = Endpointer(TurnDetection(threshold=0.0, interrupt_threshold=0.0))
     assert feed(detector, [0.0] * 100) == []
 
 
 def test_without_detection_a_turn_ends_by_commit() -> None:
-    detector = TurnDetector(TurnDetection(enabled=False))
+    detector = Endpointer(TurnDetection(enabled=False))
     assert [turn.kind for turn in feed(detector, [1.0] * 20 + [0.0] * 500)] == ["started"]
-    assert detector.commit() == Turn("stopped", 20 - LATE)
+    assert detector.commit() == TurnBoundary("stopped", 20 - LATE)
     assert detector.commit() is None
 
 
 def test_an_endless_turn_is_ended() -> None:
-    detector = TurnDetector(TurnDetection())
+    detector = Endpointer(TurnDetection())
     kinds = [turn.kind for turn in feed(detector, [1.0] * (MAX_TURN_MS // FRAME_MS + 20))]
     assert kinds == ["started", "stopped", "started"]
 
@@ -172,7 +173,7 @@ def test_an_endless_turn_is_ended() -> None:
 def test_turns_alternate_and_move_forward(seed: int, silence: int, threshold: float, interrupt: float) -> None:
     rng = random.Random(seed)
     config = TurnDetection(silence_duration_ms=silence, threshold=threshold, interrupt_threshold=interrupt)
-    detector, last, frame = TurnDetector(config), "stopped", 0
+    detector, last, frame = Endpointer(config), "stopped", 0
     for _ in range(20):
         level = rng.random()
         for _ in range(rng.randrange(60)):

@@ -5,8 +5,8 @@ what was wrong with it in `problems`; leaving the block with problems fails the 
 are seconds. The schemas are those of the official `openai` package.
 """
 
-from .chat import FakeChat, Reply, ToolCall
+from .chat import Answer, FakeChat, ToolCall
 from .realtime import FakeRealtime, Say
 from .speech import FakeStt, FakeTts
 
-__all__ = ["FakeChat", "FakeRealtime", "FakeStt", "FakeTts", "Reply", "Say", "ToolCall"]
+__all__ = ["Answer", "FakeChat", "FakeRealtime", "FakeStt", "FakeTts", "Say", "ToolCall"]

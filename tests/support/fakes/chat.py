@@ -27,7 +27,7 @@ class ToolCall:
 
 
 @dataclass
-class Reply:
+class Answer:
     """What the service answers. `text` is sent a word at a time; with `audio` it is the transcript of that many seconds
     of a 220 Hz tone (PCM16, 16 kHz, 40 ms a chunk)."""
 
@@ -68,7 +68,7 @@ class FakeChat(HttpFake):
 
     def __init__(
         self,
-        replies: str | Reply | Iterable[str | Reply] | Callable[[dict[str, Any]], str | Reply] = "Hello there.",
+        replies: str | Answer | Iterable[str | Answer] | Callable[[dict[str, Any]], str | Answer] = "Hello there.",
         *,
         first_token: float = 0.0,
         token_interval: float = 0.0,
@@ -81,7 +81,7 @@ class FakeChat(HttpFake):
         if callable(replies):
             self._reply = replies
         else:
-            given = [replies] if isinstance(replies, str | Reply) else list(replies)
+            given = [replies] if isinstance(replies, str | Answer) else list(replies)
             endless = itertools.chain(given, itertools.repeat(given[-1]))
             self._reply = lambda body: next(endless)
         self.first_token = first_token
@@ -110,12 +110,12 @@ class FakeChat(HttpFake):
         self.requests.append(body)
         self.asked.append(request.at)
         reply = self._reply(body)
-        reply = Reply(reply) if isinstance(reply, str) else reply
+        reply = Answer(reply) if isinstance(reply, str) else reply
         if reply.status != 200:
             return Response(reply.status, msgspec.json.encode({"error": {"message": "fake failure", "type": "x"}}))
         return Response(type="text/event-stream", stream=self._stream(reply, body))
 
-    async def _stream(self, reply: Reply, body: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _stream(self, reply: Answer, body: dict[str, Any]) -> AsyncIterator[bytes]:
         if reply.raw is not None:
             for piece in self._pieces(reply.raw):
                 yield piece
@@ -140,7 +140,7 @@ class FakeChat(HttpFake):
         size = self.cut or max(len(data), 1)
         return (data[i : i + size] for i in range(0, len(data), size))
 
-    def _chunks(self, reply: Reply, body: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    def _chunks(self, reply: Answer, body: dict[str, Any]) -> Iterable[dict[str, Any]]:
         count = 0
 
         def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

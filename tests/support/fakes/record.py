@@ -17,12 +17,13 @@ class Record:
     def __init__(self) -> None:
         self.events: list[BrainEvent] = []
         self.on: Callable[[BrainEvent], None] | None = None
+        """Called with each event with the event loop's next turn, as an agent takes them."""
         self._changed = asyncio.Event()
 
     def __call__(self, event: BrainEvent) -> None:
         self.events.append(event)
         if self.on is not None:
-            self.on(event)
+            asyncio.get_running_loop().call_soon(self.on, event)
         self._changed.set()
 
     def of(self, kind: type[E], **members: Any) -> list[E]:

@@ -26,6 +26,7 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
         if not config.llm.url:
             raise InvalidArgument("the cascade brain needs llm.url, the URL of a /chat/completions service")
         return CascadeBrain(config, services)
-    from .echo import make_brain as make_simple
+    from ..speech.turn_detector import TurnDetector
+    from .echo import DEMO, EchoBrain, ScriptBrain
 
-    return make_simple(config)
+    return ScriptBrain(config, DEMO, TurnDetector) if config.brain == "script" else EchoBrain(config)

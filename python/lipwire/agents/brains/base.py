@@ -16,7 +16,7 @@ HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
 
 
-class Word(Struct, frozen=True):
+class TimedWord(Struct, frozen=True):
     """A word and when it is said, in ms from the start of the utterance or reply it belongs to."""
 
     text: str
@@ -43,7 +43,7 @@ class UserText(Struct, frozen=True, tag=True):
     item_id: str
     text: str
     final: bool
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 class ReplyStarted(Struct, frozen=True, tag=True):
@@ -62,7 +62,7 @@ class ReplyText(Struct, frozen=True, tag=True):
     text: str
     at_ms: int | None = None
     duration_ms: int | None = None
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 class ReplyAudio(Struct, frozen=True, tag=True):
@@ -124,10 +124,12 @@ BrainEvent = (
 
 
 class Brain(Protocol):
-    """See the module. Every method is called from the event loop's thread, `emit` as well; none of them blocks."""
+    """What thinks for one agent. Every method is called from the event loop's thread, `emit` as well, and none of them
+    blocks."""
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
-        """Connects, and starts to think. Raises LipwireError where it cannot."""
+        """Connects, and starts to think. `emit` puts an event into the agent's queue, and does no more: what the agent
+        makes of it, it does when the brain's own code has returned. Raises LipwireError where it cannot."""
 
     async def close(self) -> None:
         """Ends every task and connection. Safe to call twice."""
@@ -168,13 +170,13 @@ class Services(Struct, frozen=True, kw_only=True):
     espeak-ng."""
 
     stt_url: str | None = None
-    """Of an OpenAI-compatible /audio/transcriptions."""
+    """The URL of an OpenAI-compatible /audio/transcriptions."""
     stt_model: str | None = None
     tts_url: str | None = None
-    """Of an OpenAI-compatible /audio/speech."""
+    """The URL of an OpenAI-compatible /audio/speech."""
     tts_model: str | None = None
     openai_api_key: str | None = None
-    """For OpenAI Realtime, and for `stt_url` and `tts_url`."""
+    """The key that OpenAI Realtime, `stt_url` and `tts_url` are called with."""
     openai_url: str | None = None
-    """Of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
+    """The URL of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None

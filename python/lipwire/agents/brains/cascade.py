@@ -1,9 +1,9 @@
 """The brain that is a chain: voice activity, speech to text, chat completions, text to speech.
 
-    hear -> Ear -> Hearing -> History -> ChatClient <-> Toolbox
-                                             | text as it comes
-                                             v
-                                          Speaker -> ReplyText, ReplyAudio
+    hear -> TurnDetector -> Hearing -> ChatContext -> ChatClient <-> Toolbox
+                                                          | text as it comes
+                                                          v
+                                                   SynthesisStream -> ReplyText, ReplyAudio
 
 What is done before it is known to be wanted: speech is turned into text at half of the silence that ends a turn, and
 again only if the user goes on. So the request for a reply leaves when the turn ends, if speech to text is that quick.
@@ -24,11 +24,13 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ..config import AgentConfig
+from ..describe import openai_voice
 from ..http import ServiceError
+from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
-from ..speech.tts import HttpTts, OfflineTts, Sound, Speaker, Tts
-from ..speech.turn_detector import Ear
-from ..speech.vad import FRAME_MS, Turn
+from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
+from ..speech.turn_detector import TurnDetector
+from ..speech.vad import FRAME_MS
 from ..update import apply
 from . import chat
 from .base import (
@@ -41,11 +43,11 @@ from .base import (
     Services,
     SpeechStarted,
     SpeechStopped,
-    Stamp,
+    TimedWord,
     UserText,
-    Word,
 )
-from .history import History
+from .context import ChatContext
+from .generation import Generation
 from .tools import Caller, Toolbox
 
 logger = logging.getLogger("lipwire.agents")
@@ -55,9 +57,9 @@ PICTURE_SECONDS = 3.0
 AHEAD_MS = 20_000
 """How far ahead of real time a reply is handed over: what waits to be played is bounded."""
 MAX_ROUNDS = 8
-"""Times that a model may call functions before it has to answer."""
+"""Rounds of calls after which a model has to answer."""
 MAX_WAITING = 16
-"""Replies that wait for their turn."""
+"""Replies that may wait for their turn; another one is refused."""
 MAX_USERS = 8
 """Whose sound is followed; the one not heard for longest is forgotten."""
 GONE_SECONDS = 1.0
@@ -85,9 +87,9 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
 class _UserTurn:
     """What a user is saying."""
 
-    def __init__(self, user: str, ear: Ear, pcm: list[bytes]) -> None:
+    def __init__(self, user: str, detector: TurnDetector, pcm: list[bytes]) -> None:
         self.user = user
-        self.ear = ear
+        self.detector = detector
         self.pcm = pcm
         self.item_id = f"item_{uuid.uuid4().hex[:16]}"
         self.hearing: Hearing
@@ -98,30 +100,28 @@ class _UserTurn:
         self.heard_at = time.monotonic()
 
 
-class _Reply:
-    """What the agent is saying."""
+class _Chained(Generation):
+    """A reply on its way through the chain."""
 
-    def __init__(self, kind: Literal["chat", "speak"], before: list[_Reply]) -> None:
+    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained]) -> None:
+        super().__init__(kind)
         self.before = before
         """Those that are handed over first."""
         self.unheard = ""
         """Text of a service that sends the sound itself, whose sound has not come."""
-        self.id = f"reply_{uuid.uuid4().hex[:16]}"
-        self.kind = kind
-        self.text = ""
-        self.position_ms = 0.0
-        """Of its sound, as far as it was handed over."""
         self.began = 0.0
         """Loop time of its first sound."""
-        self.stamps: set[str] = set()
-        self.dead = False
-        """Nothing more of it is to be heard."""
         self.finished = asyncio.Event()
+        """Set when all of it was handed over, or it was dropped."""
         self.task: asyncio.Task[None] | None = None
 
 
+Source = Callable[[_Chained, SynthesisStream], Coroutine[Any, Any, None]]
+"""What gives a reply its words: it hands them to the stream that speaks them."""
+
+
 class CascadeBrain:
-    """See the module, and `brain.Brain`.
+    """Thinks by the chain of this module; a `Brain`.
 
     Raises:
         InvalidArgument, BadState: the speech to text or the text to speech cannot be had.
@@ -134,15 +134,15 @@ class CascadeBrain:
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
         self._chat = chat.ChatClient(self._config.llm, timeouts)
-        self._history = History(config.llm.max_history)
+        self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
-        self._ears: dict[str, Ear] = {}
+        self._detectors: dict[str, TurnDetector] = {}
         self._turn: _UserTurn | None = None
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
         self._picture: chat.Picture | None = None
-        self._replies: dict[str, _Reply] = {}
+        self._replies: dict[str, _Chained] = {}
         """Those that are not handed over, in order."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open = False
@@ -188,14 +188,14 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        ear = self._ears.pop(user, None) or Ear(self._config.turn_detection)
-        self._ears[user] = ear  # the newest is last
-        if len(self._ears) > MAX_USERS:
-            del self._ears[next(iter(self._ears))]
-        event = ear.hear(pcm)
+        detector = self._detectors.pop(user, None) or TurnDetector(self._config.turn_detection)
+        self._detectors[user] = detector  # the newest is last
+        if len(self._detectors) > MAX_USERS:
+            del self._detectors[next(iter(self._detectors))]
+        event = detector.hear(pcm)
         if turn is None:
             if event is not None and event.kind == "started":
-                self._started(user, ear, event)
+                self._started(user, detector, event)
             return
         turn.pcm.append(pcm)
         turn.heard_at = time.monotonic()
@@ -205,10 +205,10 @@ class CascadeBrain:
         if turn.result is None:
             turn.hearing.feed(pcm)
             silence = self._config.turn_detection.silence_duration_ms
-            if self._config.turn_detection.enabled and ear.turns.silence_ms >= max(silence / 2, SPECULATE_MS):
-                turn.until = ear.turns.voiced_until
+            if self._config.turn_detection.enabled and detector.endpointer.silence_ms >= max(silence / 2, SPECULATE_MS):
+                turn.until = detector.endpointer.voiced_until
                 turn.result = self._spawn(turn.hearing.finish())
-        elif ear.turns.voiced_until > turn.until:  # the user goes on
+        elif detector.endpointer.voiced_until > turn.until:  # the user goes on
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
@@ -221,9 +221,9 @@ class CascadeBrain:
         turn.hearing = self._stt.hear(partial)
         turn.hearing.feed(b"".join(turn.pcm))
 
-    def _started(self, user: str, ear: Ear, event: Turn) -> None:
-        onset = time.monotonic_ns() - (ear.turns.frames - event.frame) * FRAME_MS * 1_000_000
-        self._turn = turn = _UserTurn(user, ear, ear.since(event.frame))
+    def _started(self, user: str, detector: TurnDetector, event: TurnBoundary) -> None:
+        onset = time.monotonic_ns() - (detector.endpointer.frames - event.frame) * FRAME_MS * 1_000_000
+        self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
         self._listen(turn)
         self._spawn(self._watch(turn))
         self._emit(SpeechStarted(onset))
@@ -261,14 +261,14 @@ class CascadeBrain:
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
         if text:
-            self._history.add("user", text)
+            self._context.add("user", text)
             self._unanswered = True
         if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
             self._answer(None, turn.item_id if text else None)
 
     def commit(self) -> None:
         if self._turn is not None:
-            self._turn.ear.turns.commit()
+            self._turn.detector.endpointer.commit()
             self._stopped(self._turn)
 
     def see(self, user: str, jpeg: bytes) -> None:
@@ -277,7 +277,7 @@ class CascadeBrain:
     # ---- being told
 
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        self._history.add(role, text)
+        self._context.add(role, text)
         if respond:
             self._answer(None, None)
 
@@ -286,10 +286,10 @@ class CascadeBrain:
 
     def update(self, changes: dict[str, Any]) -> None:
         apply(self._config, changes)
-        self._history.limit = self._config.llm.max_history
+        self._context.limit = self._config.llm.max_history
         self._chat.llm = self._config.llm
-        for ear in self._ears.values():
-            ear.turns.config = self._config.turn_detection
+        for detector in self._detectors.values():
+            detector.endpointer.config = self._config.turn_detection
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
@@ -300,7 +300,7 @@ class CascadeBrain:
             else:
                 self._spawn(self._retire(old, list(self._replies.values())))
 
-    async def _retire(self, tts: Tts, replies: list[_Reply]) -> None:
+    async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
         for reply in replies:
             await reply.finished.wait()
         await tts.close()
@@ -315,35 +315,29 @@ class CascadeBrain:
         for reply in list(self._replies.values()):
             if reply.kind == "chat":
                 self._drop(reply)
-        self._begin("chat", lambda reply: self._think(reply, instructions), item_id)
+        self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
 
     def speak(self, text: str) -> str:
-        async def say(reply: _Reply, speaker: Speaker) -> None:
-            speaker.say(text)
+        async def say(reply: _Chained, speech: SynthesisStream) -> None:
+            speech.say(text)
 
-        return self._begin("speak", lambda reply: say, None)
+        return self._begin("speak", say, None)
 
-    def _begin(
-        self,
-        kind: Literal["chat", "speak"],
-        source: Callable[[_Reply], Callable[[_Reply, Speaker], Coroutine[Any, Any, None]]],
-        item_id: str | None,
-    ) -> str:
+    def _begin(self, kind: Literal["chat", "speak"], source: Source, item_id: str | None) -> str:
         """Raises BadState, BufferFull."""
         if not self._open:
             raise BadState("the brain is closed")
         if len(self._replies) >= MAX_WAITING:
             raise BufferFull(f"{MAX_WAITING} replies wait to be said already")
-        reply = _Reply(kind, list(self._replies.values()))
+        reply = _Chained(kind, list(self._replies.values()))
         self._replies[reply.id] = reply
         self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
-        if not reply.dead:  # nobody wants it, as the agent has just said
-            reply.task = self._spawn(self._run(reply, source(reply)))
+        reply.task = self._spawn(self._run(reply, source))
         return reply.id
 
-    def _drop(self, reply: _Reply) -> None:
+    def _drop(self, reply: _Chained) -> None:
         """It is broken off."""
-        reply.dead = True
+        reply.dropped = True
         self._replies.pop(reply.id, None)
         if reply.task is not None:
             reply.task.cancel()
@@ -358,14 +352,14 @@ class CascadeBrain:
                 # Nothing of the answer was heard; if what interrupted it turns out to be no speech, it is due again.
                 self._unanswered = True
             self._drop(reply)
-        if reply is not None or self._history.knows(reply_id):
-            self._history.said(reply_id, text)
+        if reply is not None or self._context.knows(reply_id):
+            self._context.said(reply_id, text)
 
-    async def _run(self, reply: _Reply, source: Callable[[_Reply, Speaker], Coroutine[Any, Any, None]]) -> None:
+    async def _run(self, reply: _Chained, source: Source) -> None:
         async def on_sound(sound: Sound) -> None:
             await self._sound(reply, sound.pcm, sound.rate)
 
-        speaker = Speaker(
+        speech = SynthesisStream(
             self._tts,
             on_text=lambda text, sound: self._said(reply, text, sound),
             on_sound=on_sound,
@@ -375,17 +369,17 @@ class CascadeBrain:
         async def hand_over() -> None:
             for other in reply.before:
                 await other.finished.wait()
-            await speaker.run()
+            await speech.run()
 
         speaking = asyncio.get_running_loop().create_task(hand_over())
-        thinking = asyncio.get_running_loop().create_task(source(reply, speaker))
+        thinking = asyncio.get_running_loop().create_task(source(reply, speech))
         failed: Failed | None = None
         try:
             await asyncio.wait([speaking, thinking], return_when=asyncio.FIRST_COMPLETED)
             if thinking.done():
                 if (error := thinking.exception()) is not None:
                     failed = self._failure("LLM_ERROR", error, reply)
-                speaker.finish()
+                speech.finish()
                 await asyncio.wait([speaking])
             if (error := speaking.exception()) is not None and failed is None:
                 failed = self._failure("TTS_ERROR", error, reply)
@@ -400,29 +394,29 @@ class CascadeBrain:
             self._emit(failed)
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
-    def _failure(self, code: str, error: BaseException, reply: _Reply) -> Failed:
+    def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
         if not isinstance(error, ServiceError):
             logger.error("agent %s: %s", self._config.name, code, exc_info=error)
         return Failed(code, str(error) or type(error).__name__, reply.id)
 
-    def _stamp(self, reply: _Reply, name: Any) -> None:
-        if not reply.dead and name not in reply.stamps:
-            reply.stamps.add(name)
-            self._emit(Stamp(reply.id, name, time.monotonic_ns()))
+    def _stamp(self, reply: _Chained, name: Any) -> None:
+        if not reply.dropped and (stamp := reply.stamp(name)) is not None:
+            self._emit(stamp)
 
-    def _said(self, reply: _Reply, text: str, sound: Sound | None) -> None:
+    def _said(self, reply: _Chained, text: str, sound: Sound | None) -> None:
         """A piece of text whose sound follows."""
-        if reply.dead:
+        if reply.dropped:
             return
         at = round(reply.position_ms)
         duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound is not None and sound.whole else None
-        words = tuple(Word(w.text, w.start_ms + at, w.duration_ms) for w in sound.words) if sound is not None else ()
+        spoken = sound.words if sound is not None else ()
+        words = tuple(TimedWord(w.text, w.start_ms + at, w.duration_ms) for w in spoken)
         reply.text += text
-        self._history.said(reply.id, reply.text)
+        self._context.said(reply.id, reply.text)
         self._emit(ReplyText(reply.id, text, at, 0 if sound is None else duration, words))
 
-    async def _sound(self, reply: _Reply, pcm: bytes, rate: int) -> None:
-        if reply.dead:
+    async def _sound(self, reply: _Chained, pcm: bytes, rate: int) -> None:
+        if reply.dropped:
             return
         loop = asyncio.get_running_loop()
         reply.began = reply.began or loop.time()
@@ -435,8 +429,8 @@ class CascadeBrain:
 
     # ---- thinking
 
-    def _think(self, reply: _Reply, instructions: str | None) -> Callable[[_Reply, Speaker], Coroutine[Any, Any, None]]:
-        messages = self._history.messages()
+    async def _think(self, reply: _Chained, speech: SynthesisStream, instructions: str | None) -> None:
+        messages = self._context.messages()
         picture = self._picture
         if (
             picture is not None
@@ -452,20 +446,19 @@ class CascadeBrain:
             messages.insert(0, {"role": "system", "content": self._config.instructions})
         if instructions:
             messages.append({"role": "system", "content": instructions})
-        return lambda reply, speaker: self._chat_rounds(reply, speaker, messages)
+        await self._chat_rounds(reply, speech, messages)
 
-    async def _chat_rounds(self, reply: _Reply, speaker: Speaker, messages: list[dict[str, Any]]) -> None:
+    async def _chat_rounds(self, reply: _Chained, speech: SynthesisStream, messages: list[dict[str, Any]]) -> None:
         """Asks until there is an answer without calls. What goes to the history of calls has no text: that is with what
         the agent said."""
         for left in reversed(range(MAX_ROUNDS + 1)):
             offered = self._caller.toolbox.for_chat() if left else []
-            voice = self._config.voice if "-" not in self._config.voice else None
-            body = chat.build(self._config.llm, messages, offered, voice)
-            answer = chat.Reply()
+            body = chat.build(self._config.llm, messages, offered, openai_voice(self._config.voice))
+            answer = chat.Completion()
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
-                    await self._piece(reply, speaker, piece, answer)
-            speaker.end_sentence()
+                    await self._piece(reply, speech, piece, answer)
+            speech.end_sentence()
             if not answer.calls or not left:
                 return
             calls = [call.as_message() for call in answer.calls]
@@ -478,16 +471,18 @@ class CascadeBrain:
             ]
             head: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "tool_calls": calls}
             messages = [*messages, head, *answers]
-            self._history.add_tools([{**head, "content": None}, *answers])
+            self._context.add_tools([{**head, "content": None}, *answers])
 
-    async def _piece(self, reply: _Reply, speaker: Speaker, piece: chat.Piece, answer: chat.Reply) -> None:
+    async def _piece(
+        self, reply: _Chained, speech: SynthesisStream, piece: chat.Piece, answer: chat.Completion
+    ) -> None:
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
         if "audio" not in self._config.llm.output_modalities:
             if piece.text:
-                speaker.say(piece.text)
+                speech.say(piece.text)
             if piece.last:
-                speaker.end_sentence()
+                speech.end_sentence()
             return
         reply.unheard += piece.text
         if piece.pcm:
@@ -498,13 +493,13 @@ class CascadeBrain:
         if piece.last and answer.audio_ms:
             self._transcript(reply)
         elif piece.last:  # it was asked for sound and sent none
-            speaker.say(reply.unheard)
+            speech.say(reply.unheard)
             reply.unheard = ""
 
-    def _transcript(self, reply: _Reply) -> None:
+    def _transcript(self, reply: _Chained) -> None:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
-        if text and not reply.dead:
+        if text and not reply.dropped:
             reply.text += text
-            self._history.said(reply.id, reply.text)
+            self._context.said(reply.id, reply.text)
             self._emit(ReplyText(reply.id, text, round(reply.position_ms)))

@@ -1,7 +1,7 @@
 """A client of OpenAI-compatible chat completions, streamed.
 
-`SseReader` and `Reply` take bytes and events and know no network. Format: WHATWG HTML, "Server-sent events" (9.2.6);
-OpenAI's chat.completion.chunk; the `audio` deltas of protocol.md C.
+`SseReader` and `Completion` take bytes and events and know no network. Format: WHATWG HTML, "Server-sent events"
+(9.2.6); OpenAI's chat.completion.chunk; the `audio` deltas of protocol.md C.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import BadData
+from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
 from ..http import ServiceError, bearer, client, refusal, send
 from .tools import MAX_ARGUMENTS, MAX_CALLS
 
 MAX_EVENT = 1 << 20
-"""Bytes of one event of the stream."""
+"""Bytes that one event of the stream may have."""
 MAX_TEXT = 32_768
 """Characters of a reply: half an hour of speech. What comes after is not read."""
 MAX_AUDIO_MS = 30 * 60_000
@@ -33,13 +34,12 @@ LINGER = 0.2
 MAX_BAD = 8
 """Events of a stream that may be no JSON before it is given up."""
 
-DEFAULT_VOICE = "alloy"
 RATE, OPENAI_RATE = 16_000, 24_000
-"""Of the `audio` deltas: what protocol.md says, and what OpenAI itself sends."""
+"""Hz of the sound in `audio` deltas: what protocol.md says, and what OpenAI itself sends."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Seconds."""
+    """How long the service may take, in seconds."""
 
     first_token: float = 15.0
     """From the request to the first piece of the reply."""
@@ -159,8 +159,8 @@ class _Chunk(Struct):
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
-class Reply:
-    """A reply as its events come in."""
+class Completion:
+    """One answer of the service as its events come in."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -277,7 +277,7 @@ def build(
         body["tools"] = tools
     if "audio" in llm.output_modalities:
         body["modalities"] = list(llm.output_modalities)
-        body["audio"] = {"voice": voice or DEFAULT_VOICE, "format": "pcm16"}
+        body["audio"] = {"voice": voice or OPENAI_VOICE, "format": "pcm16"}
     if llm.metadata_enabled and llm.extra_metadata:
         body["metadata"] = llm.extra_metadata
     body |= llm.params
@@ -298,11 +298,11 @@ class ChatClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def stream(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Piece, None]:
-        """The pieces of the answer to `body`, which also gather in `reply`.
+    async def stream(self, body: dict[str, Any], completion: Completion) -> AsyncGenerator[Piece, None]:
+        """The pieces of the answer to `body`, which also gather in `completion`.
 
         Raises:
-            ServiceError: the service refused, broke off, stalled, or sent what is no reply.
+            ServiceError: the service refused, broke off, stalled, or sent what is no completion.
         """
         import httpx
 
@@ -319,14 +319,14 @@ class ChatClient:
             async with asyncio.timeout(self.timeouts.first_token) as limit:
                 response = await send(self._http, request)
                 try:
-                    async for piece in self._pieces(response, reply, limit):
+                    async for piece in self._pieces(response, completion, limit):
                         yield piece
                 finally:
                     await response.aclose()
         except TimeoutError as exc:
-            if reply.over:
+            if completion.over:
                 return
-            began = reply.began
+            began = completion.began
             seconds = self.timeouts.between if began else self.timeouts.first_token
             raise ServiceError(
                 f"the LLM at {url} {'fell silent' if began else 'did not begin'} for {seconds:g} s"
@@ -336,7 +336,9 @@ class ChatClient:
         except BadData as exc:
             raise ServiceError(f"the LLM's stream is broken: {exc}") from exc
 
-    async def _pieces(self, response: Any, reply: Reply, limit: asyncio.Timeout) -> AsyncGenerator[Piece, None]:
+    async def _pieces(
+        self, response: Any, completion: Completion, limit: asyncio.Timeout
+    ) -> AsyncGenerator[Piece, None]:
         if response.status_code // 100 != 2:
             raise await refusal("the LLM", response)
         loop = asyncio.get_running_loop()
@@ -351,17 +353,17 @@ class ChatClient:
                     raise BadData(f"the reply has more than {MAX_EVENT} bytes")
                 continue
             for event in reader.feed(data):
-                if (piece := reply.take(event, self.rate)) is not None:
+                if (piece := completion.take(event, self.rate)) is not None:
                     # What is done with the piece is not the service's time.
                     limit.reschedule(None)
                     yield piece
                 now = loop.time()
-                if reply.over:  # the stream's own end leaves the connection open for the next turn
+                if completion.over:  # the stream's own end leaves the connection open for the next turn
                     limit.reschedule(now + LINGER)
-                elif reply.began:
+                elif completion.began:
                     limit.reschedule(min(now + self.timeouts.between, until))
         for event in reader.end() if streamed else [whole.decode("utf-8", "replace")]:
-            if (piece := reply.take(event, self.rate)) is not None:
+            if (piece := completion.take(event, self.rate)) is not None:
                 yield piece
-        if not reply.over:
+        if not completion.over:
             raise ServiceError("the LLM's stream ended in the middle of the reply")

@@ -15,7 +15,7 @@ from msgspec import Struct
 from ...audio import espeak as voice
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
-from ..speech.turn_detector import Ear
+from ..speech.turn_detector import TurnDetector
 from .base import (
     HEARD_RATE,
     BrainEvent,
@@ -27,8 +27,8 @@ from .base import (
     SpeechStarted,
     SpeechStopped,
     Stamp,
+    TimedWord,
     UserText,
-    Word,
 )
 
 logger = logging.getLogger("lipwire.agents")
@@ -39,8 +39,8 @@ MAX_WAITING = 16
 """Texts that wait to be spoken."""
 
 
-class DetectedTurn(Protocol):
-    """A turn of the user's begins, or ends."""
+class Boundary(Protocol):
+    """A turn of the user's begins, or ends: `endpointing.TurnBoundary`."""
 
     @property
     def kind(self) -> Literal["started", "stopped"]: ...
@@ -49,16 +49,16 @@ class DetectedTurn(Protocol):
 
 
 class Detector(Protocol):
-    """What tells a user's turns: `ear.Ear`."""
+    """What tells a user's turns: `turn_detector.TurnDetector`."""
 
-    def hear(self, pcm: bytes) -> DetectedTurn | None:
+    def hear(self, pcm: bytes) -> Boundary | None:
         """10 ms."""
 
     def since(self, frame: int) -> list[bytes]:
         """The frames from that one on, with the padding before it."""
 
 
-class _Speaking:
+class _EspeakBrain:
     """What both brains have: texts that are spoken by espeak-ng, one after the other."""
 
     def __init__(self, config: AgentConfig) -> None:
@@ -109,7 +109,7 @@ class _Speaking:
         pcm, rate = await asyncio.to_thread(voice.synthesize, text)
         self._say(reply_id, pcm, rate, text)
 
-    def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[Word, ...] = ()) -> None:
+    def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[TimedWord, ...] = ()) -> None:
         ms = round(len(pcm) / 2 / rate * 1000)
         self._emit(Stamp(reply_id, "first_audio", time.monotonic_ns()))
         if text:
@@ -126,19 +126,19 @@ class _Speaking:
             job.cancel()
 
 
-class EchoBrain(_Speaking):
+class EchoBrain(_EspeakBrain):
     """Says back what was heard, as it was heard; and texts, by espeak-ng.
 
     Args:
         config: `turn_detection` says when a turn ends; `update` changes it.
-        detector: tells a user's turns; by default `ear.Ear`.
+        detector: tells a user's turns; by default `TurnDetector`.
     """
 
-    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] = Ear) -> None:
+    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] = TurnDetector) -> None:
         super().__init__(config)
         self._turns = copy(config.turn_detection)
         self._detector = detector
-        self._ears: dict[str, Detector] = {}
+        self._detectors: dict[str, Detector] = {}
         self._user: str | None = None
         """Who speaks; one at a time."""
         self._frames: list[bytes] = []
@@ -146,17 +146,17 @@ class EchoBrain(_Speaking):
     def hear(self, pcm: bytes, user: str) -> None:
         if not self._open or self._user not in (None, user):
             return
-        ear = self._ears.pop(user, None) or self._detector(self._turns)
-        self._ears[user] = ear
-        if len(self._ears) > 8:
-            del self._ears[next(iter(self._ears))]
-        turn = ear.hear(pcm)
+        detector = self._detectors.pop(user, None) or self._detector(self._turns)
+        self._detectors[user] = detector
+        if len(self._detectors) > 8:
+            del self._detectors[next(iter(self._detectors))]
+        turn = detector.hear(pcm)
         if self._user is not None and len(self._frames) < MAX_TURN:
             self._frames.append(pcm)
         if turn is None:
             return
         if turn.kind == "started":
-            self._user, self._frames = user, ear.since(turn.frame)
+            self._user, self._frames = user, detector.since(turn.frame)
             self._emit(SpeechStarted(time.monotonic_ns()))
         else:
             self._stopped()
@@ -184,7 +184,7 @@ class EchoBrain(_Speaking):
 
     def commit(self) -> None:
         if self._user is not None:
-            del self._ears[self._user]  # a fresh one: this turn is over
+            del self._detectors[self._user]  # a fresh one: this turn is over
         self._stopped()
 
     def update(self, changes: dict[str, Any]) -> None:
@@ -205,9 +205,9 @@ class Say(Struct, frozen=True):
     text: str
     pcm: bytes = b""
     rate: int = HEARD_RATE
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
     after: float = 0.0
-    """Seconds that it takes to think of it."""
+    """Seconds of thought before it is said."""
 
 
 class Fail(Struct, frozen=True):
@@ -221,7 +221,7 @@ class Fail(Struct, frozen=True):
 Step = Say | Fail
 
 
-class ScriptBrain(_Speaking):
+class ScriptBrain(_EspeakBrain):
     """Answers each turn of the user with the next step, from the first one again after the last.
 
     A turn ends with a text from `tell` or `respond`, or by `commit`; where there is a `detector`, also as that says.
@@ -242,11 +242,11 @@ class ScriptBrain(_Speaking):
             raise InvalidArgument("a script has at least one step")
         self._steps = list(steps)
         self._next = 0
-        self._ear = detector(config.turn_detection) if detector is not None else None
+        self._turn_detector = detector(config.turn_detection) if detector is not None else None
         self._turn = 0
 
     def hear(self, pcm: bytes, user: str) -> None:
-        turn = self._ear.hear(pcm) if self._open and self._ear is not None else None
+        turn = self._turn_detector.hear(pcm) if self._open and self._turn_detector is not None else None
         if turn is None:
             return
         if turn.kind == "started":
@@ -255,7 +255,7 @@ class ScriptBrain(_Speaking):
             self._emit(SpeechStopped(time.monotonic_ns()))
             self._answer()
 
-    def user_says(self, text: str, words: tuple[Word, ...] = ()) -> None:
+    def user_says(self, text: str, words: tuple[TimedWord, ...] = ()) -> None:
         """The user's turn, as a transcript would tell it."""
         self._turn += 1
         self._emit(SpeechStarted(time.monotonic_ns()))
@@ -303,10 +303,3 @@ DEMO = (
     Say("You can interrupt me at any time. I stop within a hundredth of a second, and remember what you heard of me."),
     Say("With a model behind me I would have something to say."),
 )
-
-
-def make_brain(config: AgentConfig) -> EchoBrain | ScriptBrain:
-    """The brain of `config.brain` "echo" or "script" (DEMO)."""
-    if config.brain == "script":
-        return ScriptBrain(config, DEMO, Ear)
-    return EchoBrain(config)

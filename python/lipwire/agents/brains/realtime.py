@@ -13,7 +13,6 @@ import binascii
 import itertools
 import logging
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
 from copy import copy
@@ -28,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from ..._core import Resampler
 from ...errors import BadState, BufferFull
 from ..config import AgentConfig
+from ..describe import openai_voice
 from ..http import ServiceError
 from ..update import apply
 from . import chat
@@ -41,21 +41,20 @@ from .base import (
     ReplyText,
     SpeechStarted,
     SpeechStopped,
-    Stamp,
     UserText,
 )
-from .history import History
+from .context import ChatContext
+from .generation import Generation
 from .tools import Caller, Toolbox
 
 logger = logging.getLogger("lipwire.agents")
 
 DEFAULT_URL = "wss://api.openai.com/v1/realtime"
 DEFAULT_MODEL = "gpt-realtime"
-DEFAULT_VOICE = "alloy"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 RATE = 24_000
 APPEND_MS = 20
-"""Sound of a message to the service."""
+"""Sound that is gathered for one message to the service."""
 CONNECT = 10.0
 STALLED = 15.0
 """Seconds after which a response that does not move is given up."""
@@ -65,7 +64,7 @@ MAX_MESSAGE = 16 << 20
 MAX_OUT = 1000
 """Messages that wait to be sent; when there are more, sound is dropped, the oldest first."""
 MAX_WAITING = 16
-"""Replies that wait for their turn."""
+"""Replies that may wait for their turn; another one is refused."""
 KEPT_REPLIES = 8
 """Replies whose sound can still be cut off after all of it has been handed over."""
 PICTURE_SECONDS = 3.0
@@ -79,37 +78,33 @@ GA_NAMES = {
 HARMLESS = {"response_cancel_not_active", "item_truncate_invalid_item_id", "item_delete_invalid_item_id"}
 """Errors of messages that crossed on their way with what made them needless."""
 TAG = "lipwire_reply"
-"""In a response's metadata: the reply that it belongs to."""
+"""The name in a response's metadata under which the id of its reply stands."""
 
 
-class _Reply:
-    """What the agent is saying: one response, or several where functions are called in between."""
+class _Responses(Generation):
+    """A reply: one response of the service, or several where functions are called in between."""
 
     def __init__(self, kind: Literal["chat", "speak"], options: dict[str, Any]) -> None:
-        self.id = f"reply_{uuid.uuid4().hex[:16]}"
-        self.kind = kind
+        super().__init__(kind)
         self.options = options
-        """Of response.create."""
-        self.text = ""
-        self.position_ms = 0.0
+        """Members of response.create."""
         self.items: list[tuple[str, float]] = []
         """The service's items, and where in the reply's sound each begins."""
         self.spoken_item: str | None = None
         """The conversation's item that repeats what `speak` said."""
-        self.stamps: set[str] = set()
-        self.started = self.dead = self.done = False
+        self.started = self.done = False
         self.calls: list[asyncio.Task[tuple[str, str]]] = []
 
 
 class RealtimeBrain:
-    """See the module, and `brain.Brain`."""
+    """Thinks by OpenAI Realtime; a `Brain`."""
 
     def __init__(self, config: AgentConfig, url: str, model: str, api_key: str | None) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._url = f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._caller = Caller(config.tools, lambda event: self._emit(event))
-        self._history = History(config.llm.max_history)
+        self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._ws: ClientConnection | None = None
         self._main: asyncio.Task[Any] | None = None
@@ -119,8 +114,8 @@ class RealtimeBrain:
         self._out_changed = asyncio.Event()
         self._ids = itertools.count(1)
         self._fresh()
-        self._waiting: deque[_Reply] = deque()
-        self._kept: deque[_Reply] = deque(maxlen=KEPT_REPLIES)
+        self._waiting: deque[_Responses] = deque()
+        self._kept: deque[_Responses] = deque(maxlen=KEPT_REPLIES)
         self._picture: chat.Picture | None = None
         self._closed = False
 
@@ -129,16 +124,18 @@ class RealtimeBrain:
         self._to_service = Resampler(HEARD_RATE, RATE)
         self._append = bytearray()
         self._sent_ms = 0
-        """Of sound."""
+        """How many ms of sound this connection was sent."""
         self._speaking = False
         self._stopped_ns = 0
         self._item: str | None = None
         """The user's last item."""
         self._partial: dict[str, str] = {}
-        self._active: _Reply | None = None
+        self._active: _Responses | None = None
         self._response_id: str | None = None
-        self._asked: _Reply | None = None
-        """Its response was asked for and has not begun."""
+        self._next: _Responses | None = None
+        """The reply that has begun, and is about to be asked for."""
+        self._asked: _Responses | None = None
+        """The reply whose response was asked for and has not begun."""
         self._progress = time.monotonic()
         """When the response last moved."""
         self._picture_item: str | None = None
@@ -227,14 +224,15 @@ class RealtimeBrain:
         """The connection is gone: what was being said is broken off, what waits is said on the next one."""
         logger.info("agent %s: %s", self._config.name, reason)
         active = self._active
-        if active is not None and not active.dead:
+        if active is not None and not active.dropped:
             self._emit(Failed("REALTIME_ERROR", reason, active.id))
             self._finish(active, "failed")
         elif self._speaking:
             self._emit(Failed("REALTIME_ERROR", reason))
             self._emit(SpeechStopped(time.monotonic_ns()))
-        if self._asked is not None and not self._asked.dead:
-            self._waiting.appendleft(self._asked)
+        begun = self._asked or self._next
+        if begun is not None and not begun.dropped:
+            self._waiting.appendleft(begun)
         self._out.clear()
         self._fresh()
 
@@ -242,7 +240,7 @@ class RealtimeBrain:
         """Tells a new connection all that it has to know."""
         self._ws = ws
         self._send_session()
-        for message in self._history.messages():
+        for message in self._context.messages():
             self._add_item(message["role"], message["content"])
         self._pump()
 
@@ -267,8 +265,7 @@ class RealtimeBrain:
                     "transcription": {"model": TRANSCRIPTION_MODEL, "language": config.language.partition("-")[0]},
                     "turn_detection": vad if detection.enabled else None,
                 },
-                # Voice ids with a locale are other services'.
-                "output": {"format": pcm, "voice": DEFAULT_VOICE if "-" in config.voice else config.voice},
+                "output": {"format": pcm, "voice": openai_voice(config.voice)},
             },
             "tools": self._caller.toolbox.for_realtime(),
             "tool_choice": "auto",
@@ -340,7 +337,7 @@ class RealtimeBrain:
         self._send({"type": "conversation.item.create", "item": item})
 
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        self._history.add(role, text)
+        self._context.add(role, text)
         self._add_item(role, text)
         if respond:
             self._show()
@@ -363,7 +360,7 @@ class RealtimeBrain:
 
     def update(self, changes: dict[str, Any]) -> None:
         apply(self._config, changes)
-        self._history.limit = self._config.llm.max_history
+        self._context.limit = self._config.llm.max_history
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if any(not name.startswith("llm.") for name in changes):
@@ -377,18 +374,18 @@ class RealtimeBrain:
     def _answer(self, options: dict[str, Any]) -> None:
         """The reply that is being made gives way to a new one."""
         for reply in (self._active, *self._waiting):
-            if reply is not None and reply.kind == "chat" and not reply.dead:
+            if reply is not None and reply.kind == "chat" and not reply.dropped:
                 self._break_off(reply)
-        self._want(_Reply("chat", options))
+        self._want(_Responses("chat", options))
 
     def speak(self, text: str) -> str:
         instructions = f"Say exactly the following text, word for word, and nothing else:\n\n{text}"
         # Out of the conversation, so that it is not taken for an answer; what was said is added to it afterwards.
-        reply = _Reply("speak", {"conversation": "none", "input": [], "instructions": instructions, "tools": []})
+        reply = _Responses("speak", {"conversation": "none", "input": [], "instructions": instructions, "tools": []})
         self._want(reply)
         return reply.id
 
-    def _want(self, reply: _Reply) -> None:
+    def _want(self, reply: _Responses) -> None:
         """Raises BadState, BufferFull."""
         if self._closed:
             raise BadState("the brain is closed")
@@ -398,21 +395,30 @@ class RealtimeBrain:
         self._pump()
 
     def _pump(self) -> None:
-        """Asks for the next reply; the service makes one at a time."""
-        if self._ws is None or self._active is not None or self._asked is not None:
+        """Begins the next reply; the service makes one at a time."""
+        if self._ws is None or self._active is not None or self._asked is not None or self._next is not None:
             return
         while self._waiting:
             reply = self._waiting.popleft()
-            if reply.dead:
-                continue
-            self._start(reply)
-            if reply.dead:  # nobody wants it, as the agent has just said
-                continue
-            self._asked = reply
-            self._progress = time.monotonic()
-            response = {**reply.options, "metadata": {TAG: reply.id}}
-            self._send({"type": "response.create", "event_id": reply.id, "response": response})
+            if not reply.dropped:
+                self._next = reply
+                self._start(reply)
+                # The agent takes that first; it may not want the reply.
+                asyncio.get_running_loop().call_soon(self._ask, reply)
+                return
+
+    def _ask(self, reply: _Responses) -> None:
+        """Asks the service for a reply that has begun."""
+        if reply is not self._next:
+            return  # the connection broke meanwhile
+        self._next = None
+        if reply.dropped:
+            self._pump()
             return
+        self._asked = reply
+        self._progress = time.monotonic()
+        response = {**reply.options, "metadata": {TAG: reply.id}}
+        self._send({"type": "response.create", "event_id": reply.id, "response": response})
 
     async def _watch(self) -> None:
         """A response that stalls is broken off."""
@@ -423,19 +429,19 @@ class RealtimeBrain:
                 continue
             self._active = self._asked = self._response_id = None
             self._send({"type": "response.cancel"})
-            if not reply.dead:
-                reply.dead = True
+            if not reply.dropped:
+                reply.dropped = True
                 self._emit(Failed("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id))
                 self._finish(reply, "failed")
             self._pump()
 
-    def _start(self, reply: _Reply, asked_ns: int = 0, item_id: str | None = None) -> None:
+    def _start(self, reply: _Responses, asked_ns: int = 0, item_id: str | None = None) -> None:
         if not reply.started:
             reply.started = True
             self._kept.append(reply)
             self._emit(ReplyStarted(reply.id, asked_ns or time.monotonic_ns(), item_id))
 
-    def _finish(self, reply: _Reply, reason: Literal["done", "cancelled", "failed"]) -> None:
+    def _finish(self, reply: _Responses, reason: Literal["done", "cancelled", "failed"]) -> None:
         if reply.done:
             return
         reply.done = True
@@ -445,8 +451,8 @@ class RealtimeBrain:
         if reply.started:
             self._emit(ReplyFinished(reply.id, reply.text, reason))
 
-    def _break_off(self, reply: _Reply) -> None:
-        reply.dead = True
+    def _break_off(self, reply: _Responses) -> None:
+        reply.dropped = True
         if reply is self._active or reply is self._asked:
             self._send({"type": "response.cancel"})
         self._finish(reply, "cancelled")
@@ -456,7 +462,7 @@ class RealtimeBrain:
         if reply is None:
             return
         reply.text = text
-        self._history.said(reply.id, text)
+        self._context.said(reply.id, text)
         if reply.kind == "speak":
             if reply.spoken_item is not None:
                 self._send({"type": "conversation.item.delete", "item_id": reply.spoken_item})
@@ -502,7 +508,7 @@ class RealtimeBrain:
             return
         if code == "conversation_already_has_active_response":
             # It is asked for (again) when the other one is over; what we did not ask for answers the user's turn.
-            self._waiting.appendleft(self._asked or _Reply("chat", {}))
+            self._waiting.appendleft(self._asked or _Responses("chat", {}))
             self._asked = None
             return
         asked = self._asked
@@ -510,7 +516,7 @@ class RealtimeBrain:
             self._emit(Failed("REALTIME_ERROR", message))
             return
         self._asked = None
-        if not asked.dead:
+        if not asked.dropped:
             self._emit(Failed("REALTIME_ERROR", message, asked.id))
             self._finish(asked, "failed")
         self._pump()
@@ -543,7 +549,7 @@ class RealtimeBrain:
         self._partial.pop(event["item_id"], None)
         text = event["transcript"].strip()[: chat.MAX_TEXT]
         if text:
-            self._history.add("user", text)
+            self._context.add("user", text)
         self._emit(UserText(event["item_id"], text, True))
 
     def _on_conversation_item_input_audio_transcription_failed(self, event: dict[str, Any]) -> None:
@@ -560,24 +566,23 @@ class RealtimeBrain:
         asked = self._asked
         if asked is not None and (tag == asked.id or not self._echoes):
             self._asked, self._active = None, asked
-            if asked.dead:  # broken off while it was asked for
+            if asked.dropped:  # broken off while it was asked for
                 self._send({"type": "response.cancel"})
         else:  # the service's own voice activity detection asked for it
-            self._active = _Reply("chat", {})
+            self._active = _Responses("chat", {})
             self._start(self._active, self._stopped_ns, self._item)
 
-    def _of(self, event: dict[str, Any]) -> _Reply | None:
+    def _of(self, event: dict[str, Any]) -> _Responses | None:
         """The reply that an event of a response belongs to; None = nobody wants it any more."""
         reply = self._active
         self._progress = time.monotonic()
-        if reply is None or reply.dead or event.get("response_id", self._response_id) != self._response_id:
+        if reply is None or reply.dropped or event.get("response_id", self._response_id) != self._response_id:
             return None
         return reply
 
-    def _stamp(self, reply: _Reply, name: Literal["first_token", "first_audio"]) -> None:
-        if name not in reply.stamps:
-            reply.stamps.add(name)
-            self._emit(Stamp(reply.id, name, time.monotonic_ns()))
+    def _stamp(self, reply: _Responses, name: Literal["first_token", "first_audio"]) -> None:
+        if (stamp := reply.stamp(name)) is not None:
+            self._emit(stamp)
 
     def _on_response_output_audio_transcript_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
@@ -585,7 +590,7 @@ class RealtimeBrain:
             return
         self._stamp(reply, "first_token")
         reply.text += event["delta"]
-        self._history.said(reply.id, reply.text)
+        self._context.said(reply.id, reply.text)
         self._emit(ReplyText(reply.id, event["delta"]))
 
     _on_response_output_text_delta = _on_response_output_audio_transcript_delta
@@ -627,7 +632,7 @@ class RealtimeBrain:
             status = response.get("status")
             if reply.calls:
                 self._spawn(self._follow_up(reply, self._ws))
-            elif reply.dead or status in ("completed", "incomplete", None):
+            elif reply.dropped or status in ("completed", "incomplete", None):
                 self._finish(reply, "done")
             elif status == "cancelled":
                 self._finish(reply, "cancelled")
@@ -638,19 +643,19 @@ class RealtimeBrain:
                 self._finish(reply, "failed")
         self._pump()
 
-    async def _follow_up(self, reply: _Reply, ws: ClientConnection | None) -> None:
+    async def _follow_up(self, reply: _Responses, ws: ClientConnection | None) -> None:
         """The answers to a response's calls, then the reply goes on."""
         calls, reply.calls = reply.calls, []
         results = await asyncio.gather(*calls)
         if self._ws is not ws:  # the calls were the old connection's
-            if not reply.dead:
+            if not reply.dropped:
                 self._emit(Failed("REALTIME_ERROR", "the connection broke while functions were called", reply.id))
                 self._finish(reply, "failed")
             return
         for call_id, result in results:
             item = {"type": "function_call_output", "call_id": call_id, "output": result}
             self._send({"type": "conversation.item.create", "item": item})
-        if not reply.dead:
+        if not reply.dropped:
             self._waiting.appendleft(reply)
         self._pump()
 

@@ -20,17 +20,17 @@ from .base import BrainEvent, Failed, ToolCalled
 logger = logging.getLogger("lipwire.agents")
 
 TIMEOUT = 20.0
-"""Seconds for a function of ours."""
+"""Seconds that a function of ours may take."""
 CLIENT_TIMEOUT = 60.0
-"""Seconds for a function of the client's."""
+"""Seconds that a function of the client's may take."""
 MAX_ARGUMENTS = 1 << 16
 MAX_RESULT = 1 << 16
-"""Bytes of JSON."""
+"""Characters of JSON that a result may have."""
 MAX_CALLS = 16
-"""In one reply of a model; the rest of them are answered with an error."""
+"""Calls that a model may make in one reply; a service that sends more is cut off."""
 
 _threads = ThreadPoolExecutor(8, "lipwire-tool")
-"""For functions that are not async. One that hangs keeps its thread; when all hang, calls time out."""
+"""Threads that run functions which are not async. One that hangs keeps its thread; when all hang, calls time out."""
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

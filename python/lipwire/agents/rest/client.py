@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct, field
 
 from ...errors import InvalidArgument
-from ...protocol.agent_bodies import AgentError, AgentNotFound, AgentUnreachable, GatewayFault, InvalidAgentRequest
 from ..config import AgentConfig
-from .wire import GenericAvatar, Version, join_body, merge, parse_speak
+from ..errors import AgentError, AgentNotFound, AgentUnreachable, GatewayFault, InvalidAgentRequest
+from .wire import GenericAvatar, Version, error_of, join_body, merge, parse_speak
 
 __all__ = ["AgentInfo", "AgentPage", "AgoraAgents", "GenericAvatar"]
 
@@ -65,7 +65,7 @@ class AgentPage(Struct):
 class AgoraAgents:
     """Starts, steers and stops agents. Use as an async context manager, or `close` it.
 
-    What fails is raised as an `AgentError` (`protocol.agent_bodies`) with `status`, `detail` and `reason`; by its class
+    What fails is raised as an `AgentError` (`agents.errors`) with `status`, `detail` and `reason`; by its class
     it also is a ValueError (400), PermissionError (401, 403), LookupError (404), TimeoutError (504) or ConnectionError.
     Tried again, up to `attempts` times with growing pauses, or as `Retry-After` says: where the service refused before
     it did anything (429, 503, no connection); and, for calls that may be repeated without harm (all but join, speak
@@ -148,7 +148,7 @@ class AgoraAgents:
         await self._call("POST", self._path(agent_id, "leave"), repeatable=True, gone_is_done=True)
 
     async def update(self, agent_id: str, properties: Mapping[str, Any]) -> AgentInfo:
-        """Changes a running agent: `properties` by the wire's names, those of `protocol.agents.UPDATABLE` only."""
+        """Changes a running agent: `properties` by the wire's names, those of `rest.wire.UPDATABLE` only."""
         body = {"properties": dict(properties)}
         return _info(await self._call("POST", self._path(agent_id, "update"), body, repeatable=True))
 
@@ -280,7 +280,7 @@ def _refusal(method: str, url: str, reply: httpx.Response, answer: Any) -> Agent
     answer = answer if isinstance(answer, dict) else {}
     detail = answer.get("detail") or answer.get("message") or reply.text[:300] or reply.reason_phrase
     reason = answer.get("reason")
-    error = AgentError.of(reply.status_code, str(detail), reason if isinstance(reason, str) else None)
+    error = error_of(reply.status_code, str(detail), reason if isinstance(reason, str) else None)
     error.add_note(f"{method} {url} answered {reply.status_code}")
     error.retry_after = _seconds(reply.headers.get("retry-after"))
     return error

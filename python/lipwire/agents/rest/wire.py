@@ -1,8 +1,9 @@
 """The wire of agent control (protocol.md C and D): what its bodies mean for an agent.
 
 What a field means is one table per version, from wire path to names of `AgentConfig`; joining and updating go by the
-same table, so that `AgentConfig`'s defaults are the only ones. Every fault of a body is found before anything is done.
-Unknown keys are ignored, except by `update`, where a field that cannot change is a fault.
+same table, so that `AgentConfig`'s defaults are the only ones. Every fault of a body is found before anything is done,
+and named by its path on the wire ("properties.custom_llm.max_history must be an integer 0..1024, got 5000"). null
+counts as absent; unknown keys are ignored, except by `update`, where a field that cannot change is a fault.
 """
 
 from __future__ import annotations
@@ -15,19 +16,51 @@ import msgspec
 from msgspec import Struct
 
 from ...protocol import agent_bodies as b
-from ...protocol.agent_bodies import Fault, InvalidAgentRequest, allowed, leaves, show
+from ...protocol.agent_bodies import Fault, allowed, show
 from ...protocol.messages import QUALITY
 from ..config import AgentConfig
-from ..update import apply
+from ..describe import Changes, make_config, prompt, system_messages
+from ..errors import (
+    AgentConflict,
+    AgentError,
+    AgentForbidden,
+    AgentLimit,
+    AgentNotFound,
+    AgentRateLimit,
+    AgentStartFailed,
+    AgentTimeout,
+    GatewayFault,
+    InvalidAgentRequest,
+)
 
 Version = Literal["v1", "v2"]
 ANY_CODEC = -1
 """`rtc_codec` in reference 002's example: the default."""
 
-# ------------------------------------------------------------------------------------- wire paths -> AgentConfig
+STATUS: dict[type[AgentError], int] = {
+    AgentError: 500,
+    InvalidAgentRequest: 400,
+    AgentForbidden: 403,
+    AgentNotFound: 404,
+    AgentConflict: 409,
+    AgentLimit: 422,
+    AgentRateLimit: 429,
+    GatewayFault: 502,
+    AgentStartFailed: 503,
+    AgentTimeout: 504,
+}
+"""The HTTP status of each error."""
+_BY_STATUS = {status: kind for kind, status in STATUS.items()} | {401: AgentForbidden}
 
-Changes = dict[str, Any]
-"""Dotted names of `AgentConfig` -> values."""
+
+def error_of(status: int, detail: str, reason: str | None = None) -> AgentError:
+    """The error that an answer with an HTTP status stands for."""
+    error = _BY_STATUS.get(status, AgentError)(detail, reason=reason)
+    error.status = status
+    return error
+
+
+# ------------------------------------------------------------------------------------- wire paths -> AgentConfig
 
 
 class _Target(Struct, frozen=True):
@@ -38,21 +71,8 @@ class _Target(Struct, frozen=True):
 
 
 def _to(name: str, *, update: bool = False, empty: Any = "") -> _Target:
-    """As it is; an empty text stands for `empty`."""
+    """Sets a field to the value as it is; an empty text stands for `empty`."""
     return _Target(lambda value: {name: empty if value == "" else value}, update)
-
-
-def _prompt(text: str) -> Changes:
-    return _system([{"role": "system", "content": text}] if text else [])
-
-
-def _system(messages: list[dict[str, Any]]) -> Changes:
-    """For a chat service, and as the instructions of a realtime one."""
-    for message in messages:
-        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str | list):
-            raise ValueError
-    texts = [m["content"] for m in messages if m["role"] in ("system", "developer") and isinstance(m["content"], str)]
-    return {"llm.system_messages": messages, "instructions": "\n\n".join(texts) or None}
 
 
 def _params(params: dict[str, Any]) -> Changes:
@@ -103,7 +123,7 @@ _TARGETS: dict[str, dict[str, _Target]] = {
         "input_modalities": _Target(_inputs),
         "output_modalities": _Target(_outputs),
         "custom_llm.token": _to("llm.api_key", update=True, empty=None),
-        "custom_llm.prompt": _Target(_prompt, update=True),
+        "custom_llm.prompt": _Target(prompt, update=True),
         "custom_llm.model": _to("llm.model", update=True, empty=None),
         "custom_llm.greeting": _to("llm.greeting_message", update=True, empty=None),
     },
@@ -118,7 +138,7 @@ _TARGETS: dict[str, dict[str, _Target]] = {
         "tts.params.voice_id": _to("voice", update=True),
         "tts.params.voice": _to("voice", update=True),
         "llm.api_key": _to("llm.api_key", update=True, empty=None),
-        "llm.system_messages": _Target(_system, update=True),
+        "llm.system_messages": _Target(system_messages, update=True),
         "llm.params": _Target(_params, update=True),
         "llm.input_modalities": _Target(_inputs),
         "llm.output_modalities": _Target(_outputs),
@@ -155,6 +175,36 @@ def _type_at(kind: type[Struct], path: str) -> Any:
     return _type_at(found, rest) if rest else found
 
 
+def _struct(kind: Any) -> type[Struct] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
+
+
+def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], prefix: str = "") -> dict[str, Any]:
+    """The fields of `kind` that `body` gives, by wire path below `prefix`, checked and converted.
+
+    A nested struct contributes its own fields. What is wrong or missing is added to `faults`, all of it.
+    """
+    found: dict[str, Any] = {}
+    for info in msgspec.structs.fields(kind):
+        path = f"{prefix}{info.encode_name}"
+        value = body.get(info.encode_name)
+        if value is None:
+            if info.required:
+                faults.append(Fault(path, "is required", "missing"))
+        elif (nested := _struct(info.type)) is not None:
+            if isinstance(value, dict):
+                below = leaves(nested, value, faults, f"{path}.")
+                found |= {f"{info.encode_name}.{name}": inner for name, inner in below.items()}
+            else:
+                faults.append(Fault(path, f"must be an object, got {show(value)}"))
+        else:
+            try:
+                found[info.encode_name] = msgspec.convert(value, info.type)
+            except msgspec.ValidationError:
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
+    return found
+
+
 def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
     """The agent that a join body describes. One of v1 sends the transcripts of reference 002 (v0.3).
 
@@ -177,9 +227,7 @@ def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
     changes |= _face(below) | ({"transcripts": "v0.3"} if version == "v1" else {})
     if faults:
         raise InvalidAgentRequest.because(faults)
-    config = AgentConfig(name=found["name"], channel=changes["channel"])
-    apply(config, changes)
-    return config
+    return make_config(found["name"], changes["channel"], changes)
 
 
 def _face(below: Mapping[str, Any]) -> Changes:
@@ -286,24 +334,17 @@ def check_body(kind: type[Struct], body: Mapping[str, Any]) -> dict[str, Any]:
 
 def start_agent_config(request: b.StartAgent) -> AgentConfig:
     """The agent that /start_agent asks for; its brain is the server's to say. It stays until it is stopped."""
-    config = AgentConfig(
-        name=f"start_agent:{request.channel_name}",
-        channel=request.channel_name,
-        uid=str(request.uid),
-        language=request.language,
-        voice=request.voice,
-        avatar=request.avatar or None,
-        brain="realtime",
-        idle_timeout=0.0,
-        voice_commands=True,
-    )
-    apply(config, _prompt(request.system_instruction))
-    return config
-
-
-def instruction_changes(text: str) -> Changes:
-    """What a new system instruction changes, whatever the brain is."""
-    return _prompt(text)
+    changes: Changes = {
+        "brain": "realtime",
+        "uid": str(request.uid),
+        "language": request.language,
+        "voice": request.voice,
+        "avatar": request.avatar or None,
+        "idle_timeout": 0.0,
+        "voice_commands": True,
+    }
+    changes |= prompt(request.system_instruction)
+    return make_config(f"start_agent:{request.channel_name}", request.channel_name, changes)
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
@@ -321,7 +362,7 @@ class GenericAvatar(Struct, kw_only=True):
     version: str = "v1"
     video_encoding: Literal["H264", "VP8", "AV1"] = "H264"
     activity_idle_timeout: int = 120
-    """Seconds; 0 = never."""
+    """Seconds without speech after which the service ends the session; 0 = never."""
     agora_uid: str = ""
     """The avatar's user id in the channel, and its token; "" leaves them out."""
     agora_token: str = ""
@@ -334,7 +375,7 @@ class GenericAvatar(Struct, kw_only=True):
 
 def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
     """The join body of an agent; `parse_join` gives the same agent back, but for what the wire has no word for
-    (`brain`, `tools`, `transcripts`, `voice_commands`).
+    (`brain`, `transport`, `tools`, `transcripts`, `voice_commands`).
 
     Raises:
         InvalidAgentRequest: v1 cannot say it (a user id that is no number, several remote users, chat messages other
@@ -357,7 +398,7 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
     said = {"url": llm.url, "max_history": llm.max_history, "failure_message": llm.failure_message}
     said |= {"extra_metadata": llm.extra_metadata, "metadata_enabled": llm.metadata_enabled}
     modalities = {"input_modalities": llm.input_modalities, "output_modalities": llm.output_modalities}
-    messages = llm.system_messages or _prompt(config.instructions or "")["llm.system_messages"]
+    messages = llm.system_messages or prompt(config.instructions or "")["llm.system_messages"]
     if version == "v2":
         params = llm.params | ({"model": llm.model} if llm.model else {})
         said |= modalities | {"api_key": llm.api_key, "greeting_message": llm.greeting_message}

@@ -1,6 +1,7 @@
 """Voice commands: "Hey ... Stop" pauses an agent, "Hey ... Start" resumes it.
 
-From the transcript where there is one (`command_in`), and from the sound where there is none (`KeywordSpotter`).
+From the transcript where there is one (`commands.command_in`), and from the sound where there is none
+(`KeywordSpotter`).
 """
 
 from __future__ import annotations
@@ -9,47 +10,21 @@ import asyncio
 import importlib.util
 import logging
 import math
-import re
 import tempfile
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...errors import BadState
 from ..http import ServiceError
+from .commands import Command
 from .sphinx.recognizer import Pool, Recognizer
 from .sphinx.wire import Found, Look
 
 logger = logging.getLogger("lipwire.agents")
-
-Command = Literal["start", "stop"]
-
-MAX_NAME = 3
-"""Words between "hey" and the command: a name."""
-_COMMAND = re.compile(rf"\bhey\b(?P<name>(?:\W+[\w'’]+){{0,{MAX_NAME}}}?)\W+(?P<command>start|stop)\W*$", re.IGNORECASE)
-_NO_NAME = frozenset(
-    word
-    for line in (
-        "a and are can can't cannot cant could did do does don't dont have how i is it let lets let's must never not",
-        "or shall should that the they to we what when where who why will would you",
-    )
-    for word in line.split()
-)
-
-
-def command_in(text: str) -> Command | None:
-    """The command that a finished utterance ends with: "hey", at most three words that may be a name, and "start" or
-    "stop" as the last word. "Hey, don't stop" and "Hey, when do we start?" are none."""
-    found = _COMMAND.search(text)
-    if found is None:
-        return None
-    name = {word.replace("’", "'").lower() for word in re.findall(r"[\w'’]+", found["name"])}
-    if name & _NO_NAME:
-        return None
-    return "stop" if found["command"].lower() == "stop" else "start"
 
 
 class Spotter(Protocol):
@@ -68,20 +43,21 @@ class Spotter(Protocol):
 FRAME_MS = 10
 RATE = 16_000
 SHORTEST_MS, LONGEST_MS = 450, 3_500
-"""Of a command. What is longer is conversation, and is not looked at."""
+"""How long a command takes. What is longer is conversation, and is not looked at."""
 PAUSE_MS = 400
 """Silence that ends one."""
 PADDING_MS = 250
 OVER_FLOOR_DB = 10.0
 LEAST_DB = 30.0
-"""Over one step of 16 bits."""
+"""Level below which nothing is a command, over one step of 16 bits."""
 RISE_DB = 0.05
-"""A frame, by which the noise floor rises in what is louder than it."""
+"""How much the noise floor rises with each frame that is louder than it."""
 HEY_WITHIN_MS, COMMAND_WITHIN_MS = 600, 750
 """"Hey" begins so soon, and the command ends so late."""
 HEY = "1e-20"
 THRESHOLDS: dict[Command, str] = {"start": "1e-30", "stop": "1e-17"}
-"""Of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken (docs/agents/runtime.md)."""
+"""Thresholds of pocketsphinx' keyword search: the lower, the more is found, and the more is mistaken
+(docs/agents/runtime.md)."""
 MAX_WAITING = 4
 """Pieces of speech that wait for the recognizer, all agents of the event loop together; more are not looked at."""
 TIMEOUT = 30.0

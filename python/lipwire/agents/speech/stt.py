@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import BadState, InvalidArgument
-from ..brains.base import HEARD_RATE, Word
+from ..brains.base import HEARD_RATE, TimedWord
 from ..http import ServiceError, bearer, client, refusal, send
 from .sphinx.recognizer import Pool, Recognizer
 from .sphinx.wire import Begin, Drop, Finish, Heard, Partial, Sound
@@ -23,16 +23,16 @@ from .sphinx.wire import Begin, Drop, Finish, Heard, Partial, Sound
 logger = logging.getLogger("lipwire.agents")
 
 TIMEOUT = 15.0
-"""Seconds for a transcription."""
+"""Seconds that a transcription may take."""
 MAX_TEXT = 8192
-"""Characters of one."""
+"""Characters that a transcript may have; what is longer is cut."""
 
 
 class Transcript(Struct, frozen=True):
     """What was said; word times count from the start of the sound that was fed."""
 
     text: str
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 class Hearing(Protocol):
@@ -75,15 +75,15 @@ def wav(pcm: bytes, rate: int = HEARD_RATE) -> bytes:
     return sink.getvalue()
 
 
-class _Word(Struct):
+class _AnsweredWord(Struct):
     word: str
     start: float
     end: float
 
 
-class _Answer(Struct):
+class _Transcription(Struct):
     text: str
-    words: list[_Word] | None = None
+    words: list[_AnsweredWord] | None = None
 
 
 class HttpStt:
@@ -131,7 +131,7 @@ class HttpStt:
                             raise ServiceError("speech to text answered more than 1 MB")
                 finally:
                     await reply.aclose()
-            answer = msgspec.json.decode(body, type=_Answer)
+            answer = msgspec.json.decode(body, type=_Transcription)
         except TimeoutError as exc:
             raise ServiceError(f"speech to text at {self.url} did not answer within {TIMEOUT:g} s") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -139,7 +139,7 @@ class HttpStt:
         except msgspec.DecodeError as exc:
             raise ServiceError(f"speech to text answered what is no transcription: {exc}") from exc
         words = tuple(
-            Word(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
+            TimedWord(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
             for word in answer.words or ()
         )
         return Transcript(answer.text.strip()[:MAX_TEXT], words)
@@ -250,7 +250,7 @@ class _OfflineHearing:
                     if not self._dropped:
                         self._on_partial(answer.text)
                 else:
-                    words = tuple(Word(word, start, end - start) for word, start, end in answer.words)
+                    words = tuple(TimedWord(word, start, end - start) for word, start, end in answer.words)
                     clean = True
                     if not self._result.done():
                         self._result.set_result(Transcript(answer.text[:MAX_TEXT], words))

@@ -1,7 +1,7 @@
 """Text to speech for agents: an OpenAI-compatible service, or espeak-ng, which needs none; and the order of sentences.
 
-`Speaker` takes a reply's text as it streams, and gives its sound in order: the next sentence is made while the one
-before it is played.
+`SynthesisStream` takes a reply's text as it streams, and gives its sound in order: the next sentence is made while the
+one before it is played.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from msgspec import Struct
 
 from ...audio import espeak
 from ...errors import InvalidArgument, LipwireError
-from ..brains.base import Word
+from ..brains.base import TimedWord
+from ..describe import openai_voice
 from ..http import ServiceError, bearer, client, refusal, send
 from .sentences import MAX_PIECE, SentenceSplitter, speakable
 
 logger = logging.getLogger("lipwire.agents")
 
 FIRST_BYTE = 10.0
+"""Seconds until the first sound of a piece of text."""
 BETWEEN = 5.0
-"""Seconds."""
+"""Seconds between two pieces of its sound."""
 MAX_SPEECH_MS = 120_000
-"""Of one piece of text; a service that sends more is cut off."""
+"""How long one piece of text may be spoken; a service that sends more is cut off."""
 OPENAI_RATE = 24_000
 """Hz of OpenAI's `pcm`."""
 MANY = 8
@@ -50,7 +52,7 @@ class Sound(Struct, frozen=True):
 
     pcm: bytes
     rate: int
-    words: tuple[Word, ...] = ()
+    words: tuple[TimedWord, ...] = ()
     whole: bool = False
 
 
@@ -111,7 +113,7 @@ class OfflineTts:
         yield Sound(speech.pcm, speech.rate, words(text, speech), True)
 
 
-def words(text: str, speech: espeak.Speech) -> tuple[Word, ...]:
+def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
     """The words of `text` with their times: espeak-ng marks what it says, numbers in several parts."""
     found: list[tuple[str, float]] = []
     spoken = deque(speech.words)
@@ -124,7 +126,7 @@ def words(text: str, speech: espeak.Speech) -> tuple[Word, ...]:
             found[-1] = (f"{found[-1][0]} {match.group()}", found[-1][1])
     ends = [start for _, start in found[1:]] + [len(speech.pcm) / 2 / speech.rate]
     return tuple(
-        Word(word, round(start * 1000), max(round((end - start) * 1000), 0))
+        TimedWord(word, round(start * 1000), max(round((end - start) * 1000), 0))
         for (word, start), end in zip(found, ends, strict=False)
     )
 
@@ -140,7 +142,7 @@ class HttpTts:
         self.url = url
         self.model = model or "gpt-4o-mini-tts"
         openai = (urlsplit(url).hostname or "").endswith("openai.com")
-        self.voice = "alloy" if openai and re.match(r"[a-z]{2,3}-[a-z]{2,4}-", voice, re.IGNORECASE) else voice
+        self.voice = openai_voice(voice) if openai else voice
         self.api_key = api_key
         self._http = client(FIRST_BYTE + 5)
 
@@ -231,7 +233,7 @@ class _Piece:
         self.task: asyncio.Task[None] | None = None
 
 
-class Speaker:
+class SynthesisStream:
     """Says one reply. `say` text as it comes, then `finish`; `run` emits until all of it has been handed over.
 
     Args:

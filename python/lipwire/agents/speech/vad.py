@@ -1,4 +1,4 @@
-"""Whether somebody speaks, and when a turn begins and ends. No I/O, no clock: time is counted in frames of 10 ms.
+"""Voice activity: whether somebody speaks. No I/O, no clock: time is counted in frames of 10 ms.
 
 What is taken for speech, in the order of the cost (figures: docs/agents/brains.md):
 
@@ -16,27 +16,21 @@ The last three cost an FFT and are asked only where the first two hear something
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
 from ..._core import VisemeExtractor
 from ...errors import InvalidArgument
-from ..config import TurnDetection
 
 Spectrum = npt.NDArray[np.floating[Any]]
 
 FRAME_MS = 10
 FRAME = 160
-"""Samples at 16 kHz."""
+"""Samples in a frame, at 16 kHz."""
 LATE = 2
 """Frames by which a probability is late: the network's look-ahead (17.5 ms)."""
-SURE = 6
-"""Frames whose mean decides that somebody speaks: at 0.8, about 60 ms of speech after the first voiced frame."""
-MAX_TURN_MS = 60_000
-"""A turn that has not ended by then is ended: what is kept of one is bounded, and music cannot hold the floor."""
 
 _SPAN = 512  # samples of the spectrum: 32 ms, two periods of the lowest voice
 _LAG = 4  # frames between the spectra that are compared
@@ -68,7 +62,7 @@ class Vad:
         self.reset()
 
     def reset(self) -> None:
-        """As new."""
+        """Forgets all that was heard."""
         self._network.reset()
         self._recent = np.zeros(_SPAN + _LAG * FRAME, np.float32)
         self._silence: deque[float] = deque([1.0], 1)
@@ -140,80 +134,3 @@ class Vad:
         """The spectrum's shape, its length 1."""
         shape: Spectrum = np.sqrt(magnitude[_BAND])
         return shape / (float(np.sqrt(np.dot(shape, shape))) + 1e-9)
-
-
-class Turn(Struct, frozen=True):
-    """What happened to the user's turn with this frame. Frames are counted from 0 by the detector."""
-
-    kind: Literal["started", "stopped"]
-    frame: int
-    """Started: the first voiced one. Stopped: the one after the last voiced one."""
-
-
-class TurnDetector:
-    """Probabilities in, turns out.
-
-    A turn starts when the mean of the last SURE probabilities reaches `interrupt_threshold`, and ends when for
-    `silence_duration_ms` none has reached `threshold`. With detection off it ends by `commit` only.
-    """
-
-    def __init__(self, config: TurnDetection) -> None:
-        self.config = config
-        """May be replaced at any time."""
-        self.reset()
-
-    def reset(self) -> None:
-        """Nobody speaks; the count of frames goes on."""
-        self.speaking = False
-        self._last: deque[float] = deque([0.0] * SURE, SURE)
-        self._voiced: deque[int] = deque(maxlen=SURE)
-        self._onset = self._until = 0
-        self._frames = getattr(self, "_frames", 0)
-
-    @property
-    def frames(self) -> int:
-        """Frames heard so far."""
-        return self._frames
-
-    @property
-    def silence_ms(self) -> int:
-        """How long a running turn has been silent."""
-        return (self._frames - self._until) * FRAME_MS if self.speaking else 0
-
-    @property
-    def voiced_until(self) -> int:
-        """The frame after the last voiced one of the running turn."""
-        return self._until
-
-    def process(self, probability: float) -> Turn | None:
-        """The next probability of `Vad.process`; what it made of the turn."""
-        self._frames += 1
-        about = max(self._frames - 1 - LATE, 0)
-        self._last.append(probability)
-        voiced = probability >= self.config.threshold and probability > 0.0
-        if voiced:
-            self._voiced.append(about)
-        if not self.speaking:
-            if not voiced or sum(self._last) / SURE < self.config.interrupt_threshold:
-                return None
-            self.speaking, self._until = True, about + 1
-            self._onset = next(frame for frame in self._voiced if frame > about - SURE - LATE)
-            return Turn("started", self._onset)
-        if voiced:
-            self._until = about + 1
-        if not self.config.enabled:
-            return None
-        if self.silence_ms >= max(self.config.silence_duration_ms, LATE * FRAME_MS) or self._too_long():
-            return self.commit()
-        return None
-
-    def _too_long(self) -> bool:
-        return (self._frames - self._onset) * FRAME_MS >= MAX_TURN_MS
-
-    def commit(self) -> Turn | None:
-        """The running turn ends now."""
-        if not self.speaking:
-            return None
-        end = self._until
-        self.reset()
-        return Turn("stopped", end)

@@ -32,7 +32,7 @@ PART = 400
 Say = Callable[[str], tuple[bytes, int]]
 
 
-class StandIn:
+class PageAgent:
     """One agent in one room."""
 
     def __init__(self, rooms: Rooms, request: AgentRequest, say: Say, answer: str, size: tuple[int, int]) -> None:

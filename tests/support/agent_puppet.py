@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lipwire import Resampler, _core
+from lipwire.agents.agent import EventQueue
 from lipwire.agents.brains import base as b
 from lipwire.channel.base import Channel, ChannelEvent, Heard, Message, UserJoined, UserLeft
 from lipwire.errors import BadState, InvalidArgument
@@ -58,22 +59,22 @@ class Clock(Runtime):
         raise AssertionError("it did not come to that")
 
 
-class Room:
+class MemoryRoom:
     """Who is in it hears and sees each other."""
 
     def __init__(self) -> None:
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, MemoryChannel] = {}
 
-    def others(self, user: str) -> list[Member]:
+    def others(self, user: str) -> list[MemoryChannel]:
         return [member for name, member in self.members.items() if name != user]
 
 
-class Member(Channel):
+class MemoryChannel(Channel):
     """One's place in a room. Blocks are kept where `record`."""
 
     packet_size = t.PACKET
 
-    def __init__(self, room: Room, user: str, *, record: bool = True) -> None:
+    def __init__(self, room: MemoryRoom, user: str, *, record: bool = True) -> None:
         self.room = room
         self.user = user
         self.on_event: Callable[[ChannelEvent], None] | None = None
@@ -174,7 +175,7 @@ class Puppet:
     """A brain that does nothing by itself and notes what it is told."""
 
     def __init__(self) -> None:
-        self.emit: Callable[[b.BrainEvent], None] = lambda event: None
+        self._queue: Callable[[b.BrainEvent], None] = lambda event: None
         self.calls: list[tuple[Any, ...]] = []
         self.frames: list[bytes] = []
         self.opened = self.closed = 0
@@ -182,7 +183,7 @@ class Puppet:
 
     async def open(self, emit: Callable[[b.BrainEvent], None]) -> None:
         self.opened += 1
-        self.emit = emit
+        self._queue = emit
 
     async def close(self) -> None:
         self.closed += 1
@@ -218,6 +219,12 @@ class Puppet:
 
     # ---- strings to pull
 
+    def emit(self, event: b.BrainEvent) -> None:
+        """An event, which the agent takes at once and not with the event loop's next turn."""
+        self._queue(event)
+        if isinstance(self._queue, EventQueue):
+            self._queue.drain()
+
     def reply(self, reply_id: str, pcm: bytes, text: str = "", rate: int = RATE, *, finish: bool = True) -> None:
         """A reply at once: its text over all of its sound."""
         self.emit(b.ReplyStarted(reply_id, time.monotonic_ns()))
@@ -240,6 +247,6 @@ def tone(seconds: float, hz: float = 200.0, rate: int = RATE, peak: int = 8000) 
 
 
 def channel_is_complete() -> None:
-    """Checked by mypy, not run: a Member is a Channel, a Puppet a Brain."""
+    """Checked by mypy, not run: a MemoryChannel is a Channel, a Puppet a Brain."""
 
-    _: tuple[Channel, b.Brain] = (Member(Room(), "x"), Puppet())
+    _: tuple[Channel, b.Brain] = (MemoryChannel(MemoryRoom(), "x"), Puppet())

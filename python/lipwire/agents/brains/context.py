@@ -1,4 +1,4 @@
-"""What was said in a conversation, as a model is told of it: bounded, and true to what was heard."""
+"""The messages that a model is sent: what was said in the conversation, bounded, and true to what was heard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_MESSAGE = 32_768
 """Characters of one message; what is longer is cut."""
 
 
-class Entry(Struct, eq=False):
+class _Entry(Struct, eq=False):
     """One message, or, for "tools", the calls of a reply and what came of them."""
 
     role: Literal["user", "assistant", "system", "tools"]
@@ -18,30 +18,30 @@ class Entry(Struct, eq=False):
     reply_id: str | None = None
 
 
-class History:
+class ChatContext:
     """At most `limit` messages of the user's and as many of the agent's, counted separately; of system messages that
     came later, as many again. 0 = only what is being answered."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """May be changed at any time."""
-        self._entries: list[Entry] = []
+        self._entries: list[_Entry] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def messages(self) -> list[dict[str, Any]]:
-        """In order, oldest first."""
+        """All messages, the oldest first."""
         return [message for entry in self._entries for message in entry.messages]
 
     def add(self, role: Literal["user", "system"], text: str) -> None:
         """What somebody said, or told it."""
-        self._entries.append(Entry(role, [{"role": role, "content": text[:MAX_MESSAGE]}]))
+        self._entries.append(_Entry(role, [{"role": role, "content": text[:MAX_MESSAGE]}]))
         self._trim()
 
     def add_tools(self, messages: list[dict[str, Any]]) -> None:
         """An assistant's message with calls, and the answers to all of them."""
-        self._entries.append(Entry("tools", messages))
+        self._entries.append(_Entry("tools", messages))
         self._trim()
 
     def said(self, reply_id: str, text: str) -> None:
@@ -50,7 +50,7 @@ class History:
         message = {"role": "assistant", "content": text[:MAX_MESSAGE]}
         if entry is None:
             if text.strip():
-                self._entries.append(Entry("assistant", [message], reply_id))
+                self._entries.append(_Entry("assistant", [message], reply_id))
                 self._trim()
         elif text.strip():
             entry.messages = [message]
@@ -63,7 +63,7 @@ class History:
 
     def _trim(self) -> None:
         left = {"user": max(self.limit, 1), "assistant": self.limit, "system": max(self.limit, 1)}
-        kept: list[Entry] = []
+        kept: list[_Entry] = []
         tools = 0
         for entry in reversed(self._entries):
             if entry.role == "tools":

@@ -1,4 +1,4 @@
-"""Sound and pictures on their way to the brain."""
+"""Pictures of the users on their way to the brain."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ from ..channel.base import Seen
 
 logger = logging.getLogger("lipwire.agents")
 
-LOUD_RMS = 150.0
-"""Level of 16-bit samples (-47 dBFS) from which a user is taken for the one who speaks, where there are several."""
-
-
-def loud(pcm: bytes) -> bool:
-    """Whether PCM16 is louder than a quiet room."""
-    samples = np.frombuffer(pcm, np.int16).astype(np.float32)
-    return len(samples) > 0 and float(np.dot(samples, samples)) / len(samples) >= LOUD_RMS**2
-
 
 def jpeg(i420: bytes, width: int, height: int, quality: int = 5) -> bytes:
     """An I420 picture (limited range) as JPEG. `quality`: 2 (best) .. 31. A few ms; any thread."""
@@ -40,8 +31,12 @@ def jpeg(i420: bytes, width: int, height: int, quality: int = 5) -> bytes:
     return b"".join(bytes(packet) for packet in [*encoder.encode(full), *encoder.encode(None)])
 
 
-class Eyes:
-    """Pictures of the users on their way to the brain: one a second at most, encoded on a thread, others dropped."""
+class VideoSampler:
+    """Takes one picture a second at most, and encodes it on a thread; others are dropped.
+
+    Args:
+        show: called on the event loop with a user and a picture of them as JPEG.
+    """
 
     EVERY_MS = 1000
 

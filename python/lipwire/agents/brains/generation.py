@@ -1,0 +1,35 @@
+"""A reply as a brain makes it, and hands it over."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Literal
+
+from .base import Stamp
+
+
+class Generation:
+    """What the brains that ask services keep of a reply while it is made. The agent knows it by its `id`.
+
+    Args:
+        kind: "chat" = the model's words, "speak" = a text that was given.
+    """
+
+    def __init__(self, kind: Literal["chat", "speak"]) -> None:
+        self.id = f"reply_{uuid.uuid4().hex[:16]}"
+        self.kind = kind
+        self.text = ""
+        """Its text, as far as it was handed over."""
+        self.position_ms = 0.0
+        """How much of its sound was handed over."""
+        self.dropped = False
+        """Whether nothing more of it is to be handed over."""
+        self._stamps: set[str] = set()
+
+    def stamp(self, name: Literal["first_token", "first_sentence", "tts_asked", "first_audio"]) -> Stamp | None:
+        """The event that says that a point of its way is reached now; None where it was reached before."""
+        if name in self._stamps:
+            return None
+        self._stamps.add(name)
+        return Stamp(self.id, name, time.monotonic_ns())

@@ -1,0 +1,776 @@
+"""What is said, heard, interrupted and told in the life of an agent: events and the clock in, actions out. No I/O.
+
+    channel: who comes, goes, speaks, writes ─┐                    ┌─► brain:    Hear, Say, Tell, Interrupted, ...
+    brain:   SpeechStarted, ReplyAudio, ...  ─┤                    ├─► playout:  Add, Play, Finish, Drop
+    playout: how much was heard, what is over ┼─►  Conversation ───┼─► channel:  Send
+    control: speak, tell, interrupt, pause   ─┤                    ├─► listener: Emit
+    clock:   at, tick, look                  ─┘                    └─► agent:    Look, Spot, Leave
+
+Who runs it (`agent.Agent`; a test) says with `at` what time it is, calls the method for what has happened, and then
+carries out what is in `actions`, in order. Nothing calls back while a method runs, so nothing re-enters.
+
+Time is the channel's: samples of sound that went into it, at 48 kHz.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from .._core import RATE
+from ..errors import BadState, InvalidArgument, LipwireError
+from ..protocol import transcript as t
+from .brains import base as b
+from .config import AgentConfig
+from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .replies import Outcome, Reply
+from .speech.commands import Command, command_in
+from .transcripts import Transcripts
+from .turns import History, StartReason, Turn, Turns
+
+logger = logging.getLogger("lipwire.agents")
+
+Priority = Literal["INTERRUPT", "APPEND", "IGNORE"]
+
+TICK = 10
+"""Blocks of 10 ms between two looks at what time brings."""
+MAX_SPEAK = 512
+"""Bytes of text that `speak` takes (v2)."""
+MAX_TELL = 16_384
+"""Characters of a message in text."""
+REPLY_DUE = 15.0
+"""Seconds after the end of a user's turn in which the agent counts as thinking without a reply having begun."""
+NO_SPEECH_DUE = 0.2
+"""REPLY_DUE where the user's turn had no words in it."""
+TOOL_TIMEOUT = 30.0
+"""Seconds that a function of the client's may take."""
+MAX_TOOLS = 32
+"""Calls of the client's functions that may wait; more are answered with an error."""
+MAX_REPLIES = 32
+"""Replies that may wait to be heard; another one is refused."""
+MAX_ITEMS = 64
+"""Items of the users' whose turns are remembered."""
+REMEMBERED = 256
+"""Replies that are known by their ids, those that are over included: what still comes of them is ignored."""
+LOUD_RMS = 150.0
+"""Level of 16-bit samples (-47 dBFS) from which a user is taken for the one who speaks, where there are several."""
+
+
+def loud(pcm: bytes) -> bool:
+    """Whether PCM16 is louder than a quiet room."""
+    samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+    return len(samples) > 0 and float(np.dot(samples, samples)) / len(samples) >= LOUD_RMS**2
+
+
+# --------------------------------------------------------------------------------------------------------- actions
+
+
+class Hear(Struct, frozen=True):
+    """The brain is to hear 10 ms of a user: `Brain.hear`."""
+
+    pcm: bytes
+    user: str
+
+
+class Say(Struct, frozen=True):
+    """The brain is to say this: `Brain.speak`. Then `asked` tells the conversation the id, or `refused` the error. A
+    reply that is no longer "asked" by then is left out."""
+
+    reply: Reply
+    text: str
+
+
+class Tell(Struct, frozen=True):
+    """The brain is told something, and is to answer: `Brain.tell`. Where it raises, `refused` says so."""
+
+    reply: Reply
+    text: str
+    role: Literal["user", "system"]
+
+
+class Respond(Struct, frozen=True):
+    """The brain is to answer now: `Brain.respond`. Where it raises, `refused` says so."""
+
+    reply: Reply
+    instructions: str | None
+
+
+class Interrupted(Struct, frozen=True):
+    """The brain learns that a reply was cut off: `Brain.interrupted`."""
+
+    reply_id: str
+    played_ms: float
+    text: str
+
+
+class ToolResult(Struct, frozen=True):
+    """The brain gets what a function of the client's returned: `Brain.tool_result`."""
+
+    call_id: str
+    output: str
+
+
+class Add(Struct, frozen=True):
+    """The playout says this reply after those that it has."""
+
+    reply: Reply
+
+
+class Play(Struct, frozen=True):
+    """The playout gets more sound of a reply."""
+
+    reply: Reply
+    pcm: bytes
+    rate: int
+
+
+class Finish(Struct, frozen=True):
+    """The playout learns that nothing more of a reply follows."""
+
+    reply: Reply
+    text: str
+
+
+class Drop(Struct, frozen=True):
+    """The playout stops these replies at once."""
+
+    replies: list[Reply]
+
+
+class Send(Struct, frozen=True):
+    """The channel carries a message, in these packets."""
+
+    packets: list[bytes]
+
+
+class Emit(Struct, frozen=True):
+    """Whoever runs the agent hears of this."""
+
+    event: AgentEvent
+
+
+class Look(Struct, frozen=True):
+    """The face shows what the agent does."""
+
+    state: t.AgentState
+
+
+class Spot(Struct, frozen=True):
+    """10 ms of a user go to the spotter of voice commands, which is to look for this one."""
+
+    pcm: bytes
+    wanted: Command
+
+
+class Leave(Struct, frozen=True):
+    """The agent leaves."""
+
+    reason: str
+    failure: AgentFailed | None = None
+
+
+Action = (
+    Hear
+    | Say
+    | Tell
+    | Respond
+    | Interrupted
+    | ToolResult
+    | Add
+    | Play
+    | Finish
+    | Drop
+    | Send
+    | Emit
+    | Look
+    | Spot
+    | Leave
+)
+
+
+# ---------------------------------------------------------------------------------------------------- conversation
+
+
+class Conversation:
+    """One conversation, from the agent's coming to its leaving.
+
+    Args:
+        config: what the agent is. Read whenever it counts, so that changes hold at once.
+        room: bytes that a packet of the channel holds.
+        sender: begins the ids of the messages that go into the channel; unique in it.
+    """
+
+    def __init__(self, config: AgentConfig, *, room: int = t.PACKET, sender: str = "m") -> None:
+        self.config = config
+        self.state: t.AgentState = "idle"
+        self.paused = False
+        self.users: set[str] = set()
+        """Who else is there."""
+        self.turns = Turns()
+        self.history = History()
+        self.transcripts = Transcripts(
+            lambda packets: self._do(Send(packets)), config.transcripts, room, config.language, sender
+        )
+        self.interruptions = self.failures = self.ignored = 0
+        self.actions: deque[Action] = deque()
+        """What is to be done, in order. Whoever does it takes it out."""
+        self.clock = 0
+        """Samples of sound that have gone into the channel."""
+        self._ns = 0
+        self._playing: tuple[str | None, float] = (None, 0.0)
+        """The reply that is heard, and how many ms of it."""
+        self._do = self.actions.append
+        self._ended = False
+        self._blocks = 0
+        self._speaks = ""
+        """The user who speaks, or spoke last."""
+        self._assembler = t.Assembler()
+        self._alone_since = 0
+        self._greeted = False
+        self._replies: dict[str, Reply] = {}
+        """The replies that the brain has named, by id, whatever their state."""
+        self._live: dict[str, Reply] = {}
+        """The replies that have begun and are not over, in the order in which they began."""
+        self._asked: list[Reply] = []
+        """Replies of the agent's own words that have not begun."""
+        self._due: Reply | None = None
+        """The answer to the user's turn, until the brain begins it. One that was interrupted before that is refused,
+        and stays here to take the place of what the brain begins next."""
+        self._items: dict[str, Turn] = {}
+        """The turns of the user's items, by the brain's ids for them."""
+        self._tools: dict[str, int] = {}
+        """Calls that the client has not answered: the clock at which they are given up."""
+        self._quiet_frames = 0
+        """10 ms of silence that the brain is still to hear, so that its turn ends."""
+
+    # ------------------------------------------------------------------------------------------------- time, actions
+
+    def at(self, monotonic_ns: int, wall_ms: int, playing: tuple[str | None, float]) -> None:
+        """Says what time it is: CLOCK_MONOTONIC, ms since 1970, and of which reply how many ms have been heard (None =
+        of none). To be called before what happens is told."""
+        self._ns = monotonic_ns
+        self.transcripts.wall_ms = wall_ms
+        self._playing = playing
+
+    @property
+    def _now_ms(self) -> int:
+        return self.clock * 1000 // RATE
+
+    def _in(self, seconds: float) -> int:
+        return self.clock + round(seconds * RATE)
+
+    def tick(self, clock: int) -> bool:
+        """10 ms of sound have gone into the channel, which has `clock` samples now. Returns whether `look` is due: that
+        costs more, and mostly nothing has come of 10 ms."""
+        self.clock = clock
+        self._blocks += 1
+        return bool(self._live) or self._blocks % TICK == 0
+
+    def look(self) -> None:
+        """Looks at what is heard, and, every TICK, at what else time brings."""
+        heard = self._live.get(self._playing[0] or "")
+        if heard is not None and heard.state == "begun":
+            heard.state = "heard"
+            if heard.turn is not None:
+                heard.turn.mark("first_sample", self._ns)
+            self._review()
+        if self._blocks % TICK == 0:
+            self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
+        for reply in self._live.values():
+            if reply.state == "heard" and reply.text:
+                self._transcribe(reply, t.RUNNING, self._played_ms(reply))
+        for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
+            del self._tools[call_id]
+            self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
+        due = self._due
+        if due is not None and due.state == "asked" and self.clock >= due.expected_until:
+            self._due = None
+            self.turns.drop_open(self._now_ms)
+        if self.users:
+            self._alone_since = self.clock
+        elif self.config.idle_timeout and self.clock - self._alone_since >= self.config.idle_timeout * RATE:
+            self._do(Leave("idle_timeout"))
+        self._review()
+
+    # ------------------------------------------------------------------------------------------------------- control
+
+    def speak(self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True) -> Reply | None:
+        """Has a text said (`Agent.speak`). Raises InvalidArgument, BadState."""
+        self.check_not_paused()
+        if not text.strip() or len(text.encode()) > MAX_SPEAK:
+            raise InvalidArgument(f"text must have 1..{MAX_SPEAK} bytes, got {len(text.encode())}")
+        if priority not in ("INTERRUPT", "APPEND", "IGNORE"):
+            raise InvalidArgument(f"priority must be INTERRUPT, APPEND or IGNORE, got {priority!r:.40}")
+        if priority == "IGNORE" and self.state in ("speaking", "thinking"):
+            return None
+        if priority == "INTERRUPT":
+            self._cut(force=True)
+        return self._say(text, "speak", interruptable)
+
+    def interrupt(self) -> bool:
+        """Stops what is being said or thought; returns whether there was anything."""
+        cut = self._cut(force=True)
+        if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
+            assert self._due is not None
+            self._due.state = "refused"
+            self.turns.end(self.turns.open, "interrupted", self._now_ms)
+            cut = True
+        self._review()
+        return cut
+
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
+        """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
+        self.check_not_paused()
+        if not text.strip() or len(text) > MAX_TELL:
+            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+        turn, reply = self._ask("text", user)
+        turn.user_text = text
+        self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
+        self._do(Tell(reply, text, role))
+        return reply
+
+    def respond(self, instructions: str | None = None) -> Reply:
+        """Has the brain answer now (`Agent.respond`). Raises BadState."""
+        self.check_not_paused()
+        _, reply = self._ask("respond")
+        self._do(Respond(reply, instructions))
+        return reply
+
+    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
+        """A turn that nobody speaks, and the reply that is due to it."""
+        self._cut(force=False)
+        turn = self.turns.begin(reason, self._now_ms, user)
+        turn.user_ended_ns = self._ns
+        return turn, self._expect_reply(reason)
+
+    def tool_result(self, call_id: str, output: str) -> None:
+        """Takes what a function of the client's returned (`Agent.tool_result`). Raises InvalidArgument, BadState."""
+        self.check_not_paused()
+        if self._tools.pop(call_id, None) is None:
+            raise InvalidArgument(f"no call {call_id!r:.60} waits for a result")
+        self._do(ToolResult(call_id, output))
+
+    def pause(self) -> None:
+        """Falls silent, and hears nothing but "Hey ... Start" until `resume`."""
+        if self.paused:
+            return
+        self.paused = True
+        self._due = None
+        self.turns.drop_open(self._now_ms)
+        self._cut(force=True)
+        # A turn that has begun is to end in the brain too; what it answers is not said.
+        self._quiet_frames = self.config.turn_detection.silence_duration_ms // 10 + 30
+        self._review(always=True)
+
+    def resume(self) -> None:
+        """Goes on."""
+        if self.paused:
+            self.paused = False
+            self._review(always=True)
+
+    def command(self, command: Command) -> None:
+        """Somebody said a voice command."""
+        logger.info("[%s] voice command: %s", self.config.name, command)
+        if command == "stop":
+            self.pause()
+        else:
+            self.resume()
+
+    def end(self) -> None:
+        """The agent leaves: what is said breaks off, and its state changes no more."""
+        if self.transcripts.sent:
+            self.transcripts.state("idle", self.paused, 0)
+        self._ended = True
+        self.state = "idle"
+        self._cut(force=True)
+        self.turns.drop_open(self._now_ms)
+
+    def check_not_paused(self) -> None:
+        """Raises BadState: the agent is paused."""
+        if self.paused:
+            raise BadState("the agent is paused; resume it first")
+
+    # --------------------------------------------------------------------------------------------------- the channel
+
+    def wants(self, user: str) -> bool:
+        """Whether the agent hears and sees this user."""
+        return not self.config.remote_uids or user in self.config.remote_uids
+
+    def joined(self, user: str) -> None:
+        """Somebody is there. The first one who is wanted is greeted."""
+        if user in self.users:
+            return
+        self.users.add(user)
+        if not self._greeted and self.wants(user):
+            self._greeted = True
+            if self.config.llm.greeting_message and not self.paused:
+                self._say(self.config.llm.greeting_message, "greeting")
+        self._review()
+
+    def left(self, user: str) -> None:
+        """Somebody is gone."""
+        self.users.discard(user)
+        self._review()
+
+    def out_of_channel(self, reason: str) -> None:
+        """The connection is lost. Who is there will be said anew; until then the agent counts as alone, and leaves in
+        time."""
+        self.users.clear()
+        self._do(Emit(b.Failed("CHANNEL_FAILED", f"out of the channel: {reason}")))
+        self._review()
+
+    def token_expires(self) -> None:
+        """The channel's token expires soon."""
+        self.transcripts.error("channel", "the token expires soon; update it", "TOKEN_EXPIRING", 0)
+        self._do(Emit(b.Failed("TOKEN_EXPIRING", "the channel's token expires soon: update `token`")))
+
+    def hear(self, user: str, pcm: bytes) -> None:
+        """10 ms of what a user says: PCM16 mono at 16 kHz. It may be told without `at`."""
+        if user not in self.users:
+            self.joined(user)
+        if not self.wants(user):
+            return
+        if user != self._speaks and (len(self.users) == 1 or not self._speaks or loud(pcm)):
+            self._speaks = user
+        if self.config.voice_commands:
+            self._do(Spot(pcm, "start" if self.paused else "stop"))
+        if not self.paused:
+            self._do(Hear(pcm, user))
+        elif self._quiet_frames > 0:
+            self._quiet_frames -= 1
+            self._do(Hear(bytes(len(pcm)), user))
+
+    def message(self, user: str, data: bytes) -> Reply | None:
+        """A data message of a user's: `{"type": "chat", "text"}`, `{"type": "interrupt"}`, `{"type": "tool_result",
+        "call_id", "output"}`, as they are or in packets. Returns the reply that it asks for."""
+        whole = data if data.lstrip()[:1] == b"{" else self._assembler.add(data, self.clock / RATE)
+        if whole is None:
+            return None
+        try:
+            said = msgspec.json.decode(whole)
+        except (msgspec.DecodeError, RecursionError):
+            said = None
+        if not isinstance(said, dict) or not self.wants(user):
+            self.ignored += 1
+            return None
+        try:
+            match said:
+                case {"type": "chat", "text": str(text)}:
+                    self.joined(user)
+                    return self.tell(text, user=user)
+                case {"type": "interrupt"}:
+                    self.interrupt()
+                case {"type": "tool_result", "call_id": str(call_id), "output": output}:
+                    self.tool_result(call_id, output if isinstance(output, str) else json.dumps(output))
+                case _:
+                    self.ignored += 1
+        except LipwireError as exc:
+            self.message_refused(exc)
+        return None
+
+    def message_refused(self, exc: LipwireError) -> None:
+        """A message came to nothing; its sender is told."""
+        self.ignored += 1
+        self.transcripts.error("agent", str(exc), exc.code, 0)
+
+    # ----------------------------------------------------------------------------------------------------- the brain
+
+    def brain(self, event: b.BrainEvent) -> None:
+        """The brain says something."""
+        match event:
+            case b.ReplyAudio(reply_id, pcm, rate):
+                if (reply := self._reply(reply_id)) is not None:
+                    self._do(Play(reply, pcm, rate))
+            case b.ReplyText(reply_id):
+                if (reply := self._reply(reply_id)) is not None:
+                    reply.add(event)
+            case b.ReplyStarted(reply_id, asked_ns):
+                if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
+                    reply.turn.mark("asked", asked_ns)
+            case b.ReplyFinished(reply_id, text, reason):
+                if (reply := self._reply(reply_id)) is not None:
+                    self._finished(reply, text, reason)
+            case b.Stamp(reply_id, name, at_ns):
+                if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
+                    reply.turn.mark(name, at_ns)
+            case b.SpeechStarted():
+                self._user_speaks()
+            case b.SpeechStopped(end_ns):
+                self._user_spoke(end_ns)
+            case b.UserText():
+                self._user_text(event)
+            case b.ToolCalled():
+                self._tool_called(event)
+            case b.Failed():
+                self._failed(event)
+        self._review()
+
+    def asked(self, reply: Reply, reply_id: str) -> None:
+        """The brain is going to say a reply, and has named it."""
+        reply.id = reply_id
+        self._remember(reply)
+
+    def refused(self, reply: Reply, error: LipwireError) -> None:
+        """The brain does not say a reply."""
+        reply.state, reply.error = "refused", error
+        if reply is self._due:
+            self._due = None
+            if self.turns.open is not None:
+                self.turns.end(self.turns.open, "failed", self._now_ms)
+        elif reply in self._asked:
+            self._asked.remove(reply)
+        if reply.reason in ("greeting", "failure"):  # nobody else hears of it
+            self.failures += 1
+            logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
+            self._do(Emit(b.Failed("TTS_ERROR", str(error))))
+        self._review()
+
+    def _user_speaks(self) -> None:
+        if self.paused:
+            return
+        self._cut(force=False)
+        self._due = None
+        self.turns.begin("speech", self._now_ms, self._speaks)
+
+    def _user_spoke(self, end_ns: int) -> None:
+        if self.paused:
+            return
+        turn = self.turns.open
+        if turn is None or turn.start_reason != "speech":
+            turn = self.turns.begin("speech", self._now_ms, self._speaks)
+        turn.user_ended_ns = end_ns
+        self._expect_reply("speech")
+
+    def _user_text(self, event: b.UserText) -> None:
+        turn = self._items.get(event.item_id)
+        if turn is None:
+            turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
+            self._items[event.item_id] = turn
+            if len(self._items) > MAX_ITEMS:
+                del self._items[next(iter(self._items))]
+        user = turn.user or self._speaks
+        self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
+        if not event.final:
+            return
+        if not event.text.strip():
+            if turn is self.turns.open and self._is_due():  # no speech: most likely nothing is due
+                assert self._due is not None
+                self._due.expected_until = self._in(NO_SPEECH_DUE)
+            return
+        turn.user_text = event.text
+        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms)
+        self._do(Emit(Said("user", event.text, turn.turn_id)))
+        if self.config.voice_commands and (command := command_in(event.text)) is not None:
+            self.command(command)
+
+    def _tool_called(self, event: b.ToolCalled) -> None:
+        self._do(Emit(event))
+        if event.handled:
+            return
+        if len(self._tools) >= MAX_TOOLS:
+            self._do(ToolResult(event.call_id, json.dumps({"error": "too many calls wait for the client"})))
+            return
+        self._tools[event.call_id] = self._in(TOOL_TIMEOUT)
+        self.transcripts.tool(event.call_id, event.name, event.arguments)
+
+    def _failed(self, event: b.Failed) -> None:
+        self.failures += 1
+        logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
+        reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
+        turn = (reply.turn if reply is not None else None) or self.turns.open
+        module = event.code.partition("_")[0].lower()
+        self.transcripts.error(module, event.message, event.code, turn.turn_id if turn is not None else 0)
+        self._do(Emit(event))
+        if event.fatal:
+            self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
+            return
+        if reply is not None and reply.state == "asked":  # the agent's own words, which will not come
+            reply.state = "refused"
+            self._asked.remove(reply)
+            return
+        if turn is None or turn.end_reason in ("finished", "interrupted", "no_reply"):
+            return
+        if reply is not None and reply.id in self._live:
+            reply.outcome = "failed"
+            self._do(Finish(reply, reply.text))
+        elif turn is self.turns.open:
+            if turn.user_ended_ns is None:
+                return  # the user still speaks: no reply is due yet
+            self._due = None
+            self.turns.end(turn, "failed", self._now_ms)
+        message = self.config.llm.failure_message
+        own_words = turn.start_reason in ("speak", "greeting", "failure")
+        waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
+        if message and not own_words and not self.paused and not waits:
+            self._say(message, "failure")
+
+    # --------------------------------------------------------------------------------------------------- the replies
+
+    def _is_due(self) -> bool:
+        return self._due is not None and self._due.state == "asked"
+
+    def _expect_reply(self, reason: StartReason) -> Reply:
+        self._due = Reply(reason, expected_until=self._in(REPLY_DUE))
+        self._review()
+        return self._due
+
+    def _say(self, text: str, reason: StartReason, interruptable: bool = True) -> Reply:
+        reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
+        self._asked.append(reply)
+        if len(self._asked) > REMEMBERED:
+            self._asked.pop(0).state = "refused"
+        self._do(Say(reply, text))
+        self._review()
+        return reply
+
+    def _remember(self, reply: Reply) -> None:
+        self._replies[reply.id] = reply
+        if len(self._replies) > REMEMBERED:
+            forgotten = next((one for one in self._replies.values() if one.state in ("over", "refused")), None)
+            if forgotten is not None:
+                del self._replies[forgotten.id]
+
+    def _reply(self, reply_id: str) -> Reply | None:
+        """The reply of that id, begun if need be; None if it is over or not to be said."""
+        reply = self._replies.get(reply_id)
+        if reply is None:
+            reply, self._due = self._due or Reply("agent"), None
+            self.asked(reply, reply_id)
+            if reply.state == "refused":
+                self._do(Interrupted(reply_id, 0.0, ""))
+        if reply.state == "asked":
+            self._begin(reply)
+        return reply if reply.state in ("begun", "heard") else None
+
+    def _begin(self, reply: Reply) -> None:
+        if reply in self._asked:
+            self._asked.remove(reply)
+        if self.paused or len(self._live) >= MAX_REPLIES:
+            reply.state = "refused"
+            self._do(Interrupted(reply.id, 0.0, ""))
+            if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
+                self.turns.drop_open(self._now_ms)
+            return
+        if reply.own_words:
+            reply.turn = self.turns.beside(reply.reason, self._now_ms)
+        else:
+            reply.turn = self.turns.answered(self._now_ms)
+        reply.state = "begun"
+        self._live[reply.id] = reply
+        self._do(Add(reply))
+
+    def _finished(self, reply: Reply, text: str, reason: Literal["done", "cancelled", "failed"]) -> None:
+        """The brain has handed over all of a reply, or gives it up."""
+        if reason != "done":
+            reply.outcome = "failed"
+        if reason == "cancelled" and reply.interruptable:
+            self._cut(force=False)
+        else:
+            self._do(Finish(reply, text))
+
+    def over(self, reply: Reply) -> None:
+        """The playout has played all of a reply, or there was nothing to play."""
+        if self._live.pop(reply.id, None) is None:
+            return
+        text = reply.heard(reply.received_ms) if reply.outcome == "failed" else reply.text.strip()
+        self._end(reply, reply.outcome or "finished", text, reply.received_ms)
+        self._review()
+
+    def _played_ms(self, reply: Reply) -> float:
+        name, ms = self._playing
+        return ms if name == reply.id else 0.0
+
+    def _cut(self, *, force: bool) -> bool:
+        """Stops what is being said or thought, `force`: also what the user must not interrupt. Returns whether there
+        was anything."""
+        cut = [reply for reply in self._live.values() if force or reply.interruptable]
+        if cut:
+            self._do(Drop(cut))
+        for reply in cut:
+            del self._live[reply.id]
+            played_ms = self._played_ms(reply)
+            text = reply.heard(played_ms)
+            self._do(Interrupted(reply.id, played_ms, text))
+            if reply.state == "heard":
+                self.interruptions += 1
+                self.transcripts.interrupted(reply.turn_id, self._now_ms)
+            self._end(reply, "interrupted", text, played_ms)
+        unsaid = [reply for reply in self._asked if force or reply.interruptable]
+        for reply in unsaid:
+            reply.state = "refused"
+            self._asked.remove(reply)
+            if reply.id:
+                self._do(Interrupted(reply.id, 0.0, ""))
+        return bool(cut or unsaid)
+
+    def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
+        reply.state, reply.outcome = "over", outcome
+        if text:
+            self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
+            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms)
+            self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
+        turn = reply.turn
+        if turn is None:
+            return
+        turn.agent_text = text
+        self.turns.end(turn, outcome, self._now_ms)
+        if turn.e2e_latency_ms is not None:
+            for module, name, ms in (
+                ("llm", "ttft", turn.between("asked", "first_token")),
+                ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
+            ):
+                if ms is not None:
+                    self.transcripts.metrics(module, name, turn.turn_id, ms)
+            self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
+        self._do(Emit(TurnEnded(turn.as_dict())))
+
+    def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
+        heard = reply.heard(played_ms) if text is None else text
+        if heard:
+            start_ms = self._now_ms - played_ms
+            words = reply.heard_words(played_ms) if status != t.RUNNING else []
+            self.transcripts.agent(reply.turn_id, heard, status, start_ms, played_ms, words)
+
+    # ------------------------------------------------------------------------------------------------------- states
+
+    def _review(self, *, always: bool = False) -> None:
+        """The state follows from what there is."""
+        if self.paused:
+            state: t.AgentState = "idle"
+        elif any(reply.state == "heard" for reply in self._live.values()):
+            state = "speaking"
+        elif self._is_due() or self._live or any(self.clock < reply.expected_until for reply in self._asked):
+            state = "thinking"
+        else:
+            state = "listening" if self.users else "idle"
+        if (state == self.state and not always) or self._ended:
+            return
+        self.state = state
+        if state != "speaking":
+            self._do(Look(state))
+        newest = self.turns.newest
+        self.transcripts.state(state, self.paused, newest.turn_id if newest is not None else 0)
+        self._do(Emit(StateChanged(state, self.paused)))
+
+    def stats(self) -> dict[str, Any]:
+        """Live figures, JSON-able."""
+        return {
+            "state": self.state,
+            "paused": self.paused,
+            "users": sorted(self.users),
+            "turns": self.turns.count,
+            "interruptions": self.interruptions,
+            "failures": self.failures,
+            "ignored_messages": self.ignored,
+            "captions_sent": self.transcripts.sent,
+            "captions_dropped": self.transcripts.dropped,
+            "clock_s": self.clock / RATE,
+        }

@@ -1,0 +1,137 @@
+"""A reply: one thing that the agent says, from the moment it is wanted to the moment it is over.
+
+    asked ──► begun ──► heard ──► over
+      │          └────────────────►
+      └──► refused
+
+The conversation moves it along, the playout measures its sound, and whoever asked for it may hold it and look.
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import Literal
+
+from msgspec import Struct
+
+from ..errors import LipwireError
+from .brains.base import ReplyText, TimedWord
+from .turns import StartReason, Turn
+
+ReplyState = Literal["asked", "begun", "heard", "over", "refused"]
+"""asked: the brain is to say it, and has not begun. begun: the brain hands it over. heard: its first sample is in the
+channel. over: nothing more of it is said. refused: it was not wanted any more, or could not be had, before it began."""
+Outcome = Literal["finished", "interrupted", "failed"]
+
+MS_A_CHARACTER = 65
+"""How long a character takes to be said, where nothing better is known yet."""
+OWN_WORDS: frozenset[StartReason] = frozenset({"greeting", "speak", "failure"})
+"""Reasons of a reply whose text is the agent's, not the model's."""
+
+
+class _Piece(Struct):
+    """Text that came together, and when it is said."""
+
+    first: int
+    """Index of its first character in the reply's text."""
+    at_ms: float
+    """Position in the reply's sound at which it begins."""
+    end_ms: float | None
+    """Position at which it ends; None where the brain did not say."""
+
+
+class Reply:
+    """One reply. Its `state` says how far it is; the rest is what is known of its text and its sound.
+
+    Args:
+        reason: why it is said.
+        interruptable: whether the user may interrupt it by speaking.
+        expected_until: the clock, in samples, until which the agent counts as thinking of it.
+    """
+
+    def __init__(self, reason: StartReason, *, interruptable: bool = True, expected_until: int = 0) -> None:
+        self.id = ""
+        """Given by the brain; empty as long as the brain has not named it."""
+        self.reason = reason
+        self.state: ReplyState = "asked"
+        self.outcome: Outcome | None = None
+        """How it ended. "failed" may be known before it is over: what was made of it is still said."""
+        self.error: LipwireError | None = None
+        """Why the brain refused it."""
+        self.turn: Turn | None = None
+        """The turn that it answers, once it has begun."""
+        self.interruptable = interruptable
+        self.expected_until = expected_until
+        self.text = ""
+        """All of its text, as far as the brain has handed it over."""
+        self.words: list[TimedWord] = []
+        """Its words with their times in its sound, where the brain knows them."""
+        self.received_ms = 0.0
+        """Sound that the brain has handed over and that can be played."""
+        self.complete = False
+        """Whether the brain has handed over all of the sound."""
+        self._pieces: list[_Piece] = []
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.id or 'unnamed'} {self.reason} {self.state} {self.outcome or ''}>"
+
+    @property
+    def own_words(self) -> bool:
+        """Whether the text is the agent's: a greeting, a failure message, or what `speak` was given."""
+        return self.reason in OWN_WORDS
+
+    @property
+    def turn_id(self) -> int:
+        """The number of its turn; 0 before it has begun."""
+        return self.turn.turn_id if self.turn is not None else 0
+
+    def add(self, more: ReplyText) -> None:
+        """Takes more text."""
+        at = self.received_ms if more.at_ms is None else float(more.at_ms)
+        last = self._pieces[-1] if self._pieces else None
+        if last is not None and last.end_ms is None and at <= last.at_ms:
+            pass  # no sound came between them: one piece
+        elif more.text:
+            end = None if more.duration_ms is None else at + more.duration_ms
+            self._pieces.append(_Piece(len(self.text), at, end))
+        self.text += more.text
+        self.words.extend(more.words)
+
+    def close(self, text: str) -> None:
+        """The brain has handed over all of it. `text` counts where no text came before."""
+        self.complete = True
+        if not self._pieces and text:
+            self._pieces.append(_Piece(0, 0.0, None))
+            self.text = text
+
+    def heard(self, ms: float) -> str:
+        """The text that has been said in the first `ms` of the sound, cut between words."""
+        if ms <= 0:
+            return ""
+        if self.complete and self.outcome != "failed" and ms >= self.received_ms:
+            return self.text.strip()
+        n = bisect.bisect_right(self._pieces, ms, key=lambda piece: piece.at_ms) - 1
+        if n < 0:
+            return ""
+        piece = self._pieces[n]
+        last = n + 1 == len(self._pieces)
+        after = len(self.text) if last else self._pieces[n + 1].first
+        if piece.end_ms is not None:
+            end = piece.end_ms
+        elif not last:
+            end = self._pieces[n + 1].at_ms
+        elif self.complete:
+            end = self.received_ms
+        else:
+            end = max(self.received_ms, piece.at_ms + MS_A_CHARACTER * (after - piece.first))
+        if ms >= end:
+            return self.text[:after].strip()
+        cut = piece.first + int((after - piece.first) * (ms - piece.at_ms) / max(end - piece.at_ms, 1.0))
+        if cut < len(self.text) and not self.text[cut].isspace():
+            space = max(self.text.rfind(" ", 0, cut), self.text.rfind("\n", 0, cut))
+            cut = max(space, piece.first, 0)
+        return self.text[:cut].strip()
+
+    def heard_words(self, ms: float) -> list[TimedWord]:
+        """The words that have begun in the first `ms` of the sound, where the brain knows their times."""
+        return [word for word in self.words if word.start_ms < ms]

@@ -1,0 +1,172 @@
+"""What an error is over HTTP: its status and its body. Nothing else in `servers` decides that.
+
+| body | where |
+|---|---|
+| {error, message, code} | the avatar provider (protocol.md A), the viewer page, rooms and the agent page |
+| {detail, reason} | REST control of agents (protocol.md C) |
+| {error, details} | agent processes and /token (protocol.md D) |
+
+A fault of ours is a 500: it is logged, and tells nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException
+
+from ..agents.errors import (
+    AgentConflict,
+    AgentError,
+    AgentForbidden,
+    AgentNotFound,
+    AgentRateLimit,
+    AgentStartFailed,
+    InvalidAgentRequest,
+)
+from ..agents.rest.wire import STATUS, error_of
+from ..channel.room.room import RoomError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
+from ..protocol import agent_bodies as b
+from ..protocol import messages as m
+from ..provider.sessions import ProviderError
+
+logger = logging.getLogger("lipwire.http")
+
+AnyRequest = Request[Any, Any, Any]
+MAX_BODY = 1 << 20
+"""Bytes of a request about agents; more is a 413."""
+
+CODES: tuple[tuple[type[LipwireError], str], ...] = (
+    (RoomError, "CHANNEL_IN_USE"),
+    (NoCapacity, "NO_CAPACITY"),
+    (BadState, "NO_CAPACITY"),
+    (InvalidArgument, "VALIDATION_ERROR"),
+    (LipwireError, "INTERNAL_ERROR"),
+)
+"""Plain errors in the words of A; the first that fits. `ProviderError.KINDS` has the statuses."""
+AGENT_ERRORS: tuple[tuple[type[LipwireError], type[AgentError]], ...] = (
+    (InvalidArgument, InvalidAgentRequest),
+    (BadState, AgentConflict),
+    (BufferFull, AgentRateLimit),
+    (NoCapacity, AgentStartFailed),
+)
+"""Plain errors in the words of C; the first that fits. `STATUS` has the statuses."""
+
+
+def status_of(error: AgentError) -> int:
+    """The status of an error about agents."""
+    return error.status or next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def already_running(channel: str) -> AgentError:
+    """D's answer to a second agent in a channel: a 400, where C has a 409."""
+    error = AgentConflict(f"Agent already running for channel: {channel}")
+    error.status = 400
+    return error
+
+
+def retry_after(exc: Exception) -> dict[str, str]:
+    """The header that says when to try again, where that is known."""
+    seconds = getattr(exc, "retry_after", None)
+    if seconds is None and isinstance(exc, BufferFull | AgentRateLimit):
+        seconds = 1.0
+    return {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+# ------------------------------------------------------------------------------------------- {error, message, code}
+
+
+def as_provider_error(exc: LipwireError) -> ProviderError:
+    """A plain error as a refusal of A."""
+    if isinstance(exc, ProviderError):
+        return exc
+    code = next(code for kind, code in CODES if isinstance(exc, kind))
+    wait = getattr(exc, "retry_after", None)
+    return ProviderError(code, str(exc), retry_after=5.0 if code == "NO_CAPACITY" and wait is None else wait)
+
+
+def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
+    """Litestar's handler for every exception of A."""
+    if not isinstance(exc, ProviderError):
+        exc = _from_framework(request, exc)
+    headers = retry_after(exc)
+    if exc.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(exc.reply(), status_code=exc.status, headers=headers, media_type=MediaType.JSON)
+
+
+def _from_framework(request: AnyRequest, exc: Exception) -> ProviderError:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    if status in (404, 405):
+        return ProviderError("ENDPOINT_NOT_FOUND", f"Endpoint not found: {request.method} {request.url.path}")
+    if status == 413:
+        return ProviderError("BODY_TOO_LARGE", "The request body is too large")
+    if status < 500:
+        return ProviderError("VALIDATION_ERROR", str(getattr(exc, "detail", exc)))
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    return ProviderError("INTERNAL_ERROR", "Internal error; see the server's log")
+
+
+def agent_refused(exc: LipwireError) -> Response[Any]:
+    """What the agent page gets where its agent is refused. Who starts agents for the page may raise errors of its own,
+    with a `status`."""
+    status = status_of(exc) if isinstance(exc, AgentError) else getattr(exc, "status", None)
+    if isinstance(status, int):
+        body = {"error": "The agent was refused", "message": str(exc), "code": exc.code}
+        return Response(body, status_code=status)
+    refusal = as_provider_error(exc)
+    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
+
+
+# ----------------------------------------------------------------------------------- {detail, reason}; {error, details}
+
+
+def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
+    """What an exception is, to somebody who asked about agents."""
+    match exc:
+        case AgentError():
+            return exc
+        case ProviderError(status=401 | 403):
+            return AgentForbidden(str(exc))
+        case ProviderError():
+            return error_of(exc.status, str(exc))
+        case HTTPException(status_code=404 | 405):
+            return AgentNotFound(f"there is no {request.method} {request.url.path}")
+        case HTTPException(status_code=413):
+            return error_of(413, f"the request body has more than {MAX_BODY} bytes", "BodyTooLarge")
+        case HTTPException() if exc.status_code < 500:
+            return InvalidAgentRequest(str(exc.detail))
+    for plain, kind in AGENT_ERRORS:
+        if isinstance(exc, plain):
+            return kind(str(exc))
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    return AgentError(str(exc) if isinstance(exc, LipwireError) else "internal error; see the server's log")
+
+
+def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.ErrorReply]:
+    """Litestar's handler for every exception of C."""
+    error = as_agent_error(request, exc)
+    body = b.ErrorReply(detail=error.detail, reason=error.reason)
+    return Response(body, status_code=status_of(error), headers=retry_after(exc))
+
+
+def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
+    """Litestar's handler for every exception of D; of a wrong API key what it is everywhere."""
+    if isinstance(exc, ProviderError) and exc.status in (401, 403):
+        return on_exception(request, exc)
+    error = as_agent_error(request, exc)
+    body = b.ProcessError(error=error.detail)
+    if isinstance(exc, ProviderError):
+        body = b.ProcessError(error="Invalid request data", details=[{"loc": [], "msg": str(exc), "type": "invalid"}])
+    elif isinstance(error, InvalidAgentRequest):
+        faults = error.faults or (b.Fault("", str(error)),)
+        details = [{"loc": [f.loc] if f.loc else [], "msg": str(f), "type": f.type} for f in faults]
+        body = b.ProcessError(error="Invalid request data", details=details)
+    elif isinstance(error, AgentNotFound) and not isinstance(exc, HTTPException):
+        body = b.ProcessError(error="No active agent found for the provided channel_name")
+    return Response(body, status_code=status_of(error), headers=retry_after(exc))

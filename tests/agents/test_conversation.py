@@ -1,0 +1,384 @@
+"""The conversation by itself: events and the clock in, actions out. No socket, no event loop, no real clock."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+import lipwire
+from lipwire.agents import conversation as c
+from lipwire.agents.brains import base as b
+from lipwire.agents.config import AgentConfig, Llm
+from lipwire.agents.conversation import Conversation
+from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
+from lipwire.agents.replies import Reply
+from lipwire.errors import BadState, BufferFull, InvalidArgument
+from lipwire.protocol import transcript as t
+
+BLOCK = 480
+A = TypeVar("A")
+
+
+class Desk:
+    """Who runs a conversation: a brain that says what it is told to, a playout that plays as time goes, and a clock
+    that stands still unless it is turned."""
+
+    def __init__(self, **fields: Any) -> None:
+        llm = Llm(**fields.pop("llm", {}))
+        self.conversation = Conversation(AgentConfig(name="a", channel="c", llm=llm, **fields))
+        self.done: list[Any] = []
+        self.clock = 0
+        self.playing: tuple[str | None, float] = (None, 0.0)
+        self.refuses = False
+        self.said = 0
+
+    def __call__(self, call: str, *args: Any, **options: Any) -> Any:
+        """Tells the conversation something, and carries out what it answers."""
+        self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000, self.playing)
+        result = getattr(self.conversation, call)(*args, **options)
+        while self.conversation.actions:
+            action = self.conversation.actions.popleft()
+            self.done.append(action)
+            if isinstance(action, c.Say | c.Tell | c.Respond) and action.reply.state == "asked":
+                if self.refuses:
+                    self.conversation.refused(action.reply, BufferFull("no more"))
+                elif isinstance(action, c.Say):
+                    self.said += 1
+                    self.conversation.asked(action.reply, f"said-{self.said}")
+            elif isinstance(action, c.Play):
+                action.reply.received_ms += len(action.pcm) / 2 / action.rate * 1000
+            elif isinstance(action, c.Finish):
+                action.reply.close(action.text)
+                if not action.reply.received_ms:
+                    self.conversation.over(action.reply)
+        return result
+
+    def brain(self, *events: b.BrainEvent) -> None:
+        for event in events:
+            self("brain", event)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds * 100)):
+            self.clock += BLOCK
+            name, ms = self.playing
+            self.playing = name, ms + 10.0 if name is not None else 0.0
+            if self("tick", self.clock):
+                self("look")
+
+    def play(self, reply_id: str | None) -> None:
+        """This reply is heard from now on."""
+        self.playing = reply_id, 0.0
+
+    def of(self, kind: type[A]) -> list[A]:
+        return [action for action in self.done if isinstance(action, kind)]
+
+    def events(self, kind: type[A]) -> list[A]:
+        return [action.event for action in self.of(c.Emit) if isinstance(action.event, kind)]
+
+    def states(self) -> list[str]:
+        return [event.state for event in self.events(StateChanged)]
+
+    def messages(self) -> list[Any]:
+        joined = t.Assembler()
+        whole = [joined.add(packet, 0.0) for action in self.of(c.Send) for packet in action.packets]
+        return [t.decode(payload) for payload in whole if payload is not None]
+
+    def user_says(self, text: str, item: str = "i1") -> None:
+        self.brain(
+            b.SpeechStarted(0), b.SpeechStopped(self.clock * 1_000_000_000 // 48_000), b.UserText(item, text, True)
+        )
+
+    def reply(self, reply_id: str, text: str = "Well, well.", ms: int = 1000, *, finish: bool = True) -> None:
+        self.brain(b.ReplyStarted(reply_id, 0), b.ReplyText(reply_id, text, 0, ms))
+        self.brain(b.ReplyAudio(reply_id, bytes(16 * 2 * ms), 16_000))
+        if finish:
+            self.brain(b.ReplyFinished(reply_id, text))
+
+    def live(self, reply_id: str) -> Reply:
+        return self.conversation._replies[reply_id]
+
+
+def test_it_does_no_input_or_output() -> None:
+    """Nor does anything of ours that it is made of, but for the core."""
+    agents = Path(lipwire.__file__).parent / "agents"
+    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base")
+    for name in names:
+        tree = ast.parse((agents / f"{name}.py").read_text())
+        modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {module.partition(".")[0] for module in modules} & {
+            "asyncio", "socket", "time", "threading", "uuid", "random", "secrets", "os", "httpx", "websockets",
+            "session", "channel", "http",
+        }, name  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ turns
+
+
+def test_a_turn() -> None:
+    d = Desk()
+    d("joined", "7")
+    d("hear", "7", bytes(320))
+    d.user_says("What is it?")
+    d.run(0.5)
+    d.reply("r1", "It is nothing.")
+    d.play("r1")
+    d.run(1.0)
+    reply = d.live("r1")
+    assert (reply.state, reply.outcome, reply.reason) == ("heard", None, "speech")
+    d.play(None)
+    d("over", reply)
+    assert (reply.state, reply.outcome) == ("over", "finished")
+    assert d.states() == ["listening", "thinking", "speaking", "listening"]
+    [turn] = d.conversation.turns.as_list()
+    assert (turn["user"], turn["end_reason"], turn["e2e_latency_ms"]) == ("7", "finished", 510.0)
+    assert d.events(Said) == [Said("user", "What is it?", 1), Said("assistant", "It is nothing.", 1)]
+    assert [event.turn for event in d.events(TurnEnded)] == [turn]
+    assert d.of(c.Hear) == [c.Hear(bytes(320), "7")]
+    assert [(m.text, m.turn_status) for m in d.messages() if isinstance(m, t.AssistantTranscription)][-1] == (
+        "It is nothing.",
+        t.ENDED,
+    )
+
+
+def test_the_user_interrupts_what_is_heard() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.reply("r1", "one two three four five six seven eight nine ten", 10_000)
+    d.play("r1")
+    d.run(5.05)
+    d.done.clear()
+    d.brain(b.SpeechStarted(0))
+    [drop], [told] = d.of(c.Drop), d.of(c.Interrupted)
+    assert d.done.index(drop) < d.done.index(told)  # silence comes first
+    assert [reply.id for reply in drop.replies] == ["r1"]
+    assert (told.reply_id, told.played_ms) == ("r1", 5050.0) and told.text == "one two three four five"
+    assert (drop.replies[0].state, drop.replies[0].outcome) == ("over", "interrupted")
+    d.brain(b.ReplyAudio("r1", bytes(3200), 16_000), b.ReplyText("r1", "late"), b.ReplyFinished("r1", "x", "cancelled"))
+    assert not d.of(c.Play) and len(d.of(c.Drop)) == 1
+    assert d.conversation.history.as_list()[-1]["content"] == told.text
+
+
+def test_what_is_not_interruptable_outlives_the_users_voice_but_not_a_command() -> None:
+    d = Desk()
+    law = d("speak", "the law says", interruptable=False)
+    d.reply("said-1", "the law says")
+    d.reply("r2", "and I say")
+    d.brain(b.SpeechStarted(0))
+    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r2"] and law.state == "begun"
+    assert d("interrupt") and law.outcome == "interrupted"
+    assert not d("interrupt")
+
+
+def test_an_answer_interrupted_before_it_begins_is_refused_when_it_does() -> None:
+    d = Desk()
+    due = d("tell", "Tell me everything")
+    assert due.state == "asked" and d.conversation.state == "thinking"
+    assert d("interrupt") and due.state == "refused" and d.conversation.state == "idle"
+    d("speak", "instead")
+    d.reply("said-1", "instead")  # the agent's own words are not meant
+    assert d.live("said-1").state == "begun"
+    d.reply("r1")
+    assert due.id == "r1" and d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
+    d.reply("r2")
+    assert d.live("r2").state == "begun"
+    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()] == ["interrupted", None, None]
+
+
+def test_no_answer_is_waited_for_only_so_long() -> None:
+    d = Desk()
+    d("joined", "7")
+    due = d("tell", "Hello?")
+    d.run(14.9)
+    assert d.conversation.state == "thinking"
+    d.run(0.2)
+    assert d.conversation.state == "listening" and due.state == "asked"
+    assert d.conversation.turns.as_list()[-1]["end_reason"] == "no_reply"
+    d.reply("r1")  # it comes after all, and is said
+    assert d.live("r1").turn_id == 2
+    d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", " ", True))
+    d.run(0.3)
+    assert d.conversation.state == "listening"  # a cough
+
+
+# ---------------------------------------------------------------------------------------------------------- replies
+
+
+def test_the_states_of_a_reply() -> None:
+    d = Desk()
+    reply = d("speak", "Hello.")
+    assert (reply.state, reply.id, reply.turn_id, reply.own_words) == ("asked", "said-1", 0, True)
+    d.brain(b.ReplyStarted("said-1", 0))
+    assert (reply.state, reply.turn_id) == ("begun", 1)
+    d.brain(b.ReplyAudio("said-1", bytes(32_000), 16_000), b.ReplyFinished("said-1", "Hello."))
+    d.play("said-1")
+    d.run(0.01)
+    assert reply.state == "heard"
+    d("over", reply)
+    d("over", reply)
+    assert (reply.state, reply.outcome, reply.text) == ("over", "finished", "Hello.")
+    assert repr(reply) == "<Reply said-1 speak over finished>"
+
+
+def test_own_words_asked_for_and_cut_before_they_begin() -> None:
+    d = Desk()
+    first, second = d("speak", "one", "APPEND"), d("speak", "two", "INTERRUPT")
+    assert (first.state, second.state) == ("refused", "asked")
+    assert d.of(c.Interrupted) == [c.Interrupted("said-1", 0.0, "")]
+    d.reply("said-1", "one")
+    d.reply("said-2", "two")
+    assert (first.state, second.state) == ("refused", "begun")
+    assert d("speak", "three", "IGNORE") is None
+
+
+def test_words_that_come_late_are_still_the_agents_own() -> None:
+    d = Desk()
+    reply = d("speak", "slowly", interruptable=False)
+    d.run(20.0)
+    assert d.conversation.state == "idle" and reply.state == "asked"
+    d.reply("said-1", "slowly")
+    d.brain(b.SpeechStarted(0))
+    assert reply.state == "begun" and d.conversation.turns.as_list()[0]["start_reason"] == "speak"
+
+
+def test_a_brain_that_refuses() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"})
+    d.refuses = True
+    d("joined", "7")
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"]
+    spoken, told, answered = d("speak", "x"), d("tell", "x"), d("respond")
+    assert all(isinstance(reply.error, BufferFull) and reply.state == "refused" for reply in (spoken, told, answered))
+    assert d.conversation.state == "listening" and len(d.events(b.Failed)) == 1
+    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()] == ["failed", "failed"]
+
+
+def test_replies_are_bounded() -> None:
+    d = Desk()
+    for n in range(c.MAX_REPLIES + 8):
+        d.brain(b.ReplyStarted(f"r{n}", 0))
+    assert [told.reply_id for told in d.of(c.Interrupted)] == [f"r{n}" for n in range(c.MAX_REPLIES, c.MAX_REPLIES + 8)]
+    d("interrupt")
+    for n in range(1000):
+        d.reply(f"again{n}", ms=0)
+    assert len(d.conversation._replies) <= c.REMEMBERED + 1 and not d.conversation._live
+    for _ in range(1000):
+        d("speak", "x", "APPEND")  # and the brain never begins
+    assert len(d.conversation._asked) <= c.REMEMBERED and len(d.conversation._replies) <= 2 * c.REMEMBERED
+
+
+# --------------------------------------------------------------------------------------------------------- failures
+
+
+def test_a_failure_is_said_once_where_a_reply_was_due() -> None:
+    d = Desk(llm={"failure_message": "Hold on."})
+    d.brain(b.Failed("LLM_ERROR", "nothing was due"))
+    d.user_says("Hello?")
+    d.brain(b.Failed("LLM_ERROR", "502"), b.Failed("LLM_ERROR", "502 again"))
+    assert [say.text for say in d.of(c.Say)] == ["Hold on."]
+    d.brain(b.Failed("TTS_ERROR", "down too", "said-1"), b.ReplyFinished("said-1", "", "failed"))
+    assert d.of(c.Say)[0].reply.state == "refused" and d.conversation.state == "idle"
+    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()] == ["failed"]
+    assert d.conversation.failures == 4
+
+
+def test_what_was_heard_of_a_reply_that_fails_stays() -> None:
+    d = Desk(llm={"failure_message": "Hold on."})
+    d.user_says("Hello?")
+    d.brain(b.ReplyStarted("r1", 0), b.ReplyText("r1", "One. ", 0, 300), b.ReplyAudio("r1", bytes(9600), 16_000))
+    d.brain(b.ReplyText("r1", "Two.", 300, 500), b.Failed("TTS_ERROR", "down", "r1"))
+    reply = d.live("r1")
+    assert (reply.state, reply.outcome, len(d.of(c.Finish))) == ("begun", "failed", 1)
+    d("over", reply)
+    assert d.conversation.history.as_list()[-1]["content"] == "One."
+    assert [say.text for say in d.of(c.Say)] == ["Hold on."]
+
+
+def test_a_fatal_failure_makes_the_agent_leave() -> None:
+    d = Desk()
+    d.brain(b.Failed("REALTIME_ERROR", "revoked", fatal=True))
+    [leave] = d.of(c.Leave)
+    assert leave.reason == "failed" and isinstance(leave.failure, AgentFailed)
+
+
+# ------------------------------------------------------------------------------------------ users, silence, messages
+
+
+def test_greeting_and_leaving_when_alone() -> None:
+    d = Desk(idle_timeout=3.0, remote_uids=["9"], llm={"greeting_message": "Welcome!"})
+    d("joined", "7")
+    assert not d.of(c.Say)
+    d("joined", "9")
+    d("left", "9")
+    d("joined", "9")
+    assert [(say.text, say.reply.reason) for say in d.of(c.Say)] == [("Welcome!", "greeting")]
+    d.run(10.0)
+    d("left", "7")
+    d("out_of_channel", "gone")
+    d.run(2.9)
+    assert not d.of(c.Leave) and d.conversation.state == "thinking"
+    d.run(0.2)
+    assert d.of(c.Leave)[0] == c.Leave("idle_timeout")
+
+
+def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
+    d = Desk()
+    loud = (b"\x00\x10" * 160, b"\x01\x00" * 160)
+    assert c.loud(loud[0]) and not c.loud(loud[1]) and not c.loud(b"")
+    d("hear", "7", loud[1])
+    d("hear", "8", loud[1])
+    d.user_says("quiet", "i1")
+    d("hear", "8", loud[0])
+    d.user_says("loud", "i2")
+    assert [turn["user"] for turn in d.conversation.turns.as_list()] == ["7", "8"]
+
+
+def test_paused_it_hears_silence_and_says_nothing() -> None:
+    d = Desk(voice_commands=True)
+    d("joined", "7")
+    d.user_says("Hey Aria, stop.")
+    assert d.conversation.paused and d.conversation.state == "idle"
+    for _ in range(100):
+        d("hear", "7", b"\x01\x00" * 160)
+    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 80
+    assert {spot.wanted for spot in d.of(c.Spot)} == {"start"}
+    d.reply("r1")
+    assert d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
+    for call in ("speak", "tell"):
+        with pytest.raises(BadState, match="paused"):
+            d(call, "hello")
+    d("command", "start")
+    assert d.states()[-1] == "listening"
+
+
+def test_messages_and_functions_of_the_clients() -> None:
+    d = Desk()
+    d.brain(b.ToolCalled("c0", "clock", "{}", handled=True), b.ToolCalled("c1", "weather", "{}"))
+    d.brain(b.ToolCalled("c2", "weather", "{}"))
+    for said in ({"type": "tool_result", "call_id": "c1", "output": {"sky": "blue"}}, {"type": "dance"}, 5):
+        d("message", "7", json.dumps(said).encode())
+    assert d.of(c.ToolResult) == [c.ToolResult("c1", '{"sky": "blue"}')] and d.conversation.ignored == 1
+    with pytest.raises(InvalidArgument, match="no call 'c1'"):
+        d("tool_result", "c1", "twice")
+    d.run(31.0)
+    assert d.of(c.ToolResult)[1].call_id == "c2" and "error" in d.of(c.ToolResult)[1].output
+    reply = d("message", "7", b'{"type":"chat","text":"Hello"}')
+    assert reply.reason == "text" and d.of(c.Tell) == [c.Tell(reply, "Hello", "user")]
+    d("message", "7", b'{"type":"interrupt"}')
+    assert reply.state == "refused"
+    assert len([m for m in d.messages() if isinstance(m, t.ToolCall)]) == 2
+
+
+def test_the_end_breaks_off_and_changes_nothing_any_more() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.reply("r1")
+    d("end")
+    assert d.live("r1").outcome == "interrupted" and d.conversation.state == "idle"
+    before = len(d.states())
+    d("joined", "8")
+    assert len(d.states()) == before
+    assert [m.state for m in d.messages() if isinstance(m, t.State)][-1] == "idle"

@@ -1,0 +1,116 @@
+"""agents/playout.py: replies in their order, into a real session whose clock the tests turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+
+from lipwire.agents.playout import MAX_WAITING, ChannelSink, Playout
+from lipwire.agents.replies import Reply
+from lipwire.protocol.messages import PlaybackFinished
+from lipwire.session.session import Session
+from support.agent_puppet import RATE, Clock, MemoryChannel, MemoryRoom, tone
+
+
+class Stage:
+    """A playout, its session, and a channel that keeps what it says."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.channel = MemoryChannel(MemoryRoom(), "agent")
+        self.blocks: list[int] = []
+        self.session = Session(
+            ChannelSink(self.channel, self.blocks.append), avatar=None, on_event=self._event, voice_end_grace=0.0,
+            voice_end_timeout=2.0, capacity=5.0,
+        )  # fmt: skip
+        self.over: list[str] = []
+        self.playout = Playout(self.session, lambda reply: self.over.append(reply.id))
+
+    def _event(self, event: Any) -> None:
+        if isinstance(event, PlaybackFinished):
+            self.playout.playback_finished(event)
+
+    def reply(self, name: str, *, interruptable: bool = True) -> Reply:
+        reply = Reply("agent", interruptable=interruptable)
+        reply.id = name
+        self.playout.add(reply)
+        return reply
+
+    async def run(self, seconds: float) -> None:
+        for _ in range(round(seconds * 10)):
+            await self.clock.run(0.1)
+            self.playout.flush()
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage()
+    await made.session.start()
+    try:
+        yield made
+    finally:
+        await made.session.close()
+
+
+async def test_replies_are_said_in_their_order() -> None:
+    async with stage() as s:
+        first, second = s.reply("a"), s.reply("b")
+        s.playout.sound(second, tone(0.5, peak=9000), RATE)
+        s.playout.finish(second, "two")
+        s.playout.sound(first, tone(0.5, peak=3000), RATE)
+        await s.run(0.3)
+        assert s.session.heard[0] == "a" and s.over == []
+        s.playout.finish(first, "one")
+        await s.run(1.5)
+        loud = np.abs(s.channel.pcm)
+        assert s.over == ["a", "b"] and np.flatnonzero(loud > 3000)[0] >= 0.5 * RATE
+        assert (first.received_ms, first.text, second.complete) == (500.0, "one", True)
+        assert s.blocks == list(range(0, len(s.channel.pcm), RATE // 100))
+
+
+async def test_what_has_no_sound_is_over_at_once_but_not_before_its_turn() -> None:
+    async with stage() as s:
+        first, second = s.reply("a"), s.reply("b")
+        s.playout.finish(second, "silent")
+        assert s.over == []
+        s.playout.finish(first, "")
+        assert s.over == ["a", "b"]
+
+
+async def test_what_must_not_be_interrupted_has_the_session_for_itself() -> None:
+    async with stage() as s:
+        first, law, last = s.reply("a"), s.reply("law", interruptable=False), s.reply("b")
+        for reply in (first, law, last):
+            s.playout.sound(reply, tone(0.3), RATE)
+            s.playout.finish(reply, reply.id)
+        s.playout.drop([first, last])  # nothing of the law is in the session, so all that is there may go
+        await s.run(0.2)
+        assert s.channel.interrupts == [0] and s.session.heard[0] == "law"
+        await s.run(0.5)
+        assert s.over == ["law"]
+
+
+async def test_more_than_the_session_holds_waits_and_more_than_that_is_lost() -> None:
+    async with stage() as s:
+        reply = s.reply("a")
+        s.playout.sound(reply, tone(20.0), RATE)
+        s.playout.sound(reply, bytes(MAX_WAITING), RATE)
+        s.playout.sound(reply, b"odd", RATE)
+        s.playout.sound(reply, tone(0.1), 0)
+        s.playout.finish(reply, "long")
+        s.playout.sound(reply, tone(0.1), RATE)  # after its end
+        await s.run(21.0)
+        assert s.over == ["a"] and s.playout.lost == MAX_WAITING + 3 + len(tone(0.1))
+        loud = np.flatnonzero(s.channel.pcm)
+        assert abs(loud[-1] - loud[0] - 20.0 * RATE) < 3 and abs(reply.received_ms - 20_000) < 0.01
+
+
+async def test_a_reply_that_runs_dry_has_failed() -> None:
+    async with stage() as s:
+        reply = s.reply("a")
+        s.playout.sound(reply, tone(0.2), RATE)
+        await s.run(3.0)
+        assert s.over == ["a"] and (reply.complete, reply.outcome) == (True, "failed")

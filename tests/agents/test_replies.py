@@ -1,0 +1,87 @@
+"""agents/replies.py: how much of a reply's text was heard, from what is known of its sound."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipwire.agents.brains.base import ReplyText, TimedWord
+from lipwire.agents.replies import MS_A_CHARACTER, Reply
+
+TEXT = "one two three four"
+
+
+def reply(*pieces: ReplyText, received_ms: float = 0.0, text: str | None = None) -> Reply:
+    made = Reply("speech")
+    for piece in pieces:
+        made.add(piece)
+    made.received_ms = received_ms
+    if text is not None:
+        made.close(text)
+    return made
+
+
+def test_text_over_all_of_its_sound() -> None:
+    made = reply(ReplyText("r", TEXT, 0, 1800), received_ms=1800.0, text=TEXT)
+    assert [made.heard(ms) for ms in (0, 100, 400, 1000, 1700, 1800)] == [
+        "",
+        "",
+        "one",
+        "one two",
+        "one two three",
+        TEXT,
+    ]
+
+
+def test_text_whose_length_nobody_said_is_over_the_sound_there_is() -> None:
+    open_end = reply(ReplyText("r", TEXT), received_ms=200.0)
+    assert open_end.heard(1.0) == "" and open_end.heard(MS_A_CHARACTER * len(TEXT)) == TEXT  # by a usual pace
+    assert open_end.heard(MS_A_CHARACTER * 8) == "one two"
+    closed = reply(ReplyText("r", TEXT), received_ms=900.0, text=TEXT)
+    assert closed.heard(450) == "one two" and closed.heard(900) == TEXT
+
+
+def test_pieces_end_where_the_next_begins() -> None:
+    made = reply(ReplyText("r", "One. ", 0), ReplyText("r", "Two. ", 500), ReplyText("r", "Three.", 1000, 400))
+    heard = [made.heard(ms) for ms in (499, 500, 999, 1000, 1400, 9000)]
+    assert heard == ["One.", "One.", "One. Two.", "One. Two.", "One. Two. Three.", "One. Two. Three."]
+
+
+def test_text_that_only_came_with_the_end() -> None:
+    made = reply(received_ms=1000.0, text="Hello there you")
+    assert (made.heard(500), made.heard(1000), made.text) == ("Hello", "Hello there you", "Hello there you")
+    assert reply(text="never spoken").heard(10) == "never spoken"  # it had no sound at all, so all of it was played
+
+
+def test_of_a_reply_that_failed_only_what_had_sound() -> None:
+    made = reply(ReplyText("r", "One. ", 0, 300), ReplyText("r", "Two.", 300, 500), received_ms=300.0, text="One. Two.")
+    made.outcome = "failed"
+    assert made.heard(300) == "One."
+
+
+def test_words_that_have_begun() -> None:
+    words = (TimedWord("one", 0, 200), TimedWord("two", 200, 200))
+    made = reply(ReplyText("r", "one two", 0, 400, words))
+    assert [len(made.heard_words(ms)) for ms in (0, 1, 200, 201)] == [0, 1, 1, 2]
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=20), st.integers(0, 2000) | st.none(), st.integers(0, 2000) | st.none())),
+    st.floats(0, 5000),
+    st.floats(0, 5000),
+    st.booleans(),
+)
+def test_it_is_always_a_beginning_of_the_text(
+    pieces: list[tuple[str, int | None, int | None]], received: float, ms: float, complete: bool
+) -> None:
+    pieces = sorted(pieces, key=lambda piece: piece[1] or 0)
+    made = reply(*(ReplyText("r", text, at, length) for text, at, length in pieces), received_ms=received)
+    if complete:
+        made.close(made.text)
+    assert made.text.lstrip().startswith(made.heard(ms))
+
+
+@pytest.mark.parametrize("reason", ["greeting", "speak", "failure", "speech", "text", "respond", "agent"])
+def test_whose_words_they_are(reason: str) -> None:
+    assert Reply(reason).own_words is (reason in ("greeting", "speak", "failure"))  # type: ignore[arg-type]

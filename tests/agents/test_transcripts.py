@@ -1,0 +1,89 @@
+"""agents/transcripts.py: which messages are made, how often, and how they are told apart. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lipwire.agents.brains.base import TimedWord
+from lipwire.agents.config import TranscriptFormat
+from lipwire.agents.transcripts import BYTES_A_SECOND, PARTIAL_MS, Transcripts, stream_id
+from lipwire.protocol import transcript as t
+
+
+class Sent:
+    """Transcripts, and the messages that they made."""
+
+    def __init__(self, form: TranscriptFormat = "v2") -> None:
+        self.packets: list[list[bytes]] = []
+        self.transcripts = Transcripts(self.packets.append, form, t.PACKET, "en-US", "abc")
+
+    def messages(self) -> list[Any]:
+        joined = t.Assembler()
+        found = [joined.add(packet, 0.0) for packets in self.packets for packet in packets]
+        return [t.decode(payload) for payload in found if payload is not None]
+
+
+def test_partial_texts_are_paced_and_final_ones_always_sent() -> None:
+    s = Sent()
+    for played in range(0, 2000, 10):
+        s.transcripts.agent(1, "some words", t.RUNNING, 0.0, float(played), [])
+    assert len(s.packets) == 2000 // PARTIAL_MS
+    s.transcripts.agent(1, "some words", t.ENDED, 0.0, 2001.0, [TimedWord("some", 0, 100)])
+    s.transcripts.user(2, "7", "hm", False, (), 2002.0)
+    s.transcripts.user(2, "7", "hm.", True, (), 2003.0)
+    last, partial, user = s.messages()[-3:]
+    assert (last.turn_status, last.duration_ms, last.words) == (t.ENDED, 2001, [t.Word("some", 0, 100)])
+    assert (partial.text, partial.final) == ("hm", False)
+    assert (user.text, user.final, user.stream_id, user.user_id) == ("hm.", True, 7, "7")
+
+
+def test_long_partial_texts_come_less_often() -> None:
+    s = Sent()
+    for played in range(0, 10_000, 10):
+        s.transcripts.agent(1, "word " * 1000, t.RUNNING, 0.0, float(played), [])
+    size = sum(len(packet) for packets in s.packets for packet in packets)
+    assert len(s.packets) > 5 and size <= BYTES_A_SECOND * 11
+
+
+def test_every_message_has_an_id_of_its_own_and_the_time_it_was_given() -> None:
+    s = Sent()
+    s.transcripts.wall_ms = 1234
+    s.transcripts.state("listening", False, 1)
+    s.transcripts.error("llm", "x" * 1000, "LLM_ERROR", 1)
+    s.transcripts.interrupted(1, 500.4)
+    state, error, cut = s.messages()
+    assert [m.message_id for m in (state, error, cut)] == ["abc1", "abc2", "abc3"] and s.transcripts.sent == 3
+    assert (state.timestamp, error.send_ts, cut.send_ts, cut.start_ms, len(error.message)) == (
+        1234,
+        1234,
+        1234,
+        500,
+        400,
+    )
+
+
+def test_versions_of_one_text_have_one_time_in_v03() -> None:
+    s = Sent("v0.3")
+    s.transcripts.wall_ms = 1
+    s.transcripts.agent(1, "one", t.RUNNING, 0.0, 0.0, [])
+    s.transcripts.wall_ms = 300
+    s.transcripts.agent(1, "one two", t.ENDED, 0.0, 300.0, [])
+    s.transcripts.agent(2, "three", t.ENDED, 0.0, 300.0, [])
+    assert [(m.text, m.is_final, m.text_ts) for m in s.messages()] == [
+        ("one", False, 1), ("one two", True, 1), ("three", True, 300)]  # fmt: skip
+
+
+def test_off() -> None:
+    s = Sent("off")
+    s.transcripts.state("idle", False, 0)
+    assert not s.packets and not s.transcripts.sent
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [("7", 7), ("4294967295", 4294967295), ("12345678901", "12345678901"), ("anna", "anna")],
+)
+def test_stream_ids(user: str, expected: t.StreamId) -> None:
+    assert stream_id(user) == expected
