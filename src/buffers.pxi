@@ -51,6 +51,20 @@ cdef int borrow_pcm(object source, Borrowed *b, int channels=1) except -1:
     return 0
 
 
+def pcm_bytes(pcm, /):
+    """The bytes of PCM16 mono in any buffer, for what cuts it in pieces.
+
+    Raises:
+        InvalidArgument: it holds something else; the message says what, and how to convert it.
+    """
+    cdef Borrowed source
+    borrow_pcm(pcm, &source)
+    try:
+        return PyBytes_FromStringAndSize(<const char *>source.data, <Py_ssize_t>source.size)
+    finally:
+        give_back(&source)
+
+
 cdef int borrow_bytes(object source, Borrowed *b, str what) except -1:
     """Codes, packets, text: items of one byte."""
     borrow(source, b)

@@ -68,6 +68,7 @@ PCM_TAKERS: dict[str, Callable[[], Callable[[Any], Any]]] = {
     ),
     "Performer.write": performance,
     "SharedWriter.write_pcm": ring,
+    "pcm_bytes": lambda: _core.pcm_bytes,
     "ulaw_encode": lambda: _core.ulaw_encode,
     "alaw_encode": lambda: _core.alaw_encode,
     "G722Encoder.encode": lambda: _core.G722Encoder().encode,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +139,12 @@ def test_what_espeak_is_not_asked(say: Callable[[str], tuple[bytes, int]], text:
         say(text)
     with pytest.raises(InvalidArgument, match="nobody"):
         voice.synthesize("hello", "nobody")
+
+
+@pytest.mark.parametrize("encoding", ["PCM16", "PCM8", "OPUS"])
+def test_speech_in_any_buffer_is_cut_alike(encoding: Any) -> None:
+    pcm = (np.sin(np.arange(4800) / 9) * 9000).astype("<i2")
+    wanted = list(encode(pcm.tobytes(), 24000, encoding, 20))
+    assert len(wanted) >= 10 and list(encode(pcm, 24000, encoding, 20)) == wanted
+    with pytest.raises(InvalidArgument, match="float32"):
+        list(encode(pcm.astype("f4"), 24000, encoding, 20))

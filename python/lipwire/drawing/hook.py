@@ -14,8 +14,8 @@ from ..errors import InvalidArgument
 
 
 class Hook:
-    """A compiled function that draws each frame on the engine's thread: `lw_draw` of csrc/lipwire.h. `hook` makes one
-    of a Python function; this makes one of any C function:
+    """A compiled function that draws each frame on the engine's thread: `lw_draw` of
+    csrc/include/lipwire/performer.h. `hook` makes one of a Python function; this makes one of any C function:
 
         Hook(ctypes.cast(library.draw, ctypes.c_void_p).value, name="draw", keep=library)
 

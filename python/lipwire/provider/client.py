@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import msgspec
@@ -16,11 +16,14 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from .._core import RATE
+from .._core import RATE, pcm_bytes
 from ..audio.opus import OpusEncoder
 from ..audio.resample import resample
 from ..errors import InvalidArgument, LipwireError
 from ..protocol import messages as m
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 logger = logging.getLogger("lipwire.client")
 
@@ -158,7 +161,7 @@ class ProviderClient:
 
     async def speak(
         self,
-        pcm: bytes,
+        pcm: Buffer,
         rate: int,
         *,
         encoding: m.AudioEncoding = "PCM16",
@@ -219,12 +222,13 @@ class ProviderClient:
         await self._http.aclose()
 
 
-def encode(pcm: bytes, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> Iterator[bytes]:
-    """Cuts PCM16 mono into the payloads of `voice` messages.
+def encode(pcm: Buffer, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> Iterator[bytes]:
+    """Cuts PCM16 mono, in any buffer, into the payloads of `voice` messages.
 
     Raises:
-        InvalidArgument: encoding, chunk or rate is out of range.
+        InvalidArgument: encoding, chunk or rate is out of range, or the buffer holds no PCM16.
     """
+    pcm = pcm_bytes(pcm)
     if not m.MIN_RATE <= rate <= m.MAX_RATE:
         raise InvalidArgument(f"sample rate {rate} Hz; {m.MIN_RATE}..{m.MAX_RATE} are allowed")
     if encoding == "OPUS":

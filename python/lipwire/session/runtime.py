@@ -46,7 +46,7 @@ class Runtime:
         return len(self._sessions)
 
     def stats(self) -> dict[str, int]:
-        """The engine's counters (`lw_engine_stats`); empty while it is stopped."""
+        """The engine's counters (`lw_engine_counters`); empty while it is stopped."""
         return {} if self._engine is None else self._engine.stats()
 
     def attach(self, session: Drainable) -> None:

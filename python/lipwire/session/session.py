@@ -247,7 +247,7 @@ class Session:
             self._ended = None
         self.performer.write(pcm, rate)
         utterance = self.performer.utterance
-        if utterance not in self._utterances and len(memoryview(pcm)):
+        if utterance not in self._utterances and memoryview(pcm).nbytes:
             if len(self._utterances) >= MAX_UTTERANCES:
                 self._utterances.pop(next(iter(self._utterances)))
             self._utterances[utterance] = _Utterance(event_id, now)
