@@ -466,10 +466,10 @@ async def test_an_idle_session_ends(service: Service) -> None:
     assert not service.watched
 
 
-async def test_figures(service: Service) -> None:
+async def test_figures(service: Service, say: Callable[[str], tuple[bytes, int]]) -> None:
     assert (await get(service, "/healthz")).json() == {"status": "ok", "sessions": 0}
     wire = await opened(service)
-    await wire.voice(tone(2.0))  # long enough for a picture with an open mouth, however few there is time for
+    await wire.voice(lipwire.resample(*say("Hello there, how are you?"), RATE))  # no mouth has to open for a tone
     await wire.end()
     await wire.until(m.PlaybackFinished)
     path = f"/session/{wire.session.session_id}"
