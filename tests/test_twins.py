@@ -18,7 +18,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "app/test_agent_setup.py": ("agent_command",),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
     "avatar/test_manifest.py": ("artwork", "make", "source"),
-    "channel/agora/test_channel.py": ("sdk", "../base"),
+    "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),

@@ -334,7 +334,7 @@ class Server:
         assert found, self.printed
         self.url = found[1]
         self.ports = sorted({int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", self.printed)})
-        key = re.search(r"^API key +(\S+) ", self.printed, re.M)
+        key = re.search(r"^API key +(\S+) .*keep one\)$", self.printed, re.M)
         self.key = key[1] if key else ""
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:

@@ -1,9 +1,10 @@
 """Every Python block of the documentation and of the README runs, or says in front of it why it does not.
 
-A block is executed as it stands, with a few names that the text around it speaks of (`given`: `pcm`, `payload`, ...),
-in a folder with a `speech.wav`. `await` may stand at its top. A function `main` that it defines and does not call is
-called. A block whose first line is a comment with a file's name is that file. What it writes as *.mp4 must be there
-afterwards. One that cannot run has `<!-- not run: why -->` in the line before.
+A block is executed as it stands and imports what it uses, as one who pastes it would want; a few names that the text
+around it speaks of are given (`given`: `pcm`, `payload`, ...), and a folder with a `speech.wav`. `await` may stand at
+its top. A function `main` that it defines and does not call is called. A block whose first line is a comment with a
+file's name is that file. What it writes as *.mp4 must be there afterwards. One that cannot run has `<!-- not run: why
+-->` in the line before.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import inspect
 import re
 import wave
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,20 +56,14 @@ def given() -> dict[str, Any]:
     packets = [packet for _ in range(3) for packet in encoder.encode(tone(48000, 0.02))]
     return {
         "__name__": "page",
-        "lipwire": lipwire,
-        "opus": opus,
         "pcm": tone(24000),
         "pcm8k": tone(8000),
         "pcm16k": tone(16000),
         "payload": packets[0],
         "packet": packets[0],
         "following": packets[-1],
-        "decoder": opus.OpusDecoder(48000, 1),
         "rooms": None if importlib.util.find_spec("aiortc") is None else lipwire.channel.Rooms(),
         "stop_agent": lambda request: None,
-        "StreamSpec": lipwire.publish.StreamSpec,
-        "Frame": lipwire.Frame,
-        "Protocol": Protocol,
     }
 
 

@@ -55,7 +55,7 @@ def test_a_link_that_leads_nowhere_fails(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     import shutil
 
-    for name in ("docs", "tools", "examples", "bench", "findings"):
+    for name in ("docs", "tools", "examples", "bench", "findings", "python"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "docs").unlink()
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

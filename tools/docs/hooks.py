@@ -29,6 +29,7 @@ PAPERS = {
     "findings/README.md": "findings.md",
 }
 """File of the repository -> its page."""
+LOGO = "python/lipwire/servers/web/favicon.svg"
 LINK = re.compile(r"(?<!!)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 
@@ -53,6 +54,7 @@ def on_files(files: Files, config: Any) -> Files:
         made[target] = text
     for target, text in made.items():
         files.append(File.generated(config, target, content=text))
+    files.append(File.generated(config, "logo.svg", abs_src_path=str(ROOT / LOGO)))
     return files
 
 

@@ -33,6 +33,7 @@ from ..channel.base import (
     Trouble,
     UserJoined,
     UserLeft,
+    as_channel,
 )
 from ..errors import BadState, BufferFull, LipwireError
 from ..protocol import transcript as t
@@ -90,7 +91,7 @@ class Agent:
 
     Args:
         config: what it is. It is the agent's own from now on: `update` changes it.
-        channel: where it is; not open yet.
+        channel: where it is, not open yet: a Channel, or an object with its methods.
         brain: what thinks; not open yet.
         on_event: gets each AgentEvent. What it asks of the agent within the call is done after it.
         spotter: hears voice commands; None = the offline one, where `config.voice_commands`.
@@ -107,11 +108,12 @@ class Agent:
     ) -> None:
         self.config = config
         self.channel = channel
+        self._channel = as_channel(channel)
         self.brain = brain
         self.on_event = on_event
-        self.conversation = Conversation(config, room=channel.packet_size, sender=secrets.token_hex(5))
+        self.conversation = Conversation(config, room=self._channel.packet_size, sender=secrets.token_hex(5))
         self.session = Session(
-            ChannelSink(channel, self._block),
+            ChannelSink(self._channel, self._block),
             avatar=config.avatar,
             width=config.width,
             height=config.height,
@@ -152,18 +154,18 @@ class Agent:
                     self.config.voice_commands = False
             await self.brain.open(self._queue)
             early: list[ChannelEvent] = []
-            self.channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
+            self._channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
             await self.session.start()
             if self._life != "running":
                 await self.brain.close()
                 await self.session.close()
                 raise BadState("the agent was stopped while it started")
             for user in self.config.remote_uids or (None,):
-                self.channel.subscribe(user, audio=True, video=self._sees)
+                self._channel.subscribe(user, audio=True, video=self._sees)
         except BaseException:
             await self._close("failed to start")
             raise
-        self.channel.on_event = self._channel_event
+        self._channel.on_event = self._channel_event
         for event in early:
             self._channel_event(event)
 
@@ -194,7 +196,7 @@ class Agent:
         self._life = "ended"
         self._settle()
         self._video.close()
-        self.channel.on_event = None
+        self._channel.on_event = None
         for close in (self.brain.close, self.session.close, *([self._spotter.close] if self._spotter else ())):
             try:
                 await close()
@@ -279,7 +281,7 @@ class Agent:
         checked = check(self.config, changes)
         token = checked.pop("token", None)
         if token is not None:
-            self.channel.renew(token)
+            self._channel.renew(token)
             apply(self.config, {"token": token})
         apply(self.config, checked)
         if checked:
@@ -339,7 +341,7 @@ class Agent:
         return self.conversation.stats() | {
             "sound_lost": self._playout.lost,
             "session": self.session.stats() if self.session.performer is not None else None,
-            "channel": self.channel.stats(),
+            "channel": self._channel.stats(),
         }
 
     # ------------------------------------------------------------------------------------------------ what happens
@@ -486,7 +488,7 @@ class Agent:
     def _send(self, packets: list[bytes]) -> None:
         try:
             for packet in packets:
-                self.channel.send(packet)
+                self._channel.send(packet)
         except BufferFull:
             self.conversation.transcripts.dropped += 1
         except LipwireError as exc:

@@ -169,7 +169,7 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console) -> Non
             page = f"{service.viewer_url}agent?channel={quote(agent.channel)}"
             console.print(f"talk to it {page}", markup=False, soft_wrap=True)
         if config.api_key is None:
-            console.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
+            console.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         console.print("Ctrl-C ends it.")
         await asyncio.wait({record.task})
         if record.status == "FAILED":

@@ -1,6 +1,7 @@
 """A channel: a room in which a session or an agent speaks, shows itself, and hears the others.
 
-One protocol for every transport, so that who uses it does not know which one it has. `publish.agora` is the first.
+One contract for every transport, so that who uses it does not know which one it has: `channel.room` and
+`channel.agora`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from .._core import Frame, SharedWriter
+from ..errors import InvalidArgument
 from ..protocol.messages import ErrorEvent
-from ..stream import Publisher
+from ..protocol.transcript import PACKET
+from ..stream import Publisher, StreamSpec, as_publisher
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a channel hands over."""
@@ -123,7 +127,7 @@ class Channel(Publisher):
     """A Publisher that also receives. All calls come from the event loop's thread, and so do the events."""
 
     on_event: Callable[[ChannelEvent], None] | None
-    packet_size: int
+    packet_size: int = PACKET
     """Bytes that one message of `send` holds."""
 
     @abc.abstractmethod
@@ -149,3 +153,72 @@ class Channel(Publisher):
     @abc.abstractmethod
     def stats(self) -> dict[str, Any]:
         """Live figures of the connection, JSON-able."""
+
+
+class _Wrapped(Channel):
+    """An object of a user's own that has the methods of a Channel."""
+
+    _METHODS = ("send", "subscribe", "unsubscribe", "stats")
+
+    def __init__(self, of: Any) -> None:
+        for name in self._METHODS:
+            if not callable(getattr(of, name, None)):
+                raise InvalidArgument(
+                    f"{of!r:.80} is no channel: it has no method {name}(); derive it from lipwire.channel.Channel"
+                )
+        self._of = of
+        self._publisher = as_publisher(of)
+        self.packet_size = getattr(of, "packet_size", PACKET)
+        if callable(renew := getattr(of, "renew", None)):
+            setattr(self, "renew", renew)  # noqa: B010 - mypy knows a method here
+
+    @property
+    def on_event(self) -> Callable[[ChannelEvent], None] | None:
+        """The object's own."""
+        found: Callable[[ChannelEvent], None] | None = self._of.on_event
+        return found
+
+    @on_event.setter
+    def on_event(self, on_event: Callable[[ChannelEvent], None] | None) -> None:
+        self._of.on_event = on_event
+
+    def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
+        return self._publisher.memory(spec, slots)
+
+    async def open(self, spec: StreamSpec) -> None:
+        await self._publisher.open(spec)
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        self._publisher.audio(pcm, sample)
+
+    def video(self, frame: Frame) -> None:
+        self._publisher.video(frame)
+
+    def interrupt(self) -> None:
+        self._publisher.interrupt()
+
+    async def close(self) -> None:
+        await self._publisher.close()
+
+    def send(self, data: bytes) -> None:
+        self._of.send(data)
+
+    def subscribe(self, user: str | None = None, *, audio: bool = True, video: bool = False) -> None:
+        self._of.subscribe(user, audio=audio, video=video)
+
+    def unsubscribe(self, user: str | None = None) -> None:
+        self._of.unsubscribe(user)
+
+    def stats(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._of.stats()
+        return found
+
+
+def as_channel(channel: Any) -> Channel:
+    """The Channel that `channel` is, or that an object with the same methods stands for; `memory`, `interrupt`, `renew`
+    and `packet_size` may be missing.
+
+    Raises:
+        InvalidArgument: a method is missing, or does not take what it is given; the message names it.
+    """
+    return channel if isinstance(channel, Channel) else _Wrapped(channel)

@@ -56,7 +56,7 @@ async def _serve(config: Config) -> None:
             out.print(f"viewer     {service.viewer_url}")
             out.print(f"agents     {service.viewer_url}agent")
         if config.api_key is None:
-            out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)")
+            out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
 
