@@ -92,9 +92,10 @@ def settings(**more: Any) -> Config:
 
 
 @pytest.mark.slow
-async def test_cascade_offline_but_for_the_model(chromium: str, say: Any) -> None:
+async def test_cascade_offline_but_for_the_model(chromium: str, say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """pocketsphinx hears, a local chat completions service thinks, espeak-ng speaks."""
     require(pocketsphinx(), "pocketsphinx")
+    monkeypatch.setattr("lipwire.agents.speech.stt.TIMEOUT", 120.0)  # on a busy machine it is slow, and that is all
     async with (
         FakeChat([ANSWER, "Which question?"], first_token=0.1, token_interval=0.01) as chat,
         Service(settings(agent_brain="cascade", llm_url=chat.url)) as service,

@@ -356,8 +356,9 @@ def spoken(say: Callable[..., tuple[bytes, int]], text: str) -> bytes:
     return bytes(3200) + resample(*say(text), 16_000) + bytes(6400)
 
 
-async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]]) -> None:
+async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     require("pocketsphinx" in sys.modules or stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    monkeypatch.setattr(stt, "TIMEOUT", 120.0)  # on a busy machine it is slow, and that is all
     engine = OfflineStt("en-US")
     other = OfflineStt("en-GB")
     await engine.open()
