@@ -206,7 +206,11 @@ class Session:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
-        await self._out.open(self._stage.spec)
+        try:
+            await self._out.open(self._stage.spec)
+        except BaseException:
+            await asyncio.to_thread(self._stage.close)
+            raise
         self._runtime = Runtime.current()
         self._runtime.attach(self)
         return self
