@@ -80,6 +80,20 @@ def fails(place: Path, *args: object, **more: str) -> str:
     return err
 
 
+def test_an_extra_that_is_missing_is_one_line(place: Path) -> None:
+    """In a process that cannot import what the extra brings."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('aiortc', 'aioice')))\n"
+        f"sys.argv = ['lipwire', 'serve', *{PORTS!r}]\n"
+        "from lipwire.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, env=environment(place), capture_output=True, text=True, timeout=WAIT
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: this command needs aiortc: pip install 'lipwire[webrtc]'\n"
+
+
 def speech_file(path: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
     t = np.arange(round(seconds * rate)) / rate
     with wave.open(str(path), "wb") as file:

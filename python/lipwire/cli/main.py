@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from .. import _core
+from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
 from . import agent, avatar, doctor, provider, render
@@ -55,9 +56,17 @@ def main() -> None:
             os.environ.setdefault(name, value)
         app()
     except LipwireError as exc:
-        err.print("error:", style="bold red", end=" ")
-        err.print(str(exc), markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(exc))
+    except ModuleNotFoundError as exc:
+        if (extra := extra_for(exc)) is None:
+            raise
+        _fail(f"this command needs {exc.name}: pip install 'lipwire[{extra}]'")
+
+
+def _fail(why: str) -> NoReturn:
+    err.print("error:", style="bold red", end=" ")
+    err.print(why, markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:
