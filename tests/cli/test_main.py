@@ -94,6 +94,15 @@ def test_an_extra_that_is_missing_is_one_line(place: Path) -> None:
     assert done.stderr == "error: this command needs aiortc: pip install 'lipwire[webrtc]'\n"
 
 
+def test_a_benchmark_that_cannot_be_loaded_breaks_no_other_command(place: Path) -> None:
+    metadata = place / "broken-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[lipwire.bench]\nbroken = nowhere.at_all:run\n")
+    assert run(place, "--version", PYTHONPATH=str(place))[0] == 0
+    assert "nowhere.at_all:run cannot be loaded" in fails(place, "bench", "broken", PYTHONPATH=str(place))
+
+
 def speech_file(path: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
     t = np.arange(round(seconds * rate)) / rate
     with wave.open(str(path), "wb") as file:
