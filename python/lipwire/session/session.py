@@ -176,7 +176,7 @@ class Session:
         self._utterances: dict[int, _Utterance] = {}
         self._ended: str | None = None
         """Id of the utterance whose grace may still run, where ids name utterances."""
-        self._audio_at = 0
+        self._audio_at = -_core.BLOCK
         """Media clock of the newest block that was handed over,"""
         self._heard = 0, 0
         """and as Performer.heard, how much of which utterance had been heard at its end."""
