@@ -261,6 +261,11 @@ int lw_performer_end(lw_performer *p, int32_t grace)
 
 int64_t lw_performer_interrupt(lw_performer *p)
 {
+    /* All of an utterance may be in the input resampler. It begins, so that its number is used up and it ends as any
+     * other does; a reset alone would give its number to the next one. */
+    drop_stale_input(p);
+    if (p->utterance > lw_speech_utterance(p->speech))
+        flush_input(p);
     if (p->input)
         lw_resampler_reset(p->input);
     return lw_speech_interrupt(p->speech);

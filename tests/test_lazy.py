@@ -42,6 +42,28 @@ def test_every_public_name_is_there(name: str) -> None:
     assert name in dir(lipwire)
 
 
+MODULES = "avatar codecs errors pcm protocol publish.agora publish.base publish.file renderer session source stage"
+
+
+@pytest.mark.parametrize("name", MODULES.split())
+def test_a_module_that_came_with_the_package_in_0_1_still_does(name: str) -> None:
+    code = f"import lipwire, types; assert isinstance(lipwire.{name}, types.ModuleType); print(lipwire.{name}.__doc__)"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() != "None"
+
+
+def test_looking_at_everything_needs_no_extra() -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({sorted(_lazy.EXTRAS)!r}))\n"
+        "import inspect, lipwire, pydoc\n"
+        "names = {name for name, _ in inspect.getmembers(lipwire)}\n"
+        "assert set(lipwire.__all__) - names == {'AgoraAgents', 'create_app'}, names\n"
+        "assert 'Session' in pydoc.render_doc(lipwire)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match=r"lipwire.*Nobody"):
         _ = lipwire.Nobody  # type: ignore[attr-defined]

@@ -67,6 +67,18 @@ def test_what_cannot_take_what_it_is_given_is_refused(name: str, method: Any, co
         lipwire.Session(own)
 
 
+@pytest.mark.parametrize("name", ["audio", "video", "interrupt", "memory"])
+def test_what_nobody_would_await_is_refused(name: str) -> None:
+    async def never(*_: Any) -> None: ...
+
+    for own in (Own(), lipwire.publish.Null()):
+        setattr(own, name, never)
+        with pytest.raises(InvalidArgument, match=rf"{type(own).__name__}\.{name} is async"):
+            lipwire.Session(own)
+        with pytest.raises(InvalidArgument, match=rf"\.{name} is async"):
+            lipwire.publish.Tee(lipwire.publish.Null(), own)
+
+
 def test_a_class_and_nothing_are_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"Own is a class; give an object: Own\("):
         lipwire.Session(Own)  # type: ignore[arg-type]

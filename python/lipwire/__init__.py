@@ -5,9 +5,10 @@ Names are imported when they are first used: who wants a `Resampler` waits for n
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._lazy import attribute, find_moved
+from ._lazy import attribute, find_moved, installed
 
 if TYPE_CHECKING:
     from . import channel, publish
@@ -112,6 +113,19 @@ _WHERE = {
     "resample": ".audio.resample",
 }
 
+_MODULES = frozenset(
+    {
+        *("avatar", "codecs", "errors", "pcm", "protocol", "renderer", "runtime", "session", "source"),
+        *("source_process", "stage"),
+    }
+)
+"""Modules that `import lipwire` brought along in 0.1, so that `lipwire.errors.BadState` was enough."""
+_NEEDS = {
+    "AgoraAgents": ("httpx",),
+    "create_app": ("aiortc", "jwt", "litestar", "prometheus_client", "uvicorn"),
+}
+"""What names need that an extra brings."""
+
 find_moved()
 
 
@@ -120,8 +134,12 @@ def __getattr__(name: str) -> Any:
         from ._core import core_version
 
         return core_version()
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     return attribute(__name__, _WHERE, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    # Without what needs an extra that is not there: help() and inspect.getmembers() get every name that is in here.
+    missing = {name for name, needs in _NEEDS.items() if not all(map(installed, needs))}
+    return sorted({*globals(), *__all__, "__version__"} - missing)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -112,6 +113,16 @@ _STILL_PUBLIC = {"g711", "opus", "render"}
 """Paths that `lipwire` itself offers under the old name; no warning."""
 
 
+def extra_for(missing: ModuleNotFoundError) -> str | None:
+    """The extra that brings what is missing; None = no extra does."""
+    return EXTRAS.get((missing.name or "").partition(".")[0])
+
+
+def installed(name: str) -> bool:
+    """Whether a package can be imported; it is not."""
+    return find_spec(name) is not None
+
+
 def attribute(package: str, where: Mapping[str, str], name: str) -> Any:
     """For a package's `__getattr__`: the attribute `name` of the module that `where` names, kept from now on.
 
@@ -123,7 +134,7 @@ def attribute(package: str, where: Mapping[str, str], name: str) -> Any:
     try:
         module = import_module(where[name], package)
     except ModuleNotFoundError as exc:
-        extra = EXTRAS.get((exc.name or "").partition(".")[0])
+        extra = extra_for(exc)
         if extra is None:
             raise
         raise ModuleNotFoundError(

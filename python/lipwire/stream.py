@@ -145,6 +145,14 @@ def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
     and `close` must be there; `interrupt` and `memory` may.
 
     Raises:
-        InvalidArgument: a method is missing, or does not take what it is given; the message names it.
+        InvalidArgument: a method is missing, does not take what it is given, or is `async` where nobody awaits it; the
+        message names it.
     """
-    return publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)
+    whole = publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)
+    for name in ("memory", "audio", "video", "interrupt"):
+        if inspect.iscoroutinefunction(getattr(whole, name)):
+            raise InvalidArgument(
+                f"{type(publisher).__name__}.{name} is async, and nobody awaits it: make it a plain function that does "
+                "not block"
+            )
+    return whole

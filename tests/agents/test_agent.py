@@ -577,6 +577,46 @@ async def test_stopping_what_still_starts() -> None:
     assert "agent" not in stage.room.members and await stage.agent.finished == "never mind"
 
 
+async def test_what_is_opened_while_the_agent_is_stopped_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = asyncio.Event()
+    closed = []
+
+    class Spotter:
+        def hear(self, pcm: bytes, wanted: Any, found: Any) -> None: ...
+
+        async def close(self) -> None:
+            closed.append(self)
+
+    async def opened() -> Spotter:
+        await gate.wait()
+        return Spotter()
+
+    monkeypatch.setattr("lipwire.agents.speech.keywords.KeywordSpotter.open", opened)
+    stage = Stage(voice_commands=True)
+    starting = asyncio.ensure_future(stage.agent.start())
+    await asyncio.sleep(0)
+    await stage.agent.stop()
+    gate.set()
+    with pytest.raises(BadState, match="stopped"):
+        await starting
+    assert closed and "agent" not in stage.room.members
+
+
+async def test_a_brain_that_cannot_hear_of_the_end_does_not_keep_the_agent() -> None:
+    class Deaf(Puppet):
+        def interrupted(self, reply_id: str, played_ms: float, text: str) -> None:
+            raise RuntimeError("it has ended")
+
+    async with agent(Deaf()) as s:
+        s.brain.user_says("Hello?")
+        s.brain.reply("r1", tone(2.0))
+        await s.clock.run(0.5)
+        await s.agent.stop("enough")
+        assert await s.agent.finished == "enough"
+        assert "agent" not in s.room.members and s.brain.closed == 1
+        assert s.agent.turns()[-1]["end_reason"] == "interrupted"
+
+
 async def test_a_failure_message_that_fails_is_not_repeated() -> None:
     async with agent(llm={"failure_message": "Hold on."}) as s:
         s.brain.user_says("Hello?")

@@ -285,6 +285,17 @@ def test_a_failure_is_said_once_where_a_reply_was_due() -> None:
     assert d.conversation.failures == 4
 
 
+def test_a_failure_of_what_was_cut_off_ends_no_other_turn() -> None:
+    d = Desk(llm={"failure_message": "Hold on."})
+    own = d("speak", "Welcome.")
+    answer = d("tell", "What is that?")
+    assert own.state == "refused"
+    d.brain(b.Failed("TTS_ERROR", "closed", own.id))
+    assert d.conversation.state == "thinking" and len(d.of(c.Say)) == 1
+    d.brain(b.ReplyStarted("r1", 0), b.ReplyText("r1", "A bell.", 0, 300))
+    assert answer.state == "begun" and answer.turn.user_text == "What is that?"
+
+
 def test_what_was_heard_of_a_reply_that_fails_stays() -> None:
     d = Desk(llm={"failure_message": "Hold on."})
     d.user_says("Hello?")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from lipwire.app.config import Config, load, read_env
+from lipwire.cli.options import SERVER_OPTIONS, ServerOptions
 from lipwire.errors import InvalidArgument, LipwireError
 
 
@@ -33,6 +34,13 @@ def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
     assert config.max_sessions == Config().max_sessions
     assert load(environment=environment).viewer_port == 30
     assert load({}).viewer_port == 3
+
+
+def test_what_a_command_has_as_its_default_gives_way_to_the_file(tmp_path: Path) -> None:
+    assert load(defaults={"log_level": "info"}).log_level == "info"
+    (tmp_path / "lipwire.toml").write_text('log_level = "debug"\n')
+    assert load(defaults={"log_level": "info"}).log_level == "debug"
+    assert ServerOptions(dict.fromkeys(SERVER_OPTIONS)).load(log_level="info").log_level == "debug"
 
 
 def test_a_named_file_counts_instead(tmp_path: Path) -> None:

@@ -427,6 +427,24 @@ static void test_interrupt(void)
     CHECK(told, "and the event says what was heard");
 }
 
+/* An utterance that the resampler holds back whole uses up its number, and ends. */
+static void test_interrupt_of_what_is_held_back(void)
+{
+    const int16_t one = 8000;
+    make_vowel(9600, 48000);
+    run r = start((lw_performer_config){.avatar = avatar});
+    int number = lw_performer_write(r.p, &one, 1, 16000) == 0 && lw_performer_utterance(r.p) == 1;
+    lw_performer_interrupt(r.p);
+    number &= lw_performer_write(r.p, speech, 9600, 48000) == 0 && lw_performer_utterance(r.p) == 2;
+    lw_performer_end(r.p, 0);
+    step(&r, 40);
+    const lw_event *first = find_event(LW_EVENT_FINISHED, 1), *second = find_event(LW_EVENT_FINISHED, 2);
+    CHECK(number, "the next one has a number of its own");
+    CHECK(first && first->value == 1 && !first->played && second && !second->value && second->played == 9600,
+          "and each of them ends");
+    lw_performer_close(&r.p);
+}
+
 /* What the resampler holds back never surfaces in another utterance. */
 static void test_tails(void)
 {
@@ -658,6 +676,7 @@ int main(void)
     test_held_slots();
     test_late_and_full();
     test_interrupt();
+    test_interrupt_of_what_is_held_back();
     test_tails();
     test_settings();
     test_allocations();

@@ -80,6 +80,29 @@ def fails(place: Path, *args: object, **more: str) -> str:
     return err
 
 
+def test_an_extra_that_is_missing_is_one_line(place: Path) -> None:
+    """In a process that cannot import what the extra brings."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('aiortc', 'aioice')))\n"
+        f"sys.argv = ['lipwire', 'serve', *{PORTS!r}]\n"
+        "from lipwire.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, env=environment(place), capture_output=True, text=True, timeout=WAIT
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: this command needs aiortc: pip install 'lipwire[webrtc]'\n"
+
+
+def test_a_benchmark_that_cannot_be_loaded_breaks_no_other_command(place: Path) -> None:
+    metadata = place / "broken-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[lipwire.bench]\nbroken = nowhere.at_all:run\n")
+    assert run(place, "--version", PYTHONPATH=str(place))[0] == 0
+    assert "nowhere.at_all:run cannot be loaded" in fails(place, "bench", "broken", PYTHONPATH=str(place))
+
+
 def speech_file(path: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
     t = np.arange(round(seconds * rate)) / rate
     with wave.open(str(path), "wb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import threading
 import time
 import tracemalloc
 import weakref
@@ -270,6 +271,26 @@ async def test_no_ids_at_all() -> None:
         stage.session.write(tone(0.1), RATE)
         await stage.finished()
     assert stage.events == [PlaybackStarted(None), PlaybackFinished(None, 200.0, False)]
+
+
+async def test_a_publisher_that_does_not_open_leaves_no_thread_of_what_draws() -> None:
+    class Refusing(Recorder):
+        async def open(self, spec: StreamSpec) -> None:
+            raise BadState("the room is full")
+
+    class Slate(lipwire.Renderer):
+        closed = 0
+
+        def draw(self, *_: Any) -> None: ...
+
+        def close(self) -> None:
+            self.closed += 1
+
+    slate = Slate()
+    session = lipwire.Session(Refusing(), avatar=slate, width=64, height=36)
+    with pytest.raises(BadState, match="full"):
+        await session.start()
+    assert slate.closed == 1 and not any(thread.name == "lipwire-Slate" for thread in threading.enumerate())
 
 
 # ---------------------------------------------------------------------------------------------------- interrupting

@@ -122,7 +122,8 @@ int64_t lw_performer_interrupt(lw_performer *p);
  * counts. */
 int lw_performer_set(lw_performer *p, int setting, int value);
 uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
-uint64_t lw_performer_utterance(const lw_performer *p); /* as lw_speech_utterance */
+uint64_t lw_performer_utterance(const lw_performer *p); /* that the last write belonged to; of it all may still be held
+                                                          * back by the resampler */
 int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
 /* What a tick put into the rings. */
 enum lw_tick {

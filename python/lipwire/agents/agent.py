@@ -157,13 +157,14 @@ class Agent:
             self._channel.on_event = early.append  # sound comes once it is subscribed to, so these are few
             await self.session.start()
             if self._life != "running":
-                await self.brain.close()
-                await self.session.close()
                 raise BadState("the agent was stopped while it started")
             for user in self.config.remote_uids or (None,):
                 self._channel.subscribe(user, audio=True, video=self._sees)
         except BaseException:
-            await self._close("failed to start")
+            if self._life == "running":
+                await self._close("failed to start")
+            else:  # `stop` has closed what there was by then
+                await self._close_parts()
             raise
         self._channel.on_event = self._channel_event
         for event in early:
@@ -194,14 +195,13 @@ class Agent:
             return
         self._now().end()
         self._life = "ended"
-        self._settle()
-        self._video.close()
-        self._channel.on_event = None
-        for close in (self.brain.close, self.session.close, *([self._spotter.close] if self._spotter else ())):
+        while self.conversation.actions:
             try:
-                await close()
-            except Exception:  # the edge: the others are to be closed as well
-                logger.exception("[%s] closing failed", self.config.name)
+                self._settle()
+            except Exception:  # the edge: what cannot be told any more must not keep the channel open
+                logger.exception("[%s] ending failed", self.config.name)
+        self._video.close()
+        await self._close_parts()
         assert self._finished is not None
         if not self._finished.done():
             if failure is None:
@@ -210,6 +210,14 @@ class Agent:
                 self._finished.set_exception(failure)
                 self._finished.exception()  # whoever awaits it gets it; nobody has to
         self._emit(Ended(reason))
+
+    async def _close_parts(self) -> None:
+        self._channel.on_event = None
+        for close in (self.brain.close, self.session.close, *([self._spotter.close] if self._spotter else ())):
+            try:
+                await close()
+            except Exception:  # the edge: the others are to be closed as well
+                logger.exception("[%s] closing failed", self.config.name)
 
     # ----------------------------------------------------------------------------------------------------- control
 

@@ -585,7 +585,7 @@ class Conversation:
         self.failures += 1
         logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
-        turn = (reply.turn if reply is not None else None) or self.turns.open
+        turn = self.turns.open if reply is None else reply.turn
         module = event.code.partition("_")[0].lower()
         self.transcripts.error(module, event.message, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))

@@ -180,6 +180,7 @@ def load(
     *,
     environment: Mapping[str, str] | None = None,
     path: str | Path | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Config:
     """Puts the settings together.
 
@@ -187,11 +188,12 @@ def load(
         flags: what the command line says; None values count as not given.
         environment: usually os.environ.
         path: a TOML file that must exist; None = lipwire.toml in the working directory, if it is there.
+        defaults: settings that differ from Config's where nobody says anything.
 
     Raises:
         InvalidArgument: a file cannot be read, or a setting is unknown or out of range; it says which and where.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(defaults or {})
     file = Path(path or FILE)
     if path is not None or file.exists():
         try:

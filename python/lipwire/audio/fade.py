@@ -1,4 +1,5 @@
-"""Cuts without clicks: what is played at the moment of a cut ends within 5 ms. PCM16 mono at 48 kHz, little-endian."""
+"""Cuts without clicks: what is played at the moment of a cut ends within 5 ms. PCM16 mono, little-endian, at 48 kHz
+where nothing else is said."""
 
 from __future__ import annotations
 
@@ -11,11 +12,12 @@ FADE = RATE // 200
 _DOWN = 0.5 + 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)
 
 
-def fade_out(pcm: bytes) -> bytes:
-    """The same with a raised-cosine fade over its first 5 ms, and silence behind that."""
+def fade_out(pcm: bytes, rate: int = RATE) -> bytes:
+    """The same with a raised-cosine fade over its first 5 ms, and silence behind that. `rate` divides 48000."""
+    down = _DOWN[:: RATE // rate]
     sound = np.zeros(len(pcm) // 2, "<i2")
-    head = np.frombuffer(pcm, "<i2")[:FADE]
-    sound[: len(head)] = np.rint(head * _DOWN[: len(head)])
+    head = np.frombuffer(pcm, "<i2")[: len(down)]
+    sound[: len(head)] = np.rint(head * down[: len(head)])
     return sound.tobytes()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from .. import _core
+from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
 from . import agent, avatar, doctor, provider, render
@@ -44,8 +46,19 @@ def _lipsync_is_missing() -> None:
     )
 
 
+def _broken(why: str) -> Callable[[], None]:
+    def command() -> None:
+        """It cannot be loaded."""
+        raise InvalidArgument(why)
+
+    return command
+
+
 for found in entry_points(group="lipwire.bench"):  # other distributions' benchmarks; the last of a name counts
-    bench.command(found.name)(found.load())
+    try:
+        bench.command(found.name)(found.load())
+    except Exception as exc:  # the edge: another distribution's fault must not take the other commands along
+        bench.command(found.name)(_broken(f"{found.value} cannot be loaded: {exc!r}"))
 
 
 def main() -> None:
@@ -55,9 +68,17 @@ def main() -> None:
             os.environ.setdefault(name, value)
         app()
     except LipwireError as exc:
-        err.print("error:", style="bold red", end=" ")
-        err.print(str(exc), markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(exc))
+    except ModuleNotFoundError as exc:
+        if (extra := extra_for(exc)) is None:
+            raise
+        _fail(f"this command needs {exc.name}: pip install 'lipwire[{extra}]'")
+
+
+def _fail(why: str) -> NoReturn:
+    err.print("error:", style="bold red", end=" ")
+    err.print(why, markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:

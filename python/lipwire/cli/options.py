@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,10 +64,10 @@ class ServerOptions:
         self._flags = given
 
     def load(self, *, log_level: str | None = None, **flags: Any) -> Config:
-        """The settings, these flags among them. `log_level`: where neither a flag nor the environment says one."""
-        more = dict(self._flags)
-        more["log_level"] = more["log_level"] or os.environ.get("LIPWIRE_LOG_LEVEL") or log_level
-        return settings(self._path, **more, **flags)
+        """The settings, these flags among them. `log_level`: where neither a flag, the environment nor the file says
+        one."""
+        defaults = {} if log_level is None else {"log_level": log_level}
+        return settings(self._path, defaults, **self._flags, **flags)
 
 
 def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,9 +96,9 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
     return run_with
 
 
-def settings(path: Path | None, **flags: Any) -> Config:
+def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **flags: Any) -> Config:
     """Defaults < the file < the environment < flags; logging is set up by them."""
-    config = load(flags, environment=os.environ, path=path)
+    config = load(flags, environment=os.environ, path=path, defaults=defaults)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return config
 

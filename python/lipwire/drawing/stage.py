@@ -78,17 +78,23 @@ class Stage:
         self._show = show
 
     def events(self, events: list[Event]) -> list[Event]:
-        """New events -> those to tell now. Before the sound and the frames of the same moment."""
+        """New events -> those to tell now, each with the sample of the output that it belongs to. Before the sound and
+        the frames of the same moment."""
         return events
 
     def sound(self, pcm: bytes, sample: int) -> bytes:
         return pcm
 
+    def heard(self, newest: tuple[int, int]) -> tuple[int, int]:
+        """Performer.heard of the block that went into `sound` -> that of the block that came out."""
+        return newest
+
     def frame(self, frame: _core.Frame) -> None:
         self._show(frame)
 
     def interrupt(self, utterance: int) -> list[Event]:
-        """Speech up to this utterance has been dropped. Returns events to tell now: of what would have been heard."""
+        """Speech up to this utterance has been dropped. Returns events to tell now: of what would have been heard, with
+        the sample of the output at which it would."""
         return []
 
     def stats(self) -> dict[str, Any] | None:
@@ -259,6 +265,8 @@ class SourceStage(DrawnStage):
         self._runner = SourceRunner(self._source, self.spec)
         self.delay = self._runner.delay
         self._line = DelayLine(self.delay)
+        self._positions = collections.deque([(0, 0)] * (self.delay // _core.BLOCK))
+        """As Performer.heard, of the blocks in the line."""
         self._wait = self.WAIT if loop is None else 0.0
         self._spans: collections.deque[tuple[int, int]] = collections.deque()
         """When the output speaks: (first sample, last sample + 1 or -1)."""
@@ -268,21 +276,20 @@ class SourceStage(DrawnStage):
         self._new.extend(events)
         for event in events:
             if event[2] <= self._cut:
-                told.append(self._cut_short(event, self.delay))
+                told.append(self._delayed(event))
             else:
                 self._waiting.append(event)
         while self._waiting and self._waiting[0][3] + self.delay < self._clock:
-            kind, value, utterance, sample, played = self._waiting.popleft()
-            told.append((kind, value, utterance, sample + self.delay, played))
+            told.append(self._delayed(self._waiting.popleft()))
         return told
 
-    def _cut_short(self, event: Event, unheard: int) -> Event:
-        """An event of speech that was dropped while `unheard` samples before it still waited."""
-        kind, value, utterance, _, played = event
-        unheard = min(played, unheard)
-        if kind == _core.EVENT_FINISHED and unheard:
-            value = 1
-        return kind, value, utterance, self._clock, played - unheard
+    def _delayed(self, event: Event) -> Event:
+        kind, value, utterance, sample, played = event
+        return kind, value, utterance, sample + self.delay, played
+
+    def heard(self, newest: tuple[int, int]) -> tuple[int, int]:
+        self._positions.append(newest)
+        return self._positions.popleft()
 
     def sound(self, pcm: bytes, sample: int) -> bytes:
         assert self._runner is not None
@@ -299,7 +306,7 @@ class SourceStage(DrawnStage):
                     self._spans[-1] = (self._spans[-1][0], at + self.delay)
         if speaking > self._cut:
             self._runner.speech(pcm, sample)
-        else:
+        elif self.delay:  # the fade that is heard is the line's own
             pcm = bytes(2 * _core.BLOCK)
         if ended:
             self._runner.end()
@@ -320,7 +327,7 @@ class SourceStage(DrawnStage):
         self._spans.clear()
         self._runner.interrupt(self._clock)
         waiting, self._waiting = self._waiting, collections.deque()
-        return [self._cut_short(event, max(0, event[3] + self.delay - self._clock)) for event in waiting]
+        return [self._delayed(event) for event in waiting]
 
     def stats(self) -> dict[str, Any] | None:
         return None if self._runner is None else self._runner.stats.as_dict()

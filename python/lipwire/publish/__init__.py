@@ -6,6 +6,7 @@ Channels, which also receive, are in `lipwire.channel`.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import attribute, moved
@@ -30,7 +31,11 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     return moved(__name__, name) if name in _MOVED else attribute(__name__, _LAZY, name)
 
 
+_MODULES = {"agora", "base", "channel", "file", "null", "pyav", "shared", "tee"}
+"""Modules that `import lipwire` brought along in 0.1."""
 _MOVED = {"Agora", "AgoraOptions", "Channel", "RoomChannel", "Rooms"}

@@ -20,7 +20,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from .. import _core
-from ..audio.fade import FADE, fade_in, fade_out
+from ..audio.fade import FADE, fade_out
 from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
@@ -97,22 +97,23 @@ class _Cut(Struct):
     played: int = 0
     """and how many samples of it had been."""
     fading: bool = False
-    """The block handed over last was stale, and so is the head of the next."""
+    """The block handed over last was stale; the fade that the engine makes of it is not to be heard a second time."""
 
-    def sound(self, pcm: bytes, heeded: int) -> bytes:
-        """The block to hand over: of what is stale nothing but a fade of 5 ms."""
+    def sound(self, pcm: bytes, heeded: int, utterance: int) -> bytes:
+        """The block to hand over: of what is stale nothing but a fade of 5 ms. `heeded` and `utterance`: of the
+        performer, when the block was made."""
         if heeded < self.generation:
             pcm, self.fading = (bytes(len(pcm)) if self.fading else fade_out(pcm)), True
         elif self.fading:
-            pcm, self.fading = fade_in(pcm), False
+            # Behind a fade of its own the engine leaves the block silent: it is that, or new from its first sample.
+            pcm, self.fading = (pcm if utterance > self.utterance else bytes(len(pcm))), False
         return pcm
 
-    def finished(self, interrupted: int, utterance: int, sample: int, played: int, delay: int) -> tuple[int, int]:
-        """(interrupted, played) of an utterance that the engine finished at `sample` of the clock."""
+    def position(self, utterance: int, sample: int, played: int) -> tuple[bool, int]:
+        """(whether that is cut off, samples heard) of an utterance of which `played` would be over at `sample`."""
         if utterance > self.utterance or sample <= self.at:
-            return interrupted, played
-        heard = max(0, self.played - delay) + FADE if utterance == self.heard else 0
-        return 1, min(played, heard)
+            return False, played
+        return True, min(played, self.played + FADE) if utterance == self.heard else 0
 
 
 class Session:
@@ -175,8 +176,10 @@ class Session:
         self._utterances: dict[int, _Utterance] = {}
         self._ended: str | None = None
         """Id of the utterance whose grace may still run, where ids name utterances."""
-        self._audio_at = 0
-        """Media clock of the newest block that was handed over."""
+        self._audio_at = -_core.BLOCK
+        """Media clock of the newest block that was handed over,"""
+        self._heard = 0, 0
+        """and as Performer.heard, how much of which utterance had been heard at its end."""
         self._cut = _Cut()
         self._skew_ms = 0.0
         self._rate = _RateMeter()
@@ -203,7 +206,11 @@ class Session:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
-        await self._out.open(self._stage.spec)
+        try:
+            await self._out.open(self._stage.spec)
+        except BaseException:
+            await asyncio.to_thread(self._stage.close)
+            raise
         self._runtime = Runtime.current()
         self._runtime.attach(self)
         return self
@@ -270,7 +277,7 @@ class Session:
     def interrupt(self, event_id: str | None = None) -> None:
         """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
         self._check_running()
-        number, played = self.performer.heard
+        number, played = self._heard
         self._cut = _Cut(
             generation=self.performer.interrupt(),
             utterance=self.performer.utterance,
@@ -312,13 +319,11 @@ class Session:
     def heard(self) -> tuple[str | None, float]:
         """How far speech has been heard: (event_id, ms) of the utterance that the newest block handed over speaks; an
         underrun's silence is not counted. (None, 0.0) when none plays."""
-        if self.performer is None:
-            return None, 0.0
-        number, played = self.performer.heard
+        number, played = self._heard
         utterance = self._utterances.get(number)
         if utterance is None:
             return None, 0.0
-        return utterance.event_id, max(0, played - self._stage.delay) / (_core.RATE / 1000)
+        return utterance.event_id, played / (_core.RATE / 1000)
 
     def _check_running(self) -> None:
         if self._runtime is None:
@@ -339,7 +344,9 @@ class Session:
         frame = performer.read_frame()
         while (block := performer.read_pcm()) is not None:
             pcm, self._audio_at = block
-            pcm = self._cut.sound(pcm, performer.heeded)
+            heard = performer.heard
+            self._heard = stage.heard(heard)
+            pcm = self._cut.sound(pcm, performer.heeded, heard[0])
             self._hand_over("audio", self._out.audio, stage.sound(pcm, self._audio_at), self._audio_at)
             while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
                 stage.frame(frame)
@@ -382,14 +389,13 @@ class Session:
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
         utterance = self._utterances.get(number)
         event_id = utterance.event_id if utterance is not None else None
-        if kind == _core.EVENT_FINISHED:
-            value, played = self._cut.finished(value, number, sample, played, self._stage.delay)
+        cut, played = self._cut.position(number, sample, played)
         position_ms = round(played / (_core.RATE / 1000), 1)
         event: SessionEvent
         if kind == _core.EVENT_STARTED:
             event = PlaybackStarted(event_id)
         elif kind == _core.EVENT_FINISHED:
-            event = PlaybackFinished(event_id, position_ms, bool(value))
+            event = PlaybackFinished(event_id, position_ms, cut or bool(value))
             self._utterances.pop(number, None)
             if not self._utterances:
                 self._idle.set()

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 import lipwire
+from lipwire._core import BLOCK
 from lipwire.channel.base import Connection, Heard, Message, Seen, UserJoined, UserLeft
 from lipwire.channel.room import browser as room_browser
 from lipwire.channel.room.microphone import HEARD_BYTES, QUIET, Microphone
@@ -134,6 +135,41 @@ async def test_a_session_is_heard_and_seen_in_process(rooms: Rooms) -> None:
     assert {(s.user, s.width, s.height, len(s.i420)) for s in seen} == {("face", 160, 90, 160 * 90 * 3 // 2)}
     assert max(amplitude(part, 300, 16_000) for part in np.array_split(ears.heard("face"), 20)) > 5000
     assert ears.events[-1] == UserLeft("face")
+
+
+async def test_an_interrupt_is_heard_in_process_too(rooms: Rooms) -> None:
+    """Blocks of 10 ms at 16 kHz: most of one is always on its way."""
+    heard: list[bytes] = []
+    source, listener = rooms.channel("r", "a"), rooms.channel("r", "b")
+
+    def take(event: Any) -> None:
+        if isinstance(event, Heard):
+            heard.append(event.pcm)
+
+    listener.on_event = take
+    spec = StreamSpec(session_id="x", width=0, height=0, fps=Fraction(1))
+    await source.open(spec)
+    await listener.open(spec)
+    listener.subscribe()
+    loud = np.full(BLOCK, 8000, "<i2").tobytes()
+    sample = 0
+    for n in range(20):
+        before = len(heard)
+        for _ in range(30):
+            source.audio(loud, sample)
+            sample += BLOCK
+        assert len(heard) - before >= 29, n
+        cut = len(heard)
+        source.interrupt()
+        # The session's own fade, 5 ms, and silence.
+        for stale in (loud[:BLOCK] + bytes(BLOCK), *[bytes(2 * BLOCK)] * 3):
+            source.audio(stale, sample)
+            sample += BLOCK
+        after = np.abs(np.frombuffer(b"".join(heard[cut:]), "<i2").astype(int))
+        assert np.flatnonzero(after > 100).max() < 16_000 // 200 and np.diff(after).max() < 100
+    assert len(heard) >= sample // BLOCK - 1  # none was lost
+    await source.close()
+    await listener.close()
 
 
 async def test_names_numbers_and_states(rooms: Rooms) -> None:

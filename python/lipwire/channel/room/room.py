@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from ..._core import BLOCK, RATE, Frame, Resampler
+from ...audio.fade import fade_in, fade_out
 from ...errors import BadState, NoCapacity
 from ...publish.peer import Peer
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
@@ -56,15 +57,26 @@ class _Seat:
         """When a picture of it was handed to other in-process members."""
         self._resampler: Resampler | None = None
         self._pcm = bytearray()
+        self._cut = False
 
     def narrow(self, pcm: bytes) -> Iterator[bytes]:
         """Its sound as in-process members hear it: blocks of 10 ms at 16 kHz."""
         if self._resampler is None:
             self._resampler = Resampler(RATE, HEARD_RATE)
+        if self._cut:
+            pcm, self._cut = fade_in(pcm), False
         self._pcm += self._resampler.process(pcm)
         while len(self._pcm) >= HEARD_BYTES:
             yield bytes(self._pcm[:HEARD_BYTES])
             del self._pcm[:HEARD_BYTES]
+
+    def interrupt(self) -> None:
+        """What is left of its sound fades out, and what the resampler holds back is silent; neither is dropped, since
+        the blocks to come keep their time."""
+        if self._resampler is not None:
+            held = round(self._resampler.delay * HEARD_RATE)
+            self._pcm[:] = fade_out(bytes(self._pcm) + bytes(2 * held), HEARD_RATE)
+            self._resampler, self._cut = None, True
 
 
 class Room:
@@ -232,6 +244,7 @@ class Room:
         """What waits of an in-process member is stale. It is mixed already with what others said at the same time, of
         which a slow browser misses as much."""
         self._mix.drop(source.user)
+        self._seats[source].interrupt()
         for browser in self.browsers.values():
             browser.interrupt()
 
