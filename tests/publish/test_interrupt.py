@@ -20,7 +20,7 @@ from lipwire.channel import RoomChannel, Rooms
 from lipwire.channel.room.browser import Browser
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
 from lipwire.publish import File, Shared, Tee, WebRTC
-from lipwire.publish.peer import Peer
+from lipwire.publish.peer import Peer, SoundPackets
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock
 
@@ -280,6 +280,16 @@ async def test_a_room(alone: bool, slow: bool, stall: int) -> None:
 
     check_viewer(*await watch(channel if alone else Tee(channel, Recorder()), join, slow, stall))
     await rooms.close()
+
+
+def test_an_interrupt_of_silence_takes_nothing_of_what_comes() -> None:
+    packets = SoundPackets()
+    assert packets.add(bytes(2 * BLOCK), 0) is None
+    packets.interrupt()
+    packet = packets.add(tone(NEW, 0.01), BLOCK)
+    assert packet is not None
+    left = np.frombuffer(bytes(packet.planes[0]), "<i2")[: 4 * BLOCK : 2]
+    assert left[BLOCK:].tobytes() == tone(NEW, 0.01) and not left[:BLOCK].any()
 
 
 # ------------------------------------------------------------------------------------------------------------ failures

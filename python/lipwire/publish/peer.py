@@ -153,7 +153,7 @@ class SoundPackets:
 
     def interrupt(self) -> None:
         """What was gathered fades out within 5 ms, and so does the rest of it that is yet to come."""
-        if self._pcm:
+        if self._pcm.count(0) < len(self._pcm):  # behind silence nothing of it is yet to come
             self._pcm, self._cut = fade_out(self._pcm), True
 
     def clear(self) -> None:
