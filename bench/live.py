@@ -23,6 +23,7 @@ from lipwire.app.config import Config
 from lipwire.app.service import LiveAvatar, Service
 from lipwire.avatar.builtin import draw
 from lipwire.session.session import Latency
+from lipwire.stream import Publisher
 from peer import Order
 
 NS = time.monotonic_ns
@@ -53,11 +54,11 @@ class Shown(Struct):
     """Position of the newest block of sound that the publisher had by then."""
 
 
-class Tap:
+class Tap(Publisher):
     """A publisher that notes what it is handed, and when, and passes it on."""
 
     def __init__(self, session: LiveAvatar) -> None:
-        self.inner = session.publisher
+        self.inner = session._out
         self.session = session
         self.frames: list[Shown] = []
         self.blocks: list[tuple[int, int]] = []
@@ -80,6 +81,9 @@ class Tap:
 
     async def close(self) -> None:
         await self.inner.close()
+
+    def interrupt(self) -> None:
+        self.inner.interrupt()
 
     def audio(self, pcm: bytes, sample: int) -> None:
         now = NS()
@@ -179,7 +183,8 @@ class Live:
 
         async def make_session(*args: Any) -> LiveAvatar:
             session = await make(*args)
-            session.publisher = live.taps[session.id] = Tap(session)
+            # It runs already, and sounds the same: the stop-watch goes between.
+            session._out = live.taps[session.id] = Tap(session)
             write = session._write  # what both write and voice come to
 
             def timed_write(pcm: Any, rate: int, event_id: str | None) -> None:

@@ -16,8 +16,7 @@ import numpy as np
 
 from harness import Results, chunks, main, one_core, percentile, speeches, times
 from lipwire import Avatar, Resampler, VisemeExtractor, _core, resample
-from lipwire.session import offline as render
-from lipwire.session.offline import TAIL, perform
+from lipwire.session.offline import TAIL, perform, render
 
 FPS = 25
 GOAL_SIZE = (640, 360)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 import lipwire
-from lipwire.errors import InvalidArgument
+from lipwire.errors import BadState, InvalidArgument
 from lipwire.stream import StreamSpec, as_publisher
 
 
@@ -112,3 +113,18 @@ async def test_the_memory_and_the_interrupt_that_an_object_has_are_used() -> Non
         session.write(bytes(960), 48_000)
         session.interrupt()
         assert own.interrupts == 1 and own.ring.path
+
+
+async def test_another_publisher_can_take_its_place_until_the_start() -> None:
+    first, second = Own(), lipwire.publish.Null()
+    session = lipwire.Session(first, avatar=None)
+    with pytest.raises(InvalidArgument, match=r"no method open\(\)"):
+        session.publisher = object()  # type: ignore[assignment]
+    assert session.publisher is first
+    session.publisher = second
+    async with session:
+        while not second.samples:
+            await asyncio.sleep(0.01)
+        with pytest.raises(BadState, match="its publisher stays"):
+            session.publisher = first
+    assert session.publisher is second

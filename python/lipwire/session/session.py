@@ -157,7 +157,7 @@ class Session:
         seed: int | None = None,
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
-        self.publisher = publisher
+        self._given = publisher
         self._out: Publisher = as_publisher(publisher)
         self.fps = Fraction(fps)
         self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
@@ -189,6 +189,22 @@ class Session:
         self.failures: Counter[str] = Counter()
         """Exceptions of the publisher and of callbacks, by kind: audio, video, interrupt, event, special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
+
+    @property
+    def publisher(self) -> Any:
+        """Where sound and pictures go, as it was given. Another one can take its place until `start`.
+
+        Raises:
+            InvalidArgument: it is no publisher. BadState: the session has been started.
+        """
+        return self._given
+
+    @publisher.setter
+    def publisher(self, publisher: Publisher | PublisherLike) -> None:
+        if self.performer is not None:
+            raise BadState("the session has been started: its publisher stays; publish.Tee is made of several")
+        self._out = as_publisher(publisher)
+        self._given = publisher
 
     # -------------------------------------------------------------------------------------------------------- life
 
