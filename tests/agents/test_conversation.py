@@ -318,6 +318,19 @@ def test_a_fatal_failure_makes_the_agent_leave() -> None:
 # ------------------------------------------------------------------------------------------ users, silence, messages
 
 
+def test_who_came_while_the_agent_was_paused_is_greeted_when_it_goes_on() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"})
+    d("pause")
+    d("joined", "7")
+    assert d.of(c.Say) == []
+    d("resume")
+    assert [(say.text, say.reply.reason) for say in d.of(c.Say)] == [("Welcome!", "greeting")]
+    d("pause")
+    d("resume")
+    d("joined", "8")
+    assert len(d.of(c.Say)) == 1
+
+
 def test_greeting_and_leaving_when_alone() -> None:
     d = Desk(idle_timeout=3.0, remote_uids=["9"], llm={"greeting_message": "Welcome!"})
     d("joined", "7")

@@ -374,6 +374,7 @@ class Conversation:
         """Goes on."""
         if self.paused:
             self.paused = False
+            self._greet()
             self._review(always=True)
 
     def command(self, command: Command) -> None:
@@ -409,11 +410,15 @@ class Conversation:
         if user in self.users:
             return
         self.users.add(user)
-        if not self._greeted and self.wants(user):
-            self._greeted = True
-            if self.config.llm.greeting_message and not self.paused:
-                self._say(self.config.llm.greeting_message, "greeting")
+        self._greet()
         self._review()
+
+    def _greet(self) -> None:
+        """The first user who is wanted is greeted, once, when the agent may speak."""
+        if not self._greeted and not self.paused and any(self.wants(user) for user in self.users):
+            self._greeted = True
+            if self.config.llm.greeting_message:
+                self._say(self.config.llm.greeting_message, "greeting")
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
