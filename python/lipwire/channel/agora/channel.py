@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -523,6 +523,3 @@ class Workers:
 
 
 default_workers = Workers()
-
-if TYPE_CHECKING:
-    _conforms: type[Channel] = Agora
