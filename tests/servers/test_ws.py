@@ -285,8 +285,10 @@ async def test_100_mb_close_1009_and_the_server_lives(wire: Wire) -> None:
 async def test_just_too_large_closes_1009(wire: Wire) -> None:
     ws = await wire.ready()
     limit = wire.stage.provider.config.max_message_bytes
-    await ws.send('{"command":"heartbeat","event_id":"beat","timestamp":1,"x":"' + "x" * (limit - 100) + '"}')
-    assert await hear(ws) == m.HeartbeatAck("beat", 1)
+    head = '{"command":"voice","audio":"AAAA","sampleRate":8000,"encoding":"PCM8","x":"'
+    await ws.send(head + "x" * (limit - len(head) - 2) + '"}')
+    await beat(ws)
+    assert wire.fake.calls == [("voice", bytes(3), "PCM8", 8000, None)]
     await ws.send("x" * (limit + 1))
     assert (await closes(ws))[0] == 1009
 

@@ -59,6 +59,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Signs session tokens (32 bytes or more). Default: random, so that a restart ends every token."""
     max_sessions: int = 50
     """More are refused with 429."""
+    max_connections: int = 1000
+    """WebSockets that speech comes in on, of all sessions together; more are refused with 503."""
     avatar: str = DEFAULT
     """Who speaks where a request names an avatar that is not installed and `any_avatar` is on: the name of a built-in
     one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
@@ -131,6 +133,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ws_port": (0, 65535),
     "viewer_port": (0, 65535),
     "max_sessions": (1, 1024),
+    "max_connections": (1, 100_000),
     "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
     "voice_end_grace_ms": (0, 60_000),

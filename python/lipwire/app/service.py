@@ -87,6 +87,16 @@ class LiveAvatar(Session):
         """The wire's name for `end`."""
         self.end(event_id)
 
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+        return self.performer.space
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+        return self.performer.stats()["generation"]
+
     async def start(self) -> Self:
         await super().start()
         self._service.watched[self.id] = Watched(self, self.viewers)
@@ -141,6 +151,7 @@ class Service:
         return ProviderConfig(
             api_key=self.api_key,
             max_sessions=c.max_sessions,
+            max_connections=c.max_connections,
             guard_window=c.guard_window_ms / 1000,
             **options,
         )
