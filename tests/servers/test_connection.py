@@ -94,7 +94,8 @@ async def gone(line: Line) -> None:
 
 
 async def test_pongs_that_nobody_reads_are_bounded(line: Line) -> None:
-    (opened,) = [c for c in line.server._server.all_connections]
+    (opened,) = line.server._server.all_connections
+    assert isinstance(opened, connection.Connection)
     pings = abuse.frame(b"p" * 125, abuse.PING) * 1000
     line.writer.transport.pause_reading()  # type: ignore[attr-defined]
     sock = line.writer.get_extra_info("socket")

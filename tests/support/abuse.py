@@ -143,3 +143,30 @@ class Abuser:
                 with contextlib.suppress(BlockingIOError):
                     if not sock.recv(1 << 16, socket.MSG_DONTWAIT):
                         raise ConnectionError
+
+
+class Conversation:
+    """One connection, by hand: what is sent is any bytes."""
+
+    def __init__(self, port: int, session_id: str, token: str) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port), 60)
+        self._got = b""
+        self.send(handshake(token) + init(session_id))
+
+    def send(self, data: bytes) -> None:
+        self._sock.sendall(data)
+
+    def until(self, what: bytes) -> bytes:
+        """Reads until that was answered; all that was read so far. ConnectionError: it ended before."""
+        while what not in self._got:
+            data = self._sock.recv(1 << 16)
+            if not data:
+                raise ConnectionError(self._got[-200:])
+            self._got += data
+        return self._got
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import gc
 import inspect
-import logging
 import os
 import signal
 import typing
@@ -20,6 +19,7 @@ from rich.console import Console
 from ..app.config import Config, load
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..logs import to_stderr
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -100,7 +100,7 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **flags: Any) -> Config:
     """Defaults < the file < the environment < flags; logging is set up by them."""
     config = load(flags, environment=os.environ, path=path, defaults=defaults)
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    to_stderr(config.log_level)
     return config
 
 

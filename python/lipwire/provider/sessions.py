@@ -25,12 +25,13 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import BufferFull, LipwireError, NoCapacity, OutOfMemory
+from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.ingest import Close, Event, Ingest, Init
 from ..protocol.tokens import TokenError, issue_session_token, verify_session_token
 from .outbox import Outbox
 
-logger = logging.getLogger("lipwire.provider")
+logger = sampled("lipwire.provider")
 
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]

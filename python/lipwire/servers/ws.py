@@ -38,6 +38,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.ingest import Ingest
 from ..provider.outbox import Outbox
@@ -45,7 +46,7 @@ from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider
 from .connection import Connection, Room
 from .turns import Turns
 
-logger = logging.getLogger("lipwire.ws")
+logger = sampled("lipwire.ws")
 
 PING_INTERVAL = 20.0
 """Seconds between keepalive pings, and until one counts as lost."""
