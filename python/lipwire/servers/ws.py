@@ -27,6 +27,7 @@ import contextlib
 import functools
 import http
 import logging
+import math
 import os
 import socket
 from collections import Counter
@@ -151,13 +152,16 @@ class _Adapter:
     def _admit(self, request: Request) -> ProviderSession:
         provider = self.provider
         if provider.draining:
-            raise ProviderError("NO_CAPACITY", "The server is shutting down")
+            raise self._no_room("The server is shutting down")
         if self._open.total() >= provider.config.max_connections:
-            raise ProviderError("NO_CAPACITY", f"The limit of {provider.config.max_connections} connections is reached")
+            raise self._no_room(f"The limit of {provider.config.max_connections} connections is reached")
         session = provider.check_token(_bearer(request.headers))
         if self._open[session.id] >= SESSION_CONNECTIONS:
-            raise ProviderError("NO_CAPACITY", f"{SESSION_CONNECTIONS} connections of this session are still open")
+            raise self._no_room(f"{SESSION_CONNECTIONS} connections of this session are still open")
         return session
+
+    def _no_room(self, why: str) -> ProviderError:
+        return ProviderError("NO_CAPACITY", why, retry_after=self.provider.config.retry_after)
 
     def _gone(self, session: ProviderSession) -> None:
         self._open[session.id] -= 1
@@ -262,6 +266,8 @@ def _refusal(error: ProviderError) -> Response:
     )
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
 
 
