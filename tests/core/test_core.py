@@ -298,6 +298,28 @@ def test_a_short_list_is_an_error_and_no_crash(code: str) -> None:
     assert "Error" in errors
 
 
+def test_the_clock_goes_before_other_work_where_that_is_permitted() -> None:
+    program = """
+import os
+def nices(): return {int(t): os.getpriority(os.PRIO_PROCESS, int(t)) for t in os.listdir("/proc/self/task")}
+try:
+    os.setpriority(os.PRIO_PROCESS, 0, -10)
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    permitted = True
+except PermissionError:
+    permitted = False
+before = nices()
+engine = _core.Engine()
+engine.attach(_core.Performer(None))
+while engine.stats()["ticks"] < 1:
+    time.sleep(0.005)
+new = [nice for thread, nice in nices().items() if thread not in before]
+assert new == [-10 if permitted else 0], new
+assert {thread: nices()[thread] for thread in before} == before
+"""
+    assert ends(program) == (0, "")
+
+
 def test_an_engine_that_is_garbage_in_a_cycle_stops_first() -> None:
     program = """
 class Box: pass
