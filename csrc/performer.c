@@ -146,7 +146,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     arena = (lw_arena){.base = (uint8_t *)p};
     lw_carve(&arena, sizeof want);
     layout(p, &arena);
-    int rc = lw_speech_open(&p->speech, &config->speech);
+    int rc = lw_resampler_prepare(LW_RATE); /* so that no rate that a client names takes time later */
+    if (rc >= 0)
+        rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
         rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
     if (rc >= 0)

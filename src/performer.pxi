@@ -129,7 +129,7 @@ cdef class Performer:
         if rc == LW_ENOSPC:
             raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is {n / <double>hz:.1f} s")
         if rc == LW_EINVAL:
-            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000, a multiple of 25)")
+            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000)")
         check(rc)
 
     def end(self, double grace=0.0):
