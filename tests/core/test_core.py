@@ -212,7 +212,7 @@ def test_errors_are_lipwire_errors_and_builtins(avatar: _core.NativeAvatar) -> N
         lambda: _core.Performer(avatar, frame_slots=-1),
         lambda: _core.Performer(avatar, capacity=-1),
         lambda: _core.Performer(avatar, capacity=3601),
-        lambda: _core.Performer(avatar, prebuffer=121),
+        lambda: _core.Performer(avatar, prebuffer=601),
         lambda: _core.Engine(0),
         lambda: _core.NativeAvatar(64, 36, [], []),
         lambda: _core.NativeAvatar(63, 36, [np.zeros((36, 63, 4), np.uint8)], []),
