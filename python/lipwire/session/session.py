@@ -226,6 +226,7 @@ class Session:
             await self._out.open(self._stage.spec)
         except BaseException:
             await asyncio.to_thread(self._stage.close)
+            self.on_event = self.on_special = None  # as in `close`
             raise
         self._runtime = Runtime.current()
         self._runtime.attach(self)
@@ -238,7 +239,12 @@ class Session:
             await runtime.detach(self)
             await asyncio.to_thread(self._stage.close)
             self._idle.set()
-            await self._out.close()
+            try:
+                await self._out.close()
+            finally:
+                # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
+                # Python looks for garbage.
+                self.on_event = self.on_special = None
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
