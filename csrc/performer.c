@@ -4,7 +4,6 @@
  * sound. Rows wait in a short queue until the clock reaches them: as the extractor first says, then, where there was time
  * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common.h"
@@ -144,7 +143,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     lw_arena arena = {0};
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
-    lw_performer *p = calloc(1, arena.used);
+    lw_performer *p = lw_pages_open(arena.used);
     if (!p)
         return LW_ENOMEM;
     memcpy(p, &want, sizeof want);
@@ -181,7 +180,7 @@ void lw_performer_close(lw_performer **p)
     lw_motion_close(&(*p)->motion);
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
-    free(*p);
+    lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
 }
 

@@ -14,7 +14,6 @@
 #define _DEFAULT_SOURCE
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "common.h"
 #include "lipwire/speech.h"
@@ -111,14 +110,11 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
     want.bytes = arena.used;
-    /* Fresh pages, which stay untouched until speech needs them. calloc would do the same only until the first session
-     * has ended: then malloc keeps the memory, and calloc has to clear all of it. */
-    void *memory = mmap(NULL, want.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    lw_speech *s = lw_pages_open(want.bytes); /* most stay untouched until so much speech waits */
+    if (!s)
         return LW_ENOMEM;
-    lw_speech *s = memory;
     memcpy(s, &want, sizeof want);
-    arena = (lw_arena){.base = memory};
+    arena = (lw_arena){.base = (uint8_t *)s};
     lw_carve(&arena, sizeof want);
     layout(s, &arena);
     *out = s;
@@ -128,7 +124,7 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
 void lw_speech_close(lw_speech **s)
 {
     if (s && *s) {
-        munmap(*s, (*s)->bytes);
+        lw_pages_close(*s, (*s)->bytes);
         *s = NULL;
     }
 }

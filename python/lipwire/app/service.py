@@ -88,7 +88,11 @@ class LiveAvatar(Session):
         self.end(event_id)
 
     async def start(self) -> Self:
-        await super().start()
+        try:
+            await super().start()
+        except BaseException:
+            self._let_go()
+            raise
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
@@ -96,7 +100,20 @@ class LiveAvatar(Session):
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
-        await super().close()
+        try:
+            await super().close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
+        self._emit = _unheard
+        if self.channel is not None:
+            self.channel.on_event = None
+
+
+def _unheard(event: Any) -> None:
+    """Where the events of a session go that has ended."""
 
 
 class Service:

@@ -234,6 +234,7 @@ class Session:
                 raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
+            self.on_event = self.on_special = None  # as in `close`
             raise
         self._runtime = runtime
         return self
@@ -249,7 +250,12 @@ class Session:
                 await asyncio.to_thread(self._stage.close)
             finally:
                 self._idle.set()
-                await self._out.close()
+                try:
+                    await self._out.close()
+                finally:
+                    # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
+                    # Python looks for garbage.
+                    self.on_event = self.on_special = None
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
