@@ -20,6 +20,7 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..servers.listen import Limits
 from ..session.session import VOICE_END_GRACE
 
 FILE = "lipwire.toml"
@@ -110,6 +111,14 @@ class Config(Struct, kw_only=True, frozen=True):
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    max_connections: int = Limits().connections
+    """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
+    anything."""
+    max_connections_per_address: int = Limits().per_address
+    """The same, from one address (IPv6: one /64). This machine itself is exempt; a proxy elsewhere may need more."""
+    request_timeout_seconds: float = Limits().head
+    """A client has this long to send the head of a request or to finish the handshake of TLS or of the WebSocket, and
+    three times as long to send a body, and to take an answer."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -138,6 +147,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),
     "buffer_seconds": (1, 3600),
+    "max_connections": (16, 1_000_000),
+    "max_connections_per_address": (1, 1_000_000),
+    "request_timeout_seconds": (0.1, 600),
 }
 
 OFFLINE = "offline"
