@@ -40,6 +40,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
+from ..provider.keys import Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
@@ -97,15 +98,15 @@ def create_app(
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
         """Stop a session, named by its id, its token, or both."""
-        bearer = authorize(provider, request)
+        owner, bearer = authorize(provider, request)
         body = await read_object(request, optional=bearer is not None)
-        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
+        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer, owner=owner)
 
     @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
-        bearer = authorize(provider, request)
-        session = provider.get(session_id)
+        owner, bearer = authorize(provider, request)
+        session = provider.get(session_id, owner)
         if bearer is not None and session is not bearer:
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return provider.describe(session)
@@ -165,8 +166,9 @@ def check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
         check_key(_header(request, b"x-api-key"))
 
 
-def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None:
-    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: that token's session, else None.
+def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, ProviderSession | None]:
+    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: the key's owner, or the token's
+    session; the other is None.
 
     Raises:
         ProviderError: MISSING_API_KEY (neither), INVALID_API_KEY (wrong), SESSION_NOT_FOUND (the token's has ended).
@@ -174,10 +176,9 @@ def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None
     key = _header(request, b"x-api-key")
     scheme, _, token = (_header(request, b"authorization") or b"").partition(b" ")
     if key is not None or scheme.lower() != b"bearer":
-        provider.check_api_key(key)
-        return None
+        return provider.check_api_key(key), None
     try:
-        return provider.check_token(token.strip().decode("latin-1"))
+        return None, provider.check_token(token.strip().decode("latin-1"))
     except ProviderError as exc:
         if exc.code == "INVALID_TOKEN":
             raise ProviderError("INVALID_API_KEY", f"Invalid session token: {exc}") from None
