@@ -20,6 +20,7 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..outward import Outward
 from ..servers.listen import Limits
 from ..session.session import VOICE_END_GRACE
 
@@ -119,6 +120,10 @@ class Config(Struct, kw_only=True, frozen=True):
     request_timeout_seconds: float = Limits().head
     """A client has this long to send the head of a request or to finish the handshake of TLS or of the WebSocket, and
     three times as long to send a body, and to take an answer."""
+    allowed_outward: tuple[str, ...] = ()
+    """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
+    networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
+    name themselves, `llm_url` say, may be private without it."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -176,6 +181,11 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
         raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+    if name == "allowed_outward":
+        try:
+            Outward(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"allowed_outward: {exc}") from exc
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
@@ -235,6 +245,8 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     """Checks one setting's name, type and range; returns it converted."""
     if name not in TYPES:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
+    if TYPES[name] == tuple[str, ...] and isinstance(value, str):
+        value = [part for part in map(str.strip, value.split(",")) if part]
     try:
         converted = msgspec.convert(value, TYPES[name], strict=strict)
         _check(name, converted)

@@ -147,7 +147,9 @@ class Service:
         self._project = Project(
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
-        routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
+        routes = agent_routes(
+            self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
+        )
         self.app = create_http_app(
             self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents), DoorCollector(self.door)]
         )
