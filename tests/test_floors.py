@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("drawing", "publish", "provider"),
     ("session", "channel"),
     ("agents",),
-    ("servers",),
+    ("servers", "conformance"),
     ("app",),
     ("cli",),
 )
