@@ -11,7 +11,6 @@
  * never to one that is over. So every utterance finishes once.
  *
  * No clicks: a gain steps by at most 1/FADE per sample and reaches 0 exactly where the known speech runs out. */
-#define _DEFAULT_SOURCE
 #include <stdatomic.h>
 #include <string.h>
 
@@ -21,7 +20,6 @@
 #define FADE 240 /* samples: 5 ms */
 #define MARKS 256 /* bounds the utterances that wait */
 #define KEPT (20 * LW_RATE) /* samples of the ring that stay in memory between backlogs: 2 MB */
-#define PAGE 65536          /* a multiple of every machine's */
 #define CLOSED ((int64_t)1 << 62)
 #define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
 
@@ -201,12 +199,8 @@ static void ring_copy(const lw_speech *s, int64_t position, int16_t *out, const 
 static void start_again(lw_speech *s, int64_t at)
 {
     atomic_store_explicit(&s->base, at, memory_order_relaxed);
-    if (s->touched > KEPT) {
-        uintptr_t from = ((uintptr_t)(s->ring + KEPT) + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-        uintptr_t to = (uintptr_t)(s->ring + s->touched) & ~(uintptr_t)(PAGE - 1);
-        if (to > from)
-            madvise((void *)from, to - from, MADV_DONTNEED); /* advice: nothing depends on it */
-    }
+    if (s->touched > KEPT)
+        lw_pages_empty(s->ring + KEPT, (size_t)(s->touched - KEPT) * sizeof *s->ring);
     s->touched = 0;
 }
 
