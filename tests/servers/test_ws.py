@@ -138,23 +138,6 @@ async def test_expired_and_ended(wire: Wire) -> None:
     assert await refusal(wire) == (404, "SESSION_NOT_FOUND")
 
 
-async def test_no_more_connections_than_there_is_room_for() -> None:
-    stage = Stage(max_connections=1, retry_after=4.2)
-    server = await serve_ws(stage.provider, port=0)
-    wire = Wire(stage, server, await stage.start())
-    ws = await wire.ready()
-    other = Wire(stage, server, await stage.start(uid="2"))
-    with pytest.raises(InvalidStatus) as caught:
-        await other.connect()
-    assert caught.value.response.status_code == 503
-    assert caught.value.response.headers["retry-after"] == "5"
-    await ws.close()
-    while stage.provider.sessions[0].outbox is not None:
-        await asyncio.sleep(0.01)
-    await (await other.ready()).close()  # there is room again
-    await server.close()
-
-
 async def test_a_session_has_few_connections_at_a_time(wire: Wire) -> None:
     def rude() -> Conversation:  # it does not answer a close
         talk = Conversation(wire.server.port, wire.reply.session_id, wire.reply.session_token)

@@ -15,14 +15,6 @@ PIECE = 2048
 """Bytes that are parsed in one step: at most 340 frames."""
 
 
-class Room:
-    """How many sockets may be open, those that have not said a word yet included."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.taken = 0
-
-
 class Connection(ServerConnection):
     """websockets' connection, which parses what one read brings, up to 256 KiB and 40 000 frames, in one go; this one
     takes it in steps.
@@ -32,10 +24,9 @@ class Connection(ServerConnection):
     and cannot grow our memory.
     """
 
-    def __init__(self, turns: Turns, room: Room, *args: Any, **options: Any) -> None:
+    def __init__(self, turns: Turns, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.turn = turns.join()
-        self._room = room
         self._waiting = bytearray()
         """Bytes that have been read and not been parsed."""
         self._called = False
@@ -52,13 +43,6 @@ class Connection(ServerConnection):
         super().connection_made(transport)
         self.recv_messages.pause = self._pause_frames
         self.recv_messages.resume = self._resume_frames
-        self._room.taken += 1
-        self.connection_lost_waiter.add_done_callback(self._leave)
-        if self._room.taken > self._room.limit:
-            self.transport.abort()
-
-    def _leave(self, _: object) -> None:
-        self._room.taken -= 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting:

@@ -17,7 +17,7 @@ A reader that is slower than its session's events loses the oldest of them; a wr
 held back by TCP. Neither can grow our memory.
 
 No client can hold the event loop: all connections work in turns (`turns`, `connection`), a bounded step at a time.
-Connections are counted, in all and of one session; more are refused with 503 in the handshake.
+One session has few connections at a time; more are refused with 503 in the handshake.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ import functools
 import http
 import logging
 import math
-import os
-import socket
 from collections import Counter
 from ssl import SSLContext
 from typing import Any, cast
@@ -44,7 +42,8 @@ from ..protocol import messages as m
 from ..protocol.ingest import Ingest
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
-from .connection import Connection, Room
+from .connection import Connection
+from .listen import BACKLOG, Door, Phase
 from .turns import Turns
 
 logger = sampled("lipwire.ws")
@@ -53,16 +52,12 @@ PING_INTERVAL = 20.0
 """Seconds between keepalive pings, and until one counts as lost."""
 CLOSE_TIMEOUT = 2.0
 """Seconds a client has to answer a close."""
-OPEN_TIMEOUT = 5.0
-"""Seconds a handshake may take."""
 INIT_TIMEOUT = 10.0
 """Seconds until the first `init` of a connection; later it is closed with 1008."""
 DRAIN_TIMEOUT = 5.0
 """Seconds a client has to take what is queued for it before a close; then the connection is cut."""
 SESSION_CONNECTIONS = 8
 """Connections that one session may have open at a time: one that counts, and those it replaced that still close."""
-ACCEPTS, BACKLOG = 8, 128
-"""New connections that are taken in one pass of the event loop, and how many wait in the kernel."""
 SEND_COST, CHARACTER_COST = 30e-6, 1e-9
 """Seconds that sending a frame counts for, and a character of a message received: what websockets does out of our
 sight."""
@@ -89,6 +84,7 @@ async def serve_ws(
     host: str = "127.0.0.1",
     port: int = 8765,
     *,
+    door: Door | None = None,
     ssl: SSLContext | None = None,
     turns: Turns | None = None,
     init_timeout: float = INIT_TIMEOUT,
@@ -96,24 +92,25 @@ async def serve_ws(
     """Starts to serve on host and port (0 = any free one); every path is the same.
 
     Args:
+        door: who may come in, and for how long; one of its own by default.
+        ssl: speaks wss with it.
         turns: how the event loop's time is shared; servers on one loop may share one.
         init_timeout: seconds until the first `init` of a connection.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    adapter = _Adapter(provider, init_timeout)
-    room = Room(2 * provider.config.max_connections + SESSION_CONNECTIONS)
-    connection: Any = functools.partial(Connection, turns or Turns(), room)
+    door = Door() if door is None else door
+    adapter = _Adapter(provider, door, init_timeout)
+    connection: Any = functools.partial(Connection, turns or Turns())
     server = await serve(
         adapter.handle,
-        host,
-        port,
+        sock=door.listen(host, port),
+        backlog=BACKLOG,
         ssl=ssl,
+        open_timeout=door.limits.head,
         process_request=adapter.check,
         create_connection=connection,
-        open_timeout=OPEN_TIMEOUT,
-        backlog=ACCEPTS,
         compression=None,
         server_header="lipwire",
         max_size=provider.config.max_message_bytes,
@@ -123,14 +120,13 @@ async def serve_ws(
         close_timeout=CLOSE_TIMEOUT,
         logger=_quiet_logger(),
     )
-    for listening in server.sockets:
-        _widen(listening, BACKLOG)
     return WsServer(server)
 
 
 class _Adapter:
-    def __init__(self, provider: Provider, init_timeout: float) -> None:
+    def __init__(self, provider: Provider, door: Door, init_timeout: float) -> None:
         self.provider = provider
+        self._door = door
         self.init_timeout = init_timeout
         self._open: Counter[str] = Counter()
         """Connections that are open, by session."""
@@ -147,14 +143,14 @@ class _Adapter:
         self._open[session.id] += 1
         connection.session = session  # type: ignore[attr-defined]
         connection.connection_lost_waiter.add_done_callback(lambda _: self._gone(session))
+        if (visit := self._door.visit(connection.transport)) is not None:
+            visit.enter(Phase.BUSY)
         return None
 
     def _admit(self, request: Request) -> ProviderSession:
         provider = self.provider
         if provider.draining:
             raise self._no_room("The server is shutting down")
-        if self._open.total() >= provider.config.max_connections:
-            raise self._no_room(f"The limit of {provider.config.max_connections} connections is reached")
         session = provider.check_token(_bearer(request.headers))
         if self._open[session.id] >= SESSION_CONNECTIONS:
             raise self._no_room(f"{SESSION_CONNECTIONS} connections of this session are still open")
@@ -241,12 +237,6 @@ async def _write(connection: Connection, outbox: Outbox, session: ProviderSessio
         await connection.close(CLOSE_FAULT, "internal error")
 
 
-def _widen(listening: socket.socket, backlog: int) -> None:
-    """Lets more connections wait in the kernel than asyncio takes in one pass: to asyncio both are one number."""
-    with socket.socket(fileno=os.dup(listening.fileno())) as again:
-        again.listen(backlog)
-
-
 def _bearer(headers: Headers) -> str:
     values = headers.get_all("Authorization")
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
@@ -264,10 +254,10 @@ def _refusal(error: ProviderError) -> Response:
             "Connection": "close",
         }
     )
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(error.retry_after))
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
 
 
