@@ -74,6 +74,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """An utterance without `voice_end` is over this long after its audio ran dry."""
     guard_window_ms: int = 0
     """`voice` within this time after an interrupt is dropped."""
+    correct_rate: bool = False
+    """Where paced speech arrives at another rate than its `sampleRate` says, play it at the rate that was measured. It
+    is reported (`rate_mismatch`) in any case."""
     buffer_seconds: float = _core.CAPACITY
     """Speech that may wait in a session; more is refused with BUFFER_FULL. A second that waits takes 96 kB, which
     is given back when it has been said."""

@@ -187,6 +187,7 @@ class Service:
             api_key=self.api_key,
             max_sessions=c.max_sessions,
             guard_window=c.guard_window_ms / 1000,
+            correct_rate=c.correct_rate,
             **options,
         )
 

@@ -16,7 +16,7 @@ import secrets
 import time
 import uuid
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -38,6 +38,8 @@ logger = sampled("lipwire.provider")
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
 
+MISSED = 200
+"""Events that are kept for a client that is not connected; the oldest is dropped. Fewer than an outbox holds."""
 PIECE = 128 << 10
 """Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
@@ -69,6 +71,8 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """`voice` within this time after an interrupt is dropped."""
     check_rate: bool = True
     """Report `rate_mismatch`."""
+    correct_rate: bool = False
+    """And take the rate that was measured for that of the label, from the next `voice` on."""
     close_timeout: float = 10.0
     """How long a session may take to leave its channel before it is given up."""
 
@@ -173,12 +177,16 @@ class ProviderSession:
         self.messages = 0
         self.errors = 0
         self.events_dropped = 0
+        self.rates: dict[int, int] = {}
+        """Label of voice -> the rate that it really has, where that is to be corrected."""
+        self._missed: deque[str] = deque(maxlen=MISSED)
         self.live: LiveSession | None = None
         self.log = session_logger(session_id)
         self._errors_total = errors_total
 
     def emit(self, event: m.ServerEvent) -> None:
-        """Sends an event to the connected WebSocket; without one it is dropped. Event loop's thread only."""
+        """Sends an event to the connected WebSocket; without one it waits for the next `init`. Event loop's thread
+        only."""
         self.send(event, self.outbox)
 
     def send(self, event: m.ServerEvent, outbox: Outbox | None, *, answer: bool = False) -> None:
@@ -187,9 +195,27 @@ class ProviderSession:
             self.errors += 1
             self._errors_total[event.code] += 1
         if outbox is None:
-            self.events_dropped += 1
+            self._keep([m.encode(event)])
         else:
             outbox.put(m.encode(event), answer=answer)
+
+    def _keep(self, frames: list[str]) -> None:
+        """Events that nobody was there to hear."""
+        for frame in frames:
+            self.events_dropped += len(self._missed) == self._missed.maxlen
+            self._missed.append(frame)
+
+    def resume(self, outbox: Outbox) -> None:
+        """A client is back: it hears what it missed."""
+        while self._missed:
+            outbox.put(self._missed.popleft())
+
+    def leave(self, outbox: Outbox) -> None:
+        """A connection is gone. What it was not sent is for the one that comes."""
+        self.events_dropped += outbox.dropped
+        if self.outbox is outbox:
+            self.outbox = None
+            self._keep(outbox.untold())
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -486,15 +512,15 @@ class Provider:
             session.granted,
             guard_window=self.config.guard_window,
             check_rate=self.config.check_rate,
+            rates=session.rates if self.config.correct_rate else None,
         )
         return ingest, session.outbox
 
     def detach(self, session: ProviderSession, outbox: Outbox) -> None:
         """A WebSocket has gone. The session goes on, without one or with the one that replaced it."""
-        session.events_dropped += outbox.dropped
         if session.outbox is outbox:
-            session.outbox = None
             session.last_activity = self.clock()
+        session.leave(outbox)
 
     def receive(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes) -> None:
         """One WebSocket frame: through `ingest` into the session, answers into `outbox`."""
@@ -562,6 +588,7 @@ class Provider:
                 outbox.close(event.code, event.reason)
             elif isinstance(event, Init):
                 session.log.info("init%s", " again" if event.again or session.connections > 1 else "")
+                session.resume(outbox)
         except LipwireError as exc:
             session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox, answer=True)
             return False
