@@ -45,9 +45,9 @@ async def test_who_comes_back_hears_what_it_missed() -> None:
     ingest, outbox = stage.provider.attach(session)
     say_init(stage, session, ingest, outbox)
     assert (session.events_dropped, outbox.dropped) == (10, 0)
-    acked, *missed = outbox.pop()
-    assert isinstance(m.decode_event(acked), m.InitAck)
-    assert missed[-1] == m.encode(m.PlaybackStarted(str(MISSED + 9)))
+    first, *rest = outbox.pop()
+    assert isinstance(m.decode_event(first), m.InitAck)
+    assert rest[-1] == m.encode(m.PlaybackStarted(str(MISSED + 9)))
 
 
 @pytest.mark.asyncio

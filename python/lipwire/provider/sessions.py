@@ -194,7 +194,7 @@ class ProviderSession:
         if isinstance(event, m.ErrorEvent):
             self.errors += 1
             self._errors_total[event.code] += 1
-        if outbox is None:
+        if outbox is None or (outbox.closing is not None and not answer):
             self._keep([m.encode(event)])
         else:
             outbox.put(m.encode(event), answer=answer)
@@ -213,9 +213,14 @@ class ProviderSession:
     def leave(self, outbox: Outbox) -> None:
         """A connection is gone. What it was not sent is for the one that comes."""
         self.events_dropped += outbox.dropped
+        untold = outbox.untold()
         if self.outbox is outbox:
             self.outbox = None
-            self._keep(outbox.untold())
+        if self.outbox is None:
+            self._missed.extendleft(reversed(untold[: MISSED - len(self._missed)]))  # they are older
+        else:
+            for frame in untold:
+                self.outbox.put(frame)
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):

@@ -45,11 +45,8 @@ class Connection(ServerConnection):
         self.recv_messages.resume = self._resume_frames
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiting:
-            self._lost = (exc,)
-            self._parse()
-        else:
-            super().connection_lost(exc)
+        self._lost = (exc,)
+        self._parse()
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data
@@ -117,4 +114,9 @@ class Connection(ServerConnection):
             self.transport.close()
         if self._lost is not None:
             (exc,), self._lost = self._lost, None
+            self.recv_messages.pause = self.recv_messages.resume = _nothing  # or it would hold itself
             super().connection_lost(exc)
+
+
+def _nothing() -> None:
+    pass
