@@ -21,6 +21,7 @@ from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward
+from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import Limits
 from ..session.session import VOICE_END_GRACE
 
@@ -61,6 +62,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Signs session tokens (32 bytes or more). Default: random, so that a restart ends every token."""
     max_sessions: int = 50
     """More are refused with 429."""
+    max_viewers: int = MAX_VIEWERS
+    """Browsers that are sent sound and pictures: viewers of sessions and users in rooms together. More are refused with
+    503. The default is what two busy processors keep in sound."""
     avatar: str = DEFAULT
     """Who speaks where a request names an avatar that is not installed and `any_avatar` is on: the name of a built-in
     one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
@@ -146,6 +150,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ws_port": (0, 65535),
     "viewer_port": (0, 65535),
     "max_sessions": (1, 1024),
+    "max_viewers": (1, 1024),
     "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
     "voice_end_grace_ms": (0, 60_000),

@@ -21,13 +21,14 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.sessions import Emit, Provider, ProviderConfig
+from ..publish.audience import Audience
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import DoorCollector
+from ..servers.metrics import AudienceCollector, DoorCollector
 from ..servers.rooms import room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
@@ -48,7 +49,7 @@ class LiveAvatar(Session):
         config = service.config
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host)
+        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
         self.channel = service.channel_for(request, self._on_channel)
         if self.channel is None:
             granted.video_encoding = "VP8"
@@ -82,8 +83,9 @@ class LiveAvatar(Session):
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
-        """As Session's, and `channel`: figures of the Agora channel; None without one."""
-        return super().stats() | {"channel": self.channel.stats() if self.channel is not None else None}
+        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one."""
+        channel = self.channel.stats() if self.channel is not None else None
+        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel}
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
@@ -136,7 +138,9 @@ class Service:
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
         self.watched: dict[str, Watched] = {}
-        self.rooms = Rooms(ice_host=self.config.ice_host)
+        self.audience = Audience(self.config.max_viewers)
+        """Everyone who watches a session or is in a room."""
+        self.rooms = Rooms(ice_host=self.config.ice_host, audience=self.audience)
         self.provider = Provider(self._provider_config(), self._make_session)
         self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
         self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
@@ -150,9 +154,8 @@ class Service:
         routes = agent_routes(
             self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
         )
-        self.app = create_http_app(
-            self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents), DoorCollector(self.door)]
-        )
+        collectors = [AgentCollector(self.agents), AudienceCollector(self.audience), DoorCollector(self.door)]
+        self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors)
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None

@@ -19,6 +19,7 @@ from rich.console import Console
 from ..app.config import Config, load
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import raise_descriptor_limit
 
 out = Console(highlight=False)
@@ -48,6 +49,10 @@ SERVER_OPTIONS: dict[str, Any] = {
     "viewer_port": _port("the viewer page", "viewer_port"),
     "ice_host": Annotated[
         str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")
+    ],
+    "max_viewers": Annotated[
+        int | None,
+        typer.Option(help=f"Browsers that are sent sound and pictures; more get a 503 (default: {MAX_VIEWERS})."),
     ],
     "log_level": Annotated[
         str | None, typer.Option(help="debug, info, warning or error (default: warning; of serve: info).")

@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from ..errors import InvalidArgument
+from ..errors import LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
@@ -107,7 +107,7 @@ def create_viewer(
         body = await read_object(request)
         try:
             sdp, kind = await watched.publisher.answer(read_text(body, "sdp", 65536), read_text(body, "type", 16))
-        except InvalidArgument as exc:
+        except LipwireError as exc:
             raise as_provider_error(exc) from exc
         return {"sdp": sdp, "type": kind}
 
