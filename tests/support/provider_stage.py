@@ -51,6 +51,8 @@ class FakeSession:
         self.fail: Exception | None = None
         self.figures: dict[str, Any] = {"talking": False, "frames": 3, "late": 1, "underruns": 2}
         self.closed = 0
+        self.space = 120.0
+        self.generation = 0
         self.arrived = asyncio.Event()
 
     def _call(self, *call: Any) -> None:

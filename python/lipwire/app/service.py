@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,6 +18,7 @@ from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
+from ..logs import sampled
 from ..protocol import messages as m
 from ..provider.sessions import Emit, Provider, ProviderConfig
 from ..publish.audience import Audience
@@ -37,7 +37,7 @@ from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
 
-logger = logging.getLogger("lipwire.service")
+logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
 
@@ -90,6 +90,16 @@ class LiveAvatar(Session):
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
         self.end(event_id)
+
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+        return self.performer.space
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+        return self.performer.stats()["generation"]
 
     async def start(self) -> Self:
         try:

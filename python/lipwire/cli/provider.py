@@ -13,7 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from .options import ApiKey, ServerOptions, err, out, run, with_server_options
+from .options import ApiKey, ServerOptions, err, out, run, settle, with_server_options
 from .progress import ProgressBar
 
 
@@ -50,6 +50,7 @@ async def _serve(config: Config) -> None:
     from ..app.service import Service
 
     async with Service(config) as service:
+        settle()
         out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:

@@ -17,13 +17,14 @@ import time
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from ..errors import LipwireError, NoCapacity, OutOfMemory
+from ..errors import BufferFull, LipwireError, NoCapacity, OutOfMemory
+from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
@@ -32,11 +33,13 @@ from .keys import KeyRing, Owner, Quota
 from .outbox import Outbox
 from .quotas import Admission
 
-logger = logging.getLogger("lipwire.provider")
+logger = sampled("lipwire.provider")
 
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
 
+PIECE = 128 << 10
+"""Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
 """WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
 
@@ -86,6 +89,14 @@ class LiveSession(Protocol):
 
     def voice_end(self, event_id: str | None) -> None:
         """The utterance is complete, but for audio within the grace window."""
+
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
 
     def interrupt(self, event_id: str | None) -> None:
         """Stops speaking and drops what is queued."""
@@ -170,15 +181,15 @@ class ProviderSession:
         """Sends an event to the connected WebSocket; without one it is dropped. Event loop's thread only."""
         self.send(event, self.outbox)
 
-    def send(self, event: m.ServerEvent, outbox: Outbox | None) -> None:
-        """Sends an event to one connection."""
+    def send(self, event: m.ServerEvent, outbox: Outbox | None, *, answer: bool = False) -> None:
+        """Sends an event to one connection. `answer`: to a message of its client."""
         if isinstance(event, m.ErrorEvent):
             self.errors += 1
             self._errors_total[event.code] += 1
         if outbox is None:
             self.events_dropped += 1
         else:
-            outbox.put(m.encode(event))
+            outbox.put(m.encode(event), answer=answer)
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -487,20 +498,57 @@ class Provider:
 
     def receive(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes) -> None:
         """One WebSocket frame: through `ingest` into the session, answers into `outbox`."""
+        for _ in self.steps(session, ingest, outbox, message):
+            pass
+
+    def steps(
+        self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes
+    ) -> Iterator[Literal[True]]:
+        """`receive`, in steps that take a few milliseconds at most, whatever a client sends. Each True says that there
+        is more to do; it may be left undone."""
         now = self.clock()
         session.last_activity = now
         session.messages += 1
         events = ingest.receive(message, now)
         for answer in ingest.take():
-            session.send(answer, outbox)
+            session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
         for event in events:
-            self.dispatch(session, event, outbox)
+            if isinstance(event, m.Voice) and len(event.payload) > PIECE and event.encoding != "OPUS":
+                yield from self._long_voice(session, event, outbox)
+            else:
+                self.dispatch(session, event, outbox)
 
-    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> None:
-        """Does what `event` says. A `LipwireError` of the session becomes an `error` event."""
+    def _long_voice(self, session: ProviderSession, voice: m.Voice, outbox: Outbox) -> Iterator[Literal[True]]:
+        """Many seconds of speech in one message: all of it or nothing, as with a short one, but a piece at a time. An
+        interrupt that comes in between, from elsewhere, ends it."""
         live = session.live
         assert live is not None
+        generation = live.generation
+        sample_bytes = 2 if voice.encoding == "PCM16" else 1
+        seconds = len(voice.payload) / sample_bytes / voice.sample_rate
+        self.messages_total["voice"] += 1
+        if seconds > live.space:
+            full = f"the speech buffer has {live.space:.1f} s left, the chunk is {seconds:.1f} s"
+            session.send(m.ErrorEvent(BufferFull.code, full, voice.event_id), outbox, answer=True)
+            return
+        payload = memoryview(voice.payload)
+        for at in range(0, len(payload), PIECE):
+            if at:
+                yield True
+            if session.ended is not None or live.generation != generation:
+                return
+            piece = m.Voice(bytes(payload[at : at + PIECE]), voice.sample_rate, voice.encoding, voice.event_id)
+            if not self._do(session, piece, outbox):
+                return
+
+    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+        """Does what `event` says; whether it could. A `LipwireError` of the session becomes an `error` event."""
         self.messages_total[_COMMAND[type(event)]] += 1
+        return self._do(session, event, outbox)
+
+    def _do(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+        live = session.live
+        assert live is not None
         try:
             if isinstance(event, m.Voice):
                 live.voice(event.payload, event.encoding, event.sample_rate, event.event_id)
@@ -515,7 +563,9 @@ class Provider:
             elif isinstance(event, Init):
                 session.log.info("init%s", " again" if event.again or session.connections > 1 else "")
         except LipwireError as exc:
-            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox)
+            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox, answer=True)
+            return False
+        return True
 
     # ----------------------------------------------------------------------------------------------------- figures
 
