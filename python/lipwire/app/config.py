@@ -20,6 +20,7 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..servers.access import Access
 from ..servers.listen import Limits
 from ..session.session import VOICE_END_GRACE
 
@@ -110,6 +111,13 @@ class Config(Struct, kw_only=True, frozen=True):
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    public_hosts: tuple[str, ...] = ()
+    """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
+    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url` and
+    `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks Host himself."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
+    https://app.example.org. Without: none but its own."""
     max_connections: int = Limits().connections
     """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
     anything."""
@@ -151,6 +159,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "request_timeout_seconds": (0.1, 600),
 }
 
+LISTS = ("public_hosts", "allowed_origins")
+"""Settings of several values; in the environment and on the command line with commas between."""
 OFFLINE = "offline"
 """As `stt_url` or `tts_url`: on this machine, whatever there is."""
 URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url")} | {
@@ -175,6 +185,10 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
         raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+    if name == "public_hosts":
+        Access.of(hosts=value)
+    if name == "allowed_origins":
+        Access.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
@@ -235,6 +249,8 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     if name not in TYPES:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
     try:
+        if name in LISTS and isinstance(value, str):
+            value = re.split(r"[\s,]+", value.strip(", \t\n")) if value.strip(", \t\n") else []
         converted = msgspec.convert(value, TYPES[name], strict=strict)
         _check(name, converted)
     except (msgspec.ValidationError, InvalidArgument) as exc:

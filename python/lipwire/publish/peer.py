@@ -25,6 +25,7 @@ from .._core import BLOCK, RATE, Frame
 from ..audio.fade import fade_in, fade_out
 from ..errors import InvalidArgument
 from . import aiortc_private
+from .offer import check_offer
 from .pyav import picture
 
 logger = logging.getLogger("lipwire.webrtc")
@@ -275,6 +276,7 @@ class Peer:
                 raise InvalidArgument("an SDP offer with at least one media section is needed")
             # Chromium hides its addresses behind mDNS names that nobody answers for here; looking one up costs 1 s.
             lines = [s for s in sdp.splitlines() if not (s.startswith("a=candidate") and ".local " in s)]
+            check_offer("\r\n".join(lines) + "\r\n")
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription("\r\n".join(lines) + "\r\n", "offer"))
                 offered = {transceiver.kind for transceiver in self.pc.getTransceivers()}
@@ -340,7 +342,10 @@ class Peer:
         self.audio.stop()
         self.video.stop()
         self._on_change(self)
-        await self.pc.close()
+        try:
+            await self.pc.close()
+        except Exception as exc:  # the edge of the task: aiortc fails on connections that it has half made
+            logger.info("peer %s: not closed cleanly: %s", id(self), exc or type(exc).__name__)
 
     async def _changed(self) -> None:
         state = self.pc.connectionState

@@ -1,7 +1,7 @@
 """The avatar provider's WebSocket side (protocol.md B): the socket around `protocol.ingest` and `provider`.
 
-Who may come in is decided in the HTTP handshake (401, or 404 for an ended session), because accept-then-close makes a
-known client loop for ever. Close codes:
+Who may come in is decided in the HTTP handshake (421 and 403 as `guard` says, 401, 404 for an ended session), because
+accept-then-close makes a known client loop for ever. Close codes:
 
 | code | when |
 |---|---|
@@ -32,6 +32,8 @@ from websockets.http11 import Request, Response
 from ..protocol import messages as m
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
+from .access import Access, NotAllowed
+from .guard import refusal
 from .listen import BACKLOG, Door, Phase
 
 logger = logging.getLogger("lipwire.ws")
@@ -63,19 +65,21 @@ async def serve_ws(
     port: int = 8765,
     *,
     door: Door | None = None,
+    access: Access | None = None,
     ssl: SSLContext | None = None,
 ) -> WsServer:
     """Starts to serve on host and port (0 = any free one); every path is the same.
 
     Args:
         door: who may come in, and for how long; one of its own by default.
+        access: the names of this server, and the pages that may call it; as for `http.create_app`.
         ssl: speaks wss with it.
 
     Raises:
         OSError: the address cannot be bound.
     """
     door = Door() if door is None else door
-    adapter = _Adapter(provider, door)
+    adapter = _Adapter(provider, door, access or Access())
     server = await serve(
         adapter.handle,
         sock=door.listen(host, port),
@@ -96,16 +100,20 @@ async def serve_ws(
 
 
 class _Adapter:
-    def __init__(self, provider: Provider, door: Door) -> None:
+    def __init__(self, provider: Provider, door: Door, access: Access) -> None:
         self.provider = provider
-        self._door = door
+        self._door, self._access = door, access
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuses a handshake whose token is no good, before anything is accepted."""
+        headers, secure = request.headers, connection.transport.get_extra_info("sslcontext") is not None
         try:
+            self._access.check(headers.get_all("Host"), headers.get_all("Origin"), secure=secure)
             if self.provider.draining:
                 raise ProviderError("NO_CAPACITY", "The server is shutting down")
-            connection.session = self.provider.check_token(_bearer(request.headers))  # type: ignore[attr-defined]
+            connection.session = self.provider.check_token(_bearer(headers))  # type: ignore[attr-defined]
+        except NotAllowed as exc:
+            return _refusal(refusal(exc))
         except ProviderError as exc:
             return _refusal(exc)
         if (visit := self._door.visit(connection.transport)) is not None:
