@@ -22,6 +22,7 @@ from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward
 from ..publish.audience import MAX_VIEWERS
+from ..servers.access import Access
 from ..servers.listen import Limits
 from ..session.session import VOICE_END_GRACE
 
@@ -116,6 +117,13 @@ class Config(Struct, kw_only=True, frozen=True):
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    public_hosts: tuple[str, ...] = ()
+    """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
+    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url` and
+    `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks Host himself."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
+    https://app.example.org. Without: none but its own."""
     max_connections: int = Limits().connections
     """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
     anything."""
@@ -191,6 +199,10 @@ def _check(name: str, value: Any) -> None:
             Outward(value)
         except InvalidArgument as exc:
             raise InvalidArgument(f"allowed_outward: {exc}") from exc
+    if name == "public_hosts":
+        Access.of(hosts=value)
+    if name == "allowed_origins":
+        Access.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
@@ -251,7 +263,7 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     if name not in TYPES:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
     if TYPES[name] == tuple[str, ...] and isinstance(value, str):
-        value = [part for part in map(str.strip, value.split(",")) if part]
+        value = [part for part in re.split(r"[\s,]+", value) if part]
     try:
         converted = msgspec.convert(value, TYPES[name], strict=strict)
         _check(name, converted)

@@ -24,6 +24,7 @@ from ..provider.sessions import Emit, Provider, ProviderConfig
 from ..publish.audience import Audience
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
+from ..servers.access import Access
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
@@ -147,6 +148,8 @@ class Service:
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
+        self.access = self._access()
+        """Its names, and the pages that may call it."""
         self.watched: dict[str, Watched] = {}
         self.audience = Audience(self.config.max_viewers)
         """Everyone who watches a session or is in a room."""
@@ -165,13 +168,19 @@ class Service:
             self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
         )
         collectors = [AgentCollector(self.agents), AudienceCollector(self.audience), DoorCollector(self.door)]
-        self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors)
+        self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors, access=self.access)
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
+
+    def _access(self) -> Access:
+        c = self.config
+        own_name = [c.host] if c.host else []
+        urls = [c.public_ws_url] if c.public_ws_url else []
+        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls)
 
     def _limits(self) -> Limits:
         c, wait = self.config, self.config.request_timeout_seconds
@@ -272,7 +281,9 @@ class Service:
             if self._ws is not None:
                 return
             try:
-                self._ws = await serve_ws(self.provider, self.config.bind, self.config.ws_port, door=self.door)
+                self._ws = await serve_ws(
+                    self.provider, self.config.bind, self.config.ws_port, door=self.door, access=self.access
+                )
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
             url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
@@ -289,7 +300,9 @@ class Service:
             await self.start_background()
             self._http = await self._serve(self.app, "http_port")
             if self.config.viewer:
-                viewer = create_viewer(self.watched, self._speak, route_handlers=self._page_routes())
+                viewer = create_viewer(
+                    self.watched, self._speak, route_handlers=self._page_routes(), access=self.access
+                )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
             await self.close()

@@ -48,6 +48,12 @@ SERVER_OPTIONS: dict[str, Any] = {
     "http_port": _port("POST /session/start", "http_port"),
     "ws_port": _port("the WebSocket that speech comes in on", "ws_port"),
     "viewer_port": _port("the viewer page", "viewer_port"),
+    "public_hosts": Annotated[
+        str | None, typer.Option(help="Names of this server, with commas; of other Hosts requests are refused.")
+    ],
+    "allowed_origins": Annotated[
+        str | None, typer.Option(help="Other web pages that may call this server: https://app.example.org,...")
+    ],
     "ice_host": Annotated[
         str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")
     ],

@@ -7,7 +7,8 @@
 | GET /healthz, GET /metrics | operations; open |
 | GET /schema, /schema/openapi.json | this API's description |
 
-Every error body is `{error, message, code}`. Checks come in this order: API key, JSON, fields.
+Every error body is `{error, message, code}`. Checks come in this order: Host and
+Origin (`guard`), API key, JSON, fields.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from typing import Any, TypeVar
 
 import uvicorn
 from litestar import Litestar, MediaType, Response, delete, get, post
-from litestar.config.cors import CORSConfig
 from litestar.exceptions import InternalServerException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
@@ -42,8 +42,10 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.keys import Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
+from .access import Access
 from .docs import DocsPage, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
+from .guard import Guard
 from .listen import BACKLOG, Door, Phase, Visit
 from .metrics import ProviderCollector
 
@@ -60,6 +62,7 @@ def create_app(
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
+    access: Access | None = None,
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -68,6 +71,8 @@ def create_app(
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
         collectors: more figures for /metrics.
+        access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
+            pages but its own.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -123,12 +128,8 @@ def create_app(
         """Figures for Prometheus."""
         return Response(generate_latest(registry), headers={"content-type": _PROMETHEUS})
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
-        cors_config=CORSConfig(
-            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-            allow_headers=["content-type", "x-api-key", "authorization"],
-        ),
         exception_handlers={Exception: on_exception},
         openapi_config=OpenAPIConfig(
             title="Lipwire",
@@ -154,6 +155,8 @@ def create_app(
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app
 
 
 CheckKey = Callable[[bytes | None], object]
@@ -188,12 +191,21 @@ def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, Pr
 async def read_object(request: AnyRequest, *, optional: bool = False) -> dict[str, Any]:
     """The JSON object in a request's body. With `optional`, an empty body is an empty object.
 
+    It must be called JSON. Only where a header has a key or a token in it, which no page can send without asking
+    first, a body without any type is taken, too: real clients leave it out.
+
     Raises:
-        ProviderError: INVALID_JSON. (A body above the limit raises Litestar's 413, which becomes BODY_TOO_LARGE.)
+        ProviderError: INVALID_JSON, UNSUPPORTED_MEDIA_TYPE. (Above the
+            limit Litestar raises its 413, which becomes BODY_TOO_LARGE.)
     """
     raw = await read_body(request)
     if optional and not raw.strip():
         return {}
+    kind = media_type(request)
+    if kind != "application/json" and not kind.endswith("+json") and (kind or not _has_key(request)):
+        raise ProviderError(
+            "UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be application/json, got {kind or 'none'!a:.60}"
+        )
     body = m.parse_object(raw)
     if body is None:
         raise ProviderError("INVALID_JSON", "The request body is no JSON object")
@@ -210,6 +222,15 @@ async def read_body(request: AnyRequest) -> bytes:
         return await request.body()
     except InternalServerException as exc:  # so Litestar calls it; no fault of ours
         raise ProviderError("INVALID_JSON", "The client left before its body was complete") from exc
+
+
+def media_type(request: AnyRequest) -> str:
+    """Its Content-Type in lower case, without parameters; "" = none."""
+    return (_header(request, b"content-type") or b"").decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _has_key(request: AnyRequest) -> bool:
+    return any(_header(request, name) for name in (b"x-api-key", b"authorization"))
 
 
 def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:

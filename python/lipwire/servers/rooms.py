@@ -9,8 +9,8 @@
 | POST /api/rooms/{name}/leave | its user leaves, at once |
 | POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
 
-Like the viewer page it asks for no key: what protects it is the address it listens on. Bodies are JSON objects and say
-so (`Content-Type: application/json`): a browser sends no such thing from another site's page without asking us first.
+Like the viewer page it asks for no key: what protects it is the address it listens on. What keeps other
+sites' pages away is `guard`. Bodies are JSON objects and say so; an offer may be plain SDP, too (`offers`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ from ..channel.room.place import check_name
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
+from .access import Access
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
+from .guard import Guard
 from .http import CheckKey, check_header, read_object
+from .offers import give_answer, read_offer
 from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
@@ -105,13 +108,6 @@ StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 
 
-async def _body(request: AnyRequest) -> dict[str, Any]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ProviderError("VALIDATION_ERROR", f"Content-Type must be application/json, got {kind or 'none'!r:.60}")
-    return await read_object(request)
-
-
 def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
     """Raises InvalidArgument, which names the field."""
     try:
@@ -135,7 +131,7 @@ def page_policy(page: PageConfig) -> dict[str, str]:
     policy = (
         f"default-src 'none'; script-src 'self' {script}".rstrip()
         + f"; style-src 'self'; img-src 'self' data:; connect-src 'self' {hosts}; media-src 'self' blob:; "
-        "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
     return HEADERS | {"Content-Security-Policy": policy}
 
@@ -201,7 +197,7 @@ def room_routes(
 
     @post("/api/rooms", status_code=201)
     async def create_room(request: AnyRequest) -> dict[str, str]:
-        body = await _body(request)
+        body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
         try:
             return {"name": rooms.create(name)}
@@ -209,8 +205,8 @@ def room_routes(
             raise as_provider_error(exc) from exc
 
     @post("/api/rooms/{name:str}/offer", status_code=200)
-    async def offer(request: AnyRequest, name: FromPath[str]) -> dict[str, str]:
-        body = await _body(request)
+    async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
+        body = await read_offer(request)
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
             raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
@@ -219,17 +215,17 @@ def room_routes(
             sdp, kind = await rooms.answer(name, user, sdp, read_text(body, "type", 16, "offer"), role=role)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
-        return {"sdp": sdp, "type": kind}
+        return give_answer(request, sdp, kind)
 
     @post("/api/rooms/{name:str}/leave", status_code=200)
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
-        user = read_text(await _body(request), "user", 200)
+        user = read_text(await read_object(request), "user", 200)
         return {"left": rooms.leave(name, user)}
 
     @post("/api/agents", status_code=200)
     async def start(request: AnyRequest) -> Any:
         check_header(check_key, request)
-        body = await _body(request)
+        body = await read_object(request)
         if start_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:
@@ -240,7 +236,7 @@ def room_routes(
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
         check_header(check_key, request)
-        channel = read_text(await _body(request), "channel", 64)
+        channel = read_text(await read_object(request), "channel", 64)
         if stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:
@@ -269,13 +265,16 @@ def create_rooms(
     start_agent: StartAgent | None = None,
     stop_agent: StopAgent | None = None,
     check_key: CheckKey | None = None,
+    access: Access | None = None,
 ) -> Litestar:
     """An ASGI app of the rooms and their page alone, to run or to mount."""
     routes = room_routes(rooms, page, start_agent=start_agent, stop_agent=stop_agent, check_key=check_key)
-    return Litestar(
+    app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=256 << 10,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app

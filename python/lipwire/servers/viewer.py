@@ -19,8 +19,11 @@ from ..errors import LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
+from .access import Access
 from .errors import AnyRequest, as_provider_error, on_exception
+from .guard import Guard
 from .http import read_object
+from .offers import give_answer, read_offer
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
@@ -28,7 +31,7 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 MAX_TEXT = 500
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -68,7 +71,11 @@ def static(path: str, name: str, headers: Mapping[str, str] = HEADERS) -> HTTPRo
 
 
 def create_viewer(
-    sessions: Mapping[str, Watched], speak: Speak | None, *, route_handlers: Sequence[ControllerRouterHandler] = ()
+    sessions: Mapping[str, Watched],
+    speak: Speak | None,
+    *,
+    route_handlers: Sequence[ControllerRouterHandler] = (),
+    access: Access | None = None,
 ) -> Litestar:
     """The ASGI app.
 
@@ -76,6 +83,7 @@ def create_viewer(
         sessions: read at each request, oldest first.
         speak: what the text box does; None disables it.
         route_handlers: more handlers on the same port, such as `rooms.room_routes`.
+        access: the names of this server, and the pages that may call it; as for `http.create_app`.
     """
 
     def find(session_id: str) -> Watched:
@@ -102,14 +110,14 @@ def create_viewer(
         return {"sessions": listed, "capabilities": {"say": speak is not None}}
 
     @post("/api/sessions/{session_id:str}/offer", status_code=200)
-    async def offer(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
+    async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
         watched = find(session_id)
-        body = await read_object(request)
+        body = await read_offer(request)
         try:
             sdp, kind = await watched.publisher.answer(read_text(body, "sdp", 65536), read_text(body, "type", 16))
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
-        return {"sdp": sdp, "type": kind}
+        return give_answer(request, sdp, kind)
 
     @post("/api/sessions/{session_id:str}/say", status_code=200)
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
@@ -122,15 +130,17 @@ def create_viewer(
 
     @post("/api/sessions/{session_id:str}/interrupt", status_code=200)
     async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
-        await read_object(request)  # an object, so that no other site's plain form can reach this
+        await read_object(request)
         find(session_id).session.interrupt()
         return {"status": "ok"}
 
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
-    return Litestar(
+    app = Litestar(
         route_handlers=[list_sessions, offer, say, interrupt, *pages, *route_handlers],
         exception_handlers={Exception: on_exception},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=256 << 10,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app
