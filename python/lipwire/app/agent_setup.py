@@ -45,15 +45,17 @@ class AgentSetup:
 
     Args:
         config: the server's settings.
-        rooms: its rooms; None = it has none, and can only tell what is missing.
+        rooms_of: the rooms of an owner; None = there are none, and it can only tell what is missing.
         avatar: from the avatar id that a request names to the name or path of an avatar that is there; raises
             InvalidArgument for an unknown one. An id off the network is never taken for a path.
     """
 
-    def __init__(self, config: Config, rooms: Rooms | None = None, avatar: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, config: Config, rooms_of: Callable[[str], Rooms] | None = None, avatar: Callable[[str], str] = str
+    ) -> None:
         self.config = config
         self._avatar = avatar
-        self._rooms = rooms
+        self._rooms_of = rooms_of
 
     @property
     def in_agora(self) -> bool:
@@ -71,6 +73,7 @@ class AgentSetup:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
+        agent.transport = agent.transport or ("agora" if self.in_agora else "room")
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -97,9 +100,9 @@ class AgentSetup:
         """
         if self.in_agora and agent.transport != "room":
             return Agora(self.agora_options(agent))
-        if self._rooms is None:
+        if self._rooms_of is None:
             raise AgentStartFailed("this server has no rooms")
-        return self._rooms.channel(agent.channel, agent.uid)
+        return self._rooms_of(agent.owner).channel(agent.channel, agent.uid)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
         """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""

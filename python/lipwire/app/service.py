@@ -7,8 +7,10 @@ import logging
 import secrets
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,22 +19,26 @@ from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
-from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
 from ..protocol import messages as m
-from ..provider.sessions import Emit, Provider, ProviderConfig
+from ..provider.keys import OPERATOR
+from ..provider.quotas import Load
+from ..provider.sessions import Emit
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
+from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
-from ..servers.rooms import room_routes
+from ..servers.rooms import Desk, room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
+from ..session.runtime import Runtime
 from ..session.session import Session
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
+from .owners import OwnedRooms, make_provider
 
 logger = logging.getLogger("lipwire.service")
 
@@ -92,6 +98,12 @@ class LiveAvatar(Session):
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
+    def renew(self, token: str) -> None:
+        """A new token for the Agora channel. Raises InvalidArgument where the session is in none."""
+        if self.channel is None:
+            raise InvalidArgument("token: this session is in no channel of Agora's that it could be for")
+        self.channel.renew(token)
+
     async def close(self) -> None:
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
@@ -115,11 +127,24 @@ class Service:
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
-        self.rooms = Rooms(ice_host=self.config.ice_host)
-        self.provider = Provider(self._provider_config(), self._make_session)
-        self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
+        self.provider = make_provider(self.config, self.api_key, self._make_session)
+        authority = self.provider.authority
+        self.owned_rooms = OwnedRooms(
+            lambda owner: authority.owner_named(owner).quota.rooms, self.config.max_rooms, self.config.ice_host
+        )
+        self.rooms = self.owned_rooms.of(OPERATOR)
+        """The operator's."""
+        self.gate = Gate(
+            authority,
+            lambda session_id: self.provider.owner_of(session_id),
+            open=not self.config.keyed and is_loopback(self.config.bind),
+            joins_a_minute=self.config.joins_a_minute,
+        )
+        self._counting = count_requests(authority, self.config.address_request_rate)
+        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
         self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
         self.agents.prepare = self.agent_setup.prepare
+        self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -127,23 +152,19 @@ class Service:
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
         routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
-        self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
+        routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
+        self.app = create_http_app(
+            self.provider,
+            route_handlers=routes,
+            collectors=[AgentCollector(self.agents)],
+            middleware=[self._counting],
+        )
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
-
-    def _provider_config(self) -> ProviderConfig:
-        c = self.config
-        options: dict[str, Any] = {} if c.session_secret is None else {"session_secret": c.session_secret}
-        return ProviderConfig(
-            api_key=self.api_key,
-            max_sessions=c.max_sessions,
-            guard_window=c.guard_window_ms / 1000,
-            **options,
-        )
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -181,16 +202,18 @@ class Service:
         )
         return Agora(options, on_event)
 
-    def _page_routes(self) -> list[Any]:
-        """The client page's. Agents cost, and tokens open channels: where others reach the port, both ask for the
-        key."""
-        check_key = None if is_loopback(self.config.bind) else self.provider.check_api_key
+    def _desk(self, owner: str) -> Desk:
+        """What the agent page of one owner's users works on."""
         agents = self._page_agents
-        routes = room_routes(
-            self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop, check_key=check_key
-        )
-        in_agora = self.page.app_id and self.page.agora_sdk
-        return [*routes, token_routes(check_key, project=self._project)] if in_agora else routes
+        return Desk(self.owned_rooms.of(owner), partial(agents.start, owner), partial(agents.stop, owner))
+
+    def _page_routes(self) -> list[Any]:
+        """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
+        routes = room_routes(self._desk, self.page, gate=self.gate)
+        if self.page.app_id and self.page.agora_sdk:
+            may_join = partial(self.gate.room, action="join")
+            routes.append(token_routes(None, project=self._project, check_channel=may_join))
+        return routes
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -241,7 +264,13 @@ class Service:
             await self.start_background()
             self._http = await _serve(self.app, self.config.bind, self.config.http_port, "http_port")
             if self.config.viewer:
-                viewer = create_viewer(self.watched, self._speak, route_handlers=self._page_routes())
+                viewer = create_viewer(
+                    self.watched,
+                    self._speak,
+                    gate=self.gate,
+                    route_handlers=self._page_routes(),
+                    middleware=[self._counting],
+                )
                 self._viewer = await _serve(viewer, self.config.bind, self.config.viewer_port, "viewer_port")
         except BaseException:
             await self.close()
@@ -252,7 +281,7 @@ class Service:
         """Ends every session and agent and stops listening. Safe to call twice."""
         await self.agents.close()
         await self.provider.close()
-        await self.rooms.close()
+        await self.owned_rooms.close()
         for server in (self._viewer, self._http, self._ws):
             if server is not None:
                 await server.close()
@@ -274,7 +303,9 @@ class Service:
         sweep = asyncio.create_task(self.provider.sweep_forever())
         try:
             while True:
+                due = self.provider.clock() + STATS_INTERVAL
                 await asyncio.sleep(STATS_INTERVAL)
+                self._measure(due)
                 for session_id, watched in tuple(self.watched.items()):
                     try:
                         self._send_stats(session_id, watched)
@@ -282,6 +313,13 @@ class Service:
                         logger.exception("[%s] sending figures failed", session_id)
         finally:
             sweep.cancel()
+
+    def _measure(self, due: float) -> None:
+        """How this machine keeps up, for `Admission`; this should have run at `due`."""
+        now, totals = self.provider.clock(), self.provider.totals()
+        busy = Runtime.current().stats().get("busy_ns", 0) / 1e9
+        load = Load(frames=totals["frames"], late=totals["late"], busy=busy, lag=now - due)
+        self.provider.admission.observe(load, now)
 
     def _send_stats(self, session_id: str, watched: Watched) -> None:
         if not watched.publisher.viewers:
@@ -323,6 +361,19 @@ class Service:
     def viewer_url(self) -> str:
         """The viewer page as this machine reaches it."""
         return f"http://{_in_url(self._local)}:{self.viewer_port}/"
+
+    @property
+    def public_viewer_url(self) -> str:
+        """The viewer page as browsers reach it, with a "/" at its end."""
+        return (self.config.public_viewer_url or self.viewer_url).rstrip("/") + "/"
+
+    def page_link(self, channel: str | None = None) -> str:
+        """The viewer page, or the agent page in a channel, for the operator: where pages ask for a token with one that
+        is good for an hour."""
+        page = "" if channel is None else f"agent?channel={quote(channel, safe='')}"
+        if self.gate.open:
+            return f"{self.public_viewer_url}{page}"
+        return link(self.public_viewer_url, page, admin_token(self.provider))
 
     @property
     def _local(self) -> str:

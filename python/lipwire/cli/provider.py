@@ -53,8 +53,10 @@ async def _serve(config: Config) -> None:
         out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
-            out.print(f"viewer     {service.viewer_url}")
-            out.print(f"agents     {service.viewer_url}agent")
+            out.print(f"viewer     {service.page_link()}", markup=False, soft_wrap=True)
+            out.print(f"agents     {service.page_link(service.page.channel)}", markup=False, soft_wrap=True)
+            if not service.gate.open:
+                out.print("           (these links open everything for an hour; lipwire token makes others)")
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         out.print("Ctrl-C ends it.")

@@ -93,6 +93,9 @@ class LiveSession(Protocol):
     def special(self, content: Any, event_id: str | None) -> None:
         """`content` as decoded from JSON."""
 
+    def renew(self, token: str) -> None:
+        """Takes a new token for the session's channel. Raises InvalidArgument where that has none."""
+
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
         `late`, `underruns`. `talking` also keeps a session from idling out."""
@@ -118,6 +121,7 @@ class ProviderError(LipwireError):
         "INVALID_JSON": (400, "Invalid request"),
         "INVALID_API_KEY": (401, "Unauthorized"),
         "INVALID_TOKEN": (401, "Unauthorized"),
+        "MISSING_TOKEN": (401, "Unauthorized"),
         "MISSING_API_KEY": (403, "Forbidden"),
         "NOT_ALLOWED": (403, "Forbidden"),
         "SESSION_NOT_FOUND": (404, "Not found"),
@@ -283,6 +287,11 @@ class Provider:
         if session is None or (owner is not None and session.owner != owner.name):
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return session
+
+    def owner_of(self, session_id: str) -> str | None:
+        """The name of the owner of a live session; None = there is no such session."""
+        session = self._sessions.get(session_id)
+        return None if session is None else session.owner
 
     async def start(self, request: m.StartRequest, owner: Owner) -> m.StartReply:
         """Opens a session for `owner` (from `check_api_key`).

@@ -31,13 +31,13 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
-from ..provider.keys import Owner
+from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
@@ -56,6 +56,7 @@ def create_app(
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -64,6 +65,7 @@ def create_app(
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
         collectors: more figures for /metrics.
+        middleware: Litestar's, around every route.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -80,7 +82,7 @@ def create_app(
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
         """Start a session. One of the same API key for the same app_id, channel and uid is replaced."""
-        owner = provider.check_api_key(_header(request, b"x-api-key"))
+        owner = provider.check_api_key(header(request, b"x-api-key"))
         body = await read_object(request)
         return await provider.start(_checked(m.parse_start, body), owner)
 
@@ -125,6 +127,7 @@ def create_app(
             allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
             allow_headers=["content-type", "x-api-key", "authorization"],
         ),
+        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
         openapi_config=OpenAPIConfig(
             title="Lipwire",
@@ -153,13 +156,18 @@ def create_app(
 
 
 CheckKey = Callable[[bytes | None], object]
-"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none."""
+"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none. An `Owner` that it
+returns is whose agents it may touch; of anything else, all have one owner."""
 
 
-def check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
-    """Checks `x-api-key`. `check_key` None: no key is asked for."""
-    if check_key is not None:
-        check_key(_header(request, b"x-api-key"))
+def check_header(check_key: CheckKey | None, request: AnyRequest) -> object:
+    """Checks `x-api-key`; what `check_key` says to it. None: no key is asked for."""
+    return None if check_key is None else check_key(header(request, b"x-api-key"))
+
+
+def owner_name(found: object) -> str:
+    """The owner that a `CheckKey` has found."""
+    return found.name if isinstance(found, Owner) else OPERATOR
 
 
 def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, ProviderSession | None]:
@@ -169,8 +177,8 @@ def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, Pr
     Raises:
         ProviderError: MISSING_API_KEY (neither), INVALID_API_KEY (wrong), SESSION_NOT_FOUND (the token's has ended).
     """
-    key = _header(request, b"x-api-key")
-    scheme, _, token = (_header(request, b"authorization") or b"").partition(b" ")
+    key = header(request, b"x-api-key")
+    scheme, _, token = (header(request, b"authorization") or b"").partition(b" ")
     if key is not None or scheme.lower() != b"bearer":
         return provider.check_api_key(key), None
     try:
@@ -203,7 +211,7 @@ def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
         raise as_provider_error(exc) from None
 
 
-def _header(request: AnyRequest, name: bytes) -> bytes | None:
+def header(request: AnyRequest, name: bytes) -> bytes | None:
     """The first header of this (lower-case) name, as sent."""
     return next((value for key, value in request.scope["headers"] if key == name), None)
 

@@ -30,8 +30,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from ..protocol import messages as m
+from ..provider.authority import ASKING_FROM
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
+from .errors import retry_after
 
 logger = logging.getLogger("lipwire.ws")
 
@@ -89,6 +91,7 @@ class _Adapter:
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuses a handshake whose token is no good, before anything is accepted."""
+        ASKING_FROM.set(str((connection.remote_address or ("",))[0]))
         try:
             if self.provider.draining:
                 raise ProviderError("NO_CAPACITY", "The server is shutting down")
@@ -159,6 +162,7 @@ def _refusal(error: ProviderError) -> Response:
     )
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    headers.update(retry_after(error))
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
 
 
