@@ -21,6 +21,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
+    "cli/test_keys.py": ("tokens",),
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
     "cli/test_main.py": ("agent", "doctor", "options", "progress", "provider", "render", "../app/demo"),
     "core/test_core.py": ("../errors",),

@@ -231,6 +231,8 @@ def add_key(file: Path, line: str) -> None:
 def remove_keys(file: Path, name: str) -> int:
     """Takes every key of an owner out of the file; how many there were. Raises InvalidArgument."""
     gone: list[str] = []
+    if not file.exists():
+        return 0
 
     def without(text: str) -> str:
         lines = text.splitlines(keepends=True)

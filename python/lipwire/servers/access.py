@@ -40,7 +40,7 @@ PAGE_TTL = 3600.0
 """Seconds that a token for a page is good for where nobody says."""
 MAX_TTL = 7 * 24 * 3600
 MAX_CHANNEL_TOKEN = 2048
-NEEDS_TOKEN = "This page needs a link with a token in it. Whoever runs this server can make one (lipwire token)."
+NEEDS_TOKEN = "Authorization: Bearer <token> expected, or x-api-key (lipwire token makes tokens, and links with them)"
 
 
 # ------------------------------------------------------------------------------------------------------- who may what

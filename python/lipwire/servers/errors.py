@@ -118,9 +118,9 @@ def agent_refused(exc: LipwireError) -> Response[Any]:
     status = status_of(exc) if isinstance(exc, AgentError) else getattr(exc, "status", None)
     if isinstance(status, int):
         body = {"error": "The agent was refused", "message": str(exc), "code": exc.code}
-        return Response(body, status_code=status)
+        return Response(body, status_code=status, headers=retry_after(exc))
     refusal = as_provider_error(exc)
-    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
+    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status, headers=retry_after(refusal))
 
 
 # ----------------------------------------------------------------------------------- {detail, reason}; {error, details}

@@ -91,7 +91,7 @@ def create_app(
         status_code=200,
         operation_class=_StopOperation,
         response_description="It has left its channel",
-        responses=_errors(400, 401, 403, 404, 413),
+        responses=_errors(400, 401, 403, 404, 413, 429),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
@@ -100,7 +100,9 @@ def create_app(
         body = await read_object(request, optional=bearer is not None)
         return await provider.stop(_checked(m.parse_stop, body), bearer=bearer, owner=owner)
 
-    @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
+    @get(
+        "/session/{session_id:str}", responses=_errors(401, 403, 404, 429), security=_KEY_OR_TOKEN, sync_to_thread=False
+    )
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
         owner, bearer = authorize(provider, request)
@@ -232,8 +234,8 @@ _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []
 def _errors(*statuses: int) -> dict[int, ResponseSpec]:
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
-        if code == "INVALID_TOKEN":
-            continue  # the WebSocket handshake's
+        if code in ("INVALID_TOKEN", "MISSING_TOKEN", "NOT_ALLOWED"):
+            continue  # the WebSocket handshake's, and the pages'
         codes.setdefault(status, []).append(code)
     return {
         status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)

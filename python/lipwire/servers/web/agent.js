@@ -12,7 +12,7 @@ import { RoomLink, api, setKey } from './agent-link.js';
 import { Loudness, Microphone, describe, microphones, openCamera } from './agent-mic.js';
 import { Assembler, Conversation } from './agent-transcript.js';
 import { put, renderChat, renderLine, renderTurns } from './agent-view.js';
-import { refusal } from './server.js';
+import { REFUSED, refusal } from './server.js';
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const FIGURES_MS = 2000;
@@ -172,7 +172,7 @@ async function supervise() {
     } catch (error) {
       ui.detail = error.message;
       mine.close('failed');
-      if (error.status >= 400 && error.status < 500) { wanted = false; trouble(error.message, 'Settings', openSettings); }
+      if (error.status >= 400 && error.status < 500) { wanted = false; trouble(refusal(error) || error.message, 'Settings', openSettings); }
     }
     why = await mine.done;
     link = null;
@@ -439,7 +439,7 @@ function render() {
   $('stage').dataset.state = current;
   $('stage').classList.toggle('has-video', ui.hasVideo && live && agents().length > 0);
   $('start').hidden = !off;
-  put($('start-title'), refused ? 'This page needs another link' : 'Talk with an agent');
+  put($('start-title'), refused ? REFUSED : 'Talk with an agent');
   put($('start-text'), refused || 'It listens, answers by voice, and stops when you speak.');
   for (const id of ['join', 'join-quiet', 'choice']) $(id).hidden = refused !== '';
   for (const id of ['dock', 'side', 'chip', 'latency-toggle']) $(id).hidden = off;

@@ -29,11 +29,15 @@ function readSubject() {
 }
 export const subject = readSubject();
 
-// What an answer says about who asks, in words; '' = it was about something else.
-export function refusal(error) {
-  if (error.status === 401) return error.code === 'INVALID_TOKEN' ? `Your link no longer opens this: ${error.message}. Ask for a new one.` : error.message;
-  return error.code === 'NOT_ALLOWED' ? error.message : '';
-}
+export const REFUSED = 'This page opens with a link';
+const WORDS = {
+  MISSING_TOKEN: () => 'Whoever runs this server can make one for you (lipwire token).',
+  INVALID_TOKEN: (why) => `Yours no longer does: ${why}. Ask for a new one.`,
+  INVALID_API_KEY: () => 'The API key in the settings is not one of this server’s.',
+  NOT_ALLOWED: (why) => `${why}.`,
+};
+// Why the server does not let us in, in words; '' = its answer was about something else.
+export const refusal = (error) => WORDS[error.code]?.(error.message) ?? '';
 
 // JSON in, JSON out. Errors are for people to read; `status` is there where the server answered.
 export async function request(path, body, { timeout, headers = {} }) {

@@ -7,7 +7,7 @@
 // Text from the server only ever reaches the page as text nodes, and styles only through
 // the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
 
-import { refusal, request, subject } from './server.js';
+import { REFUSED, refusal, request, subject } from './server.js';
 import { gathered, preferCodec } from './rtc.js';
 
 const POLL_MS = 1000;          // looking for a session
@@ -405,7 +405,7 @@ function put(element, text) {
 
 const NOTICES = {
   connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost. Reconnecting…',
-  ended: 'The session has ended', live: 'Connecting', refused: 'This page needs another link',
+  ended: 'The session has ended', live: 'Connecting', refused: REFUSED,
 };
 
 function render() {
@@ -427,7 +427,7 @@ function render() {
   $('notice-help').hidden = !hunting || subject.kind === 'session';
 
   const mute = ui.canSay === false;
-  say.disabled = mute;
+  say.disabled = mute || ui.phase === 'refused';
   say.placeholder = mute ? 'Typing is off' : 'Say this…';
   $('send').setAttribute('aria-disabled', String(!canSend()));
   $('send').setAttribute('aria-busy', String(ui.sending));
