@@ -14,15 +14,17 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from lipwire.agents.config import AgentConfig
 from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.protocol.access import MAY, Role, Subject
 from lipwire.protocol.messages import StartReply
 from lipwire.provider.client import request as start_request
 from lipwire.provider.keys import OPERATOR, add_key, key_line, make_key
-from lipwire.provider.quotas import Guesses
+from lipwire.provider.quotas import Admission, Guesses
 from lipwire.servers.access import MAX_TTL, count_requests, minting_routes
 from lipwire.servers.http import create_app, serve_http
+from support.browsing import eventually
 from support.provider_stage import KEY, OTHER_KEY, Stage
 
 pytestmark = pytest.mark.asyncio
@@ -218,6 +220,121 @@ async def test_joins_of_an_address_are_counted(tmp_path: Path) -> None:
     assert [reply.status_code for reply in replies] == [200, 200, 429]
     assert replies[2].json()["code"] == "RATE_LIMITED"
     assert 1 <= int(replies[2].headers["retry-after"]) <= 30
+
+
+# ------------------------------------------------------------------------------------------ agents of several owners
+
+
+REST = "/api/conversational-ai-agent/v2/projects/x"
+
+
+class Agents:
+    """The REST of agents, with one owner's key."""
+
+    def __init__(self, world: World, owner: str) -> None:
+        self.world, self.key = world, world.keys[owner]
+
+    async def post(self, path: str, body: Any = None) -> httpx.Response:
+        url = self.world.service.http_url + path
+        json = {} if body is None else body
+        if path.startswith("/api"):
+            return await self.world.http.post(url, json=json, auth=("me", self.key))
+        return await self.world.http.post(url, json=json, headers={"x-api-key": self.key})
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.world.http.get(self.world.service.http_url + path, auth=("me", self.key))
+
+    async def join(self, name: str, channel: str = "lobby", uid: str = "7") -> httpx.Response:
+        llm = {"url": "http://127.0.0.1:1"}
+        properties = {"channel": channel, "agent_rtc_uid": uid, "remote_rtc_uids": ["*"], "token": "", "llm": llm}
+        return await self.post(f"{REST}/join", {"name": name, "properties": properties})
+
+
+async def test_another_owners_agent_is_not_there(world: World) -> None:
+    mine, theirs = Agents(world, OPERATOR), Agents(world, "acme")
+    joined = await mine.join("one")
+    assert joined.status_code == 200, joined.text
+    agent = joined.json()["agent_id"]
+    for path in ("", "/history", "/turns"):
+        found, nobody = await theirs.get(f"{REST}/agents/{agent}{path}"), await theirs.get(f"{REST}/agents/none{path}")
+        assert found.status_code == nobody.status_code == 404
+        assert found.json() == {**nobody.json(), "detail": nobody.json()["detail"].replace("none", agent)}
+    for verb, body in (("leave", {}), ("update", {}), ("speak", {"text": "Hi."}), ("interrupt", {})):
+        assert (await theirs.post(f"{REST}/agents/{agent}/{verb}", body)).status_code == 404
+    assert (await theirs.get(f"{REST}/agents")).json()["data"]["list"] == []
+    for path in ("/stop_agent", "/stop"):
+        assert (await theirs.post(path, {"channel_name": "lobby"})).status_code == 404
+    command = {"channel_name": "lobby", "command": "commit_audio_buffer"}
+    assert (await theirs.post("/control_agent", command)).status_code == 404
+    (record,) = world.service.agents.active
+    assert record.id == agent
+
+    # Name, channel and user id are free for another owner: its room is another one.
+    assert (await mine.join("one", "other")).status_code == 409
+    second = await theirs.join("one")
+    assert second.status_code == 200, second.text
+    assert {r.config.owner for r in world.service.agents.active} == {OPERATOR, "acme"}
+    for owner in (OPERATOR, "acme"):
+        assert [member.user for member in world.service.owned_rooms.of(owner).list()["lobby"]] == ["7"]
+    assert (await theirs.post("/stop_agent", {"channel_name": "lobby"})).status_code == 200
+    assert [r.id for r in world.service.agents.active] == [agent]
+    listed = (await mine.get(f"{REST}/agents")).json()["data"]["list"]
+    assert [one["agent_id"] for one in listed] == [agent], "of its own, also those that have ended"
+
+
+class Late(Admission):
+    """Of a machine that does not keep up."""
+
+    def reason(self, now: float) -> str:
+        return "it is late"
+
+
+async def test_how_this_machine_keeps_up_is_measured_while_it_works(world: World) -> None:
+    admission = world.service.provider.admission
+
+    async def measured() -> bool:
+        seen = [load for _, load in admission._seen]
+        return len(seen) > 2 and seen[-1].frames > seen[0].frames > 0 and seen[-1].busy > seen[0].busy > 0
+
+    await eventually(measured)
+
+
+async def test_an_owner_has_so_many_agents_and_rooms_and_the_others_theirs(tmp_path: Path) -> None:
+    file, acme = tmp_path / "keys", make_key()
+    add_key(file, key_line("acme", acme, {"agents": 1, "rooms": 1}))
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0, "ice_host": "127.0.0.1"}
+    config = Config(**ports, api_key=KEY, api_keys_file=str(file), host="127.0.0.1", agent_brain="echo", max_rooms=2)
+    async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        world = World(service, http, operator=KEY, acme=acme)
+        mine, theirs = Agents(world, OPERATOR), Agents(world, "acme")
+        assert (await theirs.join("one")).status_code == 200
+        limited = await theirs.join("two", "room two")
+        assert (limited.status_code, limited.json()["reason"]) == (422, "ResourceQuotaLimitExceeded")
+        assert limited.headers["retry-after"]
+        room = await world.ask("POST", "api/rooms", {"x-api-key": acme}, {"name": "more"})
+        assert (room.status_code, room.json()["code"], room.headers["retry-after"]) == (503, "NO_CAPACITY", "5")
+        assert (await mine.join("one")).status_code == 200
+        assert (await mine.join("three", "a third room")).status_code == 503, "there are two rooms in all"
+        service.provider.admission = Late()
+        late = await mine.join("two", uid="8")
+        assert (late.status_code, late.headers["retry-after"]) == (503, "10")
+
+
+async def test_the_operators_agora_project_makes_no_tokens_for_others(tmp_path: Path) -> None:
+    file, acme = tmp_path / "keys", make_key()
+    add_key(file, key_line("acme", acme))
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer": False, "host": "127.0.0.1"}
+    agora: dict[str, Any] = {"agora_app_id": "a" * 32, "agora_app_certificate": "b" * 32}
+    async with Service(Config(**ports, **agora, api_key=KEY, api_keys_file=str(file))) as service:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            url = f"{service.http_url}/token?channel=lobby"
+            assert (await http.get(url, headers={"x-api-key": KEY})).json()["token"].startswith("007")
+            refused = await http.get(url, headers={"x-api-key": acme})
+            assert (refused.status_code, refused.json()["code"]) == (403, "NOT_ALLOWED")
+        for owner, has in ((OPERATOR, True), ("acme", False)):
+            config = AgentConfig(name="a", channel="lobby", uid="7", owner=owner)
+            options = service.agent_setup.agora_options(config)
+            assert (bool(options.token), options.certificate is not None) == (has, has)
 
 
 # ---------------------------------------------------------------------------------------------------- without any key

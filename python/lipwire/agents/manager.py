@@ -142,6 +142,8 @@ class AgentManager:
         self._make = make
         self.prepare = prepare
         self.owner_limit: Callable[[str], int | None] = lambda owner: None
+        self.admit: Callable[[], None] = lambda: None
+        """Raises NoCapacity while this machine does not keep up with what it has."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -241,7 +243,8 @@ class AgentManager:
         Raises:
             AgentConflict: the name is in use, or the user id in the channel. AgentLimit: too many run.
             AgentStartFailed: it cannot start. AgentTimeout: it took too long. After either the record stays, FAILED,
-            with the reason. InvalidAgentRequest: channel or brain refuse the config. LipwireError: `prepare` does.
+            with the reason. InvalidAgentRequest: channel or brain refuse the config. LipwireError: `prepare` or `admit`
+            does.
         """
         if self.prepare is not None and not prepared:
             self.prepare(config)
@@ -279,6 +282,7 @@ class AgentManager:
         limit = self.owner_limit(config.owner)
         if limit is not None and len(theirs) >= limit:
             raise AgentLimit(f"{len(theirs)} agents run with this key; no more are allowed")
+        self.admit()
 
     async def stop(self, record: AgentRecord, reason: str = "left") -> None:
         """Ends an agent and waits for it. One that has ended stays as it is."""

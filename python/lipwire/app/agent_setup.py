@@ -16,6 +16,7 @@ from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
 from ..channel.base import Channel
 from ..errors import InvalidArgument
+from ..provider.keys import OPERATOR
 from .config import OFFLINE, Config
 
 if TYPE_CHECKING:
@@ -105,16 +106,18 @@ class AgentSetup:
         return self._rooms_of(agent.owner).channel(agent.channel, agent.uid)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
-        """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""
+        """How an agent joins an Agora channel. With a certificate, which is the operator's, its token is made where an
+        agent of the operator's brought none."""
         c = self.config
+        certificate = c.agora_app_certificate if agent.owner == OPERATOR else None
         assert c.agora_app_id is not None
         uid: int | str = agent.uid if agent.string_uid else int(agent.uid)
         token = agent.token
-        if not token and c.agora_app_certificate:
-            token = agora_token(c.agora_app_id, c.agora_app_certificate, agent.channel, uid)
+        if not token and certificate:
+            token = agora_token(c.agora_app_id, certificate, agent.channel, uid)
         return AgoraOptions(
             app_id=c.agora_app_id,
-            certificate=c.agora_app_certificate,
+            certificate=certificate,
             token=token,
             channel=agent.channel,
             uid=agent.uid,

@@ -23,7 +23,7 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR
 from ..provider.quotas import Load
-from ..provider.sessions import Emit
+from ..provider.sessions import Emit, ProviderError
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
 from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
@@ -53,7 +53,8 @@ class LiveAvatar(Session):
         self._service = service
         self._emit = emit
         self.viewers = WebRTC(ice_host=config.ice_host)
-        self.channel = service.channel_for(request, self._on_channel)
+        owner = service.provider.owner_of(session_id) or OPERATOR
+        self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None:
             granted.video_encoding = "VP8"
         granted.sample_rate = m.MAX_RATE
@@ -144,6 +145,7 @@ class Service:
         self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
         self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
         self.agents.prepare = self.agent_setup.prepare
+        self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
@@ -178,8 +180,11 @@ class Service:
         logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
         return ours
 
-    def channel_for(self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None]) -> Agora | None:
-        """The Agora channel that a session is to be published into.
+    def channel_for(
+        self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None], owner: str = OPERATOR
+    ) -> Agora | None:
+        """The Agora channel that a session is to be published into. The certificate is the operator's: with it a token
+        is made anew for the operator's sessions, and nobody else's.
 
         Raises:
             InvalidArgument: the settings are none of Agora's.
@@ -190,13 +195,14 @@ class Service:
         if config.agora == "auto" and not (is_app_id(wanted.app_id) and available()):
             logger.info("channel %r: not Agora's, or no SDK here; only the viewer page shows it", wanted.channel)
             return None
+        ours = owner == OPERATOR and config.agora_app_id == wanted.app_id
         options = AgoraOptions(
             app_id=wanted.app_id,
             token=wanted.token,
             channel=wanted.channel,
             uid=wanted.uid,
             string_uid=wanted.enable_string_uid,
-            certificate=config.agora_app_certificate if config.agora_app_id == wanted.app_id else None,
+            certificate=config.agora_app_certificate if ours else None,
             quality=request.quality,
             video_encoding=request.video_encoding,
         )
@@ -207,12 +213,17 @@ class Service:
         agents = self._page_agents
         return Desk(self.owned_rooms.of(owner), partial(agents.start, owner), partial(agents.stop, owner))
 
+    def _may_have_token(self, request: Any, channel: str) -> None:
+        """Of Agora's project, which is the operator's. Raises ProviderError."""
+        caller = self.gate.room(request, channel, "join")
+        if caller.owner.name != OPERATOR:
+            raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
+
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
         routes = room_routes(self._desk, self.page, gate=self.gate)
         if self.page.app_id and self.page.agora_sdk:
-            may_join = partial(self.gate.room, action="join")
-            routes.append(token_routes(None, project=self._project, check_channel=may_join))
+            routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
 
     def _avatar_of(self, avatar_id: str) -> str:

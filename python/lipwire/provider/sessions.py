@@ -236,6 +236,7 @@ class Provider:
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._starting: list[tuple[str, int]] = []
         """Owners and pixel rates of the sessions that are being made."""
+        self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------ who is asking
@@ -289,8 +290,8 @@ class Provider:
         return session
 
     def owner_of(self, session_id: str) -> str | None:
-        """The name of the owner of a live session; None = there is no such session."""
-        session = self._sessions.get(session_id)
+        """The name of the owner of a session that lives, or is being made; None = there is no such session."""
+        session = self._sessions.get(session_id) or self._opening.get(session_id)
         return None if session is None else session.owner
 
     async def start(self, request: m.StartRequest, owner: Owner) -> m.StartReply:
@@ -357,6 +358,7 @@ class Provider:
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
         session = ProviderSession(str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total)
+        self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
         except (NoCapacity, OutOfMemory) as exc:
@@ -366,6 +368,8 @@ class Provider:
             if exc.code not in ("VALIDATION_ERROR", "CHANNEL_FAILED"):
                 raise
             raise ProviderError(exc.code, str(exc)) from exc
+        finally:
+            del self._opening[session.id]
         return session
 
     async def stop(

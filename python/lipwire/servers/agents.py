@@ -466,7 +466,7 @@ def token_routes(
     check_key: CheckKey | None, *, project: Project | None = None, check_channel: CheckChannel | None = None
 ) -> Router:
     """/token of a backend for client apps (reference 001). `check_key` None: whoever reaches it gets a token, unless
-    `check_channel` refuses."""
+    `check_channel` refuses. The project is the operator's: another owner's key makes no tokens of it."""
     owner = project or Project()
 
     @route(
@@ -478,7 +478,9 @@ def token_routes(
     )
     async def token(request: AnyRequest) -> b.PassReply:
         """A channel, a user id and a token to join with; by query or body."""
-        check_header(check_key, request)
+        asking = owner_name(check_header(check_key, request))
+        if asking != OPERATOR and owner.certificate:
+            raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
         if request.method == "GET":
             asked: dict[str, Any] = dict(request.query_params)
             if str(asked.get("uid", "")).isascii() and str(asked.get("uid", "")).isdecimal():

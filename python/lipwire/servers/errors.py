@@ -156,8 +156,8 @@ def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.Erro
 
 
 def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
-    """Litestar's handler for every exception of D; of a wrong API key what it is everywhere."""
-    if isinstance(exc, ProviderError) and exc.status in (401, 403):
+    """Litestar's handler for every exception of D; of a wrong API key, or too many requests, what it is everywhere."""
+    if isinstance(exc, ProviderError) and exc.status in (401, 403, 429):
         return on_exception(request, exc)
     error = as_agent_error(request, exc)
     body = b.ProcessError(error=error.detail)
