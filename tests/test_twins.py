@@ -21,6 +21,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
+    "cli/test_keys.py": ("tokens",),
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
     "cli/test_main.py": ("agent", "doctor", "options", "progress", "provider", "render", "../app/demo"),
     "conformance/test_runner.py": (
@@ -53,6 +54,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "provider/test_sessions.py": ("outbox",),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_offers.py": ("../publish/offer",),
+    "servers/test_access.py": ("../app/owners",),
     "servers/test_http.py": ("docs", "metrics"),
     "session/test_session.py": ("runtime",),
     "test_lazy.py": ("_lazy",),

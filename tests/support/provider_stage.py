@@ -74,6 +74,9 @@ class FakeSession:
     def special(self, content: Any, event_id: str | None) -> None:
         self._call("special", content, event_id)
 
+    def renew(self, token: str) -> None:
+        self._call("renew", token)
+
     def stats(self) -> dict[str, Any]:
         return self.figures
 

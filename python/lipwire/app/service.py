@@ -6,8 +6,10 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -20,23 +22,28 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
 from ..logs import sampled
 from ..protocol import messages as m
-from ..provider.sessions import Emit, Provider, ProviderConfig
+from ..provider.keys import OPERATOR
+from ..provider.quotas import Load
+from ..provider.sessions import Emit, ProviderError
 from ..publish.audience import Audience
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
-from ..servers.access import Access
+from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
 from ..servers.metrics import AudienceCollector, DoorCollector
-from ..servers.rooms import room_routes
+from ..servers.origins import Access
+from ..servers.rooms import Desk, room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
+from ..session.runtime import Runtime
 from ..session.session import Session
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
+from .owners import OwnedRooms, make_provider
 
 logger = sampled("lipwire.service")
 
@@ -51,7 +58,8 @@ class LiveAvatar(Session):
         self._service = service
         self._emit = emit
         self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
-        self.channel = service.channel_for(request, self._on_channel)
+        owner = service.provider.owner_of(session_id) or OPERATOR
+        self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None:
             granted.video_encoding = "VP8"
         granted.sample_rate = m.MAX_RATE
@@ -111,6 +119,12 @@ class LiveAvatar(Session):
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
+    def renew(self, token: str) -> None:
+        """A new token for the Agora channel. Raises InvalidArgument where the session is in none."""
+        if self.channel is None:
+            raise InvalidArgument("token: this session is in no channel of Agora's that it could be for")
+        self.channel.renew(token)
+
     async def close(self) -> None:
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
@@ -153,11 +167,27 @@ class Service:
         self.watched: dict[str, Watched] = {}
         self.audience = Audience(self.config.max_viewers)
         """Everyone who watches a session or is in a room."""
-        self.rooms = Rooms(ice_host=self.config.ice_host, audience=self.audience)
-        self.provider = Provider(self._provider_config(), self._make_session)
-        self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
+        self.provider = make_provider(self.config, self.api_key, self._make_session)
+        authority = self.provider.authority
+        self.owned_rooms = OwnedRooms(
+            lambda owner: authority.owner_named(owner).quota.rooms,
+            self.config.max_rooms,
+            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience),
+        )
+        self.rooms = self.owned_rooms.of(OPERATOR)
+        """The operator's."""
+        self.gate = Gate(
+            authority,
+            lambda session_id: self.provider.owner_of(session_id),
+            open=not self.config.keyed and is_loopback(self.config.bind),
+            joins_a_minute=self.config.joins_a_minute,
+        )
+        self._counting = count_requests(authority, self.config.address_request_rate)
+        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
         self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
         self.agents.prepare = self.agent_setup.prepare
+        self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
+        self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -167,8 +197,14 @@ class Service:
         routes = agent_routes(
             self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
         )
-        collectors = [AgentCollector(self.agents), AudienceCollector(self.audience), DoorCollector(self.door)]
-        self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors, access=self.access)
+        routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
+        self.app = create_http_app(
+            self.provider,
+            route_handlers=routes,
+            collectors=[AgentCollector(self.agents), AudienceCollector(self.audience), DoorCollector(self.door)],
+            access=self.access,
+            middleware=[self._counting],
+        )
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
@@ -179,7 +215,7 @@ class Service:
     def _access(self) -> Access:
         c = self.config
         own_name = [c.host] if c.host else []
-        urls = [c.public_ws_url] if c.public_ws_url else []
+        urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
         return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls)
 
     def _limits(self) -> Limits:
@@ -190,16 +226,6 @@ class Service:
             head=wait,
             body=3 * wait,
             write=3 * wait,
-        )
-
-    def _provider_config(self) -> ProviderConfig:
-        c = self.config
-        options: dict[str, Any] = {} if c.session_secret is None else {"session_secret": c.session_secret}
-        return ProviderConfig(
-            api_key=self.api_key,
-            max_sessions=c.max_sessions,
-            guard_window=c.guard_window_ms / 1000,
-            **options,
         )
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
@@ -214,8 +240,11 @@ class Service:
         logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
         return ours
 
-    def channel_for(self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None]) -> Agora | None:
-        """The Agora channel that a session is to be published into.
+    def channel_for(
+        self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None], owner: str = OPERATOR
+    ) -> Agora | None:
+        """The Agora channel that a session is to be published into. The certificate is the operator's: with it a token
+        is made anew for the operator's sessions, and nobody else's.
 
         Raises:
             InvalidArgument: the settings are none of Agora's.
@@ -226,28 +255,36 @@ class Service:
         if config.agora == "auto" and not (is_app_id(wanted.app_id) and available()):
             logger.info("channel %r: not Agora's, or no SDK here; only the viewer page shows it", wanted.channel)
             return None
+        ours = owner == OPERATOR and config.agora_app_id == wanted.app_id
         options = AgoraOptions(
             app_id=wanted.app_id,
             token=wanted.token,
             channel=wanted.channel,
             uid=wanted.uid,
             string_uid=wanted.enable_string_uid,
-            certificate=config.agora_app_certificate if config.agora_app_id == wanted.app_id else None,
+            certificate=config.agora_app_certificate if ours else None,
             quality=request.quality,
             video_encoding=request.video_encoding,
         )
         return Agora(options, on_event)
 
-    def _page_routes(self) -> list[Any]:
-        """The client page's. Agents cost, and tokens open channels: where others reach the port, both ask for the
-        key."""
-        check_key = None if is_loopback(self.config.bind) else self.provider.check_api_key
+    def _desk(self, owner: str) -> Desk:
+        """What the agent page of one owner's users works on."""
         agents = self._page_agents
-        routes = room_routes(
-            self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop, check_key=check_key
-        )
-        in_agora = self.page.app_id and self.page.agora_sdk
-        return [*routes, token_routes(check_key, project=self._project)] if in_agora else routes
+        return Desk(self.owned_rooms.of(owner), partial(agents.start, owner), partial(agents.stop, owner))
+
+    def _may_have_token(self, request: Any, channel: str) -> None:
+        """Of Agora's project, which is the operator's. Raises ProviderError."""
+        caller = self.gate.room(request, channel, "join")
+        if caller.owner.name != OPERATOR:
+            raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
+
+    def _page_routes(self) -> list[Any]:
+        """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
+        routes = room_routes(self._desk, self.page, gate=self.gate)
+        if self.page.app_id and self.page.agora_sdk:
+            routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
+        return routes
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -301,7 +338,12 @@ class Service:
             self._http = await self._serve(self.app, "http_port")
             if self.config.viewer:
                 viewer = create_viewer(
-                    self.watched, self._speak, route_handlers=self._page_routes(), access=self.access
+                    self.watched,
+                    self._speak,
+                    gate=self.gate,
+                    route_handlers=self._page_routes(),
+                    access=self.access,
+                    middleware=[self._counting],
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
@@ -320,7 +362,7 @@ class Service:
         """Ends every session and agent and stops listening. Safe to call twice."""
         await self.agents.close()
         await self.provider.close()
-        await self.rooms.close()
+        await self.owned_rooms.close()
         for server in (self._viewer, self._http, self._ws):
             if server is not None:
                 await server.close()
@@ -342,7 +384,9 @@ class Service:
         sweep = asyncio.create_task(self.provider.sweep_forever())
         try:
             while True:
+                due = self.provider.clock() + STATS_INTERVAL
                 await asyncio.sleep(STATS_INTERVAL)
+                self._measure(due)
                 for session_id, watched in tuple(self.watched.items()):
                     try:
                         self._send_stats(session_id, watched)
@@ -350,6 +394,13 @@ class Service:
                         logger.exception("[%s] sending figures failed", session_id)
         finally:
             sweep.cancel()
+
+    def _measure(self, due: float) -> None:
+        """How this machine keeps up, for `Admission`; this should have run at `due`."""
+        now, totals = self.provider.clock(), self.provider.totals()
+        busy = Runtime.current().stats().get("busy_ns", 0) / 1e9
+        load = Load(frames=totals["frames"], late=totals["late"], busy=busy, lag=now - due)
+        self.provider.admission.observe(load, now)
 
     def _send_stats(self, session_id: str, watched: Watched) -> None:
         if not watched.publisher.viewers:
@@ -391,6 +442,19 @@ class Service:
     def viewer_url(self) -> str:
         """The viewer page as this machine reaches it."""
         return f"http://{_in_url(self._local)}:{self.viewer_port}/"
+
+    @property
+    def public_viewer_url(self) -> str:
+        """The viewer page as browsers reach it, with a "/" at its end."""
+        return (self.config.public_viewer_url or self.viewer_url).rstrip("/") + "/"
+
+    def page_link(self, channel: str | None = None) -> str:
+        """The viewer page, or the agent page in a channel, for the operator: where pages ask for a token with one that
+        is good for an hour."""
+        page = "" if channel is None else f"agent?channel={quote(channel, safe='')}"
+        if self.gate.open:
+            return f"{self.public_viewer_url}{page}"
+        return link(self.public_viewer_url, page, admin_token(self.provider))
 
     @property
     def _local(self) -> str:

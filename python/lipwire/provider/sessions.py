@@ -104,6 +104,9 @@ class LiveSession(Protocol):
     def special(self, content: Any, event_id: str | None) -> None:
         """`content` as decoded from JSON."""
 
+    def renew(self, token: str) -> None:
+        """Takes a new token for the session's channel. Raises InvalidArgument where that has none."""
+
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
         `late`, `underruns`. `talking` also keeps a session from idling out."""
@@ -129,6 +132,7 @@ class ProviderError(LipwireError):
         "INVALID_JSON": (400, "Invalid request"),
         "INVALID_API_KEY": (401, "Unauthorized"),
         "INVALID_TOKEN": (401, "Unauthorized"),
+        "MISSING_TOKEN": (401, "Unauthorized"),
         "MISSING_API_KEY": (403, "Forbidden"),
         "NOT_ALLOWED": (403, "Forbidden"),
         "ORIGIN_NOT_ALLOWED": (403, "Forbidden"),
@@ -247,6 +251,7 @@ class Provider:
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._starting: list[tuple[str, int]] = []
         """Owners and pixel rates of the sessions that are being made."""
+        self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------ who is asking
@@ -298,6 +303,11 @@ class Provider:
         if session is None or (owner is not None and session.owner != owner.name):
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return session
+
+    def owner_of(self, session_id: str) -> str | None:
+        """The name of the owner of a session that lives, or is being made; None = there is no such session."""
+        session = self._sessions.get(session_id) or self._opening.get(session_id)
+        return None if session is None else session.owner
 
     async def start(self, request: m.StartRequest, owner: Owner) -> m.StartReply:
         """Opens a session for `owner` (from `check_api_key`).
@@ -363,6 +373,7 @@ class Provider:
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
         session = ProviderSession(str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total)
+        self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
         except (NoCapacity, OutOfMemory) as exc:
@@ -372,6 +383,8 @@ class Provider:
             if exc.code not in ("VALIDATION_ERROR", "CHANNEL_FAILED"):
                 raise
             raise ProviderError(exc.code, str(exc)) from exc
+        finally:
+            del self._opening[session.id]
         return session
 
     async def stop(

@@ -27,7 +27,6 @@ import contextlib
 import functools
 import http
 import logging
-import math
 from collections import Counter
 from ssl import SSLContext
 from typing import Any, cast
@@ -40,12 +39,14 @@ from websockets.http11 import Request, Response
 from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.ingest import Ingest
+from ..provider.authority import ASKING_FROM
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
-from .access import Access, NotAllowed
 from .connection import Connection
+from .errors import retry_after
 from .guard import refusal
 from .listen import BACKLOG, Door, Phase
+from .origins import Access, NotAllowed
 from .turns import Turns
 
 logger = sampled("lipwire.ws")
@@ -141,6 +142,7 @@ class _Adapter:
         connection = cast(Connection, opened)
         await connection.turn.ready()
         with connection.turn:
+            ASKING_FROM.set(str((connection.remote_address or ("",))[0]))
             headers, secure = request.headers, connection.transport.get_extra_info("sslcontext") is not None
             try:
                 self._access.check(headers.get_all("Host"), headers.get_all("Origin"), secure=secure)
@@ -263,10 +265,9 @@ def _refusal(error: ProviderError) -> Response:
             "Connection": "close",
         }
     )
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    headers.update(retry_after(error))
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
 
 
