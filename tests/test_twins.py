@@ -22,7 +22,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
-    "cli/test_main.py": ("agent", "doctor", "options", "progress", "provider", "render", "../app/demo"),
+    "cli/test_main.py": ("agent", "doctor", "entry", "options", "progress", "provider", "render", "../app/demo"),
     "core/test_core.py": ("../errors",),
     "core/test_resampler.py": ("../audio/resample",),
     "drawing/test_doors.py": ("frame_source", "hook", "process_source", "renderer", "source_worker", "stage"),

@@ -114,6 +114,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
     networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
     name themselves, `llm_url` say, may be private without it."""
+    drain_seconds: float = 10.0
+    """How long speech may go on when the server is asked to end (SIGTERM, Ctrl-C): sessions end what they say, agents
+    their sentence. 0 = everything ends at once."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -142,6 +145,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),
     "buffer_seconds": (1, 3600),
+    "drain_seconds": (0, 3600),
 }
 
 OFFLINE = "offline"

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+import math
 from ssl import SSLContext
 from typing import Any
 
@@ -91,7 +92,8 @@ class _Adapter:
         """Refuses a handshake whose token is no good, before anything is accepted."""
         try:
             if self.provider.draining:
-                raise ProviderError("NO_CAPACITY", "The server is shutting down")
+                wait = self.provider.config.retry_after
+                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=wait)
             connection.session = self.provider.check_token(_bearer(request.headers))  # type: ignore[attr-defined]
         except ProviderError as exc:
             return _refusal(exc)
@@ -157,6 +159,8 @@ def _refusal(error: ProviderError) -> Response:
             "Connection": "close",
         }
     )
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
