@@ -23,7 +23,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
     "cli/test_keys.py": ("tokens",),
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
-    "cli/test_main.py": ("agent", "doctor", "options", "progress", "provider", "render", "../app/demo"),
+    "cli/test_main.py": ("agent", "doctor", "entry", "options", "progress", "provider", "render", "../app/demo"),
     "conformance/test_runner.py": (
         "client",
         "report",

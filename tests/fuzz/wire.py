@@ -30,7 +30,7 @@ from collections import Counter
 from typing import Any
 
 from fuzz.ingest_differential import good, mutate, other
-from lipwire.errors import BufferFull, LipwireError
+from lipwire.errors import BufferFull, InvalidArgument, LipwireError
 from lipwire.protocol import messages as m
 from lipwire.protocol.ingest import Ingest
 from lipwire.provider.outbox import Outbox
@@ -83,6 +83,9 @@ class Speaker(Session):
     def special(self, content: Any, event_id: str | None = None) -> None:
         super().special(content, event_id)
         self.taken.append(("special", event_id))
+
+    def renew(self, token: str) -> None:
+        raise InvalidArgument("there is no channel")
 
     @property
     def space(self) -> float:

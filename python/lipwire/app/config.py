@@ -165,6 +165,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
     networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
     name themselves, `llm_url` say, may be private without it."""
+    drain_seconds: float = 10.0
+    """How long speech may go on when the server is asked to end (SIGTERM, Ctrl-C): sessions end what they say, agents
+    their sentence. 0 = everything ends at once."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -214,6 +217,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections": (16, 1_000_000),
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
+    "drain_seconds": (0, 3600),
 }
 
 OFFLINE = "offline"

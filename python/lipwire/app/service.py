@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import partial
 from types import TracebackType
@@ -48,6 +48,8 @@ from .owners import OwnedRooms, make_provider
 logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
+CLOSE_SECONDS = 25.0
+"""How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
 
 class LiveAvatar(Session):
@@ -358,15 +360,29 @@ class Service:
         except OSError as exc:
             raise _port_taken(name, port, exc) from exc
 
+    async def drain(self, seconds: float | None = None) -> None:
+        """Ends in good order, and closes: no new session, agent or utterance is taken, what is silent ends at once, and
+        what is being said goes on to its end, an agent's to that of its sentence, for `seconds` at most (None:
+        `drain_seconds`). Until then HTTP answers; /healthz says that it drains.
+
+        Cancelled, it has closed nothing yet that speaks: `close` does.
+        """
+        if seconds is None:
+            seconds = self.config.drain_seconds
+        await asyncio.gather(self.provider.drain(seconds), self.agents.drain(seconds))
+        await self.close()
+
     async def close(self) -> None:
-        """Ends every session and agent and stops listening. Safe to call twice."""
-        await self.agents.close()
-        await self.provider.close()
-        await self.owned_rooms.close()
-        for server in (self._viewer, self._http, self._ws):
-            if server is not None:
-                await server.close()
+        """Ends every session and agent and stops listening, within bounds whatever hangs or fails. Safe to call
+        twice."""
+        await asyncio.gather(
+            _within(CLOSE_SECONDS, self.agents.close, "the agents"),
+            _within(CLOSE_SECONDS, self.provider.close, "the sessions"),
+        )
+        await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
+        servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
+        await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))
         task, self._background = self._background, None
         if task is not None:
             task.cancel()
@@ -461,6 +477,18 @@ class Service:
         return LOOPBACK if self.config.bind == "0.0.0.0" else self.config.bind
 
 
+async def _within(seconds: float, close: Callable[[], Awaitable[None]], what: str) -> None:
+    """Closes something; that it fails or hangs, even against a cancellation, keeps nothing else from being closed."""
+    closing = asyncio.ensure_future(close())
+    try:
+        if not (await asyncio.wait({closing}, timeout=seconds))[0]:
+            logger.error("%s did not close within %g s, and are given up", what, seconds)
+        elif (error := None if closing.cancelled() else closing.exception()) is not None:
+            logger.error("closing %s failed", what, exc_info=error)
+    finally:
+        closing.cancel()
+
+
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -476,12 +504,12 @@ def create_app(config: Config | None = None) -> Any:
     """The HTTP side as an ASGI app (Litestar), to run or to mount in a host application.
 
     The WebSocket server on `config.ws_port` starts with the app's lifespan or, where a host mounts the app without
-    running it, with the first session. `app.state.service` is the `Service`; `await app.state.service.close()` ends
-    all of it.
+    running it, with the first session. `app.state.service` is the `Service`; `await app.state.service.drain()` ends
+    all of it in good order, as the lifespan's shutdown does, and `close()` at once.
     """
     service = Service(config)
     app = service.app
     app.state.service = service
     app.on_startup.append(service.start_background)
-    app.on_shutdown.append(service.close)
+    app.on_shutdown.append(service.drain)
     return app

@@ -32,6 +32,7 @@ from .authority import Authority, Refused
 from .keys import KeyRing, Owner, Quota
 from .outbox import Outbox
 from .quotas import Admission
+from .utterances import UtteranceGate
 
 logger = sampled("lipwire.provider")
 
@@ -42,6 +43,9 @@ PIECE = 128 << 10
 """Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
 """WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
+
+HUSH = 0.5
+"""Seconds that a session which ends in speech has to fall silent, and to tell how much of it was heard."""
 
 
 class ProviderConfig(Struct, kw_only=True, frozen=True):
@@ -71,6 +75,8 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """Report `rate_mismatch`."""
     close_timeout: float = 10.0
     """How long a session may take to leave its channel before it is given up."""
+    voice_end_grace: float = 0.3
+    """How long after `voice_end` audio still belongs to the utterance; counts while the server drains."""
 
     def __post_init__(self) -> None:
         if not self.api_key:
@@ -106,6 +112,9 @@ class LiveSession(Protocol):
 
     def renew(self, token: str) -> None:
         """Takes a new token for the session's channel. Raises InvalidArgument where that has none."""
+
+    async def finished(self) -> None:
+        """Waits until nothing is spoken or queued, and all of it has been told to `emit`."""
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
@@ -165,7 +174,13 @@ class ProviderSession:
     """One live session as the provider keeps it."""
 
     def __init__(
-        self, session_id: str, request: m.StartRequest, owner: str, now: float, errors_total: Counter[str]
+        self,
+        session_id: str,
+        request: m.StartRequest,
+        owner: str,
+        now: float,
+        errors_total: Counter[str],
+        grace: float = 0.3,
     ) -> None:
         self.id = session_id
         self.request = request
@@ -182,6 +197,7 @@ class ProviderSession:
         self.errors = 0
         self.events_dropped = 0
         self.live: LiveSession | None = None
+        self.gate = UtteranceGate(grace)
         self.log = session_logger(session_id)
         self._errors_total = errors_total
 
@@ -372,7 +388,9 @@ class Provider:
                 raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
-        session = ProviderSession(str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total)
+        session = ProviderSession(
+            str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total, self.config.voice_end_grace
+        )
         self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
@@ -419,8 +437,8 @@ class Provider:
     async def end(self, session: ProviderSession, reason: EndReason) -> None:
         """Ends a session, whatever it is doing, and waits until it has left its channel.
 
-        Its WebSocket closes (1011 for `failed`, 1012 for `shutdown`, else 1000) and its token is not found from now
-        on. The first reason counts.
+        Speech breaks off, and its `playback_finished` says how far it came. Then its WebSocket closes (1011 for
+        `failed`, 1012 for `shutdown`, else 1000), and its token is not found from now on. The first reason counts.
         """
         if session.ended is not None:
             await session.closed.wait()
@@ -428,21 +446,47 @@ class Provider:
         session.ended = reason
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
+        if reason != "failed":
+            await self._hush(session)
         if session.outbox is not None:
             code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_NORMAL)
             session.outbox.close(code, f"session ended: {reason}")
         session.log.info("session ended: %s after %.1f s", reason, self.clock() - session.started)
         await self._close_live(session)
 
+    async def _hush(self, session: ProviderSession) -> None:
+        """What is said breaks off, and the client hears how far it came before its WebSocket closes."""
+        live = session.live
+        assert live is not None
+        silent = asyncio.ensure_future(live.finished())
+        try:
+            if not (await asyncio.wait({silent}, timeout=0))[0]:
+                live.interrupt(None)
+                await asyncio.wait({silent}, timeout=HUSH)
+            if silent.done():
+                silent.result()
+        except Exception:  # the edge: it ends all the same
+            session.log.exception("falling silent failed")
+        finally:
+            silent.cancel()
+
     async def _close_live(self, session: ProviderSession) -> None:
         assert session.live is not None
+        closing: asyncio.Future[None] | None = None
         try:
             self._past.update(_counters(session))
-            async with asyncio.timeout(self.config.close_timeout):
-                await session.live.close()
+            closing = asyncio.ensure_future(session.live.close())
+            # Not asyncio.timeout: what hangs may not heed a cancellation either.
+            done, _ = await asyncio.wait({closing}, timeout=self.config.close_timeout)
+            if done:
+                closing.result()
+            else:
+                session.log.error("not closed within %g s; it is given up", self.config.close_timeout)
         except Exception:  # one session's fault must not keep the others from ending
             session.log.exception("closing the session failed")
         finally:
+            if closing is not None:
+                closing.cancel()
             key = _channel(session.request)
             if self._by_channel.get(key) is session:
                 del self._by_channel[key]
@@ -473,6 +517,27 @@ class Provider:
                 await self.sweep(self.clock())
             except Exception:  # the edge of a task
                 logger.exception("sweeping idle sessions failed")
+
+    async def drain(self, seconds: float) -> None:
+        """Ends each session as soon as it says nothing any more: one that is silent now, at once. One that still speaks
+        after `seconds` breaks off. Their WebSockets close with 1012, after the last `playback_finished`. New starts and
+        connections are refused from now on, and so are new utterances, with an `error` SHUTTING_DOWN.
+
+        Cancelled, it leaves those that speak to `close`.
+        """
+        self.draining = True
+        await asyncio.gather(*(self._drain(session, seconds) for session in self.sessions))
+
+    async def _drain(self, session: ProviderSession, seconds: float) -> None:
+        assert session.live is not None
+        try:
+            async with asyncio.timeout(seconds):
+                await session.live.finished()
+        except TimeoutError:
+            session.log.info("it was still speaking %g s after it was asked to end", seconds)
+        except Exception:  # the edge: it ends all the same
+            session.log.exception("waiting for the end of its speech failed")
+        await self.end(session, "shutdown")
 
     async def close(self) -> None:
         """Ends every session; their WebSockets close with 1012. New starts are refused from now on."""
@@ -523,6 +588,8 @@ class Provider:
     ) -> Iterator[Literal[True]]:
         """`receive`, in steps that take a few milliseconds at most, whatever a client sends. Each True says that there
         is more to do; it may be left undone."""
+        if session.ended is not None:
+            return
         now = self.clock()
         session.last_activity = now
         session.messages += 1
@@ -568,10 +635,13 @@ class Provider:
         assert live is not None
         try:
             if isinstance(event, m.Voice):
+                session.gate.voice(event.event_id, self.clock(), closing=self.draining)
                 live.voice(event.payload, event.encoding, event.sample_rate, event.event_id)
             elif isinstance(event, m.VoiceEnd):
+                session.gate.voice_end(event.event_id, self.clock())
                 live.voice_end(event.event_id)
             elif isinstance(event, m.Interrupt):
+                session.gate.interrupt(self.clock())
                 live.interrupt(event.event_id)
             elif isinstance(event, m.Special):
                 live.special(event.content, event.event_id)
