@@ -74,6 +74,13 @@ class Config(Struct, kw_only=True, frozen=True):
     """`voice` within this time after an interrupt is dropped."""
     buffer_seconds: float = _core.CAPACITY
     """Speech that may wait in a session; more is refused with BUFFER_FULL."""
+    record: str | None = None
+    """A folder that every session is recorded into, a file each, for `lipwire replay`: its messages, and so all that is
+    said in it, without secrets. Default: nothing is recorded."""
+    record_session_mb: int = 64
+    """MiB of a recording; it ends there. 64 are about half an hour of speech at 24 kHz."""
+    record_total_mb: int = 1024
+    """MiB of all recordings in the folder; the oldest are deleted for the newest."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
@@ -137,6 +144,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),
     "buffer_seconds": (1, 3600),
+    "record_session_mb": (1, 1 << 20),
+    "record_total_mb": (1, 1 << 24),
 }
 
 OFFLINE = "offline"

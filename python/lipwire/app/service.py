@@ -11,10 +11,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from prometheus_client.registry import Collector
 
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
+from ..capture.recorder import Limits, Recorder
+from ..capture.records import Header, new_header
+from ..capture.session import RecordedSession
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
@@ -26,10 +30,10 @@ from ..publish.webrtc import WebRTC
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
+from ..servers.metrics import CaptureCollector
 from ..servers.rooms import room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
-from ..session.session import Session
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
@@ -39,7 +43,7 @@ logger = logging.getLogger("lipwire.service")
 STATS_INTERVAL = 0.5
 
 
-class LiveAvatar(Session):
+class LiveAvatar(RecordedSession):
     """A provider's session, published into its Agora channel, and over WebRTC to whoever watches."""
 
     def __init__(self, service: Service, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit):
@@ -66,6 +70,14 @@ class LiveAvatar(Session):
             prebuffer=config.prebuffer_ms / 1000,
             capacity=config.buffer_seconds,
         )
+        if service.recorder is not None:
+            self.record(service.recorder.open(self._header(request, granted)))
+            self.publisher = Tee(*(to for to in (self.channel, self.viewers, self.tap) if to is not None))
+
+    def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
+        provider = self._service.provider
+        settings = self.settings(guard_window=provider.config.guard_window, check_rate=provider.config.check_rate)
+        return new_header(self.id, request, granted, settings, origin=provider.clock())
 
     def _on_event(self, event: Any) -> None:
         self._emit(event)
@@ -115,6 +127,8 @@ class Service:
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
+        self.recorder = self._recorder()
+        """What records every session, where the settings want it."""
         self.rooms = Rooms(ice_host=self.config.ice_host)
         self.provider = Provider(self._provider_config(), self._make_session)
         self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
@@ -127,7 +141,10 @@ class Service:
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
         routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
-        self.app = create_http_app(self.provider, route_handlers=routes, collectors=[AgentCollector(self.agents)])
+        collectors: list[Collector] = [AgentCollector(self.agents)]
+        if self.recorder is not None:
+            collectors.append(CaptureCollector(self.recorder))
+        self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors)
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
@@ -144,6 +161,11 @@ class Service:
             guard_window=c.guard_window_ms / 1000,
             **options,
         )
+
+    def _recorder(self) -> Recorder | None:
+        c = self.config
+        limits = Limits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
+        return None if c.record is None else Recorder(c.record, limits)
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -253,6 +275,8 @@ class Service:
         await self.agents.close()
         await self.provider.close()
         await self.rooms.close()
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
         for server in (self._viewer, self._http, self._ws):
             if server is not None:
                 await server.close()

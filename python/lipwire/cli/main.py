@@ -14,7 +14,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, doctor, provider, render
+from . import agent, avatar, doctor, provider, render, replay
 from .options import err, out
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for command in (
     provider.demo,
     provider.send,
     render.render,
+    replay.replay,
     provider.token,
     doctor.doctor,
 ):

@@ -8,9 +8,27 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
 
 _Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
+
+
+class CaptureCollector(Collector):
+    """What is recorded."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._recorder.counts
+        yield _Gauge("lipwire_recordings", "Recordings that are being written", self._recorder.active)
+        yield _Counter("lipwire_recordings_started", "Recordings begun", counts["started"])
+        yield _Counter("lipwire_recordings_failed", "Recordings that a failing disk ended", counts["failed"])
+        yield _Counter("lipwire_recordings_full", "Recordings that reached their limit", counts["full"])
+        yield _Counter("lipwire_recordings_deleted", "Recordings deleted for newer ones", counts["deleted"])
+        yield _Counter("lipwire_recording_bytes", "Bytes written of recordings", counts["bytes"])
+        yield _Counter("lipwire_recording_records_lost", "Records a slow disk had no time for", counts["lost"])
 
 
 class ProviderCollector(Collector):

@@ -227,9 +227,13 @@ class Session:
         except BaseException:
             await asyncio.to_thread(self._stage.close)
             raise
-        self._runtime = Runtime.current()
+        self._runtime = self._find_runtime()
         self._runtime.attach(self)
         return self
+
+    def _find_runtime(self) -> Runtime:
+        """What keeps its clock."""
+        return Runtime.current()
 
     async def close(self) -> None:
         """Stops the clock and closes the publisher. Safe to call twice."""
