@@ -77,12 +77,13 @@ def test_damage_ends_it_and_raises_nothing(tmp_path: Path) -> None:
     begin = path.stat().st_size
     path.unlink()
     data = bytearray(write(tmp_path, *(r.Sent(float(n), os.urandom(20).hex()) for n in range(20))).read_bytes())
-    for at in range(begin, len(data), 7):
+    for at in range(begin + 200, len(data), 7):
         damaged = bytearray(data)
         damaged[at] ^= 0x55
         path.write_bytes(damaged)
         assert isinstance(next(read(path)), r.Header)
-        assert len(list(read(path))) <= 21
+        found = [record for record in read(path) if isinstance(record, r.Sent)]
+        assert [record.t for record in found[:3]] == list(range(min(3, len(found))))
 
 
 def test_what_a_later_version_adds_is_left_out(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_an_error_does_not_repeat_a_secret() -> None:
 def test_a_line_comes_back_as_it_was() -> None:
     records: list[r.Record] = [
         r.Connected(0.1 + 0.2, 1),
-        r.Received(1e9 + 1 / 3, 2, 480, [960, -961], '{"a":"\u00e9\\n"}'),
-        r.Called(1.0, "write", 480, [480], b"\x00\xff", 8000, None),
+        r.Received(1e9 + 1 / 3, 2, 480, 3, [960, -961], '{"a":"\u00e9\\n"}'),
+        r.Called(1.0, "write", 480, 3, [480], b"\x00\xff", 8000, None),
         r.Played(480, [0, 2**32 - 1], [(1920, 5)]),
         r.Lost(4),
         r.Ended(2.0, "idle"),

@@ -222,13 +222,15 @@ class Recording(Publisher):
         self.failed: str | None = None
         """Why nothing more is written."""
         self.at = 0
-        """Media clock up to which sound has been handed over."""
+        """Media clock up to which sound has been handed over,"""
+        self.told = 0
+        """and how many of the engine's events the session has acted on."""
         self._recorder = recorder
         self._lost = 0
         self._closed = False
         self._moments: list[int] = []
         self._connections: dict[object, int] = {}
-        self._message: tuple[Any, str | bytes, float, int] | None = None
+        self._message: tuple[Any, str | bytes, float, int, int] | None = None
         self._begin = 0
         self._sound: list[int] = []
         self._pictures: list[tuple[int, int]] = []
@@ -279,24 +281,24 @@ class Recording(Publisher):
     def receives(self, connection: object, message: str | bytes, now: float) -> None:
         """A message is about to act."""
         self._moments.clear()
-        self._message = connection, message, now, self.at
+        self._message = connection, message, now, self.at, self.told
 
     def received(self, events: Sequence[Event]) -> None:
         """It has, and meant that."""
         if self._message is None:
             return
-        (connection, message, now, at), self._message = self._message, None
+        (connection, message, now, at, told), self._message = self._message, None
         number, ops = self._connections.get(connection, 0), self._take_moments()
         if isinstance(message, bytes):
             size = len(message)
-            self.put(lambda: r.Received(now, number, at, ops, binary=size))
+            self.put(lambda: r.Received(now, number, at, told, ops, binary=size))
             return
         voice = events[0] if events and isinstance(events[0], m.Voice) else None
 
         def make() -> r.Record:
             # A good `voice` is written as it was understood: whatever else was in it is left out.
             text = m.encode(voice) if voice is not None else r.clean_text(message)
-            return r.Received(now, number, at, ops, text, broken=len(message) if text is None else 0)
+            return r.Received(now, number, at, told, ops, text, broken=len(message) if text is None else 0)
 
         self.put(make, len(message))
 
@@ -307,19 +309,19 @@ class Recording(Publisher):
 
     # ----------------------------------------------------------------------------------------------- what else acts
 
-    def calls(self) -> int | None:
-        """A call is about to act that may be none of the wire's: `at`, or None where a message does it."""
+    def calls(self) -> tuple[int, int] | None:
+        """A call is about to act: `at` and `told`, or None where a message of the wire makes it."""
         if self._message is not None:
             return None
         self._moments.clear()
-        return self.at
+        return self.at, self.told
 
-    def called(self, at: int, what: Any, **fields: Any) -> None:
+    def called(self, found: tuple[int, int], what: Any, **fields: Any) -> None:
         """It has."""
         now, ops = time.monotonic(), self._take_moments()
         pcm = bytes(fields.pop("pcm", b""))
         content = r.clean_value(fields.pop("content", None))
-        self.put(lambda: r.Called(now, what, at, ops, pcm=pcm, content=content, **fields), len(pcm))
+        self.put(lambda: r.Called(now, what, *found, ops, pcm=pcm, content=content, **fields), len(pcm))
 
     def _take_moments(self) -> list[int]:
         ops = list(self._moments)

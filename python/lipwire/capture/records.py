@@ -3,7 +3,8 @@
 Times `t` are seconds of the recording machine's monotonic clock; `Header.origin` is its zero. Places on the media
 clock are samples at 48 kHz. A message or call that acts on speech carries two of them: `at`, up to where sound had been
 handed over when it came, and `ops`, where each thing that it did to the engine took effect. The second is what makes a
-replay exact: the block that begins there is the first that knows of it.
+replay exact: the block that begins there is the first that knows of it. `told` counts the engine's events that the
+session had acted on before it.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Received(Struct, tag_field="k", tag="in", omit_defaults=True):
     t: float
     connection: int
     at: int = 0
+    told: int = 0
     ops: list[int] = []
     text: str | None = None
     binary: int = 0
@@ -90,6 +92,7 @@ class Called(Struct, tag_field="k", tag="call", omit_defaults=True):
     t: float
     what: Literal["write", "end", "interrupt", "special"]
     at: int = 0
+    told: int = 0
     ops: list[int] = []
     pcm: bytes = b""
     rate: int = 0

@@ -37,6 +37,8 @@ BEYOND = 5 * _core.RATE
 """Samples that a replay may go on beyond the last that is known, for what is being said to end."""
 
 
+OF_CHANNEL = ("CHANNEL_INTERRUPTED", "CHANNEL_FAILED", "TOKEN_EXPIRING")
+"""Codes of errors that a channel's events make (`channel.base.client_event`)."""
 PICTURES_BEHIND = _core.RATE // 5
 """Samples that what is known of pictures may lag what is known of sound."""
 
@@ -87,7 +89,7 @@ def look(path: str | os.PathLike[str]) -> tuple[r.Header, Told]:
             if record.sound:
                 told.spans.append(record)
             told.pictures.update(record.pictures)
-        elif isinstance(record, r.Sent):
+        elif isinstance(record, r.Sent) and not _of_channel(record.text):
             told.events.append(record.text)
         elif isinstance(record, r.Received | r.Called):
             told.uncertain += sum(place < 0 for place in record.ops)
@@ -100,6 +102,12 @@ def look(path: str | os.PathLike[str]) -> tuple[r.Header, Told]:
         raise BadData(f"{os.fspath(path)} is no recording of Lipwire")
     told.end = max(told.end, told.played)
     return header, told
+
+
+def _of_channel(text: str) -> bool:
+    """Whether an event came of the session's channel, which a replay has not."""
+    event = m.decode_event(text)
+    return isinstance(event, m.ErrorEvent) and event.code in OF_CHANNEL
 
 
 def _place(op: int) -> int:
@@ -146,6 +154,11 @@ class Clockwork(Runtime):
         self._tick()
         self.drain()
 
+    def peek(self) -> None:
+        """Makes the next 10 ms, of which nothing but the events is taken."""
+        self._tick()
+        self._session.take_events()
+
     def drain(self) -> None:
         """Hands over what has been made."""
         if self.taken < self.clock:
@@ -170,6 +183,8 @@ class ReplaySession(Session):
     def __init__(self, clockwork: Clockwork, told: Told, publisher: Publisher | PublisherLike, **options: Any) -> None:
         super().__init__(publisher, **options)
         self._clockwork, self._told = clockwork, told
+        self._waiting: deque[tuple[int, int, int, int, int]] = deque()
+        self._acted = 0
 
     def _find_runtime(self) -> Runtime:
         return self._clockwork
@@ -179,6 +194,24 @@ class ReplaySession(Session):
         known = frame.sample < self._told.played - (0 if self._told.ended else PICTURES_BEHIND)
         if not known or frame.sample in self._told.pictures:
             super()._show(frame)
+
+    def _tell(self, *event: int) -> None:
+        """Not at once: a message may have come between the sound that an event belongs to and the event."""
+        kind, value, number, sample, played = event
+        if kind != _core.EVENT_MOUTH:
+            self._waiting.append((kind, value, number, sample, played))
+
+    def act(self, until: int | None = None) -> bool:
+        """Acts on events until that many are acted on in all, or on all there are. False: there are too few yet."""
+        while self._waiting and (until is None or self._acted < until):
+            self._acted += 1
+            super()._tell(*self._waiting.popleft())
+        return until is None or self._acted >= until
+
+    def take_events(self) -> None:
+        """Those of the engine whose sound is not taken yet."""
+        while (event := self.performer.read_event()) is not None:
+            self._tell(*event)
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
@@ -224,7 +257,10 @@ class Compare(Publisher):
             self._outcome.differ_event(expected, text)
 
     def end(self, reason: str) -> None:
-        """Nothing to compare."""
+        """What did not come at all."""
+        if reason == "complete":
+            for expected in self._events:
+                self._outcome.differ_event(expected, "nothing")
 
 
 class Replay:
@@ -307,10 +343,13 @@ class Replay:
             for record in read(self.path):
                 await self._play(record)
             await self._advance(self._told.end)
+            self.session.act()
             if self._told.ended is None or self._told.ended == "limit":
                 last = self._work.clock + BEYOND
                 while self._work.clock < last and self.session.performer.stats()["active"]:
                     await self._advance(self._work.clock + _core.BLOCK)
+        self.session.act()
+        self._compare.end("complete" if self.outcome.complete and not self.outcome.lost else "")
         self.outcome.astray = self._work.astray + len(self._work.places)
         self.outcome.clock = self._work.clock
         return self.outcome
@@ -331,6 +370,9 @@ class Replay:
 
     async def _come_to(self, record: r.Received | r.Called) -> None:
         await self._advance(record.at)
+        if not self.session.act(record.told):  # it was read within the tick that made it, before its sound
+            self._work.peek()
+            self.session.act(record.told)
         self._now = record.t
         self.outcome.astray += len(self._work.places)
         self._work.places = deque(record.ops)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from .. import _core
 from ..session.session import Session
 from .recorder import Recording
 from .records import Settings
@@ -49,16 +50,21 @@ class RecordedSession(Session):
             self.tap.follow(self.performer.moments)
         return self
 
+    def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
+        if self.tap is not None and kind != _core.EVENT_MOUTH:  # that depends on which pictures were late
+            self.tap.told += 1
+        super()._tell(kind, value, number, sample, played)
+
     # What the provider's messages do is recorded as messages; who else calls, such as the viewer page, as calls.
 
     @contextmanager
     def _noted(self, what: str, **fields: Any) -> Iterator[None]:
-        at = None if self.tap is None else self.tap.calls()
+        found = None if self.tap is None else self.tap.calls()
         try:
             yield
         finally:
-            if self.tap is not None and at is not None:
-                self.tap.called(at, what, **fields)
+            if self.tap is not None and found is not None:
+                self.tap.called(found, what, **fields)
 
     def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
         with self._noted("write", pcm=pcm, rate=rate, event_id=event_id):
