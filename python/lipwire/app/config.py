@@ -116,6 +116,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    tracing: Literal["auto", "on", "off"] = "auto"
+    """OpenTelemetry spans of utterances and turns. auto: where opentelemetry-api is installed (the extra `otel`); they
+    go where the SDK of the process sends them."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 

@@ -30,13 +30,14 @@ from ..publish.webrtc import WebRTC
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
-from ..servers.metrics import CaptureCollector
+from ..servers.metrics import CaptureCollector, StageCollector
 from ..servers.rooms import room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
+from .telemetry import Telemetry
 
 logger = logging.getLogger("lipwire.service")
 
@@ -70,6 +71,7 @@ class LiveAvatar(RecordedSession):
             prebuffer=config.prebuffer_ms / 1000,
             capacity=config.buffer_seconds,
         )
+        self.on_spoken = service.telemetry.spoken
         if service.recorder is not None:
             self.record(service.recorder.open(self._header(request, granted)))
             self.publisher = Tee(*(to for to in (self.channel, self.viewers, self.tap) if to is not None))
@@ -127,13 +129,18 @@ class Service:
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
         self.watched: dict[str, Watched] = {}
+        self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
         self.rooms = Rooms(ice_host=self.config.ice_host)
         self.provider = Provider(self._provider_config(), self._make_session)
         self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
-        self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
+        self.agents = agents or AgentManager(
+            lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
+            limit=self.config.max_agents,
+        )
         self.agents.prepare = self.agent_setup.prepare
+        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -141,7 +148,7 @@ class Service:
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
         routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
-        collectors: list[Collector] = [AgentCollector(self.agents)]
+        collectors: list[Collector] = [AgentCollector(self.agents), StageCollector(self.telemetry)]
         if self.recorder is not None:
             collectors.append(CaptureCollector(self.recorder))
         self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors)

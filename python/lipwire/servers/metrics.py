@@ -4,14 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
+from ..session.stages import Stages
 
 _Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
+
+
+class Staged(Protocol):
+    """Histograms of what a service does, by stage."""
+
+    stages: Stages
+    turns: Stages
+
+
+class StageCollector(Collector):
+    """Where time goes: of utterances, and of agents' turns."""
+
+    def __init__(self, of: Staged) -> None:
+        self._of = of
+
+    def collect(self) -> Iterable[Metric]:
+        for name, text, stages in (
+            ("lipwire_utterance_stage_seconds", "First chunk of speech to first open mouth, by stage", self._of.stages),
+            (
+                "lipwire_turn_stage_seconds",
+                "End of the user's part to first sound of the agent, by stage",
+                self._of.turns,
+            ),
+        ):
+            family = HistogramMetricFamily(name, text, labels=["stage"])
+            for stage, buckets, total in stages.rows():
+                family.add_metric([stage], buckets, total)
+            yield family
 
 
 class CaptureCollector(Collector):
