@@ -98,10 +98,10 @@ def test_what_a_later_version_adds_is_left_out(tmp_path: Path) -> None:
         (None, InvalidArgument, "cannot read"),
         (b"", BadData, "no recording"),
         (b"hello", BadData, "no recording"),
-        (gzip.compress(b"hello\n"), BadData, "no recording"),
-        (gzip.compress(r.encode(r.Ended(1.0, "x"))), BadData, "no recording"),
-        (gzip.compress(r.encode(header(2))), BadData, "update Lipwire"),
-        (gzip.compress(b'{"k":"capture","format":3}\n'), BadData, "update Lipwire"),
+        (gzip.compress(b"hello\n", mtime=0), BadData, "no recording"),
+        (gzip.compress(r.encode(r.Ended(1.0, "x")), mtime=0), BadData, "no recording"),
+        (gzip.compress(r.encode(header(2)), mtime=0), BadData, "update Lipwire"),
+        (gzip.compress(b'{"k":"capture","format":3}\n', mtime=0), BadData, "update Lipwire"),
     ],
 )
 def test_what_is_none_is_told(tmp_path: Path, content: bytes | None, error: type[Exception], says: str) -> None:
