@@ -30,7 +30,7 @@ from collections import Counter
 from typing import Any
 
 from fuzz.ingest_differential import good, mutate, other
-from lipwire.errors import BufferFull, LipwireError
+from lipwire.errors import BufferFull, InvalidArgument, LipwireError
 from lipwire.protocol import messages as m
 from lipwire.protocol.ingest import Ingest
 from lipwire.provider.outbox import Outbox
@@ -84,13 +84,8 @@ class Speaker(Session):
         super().special(content, event_id)
         self.taken.append(("special", event_id))
 
-    @property
-    def space(self) -> float:
-        return self.performer.space
-
-    @property
-    def generation(self) -> int:
-        return self.performer.stats()["generation"]
+    def renew(self, token: str) -> None:
+        raise InvalidArgument("there is no channel")
 
 
 class Fuzz:

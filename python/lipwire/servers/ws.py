@@ -1,7 +1,7 @@
 """The avatar provider's WebSocket side (protocol.md B): the socket around `protocol.ingest` and `provider`.
 
-Who may come in is decided in the HTTP handshake (401, or 404 for an ended session), because accept-then-close makes a
-known client loop for ever. Close codes:
+Who may come in is decided in the HTTP handshake (421 and 403 as `guard` says, 401, 404 for an ended session), because
+accept-then-close makes a known client loop for ever. Close codes:
 
 | code | when |
 |---|---|
@@ -27,7 +27,6 @@ import contextlib
 import functools
 import http
 import logging
-import math
 from collections import Counter
 from ssl import SSLContext
 from typing import Any, cast
@@ -40,10 +39,14 @@ from websockets.http11 import Request, Response
 from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.ingest import Ingest
+from ..provider.authority import ASKING_FROM
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
 from .connection import Connection
+from .errors import retry_after
+from .guard import refusal
 from .listen import BACKLOG, Door, Phase
+from .origins import Access, NotAllowed
 from .turns import Turns
 
 logger = sampled("lipwire.ws")
@@ -85,6 +88,7 @@ async def serve_ws(
     port: int = 8765,
     *,
     door: Door | None = None,
+    access: Access | None = None,
     ssl: SSLContext | None = None,
     turns: Turns | None = None,
     init_timeout: float = INIT_TIMEOUT,
@@ -93,6 +97,7 @@ async def serve_ws(
 
     Args:
         door: who may come in, and for how long; one of its own by default.
+        access: the names of this server, and the pages that may call it; as for `http.create_app`.
         ssl: speaks wss with it.
         turns: how the event loop's time is shared; servers on one loop may share one.
         init_timeout: seconds until the first `init` of a connection.
@@ -101,7 +106,7 @@ async def serve_ws(
         OSError: the address cannot be bound.
     """
     door = Door() if door is None else door
-    adapter = _Adapter(provider, door, init_timeout)
+    adapter = _Adapter(provider, door, access or Access(), init_timeout)
     connection: Any = functools.partial(Connection, turns or Turns())
     server = await serve(
         adapter.handle,
@@ -124,20 +129,26 @@ async def serve_ws(
 
 
 class _Adapter:
-    def __init__(self, provider: Provider, door: Door, init_timeout: float) -> None:
+    def __init__(self, provider: Provider, door: Door, access: Access, init_timeout: float) -> None:
         self.provider = provider
-        self._door = door
+        self._door, self._access = door, access
         self.init_timeout = init_timeout
         self._open: Counter[str] = Counter()
         """Connections that are open, by session."""
 
     async def check(self, opened: ServerConnection, request: Request) -> Response | None:
-        """Refuses a handshake whose token is no good, or that is one too many, before anything is accepted."""
+        """Refuses a handshake of a strange page, whose token is no good, or that is one too many, before anything is
+        accepted."""
         connection = cast(Connection, opened)
         await connection.turn.ready()
         with connection.turn:
+            ASKING_FROM.set(str((connection.remote_address or ("",))[0]))
+            headers, secure = request.headers, connection.transport.get_extra_info("sslcontext") is not None
             try:
+                self._access.check(headers.get_all("Host"), headers.get_all("Origin"), secure=secure)
                 session = self._admit(request)
+            except NotAllowed as exc:
+                return _refusal(refusal(exc))
             except ProviderError as exc:
                 return _refusal(exc)
         self._open[session.id] += 1
@@ -271,10 +282,9 @@ def _refusal(error: ProviderError) -> Response:
             "Connection": "close",
         }
     )
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    headers.update(retry_after(error))
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
 
 
