@@ -10,7 +10,6 @@ import sys
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
@@ -169,8 +168,7 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console, asked:
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
         console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         if config.viewer:
-            page = f"{service.viewer_url}agent?channel={quote(agent.channel)}"
-            console.print(f"talk to it {page}", markup=False, soft_wrap=True)
+            console.print(f"talk to it {service.page_link(agent.channel)}", markup=False, soft_wrap=True)
         if config.api_key is None:
             console.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         console.print("Ctrl-C ends it.")

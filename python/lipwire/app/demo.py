@@ -105,10 +105,9 @@ async def run_demo(
             holder.append(Talker(client, voice))
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}
-                console.print(
-                    f"Open [bold]{service.viewer_url}[/] to see and hear {shown}. Ctrl-C ends it.", markup=True
-                )
-                console.print(f"An agent that listens: [bold]{service.viewer_url}agent[/]", markup=True)
+                viewer, agent = service.page_link(), service.page_link(service.page.channel)
+                console.print(f"Open [bold]{viewer}[/] to see and hear {shown}. Ctrl-C ends it.", soft_wrap=True)
+                console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
             figures = Figures()
             talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts, asked))
             reporting = asyncio.create_task(_report(service, client, console, figures))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import logging
 import os
@@ -21,6 +22,9 @@ from rich.console import Console
 from ..app.config import Config, load
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..logs import to_stderr
+from ..publish.audience import MAX_VIEWERS
+from ..servers.listen import raise_descriptor_limit
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -47,8 +51,18 @@ SERVER_OPTIONS: dict[str, Any] = {
     "http_port": _port("POST /session/start", "http_port"),
     "ws_port": _port("the WebSocket that speech comes in on", "ws_port"),
     "viewer_port": _port("the viewer page", "viewer_port"),
+    "public_hosts": Annotated[
+        str | None, typer.Option(help="Names of this server, with commas; of other Hosts requests are refused.")
+    ],
+    "allowed_origins": Annotated[
+        str | None, typer.Option(help="Other web pages that may call this server: https://app.example.org,...")
+    ],
     "ice_host": Annotated[
         str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")
+    ],
+    "max_viewers": Annotated[
+        int | None,
+        typer.Option(help=f"Browsers that are sent sound and pictures; more get a 503 (default: {MAX_VIEWERS})."),
     ],
     "drain_seconds": Annotated[
         float | None,
@@ -92,6 +106,7 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run_with(**given: Any) -> None:
         server = ServerOptions({name: given.pop(name) for name in SERVER_OPTIONS})
+        raise_descriptor_limit()
         command(server=server, **given)
 
     # typer reads the signature, and would resolve its annotations where the command was defined.
@@ -105,8 +120,15 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **flags: Any) -> Config:
     """Defaults < the file < the environment < flags; logging is set up by them."""
     config = load(flags, environment=os.environ, path=path, defaults=defaults)
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    to_stderr(config.log_level)
     return config
+
+
+def settle() -> None:
+    """Takes what the process holds by now out of garbage collection. A full one goes through every object there is,
+    tens of milliseconds for modules and routes that never change, and all sessions stand still meanwhile."""
+    gc.collect()
+    gc.freeze()
 
 
 def parse_size(text: str) -> tuple[int, int]:
