@@ -478,3 +478,28 @@ async def test_one_that_heeds_no_cancellation_is_given_up(caplog: pytest.LogCapt
     assert "not closed within" in caplog.text and "it broke" in caplog.text
     release.set()
     await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_a_session_ends_although_who_ended_it_is_cancelled() -> None:
+    stage = Stage()
+    session = stage.provider.get((await stage.start()).session_id)
+    _, outbox = stage.provider.attach(session)
+    leaving = asyncio.Event()
+
+    async def slow() -> None:
+        await leaving.wait()
+
+    stage.made[0].close = slow  # type: ignore[method-assign]
+    stopping = asyncio.create_task(stage.provider.end(session, "stopped"))
+    while outbox.closing is None:
+        await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    closing = asyncio.create_task(stage.provider.close())
+    await asyncio.sleep(0)
+    assert not closing.done() and not session.closed.is_set()
+    leaving.set()
+    await closing
+    assert session.closed.is_set()
+    assert stage.provider._by_channel == {}

@@ -406,7 +406,7 @@ class Service:
         )
         await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
         if self.recorder is not None:
-            await asyncio.to_thread(self.recorder.close)
+            await _within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder")
         servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
         await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))

@@ -326,6 +326,7 @@ class Provider:
         """Owners and pixel rates of the sessions that are being made."""
         self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
+        self._ending: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------------------------------------ who is asking
 
@@ -497,6 +498,7 @@ class Provider:
 
         Speech breaks off, and its `playback_finished` says how far it came. Then its WebSocket closes (1011 for
         `failed`, 1012 for `shutdown`, else 1000), and its token is not found from now on. The first reason counts.
+        Where the caller is cancelled meanwhile, the session ends all the same.
         """
         if session.ended is not None:
             await session.closed.wait()
@@ -504,6 +506,12 @@ class Provider:
         session.ended = reason
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
+        ending = asyncio.create_task(self._end(session, reason))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self, session: ProviderSession, reason: EndReason) -> None:
         if reason != "failed":
             await self._hush(session)
         if session.tap is not None:
@@ -603,6 +611,8 @@ class Provider:
         """Ends every session; their WebSockets close with 1012. New starts are refused from now on."""
         self.draining = True
         await asyncio.gather(*(self.end(session, "shutdown") for session in self.sessions))
+        if self._ending:  # whose callers were cancelled, or wait elsewhere
+            await asyncio.wait(self._ending)
 
     # -------------------------------------------------------------------------------------------------- a connection
 
