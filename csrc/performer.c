@@ -4,7 +4,6 @@
  * sound. Rows wait in a short queue until the clock reaches them: as the extractor first says, then, where there was time
  * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,7 +15,9 @@
 #define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
 #define ROWS 32
 #define EVENTS 1024
-#define TICK_EVENTS 264 /* an interrupt ends every utterance that waits, in one tick */
+/* Utterances that have begun and whose end nobody has read: more do not begin. So no beginning and no end is ever lost. */
+#define UNHEARD LW_PERFORMER_UTTERANCES
+#define TICK_EVENTS (2 * UNHEARD + 8) /* all of them may begin and end in one tick */
 #define WRITE_BLOCK 2048
 #define MOUTH_OPEN 8192 /* q15: weight of the shapes that are neither rest nor a closure */
 
@@ -62,6 +63,8 @@ struct lw_performer {
     uint64_t utterance; /* that the last write belonged to */
     int entered;        /* this side has the turn */
     int64_t crossed_before;
+    int64_t held_since; /* clock of the last write of an utterance that the input resampler holds all of */
+    int32_t patience;   /* how long it may */
 
     /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
     _Atomic uint32_t settings[LW_MOTION_SETTINGS];
@@ -79,6 +82,7 @@ struct lw_performer {
     /* reader: of the block read last */
     uint64_t heard;
     int64_t heard_played, heeded;
+    _Atomic uint64_t told; /* number of the last utterance whose end has been read */
 
     _Atomic int turn; /* 1: one side has it */
     _Atomic int64_t crossed; /* ticks that did not wait for their turn any longer */
@@ -130,6 +134,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config))
         return LW_EINVAL;
     lw_performer want = {.config = *config, .viseme_base = -1, .good = -1};
+    want.patience = config->speech.dry_timeout ? config->speech.dry_timeout : LW_SPEECH_DRY_TIMEOUT;
     if (!want.config.frame_slots)
         want.config.frame_slots = 6;
     if (!want.config.pcm_blocks)
@@ -144,7 +149,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     lw_arena arena = {0};
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
-    lw_performer *p = calloc(1, arena.used);
+    lw_performer *p = lw_pages_open(arena.used);
     if (!p)
         return LW_ENOMEM;
     memcpy(p, &want, sizeof want);
@@ -152,7 +157,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     arena = (lw_arena){.base = (uint8_t *)p};
     lw_carve(&arena, sizeof want);
     layout(p, &arena);
-    int rc = lw_speech_open(&p->speech, &config->speech);
+    int rc = lw_resampler_prepare(LW_RATE); /* so that no rate that a client names takes time later */
+    if (rc >= 0)
+        rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
         rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
     if (rc >= 0)
@@ -179,7 +186,7 @@ void lw_performer_close(lw_performer **p)
     lw_motion_close(&(*p)->motion);
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
-    free(*p);
+    lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
 }
 
@@ -253,11 +260,20 @@ static void drop_stale_input(lw_performer *p)
     p->writing = writing;
 }
 
+/* There is room for the marks of another utterance, and for what will be told of it. */
+static int may_begin(const lw_performer *p)
+{
+    uint64_t told = atomic_load_explicit(&p->told, memory_order_acquire);
+    return lw_speech_room(p->speech) && p->writing - told <= UNHEARD;
+}
+
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
 {
     if (!p || (n && !pcm))
         return LW_EINVAL;
     drop_stale_input(p);
+    if (n && p->writing > lw_speech_utterance(p->speech) && !may_begin(p))
+        return LW_ENOSPC;
     if (!p->input || rate != p->input_rate) {
         lw_resampler *input;
         int rc = lw_resampler_open(&input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
@@ -268,19 +284,19 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
         p->input = input;
         p->input_rate = rate;
     }
+    if (!n)
+        return 0;
     /* The bound counts the flush too, so that an end always finds room for the tail. */
     if ((int64_t)lw_resampler_bound(p->input, n) > lw_speech_space(p->speech))
         return LW_ENOSPC;
     int16_t block[WRITE_BLOCK];
     const uint8_t *bytes = pcm;
     p->utterance = p->writing; /* unless its time passes before the first sample is in */
-    while (n) {
+    for (int64_t made = WRITE_BLOCK; n || made == WRITE_BLOCK;) { /* a full block: more is ready */
         size_t used;
-        int64_t made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
+        made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
         if (made > 0) {
             int64_t took = lw_speech_write(p->speech, block, (size_t)made);
-            if (took < 0) /* too many utterances wait: this one has not begun */
-                lw_resampler_reset(p->input);
             if (took != made)
                 return took < 0 ? (int)took : LW_ENOSPC;
             p->utterance = lw_speech_utterance(p->speech);
@@ -288,7 +304,24 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
         bytes += used * sizeof(int16_t);
         n -= used;
     }
+    p->writing = p->utterance;
+    p->held_since = lw_speech_clock(p->speech);
     return 0;
+}
+
+/* The input resampler holds all there is of an utterance, which therefore has not begun. */
+static int holds_all(const lw_performer *p)
+{
+    return p->utterance > lw_speech_utterance(p->speech);
+}
+
+int lw_performer_settle(lw_performer *p)
+{
+    if (!holds_all(p) || lw_speech_clock(p->speech) - p->held_since < p->patience)
+        return 0;
+    flush_input(p);
+    lw_speech_end(p->speech, 0);
+    return 1;
 }
 
 int lw_performer_end(lw_performer *p, int32_t grace)
@@ -305,7 +338,7 @@ int64_t lw_performer_interrupt(lw_performer *p)
     /* All of an utterance may be in the input resampler. It begins, so that its number is used up and it ends as any
      * other does; a reset alone would give its number to the next one. */
     drop_stale_input(p);
-    if (p->utterance > lw_speech_utterance(p->speech))
+    if (holds_all(p))
         flush_input(p);
     if (p->input)
         lw_resampler_reset(p->input);
@@ -348,9 +381,11 @@ static int ring_empty(ring *r)
 
 /* ---- consumer ---- */
 
+/* Of beginnings and ends there is never one too many: see UNHEARD. The others leave them their room. */
 static void put_event(lw_performer *p, const lw_event *event)
 {
-    if (!ring_room(&p->event_ring, EVENTS)) {
+    int spare = event->type == LW_EVENT_UNDERRUN || event->type == LW_EVENT_MOUTH;
+    if (ring_room(&p->event_ring, EVENTS) <= (spare ? TICK_EVENTS : 0)) {
         LW_COUNT(p->events_dropped, 1);
         return;
     }
@@ -603,6 +638,8 @@ int lw_performer_read_event(lw_performer *p, lw_event *event)
         return 0;
     *event = p->events[ring_next(&p->event_ring.read, EVENTS)];
     ring_advance(&p->event_ring.read);
+    if (event->type == LW_EVENT_FINISHED)
+        atomic_store_explicit(&p->told, event->utterance, memory_order_release);
     return 1;
 }
 

@@ -15,11 +15,11 @@ PACKAGE = ROOT / "python" / "lipwire"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "_core", "_lazy"),
-    ("stream", "audio", "avatar", "protocol", "process"),
+    ("stream", "outward", "audio", "avatar", "protocol", "process"),
     ("drawing", "publish", "provider"),
     ("session", "channel"),
     ("agents", "capture"),
-    ("servers",),
+    ("servers", "conformance"),
     ("app",),
     ("cli",),
 )

@@ -37,7 +37,7 @@ def test_api_key() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("keys", [{"api_key": ""}, {"extra_api_keys": ("",)}])
+@pytest.mark.parametrize("keys", [{"api_key": ""}])
 def test_an_empty_key_is_no_key(keys: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="empty"):
         ProviderConfig(**({"api_key": KEY} | keys))

@@ -74,6 +74,10 @@ class EventQueue:
         """What has not been taken, the oldest first."""
         self._scheduled = False
 
+    def close(self) -> None:
+        """Nobody takes anything any more; the brain, which keeps this, does not keep its agent by it."""
+        self.drain = self.events.clear
+
     def __call__(self, event: BrainEvent) -> None:
         self.events.append(event)
         if not self._scheduled:
@@ -213,6 +217,7 @@ class Agent:
 
     async def _close_parts(self) -> None:
         self._channel.on_event = None
+        self._queue.close()
         for close in (self.brain.close, self.session.close, *([self._spotter.close] if self._spotter else ())):
             try:
                 await close()

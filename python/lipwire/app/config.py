@@ -20,6 +20,8 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..outward import Outward
+from ..servers.listen import Limits
 from ..session.session import VOICE_END_GRACE
 
 FILE = "lipwire.toml"
@@ -73,7 +75,8 @@ class Config(Struct, kw_only=True, frozen=True):
     guard_window_ms: int = 0
     """`voice` within this time after an interrupt is dropped."""
     buffer_seconds: float = _core.CAPACITY
-    """Speech that may wait in a session; more is refused with BUFFER_FULL."""
+    """Speech that may wait in a session; more is refused with BUFFER_FULL. A second that waits takes 96 kB, which
+    is given back when it has been said."""
     record: str | None = None
     """A folder that every session is recorded into, a file each, for `lipwire replay`: its messages, and so all that is
     said in it, without secrets. Default: nothing is recorded."""
@@ -116,6 +119,18 @@ class Config(Struct, kw_only=True, frozen=True):
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    max_connections: int = Limits().connections
+    """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
+    anything."""
+    max_connections_per_address: int = Limits().per_address
+    """The same, from one address (IPv6: one /64). This machine itself is exempt; a proxy elsewhere may need more."""
+    request_timeout_seconds: float = Limits().head
+    """A client has this long to send the head of a request or to finish the handshake of TLS or of the WebSocket, and
+    three times as long to send a body, and to take an answer."""
+    allowed_outward: tuple[str, ...] = ()
+    """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
+    networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
+    name themselves, `llm_url` say, may be private without it."""
     tracing: Literal["auto", "on", "off"] = "auto"
     """OpenTelemetry spans of utterances and turns. auto: where opentelemetry-api is installed (the extra `otel`); they
     go where the SDK of the process sends them."""
@@ -149,6 +164,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "buffer_seconds": (1, 3600),
     "record_session_mb": (1, 1 << 20),
     "record_total_mb": (1, 1 << 24),
+    "max_connections": (16, 1_000_000),
+    "max_connections_per_address": (1, 1_000_000),
+    "request_timeout_seconds": (0.1, 600),
 }
 
 OFFLINE = "offline"
@@ -175,6 +193,11 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
         raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+    if name == "allowed_outward":
+        try:
+            Outward(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"allowed_outward: {exc}") from exc
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
@@ -234,6 +257,8 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     """Checks one setting's name, type and range; returns it converted."""
     if name not in TYPES:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
+    if TYPES[name] == tuple[str, ...] and isinstance(value, str):
+        value = [part for part in map(str.strip, value.split(",")) if part]
     try:
         converted = msgspec.convert(value, TYPES[name], strict=strict)
         _check(name, converted)

@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
-from ..capture.recorder import Limits, Recorder
+from ..capture.recorder import Limits as RecordingLimits
+from ..capture.recorder import Recorder
 from ..capture.records import Header, new_header
 from ..capture.session import RecordedSession
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
@@ -30,7 +31,8 @@ from ..publish.webrtc import WebRTC
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
-from ..servers.metrics import CaptureCollector, StageCollector
+from ..servers.listen import Door, Limits
+from ..servers.metrics import CaptureCollector, DoorCollector, StageCollector
 from ..servers.rooms import room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
@@ -102,7 +104,11 @@ class LiveAvatar(RecordedSession):
         self.end(event_id)
 
     async def start(self) -> Self:
-        await super().start()
+        try:
+            await super().start()
+        except BaseException:
+            self._let_go()
+            raise
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
@@ -110,7 +116,20 @@ class LiveAvatar(RecordedSession):
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
-        await super().close()
+        try:
+            await super().close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
+        self._emit = _unheard
+        if self.channel is not None:
+            self.channel.on_event = None
+
+
+def _unheard(event: Any) -> None:
+    """Where the events of a session go that has ended."""
 
 
 class Service:
@@ -128,6 +147,8 @@ class Service:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self.door = Door(self._limits())
+        """Who may come in, on all ports."""
         self.watched: dict[str, Watched] = {}
         self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
@@ -147,8 +168,12 @@ class Service:
         self._project = Project(
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
-        routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
-        collectors: list[Collector] = [AgentCollector(self.agents), StageCollector(self.telemetry)]
+        routes = agent_routes(
+            self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
+        )
+        collectors: list[Collector] = [
+            AgentCollector(self.agents), DoorCollector(self.door), StageCollector(self.telemetry),
+        ]  # fmt: skip
         if self.recorder is not None:
             collectors.append(CaptureCollector(self.recorder))
         self.app = create_http_app(self.provider, route_handlers=routes, collectors=collectors)
@@ -158,6 +183,16 @@ class Service:
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
+
+    def _limits(self) -> Limits:
+        c, wait = self.config, self.config.request_timeout_seconds
+        return Limits(
+            connections=c.max_connections,
+            per_address=c.max_connections_per_address,
+            head=wait,
+            body=3 * wait,
+            write=3 * wait,
+        )
 
     def _provider_config(self) -> ProviderConfig:
         c = self.config
@@ -171,7 +206,7 @@ class Service:
 
     def _recorder(self) -> Recorder | None:
         c = self.config
-        limits = Limits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
+        limits = RecordingLimits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
         return None if c.record is None else Recorder(c.record, limits)
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
@@ -253,7 +288,7 @@ class Service:
             if self._ws is not None:
                 return
             try:
-                self._ws = await serve_ws(self.provider, self.config.bind, self.config.ws_port)
+                self._ws = await serve_ws(self.provider, self.config.bind, self.config.ws_port, door=self.door)
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
             url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
@@ -268,14 +303,21 @@ class Service:
         """
         try:
             await self.start_background()
-            self._http = await _serve(self.app, self.config.bind, self.config.http_port, "http_port")
+            self._http = await self._serve(self.app, "http_port")
             if self.config.viewer:
                 viewer = create_viewer(self.watched, self._speak, route_handlers=self._page_routes())
-                self._viewer = await _serve(viewer, self.config.bind, self.config.viewer_port, "viewer_port")
+                self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _serve(self, app: Any, name: str) -> HttpServer:
+        port: int = getattr(self.config, name)
+        try:
+            return await serve_http(app, self.config.bind, port, door=self.door)
+        except OSError as exc:
+            raise _port_taken(name, port, exc) from exc
 
     async def close(self) -> None:
         """Ends every session and agent and stops listening. Safe to call twice."""
@@ -369,13 +411,6 @@ def _port_taken(name: str, port: int, exc: OSError) -> InvalidArgument:
     return InvalidArgument(
         f"cannot listen on port {port}: {exc.strerror or exc}. Choose another with --{flag} or LIPWIRE_{name.upper()}"
     )
-
-
-async def _serve(app: Any, host: str, port: int, name: str) -> HttpServer:
-    try:
-        return await serve_http(app, host, port)
-    except OSError as exc:
-        raise _port_taken(name, port, exc) from exc
 
 
 def create_app(config: Config | None = None) -> Any:

@@ -87,10 +87,11 @@ class Received(Struct, tag_field="k", tag="in", omit_defaults=True):
 
 
 class Called(Struct, tag_field="k", tag="call", omit_defaults=True):
-    """Something else than the client acted: the viewer page."""
+    """Something else than the client acted: the viewer page, or (`settle`) time: an utterance shorter than the
+    resampler's memory was over."""
 
     t: float
-    what: Literal["write", "end", "interrupt", "special"]
+    what: Literal["write", "end", "interrupt", "special", "settle"]
     at: int = 0
     told: int = 0
     ops: list[int] = []

@@ -189,6 +189,9 @@ class ReplaySession(Session):
     def _find_runtime(self) -> Runtime:
         return self._clockwork
 
+    def _settle(self) -> None:
+        """At the places of the recording only."""
+
     def _show(self, frame: _core.Frame) -> None:
         # Of a file that breaks off, the last pictures may be missing.
         known = frame.sample < self._told.played - (0 if self._told.ended else PICTURES_BEHIND)
@@ -323,7 +326,7 @@ class Replay:
             _nobody_makes_one,
             clock=lambda: self._now,
         )
-        self._live = ProviderSession(self.session.id, self.header.request, b"", self._now, Counter())
+        self._live = ProviderSession(self.session.id, self.header.request, "", self._now, Counter())
         self._live.granted = self.header.granted
         self._live.tap = self._compare
         self._live.live = self.session
@@ -393,6 +396,8 @@ class Replay:
             self.session.end(record.event_id)
         elif record.what == "interrupt":
             self.session.interrupt(record.event_id)
+        elif record.what == "settle":
+            self.session.performer.settle()
         else:
             self.session.special(record.content, record.event_id)
 

@@ -112,7 +112,8 @@ def _told(record: Any, header: r.Header) -> tuple[float, int | None, str]:
             return record.t, record.at, f"-> {_short(record.text or '')}"
         case r.Called():
             sound = f" {len(record.pcm) / 2 / record.rate:.2f} s at {record.rate} Hz" if record.rate else ""
-            return record.t, record.at, f"-- {record.what}{sound}, by the viewer page"
+            who = "by time" if record.what == "settle" else "by the viewer page"
+            return record.t, record.at, f"-- {record.what}{sound}, {who}"
         case r.Sent():
             return record.t, None, f"<- {_short(record.text)}"
         case r.Ended():

@@ -14,7 +14,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, doctor, provider, render, replay
+from . import agent, avatar, conformance, doctor, provider, render, replay
 from .options import err, out
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for command in (
     provider.send,
     render.render,
     replay.replay,
+    conformance.conformance,
     provider.token,
     doctor.doctor,
 ):

@@ -19,6 +19,7 @@ from rich.console import Console
 from ..app.config import Config, load
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..servers.listen import raise_descriptor_limit
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -86,6 +87,7 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run_with(**given: Any) -> None:
         server = ServerOptions({name: given.pop(name) for name in SERVER_OPTIONS})
+        raise_descriptor_limit()
         command(server=server, **given)
 
     # typer reads the signature, and would resolve its annotations where the command was defined.

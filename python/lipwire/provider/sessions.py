@@ -10,9 +10,8 @@ Life of a session: `start` (HTTP) -> `attach` (a WebSocket comes, maybe many tim
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
+import math
 import secrets
 import time
 import uuid
@@ -26,9 +25,12 @@ from msgspec import Struct
 
 from ..errors import LipwireError, NoCapacity, OutOfMemory
 from ..protocol import messages as m
+from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
-from ..protocol.tokens import TokenError, issue_session_token, verify_session_token
+from .authority import Authority, Refused
+from .keys import KeyRing, Owner, Quota
 from .outbox import Outbox
+from .quotas import Admission
 
 logger = logging.getLogger("lipwire.provider")
 
@@ -43,15 +45,15 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """What the provider needs to know. Times in seconds."""
 
     api_key: str
-    """What `x-api-key` must say. Not empty."""
-    extra_api_keys: tuple[str, ...] = ()
-    """More accepted keys. Each key owns the sessions started with it."""
+    """What `x-api-key` must say. Not empty. Other owners' keys: `Provider(keys=...)`."""
     session_secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
     """Signs the session tokens (HS256); 32 bytes or more. Random unless set, so a restart ends every token."""
     public_ws_url: str = "ws://127.0.0.1:8765"
     """What `websocket_address` says."""
     token_ttl: float = 24 * 3600.0
     max_sessions: int = 50
+    max_pixel_rate: int = 0
+    """Width x height x frames a second of all sessions together; 0 = no limit."""
     retry_after: float = 5.0
     """What `Retry-After` says when there is no room."""
     max_message_bytes: int = 4 << 20
@@ -68,7 +70,7 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """How long a session may take to leave its channel before it is given up."""
 
     def __post_init__(self) -> None:
-        if not self.api_key or "" in self.extra_api_keys:
+        if not self.api_key:
             raise ValueError("an API key must not be empty")
 
 
@@ -140,11 +142,13 @@ class ProviderError(LipwireError):
         "INVALID_API_KEY": (401, "Unauthorized"),
         "INVALID_TOKEN": (401, "Unauthorized"),
         "MISSING_API_KEY": (403, "Forbidden"),
+        "NOT_ALLOWED": (403, "Forbidden"),
         "SESSION_NOT_FOUND": (404, "Not found"),
         "ENDPOINT_NOT_FOUND": (404, "Not found"),
         "CHANNEL_IN_USE": (409, "Conflict"),
         "BODY_TOO_LARGE": (413, "Payload too large"),
         "SESSION_LIMIT": (429, "Too many sessions"),
+        "RATE_LIMITED": (429, "Too many requests"),
         "INTERNAL_ERROR": (500, "Internal error"),
         "CHANNEL_FAILED": (502, "Bad gateway"),
         "NO_CAPACITY": (503, "No capacity"),
@@ -165,12 +169,13 @@ class ProviderSession:
     """One live session as the provider keeps it."""
 
     def __init__(
-        self, session_id: str, request: m.StartRequest, owner: bytes, now: float, errors_total: Counter[str]
+        self, session_id: str, request: m.StartRequest, owner: str, now: float, errors_total: Counter[str]
     ) -> None:
         self.id = session_id
         self.request = request
         self.granted = m.grant(request)
         self.owner = owner
+        """The name of the owner of the API key that started it."""
         self.started = self.last_activity = now
         self.outbox: Outbox | None = None
         self.ended: EndReason | None = None
@@ -220,6 +225,8 @@ class Provider:
     Args:
         config: limits and secrets.
         make_session: see `MakeSession`.
+        keys: the API keys and whose each is; by default the one of `config`.
+        admission: refuses sessions while this machine does not keep up; somebody has to feed it (`Admission.observe`).
         clock: seconds, monotonic: idle times and arrival times.
         wall_clock: Unix seconds: token lifetimes.
     """
@@ -229,6 +236,8 @@ class Provider:
         config: ProviderConfig,
         make_session: MakeSession,
         *,
+        keys: KeyRing | None = None,
+        admission: Admission | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -239,47 +248,49 @@ class Provider:
         self.ended_total: Counter[str] = Counter()
         self.messages_total: Counter[str] = Counter()
         self.errors_total: Counter[str] = Counter()
+        self.authority = Authority(
+            keys or KeyRing(config.api_key, clock=clock), config.session_secret, clock=clock, wall_clock=wall_clock
+        )
+        self.admission = admission or Admission()
         self._make_session = make_session
-        self._wall_clock = wall_clock
-        self._keys = [(key.encode(), _owner(key)) for key in (config.api_key, *config.extra_api_keys)]
         self._sessions: dict[str, ProviderSession] = {}
         self._by_channel: dict[tuple[str, str, str], ProviderSession] = {}
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
-        self._starting = 0
+        self._starting: list[tuple[str, int]] = []
+        """Owners and pixel rates of the sessions that are being made."""
         self._past: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------ who is asking
 
-    def check_api_key(self, key: bytes | str | None) -> bytes:
-        """The owner that an `x-api-key` header stands for. Every configured key is compared in constant time.
+    def check_api_key(self, key: bytes | str | None) -> Owner:
+        """The owner that an `x-api-key` header stands for; it counts as a request of theirs.
 
         Raises:
-            ProviderError: MISSING_API_KEY (None) or INVALID_API_KEY.
-        """
-        if key is None:
-            raise ProviderError("MISSING_API_KEY", "API key header missing")
-        given = key.encode(errors="surrogateescape") if isinstance(key, str) else key
-        found = None
-        for expected, owner in self._keys:
-            if hmac.compare_digest(given, expected):
-                found = owner
-        if found is None:
-            raise ProviderError("INVALID_API_KEY", "Invalid API key")
-        return found
-
-    def check_token(self, token: str, *, allow_expired: bool = False) -> ProviderSession:
-        """The live session of a session token.
-
-        Raises:
-            ProviderError: INVALID_TOKEN (malformed, forged, expired) or SESSION_NOT_FOUND (it has ended).
+            ProviderError: MISSING_API_KEY (None), INVALID_API_KEY or RATE_LIMITED.
         """
         try:
-            session_id = verify_session_token(
-                token, self.config.session_secret, now=self._wall_clock(), allow_expired=allow_expired
-            )
-        except TokenError as exc:
-            raise ProviderError("INVALID_TOKEN", str(exc)) from None
-        return self.get(session_id)
+            return self.authority.owner_of(key)
+        except Refused as exc:
+            raise refusal(exc) from None
+
+    def check_access(self, token: str, *, allow_expired: bool = False) -> Access:
+        """What a token stands for. Raises ProviderError: INVALID_TOKEN (malformed, forged, expired)."""
+        try:
+            return self.authority.access(token, allow_expired=allow_expired)
+        except Refused as exc:
+            raise refusal(exc) from None
+
+    def check_token(self, token: str, *, allow_expired: bool = False) -> ProviderSession:
+        """The live session that a session token speaks through.
+
+        Raises:
+            ProviderError: INVALID_TOKEN (malformed, forged, expired, or with another role) or SESSION_NOT_FOUND (it has
+            ended).
+        """
+        access = self.check_access(token, allow_expired=allow_expired)
+        if access.role != "speak":
+            raise ProviderError("INVALID_TOKEN", f"a token with the role {access.role} is no session token")
+        return self.get(access.id)
 
     # ------------------------------------------------------------------------------------------------- start, stop
 
@@ -288,18 +299,18 @@ class Provider:
         """The live sessions, oldest first."""
         return list(self._sessions.values())
 
-    def get(self, session_id: str) -> ProviderSession:
-        """A live session.
+    def get(self, session_id: str, owner: Owner | None = None) -> ProviderSession:
+        """A live session; with an `owner` one of theirs. Another's is not there, so that nobody learns of it.
 
         Raises:
             ProviderError: SESSION_NOT_FOUND.
         """
         session = self._sessions.get(session_id)
-        if session is None:
+        if session is None or (owner is not None and session.owner != owner.name):
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return session
 
-    async def start(self, request: m.StartRequest, owner: bytes) -> m.StartReply:
+    async def start(self, request: m.StartRequest, owner: Owner) -> m.StartReply:
         """Opens a session for `owner` (from `check_api_key`).
 
         A live session of the same owner for the same app id, channel and uid is closed first: a client that gave up
@@ -313,23 +324,19 @@ class Provider:
         async with lock:
             old = self._by_channel.get(key)
             live = old is not None and old.ended is None
-            if old is not None and live and old.owner != owner:
+            if old is not None and live and old.owner != owner.name:
                 raise ProviderError("CHANNEL_IN_USE", "Another session is live with this app_id, channel and uid")
             if self.draining:
                 raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
-            if len(self._sessions) + self._starting - live >= self.config.max_sessions:
-                raise ProviderError(
-                    "SESSION_LIMIT",
-                    f"The limit of {self.config.max_sessions} sessions is reached",
-                    retry_after=self.config.retry_after,
-                )
-            self._starting += 1
+            self._check_space(request, owner, old if live else None)
+            place = (owner.name, pixel_rate(m.grant(request)))
+            self._starting.append(place)
             try:
                 if old is not None:
                     await self.end(old, "replaced")
                 session = await self._open(request, owner)
             finally:
-                self._starting -= 1
+                self._starting.remove(place)
             if self.draining:  # close() came while the session was being made
                 await self._close_live(session)
                 raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
@@ -337,19 +344,36 @@ class Provider:
             self._by_channel[key] = session
         self.started_total += 1
         session.log.info("session started: channel %r uid %r, %s", key[1], key[2], session.granted)
-        token = issue_session_token(
-            session.id, self.config.session_secret, now=self._wall_clock(), ttl=self.config.token_ttl
-        )
         additions = any(getattr(request, name) is not None for name in m.ADDITIONS)
         return m.StartReply(
             session_id=session.id,
             websocket_address=self.config.public_ws_url,
-            session_token=token,
+            session_token=self.session_token(session),
             granted=session.granted if additions else msgspec.UNSET,
         )
 
-    async def _open(self, request: m.StartRequest, owner: bytes) -> ProviderSession:
-        session = ProviderSession(str(uuid.uuid4()), request, owner, self.clock(), self.errors_total)
+    def session_token(self, session: ProviderSession, ttl: float | None = None) -> str:
+        """A new token to speak through a session with; the older ones stay good until they expire."""
+        return self.authority.issue("session", session.id, "speak", ttl=self.config.token_ttl if ttl is None else ttl)
+
+    def _check_space(self, request: m.StartRequest, owner: Owner, old: ProviderSession | None) -> None:
+        """Whether one more fits beside all but `old`, which it replaces: into the server's limits, into its owner's,
+        and into what this machine keeps up with. Raises ProviderError."""
+        there = [(s.owner, pixel_rate(s.granted)) for s in self.sessions if s is not old] + self._starting
+        wanted, quota = pixel_rate(m.grant(request)), owner.quota
+        theirs = [one for one in there if one[0] == owner.name]
+        most = Quota(sessions=self.config.max_sessions, pixel_rate=self.config.max_pixel_rate or None)
+        text = _excess("The", most, there, wanted) or _excess("This key's", quota, theirs, wanted)
+        if text:
+            raise ProviderError("SESSION_LIMIT", text, retry_after=self.config.retry_after)
+        if old is None:
+            try:
+                self.admission.check(self.clock())
+            except NoCapacity as exc:
+                raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
+
+    async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
+        session = ProviderSession(str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total)
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
             session.tap = getattr(session.live, "tap", None)
@@ -362,8 +386,10 @@ class Provider:
             raise ProviderError(exc.code, str(exc)) from exc
         return session
 
-    async def stop(self, request: m.StopRequest, *, bearer: ProviderSession | None = None) -> m.StopReply:
-        """Ends a session. `bearer` is the session of the token that stood in for the API key, if one did.
+    async def stop(
+        self, request: m.StopRequest, *, bearer: ProviderSession | None = None, owner: Owner | None = None
+    ) -> m.StopReply:
+        """Ends a session. `owner` is whose API key asks, `bearer` the session of the token that stood in for one.
 
         With an API key either id or token is enough. What does not fit together is not found, so that nobody learns
         of another's session.
@@ -377,13 +403,13 @@ class Provider:
                 named = self.check_token(request.session_token, allow_expired=True)
             except ProviderError:
                 named = None
-            if named is None or session not in (None, named):
+            if named is None or session not in (None, named) or (owner is not None and named.owner != owner.name):
                 raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
             session = named
         if request.session_id is not None:
             if session is not None and request.session_id != session.id:
                 raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
-            session = self.get(request.session_id)
+            session = self.get(request.session_id, owner)
         if session is None:
             raise ProviderError("VALIDATION_ERROR", m.missing_message(["session_id"]))
         await self.end(session, "stopped")
@@ -583,9 +609,23 @@ def _channel(request: m.StartRequest) -> tuple[str, str, str]:
     return agora.app_id, agora.channel, agora.uid
 
 
-def _owner(key: str) -> bytes:
-    """An owner is known by the digest of its key, so that no session holds a key."""
-    return hashlib.sha256(key.encode()).digest()
+def pixel_rate(granted: m.Granted) -> int:
+    """Width x height x frames a second, rounded up."""
+    return math.ceil(granted.width * granted.height * granted.fps)
+
+
+def _excess(whose: str, quota: Quota, there: list[tuple[str, int]], wanted: int) -> str:
+    """Which limit a session of `wanted` pixels a second would exceed beside those that are there; "" = none."""
+    if quota.sessions is not None and len(there) >= quota.sessions:
+        return f"{whose} limit of {quota.sessions} sessions is reached"
+    if quota.pixel_rate is not None and sum(rate for _, rate in there) + wanted > quota.pixel_rate:
+        return f"{whose} limit of {quota.pixel_rate} pixels a second is reached: this session would add {wanted}"
+    return ""
+
+
+def refusal(exc: Refused) -> ProviderError:
+    """A refusal of the authority, in the words of protocol.md A."""
+    return ProviderError(exc.code, str(exc), retry_after=exc.retry_after)
 
 
 def _stats(session: ProviderSession) -> dict[str, Any]:

@@ -64,6 +64,23 @@ def _on(host: str | None, gather: Callable[..., Coroutine[Any, Any, Any]]) -> Ca
     return candidates
 
 
+def let_go(pc: RTCPeerConnection) -> None:
+    """Has a connection that is closed come apart: its transports call it, and it has them. A circle of the two would
+    stay, with the packets that it keeps for retransmission, until Python looks for garbage."""
+    transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+    if pc.sctp is not None:
+        pc.sctp.remove_all_listeners()
+        transports.add(pc.sctp.transport)
+    for transport in transports:
+        ice = transport.transport
+        for emitter in (transport, ice, ice.iceGatherer):
+            emitter.remove_all_listeners()
+        connection: Any = getattr(ice.iceGatherer, "_connection", None)
+        if connection is not None:
+            vars(connection).pop("get_component_candidates", None)  # ours, which has the one that it stands for
+            getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
+
+
 def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
     """Has what a browser sends decoded, or its packets dropped before that."""
     if hasattr(receiver, "_enabled"):

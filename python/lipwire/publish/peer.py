@@ -341,6 +341,7 @@ class Peer:
         self.video.stop()
         self._on_change(self)
         await self.pc.close()
+        aiortc_private.let_go(self.pc)
 
     async def _changed(self) -> None:
         state = self.pc.connectionState

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
 from ..session.stages import Stages
+from .listen import Door
 
 _Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
 
@@ -100,6 +101,21 @@ class ProviderCollector(Collector):
             yield _Gauge(f"lipwire_channel_{name}_max", text, max((n[name] for n in network), default=0))
         for name, text in (("tx_kbps", "Sent by all channels"), ("rx_kbps", "Received by all channels")):
             yield _Gauge(f"lipwire_channel_{name}", text, sum(n[name] for n in network))
+
+
+class DoorCollector(Collector):
+    """Who is inside, and who was sent away."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def collect(self) -> Iterable[Metric]:
+        door = self._door
+        yield _Gauge("lipwire_connections", "Open connections, of all ports", len(door))
+        yield _Gauge("lipwire_connections_limit", "Connections this process takes", door.limits.connections)
+        yield _Counter("lipwire_connections_accepted", "Connections that came", door.accepted_total)
+        text = "Connections that were closed for making us wait, or not let in, by reason"
+        yield _labelled("lipwire_connections_closed", text, "reason", door.closed_total)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -32,6 +32,7 @@ from websockets.http11 import Request, Response
 from ..protocol import messages as m
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
+from .listen import BACKLOG, Door, Phase
 
 logger = logging.getLogger("lipwire.ws")
 
@@ -57,19 +58,30 @@ class WsServer:
 
 
 async def serve_ws(
-    provider: Provider, host: str = "127.0.0.1", port: int = 8765, *, ssl: SSLContext | None = None
+    provider: Provider,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    *,
+    door: Door | None = None,
+    ssl: SSLContext | None = None,
 ) -> WsServer:
     """Starts to serve on host and port (0 = any free one); every path is the same.
+
+    Args:
+        door: who may come in, and for how long; one of its own by default.
+        ssl: speaks wss with it.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    adapter = _Adapter(provider)
+    door = Door() if door is None else door
+    adapter = _Adapter(provider, door)
     server = await serve(
         adapter.handle,
-        host,
-        port,
+        sock=door.listen(host, port),
+        backlog=BACKLOG,
         ssl=ssl,
+        open_timeout=door.limits.head,
         process_request=adapter.check,
         compression=None,
         server_header="lipwire",
@@ -84,8 +96,9 @@ async def serve_ws(
 
 
 class _Adapter:
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, door: Door) -> None:
         self.provider = provider
+        self._door = door
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuses a handshake whose token is no good, before anything is accepted."""
@@ -95,6 +108,8 @@ class _Adapter:
             connection.session = self.provider.check_token(_bearer(request.headers))  # type: ignore[attr-defined]
         except ProviderError as exc:
             return _refusal(exc)
+        if (visit := self._door.visit(connection.transport)) is not None:
+            visit.enter(Phase.BUSY)
         return None
 
     async def handle(self, connection: ServerConnection) -> None:

@@ -107,6 +107,7 @@ class Browser:
         for peer in tuple(self._tasks):
             peer.drop()
         self.peer = self._joining = None
+        self.microphone = None  # which has this
 
     def _said(self, data: str | bytes) -> None:
         raw = data.encode() if isinstance(data, str) else data
