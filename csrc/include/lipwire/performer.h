@@ -117,7 +117,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config);
  * recording can say which block was the first to know of it. One waits for the other, but never longer than
  * LW_TURN_NS: then both go on. _leave returns the media clock at which the call took effect: the next tick's first
  * sample; or -1 - clock where they did not wait long enough, and it is a tick earlier or later. */
-#define LW_TURN_NS 2000000
+#define LW_TURN_NS 5000000
 void lw_performer_enter(lw_performer *p);
 int64_t lw_performer_leave(lw_performer *p);
 /* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing. LW_ENOSPC: they do not fit, or would
