@@ -76,8 +76,14 @@ struct lw_performer {
     int64_t rows_written, rows_final, rows_read;
     int64_t frame; /* number of the next one */
     lw_canvas shown;
+    int64_t heeded_cut; /* interrupts that the mouth knows of */
+    int cut;            /* there has been no speech since the last of them */
+    lw_mouth *mouths;   /* of the frames in the ring, and of the last one taken out of it: frame n at n % (frame_slots + 1) */
     int good; /* slot with the last picture that config.draw made, kept from reuse; or -1 */
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
+
+    /* shared by producer and consumer: how many frames had been taken at an interrupt, or -1 */
+    _Atomic int64_t taken_at_cut;
 
     /* reader: of the block read last */
     uint64_t heard;
@@ -105,6 +111,7 @@ static void layout(lw_performer *p, lw_arena *arena)
 {
     p->pcm = lw_carve(arena, (size_t)p->config.pcm_blocks * sizeof(pcm_block));
     p->events = lw_carve(arena, EVENTS * sizeof(lw_event));
+    p->mouths = lw_carve(arena, ((size_t)p->config.frame_slots + 1) * sizeof(lw_mouth));
     p->ready = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(int32_t));
     slot *slots = p->slots = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(slot));
     for (int32_t i = 0; i < p->config.frame_slots; i++) {
@@ -172,6 +179,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         lw_performer_close(&p);
         return rc;
     }
+    atomic_store_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
     *out = p;
     return 0;
 }
@@ -342,6 +350,9 @@ int64_t lw_performer_interrupt(lw_performer *p)
         flush_input(p);
     if (p->input)
         lw_resampler_reset(p->input);
+    /* Frames that nobody has taken yet will not be shown. Of several interrupts before a tick the first one counts. */
+    int64_t none = -1, taken = atomic_load_explicit(&p->frame_ring.read, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&p->taken_at_cut, &none, taken, memory_order_relaxed, memory_order_relaxed);
     return lw_speech_interrupt(p->speech);
 }
 
@@ -535,7 +546,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
         changed = p->config.draw ? draw_hook(p, at, pose, sample) : 1;
     }
     /* An expression may part the lips of a face that says nothing. */
-    if (!pose->loudness && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
+    if ((!pose->loudness || p->cut) && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
         open = 0;
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
@@ -546,6 +557,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
                               .due_ns = now_ns,
                               .pose = *pose};
     atomic_store_explicit(&s->state, SLOT_READY, memory_order_relaxed);
+    lw_motion_mouth(p->motion, &p->mouths[ring_next(&p->frame_ring.written, p->config.frame_slots + 1)]);
     p->ready[ring_next(&p->frame_ring.written, p->config.frame_slots)] = at;
     ring_advance(&p->frame_ring.written);
     LW_COUNT(p->frames, 1);
@@ -572,6 +584,22 @@ static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
     return 1;
 }
 
+/* After an interrupt the mouth closes from where it was last seen: not by way of what it did behind that frame, which
+ * would be seen after the sound has stopped. */
+static void heed_cut(lw_performer *p)
+{
+    int64_t heeded = lw_speech_heeded(p->speech);
+    if (heeded != p->heeded_cut) {
+        p->heeded_cut = heeded;
+        p->cut = 1;
+        int64_t taken = atomic_exchange_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
+        static const lw_mouth shut;
+        if (taken >= 0)
+            lw_motion_cut(p->motion, taken ? &p->mouths[(taken - 1) % (p->config.frame_slots + 1)] : &shut);
+    }
+    p->cut &= !lw_speech_active(p->speech);
+}
+
 int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
 {
     int16_t pcm[LW_BLOCK];
@@ -589,6 +617,7 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     out |= put_pcm(p, pcm, clock) ? LW_TICK_PCM : 0;
 
     look_ahead(p);
+    heed_cut(p);
     take_settings(p);
     lw_pose pose;
     lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);

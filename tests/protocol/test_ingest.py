@@ -174,7 +174,7 @@ def test_bad_init(changes: dict[str, Any], text: str) -> None:
         '{"command":"voice",}',
         '{"command":"voice_end","event_id":NaN}',
         "\ud800",
-        '{"command":"voice_end","x":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"command":"voice_end","x":' + "[" * 10_000 + "]" * 10_000 + "}",
         "{" * 50_000,
         "\0",
     ],

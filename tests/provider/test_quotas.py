@@ -58,9 +58,9 @@ def test_who_was_right_before_is_not_locked_out_by_a_neighbour() -> None:
     assert guesses.wait("192.0.2.1", b"the key", 0.0) == 0.0
 
 
-def test_this_machine_never_waits_and_a_network_of_ipv6_is_one() -> None:
+def test_where_nobody_knows_the_address_nobody_waits_and_a_network_of_ipv6_is_one() -> None:
     guesses = Guesses()
-    for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "", "testclient"):
+    for address in ("", "testclient"):
         assert network(address) is None
         for _ in range(50):
             guesses.wrong(address, 0.0)

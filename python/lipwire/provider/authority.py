@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from ..errors import LipwireError
 from ..protocol.access import Access, Role, Subject
 from ..protocol.tokens import TokenError, issue_access, verify_access
-from .keys import KeyRing, Owner
+from .keys import KeyRing, Owner, is_made
 from .quotas import Guesses, RateLimit
+
+ASKING_FROM: ContextVar[str] = ContextVar("asking_from", default="")
+"""The address that the request at hand came from; "" = nobody knows, so that no address is counted."""
 
 
 class Refused(LipwireError, PermissionError):
@@ -45,8 +49,8 @@ class Authority:
         self.keys = keys
         self.clock, self.wall_clock = clock, wall_clock
         self.guesses = Guesses()
+        self.requests = RateLimit()
         self._secret = secret
-        self._requests = RateLimit()
 
     def owner_of(self, key: bytes | str | None) -> Owner:
         """Whose API key that is. It counts as a request of its owner.
@@ -56,17 +60,31 @@ class Authority:
         """
         if key is None:
             raise Refused("MISSING_API_KEY", "API key header missing")
-        owner = self.keys.find(key.encode(errors="surrogateescape") if isinstance(key, str) else key)
+        raw = key.encode(errors="surrogateescape") if isinstance(key, str) else key
+        owner = self.keys.find(raw)
         if owner is None:
+            self._wrong(raw)
             raise Refused("INVALID_API_KEY", "Invalid API key")
+        if not is_made(raw):  # somebody chose it, so it might be guessed
+            self._wait(raw)
+            self.guesses.good(ASKING_FROM.get(), raw)
         self._count(owner)
         return owner
+
+    def _wait(self, credential: bytes) -> None:
+        wait = self.guesses.wait(ASKING_FROM.get(), credential, self.clock())
+        if wait:
+            raise Refused("RATE_LIMITED", "Too many wrong keys or tokens from this address", retry_after=wait)
+
+    def _wrong(self, credential: bytes) -> None:
+        self._wait(credential)
+        self.guesses.wrong(ASKING_FROM.get(), self.clock())
 
     def _count(self, owner: Owner) -> None:
         rate = owner.quota.request_rate
         if rate is None:
             return
-        wait = self._requests.take(owner.name, rate, self.clock())
+        wait = self.requests.take(owner.name, rate, self.clock())
         if wait:
             raise Refused("RATE_LIMITED", f"More than {rate:g} requests a second with this key", retry_after=wait)
 
@@ -74,11 +92,13 @@ class Authority:
         """What a token stands for.
 
         Raises:
-            Refused: INVALID_TOKEN (malformed, forged, expired; or the key that made it is gone).
+            Refused: INVALID_TOKEN (malformed, forged, expired; or the key that made it is gone), or RATE_LIMITED.
         """
         try:
             access = verify_access(token, self._secret, now=self.wall_clock(), allow_expired=allow_expired)
         except TokenError as exc:
+            if not exc.expired:
+                self._wrong(token.encode(errors="surrogateescape"))
             raise Refused("INVALID_TOKEN", str(exc)) from None
         if access.owner and access.owner not in self.keys.owners:
             raise Refused("INVALID_TOKEN", "the API key that this token was made with is no longer valid")

@@ -69,6 +69,11 @@ def make_key() -> str:
     return f"lw_{secrets.token_urlsafe(KEY_BYTES)}"
 
 
+def is_made(key: bytes) -> bool:
+    """Whether `make_key` makes such keys: nobody guesses one."""
+    return _KEY.fullmatch(key.decode("ascii", errors="replace")) is not None
+
+
 def digest(key: str) -> str:
     """What the file has of a key."""
     return f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
@@ -180,9 +185,8 @@ class KeyRing:
                 found = owner
         if found is not None:
             return found
-        text = key.decode("ascii", errors="replace")
         # A look-up by digest: who does not know the key cannot choose its digest's beginning.
-        return self._listed.get(digest(text)) if _KEY.fullmatch(text) else None
+        return self._listed.get(digest(key.decode())) if is_made(key) else None
 
     def _look(self) -> None:
         now = self._clock()
@@ -227,6 +231,8 @@ def add_key(file: Path, line: str) -> None:
 def remove_keys(file: Path, name: str) -> int:
     """Takes every key of an owner out of the file; how many there were. Raises InvalidArgument."""
     gone: list[str] = []
+    if not file.exists():
+        return 0
 
     def without(text: str) -> str:
         lines = text.splitlines(keepends=True)

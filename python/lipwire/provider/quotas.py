@@ -78,11 +78,10 @@ class _Guesses(Struct):
 class Guesses:
     """Slows who tries keys and tokens: after FREE wrong ones from an address it is heard again after 1, 2, 4 ... 64 s.
 
-    What was good from an address before stays good while it waits, so that a stranger behind the same address locks
-    nobody out who is at work. This machine's own addresses never wait: who is on it can read the keys, and another
-    site's page in its browser, which could lock its owner out, is refused by its Origin. (Behind a proxy on this
-    machine all come from there, unless it says whom it speaks for: X-Forwarded-For.) An IPv6 network of /64 counts as
-    one address.
+    Who waits is not told whether the next one is right. What was good from an address before stays good meanwhile, so
+    that a stranger behind the same address locks nobody out who is at work; the caller lets in what cannot be guessed,
+    too. This machine's addresses count like any other: another site's page in its browser cannot lock its owner out,
+    since it can send neither `x-api-key` nor `Authorization: Bearer`. An IPv6 network of /64 counts as one address.
     """
 
     FREE = 5
@@ -123,7 +122,7 @@ class Guesses:
 
 
 def network(address: str) -> str | None:
-    """What counts as one address; None = this machine's, or none at all (a Unix socket)."""
+    """What counts as one address; None = it is none (a Unix socket, say)."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -131,9 +130,8 @@ def network(address: str) -> str | None:
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return network(str(parsed.ipv4_mapped))
-        if not parsed.is_loopback:
-            return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return None if parsed.is_loopback else str(parsed)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
 
 
 def _short(credential: bytes) -> bytes:

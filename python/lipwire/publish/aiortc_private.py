@@ -42,6 +42,16 @@ def use_bit_rates(pc: RTCPeerConnection) -> None:
             sender._RTCRtpSender__encoder = _Encoder()
 
 
+def sends(pc: RTCPeerConnection, kind: str) -> str:
+    """What a connection sends a kind of media as, in small letters; "" = it sends none, or there is no telling. After
+    the answer."""
+    for transceiver in pc.getTransceivers():
+        codecs = getattr(transceiver, "_codecs", [])
+        if transceiver.kind == kind and codecs:
+            return str(codecs[0].mimeType).lower()
+    return ""
+
+
 def offer_addresses(pc: RTCPeerConnection, host: str | None) -> None:
     """Has a connection offer its media on `host`, or on every address of the machine. After the offer was taken, before
     the answer is set.

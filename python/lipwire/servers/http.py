@@ -7,7 +7,8 @@
 | GET /healthz, GET /metrics | operations; open |
 | GET /schema, /schema/openapi.json | this API's description |
 
-Every error body is `{error, message, code}`. Checks come in this order: API key, JSON, fields.
+Every error body is `{error, message, code}`. Checks come in this order: Host and
+Origin (`guard`), API key, JSON, fields.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from typing import Any, TypeVar
 
 import uvicorn
 from litestar import Litestar, MediaType, Response, delete, get, post
-from litestar.config.cors import CORSConfig
 from litestar.exceptions import InternalServerException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
@@ -33,19 +33,21 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
-from ..provider.keys import Owner
+from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
+from .guard import Guard
 from .listen import BACKLOG, Door, Phase, Visit
 from .metrics import ProviderCollector
+from .origins import Access
 
 T = TypeVar("T")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -60,6 +62,8 @@ def create_app(
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
+    access: Access | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -68,6 +72,9 @@ def create_app(
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
         collectors: more figures for /metrics.
+        access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
+            pages but its own.
+        middleware: Litestar's, around every route.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -84,7 +91,7 @@ def create_app(
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
         """Start a session. One of the same API key for the same app_id, channel and uid is replaced."""
-        owner = provider.check_api_key(_header(request, b"x-api-key"))
+        owner = provider.check_api_key(header(request, b"x-api-key"))
         body = await read_object(request)
         return await provider.start(_checked(m.parse_start, body), owner)
 
@@ -93,7 +100,7 @@ def create_app(
         status_code=200,
         operation_class=_StopOperation,
         response_description="It has left its channel",
-        responses=_errors(400, 401, 403, 404, 413),
+        responses=_errors(400, 401, 403, 404, 413, 429),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
@@ -102,7 +109,9 @@ def create_app(
         body = await read_object(request, optional=bearer is not None)
         return await provider.stop(_checked(m.parse_stop, body), bearer=bearer, owner=owner)
 
-    @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
+    @get(
+        "/session/{session_id:str}", responses=_errors(401, 403, 404, 429), security=_KEY_OR_TOKEN, sync_to_thread=False
+    )
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
         owner, bearer = authorize(provider, request)
@@ -123,12 +132,9 @@ def create_app(
         """Figures for Prometheus."""
         return Response(generate_latest(registry), headers={"content-type": _PROMETHEUS})
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
-        cors_config=CORSConfig(
-            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-            allow_headers=["content-type", "x-api-key", "authorization"],
-        ),
+        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
         openapi_config=OpenAPIConfig(
             title="Lipwire",
@@ -154,16 +160,23 @@ def create_app(
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app
 
 
 CheckKey = Callable[[bytes | None], object]
-"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none."""
+"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none. An `Owner` that it
+returns is whose agents it may touch; of anything else, all have one owner."""
 
 
-def check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
-    """Checks `x-api-key`. `check_key` None: no key is asked for."""
-    if check_key is not None:
-        check_key(_header(request, b"x-api-key"))
+def check_header(check_key: CheckKey | None, request: AnyRequest) -> object:
+    """Checks `x-api-key`; what `check_key` says to it. None: no key is asked for."""
+    return None if check_key is None else check_key(header(request, b"x-api-key"))
+
+
+def owner_name(found: object) -> str:
+    """The owner that a `CheckKey` has found."""
+    return found.name if isinstance(found, Owner) else OPERATOR
 
 
 def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, ProviderSession | None]:
@@ -173,8 +186,8 @@ def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, Pr
     Raises:
         ProviderError: MISSING_API_KEY (neither), INVALID_API_KEY (wrong), SESSION_NOT_FOUND (the token's has ended).
     """
-    key = _header(request, b"x-api-key")
-    scheme, _, token = (_header(request, b"authorization") or b"").partition(b" ")
+    key = header(request, b"x-api-key")
+    scheme, _, token = (header(request, b"authorization") or b"").partition(b" ")
     if key is not None or scheme.lower() != b"bearer":
         return provider.check_api_key(key), None
     try:
@@ -188,12 +201,21 @@ def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, Pr
 async def read_object(request: AnyRequest, *, optional: bool = False) -> dict[str, Any]:
     """The JSON object in a request's body. With `optional`, an empty body is an empty object.
 
+    It must be called JSON. Only where a header has a key or a token in it, which no page can send without asking
+    first, a body without any type is taken, too: real clients leave it out.
+
     Raises:
-        ProviderError: INVALID_JSON. (A body above the limit raises Litestar's 413, which becomes BODY_TOO_LARGE.)
+        ProviderError: INVALID_JSON, UNSUPPORTED_MEDIA_TYPE. (Above the
+            limit Litestar raises its 413, which becomes BODY_TOO_LARGE.)
     """
     raw = await read_body(request)
     if optional and not raw.strip():
         return {}
+    kind = media_type(request)
+    if kind != "application/json" and not kind.endswith("+json") and (kind or not _has_key(request)):
+        raise ProviderError(
+            "UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be application/json, got {kind or 'none'!a:.60}"
+        )
     body = m.parse_object(raw)
     if body is None:
         raise ProviderError("INVALID_JSON", "The request body is no JSON object")
@@ -212,6 +234,15 @@ async def read_body(request: AnyRequest) -> bytes:
         raise ProviderError("INVALID_JSON", "The client left before its body was complete") from exc
 
 
+def media_type(request: AnyRequest) -> str:
+    """Its Content-Type in lower case, without parameters; "" = none."""
+    return (header(request, b"content-type") or b"").decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _has_key(request: AnyRequest) -> bool:
+    return any(header(request, name) for name in (b"x-api-key", b"authorization"))
+
+
 def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
     try:
         return parse(body)
@@ -219,7 +250,7 @@ def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
         raise as_provider_error(exc) from None
 
 
-def _header(request: AnyRequest, name: bytes) -> bytes | None:
+def header(request: AnyRequest, name: bytes) -> bytes | None:
     """The first header of this (lower-case) name, as sent."""
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
@@ -240,8 +271,8 @@ _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []
 def _errors(*statuses: int) -> dict[int, ResponseSpec]:
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
-        if code == "INVALID_TOKEN":
-            continue  # the WebSocket handshake's
+        if code in ("INVALID_TOKEN", "MISSING_TOKEN", "NOT_ALLOWED"):
+            continue  # the WebSocket handshake's, and the pages'
         codes.setdefault(status, []).append(code)
     return {
         status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
+from ..publish.audience import Audience
 from ..session.stages import Stages
 from .listen import Door
 
@@ -116,6 +117,22 @@ class DoorCollector(Collector):
         yield _Counter("lipwire_connections_accepted", "Connections that came", door.accepted_total)
         text = "Connections that were closed for making us wait, or not let in, by reason"
         yield _labelled("lipwire_connections_closed", text, "reason", door.closed_total)
+
+
+class AudienceCollector(Collector):
+    """Everyone who watches: viewers of sessions, and users in rooms."""
+
+    def __init__(self, audience: Audience) -> None:
+        self._audience = audience
+
+    def collect(self) -> Iterable[Metric]:
+        audience = self._audience
+        missed = audience.missed
+        yield _Gauge("lipwire_viewers", "Browsers that are sent sound and pictures", len(audience))
+        yield _Gauge("lipwire_viewers_limit", "Browsers this process sends to", audience.limit)
+        yield _Counter("lipwire_viewers_refused", "Browsers refused because there were too many", audience.refused)
+        yield _Counter("lipwire_viewer_pictures_dropped", "Pictures viewers missed for want of time", missed.pictures)
+        yield _Counter("lipwire_viewer_sound_dropped", "Packets of sound (20 ms) viewers missed", missed.sound)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

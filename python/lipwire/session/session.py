@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 import uuid
 from collections import Counter
@@ -26,12 +25,13 @@ from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
 from ..errors import BadState, BufferFull
+from ..logs import sampled, several
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
-logger = logging.getLogger("lipwire.session")
+logger = sampled("lipwire.session")
 
 SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
@@ -353,7 +353,8 @@ class Session:
         (`avatar.art` lists the names). Acts on the next frame. Other members go to `on_special`; what nobody knows is
         logged."""
         self._check_running()
-        others = {}
+        others: dict[Any, Any] = {}
+        unknown: list[Any] = []
         for key, name in _fields(content).items():
             setting, names = _SPECIAL.get(key, (0, ()))
             if isinstance(name, str) and name in names:
@@ -363,7 +364,10 @@ class Session:
             elif self.on_special is not None:
                 others[key] = name
             else:
-                logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
+                unknown.append(key)
+        if unknown:
+            known, verb = ", ".join(_SPECIAL), "is" if len(unknown) == 1 else "are"
+            logger.info("[%s] special: %s %s not acted on; what is: %s", self.id, several(unknown), verb, known)
         if others and self.on_special is not None:
             self._hand_over("special", self.on_special, others)
 
