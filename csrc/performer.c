@@ -323,12 +323,13 @@ static int holds_all(const lw_performer *p)
     return p->utterance > lw_speech_utterance(p->speech);
 }
 
-void lw_performer_settle(lw_performer *p)
+int lw_performer_settle(lw_performer *p)
 {
     if (!holds_all(p) || lw_speech_clock(p->speech) - p->held_since < p->patience)
-        return;
+        return 0;
     flush_input(p);
     lw_speech_end(p->speech, 0);
+    return 1;
 }
 
 int lw_performer_end(lw_performer *p, int32_t grace)

@@ -171,8 +171,12 @@ cdef class Performer:
 
     def settle(self):
         """For the writing thread, every now and then: begins and ends an utterance of which the resampler has held all
-        for the dry timeout."""
-        lw_performer_settle(self.p)
+        for the dry timeout. Only where it does, it leaves its time in `moments`."""
+        self.enter()
+        cdef int did = lw_performer_settle(self.p)
+        self.leave()
+        if self.moments is not None and not did:
+            self.moments.pop()
 
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""

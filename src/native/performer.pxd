@@ -75,7 +75,7 @@ cdef extern from "lipwire/performer.h" nogil:
     int64_t lw_performer_leave(lw_performer *p)
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
-    void lw_performer_settle(lw_performer *p)
+    int lw_performer_settle(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)

@@ -117,7 +117,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config);
  * recording can say which block was the first to know of it. One waits for the other, but never longer than
  * LW_TURN_NS: then both go on. _leave returns the media clock at which the call took effect: the next tick's first
  * sample; or -1 - clock where they did not wait long enough, and it is a tick earlier or later. */
-#define LW_TURN_NS 2000000
+#define LW_TURN_NS 5000000
 void lw_performer_enter(lw_performer *p);
 int64_t lw_performer_leave(lw_performer *p);
 /* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing. LW_ENOSPC: they do not fit, or would
@@ -128,8 +128,8 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
 int lw_performer_end(lw_performer *p, int32_t grace);
 /* Producer, every now and then, say before each reading of the rings. The resampler may hold back all of a very short
  * utterance, which begins with its end or an interrupt; where none of them comes it begins and ends here, when the dry
- * timeout is over since its last write. */
-void lw_performer_settle(lw_performer *p);
+ * timeout is over since its last write. Returns whether it did. */
+int lw_performer_settle(lw_performer *p);
 /* Producer. As lw_speech_interrupt. What is in the rings already stays there. */
 int64_t lw_performer_interrupt(lw_performer *p);
 /* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting

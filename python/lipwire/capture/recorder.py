@@ -230,7 +230,8 @@ class Recording(Publisher):
         self._closed = False
         self._moments: list[int] = []
         self._connections: dict[object, int] = {}
-        self._message: tuple[Any, str | bytes, float, int, int] | None = None
+        self._message: tuple[object, str | bytes | None, float, int, int] | None = None
+        """Connection, message (None: the rest of one), when it came, `at`, `told`."""
         self._begin = 0
         self._sound: list[int] = []
         self._pictures: list[tuple[int, int]] = []
@@ -289,6 +290,9 @@ class Recording(Publisher):
             return
         (connection, message, now, at, told), self._message = self._message, None
         number, ops = self._connections.get(connection, 0), self._take_moments()
+        if message is None:
+            self.put(lambda: r.Continued(now, number, at, told, ops))
+            return
         if isinstance(message, bytes):
             size = len(message)
             self.put(lambda: r.Received(now, number, at, told, ops, binary=size))
@@ -301,6 +305,19 @@ class Recording(Publisher):
             return r.Received(now, number, at, told, ops, text, broken=len(message) if text is None else 0)
 
         self.put(make, len(message))
+
+    def pauses(self, events: Sequence[Event]) -> None:
+        """A part of it has."""
+        self.received(events)
+
+    def resumes(self, connection: object, now: float) -> None:
+        """The rest is about to."""
+        self._moments.clear()
+        self._message = connection, None, now, self.at, self.told
+
+    def drains(self, now: float) -> None:
+        """No new utterance is taken."""
+        self.put(lambda: r.Draining(now))
 
     def sent(self, event: m.ServerEvent) -> None:
         """An event of the server, on its way."""

@@ -144,8 +144,17 @@ class Tap(Protocol):
     def received(self, events: Sequence[Event]) -> None:
         """It has acted; this is what it meant."""
 
+    def pauses(self, events: Sequence[Event]) -> None:
+        """A part of it has; others may act before the rest does, if it ever does."""
+
+    def resumes(self, connection: object, now: float) -> None:
+        """The rest is about to act."""
+
     def sent(self, event: m.ServerEvent) -> None:
         """An event is on its way to a client."""
+
+    def drains(self, now: float) -> None:
+        """No new utterance is taken from now on."""
 
     def end(self, reason: str) -> None:
         """The session has ended."""
@@ -594,6 +603,9 @@ class Provider:
         Cancelled, it leaves those that speak to `close`.
         """
         self.draining = True
+        for session in self.sessions:
+            if session.tap is not None:
+                session.tap.drains(self.clock())
         await asyncio.gather(*(self._drain(session, seconds) for session in self.sessions))
 
     async def _drain(self, session: ProviderSession, seconds: float) -> None:
@@ -674,7 +686,12 @@ class Provider:
             session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
         for event in events:
             if isinstance(event, m.Voice) and len(event.payload) > PIECE and event.encoding != "OPUS":
-                yield from self._long_voice(session, event, outbox)
+                for more in self._long_voice(session, event, outbox):
+                    if session.tap is not None:
+                        session.tap.pauses(events)
+                    yield more
+                    if session.tap is not None:
+                        session.tap.resumes(outbox, self.clock())
             else:
                 self.dispatch(session, event, outbox)
         if session.tap is not None:

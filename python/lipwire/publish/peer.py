@@ -134,6 +134,7 @@ class Peer:
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         pc = self.pc
+        aiortc_private.contain(pc)
         pc.on("datachannel", self._open_channel)
         pc.on("connectionstatechange", self._changed)
         if on_track is not None:

@@ -248,7 +248,7 @@ class Session:
                 raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
-            self.on_event = self.on_special = None  # as in `close`
+            self.on_event = self.on_special = self.on_spoken = None  # as in `close`
             raise
         self._runtime = runtime
         return self
@@ -273,7 +273,7 @@ class Session:
                 finally:
                     # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
                     # Python looks for garbage.
-                    self.on_event = self.on_special = None
+                    self.on_event = self.on_special = self.on_spoken = None
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
@@ -405,7 +405,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
-        performer.settle()
+        self._settle()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -427,6 +427,9 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
+
+    def _settle(self) -> None:
+        self.performer.settle()
 
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""
