@@ -32,6 +32,8 @@ class Browser:
         self.room, self.user = room, user
         self._ice_host = ice_host
         self.role: Role = "speaker"
+        self.writes = True
+        """Whether its data messages reach the others."""
         self.peer: Peer | None = None
         """The connection that carries it."""
         self.joined = False
@@ -52,7 +54,7 @@ class Browser:
         """Whether sound has come from it."""
         return self.microphone is not None and self.microphone.used
 
-    async def answer(self, sdp: str, kind: str, role: Role) -> tuple[str, str]:
+    async def answer(self, sdp: str, kind: str, role: Role, writes: bool = True) -> tuple[str, str]:
         """See `Rooms.answer`."""
         peer = Peer(
             self._changed, self._said, lambda transceiver: self._track(peer, role, transceiver), ice_host=self._ice_host
@@ -61,7 +63,7 @@ class Browser:
         self.room.peers.add(peer)
         if self._joining is not None:
             self._joining.drop()
-        self._joining, self.role = peer, role
+        self._joining, self.role, self.writes = peer, role, writes
         return await peer.answer(sdp, kind)
 
     def _changed(self, peer: Peer) -> None:
@@ -112,7 +114,7 @@ class Browser:
         raw = data.encode() if isinstance(data, str) else data
         if len(raw) > PACKET_SIZE:
             logger.warning("[%s] %s sent a message of %d bytes; dropped", self.room.name, self.user, len(raw))
-        elif self.joined:
+        elif self.joined and self.writes:
             self.room.announce(Message(self.user, raw), self)
 
     # -------------------------------------------------------------------------------------------- what it lets us hear
