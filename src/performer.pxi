@@ -21,6 +21,8 @@ EVENT_FINISHED = LW_EVENT_FINISHED
 EVENT_UNDERRUN = LW_EVENT_UNDERRUN
 EVENT_MOUTH = LW_EVENT_MOUTH
 
+UTTERANCES = LW_PERFORMER_UTTERANCES
+
 TICK_PCM = LW_TICK_PCM
 TICK_FRAME = LW_TICK_FRAME
 TICK_EVENTS = LW_TICK_EVENTS
@@ -111,7 +113,8 @@ cdef class Performer:
         """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
 
         Raises:
-            InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now.
+            InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now, or UTTERANCES wait to be
+            told of to their end.
         """
         cdef Borrowed b
         cdef int rc, hz = whole(rate, "rate")
@@ -127,14 +130,21 @@ cdef class Performer:
         finally:
             give_back(&b)
         if rc == LW_ENOSPC:
-            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is {n / <double>hz:.1f} s")
+            if n / <double>hz + 0.001 < self.space:
+                raise BufferFull("too many utterances wait to be played")
+            raise BufferFull(f"the speech buffer has {self.space:.3f} s left, the chunk is {n / <double>hz:.3f} s")
         if rc == LW_EINVAL:
-            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000, a multiple of 25)")
+            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000)")
         check(rc)
 
     def end(self, double grace=0.0):
         """Ends the current utterance; audio within `grace` seconds still belongs to it."""
         check(lw_performer_end(self.p, <int32_t>(grace * LW_RATE)), "end")
+
+    def settle(self):
+        """For the writing thread, every now and then: begins and ends an utterance of which the resampler has held all
+        for the dry timeout."""
+        lw_performer_settle(self.p)
 
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""

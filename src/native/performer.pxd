@@ -9,6 +9,7 @@ from native.viseme cimport LW_VISEMES
 cdef extern from "lipwire/performer.h" nogil:
     enum:
         LW_DRAW_SAME
+        LW_PERFORMER_UTTERANCES
         LW_DRAW_SLOW_NS
         LW_TICK_PCM
         LW_TICK_FRAME
@@ -71,6 +72,7 @@ cdef extern from "lipwire/performer.h" nogil:
     int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
+    void lw_performer_settle(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)

@@ -199,13 +199,12 @@ def test_errors_are_lipwire_errors_and_builtins(avatar: _core.NativeAvatar) -> N
     refused: list[Callable[[], Any]] = [
         lambda: Resampler(7999, RATE),
         lambda: Resampler(RATE, 48001),
-        lambda: Resampler(8001, RATE),
+        lambda: Resampler(RATE, 8001),
         lambda: Resampler(8000, RATE).process(b"odd"),
         lambda: VisemeExtractor().process(b"odd"),
         lambda: _core.Performer(avatar).write(b"odd", 8000),
         lambda: _core.Performer(avatar).write(b"ok", 7975),
         lambda: _core.Performer(avatar).write(b"ok", 48025),
-        lambda: _core.Performer(avatar).write(b"ok", 16001),
         lambda: _core.Performer(avatar).end(-1),
         lambda: _core.Performer(avatar, (101, 1)),
         lambda: _core.Performer(avatar, (1, 2)),
@@ -213,7 +212,7 @@ def test_errors_are_lipwire_errors_and_builtins(avatar: _core.NativeAvatar) -> N
         lambda: _core.Performer(avatar, frame_slots=-1),
         lambda: _core.Performer(avatar, capacity=-1),
         lambda: _core.Performer(avatar, capacity=3601),
-        lambda: _core.Performer(avatar, prebuffer=121),
+        lambda: _core.Performer(avatar, prebuffer=601),
         lambda: _core.Engine(0),
         lambda: _core.NativeAvatar(64, 36, [], []),
         lambda: _core.NativeAvatar(63, 36, [np.zeros((36, 63, 4), np.uint8)], []),
@@ -296,6 +295,28 @@ def test_a_short_list_is_an_error_and_no_crash(code: str) -> None:
     returncode, errors = ends(code)
     assert returncode == 1
     assert "Error" in errors
+
+
+def test_the_clock_goes_before_other_work_where_that_is_permitted() -> None:
+    program = """
+import os
+def nices(): return {int(t): os.getpriority(os.PRIO_PROCESS, int(t)) for t in os.listdir("/proc/self/task")}
+try:
+    os.setpriority(os.PRIO_PROCESS, 0, -10)
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    permitted = True
+except PermissionError:
+    permitted = False
+before = nices()
+engine = _core.Engine()
+engine.attach(_core.Performer(None))
+while engine.stats()["ticks"] < 1:
+    time.sleep(0.005)
+new = [nice for thread, nice in nices().items() if thread not in before]
+assert new == [-10 if permitted else 0], new
+assert {thread: nices()[thread] for thread in before} == before
+"""
+    assert ends(program) == (0, "")
 
 
 def test_an_engine_that_is_garbage_in_a_cycle_stops_first() -> None:

@@ -245,7 +245,7 @@ class Agents:
         return await self.world.http.get(self.world.service.http_url + path, auth=("me", self.key))
 
     async def join(self, name: str, channel: str = "lobby", uid: str = "7") -> httpx.Response:
-        llm = {"url": "http://127.0.0.1:1"}
+        llm = {"url": "https://llm.example.org/v1/chat/completions"}  # never called: the brain is echo
         properties = {"channel": channel, "agent_rtc_uid": uid, "remote_rtc_uids": ["*"], "token": "", "llm": llm}
         return await self.post(f"{REST}/join", {"name": name, "properties": properties})
 

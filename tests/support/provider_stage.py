@@ -51,7 +51,12 @@ class FakeSession:
         self.fail: Exception | None = None
         self.figures: dict[str, Any] = {"talking": False, "frames": 3, "late": 1, "underruns": 2}
         self.closed = 0
+        self.space = 120.0
+        self.generation = 0
         self.arrived = asyncio.Event()
+        self.silent = asyncio.Event()
+        """Clear: it speaks, until it is interrupted."""
+        self.silent.set()
 
     def _call(self, *call: Any) -> None:
         if self.fail is not None:
@@ -68,12 +73,16 @@ class FakeSession:
 
     def interrupt(self, event_id: str | None) -> None:
         self._call("interrupt", event_id)
+        self.silent.set()
 
     def special(self, content: Any, event_id: str | None) -> None:
         self._call("special", content, event_id)
 
     def renew(self, token: str) -> None:
         self._call("renew", token)
+
+    async def finished(self) -> None:
+        await self.silent.wait()
 
     def stats(self) -> dict[str, Any]:
         return self.figures

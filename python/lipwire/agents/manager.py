@@ -32,6 +32,8 @@ from .errors import (
 
 logger = logging.getLogger("lipwire.agents")
 
+RETRY_AFTER = 5.0
+"""Seconds after which to ask again who was refused because the server shuts down: by then another one has its place."""
 ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
 
 
@@ -43,6 +45,9 @@ class RunningAgent(Protocol):
 
     async def stop(self, reason: str = ...) -> None:
         """Leaves. Safe after a failed start, and twice."""
+
+    async def wind_up(self) -> None:
+        """Says nothing new, and returns when the sentence is over that is being said. To be followed by `stop`."""
 
     @property
     def finished(self) -> Awaitable[Any]:
@@ -264,7 +269,9 @@ class AgentManager:
 
     def _check(self, config: AgentConfig) -> None:
         if self._closed:
-            raise AgentStartFailed("the server is shutting down")
+            error = AgentStartFailed("the server is shutting down")
+            error.retry_after = RETRY_AFTER
+            raise error
         active = self.active
         theirs = [other for other in active if other.config.owner == config.owner]
         for other in theirs:
@@ -291,6 +298,23 @@ class AgentManager:
                 record.reason = reason
                 record.leave.set()
             await asyncio.wait({record.task})
+
+    async def drain(self, seconds: float) -> None:
+        """Ends them all, each as soon as its sentence is over, or after `seconds`; no more are taken. Cancelled, it
+        leaves those that speak to `close`."""
+        self._closed = True
+        await asyncio.gather(*(self._drain(record, seconds) for record in self.active))
+
+    async def _drain(self, record: AgentRecord, seconds: float) -> None:
+        if record.agent is not None and record.status == "RUNNING":
+            try:
+                async with asyncio.timeout(seconds):
+                    await record.agent.wind_up()
+            except TimeoutError:
+                logger.info("[%s] it was still speaking %g s after it was asked to end", record.id, seconds)
+            except Exception:  # the edge: it ends all the same
+                logger.exception("[%s] winding up failed", record.id)
+        await self.stop(record, "shutdown")
 
     async def close(self) -> None:
         """Ends them all; no more are taken. Safe to call twice."""

@@ -16,6 +16,7 @@ from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
 from ..channel.base import Channel
 from ..errors import InvalidArgument
+from ..outward import Outward
 from ..provider.keys import OPERATOR
 from .config import OFFLINE, Config
 
@@ -55,6 +56,8 @@ class AgentSetup:
         self, config: Config, rooms_of: Callable[[str], Rooms] | None = None, avatar: Callable[[str], str] = str
     ) -> None:
         self.config = config
+        self.outward = Outward(config.allowed_outward, trusted=[config.llm_url])
+        """Where the URLs of requests may lead."""
         self._avatar = avatar
         self._rooms_of = rooms_of
 
@@ -148,6 +151,7 @@ class AgentSetup:
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,
+            outward=self.outward,
         )
 
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:

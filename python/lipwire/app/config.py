@@ -20,6 +20,10 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..outward import Outward
+from ..publish.audience import MAX_VIEWERS
+from ..servers.listen import Limits
+from ..servers.origins import Access
 from ..session.session import VOICE_END_GRACE
 
 FILE = "lipwire.toml"
@@ -64,6 +68,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Signs tokens (32 bytes or more). Default: random, so that a restart ends every token."""
     max_sessions: int = 50
     """More are refused with 429."""
+    max_viewers: int = MAX_VIEWERS
+    """Browsers that are sent sound and pictures: viewers of sessions and users in rooms together. More are refused with
+    503. The default is what two busy processors keep in sound."""
     max_pixel_rate: int = 1_000_000_000
     """Width x height x frames a second of all sessions together; more is refused with 429. 0 = no limit."""
     max_rooms: int = 64
@@ -102,7 +109,8 @@ class Config(Struct, kw_only=True, frozen=True):
     guard_window_ms: int = 0
     """`voice` within this time after an interrupt is dropped."""
     buffer_seconds: float = _core.CAPACITY
-    """Speech that may wait in a session; more is refused with BUFFER_FULL."""
+    """Speech that may wait in a session; more is refused with BUFFER_FULL. A second that waits takes 96 kB, which
+    is given back when it has been said."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
@@ -138,6 +146,28 @@ class Config(Struct, kw_only=True, frozen=True):
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    public_hosts: tuple[str, ...] = ()
+    """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
+    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url` and
+    `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks Host himself."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
+    https://app.example.org. Without: none but its own."""
+    max_connections: int = Limits().connections
+    """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
+    anything."""
+    max_connections_per_address: int = Limits().per_address
+    """The same, from one address (IPv6: one /64). This machine itself is exempt; a proxy elsewhere may need more."""
+    request_timeout_seconds: float = Limits().head
+    """A client has this long to send the head of a request or to finish the handshake of TLS or of the WebSocket, and
+    three times as long to send a body, and to take an answer."""
+    allowed_outward: tuple[str, ...] = ()
+    """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
+    networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
+    name themselves, `llm_url` say, may be private without it."""
+    drain_seconds: float = 10.0
+    """How long speech may go on when the server is asked to end (SIGTERM, Ctrl-C): sessions end what they say, agents
+    their sentence. 0 = everything ends at once."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -165,6 +195,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ws_port": (0, 65535),
     "viewer_port": (0, 65535),
     "max_sessions": (1, 1024),
+    "max_viewers": (1, 1024),
     "max_pixel_rate": (0, 10**12),
     "max_rooms": (1, 1024),
     "key_sessions": (0, 1024),
@@ -183,6 +214,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),
     "buffer_seconds": (1, 3600),
+    "max_connections": (16, 1_000_000),
+    "max_connections_per_address": (1, 1_000_000),
+    "request_timeout_seconds": (0.1, 600),
+    "drain_seconds": (0, 3600),
 }
 
 OFFLINE = "offline"
@@ -211,6 +246,15 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
         raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+    if name == "allowed_outward":
+        try:
+            Outward(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"allowed_outward: {exc}") from exc
+    if name == "public_hosts":
+        Access.of(hosts=value)
+    if name == "allowed_origins":
+        Access.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 
@@ -270,6 +314,8 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     """Checks one setting's name, type and range; returns it converted."""
     if name not in TYPES:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
+    if TYPES[name] == tuple[str, ...] and isinstance(value, str):
+        value = [part for part in re.split(r"[\s,]+", value) if part]
     try:
         converted = msgspec.convert(value, TYPES[name], strict=strict)
         _check(name, converted)

@@ -27,6 +27,7 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
         max_sessions=config.max_sessions,
         max_pixel_rate=config.max_pixel_rate,
         guard_window=config.guard_window_ms / 1000,
+        voice_end_grace=config.voice_end_grace_ms / 1000,
         **secret,
     )
     quota = Quota(
@@ -50,18 +51,18 @@ class OwnedRooms:
     Args:
         quota: how many rooms an owner may have; None = as many as there are.
         limit: how many there may be of all owners together.
-        ice_host: see `Rooms`.
+        make: makes those of one owner.
     """
 
-    def __init__(self, quota: Callable[[str], int | None], limit: int, ice_host: str | None) -> None:
-        self._quota, self._limit, self._ice_host = quota, limit, ice_host
+    def __init__(self, quota: Callable[[str], int | None], limit: int, make: Callable[[], Rooms]) -> None:
+        self._quota, self._limit, self._make = quota, limit, make
         self._of: dict[str, Rooms] = {}
 
     def of(self, owner: str) -> Rooms:
         """An owner's, with `max_rooms` as it is at this moment: what is left of its own and of the server's."""
         rooms = self._of.get(owner)
         if rooms is None:
-            rooms = self._of[owner] = Rooms(ice_host=self._ice_host)
+            rooms = self._of[owner] = self._make()
         others = sum(len(there) for there in self._of.values() if there is not rooms)
         quota = self._quota(owner)
         rooms.max_rooms = max(0, self._limit - others if quota is None else min(quota, self._limit - others))

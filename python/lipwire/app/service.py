@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import partial
 from types import TracebackType
@@ -19,17 +18,23 @@ from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
+from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
+from ..logs import sampled
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError
+from ..publish.audience import Audience
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
 from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
+from ..servers.listen import Door, Limits
+from ..servers.metrics import AudienceCollector, DoorCollector
+from ..servers.origins import Access
 from ..servers.rooms import Desk, room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
@@ -40,9 +45,11 @@ from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, make_provider
 
-logger = logging.getLogger("lipwire.service")
+logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
+CLOSE_SECONDS = 25.0
+"""How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
 
 class LiveAvatar(Session):
@@ -52,7 +59,7 @@ class LiveAvatar(Session):
         config = service.config
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host)
+        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
         owner = service.provider.owner_of(session_id) or OPERATOR
         self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None:
@@ -87,15 +94,30 @@ class LiveAvatar(Session):
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
-        """As Session's, and `channel`: figures of the Agora channel; None without one."""
-        return super().stats() | {"channel": self.channel.stats() if self.channel is not None else None}
+        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one."""
+        channel = self.channel.stats() if self.channel is not None else None
+        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel}
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
         self.end(event_id)
 
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+        return self.performer.space
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+        return self.performer.stats()["generation"]
+
     async def start(self) -> Self:
-        await super().start()
+        try:
+            await super().start()
+        except BaseException:
+            self._let_go()
+            raise
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
 
@@ -109,7 +131,20 @@ class LiveAvatar(Session):
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
-        await super().close()
+        try:
+            await super().close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
+        self._emit = _unheard
+        if self.channel is not None:
+            self.channel.on_event = None
+
+
+def _unheard(event: Any) -> None:
+    """Where the events of a session go that has ended."""
 
 
 class Service:
@@ -127,11 +162,19 @@ class Service:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self.door = Door(self._limits())
+        """Who may come in, on all ports."""
+        self.access = self._access()
+        """Its names, and the pages that may call it."""
         self.watched: dict[str, Watched] = {}
+        self.audience = Audience(self.config.max_viewers)
+        """Everyone who watches a session or is in a room."""
         self.provider = make_provider(self.config, self.api_key, self._make_session)
         authority = self.provider.authority
         self.owned_rooms = OwnedRooms(
-            lambda owner: authority.owner_named(owner).quota.rooms, self.config.max_rooms, self.config.ice_host
+            lambda owner: authority.owner_named(owner).quota.rooms,
+            self.config.max_rooms,
+            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
         """The operator's."""
@@ -153,12 +196,15 @@ class Service:
         self._project = Project(
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
-        routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
+        routes = agent_routes(
+            self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
+        )
         routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
         self.app = create_http_app(
             self.provider,
             route_handlers=routes,
-            collectors=[AgentCollector(self.agents)],
+            collectors=[AgentCollector(self.agents), AudienceCollector(self.audience), DoorCollector(self.door)],
+            access=self.access,
             middleware=[self._counting],
         )
         self._speak = speak or (self.say if voice.available() else None)
@@ -167,6 +213,22 @@ class Service:
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
+
+    def _access(self) -> Access:
+        c = self.config
+        own_name = [c.host] if c.host else []
+        urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
+        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls)
+
+    def _limits(self) -> Limits:
+        c, wait = self.config, self.config.request_timeout_seconds
+        return Limits(
+            connections=c.max_connections,
+            per_address=c.max_connections_per_address,
+            head=wait,
+            body=3 * wait,
+            write=3 * wait,
+        )
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -258,7 +320,9 @@ class Service:
             if self._ws is not None:
                 return
             try:
-                self._ws = await serve_ws(self.provider, self.config.bind, self.config.ws_port)
+                self._ws = await serve_ws(
+                    self.provider, self.config.bind, self.config.ws_port, door=self.door, access=self.access
+                )
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
             url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
@@ -273,30 +337,52 @@ class Service:
         """
         try:
             await self.start_background()
-            self._http = await _serve(self.app, self.config.bind, self.config.http_port, "http_port")
+            self._http = await self._serve(self.app, "http_port")
             if self.config.viewer:
                 viewer = create_viewer(
                     self.watched,
                     self._speak,
                     gate=self.gate,
                     route_handlers=self._page_routes(),
+                    access=self.access,
                     middleware=[self._counting],
                 )
-                self._viewer = await _serve(viewer, self.config.bind, self.config.viewer_port, "viewer_port")
+                self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
             await self.close()
             raise
         return self
 
+    async def _serve(self, app: Any, name: str) -> HttpServer:
+        port: int = getattr(self.config, name)
+        try:
+            return await serve_http(app, self.config.bind, port, door=self.door)
+        except OSError as exc:
+            raise _port_taken(name, port, exc) from exc
+
+    async def drain(self, seconds: float | None = None) -> None:
+        """Ends in good order, and closes: no new session, agent or utterance is taken, what is silent ends at once, and
+        what is being said goes on to its end, an agent's to that of its sentence, for `seconds` at most (None:
+        `drain_seconds`). Until then HTTP answers; /healthz says that it drains.
+
+        Cancelled, it has closed nothing yet that speaks: `close` does.
+        """
+        if seconds is None:
+            seconds = self.config.drain_seconds
+        await asyncio.gather(self.provider.drain(seconds), self.agents.drain(seconds))
+        await self.close()
+
     async def close(self) -> None:
-        """Ends every session and agent and stops listening. Safe to call twice."""
-        await self.agents.close()
-        await self.provider.close()
-        await self.owned_rooms.close()
-        for server in (self._viewer, self._http, self._ws):
-            if server is not None:
-                await server.close()
+        """Ends every session and agent and stops listening, within bounds whatever hangs or fails. Safe to call
+        twice."""
+        await asyncio.gather(
+            _within(CLOSE_SECONDS, self.agents.close, "the agents"),
+            _within(CLOSE_SECONDS, self.provider.close, "the sessions"),
+        )
+        await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
+        servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
+        await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))
         task, self._background = self._background, None
         if task is not None:
             task.cancel()
@@ -391,6 +477,18 @@ class Service:
         return LOOPBACK if self.config.bind == "0.0.0.0" else self.config.bind
 
 
+async def _within(seconds: float, close: Callable[[], Awaitable[None]], what: str) -> None:
+    """Closes something; that it fails or hangs, even against a cancellation, keeps nothing else from being closed."""
+    closing = asyncio.ensure_future(close())
+    try:
+        if not (await asyncio.wait({closing}, timeout=seconds))[0]:
+            logger.error("%s did not close within %g s, and are given up", what, seconds)
+        elif (error := None if closing.cancelled() else closing.exception()) is not None:
+            logger.error("closing %s failed", what, exc_info=error)
+    finally:
+        closing.cancel()
+
+
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -402,23 +500,16 @@ def _port_taken(name: str, port: int, exc: OSError) -> InvalidArgument:
     )
 
 
-async def _serve(app: Any, host: str, port: int, name: str) -> HttpServer:
-    try:
-        return await serve_http(app, host, port)
-    except OSError as exc:
-        raise _port_taken(name, port, exc) from exc
-
-
 def create_app(config: Config | None = None) -> Any:
     """The HTTP side as an ASGI app (Litestar), to run or to mount in a host application.
 
     The WebSocket server on `config.ws_port` starts with the app's lifespan or, where a host mounts the app without
-    running it, with the first session. `app.state.service` is the `Service`; `await app.state.service.close()` ends
-    all of it.
+    running it, with the first session. `app.state.service` is the `Service`; `await app.state.service.drain()` ends
+    all of it in good order, as the lifespan's shutdown does, and `close()` at once.
     """
     service = Service(config)
     app = service.app
     app.state.service = service
     app.on_startup.append(service.start_background)
-    app.on_shutdown.append(service.close)
+    app.on_shutdown.append(service.drain)
     return app

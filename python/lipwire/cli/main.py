@@ -14,7 +14,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, doctor, keys, provider, render, tokens
+from . import agent, avatar, conformance, doctor, keys, provider, render, tokens
 from .options import err, out
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for command in (
     provider.demo,
     provider.send,
     render.render,
+    conformance.conformance,
     tokens.token,
     doctor.doctor,
 ):

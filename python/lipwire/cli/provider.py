@@ -13,7 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from .options import ApiKey, ServerOptions, err, out, run, with_server_options
+from .options import ApiKey, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
 
@@ -51,13 +51,17 @@ def serve(
         avatar=avatar,
         agora=agora,
     )
-    run(_serve(config))
+    run_server(lambda asked: _serve(config, asked))
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, asked: asyncio.Event) -> None:
+    from ..app.lifetime import run_service
     from ..app.service import Service
 
-    async with Service(config) as service:
+    service = Service(config)
+
+    async def told() -> None:
+        settle()
         out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
@@ -69,6 +73,8 @@ async def _serve(config: Config) -> None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
+
+    await run_service(service, told, asked)
 
 
 @with_server_options
@@ -85,7 +91,11 @@ def demo(
     config = server.load(avatar=avatar)
     from ..app.demo import run_demo
 
-    run(run_demo(config, out, seconds=seconds, speech=speech, text=text, voice=voice, quality=quality))
+    run_server(
+        lambda asked: run_demo(
+            config, out, seconds=seconds, speech=speech, text=text, voice=voice, quality=quality, asked=asked
+        )
+    )
 
 
 def send(

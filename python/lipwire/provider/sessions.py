@@ -17,13 +17,14 @@ import time
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from ..errors import LipwireError, NoCapacity, OutOfMemory
+from ..errors import BufferFull, LipwireError, NoCapacity, OutOfMemory
+from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
@@ -31,14 +32,20 @@ from .authority import Authority, Refused
 from .keys import KeyRing, Owner, Quota
 from .outbox import Outbox
 from .quotas import Admission
+from .utterances import UtteranceGate
 
-logger = logging.getLogger("lipwire.provider")
+logger = sampled("lipwire.provider")
 
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
 
+PIECE = 128 << 10
+"""Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
 """WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
+
+HUSH = 0.5
+"""Seconds that a session which ends in speech has to fall silent, and to tell how much of it was heard."""
 
 
 class ProviderConfig(Struct, kw_only=True, frozen=True):
@@ -68,6 +75,8 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """Report `rate_mismatch`."""
     close_timeout: float = 10.0
     """How long a session may take to leave its channel before it is given up."""
+    voice_end_grace: float = 0.3
+    """How long after `voice_end` audio still belongs to the utterance; counts while the server drains."""
 
     def __post_init__(self) -> None:
         if not self.api_key:
@@ -87,6 +96,14 @@ class LiveSession(Protocol):
     def voice_end(self, event_id: str | None) -> None:
         """The utterance is complete, but for audio within the grace window."""
 
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+
     def interrupt(self, event_id: str | None) -> None:
         """Stops speaking and drops what is queued."""
 
@@ -95,6 +112,9 @@ class LiveSession(Protocol):
 
     def renew(self, token: str) -> None:
         """Takes a new token for the session's channel. Raises InvalidArgument where that has none."""
+
+    async def finished(self) -> None:
+        """Waits until nothing is spoken or queued, and all of it has been told to `emit`."""
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
@@ -124,10 +144,14 @@ class ProviderError(LipwireError):
         "MISSING_TOKEN": (401, "Unauthorized"),
         "MISSING_API_KEY": (403, "Forbidden"),
         "NOT_ALLOWED": (403, "Forbidden"),
+        "ORIGIN_NOT_ALLOWED": (403, "Forbidden"),
         "SESSION_NOT_FOUND": (404, "Not found"),
         "ENDPOINT_NOT_FOUND": (404, "Not found"),
         "CHANNEL_IN_USE": (409, "Conflict"),
         "BODY_TOO_LARGE": (413, "Payload too large"),
+        "UNSUPPORTED_MEDIA_TYPE": (415, "Unsupported media type"),
+        "HOST_NOT_ALLOWED": (421, "Misdirected request"),
+        "BUFFER_FULL": (429, "Too many requests"),
         "SESSION_LIMIT": (429, "Too many sessions"),
         "RATE_LIMITED": (429, "Too many requests"),
         "INTERNAL_ERROR": (500, "Internal error"),
@@ -150,7 +174,13 @@ class ProviderSession:
     """One live session as the provider keeps it."""
 
     def __init__(
-        self, session_id: str, request: m.StartRequest, owner: str, now: float, errors_total: Counter[str]
+        self,
+        session_id: str,
+        request: m.StartRequest,
+        owner: str,
+        now: float,
+        errors_total: Counter[str],
+        grace: float = 0.3,
     ) -> None:
         self.id = session_id
         self.request = request
@@ -167,6 +197,7 @@ class ProviderSession:
         self.errors = 0
         self.events_dropped = 0
         self.live: LiveSession | None = None
+        self.gate = UtteranceGate(grace)
         self.log = session_logger(session_id)
         self._errors_total = errors_total
 
@@ -174,15 +205,15 @@ class ProviderSession:
         """Sends an event to the connected WebSocket; without one it is dropped. Event loop's thread only."""
         self.send(event, self.outbox)
 
-    def send(self, event: m.ServerEvent, outbox: Outbox | None) -> None:
-        """Sends an event to one connection."""
+    def send(self, event: m.ServerEvent, outbox: Outbox | None, *, answer: bool = False) -> None:
+        """Sends an event to one connection. `answer`: to a message of its client."""
         if isinstance(event, m.ErrorEvent):
             self.errors += 1
             self._errors_total[event.code] += 1
         if outbox is None:
             self.events_dropped += 1
         else:
-            outbox.put(m.encode(event))
+            outbox.put(m.encode(event), answer=answer)
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -357,7 +388,9 @@ class Provider:
                 raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
-        session = ProviderSession(str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total)
+        session = ProviderSession(
+            str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total, self.config.voice_end_grace
+        )
         self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
@@ -404,8 +437,8 @@ class Provider:
     async def end(self, session: ProviderSession, reason: EndReason) -> None:
         """Ends a session, whatever it is doing, and waits until it has left its channel.
 
-        Its WebSocket closes (1011 for `failed`, 1012 for `shutdown`, else 1000) and its token is not found from now
-        on. The first reason counts.
+        Speech breaks off, and its `playback_finished` says how far it came. Then its WebSocket closes (1011 for
+        `failed`, 1012 for `shutdown`, else 1000), and its token is not found from now on. The first reason counts.
         """
         if session.ended is not None:
             await session.closed.wait()
@@ -413,21 +446,47 @@ class Provider:
         session.ended = reason
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
+        if reason != "failed":
+            await self._hush(session)
         if session.outbox is not None:
             code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_NORMAL)
             session.outbox.close(code, f"session ended: {reason}")
         session.log.info("session ended: %s after %.1f s", reason, self.clock() - session.started)
         await self._close_live(session)
 
+    async def _hush(self, session: ProviderSession) -> None:
+        """What is said breaks off, and the client hears how far it came before its WebSocket closes."""
+        live = session.live
+        assert live is not None
+        silent = asyncio.ensure_future(live.finished())
+        try:
+            if not (await asyncio.wait({silent}, timeout=0))[0]:
+                live.interrupt(None)
+                await asyncio.wait({silent}, timeout=HUSH)
+            if silent.done():
+                silent.result()
+        except Exception:  # the edge: it ends all the same
+            session.log.exception("falling silent failed")
+        finally:
+            silent.cancel()
+
     async def _close_live(self, session: ProviderSession) -> None:
         assert session.live is not None
+        closing: asyncio.Future[None] | None = None
         try:
             self._past.update(_counters(session))
-            async with asyncio.timeout(self.config.close_timeout):
-                await session.live.close()
+            closing = asyncio.ensure_future(session.live.close())
+            # Not asyncio.timeout: what hangs may not heed a cancellation either.
+            done, _ = await asyncio.wait({closing}, timeout=self.config.close_timeout)
+            if done:
+                closing.result()
+            else:
+                session.log.error("not closed within %g s; it is given up", self.config.close_timeout)
         except Exception:  # one session's fault must not keep the others from ending
             session.log.exception("closing the session failed")
         finally:
+            if closing is not None:
+                closing.cancel()
             key = _channel(session.request)
             if self._by_channel.get(key) is session:
                 del self._by_channel[key]
@@ -458,6 +517,27 @@ class Provider:
                 await self.sweep(self.clock())
             except Exception:  # the edge of a task
                 logger.exception("sweeping idle sessions failed")
+
+    async def drain(self, seconds: float) -> None:
+        """Ends each session as soon as it says nothing any more: one that is silent now, at once. One that still speaks
+        after `seconds` breaks off. Their WebSockets close with 1012, after the last `playback_finished`. New starts and
+        connections are refused from now on, and so are new utterances, with an `error` SHUTTING_DOWN.
+
+        Cancelled, it leaves those that speak to `close`.
+        """
+        self.draining = True
+        await asyncio.gather(*(self._drain(session, seconds) for session in self.sessions))
+
+    async def _drain(self, session: ProviderSession, seconds: float) -> None:
+        assert session.live is not None
+        try:
+            async with asyncio.timeout(seconds):
+                await session.live.finished()
+        except TimeoutError:
+            session.log.info("it was still speaking %g s after it was asked to end", seconds)
+        except Exception:  # the edge: it ends all the same
+            session.log.exception("waiting for the end of its speech failed")
+        await self.end(session, "shutdown")
 
     async def close(self) -> None:
         """Ends every session; their WebSockets close with 1012. New starts are refused from now on."""
@@ -500,26 +580,68 @@ class Provider:
 
     def receive(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes) -> None:
         """One WebSocket frame: through `ingest` into the session, answers into `outbox`."""
+        for _ in self.steps(session, ingest, outbox, message):
+            pass
+
+    def steps(
+        self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes
+    ) -> Iterator[Literal[True]]:
+        """`receive`, in steps that take a few milliseconds at most, whatever a client sends. Each True says that there
+        is more to do; it may be left undone."""
+        if session.ended is not None:
+            return
         now = self.clock()
         session.last_activity = now
         session.messages += 1
         events = ingest.receive(message, now)
         for answer in ingest.take():
-            session.send(answer, outbox)
+            session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
         for event in events:
-            self.dispatch(session, event, outbox)
+            if isinstance(event, m.Voice) and len(event.payload) > PIECE and event.encoding != "OPUS":
+                yield from self._long_voice(session, event, outbox)
+            else:
+                self.dispatch(session, event, outbox)
 
-    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> None:
-        """Does what `event` says. A `LipwireError` of the session becomes an `error` event."""
+    def _long_voice(self, session: ProviderSession, voice: m.Voice, outbox: Outbox) -> Iterator[Literal[True]]:
+        """Many seconds of speech in one message: all of it or nothing, as with a short one, but a piece at a time. An
+        interrupt that comes in between, from elsewhere, ends it."""
         live = session.live
         assert live is not None
+        generation = live.generation
+        sample_bytes = 2 if voice.encoding == "PCM16" else 1
+        seconds = len(voice.payload) / sample_bytes / voice.sample_rate
+        self.messages_total["voice"] += 1
+        if seconds > live.space:
+            full = f"the speech buffer has {live.space:.1f} s left, the chunk is {seconds:.1f} s"
+            session.send(m.ErrorEvent(BufferFull.code, full, voice.event_id), outbox, answer=True)
+            return
+        payload = memoryview(voice.payload)
+        for at in range(0, len(payload), PIECE):
+            if at:
+                yield True
+            if session.ended is not None or live.generation != generation:
+                return
+            piece = m.Voice(bytes(payload[at : at + PIECE]), voice.sample_rate, voice.encoding, voice.event_id)
+            if not self._do(session, piece, outbox):
+                return
+
+    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+        """Does what `event` says; whether it could. A `LipwireError` of the session becomes an `error` event."""
         self.messages_total[_COMMAND[type(event)]] += 1
+        return self._do(session, event, outbox)
+
+    def _do(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+        live = session.live
+        assert live is not None
         try:
             if isinstance(event, m.Voice):
+                session.gate.voice(event.event_id, self.clock(), closing=self.draining)
                 live.voice(event.payload, event.encoding, event.sample_rate, event.event_id)
             elif isinstance(event, m.VoiceEnd):
+                session.gate.voice_end(event.event_id, self.clock())
                 live.voice_end(event.event_id)
             elif isinstance(event, m.Interrupt):
+                session.gate.interrupt(self.clock())
                 live.interrupt(event.event_id)
             elif isinstance(event, m.Special):
                 live.special(event.content, event.event_id)
@@ -528,7 +650,9 @@ class Provider:
             elif isinstance(event, Init):
                 session.log.info("init%s", " again" if event.again or session.connections > 1 else "")
         except LipwireError as exc:
-            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox)
+            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox, answer=True)
+            return False
+        return True
 
     # ----------------------------------------------------------------------------------------------------- figures
 

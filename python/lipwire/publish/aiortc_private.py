@@ -42,6 +42,16 @@ def use_bit_rates(pc: RTCPeerConnection) -> None:
             sender._RTCRtpSender__encoder = _Encoder()
 
 
+def sends(pc: RTCPeerConnection, kind: str) -> str:
+    """What a connection sends a kind of media as, in small letters; "" = it sends none, or there is no telling. After
+    the answer."""
+    for transceiver in pc.getTransceivers():
+        codecs = getattr(transceiver, "_codecs", [])
+        if transceiver.kind == kind and codecs:
+            return str(codecs[0].mimeType).lower()
+    return ""
+
+
 def offer_addresses(pc: RTCPeerConnection, host: str | None) -> None:
     """Has a connection offer its media on `host`, or on every address of the machine. After the offer was taken, before
     the answer is set.
@@ -62,6 +72,23 @@ def _on(host: str | None, gather: Callable[..., Coroutine[Any, Any, Any]]) -> Ca
         return await gather(component=component, addresses=[host] if host else addresses or [LOOPBACK], **more)
 
     return candidates
+
+
+def let_go(pc: RTCPeerConnection) -> None:
+    """Has a connection that is closed come apart: its transports call it, and it has them. A circle of the two would
+    stay, with the packets that it keeps for retransmission, until Python looks for garbage."""
+    transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+    if pc.sctp is not None:
+        pc.sctp.remove_all_listeners()
+        transports.add(pc.sctp.transport)
+    for transport in transports:
+        ice = transport.transport
+        for emitter in (transport, ice, ice.iceGatherer):
+            emitter.remove_all_listeners()
+        connection: Any = getattr(ice.iceGatherer, "_connection", None)
+        if connection is not None:
+            vars(connection).pop("get_component_candidates", None)  # ours, which has the one that it stands for
+            getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
 
 
 def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:

@@ -46,6 +46,7 @@ from ..agents.errors import (
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
 from ..channel.agora.channel import agora_token
+from ..outward import Outward
 from ..protocol import agent_bodies as b
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
 from ..provider.keys import OPERATOR
@@ -74,19 +75,22 @@ def agent_routes(
     check_key: CheckKey,
     *,
     project: Project | None = None,
+    outward: Outward | None = None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
 
     Args:
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
+        outward: where the URLs of requests may lead; None = to public addresses.
     """
+    outward = outward or Outward()
     project = project or Project()
     gate = _Gate(check_key, project)
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, version),
+            route_handlers=_control(manager, gate, version, outward),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -175,7 +179,7 @@ def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
 _USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
 
 
-def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[ControllerRouterHandler]:
+def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Outward) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
 
@@ -209,10 +213,12 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[Con
     async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
         """Start an agent in a channel; answers once it is there."""
         owner, scope = gate.check(request, appid)
-        config = w.parse_join(await read_object(request), version)
+        body = await read_object(request)
+        config = w.parse_join(body, version)
         config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
+        await w.check_urls(body, version, outward)
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
@@ -234,7 +240,9 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[Con
     async def update(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record = find(request, appid, agent_id)
-        changes = w.parse_update(await read_object(request), version)
+        body = await read_object(request)
+        changes = w.parse_update(body, version)
+        await w.check_urls(body, version, outward)
         manager.running(record.id).update(changes)
         return describe(record)
 

@@ -9,6 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ..provider.sessions import Provider
+from ..publish.audience import Audience
+from .listen import Door
 
 _Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
 
@@ -52,6 +54,37 @@ class ProviderCollector(Collector):
             yield _Gauge(f"lipwire_channel_{name}_max", text, max((n[name] for n in network), default=0))
         for name, text in (("tx_kbps", "Sent by all channels"), ("rx_kbps", "Received by all channels")):
             yield _Gauge(f"lipwire_channel_{name}", text, sum(n[name] for n in network))
+
+
+class DoorCollector(Collector):
+    """Who is inside, and who was sent away."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def collect(self) -> Iterable[Metric]:
+        door = self._door
+        yield _Gauge("lipwire_connections", "Open connections, of all ports", len(door))
+        yield _Gauge("lipwire_connections_limit", "Connections this process takes", door.limits.connections)
+        yield _Counter("lipwire_connections_accepted", "Connections that came", door.accepted_total)
+        text = "Connections that were closed for making us wait, or not let in, by reason"
+        yield _labelled("lipwire_connections_closed", text, "reason", door.closed_total)
+
+
+class AudienceCollector(Collector):
+    """Everyone who watches: viewers of sessions, and users in rooms."""
+
+    def __init__(self, audience: Audience) -> None:
+        self._audience = audience
+
+    def collect(self) -> Iterable[Metric]:
+        audience = self._audience
+        missed = audience.missed
+        yield _Gauge("lipwire_viewers", "Browsers that are sent sound and pictures", len(audience))
+        yield _Gauge("lipwire_viewers_limit", "Browsers this process sends to", audience.limit)
+        yield _Counter("lipwire_viewers_refused", "Browsers refused because there were too many", audience.refused)
+        yield _Counter("lipwire_viewer_pictures_dropped", "Pictures viewers missed for want of time", missed.pictures)
+        yield _Counter("lipwire_viewer_sound_dropped", "Packets of sound (20 ms) viewers missed", missed.sound)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -10,8 +10,8 @@
 | POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
 
 Anybody gets the page; what it calls asks the `Gate`. A room is its owner's: each owner of API keys has rooms of its
-own (a `Desk`), and a token is for one room and one name in it. Bodies are JSON objects and say so (`Content-Type:
-application/json`): a browser sends no such thing from another site's page without asking us first.
+own (a `Desk`), and a token is for one room and one name in it. What keeps other sites' pages away is `guard`. Bodies
+are JSON objects and say so; an offer may be plain SDP, too (`offers`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
 from .access import OPEN, Caller, Gate, not_allowed
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
+from .guard import Guard
 from .http import read_object
+from .offers import give_answer, read_offer
+from .origins import Access
 from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
@@ -116,13 +119,6 @@ class Desk(Struct, frozen=True):
     stop_agent: StopAgent | None = None
 
 
-async def _body(request: AnyRequest) -> dict[str, Any]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ProviderError("VALIDATION_ERROR", f"Content-Type must be application/json, got {kind or 'none'!r:.60}")
-    return await read_object(request)
-
-
 def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
     """Raises InvalidArgument, which names the field."""
     try:
@@ -161,7 +157,7 @@ def page_policy(page: PageConfig) -> dict[str, str]:
     policy = (
         f"default-src 'none'; script-src 'self' {script}".rstrip()
         + f"; style-src 'self'; img-src 'self' data:; connect-src 'self' {hosts}; media-src 'self' blob:; "
-        "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
     return HEADERS | {"Content-Security-Policy": policy}
 
@@ -228,7 +224,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
     @post("/api/rooms", status_code=201)
     async def create_room(request: AnyRequest) -> dict[str, str]:
         rooms = desk_of(gate.owner(request, "create").owner.name).rooms
-        body = await _body(request)
+        body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
         gate.count_join()
         try:
@@ -238,9 +234,9 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             raise as_provider_error(exc) from exc
 
     @post("/api/rooms/{name:str}/offer", status_code=200)
-    async def offer(request: AnyRequest, name: FromPath[str]) -> dict[str, str]:
+    async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         caller = gate.room(request, name, "watch")
-        body = await _body(request)
+        body = await read_offer(request)
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
             raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
@@ -256,18 +252,18 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             sdp, kind = await rooms.answer(name, user, sdp, kind, role=role, writes=joins)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
-        return {"sdp": sdp, "type": kind}
+        return give_answer(request, sdp, kind)
 
     @post("/api/rooms/{name:str}/leave", status_code=200)
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
         caller = gate.room(request, name, "watch")
-        user = _user(caller, await _body(request))
+        user = _user(caller, await read_object(request))
         return {"left": desk_of(caller.owner.name).rooms.leave(name, user)}
 
     @post("/api/agents", status_code=200)
     async def start(request: AnyRequest) -> Any:
         caller = gate.caller(request)
-        body = await _body(request)
+        body = await read_object(request)
         try:
             wanted = parse_agent_request(body)
             desk = desk_of(gate.room(request, wanted.channel, "agents", caller).owner.name)
@@ -280,7 +276,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
         caller = gate.caller(request)
-        channel = read_text(await _body(request), "channel", 64).strip()
+        channel = read_text(await read_object(request), "channel", 64).strip()
         desk = desk_of(gate.room(request, channel, "agents", caller).owner.name)
         if desk.stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
@@ -310,15 +306,18 @@ def create_rooms(
     start_agent: StartAgent | None = None,
     stop_agent: StopAgent | None = None,
     gate: Gate = OPEN,
+    access: Access | None = None,
 ) -> Litestar:
     """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
     may join and start agents: mount it where only those do who may."""
     desk = Desk(rooms, start_agent, stop_agent)
     routes = room_routes(lambda _: desk, page, gate=gate)
-    return Litestar(
+    app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=256 << 10,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app

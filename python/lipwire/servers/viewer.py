@@ -16,13 +16,16 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Middleware
 from msgspec import Struct
 
-from ..errors import InvalidArgument
+from ..errors import LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Gate
 from .errors import AnyRequest, as_provider_error, on_exception
+from .guard import Guard
 from .http import read_object
+from .offers import give_answer, read_offer
+from .origins import Access
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
@@ -30,7 +33,7 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 MAX_TEXT = 500
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -75,6 +78,7 @@ def create_viewer(
     *,
     gate: Gate,
     route_handlers: Sequence[ControllerRouterHandler] = (),
+    access: Access | None = None,
     middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """The ASGI app.
@@ -84,6 +88,7 @@ def create_viewer(
         speak: what the text box does; None disables it.
         gate: lets in who may.
         route_handlers: more handlers on the same port, such as `rooms.room_routes`.
+        access: the names of this server, and the pages that may call it; as for `http.create_app`.
         middleware: Litestar's, around every route.
     """
 
@@ -119,16 +124,16 @@ def create_viewer(
         return reply([session_id], controls=caller.may("control", "session", session_id))
 
     @post("/api/sessions/{session_id:str}/offer", status_code=200)
-    async def offer(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
+    async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
         gate.session(request, session_id, "watch")
         watched = find(session_id)
         gate.count_join()
-        body = await read_object(request)
+        body = await read_offer(request)
         try:
             sdp, kind = await watched.publisher.answer(read_text(body, "sdp", 65536), read_text(body, "type", 16))
-        except InvalidArgument as exc:
+        except LipwireError as exc:
             raise as_provider_error(exc) from exc
-        return {"sdp": sdp, "type": kind}
+        return give_answer(request, sdp, kind)
 
     @post("/api/sessions/{session_id:str}/say", status_code=200)
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
@@ -143,12 +148,12 @@ def create_viewer(
     @post("/api/sessions/{session_id:str}/interrupt", status_code=200)
     async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         gate.session(request, session_id, "control")
-        await read_object(request)  # an object, so that no other site's plain form can reach this
+        await read_object(request)
         find(session_id).session.interrupt()
         return {"status": "ok"}
 
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
-    return Litestar(
+    app = Litestar(
         route_handlers=[list_sessions, one_session, offer, say, interrupt, *pages, *route_handlers],
         middleware=list(middleware),
         exception_handlers={Exception: on_exception},
@@ -156,3 +161,5 @@ def create_viewer(
         logging_config=None,
         request_max_body_size=256 << 10,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app

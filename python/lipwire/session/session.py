@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 import uuid
 from collections import Counter
@@ -25,15 +24,18 @@ from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
-from ..errors import BadState
+from ..errors import BadState, BufferFull
+from ..logs import sampled, several
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
 
-logger = logging.getLogger("lipwire.session")
+logger = sampled("lipwire.session")
 
 SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
+"""That have begun and whose end has not been told; more are refused. The core alone has `_core.UTTERANCES`; what a
+FrameSource delays waits here."""
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
@@ -224,21 +226,36 @@ class Session:
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
             await self._out.open(self._stage.spec)
+            runtime = Runtime.current()
+            try:
+                runtime.attach(self)
+            except BaseException:
+                await self._out.close()
+                raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
+            self.on_event = self.on_special = None  # as in `close`
             raise
-        self._runtime = Runtime.current()
-        self._runtime.attach(self)
+        self._runtime = runtime
         return self
 
     async def close(self) -> None:
-        """Stops the clock and closes the publisher. Safe to call twice."""
+        """Stops the clock and closes the publisher. What has not been heard to its end counts as interrupted. Safe to
+        call twice."""
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
-            await runtime.detach(self)
-            await asyncio.to_thread(self._stage.close)
-            self._idle.set()
-            await self._out.close()
+            try:
+                await runtime.detach(self)
+                self._cut_off()
+                await asyncio.to_thread(self._stage.close)
+            finally:
+                self._idle.set()
+                try:
+                    await self._out.close()
+                finally:
+                    # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
+                    # Python looks for garbage.
+                    self.on_event = self.on_special = None
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
@@ -255,9 +272,12 @@ class Session:
     def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
         """Queues speech: PCM16 mono (any bytes-like) at 8000..48000 Hz, any length, faster than real time or not.
 
+        Each utterance is told of by one PlaybackFinished with the `event_id` of its first chunk, and before it by one
+        PlaybackStarted, unless it was interrupted before anything of it was heard.
+
         Raises:
-            InvalidArgument: odd bytes or unsupported rate. BufferFull: no room; nothing was taken. BadState: the
-            session is not running.
+            InvalidArgument: odd bytes or unsupported rate. BufferFull: no room, or 256 utterances wait; nothing was
+            taken. BadState: the session is not running.
         """
         self._check_running()
         self._write(pcm, rate, event_id)
@@ -268,12 +288,13 @@ class Session:
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
             self.performer.end(0)
             self._ended = None
+        if len(self._utterances) >= MAX_UTTERANCES and self.performer.writing not in self._utterances:
+            raise BufferFull(f"{MAX_UTTERANCES} utterances wait to be heard to their end")
         self.performer.write(pcm, rate)
         utterance = self.performer.utterance
         if utterance not in self._utterances and memoryview(pcm).nbytes:
-            if len(self._utterances) >= MAX_UTTERANCES:
-                self._utterances.pop(next(iter(self._utterances)))
             self._utterances[utterance] = _Utterance(event_id, now)
+            self._ended = None
             self._idle.clear()
 
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
@@ -313,7 +334,8 @@ class Session:
         (`avatar.art` lists the names). Acts on the next frame. Other members go to `on_special`; what nobody knows is
         logged."""
         self._check_running()
-        others = {}
+        others: dict[Any, Any] = {}
+        unknown: list[Any] = []
         for key, name in _fields(content).items():
             setting, names = _SPECIAL.get(key, (0, ()))
             if isinstance(name, str) and name in names:
@@ -323,7 +345,10 @@ class Session:
             elif self.on_special is not None:
                 others[key] = name
             else:
-                logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
+                unknown.append(key)
+        if unknown:
+            known, verb = ", ".join(_SPECIAL), "is" if len(unknown) == 1 else "are"
+            logger.info("[%s] special: %s %s not acted on; what is: %s", self.id, several(unknown), verb, known)
         if others and self.on_special is not None:
             self._hand_over("special", self.on_special, others)
 
@@ -351,6 +376,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
+        performer.settle()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -372,6 +398,13 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
+
+    def _cut_off(self) -> None:
+        """The clock has stopped: tells the end of all that has not come to it."""
+        number, played = self._heard
+        for utterance in tuple(self._utterances):
+            heard = played if utterance == number else 0
+            self._tell(_core.EVENT_FINISHED, 1, utterance, self._audio_at + _core.BLOCK, heard)
 
     def _show(self, frame: _core.Frame) -> None:
         if frame.generation >= self._cut.generation:
