@@ -5,6 +5,7 @@
  * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "common.h"
 #include "lipwire/performer.h"
@@ -62,6 +63,8 @@ struct lw_performer {
     uint64_t utterance; /* that the last write belonged to */
     int64_t held_since; /* clock of the last write of an utterance that the input resampler holds all of */
     int32_t patience;   /* how long it may */
+    int entered;        /* this side has the turn */
+    int64_t crossed_before;
 
     /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
     _Atomic uint32_t settings[LW_MOTION_SETTINGS];
@@ -86,6 +89,9 @@ struct lw_performer {
     uint64_t heard;
     int64_t heard_played, heeded;
     _Atomic uint64_t told; /* number of the last utterance whose end has been read */
+
+    _Atomic int turn; /* 1: one side has it */
+    _Atomic int64_t crossed; /* ticks that did not wait for their turn any longer */
 
     /* counters: written by the consumer, read by anyone */
     _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
@@ -190,6 +196,41 @@ void lw_performer_close(lw_performer **p)
     lw_resampler_close(&(*p)->input);
     lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
+}
+
+/* ---- turns ---- */
+
+/* 1: it is ours. 0: the other side, which needs microseconds unless its thread has lost the processor, has kept it. */
+static int take_turn(lw_performer *p)
+{
+    int64_t until = 0;
+    for (;;) {
+        int nobody = 0;
+        if (atomic_compare_exchange_strong_explicit(&p->turn, &nobody, 1, memory_order_acquire, memory_order_relaxed))
+            return 1;
+        int64_t now = lw_now_ns();
+        if (!until)
+            until = now + LW_TURN_NS;
+        if (now >= until)
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
+    }
+}
+
+void lw_performer_enter(lw_performer *p)
+{
+    p->entered = take_turn(p);
+    p->crossed_before = atomic_load_explicit(&p->crossed, memory_order_acquire);
+}
+
+int64_t lw_performer_leave(lw_performer *p)
+{
+    int64_t clock = lw_speech_clock(p->speech);
+    int alone = p->entered && atomic_load_explicit(&p->crossed, memory_order_acquire) == p->crossed_before;
+    if (p->entered)
+        atomic_store_explicit(&p->turn, 0, memory_order_release);
+    p->entered = 0;
+    return alone ? clock : -1 - clock;
 }
 
 /* ---- producer ---- */
@@ -562,6 +603,9 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
 {
     int16_t pcm[LW_BLOCK];
     lw_event events[TICK_EVENTS];
+    int ours = p->config.turns && take_turn(p);
+    if (p->config.turns && !ours)
+        LW_COUNT(p->crossed, 1);
     int64_t clock = lw_speech_clock(p->speech);
     int happened = lw_speech_tick(p->speech, pcm, events, TICK_EVENTS);
     for (int i = 0; i < happened && i < TICK_EVENTS; i++)
@@ -584,6 +628,8 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
             LW_COUNT(p->frames_skipped, 1);
         p->frame++;
     }
+    if (ours)
+        atomic_store_explicit(&p->turn, 0, memory_order_release);
     return out;
 }
 

@@ -57,6 +57,13 @@ cdef class Performer:
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
+        turns: write, end, interrupt and set take turns with ticks, and leave their time in `moments`.
+
+    Attributes:
+        moments: with `turns`, of each of these calls, in order, the media clock at which it took effect: the first
+            sample of the block that is the first to know of it; -1 - clock where that is uncertain by a tick. Whoever
+            reads it clears it. None without.
+        before: called before each of these calls, so that whoever ticks can bring the clock to its moment; or None.
     """
     cdef lw_performer *p
     cdef SharedWriter memory
@@ -65,11 +72,13 @@ cdef class Performer:
     cdef readonly int width
     cdef readonly int height
     cdef bint live
+    cdef readonly list moments
+    cdef public object before
     cdef object __weakref__
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
-                  SharedWriter memory=None):
+                  SharedWriter memory=None, bint turns=False):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -97,6 +106,8 @@ cdef class Performer:
             config.frame_stride = lw_share_stride(memory.s)
             config.frame_slots = memory.slots
         config.seed = _seed(seed)
+        config.turns = turns
+        self.moments = [] if turns else None
         config.speech.capacity = <int32_t>(capacity * LW_RATE)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
         config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
@@ -108,6 +119,18 @@ cdef class Performer:
 
     def __dealloc__(self):
         lw_performer_close(&self.p)
+
+    cdef int enter(self) except -1:
+        if self.before is not None:
+            self.before()
+        if self.moments is not None:
+            lw_performer_enter(self.p)
+        return 0
+
+    cdef int leave(self) except -1:
+        if self.moments is not None:
+            self.moments.append(lw_performer_leave(self.p))
+        return 0
 
     def write(self, pcm, rate):
         """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
@@ -122,11 +145,13 @@ cdef class Performer:
         borrow_pcm(pcm, &b)
         try:
             n = b.size // 2
+            self.enter()
             if n >= LONG_CHUNK:
                 with nogil:
                     rc = lw_performer_write(self.p, b.data, n, hz)
             else:
                 rc = lw_performer_write(self.p, b.data, n, hz)
+            self.leave()
         finally:
             give_back(&b)
         if rc == LW_ENOSPC:
@@ -139,7 +164,10 @@ cdef class Performer:
 
     def end(self, double grace=0.0):
         """Ends the current utterance; audio within `grace` seconds still belongs to it."""
-        check(lw_performer_end(self.p, <int32_t>(grace * LW_RATE)), "end")
+        self.enter()
+        cdef int rc = lw_performer_end(self.p, <int32_t>(grace * LW_RATE))
+        self.leave()
+        check(rc, "end")
 
     def settle(self):
         """For the writing thread, every now and then: begins and ends an utterance of which the resampler has held all
@@ -148,7 +176,10 @@ cdef class Performer:
 
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
-        return check(lw_performer_interrupt(self.p))
+        self.enter()
+        cdef int64_t generation = lw_performer_interrupt(self.p)
+        self.leave()
+        return check(generation)
 
     def set(self, setting, value):
         """Sets MOTION_STATE, MOTION_EXPRESSION or MOTION_GESTURE, from the next tick on; see `lw_motion_set`.
@@ -156,7 +187,11 @@ cdef class Performer:
         Raises:
             InvalidArgument: there is no such setting or value.
         """
-        check(lw_performer_set(self.p, whole(setting, "setting"), whole(value, "value")), "set")
+        cdef int which = whole(setting, "setting"), to = whole(value, "value")
+        self.enter()
+        cdef int rc = lw_performer_set(self.p, which, to)
+        self.leave()
+        check(rc, "set")
 
     @property
     def writing(self):

@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("stream", "outward", "audio", "avatar", "protocol", "process"),
     ("drawing", "publish", "provider"),
     ("session", "channel"),
-    ("agents",),
+    ("agents", "capture"),
     ("servers", "conformance"),
     ("app",),
     ("cli",),

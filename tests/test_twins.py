@@ -18,6 +18,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "app/test_agent_setup.py": ("agent_command",),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
     "avatar/test_manifest.py": ("artwork", "make", "source"),
+    "capture/test_replay.py": ("outcome", "resend", "session"),
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),

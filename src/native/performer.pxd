@@ -40,6 +40,7 @@ cdef extern from "lipwire/performer.h" nogil:
         size_t frame_stride
         uint32_t seed
         lw_speech_config speech
+        int32_t turns
     ctypedef struct lw_performer_counters:
         int64_t clock
         int64_t buffered
@@ -70,6 +71,8 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t due_ns
         lw_pose pose
     int lw_performer_open(lw_performer **out, const lw_performer_config *config)
+    void lw_performer_enter(lw_performer *p)
+    int64_t lw_performer_leave(lw_performer *p)
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
     void lw_performer_settle(lw_performer *p)

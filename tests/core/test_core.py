@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import math
 import subprocess
 import sys
@@ -445,3 +446,53 @@ def test_redrawing_what_changed_is_redrawing_all(
     canvas.forget()
     assert canvas.draw(axes, visemes) >= full
     assert np.array_equal(canvas.i420, fresh.i420)
+
+
+def test_calls_take_turns_with_ticks_and_say_where_they_took_effect() -> None:
+    performer = _core.Performer(None, turns=True)
+    assert performer.moments == []
+    performer.write(bytes(960), 48_000)
+    performer.tick()
+    performer.end()
+    performer.tick()
+    performer.set(_core.MOTION_STATE, 1)
+    performer.interrupt()
+    with pytest.raises(ValueError):
+        performer.write(bytes(2), 12)
+    assert performer.moments == [0, _core.BLOCK, 2 * _core.BLOCK, 2 * _core.BLOCK, 2 * _core.BLOCK]
+    assert _core.Performer(None).moments is None
+
+
+def test_turns_hold_against_a_running_engine() -> None:
+    engine = _core.Engine()
+    performer = _core.Performer(None, turns=True)
+    engine.attach(performer)
+    try:
+        while performer.stats()["clock"] < 50 * _core.BLOCK:
+            with contextlib.suppress(BufferFull):  # so many utterances wait for the next tick
+                performer.write(bytes(64), 48_000)
+            performer.interrupt()
+            while performer.read_pcm() is not None:
+                pass
+    finally:
+        engine.close()
+    assert performer.moments is not None and len(performer.moments) > 100
+    certain = [moment for moment in performer.moments if moment >= 0]
+    assert certain == sorted(certain) and {moment % _core.BLOCK for moment in certain} == {0}
+    assert performer.stats()["clock"] >= certain[-1]
+
+
+def test_whoever_ticks_is_called_before_each_call() -> None:
+    performer = _core.Performer(None)
+    called: list[int] = []
+
+    def before() -> None:
+        called.append(performer.stats()["clock"])
+        performer.tick()
+
+    performer.before = before
+    performer.write(bytes(2), 48_000)
+    performer.end()
+    performer.set(_core.MOTION_STATE, 1)
+    performer.interrupt()
+    assert called == [0, 480, 960, 1440]

@@ -87,14 +87,6 @@ class Speaker(Session):
     def renew(self, token: str) -> None:
         raise InvalidArgument("there is no channel")
 
-    @property
-    def space(self) -> float:
-        return self.performer.space
-
-    @property
-    def generation(self) -> int:
-        return self.performer.stats()["generation"]
-
 
 class Fuzz:
     """One run."""

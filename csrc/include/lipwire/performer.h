@@ -75,6 +75,7 @@ typedef struct lw_performer_config {
     size_t frame_stride;
     uint32_t seed;
     lw_speech_config speech;
+    int32_t turns;          /* 1: calls between lw_performer_enter and _leave take turns with ticks */
 } lw_performer_config;
 
 typedef struct lw_performer_counters {
@@ -112,6 +113,13 @@ typedef struct lw_frame_info {
 
 /* LW_EINVAL: one of them is out of range, or two of them want to draw. LW_ENOMEM. */
 int lw_performer_open(lw_performer **out, const lw_performer_config *config);
+/* Producer. With config.turns: before and behind each call below, so that none falls into the middle of a tick, and a
+ * recording can say which block was the first to know of it. One waits for the other, but never longer than
+ * LW_TURN_NS: then both go on. _leave returns the media clock at which the call took effect: the next tick's first
+ * sample; or -1 - clock where they did not wait long enough, and it is a tick earlier or later. */
+#define LW_TURN_NS 2000000
+void lw_performer_enter(lw_performer *p);
+int64_t lw_performer_leave(lw_performer *p);
 /* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing. LW_ENOSPC: they do not fit, or would
  * begin an utterance where LW_PERFORMER_UTTERANCES have not been told of to their end, or lw_speech_room says no. A rate
  * other than the one before starts a new resampler (the only allocation outside open). */

@@ -784,7 +784,7 @@ class Conversation:
                 if ms is not None:
                     self.transcripts.metrics(module, name, turn.turn_id, ms)
             self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
-        self._do(Emit(TurnEnded(turn.as_dict())))
+        self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text

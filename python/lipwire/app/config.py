@@ -111,6 +111,13 @@ class Config(Struct, kw_only=True, frozen=True):
     buffer_seconds: float = _core.CAPACITY
     """Speech that may wait in a session; more is refused with BUFFER_FULL. A second that waits takes 96 kB, which
     is given back when it has been said."""
+    record: str | None = None
+    """A folder that every session is recorded into, a file each, for `lipwire replay`: its messages, and so all that is
+    said in it, without secrets. Default: nothing is recorded."""
+    record_session_mb: int = 64
+    """MiB of a recording; it ends there. 64 are about half an hour of speech at 24 kHz."""
+    record_total_mb: int = 1024
+    """MiB of all recordings in the folder; the oldest are deleted for the newest."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
@@ -168,6 +175,9 @@ class Config(Struct, kw_only=True, frozen=True):
     drain_seconds: float = 10.0
     """How long speech may go on when the server is asked to end (SIGTERM, Ctrl-C): sessions end what they say, agents
     their sentence. 0 = everything ends at once."""
+    tracing: Literal["auto", "on", "off"] = "auto"
+    """OpenTelemetry spans of utterances and turns. auto: where opentelemetry-api is installed (the extra `otel`); they
+    go where the SDK of the process sends them."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -218,6 +228,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "record_session_mb": (1, 1 << 20),
+    "record_total_mb": (1, 1 << 24),
 }
 
 OFFLINE = "offline"

@@ -12,10 +12,15 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import msgspec
+from prometheus_client.registry import Collector
 
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
+from ..capture.recorder import Limits as RecordingLimits
+from ..capture.recorder import Recorder
+from ..capture.records import Header, new_header
+from ..capture.session import RecordedSession
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
@@ -33,17 +38,17 @@ from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import AudienceCollector, DoorCollector
+from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
 from ..servers.origins import Access
 from ..servers.rooms import Desk, room_routes
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
 from ..session.runtime import Runtime
-from ..session.session import Session
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, make_provider
+from .telemetry import Telemetry
 
 logger = sampled("lipwire.service")
 
@@ -52,7 +57,7 @@ CLOSE_SECONDS = 25.0
 """How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
 
-class LiveAvatar(Session):
+class LiveAvatar(RecordedSession):
     """A provider's session, published into its Agora channel, and over WebRTC to whoever watches."""
 
     def __init__(self, service: Service, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit):
@@ -80,6 +85,15 @@ class LiveAvatar(Session):
             prebuffer=config.prebuffer_ms / 1000,
             capacity=config.buffer_seconds,
         )
+        self.on_spoken = service.telemetry.spoken
+        if service.recorder is not None:
+            self.record(service.recorder.open(self._header(request, granted)))
+            self.publisher = Tee(*(to for to in (self.channel, self.viewers, self.tap) if to is not None))
+
+    def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
+        provider = self._service.provider
+        settings = self.settings(guard_window=provider.config.guard_window, check_rate=provider.config.check_rate)
+        return new_header(self.id, request, granted, settings, origin=provider.clock())
 
     def _on_event(self, event: Any) -> None:
         self._emit(event)
@@ -101,16 +115,6 @@ class LiveAvatar(Session):
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
         self.end(event_id)
-
-    @property
-    def space(self) -> float:
-        """Seconds of speech that can be queued now."""
-        return self.performer.space
-
-    @property
-    def generation(self) -> int:
-        """How many interrupts there were."""
-        return self.performer.stats()["generation"]
 
     async def start(self) -> Self:
         try:
@@ -169,6 +173,9 @@ class Service:
         self.watched: dict[str, Watched] = {}
         self.audience = Audience(self.config.max_viewers)
         """Everyone who watches a session or is in a room."""
+        self.telemetry = Telemetry(self.config.tracing)
+        self.recorder = self._recorder()
+        """What records every session, where the settings want it."""
         self.provider = make_provider(self.config, self.api_key, self._make_session)
         authority = self.provider.authority
         self.owned_rooms = OwnedRooms(
@@ -186,10 +193,14 @@ class Service:
         )
         self._counting = count_requests(authority, self.config.address_request_rate)
         self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
-        self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
+        self.agents = agents or AgentManager(
+            lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
+            limit=self.config.max_agents,
+        )
         self.agents.prepare = self.agent_setup.prepare
         self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
+        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -200,10 +211,18 @@ class Service:
             self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
         )
         routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
+        collectors: list[Collector] = [
+            AgentCollector(self.agents),
+            AudienceCollector(self.audience),
+            DoorCollector(self.door),
+            StageCollector(self.telemetry),
+        ]
+        if self.recorder is not None:
+            collectors.append(CaptureCollector(self.recorder))
         self.app = create_http_app(
             self.provider,
             route_handlers=routes,
-            collectors=[AgentCollector(self.agents), AudienceCollector(self.audience), DoorCollector(self.door)],
+            collectors=collectors,
             access=self.access,
             middleware=[self._counting],
         )
@@ -229,6 +248,11 @@ class Service:
             body=3 * wait,
             write=3 * wait,
         )
+
+    def _recorder(self) -> Recorder | None:
+        c = self.config
+        limits = RecordingLimits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
+        return None if c.record is None else Recorder(c.record, limits)
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -380,6 +404,8 @@ class Service:
             _within(CLOSE_SECONDS, self.provider.close, "the sessions"),
         )
         await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
         servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
         await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))

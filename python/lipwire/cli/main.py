@@ -14,7 +14,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, conformance, doctor, keys, provider, render, tokens
+from . import agent, avatar, conformance, doctor, keys, provider, render, replay, tokens
 from .options import err, out
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ for command in (
     provider.send,
     render.render,
     conformance.conformance,
+    replay.replay,
     tokens.token,
     doctor.doctor,
 ):

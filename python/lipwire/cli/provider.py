@@ -38,6 +38,9 @@ def serve(
     agora: Annotated[
         str | None, typer.Option(help="Publish into Agora channels: on, off, or auto = where the SDK is installed.")
     ] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Record every session into this folder, for `lipwire replay` (default: none is).")
+    ] = None,
 ) -> None:
     """Run the avatar provider: HTTP, WebSocket and the viewer page."""
     config = server.load(
@@ -50,6 +53,7 @@ def serve(
         max_sessions=max_sessions,
         avatar=avatar,
         agora=agora,
+        record=record,
     )
     run_server(lambda asked: _serve(config, asked))
 
@@ -71,6 +75,8 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
                 out.print("           (these links open everything for an hour; lipwire token makes others)")
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
+        if config.record is not None:
+            out.print(f"recording  every session, into {config.record}", soft_wrap=True)
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
 

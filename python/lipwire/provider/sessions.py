@@ -17,7 +17,7 @@ import time
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
@@ -125,11 +125,34 @@ class LiveSession(Protocol):
         """Leaves the channel and frees everything. Called once."""
 
 
+class Tap(Protocol):
+    """What hears a session's wire, such as a recording. Connections are told apart by identity. It must not raise."""
+
+    def connected(self, connection: object, now: float) -> None:
+        """A WebSocket came."""
+
+    def disconnected(self, connection: object, now: float) -> None:
+        """It went."""
+
+    def receives(self, connection: object, message: str | bytes, now: float) -> None:
+        """A message is about to act."""
+
+    def received(self, events: Sequence[Event]) -> None:
+        """It has acted; this is what it meant."""
+
+    def sent(self, event: m.ServerEvent) -> None:
+        """An event is on its way to a client."""
+
+    def end(self, reason: str) -> None:
+        """The session has ended."""
+
+
 MakeSession = Callable[[str, m.StartRequest, m.Granted, Emit], Awaitable[LiveSession]]
 """(session_id, request, granted, emit) -> session.
 
 May raise `InvalidArgument` (-> 400, say for an unknown avatar), `NoCapacity` or `OutOfMemory` (-> 503). It may change
-`granted` to what it really gives. `emit` belongs to the event loop's thread.
+`granted` to what it really gives. `emit` belongs to the event loop's thread. A session with an attribute `tap` that is
+not None has its wire told to that `Tap`.
 """
 
 
@@ -198,6 +221,7 @@ class ProviderSession:
         self.events_dropped = 0
         self.live: LiveSession | None = None
         self.gate = UtteranceGate(grace)
+        self.tap: Tap | None = None
         self.log = session_logger(session_id)
         self._errors_total = errors_total
 
@@ -210,6 +234,8 @@ class ProviderSession:
         if isinstance(event, m.ErrorEvent):
             self.errors += 1
             self._errors_total[event.code] += 1
+        if self.tap is not None:
+            self.tap.sent(event)
         if outbox is None:
             self.events_dropped += 1
         else:
@@ -394,6 +420,7 @@ class Provider:
         self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
+            session.tap = getattr(session.live, "tap", None)
         except (NoCapacity, OutOfMemory) as exc:
             wait = exc.retry_after if isinstance(exc, NoCapacity) else self.config.retry_after
             raise ProviderError("NO_CAPACITY", str(exc), retry_after=wait) from exc
@@ -448,6 +475,8 @@ class Provider:
         self.ended_total[reason] += 1
         if reason != "failed":
             await self._hush(session)
+        if session.tap is not None:
+            session.tap.end(reason)
         if session.outbox is not None:
             code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_NORMAL)
             session.outbox.close(code, f"session ended: {reason}")
@@ -563,6 +592,8 @@ class Provider:
         session.outbox = Outbox(self.config.event_queue)
         session.connections += 1
         session.last_activity = self.clock()
+        if session.tap is not None:
+            session.tap.connected(session.outbox, session.last_activity)
         ingest = Ingest(
             session.id,
             session.granted,
@@ -574,6 +605,8 @@ class Provider:
     def detach(self, session: ProviderSession, outbox: Outbox) -> None:
         """A WebSocket has gone. The session goes on, without one or with the one that replaced it."""
         session.events_dropped += outbox.dropped
+        if session.tap is not None:
+            session.tap.disconnected(outbox, self.clock())
         if session.outbox is outbox:
             session.outbox = None
             session.last_activity = self.clock()
@@ -593,6 +626,8 @@ class Provider:
         now = self.clock()
         session.last_activity = now
         session.messages += 1
+        if session.tap is not None:
+            session.tap.receives(outbox, message, now)
         events = ingest.receive(message, now)
         for answer in ingest.take():
             session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
@@ -601,6 +636,8 @@ class Provider:
                 yield from self._long_voice(session, event, outbox)
             else:
                 self.dispatch(session, event, outbox)
+        if session.tap is not None:
+            session.tap.received(events)
 
     def _long_voice(self, session: ProviderSession, voice: m.Voice, outbox: Outbox) -> Iterator[Literal[True]]:
         """Many seconds of speech in one message: all of it or nothing, as with a short one, but a piece at a time. An

@@ -29,6 +29,7 @@ from ..logs import sampled, several
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
+from .stages import Spoken, Stages
 
 logger = sampled("lipwire.session")
 
@@ -71,15 +72,24 @@ class Latency(Struct, kw_only=True):
     """That frame's tick -> the publisher has it (composition, wake-up)."""
     delay_ms: float = 0.0
     """What a FrameSource asks for; sound and picture wait alike."""
+    decode_ms: float = 0.0
+    """Before `buffer_ms`: that chunk comes in a wire encoding -> it is PCM."""
 
     @property
     def total_ms(self) -> float:
-        return self.buffer_ms + self.mouth_ms + self.handover_ms + self.delay_ms
+        return self.decode_ms + self.buffer_ms + self.mouth_ms + self.handover_ms + self.delay_ms
+
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, and `total`."""
+        seconds = {name.removesuffix("_ms"): getattr(self, name) / 1000 for name in self.__struct_fields__}
+        return seconds | {"total": self.total_ms / 1000}
 
 
 class _Utterance(Struct):
     event_id: str | None
     written_ns: int
+    spoken: Spoken
+    """What is known of its way."""
     started_at: int = -1
     """Media clock of its first sample."""
     mouth_seen: bool = False
@@ -169,7 +179,11 @@ class Session:
         self.on_event = on_event
         self.on_special = on_special
         self.latency: Latency | None = None
-        """Of the newest utterance that has been seen to speak."""
+        """Of the newest utterance that has been seen to speak,"""
+        self.stages = Stages()
+        """and of all."""
+        self.on_spoken: Callable[[Spoken], None] | None = None
+        """Called with each utterance that is over."""
         self.max_skew_ms = 0.0
         self._options = {"prebuffer": prebuffer, "dry_timeout": voice_end_timeout, "capacity": capacity}
         self._seed = uuid.uuid5(uuid.NAMESPACE_OID, self.id).int & 0xFFFFFFFF if seed is None else seed
@@ -226,7 +240,7 @@ class Session:
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
             await self._out.open(self._stage.spec)
-            runtime = Runtime.current()
+            runtime = self._find_runtime()
             try:
                 runtime.attach(self)
             except BaseException:
@@ -238,6 +252,10 @@ class Session:
             raise
         self._runtime = runtime
         return self
+
+    def _find_runtime(self) -> Runtime:
+        """What keeps its clock."""
+        return Runtime.current()
 
     async def close(self) -> None:
         """Stops the clock and closes the publisher. What has not been heard to its end counts as interrupted. Safe to
@@ -282,7 +300,7 @@ class Session:
         self._check_running()
         self._write(pcm, rate, event_id)
 
-    def _write(self, pcm: Any, rate: int, event_id: str | None) -> None:
+    def _write(self, pcm: Any, rate: int, event_id: str | None, came_ns: int | None = None) -> None:
         now = time.monotonic_ns()
         if self._ended is not None and event_id not in (None, self._ended):
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
@@ -293,15 +311,16 @@ class Session:
         self.performer.write(pcm, rate)
         utterance = self.performer.utterance
         if utterance not in self._utterances and memoryview(pcm).nbytes:
-            self._utterances[utterance] = _Utterance(event_id, now)
+            self._utterances[utterance] = _Utterance(event_id, now, Spoken(came_ns=came_ns or now, written_ns=now))
             self._ended = None
             self._idle.clear()
 
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
         self._check_running()
+        came_ns = time.monotonic_ns()
         pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
-        self._write(pcm, rate, event_id)
+        self._write(pcm, rate, event_id, came_ns)
 
     def end(self, event_id: str | None = None) -> None:
         """The utterance is complete, but for audio within the grace window."""
@@ -355,6 +374,16 @@ class Session:
     async def finished(self) -> None:
         """Waits until nothing is playing or queued."""
         await self._idle.wait()
+
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+        return self.performer.space
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+        return self.performer.stats()["generation"]
 
     @property
     def heard(self) -> tuple[str | None, float]:
@@ -428,12 +457,17 @@ class Session:
         if utterance is not None and not utterance.mouth_seen:
             utterance.mouth_seen = True
             started_ns = frame.due_ns - (frame.sample - utterance.started_at) * 1_000_000_000 // _core.RATE
+            spoken = utterance.spoken
             self.latency = Latency(
+                decode_ms=(utterance.written_ns - spoken.came_ns) / 1e6,
                 buffer_ms=(started_ns - utterance.written_ns) / 1e6,
                 mouth_ms=(frame.due_ns - started_ns) / 1e6,
                 handover_ms=(now - frame.due_ns) / 1e6,
                 delay_ms=self._stage.delay / (_core.RATE / 1000),
             )
+            spoken.started_ns, spoken.mouth_ns, spoken.shown_ns = started_ns, frame.due_ns, now
+            spoken.stages = self.latency.stages()
+            self.stages.add(spoken.stages)
 
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
         utterance = self._utterances.get(number)
@@ -446,10 +480,15 @@ class Session:
         elif kind == _core.EVENT_FINISHED:
             event = PlaybackFinished(event_id, position_ms, cut or bool(value))
             self._utterances.pop(number, None)
+            if utterance is not None and self.on_spoken is not None:
+                utterance.spoken.end(self.id, event, time.monotonic_ns())
+                self._hand_over("spoken", self.on_spoken, utterance.spoken)
             if not self._utterances:
                 self._idle.set()
         elif kind == _core.EVENT_UNDERRUN:
             event = Underrun(position_ms, round(value / (_core.RATE / 1000), 1))
+            if utterance is not None:
+                utterance.spoken.underruns += 1
         else:
             return
         if self.on_event is not None:
@@ -461,7 +500,8 @@ class Session:
         """Live figures, JSON-able: counters of the performer, and
 
         `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
-        hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
+        hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
+        (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
@@ -483,6 +523,7 @@ class Session:
             "latency": None
             if latency is None
             else {name: round(getattr(latency, name), 1) for name in latency.__struct_fields__},
+            "stages": self.stages.figures(),
             "buffered_ms": round(counters["buffered"] / (_core.RATE / 1000)),
             "clock_s": counters["clock"] / _core.RATE,
             "frames": counters["frames"],
