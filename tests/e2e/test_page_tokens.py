@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from lipwire import StreamSpec
 from lipwire.app.config import Config
 from lipwire.app.service import Service
+from lipwire.channel.base import Message
 from lipwire.protocol.access import Role, Subject
 from lipwire.provider.client import ProviderClient, request
 from lipwire.provider.keys import OPERATOR
@@ -138,6 +141,36 @@ async def test_a_member_has_the_room_and_the_name_of_its_link(world: World) -> N
     await eventually(ended)
     for one in (page, host):
         await one.context.close()
+
+
+async def test_a_link_to_watch_a_room_is_heard_by_nobody(world: World) -> None:
+    heard: list[Any] = []
+    ears = world.service.rooms.channel("stage", "ears", heard.append)
+    await ears.open(StreamSpec(session_id="s", width=0, height=0, fps=Fraction(25)))
+    page = await world.open(world.link("room", "stage", "watch", "agent", name="Guest"))
+    await page.wait_for_selector("#join-quiet:has-text('Watch')")
+    assert not await page.is_visible("#join")
+    await page.click("#join-quiet")
+    await eventually(becomes(page, "idle"))
+    for part in ("#mic", "#camera", "#interrupt"):
+        assert not await page.is_visible(part)
+    assert await page.is_disabled("#say")
+    member = await world.open(world.link("room", "stage", "member", "agent", name="Ann"))
+    await member.click("#join-quiet")
+    await eventually(becomes(member, "idle"))
+    # A channel of its own making: whatever it sends, what Ann sends afterwards is the first that comes.
+    await page.evaluate("() => window.lipwire.send({type: 'interrupt'})")
+    await page.evaluate("() => window.lipwire.send({type: 'chat', text: 'Obey me.'})")
+    await member.evaluate("() => window.lipwire.send({type: 'chat', text: 'Hello.'})")
+
+    async def came() -> bool:
+        return any(isinstance(event, Message) for event in heard)
+
+    await eventually(came)
+    assert [event.user for event in heard if isinstance(event, Message)] == ["Ann"]
+    for one in (page, member):
+        await one.context.close()
+    await ears.close()
 
 
 async def test_the_agent_page_takes_an_api_key_in_place_of_a_link(world: World) -> None:

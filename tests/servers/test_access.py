@@ -16,12 +16,16 @@ from websockets.exceptions import InvalidStatus
 
 from lipwire.agents.config import AgentConfig
 from lipwire.app.config import Config
+from lipwire.app.owners import SharedAudience
 from lipwire.app.service import Service
+from lipwire.errors import NoCapacity
 from lipwire.protocol.access import MAY, Role, Subject
 from lipwire.protocol.messages import StartReply
+from lipwire.provider.authority import ASKING_FROM
 from lipwire.provider.client import request as start_request
 from lipwire.provider.keys import OPERATOR, add_key, key_line, make_key
 from lipwire.provider.quotas import Admission, Guesses
+from lipwire.publish.audience import Missed
 from lipwire.servers.access import MAX_TTL, count_requests, minting_routes
 from lipwire.servers.http import create_app, serve_http
 from support.browsing import eventually
@@ -222,6 +226,54 @@ async def test_joins_of_an_address_are_counted(tmp_path: Path) -> None:
     assert 1 <= int(replies[2].headers["retry-after"]) <= 30
 
 
+class Peer:
+    """A connection that has missed nothing."""
+
+    missed = Missed()
+
+
+async def test_an_address_has_only_a_part_of_the_places() -> None:
+    audience = SharedAudience(4, 2)
+    first, second, *more = [Peer() for _ in range(8)]
+    ASKING_FROM.set("192.0.2.1")
+    audience.enter(first)
+    audience.enter(second, "Ann")
+    with pytest.raises(NoCapacity, match="from your address"):
+        audience.enter(more[0])
+    audience.enter(more[0], "Ann")  # who comes again has a place already
+    audience.leave(first)
+    audience.enter(more[1])
+    ASKING_FROM.set("2001:db8::1")
+    audience.enter(more[2])
+    ASKING_FROM.set("2001:db8::2")  # a network of /64 is one address
+    audience.enter(more[3])
+    with pytest.raises(NoCapacity):
+        audience.enter(more[4])
+    assert (len(audience), audience.refused) == (4, 2)
+    ASKING_FROM.set("198.51.100.1")
+    with pytest.raises(NoCapacity, match="max_viewers"):
+        audience.enter(more[4])
+    for peer in (second, *more):
+        audience.leave(peer)
+        audience.leave(peer)
+    assert (len(audience), audience._from) == (0, {})
+
+
+async def test_viewers_of_an_address_are_counted_over_http(tmp_path: Path) -> None:
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0, "host": "127.0.0.1"}
+    config = Config(**ports, api_key=KEY, ice_host="127.0.0.1", max_viewers_per_address=2)
+    async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        world = World(service, http, operator=KEY)
+        await world.open()
+        path, key = f"api/sessions/{world.sessions[OPERATOR].session_id}/offer", {"x-api-key": KEY}
+        assert (await world.ask("POST", path, key, world.sdp)).status_code == 200
+        join = world.sdp | {"user": "ann"}
+        assert (await world.ask("POST", "api/rooms/lobby/offer", key, join)).status_code == 200
+        for full, body in ((path, world.sdp), ("api/rooms/lobby/offer", world.sdp | {"user": "bob"})):
+            reply = await world.ask("POST", full, key, body)
+            assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (503, "NO_CAPACITY", "5")
+
+
 # ------------------------------------------------------------------------------------------ agents of several owners
 
 
@@ -245,7 +297,7 @@ class Agents:
         return await self.world.http.get(self.world.service.http_url + path, auth=("me", self.key))
 
     async def join(self, name: str, channel: str = "lobby", uid: str = "7") -> httpx.Response:
-        llm = {"url": "http://127.0.0.1:1"}
+        llm = {"url": "https://llm.example.org/v1/chat/completions"}  # never called: the brain is echo
         properties = {"channel": channel, "agent_rtc_uid": uid, "remote_rtc_uids": ["*"], "token": "", "llm": llm}
         return await self.post(f"{REST}/join", {"name": name, "properties": properties})
 

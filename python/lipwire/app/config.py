@@ -87,6 +87,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Requests a second with one owner's keys, twice as many at once; more are refused with 429."""
     address_request_rate: float = 200.0
     """Requests a second from one address, twice as many at once; more are refused with 429. 0 = no limit."""
+    max_viewers_per_address: int = 10
+    """Of `max_viewers`, those that one address may have, where pages ask for tokens. 0 = no limit of its own."""
     joins_a_minute: float = 60.0
     """How often one address may join sessions and rooms by WebRTC, where pages ask for tokens. 0 = no limit."""
     max_late_percent: float = 20.0
@@ -209,6 +211,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "viewer_port": (0, 65535),
     "max_sessions": (1, 1024),
     "max_viewers": (1, 1024),
+    "max_viewers_per_address": (0, 1024),
     "max_pixel_rate": (0, 10**12),
     "max_rooms": (1, 1024),
     "key_sessions": (0, 1024),

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..channel.room.room import Rooms
+from ..errors import NoCapacity
+from ..provider.authority import ASKING_FROM
 from ..provider.keys import KeyRing, Quota
-from ..provider.quotas import Admission
+from ..provider.quotas import Admission, network
 from ..provider.sessions import MakeSession, Provider, ProviderConfig
+from ..publish.audience import RETRY_AFTER, Audience, Member
 from .config import Config
 
 
@@ -44,6 +47,38 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
     )
     keys = KeyRing(api_key, file=file, default=quota, clock=time.monotonic)
     return Provider(options, make_session, keys=keys, admission=admission)
+
+
+class SharedAudience(Audience):
+    """An audience in which one address has only a part of the places.
+
+    Args:
+        limit: places in all. each: of one address; 0 = no limit of its own.
+    """
+
+    def __init__(self, limit: int, each: int) -> None:
+        super().__init__(limit)
+        self.each = each
+        self._from: dict[Member, str] = {}
+
+    def enter(self, member: Member, user: object = None) -> None:
+        """As an audience's, for who asks from `ASKING_FROM`."""
+        address = network(ASKING_FROM.get()) if self.each else None
+        if address is not None:
+            there = {self._members[other] for other, place in self._from.items() if place == address}
+            if len(there) >= self.each and user not in there:
+                self.refused += 1
+                raise NoCapacity(
+                    f"{self.each} viewers are connected from your address, and no more may be", RETRY_AFTER
+                )
+        super().enter(member, user)
+        if address is not None:
+            self._from[member] = address
+
+    def leave(self, member: Member) -> None:
+        """As an audience's."""
+        self._from.pop(member, None)
+        super().leave(member)
 
 
 class OwnedRooms:

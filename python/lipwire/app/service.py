@@ -30,7 +30,6 @@ from ..protocol import messages as m
 from ..provider.keys import OPERATOR
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError
-from ..publish.audience import Audience
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
 from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
@@ -47,7 +46,7 @@ from ..session.runtime import Runtime
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
-from .owners import OwnedRooms, make_provider
+from .owners import OwnedRooms, SharedAudience, make_provider
 from .telemetry import Telemetry
 
 logger = sampled("lipwire.service")
@@ -172,7 +171,9 @@ class Service:
         self.access = self._access()
         """Its names, and the pages that may call it."""
         self.watched: dict[str, Watched] = {}
-        self.audience = Audience(self.config.max_viewers)
+        nobody_is_asked = not self.config.keyed and is_loopback(self.config.bind)
+        each = 0 if nobody_is_asked else self.config.max_viewers_per_address
+        self.audience = SharedAudience(self.config.max_viewers, each)
         """Everyone who watches a session or is in a room."""
         self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
@@ -189,7 +190,7 @@ class Service:
         self.gate = Gate(
             authority,
             lambda session_id: self.provider.owner_of(session_id),
-            open=not self.config.keyed and is_loopback(self.config.bind),
+            open=nobody_is_asked,
             joins_a_minute=self.config.joins_a_minute,
         )
         self._counting = count_requests(authority, self.config.address_request_rate)

@@ -114,7 +114,7 @@ class Gate:
         """Who asks for a list, or makes a room. Raises ProviderError."""
         caller = self.caller(request)
         if not caller.may(action, "owner", caller.owner.name):
-            raise _not_allowed(caller)
+            raise not_allowed(caller)
         return caller
 
     def session(self, request: AnyRequest, session_id: str, action: Action) -> Caller:
@@ -130,18 +130,19 @@ class Gate:
         if another or not self.owns(caller, session_id):
             raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
         if not caller.may(action, "session", session_id):
-            raise _not_allowed(caller)
+            raise not_allowed(caller)
         return caller
 
     def owns(self, caller: Caller, session_id: str) -> bool:
         """Whether a live session is the caller's owner's."""
         return self.open or self._owner_of_session(session_id) == caller.owner.name
 
-    def room(self, request: AnyRequest, name: str, action: Action) -> Caller:
-        """Who wants to do this in a room of the caller's owner. Raises ProviderError, as `session` does."""
-        caller = self.caller(request)
+    def room(self, request: AnyRequest, name: str, action: Action, caller: Caller | None = None) -> Caller:
+        """Who wants to do this in a room of the caller's owner; `caller`, where that is known already. Raises
+        ProviderError, as `session` does."""
+        caller = caller or self.caller(request)
         if not caller.may(action, "room", name.strip()):
-            raise _not_allowed(caller)
+            raise not_allowed(caller)
         return caller
 
     def count_join(self) -> None:
@@ -175,7 +176,8 @@ OPEN: Gate = _Open()
 """Lets everybody in."""
 
 
-def _not_allowed(caller: Caller) -> ProviderError:
+def not_allowed(caller: Caller) -> ProviderError:
+    """What a caller is told whose token is for something else."""
     access = caller.access
     what = "" if access is None else f": it is for the {access.subject} {access.id!r:.80}, as {access.role}"
     return ProviderError("NOT_ALLOWED", f"Your token does not allow this{what}")

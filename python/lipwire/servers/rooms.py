@@ -33,7 +33,7 @@ from ..channel.room.place import check_name
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
-from .access import OPEN, Caller, Gate
+from .access import OPEN, Caller, Gate, not_allowed
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
 from .http import read_object
@@ -213,6 +213,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             "agents": may and desk_of(caller.owner.name).start_agent is not None,
             "room": room,
             "user": caller.name,
+            "joins": caller.may("join", "room", room or page.channel),
         }
 
     @get("/api/rooms", sync_to_thread=False)
@@ -239,14 +240,16 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
             raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
-        if role == "speaker":
-            gate.room(request, name, "join")
+        joins = caller.may("join", "room", name.strip())
+        if role == "speaker" and not joins:
+            raise not_allowed(caller)
         user, sdp = _user(caller, body), read_text(body, "sdp", MAX_SDP)
         gate.count_join()
         rooms = desk_of(caller.owner.name).rooms
         try:
             _leave_some(rooms, name)
-            sdp, kind = await rooms.answer(name, user, sdp, read_text(body, "type", 16, "offer"), role=role)
+            kind = read_text(body, "type", 16, "offer")
+            sdp, kind = await rooms.answer(name, user, sdp, kind, role=role, writes=joins)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
@@ -259,11 +262,11 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
 
     @post("/api/agents", status_code=200)
     async def start(request: AnyRequest) -> Any:
-        gate.caller(request)  # who is nobody learns nothing, of JSON neither
+        caller = gate.caller(request)
         body = await read_object(request)
         try:
             wanted = parse_agent_request(body)
-            desk = desk_of(gate.room(request, wanted.channel, "agents").owner.name)
+            desk = desk_of(gate.room(request, wanted.channel, "agents", caller).owner.name)
             if desk.start_agent is None:
                 raise ProviderError("NO_CAPACITY", "This server runs no agents")
             return await desk.start_agent(wanted)
@@ -272,9 +275,9 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
 
     @post("/api/agents/stop", status_code=200)
     async def stop(request: AnyRequest) -> Any:
-        gate.caller(request)
+        caller = gate.caller(request)
         channel = read_text(await read_object(request), "channel", 64).strip()
-        desk = desk_of(gate.room(request, channel, "agents").owner.name)
+        desk = desk_of(gate.room(request, channel, "agents", caller).owner.name)
         if desk.stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:

@@ -34,6 +34,8 @@ class Browser:
         self.room, self.user = room, user
         self._ice_host, self._audience = ice_host, audience
         self.role: Role = "speaker"
+        self.writes = True
+        """Whether its data messages reach the others."""
         self.peer: Peer | None = None
         """The connection that carries it."""
         self.joined = False
@@ -54,7 +56,7 @@ class Browser:
         """Whether sound has come from it."""
         return self.microphone is not None and self.microphone.used
 
-    async def answer(self, sdp: str, kind: str, role: Role) -> tuple[str, str]:
+    async def answer(self, sdp: str, kind: str, role: Role, writes: bool = True) -> tuple[str, str]:
         """See `Rooms.answer`."""
         try:
             peer = Peer(
@@ -73,7 +75,7 @@ class Browser:
         self.room.peers.add(peer)
         if self._joining is not None:
             self._joining.drop()
-        self._joining, self.role = peer, role
+        self._joining, self.role, self.writes = peer, role, writes
         return await peer.answer(sdp, kind)
 
     def _changed(self, peer: Peer) -> None:
@@ -125,7 +127,7 @@ class Browser:
         raw = data.encode() if isinstance(data, str) else data
         if len(raw) > PACKET_SIZE:
             logger.warning("[%s] %s sent a message of %d bytes; dropped", self.room.name, self.user, len(raw))
-        elif self.joined:
+        elif self.joined and self.writes:
             self.room.announce(Message(self.user, raw), self)
 
     # -------------------------------------------------------------------------------------------- what it lets us hear

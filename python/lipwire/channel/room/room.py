@@ -335,12 +335,12 @@ class Rooms:
         return RoomChannel(self, check_name("room", name), check_name("user", user_id), on_event)
 
     async def answer(
-        self, name: str, user: str, sdp: str, kind: str = "offer", *, role: Role = "speaker"
+        self, name: str, user: str, sdp: str, kind: str = "offer", *, role: Role = "speaker", writes: bool = True
     ) -> tuple[str, str]:
         """A browser joins: takes its offer; (sdp, "answer"), with all candidates in it.
 
         One that has the name of a user who is there follows it: the same user, on a new connection. A "viewer" is not
-        heard or seen.
+        heard or seen; its data messages reach the others, unless `writes` is false.
 
         Raises:
             InvalidArgument: a bad name, or no usable offer. RoomError: an agent has this name. NoCapacity: the room is
@@ -356,7 +356,7 @@ class Rooms:
                 self._check_space(room)
                 browser = room.browsers[user] = Browser(room, user, self.ice_host, self.audience)
                 self._unhold(name)
-            return await browser.answer(sdp, kind, role)
+            return await browser.answer(sdp, kind, role, writes)
         finally:
             self.tidy(room)
 

@@ -20,8 +20,9 @@ const keyed = () => (key ? { 'X-Api-Key': key } : {});
 export const api = (path, body) => request(path, body, { timeout: 40000, headers: keyed() });
 
 export class RoomLink {
-  constructor({ channel, user, on }) {
+  constructor({ channel, user, on, watches }) {
     this.channel = channel;
+    this.role = watches ? 'viewer' : 'speaker';
     this.user = user;
     this.on = on;
     this.closed = false;
@@ -60,7 +61,7 @@ export class RoomLink {
     await gathered(pc);
     if (this.closed) return;
     const { sdp, type } = pc.localDescription;
-    const answer = await api(`${this.path}/offer`, { sdp, type, user: this.user, role: 'speaker' });
+    const answer = await api(`${this.path}/offer`, { sdp, type, user: this.user, role: this.role });
     if (this.closed) return;
     await pc.setRemoteDescription(answer);
     await new Promise((resolve, reject) => {

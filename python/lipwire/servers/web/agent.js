@@ -38,7 +38,7 @@ const microphone = new Microphone();
 const loudness = new Loudness();
 const conversation = new Conversation();
 let assembler = new Assembler();
-let config = { channel: 'lobby', brains: [], voices: [], avatars: [], agora: null, agents: false, room: '', user: '' };
+let config = { channel: 'lobby', brains: [], voices: [], avatars: [], agora: null, agents: false, room: '', user: '', joins: true };
 let refused = '';              // why the server shows us nothing, in words
 let camera = null;             // its track while it is on
 let link = null;               // the connection in use, at most one
@@ -155,7 +155,7 @@ async function supervise() {
   while (wanted) {
     setPhase(failures || ui.phase === 'reconnecting' ? 'reconnecting' : 'connecting', ui.detail);
     const on = { data: (data) => onData(mine, data), media: () => onMedia(mine), members: (list) => onMembers(mine, list) };
-    const options = { channel: channel(), user: user(), on, agora: config.agora };
+    const options = { channel: channel(), user: user(), on, agora: config.agora, watches: !config.joins };
     const mine = link = transport() === 'agora' ? new AgoraLink(options) : new RoomLink(options);
     let why;
     try {
@@ -308,7 +308,7 @@ microphone.onended = () => {
 };
 
 function toggleMute() {
-  if (ui.phase === 'off') return;
+  if (ui.phase === 'off' || !config.joins) return;
   if (!microphone.track) { openMicrophone(); return; }
   microphone.mute(!microphone.muted);
   link?.mute?.(microphone.muted);
@@ -442,6 +442,10 @@ function render() {
   put($('start-title'), refused ? REFUSED : 'Talk with an agent');
   put($('start-text'), refused || 'It listens, answers by voice, and stops when you speak.');
   for (const id of ['join', 'join-quiet', 'choice']) $(id).hidden = refused !== '';
+  // A link that is for watching: nothing to speak or to type with.
+  $('join').hidden ||= !config.joins;
+  put($('join-quiet'), config.joins ? 'Join without a microphone' : 'Watch');
+  for (const id of ['mic', 'camera', 'meter', 'interrupt']) $(id).hidden = !config.joins;
   for (const id of ['dock', 'side', 'chip', 'latency-toggle']) $(id).hidden = off;
   if (current !== lastState && !off) put($('live'), CHIPS[current]);
   lastState = current;
@@ -484,8 +488,8 @@ function render() {
   $('trouble-action').hidden = !ui.trouble;
   put($('trouble-action'), ui.trouble?.label || 'Dismiss');
 
-  say.disabled = !live;
-  say.placeholder = live && !agents().length ? 'Waiting for the agent…' : 'Type a message…';
+  say.disabled = !live || !config.joins;
+  say.placeholder = !config.joins ? 'Your link is for watching' : live && !agents().length ? 'Waiting for the agent…' : 'Type a message…';
   $('send').setAttribute('aria-disabled', String(!canSend()));
 }
 
@@ -565,6 +569,7 @@ window.lipwire = {
   get turns() { return structuredClone(conversation.turns); },
   get level() { return shownLevel; },
   get user() { return user(); },
+  send: (body) => link?.send(body) ?? false,
 };
 
 if (!window.RTCPeerConnection) {
