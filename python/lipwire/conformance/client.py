@@ -294,7 +294,7 @@ class Line:
     async def _read(self) -> None:
         try:
             async for frame in self.ws:
-                self.client.log.add("<", shown(frame))
+                self.client.log.frame("<", frame)
                 event = _object(frame)
                 async with self._news:
                     self.events.append((time.monotonic(), event if event is not None else {"not JSON": repr(frame)}))
@@ -312,7 +312,7 @@ class Line:
         """One frame: an object as JSON, or text or bytes as they are. A connection that is gone is found by who waits
         for what comes next."""
         frame = json.dumps(message) if isinstance(message, Mapping) else message
-        self.client.log.add(">", f"{len(frame)} bytes, binary" if isinstance(frame, bytes) else shown(frame))
+        self.client.log.frame(">", message)
         try:
             await self.ws.send(frame)
         except ConnectionClosed:
@@ -325,14 +325,14 @@ class Line:
     async def voice(
         self, payload: bytes, rate: int = sound.RATE, encoding: str = "PCM16", event_id: str | None = None, **more: Any
     ) -> None:
-        """One chunk."""
+        """One chunk; without an event_id where there is none."""
         audio = base64.b64encode(payload).decode()
         message = {"command": "voice", "audio": audio, "sampleRate": rate, "encoding": encoding}
-        await self.send(message | {"event_id": event_id or new_id()} | more)
+        await self.send(message | ({} if event_id is None else {"event_id": event_id}) | more)
 
     async def end(self, event_id: str | None = None) -> None:
-        """`voice_end`."""
-        await self.send({"command": "voice_end", "event_id": event_id or new_id()})
+        """`voice_end`; without an event_id where there is none."""
+        await self.send({"command": "voice_end"} | ({} if event_id is None else {"event_id": event_id}))
 
     async def interrupt(self) -> None:
         """`voice_interrupt`."""
@@ -456,6 +456,12 @@ class Line:
             raise Failed(f"{what}pings were no longer answered") from None
         except ConnectionClosed:
             raise Failed(what + self.ending()) from None
+
+    async def round_trip(self) -> float:
+        """Seconds until the provider has shown that it read all that was sent."""
+        began = time.monotonic()
+        await self.alive()
+        return time.monotonic() - began
 
     async def heartbeat(self, timestamp: int | None = None) -> dict[str, Any]:
         """Sends one; what was sent."""

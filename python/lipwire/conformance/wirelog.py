@@ -14,20 +14,29 @@ SECRETS = ("session_token", "token")
 
 
 class WireLog:
-    """The newest lines; `>` is what the kit sent, `<` what came, `-` what happened. Secrets and sound are cut out."""
+    """The newest entries; `>` is what the kit sent, `<` what came, `-` what happened. Made readable when it is read:
+    most of what is sent in a burst never is."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._lines: deque[str] = deque(maxlen=LINES)
+        self._entries: deque[tuple[float, str, str, Any]] = deque(maxlen=LINES)
 
     def add(self, direction: str, text: str) -> None:
-        """One line, with the seconds since the rule began."""
-        text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
-        self._lines.append(f"{time.monotonic() - self._began:7.3f} {direction} {text}")
+        """Something in words."""
+        self._entries.append((time.monotonic(), direction, text, None))
+
+    def frame(self, direction: str, frame: Any) -> None:
+        """A WebSocket message, as text, bytes or the object that is in it."""
+        self._entries.append((time.monotonic(), direction, "", frame))
 
     def lines(self) -> list[str]:
-        """Oldest first."""
-        return list(self._lines)
+        """Oldest first, each with the seconds since the rule began; secrets and sound are cut out."""
+        found = []
+        for at, direction, words, frame in self._entries:
+            text = words or (f"{len(frame)} bytes, binary" if isinstance(frame, bytes) else shown(frame))
+            text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+            found.append(f"{at - self._began:7.3f} {direction} {text}")
+        return found
 
 
 def shown(value: Any) -> str:
