@@ -52,7 +52,7 @@ async def test_a_right_provider(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "CONFORMANT: every must that was checked is kept" in out and "FAIL" not in out
     assert "ok    http.start.ok" in out
-    assert "it takes a second key: --other-api-key: http.channel-in-use" in out
+    assert "http.channel-in-use\n      it takes a second key: --other-api-key\n" in out
     chosen = {rule.id for rule in RULES if rule.group == "http"}
     assert {case.get("name") for case in ET.parse(junit).getroot().iter("testcase")} == chosen
     assert {entry["id"] for entry in json.loads(document.read_bytes())["rules"]} == chosen
@@ -69,7 +69,8 @@ async def test_a_must_that_fails_is_told_at_once_and_exits_1() -> None:
     order = ["the client", "expected", "came", "it matters", "how to fix", "source", "on the wire"]
     assert [word for word in told if word in order][:7] == order
     assert "half an object: 500, text/html" in out
-    assert lines[-1] == "NOT CONFORMANT: http.start.bad-json, http.stop.bad-request"
+    assert lines[-2] == "NOT CONFORMANT: http.start.bad-json, http.stop.bad-request"
+    assert lines[-1] == "one of them again: the same command with --only RULE"
 
 
 async def test_a_should_that_fails_is_told_and_exits_0() -> None:

@@ -104,6 +104,7 @@ def check_junit(root: ET.Element) -> None:
         (b'{"agora_settings": {"token": "007"}}', '{"agora_settings": {"token": "***"}}'),
         ({"agora_settings": {"token": ""}}, '{"agora_settings": {"token": ""}}'),
         ({"command": "voice", "audio": "A" * 100}, '{"command": "voice", "audio": "AAAAAAAAAAAA... (100 characters)"}'),
+        ({"event_id": "00620d01-306d-4448-b04e-ac1bff3353b3"}, '{"event_id": "00620d01..."}'),
         ("<h1>", "'<h1>'"),
         (b"\xff{", "'\ufffd{'"),
     ],
@@ -116,9 +117,12 @@ def test_the_log_is_bounded_and_keeps_the_newest() -> None:
     log = WireLog()
     for number in range(2 * LINES):
         log.frame(">", {"number": number})
+    for _ in range(50):
+        log.frame(">", {"command": "voice", "audio": "A" * 5000})
     log.frame("<", b"\x00" * 640)
     log.frame(">", "x" * (2 << 20))
     log.add("-", "y" * 1000)
     lines = log.lines()
     assert len(lines) == LINES and max(map(len, lines)) < 300
+    assert lines[-4].endswith('"AAAAAAAAAAAA... (5000 characters)"} and 49 more voice messages')
     assert lines[-3].endswith("< 640 bytes, binary") and "2097152 bytes" in lines[-2] and lines[-1].endswith("...")

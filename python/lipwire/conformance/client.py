@@ -21,6 +21,7 @@ import httpx
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.protocol import State
 
 from . import sound
 from .target import Target
@@ -33,6 +34,8 @@ LONGEST_WAIT = 10.0
 """Seconds; of a `Retry-After` at most."""
 RECEIVE_LIMIT = 8 << 20
 STOP_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a provider has to answer a close."""
 PLAYBACK = ("playback_started", "playback_finished")
 KEY = "\0the target's"
 """Stands for the target's API key where a call may have another, or none."""
@@ -150,7 +153,8 @@ class Client:
             sent["authorization"] = f"Bearer {bearer}"
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         who = "the key" if key == KEY else "no key" if key is None else "another key"
-        self.log.add(">", f"{method} {path} ({who}{', a bearer token' if bearer else ''}) {shown(content or '{}')}")
+        told = "without a body" if content is None else shown(content) if content else "with an empty body"
+        self.log.add(">", f"{method} {path} ({who}{', a bearer token' if bearer else ''}) {told}")
         request = asyncio.ensure_future(
             self._http.request(
                 method, self.target.http.rstrip("/") + path, content=content, headers=sent | dict(headers or {})
@@ -217,9 +221,7 @@ class Client:
         return reply
 
     async def close(self) -> None:
-        """Drops every connection and stops every session that was opened and may still live. Raises nothing."""
-        for line in self._lines:
-            await line.drop()
+        """Stops every session that was opened and may still live, and closes every connection. Raises nothing."""
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             try:
@@ -227,6 +229,7 @@ class Client:
                     await self.stop(session, key=session.key)
             except (Failed, TimeoutError):
                 continue  # it is over already, or its own timeout ends it
+        await asyncio.gather(*(line.close() for line in self._lines))
 
     # -------------------------------------------------------------------------------------------------- WebSocket
 
@@ -250,7 +253,7 @@ class Client:
                 max_queue=None,
                 ping_interval=None,
                 open_timeout=max(10.0, self.target.patience),
-                close_timeout=1.0,
+                close_timeout=CLOSE_TIMEOUT,
                 proxy=None,
                 **context,
             )
@@ -403,8 +406,10 @@ class Line:
     def summary(self, since: int = 0) -> str:
         """What came instead, in words."""
         names = [str(event.get("command", event)) for _, event in self.events[since:]]
-        told = f"what came: {', '.join(names[:12])}" if names else "nothing came"
-        return f"{self.ending()}; {told}" if self._over else told
+        told = [self.ending()] if self._over else []
+        if names or not told:
+            told.append(f"what came: {', '.join(names[:12])}" if names else "nothing came")
+        return "; ".join(told)
 
     # ------------------------------------------------------------------------------------------------------ its end
 
@@ -472,14 +477,16 @@ class Line:
 
     async def drop(self) -> None:
         """Cuts the TCP connection, as a lost network does: no close frame."""
-        if not self._over:
+        if self.ws.state is not State.CLOSED:  # asyncio fails where a transport that is gone is aborted
             self.ws.transport.abort()
         await self._task
 
     async def close(self, code: int = 1000) -> None:
-        """Closes it as it should be."""
-        await self.ws.close(code)
-        await self._task
+        """Closes it as it should be, unless it is over."""
+        if self.ws.state is State.OPEN:
+            await self.ws.close(code)
+        await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT)
+        await self.drop()
 
 
 def new_id() -> str:
