@@ -20,7 +20,7 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from ..session.session import VOICE_END_GRACE
+from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
 
 FILE = "lipwire.toml"
 ENV_FILE = ".env"
@@ -66,6 +66,10 @@ class Config(Struct, kw_only=True, frozen=True):
     """Accept any `avatar_id` and show `avatar` for those that are not installed."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
+    prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
+    """What the prebuffer grows to where speech of a sender that is no faster than speech runs dry; it shrinks again."""
+    catch_up: bool = True
+    """Where such speech is late, after a network or a machine stood still, shorten its pauses until it no longer is."""
     voice_end_grace_ms: int = round(1000 * VOICE_END_GRACE)
     """Audio this long after `voice_end` still belongs to the utterance."""
     voice_end_timeout_ms: int = round(1000 * _core.DRY_TIMEOUT)
@@ -134,6 +138,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_sessions": (1, 1024),
     "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
+    "prebuffer_max_ms": (0, 2000),
     "voice_end_grace_ms": (0, 60_000),
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),

@@ -36,6 +36,8 @@ SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
 """That have begun and whose end has not been told; more are refused. The core alone has `_core.UTTERANCES`; what a
 FrameSource delays waits here."""
+PREBUFFER_MAX = 0.24
+"""Seconds that the prebuffer grows to at most, unless a session says otherwise."""
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
@@ -137,8 +139,13 @@ class Session:
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
         voice_end_timeout: an utterance without `end` finishes this long after its audio ran dry.
         prebuffer: seconds of speech that must be there before an utterance starts.
+        prebuffer_max: seconds that the prebuffer grows to where speech that comes as it is said runs dry: by as much as
+            was missing. It shrinks again, by half of that for every 30 s without.
+        catch_up: where such speech is late, shorten its pauses, to 100 ms at least and by half at most, until it no
+            longer is. Speech that comes faster than it is said keeps every pause.
         capacity: seconds of speech that may wait; more is refused with BufferFull.
         seed: of blinks and idle life; None = by session id.
+        clock: says when speech came: a monotonic one, in ns.
     """
 
     def __init__(
@@ -155,8 +162,11 @@ class Session:
         voice_end_grace: float = VOICE_END_GRACE,
         voice_end_timeout: float = _core.DRY_TIMEOUT,
         prebuffer: float = _core.PREBUFFER,
+        prebuffer_max: float = PREBUFFER_MAX,
+        catch_up: bool = True,
         capacity: float = _core.CAPACITY,
         seed: int | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
@@ -171,7 +181,14 @@ class Session:
         self.latency: Latency | None = None
         """Of the newest utterance that has been seen to speak."""
         self.max_skew_ms = 0.0
-        self._options = {"prebuffer": prebuffer, "dry_timeout": voice_end_timeout, "capacity": capacity}
+        self._options = {
+            "prebuffer": prebuffer,
+            "prebuffer_max": prebuffer_max,
+            "catch_up": catch_up,
+            "dry_timeout": voice_end_timeout,
+            "capacity": capacity,
+        }
+        self._clock = clock
         self._seed = uuid.uuid5(uuid.NAMESPACE_OID, self.id).int & 0xFFFFFFFF if seed is None else seed
         self._grace = voice_end_grace
         self._decoder = VoiceDecoder()
@@ -277,14 +294,14 @@ class Session:
         self._write(pcm, rate, event_id)
 
     def _write(self, pcm: Any, rate: int, event_id: str | None) -> None:
-        now = time.monotonic_ns()
+        now = self._clock()
         if self._ended is not None and event_id not in (None, self._ended):
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
             self.performer.end(0)
             self._ended = None
         if len(self._utterances) >= MAX_UTTERANCES and self.performer.writing not in self._utterances:
             raise BufferFull(f"{MAX_UTTERANCES} utterances wait to be heard to their end")
-        self.performer.write(pcm, rate)
+        self.performer.write(pcm, rate, now)
         utterance = self.performer.utterance
         if utterance not in self._utterances and memoryview(pcm).nbytes:
             self._utterances[utterance] = _Utterance(event_id, now)
@@ -452,7 +469,8 @@ class Session:
 
         `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
-        `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
+        `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
+        `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
         """
@@ -474,6 +492,8 @@ class Session:
             if latency is None
             else {name: round(getattr(latency, name), 1) for name in latency.__struct_fields__},
             "buffered_ms": round(counters["buffered"] / (_core.RATE / 1000)),
+            "prebuffer_ms": round(counters["prebuffer"] / (_core.RATE / 1000)),
+            "caught_up_ms": round(counters["caught_up"] / (_core.RATE / 1000)),
             "clock_s": counters["clock"] / _core.RATE,
             "frames": counters["frames"],
             "frames_unchanged": counters["frames_unchanged"],
