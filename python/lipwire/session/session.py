@@ -20,6 +20,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from .. import _core
+from .._core import opus_parse
 from ..audio.fade import FADE, fade_out
 from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
@@ -311,6 +312,8 @@ class Session:
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
         self._check_running()
+        if encoding == "OPUS" and opus_parse(payload).samples > self.performer.space * _core.RATE:
+            raise BufferFull(f"the speech buffer has {self.performer.space:.3f} s left")  # before it costs a decoding
         pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
         self._write(pcm, rate, event_id)
 
