@@ -579,7 +579,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
         s->generation_seen = generation;
         filled = drop(s, out, clock, events, &count, cap);
     }
-    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
+    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed), limit = read;
 
     int silent = filled > 0; /* behind a fade the block stays silent; the next utterance begins with the next one */
     while (!silent && filled < LW_BLOCK) {
@@ -591,7 +591,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
                          (lw_event){.type = LW_EVENT_STARTED, .utterance = s->playing, .sample = sample});
         }
         int closed;
-        int64_t limit = utterance_limit(s, &closed);
+        limit = utterance_limit(s, &closed);
         if (s->state == DRY && read < limit) {
             if (!s->missing)
                 grow_prebuffer(s);
@@ -614,10 +614,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
             s->played += s->splice;
             s->splice = 0;
         }
-        if (read < limit) { /* the block is full */
-            read = catch_up(s, read, limit, clock + LW_BLOCK);
-            break;
-        }
+        if (read < limit)
+            break; /* the block is full */
         int timeout = s->has_deadline ? clock + filled >= s->end_deadline : s->dry >= s->config.dry_timeout;
         if (!closed && timeout && !close_at(s, read))
             continue; /* more has come in this moment, or another one has begun */
@@ -632,6 +630,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
     }
     if (s->state == DRY)
         s->dry += LW_BLOCK - filled;
+    else if (s->state == PLAYING && filled == LW_BLOCK)
+        read = catch_up(s, read, limit, clock + LW_BLOCK);
     memset(out + filled, 0, (size_t)(LW_BLOCK - filled) * sizeof(int16_t));
     memcpy(s->last, out, sizeof s->last);
     atomic_store_explicit(&s->read, read, memory_order_release);
