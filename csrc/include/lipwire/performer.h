@@ -2,7 +2,7 @@
  *
  *   write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings
  *
- * Three threads use one object, lock-free between them. The producer calls write, end, settle, interrupt, set, space,
+ * Three threads use one object, lock-free between them. The producer calls write, arrived, end, settle, interrupt, set, space,
  * writing and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
  * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
  * thread.
@@ -91,6 +91,8 @@ typedef struct lw_performer_counters {
     int64_t underruns;
     int64_t underrun_samples;
     int64_t utterances;      /* finished */
+    int64_t caught_up;       /* samples of silence left out of speech that was late */
+    int64_t prebuffer;       /* samples, as it has grown */
     int64_t draws;           /* calls of lw_draw */
     int64_t draw_errors;     /* of those, failed */
     int64_t draw_slow;       /* of those, longer than LW_DRAW_SLOW_NS */
@@ -124,6 +126,8 @@ int64_t lw_performer_leave(lw_performer *p);
  * begin an utterance where LW_PERFORMER_UTTERANCES have not been told of to their end, or lw_speech_room says no. A rate
  * other than the one before starts a new resampler (the only allocation outside open). */
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
+/* Producer, right behind a write: as lw_speech_arrived. */
+void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns);
 /* Producer. As lw_speech_end, with what the resampler still held before it. */
 int lw_performer_end(lw_performer *p, int32_t grace);
 /* Producer, every now and then, say before each reading of the rings. The resampler may hold back all of a very short

@@ -24,7 +24,7 @@ from ..outward import Outward
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import Limits
 from ..servers.origins import Access
-from ..session.session import VOICE_END_GRACE
+from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
 
 FILE = "lipwire.toml"
 ENV_FILE = ".env"
@@ -104,6 +104,10 @@ class Config(Struct, kw_only=True, frozen=True):
     """Accept any `avatar_id` and show `avatar` for those that are not installed."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
+    prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
+    """What the prebuffer grows to where speech of a sender that is no faster than speech runs dry; it shrinks again."""
+    catch_up: bool = True
+    """Where such speech is late, after a network or a machine stood still, shorten its pauses until it no longer is."""
     voice_end_grace_ms: int = round(1000 * VOICE_END_GRACE)
     """Audio this long after `voice_end` still belongs to the utterance."""
     voice_end_timeout_ms: int = round(1000 * _core.DRY_TIMEOUT)
@@ -226,6 +230,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_lag_ms": (0, 60_000),
     "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
+    "prebuffer_max_ms": (0, 2000),
     "voice_end_grace_ms": (0, 60_000),
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),

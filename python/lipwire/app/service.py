@@ -82,6 +82,8 @@ class LiveAvatar(RecordedSession):
             voice_end_grace=config.voice_end_grace_ms / 1000,
             voice_end_timeout=config.voice_end_timeout_ms / 1000,
             prebuffer=config.prebuffer_ms / 1000,
+            prebuffer_max=config.prebuffer_max_ms / 1000,
+            catch_up=config.catch_up,
             capacity=config.buffer_seconds,
         )
         self.on_spoken = service.telemetry.spoken

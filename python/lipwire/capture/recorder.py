@@ -232,6 +232,8 @@ class Recording(Publisher):
         self._connections: dict[object, int] = {}
         self._message: tuple[object, str | bytes | None, float, int, int] | None = None
         """Connection, message (None: the rest of one), when it came, `at`, `told`."""
+        self._called = 0.0
+        """When the newest call came that no message makes."""
         self._begin = 0
         self._sound: list[int] = []
         self._pictures: list[tuple[int, int]] = []
@@ -331,11 +333,17 @@ class Recording(Publisher):
         if self._message is not None:
             return None
         self._moments.clear()
+        self._called = time.monotonic()
         return self.at, self.told
+
+    def now_ns(self) -> int:
+        """When what acts now came: speech is late or not by the time that is written down, so that a replay finds it
+        the same."""
+        return r.in_ns(self._called if self._message is None else self._message[2])
 
     def called(self, found: tuple[int, int], what: Any, **fields: Any) -> None:
         """It has."""
-        now, ops = time.monotonic(), self._take_moments()
+        now, ops = self._called, self._take_moments()
         pcm = bytes(fields.pop("pcm", b""))
         content = r.clean_value(fields.pop("content", None))
         self.put(lambda: r.Called(now, what, *found, ops, pcm=pcm, content=content, **fields), len(pcm))

@@ -37,6 +37,8 @@ class Settings(Struct, kw_only=True):
     voice_end_timeout: float
     guard_window: float = 0.0
     correct_rate: bool = False
+    prebuffer_max: float = 0.0
+    catch_up: bool = False
     check_rate: bool = True
 
 
@@ -151,6 +153,11 @@ Record = Header | Connected | Disconnected | Received | Continued | Draining | C
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def in_ns(t: float) -> int:
+    """A record's time as the session's clock tells it: the same, live and from the file."""
+    return round(t * 1e9)
 
 
 def encode(record: Record) -> bytes:

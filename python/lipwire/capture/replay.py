@@ -339,8 +339,11 @@ class Replay:
             voice_end_grace=settings.voice_end_grace,
             voice_end_timeout=settings.voice_end_timeout,
             prebuffer=settings.prebuffer,
+            prebuffer_max=settings.prebuffer_max,
+            catch_up=settings.catch_up,
             capacity=settings.capacity,
             seed=settings.seed,
+            clock=lambda: r.in_ns(self._now),
         )
         self._now = self.header.origin
         self._provider = Provider(

@@ -22,6 +22,7 @@ class RecordedSession(Session):
         """Records this session. The recording is one of its publishers, too: the caller puts it there."""
         self.tap = recording
         self._options["turns"] = True
+        self._clock = recording.now_ns
 
     def settings(self, *, guard_window: float, check_rate: bool, correct_rate: bool) -> Settings:
         """What a replay needs to know."""
@@ -32,6 +33,8 @@ class RecordedSession(Session):
             fps=self.fps.as_integer_ratio(),
             seed=self._seed,
             prebuffer=self._options["prebuffer"],
+            prebuffer_max=self._options["prebuffer_max"],
+            catch_up=self._options["catch_up"],
             capacity=self._options["capacity"],
             voice_end_grace=self._grace,
             voice_end_timeout=self._options["dry_timeout"],
