@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from fractions import Fraction
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
 from ..servers.metrics import DoorCollector
 from ..servers.rooms import room_routes
+from ..servers.tls import Certificate
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
 from ..session.session import Session
@@ -117,6 +119,7 @@ class Service:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
         self.access = self._access()
@@ -151,7 +154,7 @@ class Service:
         c = self.config
         own_name = [c.host] if c.host else []
         urls = [c.public_ws_url] if c.public_ws_url else []
-        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls)
+        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
 
     def _limits(self) -> Limits:
         c, wait = self.config, self.config.request_timeout_seconds
@@ -253,11 +256,16 @@ class Service:
                 return
             try:
                 self._ws = await serve_ws(
-                    self.provider, self.config.bind, self.config.ws_port, door=self.door, access=self.access
+                    self.provider,
+                    self.config.bind,
+                    self.config.ws_port,
+                    door=self.door,
+                    access=self.access,
+                    ssl=self._ssl,
                 )
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
-            url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
+            url = self.config.public_ws_url or f"{self._scheme('ws')}://{self._told_host}:{self._ws.port}"
             self.provider.config = msgspec.structs.replace(self.provider.config, public_ws_url=url)
             self._background = asyncio.create_task(self._upkeep(), name="lipwire-upkeep")
 
@@ -283,7 +291,7 @@ class Service:
     async def _serve(self, app: Any, name: str) -> HttpServer:
         port: int = getattr(self.config, name)
         try:
-            return await serve_http(app, self.config.bind, port, door=self.door)
+            return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl)
         except OSError as exc:
             raise _port_taken(name, port, exc) from exc
 
@@ -356,12 +364,25 @@ class Service:
     @property
     def http_url(self) -> str:
         """The HTTP side as this machine reaches it."""
-        return f"http://{_in_url(self._local)}:{self.http_port}"
+        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.http_port}"
 
     @property
     def viewer_url(self) -> str:
         """The viewer page as this machine reaches it."""
-        return f"http://{_in_url(self._local)}:{self.viewer_port}/"
+        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.viewer_port}/"
+
+    def _scheme(self, plain: str) -> str:
+        return plain if self._certificate is None else f"{plain}s"
+
+    @property
+    def _ssl(self) -> SSLContext | None:
+        return None if self._certificate is None else self._certificate.context
+
+    @property
+    def _told_host(self) -> str:
+        """Where clients are sent: with a certificate, to a name that it may be for."""
+        names = [name for name in self.config.public_hosts if "*" not in name] if self._certificate else []
+        return _in_url(names[0] if names else self._local)
 
     @property
     def _local(self) -> str:
