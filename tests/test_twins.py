@@ -34,7 +34,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "provider/test_sessions.py": ("outbox",),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_offers.py": ("../publish/offer",),
-    "servers/test_http.py": ("docs", "metrics"),
+    "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),
     "test_lazy.py": ("_lazy",),
 }

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -25,13 +24,8 @@ from typing import Any, TypeVar
 import uvicorn
 from litestar import Litestar, MediaType, Response, delete, get, post
 from litestar.exceptions import InternalServerException
-from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import (
-    Components,
-    Operation,
-    SecurityScheme,
-)
+from litestar.openapi.spec import Operation, SecurityScheme
 from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler
 from prometheus_client import CollectorRegistry, generate_latest
@@ -42,13 +36,14 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .access import Access
-from .docs import DocsPage, request_body
+from .docs import describe, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .listen import BACKLOG, Door, Phase, Visit
 from .metrics import ProviderCollector
 
 T = TypeVar("T")
+_DRAINING = {503: ResponseSpec(dict[str, Any], description="the server drains", generate_examples=False)}
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -83,7 +78,7 @@ def create_app(
         status_code=200,
         operation_class=_StartOperation,
         response_description="Where to connect, and the token to connect with",
-        responses=_errors(400, 401, 403, 409, 413, 429, 503),
+        responses=refusals(400, 401, 403, 409, 413, 429, 503),
         security=_KEY,
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
@@ -97,7 +92,7 @@ def create_app(
         status_code=200,
         operation_class=_StopOperation,
         response_description="It has left its channel",
-        responses=_errors(400, 401, 403, 404, 413),
+        responses=refusals(400, 401, 403, 404, 413),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
@@ -106,7 +101,7 @@ def create_app(
         body = await read_object(request, optional=bearer is not None)
         return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
 
-    @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
+    @get("/session/{session_id:str}", responses=refusals(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
         bearer = authorize(provider, request)
@@ -115,7 +110,7 @@ def create_app(
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return provider.describe(session)
 
-    @get("/healthz", sync_to_thread=False)
+    @get("/healthz", responses=_DRAINING, sync_to_thread=False)
     def healthz() -> Response[dict[str, Any]]:
         """200 while sessions can be started, 503 while the server drains."""
         draining = provider.draining
@@ -130,27 +125,7 @@ def create_app(
     app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
         exception_handlers={Exception: on_exception},
-        openapi_config=OpenAPIConfig(
-            title="Lipwire",
-            version=_version(),
-            description="Faces for voice agents, and agents: sessions over HTTP, speech over a WebSocket.",
-            path="/schema",
-            use_handler_docstrings=True,
-            render_plugins=[DocsPage(path="/")],
-            components=Components(
-                security_schemes={
-                    "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
-                    "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
-                    "Basic": SecurityScheme(type="http", scheme="basic", description="any name, and the API key"),
-                    "AgoraToken": SecurityScheme(
-                        type="apiKey",
-                        name="authorization",
-                        security_scheme_in="header",
-                        description="agora token=<007 token>, where an app certificate is configured",
-                    ),
-                }
-            ),
-        ),
+        openapi_config=describe("Lipwire", _ABOUT, security=SCHEMES),
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
@@ -244,27 +219,35 @@ def _header(request: AnyRequest, name: bytes) -> bytes | None:
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("lipwire")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
-
-
 # --------------------------------------------------------------------------------------------------------- OpenAPI
 
+_ABOUT = "Faces for voice agents, and agents: sessions over HTTP, speech over a WebSocket."
+SCHEMES = {
+    "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
+    "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+    "Basic": SecurityScheme(type="http", scheme="basic", description="any name, and the API key"),
+    "AgoraToken": SecurityScheme(
+        type="apiKey",
+        name="authorization",
+        security_scheme_in="header",
+        description="agora token=<007 token>, where an app certificate is configured",
+    ),
+}
 _KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []}]
 
 
-def _errors(*statuses: int) -> dict[int, ResponseSpec]:
+def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """The answers with these statuses, for an operation whose errors are `{error, message, code}`."""
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
         if code == "INVALID_TOKEN":
             continue  # the WebSocket handshake's
         codes.setdefault(status, []).append(code)
     return {
-        status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)
+        status: ResponseSpec(
+            m.ErrorReply, description=", ".join(codes.get(status, ["of the agent"])), generate_examples=False
+        )
         for status in statuses
     }
 

@@ -33,10 +33,11 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
 from .access import Access
+from .docs import describe, operation
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
-from .http import CheckKey, check_header, read_object
-from .offers import give_answer, read_offer
+from .http import SCHEMES, CheckKey, check_header, read_object, refusals
+from .offers import ANSWERED, Offer, give_answer, read_offer
 from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
@@ -99,6 +100,31 @@ class AgentRequest(Struct, kw_only=True):
         if self.prompt:
             changes |= prompt(self.prompt)
         return make_config(f"page:{self.transport}:{self.channel}", self.channel, changes)
+
+
+class NewRoom(Struct):
+    """A room to be made; a new name by default."""
+
+    name: str | None = None
+
+
+class RoomOffer(Offer):
+    """What a browser that joins sends."""
+
+    user: str = msgspec.field(default="")
+    role: str = "speaker"
+
+
+class Leave(Struct):
+    """Who leaves."""
+
+    user: str
+
+
+class StopAgentRequest(Struct):
+    """Where an agent shall leave."""
+
+    channel: str
 
 
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
@@ -195,7 +221,7 @@ def room_routes(
     def list_rooms() -> dict[str, Any]:
         return {"rooms": [{"name": name, "members": members} for name, members in rooms.list().items()]}
 
-    @post("/api/rooms", status_code=201)
+    @post("/api/rooms", status_code=201, operation_class=operation(NewRoom), responses=refusals(400, 409, 503))
     async def create_room(request: AnyRequest) -> dict[str, str]:
         body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
@@ -204,7 +230,12 @@ def room_routes(
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
 
-    @post("/api/rooms/{name:str}/offer", status_code=200)
+    @post(
+        "/api/rooms/{name:str}/offer",
+        status_code=200,
+        operation_class=operation(RoomOffer, sdp=True),
+        responses=refusals(400, 409, 503) | ANSWERED,
+    )
     async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         body = await read_offer(request)
         role = body.get("role", "speaker")
@@ -217,12 +248,14 @@ def room_routes(
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
 
-    @post("/api/rooms/{name:str}/leave", status_code=200)
+    @post("/api/rooms/{name:str}/leave", status_code=200, operation_class=operation(Leave), responses=refusals(400))
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
         user = read_text(await read_object(request), "user", 200)
         return {"left": rooms.leave(name, user)}
 
-    @post("/api/agents", status_code=200)
+    agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
+
+    @post("/api/agents", status_code=200, operation_class=operation(AgentRequest), responses=agent_errors)
     async def start(request: AnyRequest) -> Any:
         check_header(check_key, request)
         body = await read_object(request)
@@ -233,7 +266,7 @@ def room_routes(
         except LipwireError as exc:
             return agent_refused(exc)
 
-    @post("/api/agents/stop", status_code=200)
+    @post("/api/agents/stop", status_code=200, operation_class=operation(StopAgentRequest), responses=agent_errors)
     async def stop(request: AnyRequest) -> Any:
         check_header(check_key, request)
         channel = read_text(await read_object(request), "channel", 64)
@@ -272,7 +305,7 @@ def create_rooms(
     app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},
-        openapi_config=None,
+        openapi_config=describe("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )

@@ -20,10 +20,11 @@ from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Access
+from .docs import describe, operation
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
-from .http import read_object
-from .offers import give_answer, read_offer
+from .http import SCHEMES, read_object, refusals
+from .offers import ANSWERED, Offer, give_answer, read_offer
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
@@ -39,6 +40,16 @@ HEADERS = {
 
 Speak = Callable[[str, str], Awaitable[None]]
 """(session_id, text): makes the session say it."""
+
+
+class Say(Struct):
+    """Words for a session."""
+
+    text: str
+
+
+class Nothing(Struct):
+    """{}"""
 
 
 class Watched(Struct):
@@ -109,7 +120,12 @@ def create_viewer(
             )
         return {"sessions": listed, "capabilities": {"say": speak is not None}}
 
-    @post("/api/sessions/{session_id:str}/offer", status_code=200)
+    @post(
+        "/api/sessions/{session_id:str}/offer",
+        status_code=200,
+        operation_class=operation(Offer, sdp=True),
+        responses=refusals(400, 404) | ANSWERED,
+    )
     async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
         watched = find(session_id)
         body = await read_offer(request)
@@ -119,7 +135,12 @@ def create_viewer(
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
 
-    @post("/api/sessions/{session_id:str}/say", status_code=200)
+    @post(
+        "/api/sessions/{session_id:str}/say",
+        status_code=200,
+        operation_class=operation(Say),
+        responses=refusals(400, 404, 429, 503),
+    )
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         find(session_id)
         text = read_text(await read_object(request), "text", MAX_TEXT)
@@ -128,7 +149,12 @@ def create_viewer(
         await speak(session_id, text)
         return {"status": "ok"}
 
-    @post("/api/sessions/{session_id:str}/interrupt", status_code=200)
+    @post(
+        "/api/sessions/{session_id:str}/interrupt",
+        status_code=200,
+        operation_class=operation(Nothing),
+        responses=refusals(400, 404),
+    )
     async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         await read_object(request)
         find(session_id).session.interrupt()
@@ -138,7 +164,7 @@ def create_viewer(
     app = Litestar(
         route_handlers=[list_sessions, offer, say, interrupt, *pages, *route_handlers],
         exception_handlers={Exception: on_exception},
-        openapi_config=None,
+        openapi_config=describe("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )
