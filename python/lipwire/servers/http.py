@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -340,12 +341,13 @@ async def serve_http(
 class Protocol(H11Protocol):
     """uvicorn's, which has no deadline but one between requests. It tells its door what a connection waits for.
 
-    Of uvicorn (0.30 to 0.5x) it leans on `cycle`, its `more_body` and `response_complete`, and on
-    `on_response_complete` being called when a response is complete; tests/servers/test_http.py holds each of them.
+    Of uvicorn (0.30 to 0.54) it leans on `logger`, `cycle`, its `more_body` and `response_complete`, and on
+    `on_response_complete` being called when a response is complete; tests/servers/test_listen.py holds each of them.
     """
 
     def __init__(self, *args: Any, door: Door | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.logger = _transport_logger()
         self._door = door
         self._visit: Visit | None = None
 
@@ -370,6 +372,13 @@ class Protocol(H11Protocol):
             self._visit.enter(between)
         else:
             self._visit.enter(Phase.BODY if cycle.more_body else Phase.BUSY)
+
+
+def _transport_logger() -> logging.Logger:
+    """uvicorn writes a line for every request that is none, as fast as they come. Its errors stay."""
+    quiet = logging.getLogger("lipwire.http.transport")
+    quiet.setLevel(logging.ERROR)
+    return quiet
 
 
 class _Server(uvicorn.Server):
