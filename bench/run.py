@@ -32,6 +32,7 @@ BENCHES = (
     "agents",
     "agents_talk",
     "room",
+    "doors",
     "sync",
     "browser_sync",
 )

@@ -51,7 +51,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_offers.py": ("../publish/offer",),
     "servers/test_access.py": ("../app/owners",),
-    "servers/test_http.py": ("docs", "metrics"),
+    "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),
     "test_lazy.py": ("_lazy",),
 }

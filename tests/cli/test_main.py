@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -327,6 +328,50 @@ def test_a_render_that_is_interrupted_leaves_no_file(place: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     nothing_left(place, "in.wav")
+
+
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
+
+
+@contextlib.contextmanager
+def small_disk(where: Path) -> Iterator[None]:
+    """A file system of 32 KiB."""
+    where.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(where)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("only root may mount a small file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(where)], check=True)
+
+
+@pytest.mark.parametrize("how", ["limit", "disk"])
+def test_a_render_that_finds_no_place_leaves_what_was_there(place: Path, how: str) -> None:
+    speech_file(place / "in.wav", 8)
+    with small_disk(place / "out") if how == "disk" else contextlib.nullcontext((place / "out").mkdir()):
+        target = place / "out" / "out.mp4"
+        target.write_bytes(b"the old one")
+        done = subprocess.run(
+            [str(LIPWIRE), "render", "in.wav", str(target), "--size", "320x240"],
+            cwd=place,
+            env=environment(place),
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=False,
+            preexec_fn=limit_files if how == "limit" else None,
+        )
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.startswith(f"error: cannot write {target}: ")
+        assert done.stderr.count("\n") == 1
+        assert ("too large" if how == "limit" else "No space left") in done.stderr
+        assert [file.name for file in target.parent.iterdir()] == ["out.mp4"]
+        assert target.read_bytes() == b"the old one"
 
 
 def test_an_interrupt_that_a_library_swallows_ends_the_job() -> None:

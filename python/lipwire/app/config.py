@@ -169,6 +169,11 @@ class Config(Struct, kw_only=True, frozen=True):
     allowed_origins: tuple[str, ...] = ()
     """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
     https://app.example.org. Without: none but its own."""
+    tls_cert: str | None = None
+    """A PEM file with the server's certificate and those between it and the root: all ports speak https and wss with
+    it. Its files may be replaced while the server runs."""
+    tls_key: str | None = None
+    """A PEM file with its key, unencrypted. Default: the key is in `tls_cert`, too."""
     max_connections: int = Limits().connections
     """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
     anything."""
@@ -193,6 +198,8 @@ class Config(Struct, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             _check(name, getattr(self, name))
+        if self.tls_key is not None and self.tls_cert is None:
+            raise InvalidArgument("tls_key needs tls_cert, the file of its certificate")
         if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import partial
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -40,6 +41,7 @@ from ..servers.listen import Door, Limits
 from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
 from ..servers.origins import Access
 from ..servers.rooms import Desk, room_routes
+from ..servers.tls import Certificate
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
 from ..session.runtime import Runtime
@@ -168,6 +170,7 @@ class Service:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
         self.access = self._access()
@@ -202,10 +205,12 @@ class Service:
             limit=self.config.max_agents,
         )
         self.agents.prepare = self.agent_setup.prepare
-        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
+        if self.agents.on_event is None:
+            self.agents.on_event = self.telemetry.agent_event
         self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
-        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
+        if self.agents.on_event is None:
+            self.agents.on_event = self.telemetry.agent_event
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -242,7 +247,7 @@ class Service:
         c = self.config
         own_name = [c.host] if c.host else []
         urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
-        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls)
+        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
 
     def _limits(self) -> Limits:
         c, wait = self.config, self.config.request_timeout_seconds
@@ -350,11 +355,16 @@ class Service:
                 return
             try:
                 self._ws = await serve_ws(
-                    self.provider, self.config.bind, self.config.ws_port, door=self.door, access=self.access
+                    self.provider,
+                    self.config.bind,
+                    self.config.ws_port,
+                    door=self.door,
+                    access=self.access,
+                    ssl=self._ssl,
                 )
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
-            url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
+            url = self.config.public_ws_url or f"{self._scheme('ws')}://{self._told_host}:{self._ws.port}"
             self.provider.config = msgspec.structs.replace(self.provider.config, public_ws_url=url)
             self._background = asyncio.create_task(self._upkeep(), name="lipwire-upkeep")
 
@@ -385,7 +395,7 @@ class Service:
     async def _serve(self, app: Any, name: str) -> HttpServer:
         port: int = getattr(self.config, name)
         try:
-            return await serve_http(app, self.config.bind, port, door=self.door)
+            return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl)
         except OSError as exc:
             raise _port_taken(name, port, exc) from exc
 
@@ -483,12 +493,25 @@ class Service:
     @property
     def http_url(self) -> str:
         """The HTTP side as this machine reaches it."""
-        return f"http://{_in_url(self._local)}:{self.http_port}"
+        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.http_port}"
 
     @property
     def viewer_url(self) -> str:
         """The viewer page as this machine reaches it."""
-        return f"http://{_in_url(self._local)}:{self.viewer_port}/"
+        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.viewer_port}/"
+
+    def _scheme(self, plain: str) -> str:
+        return plain if self._certificate is None else f"{plain}s"
+
+    @property
+    def _ssl(self) -> SSLContext | None:
+        return None if self._certificate is None else self._certificate.context
+
+    @property
+    def _told_host(self) -> str:
+        """Where clients are sent: with a certificate, to a name that it may be for."""
+        names = [name for name in self.config.public_hosts if "*" not in name] if self._certificate else []
+        return _in_url(names[0] if names else self._local)
 
     @property
     def public_viewer_url(self) -> str:

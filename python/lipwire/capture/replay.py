@@ -323,6 +323,7 @@ class Replay:
         )
         self._compare = Compare(told, self.outcome)
         self._work = Clockwork(told)
+        self._now = self.header.origin
         name = avatar or settings.avatar
         if avatar is None and name not in Avatar.builtin():  # a name out of a file is never taken for a path
             raise InvalidArgument(f"the avatar {name!r} of the recording is not built in: give its path, --avatar PATH")
@@ -345,7 +346,6 @@ class Replay:
             seed=settings.seed,
             clock=lambda: r.in_ns(self._now),
         )
-        self._now = self.header.origin
         self._provider = Provider(
             ProviderConfig(
                 api_key="replay",

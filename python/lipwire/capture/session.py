@@ -34,7 +34,7 @@ class RecordedSession(Session):
             seed=self._seed,
             prebuffer=self._options["prebuffer"],
             prebuffer_max=self._options["prebuffer_max"],
-            catch_up=self._options["catch_up"],
+            catch_up=bool(self._options["catch_up"]),
             capacity=self._options["capacity"],
             voice_end_grace=self._grace,
             voice_end_timeout=self._options["dry_timeout"],
