@@ -32,6 +32,8 @@ BENCHES = (
     "agents",
     "agents_talk",
     "room",
+    "interrupts",
+    "overload",
     "sync",
     "browser_sync",
 )
