@@ -32,6 +32,14 @@ void lw_pages_close(void *pages, size_t bytes)
         munmap(pages, bytes);
 }
 
+void lw_pages_empty(void *from, size_t bytes)
+{
+    const uintptr_t page = 65536; /* a multiple of every machine's */
+    uintptr_t first = ((uintptr_t)from + page - 1) & ~(page - 1), end = ((uintptr_t)from + bytes) & ~(page - 1);
+    if (end > first)
+        madvise((void *)first, end - first, MADV_DONTNEED); /* advice: nothing depends on it */
+}
+
 const char *lw_strerror(int code)
 {
     switch (code) {

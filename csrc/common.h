@@ -66,5 +66,7 @@ static inline void *lw_carve(lw_arena *arena, size_t bytes)
  * untouched, and cost nothing, until something is written to them. */
 void *lw_pages_open(size_t bytes);
 void lw_pages_close(void *pages, size_t bytes);
+/* Gives the whole pages within it back: they are zero when they are touched again. */
+void lw_pages_empty(void *from, size_t bytes);
 
 #endif

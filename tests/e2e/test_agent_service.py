@@ -123,7 +123,8 @@ async def test_one_agent_a_channel(service: Service, say: object) -> None:
 
 
 async def test_the_page(service: Service) -> None:
-    async with httpx.AsyncClient(base_url=service.viewer_url, timeout=WAIT) as client:
+    headers = {"x-api-key": KEY}
+    async with httpx.AsyncClient(base_url=service.viewer_url, timeout=WAIT, headers=headers) as client:
         offered = (await client.get("api/config")).json()
         assert (offered["brains"], offered["agents"], offered["agora"]) == (["echo"], True, None)
         assert set(offered["avatars"]) >= {"aria", "kit", "ohm"}

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 
 class Outbox:
-    """Frames on their way to one WebSocket: bounded, the oldest dropped, one reader."""
+    """Frames on their way to one WebSocket: bounded, one reader.
+
+    When it is full an event of the session takes the place of the oldest frame, and an answer to a message is dropped:
+    a client that floods us with messages, and does not read the answers, loses those, not what its session tells.
+    """
 
     def __init__(self, limit: int) -> None:
         self._frames: deque[str] = deque(maxlen=limit)
         self._wake = asyncio.Event()
         self.dropped = 0
         self.closing: tuple[int, str] | None = None
+        self.on_close: Callable[[], object] | None = None
+        """Called once, when `close` is."""
 
-    def put(self, frame: str) -> None:
+    def put(self, frame: str, *, answer: bool = False) -> None:
         """Queues a text frame, unless the connection is closing."""
-        if self.closing is None:
-            self.dropped += len(self._frames) == self._frames.maxlen
+        if self.closing is not None:
+            return
+        full = len(self._frames) == self._frames.maxlen
+        self.dropped += full
+        if not (full and answer):
             self._frames.append(frame)
             self._wake.set()
 
@@ -27,6 +37,8 @@ class Outbox:
         if self.closing is None:
             self.closing = (code, reason)
             self._wake.set()
+            if self.on_close is not None:
+                self.on_close()
 
     async def take(self) -> list[str]:
         """Waits for frames; an empty list means: close now, as `closing` says."""

@@ -21,6 +21,7 @@ from .._core import Frame
 from ..errors import InvalidArgument
 from . import aiortc_private
 from .audience import Audience, Missed
+from .offer import check_offer
 from .tracks import Picture, PictureTrack, SoundTrack
 
 logger = logging.getLogger("lipwire.webrtc")
@@ -168,6 +169,7 @@ class Peer:
                 raise InvalidArgument("an SDP offer with at least one media section is needed")
             # Chromium hides its addresses behind mDNS names that nobody answers for here; looking one up costs 1 s.
             lines = [s for s in sdp.splitlines() if not (s.startswith("a=candidate") and ".local " in s)]
+            check_offer("\r\n".join(lines) + "\r\n")
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription("\r\n".join(lines) + "\r\n", "offer"))
                 offered = {transceiver.kind for transceiver in self.pc.getTransceivers()}
@@ -232,7 +234,10 @@ class Peer:
         if self._audience is not None:
             self._audience.leave(self)
         self._on_change(self)
-        await self.pc.close()
+        try:
+            await self.pc.close()
+        except Exception as exc:  # the edge of the task: aiortc fails on connections that it has half made
+            logger.info("peer %s: not closed cleanly: %s", id(self), exc or type(exc).__name__)
         aiortc_private.let_go(self.pc)
 
     async def _changed(self) -> None:
