@@ -33,6 +33,8 @@ BENCHES = (
     "agents_talk",
     "room",
     "doors",
+    "interrupts",
+    "overload",
     "sync",
     "browser_sync",
 )
