@@ -123,9 +123,4 @@ class Connection(ServerConnection):
             self.transport.close()
         if self._lost is not None:
             (exc,), self._lost = self._lost, None
-            self.recv_messages.pause = self.recv_messages.resume = _nothing  # or it would hold itself
             super().connection_lost(exc)
-
-
-def _nothing() -> None:
-    pass
