@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import socket
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from lipwire.protocol import messages as m
 from lipwire.servers import connection
 from lipwire.servers.turns import Turns
 from lipwire.servers.ws import serve_ws
@@ -120,3 +123,24 @@ async def _swallow(reader: asyncio.StreamReader, first: asyncio.Task[bytes]) -> 
     await first
     while await reader.read(1 << 20):
         pass
+
+
+async def test_one_that_has_ended_is_freed_without_the_garbage_collector(line: Line) -> None:
+    (opened,) = line.server._server.all_connections
+    (session,) = line.stage.provider.sessions
+    held = {"connection": weakref.ref(opened), "session": weakref.ref(session)}
+    gc.collect()
+    gc.disable()
+    try:
+        line.writer.write(burst(5) + abuse.frame((1000).to_bytes(2, "big"), 0x8))
+        await line.calls(5)
+        await gone(line)
+        await line.stage.provider.stop(m.StopRequest(session_id=session.id))
+        line.fake.emit = print  # as a real one's, it is held no longer than it is needed
+        line.stage.made.clear()
+        del opened, session
+        async with asyncio.timeout(20):
+            while any(ref() is not None for ref in held.values()):
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
