@@ -199,6 +199,7 @@ class Service:
             limit=self.config.max_agents,
         )
         self.agents.prepare = self.agent_setup.prepare
+        self.agents.shared = self.agent_setup.goes_to_agora
         self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
