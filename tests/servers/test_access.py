@@ -429,6 +429,9 @@ async def test_an_api_key_makes_tokens_for_its_own_and_links_to_the_pages(world:
     assert nameless[0]["role"] == "member"
     assert nameless[0]["name"] != nameless[1]["name"], "a token is for one name, given or not"
 
+    longest = (await world.mint(f"rooms/{'%F0%9F%98%80' * 64}/token", name="\U0001f600" * 64)).json()
+    assert (await world.ask("GET", "api/config", bearer(longest["token"]))).json()["user"] == "\U0001f600" * 64
+
     theirs = await world.mint(f"session/{session}/token", world.keys["acme"], role="watch")
     nobody = await world.mint("session/nobody/token", world.keys["acme"], role="watch")
     assert (theirs.status_code, theirs.json()) == (404, nobody.json())

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -196,8 +197,12 @@ async def test_the_demo_reaches_itself(
     from rich.console import Console
 
     cert, key = authority.issue("named.example")  # not for 127.0.0.1
-    summary = await run_demo(settings(cert, key), Console(file=io.StringIO()), seconds=3, text="Hello.", quality="low")
-    assert summary.frames > 0
+    told = io.StringIO()
+    config, asked = settings(cert, key), asyncio.Event()
+    await run_demo(config, Console(file=told), seconds=3, text="Hello.", quality="low", asked=asked)
+    frames = re.search(r"(\d+) frames", told.getvalue())
+    assert frames is not None, told.getvalue()
+    assert int(frames[1]) > 0
 
 
 def test_files_that_are_of_no_use(authority: Authority, tmp_path: Path) -> None:

@@ -147,6 +147,8 @@ class AgentManager:
         self._make = make
         self.prepare = prepare
         self.owner_limit: Callable[[str], int | None] = lambda owner: None
+        self.shared: Callable[[AgentConfig], bool] = lambda config: False
+        """Whether its channel is the same for every owner."""
         self.admit: Callable[[], None] = lambda: None
         """Raises NoCapacity while this machine does not keep up with what it has."""
         self.limit, self.keep_ended = limit, keep_ended
@@ -282,7 +284,7 @@ class AgentManager:
                     f"agent {other.id} is user {config.uid} of channel {config.channel!r}; choose another agent_rtc_uid"
                 )
         for other in active:  # rooms are each owner's own; a channel of Agora's is the same for all
-            if config.transport == other.config.transport == "agora" and _same_user(other.config, config):
+            if _same_user(other.config, config) and self.shared(other.config) and self.shared(config):
                 raise AgentConflict(f"user {config.uid} of channel {config.channel!r} is taken; choose another")
         if len(active) >= self.limit:
             raise AgentLimit(f"{len(active)} agents run; no more are allowed (LIPWIRE_MAX_AGENTS)")

@@ -66,6 +66,10 @@ class AgentSetup:
         """Whether agents join Agora's channels; else rooms of this server."""
         return self.config.agora_app_id is not None and available()
 
+    def goes_to_agora(self, agent: AgentConfig) -> bool:
+        """Whether it joins a channel of Agora's, which is the same for every owner; else a room of its owner's."""
+        return self.in_agora and agent.transport != "room"
+
     def prepare(self, agent: AgentConfig) -> None:
         """Completes what a request asked for with what is the server's to say.
 
@@ -77,7 +81,6 @@ class AgentSetup:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
-        agent.transport = agent.transport or ("agora" if self.in_agora else "room")
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -102,7 +105,7 @@ class AgentSetup:
         Raises:
             InvalidArgument: a bad name or user id. AgentStartFailed: there are no rooms.
         """
-        if self.in_agora and agent.transport != "room":
+        if self.goes_to_agora(agent):
             return Agora(self.agora_options(agent))
         if self._rooms_of is None:
             raise AgentStartFailed("this server has no rooms")

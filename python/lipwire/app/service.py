@@ -205,8 +205,7 @@ class Service:
             limit=self.config.max_agents,
         )
         self.agents.prepare = self.agent_setup.prepare
-        if self.agents.on_event is None:
-            self.agents.on_event = self.telemetry.agent_event
+        self.agents.shared = self.agent_setup.goes_to_agora
         self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         if self.agents.on_event is None:

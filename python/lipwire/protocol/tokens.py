@@ -312,7 +312,7 @@ def _unpack_service(data: bytes, at: int) -> tuple[Service, int]:
 # -------------------------------------------------------------------------------------------------- our own tokens
 
 ALGORITHM = "HS256"
-MAX_TOKEN = 1024
+MAX_TOKEN = 4096
 """Characters; no token of ours is near it, and what is longer is not looked at."""
 _OPTIONS: Any = {"require": ["sub", "iat", "exp"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
 

@@ -163,16 +163,23 @@ class KeyRing:
         self._clear = [(_hash(key.encode()), Owner(name)) for name, key in clear.items()]
         self._file, self._default, self._clock = file, default or Quota(), clock
         self._listed: dict[str, Owner] = {}
+        """By the digests of their keys."""
+        self._owners: dict[str, Owner] = {}
         self._stamp: tuple[int, ...] | None = None
         self._looked = clock()
         if file is not None:
             self._stamp, self._listed = self._read(file)
+        self._gather()
 
     @property
     def owners(self) -> dict[str, Owner]:
         """All of them, by name."""
         self._look()
-        return {owner.name: owner for owner in (*self._listed.values(), *(owner for _, owner in self._clear))}
+        return self._owners
+
+    def _gather(self) -> None:
+        everyone = (*self._listed.values(), *(owner for _, owner in self._clear))
+        self._owners = {owner.name: owner for owner in everyone}
 
     def find(self, key: bytes) -> Owner | None:
         """Whose key it is. Digests are compared, each in constant time, so that the time tells nothing of a key."""
@@ -205,6 +212,7 @@ class KeyRing:
         except InvalidArgument as exc:
             logger.error("%s; the keys that were read before stay as they are", exc)
         else:
+            self._gather()
             logger.info("%s was read again: %d keys", self._file, len(self._listed))
 
     def _read(self, file: Path) -> tuple[tuple[int, ...], dict[str, Owner]]:

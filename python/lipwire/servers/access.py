@@ -30,6 +30,7 @@ from ..protocol import messages as m
 from ..protocol.access import Access, Action, Role, Subject, roles
 from ..provider.authority import ASKING_FROM, Authority, Refused
 from ..provider.keys import OPERATOR, Owner
+from ..provider.quotas import network
 from ..provider.sessions import Provider, ProviderError, refusal
 from .docs import operation
 from .errors import AnyRequest, as_provider_error
@@ -147,8 +148,8 @@ class Gate:
 
     def count_join(self) -> None:
         """One more join from the address of the request at hand. Raises ProviderError: RATE_LIMITED."""
-        address, rate = ASKING_FROM.get(), self._joins_a_minute
-        if self.open or not rate or not address:
+        address, rate = network(ASKING_FROM.get()), self._joins_a_minute
+        if self.open or not rate or address is None:
             return
         wait = self._authority.requests.take(("join", address), rate / 60, self._authority.clock(), burst=rate)
         if wait:
@@ -194,8 +195,9 @@ def count_requests(authority: Authority, rate: float) -> Callable[[ASGIApp], ASG
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             client = scope.get("client")
             ASKING_FROM.set(client[0] if client else "")
-            if rate and client and scope.get("method") != "OPTIONS":
-                wait = authority.requests.take(("address", client[0]), rate, authority.clock())
+            address = network(ASKING_FROM.get())
+            if rate and address is not None and scope.get("method") != "OPTIONS":
+                wait = authority.requests.take(("address", address), rate, authority.clock())
                 if wait:
                     text = f"More than {rate:g} requests a second from this address"
                     raise ProviderError("RATE_LIMITED", text, retry_after=wait)
@@ -248,9 +250,11 @@ _KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 _CODES = {
     400: "VALIDATION_ERROR, INVALID_JSON",
     401: "INVALID_API_KEY",
-    403: "MISSING_API_KEY",
+    403: "MISSING_API_KEY, ORIGIN_NOT_ALLOWED",
     404: "SESSION_NOT_FOUND",
     413: "BODY_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    421: "HOST_NOT_ALLOWED",
     429: "RATE_LIMITED",
     503: "NO_CAPACITY",
 }
