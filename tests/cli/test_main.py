@@ -29,7 +29,7 @@ from lipwire.cli.progress import ProgressBar
 from support.machine import require
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
-COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "bench", "doctor")
+COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "conformance", "token", "bench", "doctor")
 PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
 WAIT = 90
 """Seconds after which a process counts as hung."""
