@@ -368,7 +368,7 @@ async def test_the_routes(world: World) -> None:
         assert (status, error["code"]) == (400, "VALIDATION_ERROR"), path
         assert words in error["message"]
     status, error = await call("POST", "api/agents", data="{}", headers={"content-type": "text/plain"})
-    assert (status, "Content-Type" in error["message"]) == (400, True)
+    assert (status, "Content-Type" in error["message"]) == (415, True)
     assert (await call("POST", "api/rooms/x/leave", data={"user": "nobody"}))[1] == {"left": False}
     assert (await call("POST", "api/agents/stop", data={"channel": "x"}))[1] == {"stopped": False}
 

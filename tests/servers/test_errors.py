@@ -31,7 +31,7 @@ CASES: list[tuple[Exception, int, int]] = [
     # what was raised, status in the bodies of C and D, status in those of A, the viewer and rooms
     (InvalidArgument("x"), 400, 400),
     (BadState("x"), 409, 503),
-    (BufferFull("x"), 429, 500),
+    (BufferFull("x"), 429, 429),
     (NoCapacity("x", 7.0), 503, 503),
     (RoomError("x"), 500, 409),
     (LipwireError("x"), 500, 500),

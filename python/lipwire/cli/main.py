@@ -14,7 +14,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, conformance, doctor, provider, render
+from . import agent, avatar, conformance, doctor, keys, provider, render, replay, tokens
 from .options import err, out
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(avatar.app, name="avatar")
+app.add_typer(keys.app, name="key")
 for command in (
     provider.serve,
     agent.agent,
@@ -31,7 +32,8 @@ for command in (
     provider.send,
     render.render,
     conformance.conformance,
-    provider.token,
+    replay.replay,
+    tokens.token,
     doctor.doctor,
 ):
     app.command()(command)

@@ -30,7 +30,7 @@ from ..agents.errors import (
 )
 from ..agents.rest.wire import STATUS, error_of
 from ..channel.room.room import RoomError
-from ..errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
+from ..errors import BadData, BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity, OutOfMemory
 from ..protocol import agent_bodies as b
 from ..protocol import messages as m
 from ..provider.sessions import ProviderError
@@ -45,14 +45,23 @@ CODES: tuple[tuple[type[LipwireError], str], ...] = (
     (RoomError, "CHANNEL_IN_USE"),
     (NoCapacity, "NO_CAPACITY"),
     (BadState, "NO_CAPACITY"),
+    (OutOfMemory, "NO_CAPACITY"),
+    (BufferFull, "BUFFER_FULL"),
+    (BadData, "VALIDATION_ERROR"),
     (InvalidArgument, "VALIDATION_ERROR"),
     (LipwireError, "INTERNAL_ERROR"),
 )
 """Plain errors in the words of A; the first that fits. `ProviderError.KINDS` has the statuses."""
+WAITS = {"NO_CAPACITY": 5.0, "BUFFER_FULL": 1.0}
+"""Seconds to try again after, where the error says nothing."""
+PLAIN = tuple(kind for kind, _ in CODES if kind is not LipwireError)
+"""Those that are no fault of ours wherever they come from."""
 AGENT_ERRORS: tuple[tuple[type[LipwireError], type[AgentError]], ...] = (
     (InvalidArgument, InvalidAgentRequest),
     (BadState, AgentConflict),
     (BufferFull, AgentRateLimit),
+    (BadData, InvalidAgentRequest),
+    (OutOfMemory, AgentStartFailed),
     (NoCapacity, AgentStartFailed),
 )
 """Plain errors in the words of C; the first that fits. `STATUS` has the statuses."""
@@ -87,11 +96,13 @@ def as_provider_error(exc: LipwireError) -> ProviderError:
         return exc
     code = next(code for kind, code in CODES if isinstance(exc, kind))
     wait = getattr(exc, "retry_after", None)
-    return ProviderError(code, str(exc), retry_after=5.0 if code == "NO_CAPACITY" and wait is None else wait)
+    return ProviderError(code, str(exc), retry_after=WAITS.get(code) if wait is None else wait)
 
 
 def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
     """Litestar's handler for every exception of A."""
+    if isinstance(exc, PLAIN):
+        exc = as_provider_error(exc)
     if not isinstance(exc, ProviderError):
         exc = _from_framework(request, exc)
     headers = retry_after(exc)
@@ -118,9 +129,9 @@ def agent_refused(exc: LipwireError) -> Response[Any]:
     status = status_of(exc) if isinstance(exc, AgentError) else getattr(exc, "status", None)
     if isinstance(status, int):
         body = {"error": "The agent was refused", "message": str(exc), "code": exc.code}
-        return Response(body, status_code=status)
+        return Response(body, status_code=status, headers=retry_after(exc))
     refusal = as_provider_error(exc)
-    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
+    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status, headers=retry_after(refusal))
 
 
 # ----------------------------------------------------------------------------------- {detail, reason}; {error, details}
@@ -133,6 +144,8 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
             return exc
         case ProviderError(status=401 | 403):
             return AgentForbidden(str(exc))
+        case ProviderError(status=415):
+            return error_of(415, str(exc), "UnsupportedMediaType")
         case ProviderError():
             return error_of(exc.status, str(exc))
         case HTTPException(status_code=404 | 405):
@@ -156,8 +169,8 @@ def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.Erro
 
 
 def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
-    """Litestar's handler for every exception of D; of a wrong API key what it is everywhere."""
-    if isinstance(exc, ProviderError) and exc.status in (401, 403):
+    """Litestar's handler for every exception of D; of a wrong API key, or too many requests, what it is everywhere."""
+    if isinstance(exc, ProviderError) and exc.status in (401, 403, 429):
         return on_exception(request, exc)
     error = as_agent_error(request, exc)
     body = b.ProcessError(error=error.detail)

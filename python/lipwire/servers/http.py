@@ -7,7 +7,8 @@
 | GET /healthz, GET /metrics | operations; open |
 | GET /schema, /schema/openapi.json | this API's description |
 
-Every error body is `{error, message, code}`. Checks come in this order: API key, JSON, fields.
+Every error body is `{error, message, code}`. Checks come in this order: Host and
+Origin (`guard`), API key, JSON, fields.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import importlib.metadata
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any, TypeVar
 
 import uvicorn
 from litestar import Litestar, MediaType, Response, delete, get, post
-from litestar.config.cors import CORSConfig
+from litestar.exceptions import InternalServerException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
@@ -31,16 +33,21 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
+from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
 from .docs import DocsPage, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
+from .guard import Guard
+from .listen import BACKLOG, Door, Phase, Visit
 from .metrics import ProviderCollector
+from .origins import Access
 
 T = TypeVar("T")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -55,6 +62,8 @@ def create_app(
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
+    access: Access | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -63,6 +72,9 @@ def create_app(
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
         collectors: more figures for /metrics.
+        access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
+            pages but its own.
+        middleware: Litestar's, around every route.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -79,7 +91,7 @@ def create_app(
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
         """Start a session. One of the same API key for the same app_id, channel and uid is replaced."""
-        owner = provider.check_api_key(_header(request, b"x-api-key"))
+        owner = provider.check_api_key(header(request, b"x-api-key"))
         body = await read_object(request)
         return await provider.start(_checked(m.parse_start, body), owner)
 
@@ -88,20 +100,22 @@ def create_app(
         status_code=200,
         operation_class=_StopOperation,
         response_description="It has left its channel",
-        responses=_errors(400, 401, 403, 404, 413),
+        responses=_errors(400, 401, 403, 404, 413, 429),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
         """Stop a session, named by its id, its token, or both."""
-        bearer = authorize(provider, request)
+        owner, bearer = authorize(provider, request)
         body = await read_object(request, optional=bearer is not None)
-        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
+        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer, owner=owner)
 
-    @get("/session/{session_id:str}", responses=_errors(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
+    @get(
+        "/session/{session_id:str}", responses=_errors(401, 403, 404, 429), security=_KEY_OR_TOKEN, sync_to_thread=False
+    )
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
-        bearer = authorize(provider, request)
-        session = provider.get(session_id)
+        owner, bearer = authorize(provider, request)
+        session = provider.get(session_id, owner)
         if bearer is not None and session is not bearer:
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return provider.describe(session)
@@ -118,12 +132,9 @@ def create_app(
         """Figures for Prometheus."""
         return Response(generate_latest(registry), headers={"content-type": _PROMETHEUS})
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
-        cors_config=CORSConfig(
-            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-            allow_headers=["content-type", "x-api-key", "authorization"],
-        ),
+        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
         openapi_config=OpenAPIConfig(
             title="Lipwire",
@@ -149,31 +160,38 @@ def create_app(
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
+    app.asgi_handler = Guard(app.asgi_handler, access)
+    return app
 
 
 CheckKey = Callable[[bytes | None], object]
-"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none."""
+"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none. An `Owner` that it
+returns is whose agents it may touch; of anything else, all have one owner."""
 
 
-def check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
-    """Checks `x-api-key`. `check_key` None: no key is asked for."""
-    if check_key is not None:
-        check_key(_header(request, b"x-api-key"))
+def check_header(check_key: CheckKey | None, request: AnyRequest) -> object:
+    """Checks `x-api-key`; what `check_key` says to it. None: no key is asked for."""
+    return None if check_key is None else check_key(header(request, b"x-api-key"))
 
 
-def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None:
-    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: that token's session, else None.
+def owner_name(found: object) -> str:
+    """The owner that a `CheckKey` has found."""
+    return found.name if isinstance(found, Owner) else OPERATOR
+
+
+def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, ProviderSession | None]:
+    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: the key's owner, or the token's
+    session; the other is None.
 
     Raises:
         ProviderError: MISSING_API_KEY (neither), INVALID_API_KEY (wrong), SESSION_NOT_FOUND (the token's has ended).
     """
-    key = _header(request, b"x-api-key")
-    scheme, _, token = (_header(request, b"authorization") or b"").partition(b" ")
+    key = header(request, b"x-api-key")
+    scheme, _, token = (header(request, b"authorization") or b"").partition(b" ")
     if key is not None or scheme.lower() != b"bearer":
-        provider.check_api_key(key)
-        return None
+        return provider.check_api_key(key), None
     try:
-        return provider.check_token(token.strip().decode("latin-1"))
+        return None, provider.check_token(token.strip().decode("latin-1"))
     except ProviderError as exc:
         if exc.code == "INVALID_TOKEN":
             raise ProviderError("INVALID_API_KEY", f"Invalid session token: {exc}") from None
@@ -183,16 +201,46 @@ def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None
 async def read_object(request: AnyRequest, *, optional: bool = False) -> dict[str, Any]:
     """The JSON object in a request's body. With `optional`, an empty body is an empty object.
 
+    It must be called JSON. Only where a header has a key or a token in it, which no page can send without asking
+    first, a body without any type is taken, too: real clients leave it out.
+
     Raises:
-        ProviderError: INVALID_JSON. (A body above the limit raises Litestar's 413, which becomes BODY_TOO_LARGE.)
+        ProviderError: INVALID_JSON, UNSUPPORTED_MEDIA_TYPE. (Above the
+            limit Litestar raises its 413, which becomes BODY_TOO_LARGE.)
     """
-    raw = await request.body()
+    raw = await read_body(request)
     if optional and not raw.strip():
         return {}
+    kind = media_type(request)
+    if kind != "application/json" and not kind.endswith("+json") and (kind or not _has_key(request)):
+        raise ProviderError(
+            "UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be application/json, got {kind or 'none'!a:.60}"
+        )
     body = m.parse_object(raw)
     if body is None:
         raise ProviderError("INVALID_JSON", "The request body is no JSON object")
     return body
+
+
+async def read_body(request: AnyRequest) -> bytes:
+    """All of a request's body.
+
+    Raises:
+        ProviderError: INVALID_JSON, which nobody hears: the client has gone.
+    """
+    try:
+        return await request.body()
+    except InternalServerException as exc:  # so Litestar calls it; no fault of ours
+        raise ProviderError("INVALID_JSON", "The client left before its body was complete") from exc
+
+
+def media_type(request: AnyRequest) -> str:
+    """Its Content-Type in lower case, without parameters; "" = none."""
+    return (header(request, b"content-type") or b"").decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _has_key(request: AnyRequest) -> bool:
+    return any(header(request, name) for name in (b"x-api-key", b"authorization"))
 
 
 def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
@@ -202,7 +250,7 @@ def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
         raise as_provider_error(exc) from None
 
 
-def _header(request: AnyRequest, name: bytes) -> bytes | None:
+def header(request: AnyRequest, name: bytes) -> bytes | None:
     """The first header of this (lower-case) name, as sent."""
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
@@ -223,8 +271,8 @@ _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []
 def _errors(*statuses: int) -> dict[int, ResponseSpec]:
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
-        if code == "INVALID_TOKEN":
-            continue  # the WebSocket handshake's
+        if code in ("INVALID_TOKEN", "MISSING_TOKEN", "NOT_ALLOWED"):
+            continue  # the WebSocket handshake's, and the pages'
         codes.setdefault(status, []).append(code)
     return {
         status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)
@@ -250,63 +298,106 @@ class _StopOperation(Operation):
 class HttpServer:
     """A running server. `port` is the bound one."""
 
-    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None], port: int) -> None:
+    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None], listening: asyncio.Server, port: int) -> None:
         self._server = server
         self._task = task
+        self._listening = listening
         self.port = port
 
     async def close(self) -> None:
         """Stops listening, lets requests finish for two seconds, and waits for the end. Twice is safe."""
+        self._listening.close()
         self._server.should_exit = True
         await self._task
 
 
-async def serve_http(app: ASGIApp | Any, host: str = "127.0.0.1", port: int = 8764) -> HttpServer:
+async def serve_http(
+    app: ASGIApp | Any,
+    host: str = "127.0.0.1",
+    port: int = 8764,
+    *,
+    door: Door | None = None,
+    ssl: SSLContext | None = None,
+) -> HttpServer:
     """Starts to serve any ASGI app on host and port (0 = any free one). Signals stay the caller's.
+
+    Args:
+        door: who may come in, and for how long; one of its own by default.
+        ssl: speaks https with it.
 
     Raises:
         OSError: the address cannot be bound.
         RuntimeError: the app did not start.
     """
-    listener = _listen(host, port)
+    door = Door() if door is None else door
+    listener = door.listen(host, port)
     config = uvicorn.Config(
         app,
+        http=Protocol,
         lifespan="auto",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=door.limits.idle,  # type: ignore[arg-type]  # it takes any number
         timeout_graceful_shutdown=2,
     )
     server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]), name="lipwire-http")
+    task = asyncio.create_task(server.serve(sockets=[]), name="lipwire-http")  # it listens nowhere by itself
     try:
         while not server.started:
             if task.done():
                 await task
                 raise RuntimeError("the HTTP app did not start")
             await asyncio.sleep(0.001)
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: Protocol(config, server.server_state, server.lifespan.state, door=door),
+            sock=listener,
+            backlog=BACKLOG,
+            ssl=ssl,
+            ssl_handshake_timeout=None if ssl is None else door.limits.head,
+            ssl_shutdown_timeout=None if ssl is None else door.limits.idle,
+        )
     except BaseException:
         server.should_exit = True
         listener.close()
         raise
-    return HttpServer(server, task, listener.getsockname()[1])
+    return HttpServer(server, task, listening, listener.port)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. The protocol is named, or asyncio would not set TCP_NODELAY (40 ms a request)."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+class Protocol(H11Protocol):
+    """uvicorn's, which has no deadline but one between requests. It tells its door what a connection waits for.
+
+    Of uvicorn (0.30 to 0.5x) it leans on `cycle`, its `more_body` and `response_complete`, and on
+    `on_response_complete` being called when a response is complete; tests/servers/test_http.py holds each of them.
+    """
+
+    def __init__(self, *args: Any, door: Door | None = None, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._door = door
+        self._visit: Visit | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._visit = self._door.visit(transport) if self._door is not None else None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._tell(Phase.HEAD)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._tell(Phase.IDLE)
+
+    def _tell(self, between: Phase) -> None:
+        """The phase of the request that is being served; `between` where there is none."""
+        if self._visit is None:
+            return
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._visit.enter(between)
+        else:
+            self._visit.enter(Phase.BODY if cycle.more_body else Phase.BUSY)
 
 
 class _Server(uvicorn.Server):
