@@ -32,7 +32,9 @@ from support.machine import require
 from support.provider_stage import start_body
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
-COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "key", "bench", "doctor")
+COMMANDS = (
+    "demo", "serve", "agent", "send", "render", "avatar", "conformance", "token", "key", "bench", "doctor",
+)  # fmt: skip
 PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
 WAIT = 90
 """Seconds after which a process counts as hung."""

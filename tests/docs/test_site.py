@@ -69,6 +69,16 @@ def test_a_link_that_leads_nowhere_fails(tmp_path: Path) -> None:
     assert "nowhere.md" in done.stderr and "agora.md#nowhere" in done.stderr
 
 
+def test_the_page_of_rules_has_every_rule() -> None:
+    import reference
+
+    page = reference.rules_page()
+    for rule in importlib.import_module(reference.RULES).RULES:
+        (row,) = [line for line in page.splitlines() if f'id="{rule.id}"' in line]
+        assert f"| {rule.level}" in row and reference.prose(rule.title) in row and reference.prose(rule.fix) in row
+        assert row.replace("\\|", "").count("|") == 5, "a bar or a line break would end the cell"
+
+
 def test_the_table_of_settings_has_every_setting() -> None:
     import reference
 

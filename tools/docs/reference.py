@@ -25,6 +25,7 @@ import msgspec
 CONFIG = "lipwire.app.config"
 COMMANDS = "lipwire.cli.main"
 ERRORS = "lipwire.errors"
+RULES = "lipwire.conformance"
 STUB = "_core.pyi"
 
 GROUPS = {
@@ -74,6 +75,7 @@ def pages() -> dict[str, str]:
     made = {"reference/settings.md": settings_page(), "reference/commands.md": commands_page()}
     for name in GROUPS:
         made[f"reference/{name}.md"] = names_page(name)
+    made["reference/conformance.md"] = rules_page()
     return made
 
 
@@ -214,6 +216,49 @@ def argument(param: Any) -> str:
     name = (param.metavar or param.name).upper().strip("{}[]")
     name += "..." if param.nargs == -1 else ""
     return name if param.required else f"[{name}]"
+
+
+# Conformance rules
+
+
+def rules_page() -> str:
+    """A table for each group: what a right provider does, what is done to find out, why it matters, how to mend it."""
+    module = importlib.import_module(RULES)
+    rules = module.RULES
+    musts = sum(rule.level == "must" for rule in rules)
+    parts = [
+        WIDE + HEAD,
+        "# Conformance rules",
+        "",
+        f"The {len(rules)} rules of `lipwire conformance`, {musts} of them musts.",
+        "[The kit's page](../conformance.md) says what they are for and how to run them.",
+        "",
+    ]
+    for group, about in importlib.import_module(RULES + ".rule").GROUPS.items():
+        parts += [f"## {group}", "", f"{about}.", ""]
+        parts += ["| rule | | the client, and what it expects | why, and how to mend it |", "|---|---|---|---|"]
+        parts += [rule_row(rule) for rule in rules if rule.group == group]
+        parts += [""]
+    return "\n".join(parts)
+
+
+def rule_row(rule: Any) -> str:
+    """A rule as a line of its group's table."""
+    text = {name: prose(getattr(rule, name)) for name in ("title", "does", "expects", "source", "why", "fix")}
+    needs = importlib.import_module(RULES + ".rule").NEEDS
+    notes = [rule.level, *(["slow"] if rule.slow else []), *(f"skipped where {needs[need]}" for need in rule.needs)]
+    cells = [
+        f'<span id="{rule.id}"></span>`{rule.id}`<br>**{text["title"]}**',
+        "<br>".join(notes),
+        f"The client {text['does']}.<br>*Expected:* {text['expects']}.<br>*Source:* {text['source']}.",
+        f"{text['why']}<br>*How to mend it:* {text['fix']}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def prose(text: str) -> str:
+    """Words as a cell; braces would be read as attributes."""
+    return cell(text).replace("{", "&#123;")
 
 
 # Names

@@ -131,7 +131,16 @@ class Client:
             },
         } | changes
 
-    async def call(
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> Reply:
+        """`request`, again after a while where the provider slows its clients, or those that guess keys, down (429)."""
+        for _ in range(ROOM_TRIES - 1):
+            reply = await self.request(method, path, body, **more)
+            if reply.status != 429:
+                return reply
+            await asyncio.sleep(_pause(reply.headers))
+        return await self.request(method, path, body, **more)
+
+    async def request(
         self,
         method: str,
         path: str,
@@ -195,10 +204,9 @@ class Client:
         body = self.body() if body is None else body
         for attempt in range(ROOM_TRIES):
             reply = await self.call("POST", "/session/start", body, **more)
-            if reply.status not in (429, 503) or attempt == ROOM_TRIES - 1:
+            if reply.status != 503 or attempt == ROOM_TRIES - 1:
                 break
-            wait = reply.headers.get("retry-after", "")
-            await asyncio.sleep(min(float(wait) if wait.isdecimal() else 1.0, LONGEST_WAIT))
+            await asyncio.sleep(_pause(reply.headers))
         return reply
 
     async def start(self, body: dict[str, Any] | None = None, **changes: Any) -> Session:
@@ -236,7 +244,18 @@ class Client:
     async def handshake(
         self, session: Session, headers: Mapping[str, str] | None = None, *, url: str | None = None
     ) -> Line | int:
-        """Connects with these headers (by default those of `session`): a line, or the status of the refusal."""
+        """Connects with these headers (by default those of `session`): a line, or the status of the refusal. It tries
+        again after a while where that is 429."""
+        for _ in range(ROOM_TRIES - 1):
+            line, pause = await self._handshake(session, headers, url)
+            if line != 429:
+                return line
+            await asyncio.sleep(pause)
+        return (await self._handshake(session, headers, url))[0]
+
+    async def _handshake(
+        self, session: Session, headers: Mapping[str, str] | None, url: str | None
+    ) -> tuple[Line | int, float]:
         url = url or self.target.ws or session.address
         if headers is None:
             headers = {"Authorization": f"Bearer {session.token}"}
@@ -260,14 +279,14 @@ class Client:
         except InvalidStatus as exc:
             status, text = exc.response.status_code, (exc.response.body or b"").decode(errors="replace")
             self.log.add("<", f"refused with {status} {text}")
-            return status
+            return status, _pause(exc.response.headers)
         except (OSError, InvalidHandshake, TimeoutError, ValueError) as exc:
             self.log.add("-", f"no WebSocket: {exc!r}")
             raise Failed(f"no WebSocket at {url}: {exc or type(exc).__name__}") from exc
         self.log.add("<", "101, connected")
         line = Line(self, session, ws)
         self._lines.append(line)
-        return line
+        return line, 0.0
 
     async def connect(self, session: Session, headers: Mapping[str, str] | None = None, **more: Any) -> Line:
         """A line. Raises Failed where the handshake is refused."""
@@ -487,6 +506,12 @@ class Line:
             await self.ws.close(code)
         await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT)
         await self.drop()
+
+
+def _pause(headers: Mapping[str, str]) -> float:
+    """Seconds to wait before the next try: what `Retry-After` says, within bounds."""
+    wait = headers.get("retry-after", "")
+    return min(float(wait) if wait.isdecimal() else 1.0, LONGEST_WAIT)
 
 
 def new_id() -> str:
