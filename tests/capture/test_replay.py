@@ -6,15 +6,17 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.test_service import KEY, Wire, post_start, tone
+from capture.test_file import header, write
 from lipwire.capture import records as r
 from lipwire.capture.file import Writer, read
 from lipwire.capture.outcome import Outcome
 from lipwire.capture.replay import Replay
 from lipwire.capture.resend import Resend
-from lipwire.errors import InvalidArgument
+from lipwire.errors import BadData, InvalidArgument, LipwireError
 from support.captured import Memory, Recording, record
 
 
@@ -166,3 +168,34 @@ async def test_it_goes_to_a_running_provider_as_its_client_did(tmp_path: Path) -
     said = b"".join(pcm for _, pcm in memory.sound).strip(b"\0")
     live = b"".join(pcm for _, pcm in service.memories[session.session_id].sound).strip(b"\0")
     assert said == live != b""
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"fps": (25, 0)}, "out of range"),
+        ({"capacity": 1e300}, "out of range"),
+        ({"seed": -1}, "out of range"),
+        ({"width": 100_000}, "frame size"),
+        ({"prebuffer": 100.0, "capacity": 1.0}, "performer"),
+    ],
+)
+async def test_a_file_that_somebody_made_up_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    made = header()
+    made.settings = msgspec.structs.replace(made.settings, **change)
+    writer = Writer(tmp_path / "r.lipwire.gz")
+    writer.append(r.encode(made))
+    with pytest.raises(LipwireError, match=says):
+        await Replay(writer.path).run()
+
+
+async def test_a_session_without_end_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, r.Received(101, 1, at=0, ops=[1 << 60], text="{}"))
+    with pytest.raises(BadData, match="24 hours"):
+        Replay(path)
+    path.unlink()
+    path = write(
+        tmp_path, r.Continued(101, 9), r.Called(101, "end"), r.Received(102, 3, text="{}"), r.Disconnected(103, 7)
+    )
+    outcome = await Replay(path).run()
+    assert outcome.astray == 1 and not outcome.complete

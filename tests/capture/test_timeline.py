@@ -54,3 +54,10 @@ def test_one_that_breaks_off_says_so(tmp_path: Path) -> None:
         == "0 blocks of sound, 0 pictures; the recording breaks off here"
     )
     assert header().session_id in next(timeline(tmp_path / "r.lipwire.gz"))
+
+
+def test_what_a_stranger_sent_does_not_control_the_terminal(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x9b\u202e"
+    path = write(tmp_path, voice(101, evil), r.Received(102, 1, text=f'{{"x":"{evil}"}}'), r.Ended(103, evil))
+    text = "".join(timeline(path))
+    assert text.isprintable() and text.count("\\x1b[2J\\x9b\\u202e") == 3

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import av
+import httpx
 import pytest
 import pytest_asyncio
 
 from app.test_service import KEY
 from capture.test_file import header
+from fuzz.webrtc import Watcher
 from lipwire.capture import records as r
 from lipwire.capture.file import Writer, read
 from support.captured import Recording, record
@@ -63,6 +66,32 @@ async def test_it_is_sent_to_a_provider_that_is_another_process_of_its_own(recor
         told, _ = await asyncio.to_thread(child.communicate, timeout=60)
         assert child.returncode == 0 and "messages sent" in told
         assert second.provider.started_total == 1
+
+
+async def test_it_is_shown_on_a_page_to_who_watches(recording: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "lipwire", "replay", str(recording), "--live", "--viewer-port", "0",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    url = re.search(rb"http://[^/]+", await child.stdout.readline())
+    assert url is not None
+    page = url[0].decode()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        while not (sessions := (await http.get(page + "/api/sessions")).json()["sessions"]):
+            await asyncio.sleep(0.05)
+
+        class Page:
+            async def answer(self, sdp: str) -> tuple[str, str]:
+                offer = f"{page}/api/sessions/{sessions[0]['session_id']}/offer"
+                answer = (await http.post(offer, json={"sdp": sdp, "type": "offer"})).json()
+                return answer["sdp"], answer["type"]
+
+        watcher = await Watcher(Page()).join()  # type: ignore[arg-type]
+        told, _ = await child.communicate()
+        assert watcher.packets > 0
+        await watcher.close()
+    assert child.returncode == 0 and told.decode().rstrip().endswith("every picture came out again")
 
 
 @pytest.mark.parametrize(

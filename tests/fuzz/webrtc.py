@@ -20,6 +20,7 @@ import re
 import struct
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -270,9 +271,14 @@ async def run(dice: random.Random, more: Callable[[Counter[str]], bool]) -> Coun
             counts += await fuzz(publisher, dice, more)
             await healthy.hears(10)
         await healthy.close()
-    async with asyncio.timeout(30):
-        while asyncio.all_tasks() - tasks or publisher._peers or _sockets() > sockets:
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(60):
+            while asyncio.all_tasks() - tasks or publisher._peers or _sockets() > sockets:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        names = [task.get_coro().__qualname__ for task in asyncio.all_tasks() - tasks]  # type: ignore[union-attr]
+        left = f"tasks {names}, {len(publisher._peers)} peers, {_sockets() - sockets} sockets"
+        raise Broken(f"not all is gone: {left}") from None
     loop.set_exception_handler(None)
     if faults:
         raise Broken(f"{len(faults)} exceptions reached the loop, the first: {faults[0]}")
@@ -301,8 +307,8 @@ def main() -> int:
 
     try:
         counts = asyncio.run(run(random.Random(given.seed), more))
-    except (Broken, TimeoutError) as exc:
-        print(f"{type(exc).__name__}: {exc}")
+    except (Broken, TimeoutError):
+        traceback.print_exc()
         return 1
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from .. import _core
+from .records import printable
 
 
 class Outcome(Struct, kw_only=True):
@@ -51,7 +52,10 @@ class Outcome(Struct, kw_only=True):
         return not self.differing and not self.astray
 
     def lines(self) -> list[str]:
-        """For people."""
+        """For people, on a terminal."""
+        return [printable(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
         told = [
             f"{self.clock / _core.RATE:.2f} s, {self.messages} messages, {self.blocks} blocks of sound, "
             f"{self.pictures} pictures, {self.events} events"

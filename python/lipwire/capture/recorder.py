@@ -357,9 +357,8 @@ class Recording(Publisher):
 
     def audio(self, pcm: bytes, sample: int) -> None:
         """Notes a block."""
-        if self.failed is None and (sample != self.at or len(self._sound) >= PLAYED):
+        if sample != self.at or len(self._sound) >= PLAYED:
             self._flush_played()
-            self._begin = sample
         self.at = sample + _core.BLOCK
         if self.failed is None:
             if not self._sound:

@@ -173,6 +173,11 @@ def decode(line: bytes) -> Record | None:
         return None
 
 
+def printable(text: str) -> str:
+    """For a terminal: what came from a stranger must not control it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 # ---------------------------------------------------------------------------------------------------- no secrets
 
 REMOVED = "(removed)"

@@ -78,6 +78,20 @@ class Told(Struct):
         return self.spans[-1].begin + len(self.spans[-1].sound) * _core.BLOCK if self.spans else 0
 
 
+LONGEST = 24 * 3600
+"""Seconds of a session that is played again."""
+
+
+def _check(header: r.Header, told: Told) -> None:
+    """A file may come from anybody. Raises BadData."""
+    s = header.settings
+    seconds = (s.prebuffer, s.capacity, s.voice_end_grace, s.voice_end_timeout, s.guard_window)
+    if not all(0 <= value <= 3600 for value in seconds) or not 0 <= s.seed < 1 << 32 or min(s.fps) < 1:
+        raise BadData("the recording's settings are out of range")
+    if told.end > LONGEST * _core.RATE:
+        raise BadData(f"the recording says that its session took more than {LONGEST // 3600} hours")
+
+
 def look(path: str | os.PathLike[str]) -> tuple[r.Header, Told]:
     """A recording's header and all it says of what came out. Raises as `file.read`."""
     header: r.Header | None = None
@@ -101,6 +115,7 @@ def look(path: str | os.PathLike[str]) -> tuple[r.Header, Told]:
     if header is None:
         raise BadData(f"{os.fspath(path)} is no recording of Lipwire")
     told.end = max(told.end, told.played)
+    _check(header, told)
     return header, told
 
 

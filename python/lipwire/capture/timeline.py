@@ -46,8 +46,12 @@ class _Run(Struct):
 
 
 def timeline(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Lines: seconds since the session began, its media clock in seconds, what happened (-> from the client, <- to it).
-    Raises as `file.read`."""
+    """Lines for a terminal: seconds since the session began, its media clock in seconds, what happened (-> from the
+    client, <- to it). Raises as `file.read`."""
+    return map(r.printable, _lines(path))
+
+
+def _lines(path: str | os.PathLike[str]) -> Iterator[str]:
     records = read(path)
     header = next(records)
     assert isinstance(header, r.Header)
