@@ -127,6 +127,23 @@ async def minutes(mode: str, quick: bool) -> dict[str, Any]:
     }
 
 
+async def churn(mode: str, quick: bool) -> dict[str, Any]:
+    """Resident bytes after sessions were opened, spoke, were interrupted and were closed, one after the other; as they
+    are, without a look for garbage and without a trim."""
+    count, warm = (60, 20) if quick else (200, 20)
+    pcm = espeak(RATE)[: RATE * 2]
+    at = {}
+    for i in range(1, count + 1):
+        async with Session(Null(), width=SIZE[0], height=SIZE[1]) as session:
+            session.write(pcm, RATE)
+            while session.performer.stats()["frames"] < 2:
+                await asyncio.sleep(0.002)
+            session.interrupt()
+        if i in (warm, count):
+            at[i] = rss()
+    return {"count": count - warm, "growth": at[count] - at[warm]}
+
+
 async def avatars(mode: str, quick: bool) -> dict[str, Any]:
     """Native bytes of the avatar by size."""
     sizes = ((640, 360), (1280, 720)) if quick else ((640, 360), (1280, 720), (1920, 1080))
@@ -139,6 +156,7 @@ PARTS = {
     "burst": sessions,
     "interrupts": interrupts,
     "minutes": minutes,
+    "churn": churn,
     "avatars": avatars,
 }
 
@@ -181,6 +199,10 @@ def run(results: Results, quick: bool) -> None:
         n=1,
         in_its_last_minute=found["last"] / KB,
         after_seconds_kib={k: v / KB for k, v in found["at"].items()},
+    )
+    found = part("churn", quick)
+    results.add(
+        f"growth after {found['count']} sessions that came and went", found["growth"] / KB, "KiB RSS", n=found["count"]
     )
 
 

@@ -1,4 +1,5 @@
-#define _POSIX_C_SOURCE 199309L
+#define _GNU_SOURCE
+#include <sys/mman.h>
 #include <time.h>
 
 #include "common.h"
@@ -17,6 +18,26 @@ int64_t lw_now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void *lw_pages_open(size_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void lw_pages_close(void *pages, size_t bytes)
+{
+    if (pages)
+        munmap(pages, bytes);
+}
+
+void lw_pages_empty(void *from, size_t bytes)
+{
+    const uintptr_t page = 65536; /* a multiple of every machine's */
+    uintptr_t first = ((uintptr_t)from + page - 1) & ~(page - 1), end = ((uintptr_t)from + bytes) & ~(page - 1);
+    if (end > first)
+        madvise((void *)first, end - first, MADV_DONTNEED); /* advice: nothing depends on it */
 }
 
 const char *lw_strerror(int code)

@@ -61,4 +61,12 @@ static inline void *lw_carve(lw_arena *arena, size_t bytes)
     return arena->base ? arena->base + at : NULL;
 }
 
+/* Fresh pages of zeros for an object of many; NULL where there are none. They go back to the system with the object.
+ * malloc would keep such a piece once its likes have been freed, and calloc would have to clear all of it. Pages stay
+ * untouched, and cost nothing, until something is written to them. */
+void *lw_pages_open(size_t bytes);
+void lw_pages_close(void *pages, size_t bytes);
+/* Gives the whole pages within it back: they are zero when they are touched again. */
+void lw_pages_empty(void *from, size_t bytes);
+
 #endif

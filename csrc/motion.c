@@ -3,6 +3,8 @@
  *   mouth       one pole per viseme, faster up than down. Closures (PP, FF) are the fastest, go all the way once they
  *               are the likeliest shape, stay for a frame of video at least, so that short ones are seen, and have the
  *               right of way: other shapes share what they leave
+ *   cut off     the shapes of what was shown last shrink alike: a straight way to rest, on which no other shape lies. Left to
+ *               themselves vowels would come out from behind a closure that gives way sooner than they do
  *   head        damped springs towards random targets, wider while speaking; stressed syllables nod, phrases begin with
  *               the head and the brows going up and the eyes on the viewer
  *   gaze        saccades: jumps within two steps, mostly back to the viewer; a wide one may take a blink along
@@ -26,6 +28,7 @@
 #define CLOSURES 2
 #define CLOSURE_STEPS 4 /* how long a closure stays: a frame at 25 a second */
 #define CLOSED 31500    /* the least that a closure goes to */
+#define CUT_KEEP 21000  /* q15: what a step leaves of a mouth that was cut off */
 #define FADE_STEPS 30
 #define UPRIGHT (80 * 256) /* of an axis' ONE * 256: less than anybody sees */
 #define TILTS 25           /* of 100 phrases, how many are said with the head tilted */
@@ -80,6 +83,8 @@ struct lw_motion {
     int32_t viseme[LW_VISEMES];
     int32_t closure[CLOSURES], closure_hold[CLOSURES]; /* the last one's target, and the steps it still stays */
     int32_t jaw, loud_fast, loud_slow;
+    int cut;        /* speech was cut off, and there is none yet */
+    lw_mouth mouth; /* of the last step */
     int32_t quiet, beat_wait, phrase; /* steps of quiet; steps until the next nod; how much a phrase's beginning shows */
     spring head_x, head_y, roll;
     int32_t beat, added_x, added_y, wave; /* smoothed: nods of stress, gestures */
@@ -220,7 +225,25 @@ static void add_expressions(const lw_motion *m, lw_pose *pose)
         pose->viseme[0] = (int16_t)(room - added);
 }
 
-static int mouth(lw_motion *m, const float *row, lw_pose *pose)
+/* One step of the way to rest of a mouth that was cut off. */
+static void close_mouth(lw_motion *m, lw_pose *pose)
+{
+    m->viseme[0] = ONE;
+    for (int i = 1; i < LW_VISEMES; i++) {
+        m->viseme[i] = times(m->viseme[i], CUT_KEEP);
+        m->viseme[0] -= m->viseme[i];
+    }
+    for (int i = 0; i < LW_VISEMES; i++)
+        pose->viseme[i] = (int16_t)m->viseme[i];
+    m->jaw = times(m->jaw, CUT_KEEP);
+    m->loud_fast = times(m->loud_fast, CUT_KEEP);
+    m->loud_slow = approach(m->loud_slow, 0, 700);
+    pose->axis[LW_AXIS_JAW] = (int16_t)m->jaw;
+    pose->loudness = (int16_t)m->loud_fast;
+}
+
+/* Returns whether the lips close. */
+static int speak(lw_motion *m, const float *row, lw_pose *pose)
 {
     static const int16_t attack[LW_VISEMES] = {22000, 28000, 27000, 19000, 19000, 17000, 18000, 19000,
                                                18000, 16500, 16000, 16000, 16000, 16000, 16000};
@@ -256,8 +279,38 @@ static int mouth(lw_motion *m, const float *row, lw_pose *pose)
     }
     pose->loudness = (int16_t)m->loud_fast;
     pose->axis[LW_AXIS_JAW] = (int16_t)(m->jaw < room ? m->jaw : room);
+    return closing;
+}
+
+/* Returns whether the lips close. */
+static int mouth(lw_motion *m, const float *row, int speaking, lw_pose *pose)
+{
+    int closing = 0;
+    m->cut &= !speaking;
+    if (m->cut)
+        close_mouth(m, pose);
+    else
+        closing = speak(m, row, pose);
+    memcpy(m->mouth.viseme, pose->viseme, sizeof m->mouth.viseme);
+    m->mouth.jaw = pose->axis[LW_AXIS_JAW];
+    m->mouth.loudness = pose->loudness;
     add_expressions(m, pose);
     return closing;
+}
+
+void lw_motion_mouth(const lw_motion *m, lw_mouth *mouth)
+{
+    *mouth = m->mouth;
+}
+
+void lw_motion_cut(lw_motion *m, const lw_mouth *shown)
+{
+    for (int i = 0; i < LW_VISEMES; i++)
+        m->viseme[i] = shown->viseme[i];
+    m->jaw = shown->jaw;
+    m->loud_fast = shown->loudness;
+    memset(m->closure_hold, 0, sizeof m->closure_hold);
+    m->cut = 1;
 }
 
 /* ---- the rest of the face ---- */
@@ -424,7 +477,7 @@ void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
 {
     int mode = speaking ? SPEAKING : m->state;
     fade_expressions(m, pose);
-    int closing = mouth(m, row, pose);
+    int closing = mouth(m, row, speaking, pose);
     if (mode != m->mode)
         enter(m, mode);
     int32_t stress = prosody(m);

@@ -4,8 +4,8 @@
  * sound. Rows wait in a short queue until the clock reaches them: as the extractor first says, then, where there was time
  * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common.h"
 #include "lipwire/performer.h"
@@ -15,7 +15,9 @@
 #define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
 #define ROWS 32
 #define EVENTS 1024
-#define TICK_EVENTS 264 /* an interrupt ends every utterance that waits, in one tick */
+/* Utterances that have begun and whose end nobody has read: more do not begin. So no beginning and no end is ever lost. */
+#define UNHEARD LW_PERFORMER_UTTERANCES
+#define TICK_EVENTS (2 * UNHEARD + 8) /* all of them may begin and end in one tick */
 #define WRITE_BLOCK 2048
 #define MOUTH_OPEN 8192 /* q15: weight of the shapes that are neither rest nor a closure */
 
@@ -59,6 +61,10 @@ struct lw_performer {
     int32_t input_rate;
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
     uint64_t utterance; /* that the last write belonged to */
+    int64_t held_since; /* clock of the last write of an utterance that the input resampler holds all of */
+    int32_t patience;   /* how long it may */
+    int entered;        /* this side has the turn */
+    int64_t crossed_before;
 
     /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
     _Atomic uint32_t settings[LW_MOTION_SETTINGS];
@@ -70,12 +76,22 @@ struct lw_performer {
     int64_t rows_written, rows_final, rows_read;
     int64_t frame; /* number of the next one */
     lw_canvas shown;
+    int64_t heeded_cut; /* interrupts that the mouth knows of */
+    int cut;            /* there has been no speech since the last of them */
+    lw_mouth *mouths;   /* of the frames in the ring, and of the last one taken out of it: frame n at n % (frame_slots + 1) */
     int good; /* slot with the last picture that config.draw made, kept from reuse; or -1 */
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
+
+    /* shared by producer and consumer: how many frames had been taken at an interrupt, or -1 */
+    _Atomic int64_t taken_at_cut;
 
     /* reader: of the block read last */
     uint64_t heard;
     int64_t heard_played, heeded;
+    _Atomic uint64_t told; /* number of the last utterance whose end has been read */
+
+    _Atomic int turn; /* 1: one side has it */
+    _Atomic int64_t crossed; /* ticks that did not wait for their turn any longer */
 
     /* counters: written by the consumer, read by anyone */
     _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
@@ -95,6 +111,7 @@ static void layout(lw_performer *p, lw_arena *arena)
 {
     p->pcm = lw_carve(arena, (size_t)p->config.pcm_blocks * sizeof(pcm_block));
     p->events = lw_carve(arena, EVENTS * sizeof(lw_event));
+    p->mouths = lw_carve(arena, ((size_t)p->config.frame_slots + 1) * sizeof(lw_mouth));
     p->ready = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(int32_t));
     slot *slots = p->slots = lw_carve(arena, (size_t)p->config.frame_slots * sizeof(slot));
     for (int32_t i = 0; i < p->config.frame_slots; i++) {
@@ -124,6 +141,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config))
         return LW_EINVAL;
     lw_performer want = {.config = *config, .viseme_base = -1, .good = -1};
+    want.patience = config->speech.dry_timeout ? config->speech.dry_timeout : LW_SPEECH_DRY_TIMEOUT;
     if (!want.config.frame_slots)
         want.config.frame_slots = 6;
     if (!want.config.pcm_blocks)
@@ -138,7 +156,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     lw_arena arena = {0};
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
-    lw_performer *p = calloc(1, arena.used);
+    lw_performer *p = lw_pages_open(arena.used);
     if (!p)
         return LW_ENOMEM;
     memcpy(p, &want, sizeof want);
@@ -146,7 +164,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     arena = (lw_arena){.base = (uint8_t *)p};
     lw_carve(&arena, sizeof want);
     layout(p, &arena);
-    int rc = lw_speech_open(&p->speech, &config->speech);
+    int rc = lw_resampler_prepare(LW_RATE); /* so that no rate that a client names takes time later */
+    if (rc >= 0)
+        rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
         rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
     if (rc >= 0)
@@ -159,6 +179,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         lw_performer_close(&p);
         return rc;
     }
+    atomic_store_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
     *out = p;
     return 0;
 }
@@ -173,8 +194,43 @@ void lw_performer_close(lw_performer **p)
     lw_motion_close(&(*p)->motion);
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
-    free(*p);
+    lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
+}
+
+/* ---- turns ---- */
+
+/* 1: it is ours. 0: the other side, which needs microseconds unless its thread has lost the processor, has kept it. */
+static int take_turn(lw_performer *p)
+{
+    int64_t until = 0;
+    for (;;) {
+        int nobody = 0;
+        if (atomic_compare_exchange_strong_explicit(&p->turn, &nobody, 1, memory_order_acquire, memory_order_relaxed))
+            return 1;
+        int64_t now = lw_now_ns();
+        if (!until)
+            until = now + LW_TURN_NS;
+        if (now >= until)
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
+    }
+}
+
+void lw_performer_enter(lw_performer *p)
+{
+    p->entered = take_turn(p);
+    p->crossed_before = atomic_load_explicit(&p->crossed, memory_order_acquire);
+}
+
+int64_t lw_performer_leave(lw_performer *p)
+{
+    int64_t clock = lw_speech_clock(p->speech);
+    int alone = p->entered && atomic_load_explicit(&p->crossed, memory_order_acquire) == p->crossed_before;
+    if (p->entered)
+        atomic_store_explicit(&p->turn, 0, memory_order_release);
+    p->entered = 0;
+    return alone ? clock : -1 - clock;
 }
 
 /* ---- producer ---- */
@@ -212,11 +268,20 @@ static void drop_stale_input(lw_performer *p)
     p->writing = writing;
 }
 
+/* There is room for the marks of another utterance, and for what will be told of it. */
+static int may_begin(const lw_performer *p)
+{
+    uint64_t told = atomic_load_explicit(&p->told, memory_order_acquire);
+    return lw_speech_room(p->speech) && p->writing - told <= UNHEARD;
+}
+
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
 {
     if (!p || (n && !pcm))
         return LW_EINVAL;
     drop_stale_input(p);
+    if (n && p->writing > lw_speech_utterance(p->speech) && !may_begin(p))
+        return LW_ENOSPC;
     if (!p->input || rate != p->input_rate) {
         lw_resampler *input;
         int rc = lw_resampler_open(&input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
@@ -227,19 +292,19 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
         p->input = input;
         p->input_rate = rate;
     }
+    if (!n)
+        return 0;
     /* The bound counts the flush too, so that an end always finds room for the tail. */
     if ((int64_t)lw_resampler_bound(p->input, n) > lw_speech_space(p->speech))
         return LW_ENOSPC;
     int16_t block[WRITE_BLOCK];
     const uint8_t *bytes = pcm;
     p->utterance = p->writing; /* unless its time passes before the first sample is in */
-    while (n) {
+    for (int64_t made = WRITE_BLOCK; n || made == WRITE_BLOCK;) { /* a full block: more is ready */
         size_t used;
-        int64_t made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
+        made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
         if (made > 0) {
             int64_t took = lw_speech_write(p->speech, block, (size_t)made);
-            if (took < 0) /* too many utterances wait: this one has not begun */
-                lw_resampler_reset(p->input);
             if (took != made)
                 return took < 0 ? (int)took : LW_ENOSPC;
             p->utterance = lw_speech_utterance(p->speech);
@@ -247,7 +312,24 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
         bytes += used * sizeof(int16_t);
         n -= used;
     }
+    p->writing = p->utterance;
+    p->held_since = lw_speech_clock(p->speech);
     return 0;
+}
+
+/* The input resampler holds all there is of an utterance, which therefore has not begun. */
+static int holds_all(const lw_performer *p)
+{
+    return p->utterance > lw_speech_utterance(p->speech);
+}
+
+int lw_performer_settle(lw_performer *p)
+{
+    if (!holds_all(p) || lw_speech_clock(p->speech) - p->held_since < p->patience)
+        return 0;
+    flush_input(p);
+    lw_speech_end(p->speech, 0);
+    return 1;
 }
 
 int lw_performer_end(lw_performer *p, int32_t grace)
@@ -264,10 +346,13 @@ int64_t lw_performer_interrupt(lw_performer *p)
     /* All of an utterance may be in the input resampler. It begins, so that its number is used up and it ends as any
      * other does; a reset alone would give its number to the next one. */
     drop_stale_input(p);
-    if (p->utterance > lw_speech_utterance(p->speech))
+    if (holds_all(p))
         flush_input(p);
     if (p->input)
         lw_resampler_reset(p->input);
+    /* Frames that nobody has taken yet will not be shown. Of several interrupts before a tick the first one counts. */
+    int64_t none = -1, taken = atomic_load_explicit(&p->frame_ring.read, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&p->taken_at_cut, &none, taken, memory_order_relaxed, memory_order_relaxed);
     return lw_speech_interrupt(p->speech);
 }
 
@@ -307,9 +392,11 @@ static int ring_empty(ring *r)
 
 /* ---- consumer ---- */
 
+/* Of beginnings and ends there is never one too many: see UNHEARD. The others leave them their room. */
 static void put_event(lw_performer *p, const lw_event *event)
 {
-    if (!ring_room(&p->event_ring, EVENTS)) {
+    int spare = event->type == LW_EVENT_UNDERRUN || event->type == LW_EVENT_MOUTH;
+    if (ring_room(&p->event_ring, EVENTS) <= (spare ? TICK_EVENTS : 0)) {
         LW_COUNT(p->events_dropped, 1);
         return;
     }
@@ -459,7 +546,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
         changed = p->config.draw ? draw_hook(p, at, pose, sample) : 1;
     }
     /* An expression may part the lips of a face that says nothing. */
-    if (!pose->loudness && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
+    if ((!pose->loudness || p->cut) && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
         open = 0;
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
@@ -470,6 +557,7 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
                               .due_ns = now_ns,
                               .pose = *pose};
     atomic_store_explicit(&s->state, SLOT_READY, memory_order_relaxed);
+    lw_motion_mouth(p->motion, &p->mouths[ring_next(&p->frame_ring.written, p->config.frame_slots + 1)]);
     p->ready[ring_next(&p->frame_ring.written, p->config.frame_slots)] = at;
     ring_advance(&p->frame_ring.written);
     LW_COUNT(p->frames, 1);
@@ -496,10 +584,29 @@ static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
     return 1;
 }
 
+/* After an interrupt the mouth closes from where it was last seen: not by way of what it did behind that frame, which
+ * would be seen after the sound has stopped. */
+static void heed_cut(lw_performer *p)
+{
+    int64_t heeded = lw_speech_heeded(p->speech);
+    if (heeded != p->heeded_cut) {
+        p->heeded_cut = heeded;
+        p->cut = 1;
+        int64_t taken = atomic_exchange_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
+        static const lw_mouth shut;
+        if (taken >= 0)
+            lw_motion_cut(p->motion, taken ? &p->mouths[(taken - 1) % (p->config.frame_slots + 1)] : &shut);
+    }
+    p->cut &= !lw_speech_active(p->speech);
+}
+
 int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
 {
     int16_t pcm[LW_BLOCK];
     lw_event events[TICK_EVENTS];
+    int ours = p->config.turns && take_turn(p);
+    if (p->config.turns && !ours)
+        LW_COUNT(p->crossed, 1);
     int64_t clock = lw_speech_clock(p->speech);
     int happened = lw_speech_tick(p->speech, pcm, events, TICK_EVENTS);
     for (int i = 0; i < happened && i < TICK_EVENTS; i++)
@@ -510,6 +617,7 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     out |= put_pcm(p, pcm, clock) ? LW_TICK_PCM : 0;
 
     look_ahead(p);
+    heed_cut(p);
     take_settings(p);
     lw_pose pose;
     lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);
@@ -521,6 +629,8 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
             LW_COUNT(p->frames_skipped, 1);
         p->frame++;
     }
+    if (ours)
+        atomic_store_explicit(&p->turn, 0, memory_order_release);
     return out;
 }
 
@@ -557,6 +667,8 @@ int lw_performer_read_event(lw_performer *p, lw_event *event)
         return 0;
     *event = p->events[ring_next(&p->event_ring.read, EVENTS)];
     ring_advance(&p->event_ring.read);
+    if (event->type == LW_EVENT_FINISHED)
+        atomic_store_explicit(&p->told, event->utterance, memory_order_release);
     return 1;
 }
 

@@ -6,17 +6,21 @@
  * The producer tags the stream with marks in a second ring: BEGIN(utterance, position) before its first sample,
  * END(utterance, deadline) after its last. The consumer pops a BEGIN when it has played up to its position.
  *
+ * Where an utterance ends by itself, the consumer sets CLOSED in `written`, if that still is where it has read to. The
+ * producer writes on with a compare-and-swap, which fails then: a sample belongs to the utterance or begins the next one,
+ * never to one that is over. So every utterance finishes once.
+ *
  * No clicks: a gain steps by at most 1/FADE per sample and reaches 0 exactly where the known speech runs out. */
-#define _DEFAULT_SOURCE
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "common.h"
 #include "lipwire/speech.h"
 
 #define FADE 240 /* samples: 5 ms */
 #define MARKS 256 /* bounds the utterances that wait */
+#define KEPT (20 * LW_RATE) /* samples of the ring that stay in memory between backlogs: 2 MB */
+#define CLOSED ((int64_t)1 << 62)
 #define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
 
 enum mark_kind { MARK_BEGIN, MARK_END };
@@ -41,9 +45,10 @@ struct lw_speech {
     int open;           /* the next write belongs to it (unless the deadline has passed) */
     int ending;
     int64_t deadline;
+    int64_t touched; /* samples of the ring written to since it was empty */
 
     /* shared: each has one writer */
-    _Alignas(64) _Atomic int64_t written;
+    _Alignas(64) _Atomic int64_t written; /* and CLOSED, which the consumer sets */
     _Atomic int64_t marks_written;
     _Atomic int64_t base; /* ring index 0 in ring positions; moved only while the ring is empty */
     _Atomic int64_t drop; /* an interrupt drops positions below this */
@@ -52,7 +57,6 @@ struct lw_speech {
     _Atomic int64_t marks_read;
     _Atomic int64_t clock;
     _Atomic int active;
-    _Atomic uint64_t finished; /* the last utterance that is over */
 
     /* consumer */
     _Alignas(64) enum state state;
@@ -104,14 +108,11 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
     lw_carve(&arena, sizeof want);
     layout(&want, &arena);
     want.bytes = arena.used;
-    /* Fresh pages, which stay untouched until speech needs them. calloc would do the same only until the first session
-     * has ended: then malloc keeps the memory, and calloc has to clear all of it. */
-    void *memory = mmap(NULL, want.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    lw_speech *s = lw_pages_open(want.bytes); /* most stay untouched until so much speech waits */
+    if (!s)
         return LW_ENOMEM;
-    lw_speech *s = memory;
     memcpy(s, &want, sizeof want);
-    arena = (lw_arena){.base = memory};
+    arena = (lw_arena){.base = (uint8_t *)s};
     lw_carve(&arena, sizeof want);
     layout(s, &arena);
     *out = s;
@@ -121,21 +122,39 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
 void lw_speech_close(lw_speech **s)
 {
     if (s && *s) {
-        munmap(*s, (*s)->bytes);
+        lw_pages_close(*s, (*s)->bytes);
         *s = NULL;
     }
 }
 
 /* ---- producer ---- */
 
+/* Marks that still fit. */
+static int64_t mark_room(const lw_speech *s)
+{
+    return MARKS - (atomic_load_explicit(&s->marks_written, memory_order_relaxed) -
+                    atomic_load_explicit(&s->marks_read, memory_order_acquire));
+}
+
 static int push_mark(lw_speech *s, int32_t kind, int64_t at)
 {
     int64_t n = atomic_load_explicit(&s->marks_written, memory_order_relaxed);
-    if (n - atomic_load_explicit(&s->marks_read, memory_order_acquire) >= MARKS)
+    if (mark_room(s) <= 0)
         return LW_ENOSPC;
     s->marks[n % MARKS] = (mark){.kind = kind, .utterance = s->utterance, .at = at};
     atomic_store_explicit(&s->marks_written, n + 1, memory_order_release);
     return 0;
+}
+
+int lw_speech_room(const lw_speech *s)
+{
+    return mark_room(s) > 1; /* its END will find room, too */
+}
+
+/* Ring position behind the newest sample. */
+static int64_t written_to(const lw_speech *s, memory_order order)
+{
+    return atomic_load_explicit(&s->written, order) & ~CLOSED;
 }
 
 int64_t lw_speech_space(const lw_speech *s)
@@ -147,7 +166,7 @@ int64_t lw_speech_space(const lw_speech *s)
 static int is_over(const lw_speech *s)
 {
     return !s->open || (s->ending && lw_speech_clock(s) >= s->deadline) ||
-           atomic_load_explicit(&s->finished, memory_order_acquire) >= s->utterance;
+           (atomic_load_explicit(&s->written, memory_order_acquire) & CLOSED);
 }
 
 uint64_t lw_speech_writing(const lw_speech *s)
@@ -175,6 +194,26 @@ static void ring_copy(const lw_speech *s, int64_t position, int16_t *out, const 
     }
 }
 
+/* An empty ring starts again at its first page, so that the memory touched is that of the largest backlog; after a large
+ * one it is given back. */
+static void start_again(lw_speech *s, int64_t at)
+{
+    atomic_store_explicit(&s->base, at, memory_order_relaxed);
+    if (s->touched > KEPT)
+        lw_pages_empty(s->ring + KEPT, (size_t)(s->touched - KEPT) * sizeof *s->ring);
+    s->touched = 0;
+}
+
+static int begin(lw_speech *s, int64_t at)
+{
+    if (!lw_speech_room(s))
+        return LW_ENOSPC;
+    s->utterance++;
+    s->open = 1;
+    s->ending = 0;
+    return push_mark(s, MARK_BEGIN, at);
+}
+
 int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
 {
     if (!s || (n && !pcm))
@@ -182,22 +221,19 @@ int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
     int64_t take = lw_min64((int64_t)n, lw_speech_space(s));
     if (take <= 0)
         return 0;
-    int64_t w = atomic_load_explicit(&s->written, memory_order_relaxed);
-    if (is_over(s)) {
-        s->utterance++;
-        int rc = push_mark(s, MARK_BEGIN, w);
-        if (rc < 0) {
-            s->utterance--;
-            return rc;
-        }
-        s->open = 1;
-        s->ending = 0;
-    }
-    /* An empty ring starts again at its first page, so that the memory touched is that of the largest backlog. */
+    int64_t w = written_to(s, memory_order_relaxed);
     if (atomic_load_explicit(&s->read, memory_order_acquire) == w)
-        atomic_store_explicit(&s->base, w, memory_order_relaxed);
+        start_again(s, w);
     ring_copy(s, w, NULL, pcm, (size_t)take);
-    atomic_store_explicit(&s->written, w + take, memory_order_release);
+    s->touched = lw_max64(s->touched, lw_min64(w + take - atomic_load_explicit(&s->base, memory_order_relaxed), s->mask + 1));
+    int64_t open = w; /* fails where the utterance has been closed: then there is a next one to begin */
+    if (is_over(s) || !atomic_compare_exchange_strong_explicit(&s->written, &open, w + take, memory_order_release,
+                                                               memory_order_relaxed)) {
+        int rc = begin(s, w);
+        if (rc < 0)
+            return rc;
+        atomic_store_explicit(&s->written, w + take, memory_order_release);
+    }
     return take;
 }
 
@@ -208,9 +244,9 @@ int lw_speech_end(lw_speech *s, int32_t grace)
     if (is_over(s))
         return 0;
     int64_t deadline = lw_speech_clock(s) + grace;
-    int rc = push_mark(s, MARK_END, deadline);
-    if (rc < 0)
-        return rc;
+    /* A first END has its room since the BEGIN. One that re-arms it may not take that of utterances to come. */
+    if (!s->ending || mark_room(s) > MARKS / 2)
+        push_mark(s, MARK_END, deadline);
     s->ending = 1;
     s->deadline = deadline;
     if (!grace)
@@ -222,7 +258,7 @@ int64_t lw_speech_interrupt(lw_speech *s)
 {
     s->open = 0;
     s->ending = 0;
-    atomic_store_explicit(&s->drop, atomic_load_explicit(&s->written, memory_order_relaxed), memory_order_release);
+    atomic_store_explicit(&s->drop, written_to(s, memory_order_relaxed), memory_order_release);
     return atomic_fetch_add_explicit(&s->generation, 1, memory_order_release) + 1;
 }
 
@@ -251,7 +287,7 @@ static void pop_mark(lw_speech *s)
 static int64_t utterance_limit(lw_speech *s, int *closed)
 {
     for (;;) {
-        int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
+        int64_t written = written_to(s, memory_order_acquire);
         const mark *m = peek_mark(s);
         if (!m || m->kind == MARK_BEGIN) {
             *closed = m != NULL;
@@ -277,11 +313,19 @@ static int finish(lw_speech *s, lw_event *events, int count, int cap, int64_t sa
                             .utterance = s->playing,
                             .sample = sample,
                             .played = s->played});
-    atomic_store_explicit(&s->finished, s->playing, memory_order_release);
     set_state(s, IDLE);
     s->has_deadline = 0;
     s->dry = 0;
     return count;
+}
+
+/* Nothing of the playing utterance has come behind `read`, and from now on nothing will: it is over. 0: something has. */
+static int close_at(lw_speech *s, int64_t read)
+{
+    int64_t written = read;
+    return atomic_compare_exchange_strong_explicit(&s->written, &written, read | CLOSED, memory_order_acq_rel,
+                                                   memory_order_acquire) ||
+           written == (read | CLOSED);
 }
 
 /* Fades the next samples of `read` into out while the gain lasts; returns how many were written. */
@@ -359,24 +403,21 @@ static void align(lw_speech *s, int64_t sample, int32_t gain)
 static int start(lw_speech *s, int64_t read, int64_t sample)
 {
     const mark *m;
-    int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
+    int64_t written = written_to(s, memory_order_acquire);
     while ((m = peek_mark(s)) && m->kind == MARK_END) /* of an utterance that finished while its END was on the way */
         pop_mark(s);
-    if (read >= written)
+    if (!m || read >= written)
         return 0;
     int64_t next = atomic_load_explicit(&s->marks_read, memory_order_relaxed) + 1;
-    int all = m && next < atomic_load_explicit(&s->marks_written, memory_order_acquire);
+    int all = next < atomic_load_explicit(&s->marks_written, memory_order_acquire);
     set_state(s, WAITING);
     if (!ready(s, written - read, all))
         return 0;
-    if (m) {
-        s->playing = m->utterance;
-        pop_mark(s);
-    }
+    s->playing = m->utterance;
+    pop_mark(s);
     s->began = read;
     s->played = 0;
-    s->has_deadline = !m; /* without a BEGIN: samples that crossed their own deadline, all there is of them */
-    s->end_deadline = sample;
+    s->has_deadline = 0;
     int16_t first;
     ring_copy(s, read, &first, NULL, 1);
     int32_t gain = first > -QUIET_START && first < QUIET_START ? FADE : 0;
@@ -425,6 +466,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
         if (read < limit)
             break; /* the block is full */
         int timeout = s->has_deadline ? clock + filled >= s->end_deadline : s->dry >= s->config.dry_timeout;
+        if (!closed && timeout && !close_at(s, read))
+            continue; /* more has come in this moment, or another one has begun */
         if (closed || timeout) {
             s->finished_at = s->state == PLAYING ? clock + filled : -1;
             count = finish(s, events, count, cap, clock + filled - s->dry, 0);
@@ -446,7 +489,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
 int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted)
 {
     int64_t clock = atomic_load_explicit(&s->clock, memory_order_relaxed);
-    int64_t written = atomic_load_explicit(&s->written, memory_order_acquire);
+    int64_t written = written_to(s, memory_order_acquire);
     /* What was taken for the silence behind the end turned out to be speech: look again from here. */
     if (s->looked_to >= 0 && written > s->looked_to) {
         s->restarted |= s->look > clock;
@@ -473,7 +516,7 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
         utterance_limit(s, &closed);
         if (!s->has_deadline)
             return 0; /* more may come */
-        written = atomic_load_explicit(&s->written, memory_order_acquire);
+        written = written_to(s, memory_order_acquire);
         n = lw_min64(LW_BLOCK, lw_max64(0, written - position));
         s->looked_to = n < LW_BLOCK ? written : -1;
     }
@@ -494,7 +537,7 @@ int64_t lw_speech_clock(const lw_speech *s)
 int64_t lw_speech_buffered(const lw_speech *s)
 {
     int64_t read = atomic_load_explicit(&s->read, memory_order_acquire);
-    return atomic_load_explicit(&s->written, memory_order_acquire) - read;
+    return written_to(s, memory_order_acquire) - read;
 }
 
 int64_t lw_speech_generation(const lw_speech *s)

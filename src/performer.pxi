@@ -21,6 +21,8 @@ EVENT_FINISHED = LW_EVENT_FINISHED
 EVENT_UNDERRUN = LW_EVENT_UNDERRUN
 EVENT_MOUTH = LW_EVENT_MOUTH
 
+UTTERANCES = LW_PERFORMER_UTTERANCES
+
 TICK_PCM = LW_TICK_PCM
 TICK_FRAME = LW_TICK_FRAME
 TICK_EVENTS = LW_TICK_EVENTS
@@ -55,6 +57,13 @@ cdef class Performer:
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
+        turns: write, end, interrupt and set take turns with ticks, and leave their time in `moments`.
+
+    Attributes:
+        moments: with `turns`, of each of these calls, in order, the media clock at which it took effect: the first
+            sample of the block that is the first to know of it; -1 - clock where that is uncertain by a tick. Whoever
+            reads it clears it. None without.
+        before: called before each of these calls, so that whoever ticks can bring the clock to its moment; or None.
     """
     cdef lw_performer *p
     cdef SharedWriter memory
@@ -63,11 +72,13 @@ cdef class Performer:
     cdef readonly int width
     cdef readonly int height
     cdef bint live
+    cdef readonly list moments
+    cdef public object before
     cdef object __weakref__
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
-                  SharedWriter memory=None):
+                  SharedWriter memory=None, bint turns=False):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -95,6 +106,8 @@ cdef class Performer:
             config.frame_stride = lw_share_stride(memory.s)
             config.frame_slots = memory.slots
         config.seed = _seed(seed)
+        config.turns = turns
+        self.moments = [] if turns else None
         config.speech.capacity = <int32_t>(capacity * LW_RATE)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
         config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
@@ -107,11 +120,24 @@ cdef class Performer:
     def __dealloc__(self):
         lw_performer_close(&self.p)
 
+    cdef int enter(self) except -1:
+        if self.before is not None:
+            self.before()
+        if self.moments is not None:
+            lw_performer_enter(self.p)
+        return 0
+
+    cdef int leave(self) except -1:
+        if self.moments is not None:
+            self.moments.append(lw_performer_leave(self.p))
+        return 0
+
     def write(self, pcm, rate):
         """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
 
         Raises:
-            InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now.
+            InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now, or UTTERANCES wait to be
+            told of to their end.
         """
         cdef Borrowed b
         cdef int rc, hz = whole(rate, "rate")
@@ -119,26 +145,45 @@ cdef class Performer:
         borrow_pcm(pcm, &b)
         try:
             n = b.size // 2
+            self.enter()
             if n >= LONG_CHUNK:
                 with nogil:
                     rc = lw_performer_write(self.p, b.data, n, hz)
             else:
                 rc = lw_performer_write(self.p, b.data, n, hz)
+            self.leave()
         finally:
             give_back(&b)
         if rc == LW_ENOSPC:
-            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is {n / <double>hz:.1f} s")
+            if n / <double>hz + 0.001 < self.space:
+                raise BufferFull("too many utterances wait to be played")
+            raise BufferFull(f"the speech buffer has {self.space:.3f} s left, the chunk is {n / <double>hz:.3f} s")
         if rc == LW_EINVAL:
-            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000, a multiple of 25)")
+            raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000)")
         check(rc)
 
     def end(self, double grace=0.0):
         """Ends the current utterance; audio within `grace` seconds still belongs to it."""
-        check(lw_performer_end(self.p, <int32_t>(grace * LW_RATE)), "end")
+        self.enter()
+        cdef int rc = lw_performer_end(self.p, <int32_t>(grace * LW_RATE))
+        self.leave()
+        check(rc, "end")
+
+    def settle(self):
+        """For the writing thread, every now and then: begins and ends an utterance of which the resampler has held all
+        for the dry timeout. Only where it does, it leaves its time in `moments`."""
+        self.enter()
+        cdef int did = lw_performer_settle(self.p)
+        self.leave()
+        if self.moments is not None and not did:
+            self.moments.pop()
 
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""
-        return check(lw_performer_interrupt(self.p))
+        self.enter()
+        cdef int64_t generation = lw_performer_interrupt(self.p)
+        self.leave()
+        return check(generation)
 
     def set(self, setting, value):
         """Sets MOTION_STATE, MOTION_EXPRESSION or MOTION_GESTURE, from the next tick on; see `lw_motion_set`.
@@ -146,7 +191,11 @@ cdef class Performer:
         Raises:
             InvalidArgument: there is no such setting or value.
         """
-        check(lw_performer_set(self.p, whole(setting, "setting"), whole(value, "value")), "set")
+        cdef int which = whole(setting, "setting"), to = whole(value, "value")
+        self.enter()
+        cdef int rc = lw_performer_set(self.p, which, to)
+        self.leave()
+        check(rc, "set")
 
     @property
     def writing(self):

@@ -15,8 +15,9 @@ cdef class Resampler:
     | high | 0.92, 0.002 dB | 1.08, 110 dB before the rounding to 16 bit | 40: 2.5 ms, 5 ms |
 
     Args:
-        in_rate, out_rate: Hz, 8000..48000, with in_rate and out_rate divided by their greatest common divisor at
-            most 1920 (any multiple of 25 Hz against 48000).
+        in_rate, out_rate: Hz, 8000..48000. Any rate to any higher one; to a lower one the two divided by their greatest
+            common divisor are at most 1920 (any multiple of 25 Hz against 48000), or both are among 8000, 11025, 12000,
+            16000, 22050, 24000, 32000, 44100 and 48000. Between those, and up, opening one costs next to nothing.
         channels: 1, or 2 interleaved; stereo equals two mono resamplers bit for bit.
         quality: "voice" or "high".
 

@@ -14,12 +14,12 @@ from support.paths import ROOT
 PACKAGE = ROOT / "python" / "lipwire"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "_core", "_lazy"),
-    ("stream", "audio", "avatar", "protocol", "process"),
+    ("errors", "logs", "_core", "_lazy"),
+    ("stream", "outward", "audio", "avatar", "protocol", "process"),
     ("drawing", "publish", "provider"),
     ("session", "channel"),
-    ("agents",),
-    ("servers",),
+    ("agents", "capture"),
+    ("servers", "conformance"),
     ("app",),
     ("cli",),
 )

@@ -9,7 +9,7 @@ RATE: Final = 48000
 BLOCK: Final = 480
 PREBUFFER: Final = 0.06
 DRY_TIMEOUT: Final = 1.0
-CAPACITY: Final = 120.0
+CAPACITY: Final = 600.0
 VISEMES: Final = 15
 CHANNELS: Final = 17
 AXES: Final = 15
@@ -27,6 +27,7 @@ EVENT_STARTED: Final = 1
 EVENT_FINISHED: Final = 2
 EVENT_UNDERRUN: Final = 3
 EVENT_MOUTH: Final = 4
+UTTERANCES: Final = 256
 TICK_PCM: Final = 1
 TICK_FRAME: Final = 2
 TICK_EVENTS: Final = 4
@@ -212,15 +213,18 @@ class Performer:
         *,
         prebuffer: float = 0.06,
         dry_timeout: float = 1.0,
-        capacity: float = 120.0,
+        capacity: float = 600.0,
         frame_slots: int = 6,
         seed: int = 0,
         size: tuple[int, int] | None = None,
         draw: Any = None,
         memory: SharedWriter | None = None,
+        turns: bool = False,
     ) -> Self: ...
+    before: Callable[[], None] | None
     def write(self, pcm: Buffer, rate: int) -> None: ...
     def end(self, grace: float = 0.0) -> None: ...
+    def settle(self) -> None: ...
     def interrupt(self) -> int: ...
     def set(self, setting: int, value: int) -> None: ...
     def tick(self, now_ns: int = 0, draw: bool = True) -> int: ...
@@ -228,6 +232,8 @@ class Performer:
     def read_event(self) -> tuple[int, int, int, int, int] | None: ...
     def read_frame(self) -> Frame | None: ...
     def stats(self) -> dict[str, int]: ...
+    @property
+    def moments(self) -> list[int] | None: ...
     @property
     def avatar(self) -> NativeAvatar | None: ...
     @property

@@ -28,6 +28,7 @@ EXTRAS = {
     "pocketsphinx": "agents",
     "PIL": "avatar",
     "numba": "hooks",
+    "opentelemetry": "otel",
 }
 """Which extra of the distribution brings a package."""
 

@@ -9,6 +9,7 @@ from native.viseme cimport LW_VISEMES
 cdef extern from "lipwire/performer.h" nogil:
     enum:
         LW_DRAW_SAME
+        LW_PERFORMER_UTTERANCES
         LW_DRAW_SLOW_NS
         LW_TICK_PCM
         LW_TICK_FRAME
@@ -39,6 +40,7 @@ cdef extern from "lipwire/performer.h" nogil:
         size_t frame_stride
         uint32_t seed
         lw_speech_config speech
+        int32_t turns
     ctypedef struct lw_performer_counters:
         int64_t clock
         int64_t buffered
@@ -69,8 +71,11 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t due_ns
         lw_pose pose
     int lw_performer_open(lw_performer **out, const lw_performer_config *config)
+    void lw_performer_enter(lw_performer *p)
+    int64_t lw_performer_leave(lw_performer *p)
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
+    int lw_performer_settle(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)

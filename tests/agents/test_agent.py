@@ -908,3 +908,40 @@ async def test_an_agent_that_cannot_take_an_event_ends(monkeypatch: pytest.Monke
         with pytest.raises(AgentFailed, match="division by zero"):
             await asyncio.wait_for(s.agent.finished, 5)
         assert "agent" not in s.room.members
+
+
+# ------------------------------------------------------------------------------------------------------- winding up
+
+
+async def test_winding_up_it_ends_its_sentence_and_says_nothing_new() -> None:
+    async with agent() as s:
+        s.brain.emit(b.ReplyStarted("r1", NOW()))
+        for text, at in (("One two three. ", 0), ("Four five six.", 1000)):
+            s.brain.emit(b.ReplyText("r1", text, at_ms=at, duration_ms=1000))
+            s.brain.emit(b.ReplyAudio("r1", tone(1.0), RATE))
+        s.brain.emit(b.ReplyFinished("r1", "One two three. Four five six."))
+        await s.clock.run(0.5)
+        assert s.agent.state == "speaking"
+        winding = asyncio.create_task(s.agent.wind_up())
+        await s.clock.run(0.3)
+        assert not winding.done()
+        with pytest.raises(BadState, match="shutting down"):
+            s.agent.speak("no")
+        await s.clock.run(0.6)
+        await winding
+        assert s.agent.history()[-1]["content"] == "One two three."
+        await s.agent.wind_up()  # silent: at once
+
+
+async def test_winding_up_a_silent_agent_takes_no_time_and_so_does_one_that_ends_meanwhile() -> None:
+    async with agent() as s:
+        await s.agent.wind_up()
+    await s.agent.wind_up()
+    async with agent() as s:
+        s.brain.reply("r1", tone(5.0), "One endless sentence")
+        await s.clock.run(0.5)
+        winding = asyncio.create_task(s.agent.wind_up())
+        await s.clock.run(0.1)
+        assert not winding.done()
+        await s.agent.stop()
+        await winding

@@ -406,3 +406,90 @@ def test_the_end_breaks_off_and_changes_nothing_any_more() -> None:
     d("joined", "8")
     assert len(d.states()) == before
     assert [m.state for m in d.messages() if isinstance(m, t.State)][-1] == "idle"
+
+
+# -------------------------------------------------------------------------------------------------------- winding up
+
+
+def spoken(*, pieces: tuple[tuple[str, float], ...], complete: bool = True, **fields: Any) -> Desk:
+    """A desk whose agent says `r` of these pieces (text, seconds), 0.5 s of which have been heard."""
+    d = Desk(**fields)
+    d("joined", "7")
+    at = 0
+    d.brain(b.ReplyStarted("r", 0))
+    for text, seconds in pieces:
+        d.brain(b.ReplyText("r", text, at_ms=at, duration_ms=round(seconds * 1000)))
+        d.brain(b.ReplyAudio("r", bytes(round(seconds * 16_000) * 2), 16_000))
+        at += round(seconds * 1000)
+    if complete:
+        d.brain(b.ReplyFinished("r", "".join(text for text, _ in pieces), "done"))
+    d.play("r")
+    d.run(0.5)
+    return d
+
+
+TWO = (("One two three. ", 2.0), ("Four five six seven. ", 3.0))
+
+
+def test_what_is_heard_goes_on_to_the_end_of_its_sentence() -> None:
+    d = spoken(pieces=TWO)
+    d("wind_up")
+    assert not d.conversation.silent and d.conversation.state == "speaking"
+    d.run(1.4)
+    assert not d.conversation.silent
+    d.run(0.2)
+    assert d.conversation.silent
+    assert [event.text for event in d.events(Said)] == ["One two three."]
+    assert len(d.of(c.Drop)) == 1
+
+
+def test_the_last_sentence_and_one_that_is_not_to_be_interrupted_end_by_themselves() -> None:
+    for d in (spoken(pieces=TWO[1:]), spoken(pieces=TWO)):
+        reply = next(iter(d.conversation._live.values()))
+        reply.interruptable = reply.text.startswith("Four")
+        d("wind_up")
+        d.run(4.0)
+        assert not d.conversation.silent and d.of(c.Drop) == []
+        d("over", reply)
+        assert d.conversation.silent and d.events(Said)[-1].interrupted is False
+
+
+def test_a_sentence_whose_end_is_not_there_yet_is_waited_for() -> None:
+    d = spoken(pieces=(("One two", 2.0),), complete=False)
+    d("wind_up")
+    d.run(1.0)
+    assert not d.conversation.silent
+    d.brain(b.ReplyText("r", " three. Four", at_ms=2000, duration_ms=1000))
+    d.brain(b.ReplyAudio("r", bytes(32_000), 16_000))
+    d.run(0.6)
+    assert not d.conversation.silent
+    d.run(1.0)
+    assert d.conversation.silent
+
+
+def test_while_it_winds_up_nothing_new_is_said() -> None:
+    d = spoken(pieces=TWO, llm={"failure_message": "Sorry."})
+    d("wind_up")
+    d("wind_up")
+    for call in (("speak", "x"), ("tell", "x"), ("respond",)):
+        with pytest.raises(BadState, match="shutting down"):
+            d(*call)
+    d.brain(b.ReplyStarted("later", 0))
+    d.brain(b.Failed("LLM_ERROR", "x", "later"))
+    assert [action.reply_id for action in d.of(c.Interrupted)] == ["later"] and d.of(c.Say) == []
+    d("message", "7", b'{"type": "chat", "text": "hello?"}')
+    assert "shutting down" in str(d.messages()[-1])
+    d.brain(b.SpeechStarted(0))  # who speaks is heard as ever
+    assert d.conversation.silent and d.conversation.turns.open is None
+    d.brain(b.SpeechStopped(0))
+    assert d.conversation.state == "listening" and d.of(c.Tell) == []
+
+
+def test_what_has_not_been_heard_is_not_said() -> None:
+    d = Desk(llm={"greeting_message": "Hello."})
+    d("joined", "7")
+    d.brain(b.ReplyStarted("said-1", 0), b.ReplyAudio("said-1", bytes(3200), 16_000))
+    d("speak", "Another.", "APPEND")
+    d("wind_up")
+    assert d.conversation.silent
+    assert [action.reply_id for action in d.of(c.Interrupted)] == ["said-2", "said-1"]

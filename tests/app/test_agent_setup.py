@@ -53,8 +53,14 @@ def test_prepare() -> None:
 
 def test_services_are_the_settings() -> None:
     config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
-    assert AgentSetup(config).services(agent()) == Services(
-        stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r"
+    setup = AgentSetup(config)
+    assert setup.services(agent()) == Services(
+        stt_url="http://a",
+        tts_model="t",
+        openai_api_key="k",
+        openai_url="ws://b",
+        realtime_model="r",
+        outward=setup.outward,
     )
 
 

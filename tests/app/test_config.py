@@ -106,6 +106,7 @@ OUT_OF_RANGE = [
     ("agora_app_certificate", "g" * 32),
     ("openai_url", "https://api.example.org"),
     ("llm_url", "api.example.org"),
+    ("allowed_outward", ["http://a/"]),
     ("stt_url", "ws://a"),
     ("tts_url", ""),
 ]
@@ -119,6 +120,14 @@ def test_out_of_range_names_the_setting(name: str, value: Any, tmp_path: Path) -
     refused(name)
     with pytest.raises(ValueError, match=name):
         Config(**{name: value})
+
+
+def test_a_list_has_commas_in_the_environment_and_brackets_in_the_file(tmp_path: Path) -> None:
+    wanted = ("10.0.0.0/8", "localhost:8000")
+    assert load(environment={"LIPWIRE_ALLOWED_OUTWARD": "10.0.0.0/8, localhost:8000,"}).allowed_outward == wanted
+    (tmp_path / "lipwire.toml").write_text('allowed_outward = ["10.0.0.0/8", "localhost:8000"]\n')
+    assert load(path=tmp_path / "lipwire.toml").allowed_outward == wanted
+    refused("LIPWIRE_ALLOWED_OUTWARD", environment={"LIPWIRE_ALLOWED_OUTWARD": "10.0.0.0/8,a b"})
 
 
 def test_out_of_range_names_the_place(tmp_path: Path) -> None:

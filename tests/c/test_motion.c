@@ -463,6 +463,43 @@ static void test_life(void)
     CHECK(all, "every axis lives");
 }
 
+/* At any moment of any speech, back to any mouth that was shown shortly before. */
+static void test_cut(void)
+{
+    int falls = 1, rests = 1, back = 1, goes_on = 1;
+    for (uint32_t seed = 1; seed <= 5000; seed++) {
+        lw_motion *m = open_motion(seed);
+        lw_pose pose, last = {0};
+        lw_mouth shown = {0};
+        int steps = 5 + (int)(seed % 60), ago = (int)(seed % 5);
+        for (int i = 0; i < steps; i++) {
+            lw_motion_step(m, random_row(i + (int)seed), 1, &pose);
+            if (i == steps - 1 - ago) {
+                lw_motion_mouth(m, &shown);
+                last = pose;
+            }
+        }
+        lw_motion_cut(m, &shown);
+        for (int i = 0; i < 40; i++) {
+            const float *row = i % 3 ? NULL : random_row(i); /* what is left of the old speech is not looked at */
+            lw_motion_step(m, row, 0, &pose);
+            for (int k = 1; k < LW_VISEMES; k++)
+                falls &= pose.viseme[k] <= last.viseme[k];
+            falls &= pose.axis[LW_AXIS_JAW] <= last.axis[LW_AXIS_JAW] && pose.loudness <= last.loudness;
+            back &= i || 3 * mouth_sum(&pose) <= 2 * mouth_sum(&last);
+            last = pose;
+        }
+        rests &= !mouth_sum(&pose) && !pose.loudness;
+        for (int i = 0; i < 20; i++)
+            lw_motion_step(m, row_of(AA, 0.8f, 0.8f), 1, &pose);
+        goes_on &= pose.viseme[AA] > 16384;
+        lw_motion_close(&m);
+    }
+    CHECK(falls && back, "a mouth that is cut off closes from what was shown, shape by shape");
+    CHECK(rests, "and comes to rest");
+    CHECK(goes_on, "until there is speech again");
+}
+
 int main(void)
 {
     test_seeds();
@@ -478,5 +515,6 @@ int main(void)
     test_states();
     test_prosody();
     test_life();
+    test_cut();
     return failures != 0;
 }

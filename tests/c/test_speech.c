@@ -130,7 +130,7 @@ static void test_interface(void)
         refused &= lw_speech_open(&s, &bad[i]) == LW_EINVAL && !s;
     CHECK(refused && lw_speech_open(NULL, NULL) == LW_EINVAL, "bad configurations are refused");
     CHECK(lw_speech_open(&s, NULL) == 0 && s, "defaults");
-    CHECK(lw_speech_space(s) == 120 * LW_RATE && lw_speech_clock(s) == 0 && !lw_speech_active(s), "fresh state");
+    CHECK(lw_speech_space(s) == LW_SPEECH_CAPACITY && lw_speech_clock(s) == 0 && !lw_speech_active(s), "fresh state");
     CHECK(lw_speech_write(s, NULL, 1) == LW_EINVAL && lw_speech_write(NULL, speech, 1) == LW_EINVAL &&
               lw_speech_write(s, speech, 0) == 0 && lw_speech_end(s, -1) == LW_EINVAL, "bad arguments");
     CHECK(lw_speech_writing(s) == 1 && lw_speech_end(s, 0) == 0 && lw_speech_writing(s) == 1, "an end without speech");

@@ -27,10 +27,12 @@ from rich.console import Console
 
 import lipwire
 from lipwire.cli.progress import ProgressBar
+from support.agent_bodies import V2
 from support.machine import require
+from support.provider_stage import start_body
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
-COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "bench", "doctor")
+COMMANDS = ("demo", "serve", "agent", "send", "render", "avatar", "token", "key", "bench", "doctor")
 PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
 WAIT = 90
 """Seconds after which a process counts as hung."""
@@ -251,7 +253,7 @@ def test_agent(place: Path) -> None:
         (shown,) = reply.json()["data"]["list"]
         assert (shown["agent_id"], shown["status"], shown["channel"]) == (found[1], "RUNNING", "the room")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT) == 143
+        assert process.wait(WAIT) == 0
     finally:
         process.kill()
     assert process.stderr is not None
@@ -476,16 +478,22 @@ def test_send_prints_one_event_a_line(place: Path, serve: Callable[..., Server])
     assert len(events(out)) == 3
 
 
-def test_ctrl_c_in_the_middle_of_speech(place: Path, serve: Callable[..., Server]) -> None:
-    speech_file(place / "in.wav", 60)
-    server = serve(LIPWIRE_API_KEY="secret-of-mine")
-    assert server.key == ""
-    assert "secret-of-mine" not in server.printed
-    client = start(place, "send", "in.wav", "--url", server.url, "--api-key", "secret-of-mine")
+def speaking(place: Path, server: Server, key: str, *more: object) -> subprocess.Popen[str]:
+    """A client that speaks `in.wav`, and is heard."""
+    client = start(place, "send", "in.wav", "--url", server.url, "--api-key", key, *more)
     assert client.stdout is not None
     for line in client.stdout:
         if "playback_started" in line:
-            break
+            return client
+    raise AssertionError("it was not heard")
+
+
+def test_ctrl_c_in_the_middle_of_speech(place: Path, serve: Callable[..., Server]) -> None:
+    speech_file(place / "in.wav", 60)
+    server = serve("--drain", 0.2, LIPWIRE_API_KEY="secret-of-mine")
+    assert server.key == ""
+    assert "secret-of-mine" not in server.printed
+    client = speaking(place, server, "secret-of-mine")
     code, err = server.stop()
     assert code == 130, err
     assert "Traceback" not in err
@@ -500,9 +508,93 @@ def test_ctrl_c_in_the_middle_of_speech(place: Path, serve: Callable[..., Server
 def test_sigterm_ends_it_too(place: Path, serve: Callable[..., Server]) -> None:
     server = serve("--no-viewer")
     code, err = server.stop(signal.SIGTERM)
-    assert code == 143, err
+    assert code == 0, err
     assert "Traceback" not in err
     assert not any(map(is_open, server.ports))
+
+
+def finished(out: str) -> list[tuple[float, bool]]:
+    """(position_ms, interrupted) of each utterance."""
+    return [(e["position_ms"], e["interrupted"]) for e in events(out) if e["command"] == "playback_finished"]
+
+
+def test_sigterm_in_speech_lets_it_end(place: Path, serve: Callable[..., Server]) -> None:
+    """All of it is heard and told, and meanwhile nothing new begins."""
+    speech_file(place / "in.wav", 4)
+    server = serve("--no-viewer")
+    client = speaking(place, server, server.key)
+    server.process.send_signal(signal.SIGTERM)
+    health = httpx.get(f"{server.url}/healthz")
+    while health.status_code == 200:  # until the signal has arrived
+        health = httpx.get(f"{server.url}/healthz")
+    assert (health.status_code, health.json()) == (503, {"status": "draining", "sessions": 1})
+    base = f"{server.url}/api/conversational-ai-agent/v2/projects/x"
+    refused = [
+        httpx.post(f"{server.url}/session/start", headers={"x-api-key": server.key}, json=start_body(uid="9")),
+        httpx.post(f"{base}/join", auth=("me", server.key), json=V2),
+    ]
+    assert [(reply.status_code, "retry-after" in reply.headers) for reply in refused] == [(503, True)] * 2
+    out, err = client.communicate(timeout=WAIT)
+    assert (client.returncode, finished(out)) == (0, [(4000.0, False)]), err
+    _, err = server.process.communicate(timeout=WAIT)
+    assert server.process.returncode == 0, err
+    assert "Traceback" not in err
+    assert not any(map(is_open, server.ports))
+
+
+@pytest.mark.parametrize(("how", "drain", "code"), [("once", "0", 0), ("once", "0.3", 0), ("twice", "60", 143)])
+def test_speech_that_takes_too_long_breaks_off_and_is_told(
+    place: Path, serve: Callable[..., Server], how: str, drain: str, code: int
+) -> None:
+    """At once, after --drain SECONDS, or with a second signal."""
+    speech_file(place / "in.wav", 60)
+    server = serve("--no-viewer", "--drain", drain)
+    client = speaking(place, server, server.key, "--fast")
+    server.process.send_signal(signal.SIGTERM)
+    if how == "twice":
+        while httpx.get(f"{server.url}/healthz").status_code == 200:
+            pass
+        server.process.send_signal(signal.SIGTERM)
+    _, err = server.process.communicate(timeout=WAIT)
+    assert server.process.returncode == code, err
+    assert "Traceback" not in err
+    out, _ = client.communicate(timeout=WAIT)
+    ((position_ms, interrupted),) = finished(out)
+    assert interrupted and 0 < position_ms < 60_000
+    assert not any(map(is_open, server.ports))
+
+
+def until_ours(pid: int) -> None:
+    """Waits until the command has begun: before, Python itself catches SIGINT, and has a lot to say."""
+    caught_once = False
+    while True:
+        status = Path(f"/proc/{pid}/status").read_text()
+        found = re.search(r"SigCgt:\s*(\w+)", status)
+        assert found
+        caught = int(found[1], 16) >> (signal.SIGINT - 1) & 1
+        if caught_once and not caught:
+            return
+        caught_once = caught_once or bool(caught)
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("command", [("serve",), ("agent", "--channel", "x", "--brain", "echo")])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_ends_it_without_a_word(
+    place: Path, command: tuple[str, ...], how: signal.Signals
+) -> None:
+    for wait in (0.0, 0.3, 0.6, 0.9, 1.2):
+        process = start(place, *command, *PORTS)
+        try:
+            until_ours(process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(wait)
+            process.send_signal(how)
+            _, err = process.communicate(timeout=WAIT)
+        finally:
+            process.kill()
+        assert process.returncode in (0, 130, -how), err  # minus: before there was anything to end
+        assert "Traceback" not in err and "ERROR" not in err
 
 
 def test_public_ws_url(serve: Callable[..., Server]) -> None:

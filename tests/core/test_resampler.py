@@ -86,6 +86,16 @@ def test_a_long_input_releases_the_lock_and_is_the_same() -> None:
     assert whole.process(data) == b"".join(pieces)
 
 
+@examples
+@given(st.integers(8000, 47999), qualities, st.integers(0, 3000), st.integers(0, 9), cuts)
+def test_any_rate_to_a_higher_one(in_rate: int, quality: Quality, frames: int, seed: int, at: list[int]) -> None:
+    data = noise(frames, seed)
+    whole, parts = Resampler(in_rate, 48000, quality=quality), Resampler(in_rate, 48000, quality=quality)
+    expected = whole.process(data) + whole.flush()
+    assert b"".join([*(parts.process(piece) for piece in cut(data, at, 2)), parts.flush()]) == expected
+    assert len(expected) // 2 == math.ceil(frames * 48000 / in_rate)
+
+
 def test_delay_is_what_the_quality_says() -> None:
     for rate in RATES[:-1]:
         assert Resampler(rate, 48000).delay == pytest.approx(24 / rate, abs=1e-9)

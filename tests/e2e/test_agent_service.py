@@ -53,7 +53,13 @@ async def until(condition: Callable[[], Any]) -> None:
 async def test_join_to_leave(service: Service, version: Any, say: object) -> None:
     options = {"base_url": service.http_url, "version": version, "trust_env": False}
     async with AgoraAgents("app", "anybody", KEY, **options) as agents:
-        config = AgentConfig(name="one", channel="lobby", uid="7", avatar="kit", llm=Llm(url="http://127.0.0.1:1"))
+        config = AgentConfig(
+            name="one",
+            channel="lobby",
+            uid="7",
+            avatar="kit",
+            llm=Llm(url="https://llm.example.org/v1/chat/completions"),
+        )
         joined = await agents.join(config)
         assert [member.user for member in service.rooms.list()["lobby"]] == ["7"]
         with pytest.raises(AgentConflict):
@@ -123,7 +129,8 @@ async def test_one_agent_a_channel(service: Service, say: object) -> None:
 
 
 async def test_the_page(service: Service) -> None:
-    async with httpx.AsyncClient(base_url=service.viewer_url, timeout=WAIT) as client:
+    headers = {"x-api-key": KEY}
+    async with httpx.AsyncClient(base_url=service.viewer_url, timeout=WAIT, headers=headers) as client:
         offered = (await client.get("api/config")).json()
         assert (offered["brains"], offered["agents"], offered["agora"]) == (["echo"], True, None)
         assert set(offered["avatars"]) >= {"aria", "kit", "ohm"}
@@ -163,7 +170,13 @@ async def test_in_an_agora_channel(double: Double, say: object) -> None:
         token = agora_token(APP, CERT, "room", 7)
         options: dict[str, Any] = {"base_url": service.http_url, "trust_env": False, "timeout": WAIT}
         async with AgoraAgents(APP, token=token, **options) as agents:
-            wanted = AgentConfig(name="one", channel="room", uid="7", avatar="kit", llm=Llm(url="http://127.0.0.1:1"))
+            wanted = AgentConfig(
+                name="one",
+                channel="room",
+                uid="7",
+                avatar="kit",
+                llm=Llm(url="https://llm.example.org/v1/chat/completions"),
+            )
             joined = await agents.join(wanted)
             assert joined.status == "RUNNING"
             await agents.speak(joined.agent_id, "Hello.")

@@ -33,7 +33,7 @@ async def talk(service: Service, chromium: str, say: Any) -> tuple[list[list[dic
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         mouth = Mouth(page, "kit", (640, 360))
-        await page.goto(f"{service.viewer_url}agent?channel=talk")
+        await page.goto(service.page_link("talk"))
         await page.wait_for_selector("#join:enabled")
         await page.click("#join")
         await eventually(becomes(page, "idle", "listening"))
@@ -131,19 +131,3 @@ def pocketsphinx() -> bool:
     except ModuleNotFoundError:
         return False
     return True
-
-
-@pytest.mark.parametrize("path", ["api/agents", "api/agents/stop"])
-async def test_where_others_reach_the_page_agents_ask_for_the_key(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
-
-    from lipwire.app import service as module
-
-    monkeypatch.setattr(module, "is_loopback", lambda host: False)
-    async with Service(settings(agent_brain="echo")) as service, httpx.AsyncClient(trust_env=False) as http:
-        assert (await http.get(f"{service.viewer_url}api/config")).json()["needs_key"] is True
-        url, body = service.viewer_url + path, {"channel": "talk"}
-        assert (await http.post(url, json=body)).json()["code"] == "MISSING_API_KEY"
-        assert (await http.post(url, json=body, headers={"x-api-key": "no"})).json()["code"] == "INVALID_API_KEY"
-        assert not list(service.agents)
-        assert (await http.post(url, json=body, headers={"x-api-key": "key"})).status_code == 200

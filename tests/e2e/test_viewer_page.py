@@ -79,7 +79,8 @@ class World:
 
     async def open(self, query: str = "") -> Page:
         page = Page(await self.browser.new_page(viewport={"width": 1100, "height": 760}), self.SIZE)
-        await page.page.goto(self.service.viewer_url + query)
+        token = self.service.page_link().partition("#")[2]
+        await page.page.goto(f"{self.service.viewer_url}{query}#{token}")
         return page
 
     def finished(self) -> list[m.PlaybackFinished]:
@@ -282,10 +283,11 @@ async def test_the_page_asks_nobody_else(world: World) -> None:
     page = await world.browser.new_page()
     asked: list[str] = []
     page.on("request", lambda req: asked.append(req.url))
-    reply = await page.goto(world.service.viewer_url)
+    reply = await page.goto(world.service.page_link())
     policy = reply.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     await page.wait_for_timeout(500)
+    assert page.url == world.service.viewer_url, "the token does not stay in the address bar"
     assert all(url.startswith(world.service.viewer_url) for url in asked), json.dumps(asked)
     await page.close()

@@ -28,7 +28,7 @@ def test_a_good_request() -> None:
 
 
 REQUIRED = ["avatar_id", "quality", "version", "video_encoding", "agora_settings"]
-AGORA = ["app_id", "token", "channel", "uid", "enable_string_uid"]
+AGORA = ["app_id", "channel", "uid", "enable_string_uid"]
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -51,13 +51,22 @@ def test_one_missing_agora_field(name: str) -> None:
     assert str(caught.value) == f"Missing required field: agora_settings.{name}"
 
 
+@pytest.mark.parametrize("changes", [{}, {"token": None}, {"token": ""}], ids=["absent", "null", "empty"])
+def test_a_project_without_certificate_has_no_token(changes: dict[str, Any]) -> None:
+    body = start_body(token=None)
+    body["agora_settings"] |= changes
+    request = m.parse_start(body)
+    assert request.agora_settings.token == ""
+    assert json.loads(m.encode(request))["agora_settings"]["token"] == ""
+
+
 def test_many_missing_fields() -> None:
     with pytest.raises(InvalidArgument) as caught:
         m.parse_start({})
     assert str(caught.value) == "Missing required field(s): " + ", ".join(REQUIRED)
     with pytest.raises(InvalidArgument) as caught:
-        m.parse_start(start_body(quality=None, token=None))
-    assert str(caught.value) == "Missing required field(s): quality, agora_settings.token"
+        m.parse_start(start_body(quality=None, uid=None))
+    assert str(caught.value) == "Missing required field(s): quality, agora_settings.uid"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_api_key() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("keys", [{"api_key": ""}, {"extra_api_keys": ("",)}])
+@pytest.mark.parametrize("keys", [{"api_key": ""}])
 def test_an_empty_key_is_no_key(keys: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="empty"):
         ProviderConfig(**({"api_key": KEY} | keys))
@@ -292,14 +292,14 @@ async def test_events_reach_the_connected_socket_only() -> None:
     fake.emit(m.PlaybackStarted("one"))
     _, second = stage.provider.attach(session)
     assert first.closing == (1000, "superseded by a newer connection")
+    assert [m.decode_event(f) for f in await first.take()] == [m.PlaybackStarted("one")]
     stage.provider.detach(session, first)
     assert session.outbox is second
     fake.emit(m.ErrorEvent("BUFFER_FULL", "full", "two"))
-    assert [m.decode_event(f) for f in await first.take()] == [m.PlaybackStarted("one")]
     assert [m.decode_event(f) for f in await second.take()] == [m.ErrorEvent("BUFFER_FULL", "full", "two")]
     stage.provider.detach(session, second)
     assert session.outbox is None
-    assert session.events_dropped == 1
+    assert session.events_dropped == 0  # the one that nobody was there for is kept for who says init
     assert stage.provider.errors_total == {"BUFFER_FULL": 1}
 
 
@@ -360,3 +360,146 @@ def test_errors_are_builtins_too(make: Callable[[str], LipwireError], builtin: t
     assert isinstance(exc, builtin)
     assert isinstance(exc, LipwireError)
     assert str(exc) == "what happened"
+
+
+# ------------------------------------------------------------------------------------------------------ draining
+
+
+@pytest.mark.asyncio
+async def test_draining_ends_the_silent_at_once_and_the_others_when_they_have_spoken() -> None:
+    stage = Stage()
+    silent, speaking = [await stage.start(uid=uid) for uid in ("1", "2")]
+    boxes = {}
+    for reply in (silent, speaking):
+        session = stage.provider.get(reply.session_id)
+        boxes[reply.session_id] = stage.provider.attach(session)[1]
+    stage.made[1].silent.clear()
+    draining = asyncio.create_task(stage.provider.drain(1000.0))
+    while stage.made[0].closed == 0:
+        await asyncio.sleep(0)
+    assert [session.id for session in stage.provider.sessions] == [speaking.session_id]
+    assert boxes[silent.session_id].closing == (1012, "session ended: shutdown")
+    assert boxes[speaking.session_id].closing is None
+    with refused("NO_CAPACITY") as caught:
+        await stage.start(uid="3")
+    assert caught.value.retry_after
+    assert not draining.done()
+    stage.made[1].silent.set()
+    await draining
+    assert boxes[speaking.session_id].closing == (1012, "session ended: shutdown")
+    assert [made.closed for made in stage.made] == [1, 1]
+    assert all(call[0] != "interrupt" for made in stage.made for call in made.calls)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["too long", "cancelled", "stopped"])
+async def test_who_does_not_finish_breaks_off_and_tells_so_before_the_close(how: str) -> None:
+    stage = Stage()
+    session = stage.provider.get((await stage.start()).session_id)
+    _, outbox = stage.provider.attach(session)
+    made = stage.made[0]
+    made.silent.clear()
+    interrupt = made.interrupt
+
+    def tell(event_id: str | None) -> None:
+        interrupt(event_id)
+        made.emit(m.PlaybackFinished("e", 12.0, True))
+
+    made.interrupt = tell  # type: ignore[method-assign]
+    if how == "too long":
+        await stage.provider.drain(0)
+    elif how == "stopped":
+        await stage.provider.end(session, "stopped")
+    else:
+        draining = asyncio.create_task(stage.provider.drain(1000.0))
+        await asyncio.sleep(0)
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        assert outbox.closing is None
+        await stage.provider.close()
+    (event,) = await outbox.take()
+    assert m.decode_event(event) == m.PlaybackFinished("e", 12.0, True)
+    assert outbox.closing == (1000 if how == "stopped" else 1012, f"session ended: {session.ended}")
+    assert made.closed == 1
+
+
+@pytest.mark.asyncio
+async def test_while_it_drains_the_utterance_goes_on_and_no_other_begins() -> None:
+    stage = Stage(voice_end_grace=0.3)
+    session = stage.provider.get((await stage.start()).session_id)
+    ingest, outbox = stage.provider.attach(session)
+    made = stage.made[0]
+
+    def say(command: str, event_id: str | None) -> list[Any]:
+        """What is answered."""
+        body: dict[str, Any] = {"command": command, "event_id": event_id}
+        if command == "voice":
+            body |= {"audio": "AAAAAA==", "sampleRate": 16000, "encoding": "PCM16"}
+        outbox.pop()
+        stage.provider.receive(session, ingest, outbox, m.msgspec.json.encode(body).decode())
+        return [m.decode_event(frame) for frame in outbox.pop()]
+
+    stage.provider.receive(session, ingest, outbox, m.msgspec.json.encode({"command": "init"} | start_body()).decode())
+    assert say("voice", "a") == []
+    made.silent.clear()
+    stage.provider.draining = True
+    assert say("voice", "a") == [] and say("voice_end", "a") == [] and say("voice", "a") == []
+    (error,) = say("voice", "b")
+    assert (error.code, error.event_id) == ("SHUTTING_DOWN", "b")
+    stage.now += 0.4
+    assert [error.code for error in (*say("voice", "a"), *say("voice", None))] == ["SHUTTING_DOWN"] * 2
+    assert len([call for call in made.calls if call[0] == "voice"]) == 3
+    stage.provider.draining = False
+    assert say("voice", "b") == [] and say("voice_interrupt", "b") == []
+    stage.provider.draining = True
+    assert [error.code for error in say("voice", "b")] == ["SHUTTING_DOWN"]
+
+
+@pytest.mark.asyncio
+async def test_one_that_heeds_no_cancellation_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(close_timeout=0.02)
+    for uid in ("1", "2", "3"):
+        await stage.start(uid=uid)
+    release = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def broken() -> None:
+        raise RuntimeError("it broke")
+
+    stage.made[0].close, stage.made[1].close = stubborn, broken  # type: ignore[method-assign]
+    await stage.provider.close()
+    assert stage.made[2].closed == 1 and stage.provider.sessions == []
+    assert "not closed within" in caplog.text and "it broke" in caplog.text
+    release.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_a_session_ends_although_who_ended_it_is_cancelled() -> None:
+    stage = Stage()
+    session = stage.provider.get((await stage.start()).session_id)
+    _, outbox = stage.provider.attach(session)
+    leaving = asyncio.Event()
+
+    async def slow() -> None:
+        await leaving.wait()
+
+    stage.made[0].close = slow  # type: ignore[method-assign]
+    stopping = asyncio.create_task(stage.provider.end(session, "stopped"))
+    while outbox.closing is None:
+        await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    closing = asyncio.create_task(stage.provider.close())
+    await asyncio.sleep(0)
+    assert not closing.done() and not session.closed.is_set()
+    leaving.set()
+    await closing
+    assert session.closed.is_set()
+    assert stage.provider._by_channel == {}

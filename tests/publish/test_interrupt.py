@@ -20,7 +20,8 @@ from lipwire.channel import RoomChannel, Rooms
 from lipwire.channel.room.browser import Browser
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
 from lipwire.publish import File, Shared, Tee, WebRTC
-from lipwire.publish.peer import Peer, SoundPackets
+from lipwire.publish.peer import Peer
+from lipwire.publish.tracks import Sound, SoundPackets, SoundTrack
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock
 
@@ -209,9 +210,8 @@ class Listener:
 
     def take(self, most: int = 1000) -> None:
         for _ in range(min(most, len(self.peer.audio._frames))):
-            frame = self.peer.audio._frames.popleft()
-            left = np.frombuffer(bytes(frame.planes[0]), "<i2")[: 2 * frame.samples : 2]
-            self.sound[frame.pts : frame.pts + frame.samples] = left
+            sound = self.peer.audio._frames.popleft()
+            self.sound[sound.sample : sound.sample + len(sound.pcm) // 2] = np.frombuffer(sound.pcm, "<i2")
         while self.peer.video._frames:
             self.pictures.append(self.peer.video._frames.popleft().pts)
 
@@ -282,14 +282,46 @@ async def test_a_room(alone: bool, slow: bool, stall: int) -> None:
     await rooms.close()
 
 
-def test_an_interrupt_of_silence_takes_nothing_of_what_comes() -> None:
-    packets = SoundPackets()
-    assert packets.add(bytes(2 * BLOCK), 0) is None
+FADED = tone(OLD, 0.005) + bytes(BLOCK)
+"""A block in which what was interrupted ends."""
+
+
+@pytest.mark.parametrize("gathered", [bytes(2 * BLOCK), tone(OLD, 0.01)], ids=["silence", "speech"])
+@pytest.mark.parametrize("slow", [False, True])
+def test_speech_that_begins_right_behind_an_interrupt_is_whole(gathered: bytes, slow: bool) -> None:
+    """The interrupt came in the middle of a packet, and the next block is new from its first sample."""
+    packets, track = SoundPackets(), SoundTrack()
+    if slow:
+        track.put(Sound(tone(OLD, 0.02), -2 * BLOCK))
+    assert packets.add(gathered, 0) is None
+    track.interrupt()
     packets.interrupt()
-    packet = packets.add(tone(NEW, 0.01), BLOCK)
-    assert packet is not None
-    left = np.frombuffer(bytes(packet.planes[0]), "<i2")[: 4 * BLOCK : 2]
-    assert left[BLOCK:].tobytes() == tone(NEW, 0.01) and not left[:BLOCK].any()
+    sound = packets.add(tone(NEW, 0.01), BLOCK)
+    assert sound is not None
+    track.put(sound)
+    sent = track._frames[-1]
+    assert sent.pcm[2 * BLOCK :] == tone(NEW, 0.01)
+    assert not any(sent.pcm[2 * FADE : 2 * BLOCK]) and (not slow or not any(sent.pcm[: 2 * BLOCK]))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("slow", [False, True])
+def test_the_end_of_what_was_interrupted_is_heard_once(slow: bool, half: bool) -> None:
+    packets, track = SoundPackets(), SoundTrack()
+    if slow:
+        track.put(Sound(tone(OLD, 0.02), -2 * BLOCK))
+    if half:
+        packets.add(tone(OLD, 0.01), 0)
+    track.interrupt()
+    packets.interrupt()
+    blocks = [FADED, bytes(2 * BLOCK), tone(NEW, 0.01), tone(NEW, 0.01)]
+    for n, pcm in enumerate(blocks, start=int(half)):
+        if (full := packets.add(pcm, n * BLOCK)) is not None:
+            track.put(full)
+    sound = np.frombuffer(b"".join(s.pcm for s in track._frames), "<i2")
+    heard = np.flatnonzero(sound)
+    assert len(heard) and np.count_nonzero(sound[: 2 * BLOCK]) <= FADE  # one fade, and nothing behind it
+    assert heard[0] < 2  # at once: from what waited, or was yet to come
 
 
 # ------------------------------------------------------------------------------------------------------------ failures

@@ -16,8 +16,8 @@ import lipwire
 from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
 from lipwire.publish.file import Mp4Writer
-from lipwire.publish.peer import MAX_VIDEO, Track
 from lipwire.publish.pyav import picture
+from lipwire.publish.tracks import MAX_VIDEO, Track
 from lipwire.publish.webrtc import WebRTC
 from lipwire.stream import StreamSpec
 

@@ -210,6 +210,57 @@ async def test_list(site: Site) -> None:
     is_refused(await site.get(f"{C1}/agents", limit=101), 400, "InvalidRequest", "1..100")
 
 
+PRIVATE = (
+    "http://127.0.0.1:9/v1",
+    "http://localhost/",
+    "http://[::1]/",
+    "http://169.254.169.254/latest",
+    "http://10.0.0.1/",
+)
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+@pytest.mark.parametrize(
+    ("base", "body", "field"), [(C1, V1, "properties.custom_llm.url"), (C2, V2, "properties.llm.url")]
+)
+async def test_a_private_url_is_refused_by_join_and_by_update(
+    site: Site, base: str, body: dict[str, Any], field: str, url: str
+) -> None:
+    secret = url.replace("//", "//me:hunter2@", 1) + "?key=s3cret"
+    for tried in (url, secret):
+        refused = await site.post(f"{base}/join", changed(body, field, tried))
+        is_refused(refused, 400, "InvalidRequest", f"{field} leads to", "no public address", "allowed_outward")
+        assert "hunter2" not in str(refused) and "s3cret" not in str(refused)
+    assert site.agents.active == []
+    _, joined = await site.post(f"{base}/join", body)
+    here = f"{base}/agents/{joined['agent_id']}"
+    section = field.split(".")[1]
+    for wrapped in (True, False):
+        fields = {section: {"url": url}}
+        refused = await site.post(f"{here}/update", {"properties": fields} if wrapped else fields)
+        is_refused(refused, 400, "InvalidRequest", f"{'properties.' if wrapped else ''}{section}.url leads to")
+    assert site.agent(joined["agent_id"]).done == []
+
+
+async def test_a_private_url_that_the_settings_allow_is_taken_and_so_is_the_servers_own() -> None:
+    own = "http://127.0.0.1:11434/v1/chat/completions"
+    async for site in serve(manager(), allowed_outward=("10.0.0.0/8", "localhost:8000"), llm_url=own):
+        for n, url in enumerate(("http://10.2.3.4/v1", "http://localhost:8000/", own)):
+            body = changed(changed(V2, "properties.llm.url", url), "name", f"agent {n}")
+            assert (await site.post(f"{C2}/join", changed(body, "properties.agent_rtc_uid", str(50 + n))))[0] == 200
+        is_refused(
+            await site.post(f"{C2}/join", changed(V2, "properties.llm.url", "http://localhost:22/")),
+            *(400, "InvalidRequest", "properties.llm.url"),
+        )
+
+
+async def test_a_bad_url_is_shown_without_its_secrets(site: Site) -> None:
+    body = changed(V2, "properties.llm.url", "ftp://me:hunter2@a.test/?key=s3cret")
+    refused = await site.post(f"{C2}/join", body)
+    is_refused(refused, 400, "InvalidRequest", "properties.llm.url must be", "ftp://a.test/?key=***")
+    assert "hunter2" not in str(refused)
+
+
 # ---------------------------------------------------------------------------------------------------------- who may
 
 

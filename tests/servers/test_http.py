@@ -128,7 +128,7 @@ async def test_stop_refusals(site: Site) -> None:
 
 VALIDATION: list[tuple[dict[str, Any], str]] = [
     ({"avatar_id": None}, "Missing required field: avatar_id"),
-    ({"token": None}, "Missing required field: agora_settings.token"),
+    ({"channel": None}, "Missing required field: agora_settings.channel"),
     ({"avatar_id": None, "uid": None}, "Missing required field(s): avatar_id, agora_settings.uid"),
     ({"quality": "best"}, 'Invalid value for quality: "best"; allowed: one of low, medium, high'),
     ({"width": 641}, "Invalid value for width: 641; allowed: an even integer 16..1920"),

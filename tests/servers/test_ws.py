@@ -20,7 +20,8 @@ from websockets.protocol import State
 from lipwire.errors import BufferFull
 from lipwire.protocol import messages as m
 from lipwire.protocol.tokens import issue_session_token
-from lipwire.servers.ws import WsServer, serve_ws
+from lipwire.servers.ws import SESSION_CONNECTIONS, WsServer, serve_ws
+from support.abuse import Conversation, frame
 from support.provider_stage import FakeSession, Stage, start_body
 
 pytestmark = pytest.mark.asyncio
@@ -137,6 +138,48 @@ async def test_expired_and_ended(wire: Wire) -> None:
     assert await refusal(wire) == (404, "SESSION_NOT_FOUND")
 
 
+async def test_a_session_has_few_connections_at_a_time(wire: Wire) -> None:
+    def rude() -> Conversation:  # it does not answer a close
+        talk = Conversation(wire.server.port, wire.reply.session_id, wire.reply.session_token)
+        talk.until(b"init_ack")
+        return talk
+
+    talks = [await asyncio.to_thread(rude) for _ in range(SESSION_CONNECTIONS)]
+    with pytest.raises(ConnectionError, match="NO_CAPACITY"):
+        await asyncio.to_thread(rude)
+    talks[-1].send(frame("{}"))
+    assert b"UNKNOWN_COMMAND" in await asyncio.to_thread(talks[-1].until, b"error")  # the newest one counts
+    for talk in talks:
+        talk.__exit__()
+
+
+async def test_a_connection_that_never_says_init_is_closed(wire: Wire) -> None:
+    server = await serve_ws(wire.stage.provider, port=0, init_timeout=0.05)
+    silent = Wire(wire.stage, server, wire.reply)
+    ws = await silent.connect()
+    assert await closes(ws) == (1008, "no init within 0.05 s")
+    ws = await silent.connect()
+    await say(ws, command="init", session_id="another")
+    assert (await closes(ws))[0] == 1008
+    await server.close()
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_up_a_close(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipwire.servers.ws.DRAIN_TIMEOUT", 0.05)
+    ws = await wire.ready()
+    ws.transport.pause_reading()
+    session = wire.stage.provider.sessions[0]
+    while session.outbox is not None and not session.outbox.dropped:  # the socket and the queue are full
+        for _ in range(100):
+            wire.fake.emit(m.ErrorEvent("TEST", "x" * 10_000))
+        await asyncio.sleep(0)
+    await wire.stage.provider.stop(m.StopRequest(session_id=wire.reply.session_id))
+    while session.outbox is not None:
+        await asyncio.sleep(0.01)
+
+
 async def test_draining_refuses(wire: Wire) -> None:
     wire.stage.provider.draining = True
     assert await refusal(wire) == (503, "NO_CAPACITY")
@@ -242,13 +285,15 @@ async def test_reconnect_resumes_the_session(wire: Wire) -> None:
     for n in range(3):
         ws = await wire.ready()
         await say(ws, command="init", session_id=wire.reply.session_id, **start_body())
+        if n:
+            assert await hear(ws) == m.PlaybackStarted("while nobody listened")
         assert isinstance(await hear(ws), m.InitAck)
         await voice(ws, event_id=str(n))
         await beat(ws)
         ws.transport.abort()
         while wire.stage.provider.sessions[0].outbox is not None:
             await asyncio.sleep(0.005)
-        wire.fake.emit(m.PlaybackStarted("nobody listens"))
+        wire.fake.emit(m.PlaybackStarted("while nobody listened"))
     assert [call[4] for call in wire.fake.calls] == ["0", "1", "2"]
     assert len(wire.stage.made) == 1
     assert wire.fake.closed == 0
@@ -285,8 +330,10 @@ async def test_100_mb_close_1009_and_the_server_lives(wire: Wire) -> None:
 async def test_just_too_large_closes_1009(wire: Wire) -> None:
     ws = await wire.ready()
     limit = wire.stage.provider.config.max_message_bytes
-    await ws.send('{"command":"heartbeat","event_id":"beat","timestamp":1,"x":"' + "x" * (limit - 100) + '"}')
-    assert await hear(ws) == m.HeartbeatAck("beat", 1)
+    head = '{"command":"voice","audio":"AAAA","sampleRate":8000,"encoding":"PCM8","x":"'
+    await ws.send(head + "x" * (limit - len(head) - 2) + '"}')
+    await beat(ws)
+    assert wire.fake.calls == [("voice", bytes(3), "PCM8", 8000, None)]
     await ws.send("x" * (limit + 1))
     assert (await closes(ws))[0] == 1009
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import lipwire
 from lipwire import _core
+from lipwire.audio import espeak
 from lipwire.audio.fade import FADE
 from lipwire.protocol.messages import PlaybackFinished
 from lipwire.session.session import SessionEvent
@@ -136,6 +138,51 @@ def test_any_order(latency: float | None, steps: list[tuple[Any, ...]], grace: f
         play.check()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("fps", "stalls"), [(25, False), (25, True), (30, True), (100, False)])
+def test_the_mouth_closes_and_stays_closed(fps: int, stalls: bool) -> None:
+    """At every phase of a block, of a frame and of the recognizer's hop, and whatever frames nobody has taken yet: a
+    mouth that is seen shut stays so until there is new speech. (One of 2 664 opened after the sound had stopped.)"""
+    spoken = espeak.speak("Papa may buy five big maps, but Bob and Fay have a hobby: peeling apples.")
+    speech, rate = np.frombuffer(spoken.pcm, "<i2"), spoken.rate
+    avatar = lipwire.Avatar.load("aria").at(64, 36)
+    performer = _core.Performer(avatar, (fps, 1), seed=fps)
+    random = Random(fps + stalls)
+    shown, opened, seen, generation = False, 0, 0, 0
+
+    def look() -> list[bool]:
+        nonlocal shown
+        before = shown
+        while performer.read_pcm() is not None or performer.read_event() is not None:
+            pass
+        rose = []
+        while (frame := performer.read_frame()) is not None:
+            if frame.generation >= generation:
+                shown = frame.mouth_open
+                rose.append(shown and not before)
+                before = shown
+            del frame
+        return rose
+
+    for _ in range(1000):
+        length = random.randrange(rate // 5, rate)
+        at = random.randrange(len(speech) - length)
+        performer.write(speech[at : at + length].tobytes(), rate)
+        if random.random() < 0.3:
+            performer.end(0)
+        for _ in range(random.randrange(7, 60)):
+            performer.tick()
+            look()
+        for _ in range(random.randrange(20) if stalls else 0):
+            performer.tick()
+        opened += shown
+        generation = performer.interrupt()
+        for _ in range(60):
+            performer.tick()
+            seen += any(look())
+        assert not shown
+    assert opened > 200 and seen == 0
 
 
 async def test_speech_that_the_resampler_held_back_is_interrupted_as_well() -> None:

@@ -438,7 +438,7 @@ async def test_calls_that_do_not_fit_the_state() -> None:
     assert session.stats()["clock_s"] >= 0
 
 
-@pytest.mark.parametrize("options", [{"fps": 101}, {"fps": 0}, {"capacity": 0.0001}, {"prebuffer": 200.0}])
+@pytest.mark.parametrize("options", [{"fps": 101}, {"fps": 0}, {"capacity": 0.0001}, {"prebuffer": 700.0}])
 async def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         await Stage(**options).session.start()

@@ -108,6 +108,11 @@ class StandIn:
         if self.config.channel == "brittle":
             raise RuntimeError("it broke while leaving")
 
+    async def wind_up(self) -> None:
+        self.done.append(("wind_up",))
+        if self.config.channel == "talkative":
+            await asyncio.Event().wait()
+
     def speak(self, text: str, priority: str = "INTERRUPT", interruptable: bool = True) -> None:
         self.done.append(("speak", text, priority, interruptable))
         self.said.append({"role": "assistant", "content": text})

@@ -134,6 +134,8 @@ class Guest:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pc.close()
+        self._tasks.clear()
+        self.channel.remove_all_listeners()
 
     async def __aenter__(self) -> Self:
         return await self.join()

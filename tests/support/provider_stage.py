@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from lipwire.protocol import messages as m
+from lipwire.provider.keys import KeyRing
 from lipwire.provider.sessions import Emit, Provider, ProviderConfig
 
 KEY = "key-of-the-tests"
@@ -50,7 +51,12 @@ class FakeSession:
         self.fail: Exception | None = None
         self.figures: dict[str, Any] = {"talking": False, "frames": 3, "late": 1, "underruns": 2}
         self.closed = 0
+        self.space = 120.0
+        self.generation = 0
         self.arrived = asyncio.Event()
+        self.silent = asyncio.Event()
+        """Clear: it speaks, until it is interrupted."""
+        self.silent.set()
 
     def _call(self, *call: Any) -> None:
         if self.fail is not None:
@@ -67,9 +73,16 @@ class FakeSession:
 
     def interrupt(self, event_id: str | None) -> None:
         self._call("interrupt", event_id)
+        self.silent.set()
 
     def special(self, content: Any, event_id: str | None) -> None:
         self._call("special", content, event_id)
+
+    def renew(self, token: str) -> None:
+        self._call("renew", token)
+
+    async def finished(self) -> None:
+        await self.silent.wait()
 
     def stats(self) -> dict[str, Any]:
         return self.figures
@@ -86,15 +99,19 @@ class FakeSession:
 class Stage:
     """A provider over fake sessions, with clocks that stand still."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, keys: KeyRing | None = None, **config: Any) -> None:
         self.now = 1000.0
         self.wall = 1_700_000_000.0
         self.made: list[FakeSession] = []
         self.refuse: Exception | None = None
         self.gate: asyncio.Event | None = None
-        settings: dict[str, Any] = {"api_key": KEY, "extra_api_keys": (OTHER_KEY,), "session_secret": SECRET}
+        settings: dict[str, Any] = {"api_key": KEY, "session_secret": SECRET}
         self.provider = Provider(
-            ProviderConfig(**(settings | config)), self.make, clock=lambda: self.now, wall_clock=lambda: self.wall
+            ProviderConfig(**(settings | config)),
+            self.make,
+            keys=keys or KeyRing(KEY, named={"other": OTHER_KEY}, clock=lambda: self.now),
+            clock=lambda: self.now,
+            wall_clock=lambda: self.wall,
         )
 
     async def make(self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit) -> FakeSession:

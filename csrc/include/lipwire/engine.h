@@ -2,7 +2,8 @@
  *
  * A thread ticks all attached performers every 10 ms against absolute deadlines of CLOCK_MONOTONIC, and adds 1 to an
  * eventfd when anything came out. A wake-up that is late by less than LW_ENGINE_MAX_LAG_MS makes up every tick (late
- * frames are skipped, sound is not); beyond that the lost ticks are counted and left out.
+ * frames are skipped, sound is not); beyond that the lost ticks are counted and left out. A frame is late when the next
+ * one of 25 a second would be due. The thread asks for a nice value of -10, and does without where that is refused.
  *
  * attach, detach and stats may be called by any thread but the engine's own; close by one, when no other uses it.
  *

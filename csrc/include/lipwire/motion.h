@@ -81,6 +81,12 @@ enum lw_gesture {
     LW_GESTURES
 };
 
+/* What speech makes of the mouth, without what an expression adds. */
+typedef struct lw_mouth {
+    int16_t viseme[LW_VISEMES]; /* as in lw_pose */
+    int16_t jaw, loudness;
+} lw_mouth;
+
 int lw_motion_open(lw_motion **out, const lw_motion_config *config);
 /* 0, or LW_EINVAL: no such setting or value. */
 int lw_motion_check(int setting, int value);
@@ -88,6 +94,11 @@ int lw_motion_check(int setting, int value);
 int lw_motion_set(lw_motion *m, int setting, int value);
 /* `row` holds LW_CHANNELS floats, or is NULL for rest. `speaking` is 1 while an utterance plays. */
 void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose);
+/* The mouth of the last step. */
+void lw_motion_mouth(const lw_motion *m, lw_mouth *mouth);
+/* Speech was cut off: from the mouth that was `shown` last, whatever it has done since, the next steps go straight to
+ * rest and nowhere else, until one with `speaking`. */
+void lw_motion_cut(lw_motion *m, const lw_mouth *shown);
 void lw_motion_close(lw_motion **m);
 
 #ifdef __cplusplus

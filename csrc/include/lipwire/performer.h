@@ -2,8 +2,8 @@
  *
  *   write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings
  *
- * Three threads use one object, lock-free between them. The producer calls write, end, interrupt, set, space, writing
- * and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
+ * Three threads use one object, lock-free between them. The producer calls write, end, settle, interrupt, set, space,
+ * writing and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
  * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
  * thread.
  *
@@ -40,6 +40,7 @@ extern "C" {
 #endif
 
 typedef struct lw_performer lw_performer;
+#define LW_PERFORMER_UTTERANCES 256 /* that have begun and whose end the reader has not read; more do not begin */
 
 /* What a renderer that is not the compositor is told of the frame that it draws. Compiled hooks read it field by field,
  * so that its layout is part of the interface: fields are never moved. */
@@ -74,6 +75,7 @@ typedef struct lw_performer_config {
     size_t frame_stride;
     uint32_t seed;
     lw_speech_config speech;
+    int32_t turns;          /* 1: calls between lw_performer_enter and _leave take turns with ticks */
 } lw_performer_config;
 
 typedef struct lw_performer_counters {
@@ -85,7 +87,7 @@ typedef struct lw_performer_counters {
     int64_t frames_skipped;  /* not drawn: late */
     int64_t frames_dropped;  /* not drawn: the reader held every slot */
     int64_t pcm_dropped;     /* blocks */
-    int64_t events_dropped;
+    int64_t events_dropped;  /* UNDERRUN and MOUTH that nobody read in time; no STARTED and no FINISHED ever is */
     int64_t underruns;
     int64_t underrun_samples;
     int64_t utterances;      /* finished */
@@ -111,11 +113,23 @@ typedef struct lw_frame_info {
 
 /* LW_EINVAL: one of them is out of range, or two of them want to draw. LW_ENOMEM. */
 int lw_performer_open(lw_performer **out, const lw_performer_config *config);
-/* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing (LW_ENOSPC). A rate other than
- * the one before starts a new resampler (the only allocation outside open). */
+/* Producer. With config.turns: before and behind each call below, so that none falls into the middle of a tick, and a
+ * recording can say which block was the first to know of it. One waits for the other, but never longer than
+ * LW_TURN_NS: then both go on. _leave returns the media clock at which the call took effect: the next tick's first
+ * sample; or -1 - clock where they did not wait long enough, and it is a tick earlier or later. */
+#define LW_TURN_NS 5000000
+void lw_performer_enter(lw_performer *p);
+int64_t lw_performer_leave(lw_performer *p);
+/* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing. LW_ENOSPC: they do not fit, or would
+ * begin an utterance where LW_PERFORMER_UTTERANCES have not been told of to their end, or lw_speech_room says no. A rate
+ * other than the one before starts a new resampler (the only allocation outside open). */
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
 /* Producer. As lw_speech_end, with what the resampler still held before it. */
 int lw_performer_end(lw_performer *p, int32_t grace);
+/* Producer, every now and then, say before each reading of the rings. The resampler may hold back all of a very short
+ * utterance, which begins with its end or an interrupt; where none of them comes it begins and ends here, when the dry
+ * timeout is over since its last write. Returns whether it did. */
+int lw_performer_settle(lw_performer *p);
 /* Producer. As lw_speech_interrupt. What is in the rings already stays there. */
 int64_t lw_performer_interrupt(lw_performer *p);
 /* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting

@@ -2,8 +2,10 @@
  * same bits on every machine.
  *
  * It is time-aligned: output n is the signal at n / out_rate seconds, so that the only latency is look-ahead
- * (lw_resampler_delay_ns). Rates are 8000..48000 Hz with in_rate and out_rate, each divided by their greatest common
- * divisor, at most LW_RESAMPLER_MAX_PHASES. Stereo is interleaved, and equals two mono resamplers bit for bit. A frame
+ * (lw_resampler_delay_ns). Rates are 8000..48000 Hz, any to any higher one; to a lower one the two, each divided by
+ * their greatest common divisor, are at most LW_RESAMPLER_MAX_PHASES, unless both are among 8000, 11025, 12000, 16000,
+ * 22050, 24000, 32000, 44100 and 48000. Tables of those, and one for all other ways up, are shared by the process and
+ * designed once; opening a resampler costs next to nothing then. Stereo is interleaved, and equals two mono resamplers bit for bit. A frame
  * is one sample of every channel. Any chunking gives the same samples as one call.
  *
  * Example of use:
@@ -42,8 +44,11 @@ typedef struct lw_resampler_config {
     int32_t quality;  /* enum lw_resampler_quality */
 } lw_resampler_config;
 
-/* LW_EINVAL: one of them is out of range. */
+/* LW_EINVAL: one of them is out of range. LW_ENOMEM. */
 int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config);
+/* Designs what opening a voice resampler from any rate to out_rate will need, so that none of them takes time later; a
+ * second call finds it all done. Any thread. LW_ENOMEM. */
+int lw_resampler_prepare(int32_t out_rate);
 /* Takes up to n frames of `in` (*consumed says how many) and writes up to `cap` to `out`; returns how many were
  * written. It stops early only when `out` is full; call again with the rest. `in` may be odd-aligned. */
 int64_t lw_resampler_process(lw_resampler *r, const int16_t *in, size_t n, size_t *consumed, int16_t *out, size_t cap);

@@ -4,7 +4,8 @@
  * calls tick, look and played. The two share only atomics. clock, buffered, generation and active may be called by any
  * thread.
  *
- * Speech is written into utterances, which begin with a write and end with an end, an interrupt, or by running dry. The
+ * Speech is written into utterances, which begin with a write and end with an end, an interrupt, or by running dry. Each
+ * has one FINISHED, in order; before it one STARTED, unless it was interrupted before anything of it was heard. The
  * clock goes on through speech, gaps and silence alike: each tick is LW_BLOCK samples, whatever there is to play.
  *
  * Example of use:
@@ -32,7 +33,7 @@ extern "C" {
 
 typedef struct lw_speech lw_speech;
 enum lw_speech_default { /* samples; what a setting of 0 means, here and in everything above */
-    LW_SPEECH_CAPACITY = 120 * LW_RATE,
+    LW_SPEECH_CAPACITY = 600 * LW_RATE, /* a reading of ten minutes in one burst; memory is touched as speech waits */
     LW_SPEECH_PREBUFFER = LW_RATE * 60 / 1000,
     LW_SPEECH_DRY_TIMEOUT = LW_RATE
 };
@@ -60,14 +61,18 @@ typedef struct lw_event {
 /* LW_EINVAL: one of them is out of range. LW_ENOMEM. */
 int lw_speech_open(lw_speech **out, const lw_speech_config *config);
 /* Queues n samples for the current utterance; the first write after an end, or after it finished by itself, opens the
- * next one. Returns how many fitted: fewer than n means the buffer is full. LW_ENOSPC: 256 marks wait, which is about
- * 128 utterances. What an interrupt drops is free for writing again after the next tick. Samples that are written at the
- * very moment at which their utterance's grace or patience runs out still belong to it: it starts and finishes again. */
+ * next one. Returns how many fitted: fewer than n means the buffer is full. LW_ENOSPC: it would begin an utterance, and
+ * lw_speech_room says no. What an interrupt drops is free for writing again after the next tick. Samples that are written
+ * at the very moment at which their utterance's grace or patience runs out either belong to it still or begin the next
+ * one. */
 int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
+/* 0: so many utterances wait that a write cannot begin another: 128 that have an end, 255 that were interrupted. */
+int lw_speech_room(const lw_speech *s);
 /* Free samples. */
 int64_t lw_speech_space(const lw_speech *s);
 /* Ends the current utterance `grace` samples of clock from now: what is written until then still belongs to it. A
- * second end within the grace re-arms it. 0 ends it at what has been written so far. */
+ * second end within the grace re-arms it (unless more than 64 utterances wait). 0 ends it at what has been written so far.
+ * LW_EINVAL. */
 int lw_speech_end(lw_speech *s, int32_t grace);
 /* Drops everything written so far; what is being played fades out within 5 ms. Returns the new generation. */
 int64_t lw_speech_interrupt(lw_speech *s);

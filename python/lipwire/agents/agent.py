@@ -74,6 +74,10 @@ class EventQueue:
         """What has not been taken, the oldest first."""
         self._scheduled = False
 
+    def close(self) -> None:
+        """Nobody takes anything any more; the brain, which keeps this, does not keep its agent by it."""
+        self.drain = self.events.clear
+
     def __call__(self, event: BrainEvent) -> None:
         self.events.append(event)
         if not self._scheduled:
@@ -132,6 +136,8 @@ class Agent:
         self._life: Literal["new", "running", "ended"] = "new"
         self._finished: asyncio.Future[str] | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._silent: asyncio.Event | None = None
+        """While it winds up: set when it says nothing any more."""
 
     # -------------------------------------------------------------------------------------------------------- life
 
@@ -185,6 +191,22 @@ class Agent:
             raise BadState("the agent has not been started")
         return asyncio.shield(self._finished)
 
+    async def wind_up(self) -> None:
+        """Says nothing new, ends the sentence that is being said, and returns when it is silent. To be followed by
+        `stop`."""
+        if self._life != "running":
+            return
+        self._silent = asyncio.Event()
+        self._now().wind_up()
+        self._settle()
+        self._see_whether_silent()
+        await self._silent.wait()
+        await self.session.finished()
+
+    def _see_whether_silent(self) -> None:
+        if self._silent is not None and (self.conversation.silent or self._life != "running"):
+            self._silent.set()
+
     def _stop_soon(self, reason: str, failure: AgentFailed | None = None) -> asyncio.Task[None]:
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._close(reason, failure))
@@ -200,6 +222,7 @@ class Agent:
                 self._settle()
             except Exception:  # the edge: what cannot be told any more must not keep the channel open
                 logger.exception("[%s] ending failed", self.config.name)
+        self._see_whether_silent()
         self._video.close()
         await self._close_parts()
         assert self._finished is not None
@@ -213,6 +236,7 @@ class Agent:
 
     async def _close_parts(self) -> None:
         self._channel.on_event = None
+        self._queue.close()
         for close in (self.brain.close, self.session.close, *([self._spotter.close] if self._spotter else ())):
             try:
                 await close()
@@ -446,6 +470,7 @@ class Agent:
                     self._now().brain(event)
         finally:
             self._settling = False
+        self._see_whether_silent()
 
     def _perform(self, action: c.Action) -> None:
         match action:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from ..provider.keys import OPERATOR
+
 BrainKind = Literal["realtime", "cascade", "echo", "script"]
 Transport = Literal["room", "agora"]
 Modality = Literal["text", "image", "audio"]
@@ -74,6 +76,9 @@ class AgentConfig(Struct, kw_only=True):
 
     name: str
     channel: str
+    owner: str = OPERATOR
+    """Whose it is: no other owner of API keys finds it, and its name and its room are among this one's alone. No
+    request says this."""
     transport: Transport | None = None
     """Whose channel that is; None = Agora's where the server is set up for them, else a room of the server."""
     token: str = ""

@@ -210,6 +210,10 @@ class Conversation:
         self.config = config
         self.state: t.AgentState = "idle"
         self.paused = False
+        self.winding_up = False
+        """What is heard now is the last that is said."""
+        self._last: tuple[Reply, float] | None = None
+        """That, and how many ms of it had been heard when it became the last."""
         self.users: set[str] = set()
         """Who else is there."""
         self.turns = Turns()
@@ -280,6 +284,8 @@ class Conversation:
             if heard.turn is not None:
                 heard.turn.mark("first_sample", self._ns)
             self._review()
+        if self.winding_up and self._live:
+            self._look_at_the_last()
         if self._blocks % TICK == 0:
             self._look_at_the_clock()
 
@@ -394,8 +400,40 @@ class Conversation:
         self._cut(force=True)
         self.turns.drop_open(self._now_ms)
 
+    def wind_up(self) -> None:
+        """Nothing new is said, answered or thought of. What is heard goes on to the end of its sentence; what must not
+        be interrupted, to its own. Who speaks meanwhile interrupts it as ever."""
+        if self.winding_up:
+            return
+        self.winding_up = True
+        self._due = None
+        self.turns.drop_open(self._now_ms)
+        self._refuse_asked(force=True)
+        heard = next((reply for reply in self._live.values() if reply.state == "heard"), None)
+        if heard is None:
+            self._cut(force=True)
+        else:
+            self._last = heard, self._played_ms(heard)
+        self._review()
+
+    @property
+    def silent(self) -> bool:
+        """Nothing is being said."""
+        return not self._live
+
+    def _look_at_the_last(self) -> None:
+        """While it winds up: whether the sentence is over in which that began, or the reply is."""
+        if self._last is not None:
+            reply, since_ms = self._last
+            end_ms = reply.sentence_end(since_ms) if reply.interruptable else None
+            if reply.id in self._live and (end_ms is None or self._played_ms(reply) < end_ms):
+                return
+        self._cut(force=True)
+
     def check_not_paused(self) -> None:
-        """Raises BadState: the agent is paused."""
+        """Raises BadState: the agent is paused, or about to leave."""
+        if self.winding_up:
+            raise BadState("the agent is leaving: the server is shutting down")
         if self.paused:
             raise BadState("the agent is paused; resume it first")
 
@@ -415,7 +453,12 @@ class Conversation:
 
     def _greet(self) -> None:
         """The first user who is wanted is greeted, once, when the agent may speak."""
-        if not self._greeted and not self.paused and any(self.wants(user) for user in self.users):
+        if (
+            not self._greeted
+            and not self.paused
+            and not self.winding_up
+            and any(self.wants(user) for user in self.users)
+        ):
             self._greeted = True
             if self.config.llm.greeting_message:
                 self._say(self.config.llm.greeting_message, "greeting")
@@ -542,11 +585,13 @@ class Conversation:
         if self.paused:
             return
         self._cut(force=False)
+        if self.winding_up:
+            return
         self._due = None
         self.turns.begin("speech", self._now_ms, self._speaks)
 
     def _user_spoke(self, end_ns: int) -> None:
-        if self.paused:
+        if self.paused or self.winding_up:
             return
         turn = self.turns.open
         if turn is None or turn.start_reason != "speech":
@@ -614,7 +659,7 @@ class Conversation:
         message = self.config.llm.failure_message
         own_words = turn.start_reason in ("speak", "greeting", "failure")
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
-        if message and not own_words and not self.paused and not waits:
+        if message and not own_words and not self.paused and not self.winding_up and not waits:
             self._say(message, "failure")
 
     # --------------------------------------------------------------------------------------------------- the replies
@@ -658,7 +703,7 @@ class Conversation:
     def _begin(self, reply: Reply) -> None:
         if reply in self._asked:
             self._asked.remove(reply)
-        if self.paused or len(self._live) >= MAX_REPLIES:
+        if self.paused or self.winding_up or len(self._live) >= MAX_REPLIES:
             reply.state = "refused"
             self._do(Interrupted(reply.id, 0.0, ""))
             if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
@@ -708,13 +753,17 @@ class Conversation:
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
             self._end(reply, "interrupted", text, played_ms)
+        return self._refuse_asked(force=force) or bool(cut)
+
+    def _refuse_asked(self, *, force: bool) -> bool:
+        """What was asked for in the agent's own words and has not begun is not said. Returns whether there was any."""
         unsaid = [reply for reply in self._asked if force or reply.interruptable]
         for reply in unsaid:
             reply.state = "refused"
             self._asked.remove(reply)
             if reply.id:
                 self._do(Interrupted(reply.id, 0.0, ""))
-        return bool(cut or unsaid)
+        return bool(unsaid)
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
@@ -735,7 +784,7 @@ class Conversation:
                 if ms is not None:
                     self.transcripts.metrics(module, name, turn.turn_id, ms)
             self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
-        self._do(Emit(TurnEnded(turn.as_dict())))
+        self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text

@@ -69,6 +69,7 @@ class AgentLimit(AgentError):
     """No more agents are allowed."""
 
     code = "ResourceQuotaLimitExceeded"
+    retry_after = 5.0
 
 
 class AgentRateLimit(AgentError):

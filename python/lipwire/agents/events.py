@@ -28,9 +28,11 @@ class Said(Struct, frozen=True, tag=True):
 
 
 class TurnEnded(Struct, frozen=True, tag=True):
-    """A turn is over: an item of `Agent.turns`."""
+    """A turn is over: an item of `Agent.turns`; the reply to it; and the marks of its way, in ns of CLOCK_MONOTONIC."""
 
     turn: dict[str, Any]
+    reply_id: str | None = None
+    times: dict[str, int] = {}
 
 
 class Ended(Struct, frozen=True, tag=True):

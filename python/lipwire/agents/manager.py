@@ -32,6 +32,8 @@ from .errors import (
 
 logger = logging.getLogger("lipwire.agents")
 
+RETRY_AFTER = 5.0
+"""Seconds after which to ask again who was refused because the server shuts down: by then another one has its place."""
 ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
 
 
@@ -43,6 +45,9 @@ class RunningAgent(Protocol):
 
     async def stop(self, reason: str = ...) -> None:
         """Leaves. Safe after a failed start, and twice."""
+
+    async def wind_up(self) -> None:
+        """Says nothing new, and returns when the sentence is over that is being said. To be followed by `stop`."""
 
     @property
     def finished(self) -> Awaitable[Any]:
@@ -121,7 +126,7 @@ class AgentManager:
         make: makes an agent; called once per agent, may raise LipwireError.
         prepare: completes what an agent was asked to be with what is the server's to say (brain, avatar, keys), or
             raises LipwireError.
-        limit: how many may run at once; more are refused.
+        limit: how many may run at once; more are refused. `owner_limit` says it of one owner (None = no other limit).
         keep_ended: how many ended ones are remembered, the newest.
         start_timeout: seconds that joining may take.
         stop_timeout: seconds that leaving may take before the agent is given up.
@@ -141,6 +146,9 @@ class AgentManager:
     ) -> None:
         self._make = make
         self.prepare = prepare
+        self.owner_limit: Callable[[str], int | None] = lambda owner: None
+        self.admit: Callable[[], None] = lambda: None
+        """Raises NoCapacity while this machine does not keep up with what it has."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -158,10 +166,10 @@ class AgentManager:
         """Those that have not ended, oldest first."""
         return [record for record in self._records.values() if record.active]
 
-    def get(self, agent_id: str) -> AgentRecord:
-        """The agent of this id, ended or not. Raises AgentNotFound."""
+    def get(self, agent_id: str, owner: str | None = None) -> AgentRecord:
+        """The agent of this id, ended or not; with an `owner`, of theirs. Raises AgentNotFound."""
         record = self._records.get(agent_id)
-        if record is None:
+        if record is None or owner not in (None, record.config.owner):
             raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record
 
@@ -173,13 +181,14 @@ class AgentManager:
         """
         return self._running(self.get(agent_id))
 
-    def in_channel(self, channel: str) -> AgentRecord | None:
-        """The agent in a channel; of several, the one that came first."""
-        return next((record for record in self.active if record.config.channel == channel), None)
+    def in_channel(self, channel: str, owner: str | None = None) -> AgentRecord | None:
+        """The agent in a channel; of several, the one that came first; with an `owner`, of theirs."""
+        there = (record for record in self.active if record.config.channel == channel)
+        return next((record for record in there if owner in (None, record.config.owner)), None)
 
-    def running_in(self, channel: str) -> RunningAgent:
+    def running_in(self, channel: str, owner: str | None = None) -> RunningAgent:
         """The agent in a channel, to be talked to. Raises as `running` does."""
-        record = self.in_channel(channel)
+        record = self.in_channel(channel, owner)
         if record is None:
             raise AgentNotFound(f"there is no agent in channel {channel[:80]!r}")
         return self._running(record)
@@ -196,6 +205,7 @@ class AgentManager:
         *,
         statuses: frozenset[Status] | None = None,
         channel: str | None = None,
+        owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
         limit: int = 20,
@@ -204,7 +214,7 @@ class AgentManager:
         """Agents in the order in which they came.
 
         Args:
-            statuses, channel: only those; None = all.
+            statuses, channel, owner: only those; None = all.
             since, until: only those that came between, Unix seconds, both included.
             limit: at most so many.
             cursor: of the page before.
@@ -219,6 +229,7 @@ class AgentManager:
             for record in self._records.values()
             if (statuses is None or record.status in statuses)
             and (channel is None or record.config.channel == channel)
+            and owner in (None, record.config.owner)
             and (since is None or record.created >= since)
             and (until is None or record.created <= until)
         ]
@@ -237,7 +248,8 @@ class AgentManager:
         Raises:
             AgentConflict: the name is in use, or the user id in the channel. AgentLimit: too many run.
             AgentStartFailed: it cannot start. AgentTimeout: it took too long. After either the record stays, FAILED,
-            with the reason. InvalidAgentRequest: channel or brain refuse the config. LipwireError: `prepare` does.
+            with the reason. InvalidAgentRequest: channel or brain refuse the config. LipwireError: `prepare` or `admit`
+            does.
         """
         if self.prepare is not None and not prepared:
             self.prepare(config)
@@ -257,17 +269,27 @@ class AgentManager:
 
     def _check(self, config: AgentConfig) -> None:
         if self._closed:
-            raise AgentStartFailed("the server is shutting down")
+            error = AgentStartFailed("the server is shutting down")
+            error.retry_after = RETRY_AFTER
+            raise error
         active = self.active
-        for other in active:
+        theirs = [other for other in active if other.config.owner == config.owner]
+        for other in theirs:
             if other.config.name == config.name:
                 raise AgentConflict(f"the name {config.name!r} is in use by agent {other.id}")
-            if config.uid != "0" and (other.config.channel, other.config.uid) == (config.channel, config.uid):
+            if _same_user(other.config, config):
                 raise AgentConflict(
                     f"agent {other.id} is user {config.uid} of channel {config.channel!r}; choose another agent_rtc_uid"
                 )
+        for other in active:  # rooms are each owner's own; a channel of Agora's is the same for all
+            if config.transport == other.config.transport == "agora" and _same_user(other.config, config):
+                raise AgentConflict(f"user {config.uid} of channel {config.channel!r} is taken; choose another")
         if len(active) >= self.limit:
             raise AgentLimit(f"{len(active)} agents run; no more are allowed (LIPWIRE_MAX_AGENTS)")
+        limit = self.owner_limit(config.owner)
+        if limit is not None and len(theirs) >= limit:
+            raise AgentLimit(f"{len(theirs)} agents run with this key; no more are allowed")
+        self.admit()
 
     async def stop(self, record: AgentRecord, reason: str = "left") -> None:
         """Ends an agent and waits for it. One that has ended stays as it is."""
@@ -276,6 +298,23 @@ class AgentManager:
                 record.reason = reason
                 record.leave.set()
             await asyncio.wait({record.task})
+
+    async def drain(self, seconds: float) -> None:
+        """Ends them all, each as soon as its sentence is over, or after `seconds`; no more are taken. Cancelled, it
+        leaves those that speak to `close`."""
+        self._closed = True
+        await asyncio.gather(*(self._drain(record, seconds) for record in self.active))
+
+    async def _drain(self, record: AgentRecord, seconds: float) -> None:
+        if record.agent is not None and record.status == "RUNNING":
+            try:
+                async with asyncio.timeout(seconds):
+                    await record.agent.wind_up()
+            except TimeoutError:
+                logger.info("[%s] it was still speaking %g s after it was asked to end", record.id, seconds)
+            except Exception:  # the edge: it ends all the same
+                logger.exception("[%s] winding up failed", record.id)
+        await self.stop(record, "shutdown")
 
     async def close(self) -> None:
         """Ends them all; no more are taken. Safe to call twice."""
@@ -374,6 +413,10 @@ class AgentManager:
         ended = [record for record in self._records.values() if not record.active]
         for record in ended[: max(0, len(ended) - self.keep_ended)]:
             del self._records[record.id]
+
+
+def _same_user(one: AgentConfig, other: AgentConfig) -> bool:
+    return one.uid != "0" and (one.channel, one.uid) == (other.channel, other.uid)
 
 
 def describe(failure: BaseException) -> str:

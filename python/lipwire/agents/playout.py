@@ -184,5 +184,12 @@ class ChannelSink(Publisher):
         self._channel.interrupt()
 
     async def close(self) -> None:
-        """Leaves the channel."""
-        await self._channel.close()
+        """Leaves the channel. Nobody counts any more: who did has this."""
+        try:
+            await self._channel.close()
+        finally:
+            self._on_block = _uncounted
+
+
+def _uncounted(sample: int) -> None:
+    """What counts the blocks of an agent that has ended."""

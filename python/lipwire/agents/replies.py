@@ -10,6 +10,7 @@ The conversation moves it along, the playout measures its sound, and whoever ask
 from __future__ import annotations
 
 import bisect
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ MS_A_CHARACTER = 65
 """How long a character takes to be said, where nothing better is known yet."""
 OWN_WORDS: frozenset[StartReason] = frozenset({"greeting", "speak", "failure"})
 """Reasons of a reply whose text is the agent's, not the model's."""
+
+_SENTENCE = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+")
 
 
 class _Piece(Struct):
@@ -131,6 +134,24 @@ class Reply:
             space = max(self.text.rfind(" ", 0, cut), self.text.rfind("\n", 0, cut))
             cut = max(space, piece.first, 0)
         return self.text[:cut].strip()
+
+    def sentence_end(self, ms: float) -> float | None:
+        """The position in the sound at which the sentence ends that is being said at `ms`; None where that is not known
+        (yet), or is the end of the reply. Between pieces of text that are known in time it is estimated."""
+        said = len(self.heard(ms))
+        end = _SENTENCE.search(self.text, max(said - 1, 0))
+        if end is None or not self.text[end.end() :].strip():
+            return None
+        n = bisect.bisect_right(self._pieces, end.end() - 1, key=lambda piece: piece.first) - 1
+        piece = self._pieces[n]
+        if n + 1 < len(self._pieces):
+            after, until = self._pieces[n + 1].first, piece.end_ms or self._pieces[n + 1].at_ms
+        else:
+            after, until = len(self.text), piece.end_ms or self.received_ms
+        part = 1.0
+        if self.text[end.end() : after].strip():
+            part = (end.end() - piece.first) / (after - piece.first)
+        return max(piece.at_ms + part * (until - piece.at_ms), ms)
 
     def heard_words(self, ms: float) -> list[TimedWord]:
         """The words that have begun in the first `ms` of the sound, where the brain knows their times."""

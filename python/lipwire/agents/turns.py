@@ -63,6 +63,10 @@ class Turn(Struct, kw_only=True):
                 at = self.marks[name]
         return parts
 
+    def times(self) -> dict[str, int]:
+        """The marks, and `user_ended`, in ns."""
+        return ({} if self.user_ended_ns is None else {"user_ended": self.user_ended_ns}) | self.marks
+
     def between(self, first: str, second: str) -> float | None:
         """How many ms lie between two marks; None where one is missing."""
         if first in self.marks and second in self.marks:

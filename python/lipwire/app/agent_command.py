@@ -10,7 +10,6 @@ import sys
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
@@ -24,6 +23,7 @@ from ..errors import InvalidArgument
 from ..protocol.agent_bodies import Asr, TokenRequest
 from .agent_setup import AgentSetup
 from .config import Config
+from .lifetime import run_service
 from .service import Service
 
 NO_AVATAR = "none"
@@ -148,14 +148,16 @@ def describe_agent(
     return make_config(name or f"agent in {channel}", channel, changes | prompt_changes(prompt or ""))
 
 
-async def run_agent(config: Config, agent: AgentConfig, console: Console) -> None:
-    """Runs the server and the agent until the agent ends, or until cancelled.
+async def run_agent(config: Config, agent: AgentConfig, console: Console, asked: asyncio.Event) -> None:
+    """Runs the server and the agent until the agent ends, or until it is `asked` to end: then in good order.
 
     Raises:
         AgentError: it cannot start. AgentStartFailed: it ran, and failed.
     """
     config = msgspec.structs.replace(config, agent_brain=agent.brain)
-    async with Service(config) as service:
+    service = Service(config)
+
+    async def live() -> None:
         face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
         service.agent_setup.prepare(agent)
         agent.avatar = face
@@ -166,8 +168,7 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console) -> Non
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
         console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         if config.viewer:
-            page = f"{service.viewer_url}agent?channel={quote(agent.channel)}"
-            console.print(f"talk to it {page}", markup=False, soft_wrap=True)
+            console.print(f"talk to it {service.page_link(agent.channel)}", markup=False, soft_wrap=True)
         if config.api_key is None:
             console.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         console.print("Ctrl-C ends it.")
@@ -175,3 +176,5 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console) -> Non
         if record.status == "FAILED":
             raise AgentStartFailed(f"the agent failed: {record.reason}")
         console.print(f"the agent has left: {record.reason}", markup=False)
+
+    await run_service(service, live, asked)

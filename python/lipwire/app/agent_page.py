@@ -37,7 +37,7 @@ class PageAgents:
             agora_sdk=c.agora_web_sdk,
         )
 
-    async def start(self, wanted: AgentRequest) -> dict[str, Any]:
+    async def start(self, owner: str, wanted: AgentRequest) -> dict[str, Any]:
         """For the page's "start".
 
         Raises:
@@ -47,12 +47,13 @@ class PageAgents:
         if wanted.brain is not None and wanted.brain not in offered.brains:
             raise InvalidArgument(f"brain must be one of {', '.join(offered.brains)}, got {wanted.brain!r}")
         agent = wanted.config(offered.brains[0], offered.avatars[0])
+        agent.owner = owner
         record = await self._manager.start(agent)
         return {"agent_id": record.id, "brain": agent.brain}
 
-    async def stop(self, channel: str) -> bool:
-        """For the page's "stop": ends the agent in a channel; False = there is none."""
-        record = self._manager.in_channel(channel)
+    async def stop(self, owner: str, channel: str) -> bool:
+        """For the page's "stop": ends the owner's agent in a channel; False = there is none."""
+        record = self._manager.in_channel(channel, owner)
         if record is None:
             return False
         await self._manager.stop(record)

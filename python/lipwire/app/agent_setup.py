@@ -16,6 +16,8 @@ from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
 from ..channel.base import Channel
 from ..errors import InvalidArgument
+from ..outward import Outward
+from ..provider.keys import OPERATOR
 from .config import OFFLINE, Config
 
 if TYPE_CHECKING:
@@ -45,15 +47,19 @@ class AgentSetup:
 
     Args:
         config: the server's settings.
-        rooms: its rooms; None = it has none, and can only tell what is missing.
+        rooms_of: the rooms of an owner; None = there are none, and it can only tell what is missing.
         avatar: from the avatar id that a request names to the name or path of an avatar that is there; raises
             InvalidArgument for an unknown one. An id off the network is never taken for a path.
     """
 
-    def __init__(self, config: Config, rooms: Rooms | None = None, avatar: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, config: Config, rooms_of: Callable[[str], Rooms] | None = None, avatar: Callable[[str], str] = str
+    ) -> None:
         self.config = config
+        self.outward = Outward(config.allowed_outward, trusted=[config.llm_url])
+        """Where the URLs of requests may lead."""
         self._avatar = avatar
-        self._rooms = rooms
+        self._rooms_of = rooms_of
 
     @property
     def in_agora(self) -> bool:
@@ -71,6 +77,7 @@ class AgentSetup:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
+        agent.transport = agent.transport or ("agora" if self.in_agora else "room")
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -97,21 +104,23 @@ class AgentSetup:
         """
         if self.in_agora and agent.transport != "room":
             return Agora(self.agora_options(agent))
-        if self._rooms is None:
+        if self._rooms_of is None:
             raise AgentStartFailed("this server has no rooms")
-        return self._rooms.channel(agent.channel, agent.uid)
+        return self._rooms_of(agent.owner).channel(agent.channel, agent.uid)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
-        """How an agent joins an Agora channel. With a certificate its token is made where it brought none."""
+        """How an agent joins an Agora channel. With a certificate, which is the operator's, its token is made where an
+        agent of the operator's brought none."""
         c = self.config
+        certificate = c.agora_app_certificate if agent.owner == OPERATOR else None
         assert c.agora_app_id is not None
         uid: int | str = agent.uid if agent.string_uid else int(agent.uid)
         token = agent.token
-        if not token and c.agora_app_certificate:
-            token = agora_token(c.agora_app_id, c.agora_app_certificate, agent.channel, uid)
+        if not token and certificate:
+            token = agora_token(c.agora_app_id, certificate, agent.channel, uid)
         return AgoraOptions(
             app_id=c.agora_app_id,
-            certificate=c.agora_app_certificate,
+            certificate=certificate,
             token=token,
             channel=agent.channel,
             uid=agent.uid,
@@ -142,6 +151,7 @@ class AgentSetup:
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,
+            outward=self.outward,
         )
 
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:

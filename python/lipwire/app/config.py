@@ -20,8 +20,10 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from ..servers.access import Access
+from ..outward import Outward
+from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import Limits
+from ..servers.origins import Access
 from ..session.session import VOICE_END_GRACE
 
 FILE = "lipwire.toml"
@@ -51,16 +53,50 @@ class Config(Struct, kw_only=True, frozen=True):
     viewer_port: int = 8080
     """The viewer page."""
     viewer: bool = True
-    """Serve the viewer page and the agent page. Whoever reaches the port can watch, speak and join rooms; agents are
-    started and stopped with the API key, unless only this machine reaches it."""
+    """Serve the viewer page and the agent page. What they show asks for a token, which `lipwire serve` and `lipwire
+    token` put into links; without any API key set, on this machine alone, for none."""
     public_ws_url: str | None = None
     """What `websocket_address` says. Default: ws://<host>:<ws_port>."""
+    public_viewer_url: str | None = None
+    """Where browsers reach the pages, for the links that are made. Default: http://<host>:<viewer_port>/."""
     api_key: str | None = None
-    """What clients send as `x-api-key`. Default: a random one, printed at start."""
+    """What clients send as `x-api-key`: the operator's own. Default: a random one, printed at start."""
+    api_keys_file: str | None = None
+    """API keys of other owners, as digests, made by `lipwire key new`; read again when it changes. Each owner sees and
+    steers its own sessions, rooms and agents alone."""
     session_secret: str | None = None
-    """Signs session tokens (32 bytes or more). Default: random, so that a restart ends every token."""
+    """Signs tokens (32 bytes or more). Default: random, so that a restart ends every token."""
     max_sessions: int = 50
     """More are refused with 429."""
+    max_viewers: int = MAX_VIEWERS
+    """Browsers that are sent sound and pictures: viewers of sessions and users in rooms together. More are refused with
+    503. The default is what two busy processors keep in sound."""
+    max_pixel_rate: int = 1_000_000_000
+    """Width x height x frames a second of all sessions together; more is refused with 429. 0 = no limit."""
+    max_rooms: int = 64
+    """Rooms of all owners together. The last quarter is for agents: pages open none of them."""
+    key_sessions: int = 25
+    """Sessions of one owner in `api_keys_file`, whose line there can say otherwise (sessions=5); so with all key_*."""
+    key_pixel_rate: int = 250_000_000
+    """Width x height x frames a second of all sessions of one owner."""
+    key_agents: int = 25
+    """Agents of one owner."""
+    key_rooms: int = 32
+    """Rooms of one owner."""
+    key_request_rate: float = 50.0
+    """Requests a second with one owner's keys, twice as many at once; more are refused with 429."""
+    address_request_rate: float = 200.0
+    """Requests a second from one address, twice as many at once; more are refused with 429. 0 = no limit."""
+    max_viewers_per_address: int = 10
+    """Of `max_viewers`, those that one address may have, where pages ask for tokens. 0 = no limit of its own."""
+    joins_a_minute: float = 60.0
+    """How often one address may join sessions and rooms by WebRTC, where pages ask for tokens. 0 = no limit."""
+    max_late_percent: float = 20.0
+    """From this share of late frames on, over 10 s, new sessions are refused with 503. 0 = never."""
+    max_busy_percent: float = 90.0
+    """From this share of the time on that the engine's thread works, over 10 s, too. 0 = never."""
+    max_lag_ms: float = 250.0
+    """From this lateness of the event loop on (median over 10 s), too. 0 = never."""
     avatar: str = DEFAULT
     """Who speaks where a request names an avatar that is not installed and `any_avatar` is on: the name of a built-in
     one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
@@ -74,8 +110,19 @@ class Config(Struct, kw_only=True, frozen=True):
     """An utterance without `voice_end` is over this long after its audio ran dry."""
     guard_window_ms: int = 0
     """`voice` within this time after an interrupt is dropped."""
+    correct_rate: bool = False
+    """Where paced speech arrives at another rate than its `sampleRate` says, play it at the rate that was measured. It
+    is reported (`rate_mismatch`) in any case."""
     buffer_seconds: float = _core.CAPACITY
-    """Speech that may wait in a session; more is refused with BUFFER_FULL."""
+    """Speech that may wait in a session; more is refused with BUFFER_FULL. A second that waits takes 96 kB, which
+    is given back when it has been said."""
+    record: str | None = None
+    """A folder that every session is recorded into, a file each, for `lipwire replay`: its messages, and so all that is
+    said in it, without secrets. Default: nothing is recorded."""
+    record_session_mb: int = 64
+    """MiB of a recording; it ends there. 64 are about half an hour of speech at 24 kHz."""
+    record_total_mb: int = 1024
+    """MiB of all recordings in the folder; the oldest are deleted for the newest."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
@@ -131,6 +178,16 @@ class Config(Struct, kw_only=True, frozen=True):
     request_timeout_seconds: float = Limits().head
     """A client has this long to send the head of a request or to finish the handshake of TLS or of the WebSocket, and
     three times as long to send a body, and to take an answer."""
+    allowed_outward: tuple[str, ...] = ()
+    """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
+    networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
+    name themselves, `llm_url` say, may be private without it."""
+    drain_seconds: float = 10.0
+    """How long speech may go on when the server is asked to end (SIGTERM, Ctrl-C): sessions end what they say, agents
+    their sentence. 0 = everything ends at once."""
+    tracing: Literal["auto", "on", "off"] = "auto"
+    """OpenTelemetry spans of utterances and turns. auto: where opentelemetry-api is installed (the extra `otel`); they
+    go where the SDK of the process sends them."""
     log_level: str = "warning"
     """debug, info, warning or error. `lipwire serve` says info where nothing else is set."""
 
@@ -139,15 +196,20 @@ class Config(Struct, kw_only=True, frozen=True):
             _check(name, getattr(self, name))
         if self.tls_key is not None and self.tls_cert is None:
             raise InvalidArgument("tls_key needs tls_cert, the file of its certificate")
-        if self.api_key is None and self.host is not None and not is_loopback(self.host):
+        if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
             )
 
     @property
+    def keyed(self) -> bool:
+        """Whether somebody has set keys. Only without any do the pages ask for nothing."""
+        return self.api_key is not None or self.api_keys_file is not None
+
+    @property
     def bind(self) -> str:
         """The address to listen on."""
-        return self.host or (LOOPBACK if self.api_key is None else "0.0.0.0")
+        return self.host or ("0.0.0.0" if self.keyed else LOOPBACK)
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -155,6 +217,20 @@ RANGES: dict[str, tuple[float, float]] = {
     "ws_port": (0, 65535),
     "viewer_port": (0, 65535),
     "max_sessions": (1, 1024),
+    "max_viewers": (1, 1024),
+    "max_viewers_per_address": (0, 1024),
+    "max_pixel_rate": (0, 10**12),
+    "max_rooms": (1, 1024),
+    "key_sessions": (0, 1024),
+    "key_pixel_rate": (0, 10**12),
+    "key_agents": (0, 1024),
+    "key_rooms": (0, 1024),
+    "key_request_rate": (0.01, 1e6),
+    "address_request_rate": (0, 1e6),
+    "joins_a_minute": (0, 1e6),
+    "max_late_percent": (0, 100),
+    "max_busy_percent": (0, 100),
+    "max_lag_ms": (0, 60_000),
     "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
     "voice_end_grace_ms": (0, 60_000),
@@ -164,10 +240,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections": (16, 1_000_000),
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
+    "drain_seconds": (0, 3600),
+    "record_session_mb": (1, 1 << 20),
+    "record_total_mb": (1, 1 << 24),
 }
 
-LISTS = ("public_hosts", "allowed_origins")
-"""Settings of several values; in the environment and on the command line with commas between."""
 OFFLINE = "offline"
 """As `stt_url` or `tts_url`: on this machine, whatever there is."""
 URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url")} | {
@@ -183,8 +260,10 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"{name} must be {low}..{high}, got {value}")
     if name == "session_secret" and value is not None and len(value.encode()) < 32:
         raise InvalidArgument("session_secret must have 32 bytes or more")
-    if name == "api_key" and value == "":
-        raise InvalidArgument("api_key must not be empty")
+    if name in ("api_key", "api_keys_file") and value == "":
+        raise InvalidArgument(f"{name} must not be empty")
+    if name == "public_viewer_url" and value is not None and not value.startswith(("http://", "https://")):
+        raise InvalidArgument(f"{name} must start with http:// or https://, got {value!r}")
     speech_here = name in ("stt_url", "tts_url") and value == OFFLINE
     if name in URLS and value is not None and not speech_here and not value.startswith(URLS[name]):
         raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {value!r}")
@@ -192,6 +271,11 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
         raise InvalidArgument(f"{name} must be 32 hexadecimal digits")
+    if name == "allowed_outward":
+        try:
+            Outward(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"allowed_outward: {exc}") from exc
     if name == "public_hosts":
         Access.of(hosts=value)
     if name == "allowed_origins":
@@ -255,9 +339,9 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     """Checks one setting's name, type and range; returns it converted."""
     if name not in TYPES:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
+    if TYPES[name] == tuple[str, ...] and isinstance(value, str):
+        value = [part for part in re.split(r"[\s,]+", value) if part]
     try:
-        if name in LISTS and isinstance(value, str):
-            value = re.split(r"[\s,]+", value.strip(", \t\n")) if value.strip(", \t\n") else []
         converted = msgspec.convert(value, TYPES[name], strict=strict)
         _check(name, converted)
     except (msgspec.ValidationError, InvalidArgument) as exc:

@@ -20,6 +20,7 @@ from ..provider.client import ProviderClient, request
 from ..servers.tls import trust_ourselves
 from ..session.offline import load_speech
 from .config import Config
+from .lifetime import run_service
 from .service import Service
 
 TEXTS = (
@@ -78,8 +79,9 @@ async def run_demo(
     text: str | None = None,
     voice: str = "en-us",
     quality: str = "medium",
-) -> Summary:
-    """Runs the demo until cancelled, or for some seconds. Prints one line a second."""
+    asked: asyncio.Event,
+) -> None:
+    """Runs the demo until it is `asked` to end, or for some seconds. Prints one line a second, and a summary."""
     if quality not in m.QUALITY:
         raise InvalidArgument(f"quality {quality!r}: one of {', '.join(m.QUALITY)}")
     clip: tuple[bytes, int] | None = None
@@ -95,7 +97,9 @@ async def run_demo(
     async def say(session_id: str, words: str) -> None:
         await holder[0].say(session_id, words)
 
-    async with Service(config, speak=say if espeak.available() else None) as service:
+    service = Service(config, speak=say if espeak.available() else None)
+
+    async def show() -> None:
         start = request("demo", avatar_id=name, quality=quality)  # type: ignore[arg-type]
         start.activity_idle_timeout = 0
         tls = None if config.tls_cert is None else trust_ourselves(config.tls_cert)
@@ -103,13 +107,12 @@ async def run_demo(
             holder.append(Talker(client, voice))
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}
-                console.print(
-                    f"Open [bold]{service.viewer_url}[/] to see and hear {shown}. Ctrl-C ends it.", markup=True
-                )
-                console.print(f"An agent that listens: [bold]{service.viewer_url}agent[/]", markup=True)
-            talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts))
-            latencies: list[float] = []
-            reporting = asyncio.create_task(_report(service, client, console, latencies))
+                viewer, agent = service.page_link(), service.page_link(service.page.channel)
+                console.print(f"Open [bold]{viewer}[/] to see and hear {shown}. Ctrl-C ends it.", soft_wrap=True)
+                console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
+            figures = Figures()
+            talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts, asked))
+            reporting = asyncio.create_task(_report(service, client, console, figures))
             try:
                 done, _ = await asyncio.wait({talking, reporting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -118,22 +121,36 @@ async def run_demo(
                 for task in (talking, reporting):
                     task.cancel()
                 await asyncio.gather(talking, reporting, return_exceptions=True)
-                summary = _summary(service, client, latencies)
-                console.print(summary.line(), soft_wrap=True)
-    return summary
+                figures.take(_stats(service, client))
+                console.print(_summary(figures).line(), soft_wrap=True)
+
+    await run_service(service, show, asked)
 
 
-async def _talk(talker: Talker, clip: tuple[bytes, int] | None, texts: tuple[str, ...]) -> None:
+class Figures:
+    """What the session said of itself last, and what it took to speak."""
+
+    def __init__(self) -> None:
+        self.stats: dict[str, Any] = {}
+        self.latencies: list[float] = []
+
+    def take(self, stats: dict[str, Any] | None) -> None:
+        self.stats = self.stats if stats is None else stats
+
+
+async def _talk(talker: Talker, clip: tuple[bytes, int] | None, texts: tuple[str, ...], asked: asyncio.Event) -> None:
+    """Speaks again and again; when it is `asked` to end, nothing new."""
     turn = 0
-    while True:
+    while not asked.is_set():
         before = talker.client.finished_count
         if clip is not None:
             await talker.speak(*clip)
         else:
             await talker.say("", texts[turn % len(texts)])
         await talker.client.wait_finished(before + 1)
-        await asyncio.sleep(PAUSE)
         turn += 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), PAUSE)
 
 
 def _stats(service: Service, client: ProviderClient) -> dict[str, Any] | None:
@@ -141,13 +158,14 @@ def _stats(service: Service, client: ProviderClient) -> dict[str, Any] | None:
     return None if watched is None else watched.session.stats()
 
 
-async def _report(service: Service, client: ProviderClient, console: Console, latencies: list[float]) -> None:
+async def _report(service: Service, client: ProviderClient, console: Console, figures: Figures) -> None:
     """One line a second: rewritten in place on a terminal, appended elsewhere."""
     with contextlib.ExitStack() as stack:
         live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None
         while (stats := _stats(service, client)) is not None:
-            if stats["latency_ms"] is not None and stats["latency_ms"] not in latencies[-1:]:
-                latencies.append(stats["latency_ms"])
+            figures.take(stats)
+            if stats["latency_ms"] is not None and stats["latency_ms"] not in figures.latencies[-1:]:
+                figures.latencies.append(stats["latency_ms"])
             latency = "-" if stats["latency_ms"] is None else f"{stats['latency_ms']:.0f} ms"
             line = (
                 f"session {stats['session_id'][:8]}  {stats['state']:<8}  {stats['fps']:4.1f} fps  "
@@ -160,13 +178,13 @@ async def _report(service: Service, client: ProviderClient, console: Console, la
             await asyncio.sleep(1.0)
 
 
-def _summary(service: Service, client: ProviderClient, latencies: list[float]) -> Summary:
-    stats = _stats(service, client) or {}
+def _summary(figures: Figures) -> Summary:
+    stats = figures.stats
     return Summary(
         seconds=stats.get("clock_s", 0.0),
         utterances=stats.get("utterances", 0),
         frames=stats.get("frames", 0),
         late=stats.get("late", 0),
         max_skew_ms=stats.get("max_skew_ms", 0.0),
-        latencies_ms=latencies,
+        latencies_ms=figures.latencies,
     )

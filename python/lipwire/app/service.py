@@ -3,56 +3,71 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
+from functools import partial
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import msgspec
+from prometheus_client.registry import Collector
 
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
+from ..capture.recorder import Limits as RecordingLimits
+from ..capture.recorder import Recorder
+from ..capture.records import Header, new_header
+from ..capture.session import RecordedSession
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
+from ..logs import sampled
 from ..protocol import messages as m
-from ..provider.sessions import Emit, Provider, ProviderConfig
+from ..provider.keys import OPERATOR
+from ..provider.quotas import Load
+from ..provider.sessions import Emit, ProviderError
 from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
-from ..servers.access import Access
+from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import DoorCollector
-from ..servers.rooms import room_routes
+from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
+from ..servers.origins import Access
+from ..servers.rooms import Desk, room_routes
 from ..servers.tls import Certificate
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
-from ..session.session import Session
+from ..session.runtime import Runtime
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
+from .owners import OwnedRooms, SharedAudience, make_provider
+from .telemetry import Telemetry
 
-logger = logging.getLogger("lipwire.service")
+logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
+CLOSE_SECONDS = 25.0
+"""How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
 
-class LiveAvatar(Session):
+class LiveAvatar(RecordedSession):
     """A provider's session, published into its Agora channel, and over WebRTC to whoever watches."""
 
     def __init__(self, service: Service, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit):
         config = service.config
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host)
-        self.channel = service.channel_for(request, self._on_channel)
+        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
+        owner = service.provider.owner_of(session_id) or OPERATOR
+        self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None:
             granted.video_encoding = "VP8"
         granted.sample_rate = m.MAX_RATE
@@ -71,6 +86,16 @@ class LiveAvatar(Session):
             prebuffer=config.prebuffer_ms / 1000,
             capacity=config.buffer_seconds,
         )
+        self.on_spoken = service.telemetry.spoken
+        if service.recorder is not None:
+            self.record(service.recorder.open(self._header(request, granted)))
+            self.publisher = Tee(*(to for to in (self.channel, self.viewers, self.tap) if to is not None))
+
+    def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
+        provider = self._service.provider
+        c = provider.config
+        settings = self.settings(guard_window=c.guard_window, check_rate=c.check_rate, correct_rate=c.correct_rate)
+        return new_header(self.id, request, granted, settings, origin=provider.clock())
 
     def _on_event(self, event: Any) -> None:
         self._emit(event)
@@ -85,23 +110,47 @@ class LiveAvatar(Session):
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
-        """As Session's, and `channel`: figures of the Agora channel; None without one."""
-        return super().stats() | {"channel": self.channel.stats() if self.channel is not None else None}
+        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one."""
+        channel = self.channel.stats() if self.channel is not None else None
+        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel}
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
         self.end(event_id)
 
     async def start(self) -> Self:
-        await super().start()
+        try:
+            await super().start()
+        except BaseException:
+            self._let_go()
+            raise
         self._service.watched[self.id] = Watched(self, self.viewers)
         return self
+
+    def renew(self, token: str) -> None:
+        """A new token for the Agora channel. Raises InvalidArgument where the session is in none."""
+        if self.channel is None:
+            raise InvalidArgument("token: this session is in no channel of Agora's that it could be for")
+        self.channel.renew(token)
 
     async def close(self) -> None:
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
-        await super().close()
+        try:
+            await super().close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
+        self._emit = _unheard
+        if self.channel is not None:
+            self.channel.on_event = None
+
+
+def _unheard(event: Any) -> None:
+    """Where the events of a session go that has ended."""
 
 
 class Service:
@@ -125,23 +174,63 @@ class Service:
         self.access = self._access()
         """Its names, and the pages that may call it."""
         self.watched: dict[str, Watched] = {}
-        self.rooms = Rooms(ice_host=self.config.ice_host)
-        self.provider = Provider(self._provider_config(), self._make_session)
-        self.agent_setup = AgentSetup(self.config, self.rooms, self._avatar_of)
-        self.agents = agents or AgentManager(self.agent_setup.make, limit=self.config.max_agents)
+        nobody_is_asked = not self.config.keyed and is_loopback(self.config.bind)
+        each = 0 if nobody_is_asked else self.config.max_viewers_per_address
+        self.audience = SharedAudience(self.config.max_viewers, each)
+        """Everyone who watches a session or is in a room."""
+        self.telemetry = Telemetry(self.config.tracing)
+        self.recorder = self._recorder()
+        """What records every session, where the settings want it."""
+        self.provider = make_provider(self.config, self.api_key, self._make_session)
+        authority = self.provider.authority
+        self.owned_rooms = OwnedRooms(
+            lambda owner: authority.owner_named(owner).quota.rooms,
+            self.config.max_rooms,
+            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience),
+        )
+        self.rooms = self.owned_rooms.of(OPERATOR)
+        """The operator's."""
+        self.gate = Gate(
+            authority,
+            lambda session_id: self.provider.owner_of(session_id),
+            open=nobody_is_asked,
+            joins_a_minute=self.config.joins_a_minute,
+        )
+        self._counting = count_requests(authority, self.config.address_request_rate)
+        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
+        self.agents = agents or AgentManager(
+            lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
+            limit=self.config.max_agents,
+        )
         self.agents.prepare = self.agent_setup.prepare
+        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
+        self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
+        self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
+        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
         self._project = Project(
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
-        routes = agent_routes(self.agents, self.provider.check_api_key, project=self._project)
+        routes = agent_routes(
+            self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
+        )
+        routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
+        collectors: list[Collector] = [
+            AgentCollector(self.agents),
+            AudienceCollector(self.audience),
+            DoorCollector(self.door),
+            StageCollector(self.telemetry),
+        ]
+        if self.recorder is not None:
+            collectors.append(CaptureCollector(self.recorder))
         self.app = create_http_app(
             self.provider,
             route_handlers=routes,
-            collectors=[AgentCollector(self.agents), DoorCollector(self.door)],
+            collectors=collectors,
             access=self.access,
+            middleware=[self._counting],
         )
         self._speak = speak or (self.say if voice.available() else None)
         self._starting = asyncio.Lock()
@@ -153,7 +242,7 @@ class Service:
     def _access(self) -> Access:
         c = self.config
         own_name = [c.host] if c.host else []
-        urls = [c.public_ws_url] if c.public_ws_url else []
+        urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
         return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
 
     def _limits(self) -> Limits:
@@ -166,15 +255,10 @@ class Service:
             write=3 * wait,
         )
 
-    def _provider_config(self) -> ProviderConfig:
+    def _recorder(self) -> Recorder | None:
         c = self.config
-        options: dict[str, Any] = {} if c.session_secret is None else {"session_secret": c.session_secret}
-        return ProviderConfig(
-            api_key=self.api_key,
-            max_sessions=c.max_sessions,
-            guard_window=c.guard_window_ms / 1000,
-            **options,
-        )
+        limits = RecordingLimits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
+        return None if c.record is None else Recorder(c.record, limits)
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -188,8 +272,11 @@ class Service:
         logger.info("avatar_id %r is not installed; showing %r", avatar_id, ours.name)
         return ours
 
-    def channel_for(self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None]) -> Agora | None:
-        """The Agora channel that a session is to be published into.
+    def channel_for(
+        self, request: m.StartRequest, on_event: Callable[[ChannelEvent], None], owner: str = OPERATOR
+    ) -> Agora | None:
+        """The Agora channel that a session is to be published into. The certificate is the operator's: with it a token
+        is made anew for the operator's sessions, and nobody else's.
 
         Raises:
             InvalidArgument: the settings are none of Agora's.
@@ -200,28 +287,36 @@ class Service:
         if config.agora == "auto" and not (is_app_id(wanted.app_id) and available()):
             logger.info("channel %r: not Agora's, or no SDK here; only the viewer page shows it", wanted.channel)
             return None
+        ours = owner == OPERATOR and config.agora_app_id == wanted.app_id
         options = AgoraOptions(
             app_id=wanted.app_id,
             token=wanted.token,
             channel=wanted.channel,
             uid=wanted.uid,
             string_uid=wanted.enable_string_uid,
-            certificate=config.agora_app_certificate if config.agora_app_id == wanted.app_id else None,
+            certificate=config.agora_app_certificate if ours else None,
             quality=request.quality,
             video_encoding=request.video_encoding,
         )
         return Agora(options, on_event)
 
-    def _page_routes(self) -> list[Any]:
-        """The client page's. Agents cost, and tokens open channels: where others reach the port, both ask for the
-        key."""
-        check_key = None if is_loopback(self.config.bind) else self.provider.check_api_key
+    def _desk(self, owner: str) -> Desk:
+        """What the agent page of one owner's users works on."""
         agents = self._page_agents
-        routes = room_routes(
-            self.rooms, self.page, start_agent=agents.start, stop_agent=agents.stop, check_key=check_key
-        )
-        in_agora = self.page.app_id and self.page.agora_sdk
-        return [*routes, token_routes(check_key, project=self._project)] if in_agora else routes
+        return Desk(self.owned_rooms.of(owner), partial(agents.start, owner), partial(agents.stop, owner))
+
+    def _may_have_token(self, request: Any, channel: str) -> None:
+        """Of Agora's project, which is the operator's. Raises ProviderError."""
+        caller = self.gate.room(request, channel, "join")
+        if caller.owner.name != OPERATOR:
+            raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
+
+    def _page_routes(self) -> list[Any]:
+        """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
+        routes = room_routes(self._desk, self.page, gate=self.gate)
+        if self.page.app_id and self.page.agora_sdk:
+            routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
+        return routes
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -280,7 +375,12 @@ class Service:
             self._http = await self._serve(self.app, "http_port")
             if self.config.viewer:
                 viewer = create_viewer(
-                    self.watched, self._speak, route_handlers=self._page_routes(), access=self.access
+                    self.watched,
+                    self._speak,
+                    gate=self.gate,
+                    route_handlers=self._page_routes(),
+                    access=self.access,
+                    middleware=[self._counting],
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
@@ -295,15 +395,31 @@ class Service:
         except OSError as exc:
             raise _port_taken(name, port, exc) from exc
 
+    async def drain(self, seconds: float | None = None) -> None:
+        """Ends in good order, and closes: no new session, agent or utterance is taken, what is silent ends at once, and
+        what is being said goes on to its end, an agent's to that of its sentence, for `seconds` at most (None:
+        `drain_seconds`). Until then HTTP answers; /healthz says that it drains.
+
+        Cancelled, it has closed nothing yet that speaks: `close` does.
+        """
+        if seconds is None:
+            seconds = self.config.drain_seconds
+        await asyncio.gather(self.provider.drain(seconds), self.agents.drain(seconds))
+        await self.close()
+
     async def close(self) -> None:
-        """Ends every session and agent and stops listening. Safe to call twice."""
-        await self.agents.close()
-        await self.provider.close()
-        await self.rooms.close()
-        for server in (self._viewer, self._http, self._ws):
-            if server is not None:
-                await server.close()
+        """Ends every session and agent and stops listening, within bounds whatever hangs or fails. Safe to call
+        twice."""
+        await asyncio.gather(
+            _within(CLOSE_SECONDS, self.agents.close, "the agents"),
+            _within(CLOSE_SECONDS, self.provider.close, "the sessions"),
+        )
+        await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
+        if self.recorder is not None:
+            await _within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder")
+        servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
+        await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))
         task, self._background = self._background, None
         if task is not None:
             task.cancel()
@@ -321,7 +437,9 @@ class Service:
         sweep = asyncio.create_task(self.provider.sweep_forever())
         try:
             while True:
+                due = self.provider.clock() + STATS_INTERVAL
                 await asyncio.sleep(STATS_INTERVAL)
+                self._measure(due)
                 for session_id, watched in tuple(self.watched.items()):
                     try:
                         self._send_stats(session_id, watched)
@@ -329,6 +447,13 @@ class Service:
                         logger.exception("[%s] sending figures failed", session_id)
         finally:
             sweep.cancel()
+
+    def _measure(self, due: float) -> None:
+        """How this machine keeps up, for `Admission`; this should have run at `due`."""
+        now, totals = self.provider.clock(), self.provider.totals()
+        busy = Runtime.current().stats().get("busy_ns", 0) / 1e9
+        load = Load(frames=totals["frames"], late=totals["late"], busy=busy, lag=now - due)
+        self.provider.admission.observe(load, now)
 
     def _send_stats(self, session_id: str, watched: Watched) -> None:
         if not watched.publisher.viewers:
@@ -385,8 +510,33 @@ class Service:
         return _in_url(names[0] if names else self._local)
 
     @property
+    def public_viewer_url(self) -> str:
+        """The viewer page as browsers reach it, with a "/" at its end."""
+        return (self.config.public_viewer_url or self.viewer_url).rstrip("/") + "/"
+
+    def page_link(self, channel: str | None = None) -> str:
+        """The viewer page, or the agent page in a channel, for the operator: where pages ask for a token with one that
+        is good for an hour."""
+        page = "" if channel is None else f"agent?channel={quote(channel, safe='')}"
+        if self.gate.open:
+            return f"{self.public_viewer_url}{page}"
+        return link(self.public_viewer_url, page, admin_token(self.provider))
+
+    @property
     def _local(self) -> str:
         return LOOPBACK if self.config.bind == "0.0.0.0" else self.config.bind
+
+
+async def _within(seconds: float, close: Callable[[], Awaitable[None]], what: str) -> None:
+    """Closes something; that it fails or hangs, even against a cancellation, keeps nothing else from being closed."""
+    closing = asyncio.ensure_future(close())
+    try:
+        if not (await asyncio.wait({closing}, timeout=seconds))[0]:
+            logger.error("%s did not close within %g s, and are given up", what, seconds)
+        elif (error := None if closing.cancelled() else closing.exception()) is not None:
+            logger.error("closing %s failed", what, exc_info=error)
+    finally:
+        closing.cancel()
 
 
 def _in_url(host: str) -> str:
@@ -404,12 +554,12 @@ def create_app(config: Config | None = None) -> Any:
     """The HTTP side as an ASGI app (Litestar), to run or to mount in a host application.
 
     The WebSocket server on `config.ws_port` starts with the app's lifespan or, where a host mounts the app without
-    running it, with the first session. `app.state.service` is the `Service`; `await app.state.service.close()` ends
-    all of it.
+    running it, with the first session. `app.state.service` is the `Service`; `await app.state.service.drain()` ends
+    all of it in good order, as the lifespan's shutdown does, and `close()` at once.
     """
     service = Service(config)
     app = service.app
     app.state.service = service
     app.on_startup.append(service.start_background)
-    app.on_shutdown.append(service.close)
+    app.on_shutdown.append(service.drain)
     return app

@@ -29,3 +29,9 @@ def fade_in(pcm: bytes) -> bytes:
     next_ = sound[FADE : 2 * FADE]
     next_[:] = np.rint(next_ * _DOWN[::-1][: len(next_)])
     return sound.tobytes()
+
+
+def is_fade(pcm: bytes) -> bool:
+    """Whether the first block after an interrupt is the fade of what was interrupted: nothing follows its first 5 ms.
+    Otherwise all of it is new (`Publisher.interrupt`)."""
+    return pcm.count(0, 2 * FADE) == len(pcm) - 2 * FADE and pcm.count(0) < len(pcm)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..avatar import DEFAULT, Avatar
-from .options import ApiKey, ServerOptions, out, run, with_server_options
+from .options import ApiKey, ServerOptions, out, run_server, with_server_options
 
 
 @with_server_options
@@ -66,4 +66,4 @@ def agent(
         tools=tool or (),
         idle_timeout=idle_timeout,
     )
-    run(run_agent(config, wanted, out))
+    run_server(lambda asked: run_agent(config, wanted, out, asked))

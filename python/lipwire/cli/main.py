@@ -15,7 +15,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, doctor, provider, render
+from . import agent, avatar, conformance, doctor, keys, provider, render, replay, tokens
 from .options import err, out
 
 app = typer.Typer(
@@ -25,13 +25,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(avatar.app, name="avatar")
+app.add_typer(keys.app, name="key")
 for command in (
     provider.serve,
     agent.agent,
     provider.demo,
     provider.send,
     render.render,
-    provider.token,
+    conformance.conformance,
+    replay.replay,
+    tokens.token,
     doctor.doctor,
 ):
     app.command()(command)

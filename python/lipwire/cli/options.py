@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import logging
 import os
 import signal
+import sys
+import threading
 import typing
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -19,6 +22,8 @@ from rich.console import Console
 from ..app.config import Config, load
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..logs import to_stderr
+from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import raise_descriptor_limit
 
 out = Console(highlight=False)
@@ -58,6 +63,14 @@ SERVER_OPTIONS: dict[str, Any] = {
     "tls_key": Annotated[str | None, typer.Option(help="PEM file of its key (default: in the same file).")],
     "ice_host": Annotated[
         str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")
+    ],
+    "max_viewers": Annotated[
+        int | None,
+        typer.Option(help=f"Browsers that are sent sound and pictures; more get a 503 (default: {MAX_VIEWERS})."),
+    ],
+    "drain_seconds": Annotated[
+        float | None,
+        typer.Option("--drain", help="Seconds that speech may go on when it is asked to end (default: 10; 0 = none)."),
     ],
     "log_level": Annotated[
         str | None, typer.Option(help="debug, info, warning or error (default: warning; of serve: info).")
@@ -111,8 +124,15 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **flags: Any) -> Config:
     """Defaults < the file < the environment < flags; logging is set up by them."""
     config = load(flags, environment=os.environ, path=path, defaults=defaults)
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    to_stderr(config.log_level)
     return config
+
+
+def settle() -> None:
+    """Takes what the process holds by now out of garbage collection. A full one goes through every object there is,
+    tens of milliseconds for modules and routes that never change, and all sessions stand still meanwhile."""
+    gc.collect()
+    gc.freeze()
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -138,3 +158,66 @@ def run(job: Coroutine[Any, Any, object]) -> None:
         raise typer.Exit(130) from None
     except asyncio.CancelledError:
         raise typer.Exit(143) from None
+
+
+THREADS = 3.0
+"""Seconds that threads have to end when everything is closed; a renderer's that hangs keeps no process alive."""
+ENDED = {signal.SIGTERM: 0, signal.SIGINT: 130}
+FORCED = {signal.SIGTERM: 143, signal.SIGINT: 130}
+"""Exit codes: of a server that ended in good order when it was asked to, which is what service managers expect of
+SIGTERM and shells of Ctrl-C; and of one that was told a second time."""
+
+
+def run_server(job: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) -> None:
+    """Runs a server until it ends. SIGTERM or SIGINT sets the event that `job` is given, and it ends in good order
+    (`app.lifetime`); another one cancels it, and everything that it opened is closed at once."""
+    signals: list[signal.Signals] = []
+
+    async def guarded() -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        asked = asyncio.Event()
+
+        def on_signal(number: signal.Signals) -> None:
+            signals.append(number)
+            if len(signals) == 1:
+                asked.set()
+            elif len(signals) == 2:
+                task.cancel()
+
+        for number in ENDED:
+            loop.add_signal_handler(number, on_signal, number)
+        try:
+            await job(asked)
+        finally:
+            joining = asyncio.ensure_future(loop.shutdown_default_executor())
+            if not (await asyncio.wait({joining}, timeout=THREADS))[0]:
+                _leave(signals)
+
+    before = set(threading.enumerate())
+    try:
+        asyncio.run(guarded())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(_code(signals)) from None
+    finally:
+        left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+        for thread in left:
+            thread.join(THREADS / len(left))
+        if any(thread.is_alive() for thread in left):
+            _leave(signals)
+    if signals:
+        raise typer.Exit(_code(signals))
+
+
+def _code(signals: list[signal.Signals]) -> int:
+    if not signals:
+        return 130
+    return (ENDED if len(signals) == 1 else FORCED)[signals[-1]]
+
+
+def _leave(signals: list[signal.Signals]) -> None:
+    """Ends the process although a thread hangs. All is closed by now, so nothing is lost."""
+    logging.getLogger("lipwire.service").error("a thread did not end within %g s; left behind", THREADS)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(_code(signals) if signals else 1)

@@ -1,4 +1,4 @@
-"""`lipwire serve`, `demo`, `send` and `token`: the avatar provider, and a client for any."""
+"""`lipwire serve`, `demo` and `send`: the avatar provider, and a client for any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from .options import ApiKey, ServerOptions, err, out, run, with_server_options
+from .options import ApiKey, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
 
@@ -24,7 +24,13 @@ def serve(
     public_ws_url: Annotated[
         str | None, typer.Option(help="What websocket_address says, for clients that come through a proxy.")
     ] = None,
+    public_viewer_url: Annotated[
+        str | None, typer.Option(help="Where browsers reach the pages, for the links that are printed.")
+    ] = None,
     api_key: ApiKey = None,
+    api_keys_file: Annotated[
+        str | None, typer.Option(help="API keys of several owners (lipwire key new makes them).")
+    ] = None,
     max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 (default: 50).")] = None,
     avatar: Annotated[
         str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
@@ -32,33 +38,49 @@ def serve(
     agora: Annotated[
         str | None, typer.Option(help="Publish into Agora channels: on, off, or auto = where the SDK is installed.")
     ] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Record every session into this folder, for `lipwire replay` (default: none is).")
+    ] = None,
 ) -> None:
     """Run the avatar provider: HTTP, WebSocket and the viewer page."""
     config = server.load(
         log_level="info",
         viewer=viewer,
         public_ws_url=public_ws_url,
+        public_viewer_url=public_viewer_url,
         api_key=api_key,
+        api_keys_file=api_keys_file,
         max_sessions=max_sessions,
         avatar=avatar,
         agora=agora,
+        record=record,
     )
-    run(_serve(config))
+    run_server(lambda asked: _serve(config, asked))
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, asked: asyncio.Event) -> None:
+    from ..app.lifetime import run_service
     from ..app.service import Service
 
-    async with Service(config) as service:
+    service = Service(config)
+
+    async def told() -> None:
+        settle()
         out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
-            out.print(f"viewer     {service.viewer_url}")
-            out.print(f"agents     {service.viewer_url}agent")
+            out.print(f"viewer     {service.page_link()}", markup=False, soft_wrap=True)
+            out.print(f"agents     {service.page_link(service.page.channel)}", markup=False, soft_wrap=True)
+            if not service.gate.open:
+                out.print("           (these links open everything for an hour; lipwire token makes others)")
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
+        if config.record is not None:
+            out.print(f"recording  every session, into {config.record}", soft_wrap=True)
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
+
+    await run_service(service, told, asked)
 
 
 @with_server_options
@@ -75,7 +97,11 @@ def demo(
     config = server.load(avatar=avatar)
     from ..app.demo import run_demo
 
-    run(run_demo(config, out, seconds=seconds, speech=speech, text=text, voice=voice, quality=quality))
+    run_server(
+        lambda asked: run_demo(
+            config, out, seconds=seconds, speech=speech, text=text, voice=voice, quality=quality, asked=asked
+        )
+    )
 
 
 def send(
@@ -148,27 +174,3 @@ def send(
                 out.print("the provider sent no playback events")
 
     run(job())
-
-
-def token(
-    channel: Annotated[str | None, typer.Argument(help="Channel name.")] = None,
-    uid: Annotated[str, typer.Argument(help="User id; 0 = any.")] = "0",
-    app_id: Annotated[str, typer.Option(envvar="AGORA_APP_ID", help="Agora app id.")] = "",
-    certificate: Annotated[str, typer.Option(envvar="AGORA_APP_CERTIFICATE", help="Agora app certificate.")] = "",
-    expire: Annotated[int, typer.Option(min=1, max=86400, help="Lifetime in seconds.")] = 3600,
-    subscriber: Annotated[bool, typer.Option("--subscriber", help="No right to publish.")] = False,
-    rtm: Annotated[str | None, typer.Option(help="RTM user to log in, too; without a channel: only.")] = None,
-    explain: Annotated[str, typer.Option(help="A token: say what is in it, and whether CERTIFICATE signed it.")] = "",
-) -> None:
-    """Print an Agora token (AccessToken2, "007") to join a channel, or explain one."""
-    if explain:
-        from ..protocol.tokens import explain_token
-
-        print("\n".join(explain_token(explain, now=time.time(), certificate=certificate or None)))
-        return
-    from ..channel.agora.channel import agora_token
-
-    if not app_id or not certificate:
-        raise InvalidArgument("an app id and its certificate are needed: AGORA_APP_ID and AGORA_APP_CERTIFICATE")
-    user = int(uid) if uid.isdecimal() else uid
-    print(agora_token(app_id, certificate, channel, user, expire=expire, publish=not subscriber, rtm_user_id=rtm))

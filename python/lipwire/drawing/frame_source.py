@@ -12,6 +12,7 @@ import collections
 import logging
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -237,7 +238,8 @@ class SourceRunner:
 
     def _run(self) -> None:
         try:
-            self.source.open(self.spec, self.emit)
+            emit = weakref.WeakMethod(self.emit)  # a source keeps it, and would keep its frames in a circle
+            self.source.open(self.spec, lambda sample, image: _emit(emit, sample, image))
         except Exception:
             self._failed("failed to open")
         while (work := self._work.get()) is not None:
@@ -306,6 +308,11 @@ class SourceRunner:
             return any(at >= target for at in self._frames)
         # A later frame proves nothing: the frames of one piece may come in any order.
         return self._waiting <= 0 or any(target <= at <= near for at in self._frames)
+
+
+def _emit(to: Callable[[], Emit | None], sample: int, image: Image) -> None:
+    if (emit := to()) is not None:
+        emit(sample, image)
 
 
 class DelayLine:

@@ -101,7 +101,14 @@ class Stage:
         """Of what draws; None for an avatar."""
         return None
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Nothing is shown from now on. Who shows is let go: as a rule it has this stage, and a circle of the two would
+        keep a closed session, pictures and all, until Python looks for garbage."""
+        self._show = _nowhere
+
+
+def _nowhere(frame: _core.Frame) -> None:
+    """Where frames go that come after the end."""
 
 
 class SoundStage(Stage):
@@ -182,6 +189,7 @@ class HookStage(DrawnStage):
 
     def close(self) -> None:
         self._look()
+        super().close()
 
 
 class RendererStage(DrawnStage):
@@ -241,6 +249,7 @@ class RendererStage(DrawnStage):
         else:
             self._frames.put(None)
             self._thread.join(2.0)
+        super().close()
 
 
 class SourceStage(DrawnStage):
@@ -335,6 +344,7 @@ class SourceStage(DrawnStage):
     def close(self) -> None:
         if self._runner is not None:
             self._runner.close()
+        super().close()
 
 
 def stage_for(face: Face | None, spec: StreamSpec) -> Stage:

@@ -12,11 +12,15 @@ for nothing that a client can send: a bad message leaves an `error` event in `to
 | lacks a field, or has one of the wrong type or out of range | VALIDATION_ERROR |
 | has an encoding that is not PCM16, PCM8 or OPUS | UNSUPPORTED_ENCODING |
 | has broken base64, an odd number of bytes for PCM16, an empty OPUS packet | INVALID_AUDIO |
+| is longer than 32 Ki characters and no `voice` | MESSAGE_TOO_LARGE |
 
 The one message that ends a connection is an `init` for another session than the token's: `Close(1008)`.
 
 A `voice` comes fifty times a second, so a good one is read by the core (`_core.VoiceReader`) without a JSON parser. It
 answers only where it is sure; whatever it leaves, good or bad, goes through msgspec, and what comes out is the same.
+
+What one message costs is bounded, whatever is in it: none but `voice` is made into objects beyond `MAX_CONTROL`
+characters, and an `event_id`, which is kept and told, has up to `MAX_EVENT_ID`.
 
 Two forms that Agora's published samples send are accepted: an `init` without `command` (told by `avatar_id`), and one
 without `session_id` (the token names it).
@@ -82,6 +86,11 @@ _decode = msgspec.json.Decoder(_Message).decode
 _COMMANDS = ("init", "voice", "voice_end", "voice_interrupt", "heartbeat", "special")
 _REQUIRED = {"voice": ("audio", "sampleRate", "encoding"), "special": ("content",)}
 _SAMPLE_BYTES = {"PCM16": 2, "PCM8": 1, "OPUS": 0}
+_decode_voice = msgspec.json.Decoder(Voice).decode
+MAX_CONTROL = 32 << 10
+"""Characters of a message that is no `voice`: 16 000 empty lists, or 3 ms."""
+MAX_EVENT_ID = 1024
+"""Characters of an `event_id`."""
 
 
 class Ingest:
@@ -92,12 +101,20 @@ class Ingest:
         granted: what `init_ack` says.
         guard_window: seconds after an interrupt in which `voice` is dropped, 0 = none.
         check_rate: watch for wrong `sampleRate` labels and report `rate_mismatch`.
+        rates: label -> rate in Hz: speech with that label has that rate. What is measured is put into it, for the next
+            `voice`; it may outlive the connection. None = labels stay as they are.
 
     Times are seconds of any monotonic clock.
     """
 
     def __init__(
-        self, session_id: str, granted: Granted, *, guard_window: float = 0.0, check_rate: bool = True
+        self,
+        session_id: str,
+        granted: Granted,
+        *,
+        guard_window: float = 0.0,
+        check_rate: bool = True,
+        rates: dict[int, int] | None = None,
     ) -> None:
         self.session_id = session_id
         self.granted = granted
@@ -107,6 +124,7 @@ class Ingest:
         self.dropped = 0
         """Voice messages that fell into the guard window."""
         self._guard_until = -math.inf
+        self._rates = rates
         self._meter = RateMeter() if check_rate else None
         self._read_voice = _core.VoiceReader(Voice).read
         self._out: list[ServerEvent] = []
@@ -126,6 +144,8 @@ class Ingest:
         if not isinstance(message, str):
             self._error("UNSUPPORTED_DATA", "Binary frames are not part of the protocol: send JSON in text frames")
             return []
+        if len(message) > MAX_CONTROL:
+            return self._receive_long(message, now)
         try:
             parsed = _decode(message)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
@@ -133,6 +153,21 @@ class Ingest:
         if isinstance(parsed, Voice):
             return self._voice(parsed, now)
         return self._control(parsed, message, now)
+
+    def _receive_long(self, message: str, now: float) -> list[Event]:
+        """A long message that the core has not read: a `voice` or refused, in one pass that keeps nothing else."""
+        try:
+            return self._voice(_decode_voice(message), now)
+        except msgspec.ValidationError as exc:
+            text = str(exc)
+            if "command" in text or text.startswith("Expected `object`, got"):
+                return self._error(
+                    "MESSAGE_TOO_LARGE",
+                    f"The message has {len(message)} characters; other than voice may have up to {MAX_CONTROL}",
+                )
+            return self._bad_voice(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self._error("INVALID_JSON", "The message is no JSON object")
 
     def take(self) -> list[ServerEvent]:
         """The answers to send now, in order. Each is returned once."""
@@ -146,6 +181,8 @@ class Ingest:
         return [encode(event) for event in self.take()]
 
     def _voice(self, voice: Voice, now: float) -> list[Event]:
+        if not _short(voice.event_id):
+            return self._long_id()
         if not self.initialized:
             return self._not_initialized("voice", voice.event_id)
         sample_bytes = _SAMPLE_BYTES.get(voice.encoding)
@@ -175,19 +212,29 @@ class Ingest:
         return []
 
     def _speech(self, voice: Voice, now: float) -> list[Event]:
-        """A voice message with nothing wrong in it."""
+        """A voice message with nothing wrong in it, but perhaps its id."""
+        if not _short(voice.event_id):
+            return self._long_id()
         if now < self._guard_until:
             self.dropped += 1
             return []
         if self._meter is not None and (sample_bytes := _SAMPLE_BYTES[voice.encoding]):
+            label = voice.sample_rate
+            if self._rates:
+                voice.sample_rate = self._rates.get(label, label)
             mismatch = self._meter.add(voice.sample_rate, len(voice.payload) // sample_bytes, now)
             if mismatch is not None:
+                if self._rates is not None:
+                    self._rates[label] = mismatch.measured  # the label itself, where it is right again
+                    mismatch.declared, mismatch.corrected = label, True
                 self._out.append(mismatch)
         return [voice]
 
     def _control(
         self, parsed: _InitHead | VoiceEnd | Interrupt | Heartbeat | Special, message: str, now: float
     ) -> list[Event]:
+        if not isinstance(parsed, _InitHead) and not _short(parsed.event_id):
+            return self._long_id()
         if isinstance(parsed, Heartbeat):
             self._out.append(HeartbeatAck(parsed.event_id, parsed.timestamp))
             return []
@@ -237,10 +284,22 @@ class Ingest:
         missing = [name for name in _REQUIRED.get(command, ()) if body.get(name) is None]
         if missing:
             return self._error("VALIDATION_ERROR", missing_message(missing), event_id)
-        text = str(exc)
+        if command == "voice":
+            return self._bad_voice(str(exc), event_id)
+        return self._error("VALIDATION_ERROR", f"Invalid {command}: {str(exc)[:200]}", event_id)
+
+    def _bad_voice(self, text: str, event_id: str | None = None) -> list[Event]:
+        """`text`: what the decoder says of it."""
+        if not self.initialized:
+            return self._not_initialized("voice", event_id)
         if "base64" in text:
             return self._error("INVALID_AUDIO", "audio is not valid base64", event_id)
-        return self._error("VALIDATION_ERROR", f"Invalid {command}: {text[:200]}", event_id)
+        return self._error("VALIDATION_ERROR", f"Invalid voice: {text[:200]}", event_id)
+
+    def _long_id(self) -> list[Event]:
+        return self._error(
+            "VALIDATION_ERROR", f"Invalid value for event_id: up to {MAX_EVENT_ID} characters are allowed"
+        )
 
     def _not_initialized(self, command: str, event_id: str | None) -> list[Event]:
         return self._error("NOT_INITIALIZED", f"{command} before init", event_id)
@@ -252,7 +311,11 @@ class Ingest:
 
 def _event_id(body: dict[str, Any]) -> str | None:
     value = body.get("event_id")
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and _short(value) else None
+
+
+def _short(event_id: str | None) -> bool:
+    return event_id is None or len(event_id) <= MAX_EVENT_ID
 
 
 class RateMeter(_core.RateMeter):

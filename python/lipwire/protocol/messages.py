@@ -44,7 +44,8 @@ class AgoraSettings(Struct, kw_only=True):
     """The channel to publish into. `uid` is decimal unless `enable_string_uid`."""
 
     app_id: str
-    token: str
+    token: str = ""
+    """Empty: a project without a certificate, joined with the app id alone."""
     channel: str
     uid: str
     enable_string_uid: bool
@@ -225,11 +226,14 @@ class Underrun(Struct, tag_field="command", tag="underrun"):
     duration_ms: float
 
 
-class RateMismatch(Struct, tag_field="command", tag="rate_mismatch"):
-    """Paced audio arrives at another rate than its label says. Both in Hz; nothing was changed."""
+class RateMismatch(Struct, tag_field="command", tag="rate_mismatch", omit_defaults=True):
+    """Paced audio arrives at another rate than its label says. Both in Hz."""
 
     declared: int
     measured: int
+    corrected: bool = False
+    """Speech with that label is taken to have the rate measured, from the next `voice` on. If not, nothing was
+    changed."""
 
 
 class ErrorEvent(Struct, tag_field="command", tag="error"):
@@ -340,14 +344,16 @@ def parse_object(body: bytes | str) -> dict[str, Any] | None:
 
 
 def parse_start(body: dict[str, Any]) -> StartRequest:
-    """A checked request from a decoded JSON object. null counts as absent.
+    """A checked request from a decoded JSON object. null counts as absent, and an absent token as an empty one.
 
     Raises:
-        InvalidArgument: fields are missing (all of them are named, `agora_settings.token` for a nested one), or else
+        InvalidArgument: fields are missing (all of them are named, `agora_settings.uid` for a nested one), or else
             the first one out of range is, with its value and what is allowed.
     """
     missing = [name for name in _START_RULES if body.get(name) is None]
     agora = body.get("agora_settings")
+    if isinstance(agora, dict) and agora.get("token") is None:
+        agora = agora | {"token": ""}
     if isinstance(agora, dict):
         missing += [f"agora_settings.{name}" for name in _AGORA_RULES if agora.get(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""Tokens: AccessToken2 ("007") for Agora's channels, and the session JWT of the avatar provider.
+"""Tokens: AccessToken2 ("007") for Agora's channels, and our own: JWTs of the avatar provider, the pages and rooms.
 
 AccessToken2 (protocol.md G; the format of Agora's AgoraDynamicKey):
 `"007" + base64(zlib(str(signature) + info))`, little-endian, `str` = u16 length + bytes;
@@ -24,9 +24,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jwt
+import msgspec
 from msgspec import Struct, field
 
 from ..errors import InvalidArgument, LipwireError
+from .access import Access
 
 VERSION = "007"
 MAX_EXPIRE = 24 * 3600
@@ -307,32 +309,76 @@ def _unpack_service(data: bytes, at: int) -> tuple[Service, int]:
     return Service(type=kind, privileges=privileges, strings=tuple(strings)), at
 
 
-# ----------------------------------------------------------------------------------------------------- session JWT
+# -------------------------------------------------------------------------------------------------- our own tokens
+
+ALGORITHM = "HS256"
+MAX_TOKEN = 1024
+"""Characters; no token of ours is near it, and what is longer is not looked at."""
+_OPTIONS: Any = {"require": ["sub", "iat", "exp"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+
+
+def issue_access(access: Access, secret: str, *, now: float, ttl: float) -> str:
+    """A JWT (RFC 7519, HS256) for `access`, whose times are overwritten: issued now, for `ttl` seconds, both whole.
+
+    Claims: `sub` ("session:<id>", "room:<name>", "owner:<name>"), `role`, `iat`, `exp`, and where set `iss` (the
+    owner) and `name`. A session token (role speak) has its bare session id as `sub` and no role (protocol.md A).
+
+    Args:
+        secret: should have 32 bytes or more (RFC 7518, 3.2).
+    """
+    issued = math.floor(now)
+    claims: dict[str, Any] = {"sub": f"{access.subject}:{access.id}", "role": access.role}
+    if access.role == "speak":
+        claims = {"sub": access.id}
+    claims |= {"iat": issued, "exp": issued + math.ceil(ttl)}
+    claims |= {name: text for name, text in (("iss", access.owner), ("name", access.name)) if text}
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
+def verify_access(token: str, secret: str, *, now: float, allow_expired: bool = False) -> Access:
+    """What a token of `issue_access` stands for, if `secret` signed it and it is valid at `now` (Unix seconds). The
+    signature is compared in constant time (PyJWT), and no other algorithm than HS256 is taken.
+
+    Raises:
+        TokenError: too long, malformed, signed by something else, without one of the claims, or with a role that does
+        not fit; or expired (`expired` is true).
+    """
+    if len(token) > MAX_TOKEN:
+        raise TokenError(f"invalid token: more than {MAX_TOKEN} characters")
+    try:
+        claims = jwt.decode(token, secret, algorithms=[ALGORITHM], options=_OPTIONS)
+        access = _read(claims)
+    except (jwt.InvalidTokenError, ValueError, RecursionError, OverflowError) as exc:
+        raise TokenError(f"invalid token: {exc}") from None
+    if not allow_expired and now >= access.expires:
+        raise TokenError("the token has expired", expired=True)
+    return access
+
+
+def _read(claims: dict[str, Any]) -> Access:
+    """Raises ValueError."""
+    subject, role, owner, name = (claims.get(key, "") for key in ("sub", "role", "iss", "name"))
+    times = claims["iat"], claims["exp"]
+    if not all(isinstance(text, str) for text in (subject, role, owner, name)):
+        raise ValueError("claims of the wrong type")
+    if not all(isinstance(time, (int, float)) and not isinstance(time, bool) and math.isfinite(time) for time in times):
+        raise ValueError("times of the wrong type")
+    kind, colon, about = subject.partition(":")
+    if not role and not colon:
+        kind, about, role = "session", subject, "speak"
+    fields = {"subject": kind, "id": about, "role": role, "owner": owner, "name": name}
+    return msgspec.convert(fields | {"issued": int(times[0]), "expires": math.floor(times[1])}, Access)
 
 
 def issue_session_token(session_id: str, secret: str, *, now: float, ttl: float) -> str:
-    """A JWT (HS256) bound to one session: `sub` = session id, `iat` = now, `exp` = now + ttl, in whole seconds.
-
-    `secret` should have 32 bytes or more (RFC 7518, 3.2).
-    """
-    issued = math.floor(now)
-    return jwt.encode({"sub": session_id, "iat": issued, "exp": issued + math.ceil(ttl)}, secret, algorithm="HS256")
+    """The session token of protocol.md A: who bears it may speak through the session."""
+    return issue_access(Access(subject="session", id=session_id, role="speak"), secret, now=now, ttl=ttl)
 
 
 def verify_session_token(token: str, secret: str, *, now: float, allow_expired: bool = False) -> str:
-    """The session id of a token that `secret` signed and that is valid at `now` (Unix seconds).
-
-    Raises:
-        TokenError: malformed, signed by something else, without one of the claims, or expired (`expired` is true).
-    """
-    options: Any = {"require": ["sub", "iat", "exp"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-    try:
-        claims = jwt.decode(token, secret, algorithms=["HS256"], options=options)
-    except (jwt.InvalidTokenError, ValueError, RecursionError) as exc:
-        raise TokenError(f"invalid session token: {exc}") from None
-    subject, expiry = claims["sub"], claims["exp"]
-    if not isinstance(subject, str) or not isinstance(expiry, (int, float)):
-        raise TokenError("invalid session token: claims of the wrong type")
-    if not allow_expired and now >= expiry:
-        raise TokenError("the session token has expired", expired=True)
-    return subject
+    """The session id of a session token. Raises TokenError as `verify_access` does, and for a token with another
+    role."""
+    access = verify_access(token, secret, now=now, allow_expired=allow_expired)
+    if access.role != "speak":
+        raise TokenError(f"a token with the role {access.role} does not speak through a session")
+    return access.id

@@ -10,48 +10,59 @@ Life of a session: `start` (HTTP) -> `attach` (a WebSocket comes, maybe many tim
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
+import math
 import secrets
 import time
 import uuid
 import weakref
-from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from ..errors import LipwireError, NoCapacity, OutOfMemory
+from ..errors import BufferFull, LipwireError, NoCapacity, OutOfMemory
+from ..logs import sampled
 from ..protocol import messages as m
+from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
-from ..protocol.tokens import TokenError, issue_session_token, verify_session_token
+from .authority import Authority, Refused
+from .keys import KeyRing, Owner, Quota
 from .outbox import Outbox
+from .quotas import Admission
+from .utterances import UtteranceGate
 
-logger = logging.getLogger("lipwire.provider")
+logger = sampled("lipwire.provider")
 
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
 
+MISSED = 200
+"""Events that are kept for a client that is not connected; the oldest is dropped. Fewer than an outbox holds."""
+PIECE = 128 << 10
+"""Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
 """WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
+
+HUSH = 0.5
+"""Seconds that a session which ends in speech has to fall silent, and to tell how much of it was heard."""
 
 
 class ProviderConfig(Struct, kw_only=True, frozen=True):
     """What the provider needs to know. Times in seconds."""
 
     api_key: str
-    """What `x-api-key` must say. Not empty."""
-    extra_api_keys: tuple[str, ...] = ()
-    """More accepted keys. Each key owns the sessions started with it."""
+    """What `x-api-key` must say. Not empty. Other owners' keys: `Provider(keys=...)`."""
     session_secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
     """Signs the session tokens (HS256); 32 bytes or more. Random unless set, so a restart ends every token."""
     public_ws_url: str = "ws://127.0.0.1:8765"
     """What `websocket_address` says."""
     token_ttl: float = 24 * 3600.0
     max_sessions: int = 50
+    max_pixel_rate: int = 0
+    """Width x height x frames a second of all sessions together; 0 = no limit."""
     retry_after: float = 5.0
     """What `Retry-After` says when there is no room."""
     max_message_bytes: int = 4 << 20
@@ -64,11 +75,15 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """`voice` within this time after an interrupt is dropped."""
     check_rate: bool = True
     """Report `rate_mismatch`."""
+    correct_rate: bool = False
+    """And take the rate that was measured for that of the label, from the next `voice` on."""
     close_timeout: float = 10.0
     """How long a session may take to leave its channel before it is given up."""
+    voice_end_grace: float = 0.3
+    """How long after `voice_end` audio still belongs to the utterance; counts while the server drains."""
 
     def __post_init__(self) -> None:
-        if not self.api_key or "" in self.extra_api_keys:
+        if not self.api_key:
             raise ValueError("an API key must not be empty")
 
 
@@ -85,11 +100,25 @@ class LiveSession(Protocol):
     def voice_end(self, event_id: str | None) -> None:
         """The utterance is complete, but for audio within the grace window."""
 
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+
     def interrupt(self, event_id: str | None) -> None:
         """Stops speaking and drops what is queued."""
 
     def special(self, content: Any, event_id: str | None) -> None:
         """`content` as decoded from JSON."""
+
+    def renew(self, token: str) -> None:
+        """Takes a new token for the session's channel. Raises InvalidArgument where that has none."""
+
+    async def finished(self) -> None:
+        """Waits until nothing is spoken or queued, and all of it has been told to `emit`."""
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
@@ -100,11 +129,43 @@ class LiveSession(Protocol):
         """Leaves the channel and frees everything. Called once."""
 
 
+class Tap(Protocol):
+    """What hears a session's wire, such as a recording. Connections are told apart by identity. It must not raise."""
+
+    def connected(self, connection: object, now: float) -> None:
+        """A WebSocket came."""
+
+    def disconnected(self, connection: object, now: float) -> None:
+        """It went."""
+
+    def receives(self, connection: object, message: str | bytes, now: float) -> None:
+        """A message is about to act."""
+
+    def received(self, events: Sequence[Event]) -> None:
+        """It has acted; this is what it meant."""
+
+    def pauses(self, events: Sequence[Event]) -> None:
+        """A part of it has; others may act before the rest does, if it ever does."""
+
+    def resumes(self, connection: object, now: float) -> None:
+        """The rest is about to act."""
+
+    def sent(self, event: m.ServerEvent) -> None:
+        """An event is on its way to a client."""
+
+    def drains(self, now: float) -> None:
+        """No new utterance is taken from now on."""
+
+    def end(self, reason: str) -> None:
+        """The session has ended."""
+
+
 MakeSession = Callable[[str, m.StartRequest, m.Granted, Emit], Awaitable[LiveSession]]
 """(session_id, request, granted, emit) -> session.
 
 May raise `InvalidArgument` (-> 400, say for an unknown avatar), `NoCapacity` or `OutOfMemory` (-> 503). It may change
-`granted` to what it really gives. `emit` belongs to the event loop's thread.
+`granted` to what it really gives. `emit` belongs to the event loop's thread. A session with an attribute `tap` that is
+not None has its wire told to that `Tap`.
 """
 
 
@@ -116,7 +177,9 @@ class ProviderError(LipwireError):
         "INVALID_JSON": (400, "Invalid request"),
         "INVALID_API_KEY": (401, "Unauthorized"),
         "INVALID_TOKEN": (401, "Unauthorized"),
+        "MISSING_TOKEN": (401, "Unauthorized"),
         "MISSING_API_KEY": (403, "Forbidden"),
+        "NOT_ALLOWED": (403, "Forbidden"),
         "ORIGIN_NOT_ALLOWED": (403, "Forbidden"),
         "SESSION_NOT_FOUND": (404, "Not found"),
         "ENDPOINT_NOT_FOUND": (404, "Not found"),
@@ -126,6 +189,7 @@ class ProviderError(LipwireError):
         "HOST_NOT_ALLOWED": (421, "Misdirected request"),
         "BUFFER_FULL": (429, "Too many requests"),
         "SESSION_LIMIT": (429, "Too many sessions"),
+        "RATE_LIMITED": (429, "Too many requests"),
         "INTERNAL_ERROR": (500, "Internal error"),
         "CHANNEL_FAILED": (502, "Bad gateway"),
         "NO_CAPACITY": (503, "No capacity"),
@@ -146,12 +210,19 @@ class ProviderSession:
     """One live session as the provider keeps it."""
 
     def __init__(
-        self, session_id: str, request: m.StartRequest, owner: bytes, now: float, errors_total: Counter[str]
+        self,
+        session_id: str,
+        request: m.StartRequest,
+        owner: str,
+        now: float,
+        errors_total: Counter[str],
+        grace: float = 0.3,
     ) -> None:
         self.id = session_id
         self.request = request
         self.granted = m.grant(request)
         self.owner = owner
+        """The name of the owner of the API key that started it."""
         self.started = self.last_activity = now
         self.outbox: Outbox | None = None
         self.ended: EndReason | None = None
@@ -161,23 +232,54 @@ class ProviderSession:
         self.messages = 0
         self.errors = 0
         self.events_dropped = 0
+        self.rates: dict[int, int] = {}
+        """Label of voice -> the rate that it really has, where that is to be corrected."""
+        self._missed: deque[str] = deque(maxlen=MISSED)
         self.live: LiveSession | None = None
+        self.gate = UtteranceGate(grace)
+        self.tap: Tap | None = None
         self.log = session_logger(session_id)
         self._errors_total = errors_total
 
     def emit(self, event: m.ServerEvent) -> None:
-        """Sends an event to the connected WebSocket; without one it is dropped. Event loop's thread only."""
+        """Sends an event to the connected WebSocket; without one it waits for the next `init`. Event loop's thread
+        only."""
         self.send(event, self.outbox)
 
-    def send(self, event: m.ServerEvent, outbox: Outbox | None) -> None:
-        """Sends an event to one connection."""
+    def send(self, event: m.ServerEvent, outbox: Outbox | None, *, answer: bool = False) -> None:
+        """Sends an event to one connection. `answer`: to a message of its client."""
         if isinstance(event, m.ErrorEvent):
             self.errors += 1
             self._errors_total[event.code] += 1
-        if outbox is None:
-            self.events_dropped += 1
+        if self.tap is not None:
+            self.tap.sent(event)
+        if outbox is None or (outbox.closing is not None and not answer):
+            self._keep([m.encode(event)])
         else:
-            outbox.put(m.encode(event))
+            outbox.put(m.encode(event), answer=answer)
+
+    def _keep(self, frames: list[str]) -> None:
+        """Events that nobody was there to hear."""
+        for frame in frames:
+            self.events_dropped += len(self._missed) == self._missed.maxlen
+            self._missed.append(frame)
+
+    def resume(self, outbox: Outbox) -> None:
+        """A client is back: it hears what it missed."""
+        while self._missed:
+            outbox.put(self._missed.popleft())
+
+    def leave(self, outbox: Outbox) -> None:
+        """A connection is gone. What it was not sent is for the one that comes."""
+        self.events_dropped += outbox.dropped
+        untold = outbox.untold()
+        if self.outbox is outbox:
+            self.outbox = None
+        if self.outbox is None:
+            self._missed.extendleft(reversed(untold[: MISSED - len(self._missed)]))  # they are older
+        else:
+            for frame in untold:
+                self.outbox.put(frame)
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -198,6 +300,8 @@ class Provider:
     Args:
         config: limits and secrets.
         make_session: see `MakeSession`.
+        keys: the API keys and whose each is; by default the one of `config`.
+        admission: refuses sessions while this machine does not keep up; somebody has to feed it (`Admission.observe`).
         clock: seconds, monotonic: idle times and arrival times.
         wall_clock: Unix seconds: token lifetimes.
     """
@@ -207,6 +311,8 @@ class Provider:
         config: ProviderConfig,
         make_session: MakeSession,
         *,
+        keys: KeyRing | None = None,
+        admission: Admission | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -217,47 +323,51 @@ class Provider:
         self.ended_total: Counter[str] = Counter()
         self.messages_total: Counter[str] = Counter()
         self.errors_total: Counter[str] = Counter()
+        self.authority = Authority(
+            keys or KeyRing(config.api_key, clock=clock), config.session_secret, clock=clock, wall_clock=wall_clock
+        )
+        self.admission = admission or Admission()
         self._make_session = make_session
-        self._wall_clock = wall_clock
-        self._keys = [(key.encode(), _owner(key)) for key in (config.api_key, *config.extra_api_keys)]
         self._sessions: dict[str, ProviderSession] = {}
         self._by_channel: dict[tuple[str, str, str], ProviderSession] = {}
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
-        self._starting = 0
+        self._starting: list[tuple[str, int]] = []
+        """Owners and pixel rates of the sessions that are being made."""
+        self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
+        self._ending: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------------------------------------ who is asking
 
-    def check_api_key(self, key: bytes | str | None) -> bytes:
-        """The owner that an `x-api-key` header stands for. Every configured key is compared in constant time.
+    def check_api_key(self, key: bytes | str | None) -> Owner:
+        """The owner that an `x-api-key` header stands for; it counts as a request of theirs.
 
         Raises:
-            ProviderError: MISSING_API_KEY (None) or INVALID_API_KEY.
-        """
-        if key is None:
-            raise ProviderError("MISSING_API_KEY", "API key header missing")
-        given = key.encode(errors="surrogateescape") if isinstance(key, str) else key
-        found = None
-        for expected, owner in self._keys:
-            if hmac.compare_digest(given, expected):
-                found = owner
-        if found is None:
-            raise ProviderError("INVALID_API_KEY", "Invalid API key")
-        return found
-
-    def check_token(self, token: str, *, allow_expired: bool = False) -> ProviderSession:
-        """The live session of a session token.
-
-        Raises:
-            ProviderError: INVALID_TOKEN (malformed, forged, expired) or SESSION_NOT_FOUND (it has ended).
+            ProviderError: MISSING_API_KEY (None), INVALID_API_KEY or RATE_LIMITED.
         """
         try:
-            session_id = verify_session_token(
-                token, self.config.session_secret, now=self._wall_clock(), allow_expired=allow_expired
-            )
-        except TokenError as exc:
-            raise ProviderError("INVALID_TOKEN", str(exc)) from None
-        return self.get(session_id)
+            return self.authority.owner_of(key)
+        except Refused as exc:
+            raise refusal(exc) from None
+
+    def check_access(self, token: str, *, allow_expired: bool = False) -> Access:
+        """What a token stands for. Raises ProviderError: INVALID_TOKEN (malformed, forged, expired)."""
+        try:
+            return self.authority.access(token, allow_expired=allow_expired)
+        except Refused as exc:
+            raise refusal(exc) from None
+
+    def check_token(self, token: str, *, allow_expired: bool = False) -> ProviderSession:
+        """The live session that a session token speaks through.
+
+        Raises:
+            ProviderError: INVALID_TOKEN (malformed, forged, expired, or with another role) or SESSION_NOT_FOUND (it has
+            ended).
+        """
+        access = self.check_access(token, allow_expired=allow_expired)
+        if access.role != "speak":
+            raise ProviderError("INVALID_TOKEN", f"a token with the role {access.role} is no session token")
+        return self.get(access.id)
 
     # ------------------------------------------------------------------------------------------------- start, stop
 
@@ -266,18 +376,23 @@ class Provider:
         """The live sessions, oldest first."""
         return list(self._sessions.values())
 
-    def get(self, session_id: str) -> ProviderSession:
-        """A live session.
+    def get(self, session_id: str, owner: Owner | None = None) -> ProviderSession:
+        """A live session; with an `owner` one of theirs. Another's is not there, so that nobody learns of it.
 
         Raises:
             ProviderError: SESSION_NOT_FOUND.
         """
         session = self._sessions.get(session_id)
-        if session is None:
+        if session is None or (owner is not None and session.owner != owner.name):
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return session
 
-    async def start(self, request: m.StartRequest, owner: bytes) -> m.StartReply:
+    def owner_of(self, session_id: str) -> str | None:
+        """The name of the owner of a session that lives, or is being made; None = there is no such session."""
+        session = self._sessions.get(session_id) or self._opening.get(session_id)
+        return None if session is None else session.owner
+
+    async def start(self, request: m.StartRequest, owner: Owner) -> m.StartReply:
         """Opens a session for `owner` (from `check_api_key`).
 
         A live session of the same owner for the same app id, channel and uid is closed first: a client that gave up
@@ -291,23 +406,19 @@ class Provider:
         async with lock:
             old = self._by_channel.get(key)
             live = old is not None and old.ended is None
-            if old is not None and live and old.owner != owner:
+            if old is not None and live and old.owner != owner.name:
                 raise ProviderError("CHANNEL_IN_USE", "Another session is live with this app_id, channel and uid")
             if self.draining:
                 raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
-            if len(self._sessions) + self._starting - live >= self.config.max_sessions:
-                raise ProviderError(
-                    "SESSION_LIMIT",
-                    f"The limit of {self.config.max_sessions} sessions is reached",
-                    retry_after=self.config.retry_after,
-                )
-            self._starting += 1
+            self._check_space(request, owner, old if live else None)
+            place = (owner.name, pixel_rate(m.grant(request)))
+            self._starting.append(place)
             try:
                 if old is not None:
                     await self.end(old, "replaced")
                 session = await self._open(request, owner)
             finally:
-                self._starting -= 1
+                self._starting.remove(place)
             if self.draining:  # close() came while the session was being made
                 await self._close_live(session)
                 raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
@@ -315,21 +426,42 @@ class Provider:
             self._by_channel[key] = session
         self.started_total += 1
         session.log.info("session started: channel %r uid %r, %s", key[1], key[2], session.granted)
-        token = issue_session_token(
-            session.id, self.config.session_secret, now=self._wall_clock(), ttl=self.config.token_ttl
-        )
         additions = any(getattr(request, name) is not None for name in m.ADDITIONS)
         return m.StartReply(
             session_id=session.id,
             websocket_address=self.config.public_ws_url,
-            session_token=token,
+            session_token=self.session_token(session),
             granted=session.granted if additions else msgspec.UNSET,
         )
 
-    async def _open(self, request: m.StartRequest, owner: bytes) -> ProviderSession:
-        session = ProviderSession(str(uuid.uuid4()), request, owner, self.clock(), self.errors_total)
+    def session_token(self, session: ProviderSession, ttl: float | None = None) -> str:
+        """A new token to speak through a session with; the older ones stay good until they expire."""
+        return self.authority.issue("session", session.id, "speak", ttl=self.config.token_ttl if ttl is None else ttl)
+
+    def _check_space(self, request: m.StartRequest, owner: Owner, old: ProviderSession | None) -> None:
+        """Whether one more fits beside all but `old`, which it replaces: into the server's limits, into its owner's,
+        and into what this machine keeps up with. Raises ProviderError."""
+        there = [(s.owner, pixel_rate(s.granted)) for s in self.sessions if s is not old] + self._starting
+        wanted, quota = pixel_rate(m.grant(request)), owner.quota
+        theirs = [one for one in there if one[0] == owner.name]
+        most = Quota(sessions=self.config.max_sessions, pixel_rate=self.config.max_pixel_rate or None)
+        text = _excess("The", most, there, wanted) or _excess("This key's", quota, theirs, wanted)
+        if text:
+            raise ProviderError("SESSION_LIMIT", text, retry_after=self.config.retry_after)
+        if old is None:
+            try:
+                self.admission.check(self.clock())
+            except NoCapacity as exc:
+                raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
+
+    async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
+        session = ProviderSession(
+            str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total, self.config.voice_end_grace
+        )
+        self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
+            session.tap = getattr(session.live, "tap", None)
         except (NoCapacity, OutOfMemory) as exc:
             wait = exc.retry_after if isinstance(exc, NoCapacity) else self.config.retry_after
             raise ProviderError("NO_CAPACITY", str(exc), retry_after=wait) from exc
@@ -337,10 +469,14 @@ class Provider:
             if exc.code not in ("VALIDATION_ERROR", "CHANNEL_FAILED"):
                 raise
             raise ProviderError(exc.code, str(exc)) from exc
+        finally:
+            del self._opening[session.id]
         return session
 
-    async def stop(self, request: m.StopRequest, *, bearer: ProviderSession | None = None) -> m.StopReply:
-        """Ends a session. `bearer` is the session of the token that stood in for the API key, if one did.
+    async def stop(
+        self, request: m.StopRequest, *, bearer: ProviderSession | None = None, owner: Owner | None = None
+    ) -> m.StopReply:
+        """Ends a session. `owner` is whose API key asks, `bearer` the session of the token that stood in for one.
 
         With an API key either id or token is enough. What does not fit together is not found, so that nobody learns
         of another's session.
@@ -354,13 +490,13 @@ class Provider:
                 named = self.check_token(request.session_token, allow_expired=True)
             except ProviderError:
                 named = None
-            if named is None or session not in (None, named):
+            if named is None or session not in (None, named) or (owner is not None and named.owner != owner.name):
                 raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
             session = named
         if request.session_id is not None:
             if session is not None and request.session_id != session.id:
                 raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
-            session = self.get(request.session_id)
+            session = self.get(request.session_id, owner)
         if session is None:
             raise ProviderError("VALIDATION_ERROR", m.missing_message(["session_id"]))
         await self.end(session, "stopped")
@@ -369,8 +505,9 @@ class Provider:
     async def end(self, session: ProviderSession, reason: EndReason) -> None:
         """Ends a session, whatever it is doing, and waits until it has left its channel.
 
-        Its WebSocket closes (1011 for `failed`, 1012 for `shutdown`, else 1000) and its token is not found from now
-        on. The first reason counts.
+        Speech breaks off, and its `playback_finished` says how far it came. Then its WebSocket closes (1011 for
+        `failed`, 1012 for `shutdown`, else 1000), and its token is not found from now on. The first reason counts.
+        Where the caller is cancelled meanwhile, the session ends all the same.
         """
         if session.ended is not None:
             await session.closed.wait()
@@ -378,21 +515,55 @@ class Provider:
         session.ended = reason
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
+        ending = asyncio.create_task(self._end(session, reason))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self, session: ProviderSession, reason: EndReason) -> None:
+        if reason != "failed":
+            await self._hush(session)
+        if session.tap is not None:
+            session.tap.end(reason)
         if session.outbox is not None:
             code = {"failed": CLOSE_FAULT, "shutdown": CLOSE_DRAIN}.get(reason, CLOSE_NORMAL)
             session.outbox.close(code, f"session ended: {reason}")
         session.log.info("session ended: %s after %.1f s", reason, self.clock() - session.started)
         await self._close_live(session)
 
+    async def _hush(self, session: ProviderSession) -> None:
+        """What is said breaks off, and the client hears how far it came before its WebSocket closes."""
+        live = session.live
+        assert live is not None
+        silent = asyncio.ensure_future(live.finished())
+        try:
+            if not (await asyncio.wait({silent}, timeout=0))[0]:
+                live.interrupt(None)
+                await asyncio.wait({silent}, timeout=HUSH)
+            if silent.done():
+                silent.result()
+        except Exception:  # the edge: it ends all the same
+            session.log.exception("falling silent failed")
+        finally:
+            silent.cancel()
+
     async def _close_live(self, session: ProviderSession) -> None:
         assert session.live is not None
+        closing: asyncio.Future[None] | None = None
         try:
             self._past.update(_counters(session))
-            async with asyncio.timeout(self.config.close_timeout):
-                await session.live.close()
+            closing = asyncio.ensure_future(session.live.close())
+            # Not asyncio.timeout: what hangs may not heed a cancellation either.
+            done, _ = await asyncio.wait({closing}, timeout=self.config.close_timeout)
+            if done:
+                closing.result()
+            else:
+                session.log.error("not closed within %g s; it is given up", self.config.close_timeout)
         except Exception:  # one session's fault must not keep the others from ending
             session.log.exception("closing the session failed")
         finally:
+            if closing is not None:
+                closing.cancel()
             key = _channel(session.request)
             if self._by_channel.get(key) is session:
                 del self._by_channel[key]
@@ -424,10 +595,36 @@ class Provider:
             except Exception:  # the edge of a task
                 logger.exception("sweeping idle sessions failed")
 
+    async def drain(self, seconds: float) -> None:
+        """Ends each session as soon as it says nothing any more: one that is silent now, at once. One that still speaks
+        after `seconds` breaks off. Their WebSockets close with 1012, after the last `playback_finished`. New starts and
+        connections are refused from now on, and so are new utterances, with an `error` SHUTTING_DOWN.
+
+        Cancelled, it leaves those that speak to `close`.
+        """
+        self.draining = True
+        for session in self.sessions:
+            if session.tap is not None:
+                session.tap.drains(self.clock())
+        await asyncio.gather(*(self._drain(session, seconds) for session in self.sessions))
+
+    async def _drain(self, session: ProviderSession, seconds: float) -> None:
+        assert session.live is not None
+        try:
+            async with asyncio.timeout(seconds):
+                await session.live.finished()
+        except TimeoutError:
+            session.log.info("it was still speaking %g s after it was asked to end", seconds)
+        except Exception:  # the edge: it ends all the same
+            session.log.exception("waiting for the end of its speech failed")
+        await self.end(session, "shutdown")
+
     async def close(self) -> None:
         """Ends every session; their WebSockets close with 1012. New starts are refused from now on."""
         self.draining = True
         await asyncio.gather(*(self.end(session, "shutdown") for session in self.sessions))
+        if self._ending:  # whose callers were cancelled, or wait elsewhere
+            await asyncio.wait(self._ending)
 
     # -------------------------------------------------------------------------------------------------- a connection
 
@@ -448,43 +645,98 @@ class Provider:
         session.outbox = Outbox(self.config.event_queue)
         session.connections += 1
         session.last_activity = self.clock()
+        if session.tap is not None:
+            session.tap.connected(session.outbox, session.last_activity)
         ingest = Ingest(
             session.id,
             session.granted,
             guard_window=self.config.guard_window,
             check_rate=self.config.check_rate,
+            rates=session.rates if self.config.correct_rate else None,
         )
         return ingest, session.outbox
 
     def detach(self, session: ProviderSession, outbox: Outbox) -> None:
         """A WebSocket has gone. The session goes on, without one or with the one that replaced it."""
-        session.events_dropped += outbox.dropped
+        if session.tap is not None:
+            session.tap.disconnected(outbox, self.clock())
         if session.outbox is outbox:
-            session.outbox = None
             session.last_activity = self.clock()
+        session.leave(outbox)
 
     def receive(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes) -> None:
         """One WebSocket frame: through `ingest` into the session, answers into `outbox`."""
+        for _ in self.steps(session, ingest, outbox, message):
+            pass
+
+    def steps(
+        self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes
+    ) -> Iterator[Literal[True]]:
+        """`receive`, in steps that take a few milliseconds at most, whatever a client sends. Each True says that there
+        is more to do; it may be left undone."""
+        if session.ended is not None:
+            return
         now = self.clock()
         session.last_activity = now
         session.messages += 1
+        if session.tap is not None:
+            session.tap.receives(outbox, message, now)
         events = ingest.receive(message, now)
         for answer in ingest.take():
-            session.send(answer, outbox)
+            session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
         for event in events:
-            self.dispatch(session, event, outbox)
+            if isinstance(event, m.Voice) and len(event.payload) > PIECE and event.encoding != "OPUS":
+                for more in self._long_voice(session, event, outbox):
+                    if session.tap is not None:
+                        session.tap.pauses(events)
+                    yield more
+                    if session.tap is not None:
+                        session.tap.resumes(outbox, self.clock())
+            else:
+                self.dispatch(session, event, outbox)
+        if session.tap is not None:
+            session.tap.received(events)
 
-    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> None:
-        """Does what `event` says. A `LipwireError` of the session becomes an `error` event."""
+    def _long_voice(self, session: ProviderSession, voice: m.Voice, outbox: Outbox) -> Iterator[Literal[True]]:
+        """Many seconds of speech in one message: all of it or nothing, as with a short one, but a piece at a time. An
+        interrupt that comes in between, from elsewhere, ends it."""
         live = session.live
         assert live is not None
+        generation = live.generation
+        sample_bytes = 2 if voice.encoding == "PCM16" else 1
+        seconds = len(voice.payload) / sample_bytes / voice.sample_rate
+        self.messages_total["voice"] += 1
+        if seconds > live.space:
+            full = f"the speech buffer has {live.space:.1f} s left, the chunk is {seconds:.1f} s"
+            session.send(m.ErrorEvent(BufferFull.code, full, voice.event_id), outbox, answer=True)
+            return
+        payload = memoryview(voice.payload)
+        for at in range(0, len(payload), PIECE):
+            if at:
+                yield True
+            if session.ended is not None or live.generation != generation:
+                return
+            piece = m.Voice(bytes(payload[at : at + PIECE]), voice.sample_rate, voice.encoding, voice.event_id)
+            if not self._do(session, piece, outbox):
+                return
+
+    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+        """Does what `event` says; whether it could. A `LipwireError` of the session becomes an `error` event."""
         self.messages_total[_COMMAND[type(event)]] += 1
+        return self._do(session, event, outbox)
+
+    def _do(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+        live = session.live
+        assert live is not None
         try:
             if isinstance(event, m.Voice):
+                session.gate.voice(event.event_id, self.clock(), closing=self.draining)
                 live.voice(event.payload, event.encoding, event.sample_rate, event.event_id)
             elif isinstance(event, m.VoiceEnd):
+                session.gate.voice_end(event.event_id, self.clock())
                 live.voice_end(event.event_id)
             elif isinstance(event, m.Interrupt):
+                session.gate.interrupt(self.clock())
                 live.interrupt(event.event_id)
             elif isinstance(event, m.Special):
                 live.special(event.content, event.event_id)
@@ -492,8 +744,11 @@ class Provider:
                 outbox.close(event.code, event.reason)
             elif isinstance(event, Init):
                 session.log.info("init%s", " again" if event.again or session.connections > 1 else "")
+                session.resume(outbox)
         except LipwireError as exc:
-            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox)
+            session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox, answer=True)
+            return False
+        return True
 
     # ----------------------------------------------------------------------------------------------------- figures
 
@@ -550,9 +805,23 @@ def _channel(request: m.StartRequest) -> tuple[str, str, str]:
     return agora.app_id, agora.channel, agora.uid
 
 
-def _owner(key: str) -> bytes:
-    """An owner is known by the digest of its key, so that no session holds a key."""
-    return hashlib.sha256(key.encode()).digest()
+def pixel_rate(granted: m.Granted) -> int:
+    """Width x height x frames a second, rounded up."""
+    return math.ceil(granted.width * granted.height * granted.fps)
+
+
+def _excess(whose: str, quota: Quota, there: list[tuple[str, int]], wanted: int) -> str:
+    """Which limit a session of `wanted` pixels a second would exceed beside those that are there; "" = none."""
+    if quota.sessions is not None and len(there) >= quota.sessions:
+        return f"{whose} limit of {quota.sessions} sessions is reached"
+    if quota.pixel_rate is not None and sum(rate for _, rate in there) + wanted > quota.pixel_rate:
+        return f"{whose} limit of {quota.pixel_rate} pixels a second is reached: this session would add {wanted}"
+    return ""
+
+
+def refusal(exc: Refused) -> ProviderError:
+    """A refusal of the authority, in the words of protocol.md A."""
+    return ProviderError(exc.code, str(exc), retry_after=exc.retry_after)
 
 
 def _stats(session: ProviderSession) -> dict[str, Any]:

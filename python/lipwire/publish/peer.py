@@ -12,29 +12,21 @@ import binascii
 import logging
 from collections import deque
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
-import av
 import msgspec
-import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from .._core import BLOCK, RATE, Frame
-from ..audio.fade import fade_in, fade_out
+from .._core import Frame
 from ..errors import InvalidArgument
 from . import aiortc_private
+from .audience import Audience, Missed
 from .offer import check_offer
 from .pyav import picture
+from .tracks import CLOCK, PictureTrack, SoundTrack
 
 logger = logging.getLogger("lipwire.webrtc")
 
-CLOCK = Fraction(1, RATE)
-OPUS_BLOCKS = 2
-"""10 ms blocks in an Opus packet."""
-MAX_AUDIO, MAX_VIDEO = 10, 2
-"""Packets of sound (200 ms) and pictures that wait for a slow encoder; the oldest is dropped when full."""
 VIDEO_DELAY = 0.025
 """Seconds that pictures wait before they are encoded. A browser aligns the tracks by when their packets left, and sound
 leaves later: 10 ms to fill a packet and 6.5 ms of Opus look-ahead, which aiortc's timestamps do not count. The rest is
@@ -47,119 +39,6 @@ IN_FLIGHT = 64 << 10
 """Bytes of data messages that the transport is given at a time."""
 OUTBOX = 256 << 10
 """Bytes of data messages that wait for a slow browser; what is dropped when full: `Outbox`."""
-
-
-class Track(MediaStreamTrack):
-    """Frames on their way to one browser's encoder; bounded, the oldest dropped."""
-
-    def __init__(self, kind: str, limit: int) -> None:
-        self.kind = kind
-        super().__init__()
-        self._frames: deque[Any] = deque(maxlen=limit)
-        self._wake = asyncio.Event()
-        self.dropped = 0
-
-    def put(self, frame: Any) -> None:
-        self.dropped += len(self._frames) == self._frames.maxlen
-        self._frames.append(frame)
-        self._wake.set()
-
-    def clear(self) -> None:
-        """Drops what waits; it is stale, and not counted."""
-        self._frames.clear()
-
-    async def recv(self) -> Any:
-        while not self._frames:
-            if self.readyState != "live":
-                raise MediaStreamError
-            self._wake.clear()
-            await self._wake.wait()
-        return self._frames.popleft()
-
-    def stop(self) -> None:
-        super().stop()
-        self._frames.clear()
-        self._wake.set()
-
-
-class SoundTrack(Track):
-    """Packets of sound on their way to one browser's encoder, which an interrupt makes silent.
-
-    They are not dropped: a gap in their times would have the browser stretch what it heard last.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("audio", MAX_AUDIO)
-        self._cut = -1
-        """What comes is silent up to this sample of the clock."""
-
-    def put(self, frame: Any) -> None:
-        super().put(frame if frame.pts >= self._cut else packet(_silent(frame, self._cut), frame.pts))
-
-    def interrupt(self, until: int) -> None:
-        """What waits fades out within 5 ms; so does what belongs to it and is yet to come, up to sample `until`."""
-        if self._frames:
-            waiting, self._cut = list(self._frames), until
-            self._frames.clear()
-            self._frames.append(packet(fade_out(_mono(waiting[0])), waiting[0].pts))
-            self._frames.extend(packet(_silent(frame, until), frame.pts) for frame in waiting[1:])
-
-
-def packet(pcm: bytes, sample: int) -> av.AudioFrame:
-    """PCM16 mono at 48 kHz for an encoder, its first sample at `sample` of the clock."""
-    # In stereo, as aiortc encodes it: its own conversion would take 3 dB off.
-    frame = av.AudioFrame(format="s16", layout="stereo", samples=len(pcm) // 2)
-    frame.planes[0].update(np.repeat(np.frombuffer(pcm, np.int16), 2).tobytes())
-    frame.sample_rate = RATE
-    frame.pts = sample
-    frame.time_base = CLOCK
-    return frame
-
-
-def _mono(frame: av.AudioFrame) -> bytes:
-    plane: Any = memoryview(frame.planes[0])
-    return bytes(np.frombuffer(plane, np.int16)[: 2 * frame.samples : 2].tobytes())
-
-
-def _silent(frame: av.AudioFrame, until: int) -> bytes:
-    """Its sound, silent before sample `until` of the clock."""
-    pcm = bytearray(_mono(frame))
-    head = 2 * min(max(until - (frame.pts or 0), 0), frame.samples)
-    pcm[:head] = bytes(head)
-    return bytes(pcm)
-
-
-class SoundPackets:
-    """Gathers blocks of 10 ms to packets of 20 ms for an encoder."""
-
-    def __init__(self) -> None:
-        self._pcm = b""
-        self._at = 0
-        self._cut = False
-        self.next = 0
-        """Where the block that comes next begins, on the clock."""
-
-    def add(self, pcm: bytes, sample: int) -> av.AudioFrame | None:
-        """Takes a block, whose first sample is `sample` on the clock; a packet, when one is full."""
-        if self._cut:
-            pcm, self._cut = fade_in(pcm), False
-        if not self._pcm:
-            self._at = sample
-        self._pcm += pcm
-        self.next = sample + len(pcm) // 2
-        if len(self._pcm) < OPUS_BLOCKS * BLOCK * 2:
-            return None
-        pcm, self._pcm = self._pcm, b""
-        return packet(pcm, self._at)
-
-    def interrupt(self) -> None:
-        """What was gathered fades out within 5 ms, and so does the rest of it that is yet to come."""
-        if self._pcm.count(0) < len(self._pcm):  # behind silence nothing of it is yet to come
-            self._pcm, self._cut = fade_out(self._pcm), True
-
-    def clear(self) -> None:
-        """Forgets what was gathered: nobody listens."""
-        self._pcm, self._cut = b"", False
 
 
 def is_passing(data: str | bytes) -> bool:
@@ -222,6 +101,11 @@ class Peer:
         on_message: called with each text or bytes on its data channel "lipwire".
         on_track: called with each RTCRtpTransceiver on which the browser sends.
         ice_host: the one address to offer media on; None = every address of the machine.
+        audience: of whom it is one, from now until it is closed; None = nobody counts.
+        user: who is behind it, where that is known: one place in the audience, however many connections.
+
+    Raises:
+        NoCapacity: the audience is full.
     """
 
     def __init__(
@@ -230,10 +114,15 @@ class Peer:
         on_message: Callable[[str | bytes], None] | None = None,
         on_track: Callable[[Any], None] | None = None,
         ice_host: str | None = None,
+        audience: Audience | None = None,
+        user: object = None,
     ) -> None:
+        self._audience = audience
+        if audience is not None:
+            audience.enter(self, user)
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.audio = SoundTrack()
-        self.video = Track("video", MAX_VIDEO)
+        self.video = PictureTrack()
         self.connected = False
         self.closed = False
         self._on_change = on_change
@@ -245,14 +134,20 @@ class Peer:
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         pc = self.pc
+        aiortc_private.contain(pc)
         pc.on("datachannel", self._open_channel)
         pc.on("connectionstatechange", self._changed)
         if on_track is not None:
             pc.on("track", lambda track: on_track(next(t for t in pc.getTransceivers() if t.receiver.track is track)))
 
     @property
+    def missed(self) -> Missed:
+        """What it was too slow for, or this machine."""
+        return Missed(self.audio.dropped, self.video.dropped)
+
+    @property
     def dropped(self) -> int:
-        """Packets and pictures that its slow encoders missed."""
+        """Packets and pictures that it missed."""
         return self.audio.dropped + self.video.dropped
 
     @property
@@ -286,6 +181,7 @@ class Peer:
                 aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
                 aiortc_private.use_bit_rates(self.pc)
+                self.audio.encodes = aiortc_private.sends(self.pc, "audio") == "audio/opus"
         except InvalidArgument:
             await self.close()
             raise
@@ -316,12 +212,12 @@ class Peer:
         if interrupts == self._interrupts:
             self.video.put(shown)
 
-    def interrupt(self, until: int) -> None:
-        """What waits for its encoders is stale, and so is the sound up to sample `until` of the clock that is yet to
-        come: neither is heard or seen, after a fade of 5 ms."""
+    def interrupt(self) -> None:
+        """What waits for its encoders is stale, and so is what belongs to it and is yet to come: neither is heard or
+        seen, after a fade of 5 ms."""
         self._interrupts += 1
         self.video.clear()
-        self.audio.interrupt(until)
+        self.audio.interrupt()
 
     def drop(self) -> None:
         """Begins to close."""
@@ -341,11 +237,14 @@ class Peer:
             self._deadline.cancel()
         self.audio.stop()
         self.video.stop()
+        if self._audience is not None:
+            self._audience.leave(self)
         self._on_change(self)
         try:
             await self.pc.close()
         except Exception as exc:  # the edge of the task: aiortc fails on connections that it has half made
             logger.info("peer %s: not closed cleanly: %s", id(self), exc or type(exc).__name__)
+        aiortc_private.let_go(self.pc)
 
     async def _changed(self) -> None:
         state = self.pc.connectionState

@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable
 
 from .._core import Frame
-from ..audio.fade import FADE
 from ..errors import InvalidArgument
 from ..stream import Publisher, StreamSpec
-from .peer import Peer, SoundPackets
+from .audience import Audience, Missed
+from .peer import Peer
+from .tracks import SoundPackets
 
 
 class WebRTC(Publisher):
@@ -22,22 +23,47 @@ class WebRTC(Publisher):
     Args:
         on_message: called with each text or bytes that a viewer sends on the data channel "lipwire".
         ice_host: the one address to offer media on; None = every address of the machine.
+        audience: of which its viewers are a part, and which has a limit; None = of its own.
     """
 
-    def __init__(self, on_message: Callable[[str | bytes], None] | None = None, *, ice_host: str | None = None) -> None:
+    def __init__(
+        self,
+        on_message: Callable[[str | bytes], None] | None = None,
+        *,
+        ice_host: str | None = None,
+        audience: Audience | None = None,
+    ) -> None:
         self.viewers: set[Peer] = set()
         """Those that are connected."""
         self._peers: set[Peer] = set()
         self.on_message = on_message
         self.ice_host = ice_host
+        self.audience = Audience() if audience is None else audience
         self.closed = False
         self._packets = SoundPackets()
-        self._dropped = 0
+        self._gone = Missed()
+
+    @property
+    def missed(self) -> Missed:
+        """What its viewers missed, those who have gone among them."""
+        return sum((viewer.missed for viewer in self.viewers), self._gone)
 
     @property
     def dropped(self) -> int:
-        """Packets and pictures that slow encoders missed."""
-        return self._dropped + sum(viewer.dropped for viewer in self.viewers)
+        """Packets and pictures that viewers missed."""
+        return self.missed.sound + self.missed.pictures
+
+    def stats(self) -> dict[str, int]:
+        """Live figures, JSON-able: `connected`, the `max_viewers` of its audience and how many are in it (`audience`),
+        and what its own viewers missed (`sound_dropped` packets of 20 ms, `pictures_dropped`)."""
+        missed = self.missed
+        return {
+            "connected": len(self.viewers),
+            "audience": len(self.audience),
+            "max_viewers": self.audience.limit,
+            "sound_dropped": missed.sound,
+            "pictures_dropped": missed.pictures,
+        }
 
     async def open(self, spec: StreamSpec) -> None:
         """Nothing to do until a viewer comes."""
@@ -46,11 +72,11 @@ class WebRTC(Publisher):
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.
 
         Raises:
-            InvalidArgument: it is no usable offer.
+            InvalidArgument: it is no usable offer. NoCapacity: there are too many viewers.
         """
         if self.closed:
             raise InvalidArgument("the session has ended")
-        viewer = Peer(self._changed, self.on_message, ice_host=self.ice_host)
+        viewer = Peer(self._changed, self.on_message, ice_host=self.ice_host, audience=self.audience)
         self._peers.add(viewer)
         return await viewer.answer(sdp, kind)
 
@@ -60,7 +86,7 @@ class WebRTC(Publisher):
         elif viewer in self._peers:
             self._peers.discard(viewer)
             self.viewers.discard(viewer)
-            self._dropped += viewer.dropped
+            self._gone += viewer.missed
 
     def send(self, text: str) -> None:
         """Sends text to every viewer's data channel."""
@@ -83,7 +109,7 @@ class WebRTC(Publisher):
     def interrupt(self) -> None:
         """Silences what waits for a slow encoder, drops the pictures that do; every viewer falls silent within 5 ms."""
         for viewer in self.viewers:
-            viewer.interrupt(self._packets.next + FADE)
+            viewer.interrupt()
         self._packets.interrupt()
 
     async def close(self) -> None:

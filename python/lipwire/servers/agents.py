@@ -20,7 +20,7 @@ import binascii
 import math
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from litestar import Router, get, post, route
@@ -46,12 +46,14 @@ from ..agents.errors import (
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
 from ..channel.agora.channel import agora_token
+from ..outward import Outward
 from ..protocol import agent_bodies as b
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
+from ..provider.keys import OPERATOR
 from ..provider.sessions import ProviderError
 from .docs import operation
 from .errors import MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
-from .http import CheckKey, check_header, read_object, refusals
+from .http import CheckKey, check_header, owner_name, read_object, refusals
 
 BASE = "/api/conversational-ai-agent"
 MAX_PAGE = 100
@@ -73,19 +75,22 @@ def agent_routes(
     check_key: CheckKey,
     *,
     project: Project | None = None,
+    outward: Outward | None = None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
 
     Args:
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
+        outward: where the URLs of requests may lead; None = to public addresses.
     """
+    outward = outward or Outward()
     project = project or Project()
     gate = _Gate(check_key, project)
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, version),
+            route_handlers=_control(manager, gate, version, outward),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -106,8 +111,8 @@ class _Gate:
     def __init__(self, check_key: CheckKey, project: Project) -> None:
         self._check_key, self._project = check_key, project
 
-    def check(self, request: AnyRequest, app_id: str) -> str | None:
-        """The one channel that the caller may touch; None = all of them.
+    def check(self, request: AnyRequest, app_id: str) -> tuple[str, str | None]:
+        """Whose agents the caller may touch, and the one channel in which; None = in all of them.
 
         Raises:
             AgentForbidden: no credentials, wrong ones, or another project's.
@@ -120,18 +125,19 @@ class _Gate:
                 _, colon, key = base64.b64decode(rest.strip(), validate=True).partition(b":")
             except (binascii.Error, ValueError):
                 raise AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
-            self._check(key if colon else None)
-            return None
+            return self._check(key if colon else None), None
         name, _, token = rest.strip().partition("=")
         if scheme.lower() == "agora" and name.strip().lower() == "token":
-            return self._check_token(token.strip())
+            return OPERATOR, self._check_token(token.strip())  # whose certificate signed it
         hint = " or agora token=<007 token>" if self._project.certificate else ""
         raise AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
 
-    def _check(self, key: bytes | None) -> None:
+    def _check(self, key: bytes | None) -> str:
         try:
-            self._check_key(key)
+            return owner_name(self._check_key(key))
         except ProviderError as exc:
+            if exc.status == 429:
+                raise
             raise AgentForbidden(str(exc)) from None
 
     def _check_token(self, token: str) -> str:
@@ -173,13 +179,13 @@ def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
 _USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
 
 
-def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[ControllerRouterHandler]:
+def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Outward) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
 
     def find(request: AnyRequest, appid: str, agent_id: str) -> AgentRecord:
-        scope = gate.check(request, appid)
-        record = manager.get(agent_id)
+        owner, scope = gate.check(request, appid)
+        record = manager.get(agent_id, owner)
         if scope is not None and record.config.channel != scope:
             raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record
@@ -206,10 +212,13 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[Con
     )
     async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
         """Start an agent in a channel; answers once it is there."""
-        scope = gate.check(request, appid)
-        config = w.parse_join(await read_object(request), version)
+        owner, scope = gate.check(request, appid)
+        body = await read_object(request)
+        config = w.parse_join(body, version)
+        config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
+        await w.check_urls(body, version, outward)
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
@@ -231,7 +240,9 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[Con
     async def update(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record = find(request, appid, agent_id)
-        changes = w.parse_update(await read_object(request), version)
+        body = await read_object(request)
+        changes = w.parse_update(body, version)
+        await w.check_urls(body, version, outward)
         manager.running(record.id).update(changes)
         return describe(record)
 
@@ -249,8 +260,8 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version) -> list[Con
     )
     def get_list(request: AnyRequest, appid: FromPath[str]) -> b.ListReply:
         """Agents in the order in which they came, the newest ended ones included."""
-        scope = gate.check(request, appid)
-        filters = _filters(request)
+        owner, scope = gate.check(request, appid)
+        filters = _filters(request) | {"owner": owner}
         if scope is not None:
             if filters["channel"] not in (None, scope):
                 raise AgentForbidden(f"the token is for channel {scope!r}")
@@ -374,21 +385,22 @@ def process_routes(
     """Reference 003: one agent a channel. `check_key` None: nobody is asked for a key, because something else keeps
     strangers away."""
 
-    def check(request: AnyRequest) -> None:
-        check_header(check_key, request)
+    def check(request: AnyRequest) -> str:
+        return owner_name(check_header(check_key, request))
 
     async def start_it(request: AnyRequest) -> b.ProcessReply:
-        check(request)
+        owner = check(request)
         config = w.start_agent_config(w.parse_start_agent(await read_object(request)))
-        if manager.in_channel(config.channel) is not None:
+        config.owner = owner
+        if manager.in_channel(config.channel, owner) is not None:
             raise already_running(config.channel)
         await manager.start(config)
         return b.ProcessReply(status="Agent started!")
 
     async def stop_it(request: AnyRequest) -> b.ProcessReply:
-        check(request)
+        owner = check(request)
         channel = w.parse_stop_agent(await read_object(request)).channel_name
-        record = manager.in_channel(channel)
+        record = manager.in_channel(channel, owner)
         if record is None:
             raise AgentNotFound(channel)
         await manager.stop(record)
@@ -417,9 +429,9 @@ def process_routes(
     @post("/control_agent", status_code=200, operation_class=operation(b.ControlAgent), responses=_PROCESS_ERRORS)
     async def control_agent(request: AnyRequest) -> b.ProcessReply:
         """Steer the agent in a channel."""
-        check(request)
+        owner = check(request)
         asked = w.parse_control(await read_object(request))
-        agent = manager.running_in(asked.channel_name)
+        agent = manager.running_in(asked.channel_name, owner)
         match asked.command:
             case "update_instruction":
                 agent.update(prompt(asked.new_instruction))
@@ -459,8 +471,15 @@ def make_pass(project: Project, channel: str = "", uid: int = 0) -> b.PassReply:
     return b.PassReply(app_id=project.app_id if token else "", channel=channel, uid=uid, token=token)
 
 
-def token_routes(check_key: CheckKey | None, *, project: Project | None = None) -> Router:
-    """/token of a backend for client apps (reference 001). `check_key` None: whoever reaches it gets a token."""
+CheckChannel = Callable[[AnyRequest, str], object]
+"""Whether a request may have a token for a channel; raises ProviderError."""
+
+
+def token_routes(
+    check_key: CheckKey | None, *, project: Project | None = None, check_channel: CheckChannel | None = None
+) -> Router:
+    """/token of a backend for client apps (reference 001). `check_key` None: whoever reaches it gets a token, unless
+    `check_channel` refuses. The project is the operator's: another owner's key makes no tokens of it."""
     owner = project or Project()
 
     @route(
@@ -472,7 +491,9 @@ def token_routes(check_key: CheckKey | None, *, project: Project | None = None) 
     )
     async def token(request: AnyRequest) -> b.PassReply:
         """A channel, a user id and a token to join with; by query or body."""
-        check_header(check_key, request)
+        asking = owner_name(check_header(check_key, request))
+        if asking != OPERATOR and owner.certificate:
+            raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
         if request.method == "GET":
             asked: dict[str, Any] = dict(request.query_params)
             if str(asked.get("uid", "")).isascii() and str(asked.get("uid", "")).isdecimal():
@@ -480,6 +501,8 @@ def token_routes(check_key: CheckKey | None, *, project: Project | None = None) 
         else:
             asked = await read_object(request, optional=True)
         wanted = w.parse_token_request(asked)
+        if check_channel is not None:
+            check_channel(request, wanted.channel)
         return make_pass(owner, wanted.channel, wanted.uid)
 
     return Router(

@@ -129,9 +129,9 @@ def agent_refused(exc: LipwireError) -> Response[Any]:
     status = status_of(exc) if isinstance(exc, AgentError) else getattr(exc, "status", None)
     if isinstance(status, int):
         body = {"error": "The agent was refused", "message": str(exc), "code": exc.code}
-        return Response(body, status_code=status)
+        return Response(body, status_code=status, headers=retry_after(exc))
     refusal = as_provider_error(exc)
-    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status)
+    return Response(msgspec.to_builtins(refusal.reply()), status_code=refusal.status, headers=retry_after(refusal))
 
 
 # ----------------------------------------------------------------------------------- {detail, reason}; {error, details}
@@ -169,8 +169,8 @@ def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.Erro
 
 
 def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
-    """Litestar's handler for every exception of D; of a wrong API key what it is everywhere."""
-    if isinstance(exc, ProviderError) and exc.status in (401, 403):
+    """Litestar's handler for every exception of D; of a wrong API key, or too many requests, what it is everywhere."""
+    if isinstance(exc, ProviderError) and exc.status in (401, 403, 429):
         return on_exception(request, exc)
     error = as_agent_error(request, exc)
     body = b.ProcessError(error=error.detail)

@@ -1,6 +1,6 @@
 """Web pages kept out, in front of every route.
 
-Any page that a browser shows can send requests to an address that the browser reaches. `access` says which requests
+Any page that a browser shows can send requests to an address that the browser reaches. `origins` says which requests
 pass: with one of this server's names as Host, because a page that has pointed a name of its own at this machine (DNS
 rebinding) sends that name, else 421; with no Origin, its own or an allowed one, else 403. That holds whatever key a
 route asks for, and for pages and figures, too.
@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, Message, Receive, Send
 
 from ..protocol import messages as m
 from ..provider.sessions import ProviderError
-from .access import Access, NotAllowed, has_tls_name
+from .origins import Access, NotAllowed, has_tls_name
 
 HSTS = b"max-age=15552000"
 """180 days (RFC 6797)."""

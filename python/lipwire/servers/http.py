@@ -28,20 +28,21 @@ from litestar.exceptions import InternalServerException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Operation, SecurityScheme
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
+from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
-from .access import Access
-from .docs import describe, request_body
+from .docs import describe_api, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .listen import BACKLOG, Door, Phase, Visit
 from .metrics import ProviderCollector
+from .origins import Access
 
 T = TypeVar("T")
 _DRAINING = {503: ResponseSpec(dict[str, Any], description="the server drains", generate_examples=False)}
@@ -58,6 +59,7 @@ def create_app(
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
     access: Access | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -68,6 +70,7 @@ def create_app(
         collectors: more figures for /metrics.
         access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
             pages but its own.
+        middleware: Litestar's, around every route.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -84,7 +87,7 @@ def create_app(
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
         """Start a session. One of the same API key for the same app_id, channel and uid is replaced."""
-        owner = provider.check_api_key(_header(request, b"x-api-key"))
+        owner = provider.check_api_key(header(request, b"x-api-key"))
         body = await read_object(request)
         return await provider.start(_checked(m.parse_start, body), owner)
 
@@ -93,20 +96,25 @@ def create_app(
         status_code=200,
         operation_class=_StopOperation,
         response_description="It has left its channel",
-        responses=refusals(400, 401, 403, 404, 413),
+        responses=refusals(400, 401, 403, 404, 413, 429),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
         """Stop a session, named by its id, its token, or both."""
-        bearer = authorize(provider, request)
+        owner, bearer = authorize(provider, request)
         body = await read_object(request, optional=bearer is not None)
-        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer)
+        return await provider.stop(_checked(m.parse_stop, body), bearer=bearer, owner=owner)
 
-    @get("/session/{session_id:str}", responses=refusals(401, 403, 404), security=_KEY_OR_TOKEN, sync_to_thread=False)
+    @get(
+        "/session/{session_id:str}",
+        responses=refusals(401, 403, 404, 429),
+        security=_KEY_OR_TOKEN,
+        sync_to_thread=False,
+    )
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
-        bearer = authorize(provider, request)
-        session = provider.get(session_id)
+        owner, bearer = authorize(provider, request)
+        session = provider.get(session_id, owner)
         if bearer is not None and session is not bearer:
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return provider.describe(session)
@@ -125,8 +133,9 @@ def create_app(
 
     app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
+        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
-        openapi_config=describe("Lipwire", _ABOUT, security=SCHEMES),
+        openapi_config=describe_api("Lipwire", _ABOUT, security=SCHEMES),
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
@@ -135,28 +144,33 @@ def create_app(
 
 
 CheckKey = Callable[[bytes | None], object]
-"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none."""
+"""Gets the API key of a request, None without one; raises ProviderError for a wrong one, or none. An `Owner` that it
+returns is whose agents it may touch; of anything else, all have one owner."""
 
 
-def check_header(check_key: CheckKey | None, request: AnyRequest) -> None:
-    """Checks `x-api-key`. `check_key` None: no key is asked for."""
-    if check_key is not None:
-        check_key(_header(request, b"x-api-key"))
+def check_header(check_key: CheckKey | None, request: AnyRequest) -> object:
+    """Checks `x-api-key`; what `check_key` says to it. None: no key is asked for."""
+    return None if check_key is None else check_key(header(request, b"x-api-key"))
 
 
-def authorize(provider: Provider, request: AnyRequest) -> ProviderSession | None:
-    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: that token's session, else None.
+def owner_name(found: object) -> str:
+    """The owner that a `CheckKey` has found."""
+    return found.name if isinstance(found, Owner) else OPERATOR
+
+
+def authorize(provider: Provider, request: AnyRequest) -> tuple[Owner | None, ProviderSession | None]:
+    """Checks `x-api-key`, or `Authorization: Bearer <session_token>` in its stead: the key's owner, or the token's
+    session; the other is None.
 
     Raises:
         ProviderError: MISSING_API_KEY (neither), INVALID_API_KEY (wrong), SESSION_NOT_FOUND (the token's has ended).
     """
-    key = _header(request, b"x-api-key")
-    scheme, _, token = (_header(request, b"authorization") or b"").partition(b" ")
+    key = header(request, b"x-api-key")
+    scheme, _, token = (header(request, b"authorization") or b"").partition(b" ")
     if key is not None or scheme.lower() != b"bearer":
-        provider.check_api_key(key)
-        return None
+        return provider.check_api_key(key), None
     try:
-        return provider.check_token(token.strip().decode("latin-1"))
+        return None, provider.check_token(token.strip().decode("latin-1"))
     except ProviderError as exc:
         if exc.code == "INVALID_TOKEN":
             raise ProviderError("INVALID_API_KEY", f"Invalid session token: {exc}") from None
@@ -201,11 +215,11 @@ async def read_body(request: AnyRequest) -> bytes:
 
 def media_type(request: AnyRequest) -> str:
     """Its Content-Type in lower case, without parameters; "" = none."""
-    return (_header(request, b"content-type") or b"").decode("latin-1").partition(";")[0].strip().lower()
+    return (header(request, b"content-type") or b"").decode("latin-1").partition(";")[0].strip().lower()
 
 
 def _has_key(request: AnyRequest) -> bool:
-    return any(_header(request, name) for name in (b"x-api-key", b"authorization"))
+    return any(header(request, name) for name in (b"x-api-key", b"authorization"))
 
 
 def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
@@ -215,7 +229,7 @@ def _checked(parse: Callable[[dict[str, Any]], T], body: dict[str, Any]) -> T:
         raise as_provider_error(exc) from None
 
 
-def _header(request: AnyRequest, name: bytes) -> bytes | None:
+def header(request: AnyRequest, name: bytes) -> bytes | None:
     """The first header of this (lower-case) name, as sent."""
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
@@ -242,8 +256,8 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     """The answers with these statuses, for an operation whose errors are `{error, message, code}`."""
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
-        if code == "INVALID_TOKEN":
-            continue  # the WebSocket handshake's
+        if code in ("INVALID_TOKEN", "MISSING_TOKEN", "NOT_ALLOWED"):
+            continue  # the WebSocket handshake's, and the pages'
         codes.setdefault(status, []).append(code)
     return {
         status: ResponseSpec(

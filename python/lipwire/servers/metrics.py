@@ -4,14 +4,63 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
+from ..publish.audience import Audience
+from ..session.stages import Stages
 from .listen import Door
 
 _Counter, _Gauge = CounterMetricFamily, GaugeMetricFamily
+
+
+class Staged(Protocol):
+    """Histograms of what a service does, by stage."""
+
+    stages: Stages
+    turns: Stages
+
+
+class StageCollector(Collector):
+    """Where time goes: of utterances, and of agents' turns."""
+
+    def __init__(self, of: Staged) -> None:
+        self._of = of
+
+    def collect(self) -> Iterable[Metric]:
+        for name, text, stages in (
+            ("lipwire_utterance_stage_seconds", "First chunk of speech to first open mouth, by stage", self._of.stages),
+            (
+                "lipwire_turn_stage_seconds",
+                "End of the user's part to first sound of the agent, by stage",
+                self._of.turns,
+            ),
+        ):
+            family = HistogramMetricFamily(name, text, labels=["stage"])
+            for stage, buckets, total in stages.rows():
+                family.add_metric([stage], buckets, total)
+            yield family
+
+
+class CaptureCollector(Collector):
+    """What is recorded."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._recorder.counts
+        yield _Gauge("lipwire_recordings", "Recordings that are being written", self._recorder.active)
+        yield _Counter("lipwire_recordings_started", "Recordings begun", counts["started"])
+        yield _Counter("lipwire_recordings_failed", "Recordings that a failing disk ended", counts["failed"])
+        yield _Counter("lipwire_recordings_full", "Recordings that reached their limit", counts["full"])
+        yield _Counter("lipwire_recordings_deleted", "Recordings deleted for newer ones", counts["deleted"])
+        yield _Counter("lipwire_recording_bytes", "Bytes written of recordings", counts["bytes"])
+        yield _Counter("lipwire_recording_records_lost", "Records a slow disk had no time for", counts["lost"])
 
 
 class ProviderCollector(Collector):
@@ -68,6 +117,22 @@ class DoorCollector(Collector):
         yield _Counter("lipwire_connections_accepted", "Connections that came", door.accepted_total)
         text = "Connections that were closed for making us wait, or not let in, by reason"
         yield _labelled("lipwire_connections_closed", text, "reason", door.closed_total)
+
+
+class AudienceCollector(Collector):
+    """Everyone who watches: viewers of sessions, and users in rooms."""
+
+    def __init__(self, audience: Audience) -> None:
+        self._audience = audience
+
+    def collect(self) -> Iterable[Metric]:
+        audience = self._audience
+        missed = audience.missed
+        yield _Gauge("lipwire_viewers", "Browsers that are sent sound and pictures", len(audience))
+        yield _Gauge("lipwire_viewers_limit", "Browsers this process sends to", audience.limit)
+        yield _Counter("lipwire_viewers_refused", "Browsers refused because there were too many", audience.refused)
+        yield _Counter("lipwire_viewer_pictures_dropped", "Pictures viewers missed for want of time", missed.pictures)
+        yield _Counter("lipwire_viewer_sound_dropped", "Packets of sound (20 ms) viewers missed", missed.sound)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -9,8 +9,9 @@
 | POST /api/rooms/{name}/leave | its user leaves, at once |
 | POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
 
-Like the viewer page it asks for no key: what protects it is the address it listens on. What keeps other
-sites' pages away is `guard`. Bodies are JSON objects and say so; an offer may be plain SDP, too (`offers`).
+Anybody gets the page; what it calls asks the `Gate`. A room is its owner's: each owner of API keys has rooms of its
+own (a `Desk`), and a token is for one room and one name in it. What keeps other sites' pages away is `guard`. Bodies
+are JSON objects and say so; an offer may be plain SDP, too (`offers`).
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ from ..agents.config import AgentConfig, BrainKind, Transport
 from ..agents.describe import Changes, make_config, prompt
 from ..channel.room.place import check_name
 from ..channel.room.room import Rooms
-from ..errors import InvalidArgument, LipwireError
+from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
-from .access import Access
-from .docs import describe, operation
+from .access import OPEN, Caller, Gate, not_allowed
+from .docs import describe_api, operation
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
-from .http import SCHEMES, CheckKey, check_header, read_object, refusals
+from .http import SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
+from .origins import Access
 from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
@@ -134,6 +136,15 @@ StopAgent = Callable[[str], Awaitable[bool]]
 """Stops the agent in a channel; False = there is none."""
 
 
+class Desk(Struct, frozen=True):
+    """What the routes work on, for one owner."""
+
+    rooms: Rooms
+    start_agent: StartAgent | None = None
+    """None: this server runs no agents."""
+    stop_agent: StopAgent | None = None
+
+
 def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
     """Raises InvalidArgument, which names the field."""
     try:
@@ -146,6 +157,21 @@ def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
         if value is not None and len(value) > limit:
             raise InvalidArgument(f"{name} has {len(value)} characters; {limit} are allowed")
     return wanted
+
+
+def _user(caller: Caller, body: dict[str, Any]) -> str:
+    """The name in the room: the token's where it has one, which the body can leave out and cannot change."""
+    asked = read_text(body, "user", 200, caller.name or None).strip()
+    if caller.name and asked != caller.name:
+        raise ProviderError("NOT_ALLOWED", f"Your token is for the name {caller.name!r}")
+    return asked
+
+
+def _leave_some(rooms: Rooms, name: str | None) -> None:
+    """Raises NoCapacity where a new room would be one of the last quarter: that is kept for agents."""
+    there = rooms.list()
+    if (name is None or name.strip() not in there) and len(there) >= rooms.max_rooms - rooms.max_rooms // 4:
+        raise NoCapacity(f"there are {len(there)} rooms, and no more are opened from pages")
 
 
 def page_policy(page: PageConfig) -> dict[str, str]:
@@ -181,19 +207,12 @@ def _sdk_file(page: PageConfig) -> bytes | None:
         raise InvalidArgument(f"agora_sdk {page.agora_sdk!r:.200} cannot be read: {exc.strerror or exc}") from exc
 
 
-def room_routes(
-    rooms: Rooms,
-    page: PageConfig,
-    *,
-    start_agent: StartAgent | None = None,
-    stop_agent: StopAgent | None = None,
-    check_key: CheckKey | None = None,
-) -> list[ControllerRouterHandler]:
+def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate) -> list[ControllerRouterHandler]:
     """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
 
     Args:
-        check_key: gets the `x-api-key` of who starts or stops an agent, None without one; raises ProviderError. None:
-            whoever reaches the page may.
+        desk_of: the rooms and agents of an owner, by its name.
+        gate: lets in who may.
 
     Raises:
         InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
@@ -201,31 +220,46 @@ def room_routes(
     sdk = _sdk_file(page)
 
     @get("/api/config", sync_to_thread=False)
-    def config() -> dict[str, Any]:
+    def config(request: AnyRequest) -> dict[str, Any]:
+        caller = gate.caller(request)
+        access = caller.access
+        room = access.id if access is not None and access.subject == "room" else ""
+        may = caller.may("agents", "room", room or page.channel)
         agora = None
         if page.app_id and page.agora_sdk:
             # Relative to the page, so that the app can be mounted under any path.
             script = page.agora_sdk if sdk is None else SDK_PATH.removeprefix("/")
             agora = {"app_id": page.app_id, "sdk": script, "token_path": page.token_path}
         return {
-            "channel": page.channel,
+            "channel": room or page.channel,
             "brains": page.brains,
             "voices": page.voices,
             "avatars": page.avatars,
             "agora": agora,
-            "agents": start_agent is not None,
-            "needs_key": check_key is not None,
+            "agents": may and desk_of(caller.owner.name).start_agent is not None,
+            "room": room,
+            "user": caller.name,
+            "joins": caller.may("join", "room", room or page.channel),
         }
 
-    @get("/api/rooms", sync_to_thread=False)
-    def list_rooms() -> dict[str, Any]:
+    @get("/api/rooms", responses=refusals(401, 403, 429), sync_to_thread=False)
+    def list_rooms(request: AnyRequest) -> dict[str, Any]:
+        rooms = desk_of(gate.owner(request, "list").owner.name).rooms
         return {"rooms": [{"name": name, "members": members} for name, members in rooms.list().items()]}
 
-    @post("/api/rooms", status_code=201, operation_class=operation(NewRoom), responses=refusals(400, 409, 503))
+    @post(
+        "/api/rooms",
+        status_code=201,
+        operation_class=operation(NewRoom),
+        responses=refusals(400, 401, 403, 404, 409, 429, 503),
+    )
     async def create_room(request: AnyRequest) -> dict[str, str]:
+        rooms = desk_of(gate.owner(request, "create").owner.name).rooms
         body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
+        gate.count_join()
         try:
+            _leave_some(rooms, name)
             return {"name": rooms.create(name)}
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
@@ -234,46 +268,63 @@ def room_routes(
         "/api/rooms/{name:str}/offer",
         status_code=200,
         operation_class=operation(RoomOffer, sdp=True),
-        responses=refusals(400, 409, 503) | ANSWERED,
+        responses=refusals(400, 401, 403, 404, 409, 429, 503) | ANSWERED,
     )
     async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
+        caller = gate.room(request, name, "watch")
         body = await read_offer(request)
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
             raise ProviderError("VALIDATION_ERROR", f"role must be speaker or viewer, got {role!r:.60}")
-        user, sdp = read_text(body, "user", 200), read_text(body, "sdp", MAX_SDP)
+        joins = caller.may("join", "room", name.strip())
+        if role == "speaker" and not joins:
+            raise not_allowed(caller)
+        user, sdp = _user(caller, body), read_text(body, "sdp", MAX_SDP)
+        gate.count_join()
+        rooms = desk_of(caller.owner.name).rooms
         try:
-            sdp, kind = await rooms.answer(name, user, sdp, read_text(body, "type", 16, "offer"), role=role)
+            _leave_some(rooms, name)
+            kind = read_text(body, "type", 16, "offer")
+            sdp, kind = await rooms.answer(name, user, sdp, kind, role=role, writes=joins)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
 
-    @post("/api/rooms/{name:str}/leave", status_code=200, operation_class=operation(Leave), responses=refusals(400))
+    @post(
+        "/api/rooms/{name:str}/leave",
+        status_code=200,
+        operation_class=operation(Leave),
+        responses=refusals(400, 401, 403, 404, 429),
+    )
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
-        user = read_text(await read_object(request), "user", 200)
-        return {"left": rooms.leave(name, user)}
+        caller = gate.room(request, name, "watch")
+        user = _user(caller, await read_object(request))
+        return {"left": desk_of(caller.owner.name).rooms.leave(name, user)}
 
     agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
 
     @post("/api/agents", status_code=200, operation_class=operation(AgentRequest), responses=agent_errors)
     async def start(request: AnyRequest) -> Any:
-        check_header(check_key, request)
+        caller = gate.caller(request)
         body = await read_object(request)
-        if start_agent is None:
-            raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:
-            return await start_agent(parse_agent_request(body))
+            wanted = parse_agent_request(body)
+            desk = desk_of(gate.room(request, wanted.channel, "agents", caller).owner.name)
+            if desk.start_agent is None:
+                raise ProviderError("NO_CAPACITY", "This server runs no agents")
+            return await desk.start_agent(wanted)
         except LipwireError as exc:
             return agent_refused(exc)
 
     @post("/api/agents/stop", status_code=200, operation_class=operation(StopAgentRequest), responses=agent_errors)
     async def stop(request: AnyRequest) -> Any:
-        check_header(check_key, request)
-        channel = read_text(await read_object(request), "channel", 64)
-        if stop_agent is None:
+        caller = gate.caller(request)
+        channel = read_text(await read_object(request), "channel", 64).strip()
+        desk = desk_of(gate.room(request, channel, "agents", caller).owner.name)
+        if desk.stop_agent is None:
             raise ProviderError("NO_CAPACITY", "This server runs no agents")
         try:
-            return {"stopped": await stop_agent(channel.strip())}
+            return {"stopped": await desk.stop_agent(channel)}
         except LipwireError as exc:
             return agent_refused(exc)
 
@@ -297,15 +348,17 @@ def create_rooms(
     *,
     start_agent: StartAgent | None = None,
     stop_agent: StopAgent | None = None,
-    check_key: CheckKey | None = None,
+    gate: Gate = OPEN,
     access: Access | None = None,
 ) -> Litestar:
-    """An ASGI app of the rooms and their page alone, to run or to mount."""
-    routes = room_routes(rooms, page, start_agent=start_agent, stop_agent=stop_agent, check_key=check_key)
+    """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
+    may join and start agents: mount it where only those do who may."""
+    desk = Desk(rooms, start_agent, stop_agent)
+    routes = room_routes(lambda _: desk, page, gate=gate)
     app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},
-        openapi_config=describe("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
+        openapi_config=describe_api("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )

@@ -1,6 +1,7 @@
-"""The viewer page and what it calls: a list of sessions, a WebRTC offer, "say this", interrupt.
+"""The viewer page and what it calls: sessions, a WebRTC offer, "say this", interrupt.
 
-It asks for no key: what protects it is the address it listens on.
+Anybody gets the page; what it calls asks the `Gate`: for the list an API key or its owner's token, for one session a
+token to watch or to control it.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from typing import Any
 from litestar import Litestar, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Middleware
 from msgspec import Struct
 
-from ..errors import InvalidArgument
+from ..errors import LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
-from .access import Access
-from .docs import describe, operation
+from .access import Gate
+from .docs import describe_api, operation
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .http import SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
+from .origins import Access
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
@@ -85,16 +87,20 @@ def create_viewer(
     sessions: Mapping[str, Watched],
     speak: Speak | None,
     *,
+    gate: Gate,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     access: Access | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Litestar:
     """The ASGI app.
 
     Args:
         sessions: read at each request, oldest first.
         speak: what the text box does; None disables it.
+        gate: lets in who may.
         route_handlers: more handlers on the same port, such as `rooms.room_routes`.
         access: the names of this server, and the pages that may call it; as for `http.create_app`.
+        middleware: Litestar's, around every route.
     """
 
     def find(session_id: str) -> Watched:
@@ -103,35 +109,45 @@ def create_viewer(
             raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
         return watched
 
-    @get("/api/sessions", sync_to_thread=False)
-    def list_sessions() -> dict[str, Any]:
-        listed = []
-        for session_id, watched in sessions.items():
-            session = watched.session
-            listed.append(
-                {
-                    "session_id": session_id,
-                    "state": session.stats()["state"],
-                    "width": session.width,
-                    "height": session.height,
-                    "fps": float(session.fps),
-                    "avatar": session.avatar,
-                }
-            )
-        return {"sessions": listed, "capabilities": {"say": speak is not None}}
+    def describe(session_id: str) -> dict[str, Any]:
+        session = find(session_id).session
+        return {
+            "session_id": session_id,
+            "state": session.stats()["state"],
+            "width": session.width,
+            "height": session.height,
+            "fps": float(session.fps),
+            "avatar": session.avatar,
+        }
+
+    def reply(listed: list[str], controls: bool) -> dict[str, Any]:
+        capabilities = {"say": controls and speak is not None, "interrupt": controls}
+        return {"sessions": [describe(session_id) for session_id in listed], "capabilities": capabilities}
+
+    @get("/api/sessions", responses=refusals(401, 403, 429), sync_to_thread=False)
+    def list_sessions(request: AnyRequest) -> dict[str, Any]:
+        caller = gate.owner(request, "list")
+        return reply([session_id for session_id in sessions if gate.owns(caller, session_id)], controls=True)
+
+    @get("/api/sessions/{session_id:str}", responses=refusals(401, 403, 404, 429), sync_to_thread=False)
+    def one_session(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
+        caller = gate.session(request, session_id, "watch")
+        return reply([session_id], controls=caller.may("control", "session", session_id))
 
     @post(
         "/api/sessions/{session_id:str}/offer",
         status_code=200,
         operation_class=operation(Offer, sdp=True),
-        responses=refusals(400, 404) | ANSWERED,
+        responses=refusals(400, 401, 403, 404, 429, 503) | ANSWERED,
     )
     async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
+        gate.session(request, session_id, "watch")
         watched = find(session_id)
+        gate.count_join()
         body = await read_offer(request)
         try:
             sdp, kind = await watched.publisher.answer(read_text(body, "sdp", 65536), read_text(body, "type", 16))
-        except InvalidArgument as exc:
+        except LipwireError as exc:
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
 
@@ -139,9 +155,10 @@ def create_viewer(
         "/api/sessions/{session_id:str}/say",
         status_code=200,
         operation_class=operation(Say),
-        responses=refusals(400, 404, 429, 503),
+        responses=refusals(400, 401, 403, 404, 429, 503),
     )
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
+        gate.session(request, session_id, "control")
         find(session_id)
         text = read_text(await read_object(request), "text", MAX_TEXT)
         if speak is None:
@@ -153,18 +170,20 @@ def create_viewer(
         "/api/sessions/{session_id:str}/interrupt",
         status_code=200,
         operation_class=operation(Nothing),
-        responses=refusals(400, 404),
+        responses=refusals(400, 401, 403, 404, 429),
     )
     async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
+        gate.session(request, session_id, "control")
         await read_object(request)
         find(session_id).session.interrupt()
         return {"status": "ok"}
 
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
     app = Litestar(
-        route_handlers=[list_sessions, offer, say, interrupt, *pages, *route_handlers],
+        route_handlers=[list_sessions, one_session, offer, say, interrupt, *pages, *route_handlers],
+        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
-        openapi_config=describe("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
+        openapi_config=describe_api("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )

@@ -60,7 +60,7 @@ class SpeechFile:
             raise BadData(f"{os.fspath(path)} has no audio stream")
         self._stream = self._file.streams.audio[0]
         rate = self._stream.rate
-        self.rate = rate if MIN_RATE <= rate <= MAX_RATE and rate % 25 == 0 else MAX_RATE
+        self.rate = rate if MIN_RATE <= rate <= MAX_RATE else MAX_RATE
         length = self._stream.duration
         self.duration = float(length * self._stream.time_base) if length and self._stream.time_base else None
         """Seconds, where the file says."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 import uuid
 from collections import Counter
@@ -25,15 +24,19 @@ from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
-from ..errors import BadState
+from ..errors import BadState, BufferFull
+from ..logs import sampled, several
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
+from .stages import Spoken, Stages
 
-logger = logging.getLogger("lipwire.session")
+logger = sampled("lipwire.session")
 
 SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
+"""That have begun and whose end has not been told; more are refused. The core alone has `_core.UTTERANCES`; what a
+FrameSource delays waits here."""
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
@@ -69,15 +72,24 @@ class Latency(Struct, kw_only=True):
     """That frame's tick -> the publisher has it (composition, wake-up)."""
     delay_ms: float = 0.0
     """What a FrameSource asks for; sound and picture wait alike."""
+    decode_ms: float = 0.0
+    """Before `buffer_ms`: that chunk comes in a wire encoding -> it is PCM."""
 
     @property
     def total_ms(self) -> float:
-        return self.buffer_ms + self.mouth_ms + self.handover_ms + self.delay_ms
+        return self.decode_ms + self.buffer_ms + self.mouth_ms + self.handover_ms + self.delay_ms
+
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, and `total`."""
+        seconds = {name.removesuffix("_ms"): getattr(self, name) / 1000 for name in self.__struct_fields__}
+        return seconds | {"total": self.total_ms / 1000}
 
 
 class _Utterance(Struct):
     event_id: str | None
     written_ns: int
+    spoken: Spoken
+    """What is known of its way."""
     started_at: int = -1
     """Media clock of its first sample."""
     mouth_seen: bool = False
@@ -167,7 +179,11 @@ class Session:
         self.on_event = on_event
         self.on_special = on_special
         self.latency: Latency | None = None
-        """Of the newest utterance that has been seen to speak."""
+        """Of the newest utterance that has been seen to speak,"""
+        self.stages = Stages()
+        """and of all."""
+        self.on_spoken: Callable[[Spoken], None] | None = None
+        """Called with each utterance that is over."""
         self.max_skew_ms = 0.0
         self._options = {"prebuffer": prebuffer, "dry_timeout": voice_end_timeout, "capacity": capacity}
         self._seed = uuid.uuid5(uuid.NAMESPACE_OID, self.id).int & 0xFFFFFFFF if seed is None else seed
@@ -224,21 +240,40 @@ class Session:
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
             await self._out.open(self._stage.spec)
+            runtime = self._find_runtime()
+            try:
+                runtime.attach(self)
+            except BaseException:
+                await self._out.close()
+                raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
+            self.on_event = self.on_special = self.on_spoken = None  # as in `close`
             raise
-        self._runtime = Runtime.current()
-        self._runtime.attach(self)
+        self._runtime = runtime
         return self
 
+    def _find_runtime(self) -> Runtime:
+        """What keeps its clock."""
+        return Runtime.current()
+
     async def close(self) -> None:
-        """Stops the clock and closes the publisher. Safe to call twice."""
+        """Stops the clock and closes the publisher. What has not been heard to its end counts as interrupted. Safe to
+        call twice."""
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
-            await runtime.detach(self)
-            await asyncio.to_thread(self._stage.close)
-            self._idle.set()
-            await self._out.close()
+            try:
+                await runtime.detach(self)
+                self._cut_off()
+                await asyncio.to_thread(self._stage.close)
+            finally:
+                self._idle.set()
+                try:
+                    await self._out.close()
+                finally:
+                    # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
+                    # Python looks for garbage.
+                    self.on_event = self.on_special = self.on_spoken = None
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
@@ -255,32 +290,37 @@ class Session:
     def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
         """Queues speech: PCM16 mono (any bytes-like) at 8000..48000 Hz, any length, faster than real time or not.
 
+        Each utterance is told of by one PlaybackFinished with the `event_id` of its first chunk, and before it by one
+        PlaybackStarted, unless it was interrupted before anything of it was heard.
+
         Raises:
-            InvalidArgument: odd bytes or unsupported rate. BufferFull: no room; nothing was taken. BadState: the
-            session is not running.
+            InvalidArgument: odd bytes or unsupported rate. BufferFull: no room, or 256 utterances wait; nothing was
+            taken. BadState: the session is not running.
         """
         self._check_running()
         self._write(pcm, rate, event_id)
 
-    def _write(self, pcm: Any, rate: int, event_id: str | None) -> None:
+    def _write(self, pcm: Any, rate: int, event_id: str | None, came_ns: int | None = None) -> None:
         now = time.monotonic_ns()
         if self._ended is not None and event_id not in (None, self._ended):
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
             self.performer.end(0)
             self._ended = None
+        if len(self._utterances) >= MAX_UTTERANCES and self.performer.writing not in self._utterances:
+            raise BufferFull(f"{MAX_UTTERANCES} utterances wait to be heard to their end")
         self.performer.write(pcm, rate)
         utterance = self.performer.utterance
         if utterance not in self._utterances and memoryview(pcm).nbytes:
-            if len(self._utterances) >= MAX_UTTERANCES:
-                self._utterances.pop(next(iter(self._utterances)))
-            self._utterances[utterance] = _Utterance(event_id, now)
+            self._utterances[utterance] = _Utterance(event_id, now, Spoken(came_ns=came_ns or now, written_ns=now))
+            self._ended = None
             self._idle.clear()
 
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
         self._check_running()
+        came_ns = time.monotonic_ns()
         pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
-        self._write(pcm, rate, event_id)
+        self._write(pcm, rate, event_id, came_ns)
 
     def end(self, event_id: str | None = None) -> None:
         """The utterance is complete, but for audio within the grace window."""
@@ -313,7 +353,8 @@ class Session:
         (`avatar.art` lists the names). Acts on the next frame. Other members go to `on_special`; what nobody knows is
         logged."""
         self._check_running()
-        others = {}
+        others: dict[Any, Any] = {}
+        unknown: list[Any] = []
         for key, name in _fields(content).items():
             setting, names = _SPECIAL.get(key, (0, ()))
             if isinstance(name, str) and name in names:
@@ -323,13 +364,26 @@ class Session:
             elif self.on_special is not None:
                 others[key] = name
             else:
-                logger.info("[%s] special: %.60r is not acted on; what is: %s", self.id, key, ", ".join(_SPECIAL))
+                unknown.append(key)
+        if unknown:
+            known, verb = ", ".join(_SPECIAL), "is" if len(unknown) == 1 else "are"
+            logger.info("[%s] special: %s %s not acted on; what is: %s", self.id, several(unknown), verb, known)
         if others and self.on_special is not None:
             self._hand_over("special", self.on_special, others)
 
     async def finished(self) -> None:
         """Waits until nothing is playing or queued."""
         await self._idle.wait()
+
+    @property
+    def space(self) -> float:
+        """Seconds of speech that can be queued now."""
+        return self.performer.space
+
+    @property
+    def generation(self) -> int:
+        """How many interrupts there were."""
+        return self.performer.stats()["generation"]
 
     @property
     def heard(self) -> tuple[str | None, float]:
@@ -351,6 +405,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
+        self._settle()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -372,6 +427,16 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
+
+    def _settle(self) -> None:
+        self.performer.settle()
+
+    def _cut_off(self) -> None:
+        """The clock has stopped: tells the end of all that has not come to it."""
+        number, played = self._heard
+        for utterance in tuple(self._utterances):
+            heard = played if utterance == number else 0
+            self._tell(_core.EVENT_FINISHED, 1, utterance, self._audio_at + _core.BLOCK, heard)
 
     def _show(self, frame: _core.Frame) -> None:
         if frame.generation >= self._cut.generation:
@@ -395,12 +460,17 @@ class Session:
         if utterance is not None and not utterance.mouth_seen:
             utterance.mouth_seen = True
             started_ns = frame.due_ns - (frame.sample - utterance.started_at) * 1_000_000_000 // _core.RATE
+            spoken = utterance.spoken
             self.latency = Latency(
+                decode_ms=(utterance.written_ns - spoken.came_ns) / 1e6,
                 buffer_ms=(started_ns - utterance.written_ns) / 1e6,
                 mouth_ms=(frame.due_ns - started_ns) / 1e6,
                 handover_ms=(now - frame.due_ns) / 1e6,
                 delay_ms=self._stage.delay / (_core.RATE / 1000),
             )
+            spoken.started_ns, spoken.mouth_ns, spoken.shown_ns = started_ns, frame.due_ns, now
+            spoken.stages = self.latency.stages()
+            self.stages.add(spoken.stages)
 
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
         utterance = self._utterances.get(number)
@@ -413,10 +483,15 @@ class Session:
         elif kind == _core.EVENT_FINISHED:
             event = PlaybackFinished(event_id, position_ms, cut or bool(value))
             self._utterances.pop(number, None)
+            if utterance is not None and self.on_spoken is not None:
+                utterance.spoken.end(self.id, event, time.monotonic_ns())
+                self._hand_over("spoken", self.on_spoken, utterance.spoken)
             if not self._utterances:
                 self._idle.set()
         elif kind == _core.EVENT_UNDERRUN:
             event = Underrun(position_ms, round(value / (_core.RATE / 1000), 1))
+            if utterance is not None:
+                utterance.spoken.underruns += 1
         else:
             return
         if self.on_event is not None:
@@ -428,7 +503,8 @@ class Session:
         """Live figures, JSON-able: counters of the performer, and
 
         `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
-        hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance),
+        hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
+        (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
@@ -450,6 +526,7 @@ class Session:
             "latency": None
             if latency is None
             else {name: round(getattr(latency, name), 1) for name in latency.__struct_fields__},
+            "stages": self.stages.figures(),
             "buffered_ms": round(counters["buffered"] / (_core.RATE / 1000)),
             "clock_s": counters["clock"] / _core.RATE,
             "frames": counters["frames"],

@@ -177,14 +177,14 @@ async def test_what_a_request_carries() -> None:
 
 
 BROKEN = [
-    (Answer("x", status=401), "answered 401: fake failure"),
+    (Answer("x", status=401), "answered 401$"),
     (Answer("x", status=500), "answered 500"),
     (Answer("one two three", break_after=2), "failed"),
     (Answer("one two three", end_after=2), "ended in the middle"),
     (Answer("x", first_token=9.0), "did not begin for 0.3 s"),
     (Answer("one two three", stall_after=3), "fell silent for 0.2 s"),
     (Answer(raw=b"data: {]\n\n" * 20), "stream is broken"),
-    (Answer(raw=b'data: {"error": {"message": "overloaded"}}\n\n'), "broke off: overloaded"),
+    (Answer(raw=b'data: {"error": {"message": "overloaded"}}\n\n'), "broke off with an error$"),
     (Answer(raw=b"<html>no</html>"), "ended in the middle"),
     (Answer(raw=b"data: " + b"x" * (2 << 20)), "more than 1048576 bytes"),
     (Answer("word " * 20_000), "more than 32768 characters"),
@@ -204,7 +204,7 @@ async def test_a_fault_is_an_error_that_says_what(answer: Answer, message: str) 
 async def test_nobody_there() -> None:
     async with FakeChat() as server:
         pass
-    with pytest.raises(ServiceError, match=r"the LLM at http.* failed"):
+    with pytest.raises(ServiceError, match=r"the LLM at 127\.0\.0\.1:\d+ failed"):
         await ask(server)
     with pytest.raises(ServiceError, match="failed"):
         await ask(server, body={}, **{})

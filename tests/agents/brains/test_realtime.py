@@ -291,11 +291,13 @@ async def test_closed_before_anything_happened() -> None:
 async def test_who_is_refused_is_told_so() -> None:
     async with FakeRealtime(api_key="right") as fake:
         brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", "wrong")
-        with pytest.raises(ServiceError, match="answered 401: Incorrect API key"):
+        with pytest.raises(ServiceError, match=r"answered 401$"):
             await brain.open(lambda event: None)
         await brain.close()
     brain = RealtimeBrain(AgentConfig(name="a", channel="c"), fake.url, "m", None)
-    with pytest.raises(ServiceError, match="cannot connect to ws://127"):
+    with pytest.raises(
+        ServiceError, match=r"cannot connect to OpenAI Realtime at 127\.0\.0\.1:\d+: Connection refused$"
+    ):
         await brain.open(lambda event: None)
 
 
@@ -325,7 +327,7 @@ async def test_an_error_of_the_service_is_reported_and_life_goes_on() -> None:
     async with scene(server={"check": False}) as (brain, record, fake):
         brain.commit()  # of nothing
         failed = await record.wait(Failed)
-        assert failed.message == "Expected at least 100ms of audio" and failed.reply_id is None
+        assert failed.message == "the service reported input_audio_buffer_commit_empty" and failed.reply_id is None
         brain.tell("hi")
         assert (await record.wait(ReplyFinished, reason="done")).text == "Hello there."
         assert "commit" in fake.problems[0]

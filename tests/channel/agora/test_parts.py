@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from lipwire import Frame, G722Decoder, Session, SharedWriter
+from lipwire._core import BLOCK, SharedPcm
 from lipwire.audio import g711, opus
+from lipwire.audio.fade import fade_out
 from lipwire.channel.agora import wire
 from lipwire.channel.agora.codec import AudioEncoder
 from lipwire.channel.agora.data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer
-from lipwire.channel.agora.feed import PICTURES, SOUND_BLOCKS, FeedReader, FeedWriter
+from lipwire.channel.agora.feed import FADEABLE, PICTURES, SILENCE, SOUND_BLOCKS, FeedReader, FeedWriter
 from lipwire.channel.agora.worker import Worker
 from lipwire.channel.base import Connection, Trouble
 from lipwire.errors import BadData, BufferFull, InvalidArgument
@@ -136,6 +138,57 @@ def test_dropping(feed: Ends) -> None:
     frame = reader.picture(9 * 480)
     assert frame is not None and memoryview(frame)[0] == 2
     assert writer.stats() | {"lost": 0, "late": 0, "pictures_lost": 0} == writer.stats()
+
+
+def speech(n: int) -> bytes:
+    return np.full(BLOCK, 1000 + n, "<i2").tobytes()
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 3, 20, 100])
+def test_what_an_interrupt_drops_ends_in_one_fade(feed: Ends, waiting: int) -> None:
+    """Of what waits nothing is sent but the first 5 ms, faded; the session's own fade, then, is silent."""
+    writer, reader = feed
+    for n in range(10 + waiting):
+        writer.sound(speech(n), n * BLOCK)
+    sent = [bytes(send(reader)) for _ in range(10)]
+    writer.drop(fade=True)
+    session_s = fade_out(speech(10 + waiting))
+    writer.sound(session_s, (10 + waiting) * BLOCK)
+    writer.sound(speech(500), (11 + waiting) * BLOCK)
+    while reader.block() is not None:
+        sent.append(bytes(send(reader)))
+    assert sent[:10] == [speech(n) for n in range(10)] and sent[-1] == speech(500)
+    kept = 0 < waiting <= FADEABLE
+    between = [fade_out(speech(10)), SILENCE] if kept else [session_s]
+    assert sent[10:-1] == between
+    assert writer.waiting == 0
+
+
+def test_nobody_hears_a_fade_of_what_waited_for_a_worker(feed: Ends) -> None:
+    writer, reader = feed
+    writer.sound(speech(1), 0)
+    writer.drop()
+    writer.sound(speech(2), BLOCK)
+    assert bytes(send(reader)) == speech(2) and reader.block() is None
+
+
+def send(reader: FeedReader) -> SharedPcm:
+    """What the worker does with a block."""
+    block = reader.block()
+    assert block is not None
+    reader.take()
+    reader.sent(block.sample + BLOCK)
+    return block
+
+
+@pytest.mark.parametrize("codec", [0, 8, 9, 120, 122])
+def test_half_a_packet_fades_out(codec: int) -> None:
+    encoder = AudioEncoder(codec)
+    assert not encoder.interrupt()
+    assert encoder.encode(speech(3000)) == []
+    assert encoder.interrupt()
+    left = np.frombuffer(bytes(encoder._pcm), "<i2")
+    assert len(left) == encoder.rate // 100 and not left[encoder.rate // 200 :].any()
 
 
 def test_a_picture_waits_for_its_sound_and_the_newest_is_shown(feed: Ends) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from ...outward import Outward
+
 HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
 
@@ -180,3 +182,5 @@ class Services(Struct, frozen=True, kw_only=True):
     openai_url: str | None = None
     """The URL of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None
+    outward: Outward | None = None
+    """Where URLs may lead that a request has named; None = all URLs are the operator's own."""

@@ -133,7 +133,7 @@ class CascadeBrain:
         self._caller = Caller(config.tools, lambda event: self._emit(event))
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
-        self._chat = chat.ChatClient(self._config.llm, timeouts)
+        self._chat = chat.ChatClient(self._config.llm, timeouts, services.outward)
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._detectors: dict[str, TurnDetector] = {}

@@ -17,9 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import BadData
+from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
-from ..http import ServiceError, bearer, client, refusal, send
+from ..http import ServiceClient, ServiceError, failure, log_details, refusal
 from .tools import MAX_ARGUMENTS, MAX_CALLS
 
 MAX_EVENT = 1 << 20
@@ -121,6 +122,14 @@ class Piece(Struct, frozen=True):
     """Nothing follows: known before the stream ends."""
 
 
+class BrokeOff(ServiceError):
+    """The service sent an error in the place of more. `said`: its words, which are not for everyone."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__("the LLM broke off with an error")
+        self.said = said
+
+
 class _Function(Struct):
     name: str | None = None
     arguments: str | None = None
@@ -203,7 +212,7 @@ class Completion:
             return None
         if chunk.error:
             message = chunk.error.get("message", chunk.error) if isinstance(chunk.error, dict) else chunk.error
-            raise ServiceError(f"the LLM broke off: {str(message)[:200]}")
+            raise BrokeOff(str(message)[:200])
         if not chunk.choices:
             return None
         choice = chunk.choices[0]
@@ -287,12 +296,13 @@ def build(
 
 
 class ChatClient:
-    """Asks one service; `llm` may change between two requests."""
+    """Asks one service; `llm` may change between two requests. `outward`: where its URL may lead; None = anywhere."""
 
-    def __init__(self, llm: Llm, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, llm: Llm, timeouts: Timeouts | None = None, outward: Outward | None = None) -> None:
         self.llm = llm
         self.timeouts = timeouts or Timeouts()
-        self._http = client(max(self.timeouts.first_token, self.timeouts.between) + 5)  # ours come first
+        # ours come first
+        self._http = ServiceClient(max(self.timeouts.first_token, self.timeouts.between) + 5, outward)
         self.rate = RATE
 
     async def close(self) -> None:
@@ -306,18 +316,17 @@ class ChatClient:
         """
         import httpx
 
-        url = self.llm.url
+        url, key = self.llm.url, self.llm.api_key
         host = urlsplit(url).hostname or ""
         self.rate = OPENAI_RATE if host == "openai.com" or host.endswith(".openai.com") else RATE
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream",
-            **bearer(self.llm.api_key),
         }
         try:
-            request = self._http.build_request("POST", url, content=msgspec.json.encode(body), headers=headers)
+            content = msgspec.json.encode(body)
             async with asyncio.timeout(self.timeouts.first_token) as limit:
-                response = await send(self._http, request)
+                response = await self._http.post(url, key=key, headers=headers, content=content)
                 try:
                     async for piece in self._pieces(response, completion, limit):
                         yield piece
@@ -329,10 +338,13 @@ class ChatClient:
             began = completion.began
             seconds = self.timeouts.between if began else self.timeouts.first_token
             raise ServiceError(
-                f"the LLM at {url} {'fell silent' if began else 'did not begin'} for {seconds:g} s"
+                f"the LLM at {site(url)} {'fell silent' if began else 'did not begin'} for {seconds:g} s"
             ) from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise ServiceError(f"the LLM at {url} failed: {exc or type(exc).__name__}") from exc
+        except (httpx.HTTPError, httpx.InvalidURL, OutwardRefused) as exc:
+            raise failure("the LLM", url, exc, key) from exc
+        except BrokeOff as exc:
+            log_details("the LLM", exc.said, url, key)
+            raise
         except BadData as exc:
             raise ServiceError(f"the LLM's stream is broken: {exc}") from exc
 
@@ -340,7 +352,7 @@ class ChatClient:
         self, response: Any, completion: Completion, limit: asyncio.Timeout
     ) -> AsyncGenerator[Piece, None]:
         if response.status_code // 100 != 2:
-            raise await refusal("the LLM", response)
+            raise await refusal("the LLM", self.llm.url, response, self.llm.api_key)
         loop = asyncio.get_running_loop()
         streamed = not response.headers.get("content-type", "").startswith("application/json")
         until = loop.time() + MAX_SECONDS

@@ -12,23 +12,25 @@ import base64
 import binascii
 import itertools
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from msgspec import structs
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from ..._core import Resampler
 from ...errors import BadState, BufferFull
+from ...outward import OutwardRefused, site
 from ..config import AgentConfig
 from ..describe import openai_voice
-from ..http import ServiceError
+from ..http import ServiceError, log_details, reason, said, websocket
 from ..update import apply
 from . import chat
 from .base import (
@@ -102,6 +104,7 @@ class RealtimeBrain:
     def __init__(self, config: AgentConfig, url: str, model: str, api_key: str | None) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._url = f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
+        self._key = api_key
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._caller = Caller(config.tools, lambda event: self._emit(event))
         self._context = ChatContext(config.llm.max_history)
@@ -162,23 +165,26 @@ class RealtimeBrain:
 
     async def _connect(self) -> ClientConnection:
         """Raises ServiceError."""
-        where = self._url.partition("?")[0]
+        where = f"OpenAI Realtime at {site(self._url)}"
         try:
-            return await connect(
+            return await websocket(
                 self._url,
                 additional_headers=self._headers,
                 max_size=MAX_MESSAGE,
                 open_timeout=CONNECT,
                 close_timeout=1.0,
-                # A proxy of the environment is used, but never for what runs on this machine.
-                proxy=None if urlsplit(self._url).hostname in ("127.0.0.1", "localhost") else True,
             )
         except InvalidStatus as exc:
-            body = exc.response.body or b""
-            said = body[:200].decode("utf-8", "replace").strip()
-            raise _Refused(f"{where} answered {exc.response.status_code}: {said}", exc.response.status_code) from exc
+            self._details(f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}")
+            raise _Refused(f"{where} answered {exc.response.status_code}", exc.response.status_code) from exc
+        except OutwardRefused as exc:
+            raise ServiceError(f"{where} sent the connection elsewhere, and that {exc}") from exc
         except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
-            raise ServiceError(f"cannot connect to {where}: {exc or type(exc).__name__}") from exc
+            self._details(f"{type(exc).__name__}: {exc}")
+            raise ServiceError(f"cannot connect to {where}: {reason(exc)}") from exc
+
+    def _details(self, text: str) -> None:
+        log_details("OpenAI Realtime", text, self._url, self._key)
 
     async def _run(self, ws: ClientConnection) -> None:
         while True:
@@ -188,9 +194,11 @@ class RealtimeBrain:
             try:
                 async for text in ws:
                     self._take(text)
-                reason = f"the service closed the connection: {ws.close_code} {ws.close_reason or ''}".strip()
+                reason = f"the service closed the connection: {ws.close_code}"
+                self._details(f"{ws.close_code} {ws.close_reason}")
             except ConnectionClosed as exc:
-                reason = f"the connection broke: {exc}"
+                reason = f"the connection broke: {ws.close_code}"
+                self._details(str(exc))
             finally:
                 self._ws = None
                 for task in helpers:
@@ -503,7 +511,8 @@ class RealtimeBrain:
 
     def _on_error(self, event: dict[str, Any]) -> None:
         error = event["error"]
-        code, message = error.get("code"), str(error.get("message", error))[:300]
+        code, message = error.get("code"), f"the service reported {_word(error)}"
+        self._details(str(error.get("message", error)))
         if code in HARMLESS:
             return
         if code == "conversation_already_has_active_response":
@@ -555,7 +564,9 @@ class RealtimeBrain:
     def _on_conversation_item_input_audio_transcription_failed(self, event: dict[str, Any]) -> None:
         self._partial.pop(event["item_id"], None)
         # The model hears by itself: the reply comes all the same.
-        logger.info("agent %s: no transcript: %s", self._config.name, event.get("error"))
+        error = event.get("error") or {}
+        self._details(str(error.get("message", error)))
+        logger.info("agent %s: no transcript: %s", self._config.name, _word(error))
 
     def _on_response_created(self, event: dict[str, Any]) -> None:
         response = event["response"]
@@ -638,8 +649,9 @@ class RealtimeBrain:
                 self._finish(reply, "cancelled")
             else:
                 error = (response.get("status_details") or {}).get("error") or {}
-                message = error.get("message") or error.get("code") or status
-                self._emit(Failed("REALTIME_ERROR", f"the response failed: {message}", reply.id))
+                self._details(str(error.get("message", error)))
+                word = _word(error) if error else status
+                self._emit(Failed("REALTIME_ERROR", f"the response failed: {word}", reply.id))
                 self._finish(reply, "failed")
         self._pump()
 
@@ -672,6 +684,14 @@ class RealtimeBrain:
             fatal = task is self._main
             self._closed = self._closed or fatal
             self._emit(Failed("INTERNAL_ERROR", f"{type(error).__name__}: {error}", fatal=fatal))
+
+
+def _word(error: dict[str, Any]) -> str:
+    """An error's code, or its type. What it says in words stays in the log: it may be an inner service's."""
+    for name in ("code", "type"):
+        if isinstance(value := error.get(name), str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
+            return value
+    return "an error"
 
 
 class _Refused(ServiceError):

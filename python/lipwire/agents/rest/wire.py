@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from ...outward import Outward, OutwardRefused, redact
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, allowed, show
 from ...protocol.messages import QUALITY
@@ -201,8 +202,29 @@ def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], pre
             try:
                 found[info.encode_name] = msgspec.convert(value, info.type)
             except msgspec.ValidationError:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
+                shown = redact(value) if info.type is b.Url and isinstance(value, str) else value
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(shown)}"))
     return found
+
+
+async def check_urls(body: Mapping[str, Any], version: Version, outward: Outward) -> None:
+    """Whether every URL that a body of join or update names, in any field that is one, may be called. The rest of the
+    body has been found good.
+
+    Raises:
+        InvalidAgentRequest: one may not; names each such field.
+    """
+    _, properties = _JOINS[version]
+    prefix = "properties." if "properties" in body else ""
+    faults: list[Fault] = []
+    for path, value in leaves(properties, body.get("properties", body), []).items():
+        if _type_at(properties, path) is b.Url:
+            try:
+                await outward.check(value)
+            except OutwardRefused as exc:
+                faults.append(Fault(f"{prefix}{path}", str(exc), "not_allowed"))
+    if faults:
+        raise InvalidAgentRequest.because(faults)
 
 
 def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:

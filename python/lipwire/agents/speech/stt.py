@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import BadState, InvalidArgument
+from ...outward import site
 from ..brains.base import HEARD_RATE, TimedWord
-from ..http import ServiceError, bearer, client, refusal, send
+from ..http import ServiceClient, ServiceError, failure, refusal
 from .sphinx.recognizer import Pool, Recognizer
 from .sphinx.wire import Begin, Drop, Finish, Heard, Partial, Sound
 
@@ -94,7 +95,7 @@ class HttpStt:
         self.model = model or "gpt-4o-mini-transcribe"
         self.language = language.partition("-")[0].lower()
         self.api_key = api_key
-        self._http = client(TIMEOUT + 5)
+        self._http = ServiceClient(TIMEOUT + 5)
 
     async def open(self) -> None:
         return None
@@ -117,13 +118,10 @@ class HttpStt:
         files = {"file": ("speech.wav", wav(pcm), "audio/wav")}
         try:
             async with asyncio.timeout(TIMEOUT):
-                request = self._http.build_request(
-                    "POST", self.url, data=data, files=files, headers=bearer(self.api_key)
-                )
-                reply = await send(self._http, request)
+                reply = await self._http.post(self.url, key=self.api_key, headers={}, data=data, files=files)
                 try:
                     if reply.status_code // 100 != 2:
-                        raise await refusal("speech to text", reply)
+                        raise await refusal("speech to text", self.url, reply, self.api_key)
                     body = b""
                     async for piece in reply.aiter_bytes():
                         body += piece
@@ -133,11 +131,11 @@ class HttpStt:
                     await reply.aclose()
             answer = msgspec.json.decode(body, type=_Transcription)
         except TimeoutError as exc:
-            raise ServiceError(f"speech to text at {self.url} did not answer within {TIMEOUT:g} s") from exc
+            raise ServiceError(f"speech to text at {site(self.url)} did not answer within {TIMEOUT:g} s") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise ServiceError(f"speech to text at {self.url} failed: {exc or type(exc).__name__}") from exc
+            raise failure("speech to text", self.url, exc, self.api_key) from exc
         except msgspec.DecodeError as exc:
-            raise ServiceError(f"speech to text answered what is no transcription: {exc}") from exc
+            raise ServiceError(f"speech to text at {site(self.url)} answered what is no transcription") from exc
         words = tuple(
             TimedWord(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
             for word in answer.words or ()

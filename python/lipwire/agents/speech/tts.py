@@ -21,9 +21,10 @@ from msgspec import Struct
 
 from ...audio import espeak
 from ...errors import InvalidArgument, LipwireError
+from ...outward import site
 from ..brains.base import TimedWord
 from ..describe import openai_voice
-from ..http import ServiceError, bearer, client, refusal, send
+from ..http import ServiceClient, ServiceError, failure, refusal
 from .sentences import MAX_PIECE, SentenceSplitter, speakable
 
 logger = logging.getLogger("lipwire.agents")
@@ -144,7 +145,7 @@ class HttpTts:
         openai = (urlsplit(url).hostname or "").endswith("openai.com")
         self.voice = openai_voice(voice) if openai else voice
         self.api_key = api_key
-        self._http = client(FIRST_BYTE + 5)
+        self._http = ServiceClient(FIRST_BYTE + 5)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -153,15 +154,15 @@ class HttpTts:
         import httpx
 
         body = {"model": self.model, "voice": self.voice, "input": text, "response_format": "pcm"}
-        headers = {"content-type": "application/json", **bearer(self.api_key)}
+        headers = {"content-type": "application/json"}
         loop = asyncio.get_running_loop()
         try:
-            request = self._http.build_request("POST", self.url, content=msgspec.json.encode(body), headers=headers)
             async with asyncio.timeout(FIRST_BYTE) as limit:
-                reply = await send(self._http, request)
+                content = msgspec.json.encode(body)
+                reply = await self._http.post(self.url, key=self.api_key, headers=headers, content=content)
                 try:
                     if reply.status_code // 100 != 2:
-                        raise await refusal("text to speech", reply)
+                        raise await refusal("text to speech", self.url, reply, self.api_key)
                     pcm = _Pcm(reply.headers.get("content-type", ""))
                     async for data in reply.aiter_bytes():
                         if sound := pcm.take(data):
@@ -173,9 +174,9 @@ class HttpTts:
                 finally:
                     await reply.aclose()
         except TimeoutError as exc:
-            raise ServiceError(f"text to speech at {self.url} stalled") from exc
+            raise ServiceError(f"text to speech at {site(self.url)} stalled") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise ServiceError(f"text to speech at {self.url} failed: {exc or type(exc).__name__}") from exc
+            raise failure("text to speech", self.url, exc, self.api_key) from exc
 
 
 class _Pcm:
@@ -183,7 +184,7 @@ class _Pcm:
 
     def __init__(self, content_type: str) -> None:
         if not content_type.startswith(("audio/", "application/octet-stream", "binary/")) and content_type:
-            raise ServiceError(f"text to speech answered {content_type}, where sound was expected")
+            raise ServiceError(f"text to speech answered {content_type[:60]!r}, where sound was expected")
         named = re.search(r"rate=(\d+)", content_type)
         self.rate = int(named[1]) if named else OPENAI_RATE
         self.samples = 0

@@ -67,8 +67,6 @@ NEEDS_TOKEN = {"invalid token", "token expired"}
 """Reasons after which it is, if there is a certificate to make a token with."""
 HELD = 64 * 1024
 """Bytes of data messages that wait for a new worker."""
-ON_ITS_WAY = 3
-"""Blocks: what a worker that keeps up may not have sent yet."""
 AI_SERVER = 9
 
 
@@ -286,10 +284,10 @@ class Agora(Channel):
             self.feed.picture(frame)
 
     def interrupt(self) -> None:
-        """Drops what waits for a new worker or connection. What is merely on its way is left: it ends within a video
-        frame, with the session's fade."""
-        if self._worker is not None and self.feed is not None and self.feed.waiting > ON_ITS_WAY:
-            self.feed.drop()
+        """Drops what the worker has not sent. Where it keeps up that is a block, or none; after a stall, or while the
+        channel is out of reach, more. What is heard fades out within 5 ms."""
+        if self._worker is not None and self.feed is not None and self.feed.waiting:
+            self.feed.drop(fade=self.state == "connected")
 
     # ---------------------------------------------------------------------------------------------------- messages
 

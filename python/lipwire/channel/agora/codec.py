@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..._core import RATE, G722Encoder, OpusEncoder, Resampler
 from ...audio import g711
+from ...audio.fade import fade_out
 from ...errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -41,6 +42,16 @@ class AudioEncoder:
 
             encoder: OpusEncoder = opus.OpusEncoder(self.rate, 1, bitrate=24000 if rtc_codec == 120 else 48000)
             self._encode = lambda pcm: b"".join(encoder.encode(pcm))
+
+    def interrupt(self) -> bool:
+        """What waits for the rest of its packet fades out within 5 ms, and what the resampler holds back is silent.
+        Returns whether there is any."""
+        waits = bool(self._pcm)
+        if self._down is not None and waits:
+            self._pcm += bytes(2 * round(self._down.delay * self.rate))
+            self._down = Resampler(RATE, self.rate)
+        self._pcm[:] = fade_out(bytes(self._pcm), self.rate)
+        return waits
 
     def encode(self, pcm: Buffer) -> list[bytes]:
         """The packets that this block completes."""

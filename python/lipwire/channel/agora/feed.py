@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 
 from ..._core import BLOCK, Frame, SharedFrame, SharedPcm, SharedReader, SharedWriter
+from ...audio.fade import fade_out, is_fade
 from ...errors import InvalidArgument
 from ...stream import StreamSpec
 
@@ -19,6 +21,9 @@ SOUND_BLOCKS = 1000
 """10 s: what a worker may be away for before sound is lost."""
 PICTURES = 64
 """That may wait for it."""
+FADEABLE = 64
+"""Blocks of which the first can still be faded out when they are dropped."""
+SILENCE = bytes(2 * BLOCK)
 
 MAGIC = 0x5047_4F52_5057_4C02
 _MAGIC, _SENT, _SHOWN, _SHOWN_COUNT, _LOST, _SKIPPED, _LATE, _PICTURES_LOST = range(8)
@@ -73,6 +78,9 @@ class FeedWriter:
         self._written = self._pictures = self._retired_to = 0
         self._end = self._dropped_to = 0
         """Samples: behind the last block written; below which nothing is to be sent."""
+        self._newest: deque[bytes] = deque(maxlen=FADEABLE)
+        self._faded = False
+        """What waited has faded out; the block that comes next may be the same fade again."""
 
     @property
     def fds(self) -> tuple[int, int]:
@@ -81,6 +89,9 @@ class FeedWriter:
 
     def sound(self, pcm: bytes, sample: int) -> None:
         """10 ms at `sample`. When the ring is full the oldest block is lost; the worker counts it."""
+        if self._faded:
+            pcm, self._faded = (SILENCE if is_fade(pcm) else pcm), False
+        self._newest.append(pcm)
         self.ring.write_pcm(pcm, sample)
         if not self._written:
             self._dropped_to = sample
@@ -96,10 +107,17 @@ class FeedWriter:
         self.ring.write_frame(frame, sample)
         self._pictures += 1
 
-    def drop(self) -> None:
-        """Nothing of what was written so far is to be sent any more."""
+    def drop(self, *, fade: bool = False) -> None:
+        """Nothing of what was written so far is to be sent any more. `fade`: somebody is listening, so what would have
+        been sent next is sent as a fade of 5 ms, and the rest of it that is yet to be written is silent."""
+        waiting = self.waiting
         self.ring.interrupt()
         self._dropped_to = self._end
+        if fade and 0 < waiting <= len(self._newest):
+            self._dropped_to -= BLOCK
+            self.ring.write_pcm(fade_out(self._newest[-waiting]), self._dropped_to)
+            self._faded = True
+        self._newest.clear()
 
     @property
     def waiting(self) -> int:

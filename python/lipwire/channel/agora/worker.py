@@ -20,6 +20,7 @@ import time
 from queue import Empty, SimpleQueue
 
 from ..._core import BLOCK, RATE, SharedPcm
+from ...audio.fade import is_fade
 from ...process.child import end_within, to_parent
 from ...process.link import OUT, Link
 from ..base import ChannelEvent, Connection, Heard, Message, Network, Seen, SoundNote, Trouble
@@ -64,6 +65,8 @@ class Member:
         self._due = 0.0
         self._refused_at = math.inf
         self._position = 0
+        self._generation = 0
+        """Of the newest block that was encoded."""
         self._events = events
         self.connection: SdkConnection = sdk.connect(join, lambda event: events.put((self, event)))
 
@@ -102,7 +105,12 @@ class Member:
             self.feed.sent(behind)
             return True
         self.feed.take()
-        for packet in self.encoder.encode(block):
+        pcm: bytes | SharedPcm = block
+        if block.generation > self._generation:
+            self._generation = block.generation
+            if self.encoder.interrupt() and is_fade(bytes(block)):
+                pcm = SILENCE  # the fade that is heard is that of what the encoder had
+        for packet in self.encoder.encode(pcm):
             at = behind - self.encoder.samples * RATE // self.encoder.rate
             self._note_result("sound", self.connection.packet(packet, self.encoder.samples, self.encoder.rate, at))
             self.feed.sent(behind)

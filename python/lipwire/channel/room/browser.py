@@ -10,9 +10,11 @@ from typing import Any
 from aiortc.mediastreams import MediaStreamError
 
 from ..._core import Frame
-from ...audio.fade import FADE
+from ...errors import NoCapacity
 from ...publish import aiortc_private
-from ...publish.peer import Peer, SoundPackets
+from ...publish.audience import Audience
+from ...publish.peer import Peer
+from ...publish.tracks import SoundPackets
 from ..base import Heard, Message, Seen, UserJoined
 from .microphone import QUIET, Camera, Microphone
 from .place import PACKET_SIZE, Place, Role
@@ -28,10 +30,12 @@ FAREWELL = 0.3
 class Browser:
     """A user in a browser. It outlives its connections: one that is lost can be followed by another."""
 
-    def __init__(self, room: Place, user: str, ice_host: str | None = None) -> None:
+    def __init__(self, room: Place, user: str, ice_host: str | None = None, audience: Audience | None = None) -> None:
         self.room, self.user = room, user
-        self._ice_host = ice_host
+        self._ice_host, self._audience = ice_host, audience
         self.role: Role = "speaker"
+        self.writes = True
+        """Whether its data messages reach the others."""
         self.peer: Peer | None = None
         """The connection that carries it."""
         self.joined = False
@@ -52,16 +56,26 @@ class Browser:
         """Whether sound has come from it."""
         return self.microphone is not None and self.microphone.used
 
-    async def answer(self, sdp: str, kind: str, role: Role) -> tuple[str, str]:
+    async def answer(self, sdp: str, kind: str, role: Role, writes: bool = True) -> tuple[str, str]:
         """See `Rooms.answer`."""
-        peer = Peer(
-            self._changed, self._said, lambda transceiver: self._track(peer, role, transceiver), ice_host=self._ice_host
-        )
+        try:
+            peer = Peer(
+                self._changed,
+                self._said,
+                lambda transceiver: self._track(peer, role, transceiver),
+                ice_host=self._ice_host,
+                audience=self._audience,
+                user=self,
+            )
+        except NoCapacity:
+            if not self.joined and self._joining is None:
+                self.room.remove(self)
+            raise
         self._receivers[peer], self._tasks[peer] = {}, set()
         self.room.peers.add(peer)
         if self._joining is not None:
             self._joining.drop()
-        self._joining, self.role = peer, role
+        self._joining, self.role, self.writes = peer, role, writes
         return await peer.answer(sdp, kind)
 
     def _changed(self, peer: Peer) -> None:
@@ -107,12 +121,13 @@ class Browser:
         for peer in tuple(self._tasks):
             peer.drop()
         self.peer = self._joining = None
+        self.microphone = None  # which has this
 
     def _said(self, data: str | bytes) -> None:
         raw = data.encode() if isinstance(data, str) else data
         if len(raw) > PACKET_SIZE:
             logger.warning("[%s] %s sent a message of %d bytes; dropped", self.room.name, self.user, len(raw))
-        elif self.joined:
+        elif self.joined and self.writes:
             self.room.announce(Message(self.user, raw), self)
 
     # -------------------------------------------------------------------------------------------- what it lets us hear
@@ -189,10 +204,13 @@ class Browser:
 
     # ------------------------------------------------------------------------------------------------ what it is shown
 
-    def hear(self, pcm: bytes, sample: int) -> None:
-        """10 ms of what the others say, at `sample` of the room's clock."""
-        if self.peer is not None and self.peer.connected and (frame := self._packets.add(pcm, sample)) is not None:
-            self.peer.audio.put(frame)
+    def hear(self, pcm: bytes, sample: int, fades: bool) -> None:
+        """10 ms of what the others say, at `sample` of the room's clock. `fades`: there is the fade of an interrupt in
+        it."""
+        if self.peer is None or not self.peer.connected:
+            return
+        if (sound := self._packets.add(pcm, sample, fades)) is not None:
+            self.peer.audio.put(sound)
 
     def see(self, frame: Frame, sample: int) -> None:
         """A picture of the face of the room, to be shown at `sample` of its clock."""
@@ -202,7 +220,7 @@ class Browser:
     def interrupt(self) -> None:
         """What waits for it is stale."""
         if self.peer is not None:
-            self.peer.interrupt(self._packets.next + FADE)
+            self.peer.interrupt()
         self._packets.interrupt()
 
     def send(self, data: str | bytes) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 
 from ..._core import BLOCK
+from ...audio.fade import fade_out
 
 MIX_BLOCKS, MIX_START = 12, 4
 """10 ms blocks of a member's sound that wait to be mixed (the oldest is dropped), and how many are gathered first."""
@@ -47,6 +48,15 @@ class Voice:
     def clear(self) -> None:
         self._blocks.clear()
         self._playing = False
+
+    def cut(self) -> None:
+        """What plays fades out within 5 ms; what waits is dropped."""
+        last = fade_out(self._blocks[0]) if self._playing and self._blocks else None
+        self._blocks.clear()
+        if last is None:
+            self._playing = False
+        else:
+            self._blocks.append(last)
 
 
 class Mix:
@@ -102,9 +112,14 @@ class Mix:
         }
 
     def drop(self, member: Hashable) -> None:
-        """What waits of a member is stale."""
+        """What waits of a member is not to be mixed: it goes out in another way."""
         if (voice := self._voices.get(member)) is not None:
             voice.clear()
+
+    def cut(self, member: Hashable) -> None:
+        """What waits of a member is stale: it fades out within 5 ms."""
+        if (voice := self._voices.get(member)) is not None:
+            voice.cut()
 
     def remove(self, member: Hashable) -> None:
         """A member is gone."""

@@ -24,8 +24,9 @@ from typing import Any
 import msgspec
 
 from ..._core import BLOCK, RATE, Frame, Resampler
-from ...audio.fade import fade_in, fade_out
+from ...audio.fade import fade_out, is_fade
 from ...errors import BadState, NoCapacity
+from ...publish.audience import Audience
 from ...publish.peer import Peer
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
 from .browser import Browser
@@ -59,12 +60,15 @@ class _Seat:
         self._pcm = bytearray()
         self._cut = False
 
+    def fades(self, pcm: bytes) -> bool:
+        """Whether its next block is the fade of what was interrupted."""
+        fades, self._cut = self._cut and is_fade(pcm), False
+        return fades
+
     def narrow(self, pcm: bytes) -> Iterator[bytes]:
         """Its sound as in-process members hear it: blocks of 10 ms at 16 kHz."""
         if self._resampler is None:
             self._resampler = Resampler(RATE, HEARD_RATE)
-        if self._cut:
-            pcm, self._cut = fade_in(pcm), False
         self._pcm += self._resampler.process(pcm)
         while len(self._pcm) >= HEARD_BYTES:
             yield bytes(self._pcm[:HEARD_BYTES])
@@ -73,10 +77,11 @@ class _Seat:
     def interrupt(self) -> None:
         """What is left of its sound fades out, and what the resampler holds back is silent; neither is dropped, since
         the blocks to come keep their time."""
+        self._cut = True
         if self._resampler is not None:
             held = round(self._resampler.delay * HEARD_RATE)
             self._pcm[:] = fade_out(bytes(self._pcm) + bytes(2 * held), HEARD_RATE)
-            self._resampler, self._cut = None, True
+            self._resampler = None
 
 
 class Room:
@@ -184,19 +189,20 @@ class Room:
     def sound(self, source: RoomChannel, pcm: bytes, sample: int) -> None:
         """10 ms of an in-process member."""
         seat = self._seats[source]
+        fades = seat.fades(pcm)
         listeners = [a for a in self.agents.values() if a is not source and a.wants(source.user)[0]]
         if listeners:
-            for block in seat.narrow(pcm):
+            for block in seat.narrow(SILENT if fades else pcm):  # they have heard a fade of their own
                 event = Heard(source.user, block, sample * 1000 // RATE)
                 for agent in listeners:
                     agent.emit(event)
         if self._mix.leads(source.user, source is self._face):
             seat.offset = self._mix.clock - sample
             self._led_at = asyncio.get_running_loop().time()
-            self._play(pcm, source.user)
+            self._play(pcm, source.user, fades)
         else:
             seat.offset = self._mix.clock - sample
-            self._mix.put(source.user, pcm)
+            self._mix.put(source.user, SILENT if fades else pcm)  # `Mix.cut` has made the fade
 
     def voice(self, source: Browser, pcm: bytes) -> None:
         """10 ms of a browser, for the other browsers."""
@@ -219,10 +225,10 @@ class Room:
         finally:
             self._ticking = None
 
-    def _play(self, pcm: bytes, lead: str | None) -> None:
+    def _play(self, pcm: bytes, lead: str | None, fades: bool = False) -> None:
         at, sounds = self._mix.block(pcm, lead, self.browsers)
         for browser in self.browsers.values():
-            browser.hear(sounds[browser.user], at)
+            browser.hear(sounds[browser.user], at, fades)
 
     def show(self, source: RoomChannel, frame: Frame) -> None:
         """A picture of an in-process member."""
@@ -243,7 +249,7 @@ class Room:
     def interrupt(self, source: RoomChannel) -> None:
         """What waits of an in-process member is stale. It is mixed already with what others said at the same time, of
         which a slow browser misses as much."""
-        self._mix.drop(source.user)
+        self._mix.cut(source.user)
         self._seats[source].interrupt()
         for browser in self.browsers.values():
             browser.interrupt()
@@ -276,11 +282,20 @@ class Rooms:
         max_rooms: how many there may be; more are refused.
         max_members: how many may be in one, agents and users together; more are refused.
         ice_host: the one address to offer browsers media on; None = every address of the machine.
+        audience: of which the browsers of all rooms are a part, and which has a limit; None = of their own.
     """
 
-    def __init__(self, *, max_rooms: int = 64, max_members: int = 16, ice_host: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_rooms: int = 64,
+        max_members: int = 16,
+        ice_host: str | None = None,
+        audience: Audience | None = None,
+    ) -> None:
         self.max_rooms, self.max_members = max_rooms, max_members
         self.ice_host = ice_host
+        self.audience = Audience() if audience is None else audience
         self._rooms: dict[str, Room] = {}
         self._held: dict[str, asyncio.TimerHandle] = {}
         self.closed = False
@@ -320,16 +335,16 @@ class Rooms:
         return RoomChannel(self, check_name("room", name), check_name("user", user_id), on_event)
 
     async def answer(
-        self, name: str, user: str, sdp: str, kind: str = "offer", *, role: Role = "speaker"
+        self, name: str, user: str, sdp: str, kind: str = "offer", *, role: Role = "speaker", writes: bool = True
     ) -> tuple[str, str]:
         """A browser joins: takes its offer; (sdp, "answer"), with all candidates in it.
 
         One that has the name of a user who is there follows it: the same user, on a new connection. A "viewer" is not
-        heard or seen.
+        heard or seen; its data messages reach the others, unless `writes` is false.
 
         Raises:
             InvalidArgument: a bad name, or no usable offer. RoomError: an agent has this name. NoCapacity: the room is
-            full, or there are too many rooms.
+            full, or there are too many rooms or viewers.
         """
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
@@ -339,9 +354,9 @@ class Rooms:
                 raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
             if browser is None:
                 self._check_space(room)
-                browser = room.browsers[user] = Browser(room, user, self.ice_host)
+                browser = room.browsers[user] = Browser(room, user, self.ice_host, self.audience)
                 self._unhold(name)
-            return await browser.answer(sdp, kind, role)
+            return await browser.answer(sdp, kind, role, writes)
         finally:
             self.tidy(room)
 

@@ -5,7 +5,7 @@
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
 import { gathered, preferCodec } from './rtc.js';
-import { request } from './server.js';
+import { farewell, request } from './server.js';
 
 const CONNECT_MS = 12000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
@@ -13,14 +13,16 @@ const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser i
 const MAX_BUFFERED = 256 * 1024;
 
 let key = '';
-// What the server asks for where others reach it, too: for agents, and for tokens of Agora's channels.
+// An API key in place of a token: it opens everything of its owner's.
 export function setKey(text) { key = text; }
+const keyed = () => (key ? { 'X-Api-Key': key } : {});
 
-export const api = (path, body) => request(path, body, { timeout: 40000, headers: key ? { 'X-Api-Key': key } : {} });
+export const api = (path, body) => request(path, body, { timeout: 40000, headers: keyed() });
 
 export class RoomLink {
-  constructor({ channel, user, on }) {
+  constructor({ channel, user, on, watches }) {
     this.channel = channel;
+    this.role = watches ? 'viewer' : 'speaker';
     this.user = user;
     this.on = on;
     this.closed = false;
@@ -59,7 +61,7 @@ export class RoomLink {
     await gathered(pc);
     if (this.closed) return;
     const { sdp, type } = pc.localDescription;
-    const answer = await api(`${this.path}/offer`, { sdp, type, user: this.user, role: 'speaker' });
+    const answer = await api(`${this.path}/offer`, { sdp, type, user: this.user, role: this.role });
     if (this.closed) return;
     await pc.setRemoteDescription(answer);
     await new Promise((resolve, reject) => {
@@ -111,8 +113,7 @@ export class RoomLink {
     this.data.onmessage = this.data.onclose = this.data.onopen = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     if (reason === 'left') {
-      const body = new Blob([JSON.stringify({ user: this.user })], { type: 'application/json' });
-      navigator.sendBeacon(new URL(`${this.path}/leave`, document.baseURI), body);
+      farewell(`${this.path}/leave`, { user: this.user }, keyed());
     }
     this.data.close();
     this.pc.close();

@@ -12,6 +12,7 @@ import { RoomLink, api, setKey } from './agent-link.js';
 import { Loudness, Microphone, describe, microphones, openCamera } from './agent-mic.js';
 import { Assembler, Conversation } from './agent-transcript.js';
 import { put, renderChat, renderLine, renderTurns } from './agent-view.js';
+import { REFUSED, refusal } from './server.js';
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const FIGURES_MS = 2000;
@@ -37,7 +38,8 @@ const microphone = new Microphone();
 const loudness = new Loudness();
 const conversation = new Conversation();
 let assembler = new Assembler();
-let config = { channel: 'lobby', brains: [], voices: [], avatars: [], agora: null, agents: false };
+let config = { channel: 'lobby', brains: [], voices: [], avatars: [], agora: null, agents: false, room: '', user: '', joins: true };
+let refused = '';              // why the server shows us nothing, in words
 let camera = null;             // its track while it is on
 let link = null;               // the connection in use, at most one
 let wanted = false;            // whether to be in the channel
@@ -59,17 +61,21 @@ function userName() {
   if (!user) sessionStorage.setItem('lipwire.user', user = String(100000 + crypto.getRandomValues(new Uint32Array(1))[0] % 900000));
   return user;
 }
-const user = userName();
-const channel = () => settings.channel || config.channel;
+const ours = userName();
+// A token is for one room, and one name in it.
+const user = () => config.user || ours;
+const channel = () => config.room || settings.channel || config.channel;
 const transport = () => (settings.transport === 'agora' && config.agora ? 'agora' : 'room');
 const agents = () => ui.members.filter((member) => member.kind === 'agent');
 
 async function loadConfig() {
   try {
     config = { ...config, ...await api('api/config') };
+    refused = '';
     if (ui.trouble?.about === 'config') trouble(null);
   } catch (error) {
-    trouble(error.message, 'Try again', loadConfig, 'config');
+    refused = refusal(error);
+    if (!refused) trouble(error.message, 'Try again', loadConfig, 'config');
   }
   fillSettings();
   render();
@@ -91,7 +97,8 @@ function fillSettings() {
   $('set-prompt').value = settings.prompt;
   $('set-key').value = settings.key;
   for (const item of document.querySelectorAll('[data-agent]')) item.hidden = !config.agents;
-  $('item-key').hidden = !config.needs_key;
+  $('item-key').hidden = !(refused || settings.key);
+  $('set-channel').disabled = config.room !== '';
   renderChoice();
 }
 
@@ -123,9 +130,11 @@ async function saveSettings() {
   const before = { ...settings, channel: channel(), transport: transport() };
   for (const name of ['transport', 'channel', 'mic', 'brain', 'avatar', 'voice', 'prompt']) settings[name] = $(`set-${name}`).value.trim();
   if (!config.agora) settings.transport = 'room';
-  settings.key = $('set-key').value.trim();
-  sessionStorage.setItem('lipwire.key', settings.key);
-  setKey(settings.key);
+  const key = $('set-key').value.trim(), anew = key !== settings.key;
+  settings.key = key;
+  sessionStorage.setItem('lipwire.key', key);
+  setKey(key);
+  if (anew) await loadConfig();
   localStorage.setItem(STORE, JSON.stringify({ ...settings, key: undefined }));
   if (microphone.track && settings.mic !== before.mic) await openMicrophone();
   if (link && (channel() !== before.channel || transport() !== before.transport)) {
@@ -146,7 +155,7 @@ async function supervise() {
   while (wanted) {
     setPhase(failures || ui.phase === 'reconnecting' ? 'reconnecting' : 'connecting', ui.detail);
     const on = { data: (data) => onData(mine, data), media: () => onMedia(mine), members: (list) => onMembers(mine, list) };
-    const options = { channel: channel(), user, on, agora: config.agora };
+    const options = { channel: channel(), user: user(), on, agora: config.agora, watches: !config.joins };
     const mine = link = transport() === 'agora' ? new AgoraLink(options) : new RoomLink(options);
     let why;
     try {
@@ -163,7 +172,7 @@ async function supervise() {
     } catch (error) {
       ui.detail = error.message;
       mine.close('failed');
-      if (error.status >= 400 && error.status < 500) { wanted = false; trouble(error.message, 'Settings', openSettings); }
+      if (error.status >= 400 && error.status < 500) { wanted = false; trouble(refusal(error) || error.message, 'Settings', openSettings); }
     }
     why = await mine.done;
     link = null;
@@ -185,20 +194,21 @@ async function supervise() {
   setPhase('off');
 }
 
-let supervisor = null;
+let supervisor = null, configured = null;
 async function join(withMicrophone) {
   if (wanted) return;
   wanted = true;
-  ui.agentWanted = config.agents;
   trouble(null);
   setPhase('connecting');
+  await configured;            // only the server knows which room and name our link is for
   if (withMicrophone) await openMicrophone();
+  ui.agentWanted = config.agents;
   await supervisor;
   supervisor = supervise();
 }
 
 function leave() {
-  const alone = !ui.members.some((member) => member.kind === 'user' && member.user !== user);
+  const alone = !ui.members.some((member) => member.kind === 'user' && member.user !== user());
   // An agent that nobody is left to talk with goes, too.
   if (config.agents && agents().length && alone) api('api/agents/stop', { channel: channel() }).catch(() => {});
   wanted = false;
@@ -256,8 +266,8 @@ async function startAgent() {
   try {
     await api('api/agents', body);
   } catch (error) {
-    const asks = error.status === 401 || error.status === 403;
-    if (asks) trouble('The agent did not start: this server asks for its API key.', 'Settings', async () => { await openSettings(); $('set-key').focus(); });
+    const why = refusal(error);
+    if (why) trouble(`The agent did not start. ${why}`);
     else trouble(`The agent did not start. ${error.message}`, 'Try again', startAgent);
   }
   ui.agentBusy = '';
@@ -298,7 +308,7 @@ microphone.onended = () => {
 };
 
 function toggleMute() {
-  if (ui.phase === 'off') return;
+  if (ui.phase === 'off' || !config.joins) return;
   if (!microphone.track) { openMicrophone(); return; }
   microphone.mute(!microphone.muted);
   link?.mute?.(microphone.muted);
@@ -429,6 +439,13 @@ function render() {
   $('stage').dataset.state = current;
   $('stage').classList.toggle('has-video', ui.hasVideo && live && agents().length > 0);
   $('start').hidden = !off;
+  put($('start-title'), refused ? REFUSED : 'Talk with an agent');
+  put($('start-text'), refused || 'It listens, answers by voice, and stops when you speak.');
+  for (const id of ['join', 'join-quiet', 'choice']) $(id).hidden = refused !== '';
+  // A link that is for watching: nothing to speak or to type with.
+  $('join').hidden ||= !config.joins;
+  put($('join-quiet'), config.joins ? 'Join without a microphone' : 'Watch');
+  for (const id of ['mic', 'camera', 'meter', 'interrupt']) $(id).hidden = !config.joins;
   for (const id of ['dock', 'side', 'chip', 'latency-toggle']) $(id).hidden = off;
   if (current !== lastState && !off) put($('live'), CHIPS[current]);
   lastState = current;
@@ -471,8 +488,8 @@ function render() {
   $('trouble-action').hidden = !ui.trouble;
   put($('trouble-action'), ui.trouble?.label || 'Dismiss');
 
-  say.disabled = !live;
-  say.placeholder = live && !agents().length ? 'Waiting for the agent…' : 'Type a message…';
+  say.disabled = !live || !config.joins;
+  say.placeholder = !config.joins ? 'Your link is for watching' : live && !agents().length ? 'Waiting for the agent…' : 'Type a message…';
   $('send').setAttribute('aria-disabled', String(!canSend()));
 }
 
@@ -551,7 +568,8 @@ window.lipwire = {
   get items() { return conversation.items.map(({ role, text, final, interrupted, pending }) => ({ role, text, final, interrupted, pending })); },
   get turns() { return structuredClone(conversation.turns); },
   get level() { return shownLevel; },
-  user,
+  get user() { return user(); },
+  send: (body) => link?.send(body) ?? false,
 };
 
 if (!window.RTCPeerConnection) {
@@ -560,6 +578,6 @@ if (!window.RTCPeerConnection) {
 } else {
   renderTurns(conversation);
   render();
-  loadConfig();
+  configured = loadConfig();
   animate();
 }

@@ -1,8 +1,47 @@
-// Requests to the server, for every page.
+// Requests to the server, for every page, and the token that they carry.
+//
+// A link brings it in its fragment (#token=...), which no browser sends to a server or in a Referer. It goes from the address
+// bar into this tab's storage at once, so that it is in no bookmark and on no screenshot, and a reload finds it.
+
+const STORE = 'lipwire.token';
+
+function takeToken() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const brought = fragment.get('token');
+  if (brought !== null) {
+    history.replaceState(history.state, '', location.pathname + location.search);
+    try { sessionStorage.setItem(STORE, brought); } catch { /* a browser that keeps nothing: until the next reload */ }
+    return brought;
+  }
+  try { return sessionStorage.getItem(STORE) ?? ''; } catch { return ''; }
+}
+
+const token = takeToken();
+window.addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });   // a new link, pasted
+
+// What it is for: {kind: 'session' | 'room' | 'owner' | '', id}. Only the server can say whether that is true.
+function readSubject() {
+  try {
+    const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
+    const [, kind, id] = /^([a-z]+):(.*)$/s.exec(JSON.parse(new TextDecoder().decode(bytes)).sub);
+    return { kind, id };
+  } catch { return { kind: '', id: '' }; }
+}
+export const subject = readSubject();
+
+export const REFUSED = 'This page opens with a link';
+const WORDS = {
+  MISSING_TOKEN: () => 'Whoever runs this server can make one for you (lipwire token).',
+  INVALID_TOKEN: (why) => `Yours no longer does: ${why}. Ask for a new one.`,
+  INVALID_API_KEY: () => 'The API key in the settings is not one of this server’s.',
+  NOT_ALLOWED: (why) => `${why}.`,
+};
+// Why the server does not let us in, in words; '' = its answer was about something else.
+export const refusal = (error) => WORDS[error.code]?.(error.message) ?? '';
 
 // JSON in, JSON out. Errors are for people to read; `status` is there where the server answered.
 export async function request(path, body, { timeout, headers = {} }) {
-  const init = { cache: 'no-store', headers: { Accept: 'application/json', ...headers }, signal: AbortSignal.timeout(timeout) };
+  const init = { cache: 'no-store', headers: withToken({ Accept: 'application/json', ...headers }), signal: AbortSignal.timeout(timeout) };
   if (body !== undefined) {
     Object.assign(init, { method: 'POST', body: JSON.stringify(body) });
     init.headers['Content-Type'] = 'application/json';
@@ -14,6 +53,15 @@ export async function request(path, body, { timeout, headers = {} }) {
     throw new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.');
   }
   const data = await response.json().catch(() => null);
-  if (!response.ok) throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status });
+  if (!response.ok) throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status, code: data?.code });
   return data;
+}
+
+const withToken = (headers) => (token ? { ...headers, Authorization: `Bearer ${token}` } : headers);
+
+// Sent even while the page goes away; nobody waits for the answer. (sendBeacon could not carry the token.)
+export function farewell(path, body, headers = {}) {
+  fetch(new URL(path, document.baseURI), {
+    method: 'POST', keepalive: true, headers: withToken({ 'Content-Type': 'application/json', ...headers }), body: JSON.stringify(body),
+  }).catch(() => {});
 }

@@ -7,7 +7,7 @@
 // Text from the server only ever reaches the page as text nodes, and styles only through
 // the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
 
-import { request } from './server.js';
+import { REFUSED, refusal, request, subject } from './server.js';
 import { gathered, preferCodec } from './rtc.js';
 
 const POLL_MS = 1000;          // looking for a session
@@ -29,16 +29,17 @@ const video = $('video'), stage = $('stage'), say = $('say');
 
 const LABELS = {
   connecting: 'Connecting', waiting: 'Waiting', idle: 'Idle', speaking: 'Speaking',
-  interrupted: 'Interrupted', reconnecting: 'Reconnecting', ended: 'Ended',
+  interrupted: 'Interrupted', reconnecting: 'Reconnecting', ended: 'Ended', refused: 'No access',
 };
 
 const ui = {
-  phase: 'connecting',         // connecting | waiting | live | reconnecting | ended
+  phase: 'connecting',         // connecting | waiting | live | reconnecting | ended | refused
   detail: '',                  // why, in words, for the notice on the stage
   speaking: false,
   interruptedUntil: 0,
   interruptPending: false,
   canSay: null,                // null until the server told us
+  canStop: false,
   sending: false,
   message: null,               // {text, bad}: takes the place of the hint for a while
 };
@@ -57,13 +58,22 @@ const state = () => (ui.phase !== 'live' ? ui.phase
 const api = (path, body) => request('api/' + path, body, { timeout: 8000 });
 const sessionPath = (id, verb) => `sessions/${encodeURIComponent(id)}/${verb}`;
 
-// Returns the live sessions, or null when the server cannot be reached.
+// Returns the live sessions that our token opens, null when the server cannot be reached, or why it refused us.
 async function listSessions() {
+  const only = subject.kind === 'session';
   let data;
-  try { data = await api('sessions'); } catch { return null; }
+  try {
+    data = await api(only ? `sessions/${encodeURIComponent(subject.id)}` : 'sessions');
+  } catch (error) {
+    if (only && error.status === 404) data = { sessions: [] };
+    else return refusal(error) || null;
+  }
   const list = Array.isArray(data?.sessions) ? data.sessions : [];
   sessions = list.filter((s) => typeof s?.session_id === 'string' && s.state !== 'ended');
-  ui.canSay = data?.capabilities?.say === true;
+  if (data?.capabilities) {
+    ui.canSay = data.capabilities.say === true;
+    ui.canStop = data.capabilities.interrupt === true;
+  }
   renderPicker();
   render();
   return sessions;
@@ -145,6 +155,11 @@ async function supervise() {
   const slower = () => { delay = Math.min(delay * 1.3, BACKOFF_MAX_MS); };
   for (;;) {
     const list = await listSessions();
+    if (typeof list === 'string') {
+      setPhase('refused', list);
+      await nap(BACKOFF_MAX_MS);
+      continue;
+    }
     const target = list && choose(list);
     if (!list) {
       setPhase(everLive ? 'reconnecting' : 'connecting', UNREACHABLE);
@@ -212,7 +227,7 @@ setInterval(async () => {
   const mine = link;
   if (!mine || ui.phase !== 'live' || document.hidden) return;
   const list = await listSessions();
-  if (!list || mine !== link) return;
+  if (!Array.isArray(list) || mine !== link) return;
   mine.misses = list.some((s) => s.session_id === mine.id) ? 0 : mine.misses + 1;
   if (mine.misses >= 2) mine.close('ended');
 }, POLL_LIVE_MS);
@@ -326,7 +341,7 @@ function renderSound() {
 // Say and interrupt ------------------------------------------------------------------------
 
 const canSend = () => ui.canSay === true && ui.phase === 'live' && !ui.sending && say.value.trim() !== '';
-const canInterrupt = () => state() === 'speaking' && !ui.interruptPending;
+const canInterrupt = () => ui.canStop && state() === 'speaking' && !ui.interruptPending;
 
 async function send() {
   if (!canSend()) return;
@@ -390,7 +405,7 @@ function put(element, text) {
 
 const NOTICES = {
   connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost. Reconnecting…',
-  ended: 'The session has ended', live: 'Connecting',
+  ended: 'The session has ended', live: 'Connecting', refused: REFUSED,
 };
 
 function render() {
@@ -404,15 +419,15 @@ function render() {
   const covered = ui.phase !== 'live' || !stage.classList.contains('has-video');
   const hunting = ui.phase === 'waiting' || ui.phase === 'ended';
   $('notice').hidden = !covered;
-  $('notice').classList.toggle('busy', !hunting);
+  $('notice').classList.toggle('busy', !hunting && ui.phase !== 'refused');
   $('tools').hidden = covered;
   $('figures').classList.toggle('stale', ui.phase !== 'live');
   put($('notice-title'), NOTICES[ui.phase]);
   put($('notice-text'), ui.phase === 'ended' ? 'The next one will show here as soon as it starts.' : ui.detail);
-  $('notice-help').hidden = !hunting;
+  $('notice-help').hidden = !hunting || subject.kind === 'session';
 
   const mute = ui.canSay === false;
-  say.disabled = mute;
+  say.disabled = mute || ui.phase === 'refused';
   say.placeholder = mute ? 'Typing is off' : 'Say this…';
   $('send').setAttribute('aria-disabled', String(!canSend()));
   $('send').setAttribute('aria-busy', String(ui.sending));
@@ -420,7 +435,9 @@ function render() {
   $('interrupt').setAttribute('aria-disabled', String(!canInterrupt()));
 
   const hint = ui.message?.text
-    ?? (mute ? 'This server has no voice of its own, so it cannot speak typed text. Speech from an agent still plays.'
+    ?? (ui.phase === 'refused' ? ''
+      : mute && !ui.canStop ? 'Your link is for watching.'
+      : mute ? 'This server has no voice of its own, so it cannot speak typed text. Speech from an agent still plays.'
       : ui.phase !== 'live' ? 'You can send once a session is live.'
         : matchMedia('(pointer: coarse)').matches ? '' : 'Enter to send, Esc to interrupt');
   put($('hint'), hint);

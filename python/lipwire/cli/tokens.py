@@ -1,0 +1,108 @@
+"""`lipwire token`: what one joins an Agora channel with, or opens a page of a Lipwire server with."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from ..errors import InvalidArgument
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def token(
+    channel: Annotated[str | None, typer.Argument(help="Agora channel name.")] = None,
+    uid: Annotated[str, typer.Argument(help="User id there; 0 = any.")] = "0",
+    app_id: Annotated[str, typer.Option(envvar="AGORA_APP_ID", help="Agora app id.")] = "",
+    certificate: Annotated[str, typer.Option(envvar="AGORA_APP_CERTIFICATE", help="Agora app certificate.")] = "",
+    expire: Annotated[int, typer.Option(min=1, max=86400, help="Lifetime of an Agora token in seconds.")] = 3600,
+    subscriber: Annotated[bool, typer.Option("--subscriber", help="No right to publish.")] = False,
+    rtm: Annotated[str | None, typer.Option(help="RTM user to log in, too; without a channel: only.")] = None,
+    explain: Annotated[
+        str, typer.Option(help="An Agora token: say what is in it, and whether CERTIFICATE signed it.")
+    ] = "",
+    room: Annotated[str | None, typer.Option(help="For a room of a Lipwire server, in place of a channel.")] = None,
+    session: Annotated[str | None, typer.Option(help="For a session of a Lipwire server, by its id.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Of a room: member, host, watch. Of a session: watch, control, speak.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Whom it is for, in a room (default: a new number).")] = None,
+    ttl: Annotated[str | None, typer.Option(help="How long it is good for: 90s, 15m, 1h, 7d (default: 1h).")] = None,
+    url: Annotated[str, typer.Option(help="The HTTP side of that server.")] = "http://127.0.0.1:8764",
+    api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="Its API key.")] = "",
+    bare: Annotated[bool, typer.Option("--bare", help="The token alone, in place of a link with it.")] = False,
+) -> None:
+    """Print a link to a page of a Lipwire server, with a token in it (--room, --session), or an Agora token."""
+    ours = {"--role": role, "--name": name, "--ttl": ttl, "--bare": bare or None}
+    if room is not None or session is not None:
+        if (room is not None and session is not None) or channel or explain or rtm:
+            raise InvalidArgument("one thing at a time: --room, --session, or an Agora channel")
+        if session is not None and name is not None:
+            raise InvalidArgument("--name is for a room: nobody has a name in a session")
+        print(_ours(url, api_key, room, session, role, name, None if ttl is None else seconds(ttl), bare))
+        return
+    if given := [option for option, value in ours.items() if value is not None]:
+        raise InvalidArgument(f"{', '.join(given)}: only with --room or --session")
+    if explain:
+        from ..protocol.tokens import explain_token
+
+        print("\n".join(explain_token(explain, now=time.time(), certificate=certificate or None)))
+        return
+    from ..channel.agora.channel import agora_token
+
+    if not app_id or not certificate:
+        raise InvalidArgument(
+            "an Agora token needs an app id and its certificate: AGORA_APP_ID and AGORA_APP_CERTIFICATE. "
+            "One for a Lipwire server is made with --room or --session"
+        )
+    user = int(uid) if uid.isdecimal() else uid
+    print(agora_token(app_id, certificate, channel, user, expire=expire, publish=not subscriber, rtm_user_id=rtm))
+
+
+def seconds(text: str) -> float:
+    """A time such as 90s, 15m, 1h or 7d. Raises InvalidArgument."""
+    match = re.fullmatch(r"(\d{1,9})([smhd]?)", text.strip())
+    if match is None:
+        raise InvalidArgument(f"--ttl {text}: write it as 90s, 15m, 1h or 7d")
+    return float(int(match[1]) * UNITS[match[2]])
+
+
+def _ours(
+    url: str,
+    api_key: str,
+    room: str | None,
+    session: str | None,
+    role: str | None,
+    name: str | None,
+    ttl: float | None,
+    bare: bool,
+) -> str:
+    """What the server makes: only it knows its secret, and whose the session is."""
+    import httpx
+
+    if not api_key:
+        raise InvalidArgument("the server wants its API key: --api-key or LIPWIRE_API_KEY")
+    path = (
+        f"/rooms/{quote(room, safe='')}/token"
+        if room is not None
+        else f"/session/{quote(session or '', safe='')}/token"
+    )
+    body: dict[str, Any] = {"role": role or ("member" if room is not None else "watch"), "name": name, "ttl": ttl}
+    body = {field: value for field, value in body.items() if value is not None}
+    where = url.rstrip("/") + path
+    try:
+        reply = httpx.post(where, headers={"x-api-key": api_key}, json=body, timeout=10, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        raise InvalidArgument(f"{url} does not answer: {exc or type(exc).__name__}") from exc
+    try:
+        answer = reply.json()
+        if reply.status_code == 200:
+            return str(answer["token"] if bare or not answer.get("link") else answer["link"])
+        why = answer["message"]
+    except (ValueError, KeyError, TypeError):
+        why = reply.text[:200]
+    raise InvalidArgument(f"{where} answered {reply.status_code}: {why}")

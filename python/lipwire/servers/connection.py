@@ -1,0 +1,122 @@
+"""A WebSocket connection that works in turns: bytes are parsed a piece at a time, when it is its turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from websockets.asyncio.server import ServerConnection
+
+from .turns import Turns
+
+UNREAD = 256 << 10
+"""Bytes that may wait to be sent while more is parsed."""
+PIECE = 2048
+"""Bytes that are parsed in one step: at most 340 frames."""
+
+
+class Connection(ServerConnection):
+    """websockets' connection, which parses what one read brings, up to 256 KiB and 40 000 frames, in one go; this one
+    takes it in steps.
+
+    Reading stops while something waits to be parsed, while `recv` has frames enough, and while `UNREAD` bytes or more
+    wait to be sent. Only pongs can be that many, everything else waits for room: a client that reads nothing is heard,
+    and cannot grow our memory.
+    """
+
+    def __init__(self, turns: Turns, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.turn = turns.join()
+        self._waiting = bytearray()
+        """Bytes that have been read and not been parsed."""
+        self._called = False
+        """`_parse` will be called when it is our turn."""
+        self._enough = False
+        """`recv` has frames enough."""
+        self._full = False
+        """What is sent waits."""
+        self._eof = False
+        self._lost: tuple[Exception | None] | None = None
+        """The transport is gone, with this; told when all that came is parsed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages.pause = self._pause_frames
+        self.recv_messages.resume = self._resume_frames
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = (exc,)
+        self._parse()
+
+    def data_received(self, data: bytes) -> None:
+        self._waiting += data
+        self._parse()
+
+    def eof_received(self) -> None:
+        if not self._waiting:
+            return super().eof_received()
+        self._eof = True
+        return cast(None, True)  # asyncio: the transport stays open
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._full = False
+        self._parse()
+
+    def _pause_frames(self) -> None:
+        self._enough = True
+
+    def _resume_frames(self) -> None:
+        self._enough = False
+        self._parse_in_turn()
+
+    def _parse(self) -> None:
+        """Parses while it may. What is left has to wait: for its turn, or for room."""
+        while self._waiting and not self._called and not self._stopped:
+            if not self.turn.free:
+                self._parse_in_turn()
+                break
+            piece = bytes(self._waiting[:PIECE])
+            del self._waiting[:PIECE]
+            with self.turn:
+                super().data_received(piece)
+            self._full = self.transport.get_write_buffer_size() > UNREAD
+        self._read_or_wait()
+        if not self._waiting:
+            self._end()
+
+    def _parse_in_turn(self) -> None:
+        if not self._called:
+            self._called = True
+            self.turn.call(self._parse_now)
+
+    def _parse_now(self) -> None:
+        self._called = False
+        self._parse()
+
+    @property
+    def _stopped(self) -> bool:
+        return self._lost is None and (self._enough or self._full)
+
+    def _read_or_wait(self) -> None:
+        if self._lost is not None:
+            return
+        if self._waiting or self._stopped:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def _end(self) -> None:
+        """Everything that came is parsed: now the end may be told."""
+        if self._eof:
+            self._eof = False
+            super().eof_received()
+            self.transport.close()
+        if self._lost is not None:
+            (exc,), self._lost = self._lost, None
+            self.recv_messages.pause = self.recv_messages.resume = _nothing  # or it would hold itself
+            super().connection_lost(exc)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,317 @@
+"""Where the services of agents are reached, and what is told when that fails: real servers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
+
+from lipwire.agents import http
+from lipwire.agents.brains.chat import ChatClient, Completion
+from lipwire.agents.config import Llm
+from lipwire.agents.http import ServiceClient, ServiceError, failure, refusal, websocket
+from lipwire.outward import Outward, OutwardRefused
+
+Answer = Callable[[str], str]
+
+
+class Server:
+    """An HTTP server that notes the heads of its requests; `answer` makes each answer of that."""
+
+    def __init__(self) -> None:
+        self.heads: list[str] = []
+        self.connections = 0
+        self.answer: Answer = lambda head: "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                self.heads.append(head)
+                length = next((int(li[15:]) for li in head.lower().splitlines() if li.startswith("content-length:")), 0)
+                await reader.readexactly(length)
+                writer.write(self.answer(head).encode())
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[Server]:
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, **options)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+def redirect(to: str, status: int = 307) -> Answer:
+    return lambda head: f"HTTP/1.1 {status} Moved\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
+
+
+def names(**answers: list[list[str]]) -> Callable[[str, int], Awaitable[list[str]]]:
+    """A resolver: each name's answers in turn, the last for ever."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        rounds = answers[host.replace(".", "_")]
+        return rounds.pop(0) if len(rounds) > 1 else rounds[0]
+
+    return resolve
+
+
+async def post(client: ServiceClient, url: str, key: str | None = None) -> int:
+    reply = await client.post(url, key=key, headers={}, content=b"{}")
+    await reply.aread()
+    await reply.aclose()
+    return reply.status_code
+
+
+async def test_a_private_address_gets_no_connection() -> None:
+    async with serving() as inner:
+        client = ServiceClient(5.0, Outward(resolve=names(llm_test=[["127.0.0.1"]])))
+        with pytest.raises(OutwardRefused, match="no public address"):
+            await post(client, f"http://llm.test:{inner.port}/")
+        plain = ServiceClient(5.0, Outward())
+        for host in ("127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"):
+            with pytest.raises(OutwardRefused, match="no public address"):
+                await post(plain, f"http://{host}:{inner.port}/")
+        await client.aclose()
+        await plain.aclose()
+    assert inner.connections == 0
+
+
+async def test_no_redirect_leads_to_an_inner_server() -> None:
+    async with serving() as inner, serving() as outer:
+        outward = Outward([f"127.0.0.1:{outer.port}"])
+        client = ServiceClient(5.0, outward)
+        for status in (301, 302, 303, 307, 308):
+            outer.answer = redirect(f"http://127.0.0.1:{inner.port}/admin", status)
+            assert await post(client, f"http://127.0.0.1:{outer.port}/chat") == status
+        await client.aclose()
+    assert len(outer.heads) == 5 and inner.connections == 0
+
+
+async def test_a_name_that_changes_its_address_gains_nothing() -> None:
+    """Rebinding: good at the door and inner afterwards, or inner at any look-up but the first."""
+    async with serving() as inner, serving() as outer:
+        allowed = [f"127.0.0.1:{outer.port}"]
+        url = f"http://evil.test:{outer.port}/"
+        outward = Outward(allowed, resolve=names(evil_test=[["127.0.0.1"], ["127.0.0.2"]]))
+        await outward.check(url)
+        client = ServiceClient(5.0, outward)
+        with pytest.raises(OutwardRefused):
+            await post(client, url)
+        await client.aclose()
+        outward = Outward(allowed, resolve=names(evil_test=[["127.0.0.1"], ["127.0.0.2"]]))
+        client = ServiceClient(5.0, outward)
+        assert await post(client, url) == 200  # the one that was checked is the one that was connected to
+        assert await post(client, url) == 200  # kept open: nothing is looked up
+        await client.aclose()
+    assert outer.connections == 1 and inner.connections == 0
+    assert outer.heads[0].splitlines()[1].lower() == f"host: evil.test:{outer.port}"
+
+
+async def test_of_several_addresses_one_that_answers_is_taken() -> None:
+    async with serving() as outer:
+        allowed = [f"127.0.0.0/8:{outer.port}"]
+        client = ServiceClient(5.0, Outward(allowed, resolve=names(two_test=[["127.0.0.9", "127.0.0.1"]])))
+        assert await post(client, f"http://two.test:{outer.port}/") == 200
+        none = ServiceClient(5.0, Outward(allowed, resolve=names(two_test=[["127.0.0.9"]])))
+        with pytest.raises(Exception, match="attempts failed") as caught:
+            await post(none, f"http://two.test:{outer.port}/")
+        assert "127.0.0.9" not in str(failure("the LLM", f"http://two.test:{outer.port}/", caught.value))
+        await client.aclose()
+        await none.aclose()
+
+
+async def test_a_connection_kept_for_the_operators_url_serves_no_other() -> None:
+    async with serving() as inner:
+        own = f"http://127.0.0.1:{inner.port}/v1/chat"
+        client = ServiceClient(5.0, Outward(trusted=[own]))
+        assert await post(client, own) == 200
+        with pytest.raises(OutwardRefused):
+            await post(client, f"http://127.0.0.1:{inner.port}/admin")
+        await client.aclose()
+    assert len(inner.heads) == 1
+
+
+async def test_proxies_of_the_environment_are_for_the_operators_urls_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as proxy, serving() as outer:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        own = "http://own.test/v1"
+        outward = Outward(["asked.test"], trusted=[own], resolve=names(asked_test=[["127.0.0.1"]]))
+        client = ServiceClient(5.0, outward)
+        assert await post(client, own) == 200
+        assert await post(client, f"http://asked.test:{outer.port}/") == 200
+        await client.aclose()
+    assert len(proxy.heads) == 1 and proxy.heads[0].startswith("POST http://own.test/v1") and len(outer.heads) == 1
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", f"/CN={name}"]
+    subprocess.run([*command, "-addext", f"subjectAltName=DNS:{name}"], check=True, capture_output=True)
+    return key, cert
+
+
+async def test_the_certificate_is_the_names_where_the_address_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, cert = certificate(tmp_path, "llm.test")
+    seen: list[str | None] = []
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_tls.load_cert_chain(cert, key)
+    server_tls.sni_callback = lambda _socket, name, _context: seen.append(name)
+    client_tls = ssl.create_default_context(cafile=str(cert))
+    monkeypatch.setattr(http, "_tls", lambda: client_tls)
+    async with serving(ssl=server_tls) as outer:
+        resolver = names(llm_test=[["127.0.0.1"]], other_test=[["127.0.0.1"]])
+        client = ServiceClient(5.0, Outward([f"127.0.0.1:{outer.port}"], resolve=resolver))
+        assert await post(client, f"https://llm.test:{outer.port}/") == 200
+        with pytest.raises(Exception, match="certificate verify failed"):
+            await post(client, f"https://other.test:{outer.port}/")
+        await client.aclose()
+    assert seen == ["llm.test", "other.test"]
+
+
+# ------------------------------------------------------------------------------------------------------- what is told
+
+SECRETS = ("hunter2", "s3cret", "sk-inner", "inner-database")
+
+
+async def chat_failure(url: str, outward: Outward | None = None) -> str:
+    client = ChatClient(Llm(url=url, api_key="sk-key-of-the-caller"), None, outward)
+    try:
+        with pytest.raises(ServiceError) as caught:
+            async for _ in client.stream({}, Completion()):
+                pass
+    finally:
+        await client.close()
+    return str(caught.value)
+
+
+BODY = '{"error": {"message": "inner-database at 10.0.0.7 says: bad key sk-inner"}}'
+EVENT = f"data: {BODY}\n\n"
+FAULTS: dict[str, tuple[str, str]] = {
+    "status": (f"HTTP/1.1 500 No\r\ncontent-length: {len(BODY)}\r\n\r\n{BODY}", "answered 500"),
+    "redirect": (
+        "HTTP/1.1 302 Found\r\nlocation: http://u:hunter2@x/?k=s3cret\r\ncontent-length: 0\r\n\r\n",
+        "answered 302, and redirects are not followed",
+    ),
+    "event": (
+        f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(EVENT)}\r\n\r\n{EVENT}",
+        "broke off with an error",
+    ),
+    "no HTTP": ("inner-database 1.0 sk-inner\r\n\r\n", "it broke off, or sent what is no HTTP"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_neither_the_url_nor_an_inner_answer_is_told(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    answer, words = FAULTS[fault]
+    async with serving() as server:
+        server.answer = lambda head: answer
+        url = f"http://me:hunter2@127.0.0.1:{server.port}/v1/chat?key=s3cret"
+        told = await chat_failure(url, Outward(["*"]))
+    assert words in told and "the LLM" in told
+    for secret in (*SECRETS, "sk-key-of-the-caller"):
+        assert secret not in told and secret not in caplog.text
+
+
+async def test_at_debug_the_operator_reads_what_was_said_without_the_requests_secrets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving() as server:
+        server.answer = lambda head: FAULTS["status"][0]
+        await chat_failure(f"http://127.0.0.1:{server.port}/?key=s3cret", Outward(["*"]))
+        assert "inner-database at 10.0.0.7" in caplog.text
+        body = "no key s3cret, and none called sk-key-of-the-caller"
+        server.answer = lambda head: f"HTTP/1.1 401 No\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        await chat_failure(f"http://127.0.0.1:{server.port}/?key=s3cret", Outward(["*"]))
+    assert "it repeats a secret" in caplog.text
+    assert "s3cret" not in caplog.text and "sk-key-of-the-caller" not in caplog.text
+
+
+async def test_a_refused_service_is_told_by_its_host() -> None:
+    told = await chat_failure("http://me:hunter2@127.0.0.1:9/?key=s3cret", Outward())
+    assert told.startswith("the LLM leads to 127.0.0.1, which is no public address") and "allowed_outward" in told
+    assert "hunter2" not in told and "s3cret" not in told
+    assert "hunter2" not in await chat_failure("http://a:hunter2@b:s3cret/")
+
+
+async def test_user_and_password_of_a_url_are_sent(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as server:
+        client = ServiceClient(5.0, Outward(["127.0.0.1"]))
+        assert await post(client, f"http://me:hunter2@127.0.0.1:{server.port}/a?key=s3cret") == 200
+        assert await post(client, f"http://127.0.0.1:{server.port}/", key="k") == 200
+        await client.aclose()
+    assert server.heads[0].startswith("POST /a?key=s3cret ") and "Basic bWU6aHVudGVyMg==" in server.heads[0]
+    assert "Bearer k" in server.heads[1]
+
+
+async def test_a_refusal_reads_no_more_than_it_needs() -> None:
+    async with serving() as server:
+        server.answer = lambda head: "HTTP/1.1 500 No\r\ncontent-length: 9999999\r\n\r\n" + "x" * 20_000
+        client = ServiceClient(5.0)
+        reply = await client.post(f"http://127.0.0.1:{server.port}/", key=None, headers={}, content=b"")
+        assert str(await refusal("it", "http://a.test/", reply)) == "it at a.test answered 500"
+        await reply.aclose()
+        await client.aclose()
+
+
+# --------------------------------------------------------------------------------------------------------- WebSockets
+
+
+async def opened(url: str, outward: Outward | None = None, **options: Any) -> ClientConnection:
+    return await websocket(url, outward, open_timeout=5.0, close_timeout=0.1, **options)
+
+
+async def test_a_websocket_is_checked_and_so_is_where_it_is_sent() -> None:
+    async with serving() as inner, serving() as outer:
+        with pytest.raises(OutwardRefused):
+            await opened(f"ws://127.0.0.1:{inner.port}/", Outward())
+        outer.answer = redirect(f"ws://127.0.0.1:{inner.port}/admin", 302)
+        own = f"ws://127.0.0.1:{outer.port}/"
+        with pytest.raises(OutwardRefused):  # the operator's own, which sends it elsewhere
+            await opened(own)
+        with pytest.raises(OutwardRefused):
+            await opened(own, Outward([f"127.0.0.1:{outer.port}"]))
+        assert inner.connections == 0
+        rebound = Outward([f"127.0.0.1:{outer.port}"], resolve=names(evil_test=[["127.0.0.1"], ["127.0.0.2"]]))
+        outer.answer = lambda head: "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
+        with pytest.raises(InvalidStatus):
+            await opened(f"ws://evil.test:{outer.port}/", rebound)
+        with pytest.raises(OutwardRefused):
+            await opened(f"ws://evil.test:{outer.port}/", rebound)
+    assert outer.heads[-1].lower().count(f"host: evil.test:{outer.port}") == 1
+
+
+async def test_a_websockets_handshake_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving() as server:
+        server.answer = lambda head: "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
+        with pytest.raises(InvalidStatus):
+            await opened(f"ws://127.0.0.1:{server.port}/?key=s3cret", additional_headers={"Authorization": "hunter2"})
+    assert "hunter2" in server.heads[0] and "s3cret" in server.heads[0]
+    assert "hunter2" not in caplog.text and "s3cret" not in caplog.text

@@ -1,0 +1,168 @@
+"""A live session, recorded over real sockets, and played again: the same samples and the same pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from app.test_service import KEY, Wire, post_start, tone
+from lipwire.capture import records as r
+from lipwire.capture.file import Writer, read
+from lipwire.capture.outcome import Outcome
+from lipwire.capture.replay import Replay
+from lipwire.capture.resend import Resend
+from lipwire.errors import InvalidArgument
+from support.captured import Memory, Recording, record
+
+
+async def again(path: Path) -> tuple[Memory, Outcome]:
+    memory = Memory()
+    return memory, await Replay(path, memory).run()
+
+
+def assert_same(live: Memory, replayed: Memory, path: Path) -> None:
+    """What the recording knows of (the service goes on for a moment behind a session's last record) is the same."""
+    known = sum(len(record.sound) for record in read(path) if isinstance(record, r.Played))
+    assert known >= len(live.sound) - 10
+    assert replayed.sound[:known] == live.sound[:known]
+    until = live.sound[known - 1][0] + 480
+    assert [p for p in replayed.pictures if p[0] < until] == [p for p in live.pictures if p[0] < until]
+    assert any(pcm.strip(b"\0") for _, pcm in live.sound) and len({digest for _, digest in live.pictures}) > 1
+
+
+async def test_everything_that_a_client_can_do_comes_out_again(tmp_path: Path) -> None:
+    service = await record(tmp_path, [1, 2, 3, 4])
+    for session_id, live in service.memories.items():
+        path = service.file(session_id)
+        replayed, outcome = await again(path)
+        assert outcome.exact and outcome.complete and not outcome.lost, "\n".join(outcome.lines())
+        assert_same(live, replayed, path)
+
+
+async def test_a_loop_that_stood_still_is_replayed_as_it_was(tmp_path: Path) -> None:
+    service = Recording(tmp_path)
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        await wire.voice(tone(3.0))
+        await wire.until(r.m.PlaybackStarted)
+        for pause in (0.9, 0.3):  # the ring holds 0.64 s: of the first, blocks are lost
+            time.sleep(pause)
+            await wire.say(command="voice_interrupt")
+            await wire.voice(tone(0.4))
+            await asyncio.sleep(0.2)
+        await wire.ws.close()
+    live, path = service.memories[session.session_id], service.file(session.session_id)
+    samples = [sample for sample, _ in live.sound]
+    assert samples != list(range(0, 480 * len(samples), 480)), "the stall was to lose sound"
+    replayed, outcome = await again(path)
+    assert outcome.exact, "\n".join(outcome.lines())
+    assert_same(live, replayed, path)
+
+
+async def test_an_utterance_that_only_time_ends_ends_at_the_same_place(tmp_path: Path) -> None:
+    service = Recording(tmp_path, voice_end_timeout_ms=200)
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        await wire.voice(b"\x00\x10" * 4)  # the resampler holds all of it
+        await wire.until(r.m.PlaybackFinished)
+        await wire.voice(tone(0.2))
+        await wire.end()
+        await wire.until(r.m.PlaybackFinished)
+        await wire.ws.close()
+    path = service.file(session.session_id)
+    assert [record.what for record in read(path) if isinstance(record, r.Called)] == ["settle"]
+    replayed, outcome = await again(path)
+    assert outcome.exact, "\n".join(outcome.lines())
+    assert_same(service.memories[session.session_id], replayed, path)
+
+
+async def test_a_long_message_is_taken_in_pieces_between_which_others_act(tmp_path: Path) -> None:
+    service = Recording(tmp_path)
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        for _ in range(3):
+            await wire.voice(tone(12.0, 48_000), sampleRate=48_000)
+            await asyncio.sleep(0.01)
+            service.watched[session.session_id].session.interrupt()
+            await asyncio.sleep(0.1)
+        await wire.voice(tone(0.2))
+        await wire.end()
+        await wire.until(r.m.PlaybackStarted)
+        await asyncio.sleep(0.4)
+        await wire.ws.close()
+    path = service.file(session.session_id)
+    assert any(isinstance(record, r.Continued) for record in read(path))
+    replayed, outcome = await again(path)
+    assert outcome.exact, "\n".join(outcome.lines())
+    assert_same(service.memories[session.session_id], replayed, path)
+
+
+async def test_a_difference_is_found_and_told(tmp_path: Path) -> None:
+    service = await record(tmp_path, [5], steps=15)
+    (path,) = (service.file(s) for s in service.memories)
+    replay = Replay(path, avatar="ohm")
+    outcome = await replay.run()
+    assert not outcome.exact and outcome.differing.keys() == {"picture"}
+    assert any("picture differ, the first at" in line for line in outcome.lines())
+
+
+async def test_a_paced_replay_keeps_time_and_is_as_exact(tmp_path: Path) -> None:
+    service = await record(tmp_path, [6], steps=15)
+    (path,) = (service.file(s) for s in service.memories)
+    now, slept = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    outcome = await Replay(path, pace=2.0, clock=lambda: now, sleep=sleep).run()
+    assert outcome.exact
+    assert sum(slept) == pytest.approx(outcome.clock / 48_000 / 2, abs=0.1)
+
+
+async def test_an_avatar_of_a_file_is_no_path(tmp_path: Path) -> None:
+    service = await record(tmp_path, [7], steps=3)
+    (path,) = (service.file(s) for s in service.memories)
+    header, *_ = read(path)
+    assert isinstance(header, r.Header)
+    header.settings.avatar = str(tmp_path)
+    with pytest.raises(InvalidArgument, match="not built in"):
+        changed = Writer(tmp_path / "changed.lipwire.gz")
+        changed.append(r.encode(header))
+        changed.close()
+        Replay(changed.path)
+
+
+async def test_it_goes_to_a_running_provider_as_its_client_did(tmp_path: Path) -> None:
+    service = Recording(tmp_path / "first")
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        await wire.voice(tone(0.3))
+        await wire.end()
+        await wire.until(r.m.PlaybackFinished)
+        wire.ws.transport.abort()
+        wire = await Wire.open(session)
+        await wire.say(command="no-such")
+        await wire.until(r.m.ErrorEvent)
+        await wire.ws.close()
+    path = service.file(session.session_id)
+    second = Recording(tmp_path / "second")
+    heard: list[str] = []
+    async with second:
+        resend = Resend(path, second.http_url, KEY, pace=None, on_event=heard.append)
+        done = await resend.run()
+        assert second.provider.sessions == []
+    assert done.messages == 5 and done.left_out == done.closed == 0
+    assert sum("init_ack" in text for text in heard) == 2
+    (memory,) = second.memories.values()
+    said = b"".join(pcm for _, pcm in memory.sound).strip(b"\0")
+    live = b"".join(pcm for _, pcm in service.memories[session.session_id].sound).strip(b"\0")
+    assert said == live != b""

@@ -1,0 +1,157 @@
+"""Sound before pictures: where 20 viewers are more than the machine can do, each gets every packet of sound that the
+clock made, and fewer pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+
+import lipwire
+from lipwire import _core
+from lipwire.publish import WebRTC, turns
+from lipwire.publish.tracks import MAX_VIDEO, PictureTrack, Sound, SoundTrack
+from lipwire.publish.turns import Turns
+from support.viewers import Viewers
+
+RATE, BLOCK = _core.RATE, _core.BLOCK
+VIEWERS = 20
+SECONDS = 4
+
+
+class Gate(WebRTC):
+    """A publisher that lets sound through when it is told to."""
+
+    open_ = False
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        if self.open_:
+            super().audio(pcm, sample)
+
+
+async def test_twenty_viewers_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "processors", lambda: 2)
+    put: Counter[SoundTrack] = Counter()
+    really = SoundTrack.put
+
+    def counted(track: SoundTrack, frame: Sound) -> None:
+        put[track] += 1
+        really(track, frame)
+
+    monkeypatch.setattr(SoundTrack, "put", counted)
+    publisher = Gate(ice_host="127.0.0.1")
+    speech = (np.sin(np.arange(SECONDS * RATE) / 25) * 9000).astype("<i2").tobytes()
+    async with lipwire.Session(publisher, width=640, height=360) as session, Viewers(publisher, VIEWERS) as viewers:
+        burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(turns.processors())]
+        try:
+            session.write(speech, RATE)
+            publisher.open_, began = True, session.performer.stats()["clock"]
+            async with asyncio.timeout(120):
+                while session.performer.stats()["clock"] < began + SECONDS * RATE:
+                    await asyncio.sleep(0.1)
+            made = session.performer.stats()["clock"] - began
+        finally:
+            for burner in burners:
+                burner.kill()
+                burner.wait()
+        publisher.open_ = False
+        tracks = [viewer.audio for viewer in publisher.viewers]
+        assert len(tracks) == VIEWERS
+        async with asyncio.timeout(120):
+            while True:
+                got = await viewers.got()
+                if sorted(g.sound + g.lost for g in got) == sorted(put[track] for track in tracks):
+                    break
+                await asyncio.sleep(0.2)
+        for track in tracks:
+            assert put[track] * 2 * BLOCK == pytest.approx(made, abs=70 * BLOCK)  # the engine's ring
+        missed, stats = publisher.missed, session.stats()
+    assert missed.sound == 0 and stats["pcm_dropped"] == 0
+    assert missed.pictures > VIEWERS  # it was more than the machine could do
+    assert all(g.pictures > 0 for g in got)  # and everyone saw something
+
+
+async def test_pictures_are_let_in_one_by_one_and_in_turn() -> None:
+    turn = Turns(1)
+    tracks = [PictureTrack(turn) for _ in range(3)]
+    served: list[int] = []
+
+    async def encode(number: int) -> None:
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                await tracks[number].recv()
+                served.append(number)
+                await asyncio.sleep(0)
+
+    for track in tracks:
+        for picture in range(MAX_VIDEO + 1):
+            track.put(picture)
+    encoders = [asyncio.create_task(encode(number)) for number in range(3)]
+    async with asyncio.timeout(10):
+        while len(served) < 6:
+            await asyncio.sleep(0)
+    for track in tracks:
+        track.stop()
+    await asyncio.gather(*encoders)
+    assert served == [0, 1, 2, 0, 1, 2]
+    assert [track.dropped for track in tracks] == [1, 1, 1]
+
+
+async def test_a_viewer_that_goes_gives_its_turn_back() -> None:
+    turn = Turns(1)
+    gone, stays = PictureTrack(turn), PictureTrack(turn)
+    gone.put("a")
+    stays.put("b")
+    assert await gone.recv() == "a"
+    waiting = asyncio.create_task(stays.recv())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    gone.stop()
+    assert await asyncio.wait_for(waiting, 10) == "b"
+    stays.stop()
+    with pytest.raises(MediaStreamError):
+        await stays.recv()
+
+
+async def test_a_viewer_that_goes_while_it_waits_takes_no_turn() -> None:
+    turn = Turns(1)
+    first, gone, last = (PictureTrack(turn) for _ in range(3))
+    for track in (first, gone, last):
+        track.put("picture")
+    await first.recv()
+    waiting = [asyncio.create_task(track.recv()) for track in (gone, last)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    gone.stop()
+    first.stop()
+    assert await asyncio.wait_for(waiting[1], 10) == "picture"
+
+
+async def test_pictures_that_were_interrupted_take_no_turn() -> None:
+    turn = Turns(1)
+    busy, cut = PictureTrack(turn), PictureTrack(turn)
+    busy.put("x")
+    cut.put("old")
+    await busy.recv()
+    waiting = asyncio.create_task(cut.recv())
+    await asyncio.sleep(0)
+    cut.clear()
+    busy.stop()
+    await asyncio.sleep(0)
+    cut.put("new")
+    assert await asyncio.wait_for(waiting, 10) == "new"
+
+
+def test_each_loop_has_turns_of_its_own() -> None:
+    async def of_this_loop() -> Any:
+        assert Turns.current() is Turns.current()
+        return Turns.current()
+
+    assert asyncio.run(of_this_loop()) is not asyncio.run(of_this_loop())

@@ -1,0 +1,122 @@
+"""servers/connection.py over real sockets: one read is parsed in steps, in order, and none of it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from lipwire.servers import connection
+from lipwire.servers.turns import Turns
+from lipwire.servers.ws import serve_ws
+from support import abuse
+from support.provider_stage import FakeSession, Stage
+
+pytestmark = pytest.mark.asyncio
+
+
+class Line:
+    """A server with one session, and a bare socket to it. The clock of its turns makes every step a millisecond."""
+
+    def __init__(self) -> None:
+        self.stage = Stage()
+        ticks = itertools.count()
+        self.turns = Turns(clock=lambda: next(ticks) / 1000)
+
+    async def open(self) -> None:
+        self.server = await serve_ws(self.stage.provider, port=0, turns=self.turns)
+        self.reply = await self.stage.start()
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        self.writer.write(abuse.handshake(self.reply.session_token))
+        assert b"101" in await self.reader.readuntil(b"\r\n\r\n")
+        self.writer.write(abuse.init(self.reply.session_id))
+
+    @property
+    def fake(self) -> FakeSession:
+        return self.stage.made[0]
+
+    async def calls(self, count: int) -> list[str]:
+        """The event ids of the first so many `voice` messages."""
+        while len(self.fake.calls) < count:
+            await asyncio.wait_for(self.fake.arrived.wait(), 20)
+            self.fake.arrived.clear()
+        return [call[4] for call in self.fake.calls]
+
+
+@pytest_asyncio.fixture
+async def line() -> AsyncIterator[Line]:
+    line = Line()
+    await line.open()
+    yield line
+    line.writer.transport.abort()
+    await line.server.close()
+
+
+def burst(count: int) -> bytes:
+    return b"".join(abuse.voice(bytes(2), event_id=str(n)) for n in range(count))
+
+
+async def test_a_burst_takes_many_passes_and_keeps_its_order(line: Line) -> None:
+    line.writer.write(burst(500))
+    assert await line.calls(500) == [str(n) for n in range(500)]
+    assert line.turns.passes > len(burst(500)) / connection.PIECE / 2
+    assert line.turns.waits > 100
+
+
+async def test_what_came_before_the_end_is_heard(line: Line) -> None:
+    line.writer.write(burst(400) + abuse.frame((1000).to_bytes(2, "big"), 0x8))
+    line.writer.write_eof()
+    assert await line.calls(400) == [str(n) for n in range(400)]
+    assert (await line.reader.read()).endswith(b"\x88\x02\x03\xe8")
+    await gone(line)
+
+
+async def test_what_came_before_the_connection_broke_is_heard(line: Line) -> None:
+    line.writer.write(burst(400))
+    await line.writer.drain()
+    await line.calls(1)
+    line.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    line.writer.transport.abort()  # a reset
+    await gone(line)
+    heard = [call[4] for call in line.fake.calls]
+    assert heard == [str(n) for n in range(len(heard))]
+
+
+async def gone(line: Line) -> None:
+    (session,) = line.stage.provider.sessions
+    while session.outbox is not None:
+        await asyncio.sleep(0.01)
+
+
+async def test_pongs_that_nobody_reads_are_bounded(line: Line) -> None:
+    (opened,) = line.server._server.all_connections
+    assert isinstance(opened, connection.Connection)
+    pings = abuse.frame(b"p" * 125, abuse.PING) * 1000
+    line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    sock = line.writer.get_extra_info("socket")
+    sent = 0
+    while sent < 30_000_000 and not opened._full:
+        line.writer.write(pings)
+        sent += len(pings)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(line.writer.drain(), 0.05)
+    assert opened._full
+    assert sock.fileno() >= 0
+    assert opened.transport.get_write_buffer_size() < connection.UNREAD + 64 * connection.PIECE
+    line.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    drained = asyncio.create_task(line.reader.read(1 << 30))
+    line.writer.write(abuse.voice(bytes(2), event_id="after"))
+    reading = asyncio.create_task(_swallow(line.reader, drained))
+    assert await line.calls(1) == ["after"]
+    reading.cancel()
+
+
+async def _swallow(reader: asyncio.StreamReader, first: asyncio.Task[bytes]) -> None:
+    await first
+    while await reader.read(1 << 20):
+        pass
