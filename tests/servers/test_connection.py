@@ -140,7 +140,7 @@ async def test_one_that_has_ended_is_freed_without_the_garbage_collector(line: L
         line.stage.made.clear()
         del opened, session
         async with asyncio.timeout(20):
-            while any(ref() is not None for ref in held.values()):
+            while any(ref() is not None for ref in held.values()):  # type: ignore[operator]
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()

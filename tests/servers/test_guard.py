@@ -79,6 +79,14 @@ async def site() -> AsyncIterator[Site]:
         yield Site(service, client)
 
 
+@pytest_asyncio.fixture
+async def keyless() -> AsyncIterator[Site]:
+    """Without a key in its settings: on this machine the pages ask nobody for anything."""
+    config = Config(http_port=0, ws_port=0, viewer_port=0, ice_host="127.0.0.1")
+    async with Service(config) as service, httpx.AsyncClient(trust_env=False) as client:
+        yield Site(service, client)
+
+
 ROUTES = [("http_port", *route) for route in HTTP_ROUTES] + [("viewer_port", *route) for route in VIEWER_ROUTES]
 
 
@@ -140,7 +148,7 @@ async def test_a_page_that_is_allowed_asks_first_and_then_starts_a_session(site:
 
 async def test_names_that_are_the_servers_own(site: Site) -> None:
     for port in ("http_port", "viewer_port"):
-        path = "/healthz" if port == "http_port" else "/api/sessions"
+        path = "/healthz" if port == "http_port" else "/"
         for host in ("localhost", "127.0.0.1:9", "[::1]", "avatar.example", "app.example", "x.localhost:1"):
             assert (await site.call(port, "GET", path, {"host": host})).status_code == 200
             same = {"host": host, "origin": f"http://{host}"}
@@ -181,7 +189,8 @@ async def test_the_websocket_asks_the_same(site: Site) -> None:
             pass
 
 
-async def test_plain_text_reaches_nothing(site: Site) -> None:
+async def test_plain_text_reaches_nothing(keyless: Site) -> None:
+    site, auth = keyless, {"x-api-key": keyless.service.api_key}
     routes = [path for method, path in VIEWER_ROUTES if method == "POST"]
     for path in routes:
         if "/api/sessions/" in path:
@@ -192,7 +201,7 @@ async def test_plain_text_reaches_nothing(site: Site) -> None:
             assert reply.status_code == 415, (path, kind)
             assert reply.json()["code"] == "UNSUPPORTED_MEDIA_TYPE"
     assert site.service.rooms.list() == {}
-    reply = await site.call("http_port", "POST", "/session/start", AUTH, json=start_body(width=64, height=64))
+    reply = await site.call("http_port", "POST", "/session/start", auth, json=start_body(width=64, height=64))
     for path in ("offer", "say", "interrupt"):
         where = f"/api/sessions/{reply.json()['session_id']}/{path}"
         reply_ = await site.call("viewer_port", "POST", where, {"content-type": "text/plain"}, content=b"{}")

@@ -17,7 +17,6 @@ from lipwire.app.service import Service
 from lipwire.errors import BufferFull
 from support.provider_stage import start_body
 
-KEY = "a key for offers"
 PLAIN = {"content-type": "application/sdp"}
 
 
@@ -38,11 +37,13 @@ class Site:
 
 @pytest_asyncio.fixture
 async def site() -> AsyncIterator[Site]:
-    config = Config(http_port=0, ws_port=0, viewer_port=0, api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1")
+    config = Config(http_port=0, ws_port=0, viewer_port=0, ice_host="127.0.0.1")
     async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=60) as client:
         client.base_url = httpx.URL(service.viewer_url)
         body = start_body(width=64, height=64, fps=5)
-        reply = await client.post(f"{service.http_url}/session/start", headers={"x-api-key": KEY}, json=body)
+        reply = await client.post(
+            f"{service.http_url}/session/start", headers={"x-api-key": service.api_key}, json=body
+        )
         yield Site(service, client, reply.json()["session_id"])
 
 

@@ -75,7 +75,7 @@ async def test_https_and_wss_on_every_port(authority: Authority) -> None:
             await client.wait_finished(1)
         assert [type(event) for event in heard] == [m.InitAck, m.PlaybackStarted, m.PlaybackFinished]
         async with httpx.AsyncClient(verify=trust(authority.file), trust_env=False) as http:
-            assert (await http.get(f"{service.viewer_url}api/sessions")).status_code == 200
+            assert (await http.get(service.viewer_url)).status_code == 200
             assert (await http.get(f"{service.http_url}/healthz")).headers.get("strict-transport-security") is None
             with pytest.raises(httpx.HTTPError):  # plain HTTP is no way in
                 await http.get(f"http://127.0.0.1:{service.http_port}/healthz")
@@ -278,7 +278,7 @@ async def test_a_browser_watches_over_https(authority: Authority, chromium: str)
         async with ProviderClient(service.http_url, KEY, start, tls=trust(authority.file)):
             # Its own list of authorities is not ours to change: it takes the certificate as it is.
             page = await browser.new_page(ignore_https_errors=True)
-            await page.goto(service.viewer_url)
+            await page.goto(service.page_link())
             async with asyncio.timeout(WAIT):
                 while not await page.evaluate("document.querySelector('video').videoWidth"):
                     await asyncio.sleep(0.05)

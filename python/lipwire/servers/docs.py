@@ -120,7 +120,7 @@ def _also(answers: dict[str, Any], status: str, words: str) -> None:
     answers[status] = {**there, "description": f"{there['description']}; {words}", "content": content}
 
 
-def describe(title: str, text: str, *, security: Mapping[str, SecurityScheme] | None = None) -> Description:
+def describe_api(title: str, text: str, *, security: Mapping[str, SecurityScheme] | None = None) -> Description:
     """The description of an app's API, at /schema."""
     try:
         version = importlib.metadata.version("lipwire")

@@ -37,7 +37,7 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
-from .docs import describe, request_body
+from .docs import describe_api, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .listen import BACKLOG, Door, Phase, Visit
@@ -135,7 +135,7 @@ def create_app(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
         middleware=list(middleware),
         exception_handlers={Exception: on_exception},
-        openapi_config=describe("Lipwire", _ABOUT, security=SCHEMES),
+        openapi_config=describe_api("Lipwire", _ABOUT, security=SCHEMES),
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )

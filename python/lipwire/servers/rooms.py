@@ -34,7 +34,7 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
 from .access import OPEN, Caller, Gate, not_allowed
-from .docs import describe, operation
+from .docs import describe_api, operation
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
 from .http import SCHEMES, read_object, refusals
@@ -251,7 +251,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         "/api/rooms",
         status_code=201,
         operation_class=operation(NewRoom),
-        responses=refusals(400, 401, 403, 409, 429, 503),
+        responses=refusals(400, 401, 403, 404, 409, 429, 503),
     )
     async def create_room(request: AnyRequest) -> dict[str, str]:
         rooms = desk_of(gate.owner(request, "create").owner.name).rooms
@@ -358,7 +358,7 @@ def create_rooms(
     app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},
-        openapi_config=describe("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
+        openapi_config=describe_api("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )

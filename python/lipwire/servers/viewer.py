@@ -21,7 +21,7 @@ from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Gate
-from .docs import describe, operation
+from .docs import describe_api, operation
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .http import SCHEMES, read_object, refusals
@@ -183,7 +183,7 @@ def create_viewer(
         route_handlers=[list_sessions, one_session, offer, say, interrupt, *pages, *route_handlers],
         middleware=list(middleware),
         exception_handlers={Exception: on_exception},
-        openapi_config=describe("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
+        openapi_config=describe_api("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )
