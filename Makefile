@@ -117,6 +117,7 @@ fuzz: $(VENV)/.test
 	  -DLIPWIRE_FUZZ=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build build/fuzz
+	$(BIN)/python tests/fuzz/webrtc.py $(SECONDS_EACH)
 	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH) & differential=$$!; \
 	PYTHONPATH=tests $(BIN)/python -m fuzz.wire $(SECONDS_EACH) & wire=$$!; \
 	ls -d build/fuzz/fuzz_* | grep -v '[.]\|-corpus' | xargs -P 2 -I TARGET sh -c 'mkdir -p TARGET-corpus && \

@@ -32,6 +32,9 @@ BENCHES = (
     "agents",
     "agents_talk",
     "room",
+    "doors",
+    "interrupts",
+    "overload",
     "sync",
     "browser_sync",
 )

@@ -323,12 +323,19 @@ static int holds_all(const lw_performer *p)
     return p->utterance > lw_speech_utterance(p->speech);
 }
 
-void lw_performer_settle(lw_performer *p)
+void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns)
+{
+    if (rate > 0 && !holds_all(p))
+        lw_speech_arrived(p->speech, (int64_t)n * LW_RATE / rate, now_ns);
+}
+
+int lw_performer_settle(lw_performer *p)
 {
     if (!holds_all(p) || lw_speech_clock(p->speech) - p->held_since < p->patience)
-        return;
+        return 0;
     flush_input(p);
     lw_speech_end(p->speech, 0);
+    return 1;
 }
 
 int lw_performer_end(lw_performer *p, int32_t grace)
@@ -709,6 +716,8 @@ void lw_performer_stats(const lw_performer *p, lw_performer_counters *counters)
                         .underruns = READ(underruns),
                         .underrun_samples = READ(underrun_samples),
                         .utterances = READ(utterances),
+                        .caught_up = lw_speech_caught_up(p->speech),
+                        .prebuffer = lw_speech_prebuffer(p->speech),
                         .draws = READ(draws),
                         .draw_errors = READ(draw_errors),
                         .draw_slow = READ(draw_slow),

@@ -150,7 +150,7 @@ static void between_rows(const lw_resampler *r, int16_t *out, size_t n, const in
     for (int32_t i = 0, phase = r->phase; i < (int32_t)n; i++) {
         int64_t place = (int64_t)phase * (steps << 15) / r->phases; /* row, and 15 bits of what is behind it */
         int16_t row[2];
-        lw_kernels.fir(row, 2, x, &r->fir, (int32_t)(place >> 15));
+        lw_fir_c(row, 2, x, &r->fir, (int32_t)(place >> 15)); /* the vector forms are made for eight and more */
         out[i] = (int16_t)(row[0] + (((row[1] - row[0]) * (int32_t)(place & 32767) + (1 << 14)) >> 15));
         phase += r->step; /* going up: less than a whole sample */
         int32_t wraps = phase >= r->phases;

@@ -10,15 +10,26 @@
  * producer writes on with a compare-and-swap, which fails then: a sample belongs to the utterance or begins the next one,
  * never to one that is over. So every utterance finishes once.
  *
+ * Catching up: late speech goes on behind a part of its next pause. The pause is cut where nobody has looked yet, and
+ * what lies before the cut is moved up to it, so that the visemes follow the same samples as the sound.
+ *
  * No clicks: a gain steps by at most 1/FADE per sample and reaches 0 exactly where the known speech runs out. */
 #include <stdatomic.h>
 #include <string.h>
 
 #include "common.h"
 #include "lipwire/speech.h"
+#include "pace.h"
 
 #define FADE 240 /* samples: 5 ms */
 #define MARKS 256 /* bounds the utterances that wait */
+#define PAUSE_KEPT (LW_RATE / 20) /* samples: 50 ms of a pause stay on either side of a cut */
+#define CUT_MOST (LW_RATE / 10)   /* at once; then as long as the way to the next cut, so that half of a pause stays */
+#define CUT_LEAST LW_BLOCK
+#define LATE (LW_RATE / 50)    /* beyond the prebuffer: less is no delay */
+#define LOOK_TICKS 50          /* how long a smallest backlog is looked for */
+#define STEADY (30LL * LW_RATE) /* without an underrun: then the prebuffer shrinks */
+#define PACES 512              /* of utterances, more than can wait */
 #define KEPT (20 * LW_RATE) /* samples of the ring that stay in memory between backlogs: 2 MB */
 #define CLOSED ((int64_t)1 << 62)
 #define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
@@ -45,6 +56,7 @@ struct lw_speech {
     int open;           /* the next write belongs to it (unless the deadline has passed) */
     int ending;
     int64_t deadline;
+    lw_pace pace;    /* of the one being written */
     int64_t touched; /* samples of the ring written to since it was empty */
 
     /* shared: each has one writer */
@@ -57,6 +69,8 @@ struct lw_speech {
     _Atomic int64_t marks_read;
     _Atomic int64_t clock;
     _Atomic int active;
+    _Atomic int64_t prebuffer, caught_up;
+    _Atomic uint8_t paces[PACES]; /* lw_pace_verdict, by number; the producer's */
 
     /* consumer */
     _Alignas(64) enum state state;
@@ -67,6 +81,11 @@ struct lw_speech {
     int has_deadline;
     int64_t end_deadline;
     int64_t waited, dry; /* samples */
+    int64_t missing;     /* of `dry`, until more came */
+    int64_t steady;      /* samples since the last underrun */
+    int64_t low[2];      /* the smallest backlog: of these LOOK_TICKS, and of those before */
+    int low_ticks;
+    int64_t splice_at, splice; /* ring position of the last cut that is still to be played, and its length; or 0 */
     int32_t gain;        /* 0..FADE */
     int64_t look;        /* media clock of the next block to look at */
     int64_t finished_at; /* media clock at which an utterance ended without a gap, or -1 */
@@ -96,8 +115,11 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config)
         want.config.prebuffer = defaults.prebuffer;
     if (!want.config.dry_timeout)
         want.config.dry_timeout = defaults.dry_timeout;
+    if (!want.config.prebuffer_max)
+        want.config.prebuffer_max = want.config.prebuffer;
+    atomic_init(&want.prebuffer, want.config.prebuffer);
     if (want.config.capacity < LW_BLOCK || want.config.capacity > 3600 * LW_RATE || want.config.prebuffer < 0 ||
-        want.config.prebuffer > want.config.capacity || want.config.dry_timeout < 0)
+        want.config.prebuffer_max > want.config.capacity || want.config.prebuffer_max < want.config.prebuffer || want.config.dry_timeout < 0)
         return LW_EINVAL;
     int64_t size = 1;
     while (size < want.config.capacity)
@@ -211,6 +233,8 @@ static int begin(lw_speech *s, int64_t at)
     s->utterance++;
     s->open = 1;
     s->ending = 0;
+    s->pace = (lw_pace){0};
+    atomic_store_explicit(&s->paces[s->utterance % PACES], LW_PACE_NONE, memory_order_relaxed);
     return push_mark(s, MARK_BEGIN, at);
 }
 
@@ -235,6 +259,12 @@ int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
         atomic_store_explicit(&s->written, w + take, memory_order_release);
     }
     return take;
+}
+
+void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns)
+{
+    int verdict = lw_pace_add(&s->pace, samples, now_ns);
+    atomic_store_explicit(&s->paces[s->utterance % PACES], (uint8_t)verdict, memory_order_relaxed);
 }
 
 int lw_speech_end(lw_speech *s, int32_t grace)
@@ -316,7 +346,109 @@ static int finish(lw_speech *s, lw_event *events, int count, int cap, int64_t sa
     set_state(s, IDLE);
     s->has_deadline = 0;
     s->dry = 0;
+    s->splice = 0;
     return count;
+}
+
+static int pace_of(const lw_speech *s)
+{
+    return atomic_load_explicit(&s->paces[s->playing % PACES], memory_order_relaxed);
+}
+
+/* ---- lateness ---- */
+
+static int16_t *sample_at(lw_speech *s, int64_t position)
+{
+    return s->ring + ((position - atomic_load_explicit(&s->base, memory_order_relaxed)) & s->mask);
+}
+
+static void set_prebuffer(lw_speech *s, int64_t samples)
+{
+    atomic_store_explicit(&s->prebuffer, samples, memory_order_relaxed);
+}
+
+/* More has come after a gap: had the prebuffer been larger by that much, there would have been none. A gap that no
+ * prebuffer may cover is the sender's pause. */
+static void grow_prebuffer(lw_speech *s)
+{
+    int pace = pace_of(s);
+    s->missing = lw_max64(s->dry, 1);
+    if ((pace == LW_PACE_NEW || pace == LW_PACE_PACED) && s->missing <= s->config.prebuffer_max)
+        set_prebuffer(s, lw_min64(lw_speech_prebuffer(s) + lw_max64(s->missing, LW_BLOCK), s->config.prebuffer_max));
+    s->steady = 0;
+}
+
+static void shrink_prebuffer(lw_speech *s, int64_t played)
+{
+    s->steady += played;
+    if (s->steady < STEADY)
+        return;
+    s->steady = 0;
+    int64_t more = (lw_speech_prebuffer(s) - s->config.prebuffer) / 2;
+    set_prebuffer(s, s->config.prebuffer + (more < LW_BLOCK / 2 ? 0 : more));
+}
+
+static void forget_backlog(lw_speech *s)
+{
+    s->low[0] = INT64_MAX;
+    s->low[1] = 0; /* nothing is late before the first stretch is over */
+    s->low_ticks = 0;
+}
+
+/* How late the playing speech is: what is always left over, whatever the sizes in which it comes. */
+static int64_t lateness(lw_speech *s, int64_t backlog)
+{
+    s->low[0] = lw_min64(s->low[0], backlog);
+    if (++s->low_ticks == LOOK_TICKS) {
+        s->low[1] = s->low[0];
+        s->low[0] = backlog;
+        s->low_ticks = 0;
+    }
+    return lw_min64(s->low[0], s->low[1]) - lw_speech_prebuffer(s);
+}
+
+/* Silent samples from `position` on, at most `most`. */
+static int64_t quiet_run(lw_speech *s, int64_t position, int64_t most)
+{
+    int64_t n = 0;
+    while (n < most) {
+        int16_t x = *sample_at(s, position + n);
+        if (x <= -QUIET_START || x >= QUIET_START)
+            break;
+        n++;
+    }
+    return n;
+}
+
+/* Leaves `cut` samples out at ring position `at`: fades from what lies before them into what lies behind, and moves what
+ * is still to be played up to it. Returns the new `read`. */
+static int64_t splice(lw_speech *s, int64_t read, int64_t at, int64_t cut)
+{
+    for (int i = 0; i < FADE; i++) {
+        int16_t *behind = sample_at(s, at + cut + i);
+        *behind = (int16_t)((*sample_at(s, at + i) * (FADE - i) + *behind * i) / FADE);
+    }
+    for (int64_t i = at; i-- > read;)
+        *sample_at(s, i + cut) = *sample_at(s, i);
+    for (int i = 0; i < 2; i++)
+        s->low[i] -= s->low[i] == INT64_MAX ? 0 : cut;
+    s->splice_at = at + cut;
+    s->splice = cut;
+    LW_COUNT(s->caught_up, cut);
+    return read + cut;
+}
+
+/* Behind a block of playing speech: shortens the pause that comes next, where speech is late. `clock` is that behind the
+ * block. Returns `read`, or what it is now. */
+static int64_t catch_up(lw_speech *s, int64_t read, int64_t limit, int64_t clock)
+{
+    int64_t late = lateness(s, limit - read);
+    if (!s->config.catch_up || late <= LATE || s->splice || s->restarted || s->gain < FADE || pace_of(s) != LW_PACE_PACED)
+        return read;
+    int64_t at = read + lw_max64(PAUSE_KEPT, s->look - clock), from = at - PAUSE_KEPT;
+    int64_t run = quiet_run(s, from, lw_min64(limit - from, 2 * PAUSE_KEPT + CUT_MOST));
+    int64_t cut = lw_min64(run - 2 * PAUSE_KEPT, late);
+    return cut < CUT_LEAST ? read : splice(s, read, at, cut);
 }
 
 /* Nothing of the playing utterance has come behind `read`, and from now on nothing will: it is over. 0: something has. */
@@ -384,7 +516,8 @@ static int drop(lw_speech *s, int16_t *out, int64_t clock, lw_event *events, int
 /* 1 when speech may (re)start: enough is there, all of it is there, or it has waited long enough. */
 static int ready(lw_speech *s, int64_t available, int all)
 {
-    int go = available >= s->config.prebuffer || all || s->waited >= s->config.prebuffer;
+    int64_t prebuffer = lw_speech_prebuffer(s);
+    int go = available >= prebuffer || all || s->waited >= prebuffer;
     s->waited = go ? 0 : s->waited + LW_BLOCK;
     return go;
 }
@@ -395,7 +528,8 @@ static void align(lw_speech *s, int64_t sample, int32_t gain)
     if (s->look > sample)
         s->restarted = 1;
     s->gain = gain;
-    s->dry = 0;
+    s->dry = s->missing = 0;
+    forget_backlog(s);
     set_state(s, PLAYING);
 }
 
@@ -435,7 +569,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
         s->generation_seen = generation;
         filled = drop(s, out, clock, events, &count, cap);
     }
-    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
+    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed), limit = read;
 
     int silent = filled > 0; /* behind a fade the block stays silent; the next utterance begins with the next one */
     while (!silent && filled < LW_BLOCK) {
@@ -447,8 +581,10 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
                          (lw_event){.type = LW_EVENT_STARTED, .utterance = s->playing, .sample = sample});
         }
         int closed;
-        int64_t limit = utterance_limit(s, &closed);
+        limit = utterance_limit(s, &closed);
         if (s->state == DRY && read < limit) {
+            if (!s->missing)
+                grow_prebuffer(s);
             if (!ready(s, limit - read, closed || s->has_deadline))
                 break;
             count = emit(events, count, cap,
@@ -463,6 +599,11 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
         filled += n;
         read += n;
         s->played += n;
+        shrink_prebuffer(s, n);
+        if (s->splice && read >= s->splice_at) {
+            s->played += s->splice;
+            s->splice = 0;
+        }
         if (read < limit)
             break; /* the block is full */
         int timeout = s->has_deadline ? clock + filled >= s->end_deadline : s->dry >= s->config.dry_timeout;
@@ -479,6 +620,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
     }
     if (s->state == DRY)
         s->dry += LW_BLOCK - filled;
+    else if (s->state == PLAYING && filled == LW_BLOCK)
+        read = catch_up(s, read, limit, clock + LW_BLOCK);
     memset(out + filled, 0, (size_t)(LW_BLOCK - filled) * sizeof(int16_t));
     memcpy(s->last, out, sizeof s->last);
     atomic_store_explicit(&s->read, read, memory_order_release);
@@ -554,6 +697,16 @@ int64_t lw_speech_played(const lw_speech *s, uint64_t *utterance)
 {
     *utterance = s->playing;
     return s->played;
+}
+
+int64_t lw_speech_prebuffer(const lw_speech *s)
+{
+    return atomic_load_explicit(&s->prebuffer, memory_order_relaxed);
+}
+
+int64_t lw_speech_caught_up(const lw_speech *s)
+{
+    return atomic_load_explicit(&s->caught_up, memory_order_relaxed);
 }
 
 int lw_speech_active(const lw_speech *s)

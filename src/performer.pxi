@@ -54,6 +54,9 @@ cdef class Performer:
             an `lw_draw` and `user`, which is kept; None: whoever reads a frame draws into it.
         fps: (numerator, denominator), 1..100 a second.
         prebuffer, dry_timeout, capacity: seconds; see `lw_speech_config`. Default: PREBUFFER, DRY_TIMEOUT, CAPACITY.
+        prebuffer_max: seconds that the prebuffer grows to at most (and to `capacity`) where speech that comes as it is said
+            runs dry; no more than `prebuffer`: it stays as it is.
+        catch_up: shorten the pauses of such speech where it is late.
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
@@ -78,7 +81,7 @@ cdef class Performer:
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
-                  SharedWriter memory=None, bint turns=False):
+                  SharedWriter memory=None, double prebuffer_max=0.0, bint catch_up=False, bint turns=False):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -111,6 +114,8 @@ cdef class Performer:
         config.speech.capacity = <int32_t>(capacity * LW_RATE)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
         config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
+        config.speech.prebuffer_max = max(min(<int32_t>(prebuffer_max * LW_RATE), config.speech.capacity), config.speech.prebuffer)
+        config.speech.catch_up = catch_up
         config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE) or 1
         check(lw_performer_open(&self.p, &config), "performer")
         if memory is not None:
@@ -132,8 +137,9 @@ cdef class Performer:
             self.moments.append(lw_performer_leave(self.p))
         return 0
 
-    def write(self, pcm, rate):
-        """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none.
+    def write(self, pcm, rate, now_ns=None):
+        """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none. `now_ns`: when it came,
+        on a monotonic clock, in ns; without it speech is never late and the prebuffer does not grow.
 
         Raises:
             InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now, or UTTERANCES wait to be
@@ -142,6 +148,7 @@ cdef class Performer:
         cdef Borrowed b
         cdef int rc, hz = whole(rate, "rate")
         cdef size_t n
+        cdef int64_t now = 0 if now_ns is None else whole64(now_ns, "now_ns")
         borrow_pcm(pcm, &b)
         try:
             n = b.size // 2
@@ -151,6 +158,8 @@ cdef class Performer:
                     rc = lw_performer_write(self.p, b.data, n, hz)
             else:
                 rc = lw_performer_write(self.p, b.data, n, hz)
+            if rc >= 0 and n and now_ns is not None:
+                lw_performer_arrived(self.p, n, hz, now)
             self.leave()
         finally:
             give_back(&b)
@@ -171,8 +180,12 @@ cdef class Performer:
 
     def settle(self):
         """For the writing thread, every now and then: begins and ends an utterance of which the resampler has held all
-        for the dry timeout."""
-        lw_performer_settle(self.p)
+        for the dry timeout. Only where it does, it leaves its time in `moments`."""
+        self.enter()
+        cdef int did = lw_performer_settle(self.p)
+        self.leave()
+        if self.moments is not None and not did:
+            self.moments.pop()
 
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""

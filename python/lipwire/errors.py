@@ -14,6 +14,7 @@ __all__ = [
     "LipwireError",
     "NoCapacity",
     "OutOfMemory",
+    "StorageError",
 ]
 
 
@@ -64,3 +65,9 @@ class NoCapacity(LipwireError, RuntimeError):
     def __init__(self, message: str = "No capacity for another session", retry_after: float = 5.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class StorageError(LipwireError, OSError):
+    """A file cannot be written any further: the disk is full, a quota is reached, the device fails."""
+
+    code = "STORAGE_FAILED"

@@ -54,6 +54,8 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t underruns
         int64_t underrun_samples
         int64_t utterances
+        int64_t caught_up
+        int64_t prebuffer
         int64_t draws
         int64_t draw_errors
         int64_t draw_slow
@@ -75,7 +77,8 @@ cdef extern from "lipwire/performer.h" nogil:
     int64_t lw_performer_leave(lw_performer *p)
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     int lw_performer_end(lw_performer *p, int32_t grace)
-    void lw_performer_settle(lw_performer *p)
+    void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns)
+    int lw_performer_settle(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)

@@ -16,6 +16,8 @@ cdef extern from "lipwire/speech.h" nogil:
         int32_t capacity
         int32_t prebuffer
         int32_t dry_timeout
+        int32_t prebuffer_max
+        int32_t catch_up
     ctypedef struct lw_event:
         int32_t type
         int32_t value

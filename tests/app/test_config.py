@@ -63,6 +63,10 @@ def test_a_named_file_counts_instead(tmp_path: Path) -> None:
         ("API_KEY", "1234", "1234"),
         ("ICE_HOST", "127.0.0.1", "127.0.0.1"),
         ("LOG_LEVEL", "INFO", "INFO"),
+        ("PUBLIC_HOSTS", "a.example, *.b.example", ("a.example", "*.b.example")),
+        ("PUBLIC_HOSTS", "", ()),
+        ("ALLOWED_ORIGINS", "https://a.example,http://b.example:81", ("https://a.example", "http://b.example:81")),
+        ("REQUEST_TIMEOUT_SECONDS", "2.5", 2.5),
     ],
 )
 def test_the_environment_is_text(name: str, text: str, value: object) -> None:
@@ -236,3 +240,13 @@ def test_env_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidArgument, match="cannot read"):
         read_env(tmp_path / "binary")
+
+
+def test_lists_of_names_and_pages(tmp_path: Path) -> None:
+    (tmp_path / "lipwire.toml").write_text('public_hosts = ["a.example"]\nallowed_origins = ["https://b.example"]\n')
+    config = load()
+    assert (config.public_hosts, config.allowed_origins) == (("a.example",), ("https://b.example",))
+    assert load({"public_hosts": "c.example,d.example"}).public_hosts == ("c.example", "d.example")
+    refused("LIPWIRE_PUBLIC_HOSTS", "https://a.example", environment={"LIPWIRE_PUBLIC_HOSTS": "https://a.example"})
+    refused("--allowed-origins", "'*'", "https://app.example.org", flags={"allowed_origins": "*"})
+    refused("tls_key", "tls_cert", flags={"tls_key": "key.pem"})

@@ -86,6 +86,22 @@ async def test_a_client_speaks_into_the_channel_it_names(double: Double) -> None
     assert double.calls("rtc_conn_destroy")
 
 
+async def test_a_greeting_right_behind_init_is_whole_however_long_the_channel_takes(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGORA_DOUBLE_CONNECT_MS", "700")
+    events: list[Any] = []
+    async with (
+        service() as running,
+        ProviderClient(running.http_url, KEY, start(), on_event=events.append) as client,
+    ):
+        await client.speak(bytes(range(256)) * 375, 48_000, pace=None)  # 1 s, at once
+        (told,) = await until(lambda: [e for e in events if isinstance(e, m.PlaybackFinished)])
+        assert (told.position_ms, told.interrupted) == (1000.0, False)
+        assert sum(c["hash"] != QUIET for c in double.calls("audio_pcm_data_sender_send")) >= 100
+        assert (await metrics(running))["lipwire_channel_blocks_lost_total"] == 0
+
+
 async def test_a_worker_that_dies_is_told_to_the_client_and_counted(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:

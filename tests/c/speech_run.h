@@ -19,7 +19,7 @@ static int event_count;
 static inline lw_speech *open_run(int32_t capacity, int32_t prebuffer, int32_t dry_timeout)
 {
     lw_speech *s = NULL;
-    lw_speech_config config = {capacity, prebuffer, dry_timeout};
+    lw_speech_config config = {.capacity = capacity, .prebuffer = prebuffer, .dry_timeout = dry_timeout};
     heard_count = event_count = 0;
     if (lw_speech_open(&s, &config) < 0 || !s) {
         CHECK(0, "open");

@@ -63,6 +63,46 @@ async def test_a_loop_that_stood_still_is_replayed_as_it_was(tmp_path: Path) -> 
     assert_same(live, replayed, path)
 
 
+async def test_an_utterance_that_only_time_ends_ends_at_the_same_place(tmp_path: Path) -> None:
+    service = Recording(tmp_path, voice_end_timeout_ms=200)
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        await wire.voice(b"\x00\x10" * 4)  # the resampler holds all of it
+        await wire.until(r.m.PlaybackFinished)
+        await wire.voice(tone(0.2))
+        await wire.end()
+        await wire.until(r.m.PlaybackFinished)
+        await wire.ws.close()
+    path = service.file(session.session_id)
+    assert [record.what for record in read(path) if isinstance(record, r.Called)] == ["settle"]
+    replayed, outcome = await again(path)
+    assert outcome.exact, "\n".join(outcome.lines())
+    assert_same(service.memories[session.session_id], replayed, path)
+
+
+async def test_a_long_message_is_taken_in_pieces_between_which_others_act(tmp_path: Path) -> None:
+    service = Recording(tmp_path)
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        for _ in range(3):
+            await wire.voice(tone(12.0, 48_000), sampleRate=48_000)
+            await asyncio.sleep(0.01)
+            service.watched[session.session_id].session.interrupt()
+            await asyncio.sleep(0.1)
+        await wire.voice(tone(0.2))
+        await wire.end()
+        await wire.until(r.m.PlaybackStarted)
+        await asyncio.sleep(0.4)
+        await wire.ws.close()
+    path = service.file(session.session_id)
+    assert any(isinstance(record, r.Continued) for record in read(path))
+    replayed, outcome = await again(path)
+    assert outcome.exact, "\n".join(outcome.lines())
+    assert_same(service.memories[session.session_id], replayed, path)
+
+
 async def test_a_difference_is_found_and_told(tmp_path: Path) -> None:
     service = await record(tmp_path, [5], steps=15)
     (path,) = (service.file(s) for s in service.memories)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -329,6 +330,50 @@ def test_a_render_that_is_interrupted_leaves_no_file(place: Path) -> None:
     nothing_left(place, "in.wav")
 
 
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
+
+
+@contextlib.contextmanager
+def small_disk(where: Path) -> Iterator[None]:
+    """A file system of 32 KiB."""
+    where.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(where)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("only root may mount a small file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(where)], check=True)
+
+
+@pytest.mark.parametrize("how", ["limit", "disk"])
+def test_a_render_that_finds_no_place_leaves_what_was_there(place: Path, how: str) -> None:
+    speech_file(place / "in.wav", 8)
+    with small_disk(place / "out") if how == "disk" else contextlib.nullcontext((place / "out").mkdir()):
+        target = place / "out" / "out.mp4"
+        target.write_bytes(b"the old one")
+        done = subprocess.run(
+            [str(LIPWIRE), "render", "in.wav", str(target), "--size", "320x240"],
+            cwd=place,
+            env=environment(place),
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=False,
+            preexec_fn=limit_files if how == "limit" else None,
+        )
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.startswith(f"error: cannot write {target}: ")
+        assert done.stderr.count("\n") == 1
+        assert ("too large" if how == "limit" else "No space left") in done.stderr
+        assert [file.name for file in target.parent.iterdir()] == ["out.mp4"]
+        assert target.read_bytes() == b"the old one"
+
+
 def test_an_interrupt_that_a_library_swallows_ends_the_job() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), ProgressBar(Console(file=io.StringIO())) as bar:
@@ -519,14 +564,29 @@ def test_speech_that_takes_too_long_breaks_off_and_is_told(
     assert not any(map(is_open, server.ports))
 
 
+def until_ours(pid: int) -> None:
+    """Waits until the command has begun: before, Python itself catches SIGINT, and has a lot to say."""
+    caught_once = False
+    while True:
+        status = Path(f"/proc/{pid}/status").read_text()
+        found = re.search(r"SigCgt:\s*(\w+)", status)
+        assert found
+        caught = int(found[1], 16) >> (signal.SIGINT - 1) & 1
+        if caught_once and not caught:
+            return
+        caught_once = caught_once or bool(caught)
+        time.sleep(0.002)
+
+
 @pytest.mark.parametrize("command", [("serve",), ("agent", "--channel", "x", "--brain", "echo")])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_it_starts_ends_it_without_a_word(
     place: Path, command: tuple[str, ...], how: signal.Signals
 ) -> None:
-    for wait in (0.3, 0.6, 0.8, 1.0, 1.2):
+    for wait in (0.0, 0.3, 0.6, 0.9, 1.2):
         process = start(place, *command, *PORTS)
         try:
+            until_ours(process.pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(wait)
             process.send_signal(how)

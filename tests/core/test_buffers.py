@@ -295,6 +295,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Performer:seed": (lambda n: _core.Performer(None, seed=n), 7),
     "Performer:size": (lambda n: _core.Performer(None, size=(n, 36)), 64),
     "Performer.write:rate": (lambda n: _core.Performer(None).write(PCM, n), 16000),
+    "Performer.write:now_ns": (lambda n: _core.Performer(None).write(PCM, 16000, n), 1),
     "Performer.set:setting": (lambda n: _core.Performer(None).set(n, 0), 1),
     "Performer.set:value": (lambda n: _core.Performer(None).set(0, n), 1),
     "Performer.tick:now_ns": (lambda n: _core.Performer(None).tick(n), 10**12),
@@ -332,7 +333,12 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "RateMeter.add:declared": (lambda n: _core.RateMeter(print).add(n, 480, 0.0), 16000),
     "RateMeter.add:samples": (lambda n: _core.RateMeter(print).add(16000, n, 0.0), 480),
 }
-OPTIONAL = {"SharedReader.seek:sample", "SharedWriter.write_frame:sample", "opus_pack:toc"}  # None: the default
+OPTIONAL = {
+    "Performer.write:now_ns",
+    "SharedReader.seek:sample",
+    "SharedWriter.write_frame:sample",
+    "opus_pack:toc",
+}  # None: the default
 
 
 @pytest.mark.parametrize("parameter", WHOLE)

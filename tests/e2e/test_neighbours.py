@@ -95,7 +95,7 @@ async def abused(service: Service, uid: str, data: bytes, **options: Any) -> Abu
     return Abuser(service.ws_port, reply.session_id, reply.session_token, data, **options)
 
 
-async def speaks_well(neighbour: Healthy, abusers: list[Abuser]) -> None:
+async def speaks_well(service: Service, neighbour: Healthy, abusers: list[Abuser]) -> None:
     before = neighbour.lost()
     with contextlib.ExitStack() as running:
         for abuser in abusers:
@@ -104,6 +104,9 @@ async def speaks_well(neighbour: Healthy, abusers: list[Abuser]) -> None:
             await asyncio.sleep(0.01)
         spoken = await neighbour.say("v")
         await asyncio.to_thread(running.close)
+    for abuser in abusers:  # it was not kept out: its session has heard of it
+        if (session := service.provider._sessions.get(abuser.session_id)) is not None:
+            assert session.connections
     assert spoken == m.PlaybackFinished("v", SECONDS * 1000, False)
     assert neighbour.lost() == before
 
@@ -111,21 +114,21 @@ async def speaks_well(neighbour: Healthy, abusers: list[Abuser]) -> None:
 @pytest.mark.parametrize("name", ABUSES)
 async def test_one_client_cannot_harm_another(service: Service, name: str) -> None:
     async with healthy(service) as neighbour:
-        await speaks_well(neighbour, [await abused(service, "2", ABUSES[name]())])
+        await speaks_well(service, neighbour, [await abused(service, "2", ABUSES[name]())])
 
 
 async def test_one_that_reads_nothing_cannot_either(service: Service) -> None:
     kinds = ("heartbeats", "pings", "errors with long ids")
     async with healthy(service) as neighbour:
         abusers = [await abused(service, str(n), ABUSES[name](), reads=False) for n, name in enumerate(kinds, 2)]
-        await speaks_well(neighbour, abusers)
+        await speaks_well(service, neighbour, abusers)
 
 
 async def test_handshakes_cannot_either(service: Service) -> None:
     async with healthy(service) as neighbour:
         good = await abused(service, "2", b"", churn=True)
         bad = [Abuser(service.ws_port, "s", token, b"", churn=True) for token in ("no.good.token", good.token[:-2])]
-        await speaks_well(neighbour, [good, *bad])
+        await speaks_well(service, neighbour, [good, *bad])
         assert good.connections > 1
 
 
@@ -133,4 +136,4 @@ async def test_many_of_them_together_cannot_either(service: Service) -> None:
     kinds = ("tiny messages", "short nests", "init again", "pings", "odd sample rates", "interrupts", "binary")
     async with healthy(service) as neighbour:
         abusers = [await abused(service, str(n), ABUSES[name]()) for n, name in enumerate(kinds, 2)]
-        await speaks_well(neighbour, abusers)
+        await speaks_well(service, neighbour, abusers)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lipwire.process.supervisor import Limits
-from support.child import Hang
+from lipwire.process.spawn import Module, Spawn, Target
+from lipwire.process.supervisor import Child, Limits
+from support.child import Hang, Said, serve
 from support.child_owner import Owner
+from support.machine import alive
 
 PARENT = """
 import asyncio, os, sys, time
@@ -35,6 +37,7 @@ if __name__ == "__main__":
     [
         'Module("support.child", "")',
         'Module("support.child", "hang at the end")',
+        'Module("support.child", "hold the interpreter")',
         'Target(serve, "here", name="x")',
     ],
 )
@@ -46,16 +49,9 @@ async def test_a_child_ends_with_its_parent(tmp_path: Path, spawn: str) -> None:
         pid = int(await asyncio.to_thread(parent.stdout.readline))
         os.kill(pid, 0)
         parent.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while alive(pid):
             await asyncio.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_an_interrupt_from_the_terminal_is_the_parent_s() -> None:
@@ -67,4 +63,18 @@ async def test_an_interrupt_from_the_terminal_is_the_parent_s() -> None:
     assert child.usable and owner.deaths == []
     child.tell(Hang())
     child.end(leave=0)
+    await child.ended()
+
+
+@pytest.mark.parametrize("spawn", [Module("support.child", ""), Target(serve, "here", name="x")])
+async def test_an_interrupt_while_it_starts_is_the_parent_s_too(spawn: Spawn) -> None:
+    owner = Owner()
+    child = Child(spawn, Said, name="x", on_message=owner.message, on_end=owner.over)
+    for _ in range(50):  # from before it is Python until it runs
+        os.kill(child.pid, signal.SIGINT)
+        await asyncio.sleep(0.005)
+    await owner.until(lambda: owner.said)
+    assert child.usable and owner.deaths == []
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    child.end()
     await child.ended()

@@ -356,6 +356,38 @@ def test_pauses_do_not_count() -> None:
     assert events == []
 
 
+def played(ingest: Ingest, rate: int, true: int, seconds: float, start: float) -> list[int]:
+    """The rates at which paced speech, labelled `rate`, is to be played; each once in a row."""
+    found: list[int] = []
+    for n in range(round(seconds * 50)):
+        (event,) = ingest.receive(voice(bytes(true // 50 * 2), rate=rate), start + n / 50)
+        assert isinstance(event, m.Voice)
+        if found[-1:] != [event.sample_rate]:
+            found.append(event.sample_rate)
+    return found
+
+
+def test_a_wrong_label_is_corrected_where_that_is_asked_for() -> None:
+    rates: dict[int, int] = {}
+    ingest = connected(rates=rates)
+    assert played(ingest, 24000, 16000, 20, 0) == [24000, 16000]
+    assert ingest.take() == [m.RateMismatch(24000, 16000, corrected=True)]
+    assert played(ingest, 48000, 48000, 20, 30) == [48000]  # another label has nothing to do with it
+    again = connected(rates=rates)  # the session is resumed
+    assert played(again, 24000, 16000, 20, 60) == [16000]
+    assert again.take() == []
+    assert played(again, 24000, 24000, 20, 80) == [16000, 24000]  # the label is right again
+    assert again.take() == [m.RateMismatch(24000, 24000, corrected=True)]
+    assert played(again, 24000, 22050, 20, 100) == [24000, 22050]
+
+
+def test_else_it_is_only_told() -> None:
+    ingest = connected()
+    assert played(ingest, 24000, 16000, 20, 0) == [24000]
+    (told,) = ingest.to_send()
+    assert told == '{"command":"rate_mismatch","declared":24000,"measured":16000}'
+
+
 @pytest.mark.parametrize(("check", "count"), [(True, 1), (False, 0)])
 def test_ingest_reports_a_mismatch(check: bool, count: int) -> None:
     ingest, now = connected(check_rate=check), 0.0

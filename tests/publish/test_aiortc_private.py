@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import Any
 
 import aioice.ice
 import aiortc
 import aiortc.codecs.vpx as vpx
+import pytest
 
 from lipwire.publish import aiortc_private as private
 from lipwire.publish.peer import Peer
@@ -71,3 +74,26 @@ async def test_what_a_browser_sends_is_decoded_when_it_is_wanted() -> None:
         assert receiver._RTCRtpReceiver__jitter_buffer._prefetch == 1
     finally:
         await peer.close()
+
+
+async def test_what_fails_while_a_connection_is_made_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "_RTCPeerConnection__connect"
+    assert hasattr(aiortc.RTCPeerConnection, name)
+    tried: list[Any] = []
+
+    async def failing(self: Any) -> None:
+        tried.append(self)
+        raise aiortc.exceptions.InvalidStateError("RTCIceTransport is closed")
+
+    sdp = await offer("audio")
+    monkeypatch.setattr(aiortc.RTCPeerConnection, name, failing)
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    peer = Peer(lambda _: None, ice_host="127.0.0.1")
+    await peer.answer(sdp)
+    while len(tried) < 2:  # when the offer is taken, and when the answer is made
+        await asyncio.sleep(0)
+    await peer.close()
+    assert tried == [peer.pc, peer.pc] and name not in vars(peer.pc)
+    gc.collect()
+    assert told == []

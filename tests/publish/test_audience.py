@@ -103,12 +103,12 @@ async def test_a_room_refuses_and_keeps_nobody() -> None:
 
 async def test_over_http_it_is_a_503_that_says_when_to_try_again() -> None:
     config = Config(
-        http_port=0, ws_port=0, viewer_port=0, api_key="key", host="127.0.0.1", ice_host="127.0.0.1", max_viewers=1
+        http_port=0, ws_port=0, viewer_port=0, host="127.0.0.1", ice_host="127.0.0.1", max_viewers=1
     )
     async with (
         Service(config) as service,
         httpx.AsyncClient(base_url=service.viewer_url, trust_env=False) as http,
-        ProviderClient(service.http_url, "key", request("c", width=64, height=36)) as client,
+        ProviderClient(service.http_url, service.api_key, request("c", width=64, height=36)) as client,
     ):
         assert client.session is not None
         connections: list[Any] = []
@@ -127,7 +127,7 @@ async def test_over_http_it_is_a_503_that_says_when_to_try_again() -> None:
             assert int(reply.headers["Retry-After"]) >= 1
         (watched,) = service.watched.values()
         assert watched.session.stats()["viewers"]["max_viewers"] == 1
-        metrics = (await http.get(f"{service.http_url}/metrics", headers={"x-api-key": "key"})).text
+        metrics = (await http.get(f"{service.http_url}/metrics", headers={"x-api-key": service.api_key})).text
         for line in ("lipwire_viewers 1.0", "lipwire_viewers_limit 1.0", "lipwire_viewers_refused_total 2.0"):
             assert line in metrics
         assert "lipwire_viewer_pictures_dropped_total 0.0" in metrics

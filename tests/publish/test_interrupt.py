@@ -24,6 +24,7 @@ from lipwire.publish.peer import Peer
 from lipwire.publish.tracks import Sound, SoundPackets, SoundTrack
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock
+from support.interrupting import OUTLETS, STATES, interrupted
 
 RATE, BLOCK = _core.RATE, _core.BLOCK
 OLD, NEW = 300.0, 1900.0
@@ -322,6 +323,24 @@ def test_the_end_of_what_was_interrupted_is_heard_once(slow: bool, half: bool) -
     heard = np.flatnonzero(sound)
     assert len(heard) and np.count_nonzero(sound[: 2 * BLOCK]) <= FADE  # one fade, and nothing behind it
     assert heard[0] < 2  # at once: from what waited, or was yet to come
+
+
+# ---------------------------------------------------------------------------------------------------------- any state
+
+
+@pytest.mark.parametrize("name", OUTLETS)
+async def test_from_any_state_nothing_old_leaves(name: str, tmp_path: Path) -> None:
+    """300 of the 10 000 that bench/interrupts.py makes at each publisher."""
+    found = await interrupted(name, 300, tmp_path, seed=2, pictures=name in ("null", "tee"))
+    assert found.violations == 0, found.histogram()
+    assert set(found.states) == set(STATES) and found.spoken > RATE
+
+
+async def test_a_publisher_that_keeps_something_back_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Peer, "interrupt", lambda peer: None)
+    assert (await interrupted("webrtc, slow", 100, tmp_path)).violations > 10
 
 
 # ------------------------------------------------------------------------------------------------------------ failures

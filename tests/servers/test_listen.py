@@ -412,6 +412,22 @@ def test_a_command_raises_the_limit_of_descriptors() -> None:
     assert raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+async def test_what_is_no_request_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with Site() as site:
+        with caplog.at_level(logging.INFO):
+            for garbage in (
+                b"\x16\x03\x01\r\n\r\n",
+                b"GET\r\n\r\n",
+                HEALTH.replace(b"\r\n\r\n", b"\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
+            ):
+                for _ in range(5):
+                    client = await site.open(garbage)
+                    assert (await answer(client)).startswith(b"HTTP/1.1 ")
+        assert [
+            record.getMessage() for record in caplog.records if "transport" in record.name or "uvicorn" in record.name
+        ] == []
+
+
 async def test_the_log_says_it_once_in_an_interval(caplog: pytest.LogCaptureFixture) -> None:
     async with Site(limits=Limits(connections=2)) as site:
         with caplog.at_level(logging.WARNING, "lipwire.door"):

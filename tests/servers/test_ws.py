@@ -285,13 +285,15 @@ async def test_reconnect_resumes_the_session(wire: Wire) -> None:
     for n in range(3):
         ws = await wire.ready()
         await say(ws, command="init", session_id=wire.reply.session_id, **start_body())
+        if n:
+            assert await hear(ws) == m.PlaybackStarted("while nobody listened")
         assert isinstance(await hear(ws), m.InitAck)
         await voice(ws, event_id=str(n))
         await beat(ws)
         ws.transport.abort()
         while wire.stage.provider.sessions[0].outbox is not None:
             await asyncio.sleep(0.005)
-        wire.fake.emit(m.PlaybackStarted("nobody listens"))
+        wire.fake.emit(m.PlaybackStarted("while nobody listened"))
     assert [call[4] for call in wire.fake.calls] == ["0", "1", "2"]
     assert len(wire.stage.made) == 1
     assert wire.fake.closed == 0

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lipwire
-from lipwire import _core
+from lipwire import _core, opus
 from lipwire.errors import BufferFull
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
 from lipwire.session.session import SessionEvent
@@ -443,3 +443,21 @@ async def test_memory_of_a_backlog_is_given_back(life: Life) -> None:
     life.step(2)
     life.write(480, RATE, "short")
     assert resident() - before < 15
+
+
+async def test_opus_that_does_not_fit_is_not_decoded() -> None:
+    """A packet of 120 ms costs 150 us to decode: who fills the buffer could have that done for nothing, for ever."""
+    life = Life(capacity=1.0)
+    await life.session.start()
+    life.write(RATE - 480, RATE, "a")
+    packet = opus.pack([opus.OpusEncoder(RATE, 1, frame_ms=20).encode(bytes(1920))[0]] * 6)
+    with pytest.raises(BufferFull):
+        life.session.voice(packet, "OPUS", RATE, "a")
+    assert life.session._decoder._opus is None
+    life.session.interrupt()
+    life.step(2)
+    life.session.voice(packet, "OPUS", RATE, "b")
+    life.session.end("b")
+    life.step(60)
+    assert life.ends()[-1] == PlaybackFinished("b", 120.0, False)
+    await life.session.close()

@@ -32,3 +32,11 @@ def engine_threads() -> list[str]:
         except OSError:  # it ended meanwhile
             continue
     return [name for name in names if name.startswith("lipwire-engine")]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

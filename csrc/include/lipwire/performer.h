@@ -2,7 +2,7 @@
  *
  *   write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings
  *
- * Three threads use one object, lock-free between them. The producer calls write, end, settle, interrupt, set, space,
+ * Three threads use one object, lock-free between them. The producer calls write, arrived, end, settle, interrupt, set, space,
  * writing and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
  * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
  * thread.
@@ -91,6 +91,8 @@ typedef struct lw_performer_counters {
     int64_t underruns;
     int64_t underrun_samples;
     int64_t utterances;      /* finished */
+    int64_t caught_up;       /* samples of silence left out of speech that was late */
+    int64_t prebuffer;       /* samples, as it has grown */
     int64_t draws;           /* calls of lw_draw */
     int64_t draw_errors;     /* of those, failed */
     int64_t draw_slow;       /* of those, longer than LW_DRAW_SLOW_NS */
@@ -117,19 +119,21 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config);
  * recording can say which block was the first to know of it. One waits for the other, but never longer than
  * LW_TURN_NS: then both go on. _leave returns the media clock at which the call took effect: the next tick's first
  * sample; or -1 - clock where they did not wait long enough, and it is a tick earlier or later. */
-#define LW_TURN_NS 2000000
+#define LW_TURN_NS 5000000
 void lw_performer_enter(lw_performer *p);
 int64_t lw_performer_leave(lw_performer *p);
 /* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing. LW_ENOSPC: they do not fit, or would
  * begin an utterance where LW_PERFORMER_UTTERANCES have not been told of to their end, or lw_speech_room says no. A rate
  * other than the one before starts a new resampler (the only allocation outside open). */
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
+/* Producer, right behind a write: as lw_speech_arrived. */
+void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns);
 /* Producer. As lw_speech_end, with what the resampler still held before it. */
 int lw_performer_end(lw_performer *p, int32_t grace);
 /* Producer, every now and then, say before each reading of the rings. The resampler may hold back all of a very short
  * utterance, which begins with its end or an interrupt; where none of them comes it begins and ends here, when the dry
- * timeout is over since its last write. */
-void lw_performer_settle(lw_performer *p);
+ * timeout is over since its last write. Returns whether it did. */
+int lw_performer_settle(lw_performer *p);
 /* Producer. As lw_speech_interrupt. What is in the rings already stays there. */
 int64_t lw_performer_interrupt(lw_performer *p);
 /* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting

@@ -1,6 +1,6 @@
 /* The speech timeline: the media clock, and the speech on it.
  *
- * Two threads use one object. The producer calls write, end, interrupt, space, writing and utterance; the consumer
+ * Two threads use one object. The producer calls write, arrived, end, interrupt, space, writing and utterance; the consumer
  * calls tick, look and played. The two share only atomics. clock, buffered, generation and active may be called by any
  * thread.
  *
@@ -41,7 +41,11 @@ enum lw_speech_default { /* samples; what a setting of 0 means, here and in ever
 typedef struct lw_speech_config {
     int32_t capacity;         /* samples of speech buffered ahead; 0 = LW_SPEECH_CAPACITY */
     int32_t prebuffer;        /* samples that must be there before an utterance starts or resumes; 0 = LW_SPEECH_PREBUFFER */
-    int32_t dry_timeout;      /* an utterance without end finishes after this many dry samples; 0 = LW_SPEECH_DRY_TIMEOUT */
+    int32_t dry_timeout; /* an utterance without end finishes after this many dry samples; 0 = LW_SPEECH_DRY_TIMEOUT */
+    int32_t prebuffer_max; /* what the prebuffer grows to, by what was missing, where speech that comes as it is said runs dry;
+                              it shrinks again by half of that for every 30 s without. 0: it stays as it is */
+    int32_t catch_up; /* 1: where such speech is late, its pauses are shortened, to 100 ms at least and by half at most; what
+                         is not silence is never touched. Speech that comes faster than it is said is never late */
 } lw_speech_config;
 
 enum lw_event_type {
@@ -55,7 +59,7 @@ typedef struct lw_event {
     int32_t value;
     uint64_t utterance; /* counts from 1 */
     int64_t sample;     /* media clock at which it happened */
-    int64_t played;     /* samples of the utterance heard so far */
+    int64_t played;     /* samples of the utterance heard so far, with those left out to catch up */
 } lw_event;
 
 /* LW_EINVAL: one of them is out of range. LW_ENOMEM. */
@@ -66,6 +70,9 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config);
  * at the very moment at which their utterance's grace or patience runs out either belong to it still or begin the next
  * one. */
 int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
+/* Right behind a write: when its samples came, on a monotonic clock; `samples` at LW_RATE. Without it nothing is late and
+ * the prebuffer stays. */
+void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns);
 /* 0: so many utterances wait that a write cannot begin another: 128 that have an end, 255 that were interrupted. */
 int lw_speech_room(const lw_speech *s);
 /* Free samples. */
@@ -92,7 +99,10 @@ int64_t lw_speech_heeded(const lw_speech *s);     /* of them, those that the new
 uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write now would go to (producer) */
 uint64_t lw_speech_utterance(const lw_speech *s); /* number of the one that the last write went to (producer) */
 int lw_speech_active(const lw_speech *s);         /* 1 while an utterance has begun and not finished */
-/* Consumer: samples played of the utterance that plays, or of the last one; *utterance = its number, 0 before any. */
+int64_t lw_speech_prebuffer(const lw_speech *s);  /* as it has grown, samples */
+int64_t lw_speech_caught_up(const lw_speech *s);  /* samples of silence left out so far */
+/* Consumer: samples played of the utterance that plays, or of the last one, those left out in between counted; *utterance =
+ * its number, 0 before any. */
 int64_t lw_speech_played(const lw_speech *s, uint64_t *utterance);
 void lw_speech_close(lw_speech **s);
 

@@ -24,7 +24,7 @@ from ..outward import Outward
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import Limits
 from ..servers.origins import Access
-from ..session.session import VOICE_END_GRACE
+from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
 
 FILE = "lipwire.toml"
 ENV_FILE = ".env"
@@ -104,12 +104,19 @@ class Config(Struct, kw_only=True, frozen=True):
     """Accept any `avatar_id` and show `avatar` for those that are not installed."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
+    prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
+    """What the prebuffer grows to where speech of a sender that is no faster than speech runs dry; it shrinks again."""
+    catch_up: bool = True
+    """Where such speech is late, after a network or a machine stood still, shorten its pauses until it no longer is."""
     voice_end_grace_ms: int = round(1000 * VOICE_END_GRACE)
     """Audio this long after `voice_end` still belongs to the utterance."""
     voice_end_timeout_ms: int = round(1000 * _core.DRY_TIMEOUT)
     """An utterance without `voice_end` is over this long after its audio ran dry."""
     guard_window_ms: int = 0
     """`voice` within this time after an interrupt is dropped."""
+    correct_rate: bool = False
+    """Where paced speech arrives at another rate than its `sampleRate` says, play it at the rate that was measured. It
+    is reported (`rate_mismatch`) in any case."""
     buffer_seconds: float = _core.CAPACITY
     """Speech that may wait in a session; more is refused with BUFFER_FULL. A second that waits takes 96 kB, which
     is given back when it has been said."""
@@ -162,6 +169,11 @@ class Config(Struct, kw_only=True, frozen=True):
     allowed_origins: tuple[str, ...] = ()
     """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
     https://app.example.org. Without: none but its own."""
+    tls_cert: str | None = None
+    """A PEM file with the server's certificate and those between it and the root: all ports speak https and wss with
+    it. Its files may be replaced while the server runs."""
+    tls_key: str | None = None
+    """A PEM file with its key, unencrypted. Default: the key is in `tls_cert`, too."""
     max_connections: int = Limits().connections
     """Connections to the three ports together. Where a new one has no place, the oldest goes that has not asked for
     anything."""
@@ -186,6 +198,8 @@ class Config(Struct, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             _check(name, getattr(self, name))
+        if self.tls_key is not None and self.tls_cert is None:
+            raise InvalidArgument("tls_key needs tls_cert, the file of its certificate")
         if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
@@ -223,6 +237,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_lag_ms": (0, 60_000),
     "max_agents": (1, 1024),
     "prebuffer_ms": (1, 2000),
+    "prebuffer_max_ms": (0, 2000),
     "voice_end_grace_ms": (0, 60_000),
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),

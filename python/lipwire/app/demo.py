@@ -17,6 +17,7 @@ from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
+from ..servers.tls import trust_ourselves
 from ..session.offline import load_speech
 from .config import Config
 from .lifetime import run_service
@@ -101,7 +102,8 @@ async def run_demo(
     async def show() -> None:
         start = request("demo", avatar_id=name, quality=quality)  # type: ignore[arg-type]
         start.activity_idle_timeout = 0
-        async with ProviderClient(service.http_url, service.api_key, start) as client:
+        tls = None if config.tls_cert is None else trust_ourselves(config.tls_cert)
+        async with ProviderClient(service.http_url, service.api_key, start, tls=tls) as client:
             holder.append(Talker(client, voice))
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}

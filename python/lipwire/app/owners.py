@@ -30,6 +30,7 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
         max_sessions=config.max_sessions,
         max_pixel_rate=config.max_pixel_rate,
         guard_window=config.guard_window_ms / 1000,
+        correct_rate=config.correct_rate,
         voice_end_grace=config.voice_end_grace_ms / 1000,
         **secret,
     )

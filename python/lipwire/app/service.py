@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import partial
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -40,6 +41,7 @@ from ..servers.listen import Door, Limits
 from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
 from ..servers.origins import Access
 from ..servers.rooms import Desk, room_routes
+from ..servers.tls import Certificate
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
 from ..session.runtime import Runtime
@@ -82,6 +84,8 @@ class LiveAvatar(RecordedSession):
             voice_end_grace=config.voice_end_grace_ms / 1000,
             voice_end_timeout=config.voice_end_timeout_ms / 1000,
             prebuffer=config.prebuffer_ms / 1000,
+            prebuffer_max=config.prebuffer_max_ms / 1000,
+            catch_up=config.catch_up,
             capacity=config.buffer_seconds,
         )
         self.on_spoken = service.telemetry.spoken
@@ -91,7 +95,8 @@ class LiveAvatar(RecordedSession):
 
     def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
         provider = self._service.provider
-        settings = self.settings(guard_window=provider.config.guard_window, check_rate=provider.config.check_rate)
+        c = provider.config
+        settings = self.settings(guard_window=c.guard_window, check_rate=c.check_rate, correct_rate=c.correct_rate)
         return new_header(self.id, request, granted, settings, origin=provider.clock())
 
     def _on_event(self, event: Any) -> None:
@@ -165,6 +170,7 @@ class Service:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
         self.access = self._access()
@@ -202,7 +208,8 @@ class Service:
         self.agents.shared = self.agent_setup.goes_to_agora
         self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
-        self.agents.on_event = self.agents.on_event or self.telemetry.agent_event
+        if self.agents.on_event is None:
+            self.agents.on_event = self.telemetry.agent_event
         self._page_agents = PageAgents(self.agent_setup, self.agents)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -239,7 +246,7 @@ class Service:
         c = self.config
         own_name = [c.host] if c.host else []
         urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
-        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls)
+        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
 
     def _limits(self) -> Limits:
         c, wait = self.config, self.config.request_timeout_seconds
@@ -347,11 +354,16 @@ class Service:
                 return
             try:
                 self._ws = await serve_ws(
-                    self.provider, self.config.bind, self.config.ws_port, door=self.door, access=self.access
+                    self.provider,
+                    self.config.bind,
+                    self.config.ws_port,
+                    door=self.door,
+                    access=self.access,
+                    ssl=self._ssl,
                 )
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
-            url = self.config.public_ws_url or f"ws://{_in_url(self._local)}:{self._ws.port}"
+            url = self.config.public_ws_url or f"{self._scheme('ws')}://{self._told_host}:{self._ws.port}"
             self.provider.config = msgspec.structs.replace(self.provider.config, public_ws_url=url)
             self._background = asyncio.create_task(self._upkeep(), name="lipwire-upkeep")
 
@@ -382,7 +394,7 @@ class Service:
     async def _serve(self, app: Any, name: str) -> HttpServer:
         port: int = getattr(self.config, name)
         try:
-            return await serve_http(app, self.config.bind, port, door=self.door)
+            return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl)
         except OSError as exc:
             raise _port_taken(name, port, exc) from exc
 
@@ -407,7 +419,7 @@ class Service:
         )
         await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
         if self.recorder is not None:
-            await asyncio.to_thread(self.recorder.close)
+            await _within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder")
         servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
         await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))
@@ -480,12 +492,25 @@ class Service:
     @property
     def http_url(self) -> str:
         """The HTTP side as this machine reaches it."""
-        return f"http://{_in_url(self._local)}:{self.http_port}"
+        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.http_port}"
 
     @property
     def viewer_url(self) -> str:
         """The viewer page as this machine reaches it."""
-        return f"http://{_in_url(self._local)}:{self.viewer_port}/"
+        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.viewer_port}/"
+
+    def _scheme(self, plain: str) -> str:
+        return plain if self._certificate is None else f"{plain}s"
+
+    @property
+    def _ssl(self) -> SSLContext | None:
+        return None if self._certificate is None else self._certificate.context
+
+    @property
+    def _told_host(self) -> str:
+        """Where clients are sent: with a certificate, to a name that it may be for."""
+        names = [name for name in self.config.public_hosts if "*" not in name] if self._certificate else []
+        return _in_url(names[0] if names else self._local)
 
     @property
     def public_viewer_url(self) -> str:

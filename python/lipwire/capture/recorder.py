@@ -230,7 +230,10 @@ class Recording(Publisher):
         self._closed = False
         self._moments: list[int] = []
         self._connections: dict[object, int] = {}
-        self._message: tuple[Any, str | bytes, float, int, int] | None = None
+        self._message: tuple[object, str | bytes | None, float, int, int] | None = None
+        """Connection, message (None: the rest of one), when it came, `at`, `told`."""
+        self._called = 0.0
+        """When the newest call came that no message makes."""
         self._begin = 0
         self._sound: list[int] = []
         self._pictures: list[tuple[int, int]] = []
@@ -289,6 +292,9 @@ class Recording(Publisher):
             return
         (connection, message, now, at, told), self._message = self._message, None
         number, ops = self._connections.get(connection, 0), self._take_moments()
+        if message is None:
+            self.put(lambda: r.Continued(now, number, at, told, ops))
+            return
         if isinstance(message, bytes):
             size = len(message)
             self.put(lambda: r.Received(now, number, at, told, ops, binary=size))
@@ -302,6 +308,19 @@ class Recording(Publisher):
 
         self.put(make, len(message))
 
+    def pauses(self, events: Sequence[Event]) -> None:
+        """A part of it has."""
+        self.received(events)
+
+    def resumes(self, connection: object, now: float) -> None:
+        """The rest is about to."""
+        self._moments.clear()
+        self._message = connection, None, now, self.at, self.told
+
+    def drains(self, now: float) -> None:
+        """No new utterance is taken."""
+        self.put(lambda: r.Draining(now))
+
     def sent(self, event: m.ServerEvent) -> None:
         """An event of the server, on its way."""
         now = time.monotonic()
@@ -314,11 +333,17 @@ class Recording(Publisher):
         if self._message is not None:
             return None
         self._moments.clear()
+        self._called = time.monotonic()
         return self.at, self.told
+
+    def now_ns(self) -> int:
+        """When what acts now came: speech is late or not by the time that is written down, so that a replay finds it
+        the same."""
+        return r.in_ns(self._called if self._message is None else self._message[2])
 
     def called(self, found: tuple[int, int], what: Any, **fields: Any) -> None:
         """It has."""
-        now, ops = time.monotonic(), self._take_moments()
+        now, ops = self._called, self._take_moments()
         pcm = bytes(fields.pop("pcm", b""))
         content = r.clean_value(fields.pop("content", None))
         self.put(lambda: r.Called(now, what, *found, ops, pcm=pcm, content=content, **fields), len(pcm))

@@ -36,6 +36,9 @@ class Settings(Struct, kw_only=True):
     voice_end_grace: float
     voice_end_timeout: float
     guard_window: float = 0.0
+    correct_rate: bool = False
+    prebuffer_max: float = 0.0
+    catch_up: bool = False
     check_rate: bool = True
 
 
@@ -86,11 +89,28 @@ class Received(Struct, tag_field="k", tag="in", omit_defaults=True):
     broken: int = 0
 
 
-class Called(Struct, tag_field="k", tag="call", omit_defaults=True):
-    """Something else than the client acted: the viewer page."""
+class Continued(Struct, tag_field="k", tag="on", omit_defaults=True):
+    """More of the newest message of a connection acted: a long `voice` is taken in pieces."""
 
     t: float
-    what: Literal["write", "end", "interrupt", "special"]
+    connection: int
+    at: int = 0
+    told: int = 0
+    ops: list[int] = []
+
+
+class Draining(Struct, tag_field="k", tag="draining"):
+    """The server is asked to end: no new utterance is taken from here on."""
+
+    t: float
+
+
+class Called(Struct, tag_field="k", tag="call", omit_defaults=True):
+    """Something else than the client acted: the viewer page, or (`settle`) time: an utterance shorter than the
+    resampler's memory was over."""
+
+    t: float
+    what: Literal["write", "end", "interrupt", "special", "settle"]
     at: int = 0
     told: int = 0
     ops: list[int] = []
@@ -129,10 +149,15 @@ class Ended(Struct, tag_field="k", tag="end"):
     reason: str
 
 
-Record = Header | Connected | Disconnected | Received | Called | Sent | Played | Lost | Ended
+Record = Header | Connected | Disconnected | Received | Continued | Draining | Called | Sent | Played | Lost | Ended
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def in_ns(t: float) -> int:
+    """A record's time as the session's clock tells it: the same, live and from the file."""
+    return round(t * 1e9)
 
 
 def encode(record: Record) -> bytes:

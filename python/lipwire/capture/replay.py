@@ -13,7 +13,7 @@ import time
 import zlib
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def look(path: str | os.PathLike[str]) -> tuple[r.Header, Told]:
             told.pictures.update(record.pictures)
         elif isinstance(record, r.Sent) and not _of_channel(record.text):
             told.events.append(record.text)
-        elif isinstance(record, r.Received | r.Called):
+        elif isinstance(record, r.Received | r.Continued | r.Called):
             told.uncertain += sum(place < 0 for place in record.ops)
             told.end = max(told.end, record.at, *map(_place, record.ops))
         elif isinstance(record, r.Lost):
@@ -144,8 +144,12 @@ class Clockwork(Runtime):
         if not self.places:
             self.astray += 1
             return
-        place = _place(self.places.popleft())
-        while self.clock < place:
+        self.look()
+        self.places.popleft()
+
+    def look(self) -> None:
+        """To where the next call took effect, if one is known."""
+        while self.places and self.clock < _place(self.places[0]):
             self._tick()
 
     def step(self) -> None:
@@ -189,6 +193,9 @@ class ReplaySession(Session):
     def _find_runtime(self) -> Runtime:
         return self._clockwork
 
+    def _settle(self) -> None:
+        """At the places of the recording only."""
+
     def _show(self, frame: _core.Frame) -> None:
         # Of a file that breaks off, the last pictures may be missing.
         known = frame.sample < self._told.played - (0 if self._told.ended else PICTURES_BEHIND)
@@ -218,8 +225,14 @@ class ReplaySession(Session):
         self.end(event_id)
 
     def renew(self, token: str) -> None:
-        """A replay is in no channel."""
-        raise InvalidArgument("a replay is in no channel")
+        """There is no channel."""
+        raise InvalidArgument("a replay has no channel")
+
+    @property
+    def space(self) -> float:
+        """Seconds of speech that could be queued when the next call took effect."""
+        self._clockwork.look()
+        return super().space
 
 
 class Compare(Publisher):
@@ -252,6 +265,14 @@ class Compare(Publisher):
         """Nothing to compare."""
 
     def received(self, events: Any) -> None:
+        """Nothing to compare."""
+
+    pauses = received
+
+    def resumes(self, connection: object, now: float) -> None:
+        """Nothing to compare."""
+
+    def drains(self, now: float) -> None:
         """Nothing to compare."""
 
     def sent(self, event: m.ServerEvent) -> None:
@@ -302,6 +323,7 @@ class Replay:
         )
         self._compare = Compare(told, self.outcome)
         self._work = Clockwork(told)
+        self._now = self.header.origin
         name = avatar or settings.avatar
         if avatar is None and name not in Avatar.builtin():  # a name out of a file is never taken for a path
             raise InvalidArgument(f"the avatar {name!r} of the recording is not built in: give its path, --avatar PATH")
@@ -318,12 +340,20 @@ class Replay:
             voice_end_grace=settings.voice_end_grace,
             voice_end_timeout=settings.voice_end_timeout,
             prebuffer=settings.prebuffer,
+            prebuffer_max=settings.prebuffer_max,
+            catch_up=settings.catch_up,
             capacity=settings.capacity,
             seed=settings.seed,
+            clock=lambda: r.in_ns(self._now),
         )
-        self._now = self.header.origin
         self._provider = Provider(
-            ProviderConfig(api_key="replay", guard_window=settings.guard_window, check_rate=settings.check_rate),
+            ProviderConfig(
+                api_key="replay",
+                guard_window=settings.guard_window,
+                check_rate=settings.check_rate,
+                correct_rate=settings.correct_rate,
+                voice_end_grace=settings.voice_end_grace,
+            ),
             _nobody_makes_one,
             clock=lambda: self._now,
         )
@@ -332,6 +362,8 @@ class Replay:
         self._live.tap = self._compare
         self._live.live = self.session
         self._wires: dict[int, Any] = {}
+        self._unfinished: dict[int, Iterator[Any]] = {}
+        """The newest message of each connection."""
 
     def _on_session_event(self, event: Any) -> None:
         self._live.emit(event)
@@ -368,11 +400,16 @@ class Replay:
         elif isinstance(record, r.Received):
             await self._come_to(record)
             self._receive(record)
+        elif isinstance(record, r.Continued):
+            await self._come_to(record)
+            next(self._unfinished.get(record.connection, iter(())), None)
+        elif isinstance(record, r.Draining):
+            self._provider.draining = True
         elif isinstance(record, r.Called):
             await self._come_to(record)
             self._call(record)
 
-    async def _come_to(self, record: r.Received | r.Called) -> None:
+    async def _come_to(self, record: r.Received | r.Continued | r.Called) -> None:
         await self._advance(record.at)
         if not self.session.act(record.told):  # it was read within the tick that made it, before its sound
             self._work.peek()
@@ -388,7 +425,8 @@ class Replay:
             wire = self._wires[record.connection] = self._provider.attach(self._live)
         ingest, outbox = wire
         message: str | bytes = record.text or "" if not record.binary else bytes(record.binary)
-        self._provider.receive(self._live, ingest, outbox, message)
+        steps = self._unfinished[record.connection] = self._provider.steps(self._live, ingest, outbox, message)
+        next(steps, None)
 
     def _call(self, record: r.Called) -> None:
         if record.what == "write":
@@ -397,6 +435,8 @@ class Replay:
             self.session.end(record.event_id)
         elif record.what == "interrupt":
             self.session.interrupt(record.event_id)
+        elif record.what == "settle":
+            self.session.performer.settle()
         else:
             self.session.special(record.content, record.event_id)
 

@@ -22,8 +22,9 @@ class RecordedSession(Session):
         """Records this session. The recording is one of its publishers, too: the caller puts it there."""
         self.tap = recording
         self._options["turns"] = True
+        self._clock = recording.now_ns
 
-    def settings(self, *, guard_window: float, check_rate: bool) -> Settings:
+    def settings(self, *, guard_window: float, check_rate: bool, correct_rate: bool) -> Settings:
         """What a replay needs to know."""
         return Settings(
             avatar=self.avatar,
@@ -32,10 +33,13 @@ class RecordedSession(Session):
             fps=self.fps.as_integer_ratio(),
             seed=self._seed,
             prebuffer=self._options["prebuffer"],
+            prebuffer_max=self._options["prebuffer_max"],
+            catch_up=bool(self._options["catch_up"]),
             capacity=self._options["capacity"],
             voice_end_grace=self._grace,
             voice_end_timeout=self._options["dry_timeout"],
             guard_window=guard_window,
+            correct_rate=correct_rate,
             check_rate=check_rate,
         )
 
@@ -65,6 +69,12 @@ class RecordedSession(Session):
         finally:
             if self.tap is not None and found is not None:
                 self.tap.called(found, what, **fields)
+
+    def _settle(self) -> None:
+        found = None if self.tap is None else self.tap.calls()
+        super()._settle()
+        if self.tap is not None and found is not None and self.performer.moments:
+            self.tap.called(found, "settle")
 
     def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
         with self._noted("write", pcm=pcm, rate=rate, event_id=event_id):

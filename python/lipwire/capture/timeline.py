@@ -68,6 +68,8 @@ def timeline(path: str | os.PathLike[str]) -> Iterator[str]:
                 run = _Run(record.t, record.at, record.connection, voice)
             run.count, run.size, run.until = run.count + 1, run.size + len(voice.payload), record.t
             continue
+        if isinstance(record, r.Continued):
+            continue
         if isinstance(record, r.Played):
             blocks, pictures = blocks + len(record.sound), pictures + len(record.pictures)
             continue
@@ -112,7 +114,10 @@ def _told(record: Any, header: r.Header) -> tuple[float, int | None, str]:
             return record.t, record.at, f"-> {_short(record.text or '')}"
         case r.Called():
             sound = f" {len(record.pcm) / 2 / record.rate:.2f} s at {record.rate} Hz" if record.rate else ""
-            return record.t, record.at, f"-- {record.what}{sound}, by the viewer page"
+            who = "by time" if record.what == "settle" else "by the viewer page"
+            return record.t, record.at, f"-- {record.what}{sound}, {who}"
+        case r.Draining():
+            return record.t, None, "the server was asked to end: no new utterance is taken"
         case r.Sent():
             return record.t, None, f"<- {_short(record.text)}"
         case r.Ended():

@@ -64,7 +64,7 @@ def _failure(result: Result) -> Table:
     table.add_row("how to fix", Text(rule.fix))
     table.add_row("source", Text(rule.source, style="dim"))
     for number, line in enumerate(result.wire[-WIRE_LINES:]):
-        table.add_row("" if number else "on the wire", Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
+        table.add_row("" if number else "on the wire", Text(line, style="dim"))
     return table
 
 
@@ -75,7 +75,7 @@ def _skipped(report: Report, out: Console) -> None:
     if reasons:
         out.print("\n[bold]skipped[/bold]")
     for reason, names in reasons.items():
-        out.print(f"  {escape(reason)}: [dim]{', '.join(names)}[/dim]")
+        out.print(f"  [dim]{', '.join(names)}[/dim]\n      {escape(reason)}")
 
 
 def _verdict(report: Report, out: Console) -> None:
@@ -91,6 +91,7 @@ def _verdict(report: Report, out: Console) -> None:
     if musts:
         names = ", ".join(result.rule.id for result in report.of("fail") if result.rule.level == "must")
         out.print(f"[bold red]NOT CONFORMANT[/bold red]: {names}")
+        out.print("[dim]one of them again: the same command with --only RULE[/dim]")
     elif report.of("error"):
         out.print("[bold red]NOT JUDGED[/bold red]: the kit itself failed; please tell Lipwire's authors")
     else:

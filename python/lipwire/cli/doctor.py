@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from .. import _core
-from ..app.config import SECRETS
+from ..app.config import SECRETS, Config
 from ..audio import opus
 from ..avatar import Avatar
+from ..errors import InvalidArgument
 from .options import ConfigFile, out, settings
 
 EXTRAS = {
@@ -48,6 +49,7 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
         "agents": {
             name: f"needs {'; '.join(needs)}" if needs else "ready" for name, needs in AgentSetup(cfg).missing().items()
         },
+        "tls": _tls(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
         "config": shown,
     }
@@ -72,3 +74,15 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
                 out.print(f"{name}: {value}")
     if report["missing"]:
         raise typer.Exit(1)
+
+
+def _tls(cfg: Config) -> str:
+    if cfg.tls_cert is None:
+        return "off"
+    from ..servers.tls import Certificate
+
+    try:
+        Certificate(cfg.tls_cert, cfg.tls_key)
+    except InvalidArgument as exc:
+        return str(exc)
+    return "ready"

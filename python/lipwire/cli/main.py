@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -37,6 +38,8 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""Why a file cannot be written, whoever writes it."""
 bench = typer.Typer(help="Measure Lipwire and its peers.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
@@ -72,6 +75,10 @@ def main() -> None:
         app()
     except LipwireError as exc:
         _fail(str(exc))
+    except OSError as exc:
+        if exc.errno not in NO_PLACE:
+            raise
+        _fail(f"cannot write {exc.filename or 'a file'}: {exc.strerror}")
     except ModuleNotFoundError as exc:
         if (extra := extra_for(exc)) is None:
             raise

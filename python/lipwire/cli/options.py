@@ -57,6 +57,10 @@ SERVER_OPTIONS: dict[str, Any] = {
     "allowed_origins": Annotated[
         str | None, typer.Option(help="Other web pages that may call this server: https://app.example.org,...")
     ],
+    "tls_cert": Annotated[
+        str | None, typer.Option(help="PEM file of a certificate: https and wss on every port (default: no TLS).")
+    ],
+    "tls_key": Annotated[str | None, typer.Option(help="PEM file of its key (default: in the same file).")],
     "ice_host": Annotated[
         str | None, typer.Option(help="The one address to offer WebRTC media on (default: every address).")
     ],

@@ -117,6 +117,9 @@ def send(
     uid: Annotated[str, typer.Option(help="User id in the channel.")] = "1",
     app_id: Annotated[str, typer.Option(help="Agora app id.")] = "local",
     token: Annotated[str, typer.Option(help="Agora token.")] = "local",
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file of certificates to trust behind https (default: the system's).")
+    ] = None,
     linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
 ) -> None:
     """Speak an audio file through any avatar provider that speaks the protocol."""
@@ -126,8 +129,10 @@ def send(
         raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
     from ..protocol import messages as m
     from ..provider.client import ProviderClient
+    from ..servers.tls import trust
     from ..session.offline import load_speech
 
+    tls = None if ca is None else trust(ca)
     samples, rate = load_speech(speech)
     body = {
         "avatar_id": avatar_id,
@@ -149,7 +154,7 @@ def send(
         def show(event: m.ServerEvent) -> None:
             print(m.encode(event), flush=True)  # JSON lines, not for rich to wrap or to colour
 
-        async with ProviderClient(url, api_key, start, on_event=show) as client:
+        async with ProviderClient(url, api_key, start, on_event=show, tls=tls) as client:
             out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")
             began = time.monotonic()
             with ProgressBar(err) as bar:

@@ -21,6 +21,7 @@ import httpx
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.protocol import State
 
 from . import sound
 from .target import Target
@@ -33,6 +34,8 @@ LONGEST_WAIT = 10.0
 """Seconds; of a `Retry-After` at most."""
 RECEIVE_LIMIT = 8 << 20
 STOP_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a provider has to answer a close."""
 PLAYBACK = ("playback_started", "playback_finished")
 KEY = "\0the target's"
 """Stands for the target's API key where a call may have another, or none."""
@@ -150,7 +153,8 @@ class Client:
             sent["authorization"] = f"Bearer {bearer}"
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         who = "the key" if key == KEY else "no key" if key is None else "another key"
-        self.log.add(">", f"{method} {path} ({who}{', a bearer token' if bearer else ''}) {shown(content or '{}')}")
+        told = "without a body" if content is None else shown(content) if content else "with an empty body"
+        self.log.add(">", f"{method} {path} ({who}{', a bearer token' if bearer else ''}) {told}")
         request = asyncio.ensure_future(
             self._http.request(
                 method, self.target.http.rstrip("/") + path, content=content, headers=sent | dict(headers or {})
@@ -217,9 +221,7 @@ class Client:
         return reply
 
     async def close(self) -> None:
-        """Drops every connection and stops every session that was opened and may still live. Raises nothing."""
-        for line in self._lines:
-            await line.drop()
+        """Stops every session that was opened and may still live, and closes every connection. Raises nothing."""
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             try:
@@ -227,6 +229,7 @@ class Client:
                     await self.stop(session, key=session.key)
             except (Failed, TimeoutError):
                 continue  # it is over already, or its own timeout ends it
+        await asyncio.gather(*(line.close() for line in self._lines))
 
     # -------------------------------------------------------------------------------------------------- WebSocket
 
@@ -250,7 +253,7 @@ class Client:
                 max_queue=None,
                 ping_interval=None,
                 open_timeout=max(10.0, self.target.patience),
-                close_timeout=1.0,
+                close_timeout=CLOSE_TIMEOUT,
                 proxy=None,
                 **context,
             )
@@ -294,7 +297,7 @@ class Line:
     async def _read(self) -> None:
         try:
             async for frame in self.ws:
-                self.client.log.add("<", shown(frame))
+                self.client.log.frame("<", frame)
                 event = _object(frame)
                 async with self._news:
                     self.events.append((time.monotonic(), event if event is not None else {"not JSON": repr(frame)}))
@@ -312,7 +315,7 @@ class Line:
         """One frame: an object as JSON, or text or bytes as they are. A connection that is gone is found by who waits
         for what comes next."""
         frame = json.dumps(message) if isinstance(message, Mapping) else message
-        self.client.log.add(">", f"{len(frame)} bytes, binary" if isinstance(frame, bytes) else shown(frame))
+        self.client.log.frame(">", message)
         try:
             await self.ws.send(frame)
         except ConnectionClosed:
@@ -325,14 +328,14 @@ class Line:
     async def voice(
         self, payload: bytes, rate: int = sound.RATE, encoding: str = "PCM16", event_id: str | None = None, **more: Any
     ) -> None:
-        """One chunk."""
+        """One chunk; without an event_id where there is none."""
         audio = base64.b64encode(payload).decode()
         message = {"command": "voice", "audio": audio, "sampleRate": rate, "encoding": encoding}
-        await self.send(message | {"event_id": event_id or new_id()} | more)
+        await self.send(message | ({} if event_id is None else {"event_id": event_id}) | more)
 
     async def end(self, event_id: str | None = None) -> None:
-        """`voice_end`."""
-        await self.send({"command": "voice_end", "event_id": event_id or new_id()})
+        """`voice_end`; without an event_id where there is none."""
+        await self.send({"command": "voice_end"} | ({} if event_id is None else {"event_id": event_id}))
 
     async def interrupt(self) -> None:
         """`voice_interrupt`."""
@@ -403,8 +406,10 @@ class Line:
     def summary(self, since: int = 0) -> str:
         """What came instead, in words."""
         names = [str(event.get("command", event)) for _, event in self.events[since:]]
-        told = f"what came: {', '.join(names[:12])}" if names else "nothing came"
-        return f"{self.ending()}; {told}" if self._over else told
+        told = [self.ending()] if self._over else []
+        if names or not told:
+            told.append(f"what came: {', '.join(names[:12])}" if names else "nothing came")
+        return "; ".join(told)
 
     # ------------------------------------------------------------------------------------------------------ its end
 
@@ -457,6 +462,12 @@ class Line:
         except ConnectionClosed:
             raise Failed(what + self.ending()) from None
 
+    async def round_trip(self) -> float:
+        """Seconds until the provider has shown that it read all that was sent."""
+        began = time.monotonic()
+        await self.alive()
+        return time.monotonic() - began
+
     async def heartbeat(self, timestamp: int | None = None) -> dict[str, Any]:
         """Sends one; what was sent."""
         stamp = int(time.time() * 1000) if timestamp is None else timestamp
@@ -466,14 +477,16 @@ class Line:
 
     async def drop(self) -> None:
         """Cuts the TCP connection, as a lost network does: no close frame."""
-        if not self._over:
+        if self.ws.state is not State.CLOSED:  # asyncio fails where a transport that is gone is aborted
             self.ws.transport.abort()
         await self._task
 
     async def close(self, code: int = 1000) -> None:
-        """Closes it as it should be."""
-        await self.ws.close(code)
-        await self._task
+        """Closes it as it should be, unless it is over."""
+        if self.ws.state is State.OPEN:
+            await self.ws.close(code)
+        await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT)
+        await self.drop()
 
 
 def new_id() -> str:

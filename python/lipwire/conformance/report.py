@@ -13,7 +13,7 @@ from .rule import GROUPS, Level, Rule
 
 Outcome = Literal["pass", "fail", "skip", "error"]
 """`error`: the kit itself failed, so that nothing is known."""
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Result(Struct, frozen=True, kw_only=True):
     rule: Rule
     outcome: Outcome
     came: str = ""
-    """fail: what came instead. skip, error: why it was not judged."""
+    """fail: what came instead. skip, error: why it was not judged. `printable`, as `wire` is."""
     seconds: float = 0.0
     wire: tuple[str, ...] = ()
     """What went over the wire, newest last, without secrets."""
@@ -90,7 +90,7 @@ class Report(Struct, frozen=True, kw_only=True):
             suite = ET.SubElement(suites, "testsuite", about_it | self._counts(group))
             properties = ET.SubElement(suite, "properties")
             ET.SubElement(properties, "property", name="about", value=about)
-            ET.SubElement(properties, "property", name="provider", value=_xml(self.http))
+            ET.SubElement(properties, "property", name="provider", value=self.http)
             for result in results:
                 _case(suite, result)
         ET.indent(suites)
@@ -130,18 +130,19 @@ def _case(suite: ET.Element, result: Result) -> None:
         suite, "testcase", classname=f"conformance.{rule.group}", name=rule.id, time=f"{result.seconds:.3f}"
     )
     if result.outcome == "skip":
-        ET.SubElement(case, "skipped", message=_xml(result.came))
+        ET.SubElement(case, "skipped", message=result.came)
     if result.outcome == "error":
-        ET.SubElement(case, "error", message=_xml(result.came))
+        ET.SubElement(case, "error", message=result.came)
     if result.outcome == "fail":
-        failure = ET.SubElement(case, "failure", type=rule.level, message=_xml(f"{rule.title}: {result.came}"))
-        failure.text = _xml(
+        failure = ET.SubElement(case, "failure", type=rule.level, message=f"{rule.title}: {result.came}")
+        failure.text = (
             f"the client: {rule.does}\nexpected:   {rule.expects}\ncame:       {result.came}\n"
             f"why:        {rule.why}\nhow to fix: {rule.fix}\n"
         )
-        ET.SubElement(case, "system-out").text = _xml("\n".join(result.wire))
+        ET.SubElement(case, "system-out").text = "\n".join(result.wire)
 
 
-def _xml(text: str) -> str:
-    """`text` without the characters that XML 1.0 cannot hold (section 2.2)."""
-    return _NOT_XML.sub("\ufffd", text)
+def printable(text: str) -> str:
+    """`text`, which can hold anything that a provider sent, for terminals and files: characters that XML 1.0 (section
+    2.2) and UTF-8 cannot hold are replaced, control characters among them."""
+    return _NOT_TEXT.sub("\ufffd", text)

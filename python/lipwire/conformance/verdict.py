@@ -9,3 +9,7 @@ class Failed(Exception):
 
 class Skipped(Exception):
     """The rule cannot be judged; the text says why."""
+
+
+class Busy(Skipped):
+    """This machine, or the way to the provider, was too slow to judge the rule: it is tried again."""

@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 LINES = 60
 WIDTH = 240
 HIDDEN = "***"
+UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 SECRETS = ("session_token", "token")
 
 
 class WireLog:
-    """The newest lines; `>` is what the kit sent, `<` what came, `-` what happened. Secrets and sound are cut out."""
+    """The newest entries; `>` is what the kit sent, `<` what came, `-` what happened. Made readable when it is read:
+    most of what is sent in a burst never is."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._lines: deque[str] = deque(maxlen=LINES)
+        self._entries: deque[_Entry] = deque(maxlen=LINES)
 
     def add(self, direction: str, text: str) -> None:
-        """One line, with the seconds since the rule began."""
-        text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
-        self._lines.append(f"{time.monotonic() - self._began:7.3f} {direction} {text}")
+        """Something in words."""
+        self._entries.append(_Entry(time.monotonic(), direction, text))
+
+    def frame(self, direction: str, frame: Any) -> None:
+        """A WebSocket message, as text, bytes or the object that is in it. `voice` behind `voice` is only counted."""
+        last = self._entries[-1] if self._entries else None
+        if last is not None and _is_voice(frame) and _is_voice(last.frame):
+            last.more += 1
+        else:
+            self._entries.append(_Entry(time.monotonic(), direction, frame=frame))
 
     def lines(self) -> list[str]:
-        """Oldest first."""
-        return list(self._lines)
+        """Oldest first, each with the seconds since the rule began; secrets and sound are cut out."""
+        found = []
+        for entry in self._entries:
+            frame = entry.frame
+            text = entry.text or (f"{len(frame)} bytes, binary" if isinstance(frame, bytes) else shown(frame))
+            text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+            more = f" and {entry.more} more voice messages" if entry.more else ""
+            found.append(f"{entry.at - self._began:7.3f} {entry.direction} {text}{more}")
+        return found
+
+
+@dataclass
+class _Entry:
+    at: float
+    direction: str
+    text: str = ""
+    frame: Any = None
+    more: int = 0
+
+
+def _is_voice(frame: Any) -> bool:
+    return isinstance(frame, Mapping) and frame.get("command") == "voice"
 
 
 def shown(value: Any) -> str:
-    """A body or message for people: JSON without secrets, sound by its length, anything else by its beginning."""
+    """A body or message for people: JSON without secrets, sound by its length, UUIDs and anything else by their
+    beginning."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if isinstance(value, str):
@@ -41,7 +74,7 @@ def shown(value: Any) -> str:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return repr(value[:WIDTH])
-    return json.dumps(_hide(value), ensure_ascii=False)
+    return UUID.sub(r"\1...", json.dumps(_hide(value), ensure_ascii=False))
 
 
 def _hide(value: Any) -> Any:

@@ -91,7 +91,8 @@ class SourceStats(Struct, kw_only=True):
     """Taken from it."""
     shown: int = 0
     late: int = 0
-    """Came when their time was over, or out of order behind one that was shown."""
+    """Came when their time was over, or out of order behind one that was shown; of the first kind one is still shown
+    where there is no better one."""
     gaps: int = 0
     """Pictures due during speech that had no frame."""
     errors: int = 0
@@ -285,7 +286,7 @@ class SourceRunner:
             if due:
                 newest = max(due)
                 self.stats.shown += 1
-                self.stats.late += len(due) - 1
+                self.stats.late += len(due) - 1 + (newest < target - self._interval / 2)
                 self._floor = newest + 1
                 for at in due:
                     del self._frames[at]

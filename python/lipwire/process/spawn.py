@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import IO, Any, Protocol
 
 from ..errors import BadState
-from .child import run
+from .child import run, without_interrupts
 
 
 class Running(Protocol):
@@ -41,13 +41,14 @@ class Module:
 
     def __call__(self, theirs: socket.socket) -> Running:
         fd = theirs.fileno()
-        return subprocess.Popen(
-            [sys.executable, "-m", self.module, str(fd), *self.arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[fd],
-        )
+        with without_interrupts():
+            return subprocess.Popen(
+                [sys.executable, "-m", self.module, str(fd), *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[fd],
+            )
 
 
 class Target:
@@ -73,7 +74,8 @@ class Target:
     def __call__(self, theirs: socket.socket) -> Running:
         context = multiprocessing.get_context("spawn")
         process = context.Process(target=run, args=(theirs, self.function, self.args), name=self.name, daemon=True)
-        process.start()
+        with without_interrupts():
+            process.start()
         return _Multiprocess(process)
 
 

@@ -101,12 +101,20 @@ class Ingest:
         granted: what `init_ack` says.
         guard_window: seconds after an interrupt in which `voice` is dropped, 0 = none.
         check_rate: watch for wrong `sampleRate` labels and report `rate_mismatch`.
+        rates: label -> rate in Hz: speech with that label has that rate. What is measured is put into it, for the next
+            `voice`; it may outlive the connection. None = labels stay as they are.
 
     Times are seconds of any monotonic clock.
     """
 
     def __init__(
-        self, session_id: str, granted: Granted, *, guard_window: float = 0.0, check_rate: bool = True
+        self,
+        session_id: str,
+        granted: Granted,
+        *,
+        guard_window: float = 0.0,
+        check_rate: bool = True,
+        rates: dict[int, int] | None = None,
     ) -> None:
         self.session_id = session_id
         self.granted = granted
@@ -116,6 +124,7 @@ class Ingest:
         self.dropped = 0
         """Voice messages that fell into the guard window."""
         self._guard_until = -math.inf
+        self._rates = rates
         self._meter = RateMeter() if check_rate else None
         self._read_voice = _core.VoiceReader(Voice).read
         self._out: list[ServerEvent] = []
@@ -210,8 +219,14 @@ class Ingest:
             self.dropped += 1
             return []
         if self._meter is not None and (sample_bytes := _SAMPLE_BYTES[voice.encoding]):
+            label = voice.sample_rate
+            if self._rates:
+                voice.sample_rate = self._rates.get(label, label)
             mismatch = self._meter.add(voice.sample_rate, len(voice.payload) // sample_bytes, now)
             if mismatch is not None:
+                if self._rates is not None:
+                    self._rates[label] = mismatch.measured  # the label itself, where it is right again
+                    mismatch.declared, mismatch.corrected = label, True
                 self._out.append(mismatch)
         return [voice]
 

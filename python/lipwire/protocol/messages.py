@@ -226,11 +226,14 @@ class Underrun(Struct, tag_field="command", tag="underrun"):
     duration_ms: float
 
 
-class RateMismatch(Struct, tag_field="command", tag="rate_mismatch"):
-    """Paced audio arrives at another rate than its label says. Both in Hz; nothing was changed."""
+class RateMismatch(Struct, tag_field="command", tag="rate_mismatch", omit_defaults=True):
+    """Paced audio arrives at another rate than its label says. Both in Hz."""
 
     declared: int
     measured: int
+    corrected: bool = False
+    """Speech with that label is taken to have the rate measured, from the next `voice` on. If not, nothing was
+    changed."""
 
 
 class ErrorEvent(Struct, tag_field="command", tag="error"):

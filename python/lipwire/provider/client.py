@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -58,6 +59,7 @@ class ProviderClient:
         api_key: for `x-api-key`.
         start: the body of /session/start.
         on_event: called with each server event that this version knows.
+        tls: what is trusted behind https and wss; by default what the system trusts.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class ProviderClient:
         start: m.StartRequest | None = None,
         *,
         on_event: Callable[[m.ServerEvent], None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.start_request = start or request()
         self.on_event = on_event
         self.session: m.StartReply | None = None
-        self._http = httpx.AsyncClient(headers={"x-api-key": api_key}, timeout=TIMEOUT, trust_env=False)
+        self._tls = tls
+        verify = self._trusted(self.url) or False  # never asked where there is no TLS
+        self._http = httpx.AsyncClient(headers={"x-api-key": api_key}, timeout=TIMEOUT, trust_env=False, verify=verify)
         self._ws: ClientConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._finished = asyncio.Condition()
@@ -94,6 +99,12 @@ class ProviderClient:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _trusted(self, url: str) -> ssl.SSLContext | None:
+        if not url.lower().startswith(("https:", "wss:")):
+            return None
+        self._tls = self._tls or ssl.create_default_context()
+        return self._tls
 
     async def _call(self, method: str, path: str, body: msgspec.Struct) -> bytes:
         try:
@@ -117,6 +128,7 @@ class ProviderClient:
                 max_size=1 << 20,
                 proxy=None,
                 open_timeout=TIMEOUT,
+                ssl=self._trusted(session.websocket_address),
             )
         except (OSError, InvalidStatus, TimeoutError) as exc:
             raise ProviderFault(f"cannot connect to {session.websocket_address}: {exc}") from exc

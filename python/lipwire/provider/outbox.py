@@ -15,7 +15,8 @@ class Outbox:
     """
 
     def __init__(self, limit: int) -> None:
-        self._frames: deque[str] = deque(maxlen=limit)
+        self._frames: deque[tuple[str, bool]] = deque(maxlen=limit)
+        """Each with whether it is an answer."""
         self._wake = asyncio.Event()
         self.dropped = 0
         self.closing: tuple[int, str] | None = None
@@ -29,7 +30,7 @@ class Outbox:
         full = len(self._frames) == self._frames.maxlen
         self.dropped += full
         if not (full and answer):
-            self._frames.append(frame)
+            self._frames.append((frame, answer))
             self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -45,6 +46,16 @@ class Outbox:
         while not self._frames and self.closing is None:
             self._wake.clear()
             await self._wake.wait()
-        frames = list(self._frames)
+        return self.pop()
+
+    def pop(self) -> list[str]:
+        """What is queued; then nothing is."""
+        frames = [frame for frame, _ in self._frames]
+        self._frames.clear()
+        return frames
+
+    def untold(self) -> list[str]:
+        """The events among what was not taken, when nobody will any more; then nothing is queued."""
+        frames = [frame for frame, answer in self._frames if not answer]
         self._frames.clear()
         return frames

@@ -16,7 +16,7 @@ import secrets
 import time
 import uuid
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -39,6 +39,8 @@ logger = sampled("lipwire.provider")
 Emit = Callable[[m.ServerEvent], None]
 EndReason = Literal["stopped", "replaced", "idle", "failed", "shutdown"]
 
+MISSED = 200
+"""Events that are kept for a client that is not connected; the oldest is dropped. Fewer than an outbox holds."""
 PIECE = 128 << 10
 """Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
@@ -73,6 +75,8 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """`voice` within this time after an interrupt is dropped."""
     check_rate: bool = True
     """Report `rate_mismatch`."""
+    correct_rate: bool = False
+    """And take the rate that was measured for that of the label, from the next `voice` on."""
     close_timeout: float = 10.0
     """How long a session may take to leave its channel before it is given up."""
     voice_end_grace: float = 0.3
@@ -140,8 +144,17 @@ class Tap(Protocol):
     def received(self, events: Sequence[Event]) -> None:
         """It has acted; this is what it meant."""
 
+    def pauses(self, events: Sequence[Event]) -> None:
+        """A part of it has; others may act before the rest does, if it ever does."""
+
+    def resumes(self, connection: object, now: float) -> None:
+        """The rest is about to act."""
+
     def sent(self, event: m.ServerEvent) -> None:
         """An event is on its way to a client."""
+
+    def drains(self, now: float) -> None:
+        """No new utterance is taken from now on."""
 
     def end(self, reason: str) -> None:
         """The session has ended."""
@@ -219,6 +232,9 @@ class ProviderSession:
         self.messages = 0
         self.errors = 0
         self.events_dropped = 0
+        self.rates: dict[int, int] = {}
+        """Label of voice -> the rate that it really has, where that is to be corrected."""
+        self._missed: deque[str] = deque(maxlen=MISSED)
         self.live: LiveSession | None = None
         self.gate = UtteranceGate(grace)
         self.tap: Tap | None = None
@@ -226,7 +242,8 @@ class ProviderSession:
         self._errors_total = errors_total
 
     def emit(self, event: m.ServerEvent) -> None:
-        """Sends an event to the connected WebSocket; without one it is dropped. Event loop's thread only."""
+        """Sends an event to the connected WebSocket; without one it waits for the next `init`. Event loop's thread
+        only."""
         self.send(event, self.outbox)
 
     def send(self, event: m.ServerEvent, outbox: Outbox | None, *, answer: bool = False) -> None:
@@ -236,10 +253,33 @@ class ProviderSession:
             self._errors_total[event.code] += 1
         if self.tap is not None:
             self.tap.sent(event)
-        if outbox is None:
-            self.events_dropped += 1
+        if outbox is None or (outbox.closing is not None and not answer):
+            self._keep([m.encode(event)])
         else:
             outbox.put(m.encode(event), answer=answer)
+
+    def _keep(self, frames: list[str]) -> None:
+        """Events that nobody was there to hear."""
+        for frame in frames:
+            self.events_dropped += len(self._missed) == self._missed.maxlen
+            self._missed.append(frame)
+
+    def resume(self, outbox: Outbox) -> None:
+        """A client is back: it hears what it missed."""
+        while self._missed:
+            outbox.put(self._missed.popleft())
+
+    def leave(self, outbox: Outbox) -> None:
+        """A connection is gone. What it was not sent is for the one that comes."""
+        self.events_dropped += outbox.dropped
+        untold = outbox.untold()
+        if self.outbox is outbox:
+            self.outbox = None
+        if self.outbox is None:
+            self._missed.extendleft(reversed(untold[: MISSED - len(self._missed)]))  # they are older
+        else:
+            for frame in untold:
+                self.outbox.put(frame)
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -295,6 +335,7 @@ class Provider:
         """Owners and pixel rates of the sessions that are being made."""
         self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
+        self._ending: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------------------------------------ who is asking
 
@@ -466,6 +507,7 @@ class Provider:
 
         Speech breaks off, and its `playback_finished` says how far it came. Then its WebSocket closes (1011 for
         `failed`, 1012 for `shutdown`, else 1000), and its token is not found from now on. The first reason counts.
+        Where the caller is cancelled meanwhile, the session ends all the same.
         """
         if session.ended is not None:
             await session.closed.wait()
@@ -473,6 +515,12 @@ class Provider:
         session.ended = reason
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
+        ending = asyncio.create_task(self._end(session, reason))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self, session: ProviderSession, reason: EndReason) -> None:
         if reason != "failed":
             await self._hush(session)
         if session.tap is not None:
@@ -555,6 +603,9 @@ class Provider:
         Cancelled, it leaves those that speak to `close`.
         """
         self.draining = True
+        for session in self.sessions:
+            if session.tap is not None:
+                session.tap.drains(self.clock())
         await asyncio.gather(*(self._drain(session, seconds) for session in self.sessions))
 
     async def _drain(self, session: ProviderSession, seconds: float) -> None:
@@ -572,6 +623,8 @@ class Provider:
         """Ends every session; their WebSockets close with 1012. New starts are refused from now on."""
         self.draining = True
         await asyncio.gather(*(self.end(session, "shutdown") for session in self.sessions))
+        if self._ending:  # whose callers were cancelled, or wait elsewhere
+            await asyncio.wait(self._ending)
 
     # -------------------------------------------------------------------------------------------------- a connection
 
@@ -599,17 +652,17 @@ class Provider:
             session.granted,
             guard_window=self.config.guard_window,
             check_rate=self.config.check_rate,
+            rates=session.rates if self.config.correct_rate else None,
         )
         return ingest, session.outbox
 
     def detach(self, session: ProviderSession, outbox: Outbox) -> None:
         """A WebSocket has gone. The session goes on, without one or with the one that replaced it."""
-        session.events_dropped += outbox.dropped
         if session.tap is not None:
             session.tap.disconnected(outbox, self.clock())
         if session.outbox is outbox:
-            session.outbox = None
             session.last_activity = self.clock()
+        session.leave(outbox)
 
     def receive(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, message: str | bytes) -> None:
         """One WebSocket frame: through `ingest` into the session, answers into `outbox`."""
@@ -633,7 +686,12 @@ class Provider:
             session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
         for event in events:
             if isinstance(event, m.Voice) and len(event.payload) > PIECE and event.encoding != "OPUS":
-                yield from self._long_voice(session, event, outbox)
+                for more in self._long_voice(session, event, outbox):
+                    if session.tap is not None:
+                        session.tap.pauses(events)
+                    yield more
+                    if session.tap is not None:
+                        session.tap.resumes(outbox, self.clock())
             else:
                 self.dispatch(session, event, outbox)
         if session.tap is not None:
@@ -686,6 +744,7 @@ class Provider:
                 outbox.close(event.code, event.reason)
             elif isinstance(event, Init):
                 session.log.info("init%s", " again" if event.again or session.connections > 1 else "")
+                session.resume(outbox)
         except LipwireError as exc:
             session.send(m.ErrorEvent(exc.code, str(exc), getattr(event, "event_id", None)), outbox, answer=True)
             return False

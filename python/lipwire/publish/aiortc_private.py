@@ -5,6 +5,7 @@ name is missing nothing is changed, and the connection works without.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +15,7 @@ from aiortc.codecs.vpx import Vp8Encoder
 START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
 """Bit/s of VP8. aiortc begins with 500 kbit/s, which shows blocks for the first seconds, and ends at 1500."""
 LOOPBACK = "127.0.0.1"
+logger = logging.getLogger("lipwire.webrtc")
 
 
 class _Encoder(Vp8Encoder):
@@ -52,6 +54,23 @@ def sends(pc: RTCPeerConnection, kind: str) -> str:
     return ""
 
 
+def contain(pc: RTCPeerConnection) -> None:
+    """Keeps what fails while a connection is made within it. aiortc makes it in a task that nobody waits for, and which
+    raises, among others, where a connection is closed while its first transport connects: asyncio would log that as an
+    error of the server. Who made the connection closes it when it does not come about. Before the offer is taken."""
+    connect = getattr(pc, "_RTCPeerConnection__connect", None)
+    if connect is None:
+        return
+
+    async def contained() -> None:
+        try:
+            await connect()
+        except Exception as exc:  # the edge of aiortc's task
+            logger.info("a connection did not come about: %s", exc or type(exc).__name__)
+
+    vars(pc)["_RTCPeerConnection__connect"] = contained
+
+
 def offer_addresses(pc: RTCPeerConnection, host: str | None) -> None:
     """Has a connection offer its media on `host`, or on every address of the machine. After the offer was taken, before
     the answer is set.
@@ -77,6 +96,7 @@ def _on(host: str | None, gather: Callable[..., Coroutine[Any, Any, Any]]) -> Ca
 def let_go(pc: RTCPeerConnection) -> None:
     """Has a connection that is closed come apart: its transports call it, and it has them. A circle of the two would
     stay, with the packets that it keeps for retransmission, until Python looks for garbage."""
+    vars(pc).pop("_RTCPeerConnection__connect", None)  # ours, which has the one that it stands for
     transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
     if pc.sctp is not None:
         pc.sctp.remove_all_listeners()

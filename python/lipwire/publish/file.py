@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import queue
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import av
 import numpy as np
 
 from .._core import RATE, Frame
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, StorageError
 from ..stream import Publisher, StreamSpec
 from .pyav import picture, tag
 
@@ -53,7 +55,8 @@ class Mp4Writer:
         except OSError as exc:
             self._part = None
             raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
-        self._file = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"})
+        with self._writing():
+            self._file = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"})
         video: Any = self._file.add_stream("libx264", rate=self._fps)
         video.width, video.height = self._size
         video.pix_fmt = "yuv420p"
@@ -67,8 +70,16 @@ class Mp4Writer:
         audio.bit_rate = AUDIO_BITRATE
         self._video, self._audio = video, audio
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, av.FFmpegError) as exc:
+            reason = getattr(exc, "strerror", None) or exc
+            raise StorageError(f"cannot write {self.path}: {reason}") from exc
+
     def audio(self, pcm: bytes, sample: int) -> None:
-        """PCM16 mono at 48 kHz, the first sample at `sample` of the clock."""
+        """PCM16 mono at 48 kHz, the first sample at `sample` of the clock. Raises StorageError."""
         if self._pcm_at is None:
             self._pcm_at = sample
         self._pcm += pcm
@@ -83,31 +94,35 @@ class Mp4Writer:
         frame.sample_rate = RATE
         frame.pts = self._pcm_at
         frame.time_base = CLOCK
-        self._file.mux(self._audio.encode(frame))
+        with self._writing():
+            self._file.mux(self._audio.encode(frame))
         self._pcm_at += len(samples)
         self._pcm.clear()
 
     def video(self, i420: np.ndarray[Any, Any], sample: int) -> None:
-        """One picture, uint8 (height * 3 / 2, width)."""
+        """One picture, uint8 (height * 3 / 2, width). Raises StorageError."""
         frame = picture(i420, self._matrix)
         frame.pts = round(sample / self._step)
         frame.time_base = 1 / Fraction(self._video.codec_context.framerate)
-        self._file.mux(self._video.encode(frame))
+        with self._writing():
+            self._file.mux(self._video.encode(frame))
 
     def close(self) -> None:
-        """Finishes the file."""
+        """Finishes the file. Raises StorageError: it is not complete; `abort` takes it away."""
         self._encode_audio()
-        self._file.mux(self._video.encode(None))
-        self._file.mux(self._audio.encode(None))
-        self._file.close()
         assert self._part is not None
-        self._part.replace(self.path)
+        with self._writing():
+            self._file.mux(self._video.encode(None))
+            self._file.mux(self._audio.encode(None))
+            self._file.close()
+            self._part.replace(self.path)
 
     def abort(self) -> None:
         """Leaves nothing. Safe before `open`, and where that failed."""
         try:
             if self._file is not None:
-                self._file.close()
+                with contextlib.suppress(OSError, av.FFmpegError):  # what it still had to write has no place
+                    self._file.close()
         finally:
             if self._part is not None:
                 self._part.unlink(missing_ok=True)

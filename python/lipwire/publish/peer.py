@@ -22,8 +22,7 @@ from ..errors import InvalidArgument
 from . import aiortc_private
 from .audience import Audience, Missed
 from .offer import check_offer
-from .pyav import picture
-from .tracks import CLOCK, PictureTrack, SoundTrack
+from .tracks import Picture, PictureTrack, SoundTrack
 
 logger = logging.getLogger("lipwire.webrtc")
 
@@ -134,6 +133,7 @@ class Peer:
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         pc = self.pc
+        aiortc_private.contain(pc)
         pc.on("datachannel", self._open_channel)
         pc.on("connectionstatechange", self._changed)
         if on_track is not None:
@@ -201,13 +201,9 @@ class Peer:
 
     def show(self, frame: Frame, pts: int) -> None:
         """A picture, uncopied, to be shown at `pts` of the sound's clock."""
-        # One object a browser: an encoder marks the frames it wants as key frames.
-        shown = picture(frame.i420, frame.matrix)
-        shown.pts = pts
-        shown.time_base = CLOCK
-        asyncio.get_running_loop().call_later(VIDEO_DELAY, self._show, shown, self._interrupts)
+        asyncio.get_running_loop().call_later(VIDEO_DELAY, self._show, Picture(frame, pts), self._interrupts)
 
-    def _show(self, shown: Any, interrupts: int) -> None:
+    def _show(self, shown: Picture, interrupts: int) -> None:
         if interrupts == self._interrupts:
             self.video.put(shown)
 

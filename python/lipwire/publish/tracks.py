@@ -17,9 +17,10 @@ import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from msgspec import Struct
 
-from .._core import BLOCK, RATE
+from .._core import BLOCK, RATE, Frame
 from ..audio.fade import FADE, fade_in, fade_out, is_fade
 from ..audio.opus import OpusEncoder
+from .pyav import picture
 from .turns import Turns
 
 CLOCK = Fraction(1, RATE)
@@ -45,6 +46,22 @@ class Sound(Struct, frozen=True):
         """The same, silent before sample `until` of the clock."""
         head = 2 * min(max(until - self.sample, 0), len(self.pcm) // 2)
         return Sound(bytes(head) + self.pcm[head:], self.sample)
+
+
+class Picture(Struct, frozen=True):
+    """A frame of a session, uncopied."""
+
+    frame: Frame
+    pts: int
+    """When it is to be shown, on the sound's clock."""
+
+    def for_encoder(self) -> av.VideoFrame:
+        """An object a browser: an encoder marks the frames that it wants as key frames. Made of those alone that are
+        encoded."""
+        shown = picture(self.frame.i420, self.frame.matrix)
+        shown.pts = self.pts
+        shown.time_base = CLOCK
+        return shown
 
 
 class Track(MediaStreamTrack):
@@ -93,14 +110,15 @@ class PictureTrack(Track):
         self._mine = False
         """Whether it is its turn: from when it is given a picture until it asks for another, having sent that."""
 
-    async def recv(self) -> Any:
+    async def recv(self) -> av.VideoFrame:
         self._done()
         while True:
             await self._filled()
             await self._turns.take()
             self._mine = True
             if self._frames:  # else it was dropped meanwhile
-                return self._frames.popleft()
+                shown: Picture = self._frames.popleft()
+                return shown.for_encoder()
             self._done()
 
     def _done(self) -> None:

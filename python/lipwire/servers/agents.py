@@ -53,7 +53,7 @@ from ..provider.keys import OPERATOR
 from ..provider.sessions import ProviderError
 from .docs import operation
 from .errors import MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
-from .http import CheckKey, check_header, owner_name, read_object
+from .http import CheckKey, check_header, owner_name, read_object, refusals
 
 BASE = "/api/conversational-ai-agent"
 MAX_PAGE = 100
@@ -370,6 +370,11 @@ _KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 _PROCESS_ERRORS = {
     400: ResponseSpec(b.ProcessError, description="Invalid request data, with details", generate_examples=False),
     404: ResponseSpec(b.ProcessError, description="No active agent in the channel", generate_examples=False),
+    **refusals(401, 403),
+    **{
+        w.STATUS[kind]: ResponseSpec(b.ProcessError, description=kind.code, generate_examples=False)
+        for kind in (AgentConflict, AgentLimit, AgentRateLimit, AgentStartFailed, AgentTimeout)
+    },
 }
 
 
@@ -482,7 +487,7 @@ def token_routes(
         http_method=["GET", "POST"],
         status_code=200,
         operation_class=operation(b.TokenRequest, {"channel": b.allowed(b.Channel), "uid": b.allowed(b.Uid)}),
-        responses={400: _PROCESS_ERRORS[400]},
+        responses={400: _PROCESS_ERRORS[400]} | refusals(401, 403),
     )
     async def token(request: AnyRequest) -> b.PassReply:
         """A channel, a user id and a token to join with; by query or body."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from collections.abc import Callable
 from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
@@ -13,6 +15,11 @@ UNREAD = 256 << 10
 """Bytes that may wait to be sent while more is parsed."""
 PIECE = 2048
 """Bytes that are parsed in one step: at most 340 frames."""
+
+
+def _call(method: Callable[[], Callable[[], None] | None]) -> None:
+    if (found := method()) is not None:
+        found()
 
 
 class Connection(ServerConnection):
@@ -41,15 +48,14 @@ class Connection(ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.recv_messages.pause = self._pause_frames
-        self.recv_messages.resume = self._resume_frames
+        # Weak, since the connection has the messages: a circle would keep it, and its session, when both have ended.
+        pause, resume = weakref.WeakMethod(self._pause_frames), weakref.WeakMethod(self._resume_frames)
+        self.recv_messages.pause = lambda: _call(pause)
+        self.recv_messages.resume = lambda: _call(resume)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiting:
-            self._lost = (exc,)
-            self._parse()
-        else:
-            super().connection_lost(exc)
+        self._lost = (exc,)
+        self._parse()
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data
@@ -117,4 +123,9 @@ class Connection(ServerConnection):
             self.transport.close()
         if self._lost is not None:
             (exc,), self._lost = self._lost, None
+            self.recv_messages.pause = self.recv_messages.resume = _nothing  # or it would hold itself
             super().connection_lost(exc)
+
+
+def _nothing() -> None:
+    pass

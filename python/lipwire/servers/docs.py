@@ -5,16 +5,27 @@ It is plain HTML made here, because the usual viewers load scripts from a CDN.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from typing import Any, cast
 
 import msgspec
 from litestar import Request
+from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, RequestBody, Schema
+from litestar.openapi.spec import (
+    Components,
+    OpenAPI,
+    OpenAPIMediaType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}
@@ -25,6 +36,9 @@ table{border-collapse:collapse;width:100%;margin:.4rem 0 1rem}td,th{text-align:l
 padding:.25rem .6rem;border-bottom:1px solid #e4e8ee}th{color:#667;font-weight:500}code{font-size:.9em}
 @media(prefers-color-scheme:dark){body{background:#12161c;color:#dde3ea}td,th{border-color:#2a313b}}
 """
+
+
+SDP = "application/sdp"
 
 
 class DocsPage(OpenAPIRenderPlugin):
@@ -47,6 +61,80 @@ class DocsPage(OpenAPIRenderPlugin):
             f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style>{''.join(parts)}</html>"
         )
         return page.encode()
+
+
+class Description(OpenAPIConfig):
+    """A description of an API that names every status that its operations answer with: their own, and what is answered
+    in front of each (`guard`), and to each body."""
+
+    def to_openapi_schema(self) -> OpenAPI:
+        """What Litestar fills with the operations."""
+        made = super().to_openapi_schema()
+        return _Complete(**{field.name: getattr(made, field.name) for field in fields(made)})
+
+
+class _Complete(OpenAPI):
+    def to_schema(self) -> dict[str, Any]:
+        schema = super().to_schema()
+        for methods in schema.get("paths", {}).values():
+            for operation in methods.values():
+                if isinstance(operation, dict):
+                    _complete(operation)
+        return schema
+
+
+_REFUSAL = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("error", "message", "code")},
+    "required": ["error", "message", "code"],
+}
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Adds the statuses that an operation shares with others. The body of those that its own handler gives is as that
+    of its 400."""
+    answers: dict[str, Any] = operation.setdefault("responses", {})
+    own = answers.get("400", {}).get("content") or {"application/json": {"schema": _REFUSAL}}
+    shared = {"500": "a fault of the server; see its log"}
+    if "requestBody" in operation:
+        shared |= {
+            "400": "the body is no JSON object, or a field is out of range",
+            "413": "the body is too large",
+            "415": "the body's Content-Type is given, and is none that is taken",
+        }
+    for status, words in shared.items():
+        answers.setdefault(status, {"description": words, "content": own})
+    _also(answers, "421", "HOST_NOT_ALLOWED: Host is none of the server's names")
+    _also(answers, "429", "RATE_LIMITED: too many requests of this address")
+    _also(answers, "403", "ORIGIN_NOT_ALLOWED: a web page of an origin that is not allowed")
+
+
+def _also(answers: dict[str, Any], status: str, words: str) -> None:
+    """A status that is answered in front of a handler, which may have it, too."""
+    there = answers.get(status)
+    if there is None:
+        answers[status] = {"description": words, "content": {"application/json": {"schema": _REFUSAL}}}
+        return
+    schema = there["content"]["application/json"]["schema"]
+    content = {"application/json": {"schema": {"anyOf": [schema, _REFUSAL]}}}
+    answers[status] = {**there, "description": f"{there['description']}; {words}", "content": content}
+
+
+def describe(title: str, text: str, *, security: Mapping[str, SecurityScheme] | None = None) -> Description:
+    """The description of an app's API, at /schema."""
+    try:
+        version = importlib.metadata.version("lipwire")
+    except importlib.metadata.PackageNotFoundError:
+        version = "0"
+    return Description(
+        title=title,
+        version=version,
+        description=text,
+        path="/schema",
+        use_handler_docstrings=True,
+        render_plugins=[DocsPage(path="/")],
+        components=Components(security_schemes=dict(security or {})),
+    )
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
@@ -109,18 +197,34 @@ def _inline(value: Any, components: Mapping[str, Any], words: Mapping[str, str])
     return copy
 
 
-def operation(kind: type[msgspec.Struct] | None = None, query: Mapping[str, str] | None = None) -> type[Operation]:
-    """The class of an operation with this body and these query parameters (name -> what it may be)."""
+def operation(
+    kind: type[msgspec.Struct] | None = None,
+    query: Mapping[str, str] | None = None,
+    *,
+    words: Mapping[str, str] | None = None,
+    sdp: bool = False,
+    required: bool = True,
+) -> type[Operation]:
+    """The class of an operation with this body and these query parameters (name -> what it may be). `words`: for fields
+    of the body. `sdp`: the body may be plain SDP, too, and the answer is then."""
 
     @dataclass
     class Described(Operation):
         def __post_init__(self) -> None:
             if kind is not None:
-                self.request_body = request_body(kind)
+                self.request_body = request_body(kind, words, required=required)
+            if sdp:
+                self._take_sdp()
             for name, text in (query or {}).items():
                 place = Parameter(
                     name=name, param_in="query", description=text, schema=cast(Schema, {"type": "string"})
                 )
                 self.parameters = [*(self.parameters or []), place]
+
+        def _take_sdp(self) -> None:
+            plain = OpenAPIMediaType(schema=cast(Schema, {"type": "string"}))
+            body, answer = cast(Any, self.request_body), cast(Any, (self.responses or {})["200"])
+            body.content[SDP] = plain
+            answer.content = {**(answer.content or {}), SDP: plain}
 
     return Described

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
+import logging
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -25,13 +25,8 @@ from typing import Any, TypeVar
 import uvicorn
 from litestar import Litestar, MediaType, Response, delete, get, post
 from litestar.exceptions import InternalServerException
-from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import (
-    Components,
-    Operation,
-    SecurityScheme,
-)
+from litestar.openapi.spec import Operation, SecurityScheme
 from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
@@ -42,7 +37,7 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
-from .docs import DocsPage, request_body
+from .docs import describe, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .listen import BACKLOG, Door, Phase, Visit
@@ -50,6 +45,7 @@ from .metrics import ProviderCollector
 from .origins import Access
 
 T = TypeVar("T")
+_DRAINING = {503: ResponseSpec(dict[str, Any], description="the server drains", generate_examples=False)}
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -86,7 +82,7 @@ def create_app(
         status_code=200,
         operation_class=_StartOperation,
         response_description="Where to connect, and the token to connect with",
-        responses=_errors(400, 401, 403, 409, 413, 429, 503),
+        responses=refusals(400, 401, 403, 409, 413, 429, 503),
         security=_KEY,
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
@@ -100,7 +96,7 @@ def create_app(
         status_code=200,
         operation_class=_StopOperation,
         response_description="It has left its channel",
-        responses=_errors(400, 401, 403, 404, 413, 429),
+        responses=refusals(400, 401, 403, 404, 413, 429),
         security=_KEY_OR_TOKEN,
     )
     async def session_stop(request: AnyRequest) -> m.StopReply:
@@ -110,7 +106,10 @@ def create_app(
         return await provider.stop(_checked(m.parse_stop, body), bearer=bearer, owner=owner)
 
     @get(
-        "/session/{session_id:str}", responses=_errors(401, 403, 404, 429), security=_KEY_OR_TOKEN, sync_to_thread=False
+        "/session/{session_id:str}",
+        responses=refusals(401, 403, 404, 429),
+        security=_KEY_OR_TOKEN,
+        sync_to_thread=False,
     )
     def session_figures(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         """Live figures of a session."""
@@ -120,7 +119,7 @@ def create_app(
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
         return provider.describe(session)
 
-    @get("/healthz", sync_to_thread=False)
+    @get("/healthz", responses=_DRAINING, sync_to_thread=False)
     def healthz() -> Response[dict[str, Any]]:
         """200 while sessions can be started, 503 while the server drains."""
         draining = provider.draining
@@ -136,27 +135,7 @@ def create_app(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
         middleware=list(middleware),
         exception_handlers={Exception: on_exception},
-        openapi_config=OpenAPIConfig(
-            title="Lipwire",
-            version=_version(),
-            description="Faces for voice agents, and agents: sessions over HTTP, speech over a WebSocket.",
-            path="/schema",
-            use_handler_docstrings=True,
-            render_plugins=[DocsPage(path="/")],
-            components=Components(
-                security_schemes={
-                    "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
-                    "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
-                    "Basic": SecurityScheme(type="http", scheme="basic", description="any name, and the API key"),
-                    "AgoraToken": SecurityScheme(
-                        type="apiKey",
-                        name="authorization",
-                        security_scheme_in="header",
-                        description="agora token=<007 token>, where an app certificate is configured",
-                    ),
-                }
-            ),
-        ),
+        openapi_config=describe("Lipwire", _ABOUT, security=SCHEMES),
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
@@ -255,27 +234,35 @@ def header(request: AnyRequest, name: bytes) -> bytes | None:
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("lipwire")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
-
-
 # --------------------------------------------------------------------------------------------------------- OpenAPI
 
+_ABOUT = "Faces for voice agents, and agents: sessions over HTTP, speech over a WebSocket."
+SCHEMES = {
+    "ApiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
+    "SessionToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+    "Basic": SecurityScheme(type="http", scheme="basic", description="any name, and the API key"),
+    "AgoraToken": SecurityScheme(
+        type="apiKey",
+        name="authorization",
+        security_scheme_in="header",
+        description="agora token=<007 token>, where an app certificate is configured",
+    ),
+}
 _KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []}]
 
 
-def _errors(*statuses: int) -> dict[int, ResponseSpec]:
+def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """The answers with these statuses, for an operation whose errors are `{error, message, code}`."""
     codes: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
         if code in ("INVALID_TOKEN", "MISSING_TOKEN", "NOT_ALLOWED"):
             continue  # the WebSocket handshake's, and the pages'
         codes.setdefault(status, []).append(code)
     return {
-        status: ResponseSpec(m.ErrorReply, description=", ".join(codes[status]), generate_examples=False)
+        status: ResponseSpec(
+            m.ErrorReply, description=", ".join(codes.get(status, ["of the agent"])), generate_examples=False
+        )
         for status in statuses
     }
 
@@ -368,12 +355,13 @@ async def serve_http(
 class Protocol(H11Protocol):
     """uvicorn's, which has no deadline but one between requests. It tells its door what a connection waits for.
 
-    Of uvicorn (0.30 to 0.5x) it leans on `cycle`, its `more_body` and `response_complete`, and on
-    `on_response_complete` being called when a response is complete; tests/servers/test_http.py holds each of them.
+    Of uvicorn (0.30 to 0.54) it leans on `logger`, `cycle`, its `more_body` and `response_complete`, and on
+    `on_response_complete` being called when a response is complete; tests/servers/test_listen.py holds each of them.
     """
 
     def __init__(self, *args: Any, door: Door | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.logger = _transport_logger()
         self._door = door
         self._visit: Visit | None = None
 
@@ -398,6 +386,13 @@ class Protocol(H11Protocol):
             self._visit.enter(between)
         else:
             self._visit.enter(Phase.BODY if cycle.more_body else Phase.BUSY)
+
+
+def _transport_logger() -> logging.Logger:
+    """uvicorn writes a line for every request that is none, as fast as they come. Its errors stay."""
+    quiet = logging.getLogger("lipwire.http.transport")
+    quiet.setLevel(logging.ERROR)
+    return quiet
 
 
 class _Server(uvicorn.Server):

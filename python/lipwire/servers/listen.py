@@ -39,6 +39,8 @@ logger = logging.getLogger("lipwire.door")
 
 BATCH = 64
 """Connections that one pass of the event loop accepts at most, so that those that must go can go in between."""
+EVICTIONS = 4
+"""Of them, those that may take another's place: the other is closed in a later pass."""
 BACKLOG = 2048
 """Connections that the system keeps for us until we accept them."""
 LOG_INTERVAL = 10.0
@@ -157,8 +159,8 @@ class Listener(socket.socket):
                 break
             dropped = self._door.dropped
             visit = self._door.admit(sock)
-            if self._door.dropped > dropped:  # who had to go must be gone before the next one comes
-                self._accepted = BATCH
+            if self._door.dropped > dropped:  # who had to go must be gone before many more come
+                self._accepted += BATCH // EVICTIONS
             if visit is not None:
                 return visit, address
         self._accepted = 0

@@ -5,12 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
 
 from ..provider.sessions import ProviderError
+from .docs import SDP
 from .errors import AnyRequest
 from .http import media_type, read_body, read_object
 
-SDP = "application/sdp"
+
+class Offer(Struct):
+    """What a viewer sends."""
+
+    sdp: str
+    type: str = "offer"
+
+
+class Answer(Struct):
+    """What it gets."""
+
+    sdp: str
+    type: str
+
+
+ANSWERED = {200: ResponseSpec(Answer, description="With all candidates in it", generate_examples=False)}
 
 
 async def read_offer(request: AnyRequest) -> dict[str, Any]:
@@ -32,4 +50,4 @@ def give_answer(request: AnyRequest, sdp: str, kind: str) -> Response[Any]:
     """The answer, in the form in which the offer came."""
     if media_type(request) == SDP:
         return Response(sdp, media_type=SDP)
-    return Response({"sdp": sdp, "type": kind})
+    return Response(Answer(sdp, kind))

@@ -34,10 +34,11 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
 from .access import OPEN, Caller, Gate, not_allowed
+from .docs import describe, operation
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
-from .http import read_object
-from .offers import give_answer, read_offer
+from .http import SCHEMES, read_object, refusals
+from .offers import ANSWERED, Offer, give_answer, read_offer
 from .origins import Access
 from .viewer import HEADERS, WEB, read_text, static
 
@@ -101,6 +102,31 @@ class AgentRequest(Struct, kw_only=True):
         if self.prompt:
             changes |= prompt(self.prompt)
         return make_config(f"page:{self.transport}:{self.channel}", self.channel, changes)
+
+
+class NewRoom(Struct):
+    """A room to be made; a new name by default."""
+
+    name: str | None = None
+
+
+class RoomOffer(Offer):
+    """What a browser that joins sends."""
+
+    user: str = msgspec.field(default="")
+    role: str = "speaker"
+
+
+class Leave(Struct):
+    """Who leaves."""
+
+    user: str
+
+
+class StopAgentRequest(Struct):
+    """Where an agent shall leave."""
+
+    channel: str
 
 
 StartAgent = Callable[[AgentRequest], Awaitable[dict[str, Any]]]
@@ -216,12 +242,17 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             "joins": caller.may("join", "room", room or page.channel),
         }
 
-    @get("/api/rooms", sync_to_thread=False)
+    @get("/api/rooms", responses=refusals(401, 403, 429), sync_to_thread=False)
     def list_rooms(request: AnyRequest) -> dict[str, Any]:
         rooms = desk_of(gate.owner(request, "list").owner.name).rooms
         return {"rooms": [{"name": name, "members": members} for name, members in rooms.list().items()]}
 
-    @post("/api/rooms", status_code=201)
+    @post(
+        "/api/rooms",
+        status_code=201,
+        operation_class=operation(NewRoom),
+        responses=refusals(400, 401, 403, 409, 429, 503),
+    )
     async def create_room(request: AnyRequest) -> dict[str, str]:
         rooms = desk_of(gate.owner(request, "create").owner.name).rooms
         body = await read_object(request)
@@ -233,7 +264,12 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
 
-    @post("/api/rooms/{name:str}/offer", status_code=200)
+    @post(
+        "/api/rooms/{name:str}/offer",
+        status_code=200,
+        operation_class=operation(RoomOffer, sdp=True),
+        responses=refusals(400, 401, 403, 404, 409, 429, 503) | ANSWERED,
+    )
     async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         caller = gate.room(request, name, "watch")
         body = await read_offer(request)
@@ -254,13 +290,20 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
 
-    @post("/api/rooms/{name:str}/leave", status_code=200)
+    @post(
+        "/api/rooms/{name:str}/leave",
+        status_code=200,
+        operation_class=operation(Leave),
+        responses=refusals(400, 401, 403, 404, 429),
+    )
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
         caller = gate.room(request, name, "watch")
         user = _user(caller, await read_object(request))
         return {"left": desk_of(caller.owner.name).rooms.leave(name, user)}
 
-    @post("/api/agents", status_code=200)
+    agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
+
+    @post("/api/agents", status_code=200, operation_class=operation(AgentRequest), responses=agent_errors)
     async def start(request: AnyRequest) -> Any:
         caller = gate.caller(request)
         body = await read_object(request)
@@ -273,7 +316,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         except LipwireError as exc:
             return agent_refused(exc)
 
-    @post("/api/agents/stop", status_code=200)
+    @post("/api/agents/stop", status_code=200, operation_class=operation(StopAgentRequest), responses=agent_errors)
     async def stop(request: AnyRequest) -> Any:
         caller = gate.caller(request)
         channel = read_text(await read_object(request), "channel", 64).strip()
@@ -315,7 +358,7 @@ def create_rooms(
     app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},
-        openapi_config=None,
+        openapi_config=describe("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )

@@ -21,10 +21,11 @@ from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Gate
+from .docs import describe, operation
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
-from .http import read_object
-from .offers import give_answer, read_offer
+from .http import SCHEMES, read_object, refusals
+from .offers import ANSWERED, Offer, give_answer, read_offer
 from .origins import Access
 
 WEB = Path(__file__).parent / "web"
@@ -41,6 +42,16 @@ HEADERS = {
 
 Speak = Callable[[str, str], Awaitable[None]]
 """(session_id, text): makes the session say it."""
+
+
+class Say(Struct):
+    """Words for a session."""
+
+    text: str
+
+
+class Nothing(Struct):
+    """{}"""
 
 
 class Watched(Struct):
@@ -98,7 +109,7 @@ def create_viewer(
             raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
         return watched
 
-    def describe(session_id: str) -> dict[str, Any]:
+    def shown(session_id: str) -> dict[str, Any]:
         session = find(session_id).session
         return {
             "session_id": session_id,
@@ -111,19 +122,24 @@ def create_viewer(
 
     def reply(listed: list[str], controls: bool) -> dict[str, Any]:
         capabilities = {"say": controls and speak is not None, "interrupt": controls}
-        return {"sessions": [describe(session_id) for session_id in listed], "capabilities": capabilities}
+        return {"sessions": [shown(session_id) for session_id in listed], "capabilities": capabilities}
 
-    @get("/api/sessions", sync_to_thread=False)
+    @get("/api/sessions", responses=refusals(401, 403, 429), sync_to_thread=False)
     def list_sessions(request: AnyRequest) -> dict[str, Any]:
         caller = gate.owner(request, "list")
         return reply([session_id for session_id in sessions if gate.owns(caller, session_id)], controls=True)
 
-    @get("/api/sessions/{session_id:str}", sync_to_thread=False)
+    @get("/api/sessions/{session_id:str}", responses=refusals(401, 403, 404, 429), sync_to_thread=False)
     def one_session(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         caller = gate.session(request, session_id, "watch")
         return reply([session_id], controls=caller.may("control", "session", session_id))
 
-    @post("/api/sessions/{session_id:str}/offer", status_code=200)
+    @post(
+        "/api/sessions/{session_id:str}/offer",
+        status_code=200,
+        operation_class=operation(Offer, sdp=True),
+        responses=refusals(400, 401, 403, 404, 429, 503) | ANSWERED,
+    )
     async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
         gate.session(request, session_id, "watch")
         watched = find(session_id)
@@ -135,7 +151,12 @@ def create_viewer(
             raise as_provider_error(exc) from exc
         return give_answer(request, sdp, kind)
 
-    @post("/api/sessions/{session_id:str}/say", status_code=200)
+    @post(
+        "/api/sessions/{session_id:str}/say",
+        status_code=200,
+        operation_class=operation(Say),
+        responses=refusals(400, 401, 403, 404, 429, 503),
+    )
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         gate.session(request, session_id, "control")
         find(session_id)
@@ -145,7 +166,12 @@ def create_viewer(
         await speak(session_id, text)
         return {"status": "ok"}
 
-    @post("/api/sessions/{session_id:str}/interrupt", status_code=200)
+    @post(
+        "/api/sessions/{session_id:str}/interrupt",
+        status_code=200,
+        operation_class=operation(Nothing),
+        responses=refusals(400, 401, 403, 404, 429),
+    )
     async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         gate.session(request, session_id, "control")
         await read_object(request)
@@ -157,7 +183,7 @@ def create_viewer(
         route_handlers=[list_sessions, one_session, offer, say, interrupt, *pages, *route_handlers],
         middleware=list(middleware),
         exception_handlers={Exception: on_exception},
-        openapi_config=None,
+        openapi_config=describe("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )

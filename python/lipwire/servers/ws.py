@@ -196,10 +196,10 @@ class _Adapter:
             outbox.close(CLOSE_FAULT, "internal error")
         finally:
             deadline.cancel()
-            self.provider.detach(session, outbox)
             if outbox.closing is None:
                 writer.cancel()
             await asyncio.gather(writer, _discard(connection), return_exceptions=True)
+            self.provider.detach(session, outbox)
             session.log.info("disconnected (%s)", connection.close_code)
 
     async def _read(self, connection: Connection, session: ProviderSession, ingest: Ingest, outbox: Outbox) -> None:
@@ -231,8 +231,8 @@ async def _discard(connection: Connection) -> None:
 
 async def _write(connection: Connection, outbox: Outbox, session: ProviderSession) -> None:
     """Sends what comes into `outbox`, then closes as it says. A client that takes nothing is cut off."""
-    loop = asyncio.get_running_loop()
-    outbox.on_close = lambda: loop.call_later(DRAIN_TIMEOUT, connection.transport.abort)
+    cut = _Cut(connection.transport)
+    outbox.on_close = cut.later
     try:
         while frames := await outbox.take():
             for frame in frames:
@@ -246,6 +246,23 @@ async def _write(connection: Connection, outbox: Outbox, session: ProviderSessio
     except Exception:  # the edge of a task
         session.log.exception("sending failed")
         await connection.close(CLOSE_FAULT, "internal error")
+    finally:
+        cut.cancel()
+
+
+class _Cut:
+    """Cuts a connection off, unless it is cancelled within `DRAIN_TIMEOUT`."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._timer: asyncio.TimerHandle | None = None
+
+    def later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(DRAIN_TIMEOUT, self._transport.abort)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _bearer(headers: Headers) -> str:

@@ -167,6 +167,7 @@ def render(
 
     Raises:
         InvalidArgument: a path, the size, the rate or the avatar's name does not do. BadData: there is no sound.
+        StorageError: the video cannot be written to its end, because the disk is full, say; nothing of it is left.
     """
     began = time.perf_counter()
     fps = Fraction(fps)

@@ -19,6 +19,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from .. import _core
+from .._core import opus_parse
 from ..audio.fade import FADE, fade_out
 from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
@@ -37,6 +38,8 @@ SessionEvent = PlaybackStarted | PlaybackFinished | Underrun
 MAX_UTTERANCES = 1024
 """That have begun and whose end has not been told; more are refused. The core alone has `_core.UTTERANCES`; what a
 FrameSource delays waits here."""
+PREBUFFER_MAX = 0.24
+"""Seconds that the prebuffer grows to at most, unless a session says otherwise."""
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
@@ -147,8 +150,13 @@ class Session:
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
         voice_end_timeout: an utterance without `end` finishes this long after its audio ran dry.
         prebuffer: seconds of speech that must be there before an utterance starts.
+        prebuffer_max: seconds that the prebuffer grows to where speech that comes as it is said runs dry: by as much as
+            was missing. It shrinks again, by half of that for every 30 s without.
+        catch_up: where such speech is late, shorten its pauses, to 100 ms at least and by half at most, until it no
+            longer is. Speech that comes faster than it is said keeps every pause.
         capacity: seconds of speech that may wait; more is refused with BufferFull.
         seed: of blinks and idle life; None = by session id.
+        clock: says when speech came: a monotonic one, in ns.
     """
 
     def __init__(
@@ -165,8 +173,11 @@ class Session:
         voice_end_grace: float = VOICE_END_GRACE,
         voice_end_timeout: float = _core.DRY_TIMEOUT,
         prebuffer: float = _core.PREBUFFER,
+        prebuffer_max: float = PREBUFFER_MAX,
+        catch_up: bool = True,
         capacity: float = _core.CAPACITY,
         seed: int | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
@@ -185,7 +196,14 @@ class Session:
         self.on_spoken: Callable[[Spoken], None] | None = None
         """Called with each utterance that is over."""
         self.max_skew_ms = 0.0
-        self._options = {"prebuffer": prebuffer, "dry_timeout": voice_end_timeout, "capacity": capacity}
+        self._options = {
+            "prebuffer": prebuffer,
+            "prebuffer_max": prebuffer_max,
+            "catch_up": catch_up,
+            "dry_timeout": voice_end_timeout,
+            "capacity": capacity,
+        }
+        self._clock = clock
         self._seed = uuid.uuid5(uuid.NAMESPACE_OID, self.id).int & 0xFFFFFFFF if seed is None else seed
         self._grace = voice_end_grace
         self._decoder = VoiceDecoder()
@@ -248,7 +266,7 @@ class Session:
                 raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
-            self.on_event = self.on_special = None  # as in `close`
+            self.on_event = self.on_special = self.on_spoken = None  # as in `close`
             raise
         self._runtime = runtime
         return self
@@ -273,7 +291,7 @@ class Session:
                 finally:
                     # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
                     # Python looks for garbage.
-                    self.on_event = self.on_special = None
+                    self.on_event = self.on_special = self.on_spoken = None
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
 
@@ -301,14 +319,14 @@ class Session:
         self._write(pcm, rate, event_id)
 
     def _write(self, pcm: Any, rate: int, event_id: str | None, came_ns: int | None = None) -> None:
-        now = time.monotonic_ns()
+        now = self._clock()
         if self._ended is not None and event_id not in (None, self._ended):
             # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
             self.performer.end(0)
             self._ended = None
         if len(self._utterances) >= MAX_UTTERANCES and self.performer.writing not in self._utterances:
             raise BufferFull(f"{MAX_UTTERANCES} utterances wait to be heard to their end")
-        self.performer.write(pcm, rate)
+        self.performer.write(pcm, rate, now)
         utterance = self.performer.utterance
         if utterance not in self._utterances and memoryview(pcm).nbytes:
             self._utterances[utterance] = _Utterance(event_id, now, Spoken(came_ns=came_ns or now, written_ns=now))
@@ -318,7 +336,9 @@ class Session:
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
         self._check_running()
-        came_ns = time.monotonic_ns()
+        came_ns = self._clock()
+        if encoding == "OPUS" and opus_parse(payload).samples > self.performer.space * _core.RATE:
+            raise BufferFull(f"the speech buffer has {self.performer.space:.3f} s left")  # before it costs a decoding
         pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
         self._write(pcm, rate, event_id, came_ns)
 
@@ -405,7 +425,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
-        performer.settle()
+        self._settle()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -427,6 +447,9 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
+
+    def _settle(self) -> None:
+        self.performer.settle()
 
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""
@@ -502,7 +525,8 @@ class Session:
         `talking`, `state` ("idle" or "speaking"), `fps` (of the last seconds), `skew_ms` (picture against sound at
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
         (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
-        `buffered_ms`, `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
+        `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
+        `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
         """
@@ -525,6 +549,8 @@ class Session:
             else {name: round(getattr(latency, name), 1) for name in latency.__struct_fields__},
             "stages": self.stages.figures(),
             "buffered_ms": round(counters["buffered"] / (_core.RATE / 1000)),
+            "prebuffer_ms": round(counters["prebuffer"] / (_core.RATE / 1000)),
+            "caught_up_ms": round(counters["caught_up"] / (_core.RATE / 1000)),
             "clock_s": counters["clock"] / _core.RATE,
             "frames": counters["frames"],
             "frames_unchanged": counters["frames_unchanged"],

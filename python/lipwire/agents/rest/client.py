@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -80,6 +81,7 @@ class AgoraAgents:
         timeout: seconds for one attempt.
         backoff: seconds of the first pause; each next one is twice as long.
         trust_env: whether HTTP_PROXY and the like count.
+        tls: what is trusted behind https, `servers.tls.trust(file)` say; by default the usual roots.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class AgoraAgents:
         attempts: int = 4,
         backoff: float = 0.5,
         trust_env: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if not app_id:
             raise InvalidArgument("app_id must not be empty")
@@ -112,6 +115,7 @@ class AgoraAgents:
             headers={"authorization": f"agora token={token}" if token else f"Basic {basic}"},
             timeout=timeout,
             trust_env=trust_env,
+            verify=True if tls is None else tls,
         )
 
     # ----------------------------------------------------------------------------------------------------------- calls

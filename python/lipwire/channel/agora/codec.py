@@ -43,6 +43,12 @@ class AudioEncoder:
             encoder: OpusEncoder = opus.OpusEncoder(self.rate, 1, bitrate=24000 if rtc_codec == 120 else 48000)
             self._encode = lambda pcm: b"".join(encoder.encode(pcm))
 
+    @property
+    def waiting(self) -> int:
+        """Samples at 48 kHz that are in no packet yet."""
+        held = 0.0 if self._down is None else self._down.delay
+        return round((len(self._pcm) // 2 / self.rate + held) * RATE)
+
     def interrupt(self) -> bool:
         """What waits for the rest of its packet fades out within 5 ms, and what the resampler holds back is silent.
         Returns whether there is any."""

@@ -113,7 +113,7 @@ class Member:
         for packet in self.encoder.encode(pcm):
             at = behind - self.encoder.samples * RATE // self.encoder.rate
             self._note_result("sound", self.connection.packet(packet, self.encoder.samples, self.encoder.rate, at))
-            self.feed.sent(behind)
+            self.feed.sent(behind - self.encoder.waiting)
         return True
 
     def _show(self) -> None:

@@ -18,6 +18,9 @@ HEARD_BYTES = HEARD_RATE // 100 * 2
 BLOCK_BYTES = BLOCK * 2
 QUIET = 0.2
 """Seconds without sound after which silence is handed over in its place: a turn ends by silence, not by nothing."""
+PUNCTUAL = 1.1
+"""Times `QUIET`: what it may take from one look to the next. Where it takes longer the loop was busy, and what was sent
+is perhaps yet to be read."""
 QUIET_FOR = 15.0
 """Seconds for which it is; longer than any silence that ends a turn."""
 MAX_GAP = 1.0
@@ -59,6 +62,8 @@ class Microphone:
         """When sound came last."""
         self._looked = 0.0
         """When it was found that nothing comes."""
+        self._doubted = False
+        """The newest look came late, so it proved nothing."""
         self._owed = 0
         """Samples at 48 kHz of silence that were handed over since then."""
         self._ahead = 0.0
@@ -97,13 +102,16 @@ class Microphone:
         self._next = pts + samples
         self._came = now
         self._owed = 0
+        self._doubted = False
         self._push(pcm if self._to_clock is None else self._to_clock.process(pcm))
 
     def idle(self, now: float) -> None:
         """To be called every `QUIET` seconds while nothing comes."""
         since, self._looked = now - max(self._came, self._looked), now
-        if since > 2 * QUIET:  # the event loop stood still: what was sent meanwhile may be about to be read
+        if since > PUNCTUAL * QUIET and not self._doubted:  # the loop was late; by the next look it has read everything
+            self._doubted = True
             return
+        self._doubted = False
         late = now - self._came
         if self._next is None or not QUIET <= late <= QUIET_FOR:
             return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from ..client import Client, Session
 from ..rule import Registry
-from ..verdict import Failed, Skipped
+from ..verdict import Busy, Failed, Skipped
 from .messages import SPEECH, played, taken
 
 rules = Registry()
@@ -55,7 +56,7 @@ async def clean_close(client: Client) -> None:
     again = await client.connect(line.session)
     await again.init()
     since = again.mark()
-    await again.speak(10.0, ms=20)
+    await again.speak(10.0, ms=50)
     await taken(again, "a burst after a reconnect", since)
 
 
@@ -105,9 +106,11 @@ async def resume_many(client: Client) -> None:
 async def resume_speech(client: Client) -> None:
     line = await client.open()
     await line.speak(2.0)
-    await line.expect("playback_started")
+    started, _ = await line.expect("playback_started")
     await line.drop()
     again = await client.connect(line.session)
+    if time.monotonic() - started > 1.5:
+        raise Busy("the speech was nearly over before this machine had connected again")
     await again.init()
     if (problem := await played(again, 0, 2.0)) is not None:
         raise Failed(problem)
@@ -265,8 +268,11 @@ async def idle(client: Client) -> None:
 async def idle_active(client: Client) -> None:
     line = await client.open(activity_idle_timeout=IDLE)
     for _ in range(10):
+        sent = time.monotonic()
         await line.heartbeat()
         await asyncio.sleep(0.5)
+        if time.monotonic() - sent > IDLE / 2:
+            raise Busy("this machine was too busy to send a heartbeat every half second")
     await line.alive("5 seconds of heartbeats")
 
 

@@ -1,0 +1,123 @@
+"""servers/docs.py: what each API says of itself, held against the running server by schemathesis: no answer that is not
+declared, no 500, and bodies of the shape that was promised."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from lipwire.app.config import Config
+from lipwire.app.service import Service
+from support.agent_site import basic
+from support.provider_stage import start_body
+
+KEY = "a key for the docs"
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = 12
+"""For each operation."""
+LIMITS = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+SHARED = {"403", "421", "500"}
+"""What every operation declares."""
+
+
+class Site:
+    def __init__(self, service: Service, session_id: str) -> None:
+        self.service, self.session_id = service, session_id
+
+
+@pytest_asyncio.fixture
+async def site() -> AsyncIterator[Site]:
+    config = Config(
+        http_port=0, ws_port=0, viewer_port=0, api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1", agent_brain="echo"
+    )
+    async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        body = start_body(width=64, height=64, fps=5)
+        reply = await client.post(f"{service.http_url}/session/start", headers={"x-api-key": KEY}, json=body)
+        yield Site(service, reply.json()["session_id"])
+
+
+async def schema_of(url: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        found: dict[str, Any] = (await client.get(f"{url}/schema/openapi.json")).json()
+        return found
+
+
+def urls(service: Service) -> dict[str, str]:
+    return {"http": service.http_url, "pages": service.viewer_url.rstrip("/")}
+
+
+@pytest.mark.parametrize("side", ["http", "pages"])
+async def test_every_operation_names_the_statuses_that_all_share(site: Site, side: str) -> None:
+    schema = await schema_of(urls(site.service)[side])
+    operations = [
+        (f"{method} {path}", operation) for path, item in schema["paths"].items() for method, operation in item.items()
+    ]
+    assert len(operations) > 8
+    for name, operation in operations:
+        assert set(operation["responses"]) >= SHARED, name
+        if "requestBody" in operation:
+            assert set(operation["responses"]) >= {"400", "413", "415"}, name
+
+
+def storm(url: str, raw: dict[str, Any], session_id: str) -> dict[int, int]:
+    """Requests that the description allows, and such as it does not, to every operation; how many had which status."""
+    schema = schemathesis.openapi.from_dict(raw)
+    seen: dict[int, int] = {}
+    headers = {"x-api-key": KEY} | basic(KEY)
+
+    def judge(case: Any) -> None:
+        if "session_id" in case.path_parameters and len(str(case.path_parameters["session_id"])) % 2:
+            case.path_parameters["session_id"] = session_id  # one that is there
+        response = case.call(base_url=url, headers=headers, timeout=30)
+        seen[response.status_code] = seen.get(response.status_code, 0) + 1
+        case.validate_response(response, checks=CHECKS)
+
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+            cases: st.SearchStrategy[Any] = operation.as_strategy(generation_mode=mode)
+            run = seed(15)(LIMITS(given(case=cases)(lambda case: judge(case))))
+            with contextlib.suppress(Unsatisfiable):  # an operation that nothing can be wrong about
+                run()
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["http", "pages"])
+async def test_nothing_is_answered_that_was_not_declared(
+    site: Site, side: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = urls(site.service)[side]
+    raw = await schema_of(url)
+    seen = await asyncio.to_thread(storm, url, raw, site.session_id)
+    assert sum(seen.values()) > 100, seen
+    assert seen.get(500, 0) == 0
+    assert {200, 400} <= set(seen), seen
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
