@@ -102,9 +102,7 @@ async def test_a_room_refuses_and_keeps_nobody() -> None:
 
 
 async def test_over_http_it_is_a_503_that_says_when_to_try_again() -> None:
-    config = Config(
-        http_port=0, ws_port=0, viewer_port=0, host="127.0.0.1", ice_host="127.0.0.1", max_viewers=1
-    )
+    config = Config(http_port=0, ws_port=0, viewer_port=0, host="127.0.0.1", ice_host="127.0.0.1", max_viewers=1)
     async with (
         Service(config) as service,
         httpx.AsyncClient(base_url=service.viewer_url, trust_env=False) as http,
