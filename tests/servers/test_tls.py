@@ -196,7 +196,9 @@ async def test_the_demo_reaches_itself(
     from rich.console import Console
 
     cert, key = authority.issue("named.example")  # not for 127.0.0.1
-    summary = await run_demo(settings(cert, key), Console(file=io.StringIO()), seconds=3, text="Hello.", quality="low")
+    summary = await run_demo(
+        settings(cert, key), Console(file=io.StringIO()), seconds=3, text="Hello.", quality="low", asked=asyncio.Event()
+    )
     assert summary.frames > 0
 
 
