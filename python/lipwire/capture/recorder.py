@@ -232,7 +232,6 @@ class Recording(Publisher):
         self._connections: dict[object, int] = {}
         self._message: tuple[object, str | bytes | None, float, int, int] | None = None
         """Connection, message (None: the rest of one), when it came, `at`, `told`."""
-        self._acting = time.monotonic()
         self._begin = 0
         self._sound: list[int] = []
         self._pictures: list[tuple[int, int]] = []
@@ -270,10 +269,6 @@ class Recording(Publisher):
         """Where the engine leaves the place of each call (`Performer.moments`)."""
         self._moments = moments
 
-    def clock_ns(self) -> int:
-        """When speech came, for the session: the time that is recorded with what acts."""
-        return r.in_ns(self._acting)
-
     def connected(self, connection: object, now: float) -> None:
         """A WebSocket came."""
         number = self._connections[connection] = len(self._connections) + 1
@@ -288,7 +283,6 @@ class Recording(Publisher):
         """A message is about to act."""
         self._moments.clear()
         self._message = connection, message, now, self.at, self.told
-        self._acting = now
 
     def received(self, events: Sequence[Event]) -> None:
         """It has, and meant that."""
@@ -320,7 +314,6 @@ class Recording(Publisher):
         """The rest is about to."""
         self._moments.clear()
         self._message = connection, None, now, self.at, self.told
-        self._acting = now
 
     def drains(self, now: float) -> None:
         """No new utterance is taken."""
@@ -338,12 +331,11 @@ class Recording(Publisher):
         if self._message is not None:
             return None
         self._moments.clear()
-        self._acting = time.monotonic()
         return self.at, self.told
 
     def called(self, found: tuple[int, int], what: Any, **fields: Any) -> None:
         """It has."""
-        now, ops = self._acting, self._take_moments()
+        now, ops = time.monotonic(), self._take_moments()
         pcm = bytes(fields.pop("pcm", b""))
         content = r.clean_value(fields.pop("content", None))
         self.put(lambda: r.Called(now, what, *found, ops, pcm=pcm, content=content, **fields), len(pcm))

@@ -37,8 +37,6 @@ class Settings(Struct, kw_only=True):
     voice_end_timeout: float
     guard_window: float = 0.0
     check_rate: bool = True
-    prebuffer_max: float | None = None
-    catch_up: bool | None = None
 
 
 class Header(Struct, kw_only=True, tag_field="k", tag="capture"):
@@ -165,11 +163,6 @@ def decode(line: bytes) -> Record | None:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-
-
-def in_ns(t: float) -> int:
-    """A time of a record, as a session's clock has it: the same when it is recorded and when it is replayed."""
-    return round(t * 1e9)
 
 
 def printable(text: str) -> str:

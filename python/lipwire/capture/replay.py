@@ -235,10 +235,6 @@ class ReplaySession(Session):
         while (event := self.performer.read_event()) is not None:
             self._tell(*event)
 
-    def came(self, clock: Callable[[], int]) -> None:
-        """Says when speech came."""
-        self._clock = clock
-
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
         self.end(event_id)
@@ -365,9 +361,7 @@ class Replay:
             prebuffer=settings.prebuffer,
             capacity=settings.capacity,
             seed=settings.seed,
-            **{name: value for name in ("prebuffer_max", "catch_up") if (value := getattr(settings, name)) is not None},
         )
-        self.session.came(lambda: r.in_ns(self._now))
         self._now = self.header.origin
         self._provider = Provider(
             ProviderConfig(

@@ -22,11 +22,9 @@ class RecordedSession(Session):
         """Records this session. The recording is one of its publishers, too: the caller puts it there."""
         self.tap = recording
         self._options["turns"] = True
-        self._clock = recording.clock_ns
 
     def settings(self, *, guard_window: float, check_rate: bool) -> Settings:
         """What a replay needs to know."""
-        options: dict[str, Any] = self._options
         return Settings(
             avatar=self.avatar,
             width=self.width,
@@ -39,8 +37,6 @@ class RecordedSession(Session):
             voice_end_timeout=self._options["dry_timeout"],
             guard_window=guard_window,
             check_rate=check_rate,
-            prebuffer_max=options.get("prebuffer_max"),
-            catch_up=options.get("catch_up"),
         )
 
     async def start(self) -> Self:
