@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 
 def main() -> None:
@@ -12,6 +13,9 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from .main import main as run
 
-    if ours:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    run()
+    try:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        run()
+    except KeyboardInterrupt:  # before the command had begun; its own end is its own affair
+        sys.exit(130)
