@@ -127,7 +127,7 @@ class Talker:
     def speech(self) -> tuple[str, list[str], float]:
         """(event id, `voice` messages, ms in all) of something to say."""
         chance = self.chance
-        rate = chance.choice(RATES)
+        rate = self._rate = chance.choice(RATES)
         length = round(rate * chance.choice((0.01, 0.3, 1.0, 2.0, 4.0)))
         start = chance.randrange(0, 48000 * 4)
         pcm = resample(espeak(48000)[2 * start : 2 * (start + length * 48000 // rate)], 48000, rate)
@@ -139,10 +139,10 @@ class Talker:
         return event_id, voices, len(pcm) / 2 / rate * 1000
 
     async def voices(self, messages: list[str]) -> None:
-        for message in messages:
-            await self.send(message)
-            if self._pace is not None:
+        for number, message in enumerate(messages):
+            if number and self._pace is not None:
                 await asyncio.sleep(self._pace)
+            await self.send(message)
 
     async def whole(self, event_id: str, sent_ms: float) -> None:
         """Waits for the end of an utterance that must be played whole."""
@@ -154,7 +154,9 @@ class Talker:
         try:
             event = await asyncio.wait_for(future, sent_ms / 1000 + 15)
         except TimeoutError:
-            self.wrong.append(f"{event_id}: never finished")
+            self.wrong.append(
+                f"{self.request.agora_settings.channel}: {sent_ms:.1f} ms at {self._rate} Hz never finished"
+            )
             return
         self.counts["accounted"] += 1
         played = event["position_ms"] + event.get("caught_up_ms", 0.0)
