@@ -1,7 +1,8 @@
 """Whatever one client sends, a healthy session beside it loses no block of sound and no frame.
 
 The server is the real one, each abuse is real traffic over its WebSocket port, and what is counted is what the healthy
-session lost. Nothing here judges how fast anything was.
+session lost. Nothing here judges how fast anything was. What reaches the other ports, or asks for sessions, is tried
+on the command itself, by `bench/neighbours.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import gc
 import json
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,9 +28,8 @@ from lipwire.cli.options import settle
 from lipwire.protocol import messages as m
 from support import abuse
 from support.abuse import ABUSES, Abuser
+from support.paths import ROOT
 from support.provider_stage import start_body
-
-pytestmark = pytest.mark.asyncio
 
 RATE = 16000
 SECONDS = 2
@@ -137,3 +139,20 @@ async def test_many_of_them_together_cannot_either(service: Service) -> None:
     async with healthy(service) as neighbour:
         abusers = [await abused(service, str(n), ABUSES[name]()) for n, name in enumerate(kinds, 2)]
         await speaks_well(service, neighbour, abusers)
+
+
+DOORS = (
+    *("bad-states", "many-connections", "churn", "odd-sizes", "greedy", "bad-tokens"),
+    *("silent-http", "slow-http", "silent-ws", "bad-keys", "scraping", "offers"),
+)
+"""What comes in by the other doors, with an API key or with none; and a log that nobody reads."""
+
+
+def test_what_comes_by_the_other_doors_cannot_either() -> None:
+    command = [sys.executable, str(ROOT / "bench" / "neighbours.py"), "--check", "--seconds", "1.5", *DOORS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert set(lines) == {"none", *DOORS, "speech of all that time"}
+    assert all(lines[name]["n"] > 0 for name in DOORS), "it was kept out"
+    assert [line["name"] for line in lines.values() if line["value"]] == []

@@ -526,7 +526,8 @@ class Session:
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
         (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
-        `clock_s`, `late` (frames not drawn: skipped or dropped), `drawing` (of a Renderer, hook or
+        `clock_s`, `late` (frames not drawn: skipped, or dropped because nobody took those before, which
+        `frames_dropped` counts alone), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
         """
@@ -555,6 +556,7 @@ class Session:
             "frames": counters["frames"],
             "frames_unchanged": counters["frames_unchanged"],
             "late": counters["frames_skipped"] + counters["frames_dropped"],
+            "frames_dropped": counters["frames_dropped"],
             "underruns": counters["underruns"],
             "utterances": counters["utterances"],
             "interrupts": counters["generation"],
