@@ -320,6 +320,31 @@ assert {thread: nices()[thread] for thread in before} == before
     assert ends(program) == (0, "")
 
 
+@pytest.mark.parametrize("seconds", [0.7, 0.9, 1.2])
+def test_a_machine_that_stands_still_costs_no_sound(seconds: float) -> None:
+    """All threads stop, as they do where a machine sleeps; then more is due at once than the ring holds."""
+    program = f"""
+import asyncio, os, subprocess
+class Heard(lipwire.publish.Null):
+    samples = 0
+    def audio(self, pcm, sample):
+        self.samples += np.count_nonzero(np.frombuffer(pcm, np.int16))
+async def main():
+    heard = Heard()
+    async with lipwire.Session(heard, avatar=None, capacity=30) as session:
+        session.write(np.full(3 * 48000, 5000, np.int16), 48000)
+        session.end()
+        stop = "sleep 0.5; kill -STOP $1; sleep {seconds}; kill -CONT $1"
+        stopper = subprocess.Popen(["sh", "-c", stop, "sh", str(os.getpid())])
+        await session.finished()
+        assert stopper.wait() == 0
+        assert session.stats()["pcm_dropped"] == 0, session.stats()
+    assert heard.samples >= 3 * 48000 - 2 * 480, heard.samples  # but for the fades
+asyncio.run(main())
+"""
+    assert ends(program) == (0, "")
+
+
 def test_an_engine_that_is_garbage_in_a_cycle_stops_first() -> None:
     program = """
 class Box: pass

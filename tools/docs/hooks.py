@@ -21,7 +21,7 @@ import reference  # noqa: E402
 PAPERS = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
+    "SECURITY.md": "reporting.md",
     "LICENSE": "license.md",
     "NOTICE": "notice.md",
     "bench/README.md": "benchmarks.md",
@@ -53,6 +53,8 @@ def on_files(files: Files, config: Any) -> Files:
             text = f"# {source.capitalize()}\n\n```text\n{text.strip()}\n```\n"
         made[target] = text
     for target, text in made.items():
+        if files.get_file_from_path(target) is not None:
+            raise SystemExit(f"docs/{target} is there already, and {__file__} makes a page of that name")
         files.append(File.generated(config, target, content=text))
     files.append(File.generated(config, "logo.svg", abs_src_path=str(ROOT / LOGO)))
     return files

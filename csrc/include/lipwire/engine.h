@@ -33,7 +33,7 @@
 extern "C" {
 #endif
 
-#define LW_ENGINE_MAX_LAG_MS 1000
+#define LW_ENGINE_MAX_LAG_MS 500 /* what is made up fits into the ring of a reader that slept as well: 64 blocks */
 
 typedef struct lw_engine lw_engine;
 typedef struct lw_engine_counters {

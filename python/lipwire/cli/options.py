@@ -70,7 +70,11 @@ SERVER_OPTIONS: dict[str, Any] = {
     ],
     "drain_seconds": Annotated[
         float | None,
-        typer.Option("--drain", help="Seconds that speech may go on when it is asked to end (default: 10; 0 = none)."),
+        typer.Option(
+            "--drain",
+            "--drain-seconds",
+            help="Seconds that speech may go on when it is asked to end (default: 10; 0 = none).",
+        ),
     ],
     "log_level": Annotated[
         str | None, typer.Option(help="debug, info, warning or error (default: warning; of serve: info).")
