@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,10 @@ def test_a_disk_that_fails_ends_the_recording_and_is_counted_once(
     recorder = Recorder(tmp_path, ROOMY)
     good = recorder.open(named(1))
     good.end("stopped")
+    deadline = time.monotonic() + 60
     while recorder.active or good.writer is None:  # the thread writes it
-        pass
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     monkeypatch.setattr(Writer, "append", full)
     recording = recorder.open(named(2))
     for _ in range(100):

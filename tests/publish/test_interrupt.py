@@ -4,9 +4,11 @@ either, however long the event loop stood still before it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import av
@@ -15,12 +17,13 @@ import pytest
 
 import lipwire
 from lipwire import _core
+from lipwire.audio import espeak
 from lipwire.audio.fade import FADE
 from lipwire.channel import RoomChannel, Rooms
 from lipwire.channel.room.browser import Browser
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
 from lipwire.publish import File, Shared, Tee, WebRTC
-from lipwire.publish.peer import Peer
+from lipwire.publish.peer import VIDEO_DELAY, Peer
 from lipwire.publish.tracks import Sound, SoundPackets, SoundTrack
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock
@@ -31,6 +34,8 @@ OLD, NEW = 300.0, 1900.0
 """Hz of the utterance that is cut off, and of the one after it."""
 STALLS = (0, 1, 2, 30)
 """10 ms that the loop stands still before the interrupt."""
+DELAYED = round(VIDEO_DELAY * RATE) + BLOCK
+"""Samples of the clock by which a picture may be seen after it was handed over."""
 
 
 def tone(hz: float, seconds: float) -> bytes:
@@ -217,32 +222,54 @@ class Listener:
             self.pictures.append(self.peer.video._frames.popleft().pts)
 
 
+@contextlib.contextmanager
+def timers_of(clock: Clock) -> Iterator[None]:
+    """The loop's timers go by the clock that the test turns."""
+    loop = asyncio.get_running_loop()
+    began = loop.time() - clock.now / RATE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "time", lambda: began + clock.now / RATE)
+        yield
+
+
+async def turn() -> None:
+    """What is due happens."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
 async def watch(publisher: Any, add: Callable[[Peer], None], slow: bool, stall: int) -> tuple[Listener, int]:
     """What a viewer gets whose encoder takes every packet as it comes, or takes none for a while."""
     peer = viewer()
     listener = Listener(peer)
     async with Talk(publisher) as talk:
-        add(peer)
-        talk.session.write(tone(OLD, 5.0), RATE, "old")
-        for _ in range(51):
-            talk.clock.tick()
-            if not slow or talk.clock.now < RATE // 4:
+        with timers_of(talk.clock):
+            add(peer)
+            talk.session.write(tone(OLD, 5.0), RATE, "old")
+            for _ in range(51):
+                talk.clock.tick()
+                await turn()
+                if not slow or talk.clock.now < RATE // 4:
+                    listener.take()
+            handed_over = talk.clock.now
+            for _ in range(stall):
+                talk.clock.now += BLOCK
+                talk.session.performer.tick(talk.clock.now * 1_000_000_000 // RATE)
+            sent = int(np.flatnonzero(listener.sound)[-1]) + 1
+            talk.session.interrupt()
+            cut, shown = talk.clock.now, len(listener.pictures)
+            for n in range(110):
+                if n == 10:
+                    talk.session.write(tone(NEW, 0.5), RATE, "new")
+                    talk.session.end("new")
+                talk.clock.tick()
+                await turn()
                 listener.take()
-        for _ in range(stall):
-            talk.clock.now += BLOCK
-            talk.session.performer.tick(talk.clock.now * 1_000_000_000 // RATE)
-        sent = int(np.flatnonzero(listener.sound)[-1]) + 1
-        talk.session.interrupt()
-        shown = len(listener.pictures)
-        for n in range(110):
-            if n == 10:
-                talk.session.write(tone(NEW, 0.5), RATE, "new")
-                talk.session.end("new")
-            talk.clock.tick()
-            listener.take()
-        await asyncio.sleep(0.06)  # pictures wait a little on the loop's own clock
-        listener.take()
-        assert all(pts >= talk.clock.now - 110 * BLOCK for pts in listener.pictures[shown:])
+                if talk.clock.now <= cut + DELAYED:  # their sound has left, and so they do
+                    late = listener.pictures[shown:]
+                    shown = len(listener.pictures)
+                    assert all(handed_over - DELAYED <= pts < handed_over or pts >= cut for pts in late)
+            assert listener.pictures[shown:] and all(pts >= cut for pts in listener.pictures[shown:])
     await peer.close()
     return listener, sent
 
@@ -323,6 +350,40 @@ def test_the_end_of_what_was_interrupted_is_heard_once(slow: bool, half: bool) -
     heard = np.flatnonzero(sound)
     assert len(heard) and np.count_nonzero(sound[: 2 * BLOCK]) <= FADE  # one fade, and nothing behind it
     assert heard[0] < 2  # at once: from what waited, or was yet to come
+
+
+async def test_a_mouth_that_a_browser_saw_shut_stays_so() -> None:
+    """Pictures are held back for the sake of their sound. The mouth closes from the newest of them: were that dropped,
+    who had seen the one before it would see the mouth open when all is silent."""
+    spoken = espeak.speak("Papa may buy five big maps, but Bob and Fay have a hobby: peeling apples.")
+    speech, chance = np.frombuffer(spoken.pcm, "<i2"), Random(4)
+    viewers, peer = WebRTC(), viewer()
+    viewers.viewers.add(peer)
+    shown, opened, late, rose = False, 0, 0, 0
+    async with Talk(viewers) as talk:
+        with timers_of(talk.clock):
+            for generation in range(1, 301):
+                length = chance.randrange(spoken.rate // 5, spoken.rate)
+                at = chance.randrange(len(speech) - length)
+                talk.session.write(speech[at : at + length].tobytes(), spoken.rate)
+                speaking = chance.randrange(7, 60)
+                for n in range(speaking + 40):
+                    if n == speaking:
+                        opened += shown
+                        talk.session.interrupt()
+                    talk.clock.tick()
+                    await turn()
+                    peer.audio._frames.clear()
+                    while peer.video._frames:
+                        frame = peer.video._frames.popleft().frame
+                        new = frame.generation == generation
+                        late += n >= speaking and not new
+                        rose += new and frame.mouth_open and not shown
+                        shown = frame.mouth_open
+                        del frame
+                assert not shown
+    await peer.close()
+    assert opened > 60 and late > 60 and rose == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- any state

@@ -93,6 +93,7 @@ async def test_pictures_are_let_in_one_by_one_and_in_turn() -> None:
             while True:
                 await tracks[number].recv()
                 served.append(number)
+                tracks[number].put(shown(MAX_VIDEO + 1))  # meanwhile there is another one
                 await asyncio.sleep(0)
 
     for track in tracks:
@@ -105,8 +106,25 @@ async def test_pictures_are_let_in_one_by_one_and_in_turn() -> None:
     for track in tracks:
         track.stop()
     await asyncio.gather(*encoders)
-    assert served == [0, 1, 2, 0, 1, 2]
+    assert served[:6] == [0, 1, 2, 0, 1, 2]
     assert [track.dropped for track in tracks] == [1, 1, 1]
+
+
+async def test_the_newest_picture_is_let_in_when_the_turn_comes() -> None:
+    """The older ones are behind their sound by then, and would put those that follow behind it, too."""
+    turn = Turns(1)
+    busy, waits = PictureTrack(turn), PictureTrack(turn)
+    busy.put(shown(1))
+    await busy.recv()
+    waits.put(shown(2))
+    waiting = asyncio.create_task(waits.recv())
+    await asyncio.sleep(0)
+    for pts in (3, 4, 5):
+        waits.put(shown(pts))
+    busy.stop()
+    assert (await asyncio.wait_for(waiting, 10)).pts == 5
+    assert waits.dropped == 3 and not waits._frames
+    waits.stop()
 
 
 async def test_a_viewer_that_goes_gives_its_turn_back() -> None:

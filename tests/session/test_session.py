@@ -10,6 +10,7 @@ import time
 import tracemalloc
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -503,6 +504,31 @@ async def test_a_publisher_that_does_not_open_fails_the_start() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- many and often
+
+
+async def test_starts_take_no_place_of_the_viewers_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiortc encodes in the loop's executor. However many avatars are being drawn, it has room."""
+    loop, drawn, finish = asyncio.get_running_loop(), threading.Event(), threading.Event()
+    really = lipwire.Avatar.at
+
+    def slow(avatar: lipwire.Avatar, width: int, height: int) -> _core.NativeAvatar:
+        drawn.set()
+        assert finish.wait(WAIT)
+        return really(avatar, width, height)
+
+    monkeypatch.setattr(lipwire.Avatar, "at", slow)
+    loop.set_default_executor(ThreadPoolExecutor(3))
+    stages = [Stage(publisher=lipwire.publish.Null()) for _ in range(6)]
+    starts = [asyncio.create_task(stage.session.start()) for stage in stages]
+    try:
+        while not drawn.is_set():
+            await asyncio.sleep(0.01)
+        encoding = [loop.run_in_executor(None, threading.get_ident) for _ in range(10)]
+        await asyncio.wait_for(asyncio.gather(*encoding), WAIT / 2)
+    finally:
+        finish.set()
+        await asyncio.gather(*starts)
+        await asyncio.gather(*(stage.session.close() for stage in stages))
 
 
 async def test_ten_sessions_at_once() -> None:

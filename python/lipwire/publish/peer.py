@@ -127,7 +127,6 @@ class Peer:
         self._on_change = on_change
         self._on_message = on_message
         self._ice_host = ice_host
-        self._interrupts = 0
         self._channel: Any = None
         self._outbox = Outbox()
         self._deadline: asyncio.TimerHandle | None = None
@@ -201,16 +200,12 @@ class Peer:
 
     def show(self, frame: Frame, pts: int) -> None:
         """A picture, uncopied, to be shown at `pts` of the sound's clock."""
-        asyncio.get_running_loop().call_later(VIDEO_DELAY, self._show, Picture(frame, pts), self._interrupts)
-
-    def _show(self, shown: Picture, interrupts: int) -> None:
-        if interrupts == self._interrupts:
-            self.video.put(shown)
+        asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, Picture(frame, pts))
 
     def interrupt(self) -> None:
-        """What waits for its encoders is stale, and so is what belongs to it and is yet to come: neither is heard or
-        seen, after a fade of 5 ms."""
-        self._interrupts += 1
+        """What waits for its encoders is stale, and so is the sound that belongs to it and is yet to come: neither is
+        heard or seen, after a fade of 5 ms. Pictures within their `VIDEO_DELAY` are shown: their sound has left, and
+        the mouth closes from the last of them."""
         self.video.clear()
         self.audio.interrupt()
 

@@ -28,9 +28,9 @@ OPUS_BLOCKS = 2
 """10 ms blocks in an Opus packet."""
 BITRATE = 64_000
 """Bit/s of the sound."""
-MAX_AUDIO, MAX_VIDEO = 32, 2
+MAX_AUDIO, MAX_VIDEO = 32, 1
 """Packets of sound (640 ms: as much as the engine holds for a loop that stands still) and pictures that wait; when full
-the oldest is dropped."""
+the oldest is dropped. So a picture that had to wait for its turn is the newest, and not one behind its sound."""
 
 
 class Sound(Struct, frozen=True):

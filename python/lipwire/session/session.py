@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +44,9 @@ PREBUFFER_MAX = 0.24
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
+_drawing = ThreadPoolExecutor(1, "lipwire-draw")
+"""Where avatars are drawn. It takes up to 2 s, and more than one of a kind would wait for each other: in the loop's own
+executor the pictures of all viewers would wait behind them."""
 
 _SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
     "state": (_core.MOTION_STATE, STATES),
@@ -250,7 +254,7 @@ class Session:
         """
         if self.performer is not None:
             raise BadState("the session has been started")
-        await asyncio.to_thread(self._stage.prepare)
+        await asyncio.get_running_loop().run_in_executor(_drawing, self._stage.prepare)
         options: dict[str, Any] = dict(self._options)
         if self.width:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
