@@ -145,7 +145,6 @@ async def attack(name: str, seconds: float, server: Server) -> int:
     out, _ = await process.communicate()
     assert process.returncode == 0, f"{name}: the hostile client failed"
     sent: int = json.loads(out)["sent"]
-    assert sent > 0, f"{name}: the hostile client got nothing through"
     return sent
 
 

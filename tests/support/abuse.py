@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from support.machine import nice
 from support.provider_stage import start_body
 
 TEXT, BINARY, PING, CONTINUATION = 0x1, 0x2, 0x9, 0x0
@@ -120,6 +121,10 @@ class Abuser:
         self._thread.join()
 
     def _run(self) -> None:
+        with nice(10):  # as if it were on a machine of its own
+            self._abuse()
+
+    def _abuse(self) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as sock:
                 self.connections += 1

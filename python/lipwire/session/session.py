@@ -55,7 +55,7 @@ _SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 
 
-def _fields(content: Any) -> dict[Any, Any]:
+def _fields(content: Any, session_id: str) -> dict[Any, Any]:
     """The members of a `special` message's content; none if it is no object."""
     if isinstance(content, str):
         try:
@@ -64,7 +64,7 @@ def _fields(content: Any) -> dict[Any, Any]:
             pass
     if isinstance(content, dict):
         return content
-    logger.warning("special: an object was expected, not %.60r", content)
+    logger.warning("[%s] special: an object was expected, not %.60r", session_id, content)
     return {}
 
 
@@ -379,7 +379,7 @@ class Session:
         self._check_running()
         others: dict[Any, Any] = {}
         unknown: list[Any] = []
-        for key, name in _fields(content).items():
+        for key, name in _fields(content, self.id).items():
             setting, names = _SPECIAL.get(key, (0, ()))
             if isinstance(name, str) and name in names:
                 self.performer.set(setting, names.index(name))
