@@ -43,7 +43,7 @@ def context(span: ReadableSpan) -> Any:
 async def speak(service: Service) -> str:
     session = await post_start(service)
     wire = await Wire.open(session)
-    await wire.voice(tone(0.4), event_id="the-utterance")
+    await wire.voice(tone(1.5), event_id="the-utterance")
     await wire.end()
     await wire.until(m.PlaybackFinished)
     await wire.ws.close()
@@ -59,7 +59,7 @@ async def test_an_utterance_is_a_span_with_a_child_for_each_stage(exporter: InMe
     assert root.parent is None and dict(root.attributes or {}) == {
         "session.id": session_id,
         "lipwire.event.id": "the-utterance",
-        "lipwire.played_ms": 400.0,
+        "lipwire.played_ms": 1500.0,
         "lipwire.interrupted": False,
         "lipwire.underruns": 0,
     }
@@ -76,7 +76,7 @@ async def test_the_figures_are_in_metrics_and_in_the_session(exporter: InMemoryS
     async with Service(config()) as service:
         session = await post_start(service)
         wire = await Wire.open(session)
-        await wire.voice(tone(0.4))
+        await wire.voice(tone(1.5))
         await wire.end()
         await wire.until(m.PlaybackFinished)
         async with httpx.AsyncClient(
