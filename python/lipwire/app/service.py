@@ -337,11 +337,14 @@ class Service:
 
         Raises:
             InvalidArgument: no such session, or nothing to say.
+            ProviderError: NO_CAPACITY: the server drains.
         """
         watched = self.watched.get(session_id)
         if watched is None:
             raise InvalidArgument(f"no session {session_id}")
+        self.provider.check_not_draining()
         pcm, rate = await asyncio.to_thread(voice.synthesize, text)
+        self.provider.check_not_draining()  # that took a while
         watched.session.write(pcm, rate)
         watched.session.end()
 

@@ -409,8 +409,7 @@ class Provider:
             live = old is not None and old.ended is None
             if old is not None and live and old.owner != owner.name:
                 raise ProviderError("CHANNEL_IN_USE", "Another session is live with this app_id, channel and uid")
-            if self.draining:
-                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
+            self.check_not_draining()
             place = _Place(owner.name, pixel_rate(m.grant(request)), old)
             self._check_space(place, owner)
             if not live:
@@ -426,7 +425,7 @@ class Provider:
                 self._starting.remove(place)
             if self.draining:  # close() came while the session was being made
                 await self._close_live(session)
-                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
+                self.check_not_draining()
             self._sessions[session.id] = session
             self._by_channel[key] = session
         self.started_total += 1
@@ -442,6 +441,11 @@ class Provider:
     def session_token(self, session: ProviderSession, ttl: float | None = None) -> str:
         """A new token to speak through a session with; the older ones stay good until they expire."""
         return self.authority.issue("session", session.id, "speak", ttl=self.config.token_ttl if ttl is None else ttl)
+
+    def check_not_draining(self) -> None:
+        """Raises ProviderError: NO_CAPACITY, once this server is to end: nothing new begins."""
+        if self.draining:
+            raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
 
     def _check_space(self, place: _Place, owner: Owner) -> None:
         """Whether one more fits into the server's limits and its owner's, beside all that there are: those that are
