@@ -23,7 +23,7 @@ from lipwire.protocol.access import MAY, Role, Subject
 from lipwire.protocol.messages import StartReply
 from lipwire.provider.authority import ASKING_FROM
 from lipwire.provider.client import request as start_request
-from lipwire.provider.keys import OPERATOR, add_key, key_line, make_key
+from lipwire.provider.keys import OPERATOR, add_key, key_line, make_key, remove_keys
 from lipwire.provider.quotas import Admission, Guesses
 from lipwire.publish.audience import Missed
 from lipwire.servers.access import MAX_TTL, count_requests, minting_routes
@@ -370,6 +370,28 @@ async def test_an_owner_has_so_many_agents_and_rooms_and_the_others_theirs(tmp_p
         service.provider.admission = Late()
         late = await mine.join("two", uid="8")
         assert (late.status_code, late.headers["retry-after"]) == (503, "10")
+
+
+async def test_what_an_owner_has_ends_with_its_last_key(world: World) -> None:
+    service, key = world.service, {"x-api-key": world.keys["acme"]}
+    assert service.config.api_keys_file is not None
+    assert (await world.ask("POST", "api/agents", key, {"channel": "room", "avatar": ""})).status_code == 200
+    mine = {"x-api-key": KEY}
+    assert (await world.ask("POST", "api/agents", mine, {"channel": "room", "avatar": ""})).status_code == 200
+    token = world.sessions["acme"].session_token
+    remove_keys(Path(service.config.api_keys_file), "acme")
+
+    async def operators_alone() -> bool:
+        left = {session.owner for session in service.provider.sessions}
+        return left | {record.config.owner for record in service.agents.active} == {OPERATOR}
+
+    await eventually(operators_alone)
+    assert len(service.provider.sessions) == len(service.agents.active) == 1
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(
+            f"ws://127.0.0.1:{service.ws_port}", additional_headers={"Authorization": f"Bearer {token}"}, proxy=None
+        )
+    assert refused.value.response.status_code == 404
 
 
 async def test_the_operators_agora_project_makes_no_tokens_for_others(tmp_path: Path) -> None:

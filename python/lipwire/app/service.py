@@ -54,6 +54,7 @@ from .telemetry import Telemetry
 logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
+SWEEP_INTERVAL = 1.0
 CLOSE_SECONDS = 25.0
 """How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
@@ -440,7 +441,7 @@ class Service:
         await self.close()
 
     async def _upkeep(self) -> None:
-        sweep = asyncio.create_task(self.provider.sweep_forever())
+        sweeps = [asyncio.create_task(self.provider.sweep_forever()), asyncio.create_task(self._sweep_agents())]
         try:
             while True:
                 due = self.provider.clock() + STATS_INTERVAL
@@ -452,7 +453,16 @@ class Service:
                     except Exception:  # the edge: one viewer's channel must not end everyone's figures
                         logger.exception("[%s] sending figures failed", session_id)
         finally:
-            sweep.cancel()
+            for sweep in sweeps:
+                sweep.cancel()
+
+    async def _sweep_agents(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            try:
+                await self.agents.sweep(self.provider.authority.keys.owners)
+            except Exception:  # the edge of a task
+                logger.exception("sweeping agents failed")
 
     def _measure(self, due: float) -> None:
         """How this machine keeps up, for `Admission`; this should have run at `due`."""

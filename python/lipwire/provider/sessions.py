@@ -4,7 +4,8 @@ No web framework and no socket here. A session itself comes from an injected fac
 back goes through `emit` to the WebSocket that is connected at the moment, if any. Everything runs on one event loop.
 
 Life of a session: `start` (HTTP) -> `attach` (a WebSocket comes, maybe many times) -> `dispatch` (its messages) ->
-`stop`, the idle timeout in `sweep`, a newer session for the same channel and uid, or `close`.
+`stop`, the idle timeout or the end of its owner's keys in `sweep`, a newer session for the same channel and uid, or
+`close`.
 """
 
 from __future__ import annotations
@@ -581,21 +582,25 @@ class Provider:
             session.closed.set()
 
     async def sweep(self, now: float) -> list[str]:
-        """Ends the sessions whose `activity_idle_timeout` is over at `now` (of `clock`); their ids.
+        """Ends the sessions whose `activity_idle_timeout` is over at `now` (of `clock`), and those whose owner has no
+        key any more, which nobody could stop; their ids.
 
         Activity is any message, a WebSocket that comes or goes, and speech that still plays.
         """
-        idle = []
+        over: dict[ProviderSession, EndReason] = {}
+        owners = self.authority.keys.owners
         for session in self.sessions:
             timeout = session.request.activity_idle_timeout
-            if timeout == 0 or now - session.last_activity < timeout:
+            if session.owner not in owners:
+                over[session] = "stopped"
+            elif timeout == 0 or now - session.last_activity < timeout:
                 continue
-            if _stats(session).get("talking"):
+            elif _stats(session).get("talking"):
                 session.last_activity = now
             else:
-                idle.append(session)
-        await asyncio.gather(*(self.end(session, "idle") for session in idle))
-        return [session.id for session in idle]
+                over[session] = "idle"
+        await asyncio.gather(*(self.end(session, reason) for session, reason in over.items()))
+        return [session.id for session in over]
 
     async def sweep_forever(self, interval: float = 1.0) -> None:
         """Runs `sweep` every `interval` seconds until cancelled."""
@@ -604,7 +609,7 @@ class Provider:
             try:
                 await self.sweep(self.clock())
             except Exception:  # the edge of a task
-                logger.exception("sweeping idle sessions failed")
+                logger.exception("sweeping sessions failed")
 
     async def drain(self, seconds: float) -> None:
         """Ends each session as soon as it says nothing any more: one that is silent now, at once. One that still speaks
