@@ -309,11 +309,12 @@ class Service:
         agents = self._page_agents
         return Desk(self.owned_rooms.of(owner), partial(agents.start, owner), partial(agents.stop, owner))
 
-    def _may_have_token(self, request: Any, channel: str) -> None:
-        """Of Agora's project, which is the operator's. Raises ProviderError."""
+    def _may_have_token(self, request: Any, channel: str) -> str:
+        """Of Agora's project, which is the operator's; the one name that is allowed with it. Raises ProviderError."""
         caller = self.gate.room(request, channel, "join")
         if caller.owner.name != OPERATOR:
             raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
+        return caller.name
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""

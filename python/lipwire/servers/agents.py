@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import math
 import secrets
 import time
@@ -471,8 +472,17 @@ def make_pass(project: Project, channel: str = "", uid: int = 0) -> b.PassReply:
     return b.PassReply(app_id=project.app_id if token else "", channel=channel, uid=uid, token=token)
 
 
-CheckChannel = Callable[[AnyRequest, str], object]
-"""Whether a request may have a token for a channel; raises ProviderError."""
+CheckChannel = Callable[[AnyRequest, str], str]
+"""Whether a request may have a token for a channel, and the one name that it has there ("" = free to choose); raises
+ProviderError."""
+
+
+def uid_of(name: str) -> int:
+    """The user id, 1..2^32-1, of a member whose name is given: the name, where it is a number as such ids are written,
+    else always the same one of the 2^31 - 1 that `make_pass` makes up, so that a token can be renewed."""
+    if name.isascii() and name.isdecimal() and len(name) <= 10 and 1 <= int(name) < 2**32 and name[0] != "0":
+        return int(name)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % (2**31 - 1) + 1
 
 
 def token_routes(
@@ -501,9 +511,11 @@ def token_routes(
         else:
             asked = await read_object(request, optional=True)
         wanted = w.parse_token_request(asked)
-        if check_channel is not None:
-            check_channel(request, wanted.channel)
-        return make_pass(owner, wanted.channel, wanted.uid)
+        name = "" if check_channel is None else check_channel(request, wanted.channel)
+        uid = uid_of(name) if name else wanted.uid
+        if wanted.uid not in (0, uid):
+            raise ProviderError("NOT_ALLOWED", f"Your token is for {name!r:.80}, who is the user {uid} of this channel")
+        return make_pass(owner, wanted.channel, uid)
 
     return Router(
         path="/",
