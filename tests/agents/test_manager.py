@@ -229,6 +229,14 @@ async def test_pages(agents: AgentManager) -> None:
             agents.page(cursor=bad)
 
 
+async def test_agents_end_with_the_keys_of_their_owner(agents: AgentManager) -> None:
+    mine, theirs = await agents.start(config()), await agents.start(config(owner="acme"))
+    assert await agents.sweep({"operator", "acme"}) == []
+    assert await agents.sweep({"operator"}) == [theirs.id]
+    assert (theirs.status, theirs.reason, mine.status) == ("STOPPED", "stopped", "RUNNING")
+    assert await agents.sweep({"operator"}) == []
+
+
 async def test_events_and_close() -> None:
     heard: list[tuple[str, Any]] = []
     agents = manager(on_event=lambda record, event: heard.append((record.config.name, event)))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lipwire.app.config import Config, load, read_env
+from lipwire.app.config import URLS, Config, load, read_env
 from lipwire.cli.options import SERVER_OPTIONS, ServerOptions
 from lipwire.errors import InvalidArgument, LipwireError
 
@@ -81,6 +81,44 @@ def refused(*words: str, **places: Any) -> None:
     assert "\n" not in text
     for word in words:
         assert word in text
+
+
+@pytest.mark.parametrize(("name", "scheme"), [(name, schemes[1]) for name, schemes in URLS.items()])
+def test_addresses_have_a_scheme_and_a_host(name: str, scheme: str) -> None:
+    plain = URLS[name][0]
+    for place in (
+        "face.example",
+        "face.example:8443/ws",
+        "127.0.0.1:8765",
+        "[::1]:8765/x",
+        "user:pass@face.example/a?b",
+    ):
+        for url in (scheme + place, plain + place):
+            assert getattr(load({name: url}, environment={}), name) == url
+    for host in (
+        "",
+        "/ws",
+        ":8765",
+        "[oops/ws",
+        "oops]/ws",
+        "[::1",
+        "a:b",
+        "a:99999",
+        "a:0",
+        "a b",
+        "a\n.b",
+        "*",
+        "*.a",
+        "@",
+    ):
+        wrong: dict[str, Any] = {name: scheme + host}
+        with pytest.raises(InvalidArgument, match=f"^{name} must be an address such as {scheme}avatar"):
+            Config(**wrong)
+        refused(f"LIPWIRE_{name.upper()}", "must be an address", environment={f"LIPWIRE_{name.upper()}": scheme + host})
+    for text in ("face.example", "127.0.0.1:8765", "ftp://face.example", f" {scheme}face.example", ""):
+        refused(
+            f"{name} must start with {plain} or {scheme}", repr(text), environment={f"LIPWIRE_{name.upper()}": text}
+        )
 
 
 OUT_OF_RANGE = [

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from lipwire.agents.config import AgentConfig
 from lipwire.app.config import Config
 from lipwire.app.lifetime import run_service
 from lipwire.app.service import LiveAvatar, Service, create_app
+from lipwire.audio import espeak
 from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, request
 from support.agent_stand_in import manager
@@ -131,6 +133,38 @@ async def test_a_live_utterance_is_taken_to_its_end_and_no_other_begins() -> Non
         errors = [event for event in s.events if isinstance(event, m.ErrorEvent)]
         assert {(error.code, error.event_id) for error in errors} == {("SHUTTING_DOWN", "two")}
         assert s.finished() == [(2000.0, False)]
+
+
+async def test_the_page_begins_no_utterance_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that is asked for while the server drains nor one whose voice was being made when that began."""
+    making, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def synthesize(text: str) -> tuple[bytes, int]:
+        loop.call_soon_threadsafe(making.set)
+        assert go_on.wait(WAIT)
+        return tone(1.0), RATE
+
+    monkeypatch.setattr(espeak, "available", lambda: True)
+    monkeypatch.setattr(espeak, "synthesize", synthesize)
+    async with running() as (service, asked, task), speaker(service) as s:
+        (session_id,) = service.watched
+        url = f"{service.viewer_url}api/sessions/{session_id}/say"
+        async with httpx.AsyncClient(trust_env=False, timeout=WAIT, headers={"x-api-key": KEY}) as http:
+            early = asyncio.create_task(http.post(url, json={"text": "Hello."}))
+            await asyncio.wait_for(making.wait(), WAIT)
+            await s.client.speak(tone(3.0), RATE, pace=None)
+            await s.started.wait()
+            asked.set()
+            while not service.provider.draining:
+                await asyncio.sleep(0)
+            late = await http.post(url, json={"text": "Hello."})
+            go_on.set()
+            for answer in (await early, late):
+                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+                assert answer.json()["code"] == "NO_CAPACITY"
+        await asyncio.wait_for(task, WAIT)
+        assert s.finished() == [(3000.0, False)]
 
 
 @pytest.mark.parametrize("how", ["no time", "again"])

@@ -425,6 +425,7 @@ SDK = """window.AgoraRTC = {
       removeAllListeners() {},
       async join(...all) { window.agora.calls.push(['join', ...all]); on['user-joined']({uid: 9000}); },
       async publish(track) { window.agora.calls.push(['publish', track.mediaStreamTrack.kind]); },
+      async renewToken(token) { window.agora.calls.push(['renew', token]); },
       async leave() { window.agora.calls.push(['leave']); },
     };
   },
@@ -437,17 +438,23 @@ async def test_an_agora_channel(chromium: str, say: Any, tmp_path: Path) -> None
     sdk.write_text(SDK)
     page_config = PageConfig(brains=["cascade"], app_id="0" * 32, agora_sdk=str(sdk), token_path="token")
     async with open_world(say, chromium, [MICROPHONE, ALLOWED], page_config) as world:
+        asked: list[dict[str, Any]] = []
 
         async def token(route: Any) -> None:
-            await route.fulfill(json={"token": "007abc", "uid": 42, "asked": route.request.post_data_json})
+            asked.append(route.request.post_data_json)
+            await route.fulfill(json={"token": "007abc", "uid": 42})
 
-        page = await world.open("agora room")
-        await page.route("**/token", token)
-        await page.click("#settings-open")
-        await page.select_option("#set-transport", "agora")
-        await page.click("#settings-form button[value=save]")
-        await page.click("#join")
-        await eventually(becomes(page, "idle"))
+        async def join(query: str = "") -> Any:
+            page = await world.open("agora room", query=query)
+            await page.route("**/token", token)
+            await page.click("#settings-open")
+            await page.select_option("#set-transport", "agora")
+            await page.click("#settings-form button[value=save]")
+            await page.click("#join")
+            await eventually(becomes(page, "idle"))
+            return page
+
+        page = await join()
         calls = await page.evaluate("() => window.agora.calls")
         assert calls == [["join", "0" * 32, "agora room", "007abc", 42], ["publish", "audio"]]
         await page.evaluate("""() => {
@@ -455,8 +462,14 @@ async def test_an_agora_channel(chromium: str, say: Any, tmp_path: Path) -> None
           window.agora.on['stream-message'](9000, new TextEncoder().encode('m1|0|1|' + btoa(JSON.stringify(body))));
         }""")
         assert [item["text"] for item in await items(page, "agent")] == ["Hello."]
+        await page.evaluate("() => window.agora.on['token-privilege-will-expire']()")
+        assert (await page.evaluate("() => window.agora.calls"))[-1] == ["renew", "007abc"]
+        assert [one.get("uid") for one in asked] == [int(await page.evaluate("sessionStorage['lipwire.user']")), 42]
         await page.click("#end")
         await eventually(becomes(page, "off"))
         assert (await page.evaluate("() => window.agora.calls"))[-1] == ["leave"]
+        await page.close()
+        page = await join("&user=Ann")  # no number: the server says which user that is
+        assert asked[-1] == {"channel": "agora room"}
         assert world.complaints == []
         await page.close()

@@ -112,19 +112,26 @@ async def test_requests_of_one_key_are_counted_and_those_of_another_are_not_held
 
 
 @pytest.mark.asyncio
-async def test_a_key_that_is_gone_ends_its_tokens_and_what_lives_goes_on(tmp_path: Path) -> None:
+async def test_a_key_that_is_gone_ends_its_tokens_and_its_sessions(tmp_path: Path) -> None:
     world = Keyed(tmp_path)
     provider = world.stage.provider
-    reply = await world.stage.start(world.acme)
+    reply = await world.stage.start(world.acme, activity_idle_timeout=0)
+    others = [await world.stage.start(key, uid=uid) for uid, key in (("2", world.umbrella), ("3", KEY))]
     token = provider.authority.issue("room", "lobby", "member", ttl=60, owner="acme", name="Ann")
     assert provider.check_access(token).name == "Ann"
+    assert await provider.sweep(world.stage.now) == []
     remove_keys(world.file, "acme")
     world.stage.now += LOOK_EVERY
     with refused("INVALID_TOKEN"):
         provider.check_access(token)
     with refused("INVALID_API_KEY"):
         provider.check_api_key(world.acme)
-    assert provider.check_token(reply.session_token).id == reply.session_id
+    world.stage.made[0].figures["talking"] = True
+    assert await provider.sweep(world.stage.now) == [reply.session_id]
+    assert (provider.ended_total, world.stage.made[0].closed) == ({"stopped": 1}, 1)
+    with refused("SESSION_NOT_FOUND"):
+        provider.check_token(reply.session_token)
+    assert [session.id for session in provider.sessions] == [other.session_id for other in others]
 
 
 def test_a_token_of_another_role_is_no_session_token() -> None:

@@ -137,6 +137,62 @@ async def test_a_new_session_waits_until_the_old_one_has_left() -> None:
     assert len(stage.made) == 2
 
 
+def lingering(session: Any) -> asyncio.Event:
+    """Makes a session take its time to leave its channel, until what is returned is set."""
+    leaving, leave = asyncio.Event(), session.close
+
+    async def close() -> None:
+        await leaving.wait()
+        await leave()
+
+    session.close = close
+    return leaving
+
+
+@pytest.mark.parametrize("limit", [{"max_sessions": 1}, {"max_pixel_rate": 640 * 360 * 25}])
+@pytest.mark.asyncio
+async def test_a_session_counts_until_it_has_left(limit: dict[str, Any]) -> None:
+    stage = Stage(**limit)
+    await stage.start(width=640, height=360, fps=25)
+    leaving = lingering(stage.made[0])
+    stop = asyncio.create_task(stage.provider.end(stage.provider.sessions[0], "stopped"))
+    await asyncio.sleep(0)
+    assert stage.provider.sessions == []
+    for key in (KEY, OTHER_KEY):
+        with refused("SESSION_LIMIT"):
+            await stage.start(key, uid="2", width=640, height=360, fps=25)
+    same = asyncio.create_task(stage.start(width=64, height=36, fps=25))  # waits for it, and takes its place
+    for _ in range(5):
+        await asyncio.sleep(0)
+    with refused("SESSION_LIMIT"):
+        await stage.start(uid="2", width=640, height=360, fps=25)
+    assert len(stage.made) == 1
+    leaving.set()
+    await asyncio.gather(stop, same)
+    await stage.provider.end(stage.provider.sessions[0], "stopped")
+    await stage.start(uid="2", width=640, height=360, fps=25)
+
+
+@pytest.mark.asyncio
+async def test_a_replaced_session_and_its_successor_count_as_one() -> None:
+    stage = Stage(max_sessions=2)
+    await stage.start()
+    leaving = lingering(stage.made[0])
+    successor = asyncio.create_task(stage.start())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await stage.start(uid="2")
+    with refused("SESSION_LIMIT"):
+        await stage.start(uid="3")
+    successor.cancel()  # its client has gone, and the old one has not left yet
+    await asyncio.gather(successor, return_exceptions=True)
+    with refused("SESSION_LIMIT"):
+        await stage.start(uid="3")
+    leaving.set()
+    await stage.provider.close()
+    assert [session.closed for session in stage.made] == [1, 1]
+
+
 @pytest.mark.asyncio
 async def test_limits_and_capacity() -> None:
     stage = Stage(max_sessions=1, retry_after=7)

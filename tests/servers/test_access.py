@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from lipwire.agents.config import AgentConfig
+from lipwire.app import agent_setup
 from lipwire.app.config import Config
 from lipwire.app.owners import SharedAudience
 from lipwire.app.service import Service
 from lipwire.errors import NoCapacity
 from lipwire.protocol.access import MAY, Role, Subject
 from lipwire.protocol.messages import StartReply
+from lipwire.protocol.tokens import verify_token
 from lipwire.provider.authority import ASKING_FROM
 from lipwire.provider.client import request as start_request
-from lipwire.provider.keys import OPERATOR, add_key, key_line, make_key
+from lipwire.provider.keys import OPERATOR, add_key, key_line, make_key, remove_keys
 from lipwire.provider.quotas import Admission, Guesses
 from lipwire.publish.audience import Missed
 from lipwire.servers.access import MAX_TTL, count_requests, minting_routes
@@ -372,6 +375,28 @@ async def test_an_owner_has_so_many_agents_and_rooms_and_the_others_theirs(tmp_p
         assert (late.status_code, late.headers["retry-after"]) == (503, "10")
 
 
+async def test_what_an_owner_has_ends_with_its_last_key(world: World) -> None:
+    service, key = world.service, {"x-api-key": world.keys["acme"]}
+    assert service.config.api_keys_file is not None
+    assert (await world.ask("POST", "api/agents", key, {"channel": "room", "avatar": ""})).status_code == 200
+    mine = {"x-api-key": KEY}
+    assert (await world.ask("POST", "api/agents", mine, {"channel": "room", "avatar": ""})).status_code == 200
+    token = world.sessions["acme"].session_token
+    remove_keys(Path(service.config.api_keys_file), "acme")
+
+    async def operators_alone() -> bool:
+        left = {session.owner for session in service.provider.sessions}
+        return left | {record.config.owner for record in service.agents.active} == {OPERATOR}
+
+    await eventually(operators_alone)
+    assert len(service.provider.sessions) == len(service.agents.active) == 1
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(
+            f"ws://127.0.0.1:{service.ws_port}", additional_headers={"Authorization": f"Bearer {token}"}, proxy=None
+        )
+    assert refused.value.response.status_code == 404
+
+
 async def test_the_operators_agora_project_makes_no_tokens_for_others(tmp_path: Path) -> None:
     file, acme = tmp_path / "keys", make_key()
     add_key(file, key_line("acme", acme))
@@ -387,6 +412,50 @@ async def test_the_operators_agora_project_makes_no_tokens_for_others(tmp_path: 
             config = AgentConfig(name="a", channel="lobby", uid="7", owner=owner)
             options = service.agent_setup.agora_options(config)
             assert (bool(options.token), options.certificate is not None) == (has, has)
+
+
+async def test_a_members_token_of_agoras_is_for_that_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_setup, "available", lambda: True)  # the SDK: the page offers the channels then
+    app_id, certificate = "a" * 32, "b" * 32
+    agora: dict[str, Any] = {"agora_app_id": app_id, "agora_app_certificate": certificate}
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0, "host": "127.0.0.1"}
+    sdk = tmp_path / "sdk.js"
+    sdk.write_text("")
+    async with (
+        Service(Config(**ports, **agora, api_key=KEY, agora_web_sdk=str(sdk))) as service,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        world = World(service, http, operator=KEY)
+
+        async def account(who: dict[str, str], **more: Any) -> str:
+            reply = await world.ask("POST", "token", who, {"channel": "lobby", **more})
+            assert reply.status_code == 200, reply.text
+            parsed = verify_token(reply.json()["token"], certificate, now=time.time(), app_id=app_id)
+            assert (parsed.channel, parsed.account) == ("lobby", str(reply.json()["uid"]))
+            return str(parsed.account)
+
+        async def refused(who: dict[str, str], uid: int) -> bool:
+            reply = await world.ask("POST", "token", who, {"channel": "lobby", "uid": uid})
+            return (reply.status_code, reply.json().get("code")) == (403, "NOT_ALLOWED")
+
+        for role in ("member", "host"):
+            number = bearer(world.token("room", "lobby", role, name="123456"))
+            assert await account(number) == await account(number, uid=123456) == "123456"
+            assert await refused(number, 123457)
+        accounts = {"123456"}
+        for name in ("Ann", "Bob", "0", "0123456", "4294967296", "9" * 40, "²"):
+            member = bearer(world.token("room", "lobby", "member", name=name))
+            own = await account(member)
+            assert 1 <= int(own) < 2**31
+            assert own == await account(member) == await account(member, uid=int(own)), "it can be renewed"
+            assert await refused(member, 123456)
+            accounts.add(own)
+        assert len(accounts) == 8
+        key = {"x-api-key": KEY}
+        assert await account(key, uid=7) == "7"
+        assert await account(key) != await account(key)
+        watcher = bearer(world.token("room", "lobby", "watch", name="123456"))
+        assert await refused(watcher, 123456)
 
 
 # ---------------------------------------------------------------------------------------------------- without any key
@@ -425,9 +494,10 @@ async def test_an_api_key_makes_tokens_for_its_own_and_links_to_the_pages(world:
         "my lobby",
         True,
     )
-    nameless = [(await world.mint("rooms/lobby/token")).json() for _ in range(2)]
+    nameless = [(await world.mint("rooms/lobby/token")).json() for _ in range(8)]
     assert nameless[0]["role"] == "member"
-    assert nameless[0]["name"] != nameless[1]["name"], "a token is for one name, given or not"
+    assert len({one["name"] for one in nameless}) == 8, "a token is for one name, given or not"
+    assert max(int(one["name"]) for one in nameless) >= 10**7, "so many that no two are the same"
 
     longest = (await world.mint(f"rooms/{'%F0%9F%98%80' * 64}/token", name="\U0001f600" * 64)).json()
     assert (await world.ask("GET", "api/config", bearer(longest["token"]))).json()["user"] == "\U0001f600" * 64

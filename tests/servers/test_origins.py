@@ -14,6 +14,12 @@ SET = Access.of(
 )
 
 
+@pytest.mark.parametrize("url", ["ws://[oops/ws", "http://oops]/"])
+def test_an_address_that_cannot_be_read(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="is no URL of this server's"):
+        Access.of(urls=[url])
+
+
 def code(access: Access, hosts: list[str], origins: list[str], secure: bool = False) -> str:
     try:
         return "foreign" if access.check(hosts, origins, secure=secure) else ""

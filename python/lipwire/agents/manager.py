@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import suppress
 from typing import Any, Literal, Protocol
 
@@ -300,6 +300,12 @@ class AgentManager:
                 record.reason = reason
                 record.leave.set()
             await asyncio.wait({record.task})
+
+    async def sweep(self, owners: Container[str]) -> list[str]:
+        """Ends those whose owner is none of `owners`: its keys are gone, and nobody could stop them. Their ids."""
+        gone = [record for record in self.active if record.config.owner not in owners]
+        await asyncio.gather(*(self.stop(record, "stopped") for record in gone))
+        return [record.id for record in gone]
 
     async def drain(self, seconds: float) -> None:
         """Ends them all, each as soon as its sentence is over, or after `seconds`; no more are taken. Cancelled, it

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -56,7 +57,7 @@ class Config(Struct, kw_only=True, frozen=True):
     """Serve the viewer page and the agent page. What they show asks for a token, which `lipwire serve` and `lipwire
     token` put into links; without any API key set, on this machine alone, for none."""
     public_ws_url: str | None = None
-    """What `websocket_address` says. Default: ws://<host>:<ws_port>."""
+    """What `websocket_address` says, a ws:// or wss:// URL. Default: ws://<host>:<ws_port>."""
     public_viewer_url: str | None = None
     """Where browsers reach the pages, for the links that are made. Default: http://<host>:<viewer_port>/."""
     api_key: str | None = None
@@ -252,8 +253,8 @@ RANGES: dict[str, tuple[float, float]] = {
 
 OFFLINE = "offline"
 """As `stt_url` or `tts_url`: on this machine, whatever there is."""
-URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url")} | {
-    "openai_url": ("ws://", "wss://")
+URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url", "public_viewer_url")} | {
+    name: ("ws://", "wss://") for name in ("openai_url", "public_ws_url")
 }
 HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -267,11 +268,9 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument("session_secret must have 32 bytes or more")
     if name in ("api_key", "api_keys_file") and value == "":
         raise InvalidArgument(f"{name} must not be empty")
-    if name == "public_viewer_url" and value is not None and not value.startswith(("http://", "https://")):
-        raise InvalidArgument(f"{name} must start with http:// or https://, got {value!r}")
     speech_here = name in ("stt_url", "tts_url") and value == OFFLINE
-    if name in URLS and value is not None and not speech_here and not value.startswith(URLS[name]):
-        raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {value!r}")
+    if name in URLS and value is not None and not speech_here:
+        _check_url(name, value)
     if name == "agent_brain" and value is not None and value not in get_args(BrainKind):
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):
@@ -287,6 +286,20 @@ def _check(name: str, value: Any) -> None:
         Access.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
+
+
+def _check_url(name: str, value: str) -> None:
+    schemes = URLS[name]
+    if not value.startswith(schemes):
+        raise InvalidArgument(f"{name} must start with {' or '.join(schemes)}, got {value!r}")
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname if parts.port != 0 else None  # reading the port checks it
+    except ValueError:
+        host = None
+    # urlsplit drops line breaks; "*" would count as every name (public_hosts).
+    if not host or "*" in host or not value.isprintable() or " " in value:
+        raise InvalidArgument(f"{name} must be an address such as {schemes[-1]}avatar.example.org:8443, got {value!r}")
 
 
 def is_loopback(host: str) -> bool:

@@ -54,6 +54,7 @@ from .telemetry import Telemetry
 logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
+SWEEP_INTERVAL = 1.0
 CLOSE_SECONDS = 25.0
 """How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
@@ -308,11 +309,12 @@ class Service:
         agents = self._page_agents
         return Desk(self.owned_rooms.of(owner), partial(agents.start, owner), partial(agents.stop, owner))
 
-    def _may_have_token(self, request: Any, channel: str) -> None:
-        """Of Agora's project, which is the operator's. Raises ProviderError."""
+    def _may_have_token(self, request: Any, channel: str) -> str:
+        """Of Agora's project, which is the operator's; the one name that is allowed with it. Raises ProviderError."""
         caller = self.gate.room(request, channel, "join")
         if caller.owner.name != OPERATOR:
             raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
+        return caller.name
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
@@ -337,11 +339,14 @@ class Service:
 
         Raises:
             InvalidArgument: no such session, or nothing to say.
+            ProviderError: NO_CAPACITY: the server drains.
         """
         watched = self.watched.get(session_id)
         if watched is None:
             raise InvalidArgument(f"no session {session_id}")
+        self.provider.check_not_draining()
         pcm, rate = await asyncio.to_thread(voice.synthesize, text)
+        self.provider.check_not_draining()  # that took a while
         watched.session.write(pcm, rate)
         watched.session.end()
 
@@ -437,7 +442,7 @@ class Service:
         await self.close()
 
     async def _upkeep(self) -> None:
-        sweep = asyncio.create_task(self.provider.sweep_forever())
+        sweeps = [asyncio.create_task(self.provider.sweep_forever()), asyncio.create_task(self._sweep_agents())]
         try:
             while True:
                 due = self.provider.clock() + STATS_INTERVAL
@@ -449,7 +454,16 @@ class Service:
                     except Exception:  # the edge: one viewer's channel must not end everyone's figures
                         logger.exception("[%s] sending figures failed", session_id)
         finally:
-            sweep.cancel()
+            for sweep in sweeps:
+                sweep.cancel()
+
+    async def _sweep_agents(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            try:
+                await self.agents.sweep(self.provider.authority.keys.owners)
+            except Exception:  # the edge of a task
+                logger.exception("sweeping agents failed")
 
     def _measure(self, due: float) -> None:
         """How this machine keeps up, for `Admission`; this should have run at `due`."""

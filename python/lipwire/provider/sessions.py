@@ -4,7 +4,8 @@ No web framework and no socket here. A session itself comes from an injected fac
 back goes through `emit` to the WebSocket that is connected at the moment, if any. Everything runs on one event loop.
 
 Life of a session: `start` (HTTP) -> `attach` (a WebSocket comes, maybe many times) -> `dispatch` (its messages) ->
-`stop`, the idle timeout in `sweep`, a newer session for the same channel and uid, or `close`.
+`stop`, the idle timeout or the end of its owner's keys in `sweep`, a newer session for the same channel and uid, or
+`close`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import uuid
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -331,11 +332,12 @@ class Provider:
         self._sessions: dict[str, ProviderSession] = {}
         self._by_channel: dict[tuple[str, str, str], ProviderSession] = {}
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
-        self._starting: list[tuple[str, int]] = []
-        """Owners and pixel rates of the sessions that are being made."""
+        self._starting: list[_Place] = []
+        """Of the sessions that are being made."""
         self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[ProviderSession, asyncio.Task[None]] = {}
+        """Those that have ended, until they have left their channels."""
 
     # ------------------------------------------------------------------------------------------------ who is asking
 
@@ -408,10 +410,13 @@ class Provider:
             live = old is not None and old.ended is None
             if old is not None and live and old.owner != owner.name:
                 raise ProviderError("CHANNEL_IN_USE", "Another session is live with this app_id, channel and uid")
-            if self.draining:
-                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
-            self._check_space(request, owner, old if live else None)
-            place = (owner.name, pixel_rate(m.grant(request)))
+            self.check_not_draining()
+            place = _Place(owner.name, pixel_rate(m.grant(request)), old)
+            self._check_space(place, owner)
+            if not live:
+                self._check_load()
+            if old is not None:  # until it has left, the larger of the two counts
+                place = place._replace(rate=max(place.rate, pixel_rate(old.granted)))
             self._starting.append(place)
             try:
                 if old is not None:
@@ -421,7 +426,7 @@ class Provider:
                 self._starting.remove(place)
             if self.draining:  # close() came while the session was being made
                 await self._close_live(session)
-                raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
+                self.check_not_draining()
             self._sessions[session.id] = session
             self._by_channel[key] = session
         self.started_total += 1
@@ -438,21 +443,29 @@ class Provider:
         """A new token to speak through a session with; the older ones stay good until they expire."""
         return self.authority.issue("session", session.id, "speak", ttl=self.config.token_ttl if ttl is None else ttl)
 
-    def _check_space(self, request: m.StartRequest, owner: Owner, old: ProviderSession | None) -> None:
-        """Whether one more fits beside all but `old`, which it replaces: into the server's limits, into its owner's,
-        and into what this machine keeps up with. Raises ProviderError."""
-        there = [(s.owner, pixel_rate(s.granted)) for s in self.sessions if s is not old] + self._starting
-        wanted, quota = pixel_rate(m.grant(request)), owner.quota
-        theirs = [one for one in there if one[0] == owner.name]
+    def check_not_draining(self) -> None:
+        """Raises ProviderError: NO_CAPACITY, once this server is to end: nothing new begins."""
+        if self.draining:
+            raise ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=self.config.retry_after)
+
+    def _check_space(self, place: _Place, owner: Owner) -> None:
+        """Whether one more fits into the server's limits and its owner's, beside all that there are: those that are
+        being made, and those that have ended but have not left their channels yet. Raises ProviderError."""
+        gone = {place.instead_of, *(one.instead_of for one in self._starting)}
+        there = [_Place(s.owner, pixel_rate(s.granted)) for s in (*self.sessions, *self._ending) if s not in gone]
+        there += self._starting
+        theirs = [one for one in there if one.owner == owner.name]
         most = Quota(sessions=self.config.max_sessions, pixel_rate=self.config.max_pixel_rate or None)
-        text = _excess("The", most, there, wanted) or _excess("This key's", quota, theirs, wanted)
+        text = _excess("The", most, there, place.rate) or _excess("This key's", owner.quota, theirs, place.rate)
         if text:
             raise ProviderError("SESSION_LIMIT", text, retry_after=self.config.retry_after)
-        if old is None:
-            try:
-                self.admission.check(self.clock())
-            except NoCapacity as exc:
-                raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
+
+    def _check_load(self) -> None:
+        """Whether this machine keeps up. Raises ProviderError."""
+        try:
+            self.admission.check(self.clock())
+        except NoCapacity as exc:
+            raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
         session = ProviderSession(
@@ -515,9 +528,7 @@ class Provider:
         session.ended = reason
         self._sessions.pop(session.id, None)
         self.ended_total[reason] += 1
-        ending = asyncio.create_task(self._end(session, reason))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+        self._ending[session] = ending = asyncio.create_task(self._end(session, reason))
         await asyncio.shield(ending)
 
     async def _end(self, session: ProviderSession, reason: EndReason) -> None:
@@ -567,24 +578,29 @@ class Provider:
             key = _channel(session.request)
             if self._by_channel.get(key) is session:
                 del self._by_channel[key]
+            self._ending.pop(session, None)
             session.closed.set()
 
     async def sweep(self, now: float) -> list[str]:
-        """Ends the sessions whose `activity_idle_timeout` is over at `now` (of `clock`); their ids.
+        """Ends the sessions whose `activity_idle_timeout` is over at `now` (of `clock`), and those whose owner has no
+        key any more, which nobody could stop; their ids.
 
         Activity is any message, a WebSocket that comes or goes, and speech that still plays.
         """
-        idle = []
+        over: dict[ProviderSession, EndReason] = {}
+        owners = self.authority.keys.owners
         for session in self.sessions:
             timeout = session.request.activity_idle_timeout
-            if timeout == 0 or now - session.last_activity < timeout:
+            if session.owner not in owners:
+                over[session] = "stopped"
+            elif timeout == 0 or now - session.last_activity < timeout:
                 continue
-            if _stats(session).get("talking"):
+            elif _stats(session).get("talking"):
                 session.last_activity = now
             else:
-                idle.append(session)
-        await asyncio.gather(*(self.end(session, "idle") for session in idle))
-        return [session.id for session in idle]
+                over[session] = "idle"
+        await asyncio.gather(*(self.end(session, reason) for session, reason in over.items()))
+        return [session.id for session in over]
 
     async def sweep_forever(self, interval: float = 1.0) -> None:
         """Runs `sweep` every `interval` seconds until cancelled."""
@@ -593,7 +609,7 @@ class Provider:
             try:
                 await self.sweep(self.clock())
             except Exception:  # the edge of a task
-                logger.exception("sweeping idle sessions failed")
+                logger.exception("sweeping sessions failed")
 
     async def drain(self, seconds: float) -> None:
         """Ends each session as soon as it says nothing any more: one that is silent now, at once. One that still speaks
@@ -624,7 +640,7 @@ class Provider:
         self.draining = True
         await asyncio.gather(*(self.end(session, "shutdown") for session in self.sessions))
         if self._ending:  # whose callers were cancelled, or wait elsewhere
-            await asyncio.wait(self._ending)
+            await asyncio.wait(self._ending.values())
 
     # -------------------------------------------------------------------------------------------------- a connection
 
@@ -810,11 +826,21 @@ def pixel_rate(granted: m.Granted) -> int:
     return math.ceil(granted.width * granted.height * granted.fps)
 
 
-def _excess(whose: str, quota: Quota, there: list[tuple[str, int]], wanted: int) -> str:
+class _Place(NamedTuple):
+    """What one session takes of the limits."""
+
+    owner: str
+    rate: int
+    """Pixels a second."""
+    instead_of: ProviderSession | None = None
+    """Whose end it waits for, so that the two are one."""
+
+
+def _excess(whose: str, quota: Quota, there: list[_Place], wanted: int) -> str:
     """Which limit a session of `wanted` pixels a second would exceed beside those that are there; "" = none."""
     if quota.sessions is not None and len(there) >= quota.sessions:
         return f"{whose} limit of {quota.sessions} sessions is reached"
-    if quota.pixel_rate is not None and sum(rate for _, rate in there) + wanted > quota.pixel_rate:
+    if quota.pixel_rate is not None and sum(one.rate for one in there) + wanted > quota.pixel_rate:
         return f"{whose} limit of {quota.pixel_rate} pixels a second is reached: this session would add {wanted}"
     return ""
 

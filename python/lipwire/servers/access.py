@@ -12,7 +12,6 @@ nobody has set a key, asks for neither (`Gate.open`).
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -24,7 +23,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from msgspec import Struct
 
-from ..channel.room.place import check_name
+from ..channel.room.place import check_name, made_up_user
 from ..errors import LipwireError
 from ..protocol import messages as m
 from ..protocol.access import Access, Action, Role, Subject, roles
@@ -303,7 +302,7 @@ def minting_routes(provider: Provider, page_url: PageUrl) -> list[ControllerRout
         role, ttl = _role("room", asked.role), _ttl(asked.ttl, PAGE_TTL)
         try:
             room = check_name("room", name)
-            member = str(100_000 + secrets.randbelow(900_000)) if asked.name is None else check_name("name", asked.name)
+            member = str(made_up_user()) if asked.name is None else check_name("name", asked.name)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
         token = provider.authority.issue("room", room, role, ttl=ttl, owner=owner.name, name=member)

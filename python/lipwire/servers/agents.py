@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import math
 import secrets
 import time
@@ -46,6 +47,7 @@ from ..agents.errors import (
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
 from ..channel.agora.channel import agora_token
+from ..channel.room.place import made_up_user
 from ..outward import Outward
 from ..protocol import agent_bodies as b
 from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
@@ -464,15 +466,24 @@ def make_pass(project: Project, channel: str = "", uid: int = 0) -> b.PassReply:
     """What a client joins a channel with: where the project has a certificate a token for the next hour, else, for an
     embedded room, none. Channel and user id are made up where they are not given."""
     channel = channel or f"room-{secrets.token_hex(6)}"
-    uid = uid or secrets.randbelow(2**31 - 1) + 1
+    uid = uid or made_up_user()
     token = ""
     if project.app_id and project.certificate:
         token = agora_token(project.app_id, project.certificate, channel, uid, expire=TOKEN_SECONDS)
     return b.PassReply(app_id=project.app_id if token else "", channel=channel, uid=uid, token=token)
 
 
-CheckChannel = Callable[[AnyRequest, str], object]
-"""Whether a request may have a token for a channel; raises ProviderError."""
+CheckChannel = Callable[[AnyRequest, str], str]
+"""Whether a request may have a token for a channel, and the one name that it has there ("" = free to choose); raises
+ProviderError."""
+
+
+def uid_of(name: str) -> int:
+    """The user id, 1..2^32-1, of a member whose name is given: the name, where it is a number as such ids are written,
+    else always the same one in the range of `made_up_user`, so that a token can be renewed."""
+    if name.isascii() and name.isdecimal() and len(name) <= 10 and 1 <= int(name) < 2**32 and name[0] != "0":
+        return int(name)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % (2**31 - 1) + 1
 
 
 def token_routes(
@@ -501,9 +512,11 @@ def token_routes(
         else:
             asked = await read_object(request, optional=True)
         wanted = w.parse_token_request(asked)
-        if check_channel is not None:
-            check_channel(request, wanted.channel)
-        return make_pass(owner, wanted.channel, wanted.uid)
+        name = "" if check_channel is None else check_channel(request, wanted.channel)
+        uid = uid_of(name) if name else wanted.uid
+        if wanted.uid not in (0, uid):
+            raise ProviderError("NOT_ALLOWED", f"Your token is for {name!r:.80}, who is the user {uid} of this channel")
+        return make_pass(owner, wanted.channel, uid)
 
     return Router(
         path="/",

@@ -52,7 +52,7 @@ class Access(Struct, kw_only=True, frozen=True):
             InvalidArgument: one is none; it says which.
         """
         pages = {parse_origin(text) for text in origins}
-        names = {parse_host(text) for text in hosts} | {urlsplit(url).hostname or "" for url in urls}
+        names = {parse_host(text) for text in hosts} | {_host_of(url) for url in urls}
         # Pages of its own: a proxy may have put another Host in place of the name that the browser came by.
         own = {f"https://{name}" for name in names if name and ANY not in name and not is_address(name)}
         names |= {urlsplit(page).hostname or "" for page in pages}
@@ -107,6 +107,13 @@ class Access(Struct, kw_only=True, frozen=True):
             return False  # https to us over plain HTTP came through a proxy that ends TLS
         port = DEFAULT_PORTS[scheme]
         return place.removesuffix(f":{port}") == host.removesuffix(f":{port}")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        raise InvalidArgument(f"{url!r:.200} is no URL of this server's") from None
 
 
 def parse_host(text: str) -> str:

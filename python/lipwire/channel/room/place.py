@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -45,6 +46,12 @@ def check_name(what: str, name: str) -> str:
             f"{what} must have 1..64 characters, without control characters and '/', got {name!r:.80}"
         )
     return name
+
+
+def made_up_user() -> int:
+    """A user id, 1..2^31-1, that nobody is going to be given again: a number, because Agora's channels know users by
+    number, and in the range of a signed int32, because some clients of theirs do."""
+    return secrets.randbelow(2**31 - 1) + 1
 
 
 class Place(Protocol):

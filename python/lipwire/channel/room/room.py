@@ -33,7 +33,7 @@ from .browser import Browser
 from .channel import RoomChannel
 from .microphone import HEARD_BYTES, SEEN_EVERY
 from .mix import MIX_BLOCKS, Mix
-from .place import Member, Role, RoomError, check_name
+from .place import Member, Role, RoomError, check_name, made_up_user
 
 __all__ = ["Member", "Role", "Room", "RoomChannel", "RoomError", "Rooms"]
 
@@ -325,13 +325,13 @@ class Rooms:
         """An in-process member, which joins when it is opened.
 
         Args:
-            name: of the room. user_id: of the member there; "0" or nothing = any that is free.
+            name: of the room. user_id: of the member there; "0" or nothing = one that is made up.
 
         Raises:
             InvalidArgument: a bad name.
         """
         if user_id in ("", "0"):
-            user_id = str(100_000 + secrets.randbelow(900_000))
+            user_id = str(made_up_user())
         return RoomChannel(self, check_name("room", name), check_name("user", user_id), on_event)
 
     async def answer(

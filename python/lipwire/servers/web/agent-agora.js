@@ -32,7 +32,8 @@ export class AgoraLink {
     const rtc = this.rtc = await sdk(this.agora.sdk);
     rtc.setLogLevel?.(3);
     rtc.disableLogUpload?.();
-    const reply = await api(this.agora.token_path, { channel: this.channel, uid: this.user });
+    const asked = /^[1-9]\d{0,9}$/.test(this.user) ? { uid: Number(this.user) } : {};  // else the server says who this is
+    const reply = await api(this.agora.token_path, { channel: this.channel, ...asked });
     if (this.closed) return;
     const client = this.client = rtc.createClient({ mode: 'rtc', codec: 'vp8' });
     client.on('user-joined', ({ uid }) => { this.users.set(String(uid), false); this.#members(); });
@@ -42,7 +43,7 @@ export class AgoraLink {
     client.on('stream-message', (uid, payload) => this.on.data(payload));
     client.on('connection-state-change', (state, _, reason) => { if (state === 'DISCONNECTED' && reason !== 'LEAVE') this.close('lost'); });
     client.on('token-privilege-will-expire', async () => {
-      const fresh = await api(this.agora.token_path, { channel: this.channel, uid: this.user }).catch(() => null);
+      const fresh = await api(this.agora.token_path, { channel: this.channel, uid: reply.uid }).catch(() => null);
       if (fresh && !this.closed) await client.renewToken(fresh.token);
     });
     let timer;

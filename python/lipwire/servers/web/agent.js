@@ -58,7 +58,7 @@ if (query.get('channel')) settings.channel = query.get('channel').slice(0, 64);
 function userName() {
   if (query.get('user')) return query.get('user').slice(0, 64);
   let user = sessionStorage.getItem('lipwire.user');
-  if (!user) sessionStorage.setItem('lipwire.user', user = String(100000 + crypto.getRandomValues(new Uint32Array(1))[0] % 900000));
+  if (!user) sessionStorage.setItem('lipwire.user', user = String(1 + crypto.getRandomValues(new Uint32Array(1))[0] % (2 ** 31 - 1)));
   return user;
 }
 const ours = userName();
