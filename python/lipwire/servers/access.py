@@ -34,6 +34,7 @@ from ..provider.quotas import network
 from ..provider.sessions import Provider, ProviderError, refusal
 from .docs import operation
 from .errors import AnyRequest, as_provider_error
+from .forwarded import asking_from
 from .http import header, read_object
 
 T = TypeVar("T", bound=Struct)
@@ -194,7 +195,8 @@ def count_requests(authority: Authority, rate: float) -> Callable[[ASGIApp], ASG
     def around(app: ASGIApp) -> ASGIApp:
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             client = scope.get("client")
-            ASKING_FROM.set(client[0] if client else "")
+            forwarded = [v.decode("latin-1") for name, v in scope["headers"] if name == b"x-forwarded-for"]
+            ASKING_FROM.set(asking_from(client[0] if client else "", forwarded))
             address = network(ASKING_FROM.get())
             if rate and address is not None and scope.get("method") != "OPTIONS":
                 wait = authority.requests.take(("address", address), rate, authority.clock())
