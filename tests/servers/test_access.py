@@ -518,6 +518,20 @@ async def test_requests_of_an_address_are_counted_and_told_when_to_come_back() -
     await server.close()
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/healthz"), ("GET", "/session/x/y")])
+async def test_what_is_not_there_counts_too(method: str, path: str) -> None:
+    stage = Stage()
+    app = create_app(stage.provider, middleware=[count_requests(stage.provider.authority, 5)])
+    server = await serve_http(app, "127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
+        replies = [await http.request(method, path) for _ in range(11)]
+        assert {reply.status_code for reply in replies[:10]} <= {404, 405}
+        assert (replies[10].status_code, replies[10].json()["code"]) == (429, "RATE_LIMITED")
+        assert replies[10].headers["retry-after"] == "1"
+        assert (await http.get("/healthz")).status_code == 429
+    await server.close()
+
+
 async def test_behind_a_proxy_nobody_goes_uncounted_and_nobody_counts_for_another() -> None:
     stage = Stage()
     app = create_app(stage.provider, middleware=[count_requests(stage.provider.authority, 5)])

@@ -27,7 +27,7 @@ from litestar.exceptions import InternalServerException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Operation, SecurityScheme
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
+from litestar.types import ASGIApp, ControllerRouterHandler
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
@@ -59,7 +59,7 @@ def create_app(
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
     access: Access | None = None,
-    middleware: Sequence[Middleware] = (),
+    middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -70,7 +70,7 @@ def create_app(
         collectors: more figures for /metrics.
         access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
             pages but its own.
-        middleware: Litestar's, around every route.
+        middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -133,13 +133,12 @@ def create_app(
 
     app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
-        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire", _ABOUT, security=SCHEMES),
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
-    app.asgi_handler = Guard(app.asgi_handler, access)
+    app.asgi_handler = Guard(app.asgi_handler, access, middleware)
     return app
 
 
