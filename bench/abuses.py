@@ -382,6 +382,51 @@ async def silent_ws(target: Target) -> None:
     await hold(target, target.ws, b"GET / HTTP/1.1\r\n", b"a")
 
 
+async def pour(target: Target, url: str, head: bytes, more: bytes) -> None:
+    """A request that goes on with `more` for as long as it is taken."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(target.until - time.monotonic()):
+            _, writer = await asyncio.open_connection(*target.host(url))
+            try:
+                writer.write(head)
+                while target.on:
+                    writer.write(more)
+                    await writer.drain()
+                    target.sent += 1
+            finally:
+                writer.transport.abort()
+
+
+@abuse
+async def tiny_chunks(target: Target) -> None:
+    """Bodies in chunks of a byte each, without end and without a key."""
+    head = b"POST /session/start HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"1\r\nx\r\n" * 40_000
+    await asyncio.gather(*(persist(target, lambda: pour(target, target.http, head, chunks)) for _ in range(16)))
+
+
+@abuse
+async def wide_heads(target: Target) -> None:
+    """Heads of 3900 empty headers, a hundred of which end at once."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * 3900
+
+    async def one() -> None:
+        opened = [await asyncio.open_connection(*target.host(target.http)) for _ in range(100)]
+        try:
+            for _, writer in opened:
+                writer.write(head)
+                target.sent += 1
+                await writer.drain()
+            for _, writer in opened:
+                writer.write(b"\r\n")
+            await asyncio.gather(*(reader.read(1) for reader, _ in opened))
+        finally:
+            for _, writer in opened:
+                writer.transport.abort()
+
+    await persist(target, one)
+
+
 async def requests(target: Target, method: str, url: str, workers: int = 8, **more: Any) -> None:
     async def one() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as http:

@@ -145,7 +145,7 @@ async def test_many_of_them_together_cannot_either(service: Service) -> None:
 
 DOORS = (
     *("bad-states", "many-connections", "churn", "odd-sizes", "greedy", "bad-tokens"),
-    *("silent-http", "slow-http", "silent-ws", "bad-keys", "scraping", "offers"),
+    *("silent-http", "slow-http", "silent-ws", "bad-keys", "scraping", "offers", "tiny-chunks", "wide-heads"),
 )
 """What comes in by the other doors, with an API key or with none; and a log that nobody reads."""
 

@@ -588,6 +588,36 @@ async def test_requests_of_an_address_are_counted_and_told_when_to_come_back() -
     await server.close()
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/healthz"), ("GET", "/session/x/y")])
+async def test_what_is_not_there_counts_too(method: str, path: str) -> None:
+    stage = Stage()
+    app = create_app(stage.provider, middleware=[count_requests(stage.provider.authority, 5)])
+    server = await serve_http(app, "127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
+        replies = [await http.request(method, path) for _ in range(11)]
+        assert {reply.status_code for reply in replies[:10]} <= {404, 405}
+        assert (replies[10].status_code, replies[10].json()["code"]) == (429, "RATE_LIMITED")
+        assert replies[10].headers["retry-after"] == "1"
+        assert (await http.get("/healthz")).status_code == 429
+    await server.close()
+
+
+async def test_behind_a_proxy_nobody_goes_uncounted_and_nobody_counts_for_another() -> None:
+    stage = Stage()
+    app = create_app(stage.provider, middleware=[count_requests(stage.provider.authority, 5)])
+    server = await serve_http(app, "127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as http:
+
+        async def statuses(*forwarded: str) -> list[int]:
+            replies = [await http.get("/healthz", headers={"x-forwarded-for": text}) for text in forwarded]
+            return [reply.status_code for reply in replies]
+
+        assert await statuses(*(f"nobody {n}" for n in range(11))) == [200] * 10 + [429]
+        assert await statuses(*(f"198.51.100.{n}, 192.0.2.1" for n in range(11))) == [200] * 10 + [429]
+        assert await statuses("192.0.2.2") == [200]
+    await server.close()
+
+
 async def test_guesses_wait_but_who_is_at_work_does_not() -> None:
     stage = Stage()
     app = create_app(stage.provider, middleware=[count_requests(stage.provider.authority, 0)])

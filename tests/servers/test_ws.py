@@ -111,6 +111,17 @@ async def refusal(wire: Wire, **kwargs: Any) -> tuple[int, str]:
 # -------------------------------------------------------------------------------------------------------- handshake
 
 
+async def test_who_guesses_behind_a_proxy_waits_by_himself(wire: Wire) -> None:
+    async def guess(forwarded: str) -> int:
+        headers = {"authorization": "Bearer nonsense", "x-forwarded-for": forwarded}
+        return (await refusal(wire, additional_headers=headers))[0]
+
+    for guesser in ("192.0.2.1", "nobody"):
+        assert [await guess(guesser) for _ in range(8)] == [401] * 6 + [429] * 2
+    assert await guess("192.0.2.2") == 401
+    assert await guess("198.51.100.1, 192.0.2.1") == 429
+
+
 async def test_refused_in_the_handshake(wire: Wire) -> None:
     secret = wire.stage.provider.config.session_secret
     good = wire.reply.session_token

@@ -42,6 +42,7 @@ from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector
 from ..servers.origins import Access
 from ..servers.rooms import Desk, room_routes
 from ..servers.tls import Certificate
+from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
 from ..session.runtime import Runtime
@@ -237,6 +238,7 @@ class Service:
             middleware=[self._counting],
         )
         self._speak = speak or (self.say if voice.available() else None)
+        self._turns = Turns()
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
@@ -365,6 +367,7 @@ class Service:
                     door=self.door,
                     access=self.access,
                     ssl=self._ssl,
+                    turns=self._turns,
                 )
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
@@ -399,7 +402,7 @@ class Service:
     async def _serve(self, app: Any, name: str) -> HttpServer:
         port: int = getattr(self.config, name)
         try:
-            return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl)
+            return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl, turns=self._turns)
         except OSError as exc:
             raise _port_taken(name, port, exc) from exc
 

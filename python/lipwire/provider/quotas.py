@@ -19,6 +19,8 @@ from ..errors import NoCapacity
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+UNKNOWN = "unknown"
+"""What all texts that are no address count as."""
 REMEMBERED = 4096
 """Addresses, or owners, that are kept."""
 
@@ -122,11 +124,14 @@ class Guesses:
 
 
 def network(address: str) -> str | None:
-    """What counts as one address; None = it is none (a Unix socket, say)."""
+    """What counts as one address; None = nobody knows it ("", of a Unix socket, say). All that is no address, which a
+    proxy may have passed on, counts as one."""
+    if not address:
+        return None
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return None
+        return UNKNOWN
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return network(str(parsed.ipv4_mapped))

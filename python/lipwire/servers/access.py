@@ -33,6 +33,8 @@ from ..provider.quotas import network
 from ..provider.sessions import Provider, ProviderError, refusal
 from .docs import operation
 from .errors import AnyRequest, as_provider_error
+from .forwarded import asking_from
+from .guard import refuse
 from .http import header, read_object
 
 T = TypeVar("T", bound=Struct)
@@ -187,19 +189,25 @@ def not_allowed(caller: Caller) -> ProviderError:
 
 
 def count_requests(authority: Authority, rate: float) -> Callable[[ASGIApp], ASGIApp]:
-    """Middleware: notes where a request comes from (`ASKING_FROM`), and refuses more than `rate` a second of one
-    address with RATE_LIMITED; 0 = it counts none. A browser's own preflight is not counted."""
+    """ASGI middleware, around everything, since routes that there are not count, too: notes where a request comes from
+    (`ASKING_FROM`), and answers more than `rate` a second of one address with RATE_LIMITED; 0 = it counts none. A
+    browser's own preflight is not counted."""
 
     def around(app: ASGIApp) -> ASGIApp:
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] not in ("http", "websocket"):
+                await app(scope, receive, send)
+                return
             client = scope.get("client")
-            ASKING_FROM.set(client[0] if client else "")
+            forwarded = [v.decode("latin-1") for name, v in scope["headers"] if name == b"x-forwarded-for"]
+            ASKING_FROM.set(asking_from(client[0] if client else "", forwarded))
             address = network(ASKING_FROM.get())
             if rate and address is not None and scope.get("method") != "OPTIONS":
                 wait = authority.requests.take(("address", address), rate, authority.clock())
                 if wait:
                     text = f"More than {rate:g} requests a second from this address"
-                    raise ProviderError("RATE_LIMITED", text, retry_after=wait)
+                    await refuse(scope, ProviderError("RATE_LIMITED", text, retry_after=wait), send)
+                    return
             await app(scope, receive, send)
 
         return counted

@@ -12,13 +12,14 @@ A page whose origin is allowed gets what it needs to read answers (CORS, as in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from ..protocol import messages as m
 from ..provider.sessions import ProviderError
+from .errors import retry_after
 from .origins import Access, NotAllowed, has_tls_name
 
 HSTS = b"max-age=15552000"
@@ -33,9 +34,13 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Guard:
-    """An ASGI app behind these checks."""
+    """An ASGI app behind these checks, and in `middleware`, of which the first is outermost."""
 
-    def __init__(self, app: ASGIApp, access: Access | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access | None = None, middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
+    ) -> None:
+        for around in reversed(middleware):
+            app = around(app)
         self.app = app
         self.access = access or Access()
 
@@ -49,7 +54,7 @@ class Guard:
         try:
             foreign = self.access.check(hosts, origins, secure=secure)
         except NotAllowed as exc:
-            await _refuse(scope, refusal(exc), send)
+            await refuse(scope, refusal(exc), send)
             return
         extra = _readable(origins[0]) if foreign else []
         if self.access.hsts and secure and hosts and has_tls_name(hosts[0]):
@@ -103,12 +108,14 @@ def refusal(error: NotAllowed) -> ProviderError:
     return ProviderError(error.code, str(error))
 
 
-async def _refuse(scope: Any, error: ProviderError, send: Send) -> None:
+async def refuse(scope: Any, error: ProviderError, send: Send) -> None:
+    """Answers a request that reaches no route."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         return
     body = m.encode(error.reply()).encode()
     headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in retry_after(error).items()]
     await _answer(send, error.status, headers, b"" if scope["method"] == "HEAD" else body, len(body))
 
 

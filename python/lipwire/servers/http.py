@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,9 @@ from litestar.exceptions import InternalServerException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Operation, SecurityScheme
 from litestar.params import FromPath
-from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
+from litestar.types import ASGIApp, ControllerRouterHandler
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InvalidArgument
 from ..protocol import messages as m
@@ -40,9 +38,11 @@ from ..provider.sessions import Provider, ProviderConfig, ProviderError, Provide
 from .docs import describe_api, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
-from .listen import BACKLOG, Door, Phase, Visit
+from .http_protocol import Protocol
+from .listen import BACKLOG, Door
 from .metrics import ProviderCollector
 from .origins import Access
+from .turns import Turns
 
 T = TypeVar("T")
 _DRAINING = {503: ResponseSpec(dict[str, Any], description="the server drains", generate_examples=False)}
@@ -59,7 +59,7 @@ def create_app(
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
     access: Access | None = None,
-    middleware: Sequence[Middleware] = (),
+    middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
 
@@ -70,7 +70,7 @@ def create_app(
         collectors: more figures for /metrics.
         access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
             pages but its own.
-        middleware: Litestar's, around every route.
+        middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
     """
     limits = config or provider.config
     registry = CollectorRegistry()
@@ -133,13 +133,12 @@ def create_app(
 
     app = Litestar(
         route_handlers=[session_start, session_stop, session_figures, healthz, metrics, *route_handlers],
-        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire", _ABOUT, security=SCHEMES),
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
-    app.asgi_handler = Guard(app.asgi_handler, access)
+    app.asgi_handler = Guard(app.asgi_handler, access, middleware)
     return app
 
 
@@ -305,18 +304,21 @@ async def serve_http(
     *,
     door: Door | None = None,
     ssl: SSLContext | None = None,
+    turns: Turns | None = None,
 ) -> HttpServer:
     """Starts to serve any ASGI app on host and port (0 = any free one). Signals stay the caller's.
 
     Args:
         door: who may come in, and for how long; one of its own by default.
         ssl: speaks https with it.
+        turns: how the event loop's time is shared; servers on one loop may share one.
 
     Raises:
         OSError: the address cannot be bound.
         RuntimeError: the app did not start.
     """
     door = Door() if door is None else door
+    turns = turns or Turns()
     listener = door.listen(host, port)
     config = uvicorn.Config(
         app,
@@ -338,7 +340,7 @@ async def serve_http(
                 raise RuntimeError("the HTTP app did not start")
             await asyncio.sleep(0.001)
         listening = await asyncio.get_running_loop().create_server(
-            lambda: Protocol(config, server.server_state, server.lifespan.state, door=door),
+            lambda: Protocol(config, server.server_state, server.lifespan.state, door=door, turns=turns),
             sock=listener,
             backlog=BACKLOG,
             ssl=ssl,
@@ -350,49 +352,6 @@ async def serve_http(
         listener.close()
         raise
     return HttpServer(server, task, listening, listener.port)
-
-
-class Protocol(H11Protocol):
-    """uvicorn's, which has no deadline but one between requests. It tells its door what a connection waits for.
-
-    Of uvicorn (0.30 to 0.54) it leans on `logger`, `cycle`, its `more_body` and `response_complete`, and on
-    `on_response_complete` being called when a response is complete; tests/servers/test_listen.py holds each of them.
-    """
-
-    def __init__(self, *args: Any, door: Door | None = None, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.logger = _transport_logger()
-        self._door = door
-        self._visit: Visit | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._visit = self._door.visit(transport) if self._door is not None else None
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._tell(Phase.HEAD)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._tell(Phase.IDLE)
-
-    def _tell(self, between: Phase) -> None:
-        """The phase of the request that is being served; `between` where there is none."""
-        if self._visit is None:
-            return
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            self._visit.enter(between)
-        else:
-            self._visit.enter(Phase.BODY if cycle.more_body else Phase.BUSY)
-
-
-def _transport_logger() -> logging.Logger:
-    """uvicorn writes a line for every request that is none, as fast as they come. Its errors stay."""
-    quiet = logging.getLogger("lipwire.http.transport")
-    quiet.setLevel(logging.ERROR)
-    return quiet
 
 
 class _Server(uvicorn.Server):

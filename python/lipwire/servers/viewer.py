@@ -13,7 +13,7 @@ from typing import Any
 from litestar import Litestar, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.types import ControllerRouterHandler, Middleware
+from litestar.types import ASGIApp, ControllerRouterHandler
 from msgspec import Struct
 
 from ..errors import LipwireError
@@ -90,7 +90,7 @@ def create_viewer(
     gate: Gate,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     access: Access | None = None,
-    middleware: Sequence[Middleware] = (),
+    middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> Litestar:
     """The ASGI app.
 
@@ -100,7 +100,7 @@ def create_viewer(
         gate: lets in who may.
         route_handlers: more handlers on the same port, such as `rooms.room_routes`.
         access: the names of this server, and the pages that may call it; as for `http.create_app`.
-        middleware: Litestar's, around every route.
+        middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
     """
 
     def find(session_id: str) -> Watched:
@@ -181,11 +181,10 @@ def create_viewer(
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
     app = Litestar(
         route_handlers=[list_sessions, one_session, offer, say, interrupt, *pages, *route_handlers],
-        middleware=list(middleware),
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,
         request_max_body_size=256 << 10,
     )
-    app.asgi_handler = Guard(app.asgi_handler, access)
+    app.asgi_handler = Guard(app.asgi_handler, access, middleware)
     return app

@@ -44,6 +44,7 @@ from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
 from .connection import Connection
 from .errors import retry_after
+from .forwarded import asking_from
 from .guard import refusal
 from .listen import BACKLOG, Door, Phase
 from .origins import Access, NotAllowed
@@ -142,8 +143,9 @@ class _Adapter:
         connection = cast(Connection, opened)
         await connection.turn.ready()
         with connection.turn:
-            ASKING_FROM.set(str((connection.remote_address or ("",))[0]))
             headers, secure = request.headers, connection.transport.get_extra_info("sslcontext") is not None
+            peer = str((connection.remote_address or ("",))[0])
+            ASKING_FROM.set(asking_from(peer, headers.get_all("X-Forwarded-For")))
             try:
                 self._access.check(headers.get_all("Host"), headers.get_all("Origin"), secure=secure)
                 session = self._admit(request)
