@@ -38,6 +38,7 @@ def test_prepare() -> None:
     made.prepare(config)
     assert (config.brain, config.avatar) == ("cascade", "place of kit")
     assert (config.llm.url, config.llm.api_key, config.llm.model) == (Config().llm_url, "ours", "m")
+    assert config.llm.server_key
     theirs = agent()
     theirs.llm.url = "https://llm.example.org"
     made.prepare(theirs)
@@ -45,7 +46,7 @@ def test_prepare() -> None:
     own = agent()
     own.llm.api_key = "theirs"
     made.prepare(own)
-    assert own.llm.api_key == "theirs"
+    assert own.llm.api_key == "theirs" and not own.llm.server_key and not theirs.llm.server_key
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)
     assert forced.brain == "echo"

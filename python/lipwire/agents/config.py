@@ -40,6 +40,9 @@ class Llm(Struct, kw_only=True):
     url: str = ""
     """The URL of the service's /chat/completions."""
     api_key: str | None = None
+    server_key: bool = False
+    """`api_key` is the server's own, for the server's own URL: it goes where either of them is changed. No request says
+    this."""
     model: str | None = None
     system_messages: list[dict[str, Any]] = field(default_factory=list)
     """Chat messages that stand at the head of every request."""
