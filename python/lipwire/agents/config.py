@@ -112,3 +112,8 @@ class AgentConfig(Struct, kw_only=True):
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""
+
+    @property
+    def pixel_rate(self) -> int:
+        """Width x height x frames a second of its face; 0 = it has none."""
+        return 0 if self.avatar is None else self.width * self.height * self.fps

@@ -149,8 +149,9 @@ class AgentManager:
         self.owner_limit: Callable[[str], int | None] = lambda owner: None
         self.shared: Callable[[AgentConfig], bool] = lambda config: False
         """Whether its channel is the same for every owner."""
-        self.admit: Callable[[], None] = lambda: None
-        """Raises NoCapacity while this machine does not keep up with what it has."""
+        self.admit: Callable[[AgentConfig], None] = lambda config: None
+        """Raises NoCapacity while this machine does not keep up with what it has, AgentLimit where the pictures of one
+        more are too many."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -291,7 +292,7 @@ class AgentManager:
         limit = self.owner_limit(config.owner)
         if limit is not None and len(theirs) >= limit:
             raise AgentLimit(f"{len(theirs)} agents run with this key; no more are allowed")
-        self.admit()
+        self.admit(config)
 
     async def stop(self, record: AgentRecord, reason: str = "left") -> None:
         """Ends an agent and waits for it. One that has ended stays as it is."""

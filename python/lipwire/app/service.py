@@ -15,6 +15,8 @@ from urllib.parse import quote
 import msgspec
 from prometheus_client.registry import Collector
 
+from ..agents.config import AgentConfig
+from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
@@ -206,7 +208,8 @@ class Service:
         )
         self.agents.prepare = self.agent_setup.prepare
         self.agents.shared = self.agent_setup.goes_to_agora
-        self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
+        self.agents.admit = self._admit_agent
+        self.provider.also_drawn = lambda: [(a.config.owner, a.config.pixel_rate) for a in self.agents.active]
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         if self.agents.on_event is None:
             self.agents.on_event = self.telemetry.agent_event
@@ -325,6 +328,13 @@ class Service:
         """Of an agent: a built-in one's name, or the place of ours."""
         self.choose_avatar(avatar_id)  # or refuses
         return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
+
+    def _admit_agent(self, agent: AgentConfig) -> None:
+        """One account of pixels for sessions and agents. Raises NoCapacity or AgentLimit."""
+        self.provider.admission.check(self.provider.clock())
+        text = self.provider.excess_pixels(self.provider.authority.owner_named(agent.owner), agent.pixel_rate)
+        if text:
+            raise AgentLimit(text)
 
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit

@@ -29,7 +29,7 @@ from ..protocol import messages as m
 from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
 from .authority import Authority, Refused
-from .keys import KeyRing, Owner, Quota
+from .keys import KeyRing, Owner
 from .outbox import Outbox
 from .quotas import Admission
 from .utterances import UtteranceGate
@@ -333,6 +333,8 @@ class Provider:
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._starting: list[tuple[str, int]] = []
         """Owners and pixel rates of the sessions that are being made."""
+        self.also_drawn: Callable[[], list[tuple[str, int]]] = list
+        """Owners and pixel rates of what this machine draws besides sessions, out of the same quotas: agents."""
         self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
@@ -441,11 +443,13 @@ class Provider:
     def _check_space(self, request: m.StartRequest, owner: Owner, old: ProviderSession | None) -> None:
         """Whether one more fits beside all but `old`, which it replaces: into the server's limits, into its owner's,
         and into what this machine keeps up with. Raises ProviderError."""
-        there = [(s.owner, pixel_rate(s.granted)) for s in self.sessions if s is not old] + self._starting
-        wanted, quota = pixel_rate(m.grant(request)), owner.quota
+        there = self._there(old)
         theirs = [one for one in there if one[0] == owner.name]
-        most = Quota(sessions=self.config.max_sessions, pixel_rate=self.config.max_pixel_rate or None)
-        text = _excess("The", most, there, wanted) or _excess("This key's", quota, theirs, wanted)
+        text = (
+            _too_many("The", self.config.max_sessions, there)
+            or _too_many("This key's", owner.quota.sessions, theirs)
+            or self._excess_pixels(owner, pixel_rate(m.grant(request)), there)
+        )
         if text:
             raise ProviderError("SESSION_LIMIT", text, retry_after=self.config.retry_after)
         if old is None:
@@ -453,6 +457,24 @@ class Provider:
                 self.admission.check(self.clock())
             except NoCapacity as exc:
                 raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
+
+    def _there(self, old: ProviderSession | None = None) -> list[tuple[str, int]]:
+        """Owners and pixel rates of the sessions that are there or being made, but for `old`."""
+        return [(s.owner, pixel_rate(s.granted)) for s in self.sessions if s is not old] + self._starting
+
+    def excess_pixels(self, owner: Owner, wanted: int) -> str:
+        """Which limit `wanted` more pixels a second of an owner's, for what is no session, would exceed; "" = none."""
+        return self._excess_pixels(owner, wanted, self._there())
+
+    def _excess_pixels(self, owner: Owner, wanted: int, there: list[tuple[str, int]]) -> str:
+        drawn = there + self.also_drawn()
+        ours = sum(rate for _, rate in drawn)
+        theirs = sum(rate for name, rate in drawn if name == owner.name)
+        most = self.config.max_pixel_rate or None
+        for whose, limit, used in (("The", most, ours), ("This key's", owner.quota.pixel_rate, theirs)):
+            if wanted and limit is not None and used + wanted > limit:
+                return f"{whose} limit of {limit} pixels a second is reached: this would add {wanted}"
+        return ""
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
         session = ProviderSession(
@@ -810,13 +832,9 @@ def pixel_rate(granted: m.Granted) -> int:
     return math.ceil(granted.width * granted.height * granted.fps)
 
 
-def _excess(whose: str, quota: Quota, there: list[tuple[str, int]], wanted: int) -> str:
-    """Which limit a session of `wanted` pixels a second would exceed beside those that are there; "" = none."""
-    if quota.sessions is not None and len(there) >= quota.sessions:
-        return f"{whose} limit of {quota.sessions} sessions is reached"
-    if quota.pixel_rate is not None and sum(rate for _, rate in there) + wanted > quota.pixel_rate:
-        return f"{whose} limit of {quota.pixel_rate} pixels a second is reached: this session would add {wanted}"
-    return ""
+def _too_many(whose: str, limit: int | None, there: list[tuple[str, int]]) -> str:
+    """Says that one more session than those that are there would be too many; "" = it would not."""
+    return f"{whose} limit of {limit} sessions is reached" if limit is not None and len(there) >= limit else ""
 
 
 def refusal(exc: Refused) -> ProviderError:
