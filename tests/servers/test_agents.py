@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -256,6 +257,26 @@ async def test_a_private_url_that_the_settings_allow_is_taken_and_so_is_the_serv
             await site.post(f"{C2}/join", changed(V2, "properties.llm.url", "http://localhost:22/")),
             *(400, "InvalidRequest", "properties.llm.url"),
         )
+
+
+async def test_a_name_is_looked_up_for_who_may_have_an_agent_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, asked = make_key(), []
+    add_key(tmp_path / "keys", key_line("acme", key, {"agents": 0}))
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        asked.append(host)
+        return real("8.8.8.8" if host == "llm.test" else host, *args, **options)
+
+    async for site in serve(manager(), api_keys_file=str(tmp_path / "keys")):
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        body = changed(V2, "properties.llm.url", "https://llm.test/")
+        is_refused(await site.post(f"{C2}/join", body, basic(key)), 422, "ResourceQuotaLimitExceeded", "0 agents run")
+        assert "llm.test" not in asked
+        assert (await site.post(f"{C2}/join", body))[0] == 200
+        assert "llm.test" in asked
 
 
 async def test_a_bad_url_is_shown_without_its_secrets(site: Site) -> None:

@@ -256,7 +256,7 @@ class AgentManager:
         """
         if self.prepare is not None and not prepared:
             self.prepare(config)
-        self._check(config)
+        self.check(config)
         number = self.started_total = self.started_total + 1
         record = AgentRecord(secrets.token_hex(16), number, config, time.time())
         self._records[record.id] = record
@@ -270,7 +270,12 @@ class AgentManager:
             raise
         return record
 
-    def _check(self, config: AgentConfig) -> None:
+    def check(self, config: AgentConfig) -> None:
+        """Whether an agent could be started now, prepared or not: nothing is reserved.
+
+        Raises:
+            AgentConflict, AgentLimit, AgentStartFailed: see `start`. LipwireError: `admit` does.
+        """
         if self._closed:
             error = AgentStartFailed("the server is shutting down")
             error.retry_after = RETRY_AFTER

@@ -155,7 +155,7 @@ class AgentSetup:
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,
-            outward=self.outward,
+            outward=self.outward.of(agent.owner),
         )
 
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:
