@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import partial
@@ -30,7 +29,7 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
 from ..logs import sampled
 from ..protocol import messages as m
-from ..provider.keys import OPERATOR
+from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError
 from ..publish.tee import Tee
@@ -171,7 +170,7 @@ class Service:
     ) -> None:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
-        self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self.api_key = self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
