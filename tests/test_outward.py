@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from lipwire.errors import InvalidArgument
-from lipwire.outward import WEBSOCKET, Outward, OutwardRefused, is_public, redact, resolve, secrets_of, site
+from lipwire.outward import WEBSOCKET, Lookups, Outward, OutwardRefused, is_public, redact, secrets_of, site
 
 _CLOSED = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 169.254.169.254 172.16.0.1 172.31.255.255
@@ -40,10 +45,10 @@ class Names:
         self.answers = {name.replace("_", "."): rounds for name, rounds in answers.items()}
         self.asked: list[tuple[str, int]] = []
 
-    async def __call__(self, host: str, port: int) -> list[str]:
+    async def __call__(self, host: str, port: int, owner: str) -> list[str]:
         self.asked.append((host, port))
         if host not in self.answers:
-            return await resolve(host, port)
+            return await Lookups()(host, port, owner)
         rounds = self.answers[host]
         return rounds.pop(0) if len(rounds) > 1 else rounds[0]
 
@@ -143,3 +148,44 @@ def test_what_is_told_of_a_url() -> None:
     assert redact("http://a/?s3cret&b=s3cret") == "http://a/?***&b=***"
     assert site("http://u:p@a:port/") == "an address that cannot be read" and redact("http://u:p@a:port/") == "(no URL)"
     assert "\n" not in redact("http://a/x\ny") and "\x1b" not in site("http://a\x1b[31m/")
+
+
+# --------------------------------------------------------------------------------------------------------- look-ups
+
+
+async def test_slow_names_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, real = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **options: Any) -> Any:
+        if options.get("flags"):  # whether it is an address
+            return real(host, *args, **options)
+        if host == "slow.test":  # its name server does not answer
+            answer.wait(60)
+        return real("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    lookups = Lookups(threads=3, each=2, seconds=0.2)
+    outward = Outward(["127.0.0.1"], resolve=lookups)
+    mine, other = outward.of("mallory"), outward.of("other")
+    try:
+        told = await asyncio.gather(*(mine.addresses("slow.test", 80) for _ in range(8)), return_exceptions=True)
+        assert [type(one) for one in told] == [OSError] * 8 and "not found in time" in str(told[0])
+        await mine.check("http://slow.test/")  # as a name that is not known yet
+        lookups.seconds = 60
+        assert await asyncio.to_thread(lambda: "free") == "free"
+        assert await other.addresses("quick.test", 80) == ["127.0.0.1"], "two of the three threads are still held"
+        assert await mine.addresses("127.1", 80) == ["127.0.0.1"], "an address needs no thread"
+        waiting = asyncio.ensure_future(mine.addresses("quick.test", 80))
+        await other.addresses("quick.test", 80)
+        assert not waiting.done(), "a look-up that nobody waits for any more holds its owner's turn"
+        answer.set()
+        assert await waiting == ["127.0.0.1"]
+    finally:
+        answer.set()
+
+
+async def test_more_look_ups_than_turns_are_all_answered() -> None:
+    outward = Outward(["localhost"]).of("operator")
+    found = await asyncio.gather(*(outward.addresses("localhost", 80) for _ in range(20)))
+    assert len(found) == 20 and all(one == found[0] for one in found)

@@ -12,12 +12,17 @@ No I/O but a look-up of names, which can be replaced.
 from __future__ import annotations
 
 import asyncio
+import copy
 import ipaddress
 import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
+from weakref import WeakValueDictionary
 
 from .errors import InvalidArgument
 
@@ -25,8 +30,8 @@ logger = logging.getLogger("lipwire.outward")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""(host, port) -> addresses. Raises OSError: there are none."""
+Resolve = Callable[[str, int, str], Awaitable[list[str]]]
+"""(host, port, owner who asks) -> addresses. Raises OSError: there are none."""
 
 HTTP, WEBSOCKET = ("http", "https"), ("ws", "wss")
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -54,12 +59,50 @@ class OutwardRefused(InvalidArgument):
     """A URL leads where URLs of requests may not. The message names its host and nothing else of it."""
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """The system's answer. Raises OSError."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except ValueError as exc:  # no name at all: too long, an empty label, a character that none has
-        raise OSError(socket.EAI_NONAME, "Name or service not known") from exc
+class Lookups:
+    """The system's look-ups of names, in threads of their own: a name whose servers do not answer holds a thread for as
+    long as the system likes, and sessions and agents need those of the event loop to start and to end.
+
+    Args:
+        threads: look-ups at a time.
+        each: look-ups at a time for one owner, so that nobody's slow names hold all threads; more wait for their turn.
+        seconds: after which a name counts as not known, the turn included.
+    """
+
+    def __init__(self, threads: int = 4, each: int = 2, seconds: float = 5.0) -> None:
+        self.each, self.seconds = each, seconds
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="lipwire-names")
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def __call__(self, host: str, port: int, owner: str = "") -> list[str]:
+        """The addresses of a host. Raises OSError: there are none, or no answer in time."""
+        try:
+            try:
+                return _addresses(host, port, socket.AI_NUMERICHOST)  # an address, however it is written: no wait
+            except socket.gaierror:
+                async with asyncio.timeout(self.seconds):
+                    return await self._look_up(host, port, owner)
+        except ValueError as exc:  # no name at all: too long, an empty label, a character that none has
+            raise OSError(socket.EAI_NONAME, "Name or service not known") from exc
+        except TimeoutError as exc:
+            raise OSError(socket.EAI_AGAIN, "The name was not found in time") from exc
+
+    async def _look_up(self, host: str, port: int, owner: str) -> list[str]:
+        turn = self._turns.setdefault(owner, asyncio.Semaphore(self.each))
+        await turn.acquire()
+        loop = asyncio.get_running_loop()
+
+        def free(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(turn.release)
+
+        asked = self._threads.submit(_addresses, host, port)
+        asked.add_done_callback(free)  # not before: the thread is held by a look-up that nobody waits for any more
+        return await asyncio.wrap_future(asked)
+
+
+def _addresses(host: str, port: int, flags: int = 0) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -167,21 +210,29 @@ class Outward:
     Args:
         allowed: host names, addresses and networks that may be private, each with or without `:port`; "*" = all.
         trusted: URLs that are the operator's own, to the letter; they may lead anywhere.
-        resolve: looks names up.
+        resolve: looks names up; None = the system does (`Lookups`).
 
     Raises:
         InvalidArgument: an entry of `allowed` is none of that.
     """
 
     def __init__(
-        self, allowed: Iterable[str] = (), *, trusted: Iterable[str | None] = (), resolve: Resolve = resolve
+        self, allowed: Iterable[str] = (), *, trusted: Iterable[str | None] = (), resolve: Resolve | None = None
     ) -> None:
         entries = [entry.strip() for entry in allowed]
         self.anything = ANY in entries
         """Nothing is refused but what is no URL of the right scheme."""
         self._allowed = [_Allowed(entry) for entry in entries if entry != ANY]
         self._trusted = frozenset(url for url in trusted if url)
-        self._resolve = resolve
+        self._resolve = resolve or Lookups()
+        self.owner = ""
+        """Whose URLs these are: each owner's look-ups are bounded."""
+
+    def of(self, owner: str) -> Self:
+        """The same for the URLs of one owner."""
+        theirs = copy.copy(self)
+        theirs.owner = owner
+        return theirs
 
     def trusts(self, url: str) -> bool:
         """Whether it needs no check. To name the operator's URL gains nobody anything: without one it is called, too,
@@ -211,7 +262,7 @@ class Outward:
         Raises:
             OutwardRefused: one of the addresses may not be reached. OSError: there are none.
         """
-        found = await self._resolve(host, port)
+        found = await self._resolve(host, port, self.owner)
         name = host.lower().rstrip(".")
         if not (self.anything or any(entry.names(name, port) for entry in self._allowed)):
             for address in found:

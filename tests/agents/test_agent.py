@@ -698,10 +698,34 @@ async def test_update_checks_everything_before_it_changes_anything() -> None:
         for name, value in (
             ("name", "b"), ("llm.no", 1), ("no", 1), ("avatar.x", 1), ("__class__.x", 1), ("llm.model", 5),
             ("turn_detection.threshold", 1.5), ("turn_detection.silence_duration_ms", -1), ("idle_timeout", "soon"),
+            ("llm.server_key", False),
         ):  # fmt: skip
             with pytest.raises(InvalidArgument, match=name.replace(".", r"\.")):
                 s.agent.update({"voice": "changed", name: value})
         assert s.config.voice == "v" and len(s.calls("update")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"llm.url": "https://mine.example/"}, None),
+        ({"llm.url": "https://mine.example/", "llm.api_key": "mine"}, "mine"),
+        ({"llm.api_key": "mine", "llm.url": "https://mine.example/"}, "mine"),
+        ({"llm.api_key": "mine"}, "mine"),
+        ({"llm.model": "m"}, "the server's"),
+    ],
+)
+async def test_the_servers_key_never_follows_a_url_that_a_caller_names(
+    changes: dict[str, Any], key: str | None
+) -> None:
+    async with agent() as s:
+        s.config.llm.url, s.config.llm.api_key, s.config.llm.server_key = "https://ours.example/", "the server's", True
+        s.agent.update(changes)
+        assert s.config.llm.api_key == key and s.config.llm.server_key == (key == "the server's")
+        told = s.calls("update")[-1][1]  # the brain has a config of its own
+        assert told.get("llm.api_key", "as it was") == ("as it was" if key == "the server's" else key)
+        s.agent.update({"llm.url": "https://another.example/"})
+        assert s.config.llm.api_key == (None if key == "the server's" else key), "their own key follows, ours never"
 
 
 async def test_messages_that_users_type() -> None:

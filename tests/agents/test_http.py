@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from lipwire.agents import http
 from lipwire.agents.brains.chat import ChatClient, Completion
 from lipwire.agents.config import Llm
 from lipwire.agents.http import ServiceClient, ServiceError, failure, refusal, websocket
-from lipwire.outward import Outward, OutwardRefused
+from lipwire.outward import Outward, OutwardRefused, Resolve
 
 Answer = Callable[[str], str]
 
@@ -64,10 +64,10 @@ def redirect(to: str, status: int = 307) -> Answer:
     return lambda head: f"HTTP/1.1 {status} Moved\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
 
 
-def names(**answers: list[list[str]]) -> Callable[[str, int], Awaitable[list[str]]]:
+def names(**answers: list[list[str]]) -> Resolve:
     """A resolver: each name's answers in turn, the last for ever."""
 
-    async def resolve(host: str, port: int) -> list[str]:
+    async def resolve(host: str, port: int, owner: str) -> list[str]:
         rounds = answers[host.replace(".", "_")]
         return rounds.pop(0) if len(rounds) > 1 else rounds[0]
 

@@ -21,6 +21,7 @@ from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
 from lipwire.errors import InvalidArgument
 from lipwire.protocol.tokens import verify_token
+from lipwire.provider.keys import OPERATOR
 
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -38,6 +39,7 @@ def test_prepare() -> None:
     made.prepare(config)
     assert (config.brain, config.avatar) == ("cascade", "place of kit")
     assert (config.llm.url, config.llm.api_key, config.llm.model) == (Config().llm_url, "ours", "m")
+    assert config.llm.server_key
     theirs = agent()
     theirs.llm.url = "https://llm.example.org"
     made.prepare(theirs)
@@ -45,7 +47,7 @@ def test_prepare() -> None:
     own = agent()
     own.llm.api_key = "theirs"
     made.prepare(own)
-    assert own.llm.api_key == "theirs"
+    assert own.llm.api_key == "theirs" and not own.llm.server_key and not theirs.llm.server_key
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)
     assert forced.brain == "echo"
@@ -53,14 +55,15 @@ def test_prepare() -> None:
 
 def test_services_are_the_settings() -> None:
     config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
-    setup = AgentSetup(config)
-    assert setup.services(agent()) == Services(
+    services = AgentSetup(config).services(agent())
+    assert services.outward is not None and services.outward.owner == OPERATOR
+    assert services == Services(
         stt_url="http://a",
         tts_model="t",
         openai_api_key="k",
         openai_url="ws://b",
         realtime_model="r",
-        outward=setup.outward,
+        outward=services.outward,
     )
 
 

@@ -24,6 +24,7 @@ from lipwire.app.service import Service
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, ProviderFault, encode, request
+from lipwire.provider.keys import is_made
 from lipwire.servers.http import serve_http
 from support.machine import engine_threads
 
@@ -57,6 +58,10 @@ def tone(seconds: float, rate: int = RATE) -> bytes:
 async def service() -> AsyncIterator[Service]:
     async with Service(config()) as running:
         yield running
+
+
+def test_a_key_that_the_server_makes_cannot_be_guessed_and_never_waits() -> None:
+    assert is_made(Service(config(api_key=None)).api_key.encode())
 
 
 class Wire:

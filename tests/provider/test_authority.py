@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lipwire.protocol import messages as m
+from lipwire.provider.authority import ASKING_FROM
 from lipwire.provider.keys import LOOK_EVERY, OPERATOR, KeyRing, Owner, Quota, add_key, key_line, make_key, remove_keys
 from lipwire.provider.quotas import Admission, Load
 from lipwire.provider.sessions import ProviderError
@@ -157,6 +158,27 @@ async def test_a_machine_that_is_late_takes_no_more_but_what_is_there_can_be_rep
     assert [session.closed for session in stage.made] == [1, 0]
     stage.now += 11
     await stage.start(uid="2")
+
+
+@pytest.mark.parametrize("first", ["keys", "tokens"])
+def test_wrong_tokens_lock_no_key_out_and_wrong_keys_no_token(first: str) -> None:
+    provider = Stage().provider
+    asking = ASKING_FROM.set("203.0.113.9")
+    try:
+
+        def guess(what: str) -> str:
+            with pytest.raises(ProviderError) as caught:
+                provider.check_api_key("guess") if what == "keys" else provider.check_access("a.b.c")
+            return caught.value.code
+
+        wrong = {"keys": "INVALID_API_KEY", "tokens": "INVALID_TOKEN"}
+        other = "tokens" if first == "keys" else "keys"
+        assert [guess(first) for _ in range(8)] == [wrong[first]] * 6 + ["RATE_LIMITED"] * 2
+        if first == "tokens":
+            assert provider.check_api_key(KEY).name == OPERATOR, "a key that somebody chose"
+        assert guess(other) == wrong[other]
+    finally:
+        ASKING_FROM.reset(asking)
 
 
 def test_an_owner_is_known_by_name_and_keeps_what_is_theirs() -> None:

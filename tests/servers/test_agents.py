@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+from msgspec import to_builtins
 
 from lipwire import agora_token
 from lipwire.errors import BadState, BufferFull
 from lipwire.protocol.tokens import build_rtc_token, build_rtm_token, verify_token
+from lipwire.provider.client import request
+from lipwire.provider.keys import add_key, key_line, make_key
 from support.agent_bodies import V1, V2, changed
 from support.agent_site import APP, CERTIFICATE, KEY, Response, Site, basic, serve
 from support.agent_stand_in import StandIn, manager
@@ -254,6 +259,26 @@ async def test_a_private_url_that_the_settings_allow_is_taken_and_so_is_the_serv
         )
 
 
+async def test_a_name_is_looked_up_for_who_may_have_an_agent_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, asked = make_key(), []
+    add_key(tmp_path / "keys", key_line("acme", key, {"agents": 0}))
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        asked.append(host)
+        return real("8.8.8.8" if host == "llm.test" else host, *args, **options)
+
+    async for site in serve(manager(), api_keys_file=str(tmp_path / "keys")):
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        body = changed(V2, "properties.llm.url", "https://llm.test/")
+        is_refused(await site.post(f"{C2}/join", body, basic(key)), 422, "ResourceQuotaLimitExceeded", "0 agents run")
+        assert "llm.test" not in asked
+        assert (await site.post(f"{C2}/join", body))[0] == 200
+        assert "llm.test" in asked
+
+
 async def test_a_bad_url_is_shown_without_its_secrets(site: Site) -> None:
     body = changed(V2, "properties.llm.url", "ftp://me:hunter2@a.test/?key=s3cret")
     refused = await site.post(f"{C2}/join", body)
@@ -450,6 +475,34 @@ async def test_token_for_a_channel(secured: Site) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ metrics, docs
+
+
+async def test_agents_and_sessions_draw_on_one_account_of_pixels(tmp_path: Path) -> None:
+    medium, key = 640 * 360 * 25, make_key()
+    add_key(tmp_path / "keys", key_line("acme", key, {"pixel_rate": 2 * medium}))
+
+    def face(name: str, **params: int) -> Any:
+        body = changed(V2, "properties.avatar", {"enable": True, "params": params}) | {"name": name}
+        return changed(body, "properties.agent_rtc_uid", "0")
+
+    keyed = {"x-api-key": key} | basic(key)
+    start = to_builtins(request("c"))
+    async for site in serve(manager(), agora="off", api_keys_file=str(tmp_path / "keys"), max_pixel_rate=3 * medium):
+        wide = face("wide", width=1920, height=1920, fps=60)
+        words = f"pixels a second is reached: this would add {1920 * 1920 * 60}"
+        is_refused(await site.post(f"{C2}/join", wide, keyed), 422, "ResourceQuotaLimitExceeded", words)
+        code, first = await site.post(f"{C2}/join", face("one"), keyed)
+        assert code == 200
+        assert (await site.post("/session/start", start, keyed))[0] == 200
+        code, body = await site.post("/session/start", to_builtins(request("d")), keyed)
+        assert (code, body["code"]) == (429, "SESSION_LIMIT") and "This key's" in body["message"]
+        is_refused(await site.post(f"{C2}/join", face("two"), keyed), 422, "ResourceQuotaLimitExceeded", "This key's")
+        plain = changed(V2, "properties.channel", "elsewhere") | {"name": "without a face"}
+        assert (await site.post(f"{C2}/join", plain, keyed))[0] == 200
+        assert (await site.post(f"{C2}/join", face("three")))[0] == 200  # the operator's
+        is_refused(await site.post(f"{C2}/join", face("four")), 422, "ResourceQuotaLimitExceeded", "The limit")
+        assert (await site.post(f"{C2}/agents/{first['agent_id']}/leave", None, keyed))[0] == 200
+        assert (await site.post("/session/start", to_builtins(request("d")), keyed))[0] == 200
 
 
 async def test_metrics(site: Site) -> None:

@@ -312,6 +312,9 @@ class Agent:
             raise BadState("the agent is not running")
         checked = check(self.config, changes)
         token = checked.pop("token", None)
+        if self.config.llm.server_key and checked.keys() & {"llm.url", "llm.api_key"}:
+            # Never with our key to where the caller says: it goes first, and theirs, if there is one, takes its place.
+            checked = {"llm.api_key": None} | checked | {"llm.server_key": False}
         if token is not None:
             self._channel.renew(token)
             apply(self.config, {"token": token})

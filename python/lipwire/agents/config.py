@@ -40,6 +40,9 @@ class Llm(Struct, kw_only=True):
     url: str = ""
     """The URL of the service's /chat/completions."""
     api_key: str | None = None
+    server_key: bool = False
+    """`api_key` is the server's own, for the server's own URL: it goes where either of them is changed. No request says
+    this."""
     model: str | None = None
     system_messages: list[dict[str, Any]] = field(default_factory=list)
     """Chat messages that stand at the head of every request."""
@@ -109,3 +112,8 @@ class AgentConfig(Struct, kw_only=True):
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""
+
+    @property
+    def pixel_rate(self) -> int:
+        """Width x height x frames a second of its face; 0 = it has none."""
+        return 0 if self.avatar is None else self.width * self.height * self.fps

@@ -149,8 +149,9 @@ class AgentManager:
         self.owner_limit: Callable[[str], int | None] = lambda owner: None
         self.shared: Callable[[AgentConfig], bool] = lambda config: False
         """Whether its channel is the same for every owner."""
-        self.admit: Callable[[], None] = lambda: None
-        """Raises NoCapacity while this machine does not keep up with what it has."""
+        self.admit: Callable[[AgentConfig], None] = lambda config: None
+        """Raises NoCapacity while this machine does not keep up with what it has, AgentLimit where the pictures of one
+        more are too many."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -255,7 +256,7 @@ class AgentManager:
         """
         if self.prepare is not None and not prepared:
             self.prepare(config)
-        self._check(config)
+        self.check(config)
         number = self.started_total = self.started_total + 1
         record = AgentRecord(secrets.token_hex(16), number, config, time.time())
         self._records[record.id] = record
@@ -269,7 +270,12 @@ class AgentManager:
             raise
         return record
 
-    def _check(self, config: AgentConfig) -> None:
+    def check(self, config: AgentConfig) -> None:
+        """Whether an agent could be started now, prepared or not: nothing is reserved.
+
+        Raises:
+            AgentConflict, AgentLimit, AgentStartFailed: see `start`. LipwireError: `admit` does.
+        """
         if self._closed:
             error = AgentStartFailed("the server is shutting down")
             error.retry_after = RETRY_AFTER
@@ -291,7 +297,7 @@ class AgentManager:
         limit = self.owner_limit(config.owner)
         if limit is not None and len(theirs) >= limit:
             raise AgentLimit(f"{len(theirs)} agents run with this key; no more are allowed")
-        self.admit()
+        self.admit(config)
 
     async def stop(self, record: AgentRecord, reason: str = "left") -> None:
         """Ends an agent and waits for it. One that has ended stays as it is."""

@@ -14,6 +14,7 @@ __all__ = ["apply", "check"]
 
 CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout"})
 SECTIONS = frozenset({"llm", "turn_detection"})
+FIXED = frozenset({"llm.server_key"})
 RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.threshold": (0.0, 1.0),
     "turn_detection.interrupt_threshold": (0.0, 1.0),
@@ -36,7 +37,7 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
         fields = get_type_hints(AgentConfig if not section else type(getattr(config, section, None)))
         if (section and section not in SECTIONS) or member not in fields:
             raise InvalidArgument(f"an agent has no field {name!r:.60}")
-        if not section and name not in CHANGEABLE:
+        if name in FIXED or (not section and name not in CHANGEABLE):
             raise InvalidArgument(f"{name} cannot change while the agent runs")
         if name != "tools":  # they may hold functions, which nothing can convert
             try:

@@ -87,7 +87,8 @@ class AgentSetup:
             agent.avatar = self._avatar(agent.avatar)
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named
             agent.llm.url = c.llm_url
-            agent.llm.api_key = agent.llm.api_key or c.openai_api_key
+            if not agent.llm.api_key and c.openai_api_key:
+                agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
@@ -154,7 +155,7 @@ class AgentSetup:
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,
-            outward=self.outward,
+            outward=self.outward.of(agent.owner),
         )
 
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:

@@ -73,13 +73,14 @@ class Config(Struct, kw_only=True, frozen=True):
     """Browsers that are sent sound and pictures: viewers of sessions and users in rooms together. More are refused with
     503. The default is what two busy processors keep in sound."""
     max_pixel_rate: int = 1_000_000_000
-    """Width x height x frames a second of all sessions together; more is refused with 429. 0 = no limit."""
+    """Width x height x frames a second of all sessions and agents together; more is refused with 429 (agents: 422).
+    0 = no limit."""
     max_rooms: int = 64
     """Rooms of all owners together. The last quarter is for agents: pages open none of them."""
     key_sessions: int = 25
     """Sessions of one owner in `api_keys_file`, whose line there can say otherwise (sessions=5); so with all key_*."""
     key_pixel_rate: int = 250_000_000
-    """Width x height x frames a second of all sessions of one owner."""
+    """Width x height x frames a second of all sessions and agents of one owner."""
     key_agents: int = 25
     """Agents of one owner."""
     key_rooms: int = 32

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import partial
@@ -15,6 +14,8 @@ from urllib.parse import quote
 import msgspec
 from prometheus_client.registry import Collector
 
+from ..agents.config import AgentConfig
+from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
@@ -28,7 +29,7 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
 from ..logs import sampled
 from ..protocol import messages as m
-from ..provider.keys import OPERATOR
+from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError
 from ..publish.tee import Tee
@@ -171,7 +172,7 @@ class Service:
     ) -> None:
         self.config = config or Config()
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
-        self.api_key = self.config.api_key or secrets.token_urlsafe(24)
+        self.api_key = self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
@@ -208,7 +209,8 @@ class Service:
         )
         self.agents.prepare = self.agent_setup.prepare
         self.agents.shared = self.agent_setup.goes_to_agora
-        self.agents.admit = lambda: self.provider.admission.check(self.provider.clock())
+        self.agents.admit = self._admit_agent
+        self.provider.also_drawn = lambda: [(a.config.owner, a.config.pixel_rate) for a in self.agents.active]
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         if self.agents.on_event is None:
             self.agents.on_event = self.telemetry.agent_event
@@ -329,6 +331,13 @@ class Service:
         """Of an agent: a built-in one's name, or the place of ours."""
         self.choose_avatar(avatar_id)  # or refuses
         return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
+
+    def _admit_agent(self, agent: AgentConfig) -> None:
+        """One account of pixels for sessions and agents. Raises NoCapacity or AgentLimit."""
+        self.provider.admission.check(self.provider.clock())
+        text = self.provider.excess_pixels(self.provider.authority.owner_named(agent.owner), agent.pixel_rate)
+        if text:
+            raise AgentLimit(text)
 
     async def _make_session(
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit

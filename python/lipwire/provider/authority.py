@@ -48,7 +48,8 @@ class Authority:
     ) -> None:
         self.keys = keys
         self.clock, self.wall_clock = clock, wall_clock
-        self.guesses = Guesses()
+        self.guesses, self.token_guesses = Guesses(), Guesses()
+        """Of keys and of tokens, each for itself: who sends wrong tokens keeps nobody from using a key."""
         self.requests = RateLimit()
         self._secret = secret
 
@@ -63,22 +64,22 @@ class Authority:
         raw = key.encode(errors="surrogateescape") if isinstance(key, str) else key
         owner = self.keys.find(raw)
         if owner is None:
-            self._wrong(raw)
+            self._wrong(self.guesses, raw)
             raise Refused("INVALID_API_KEY", "Invalid API key")
         if not is_made(raw):  # somebody chose it, so it might be guessed
-            self._wait(raw)
+            self._wait(self.guesses, raw)
             self.guesses.good(ASKING_FROM.get(), raw)
         self._count(owner)
         return owner
 
-    def _wait(self, credential: bytes) -> None:
-        wait = self.guesses.wait(ASKING_FROM.get(), credential, self.clock())
+    def _wait(self, guesses: Guesses, credential: bytes) -> None:
+        wait = guesses.wait(ASKING_FROM.get(), credential, self.clock())
         if wait:
             raise Refused("RATE_LIMITED", "Too many wrong keys or tokens from this address", retry_after=wait)
 
-    def _wrong(self, credential: bytes) -> None:
-        self._wait(credential)
-        self.guesses.wrong(ASKING_FROM.get(), self.clock())
+    def _wrong(self, guesses: Guesses, credential: bytes) -> None:
+        self._wait(guesses, credential)
+        guesses.wrong(ASKING_FROM.get(), self.clock())
 
     def _count(self, owner: Owner) -> None:
         rate = owner.quota.request_rate
@@ -98,7 +99,7 @@ class Authority:
             access = verify_access(token, self._secret, now=self.wall_clock(), allow_expired=allow_expired)
         except TokenError as exc:
             if not exc.expired:
-                self._wrong(token.encode(errors="surrogateescape"))
+                self._wrong(self.token_guesses, token.encode(errors="surrogateescape"))
             raise Refused("INVALID_TOKEN", str(exc)) from None
         if access.owner and access.owner not in self.keys.owners:
             raise Refused("INVALID_TOKEN", "the API key that this token was made with is no longer valid")

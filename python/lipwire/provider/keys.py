@@ -50,7 +50,7 @@ class Quota(Struct, kw_only=True, frozen=True):
 
     sessions: int | None = None
     pixel_rate: int | None = None
-    """Width x height x frames a second, of all its sessions together."""
+    """Width x height x frames a second, of all its sessions and agents together."""
     agents: int | None = None
     rooms: int | None = None
     request_rate: float | None = None

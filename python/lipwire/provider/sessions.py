@@ -30,7 +30,7 @@ from ..protocol import messages as m
 from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
 from .authority import Authority, Refused
-from .keys import KeyRing, Owner, Quota
+from .keys import KeyRing, Owner
 from .outbox import Outbox
 from .quotas import Admission
 from .utterances import UtteranceGate
@@ -334,6 +334,8 @@ class Provider:
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._starting: list[_Place] = []
         """Of the sessions that are being made."""
+        self.also_drawn: Callable[[], list[tuple[str, int]]] = list
+        """Owners and pixel rates of what this machine draws besides sessions, out of the same quotas: agents."""
         self._opening: dict[str, ProviderSession] = {}
         self._past: Counter[str] = Counter()
         self._ending: dict[ProviderSession, asyncio.Task[None]] = {}
@@ -451,12 +453,13 @@ class Provider:
     def _check_space(self, place: _Place, owner: Owner) -> None:
         """Whether one more fits into the server's limits and its owner's, beside all that there are: those that are
         being made, and those that have ended but have not left their channels yet. Raises ProviderError."""
-        gone = {place.instead_of, *(one.instead_of for one in self._starting)}
-        there = [_Place(s.owner, pixel_rate(s.granted)) for s in (*self.sessions, *self._ending) if s not in gone]
-        there += self._starting
+        there = self._there(place)
         theirs = [one for one in there if one.owner == owner.name]
-        most = Quota(sessions=self.config.max_sessions, pixel_rate=self.config.max_pixel_rate or None)
-        text = _excess("The", most, there, place.rate) or _excess("This key's", owner.quota, theirs, place.rate)
+        text = (
+            _too_many("The", self.config.max_sessions, there)
+            or _too_many("This key's", owner.quota.sessions, theirs)
+            or self._excess_pixels(owner, place.rate, there)
+        )
         if text:
             raise ProviderError("SESSION_LIMIT", text, retry_after=self.config.retry_after)
 
@@ -466,6 +469,26 @@ class Provider:
             self.admission.check(self.clock())
         except NoCapacity as exc:
             raise ProviderError("NO_CAPACITY", str(exc), retry_after=exc.retry_after) from None
+
+    def _there(self, place: _Place | None = None) -> list[_Place]:
+        """The sessions that are there, being made or on their way out, but for those that others wait to replace."""
+        gone = {None if place is None else place.instead_of, *(one.instead_of for one in self._starting)}
+        there = [_Place(s.owner, pixel_rate(s.granted)) for s in (*self.sessions, *self._ending) if s not in gone]
+        return there + self._starting
+
+    def excess_pixels(self, owner: Owner, wanted: int) -> str:
+        """Which limit `wanted` more pixels a second of an owner's, for what is no session, would exceed; "" = none."""
+        return self._excess_pixels(owner, wanted, self._there())
+
+    def _excess_pixels(self, owner: Owner, wanted: int, there: list[_Place]) -> str:
+        drawn = [(one.owner, one.rate) for one in there] + self.also_drawn()
+        ours = sum(rate for _, rate in drawn)
+        theirs = sum(rate for name, rate in drawn if name == owner.name)
+        most = self.config.max_pixel_rate or None
+        for whose, limit, used in (("The", most, ours), ("This key's", owner.quota.pixel_rate, theirs)):
+            if wanted and limit is not None and used + wanted > limit:
+                return f"{whose} limit of {limit} pixels a second is reached: this would add {wanted}"
+        return ""
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
         session = ProviderSession(
@@ -836,13 +859,9 @@ class _Place(NamedTuple):
     """Whose end it waits for, so that the two are one."""
 
 
-def _excess(whose: str, quota: Quota, there: list[_Place], wanted: int) -> str:
-    """Which limit a session of `wanted` pixels a second would exceed beside those that are there; "" = none."""
-    if quota.sessions is not None and len(there) >= quota.sessions:
-        return f"{whose} limit of {quota.sessions} sessions is reached"
-    if quota.pixel_rate is not None and sum(one.rate for one in there) + wanted > quota.pixel_rate:
-        return f"{whose} limit of {quota.pixel_rate} pixels a second is reached: this session would add {wanted}"
-    return ""
+def _too_many(whose: str, limit: int | None, there: list[_Place]) -> str:
+    """Says that one more session than those that are there would be too many; "" = it would not."""
+    return f"{whose} limit of {limit} sessions is reached" if limit is not None and len(there) >= limit else ""
 
 
 def refusal(exc: Refused) -> ProviderError:

@@ -220,7 +220,8 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
         config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
-        await w.check_urls(body, version, outward)
+        manager.check(config)  # names are looked up for who may have an agent only
+        await w.check_urls(body, version, outward.of(owner))
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
@@ -244,7 +245,8 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
         record = find(request, appid, agent_id)
         body = await read_object(request)
         changes = w.parse_update(body, version)
-        await w.check_urls(body, version, outward)
+        manager.running(record.id)
+        await w.check_urls(body, version, outward.of(record.config.owner))
         manager.running(record.id).update(changes)
         return describe(record)
 
