@@ -164,8 +164,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
     public_hosts: tuple[str, ...] = ()
     """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
-    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url` and
-    `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks Host himself."""
+    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url`,
+    `public_viewer_url` and `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks
+    Host himself."""
     allowed_origins: tuple[str, ...] = ()
     """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
     https://app.example.org. Without: none but its own."""
