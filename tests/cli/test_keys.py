@@ -137,3 +137,19 @@ def test_what_cannot_be_said_is_one_line(place: Path) -> None:
     assert "line 1" in fails(place, "key", "new", "acme", "--file", "keys")
     assert "line 1" in fails(place, "serve", *PORTS, "--api-keys-file", "keys")
     assert (place / "keys").read_text() == "nonsense\n"
+
+
+@pytest.mark.parametrize("given", [["--expire", "60"], ["--subscriber"], ["--expire", "60", "--subscriber"]])
+def test_what_an_agora_token_has_is_refused_for_one_of_ours(place: Path, given: list[str]) -> None:
+    for what in ("--room", "--session"):
+        told = fails(place, "token", what, "lobby", *given, "--api-key", "k")
+        assert "only for an Agora token" in told
+        assert all(option in told for option in given if option.startswith("--"))
+
+
+def test_an_option_that_has_no_effect_is_refused(place: Path) -> None:
+    assert "--url: only with --room" in fails(place, "token", "channel", "--url", "http://127.0.0.1:9")
+    assert "--bare: only with --room" in fails(place, "token", "channel", "--bare")
+    assert "--expire: not with --explain" in fails(place, "token", "--explain", "007x", "--expire", "60")
+    assert "CHANNEL, UID: not with --explain" in fails(place, "token", "channel", "7", "--explain", "007x")
+    assert "--subscriber: only with a channel" in fails(place, "token", "--rtm", "ann", "--subscriber")

@@ -279,7 +279,10 @@ def minting_routes(provider: Provider, page_url: PageUrl) -> list[ControllerRout
         """A token for a session: the session token anew, or one to watch or control it on the viewer page."""
         owner = provider.check_api_key(header(request, b"x-api-key"))
         session = provider.get(session_id, owner)
-        asked = _read(SessionTokenRequest, await read_object(request, optional=True))
+        body = await read_object(request, optional=True)
+        if body.get("name") is not None:
+            raise ProviderError("VALIDATION_ERROR", "name is for a room: nobody has a name in a session")
+        asked = _read(SessionTokenRequest, body)
         role = _role("session", asked.role)
         ttl = _ttl(asked.ttl, provider.config.token_ttl if role == "speak" else PAGE_TTL)
         if asked.token is not None:
