@@ -20,7 +20,7 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from ..outward import Outward
+from ..outward import Outward, redact
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import Limits
 from ..servers.origins import Access
@@ -259,6 +259,15 @@ URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_ur
 HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
 
+def shown(name: str, value: Any) -> Any:
+    """A setting for people and logs: whether a secret is set, and URLs without their passwords and keys."""
+    if name in SECRETS:
+        return "set" if value else None
+    if name.endswith("_url") and isinstance(value, str) and value != OFFLINE:
+        return redact(value)
+    return value
+
+
 def _check(name: str, value: Any) -> None:
     """One setting by itself. Raises InvalidArgument."""
     low, high = RANGES.get(name, (0, 0))
@@ -272,7 +281,7 @@ def _check(name: str, value: Any) -> None:
         raise InvalidArgument(f"{name} must start with http:// or https://, got {value!r}")
     speech_here = name in ("stt_url", "tts_url") and value == OFFLINE
     if name in URLS and value is not None and not speech_here and not value.startswith(URLS[name]):
-        raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {value!r}")
+        raise InvalidArgument(f"{name} must start with {' or '.join(URLS[name])}, got {shown(name, value)!r}")
     if name == "agent_brain" and value is not None and value not in get_args(BrainKind):
         raise InvalidArgument(f"agent_brain must be one of {', '.join(get_args(BrainKind))}, got {value!r}")
     if name in ("agora_app_id", "agora_app_certificate") and value is not None and not HEX_32.fullmatch(value):

@@ -60,6 +60,7 @@ def serve(
 
 async def _serve(config: Config, asked: asyncio.Event) -> None:
     from ..app.lifetime import run_service
+    from ..app.links import link_note, shown_link
     from ..app.service import Service
 
     service = Service(config)
@@ -69,10 +70,10 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
         out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
-            out.print(f"viewer     {service.page_link()}", markup=False, soft_wrap=True)
-            out.print(f"agents     {service.page_link(service.page.channel)}", markup=False, soft_wrap=True)
-            if not service.gate.open:
-                out.print("           (these links open everything for an hour; lipwire token makes others)")
+            out.print(f"viewer     {shown_link(service, out)}", markup=False, soft_wrap=True)
+            out.print(f"agents     {shown_link(service, out, service.page.channel)}", markup=False, soft_wrap=True)
+            if (note := link_note(service, out)) is not None:
+                out.print(f"           ({note})", soft_wrap=True)
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         if config.record is not None:
