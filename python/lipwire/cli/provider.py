@@ -13,7 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from .options import ApiKey, ServerOptions, err, out, run, run_server, settle, with_server_options
+from .options import ApiKey, CaFile, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
 
@@ -118,9 +118,7 @@ def send(
     uid: Annotated[str, typer.Option(help="User id in the channel.")] = "1",
     app_id: Annotated[str, typer.Option(help="Agora app id.")] = "local",
     token: Annotated[str, typer.Option(help="Agora token.")] = "local",
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file of certificates to trust behind https (default: the system's).")
-    ] = None,
+    ca: CaFile = None,
     linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
 ) -> None:
     """Speak an audio file through any avatar provider that speaks the protocol."""
@@ -133,7 +131,7 @@ def send(
     from ..servers.tls import trust
     from ..session.offline import load_speech
 
-    tls = None if ca is None else trust(ca)
+    context = trust(ca)
     samples, rate = load_speech(speech)
     body = {
         "avatar_id": avatar_id,
@@ -155,7 +153,7 @@ def send(
         def show(event: m.ServerEvent) -> None:
             print(m.encode(event), flush=True)  # JSON lines, not for rich to wrap or to colour
 
-        async with ProviderClient(url, api_key, start, on_event=show, tls=tls) as client:
+        async with ProviderClient(url, api_key, start, on_event=show, tls=context) as client:
             out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")
             began = time.monotonic()
             with ProgressBar(err) as bar:

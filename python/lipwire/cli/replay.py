@@ -10,7 +10,7 @@ import typer
 
 from ..app.config import LOOPBACK, Config
 from ..errors import InvalidArgument
-from .options import out, run
+from .options import CaFile, out, run
 
 
 def replay(
@@ -29,6 +29,7 @@ def replay(
     api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="That provider's API key.")] = "",
     channel: Annotated[str | None, typer.Option(help="Channel there (default: as recorded).")] = None,
     token: Annotated[str | None, typer.Option(help="Agora token there: none is recorded.")] = None,
+    ca: CaFile = None,
     fast: Annotated[bool, typer.Option("--fast", help="With --http: as fast as possible.")] = False,
 ) -> None:
     """Show a recorded session, play it again, or send it to a provider again.
@@ -36,8 +37,8 @@ def replay(
     Played again, the same samples and the same pictures come out; it says whether they did, and fails if not."""
     if sum([show, video is not None, live, http is not None]) > 1:
         raise InvalidArgument("choose one of --show, --out, --live and --http")
-    if http is None and (ws or channel or token or fast):
-        raise InvalidArgument("--ws, --channel, --token and --fast are for --http")
+    if http is None and (ws or channel or token or ca or fast):
+        raise InvalidArgument("--ws, --channel, --token, --ca and --fast are for --http")
     if viewer_port is not None and not live:
         raise InvalidArgument("--viewer-port is for --live")
     if avatar is not None and (show or http is not None):
@@ -50,7 +51,7 @@ def replay(
     elif http is not None:
         if not api_key:
             raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
-        run(_send(recording, http, ws, api_key, channel, token, fast))
+        run(_send(recording, http, ws, api_key, channel, token, ca, fast))
     elif live:
         run(_watch(recording, 8080 if viewer_port is None else viewer_port, avatar))
     else:
@@ -58,14 +59,28 @@ def replay(
 
 
 async def _send(
-    recording: Path, url: str, ws: str | None, api_key: str, channel: str | None, token: str | None, fast: bool
+    recording: Path,
+    url: str,
+    ws: str | None,
+    api_key: str,
+    channel: str | None,
+    token: str | None,
+    ca: Path | None,
+    fast: bool,
 ) -> None:
     import msgspec
 
     from ..capture.resend import Resend
+    from ..servers.tls import trust
 
     resend = Resend(
-        recording, url, api_key, ws_url=ws, pace=None if fast else 1.0, on_event=lambda text: print(text, flush=True)
+        recording,
+        url,
+        api_key,
+        ws_url=ws,
+        pace=None if fast else 1.0,
+        on_event=lambda text: print(text, flush=True),
+        tls=trust(ca),
     )
     changes = {name: value for name, value in (("channel", channel), ("token", token)) if value is not None}
     resend.agora = msgspec.structs.replace(resend.agora, **changes)

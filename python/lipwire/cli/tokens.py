@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from ..errors import InvalidArgument
+from .options import CaFile
 
 SERVER = "http://127.0.0.1:8764"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -40,10 +42,11 @@ def token(
     ttl: Annotated[str | None, typer.Option(help="How long it is good for: 90s, 15m, 1h, 7d (default: 1h).")] = None,
     url: Annotated[str | None, typer.Option(help=f"The HTTP side of that server (default: {SERVER}).")] = None,
     api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="Its API key.")] = "",
+    ca: CaFile = None,
     bare: Annotated[bool, typer.Option("--bare", help="The token alone, in place of a link with it.")] = False,
 ) -> None:
     """Print a link to a page of a Lipwire server, with a token in it (--room, --session), or an Agora token."""
-    ours = {"--role": role, "--name": name, "--ttl": ttl, "--url": url, "--bare": bare}
+    ours = {"--role": role, "--name": name, "--ttl": ttl, "--url": url, "--ca": ca, "--bare": bare}
     agoras = {"CHANNEL": channel, "UID": uid, "--rtm": rtm, "--expire": expire, "--subscriber": subscriber}
     if room is not None or session is not None:
         if (room is not None and session is not None) or channel or explain or rtm:
@@ -51,7 +54,8 @@ def token(
         _refuse(agoras, "only for an Agora token; --ttl and --role are for --room and --session")
         if session is not None and name is not None:
             raise InvalidArgument("--name is for a room: nobody has a name in a session")
-        print(_ours(url or SERVER, api_key, room, session, role, name, None if ttl is None else seconds(ttl), bare))
+        lasts = None if ttl is None else seconds(ttl)
+        print(_ours(url or SERVER, api_key, room, session, role, name, lasts, bare, ca))
         return
     _refuse(ours, "only with --room or --session")
     if explain:
@@ -70,8 +74,8 @@ def token(
             "One for a Lipwire server is made with --room or --session"
         )
     user = int(uid or 0) if uid is None or uid.isdecimal() else uid
-    lasts = 3600 if expire is None else expire
-    print(agora_token(app_id, certificate, channel, user, expire=lasts, publish=not subscriber, rtm_user_id=rtm))
+    expires = 3600 if expire is None else expire
+    print(agora_token(app_id, certificate, channel, user, expire=expires, publish=not subscriber, rtm_user_id=rtm))
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:
@@ -97,9 +101,12 @@ def _ours(
     name: str | None,
     ttl: float | None,
     bare: bool,
+    ca: Path | None,
 ) -> str:
     """What the server makes: only it knows its secret, and whose the session is."""
     import httpx
+
+    from ..servers.tls import trust
 
     if not api_key:
         raise InvalidArgument("the server wants its API key: --api-key or LIPWIRE_API_KEY")
@@ -112,7 +119,9 @@ def _ours(
     body = {field: value for field, value in body.items() if value is not None}
     where = url.rstrip("/") + path
     try:
-        reply = httpx.post(where, headers={"x-api-key": api_key}, json=body, timeout=10, trust_env=False)
+        reply = httpx.post(
+            where, headers={"x-api-key": api_key}, json=body, timeout=10, trust_env=False, verify=trust(ca)
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise InvalidArgument(f"{url} does not answer: {exc or type(exc).__name__}") from exc
     try:
