@@ -76,13 +76,14 @@ class Config(Struct, kw_only=True, frozen=True):
     max_rooms: int = 64
     """Rooms of all owners together. The last quarter is for agents: pages open none of them."""
     key_sessions: int = 25
-    """Sessions of one owner in `api_keys_file`, whose line there can say otherwise (sessions=5); so with all key_*."""
+    """Sessions of one owner in `api_keys_file`, whose line there can say otherwise (sessions=5); so with all key_*.
+    0 = none."""
     key_pixel_rate: int = 250_000_000
-    """Width x height x frames a second of all sessions of one owner."""
+    """Width x height x frames a second of all sessions of one owner; 0 = none."""
     key_agents: int = 25
-    """Agents of one owner."""
+    """Agents of one owner; 0 = none."""
     key_rooms: int = 32
-    """Rooms of one owner."""
+    """Rooms of one owner; 0 = none."""
     key_request_rate: float = 50.0
     """Requests a second with one owner's keys, twice as many at once; more are refused with 429."""
     address_request_rate: float = 200.0
@@ -357,12 +358,21 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     if TYPES[name] == tuple[str, ...] and isinstance(value, str):
         value = [part for part in re.split(r"[\s,]+", value) if part]
     try:
-        converted = msgspec.convert(value, TYPES[name], strict=strict)
+        converted = msgspec.convert(_whole(name, value), TYPES[name], strict=strict)
         _check(name, converted)
     except (msgspec.ValidationError, InvalidArgument) as exc:
         text = str(exc)
         raise InvalidArgument(f"{place}: {text if name in text else f'{name}: {text}'}") from exc
     return converted
+
+
+def _whole(name: str, value: Any) -> Any:
+    """1e9, which is a float in TOML and no int in the environment, as the whole number that it is."""
+    if TYPES[name] is not int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value):
+        value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
