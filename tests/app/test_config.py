@@ -67,6 +67,8 @@ def test_a_named_file_counts_instead(tmp_path: Path) -> None:
         ("PUBLIC_HOSTS", "", ()),
         ("ALLOWED_ORIGINS", "https://a.example,http://b.example:81", ("https://a.example", "http://b.example:81")),
         ("REQUEST_TIMEOUT_SECONDS", "2.5", 2.5),
+        ("MAX_PIXEL_RATE", "1e9", 10**9),
+        ("KEY_PIXEL_RATE", "2.5E+8", 250_000_000),
     ],
 )
 def test_the_environment_is_text(name: str, text: str, value: object) -> None:
@@ -175,7 +177,15 @@ def test_out_of_range_names_the_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("HTTP_PORT", "many"), ("VIEWER", "perhaps"), ("BUFFER_SECONDS", ""), ("MAX_SESSIONS", "1.5")]
+    ("name", "text"),
+    [
+        ("HTTP_PORT", "many"),
+        ("VIEWER", "perhaps"),
+        ("BUFFER_SECONDS", ""),
+        ("MAX_SESSIONS", "1.5"),
+        ("MAX_PIXEL_RATE", "1.5e0"),
+        ("MAX_PIXEL_RATE", "1e99"),
+    ],
 )
 def test_a_wrong_type_in_the_environment(name: str, text: str) -> None:
     refused(f"LIPWIRE_{name}", environment={f"LIPWIRE_{name}": text})
@@ -185,6 +195,17 @@ def test_a_wrong_type_in_the_environment(name: str, text: str) -> None:
 def test_a_wrong_type_in_the_file(line: str, tmp_path: Path) -> None:
     (tmp_path / "lipwire.toml").write_text(line)
     refused("lipwire.toml")
+
+
+def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
+    file = tmp_path / "lipwire.toml"
+    file.write_text("max_pixel_rate = 1e9\nmax_sessions = 7.0\n")
+    read = load(path=file)
+    assert (read.max_pixel_rate, read.max_sessions) == (10**9, 7)
+    assert type(read.max_pixel_rate) is int
+    for text in ("1.5e0", "inf", "nan"):
+        file.write_text(f"max_pixel_rate = {text}")
+        refused("max_pixel_rate", path=file)
 
 
 def test_a_wrong_type_in_the_file_names_the_setting(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import pty
 import re
 import subprocess
 import time
@@ -11,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.test_main import PORTS, WAIT, fails, place, run, start
+from cli.test_main import LIPWIRE, PORTS, WAIT, environment, fails, place, run, start
 from lipwire.provider.keys import digest
 from support.provider_stage import start_body
 
@@ -93,15 +96,12 @@ def test_a_key_is_made_used_limited_and_removed_while_the_server_runs(place: Pat
         time.sleep(0.2)
 
 
-def test_the_printed_links_open_the_pages_and_a_room_link_is_for_one(place: Path, server: Running) -> None:
-    links = [line.split()[1] for line in server.lines if "#token=" in line]
-    assert len(links) == 2
-    assert links[1].partition("#")[0].endswith("/agent?channel=lobby")
-    base = links[0].partition("#")[0]
-    for link in links:
-        headers = {"Authorization": f"Bearer {link.partition('#token=')[2]}"}
-        assert httpx.get(f"{base}api/sessions", headers=headers, trust_env=False).json()["sessions"] == []
-        assert httpx.get(f"{base}api/config", headers=headers, trust_env=False).json()["agents"] is True
+def test_what_is_kept_has_no_token_and_a_room_link_is_for_one(place: Path, server: Running) -> None:
+    links = [line.split()[1] for line in server.lines if line.startswith(("viewer ", "agents "))]
+    assert "token=" not in "".join(server.lines)
+    assert any("no token is printed" in line for line in server.lines)
+    assert links[1] == f"{links[0]}agent?channel=lobby"
+    base = links[0]
     assert httpx.get(f"{base}api/sessions", trust_env=False).json()["code"] == "MISSING_TOKEN"
 
     asked = ["token", "--room", "the lobby", "--role", "member", "--name", "Ann", "--ttl", "1h", "--url", server.url]
@@ -116,6 +116,29 @@ def test_the_printed_links_open_the_pages_and_a_room_link_is_for_one(place: Path
     code, bare, _ = run(place, *asked, "--api-key", "the key", "--bare")
     assert bare.count(".") == 2
     assert "#" not in bare
+
+
+def test_the_links_on_a_terminal_open_the_pages(place: Path) -> None:
+    here, there = pty.openpty()
+    process = subprocess.Popen(
+        [str(LIPWIRE), "serve", *PORTS, "--host", "127.0.0.1"],
+        cwd=place, env=environment(place, LIPWIRE_API_KEY="the key"), stdin=subprocess.DEVNULL, stdout=there,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        os.close(there)
+        with open(here, encoding="utf-8") as terminal:
+            lines = list(itertools.takewhile(lambda line: not line.startswith("Ctrl-C"), iter(terminal.readline, "")))
+            links = [line.split()[1] for line in lines if "#token=" in line]
+            assert [link.partition("#")[0].rpartition("/")[2] for link in links] == ["", "agent?channel=lobby"]
+            base = links[0].partition("#")[0]
+            for link in links:
+                headers = {"Authorization": f"Bearer {link.partition('#token=')[2]}"}
+                assert httpx.get(f"{base}api/sessions", headers=headers, trust_env=False).json()["sessions"] == []
+                assert httpx.get(f"{base}api/config", headers=headers, trust_env=False).json()["agents"] is True
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_what_cannot_be_said_is_one_line(place: Path) -> None:
@@ -137,3 +160,19 @@ def test_what_cannot_be_said_is_one_line(place: Path) -> None:
     assert "line 1" in fails(place, "key", "new", "acme", "--file", "keys")
     assert "line 1" in fails(place, "serve", *PORTS, "--api-keys-file", "keys")
     assert (place / "keys").read_text() == "nonsense\n"
+
+
+@pytest.mark.parametrize("given", [["--expire", "60"], ["--subscriber"], ["--expire", "60", "--subscriber"]])
+def test_what_an_agora_token_has_is_refused_for_one_of_ours(place: Path, given: list[str]) -> None:
+    for what in ("--room", "--session"):
+        told = fails(place, "token", what, "lobby", *given, "--api-key", "k")
+        assert "only for an Agora token" in told
+        assert all(option in told for option in given if option.startswith("--"))
+
+
+def test_an_option_that_has_no_effect_is_refused(place: Path) -> None:
+    assert "--url: only with --room" in fails(place, "token", "channel", "--url", "http://127.0.0.1:9")
+    assert "--bare: only with --room" in fails(place, "token", "channel", "--bare")
+    assert "--expire: not with --explain" in fails(place, "token", "--explain", "007x", "--expire", "60")
+    assert "CHANNEL, UID: not with --explain" in fails(place, "token", "channel", "7", "--explain", "007x")
+    assert "--subscriber: only with a channel" in fails(place, "token", "--rtm", "ann", "--subscriber")

@@ -196,6 +196,23 @@ def test_doctor(place: Path) -> None:
     assert "a secret" not in out
 
 
+def test_no_password_of_a_url_is_shown(place: Path) -> None:
+    url = "https://user:hidden@llm.example/v1?key=SECRET"
+    names = ("llm_url", "stt_url", "tts_url", "openai_url", "public_viewer_url", "public_ws_url")
+    given = {f"LIPWIRE_{name.upper()}": url for name in names} | {
+        "LIPWIRE_OPENAI_URL": url.replace("https", "wss"),
+        "LIPWIRE_PUBLIC_WS_URL": url.replace("https", "wss"),
+    }
+    for options in ((), ("--json",)):
+        _, out, _ = run(place, "doctor", *options, **given)
+        assert "hidden" not in out and "SECRET" not in out
+        assert out.count("://llm.example/v1?key=***") == len(names)
+    for name in ("llm_url", "stt_url", "tts_url", "openai_url"):
+        told = fails(place, "doctor", **{f"LIPWIRE_{name.upper()}": url.replace("https", "ftp")})
+        assert "hidden" not in told and "SECRET" not in told
+        assert f"{name} must start with" in told and "ftp://llm.example/v1" in told
+
+
 def test_doctor_says_what_each_brain_needs(place: Path) -> None:
     agents = json.loads(run(place, "doctor", "--json")[1])["agents"]
     assert agents["echo"] == "ready"
@@ -245,11 +262,12 @@ def test_agent(place: Path) -> None:
     process = start(place, "agent", "--channel", "the room", "--brain", "echo", *PORTS, LIPWIRE_API_KEY="the key")
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in range(5)]
         found = re.match(r"agent      (\w{32}) in room 'the room': brain echo, avatar ", lines[0])
         assert found, lines
         assert "agent?channel=the%20room" in lines[2]
-        assert lines[3] == "Ctrl-C ends it.\n"
+        assert "#token=" not in lines[2] and "no token is printed" in lines[3]
+        assert lines[4] == "Ctrl-C ends it.\n"
         url = lines[1].split()[1]
         reply = httpx.get(f"{url}/api/conversational-ai-agent/v2/projects/x/agents", auth=("me", "the key"))
         (shown,) = reply.json()["data"]["list"]

@@ -149,6 +149,8 @@ async def test_a_link_to_watch_a_room_is_heard_by_nobody(world: World) -> None:
     await ears.open(StreamSpec(session_id="s", width=0, height=0, fps=Fraction(25)))
     page = await world.open(world.link("room", "stage", "watch", "agent", name="Guest"))
     await page.wait_for_selector("#join-quiet:has-text('Watch')")
+    await says(page, "#start-title", "Watch an agent")
+    assert "Nobody sees or hears you" in await page.inner_text("#start-text")
     assert not await page.is_visible("#join")
     await page.click("#join-quiet")
     await eventually(becomes(page, "idle"))

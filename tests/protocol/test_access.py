@@ -45,6 +45,31 @@ def test_a_token_for_a_session_says_nothing_about_a_room_of_that_name() -> None:
     assert not access("watch", "room").may("watch", "session", "one")
 
 
+def test_why_a_token_is_none_is_said_in_words_for_who_has_a_link() -> None:
+    token = t.issue_access(access("member", "room"), SECRET, now=1000, ttl=60)
+    head, body, signature = token.split(".")
+    odd = jwt.encode({"sub": "a:b", "role": "x", "iat": 1, "exp": 9}, SECRET, algorithm="HS256")
+    damaged = "the token is incomplete or damaged"
+    foreign = "this server did not make the token, or has been restarted since"
+    for text, secret, why in (
+        ("", SECRET, damaged),
+        ("x", SECRET, damaged),
+        (head, SECRET, damaged),
+        (f"{head}.{body}", SECRET, damaged),
+        (f"{head}.{body}.{signature[:-5]}", SECRET, damaged),
+        (f"{head[:-3]}.{body}.{signature}", SECRET, damaged),
+        (f"{head}.{body[:-4]}.{signature}", SECRET, foreign),
+        (token, SECRET[::-1], foreign),
+        (jwt.encode({"sub": "x", "iat": 1, "exp": 9}, "s" * 64, algorithm="HS512"), SECRET, foreign),
+        (jwt.encode({"sub": "x"}, SECRET, algorithm="HS256"), SECRET, "does not say what it is for"),
+        (odd, SECRET, "cannot be read"),
+        ("x" * 5000, SECRET, "longer than any"),
+    ):
+        with pytest.raises(t.TokenError) as caught:
+            t.verify_access(text, secret, now=1001)
+        assert why in str(caught.value), text
+
+
 @pytest.mark.parametrize(("role", "subject"), itertools.product(get_args(Role), get_args(Subject)))
 def test_a_role_fits_its_subject_or_there_is_no_such_token(role: Role, subject: Subject) -> None:
     if (role, subject) not in EXPECTED:
@@ -94,5 +119,5 @@ def test_claims_that_say_something_else_are_refused(claims: dict[str, object]) -
 
 def test_what_is_too_long_is_not_looked_at() -> None:
     token = jwt.encode({"sub": "s" * 4000, "iat": 1, "exp": 9}, SECRET, algorithm="HS256")
-    with pytest.raises(t.TokenError, match="more than"):
+    with pytest.raises(t.TokenError, match="longer than"):
         t.verify_access(token, SECRET, now=2)

@@ -102,7 +102,8 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path, clock: Clock, ca
         (f"acme:{digest('x')} pixels=3", "none of sessions"),
         (f"acme:{digest('x')} sessions=many", "acme: "),
         (f"acme:{digest('x')} sessions=-1", "0 or more"),
-        (f"acme:{digest('x')} request_rate=nan", "0 or more"),
+        (f"acme:{digest('x')} request_rate=nan", "0.01 or more"),
+        (f"acme:{digest('x')} request_rate=0", "request_rate must be 0.01 or more"),
         (f"acme:{digest('x')} sessions=1\nacme:{digest('y')} sessions=2", "line 2: acme has another sessions"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import wave
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ RATE = 48_000
 def tone(seconds: float, rate: int = RATE, hz: float = 300.0) -> bytes:
     t = np.arange(int(seconds * rate)) / rate
     return (np.sin(2 * np.pi * hz * t) * 9000).astype(np.int16).tobytes()
+
+
+def tone_file(folder: Path) -> Path:
+    with wave.open(str(folder / "speech.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(tone(0.2))
+    return folder / "speech.wav"
 
 
 def frame_of_performer() -> _core.Frame:
@@ -95,6 +105,25 @@ async def test_file_records_a_live_session(tmp_path: Path) -> None:
 async def test_file_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="there is no folder"):
         await lipwire.Session(lipwire.publish.File(tmp_path / "no" / "x.mp4")).start()
+
+
+@pytest.mark.parametrize("name", ["film.avi", "film", "film.mp4.webm", ".mp4"])
+async def test_a_name_that_is_none_of_an_mp4_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"what was there before")
+    for started in (
+        lambda: lipwire.Session(lipwire.publish.File(tmp_path / name), width=160, height=90).start(),
+        lambda: asyncio.to_thread(lipwire.render, tone_file(tmp_path), tmp_path / name, size=(160, 90)),
+    ):
+        with pytest.raises(InvalidArgument, match=r"end its name in \.mp4"):
+            await started()
+    assert (tmp_path / name).read_bytes() == b"what was there before"
+
+
+@pytest.mark.parametrize("name", ["a.MP4", "b.m4v", "c.M4V"])
+async def test_names_of_mp4s(tmp_path: Path, name: str) -> None:
+    await asyncio.to_thread(lipwire.render, tone_file(tmp_path), tmp_path / name, size=(160, 90))
+    with av.open(str(tmp_path / name)) as file:
+        assert len(file.streams.video) == 1
 
 
 async def test_null_counts() -> None:

@@ -518,6 +518,8 @@ async def test_an_api_key_makes_tokens_for_its_own_and_links_to_the_pages(world:
         ("rooms/lobby/token", {"role": "admin"}, 400),
         ("rooms/lobby/token", {"role": "speak"}, 400),
         ("rooms/lobby/token", {"role": 1}, 400),
+        ("session/SESSION/token", {"role": "watch", "name": "x"}, 400),
+        ("session/SESSION/token", {"name": "x"}, 400),
         ("rooms/lobby/token", {"name": ""}, 400),
         ("rooms/lobby/token", {"name": "n" * 65}, 400),
         ("rooms/lobby/token", {"ttl": 0}, 400),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -83,6 +84,30 @@ async def test_every_operation_names_the_statuses_that_all_share(site: Site, sid
         assert set(operation["responses"]) >= SHARED, name
         if "requestBody" in operation:
             assert set(operation["responses"]) >= {"400", "413", "415"}, name
+
+
+CODE = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
+
+
+@pytest.mark.parametrize("side", ["http", "pages"])
+async def test_the_codes_are_those_of_the_operation_each_once(site: Site, side: str) -> None:
+    schema = await schema_of(urls(site.service)[side])
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            for status, answer in operation["responses"].items():
+                codes = CODE.findall(answer["description"])
+                assert len(codes) == len(set(codes)), (method, path, status, codes)
+                if "BUFFER_FULL" in codes:
+                    assert path.endswith("/say")
+                if "SESSION_LIMIT" in codes:
+                    assert path == "/session/start"
+            if side == "pages" and "401" in operation["responses"]:
+                assert set(CODE.findall(operation["responses"]["401"]["description"])) == {
+                    *("MISSING_TOKEN", "INVALID_TOKEN", "INVALID_API_KEY")
+                }, path
+                assert set(CODE.findall(operation["responses"]["403"]["description"])) == {
+                    *("NOT_ALLOWED", "ORIGIN_NOT_ALLOWED")
+                }, path
 
 
 def storm(url: str, raw: dict[str, Any], session_id: str, key: str) -> dict[int, int]:

@@ -115,6 +115,28 @@ def test_origins_that_were_allowed() -> None:
         SET.check(["localhost"], ["https://evil.example"], secure=False)
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://avatars.example.com:8443/", "https://avatars.example.com:8443"),
+        ("http://pages.lan/", "http://pages.lan"),
+        ("https://203.0.113.5/", "https://203.0.113.5"),
+        ("https://[2001:db8::1]:8443/faces/", "https://[2001:db8::1]:8443"),
+        ("HTTPS://Pages.Example:443", "https://pages.example"),
+        ("wss://speech.example:9443/ws", "https://speech.example:9443"),
+        ("ws://10.1.2.3:8765/ws", "http://10.1.2.3:8765"),
+        ("wss://user:pw@speech.example:9443/ws?key=x", "https://speech.example:9443"),
+    ],
+)
+def test_pages_of_the_servers_own_addresses_may_call_behind_a_proxy_that_replaces_host(url: str, origin: str) -> None:
+    access = Access.of(urls=[url])
+    assert access.check(["127.0.0.1:8080"], [origin], secure=False)
+    scheme, _, place = origin.partition("://")
+    name = place.removesuffix(":8443").removesuffix(":9443").removesuffix(":8765")
+    for other in (f"{scheme}://{name}:1234", f"{scheme}://x.{name}", f"gopher://{place}"):
+        assert code(access, ["127.0.0.1:8080"], [other]) == "ORIGIN_NOT_ALLOWED"
+
+
 def test_settings_are_checked() -> None:
     assert parse_host(" Avatar.Example.org. ") == "avatar.example.org"
     assert parse_origin("HTTPS://App.Example:443/") == "https://app.example"

@@ -31,6 +31,7 @@ from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, ProviderFault, request
 from lipwire.servers.tls import Certificate, trust
 from support.browsing import ARGS, WAIT
+from support.captured import record
 from support.certificates import Authority
 
 KEY = "a key behind TLS"
@@ -269,6 +270,35 @@ async def test_the_command_sends_with_a_given_authority(authority: Authority, tm
         assert bad.returncode != 0
         assert "certificate verify failed" in bad.stderr
         assert "Traceback" not in bad.stderr
+
+
+async def test_every_command_that_calls_a_server_trusts_a_given_authority(authority: Authority, tmp_path: Path) -> None:
+    """token, replay and conformance, by --ca and by SSL_CERT_FILE; without, no certificate of ours is trusted."""
+    service = await record(tmp_path / "recorded", [11], steps=4)
+    (recording,) = (service.file(session_id) for session_id in service.memories)
+    cert, key = authority.issue("127.0.0.1")
+    async with Service(settings(cert, key)) as server:
+        for command in (
+            ["token", "--room", "lobby", "--url", server.http_url],
+            ["replay", str(recording), "--http", server.http_url, "--fast"],
+            ["conformance", "--http", server.http_url, "--only", "http.start.ok"],
+        ):
+
+            def run(*more: str, words: list[str] = command, **env: str) -> tuple[int, str]:
+                done = subprocess.run(
+                    [sys.executable, "-m", "lipwire", *words, "--api-key", KEY, *more],
+                    capture_output=True, text=True, timeout=60, env=os.environ | env,
+                )  # fmt: skip
+                return done.returncode, done.stdout + done.stderr
+
+            given = await asyncio.to_thread(run, "--ca", str(authority.file))
+            assert given[0] == 0, given
+            known = await asyncio.to_thread(run, SSL_CERT_FILE=str(authority.file))
+            assert known[0] == 0, known
+            code, told = await asyncio.to_thread(run)
+            assert code != 0 and "certificate verify failed" in told and "Traceback" not in told, (command, told)
+            code, told = await asyncio.to_thread(run, "--ca", str(tmp_path / "none.pem"))
+            assert code != 0 and "--ca" in told and "Traceback" not in told, (command, told)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from ..protocol.agent_bodies import Asr, TokenRequest
 from .agent_setup import AgentSetup
 from .config import Config
 from .lifetime import run_service
+from .links import link_note, shown_link
 from .service import Service
 
 NO_AVATAR = "none"
@@ -168,7 +169,9 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console, asked:
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
         console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         if config.viewer:
-            console.print(f"talk to it {service.page_link(agent.channel)}", markup=False, soft_wrap=True)
+            console.print(f"talk to it {shown_link(service, console, agent.channel)}", markup=False, soft_wrap=True)
+            if (note := link_note(service, console)) is not None:
+                console.print(f"           ({note})", soft_wrap=True)
         if config.api_key is None:
             console.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         console.print("Ctrl-C ends it.")

@@ -21,7 +21,7 @@ from .. import _core
 from ..agents.config import BrainKind
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from ..outward import Outward
+from ..outward import Outward, redact
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import Limits
 from ..servers.origins import Access
@@ -78,13 +78,14 @@ class Config(Struct, kw_only=True, frozen=True):
     max_rooms: int = 64
     """Rooms of all owners together. The last quarter is for agents: pages open none of them."""
     key_sessions: int = 25
-    """Sessions of one owner in `api_keys_file`, whose line there can say otherwise (sessions=5); so with all key_*."""
+    """Sessions of one owner in `api_keys_file`, whose line there can say otherwise (sessions=5); so with all key_*.
+    0 = none."""
     key_pixel_rate: int = 250_000_000
-    """Width x height x frames a second of all sessions and agents of one owner."""
+    """Width x height x frames a second of all sessions and agents of one owner; 0 = none."""
     key_agents: int = 25
-    """Agents of one owner."""
+    """Agents of one owner; 0 = none."""
     key_rooms: int = 32
-    """Rooms of one owner."""
+    """Rooms of one owner; 0 = none."""
     key_request_rate: float = 50.0
     """Requests a second with one owner's keys, twice as many at once; more are refused with 429."""
     address_request_rate: float = 200.0
@@ -166,8 +167,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
     public_hosts: tuple[str, ...] = ()
     """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
-    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url` and
-    `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks Host himself."""
+    pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url`,
+    `public_viewer_url` and `allowed_origins` always do. "*.example.org" is all names below it, "*" any: for who checks
+    Host himself."""
     allowed_origins: tuple[str, ...] = ()
     """Web pages of other origins that may call this server (CORS, WebSocket) and embed its pages, as
     https://app.example.org. Without: none but its own."""
@@ -260,6 +262,15 @@ URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_ur
 HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
 
+def shown(name: str, value: Any) -> Any:
+    """A setting for people and logs: whether a secret is set, and URLs without their passwords and keys."""
+    if name in SECRETS:
+        return "set" if value else None
+    if name.endswith("_url") and isinstance(value, str) and value != OFFLINE:
+        return redact(value)
+    return value
+
+
 def _check(name: str, value: Any) -> None:
     """One setting by itself. Raises InvalidArgument."""
     low, high = RANGES.get(name, (0, 0))
@@ -292,7 +303,7 @@ def _check(name: str, value: Any) -> None:
 def _check_url(name: str, value: str) -> None:
     schemes = URLS[name]
     if not value.startswith(schemes):
-        raise InvalidArgument(f"{name} must start with {' or '.join(schemes)}, got {value!r}")
+        raise InvalidArgument(f"{name} must start with {' or '.join(schemes)}, got {shown(name, value)!r}")
     try:
         parts = urlsplit(value)
         host = parts.hostname if parts.port != 0 else None  # reading the port checks it
@@ -300,7 +311,9 @@ def _check_url(name: str, value: str) -> None:
         host = None
     # urlsplit drops line breaks; "*" would count as every name (public_hosts).
     if not host or "*" in host or not value.isprintable() or " " in value:
-        raise InvalidArgument(f"{name} must be an address such as {schemes[-1]}avatar.example.org:8443, got {value!r}")
+        raise InvalidArgument(
+            f"{name} must be an address such as {schemes[-1]}avatar.example.org:8443, got {shown(name, value)!r}"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -361,12 +374,21 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     if TYPES[name] == tuple[str, ...] and isinstance(value, str):
         value = [part for part in re.split(r"[\s,]+", value) if part]
     try:
-        converted = msgspec.convert(value, TYPES[name], strict=strict)
+        converted = msgspec.convert(_whole(name, value), TYPES[name], strict=strict)
         _check(name, converted)
     except (msgspec.ValidationError, InvalidArgument) as exc:
         text = str(exc)
         raise InvalidArgument(f"{place}: {text if name in text else f'{name}: {text}'}") from exc
     return converted
+
+
+def _whole(name: str, value: Any) -> Any:
+    """1e9, which is a float in TOML and no int in the environment, as the whole number that it is."""
+    if TYPES[name] is not int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value):
+        value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")

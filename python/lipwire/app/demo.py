@@ -21,6 +21,7 @@ from ..servers.tls import trust_ourselves
 from ..session.offline import load_speech
 from .config import Config
 from .lifetime import run_service
+from .links import link_note, shown_link
 from .service import Service
 
 TEXTS = (
@@ -107,9 +108,11 @@ async def run_demo(
             holder.append(Talker(client, voice))
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}
-                viewer, agent = service.page_link(), service.page_link(service.page.channel)
+                viewer, agent = shown_link(service, console), shown_link(service, console, service.page.channel)
                 console.print(f"Open [bold]{viewer}[/] to see and hear {shown}. Ctrl-C ends it.", soft_wrap=True)
                 console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
+                if (note := link_note(service, console)) is not None:
+                    console.print(f"({note})", soft_wrap=True)
             figures = Figures()
             talking = asyncio.create_task(_talk(holder[0], clip, (text,) if text else texts, asked))
             reporting = asyncio.create_task(_report(service, client, console, figures))

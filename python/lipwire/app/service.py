@@ -543,11 +543,11 @@ class Service:
         """The viewer page as browsers reach it, with a "/" at its end."""
         return (self.config.public_viewer_url or self.viewer_url).rstrip("/") + "/"
 
-    def page_link(self, channel: str | None = None) -> str:
+    def page_link(self, channel: str | None = None, *, token: bool = True) -> str:
         """The viewer page, or the agent page in a channel, for the operator: where pages ask for a token with one that
-        is good for an hour."""
+        is good for an hour, unless `token` is false."""
         page = "" if channel is None else f"agent?channel={quote(channel, safe='')}"
-        if self.gate.open:
+        if self.gate.open or not token:
             return f"{self.public_viewer_url}{page}"
         return link(self.public_viewer_url, page, admin_token(self.provider))
 

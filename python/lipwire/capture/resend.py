@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -44,6 +45,7 @@ class Resend:
         ws_url: where its WebSocket is, instead of what it answers.
         pace: times the recording's; None = as fast as possible.
         on_event: called with each event of the provider, as text.
+        tls: what is trusted behind https and wss; by default what the system trusts.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Resend:
         pace: float | None = 1.0,
         on_event: Callable[[str], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._records = read(path)
         header = next(self._records)
@@ -66,6 +69,7 @@ class Resend:
         """What to say; as recorded, which is without the token."""
         self._url, self._key, self._ws_url = url.rstrip("/"), api_key, ws_url
         self._pace, self._sleep, self._on_event = pace, sleep, on_event
+        self._tls = ssl.create_default_context() if tls is None else tls
         self._wires: dict[int, ClientConnection] = {}
         self._readers: list[asyncio.Task[None]] = []
         self._expected = 0
@@ -79,7 +83,9 @@ class Resend:
             ProviderFault: the provider refused the session or a connection.
         """
         start = msgspec.structs.replace(self.header.request, agora_settings=self.agora)
-        async with httpx.AsyncClient(headers={"x-api-key": self._key}, timeout=TIMEOUT, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            headers={"x-api-key": self._key}, timeout=TIMEOUT, trust_env=False, verify=self._tls
+        ) as http:
             self._session = await self._start(http, start)
             try:
                 await self._send_all(self._session)
@@ -125,7 +131,8 @@ class Resend:
         url = self._ws_url or session.websocket_address
         headers = {"Authorization": f"Bearer {session.session_token}"}
         try:
-            wire = await connect(url, additional_headers=headers, proxy=None, open_timeout=TIMEOUT)
+            tls = self._tls if url.lower().startswith("wss:") else None
+            wire = await connect(url, additional_headers=headers, proxy=None, open_timeout=TIMEOUT, ssl=tls)
         except (OSError, InvalidStatus, TimeoutError) as exc:
             raise ProviderFault(f"cannot connect to {url}: {exc}") from exc
         self._wires[number] = wire

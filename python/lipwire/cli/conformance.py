@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..errors import InvalidArgument
-from .options import err, out, run
+from .options import CaFile, err, out, run
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def conformance(
     message_limit: Annotated[
         int, typer.Option(min=1 << 16, max=64 << 20, help="Bytes; the largest message that the provider takes.")
     ] = 4 << 20,
+    ca: CaFile = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Do not check certificates of https and wss.")] = False,
 ) -> None:
     """Check any avatar provider against the rules that its clients live by.
@@ -67,6 +68,7 @@ def conformance(
     """
     from ..conformance import RULES, Target
     from ..conformance.rule import select
+    from ..servers.tls import trust
 
     try:
         rules = select(RULES, only or (), quick=quick)
@@ -77,6 +79,8 @@ def conformance(
             return
         if http is None:
             raise InvalidArgument("which provider? --http URL, say --http http://127.0.0.1:8764")
+        if ca is not None and insecure:
+            raise InvalidArgument("--ca or --insecure: one of them")
         if not rules:
             raise InvalidArgument("no rule is left: --quick leaves out all that --only names")
         target = Target(
@@ -98,6 +102,7 @@ def conformance(
             tolerance=tolerance,
             start_within=start_within,
             verify=not insecure,
+            tls=trust(ca),
         )
         for file in (junit, json):
             if file is not None and not file.absolute().parent.is_dir():

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import _core
-from ..app.config import SECRETS, Config
+from ..app.config import Config, shown
 from ..audio import opus
 from ..avatar import Avatar
 from ..errors import InvalidArgument
@@ -27,10 +27,7 @@ EXTRAS = {
 def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Show the settings in force, the versions, and what is missing."""
     cfg = settings(config)
-    shown = {
-        name: ("set" if getattr(cfg, name) else None) if name in SECRETS else getattr(cfg, name)
-        for name in cfg.__struct_fields__
-    }
+    config_shown = {name: shown(name, getattr(cfg, name)) for name in cfg.__struct_fields__}
     import av
 
     from ..app.agent_setup import AgentSetup
@@ -51,7 +48,7 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
         },
         "tls": _tls(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
-        "config": shown,
+        "config": config_shown,
     }
     if as_json:
         print(json.dumps(report))
@@ -59,7 +56,7 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
         for name, value in report.items():
             if name == "config":
                 out.print("config:")
-                for key, setting in shown.items():
+                for key, setting in config_shown.items():
                     out.print(f"  {key} = {setting}")
             elif name == "agents":
                 out.print("agents:")

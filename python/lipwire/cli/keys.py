@@ -10,7 +10,7 @@ import typer
 
 from ..app.config import load
 from ..errors import InvalidArgument
-from ..provider.keys import Quota, add_key, key_line, make_key, parse_keys, remove_keys
+from ..provider.keys import MIN_RATE, Quota, add_key, key_line, make_key, parse_keys, remove_keys
 from .options import ConfigFile, out
 
 app = typer.Typer(help="API keys of several owners (api_keys_file).", no_args_is_help=True)
@@ -31,11 +31,13 @@ def new(
     name: Name,
     file: KeyFile = None,
     config: ConfigFile = None,
-    sessions: Annotated[int | None, typer.Option(min=0, help="Sessions that it may have at a time.")] = None,
-    pixel_rate: Annotated[int | None, typer.Option(min=0, help="Pixels a second of all of them together.")] = None,
-    agents: Annotated[int | None, typer.Option(min=0, help="Agents.")] = None,
-    rooms: Annotated[int | None, typer.Option(min=0, help="Rooms.")] = None,
-    request_rate: Annotated[float | None, typer.Option(min=0, help="Requests a second.")] = None,
+    sessions: Annotated[int | None, typer.Option(min=0, help="Sessions that it may have at a time; 0 = none.")] = None,
+    pixel_rate: Annotated[
+        int | None, typer.Option(min=0, help="Pixels a second of all of them together; 0 = none.")
+    ] = None,
+    agents: Annotated[int | None, typer.Option(min=0, help="Agents; 0 = none.")] = None,
+    rooms: Annotated[int | None, typer.Option(min=0, help="Rooms; 0 = none.")] = None,
+    request_rate: Annotated[float | None, typer.Option(min=MIN_RATE, help="Requests a second.")] = None,
 ) -> None:
     """Make a key, print it this once, and add its digest to the file. A running server takes it within a second."""
     given = {

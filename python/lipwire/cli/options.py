@@ -32,6 +32,9 @@ err = Console(stderr=True, highlight=False)
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file (default: lipwire.toml, if it is there).")
 ]
+CaFile = Annotated[
+    Path | None, typer.Option("--ca", help="PEM file of certificates to trust behind https (default: the system's).")
+]
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
 AvatarName = Annotated[

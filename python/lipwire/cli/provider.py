@@ -13,7 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
-from .options import ApiKey, ServerOptions, err, out, run, run_server, settle, with_server_options
+from .options import ApiKey, CaFile, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
 
@@ -60,6 +60,7 @@ def serve(
 
 async def _serve(config: Config, asked: asyncio.Event) -> None:
     from ..app.lifetime import run_service
+    from ..app.links import link_note, shown_link
     from ..app.service import Service
 
     service = Service(config)
@@ -69,10 +70,10 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
         out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         out.print(f"WebSocket  {service.provider.config.public_ws_url}")
         if config.viewer:
-            out.print(f"viewer     {service.page_link()}", markup=False, soft_wrap=True)
-            out.print(f"agents     {service.page_link(service.page.channel)}", markup=False, soft_wrap=True)
-            if not service.gate.open:
-                out.print("           (these links open everything for an hour; lipwire token makes others)")
+            out.print(f"viewer     {shown_link(service, out)}", markup=False, soft_wrap=True)
+            out.print(f"agents     {shown_link(service, out, service.page.channel)}", markup=False, soft_wrap=True)
+            if (note := link_note(service, out)) is not None:
+                out.print(f"           ({note})", soft_wrap=True)
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         if config.record is not None:
@@ -117,9 +118,7 @@ def send(
     uid: Annotated[str, typer.Option(help="User id in the channel.")] = "1",
     app_id: Annotated[str, typer.Option(help="Agora app id.")] = "local",
     token: Annotated[str, typer.Option(help="Agora token.")] = "local",
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file of certificates to trust behind https (default: the system's).")
-    ] = None,
+    ca: CaFile = None,
     linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
 ) -> None:
     """Speak an audio file through any avatar provider that speaks the protocol."""
@@ -132,7 +131,7 @@ def send(
     from ..servers.tls import trust
     from ..session.offline import load_speech
 
-    tls = None if ca is None else trust(ca)
+    context = trust(ca)
     samples, rate = load_speech(speech)
     body = {
         "avatar_id": avatar_id,
@@ -154,7 +153,7 @@ def send(
         def show(event: m.ServerEvent) -> None:
             print(m.encode(event), flush=True)  # JSON lines, not for rich to wrap or to colour
 
-        async with ProviderClient(url, api_key, start, on_event=show, tls=tls) as client:
+        async with ProviderClient(url, api_key, start, on_event=show, tls=context) as client:
             out.print(f"session {client.session.session_id if client.session else ''}: {duration:.1f} s at {rate} Hz")
             began = time.monotonic()
             with ProgressBar(err) as bar:

@@ -10,7 +10,7 @@ import typer
 
 from ..app.config import LOOPBACK, Config
 from ..errors import InvalidArgument
-from .options import out, run
+from .options import CaFile, out, run
 
 
 def replay(
@@ -18,7 +18,7 @@ def replay(
     show: Annotated[bool, typer.Option("--show", help="Print what happened, line by line, and play nothing.")] = False,
     video: Annotated[Path | None, typer.Option("--out", help="Write sound and pictures into this MP4.")] = None,
     live: Annotated[bool, typer.Option("--live", help="In real time, on the viewer page of this command.")] = False,
-    viewer_port: Annotated[int, typer.Option(help="Of --live; 0 = any free one.")] = 8080,
+    viewer_port: Annotated[int | None, typer.Option(help="Of --live (default: 8080); 0 = any free one.")] = None,
     avatar: Annotated[
         str | None, typer.Option(help="Another face, or the path of the recorded one if it is not built in.")
     ] = None,
@@ -29,6 +29,7 @@ def replay(
     api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="That provider's API key.")] = "",
     channel: Annotated[str | None, typer.Option(help="Channel there (default: as recorded).")] = None,
     token: Annotated[str | None, typer.Option(help="Agora token there: none is recorded.")] = None,
+    ca: CaFile = None,
     fast: Annotated[bool, typer.Option("--fast", help="With --http: as fast as possible.")] = False,
 ) -> None:
     """Show a recorded session, play it again, or send it to a provider again.
@@ -36,8 +37,12 @@ def replay(
     Played again, the same samples and the same pictures come out; it says whether they did, and fails if not."""
     if sum([show, video is not None, live, http is not None]) > 1:
         raise InvalidArgument("choose one of --show, --out, --live and --http")
-    if http is None and (ws or channel or token or fast):
-        raise InvalidArgument("--ws, --channel, --token and --fast are for --http")
+    if http is None and (ws or channel or token or ca or fast):
+        raise InvalidArgument("--ws, --channel, --token, --ca and --fast are for --http")
+    if viewer_port is not None and not live:
+        raise InvalidArgument("--viewer-port is for --live")
+    if avatar is not None and (show or http is not None):
+        raise InvalidArgument("--avatar is for a recording that is played: not with --show or --http")
     if show:
         from ..capture.timeline import timeline
 
@@ -46,20 +51,36 @@ def replay(
     elif http is not None:
         if not api_key:
             raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
-        run(_send(recording, http, ws, api_key, channel, token, fast))
+        run(_send(recording, http, ws, api_key, channel, token, ca, fast))
+    elif live:
+        run(_watch(recording, 8080 if viewer_port is None else viewer_port, avatar))
     else:
-        run(_play(recording, video, viewer_port if live else None, avatar))
+        run(_play(recording, video, avatar))
 
 
 async def _send(
-    recording: Path, url: str, ws: str | None, api_key: str, channel: str | None, token: str | None, fast: bool
+    recording: Path,
+    url: str,
+    ws: str | None,
+    api_key: str,
+    channel: str | None,
+    token: str | None,
+    ca: Path | None,
+    fast: bool,
 ) -> None:
     import msgspec
 
     from ..capture.resend import Resend
+    from ..servers.tls import trust
 
     resend = Resend(
-        recording, url, api_key, ws_url=ws, pace=None if fast else 1.0, on_event=lambda text: print(text, flush=True)
+        recording,
+        url,
+        api_key,
+        ws_url=ws,
+        pace=None if fast else 1.0,
+        on_event=lambda text: print(text, flush=True),
+        tls=trust(ca),
     )
     changes = {name: value for name, value in (("channel", channel), ("token", token)) if value is not None}
     resend.agora = msgspec.structs.replace(resend.agora, **changes)
@@ -69,13 +90,10 @@ async def _send(
         out.print(f"{done.left_out} are not in the recording, {done.closed} found their connection closed")
 
 
-async def _play(recording: Path, video: Path | None, viewer_port: int | None, avatar: str | None) -> None:
+async def _play(recording: Path, video: Path | None, avatar: str | None) -> None:
     from ..capture.replay import Replay
     from ..publish.file import File
 
-    if viewer_port is not None:
-        await _watch(recording, viewer_port, avatar)
-        return
     publisher = None if video is None else File(video, backlog=1 << 30)
     outcome = await Replay(recording, publisher, avatar=avatar).run()
     for line in outcome.lines():

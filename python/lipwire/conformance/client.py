@@ -11,7 +11,6 @@ import base64
 import contextlib
 import json
 import secrets
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -261,8 +260,8 @@ class Client:
             headers = {"Authorization": f"Bearer {session.token}"}
         self.log.add(">", f"WebSocket handshake with {', '.join(headers) or 'no Authorization'}: {url}")
         context: dict[str, Any] = {}
-        if url.startswith("wss:") and not self.target.verify:
-            context["ssl"] = ssl._create_unverified_context()
+        if url.lower().startswith("wss:"):
+            context["ssl"] = self.target.context()
         try:
             ws = await connect(
                 url,

@@ -55,7 +55,7 @@ async def run(
     """
     began, started = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     places = asyncio.Semaphore(1 if target.channel is not None else parallel)
-    async with httpx.AsyncClient(timeout=max(15.0, target.patience), trust_env=False, verify=target.verify) as http:
+    async with httpx.AsyncClient(timeout=max(15.0, target.patience), trust_env=False, verify=target.context()) as http:
         abilities = await probe(Client(target, http))
 
         async def judge(rule: Rule) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -42,6 +43,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """From the first speech sent to `playback_started`."""
     verify: bool = True
     """Check the certificates of https and wss."""
+    tls: ssl.SSLContext | None = None
+    """What is trusted behind them; None = what the system trusts."""
 
     def __post_init__(self) -> None:
         _check_url("--http", self.http, ("http", "https"))
@@ -49,6 +52,12 @@ class Target(Struct, frozen=True, kw_only=True):
             _check_url("--ws", self.ws, ("ws", "wss"))
         if not self.api_key:
             raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
+
+    def context(self) -> ssl.SSLContext:
+        """For https and wss."""
+        if not self.verify:
+            return ssl._create_unverified_context()
+        return ssl.create_default_context() if self.tls is None else self.tls
 
 
 def _check_url(name: str, url: str, schemes: tuple[str, str]) -> None:

@@ -314,6 +314,10 @@ def _unpack_service(data: bytes, at: int) -> tuple[Service, int]:
 ALGORITHM = "HS256"
 MAX_TOKEN = 4096
 """Characters; no token of ours is near it, and what is longer is not looked at."""
+SIGNATURE = 43
+"""Characters of an HS256 signature."""
+DAMAGED = "the token is incomplete or damaged"
+FOREIGN = "this server did not make the token, or has been restarted since"
 _OPTIONS: Any = {"require": ["sub", "iat", "exp"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
 
 
@@ -344,12 +348,22 @@ def verify_access(token: str, secret: str, *, now: float, allow_expired: bool = 
         not fit; or expired (`expired` is true).
     """
     if len(token) > MAX_TOKEN:
-        raise TokenError(f"invalid token: more than {MAX_TOKEN} characters")
+        raise TokenError("the token is longer than any of this server")
     try:
         claims = jwt.decode(token, secret, algorithms=[ALGORITHM], options=_OPTIONS)
         access = _read(claims)
-    except (jwt.InvalidTokenError, ValueError, RecursionError, OverflowError) as exc:
-        raise TokenError(f"invalid token: {exc}") from None
+    except jwt.InvalidSignatureError:
+        if len(token.rpartition(".")[2]) != SIGNATURE:
+            raise TokenError(DAMAGED) from None
+        raise TokenError(FOREIGN) from None
+    except jwt.InvalidAlgorithmError:
+        raise TokenError(FOREIGN) from None
+    except jwt.MissingRequiredClaimError:
+        raise TokenError("the token does not say what it is for") from None
+    except (jwt.InvalidTokenError, RecursionError):
+        raise TokenError(DAMAGED) from None
+    except (ValueError, OverflowError):
+        raise TokenError("the token is none of this server's: what it is for cannot be read") from None
     if not allow_expired and now >= access.expires:
         raise TokenError("the token has expired", expired=True)
     return access

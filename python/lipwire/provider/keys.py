@@ -45,8 +45,12 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the file."""
 
 
+MIN_RATE = 0.01
+"""Requests a second, at the least: a key that may ask nothing is no key."""
+
+
 class Quota(Struct, kw_only=True, frozen=True):
-    """What one owner may have at a time; None = as much as the server has."""
+    """What one owner may have at a time; None = as much as the server has, 0 = none."""
 
     sessions: int | None = None
     pixel_rate: int | None = None
@@ -54,7 +58,7 @@ class Quota(Struct, kw_only=True, frozen=True):
     agents: int | None = None
     rooms: int | None = None
     request_rate: float | None = None
-    """Requests a second with its keys; twice as many at once."""
+    """Requests a second with its keys, MIN_RATE or more; twice as many at once."""
 
 
 class Owner(Struct, frozen=True):
@@ -129,8 +133,9 @@ def _quota(name: str, given: dict[str, str], default: Quota) -> Quota:
         raise InvalidArgument(f"{name}: {exc}") from None
     for field in Quota.__struct_fields__:
         value = getattr(quota, field)
-        if value is not None and not 0 <= value < 1e15:
-            raise InvalidArgument(f"{name}: {field} must be 0 or more, got {value:g}")
+        least = MIN_RATE if field == "request_rate" else 0
+        if value is not None and not least <= value < 1e15:
+            raise InvalidArgument(f"{name}: {field} must be {least:g} or more, got {value:g}")
     return quota
 
 

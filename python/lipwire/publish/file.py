@@ -22,6 +22,8 @@ from .pyav import picture, tag
 
 AUDIO_BITRATE = 128_000
 CLOCK = Fraction(1, RATE)
+SUFFIXES = (".mp4", ".m4v")
+"""What the names of files end in: players and people go by it."""
 
 
 class Mp4Writer:
@@ -43,12 +45,14 @@ class Mp4Writer:
         self._pcm_at: int | None = None
 
     def open(self) -> None:
-        """Creates the file. Raises InvalidArgument where that is impossible."""
+        """Creates the file. Raises InvalidArgument where that is impossible, and for a name that is none of an MP4."""
         if not self.path.parent.is_dir():
             raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
         try:
             if not self.path.name or self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if self.path.suffix.lower() not in SUFFIXES:
+                raise InvalidArgument(f"cannot write {self.path}: it would be an MP4; end its name in .mp4")
             part = self.path.with_name(f".{self.path.name}.part")
             self._part = part  # first: an interrupt in between leaves nothing, either
             part.touch()
@@ -146,7 +150,7 @@ class File(Publisher):
         self._writer: Mp4Writer | None = None
 
     async def open(self, spec: StreamSpec) -> None:
-        """Creates the file. Raises InvalidArgument where that is impossible."""
+        """Creates the file. Raises InvalidArgument where that is impossible, and for a name that is none of an MP4."""
         if not spec.width:
             raise InvalidArgument("an MP4 needs pictures, and the session is sound only (avatar=None)")
         self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps, matrix=spec.matrix)

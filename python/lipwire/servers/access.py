@@ -257,11 +257,10 @@ _KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 _CODES = {
     400: "VALIDATION_ERROR, INVALID_JSON",
     401: "INVALID_API_KEY",
-    403: "MISSING_API_KEY, ORIGIN_NOT_ALLOWED",
+    403: "MISSING_API_KEY",
     404: "SESSION_NOT_FOUND",
     413: "BODY_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
-    421: "HOST_NOT_ALLOWED",
     429: "RATE_LIMITED",
     503: "NO_CAPACITY",
 }
@@ -286,7 +285,10 @@ def minting_routes(provider: Provider, page_url: PageUrl) -> list[ControllerRout
         """A token for a session: the session token anew, or one to watch or control it on the viewer page."""
         owner = provider.check_api_key(header(request, b"x-api-key"))
         session = provider.get(session_id, owner)
-        asked = _read(SessionTokenRequest, await read_object(request, optional=True))
+        body = await read_object(request, optional=True)
+        if body.get("name") is not None:
+            raise ProviderError("VALIDATION_ERROR", "name is for a room: nobody has a name in a session")
+        asked = _read(SessionTokenRequest, body)
         role = _role("session", asked.role)
         ttl = _ttl(asked.ttl, provider.config.token_ttl if role == "speak" else PAGE_TTL)
         if asked.token is not None:

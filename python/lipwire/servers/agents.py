@@ -55,7 +55,7 @@ from ..provider.keys import OPERATOR
 from ..provider.sessions import ProviderError
 from .docs import operation
 from .errors import MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
-from .http import CheckKey, check_header, owner_name, read_object, refusals
+from .http import KEYED, CheckKey, check_header, owner_name, read_object, refusals
 
 BASE = "/api/conversational-ai-agent"
 MAX_PAGE = 100
@@ -500,7 +500,7 @@ def token_routes(
         http_method=["GET", "POST"],
         status_code=200,
         operation_class=operation(b.TokenRequest, {"channel": b.allowed(b.Channel), "uid": b.allowed(b.Uid)}),
-        responses={400: _PROCESS_ERRORS[400]} | refusals(401, 403),
+        responses={400: _PROCESS_ERRORS[400]} | refusals(401, 403, codes=KEYED | {"NOT_ALLOWED"}),
     )
     async def token(request: AnyRequest) -> b.PassReply:
         """A channel, a user id and a token to join with; by query or body."""

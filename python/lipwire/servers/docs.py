@@ -117,7 +117,9 @@ def _also(answers: dict[str, Any], status: str, words: str) -> None:
         return
     schema = there["content"]["application/json"]["schema"]
     content = {"application/json": {"schema": {"anyOf": [schema, _REFUSAL]}}}
-    answers[status] = {**there, "description": f"{there['description']}; {words}", "content": content}
+    known = words.partition(":")[0] in there["description"]
+    description = there["description"] if known else f"{there['description']}; {words}"
+    answers[status] = {**there, "description": description, "content": content}
 
 
 def describe_api(title: str, text: str, *, security: Mapping[str, SecurityScheme] | None = None) -> Description:

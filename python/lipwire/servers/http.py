@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, TypeVar
@@ -82,7 +82,7 @@ def create_app(
         status_code=200,
         operation_class=_StartOperation,
         response_description="Where to connect, and the token to connect with",
-        responses=refusals(400, 401, 403, 409, 413, 429, 503),
+        responses=refusals(400, 401, 403, 409, 413, 429, 503, codes=KEYED | {"SESSION_LIMIT"}),
         security=_KEY,
     )
     async def session_start(request: AnyRequest) -> m.StartReply:
@@ -251,16 +251,26 @@ _KEY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 _KEY_OR_TOKEN: list[dict[str, list[str]]] = [{"ApiKey": []}, {"SessionToken": []}]
 
 
-def refusals(*statuses: int) -> dict[int, ResponseSpec]:
-    """The answers with these statuses, for an operation whose errors are `{error, message, code}`."""
-    codes: dict[int, list[str]] = {}
+_SHARED = {
+    *("VALIDATION_ERROR", "INVALID_JSON", "INVALID_API_KEY", "SESSION_NOT_FOUND", "CHANNEL_IN_USE", "BODY_TOO_LARGE"),
+    *("RATE_LIMITED", "NO_CAPACITY"),
+}
+KEYED = frozenset(_SHARED | {"MISSING_API_KEY"})
+"""What operations answer that ask for an API key; some answer more."""
+PAGED = frozenset(_SHARED | {"MISSING_TOKEN", "INVALID_TOKEN", "NOT_ALLOWED"})
+"""What the pages' operations do, which a token opens, too."""
+
+
+def refusals(*statuses: int, codes: Set[str] = KEYED) -> dict[int, ResponseSpec]:
+    """The answers with these statuses, for an operation whose errors are `{error, message, code}` with these codes.
+    What is answered in front of every handler (`docs`) is not among them."""
+    named: dict[int, list[str]] = {}
     for code, (status, _) in ProviderError.KINDS.items():
-        if code in ("INVALID_TOKEN", "MISSING_TOKEN", "NOT_ALLOWED"):
-            continue  # the WebSocket handshake's, and the pages'
-        codes.setdefault(status, []).append(code)
+        if code in codes:
+            named.setdefault(status, []).append(code)
     return {
         status: ResponseSpec(
-            m.ErrorReply, description=", ".join(codes.get(status, ["of the agent"])), generate_examples=False
+            m.ErrorReply, description=", ".join(named.get(status, ["of the agent"])), generate_examples=False
         )
         for status in statuses
     }

@@ -12,13 +12,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
 from ..errors import InvalidArgument, LipwireError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+PAGES = {"ws": "http", "wss": "https"}
+"""The schemes of pages that come from where a WebSocket is."""
 ANY = "*"
 
 
@@ -46,15 +48,18 @@ class Access(Struct, kw_only=True, frozen=True):
     ) -> Self:
         """
         Args:
-            hosts: names of this server. origins: of pages. urls: more addresses of this server; their hosts count.
+            hosts: names of this server. origins: of pages. urls: more addresses of this server, http, https, ws or wss;
+                their hosts count, and pages of theirs may call.
 
         Raises:
             InvalidArgument: one is none; it says which.
         """
         pages = {parse_origin(text) for text in origins}
-        names = {parse_host(text) for text in hosts} | {_host_of(url) for url in urls}
+        places = [_split(url) for url in urls]
+        names = {parse_host(text) for text in hosts} | {place.hostname or "" for place in places}
         # Pages of its own: a proxy may have put another Host in place of the name that the browser came by.
         own = {f"https://{name}" for name in names if name and ANY not in name and not is_address(name)}
+        own |= {_origin_of(place) for place in places}
         names |= {urlsplit(page).hostname or "" for page in pages}
         return cls(hosts=frozenset(names - {""}), origins=frozenset(pages | own), hsts=hsts)
 
@@ -109,9 +114,9 @@ class Access(Struct, kw_only=True, frozen=True):
         return place.removesuffix(f":{port}") == host.removesuffix(f":{port}")
 
 
-def _host_of(url: str) -> str:
+def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(url)
     except ValueError:
         raise InvalidArgument(f"{url!r:.200} is no URL of this server's") from None
 
@@ -144,6 +149,17 @@ def parse_origin(text: str) -> str:
         raise wrong
     place = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{place}" + ("" if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
+
+
+def _origin_of(url: SplitResult) -> str:
+    """Where pages of an address of this server come from. Raises InvalidArgument."""
+    try:
+        return parse_origin(f"{PAGES.get(url.scheme, url.scheme)}://{url.netloc.rpartition('@')[2]}")
+    except InvalidArgument:
+        raise InvalidArgument(
+            f"public_ws_url, public_viewer_url: browsers know no {url.netloc.rpartition('@')[2]!r:.80} as a host; "
+            "a name with other letters than ASCII is written as xn--..."
+        ) from None
 
 
 def is_local_name(name: str) -> bool:

@@ -37,7 +37,7 @@ from .access import OPEN, Caller, Gate, not_allowed
 from .docs import describe_api, operation
 from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
-from .http import SCHEMES, read_object, refusals
+from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
 from .origins import Access
 from .viewer import HEADERS, WEB, read_text, static
@@ -242,7 +242,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             "joins": caller.may("join", "room", room or page.channel),
         }
 
-    @get("/api/rooms", responses=refusals(401, 403, 429), sync_to_thread=False)
+    @get("/api/rooms", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
     def list_rooms(request: AnyRequest) -> dict[str, Any]:
         rooms = desk_of(gate.owner(request, "list").owner.name).rooms
         return {"rooms": [{"name": name, "members": members} for name, members in rooms.list().items()]}
@@ -251,7 +251,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         "/api/rooms",
         status_code=201,
         operation_class=operation(NewRoom),
-        responses=refusals(400, 401, 403, 404, 409, 429, 503),
+        responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=PAGED),
     )
     async def create_room(request: AnyRequest) -> dict[str, str]:
         rooms = desk_of(gate.owner(request, "create").owner.name).rooms
@@ -268,7 +268,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         "/api/rooms/{name:str}/offer",
         status_code=200,
         operation_class=operation(RoomOffer, sdp=True),
-        responses=refusals(400, 401, 403, 404, 409, 429, 503) | ANSWERED,
+        responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=PAGED) | ANSWERED,
     )
     async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         caller = gate.room(request, name, "watch")
@@ -294,14 +294,14 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         "/api/rooms/{name:str}/leave",
         status_code=200,
         operation_class=operation(Leave),
-        responses=refusals(400, 401, 403, 404, 429),
+        responses=refusals(400, 401, 403, 404, 429, codes=PAGED),
     )
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
         caller = gate.room(request, name, "watch")
         user = _user(caller, await read_object(request))
         return {"left": desk_of(caller.owner.name).rooms.leave(name, user)}
 
-    agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
+    agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504, codes=PAGED)
 
     @post("/api/agents", status_code=200, operation_class=operation(AgentRequest), responses=agent_errors)
     async def start(request: AnyRequest) -> Any:

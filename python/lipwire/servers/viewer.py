@@ -24,7 +24,7 @@ from .access import Gate
 from .docs import describe_api, operation
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
-from .http import SCHEMES, read_object, refusals
+from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
 from .origins import Access
 
@@ -124,12 +124,12 @@ def create_viewer(
         capabilities = {"say": controls and speak is not None, "interrupt": controls}
         return {"sessions": [shown(session_id) for session_id in listed], "capabilities": capabilities}
 
-    @get("/api/sessions", responses=refusals(401, 403, 429), sync_to_thread=False)
+    @get("/api/sessions", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
     def list_sessions(request: AnyRequest) -> dict[str, Any]:
         caller = gate.owner(request, "list")
         return reply([session_id for session_id in sessions if gate.owns(caller, session_id)], controls=True)
 
-    @get("/api/sessions/{session_id:str}", responses=refusals(401, 403, 404, 429), sync_to_thread=False)
+    @get("/api/sessions/{session_id:str}", responses=refusals(401, 403, 404, 429, codes=PAGED), sync_to_thread=False)
     def one_session(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:
         caller = gate.session(request, session_id, "watch")
         return reply([session_id], controls=caller.may("control", "session", session_id))
@@ -138,7 +138,7 @@ def create_viewer(
         "/api/sessions/{session_id:str}/offer",
         status_code=200,
         operation_class=operation(Offer, sdp=True),
-        responses=refusals(400, 401, 403, 404, 429, 503) | ANSWERED,
+        responses=refusals(400, 401, 403, 404, 429, 503, codes=PAGED) | ANSWERED,
     )
     async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
         gate.session(request, session_id, "watch")
@@ -155,7 +155,7 @@ def create_viewer(
         "/api/sessions/{session_id:str}/say",
         status_code=200,
         operation_class=operation(Say),
-        responses=refusals(400, 401, 403, 404, 429, 503),
+        responses=refusals(400, 401, 403, 404, 429, 503, codes=PAGED | {"BUFFER_FULL"}),
     )
     async def say(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         gate.session(request, session_id, "control")
@@ -170,7 +170,7 @@ def create_viewer(
         "/api/sessions/{session_id:str}/interrupt",
         status_code=200,
         operation_class=operation(Nothing),
-        responses=refusals(400, 401, 403, 404, 429),
+        responses=refusals(400, 401, 403, 404, 429, codes=PAGED),
     )
     async def interrupt(request: AnyRequest, session_id: FromPath[str]) -> dict[str, str]:
         gate.session(request, session_id, "control")

@@ -160,7 +160,7 @@ def render(
     """Renders a talking avatar into an MP4 (H.264 and AAC).
 
     Args:
-        speech: any audio file that FFmpeg reads. out: path of the MP4.
+        speech: any audio file that FFmpeg reads. out: path of the MP4, which ends in .mp4 or .m4v.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         size: pixels, even. fps: 1..100.
         progress: called now and then with (seconds done, seconds in all or None).

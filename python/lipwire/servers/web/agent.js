@@ -439,8 +439,8 @@ function render() {
   $('stage').dataset.state = current;
   $('stage').classList.toggle('has-video', ui.hasVideo && live && agents().length > 0);
   $('start').hidden = !off;
-  put($('start-title'), refused ? REFUSED : 'Talk with an agent');
-  put($('start-text'), refused || 'It listens, answers by voice, and stops when you speak.');
+  put($('start-title'), refused ? REFUSED : config.joins ? 'Talk with an agent' : 'Watch an agent');
+  put($('start-text'), refused || (config.joins ? 'It listens, answers by voice, and stops when you speak.' : 'You see and hear what happens in this room. Nobody sees or hears you.'));
   for (const id of ['join', 'join-quiet', 'choice']) $(id).hidden = refused !== '';
   // A link that is for watching: nothing to speak or to type with.
   $('join').hidden ||= !config.joins;
