@@ -331,6 +331,7 @@ void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_n
 
 int lw_performer_settle(lw_performer *p)
 {
+    lw_speech_give_back(p->speech);
     if (!holds_all(p) || lw_speech_clock(p->speech) - p->held_since < p->patience)
         return 0;
     flush_input(p);

@@ -30,7 +30,8 @@
 #define LOOK_TICKS 50          /* how long a smallest backlog is looked for */
 #define STEADY (30LL * LW_RATE) /* without an underrun: then the prebuffer shrinks */
 #define PACES 512              /* of utterances, more than can wait */
-#define KEPT (20 * LW_RATE) /* samples of the ring that stay in memory between backlogs: 2 MB */
+#define PAGE 32768 /* samples: 64 KiB, what lw_pages_empty gives back at least */
+#define KEPT (4 * PAGE) /* so many that have been played are given back at once */
 #define CLOSED ((int64_t)1 << 62)
 #define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
 
@@ -57,12 +58,11 @@ struct lw_speech {
     int ending;
     int64_t deadline;
     lw_pace pace;    /* of the one being written */
-    int64_t touched; /* samples of the ring written to since it was empty */
+    int64_t emptied; /* ring position, of a page: the memory of what lies before it has been given back */
 
     /* shared: each has one writer */
     _Alignas(64) _Atomic int64_t written; /* and CLOSED, which the consumer sets */
     _Atomic int64_t marks_written;
-    _Atomic int64_t base; /* ring index 0 in ring positions; moved only while the ring is empty */
     _Atomic int64_t drop; /* an interrupt drops positions below this */
     _Atomic int64_t generation;
     _Alignas(64) _Atomic int64_t read;
@@ -99,7 +99,9 @@ static const lw_speech_config defaults = {
 
 static void layout(lw_speech *s, lw_arena *arena)
 {
-    s->ring = lw_carve(arena, (size_t)(s->mask + 1) * sizeof(int16_t));
+    const uintptr_t page = PAGE * sizeof(int16_t);
+    uintptr_t ring = (uintptr_t)lw_carve(arena, (size_t)(s->mask + 1) * sizeof(int16_t) + page);
+    s->ring = (int16_t *)((ring + page - 1) & ~(page - 1));
     s->marks = lw_carve(arena, MARKS * sizeof(mark));
 }
 
@@ -204,7 +206,7 @@ uint64_t lw_speech_utterance(const lw_speech *s)
 /* Copies between the linear buffer and the ring, wrapping once. */
 static void ring_copy(const lw_speech *s, int64_t position, int16_t *out, const void *in, size_t n)
 {
-    size_t at = (size_t)((position - atomic_load_explicit(&s->base, memory_order_relaxed)) & s->mask);
+    size_t at = (size_t)(position & s->mask);
     size_t first = (size_t)s->mask + 1 - at;
     first = first < n ? first : n;
     if (out) {
@@ -216,14 +218,18 @@ static void ring_copy(const lw_speech *s, int64_t position, int16_t *out, const 
     }
 }
 
-/* An empty ring starts again at its first page, so that the memory touched is that of the largest backlog; after a large
- * one it is given back. */
-static void start_again(lw_speech *s, int64_t at)
+void lw_speech_give_back(lw_speech *s)
 {
-    atomic_store_explicit(&s->base, at, memory_order_relaxed);
-    if (s->touched > KEPT)
-        lw_pages_empty(s->ring + KEPT, (size_t)(s->touched - KEPT) * sizeof *s->ring);
-    s->touched = 0;
+    int64_t size = s->mask + 1, to = atomic_load_explicit(&s->read, memory_order_acquire) & ~(int64_t)(PAGE - 1);
+    /* Where the ring has come round, what was played first has been written over. */
+    int64_t over = written_to(s, memory_order_relaxed) - size;
+    int64_t from = lw_max64(s->emptied, (over + PAGE - 1) & ~(int64_t)(PAGE - 1)), n = to - from;
+    if (n < KEPT)
+        return;
+    int64_t at = from & s->mask, first = lw_min64(n, size - at);
+    lw_pages_empty(s->ring + at, (size_t)first * sizeof *s->ring);
+    lw_pages_empty(s->ring, (size_t)(n - first) * sizeof *s->ring);
+    s->emptied = to;
 }
 
 static int begin(lw_speech *s, int64_t at)
@@ -246,10 +252,8 @@ int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
     if (take <= 0)
         return 0;
     int64_t w = written_to(s, memory_order_relaxed);
-    if (atomic_load_explicit(&s->read, memory_order_acquire) == w)
-        start_again(s, w);
+    lw_speech_give_back(s);
     ring_copy(s, w, NULL, pcm, (size_t)take);
-    s->touched = lw_max64(s->touched, lw_min64(w + take - atomic_load_explicit(&s->base, memory_order_relaxed), s->mask + 1));
     int64_t open = w; /* fails where the utterance has been closed: then there is a next one to begin */
     if (is_over(s) || !atomic_compare_exchange_strong_explicit(&s->written, &open, w + take, memory_order_release,
                                                                memory_order_relaxed)) {
@@ -359,7 +363,7 @@ static int pace_of(const lw_speech *s)
 
 static int16_t *sample_at(lw_speech *s, int64_t position)
 {
-    return s->ring + ((position - atomic_load_explicit(&s->base, memory_order_relaxed)) & s->mask);
+    return s->ring + (position & s->mask);
 }
 
 static void set_prebuffer(lw_speech *s, int64_t samples)

@@ -238,3 +238,27 @@ async def test_new_speech_behind_a_stall_is_whole() -> None:
     sound = np.frombuffer(b"".join(play.recorder.blocks), "<i2")
     assert np.count_nonzero(sound) > 4700
     await play.session.close()
+
+
+@pytest.mark.parametrize("interrupts", [1, 2, 3])
+@pytest.mark.parametrize("latency", [None, 0.2])
+async def test_positions_behind_a_stall_are_what_was_heard(latency: float | None, interrupts: int) -> None:
+    """A client that interrupts again before the engine's next block has been read: what the stall had made ready was
+    never handed over."""
+    play = Play(latency)
+    await play.session.start()
+    play.write("a", 5000, 48000)
+    play.step(70, False)
+    heard = play.session.heard
+    for _ in range(50):
+        play.session.performer.tick()
+    for _ in range(interrupts):
+        play.interrupt()
+        play.session.drain()
+        assert play.session.heard in (heard, (None, 0.0)), "told of already, or as it was"
+    play.step(60, False)
+    [end] = [event for event in play.events if isinstance(event, PlaybackFinished)]
+    sound = np.frombuffer(b"".join(play.recorder.blocks), "<i2")
+    loud_ms = np.count_nonzero(sound) / (RATE / 1000)
+    assert end.interrupted and abs(end.position_ms - loud_ms) <= 6, "the fade is 5 ms"
+    await play.session.close()

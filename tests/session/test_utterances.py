@@ -429,11 +429,13 @@ async def test_an_interrupt_in_each_state(life: Life, state: str) -> None:
     assert life.ends()[-1] == PlaybackFinished("b", 100.0, False)
 
 
-async def test_memory_of_a_backlog_is_given_back(life: Life) -> None:
-    def resident() -> float:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+def resident() -> float:
+    """MiB."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
+
+async def test_memory_of_a_backlog_is_given_back(life: Life) -> None:
     minute = bytes(range(256)) * (60 * RATE * 2 // 256)
     before = resident()
     for _ in range(9):
@@ -441,8 +443,47 @@ async def test_memory_of_a_backlog_is_given_back(life: Life) -> None:
     assert resident() - before > 45
     life.session.interrupt()
     life.step(2)
-    life.write(480, RATE, "short")
-    assert resident() - before < 15
+    assert resident() - before < 15, "without another write"
+
+
+def drained(performer: _core.Performer) -> bytes:
+    """The sound of one tick."""
+    performer.tick()
+    block = performer.read_pcm()
+    assert block is not None and performer.read_pcm() is None
+    while performer.read_event() is not None:
+        pass
+    return block[0]
+
+
+def test_speech_that_never_runs_dry_takes_no_more_memory() -> None:
+    performer, chunk = _core.Performer(None, (1, 1)), b"\x10\x10" * BLOCK
+    for _ in range(20):
+        performer.write(chunk, RATE)
+    before = resident()
+    for _ in range(3 * 60 * 100):
+        performer.write(chunk, RATE)
+        drained(performer)
+    assert performer.stats()["underruns"] == 0 and performer.stats()["active"]
+    assert resident() - before < 4, "17 MB have been said"
+
+
+@pytest.mark.parametrize("capacity", [0.1, 0.68, 2.7, 5.4, 7.0])
+def test_what_waits_is_kept_where_the_ring_comes_round(capacity: float) -> None:
+    """Memory is given back in pieces larger than a block; where the buffer is kept full, new speech lies in them."""
+    speech = np.random.default_rng(1).integers(100, 9000, 30 * RATE).astype("<i2")
+    speech[:BLOCK] = 1
+    sound: list[bytes] = []
+    performer, at = _core.Performer(None, (1, 1), capacity=capacity), 0
+    while len(sound) < 2990:
+        while performer.space >= 0.02 and at < len(speech):
+            performer.write(speech[at : at + BLOCK], RATE)
+            at += BLOCK
+        performer.settle()
+        sound.append(drained(performer))
+    heard = np.frombuffer(b"".join(sound), "<i2")
+    begins = int(np.argmax(heard != 0))
+    assert begins < 8 * BLOCK and np.array_equal(heard[begins:], speech[: len(heard) - begins])
 
 
 async def test_opus_that_does_not_fit_is_not_decoded() -> None:

@@ -1,7 +1,7 @@
 /* The speech timeline: the media clock, and the speech on it.
  *
- * Two threads use one object. The producer calls write, arrived, end, interrupt, space, writing and utterance; the consumer
- * calls tick, look and played. The two share only atomics. clock, buffered, generation and active may be called by any
+ * Two threads use one object. The producer calls write, arrived, give_back, end, interrupt, space, writing and utterance; the
+ * consumer calls tick, look and played. The two share only atomics. clock, buffered, generation and active may be called by any
  * thread.
  *
  * Speech is written into utterances, which begin with a write and end with an end, an interrupt, or by running dry. Each
@@ -73,6 +73,9 @@ int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
 /* Right behind a write: when its samples came, on a monotonic clock; `samples` at LW_RATE. Without it nothing is late and
  * the prebuffer stays. */
 void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns);
+/* The producer, every now and then: gives the memory of what has been played or dropped back to the system, where it is
+ * 256 KiB or more. A write does so, too. */
+void lw_speech_give_back(lw_speech *s);
 /* 0: so many utterances wait that a write cannot begin another: 128 that have an end, 255 that were interrupted. */
 int lw_speech_room(const lw_speech *s);
 /* Free samples. */

@@ -357,14 +357,18 @@ class Session:
     def interrupt(self, event_id: str | None = None) -> None:
         """Stops speaking within one tick (10 ms), with a 5 ms fade, and drops all that is queued."""
         self._check_running()
-        number, played = self._heard
+        cut = self._cut
+        if self.performer.heeded >= cut.generation:
+            at, (number, played) = self._audio_at + _core.BLOCK, self._heard
+        else:  # nothing of what was made behind that one has been heard
+            at, number, played = cut.at, cut.heard, cut.played
         self._cut = _Cut(
             generation=self.performer.interrupt(),
             utterance=self.performer.utterance,
-            at=self._audio_at + _core.BLOCK,
+            at=at,
             heard=number,
             played=played,
-            fading=self._cut.fading,
+            fading=cut.fading,
         )
         self._hand_over("interrupt", self._out.interrupt)
         self._decoder.reset()
@@ -440,7 +444,9 @@ class Session:
         while (block := performer.read_pcm()) is not None:
             pcm, self._audio_at = block
             heard = performer.heard
-            self._heard = stage.heard(heard)
+            delayed = stage.heard(heard)
+            if performer.heeded >= self._cut.generation:
+                self._heard = delayed
             pcm = self._cut.sound(pcm, performer.heeded, heard[0])
             self._hand_over("audio", self._out.audio, stage.sound(pcm, self._audio_at), self._audio_at)
             while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
