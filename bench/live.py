@@ -8,11 +8,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -179,7 +179,7 @@ class Live:
     def hook(self) -> None:
         """Puts the stop-watches in: at the socket, before the parser, before the engine, before the publisher."""
         live, provider = self, self.service.provider
-        make, receive, read = provider._make_session, provider.receive, ServerConnection.data_received
+        make, steps, read = provider._make_session, provider.steps, ServerConnection.data_received
 
         async def make_session(*args: Any) -> LiveAvatar:
             session = await make(*args)
@@ -187,24 +187,24 @@ class Live:
             session._out = live.taps[session.id] = Tap(session)
             write = session._write  # what both write and voice come to
 
-            def timed_write(pcm: Any, rate: int, event_id: str | None) -> None:
+            def timed_write(pcm: Any, rate: int, event_id: str | None, came_ns: int | None = None) -> None:
                 now = NS()
-                write(pcm, rate, event_id)
+                write(pcm, rate, event_id, came_ns)
                 if event_id is not None and event_id not in live.arrivals:
                     live.arrivals[event_id] = Arrival(session.performer.writing, live._bytes, now)
 
             session._write = timed_write
             return session
 
-        def timed_receive(*args: Any) -> None:
-            receive(*args)
+        def timed_steps(*args: Any) -> Iterator[Literal[True]]:
+            yield from steps(*args)
             live._bytes = []
 
         def timed_read(connection: ServerConnection, data: bytes) -> None:
             live._bytes.append(NS())
             read(connection, data)
 
-        provider._make_session, provider.receive = make_session, timed_receive
+        provider._make_session, provider.steps = make_session, timed_steps
         ServerConnection.data_received = timed_read
 
     async def speak(self, **order: Any) -> list[dict[str, Any]]:
