@@ -230,6 +230,19 @@ async def test_joins_of_an_address_are_counted(tmp_path: Path) -> None:
     assert 1 <= int(replies[2].headers["retry-after"]) <= 30
 
 
+@pytest.mark.parametrize("path", ["api/rooms", "api/rooms/r/offer", "api/sessions/{}/offer"])
+async def test_a_join_is_counted_before_its_body_is_parsed(tmp_path: Path, path: str) -> None:
+    config = Config(
+        api_key=KEY, host="127.0.0.1", http_port=0, ws_port=0, viewer_port=0, ice_host="127.0.0.1", joins_a_minute=2
+    )
+    async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        world = World(service, http, operator=KEY)
+        await world.open()
+        url = path.format(world.sessions[OPERATOR].session_id)
+        replies = [await world.ask("POST", url, {"x-api-key": KEY}, {"name": 1}) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [400, 400, 429]
+
+
 class Peer:
     """A connection that has missed nothing."""
 

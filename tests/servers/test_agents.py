@@ -114,7 +114,7 @@ async def test_join_refusals(site: Site) -> None:
     for raw in (b"", b"{", b"[]", b'{"name": NaN}', b"\xff", b"[" * 5000):
         reply = await site.client.post(f"{C1}/join", content=raw, headers=basic(KEY))
         is_refused((reply.status_code, reply.json()), 400, "InvalidRequest", "no JSON object")
-    large = changed(V1, "properties.custom_llm.extra_metadata", {"x": "x" * (1 << 20)})
+    large = changed(V1, "properties.custom_llm.extra_metadata", {"x": "x" * (128 << 10)})
     is_refused(await site.post(f"{C1}/join", large), 413, "BodyTooLarge")
     long = changed(V1, "properties.custom_llm.prompt", "x" * 65_000)  # more than the provider's own limit
     assert (await site.post(f"{C1}/join", changed(changed(long, "name", "long"), "properties.channel", "long")))[

@@ -35,7 +35,7 @@ from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
 from .access import OPEN, Caller, Gate, not_allowed
 from .docs import describe_api, operation
-from .errors import AnyRequest, agent_refused, as_provider_error, on_exception
+from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
@@ -255,9 +255,9 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
     )
     async def create_room(request: AnyRequest) -> dict[str, str]:
         rooms = desk_of(gate.owner(request, "create").owner.name).rooms
+        gate.count_join()
         body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
-        gate.count_join()
         try:
             _leave_some(rooms, name)
             return {"name": rooms.create(name)}
@@ -272,6 +272,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
     )
     async def offer(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         caller = gate.room(request, name, "watch")
+        gate.count_join()
         body = await read_offer(request)
         role = body.get("role", "speaker")
         if role not in ("speaker", "viewer"):
@@ -280,7 +281,6 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
         if role == "speaker" and not joins:
             raise not_allowed(caller)
         user, sdp = _user(caller, body), read_text(body, "sdp", MAX_SDP)
-        gate.count_join()
         rooms = desk_of(caller.owner.name).rooms
         try:
             _leave_some(rooms, name)
@@ -360,7 +360,7 @@ def create_rooms(
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,
-        request_max_body_size=256 << 10,
+        request_max_body_size=MAX_BODY,
     )
     app.asgi_handler = Guard(app.asgi_handler, access)
     return app

@@ -22,7 +22,7 @@ from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Gate
 from .docs import describe_api, operation
-from .errors import AnyRequest, as_provider_error, on_exception
+from .errors import MAX_BODY, AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
@@ -184,7 +184,7 @@ def create_viewer(
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,
-        request_max_body_size=256 << 10,
+        request_max_body_size=MAX_BODY,
     )
     app.asgi_handler = Guard(app.asgi_handler, access, middleware)
     return app

@@ -35,6 +35,8 @@ from ..errors import (
 )
 
 Version = Literal["v1", "v2"]
+MAX_FAULTS = 100
+"""Fields that cannot be changed, of which an update is told; the rest of its fields are not looked at."""
 ANY_CODEC = -1
 """`rtc_codec` in reference 002's example: the default."""
 
@@ -291,8 +293,10 @@ def parse_update(body: Mapping[str, Any], version: Version) -> Changes:
 
 
 def _refuse(given: Mapping[str, Any], paths: tuple[str, ...], faults: list[Fault], prefix: str, depth: int = 3) -> None:
-    """Adds the fields of `given` that are none of `paths`, named as deep as three steps."""
+    """Adds the fields of `given` that are none of `paths`, named as deep as three steps; up to MAX_FAULTS of them."""
     for name, value in given.items():
+        if len(faults) >= MAX_FAULTS:
+            return
         if name in paths:
             continue
         below = tuple(path.partition(".")[2] for path in paths if path.startswith(f"{name}."))
