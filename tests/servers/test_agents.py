@@ -343,6 +343,22 @@ async def test_a_token_opens_its_channel_only(secured: Site) -> None:
     assert (await secured.post(f"{mine}/leave", None, token))[0] == 200
 
 
+async def test_guesses_at_agoras_tokens_wait_but_right_ones_and_keys_do_not(secured: Site) -> None:
+    wrong = [bearer(agora_token(APP, "0" * 32, "test_channel", uid)) for uid in range(8)] + [bearer("007abc")]
+    replies = [await secured.client.get(f"{C2}/agents", headers=headers) for headers in wrong]
+    assert [reply.status_code for reply in replies] == [403] * 6 + [429] * 3
+    assert int(replies[-1].headers["retry-after"]) >= 1
+    assert (await secured.get(f"{C2}/agents", bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))))[0] == 200
+    assert (await secured.get(f"{C2}/agents"))[0] == 200
+
+
+async def test_an_expired_token_of_agoras_is_no_guess(secured: Site) -> None:
+    old = bearer(
+        build_rtc_token(APP, CERTIFICATE, "test_channel", 5, salt=1, issue_ts=int(time.time()) - 99, expire=50)
+    )
+    assert [(await secured.get(f"{C2}/agents", old))[0] for _ in range(8)] == [403] * 8
+
+
 async def test_tokens_that_open_nothing(secured: Site) -> None:
     now = int(time.time())
     common: dict[str, Any] = {"salt": 1, "issue_ts": now}

@@ -221,7 +221,11 @@ class Service:
             app_id=self.config.agora_app_id or "", certificate=self.config.agora_app_certificate or ""
         )
         routes = agent_routes(
-            self.agents, self.provider.check_api_key, project=self._project, outward=self.agent_setup.outward
+            self.agents,
+            self.provider.check_api_key,
+            project=self._project,
+            outward=self.agent_setup.outward,
+            wrong_token=self.provider.wrong_token,
         )
         routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
         collectors: list[Collector] = [

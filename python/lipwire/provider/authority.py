@@ -99,11 +99,15 @@ class Authority:
             access = verify_access(token, self._secret, now=self.wall_clock(), allow_expired=allow_expired)
         except TokenError as exc:
             if not exc.expired:
-                self._wrong(self.token_guesses, token.encode(errors="surrogateescape"))
+                self.wrong_token(token)
             raise Refused("INVALID_TOKEN", str(exc)) from None
         if access.owner and access.owner not in self.keys.owners:
             raise Refused("INVALID_TOKEN", "the API key that this token was made with is no longer valid")
         return access
+
+    def wrong_token(self, token: str) -> None:
+        """A token was wrong that others than we judge. Raises Refused: RATE_LIMITED."""
+        self._wrong(self.token_guesses, token.encode(errors="surrogateescape"))
 
     def owner_named(self, name: str) -> Owner:
         """The owner of a token, or of a session; one whose keys are gone has nothing more to get."""

@@ -354,6 +354,13 @@ class Provider:
         except Refused as exc:
             raise refusal(exc) from None
 
+    def wrong_token(self, token: str) -> None:
+        """A token of Agora's was wrong. Raises ProviderError: RATE_LIMITED, as wrong tokens of ours do."""
+        try:
+            self.authority.wrong_token(token)
+        except Refused as exc:
+            raise refusal(exc) from None
+
     def check_access(self, token: str, *, allow_expired: bool = False) -> Access:
         """What a token stands for. Raises ProviderError: INVALID_TOKEN (malformed, forged, expired)."""
         try:

@@ -78,6 +78,7 @@ def agent_routes(
     *,
     project: Project | None = None,
     outward: Outward | None = None,
+    wrong_token: Callable[[str], object] = lambda token: None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
 
@@ -85,10 +86,12 @@ def agent_routes(
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
         outward: where the URLs of requests may lead; None = to public addresses.
+        wrong_token: hears of each token that is none, and raises ProviderError for one too many
+            (`Provider.wrong_token`).
     """
     outward = outward or Outward()
     project = project or Project()
-    gate = _Gate(check_key, project)
+    gate = _Gate(check_key, project, wrong_token)
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
@@ -110,14 +113,14 @@ def agent_routes(
 class _Gate:
     """`Authorization` of C."""
 
-    def __init__(self, check_key: CheckKey, project: Project) -> None:
-        self._check_key, self._project = check_key, project
+    def __init__(self, check_key: CheckKey, project: Project, wrong_token: Callable[[str], object]) -> None:
+        self._check_key, self._project, self._wrong_token = check_key, project, wrong_token
 
     def check(self, request: AnyRequest, app_id: str) -> tuple[str, str | None]:
         """Whose agents the caller may touch, and the one channel in which; None = in all of them.
 
         Raises:
-            AgentForbidden: no credentials, wrong ones, or another project's.
+            AgentForbidden: no credentials, wrong ones, or another project's. ProviderError: wrong ones too often.
         """
         if self._project.app_id and app_id != self._project.app_id:
             raise AgentForbidden("this server belongs to another app id")
@@ -149,6 +152,8 @@ class _Gate:
         try:
             parsed = verify_token(token, self._project.certificate, now=now, app_id=self._project.app_id or None)
         except TokenError as exc:
+            if not exc.expired:
+                self._wrong_token(token)
             raise AgentForbidden(str(exc)) from None
         service = parsed.service(RTC)
         rights = {} if service is None else service.privileges
