@@ -197,6 +197,12 @@ def test_a_wrong_type_in_the_file(line: str, tmp_path: Path) -> None:
     refused("lipwire.toml")
 
 
+def test_a_word_that_is_none_of_the_allowed_names_them(tmp_path: Path) -> None:
+    refused("LIPWIRE_AGORA: agora must be one of auto, on, off", environment={"LIPWIRE_AGORA": ""})
+    (tmp_path / "lipwire.toml").write_text('tracing = "sometimes"\n')
+    refused("lipwire.toml: tracing must be one of auto, on, off, got 'sometimes'")
+
+
 def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
     file = tmp_path / "lipwire.toml"
     file.write_text("max_pixel_rate = 1e9\nmax_sessions = 7.0\n")

@@ -170,6 +170,19 @@ def test_what_an_agora_token_has_is_refused_for_one_of_ours(place: Path, given: 
         assert all(option in told for option in given if option.startswith("--"))
 
 
+def test_errors_say_which_name_file_or_folder(place: Path) -> None:
+    told = fails(place, "key", "new", "a b", "--file", "keys")
+    assert "'a b' is no owner's name" in told and "line 1" not in told
+    told = fails(place, "key", "new", "operator", "--file", "keys")
+    assert "owner of the setting api_key" in told and "line 1" not in told
+    assert "there is no folder nowhere" in fails(place, "key", "new", "acme", "--file", "nowhere/keys")
+    (place / "keys").write_text("acme\n")
+    for words in (["list"], ["new", "acme"], ["remove", "acme"]):
+        assert "keys, line 1: " in fails(place, "key", *words, "--file", "keys")
+    assert "--room must have 1..64 characters" in fails(place, "token", "--room", "a/b", "--api-key", "k")
+    assert "no session has such an id" in fails(place, "token", "--session", "a/b", "--api-key", "k")
+
+
 def test_an_option_that_has_no_effect_is_refused(place: Path) -> None:
     assert "--url: only with --room" in fails(place, "token", "channel", "--url", "http://127.0.0.1:9")
     assert "--bare: only with --room" in fails(place, "token", "channel", "--bare")

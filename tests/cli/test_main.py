@@ -194,6 +194,27 @@ def test_doctor(place: Path) -> None:
     code, out, _ = run(place, "doctor")
     assert "http_port = 1234" in out
     assert "a secret" not in out
+    assert "ws_port" not in out, "it is as by default"
+    assert "ws_port = 8765" in run(place, "doctor", "--all")[1]
+
+
+def test_doctor_looks_at_the_keys_file_and_the_folder_of_recordings(place: Path) -> None:
+    (place / "keys").write_text(f"acme:sha256-{'0' * 64}\n")
+    (place / "file").touch()
+
+    def told(**more: str) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(run(place, "doctor", "--json", **more)[1])
+        return report
+
+    report = told()
+    assert (report["api_keys_file"], report["record"]) == ("none", "off")
+    report = told(LIPWIRE_API_KEYS_FILE="keys", LIPWIRE_RECORD="new/folder")
+    assert (report["api_keys_file"], report["record"]) == ("ready: 1 keys of 1 owners", "ready")
+    assert not (place / "new").exists()
+    report = told(LIPWIRE_API_KEYS_FILE="none", LIPWIRE_RECORD="file/recorded")
+    assert "none cannot be read" in report["api_keys_file"] and report["record"].endswith("file is no folder")
+    (place / "keys").write_text("acme\n")
+    assert told(LIPWIRE_API_KEYS_FILE="keys")["api_keys_file"].startswith("keys, line 1")
 
 
 def test_no_password_of_a_url_is_shown(place: Path) -> None:

@@ -228,6 +228,7 @@ def test_files_that_are_of_no_use(authority: Authority, tmp_path: Path) -> None:
         with pytest.raises(InvalidArgument, match=words) as caught:
             Certificate(*pair)
         assert "tls_cert" in str(caught.value)
+        assert ("tls_key" in str(caught.value)) is (pair[1] not in (None, pair[0]))
     for wrong in (tmp_path / "none.pem", key):
         with pytest.raises(InvalidArgument, match="--ca"):
             trust(wrong)

@@ -373,6 +373,9 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
     if TYPES[name] == tuple[str, ...] and isinstance(value, str):
         value = [part for part in re.split(r"[\s,]+", value) if part]
+    allowed = get_args(TYPES[name])
+    if allowed and all(isinstance(one, str) for one in allowed) and value not in allowed:
+        raise InvalidArgument(f"{place}: {name} must be one of {', '.join(allowed)}, got {value!r:.60}")
     try:
         converted = msgspec.convert(_whole(name, value), TYPES[name], strict=strict)
         _check(name, converted)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import platform
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +26,12 @@ EXTRAS = {
 }
 
 
-def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Show the settings in force, the versions, and what is missing."""
+def doctor(
+    config: ConfigFile = None,
+    every: Annotated[bool, typer.Option("--all", help="Show what is as by default, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+) -> None:
+    """Show what is set, the versions, and what is missing."""
     cfg = settings(config)
     config_shown = {name: shown(name, getattr(cfg, name)) for name in cfg.__struct_fields__}
     import av
@@ -47,6 +53,8 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
             name: f"needs {'; '.join(needs)}" if needs else "ready" for name, needs in AgentSetup(cfg).missing().items()
         },
         "tls": _tls(cfg),
+        "api_keys_file": _keys(cfg),
+        "record": _record(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
         "config": config_shown,
     }
@@ -56,8 +64,12 @@ def doctor(config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--j
         for name, value in report.items():
             if name == "config":
                 out.print("config:")
+                defaults = Config()
                 for key, setting in config_shown.items():
-                    out.print(f"  {key} = {setting}")
+                    if every or getattr(cfg, key) != getattr(defaults, key):
+                        out.print(f"  {key} = {setting}", markup=False, soft_wrap=True)
+                if not every:
+                    out.print("  (the rest is as by default: --all shows it)")
             elif name == "agents":
                 out.print("agents:")
                 for key, text in report["agents"].items():
@@ -82,4 +94,32 @@ def _tls(cfg: Config) -> str:
         Certificate(cfg.tls_cert, cfg.tls_key)
     except InvalidArgument as exc:
         return str(exc)
+    return "ready"
+
+
+def _keys(cfg: Config) -> str:
+    if cfg.api_keys_file is None:
+        return "none"
+    from ..provider.keys import check_keys
+
+    file = Path(cfg.api_keys_file)
+    try:
+        owners = check_keys(file, file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        return f"{file} cannot be read: {exc}"
+    except InvalidArgument as exc:
+        return str(exc)
+    return f"ready: {len(owners)} keys of {len({owner.name for owner in owners.values()})} owners"
+
+
+def _record(cfg: Config) -> str:
+    """Nothing is made here; the server makes the folder when it records."""
+    if cfg.record is None:
+        return "off"
+    folder = Path(cfg.record).absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        return f"{there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} cannot be written to"
     return "ready"

@@ -10,7 +10,7 @@ import typer
 
 from ..app.config import load
 from ..errors import InvalidArgument
-from ..provider.keys import MIN_RATE, Quota, add_key, key_line, make_key, parse_keys, remove_keys
+from ..provider.keys import MIN_RATE, Quota, add_key, check_keys, key_line, make_key, remove_keys
 from .options import ConfigFile, out
 
 app = typer.Typer(help="API keys of several owners (api_keys_file).", no_args_is_help=True)
@@ -58,7 +58,7 @@ def list_keys(file: KeyFile = None, config: ConfigFile = None) -> None:
     """Print the owners in the file, how many keys each has, and what it may have besides the settings."""
     place = _place(file, config)
     try:
-        owners = list(parse_keys(place.read_text(encoding="utf-8"), Quota()).values())
+        owners = list(check_keys(place, place.read_text(encoding="utf-8")).values())
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidArgument(f"{place} cannot be read: {exc}") from exc
     for owner in dict.fromkeys(owners):

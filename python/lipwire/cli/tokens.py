@@ -106,7 +106,13 @@ def _ours(
     """What the server makes: only it knows its secret, and whose the session is."""
     import httpx
 
+    from ..channel.room.place import check_name
     from ..servers.tls import trust
+
+    if room is not None:
+        room = check_name("--room", room)
+    elif "/" in (session or ""):
+        raise InvalidArgument(f"--session {session}: no session has such an id")
 
     if not api_key:
         raise InvalidArgument("the server wants its API key: --api-key or LIPWIRE_API_KEY")

@@ -84,7 +84,13 @@ def digest(key: str) -> str:
 
 
 def key_line(name: str, key: str, quota: Mapping[str, int | float] | None = None) -> str:
-    """The line of the file for a key. Raises InvalidArgument, as `parse_keys` would."""
+    """The line of the file for a key. Raises InvalidArgument: the name or the quota is none."""
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"{name!r:.80} is no owner's name: 1..64 letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    if name == OPERATOR:
+        raise InvalidArgument(f"{OPERATOR} is the owner of the setting api_key; choose another name")
     line = " ".join([f"{name}:{digest(key)}", *(f"{field}={value}" for field, value in (quota or {}).items())])
     parse_keys(line, Quota())
     return line
@@ -256,14 +262,24 @@ def remove_keys(file: Path, name: str) -> int:
     return len(gone)
 
 
+def check_keys(file: Path, text: str) -> dict[str, Owner]:
+    """As `parse_keys`, for people: what is wrong is said with the name of the file. Raises InvalidArgument."""
+    try:
+        return parse_keys(text, Quota())
+    except InvalidArgument as exc:
+        raise InvalidArgument(f"{file}, {exc}") from exc
+
+
 def _rewrite(file: Path, change: Callable[[str], str]) -> None:
     """The new file takes the old one's place at once, so that no server reads half of it."""
     new = file.with_name(f".{file.name}.{os.getpid()}")
+    if not file.parent.is_dir():
+        raise InvalidArgument(f"{file} cannot be written: there is no folder {file.parent}")
     try:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
         changed = change(text)
-        parse_keys(changed, Quota())
+        check_keys(file, changed)
         try:
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "w", encoding="utf-8") as out:

@@ -39,7 +39,8 @@ class Certificate:
         try:
             self.context = self._current = self._load()
         except (OSError, ValueError) as exc:
-            raise InvalidArgument(f"tls_cert {self._cert}, tls_key {self._key}: {_reason(exc)}") from exc
+            files = f"tls_cert {self._cert}" + ("" if self._key == self._cert else f", tls_key {self._key}")
+            raise InvalidArgument(f"{files}: {_reason(exc)}") from exc
         self.context.sni_callback = self._choose
 
     def _load(self) -> ssl.SSLContext:
