@@ -226,6 +226,7 @@ void lw_performer_enter(lw_performer *p)
 int64_t lw_performer_leave(lw_performer *p)
 {
     int64_t clock = lw_speech_clock(p->speech);
+    atomic_thread_fence(memory_order_seq_cst); /* as in lw_performer_tick: one of the two sees the other */
     int alone = p->entered && atomic_load_explicit(&p->crossed, memory_order_acquire) == p->crossed_before;
     if (p->entered)
         atomic_store_explicit(&p->turn, 0, memory_order_release);
@@ -268,35 +269,62 @@ static void drop_stale_input(lw_performer *p)
     p->writing = writing;
 }
 
-/* There is room for the marks of another utterance, and for what will be told of it. */
-static int may_begin(const lw_performer *p)
+/* The input resampler holds all there is of an utterance, which therefore has not begun. */
+static int holds_all(const lw_performer *p)
 {
-    uint64_t told = atomic_load_explicit(&p->told, memory_order_acquire);
-    return lw_speech_room(p->speech) && p->writing - told <= UNHEARD;
+    return p->utterance > lw_speech_utterance(p->speech);
 }
 
-int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
+/* There is room for the marks of one more utterance, and for what will be told of it; or, `behind` one, of a second. */
+static int may_begin(const lw_performer *p, int behind)
+{
+    uint64_t told = atomic_load_explicit(&p->told, memory_order_acquire);
+    return lw_speech_room(p->speech) > behind && p->writing + (uint64_t)behind - told <= UNHEARD;
+}
+
+/* n samples fit through `input`, which p->input may be, behind what p->input still holds. Bounds count the flush too, so
+ * that an end always finds room for the tail; where that comes in between (fresh), it is rounded up once more. */
+static int fits(const lw_performer *p, const lw_resampler *input, size_t n, int fresh)
+{
+    size_t tail = p->input && p->input != input ? lw_resampler_bound(p->input, 0) : 0;
+    return (int64_t)(lw_resampler_bound(input, n) + tail) + fresh <= lw_speech_space(p->speech);
+}
+
+/* Where it is refused nothing has changed. fresh: for a new utterance, even if one is open. */
+static int write_or_refuse(lw_performer *p, const void *pcm, size_t n, int32_t rate, int fresh)
 {
     if (!p || (n && !pcm))
         return LW_EINVAL;
     drop_stale_input(p);
-    if (n && p->writing > lw_speech_utterance(p->speech) && !may_begin(p))
+    int begins = p->writing > lw_speech_utterance(p->speech);
+    fresh = fresh && (!begins || holds_all(p));
+    if (n && (begins || fresh) && !may_begin(p, fresh))
         return LW_ENOSPC;
-    if (!p->input || rate != p->input_rate) {
-        lw_resampler *input;
+    lw_resampler *input = p->input;
+    if (!input || rate != p->input_rate) {
         int rc = lw_resampler_open(&input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
         if (rc < 0)
             return rc;
+    }
+    int room = !n || fits(p, input, n, fresh);
+    if (input != p->input) {
+        if (!room) {
+            lw_resampler_close(&input);
+            return LW_ENOSPC;
+        }
         flush_input(p);
         lw_resampler_close(&p->input);
         p->input = input;
         p->input_rate = rate;
     }
+    if (!room)
+        return LW_ENOSPC;
+    if (fresh) {
+        lw_performer_end(p, 0);
+        drop_stale_input(p);
+    }
     if (!n)
         return 0;
-    /* The bound counts the flush too, so that an end always finds room for the tail. */
-    if ((int64_t)lw_resampler_bound(p->input, n) > lw_speech_space(p->speech))
-        return LW_ENOSPC;
     int16_t block[WRITE_BLOCK];
     const uint8_t *bytes = pcm;
     p->utterance = p->writing; /* unless its time passes before the first sample is in */
@@ -317,10 +345,14 @@ int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
     return 0;
 }
 
-/* The input resampler holds all there is of an utterance, which therefore has not begun. */
-static int holds_all(const lw_performer *p)
+int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
 {
-    return p->utterance > lw_speech_utterance(p->speech);
+    return write_or_refuse(p, pcm, n, rate, 0);
+}
+
+int lw_performer_write_next(lw_performer *p, const void *pcm, size_t n, int32_t rate)
+{
+    return write_or_refuse(p, pcm, n, rate, 1);
 }
 
 void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns)
@@ -612,8 +644,10 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     int16_t pcm[LW_BLOCK];
     lw_event events[TICK_EVENTS];
     int ours = p->config.turns && take_turn(p);
-    if (p->config.turns && !ours)
+    if (p->config.turns && !ours) {
         LW_COUNT(p->crossed, 1);
+        atomic_thread_fence(memory_order_seq_cst); /* counted before anything is read: _leave looks behind its writes */
+    }
     int64_t clock = lw_speech_clock(p->speech);
     int happened = lw_speech_tick(p->speech, pcm, events, TICK_EVENTS);
     for (int i = 0; i < happened && i < TICK_EVENTS; i++)

@@ -172,7 +172,7 @@ static int push_mark(lw_speech *s, int32_t kind, int64_t at)
 
 int lw_speech_room(const lw_speech *s)
 {
-    return mark_room(s) > 1; /* its END will find room, too */
+    return (int)(mark_room(s) / 2); /* their ENDs will find room, too */
 }
 
 /* Ring position behind the newest sample. */

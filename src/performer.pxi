@@ -42,6 +42,18 @@ cdef uint32_t _seed(object seed) except? 0:
     return <uint32_t>number
 
 
+cdef object _no_room(int64_t space, double seconds):
+    return BufferFull(f"the speech buffer has {space / <double>LW_RATE:.3f} s left, the chunk is {seconds:.3f} s")
+
+
+cdef int32_t _samples(double seconds):
+    """At LW_RATE; what no int32_t holds is out of every range, and becomes the nearest."""
+    cdef double samples = seconds * LW_RATE
+    if not samples > -0x80000000:  # NaN, too
+        return -0x7FFFFFFF - 1
+    return <int32_t>samples if samples < 0x7FFFFFFF else 0x7FFFFFFF
+
+
 cdef class Performer:
     """One session's chain: speech in, 10 ms PCM blocks and frames out, on one sample clock.
 
@@ -60,7 +72,7 @@ cdef class Performer:
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
-        turns: write, end, interrupt and set take turns with ticks, and leave their time in `moments`.
+        turns: write, check_room, end, interrupt and set take turns with ticks, and leave their time in `moments`.
 
     Attributes:
         moments: with `turns`, of each of these calls, in order, the media clock at which it took effect: the first
@@ -111,12 +123,12 @@ cdef class Performer:
         config.seed = _seed(seed)
         config.turns = turns
         self.moments = [] if turns else None
-        config.speech.capacity = <int32_t>(capacity * LW_RATE)
+        config.speech.capacity = _samples(capacity)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
-        config.speech.prebuffer = <int32_t>(prebuffer * LW_RATE) or 1
-        config.speech.prebuffer_max = max(min(<int32_t>(prebuffer_max * LW_RATE), config.speech.capacity), config.speech.prebuffer)
+        config.speech.prebuffer = _samples(prebuffer) or 1
+        config.speech.prebuffer_max = max(min(_samples(prebuffer_max), config.speech.capacity), config.speech.prebuffer)
         config.speech.catch_up = catch_up
-        config.speech.dry_timeout = <int32_t>(dry_timeout * LW_RATE) or 1
+        config.speech.dry_timeout = _samples(dry_timeout) or 1
         check(lw_performer_open(&self.p, &config), "performer")
         if memory is not None:
             self.memory = memory
@@ -137,9 +149,10 @@ cdef class Performer:
             self.moments.append(lw_performer_leave(self.p))
         return 0
 
-    def write(self, pcm, rate, now_ns=None):
+    def write(self, pcm, rate, now_ns=None, bint fresh=False):
         """Queues PCM16 mono at `rate` Hz for the current utterance: all of it or, with an error, none. `now_ns`: when it came,
-        on a monotonic clock, in ns; without it speech is never late and the prebuffer does not grow.
+        on a monotonic clock, in ns; without it speech is never late and the prebuffer does not grow. `fresh`: for a new
+        utterance; the one before is over, unless this is an error.
 
         Raises:
             InvalidArgument: no PCM16 mono, or an unsupported rate. BufferFull: no room now, or UTTERANCES wait to be
@@ -149,32 +162,58 @@ cdef class Performer:
         cdef int rc, hz = whole(rate, "rate")
         cdef size_t n
         cdef int64_t now = 0 if now_ns is None else whole64(now_ns, "now_ns")
+        cdef bint timed = now_ns is not None
+        cdef int64_t space, place
         borrow_pcm(pcm, &b)
         try:
             n = b.size // 2
             self.enter()
             if n >= LONG_CHUNK:
-                with nogil:
-                    rc = lw_performer_write(self.p, b.data, n, hz)
+                with nogil:  # whoever ticks does not wait until this thread has the interpreter again
+                    rc = self.queue(b.data, n, hz, now, timed, fresh, &space)
+                    place = lw_performer_leave(self.p)
             else:
-                rc = lw_performer_write(self.p, b.data, n, hz)
-            if rc >= 0 and n and now_ns is not None:
-                lw_performer_arrived(self.p, n, hz, now)
-            self.leave()
+                rc = self.queue(b.data, n, hz, now, timed, fresh, &space)
+                place = lw_performer_leave(self.p)
+            if self.moments is not None:
+                self.moments.append(place)
         finally:
             give_back(&b)
         if rc == LW_ENOSPC:
-            if n / <double>hz + 0.001 < self.space:
+            if n / <double>hz + 0.001 < space / <double>LW_RATE:
                 raise BufferFull("too many utterances wait to be played")
-            raise BufferFull(f"the speech buffer has {self.space:.3f} s left, the chunk is {n / <double>hz:.3f} s")
+            raise _no_room(space, n / <double>hz)
         if rc == LW_EINVAL:
             raise InvalidArgument(f"unsupported sample rate {hz} Hz (8000..48000)")
         check(rc)
 
+    cdef int queue(self, const void *pcm, size_t n, int hz, int64_t now, bint timed, bint fresh, int64_t *space) noexcept nogil:
+        cdef int rc
+        if fresh:
+            rc = lw_performer_write_next(self.p, pcm, n, hz)
+        else:
+            rc = lw_performer_write(self.p, pcm, n, hz)
+        if rc >= 0 and n and timed:
+            lw_performer_arrived(self.p, n, hz, now)
+        space[0] = lw_performer_space(self.p)
+        return rc
+
+    def check_room(self, double seconds):
+        """Whether so much speech fits now; with `turns` its time is one of the `moments`, as of each of these calls.
+
+        Raises:
+            BufferFull: it does not.
+        """
+        self.enter()
+        cdef int64_t space = lw_performer_space(self.p)
+        self.leave()
+        if seconds * LW_RATE > space:
+            raise _no_room(space, seconds)
+
     def end(self, double grace=0.0):
         """Ends the current utterance; audio within `grace` seconds still belongs to it."""
         self.enter()
-        cdef int rc = lw_performer_end(self.p, <int32_t>(grace * LW_RATE))
+        cdef int rc = lw_performer_end(self.p, _samples(grace))
         self.leave()
         check(rc, "end")
 

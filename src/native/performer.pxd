@@ -74,16 +74,17 @@ cdef extern from "lipwire/performer.h" nogil:
         lw_pose pose
     int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     void lw_performer_enter(lw_performer *p)
-    int64_t lw_performer_leave(lw_performer *p)
-    int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
+    int64_t lw_performer_leave(lw_performer *p) nogil
+    int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate) nogil
+    int lw_performer_write_next(lw_performer *p, const void *pcm, size_t n, int32_t rate) nogil
     int lw_performer_end(lw_performer *p, int32_t grace)
-    void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns)
+    void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns) nogil
     int lw_performer_settle(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)
     uint64_t lw_performer_utterance(const lw_performer *p)
-    int64_t lw_performer_space(const lw_performer *p)
+    int64_t lw_performer_space(const lw_performer *p) nogil
     int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     int lw_performer_read_pcm(lw_performer *p, int16_t *out, int64_t *sample)
     int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance)

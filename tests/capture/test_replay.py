@@ -17,7 +17,7 @@ from lipwire.capture.outcome import Outcome
 from lipwire.capture.replay import Replay
 from lipwire.capture.resend import Resend
 from lipwire.errors import BadData, InvalidArgument, LipwireError
-from support.captured import Memory, Recording, record
+from support.captured import Memory, Recording, opus, record
 
 
 async def again(path: Path) -> tuple[Memory, Outcome]:
@@ -175,6 +175,8 @@ async def test_it_goes_to_a_running_provider_as_its_client_did(tmp_path: Path) -
     [
         ({"fps": (25, 0)}, "out of range"),
         ({"capacity": 1e300}, "out of range"),
+        ({"prebuffer_max": 1e300}, "out of range"),
+        ({"prebuffer_max": -1.0}, "out of range"),
         ({"seed": -1}, "out of range"),
         ({"width": 100_000}, "frame size"),
         ({"prebuffer": 100.0, "capacity": 1.0}, "performer"),
@@ -199,3 +201,36 @@ async def test_a_session_without_end_is_refused(tmp_path: Path) -> None:
     )
     outcome = await Replay(path).run()
     assert outcome.astray == 1 and not outcome.complete
+
+
+@pytest.mark.parametrize("kind", ["opus", "pcm", "long"])
+async def test_speech_that_found_no_room_finds_none_again(tmp_path: Path, kind: str) -> None:
+    """What fits depends on the tick in which it is asked, so a refusal has its place, too; and its message says how
+    much room there was."""
+    service = Recording(tmp_path, buffer_seconds=2)
+    async with service:
+        session = await post_start(service)
+        wire = await Wire.open(session)
+        packets = opus(0.8)
+        await wire.voice(tone(1.9))
+        await wire.until(r.m.PlaybackStarted)
+        for _ in range(6):
+            if kind == "opus":
+                for packet in packets:
+                    await wire.voice(packet, encoding="OPUS", sampleRate=48000)
+            elif kind == "pcm":
+                for _ in range(4):
+                    await wire.voice(tone(0.1))
+            else:
+                await wire.voice(tone(1.6, 48000), sampleRate=48000)
+            time.sleep(0.1)  # the loop stands still, the engine does not
+            await asyncio.sleep(0.03)
+        await wire.say(command="voice_interrupt")
+        await asyncio.sleep(0.1)
+        await wire.ws.close()
+    path = service.file(session.session_id)
+    assert sum("BUFFER_FULL" in record.text for record in read(path) if isinstance(record, r.Sent)) > 3
+    live = service.memories[session.session_id]
+    replayed, outcome = await again(path)
+    assert outcome.exact and not outcome.astray, "\n".join(outcome.lines())
+    assert_same(live, replayed, path)

@@ -521,3 +521,46 @@ def test_whoever_ticks_is_called_before_each_call() -> None:
     performer.set(_core.MOTION_STATE, 1)
     performer.interrupt()
     assert called == [0, 480, 960, 1440]
+
+
+def test_settings_that_no_integer_holds_are_refused() -> None:
+    """Seconds are cast to samples: beyond 32 bits that would be undefined."""
+    for seconds in (1e300, -1e300, float("nan"), float("inf"), 1e6):
+        with pytest.raises(InvalidArgument):
+            _core.Performer(None, capacity=seconds)
+        with pytest.raises(InvalidArgument):
+            _core.Performer(None, prebuffer=seconds)
+    for seconds in (-1e300, float("nan")):
+        with pytest.raises(InvalidArgument):
+            _core.Performer(None, dry_timeout=seconds)
+        with pytest.raises(InvalidArgument):
+            _core.Performer(None).end(seconds)
+        _core.Performer(None, prebuffer_max=seconds)  # below the prebuffer: it stays as it is
+    _core.Performer(None, prebuffer_max=1e300).end(1e300)  # up to the capacity
+
+
+def test_the_turn_is_not_held_while_waiting_for_the_interpreter() -> None:
+    """A long chunk is queued without the interpreter; getting that back may take as long as others like."""
+    engine, performer = _core.Engine(), _core.Performer(None, (25, 1), turns=True)
+    engine.attach(performer)
+    over, before = threading.Event(), sys.getswitchinterval()
+
+    def busy() -> None:
+        while not over.is_set():
+            sum(range(500))
+
+    thread = threading.Thread(target=busy)
+    sys.setswitchinterval(0.05)
+    thread.start()
+    try:
+        for _ in range(16):
+            performer.write(bytes(2 * 24000), 48000)
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)
+        engine.detach(performer)
+        engine.close()
+    assert performer.moments is not None
+    uncertain = sum(moment < 0 for moment in performer.moments)
+    assert uncertain <= 4, f"{uncertain} of {len(performer.moments)} calls held up the clock"

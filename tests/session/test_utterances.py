@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import lipwire
 from lipwire import _core, opus
-from lipwire.errors import BufferFull
+from lipwire.errors import BufferFull, InvalidArgument
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
 from lipwire.session.session import SessionEvent
 from lipwire.stream import Publisher
@@ -484,6 +484,58 @@ def test_what_waits_is_kept_where_the_ring_comes_round(capacity: float) -> None:
     heard = np.frombuffer(b"".join(sound), "<i2")
     begins = int(np.argmax(heard != 0))
     assert begins < 8 * BLOCK and np.array_equal(heard[begins:], speech[: len(heard) - begins])
+
+
+@pytest.mark.parametrize("refused", ["no room", "odd", "rate", "no room at another rate", "too many", "nothing"])
+async def test_a_refused_write_has_no_effect(refused: str) -> None:
+    """One with a new id, within the grace of the utterance before, whose late rest comes behind it."""
+
+    async def live(refused: str) -> tuple[list[SessionEvent], bytes]:
+        life = Life(capacity=1.0)
+        await life.session.start()
+        life.write(1600, 16000, "a")
+        life.session.end("a")
+        life.step(3)
+        if refused in ("no room", "no room at another rate"):
+            with pytest.raises(BufferFull):
+                life.session.write(bytes(2 * 96000), 16000 if refused == "no room" else 24000, "b")
+        elif refused in ("odd", "rate"):
+            with pytest.raises(InvalidArgument):
+                life.session.write(bytes(96 + (refused == "odd")), 16000 if refused == "odd" else 7999, "b")
+        elif refused == "too many":
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(BufferFull):
+                patch.setattr("lipwire.session.session.MAX_UTTERANCES", 1)
+                life.session.write(bytes(960), 16000, "b")
+        life.write(1600, 16000, "a")
+        life.session.end("a")
+        life.step(60)
+        await life.session.close()
+        return life.events, b"".join(life.out.blocks)
+
+    events, sound = await live(refused)
+    assert (events, sound) == await live("nothing")
+    assert events == [PlaybackStarted("a"), PlaybackFinished("a", 200.0, False)]
+
+
+def test_a_fresh_write_begins_an_utterance_if_it_is_taken() -> None:
+    for held in (False, True):  # all of the first is held back by the resampler
+        performer = _core.Performer(None, (1, 1), capacity=0.25)
+        performer.write(b"\x10\x10" * (1 if held else 1600), 16000)
+        for rate in (16000, 24000):
+            with pytest.raises(BufferFull, match=r"s left, the chunk is"):
+                performer.write(bytes(2 * 7200), rate, fresh=True)
+            assert performer.writing == performer.utterance == 1
+        performer.write(b"\x10\x10" * 1600, 16000, fresh=True)
+        assert performer.utterance == 2
+        ends = []
+        performer.end()
+        for _ in range(40):
+            performer.tick()
+            while performer.read_pcm() is not None:
+                pass
+            while (event := performer.read_event()) is not None:
+                ends += [(event[2], event[4])] if event[0] == _core.EVENT_FINISHED else []
+        assert ends == [(1, 3 if held else 4800), (2, 4800)]
 
 
 async def test_opus_that_does_not_fit_is_not_decoded() -> None:

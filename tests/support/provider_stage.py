@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from lipwire.errors import BufferFull
 from lipwire.protocol import messages as m
 from lipwire.provider.keys import KeyRing
 from lipwire.provider.sessions import Emit, Provider, ProviderConfig
@@ -57,6 +58,10 @@ class FakeSession:
         self.silent = asyncio.Event()
         """Clear: it speaks, until it is interrupted."""
         self.silent.set()
+
+    def check_room(self, seconds: float) -> None:
+        if seconds > self.space:
+            raise BufferFull(f"the speech buffer has {self.space:.1f} s left, the chunk is {seconds:.1f} s")
 
     def _call(self, *call: Any) -> None:
         if self.fail is not None:

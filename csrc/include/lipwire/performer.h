@@ -126,6 +126,8 @@ int64_t lw_performer_leave(lw_performer *p);
  * begin an utterance where LW_PERFORMER_UTTERANCES have not been told of to their end, or lw_speech_room says no. A rate
  * other than the one before starts a new resampler (the only allocation outside open). */
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
+/* Producer. The same for a new utterance: the one before is over where it is, as by lw_performer_end without a grace. */
+int lw_performer_write_next(lw_performer *p, const void *pcm, size_t n, int32_t rate);
 /* Producer, right behind a write: as lw_speech_arrived. */
 void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns);
 /* Producer. As lw_speech_end, with what the resampler still held before it. */

@@ -76,7 +76,8 @@ void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns);
 /* The producer, every now and then: gives the memory of what has been played or dropped back to the system, where it is
  * 256 KiB or more. A write does so, too. */
 void lw_speech_give_back(lw_speech *s);
-/* 0: so many utterances wait that a write cannot begin another: 128 that have an end, 255 that were interrupted. */
+/* How many utterances can begin before others are over. 0: so many wait that a write cannot begin another: 128 that have
+ * an end, 255 that were interrupted. */
 int lw_speech_room(const lw_speech *s);
 /* Free samples. */
 int64_t lw_speech_space(const lw_speech *s);

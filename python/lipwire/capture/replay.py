@@ -85,7 +85,7 @@ LONGEST = 24 * 3600
 def _check(header: r.Header, told: Told) -> None:
     """A file may come from anybody. Raises BadData."""
     s = header.settings
-    seconds = (s.prebuffer, s.capacity, s.voice_end_grace, s.voice_end_timeout, s.guard_window)
+    seconds = (s.prebuffer, s.prebuffer_max, s.capacity, s.voice_end_grace, s.voice_end_timeout, s.guard_window)
     if not all(0 <= value <= 3600 for value in seconds) or not 0 <= s.seed < 1 << 32 or min(s.fps) < 1:
         raise BadData("the recording's settings are out of range")
     if told.end > LONGEST * _core.RATE:
@@ -159,12 +159,8 @@ class Clockwork(Runtime):
         if not self.places:
             self.astray += 1
             return
-        self.look()
-        self.places.popleft()
-
-    def look(self) -> None:
-        """To where the next call took effect, if one is known."""
-        while self.places and self.clock < _place(self.places[0]):
+        place = _place(self.places.popleft())
+        while self.clock < place:
             self._tick()
 
     def step(self) -> None:
@@ -242,12 +238,6 @@ class ReplaySession(Session):
     def renew(self, token: str) -> None:
         """There is no channel."""
         raise InvalidArgument("a replay has no channel")
-
-    @property
-    def space(self) -> float:
-        """Seconds of speech that could be queued when the next call took effect."""
-        self._clockwork.look()
-        return super().space
 
 
 class Compare(Publisher):

@@ -101,9 +101,8 @@ class LiveSession(Protocol):
     def voice_end(self, event_id: str | None) -> None:
         """The utterance is complete, but for audio within the grace window."""
 
-    @property
-    def space(self) -> float:
-        """Seconds of speech that can be queued now."""
+    def check_room(self, seconds: float) -> None:
+        """Raises BufferFull: so much speech does not fit now."""
 
     @property
     def generation(self) -> int:
@@ -732,18 +731,16 @@ class Provider:
             session.send(answer, outbox, answer=not isinstance(answer, m.InitAck | m.RateMismatch))
         for event in events:
             if isinstance(event, m.Voice) and len(event.payload) > PIECE and event.encoding != "OPUS":
-                for more in self._long_voice(session, event, outbox):
-                    if session.tap is not None:
-                        session.tap.pauses(events)
-                    yield more
-                    if session.tap is not None:
-                        session.tap.resumes(outbox, self.clock())
+                yield from self._long_voice(session, event, outbox, now, events)
             else:
-                self.dispatch(session, event, outbox)
+                self.messages_total[_COMMAND[type(event)]] += 1
+                self._do(session, event, outbox, now)
         if session.tap is not None:
             session.tap.received(events)
 
-    def _long_voice(self, session: ProviderSession, voice: m.Voice, outbox: Outbox) -> Iterator[Literal[True]]:
+    def _long_voice(
+        self, session: ProviderSession, voice: m.Voice, outbox: Outbox, now: float, events: list[Event]
+    ) -> Iterator[Literal[True]]:
         """Many seconds of speech in one message: all of it or nothing, as with a short one, but a piece at a time. An
         interrupt that comes in between, from elsewhere, ends it."""
         live = session.live
@@ -752,37 +749,40 @@ class Provider:
         sample_bytes = 2 if voice.encoding == "PCM16" else 1
         seconds = len(voice.payload) / sample_bytes / voice.sample_rate
         self.messages_total["voice"] += 1
-        if seconds > live.space:
-            full = f"the speech buffer has {live.space:.1f} s left, the chunk is {seconds:.1f} s"
-            session.send(m.ErrorEvent(BufferFull.code, full, voice.event_id), outbox, answer=True)
+        try:
+            live.check_room(seconds)
+        except BufferFull as full:
+            session.send(m.ErrorEvent(full.code, str(full), voice.event_id), outbox, answer=True)
             return
         payload = memoryview(voice.payload)
         for at in range(0, len(payload), PIECE):
             if at:
+                if session.tap is not None:
+                    session.tap.pauses(events)
                 yield True
+                now = self.clock()
+                if session.tap is not None:
+                    session.tap.resumes(outbox, now)
             if session.ended is not None or live.generation != generation:
                 return
             piece = m.Voice(bytes(payload[at : at + PIECE]), voice.sample_rate, voice.encoding, voice.event_id)
-            if not self._do(session, piece, outbox):
+            if not self._do(session, piece, outbox, now):
                 return
 
-    def dispatch(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
-        """Does what `event` says; whether it could. A `LipwireError` of the session becomes an `error` event."""
-        self.messages_total[_COMMAND[type(event)]] += 1
-        return self._do(session, event, outbox)
-
-    def _do(self, session: ProviderSession, event: Event, outbox: Outbox) -> bool:
+    def _do(self, session: ProviderSession, event: Event, outbox: Outbox, now: float) -> bool:
+        """Does what `event`, which came at `now`, says; whether it could. A `LipwireError` of the session becomes an
+        `error` event. Nothing here looks at the clock: a replay has the times of messages alone."""
         live = session.live
         assert live is not None
         try:
             if isinstance(event, m.Voice):
-                session.gate.voice(event.event_id, self.clock(), closing=self.draining)
+                session.gate.voice(event.event_id, now, closing=self.draining)
                 live.voice(event.payload, event.encoding, event.sample_rate, event.event_id)
             elif isinstance(event, m.VoiceEnd):
-                session.gate.voice_end(event.event_id, self.clock())
+                session.gate.voice_end(event.event_id, now)
                 live.voice_end(event.event_id)
             elif isinstance(event, m.Interrupt):
-                session.gate.interrupt(self.clock())
+                session.gate.interrupt(now)
                 live.interrupt(event.event_id)
             elif isinstance(event, m.Special):
                 live.special(event.content, event.event_id)

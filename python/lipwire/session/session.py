@@ -324,13 +324,13 @@ class Session:
 
     def _write(self, pcm: Any, rate: int, event_id: str | None, came_ns: int | None = None) -> None:
         now = self._clock()
-        if self._ended is not None and event_id not in (None, self._ended):
-            # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
-            self.performer.end(0)
-            self._ended = None
-        if len(self._utterances) >= MAX_UTTERANCES and self.performer.writing not in self._utterances:
+        # Where ids name utterances, a new id is a new utterance even within the grace of the one before.
+        fresh = self._ended is not None and event_id not in (None, self._ended)
+        if len(self._utterances) >= MAX_UTTERANCES and (fresh or self.performer.writing not in self._utterances):
             raise BufferFull(f"{MAX_UTTERANCES} utterances wait to be heard to their end")
-        self.performer.write(pcm, rate, now)
+        self.performer.write(pcm, rate, now, fresh)
+        if fresh:
+            self._ended = None
         utterance = self.performer.utterance
         if utterance not in self._utterances and memoryview(pcm).nbytes:
             self._utterances[utterance] = _Utterance(event_id, now, Spoken(came_ns=came_ns or now, written_ns=now))
@@ -341,8 +341,8 @@ class Session:
         """Queues speech in a wire encoding: PCM16, PCM8 or one Opus packet. Raises as `write`, and BadData."""
         self._check_running()
         came_ns = self._clock()
-        if encoding == "OPUS" and opus_parse(payload).samples > self.performer.space * _core.RATE:
-            raise BufferFull(f"the speech buffer has {self.performer.space:.3f} s left")  # before it costs a decoding
+        if encoding == "OPUS":
+            self.performer.check_room(opus_parse(payload).samples / _core.RATE)  # before it costs a decoding
         pcm, rate = self._decoder.decode(payload, encoding, sample_rate)
         self._write(pcm, rate, event_id, came_ns)
 
@@ -407,6 +407,10 @@ class Session:
     def space(self) -> float:
         """Seconds of speech that can be queued now."""
         return self.performer.space
+
+    def check_room(self, seconds: float) -> None:
+        """Raises BufferFull: so much speech does not fit now."""
+        self.performer.check_room(seconds)
 
     @property
     def generation(self) -> int:
