@@ -151,7 +151,7 @@ def test_what_cannot_be_said_is_one_line(place: Path) -> None:
     nowhere = ("--url", "http://127.0.0.1:1", "--api-key", "k")
     assert "does not answer" in fails(place, "token", "--room", "x", *nowhere)
     assert "which file" in fails(place, "key", "new", "acme")
-    assert "name:sha256" in fails(place, "key", "new", "a b", "--file", "keys")
+    assert "no owner's name" in fails(place, "key", "new", "a b", "--file", "keys")
     assert "operator" in fails(place, "key", "new", "operator", "--file", "keys")
     assert not (place / "keys").exists()
     assert "cannot be read" in fails(place, "key", "list", "--file", "keys")
