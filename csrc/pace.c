@@ -26,11 +26,11 @@ int lw_pace_add(lw_pace *p, int64_t samples, int64_t now_ns)
         p->proven += lw_min64(lw_min64(length, gap), SLACK);
         p->last = now_ns;
     }
+    int64_t passed = now_ns - p->first, due = passed + passed / 1000000 * DRIFT;
+    p->ahead = lw_max64(0, p->sent - due);
     p->lead += length;
     p->sent += length;
-    int64_t passed = now_ns - p->first;
-    int64_t ahead = p->verdict == LW_PACE_PACED ? p->sent - passed - passed / 1000000 * DRIFT : p->lead;
-    if (ahead > SLACK)
+    if ((p->verdict == LW_PACE_PACED ? p->sent - due : p->lead) > SLACK)
         p->verdict = LW_PACE_BURST;
     else if (p->verdict == LW_PACE_NEW && p->proven >= PROOF)
         p->verdict = LW_PACE_PACED;

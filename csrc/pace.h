@@ -17,6 +17,7 @@ typedef struct lw_pace {
     int64_t first, last;    /* ns: arrivals */
     int64_t sent;           /* ns of speech */
     int64_t lead;           /* ns that the sender is ahead, pauses of his not counted against it */
+    int64_t ahead;          /* ns that the sender was, counted from the first sample, before what came last */
     int64_t proven;         /* ns of speech that took its time to come */
 } lw_pace;
 

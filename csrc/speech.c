@@ -70,7 +70,8 @@ struct lw_speech {
     _Atomic int64_t clock;
     _Atomic int active;
     _Atomic int64_t prebuffer, caught_up;
-    _Atomic uint8_t paces[PACES]; /* lw_pace_verdict, by number; the producer's */
+    _Atomic uint8_t paces[PACES];  /* lw_pace_verdict, by number; the producer's */
+    _Atomic int32_t aheads[PACES]; /* samples that its sender is ahead of speech; the producer's */
 
     /* consumer */
     _Alignas(64) enum state state;
@@ -241,6 +242,7 @@ static int begin(lw_speech *s, int64_t at)
     s->ending = 0;
     s->pace = (lw_pace){0};
     atomic_store_explicit(&s->paces[s->utterance % PACES], LW_PACE_NONE, memory_order_relaxed);
+    atomic_store_explicit(&s->aheads[s->utterance % PACES], 0, memory_order_relaxed);
     return push_mark(s, MARK_BEGIN, at);
 }
 
@@ -268,6 +270,8 @@ int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
 void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns)
 {
     int verdict = lw_pace_add(&s->pace, samples, now_ns);
+    int32_t ahead = (int32_t)lw_min64(s->pace.ahead * LW_RATE / 1000000000, INT32_MAX);
+    atomic_store_explicit(&s->aheads[s->utterance % PACES], ahead, memory_order_relaxed);
     atomic_store_explicit(&s->paces[s->utterance % PACES], (uint8_t)verdict, memory_order_relaxed);
 }
 
@@ -399,7 +403,8 @@ static void forget_backlog(lw_speech *s)
     s->low_ticks = 0;
 }
 
-/* How late the playing speech is: what is always left over, whatever the sizes in which it comes. */
+/* How late the playing speech is: what is always left over, whatever the sizes in which it comes, but for what a sender
+ * who is ahead of his own speech has sent too early. */
 static int64_t lateness(lw_speech *s, int64_t backlog)
 {
     s->low[0] = lw_min64(s->low[0], backlog);
@@ -408,7 +413,8 @@ static int64_t lateness(lw_speech *s, int64_t backlog)
         s->low[0] = backlog;
         s->low_ticks = 0;
     }
-    return lw_min64(s->low[0], s->low[1]) - lw_speech_prebuffer(s);
+    int64_t ahead = atomic_load_explicit(&s->aheads[s->playing % PACES], memory_order_relaxed);
+    return lw_min64(s->low[0], s->low[1]) - lw_speech_prebuffer(s) - ahead;
 }
 
 /* Silent samples from `position` on, at most `most`. */

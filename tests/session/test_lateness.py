@@ -172,14 +172,33 @@ async def test_a_sender_whose_clock_is_fast_is_never_late_by_much() -> None:
     assert most[0] <= 160 and most[1] >= 220
 
 
-@pytest.mark.parametrize("speed", [1.5, 2.0, 50.0])
+@pytest.mark.parametrize("speed", [1.02, 1.05, 1.1, 1.5, 2.0, 50.0])
 @pytest.mark.parametrize("chunk", [0.02, 0.1, 3.0])
 async def test_a_burst_keeps_every_pause(speed: float, chunk: float) -> None:
     speech = talk(20)
     plain = await Line(catch_up=False).run(speech, chunk=chunk, speed=speed)
     line = Line()
     assert np.array_equal(await line.run(speech, chunk=chunk, speed=speed), plain)
-    assert line.stats["caught_up_ms"] == 0 and speech[:-240].tobytes() in plain.tobytes()
+    assert line.stats["caught_up_ms"] == 0
+    if speed >= 1.1:  # large chunks of a slower sender run dry once
+        assert speech[:-240].tobytes() in plain.tobytes()
+
+
+@pytest.mark.parametrize("lead", [0.1, 0.2, 0.24, 0.3])
+@pytest.mark.parametrize("jitter", [0.0, 0.12])
+async def test_a_sender_who_keeps_a_lead_keeps_every_pause(lead: float, jitter: float) -> None:
+    """What he sends early is for times when his network is late."""
+    late = random.Random(1)
+    line = Line()
+    await line.run(talk(20), lambda t: max(0.0, t - lead) + (jitter if t > 12 and late.random() < 0.05 else 0.0))
+    assert line.stats["caught_up_ms"] == 0
+
+
+async def test_speech_with_a_lead_is_on_time_again_after_the_machine_stood_still() -> None:
+    """But for what he was ahead, which keeps its pauses."""
+    line = Line()
+    await line.run(talk(60), lambda t: max(0.0, t - 0.2), stands_still=(5.0, 8.0))
+    assert 2700 <= line.stats["caught_up_ms"] <= 3100
 
 
 @pytest.mark.parametrize("gap", [1.0, 3.0, 8.0])
