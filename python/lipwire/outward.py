@@ -18,13 +18,13 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from weakref import WeakValueDictionary
 
 from .errors import InvalidArgument
+from .pools import pool
 
 logger = logging.getLogger("lipwire.outward")
 
@@ -71,7 +71,7 @@ class Lookups:
 
     def __init__(self, threads: int = 4, each: int = 2, seconds: float = 5.0) -> None:
         self.each, self.seconds = each, seconds
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="lipwire-names")
+        self._threads = pool(threads, "lipwire-names")
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, host: str, port: int, owner: str = "") -> list[str]:

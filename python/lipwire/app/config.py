@@ -266,7 +266,8 @@ def shown(name: str, value: Any) -> Any:
     """A setting for people and logs: whether a secret is set, and URLs without their passwords and keys."""
     if name in SECRETS:
         return "set" if value else None
-    if name.endswith("_url") and isinstance(value, str) and value != OFFLINE:
+    secret = isinstance(value, str) and any(mark in value for mark in "@?#")
+    if name.endswith("_url") and secret:
         return redact(value)
     return value
 

@@ -23,6 +23,7 @@ from ..app.config import Config, load
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..logs import to_stderr
+from ..pools import end_pools
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import raise_descriptor_limit
 
@@ -207,6 +208,7 @@ def run_server(job: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) -> N
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(_code(signals)) from None
     finally:
+        end_pools()
         left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
         for thread in left:
             thread.join(THREADS / len(left))
@@ -227,4 +229,4 @@ def _leave(signals: list[signal.Signals]) -> None:
     logging.getLogger("lipwire.service").error("a thread did not end within %g s; left behind", THREADS)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(_code(signals) if signals else 1)
+    os._exit(_code(signals) if signals else 0)

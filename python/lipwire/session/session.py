@@ -12,7 +12,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +27,7 @@ from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
 from ..errors import BadState, BufferFull
 from ..logs import sampled, several
+from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
 from .runtime import Runtime
@@ -44,7 +44,7 @@ PREBUFFER_MAX = 0.24
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
-_drawing = ThreadPoolExecutor(1, "lipwire-draw")
+_drawing = pool(1, "lipwire-draw")
 """Where avatars are drawn. It takes up to 2 s, and more than one of a kind would wait for each other: in the loop's own
 executor the pictures of all viewers would wait behind them."""
 

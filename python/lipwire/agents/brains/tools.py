@@ -9,11 +9,11 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
+from ...pools import pool
 from ..config import Tool
 from .base import BrainEvent, Failed, ToolCalled
 
@@ -29,7 +29,7 @@ MAX_RESULT = 1 << 16
 MAX_CALLS = 16
 """Calls that a model may make in one reply; a service that sends more is cut off."""
 
-_threads = ThreadPoolExecutor(8, "lipwire-tool")
+_threads = pool(8, "lipwire-tool")
 """Threads that run functions which are not async. One that hangs keeps its thread; when all hang, calls time out."""
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -11,7 +11,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from msgspec import Struct
 from ...audio import espeak
 from ...errors import InvalidArgument, LipwireError
 from ...outward import site
+from ...pools import pool
 from ..brains.base import TimedWord
 from ..describe import openai_voice
 from ..http import ServiceClient, ServiceError, failure, refusal
@@ -43,7 +43,7 @@ characters that a reply may have."""
 AHEAD = 2
 """Pieces in the making at a time."""
 
-_threads = ThreadPoolExecutor(2, "lipwire-voice")
+_threads = pool(2, "lipwire-voice")
 """espeak-ng has one state a process, so more would wait for each other."""
 
 
