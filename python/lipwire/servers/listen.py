@@ -23,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import errno
-import ipaddress
 import logging
 import os
 import resource
@@ -34,6 +33,8 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
+
+from ..provider.quotas import network, read_address
 
 logger = logging.getLogger("lipwire.door")
 
@@ -378,12 +379,8 @@ class Door:
 
 def client_of(host: str) -> str:
     """Whose a connection is: an IPv4 address, or an IPv6 network; "" = this machine's."""
-    found = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    if found.is_loopback:
-        return ""
-    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
+    found = read_address(host)
+    return "" if found is not None and found.is_loopback else network(host) or ""
 
 
 def _open_spare() -> int | None:
