@@ -20,7 +20,7 @@ from lipwire.app.service import Service
 from lipwire.capture import recorder as module
 from lipwire.capture import records as r
 from lipwire.capture.file import SUFFIX, Writer, read
-from lipwire.capture.recorder import Limits, Recorder
+from lipwire.capture.recorder import Recorder, RecordingLimits
 from lipwire.capture.replay import Replay
 from lipwire.errors import BadState, InvalidArgument
 from lipwire.provider.client import ProviderClient
@@ -28,7 +28,7 @@ from support.captured import Recording
 from support.paths import ROOT
 
 MIB = 1 << 20
-ROOMY = Limits(session=MIB, total=8 * MIB)
+ROOMY = RecordingLimits(session=MIB, total=8 * MIB)
 
 
 def named(number: int) -> r.Header:
@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None
 
 
 def test_a_recording_ends_at_its_limit_and_says_so(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, Limits(session=100_000, total=MIB))
+    recorder = Recorder(tmp_path, RecordingLimits(session=100_000, total=MIB))
     recording = recorder.open(named(1))
     for _ in range(200):
         recording.put(lambda: noise(1000))
@@ -96,7 +96,7 @@ def test_the_oldest_make_room_for_the_newest_and_nothing_else_is_touched(tmp_pat
         path = tmp_path / f"{number}{SUFFIX}"
         path.write_bytes(bytes(300_000))
         os.utime(path, (number, number))
-    recorder = Recorder(tmp_path, Limits(session=MIB, total=MIB))
+    recorder = Recorder(tmp_path, RecordingLimits(session=MIB, total=MIB))
     open_one = recorder.open(named(1))
     open_one.put(lambda: noise(150_000))
     open_one.end("stopped")

@@ -19,8 +19,7 @@ from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
 from ..avatar import Avatar
-from ..capture.recorder import Limits as RecordingLimits
-from ..capture.recorder import Recorder
+from ..capture.recorder import Recorder, RecordingLimits
 from ..capture.records import Header, new_header
 from ..capture.session import RecordedSession
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id

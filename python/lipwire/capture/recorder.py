@@ -45,7 +45,7 @@ Make = Callable[[], r.Record]
 """Makes the record, on the thread: cleaning and packing are its work."""
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class RecordingLimits(Struct, frozen=True, kw_only=True):
     """Bytes on the disk."""
 
     session: int
@@ -65,7 +65,7 @@ class Recorder:
         InvalidArgument: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], limits: Limits) -> None:
+    def __init__(self, folder: str | os.PathLike[str], limits: RecordingLimits) -> None:
         self.folder = Path(folder)
         self.limits = limits
         self.counts: Counter[str] = Counter({"started": 0, "bytes": 0, "lost": 0, "failed": 0, "full": 0, "deleted": 0})
