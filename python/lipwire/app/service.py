@@ -27,6 +27,7 @@ from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument
 from ..logs import sampled
+from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
@@ -56,6 +57,8 @@ logger = sampled("lipwire.service")
 
 STATS_INTERVAL = 0.5
 SWEEP_INTERVAL = 1.0
+_saying = pool(1, "lipwire-say")
+"""Where the pages' texts are spoken: neither pictures nor agents wait behind them."""
 CLOSE_SECONDS = 25.0
 """How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 
@@ -359,7 +362,7 @@ class Service:
         if watched is None:
             raise InvalidArgument(f"no session {session_id}")
         self.provider.check_not_draining()
-        pcm, rate = await asyncio.to_thread(voice.synthesize, text)
+        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text)
         self.provider.check_not_draining()  # that took a while
         watched.session.write(pcm, rate)
         watched.session.end()

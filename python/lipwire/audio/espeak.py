@@ -5,13 +5,18 @@ The only binding: the demo speaks with it, and the lip-sync benchmark takes from
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import itertools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import BadState, InvalidArgument
+from ..pools import pool
+
+T = TypeVar("T")
 
 AUDIO_OUTPUT_SYNCHRONOUS = 2
 INITIALIZE_PHONEME_EVENTS, INITIALIZE_PHONEME_IPA = 1, 2
@@ -43,8 +48,16 @@ class _Event(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 _lock = threading.Lock()
 """espeak-ng has one state a process."""
+_threads = pool(2, "lipwire-voice")
+"""Because of that, more would only wait for each other."""
 _library: Any = None
 _rate = 0
+
+
+async def in_thread(speak: Callable[..., T], *args: Any) -> T:
+    """Calls `speak` or `synthesize` for an agent, in one of the threads that are there for it: those of the event
+    loop's own executor are needed by pictures."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, speak, *args)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class _EspeakBrain:
         return reply_id
 
     async def _speak(self, reply_id: str, text: str) -> None:
-        pcm, rate = await asyncio.to_thread(voice.synthesize, text)
+        pcm, rate = await voice.in_thread(voice.synthesize, text)
         self._say(reply_id, pcm, rate, text)
 
     def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[TimedWord, ...] = ()) -> None:

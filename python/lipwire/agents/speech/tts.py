@@ -21,7 +21,6 @@ from msgspec import Struct
 from ...audio import espeak
 from ...errors import InvalidArgument, LipwireError
 from ...outward import site
-from ...pools import pool
 from ..brains.base import TimedWord
 from ..describe import openai_voice
 from ..http import ServiceClient, ServiceError, failure, refusal
@@ -42,9 +41,6 @@ MANY = 8
 characters that a reply may have."""
 AHEAD = 2
 """Pieces in the making at a time."""
-
-_threads = pool(2, "lipwire-voice")
-"""espeak-ng has one state a process, so more would wait for each other."""
 
 
 class Sound(Struct, frozen=True):
@@ -106,9 +102,8 @@ class OfflineTts:
         return None
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
-        loop = asyncio.get_running_loop()
         try:
-            speech = await loop.run_in_executor(_threads, espeak.speak, text, self.voice)
+            speech = await espeak.in_thread(espeak.speak, text, self.voice)
         except LipwireError as exc:
             raise ServiceError(f"espeak-ng failed: {exc}") from exc
         yield Sound(speech.pcm, speech.rate, words(text, speech), True)
