@@ -36,8 +36,6 @@ class Connection(ServerConnection):
         self.turn = turns.join()
         self._waiting = bytearray()
         """Bytes that have been read and not been parsed."""
-        self._called = False
-        """`_parse` will be called when it is our turn."""
         self._enough = False
         """`recv` has frames enough."""
         self._full = False
@@ -77,13 +75,13 @@ class Connection(ServerConnection):
 
     def _resume_frames(self) -> None:
         self._enough = False
-        self._parse_in_turn()
+        self.turn.call(self._parse)
 
     def _parse(self) -> None:
         """Parses while it may. What is left has to wait: for its turn, or for room."""
-        while self._waiting and not self._called and not self._stopped:
+        while self._waiting and not self.turn.asked and not self._stopped:
             if not self.turn.free:
-                self._parse_in_turn()
+                self.turn.call(self._parse)
                 break
             piece = bytes(self._waiting[:PIECE])
             del self._waiting[:PIECE]
@@ -93,15 +91,6 @@ class Connection(ServerConnection):
         self._read_or_wait()
         if not self._waiting:
             self._end()
-
-    def _parse_in_turn(self) -> None:
-        if not self._called:
-            self._called = True
-            self.turn.call(self._parse_now)
-
-    def _parse_now(self) -> None:
-        self._called = False
-        self._parse()
 
     @property
     def _stopped(self) -> bool:

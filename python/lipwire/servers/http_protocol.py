@@ -48,8 +48,8 @@ class Protocol(H11Protocol):
         self._visit: Visit | None = None
         self._waiting = bytearray()
         """Bytes that have been read and not been parsed."""
-        self._called = False
-        """`_parse` will be called when it is our turn, or time."""
+        self._resting = False
+        """What is thrown away has its pause."""
         self._eof = False
         """The client has closed its side, which is told when all that came is parsed."""
         self._rest = 0
@@ -88,7 +88,7 @@ class Protocol(H11Protocol):
     def resume_reading(self) -> None:
         """For the flow."""
         if self._waiting:
-            self._parse_in_turn()
+            self.turn.call(self._parse)
         else:
             self._read_or_wait()
 
@@ -106,9 +106,9 @@ class Protocol(H11Protocol):
     def _parse(self) -> None:
         """Parses while it may. What is left has to wait: for its turn, or for the app."""
         parsed = False
-        while self._waiting and not self._called and not self.flow.read_paused and not self.transport.is_closing():
+        while self._waiting and self._may_parse:
             if not self.turn.free:
-                self._parse_in_turn()
+                self.turn.call(self._parse)
                 break
             parsed = True
             self._take(bytes(self._waiting[:PIECE]))
@@ -127,8 +127,8 @@ class Protocol(H11Protocol):
             self._hang_up()
         if self._deaf:
             self._waiting.clear()
-            self._called = True
-            self.loop.call_later(PAUSE, self._parse_now)
+            self._resting = True
+            self.loop.call_later(PAUSE, self._rested)
         else:
             del self._waiting[: len(piece)]
             super().data_received(piece)
@@ -149,13 +149,12 @@ class Protocol(H11Protocol):
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
-    def _parse_in_turn(self) -> None:
-        if not self._called:
-            self._called = True
-            self.turn.call(self._parse_now)
+    @property
+    def _may_parse(self) -> bool:
+        return not (self.turn.asked or self._resting or self.flow.read_paused or self.transport.is_closing())
 
-    def _parse_now(self) -> None:
-        self._called = False
+    def _rested(self) -> None:
+        self._resting = False
         self._parse()
 
     def _read_or_wait(self) -> None:

@@ -92,11 +92,13 @@ class Turn:
     `ready` returns at once while the pass has time left and nobody waits.
     """
 
-    __slots__ = ("_began", "_turns", "had")
+    __slots__ = ("_began", "_turns", "asked", "had")
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._began = 0.0
+        self.asked = False
+        """A step waits to be called."""
         self.had = 0.0
         """Virtual time at which its next step starts."""
 
@@ -113,8 +115,16 @@ class Turn:
             await waiter
 
     def call(self, step: Callable[[], None]) -> None:
-        """Calls `step` when it may work: in a later pass."""
-        self._turns._queue(self, step)
+        """Calls `step` when it may work: in a later pass, and once, however often that was asked for meanwhile."""
+        if self.asked:
+            return
+
+        def now() -> None:
+            self.asked = False
+            step()
+
+        self.asked = True
+        self._turns._queue(self, now)
 
     def charge(self, seconds: float) -> None:
         """Counts work that cannot be measured."""
