@@ -8,54 +8,23 @@ answered with 200, and the server's log must have no traceback.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
-import os
-import re
 import resource
 import select
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness import Results, main, spread
+from served import serving
 
 HOST = "127.0.0.1"
 IDLE, LORIS, DESCRIPTORS = 1000, 500, 512
 ASK = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-
-
-@contextlib.contextmanager
-def server(descriptors: int, log: Path) -> Iterator[int]:
-    """`lipwire serve` with at most so many file descriptors; its HTTP port."""
-    command = [str(Path(sys.executable).parent / "lipwire"), "serve", "--ice-host", HOST]
-    command += ["--http-port", "0", "--ws-port", "0", "--viewer-port", "0"]
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | {"COLUMNS": "200"},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
-        )
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if (found := re.match(r"HTTP\s+http://127\.0\.0\.1:(\d+)", line)) is not None:
-                    break
-            else:
-                raise RuntimeError(log.read_text())
-            yield int(found[1])
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
 
 
 def crowd(port: int, count: int, speak: bool, ready: Any) -> None:
@@ -134,9 +103,10 @@ def run(results: Results, quick: bool) -> None:
             (DESCRIPTORS, (("descriptors at the limit", 2 * DESCRIPTORS, False),)),
         ):
             log = Path(folder) / f"{descriptors}.log"
-            with server(descriptors, log) as port:
+            with serving(log, descriptors) as server:
+                asyncio.run(server.ready())
                 for name, count, speak in crowds:
-                    measure(results, name, port, checks, count, speak)
+                    measure(results, name, server.port, checks, count, speak)
             text = log.read_text()
             if "Traceback" in text:
                 raise RuntimeError(f"the server wrote a traceback:\n{text[:2000]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -25,10 +26,16 @@ def free_ports(count: int) -> list[int]:
 
 
 class Server:
-    """`lipwire serve` on free ports. Its stderr is a pipe that nobody reads."""
+    """`lipwire serve` on free ports.
 
-    def __init__(self) -> None:
+    Args:
+        log: where its stderr goes; None = into a pipe that nobody reads.
+        descriptors: how many files it may have open; None = as many as this process.
+    """
+
+    def __init__(self, log: Path | None = None, descriptors: int | None = None) -> None:
         http, ws, viewer = free_ports(3)
+        self.port = http
         self.http, self.ws, self.viewer = (
             f"http://127.0.0.1:{http}",
             f"ws://127.0.0.1:{ws}",
@@ -36,12 +43,20 @@ class Server:
         )
         command = [sys.executable, "-m", "lipwire", "serve", "--host", "127.0.0.1", "--agora", "off"]
         command += ["--http-port", str(http), "--ws-port", str(ws), "--viewer-port", str(viewer)]
-        self.process = subprocess.Popen(
-            command,
-            env={**os.environ, "LIPWIRE_API_KEY": KEY},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+
+        def limit() -> None:
+            if descriptors is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+        with contextlib.ExitStack() as stack:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, "LIPWIRE_API_KEY": KEY},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE if log is None else stack.enter_context(log.open("wb")),
+                preexec_fn=limit,
+            )
+        self._log = log
 
     def rss(self) -> int:
         """Resident bytes."""
@@ -58,14 +73,18 @@ class Server:
                     if (await http.get(self.http + "/healthz")).status_code == 200:
                         return
                 if self.process.poll() is not None:
-                    assert self.process.stderr is not None
-                    raise RuntimeError(f"the server ended: {self.process.stderr.read().decode()[-2000:]}")
+                    raise RuntimeError(f"the server ended: {self._said()[-2000:]}")
                 await asyncio.sleep(0.05)
         raise TimeoutError("the server did not start")
 
+    def _said(self) -> str:
+        if self._log is not None:
+            return self._log.read_text()
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()
+
     def close(self) -> None:
         """Ends it as a service manager would."""
-        assert self.process.stderr is not None
         self.process.terminate()
         try:
             self.process.communicate(timeout=20)
@@ -75,8 +94,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    server = Server()
+def serving(log: Path | None = None, descriptors: int | None = None) -> Iterator[Server]:
+    """See `Server`."""
+    server = Server(log, descriptors)
     try:
         yield server
     finally:
