@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from ssl import SSLContext
@@ -25,6 +25,7 @@ from ..capture.session import RecordedSession
 from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
+from ..closing import close_within
 from ..errors import InvalidArgument
 from ..logs import sampled
 from ..pools import pool
@@ -437,15 +438,15 @@ class Service:
         """Ends every session and agent and stops listening, within bounds whatever hangs or fails. Safe to call
         twice."""
         await asyncio.gather(
-            _within(CLOSE_SECONDS, self.agents.close, "the agents"),
-            _within(CLOSE_SECONDS, self.provider.close, "the sessions"),
+            close_within(CLOSE_SECONDS, self.agents.close, "the agents", logger),
+            close_within(CLOSE_SECONDS, self.provider.close, "the sessions", logger),
         )
-        await _within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms")
+        await close_within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms", logger)
         if self.recorder is not None:
-            await _within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder")
+            await close_within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder", logger)
         servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]
         self._viewer = self._http = self._ws = None
-        await asyncio.gather(*(_within(CLOSE_SECONDS, server.close, "a server") for server in servers))
+        await asyncio.gather(*(close_within(CLOSE_SECONDS, server.close, "a server", logger) for server in servers))
         task, self._background = self._background, None
         if task is not None:
             task.cancel()
@@ -560,18 +561,6 @@ class Service:
     @property
     def _local(self) -> str:
         return LOOPBACK if self.config.bind == "0.0.0.0" else self.config.bind
-
-
-async def _within(seconds: float, close: Callable[[], Awaitable[None]], what: str) -> None:
-    """Closes something; that it fails or hangs, even against a cancellation, keeps nothing else from being closed."""
-    closing = asyncio.ensure_future(close())
-    try:
-        if not (await asyncio.wait({closing}, timeout=seconds))[0]:
-            logger.error("%s did not close within %g s, and are given up", what, seconds)
-        elif (error := None if closing.cancelled() else closing.exception()) is not None:
-            logger.error("closing %s failed", what, exc_info=error)
-    finally:
-        closing.cancel()
 
 
 def _in_url(host: str) -> str:

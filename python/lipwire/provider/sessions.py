@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from ..closing import close_within
 from ..errors import BufferFull, LipwireError, NoCapacity, OutOfMemory
 from ..logs import sampled
 from ..protocol import messages as m
@@ -588,22 +589,14 @@ class Provider:
             silent.cancel()
 
     async def _close_live(self, session: ProviderSession) -> None:
-        assert session.live is not None
-        closing: asyncio.Future[None] | None = None
+        live = session.live
+        assert live is not None
         try:
-            self._past.update(_counters(session))
-            closing = asyncio.ensure_future(session.live.close())
-            # Not asyncio.timeout: what hangs may not heed a cancellation either.
-            done, _ = await asyncio.wait({closing}, timeout=self.config.close_timeout)
-            if done:
-                closing.result()
-            else:
-                session.log.error("not closed within %g s; it is given up", self.config.close_timeout)
+            self._past.update(_counters(session, live.stats()))
+            await close_within(self.config.close_timeout, live.close, "the session", session.log)
         except Exception:  # one session's fault must not keep the others from ending
             session.log.exception("closing the session failed")
         finally:
-            if closing is not None:
-                closing.cancel()
             key = _channel(session.request)
             if self._by_channel.get(key) is session:
                 del self._by_channel[key]
@@ -824,8 +817,9 @@ class Provider:
         channels `restarts`, `lost` and `late` as `channel_...`; and how many are `talking` now."""
         sums: Counter[str] = Counter(self._past)
         for session in self.sessions:
-            sums.update(_counters(session))
-            sums["talking"] += bool(_stats(session).get("talking"))
+            stats = _stats(session)
+            sums.update(_counters(session, stats))
+            sums["talking"] += bool(stats.get("talking"))
         return {name: sums[name] for name in (*_SUMMED, *_CHANNEL_SUMMED, "events_dropped", "talking")}
 
     def channels(self) -> list[dict[str, Any]]:
@@ -880,8 +874,7 @@ def _stats(session: ProviderSession) -> dict[str, Any]:
     return {} if session.live is None else session.live.stats()
 
 
-def _counters(session: ProviderSession) -> dict[str, int]:
-    stats = _stats(session)
+def _counters(session: ProviderSession, stats: dict[str, Any]) -> dict[str, int]:
     channel = stats.get("channel") or {}
     return {
         **{name: int(stats.get(name, 0)) for name in _SUMMED},
