@@ -18,7 +18,7 @@ import lipwire
 from lipwire import _core
 from lipwire.publish import WebRTC, turns
 from lipwire.publish.tracks import MAX_VIDEO, Picture, PictureTrack, Sound, SoundTrack
-from lipwire.publish.turns import Turns
+from lipwire.publish.turns import PictureTurns
 from support.viewers import Viewers
 
 RATE, BLOCK = _core.RATE, _core.BLOCK
@@ -84,7 +84,7 @@ def shown(pts: int) -> Picture:
 
 
 async def test_pictures_are_let_in_one_by_one_and_in_turn() -> None:
-    turn = Turns(1)
+    turn = PictureTurns(1)
     tracks = [PictureTrack(turn) for _ in range(3)]
     served: list[int] = []
 
@@ -112,7 +112,7 @@ async def test_pictures_are_let_in_one_by_one_and_in_turn() -> None:
 
 async def test_the_newest_picture_is_let_in_when_the_turn_comes() -> None:
     """The older ones are behind their sound by then, and would put those that follow behind it, too."""
-    turn = Turns(1)
+    turn = PictureTurns(1)
     busy, waits = PictureTrack(turn), PictureTrack(turn)
     busy.put(shown(1))
     await busy.recv()
@@ -128,7 +128,7 @@ async def test_the_newest_picture_is_let_in_when_the_turn_comes() -> None:
 
 
 async def test_a_viewer_that_goes_gives_its_turn_back() -> None:
-    turn = Turns(1)
+    turn = PictureTurns(1)
     gone, stays = PictureTrack(turn), PictureTrack(turn)
     gone.put(shown(1))
     stays.put(shown(2))
@@ -144,7 +144,7 @@ async def test_a_viewer_that_goes_gives_its_turn_back() -> None:
 
 
 async def test_a_viewer_that_goes_while_it_waits_takes_no_turn() -> None:
-    turn = Turns(1)
+    turn = PictureTurns(1)
     first, gone, last = (PictureTrack(turn) for _ in range(3))
     for track in (first, gone, last):
         track.put(shown(3))
@@ -158,7 +158,7 @@ async def test_a_viewer_that_goes_while_it_waits_takes_no_turn() -> None:
 
 
 async def test_pictures_that_were_interrupted_take_no_turn() -> None:
-    turn = Turns(1)
+    turn = PictureTurns(1)
     busy, cut = PictureTrack(turn), PictureTrack(turn)
     busy.put(shown(1))
     cut.put(shown(2))
@@ -174,7 +174,7 @@ async def test_pictures_that_were_interrupted_take_no_turn() -> None:
 
 def test_each_loop_has_turns_of_its_own() -> None:
     async def of_this_loop() -> Any:
-        assert Turns.current() is Turns.current()
-        return Turns.current()
+        assert PictureTurns.current() is PictureTurns.current()
+        return PictureTurns.current()
 
     assert asyncio.run(of_this_loop()) is not asyncio.run(of_this_loop())

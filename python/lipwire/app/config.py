@@ -23,8 +23,8 @@ from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward, redact
 from ..publish.audience import MAX_VIEWERS
+from ..servers.allowlist import Allowlist
 from ..servers.listen import Limits
-from ..servers.origins import Access
 from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
 
 FILE = "lipwire.toml"
@@ -294,9 +294,9 @@ def _check(name: str, value: Any) -> None:
         except InvalidArgument as exc:
             raise InvalidArgument(f"allowed_outward: {exc}") from exc
     if name == "public_hosts":
-        Access.of(hosts=value)
+        Allowlist.of(hosts=value)
     if name == "allowed_origins":
-        Access.of(origins=value)
+        Allowlist.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
 

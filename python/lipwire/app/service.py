@@ -37,11 +37,11 @@ from ..publish.tee import Tee
 from ..publish.webrtc import WebRTC
 from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
+from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
 from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
-from ..servers.origins import Access
 from ..servers.rooms import Desk, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
@@ -179,7 +179,7 @@ class Service:
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
-        self.access = self._access()
+        self.allowlist = self._allowlist()
         """Its names, and the pages that may call it."""
         self.watched: dict[str, Watched] = {}
         nobody_is_asked = not self.config.keyed and is_loopback(self.config.bind)
@@ -243,7 +243,7 @@ class Service:
             self.provider,
             route_handlers=routes,
             collectors=collectors,
-            access=self.access,
+            allowlist=self.allowlist,
             middleware=[self._counting],
         )
         self._speak = speak or (self.say if voice.available() else None)
@@ -254,11 +254,11 @@ class Service:
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
 
-    def _access(self) -> Access:
+    def _allowlist(self) -> Allowlist:
         c = self.config
         own_name = [c.host] if c.host else []
         urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
-        return Access.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
+        return Allowlist.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
 
     def _limits(self) -> Limits:
         c, wait = self.config, self.config.request_timeout_seconds
@@ -381,7 +381,7 @@ class Service:
                     self.config.bind,
                     self.config.ws_port,
                     door=self.door,
-                    access=self.access,
+                    allowlist=self.allowlist,
                     ssl=self._ssl,
                     turns=self._turns,
                 )
@@ -406,7 +406,7 @@ class Service:
                     self._speak,
                     gate=self.gate,
                     route_handlers=self._page_routes(),
-                    access=self.access,
+                    allowlist=self.allowlist,
                     middleware=[self._counting],
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")

@@ -21,7 +21,7 @@ from .._core import BLOCK, RATE, Frame
 from ..audio.fade import FADE, fade_in, fade_out, is_fade
 from ..audio.opus import OpusEncoder
 from .pyav import picture
-from .turns import Turns
+from .turns import PictureTurns
 
 CLOCK = Fraction(1, RATE)
 OPUS_BLOCKS = 2
@@ -104,9 +104,9 @@ class Track(MediaStreamTrack):
 class PictureTrack(Track):
     """Pictures on their way to one browser's encoder, in turn with those of the others."""
 
-    def __init__(self, turns: Turns | None = None) -> None:
+    def __init__(self, turns: PictureTurns | None = None) -> None:
         super().__init__("video", MAX_VIDEO)
-        self._turns = turns or Turns.current()
+        self._turns = turns or PictureTurns.current()
         self._mine = False
         """Whether it is its turn: from when it is given a picture until it asks for another, having sent that."""
 

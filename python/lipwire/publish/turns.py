@@ -19,20 +19,20 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Turns:
+class PictureTurns:
     """The turns of one event loop.
 
     Args:
         at_once: pictures that may be encoded or sent at a time.
     """
 
-    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]] = WeakKeyDictionary()
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, PictureTurns]] = WeakKeyDictionary()
 
     def __init__(self, at_once: int) -> None:
         self._free = asyncio.Semaphore(at_once)
 
     @classmethod
-    def current(cls) -> Turns:
+    def current(cls) -> PictureTurns:
         """Those of the running loop. One processor is left to the loop, the engine and the sound."""
         loop = asyncio.get_running_loop()
         if loop not in cls._of_loop:

@@ -1,6 +1,6 @@
 """Web pages kept out, in front of every route.
 
-Any page that a browser shows can send requests to an address that the browser reaches. `origins` says which requests
+Any page that a browser shows can send requests to an address that the browser reaches. `allowlist` says which requests
 pass: with one of this server's names as Host, because a page that has pointed a name of its own at this machine (DNS
 rebinding) sends that name, else 421; with no Origin, its own or an allowed one, else 403. That holds whatever key a
 route asks for, and for pages and figures, too.
@@ -19,8 +19,8 @@ from litestar.types import ASGIApp, Message, Receive, Send
 
 from ..protocol import messages as m
 from ..provider.sessions import ProviderError
+from .allowlist import Allowlist, NotAllowed, has_tls_name
 from .errors import retry_after
-from .origins import Access, NotAllowed, has_tls_name
 
 HSTS = b"max-age=15552000"
 """180 days (RFC 6797)."""
@@ -37,12 +37,12 @@ class Guard:
     """An ASGI app behind these checks, and in `middleware`, of which the first is outermost."""
 
     def __init__(
-        self, app: ASGIApp, access: Access | None = None, middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
+        self, app: ASGIApp, allowlist: Allowlist | None = None, middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
     ) -> None:
         for around in reversed(middleware):
             app = around(app)
         self.app = app
-        self.access = access or Access()
+        self.allowlist = allowlist or Allowlist()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """One request."""
@@ -52,12 +52,12 @@ class Guard:
         hosts, origins = _values(scope["headers"], b"host"), _values(scope["headers"], b"origin")
         secure = scope["scheme"] in ("https", "wss")
         try:
-            foreign = self.access.check(hosts, origins, secure=secure)
+            foreign = self.allowlist.check(hosts, origins, secure=secure)
         except NotAllowed as exc:
             await refuse(scope, refusal(exc), send)
             return
         extra = _readable(origins[0]) if foreign else []
-        if self.access.hsts and secure and hosts and has_tls_name(hosts[0]):
+        if self.allowlist.hsts and secure and hosts and has_tls_name(hosts[0]):
             extra.append((b"strict-transport-security", HSTS))
         asked = _values(scope["headers"], b"access-control-request-method")
         if scope["type"] == "http" and scope["method"] == "OPTIONS" and origins and asked:
@@ -67,7 +67,7 @@ class Guard:
 
     def _dressed(self, send: Send, extra: Headers) -> Send:
         """Adds to an answer what its reader must know."""
-        frames = b" ".join((FRAMES, *(origin.encode() for origin in sorted(self.access.origins))))
+        frames = b" ".join((FRAMES, *(origin.encode() for origin in sorted(self.allowlist.origins))))
 
         async def send_dressed(message: Message) -> None:
             if message["type"] == "http.response.start":

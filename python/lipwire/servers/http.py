@@ -35,13 +35,13 @@ from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
+from .allowlist import Allowlist
 from .docs import describe_api, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .http_protocol import Protocol
 from .listen import BACKLOG, Door
 from .metrics import ProviderCollector
-from .origins import Access
 from .turns import Turns
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def create_app(
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     collectors: Sequence[Collector] = (),
-    access: Access | None = None,
+    allowlist: Allowlist | None = None,
     middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> Litestar:
     """The ASGI app. It starts nothing and owns nothing: a host application can mount it, many times over.
@@ -68,8 +68,8 @@ def create_app(
         config: the limits of this app; the provider's own by default.
         route_handlers: more Litestar handlers on the same port; `authorize` and `read_object` are for them too.
         collectors: more figures for /metrics.
-        access: the names of this server, and the pages that may call it; by default localhost and IP literals, and no
-            pages but its own.
+        allowlist: the names of this server, and the pages that may call it; by default localhost and IP literals, and
+            no pages but its own.
         middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
     """
     limits = config or provider.config
@@ -138,7 +138,7 @@ def create_app(
         request_max_body_size=limits.max_body_bytes,
         logging_config=None,
     )
-    app.asgi_handler = Guard(app.asgi_handler, access, middleware)
+    app.asgi_handler = Guard(app.asgi_handler, allowlist, middleware)
     return app
 
 

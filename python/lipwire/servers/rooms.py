@@ -34,12 +34,12 @@ from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..provider.sessions import ProviderError
 from .access import OPEN, Caller, Gate, not_allowed
+from .allowlist import Allowlist
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
-from .origins import Access
 from .viewer import HEADERS, WEB, read_text, static
 
 MAX_SDP = 65_536
@@ -349,7 +349,7 @@ def create_rooms(
     start_agent: StartAgent | None = None,
     stop_agent: StopAgent | None = None,
     gate: Gate = OPEN,
-    access: Access | None = None,
+    allowlist: Allowlist | None = None,
 ) -> Litestar:
     """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
     may join and start agents: mount it where only those do who may."""
@@ -362,5 +362,5 @@ def create_rooms(
         logging_config=None,
         request_max_body_size=MAX_BODY,
     )
-    app.asgi_handler = Guard(app.asgi_handler, access)
+    app.asgi_handler = Guard(app.asgi_handler, allowlist)
     return app

@@ -21,12 +21,12 @@ from ..provider.sessions import ProviderError
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Gate
+from .allowlist import Allowlist
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, as_provider_error, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
-from .origins import Access
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
@@ -89,7 +89,7 @@ def create_viewer(
     *,
     gate: Gate,
     route_handlers: Sequence[ControllerRouterHandler] = (),
-    access: Access | None = None,
+    allowlist: Allowlist | None = None,
     middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> Litestar:
     """The ASGI app.
@@ -99,7 +99,7 @@ def create_viewer(
         speak: what the text box does; None disables it.
         gate: lets in who may.
         route_handlers: more handlers on the same port, such as `rooms.room_routes`.
-        access: the names of this server, and the pages that may call it; as for `http.create_app`.
+        allowlist: the names of this server, and the pages that may call it; as for `http.create_app`.
         middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
     """
 
@@ -186,5 +186,5 @@ def create_viewer(
         logging_config=None,
         request_max_body_size=MAX_BODY,
     )
-    app.asgi_handler = Guard(app.asgi_handler, access, middleware)
+    app.asgi_handler = Guard(app.asgi_handler, allowlist, middleware)
     return app

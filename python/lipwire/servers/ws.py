@@ -42,12 +42,12 @@ from ..protocol.ingest import Ingest
 from ..provider.authority import ASKING_FROM
 from ..provider.outbox import Outbox
 from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
+from .allowlist import Allowlist, NotAllowed
 from .connection import Connection
 from .errors import retry_after
 from .forwarded import asking_from
 from .guard import refusal
 from .listen import BACKLOG, Door, Phase
-from .origins import Access, NotAllowed
 from .turns import Turns
 
 logger = sampled("lipwire.ws")
@@ -89,7 +89,7 @@ async def serve_ws(
     port: int = 8765,
     *,
     door: Door | None = None,
-    access: Access | None = None,
+    allowlist: Allowlist | None = None,
     ssl: SSLContext | None = None,
     turns: Turns | None = None,
     init_timeout: float = INIT_TIMEOUT,
@@ -98,7 +98,7 @@ async def serve_ws(
 
     Args:
         door: who may come in, and for how long; one of its own by default.
-        access: the names of this server, and the pages that may call it; as for `http.create_app`.
+        allowlist: the names of this server, and the pages that may call it; as for `http.create_app`.
         ssl: speaks wss with it.
         turns: how the event loop's time is shared; servers on one loop may share one.
         init_timeout: seconds until the first `init` of a connection.
@@ -107,7 +107,7 @@ async def serve_ws(
         OSError: the address cannot be bound.
     """
     door = Door() if door is None else door
-    adapter = _Adapter(provider, door, access or Access(), init_timeout)
+    adapter = _Adapter(provider, door, allowlist or Allowlist(), init_timeout)
     connection: Any = functools.partial(Connection, turns or Turns())
     server = await serve(
         adapter.handle,
@@ -130,9 +130,9 @@ async def serve_ws(
 
 
 class _Adapter:
-    def __init__(self, provider: Provider, door: Door, access: Access, init_timeout: float) -> None:
+    def __init__(self, provider: Provider, door: Door, allowlist: Allowlist, init_timeout: float) -> None:
         self.provider = provider
-        self._door, self._access = door, access
+        self._door, self._allowlist = door, allowlist
         self.init_timeout = init_timeout
         self._open: Counter[str] = Counter()
         """Connections that are open, by session."""
@@ -147,7 +147,7 @@ class _Adapter:
             peer = str((connection.remote_address or ("",))[0])
             ASKING_FROM.set(asking_from(peer, headers.get_all("X-Forwarded-For")))
             try:
-                self._access.check(headers.get_all("Host"), headers.get_all("Origin"), secure=secure)
+                self._allowlist.check(headers.get_all("Host"), headers.get_all("Origin"), secure=secure)
                 session = self._admit(request)
             except NotAllowed as exc:
                 return _refusal(refusal(exc))

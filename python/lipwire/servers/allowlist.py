@@ -32,7 +32,7 @@ class NotAllowed(LipwireError):
         self.code = code
 
 
-class Access(Struct, kw_only=True, frozen=True):
+class Allowlist(Struct, kw_only=True, frozen=True):
     """Which names a server has, and which pages may call it. Made by `of`."""
 
     hosts: frozenset[str] = frozenset()

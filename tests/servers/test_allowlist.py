@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lipwire.errors import InvalidArgument
-from lipwire.servers.origins import Access, NotAllowed, has_tls_name, parse_host, parse_origin
+from lipwire.servers.allowlist import Allowlist, NotAllowed, has_tls_name, parse_host, parse_origin
 
-SET = Access.of(
+SET = Allowlist.of(
     ["Avatar.Example.org", "*.wild.example"],
     ["https://app.example", "http://localhost:3000", "https://odd.example:8443"],
     ["wss://speech.example/ws"],
@@ -17,10 +17,10 @@ SET = Access.of(
 @pytest.mark.parametrize("url", ["ws://[oops/ws", "http://oops]/"])
 def test_an_address_that_cannot_be_read(url: str) -> None:
     with pytest.raises(InvalidArgument, match="is no URL of this server's"):
-        Access.of(urls=[url])
+        Allowlist.of(urls=[url])
 
 
-def code(access: Access, hosts: list[str], origins: list[str], secure: bool = False) -> str:
+def code(access: Allowlist, hosts: list[str], origins: list[str], secure: bool = False) -> str:
     try:
         return "foreign" if access.check(hosts, origins, secure=secure) else ""
     except NotAllowed as exc:
@@ -40,12 +40,12 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("host", HERE)
 def test_names_that_a_server_always_has(host: str) -> None:
-    assert code(Access(), [host], []) == code(SET, [host], []) == ""
+    assert code(Allowlist(), [host], []) == code(SET, [host], []) == ""
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
 def test_names_that_are_none(host: str) -> None:
-    assert code(Access(), [host], []) == code(SET, [host], []) == "HOST_NOT_ALLOWED"
+    assert code(Allowlist(), [host], []) == code(SET, [host], []) == "HOST_NOT_ALLOWED"
 
 
 def test_names_that_were_configured() -> None:
@@ -57,18 +57,18 @@ def test_names_that_were_configured() -> None:
         "app.example",
     ):
         assert code(SET, [host], []) == ""
-        assert code(Access(), [host], []) == "HOST_NOT_ALLOWED"
+        assert code(Allowlist(), [host], []) == "HOST_NOT_ALLOWED"
     assert [code(SET, [f"{name}wild.example"], []) for name in ("a.", "a.b.", "", "x")] == [
         "",
         "",
         "HOST_NOT_ALLOWED",
         "HOST_NOT_ALLOWED",
     ]
-    assert code(Access.of(["*"]), ["whatever"], []) == ""
-    assert code(Access(), [], []) == ""  # no browser leaves Host out
-    assert code(Access(), ["localhost", "evil.example"], []) == "HOST_NOT_ALLOWED"
+    assert code(Allowlist.of(["*"]), ["whatever"], []) == ""
+    assert code(Allowlist(), [], []) == ""  # no browser leaves Host out
+    assert code(Allowlist(), ["localhost", "evil.example"], []) == "HOST_NOT_ALLOWED"
     with pytest.raises(NotAllowed, match=r"'evil.example:80' .* public_hosts \(LIPWIRE_PUBLIC_HOSTS"):
-        Access().check(["evil.example:80"], [], secure=False)
+        Allowlist().check(["evil.example:80"], [], secure=False)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_origins(host: str, origin: str, secure: bool, passes: bool) -> None:
 def test_origins_that_were_allowed() -> None:
     for origin in ("https://app.example", "HTTPS://app.example", "https://app.example:443", "http://localhost:3000"):
         assert code(SET, ["localhost:8080"], [origin]) == "foreign"
-        assert code(Access(), ["localhost:8080"], [origin]) == "ORIGIN_NOT_ALLOWED"
+        assert code(Allowlist(), ["localhost:8080"], [origin]) == "ORIGIN_NOT_ALLOWED"
     for origin in ("http://app.example", "https://app.example:8443", "https://x.app.example", "https://odd.example"):
         assert code(SET, ["localhost:8080"], [origin]) == "ORIGIN_NOT_ALLOWED"
     assert code(SET, ["localhost"], ["http://localhost", "https://app.example"]) == "ORIGIN_NOT_ALLOWED"
-    assert code(Access.of(["*"]), ["a.example"], ["https://b.example"]) == "ORIGIN_NOT_ALLOWED"
+    assert code(Allowlist.of(["*"]), ["a.example"], ["https://b.example"]) == "ORIGIN_NOT_ALLOWED"
     with pytest.raises(NotAllowed, match=r"'https://evil.example' .* allowed_origins \(LIPWIRE_ALLOWED_ORIGINS"):
         SET.check(["localhost"], ["https://evil.example"], secure=False)
 
@@ -129,7 +129,7 @@ def test_origins_that_were_allowed() -> None:
     ],
 )
 def test_pages_of_the_servers_own_addresses_may_call_behind_a_proxy_that_replaces_host(url: str, origin: str) -> None:
-    access = Access.of(urls=[url])
+    access = Allowlist.of(urls=[url])
     assert access.check(["127.0.0.1:8080"], [origin], secure=False)
     scheme, _, place = origin.partition("://")
     name = place.removesuffix(":8443").removesuffix(":9443").removesuffix(":8765")
