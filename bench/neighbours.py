@@ -128,7 +128,7 @@ class Healthy:
                 case "playback_started":
                     self.began.set()
                 case "playback_finished":
-                    # More than one, where this client itself was kept from speaking for so long that it counted as over.
+                    # More than one, where this client was itself kept from speaking for so long that it was over.
                     self.played_ms += event["position_ms"]
                 case "underrun":
                     self.silence_ms += event["duration_ms"]

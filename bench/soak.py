@@ -272,13 +272,21 @@ async def viewers(server: Server, talker: Talker, until: float, chance: random.R
             str(Path(__file__).with_name("watcher.py")),
             *(server.viewer, talker.session.session_id, KEY, str(seconds)),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
-        if chance.random() < 0.3:
+        killed = chance.random() < 0.3
+        if killed:
             await asyncio.sleep(seconds / 2)
-            process.kill()
-        out, _ = await process.communicate()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        out, err = await process.communicate()
         counts["viewers"] += 1
+        if process.returncode and not killed:
+            # Its session may have been replaced before it came: 404. Anything else is worth a look.
+            last = err.decode().strip().splitlines()[-2:]
+            counts["viewers_gone" if any("404" in line for line in last) else "viewers_failed"] += 1
+            if not any("404" in line for line in last):
+                print(f"soak: a viewer failed: {last}", file=sys.stderr)
         if out:
             for name, value in json.loads(out).items():
                 counts[f"viewer_{name}"] += value
