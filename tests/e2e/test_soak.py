@@ -1,4 +1,4 @@
-"""The soak in its short form: everything goes wrong at once for half a minute, and no sound that was accepted is lost.
+"""The soak in its short form: everything goes wrong at once, and no sound that was accepted is lost.
 
 Losses are counted, nothing is timed: growth, skew and late frames belong to the half hour of `bench/soak.py`.
 """
@@ -21,6 +21,6 @@ def test_no_sound_that_was_accepted_is_lost() -> None:
     lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
     whole, blocks = lines["utterances not played whole"], lines["blocks of sound not handed over"]
     assert (whole["value"], blocks["value"], blocks["in_pauses"]) == (0, 0, 0)
-    assert whole["n"] > 10
     did = whole["did"]
+    assert whole["n"] - did.get("sent_too_late", 0) > 10
     assert all(did.get(action) for action in ("say", "cut", "resume", "break_off", "reopen", "viewers")), did
