@@ -32,7 +32,7 @@ from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.speech.endpointing import Endpointer
 from lipwire.agents.speech.vad import FRAME, FRAME_MS, Vad
 from lipwire.audio import espeak as voice
-from lipwire.session.offline import load_speech
+from lipwire.audio.speech_file import load_speech
 from lipwire_lipsync.conditions import noise as coloured
 
 sys.path.insert(0, str(ROOT / "tests"))

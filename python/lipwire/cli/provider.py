@@ -126,10 +126,10 @@ def send(
         raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
     if encoding not in ("PCM16", "PCM8", "OPUS"):
         raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
+    from ..audio.speech_file import load_speech
     from ..protocol import messages as m
     from ..provider.client import ProviderClient
     from ..servers.tls import trust
-    from ..session.offline import load_speech
 
     context = trust(ca)
     samples, rate = load_speech(speech)

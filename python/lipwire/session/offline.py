@@ -7,17 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 from msgspec import Struct
 
 from .. import _core
+from ..audio.decode import Source
+from ..audio.speech_file import SpeechFile
 from ..avatar import DEFAULT
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, stage_for
-from ..errors import BadData, InvalidArgument
-from ..protocol.messages import MAX_RATE, MIN_RATE
+from ..errors import InvalidArgument
 from ..publish.file import Mp4Writer
 from ..stream import StreamSpec
 
@@ -25,8 +23,6 @@ AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
 TAIL = 0.2
 """Seconds after the last sound, for the mouth to close."""
-
-Speech = str | os.PathLike[str]
 
 
 class RenderResult(Struct, kw_only=True):
@@ -40,43 +36,6 @@ class RenderResult(Struct, kw_only=True):
     def speed(self) -> float:
         """Times real time."""
         return self.duration / self.elapsed
-
-
-class SpeechFile:
-    """Any audio file that FFmpeg reads, as PCM16 mono chunks.
-
-    Raises:
-        BadData: there is no sound in it. InvalidArgument: it cannot be opened.
-    """
-
-    def __init__(self, path: Speech) -> None:
-        try:
-            self._file = av.open(os.fspath(path))
-        except (OSError, av.FFmpegError) as exc:
-            reason = getattr(exc, "strerror", None) or exc
-            raise InvalidArgument(f"cannot read {os.fspath(path)}: {reason}") from exc
-        if not self._file.streams.audio:
-            self._file.close()
-            raise BadData(f"{os.fspath(path)} has no audio stream")
-        self._stream = self._file.streams.audio[0]
-        rate = self._stream.rate
-        self.rate = rate if MIN_RATE <= rate <= MAX_RATE else MAX_RATE
-        length = self._stream.duration
-        self.duration = float(length * self._stream.time_base) if length and self._stream.time_base else None
-        """Seconds, where the file says."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        to_mono = av.AudioResampler(format="s16", layout="mono", rate=self.rate)
-        try:
-            for frame in self._file.decode(self._stream):
-                for mono in to_mono.resample(frame):
-                    yield mono.to_ndarray().tobytes()
-            for mono in to_mono.resample(None):
-                yield mono.to_ndarray().tobytes()
-        except av.FFmpegError as exc:
-            raise BadData(f"the audio is damaged: {exc}") from exc
-        finally:
-            self._file.close()
 
 
 def perform(
@@ -148,8 +107,8 @@ def _perform(
 
 
 def render(
-    speech: Speech,
-    out: Speech,
+    speech: Source,
+    out: str | os.PathLike[str],
     *,
     avatar: Face = DEFAULT,
     size: tuple[int, int] = (640, 360),
@@ -160,7 +119,7 @@ def render(
     """Renders a talking avatar into an MP4 (H.264 and AAC).
 
     Args:
-        speech: any audio file that FFmpeg reads. out: path of the MP4, which ends in .mp4 or .m4v.
+        speech: any audio file that FFmpeg reads, or what is in one. out: path of the MP4, which ends in .mp4 or .m4v.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         size: pixels, even. fps: 1..100.
         progress: called now and then with (seconds done, seconds in all or None).
@@ -201,14 +160,10 @@ def render(
     return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began)
 
 
-def _same_file(one: Speech, other: Speech) -> bool:
+def _same_file(speech: Source, out: str | os.PathLike[str]) -> bool:
+    if not isinstance(speech, str | os.PathLike):
+        return False
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(speech, out)
     except OSError:  # one of them is not there
         return False
-
-
-def load_speech(path: Speech) -> tuple[Any, int]:
-    """A whole audio file: (int16 samples, Hz). Raises as `SpeechFile`."""
-    source = SpeechFile(path)
-    return np.frombuffer(b"".join(source), dtype=np.int16), source.rate
