@@ -302,7 +302,8 @@ def _floats(frame: Any) -> NDArray[np.float32]:
         raw = raw.reshape(-1, frame.layout.nb_channels).T
     samples: NDArray[np.float32] = raw.astype(np.float32)
     if raw.dtype == np.uint8:
-        samples = (samples - 128) / 128
+        samples -= 128
+        samples /= 128
     elif raw.dtype.kind == "i":
         samples /= np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
     elif not np.isfinite(samples).all():
