@@ -16,7 +16,7 @@ from ..audio.speech_file import SpeechFile
 from ..avatar import DEFAULT
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, stage_for
 from ..errors import InvalidArgument
-from ..publish.file import Mp4Writer
+from ..publish.film import FilmWriter
 from ..stream import StreamSpec
 
 AHEAD = 2.0
@@ -137,7 +137,7 @@ def render(
     source = SpeechFile(speech)
     stage = stage_for(avatar, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=fps))
     stage.prepare()
-    writer = Mp4Writer(Path(out), *size, fps, matrix=stage.spec.matrix)
+    writer = FilmWriter(Path(out), *size, fps, matrix=stage.spec.matrix)
     frames = clock = 0
     try:
         writer.open()
