@@ -49,12 +49,13 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "lipsync/test_sets.py": ("../audio/espeak",),
     "provider/test_client.py": ("../audio/voice_decoder",),
     "provider/test_sessions.py": ("outbox",),
-    "publish/test_film.py": ("palette",),
+    "publish/test_film.py": ("palette", "part", "still"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_offers.py": ("../publish/offer",),
     "servers/test_access.py": ("../app/owners",),
     "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),
+    "session/test_beside.py": ("said",),
     "test_lazy.py": ("_lazy",),
 }
 """Test -> modules, as seen from the folder of that name."""

@@ -240,8 +240,8 @@ def test_what_leaves_is_tagged_with_its_colours(tmp_path: Path, matrix: str, num
     frame = Frame(64, 36, matrix=matrix)  # type: ignore[arg-type]
     shown = picture(frame.i420, frame.matrix)
     assert (shown.color_range, shown.colorspace) == (1, number)
-    writer = FilmWriter(tmp_path / "tagged.mp4", 64, 36, Fraction(25), matrix=matrix)
-    writer.open()
+    writer = FilmWriter(tmp_path / "tagged.mp4", 64, 36, Fraction(25))
+    writer.open(matrix)
     for at in range(5):
         writer.video(frame.i420, at * 1920)
     writer.audio(bytes(2 * 9600), 0)

@@ -13,7 +13,7 @@ from .. import _core
 from ..errors import InvalidArgument
 from .art import AXES, VISEMES, Art
 from .builtin import BUILTIN
-from .cache import drawn
+from .cache import drawn, is_drawn
 
 __all__ = ["AXES", "VISEMES", "Avatar", "bake"]
 
@@ -58,9 +58,11 @@ class Avatar:
         self._lock = threading.Lock()
         self._baked: OrderedDict[tuple[int, int], _core.NativeAvatar] = OrderedDict()
         self._art: Callable[[int, int], Art]
+        self._is_drawn: Callable[[int, int], bool] = lambda width, height: True
         if name in BUILTIN:
             self.name = name
             self._art = lambda width, height: drawn(name, width, height)
+            self._is_drawn = lambda width, height: is_drawn(name, width, height)
         elif Path(name).exists():
             from .artwork import Artwork
 
@@ -71,6 +73,15 @@ class Avatar:
             raise InvalidArgument(
                 f"unknown avatar {name!r}: no such file or folder, and the built-in ones are: {', '.join(BUILTIN)}"
             )
+
+    @classmethod
+    def of_art(cls, name: str, art: Callable[[int, int], Art], is_drawn: Callable[[int, int], bool]) -> Avatar:
+        """An avatar that `art` draws at any size; `is_drawn` says whether it does so at once."""
+        avatar = cls.__new__(cls)
+        avatar._lock = threading.Lock()
+        avatar._baked = OrderedDict()
+        avatar.name, avatar._art, avatar._is_drawn = name, art, is_drawn
+        return avatar
 
     @classmethod
     def load(cls, name: str) -> Avatar:
@@ -96,6 +107,10 @@ class Avatar:
     def art(self, width: int, height: int) -> Art:
         """The drawing itself, before it is baked."""
         return self._art(width, height)
+
+    def is_drawn(self, width: int, height: int) -> bool:
+        """Whether frames of this size were drawn before; if not, `at` may take seconds."""
+        return (width, height) in self._baked or self._is_drawn(width, height)
 
     def at(self, width: int, height: int) -> _core.NativeAvatar:
         """The avatar drawn for frames of width x height pixels (even, 16..4096). Takes 0.3 to 2 s the first time that a

@@ -52,9 +52,9 @@ class File(Publisher):
         """Creates the file. Raises InvalidArgument where that is impossible, and for a name that is none of a film."""
         if not spec.width:
             raise InvalidArgument("a film needs pictures, and the session is sound only (avatar=None)")
-        self._writer = FilmWriter(self.path, spec.width, spec.height, spec.fps, matrix=spec.matrix, **self._options)
+        self._writer = FilmWriter(self.path, spec.width, spec.height, spec.fps, **self._options)
         try:
-            self._writer.open()
+            self._writer.open(spec.matrix)
         except BaseException:
             self._writer.abort()
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ from msgspec import Struct
 from .._core import RATE
 from ..errors import InvalidArgument, StorageError
 from .palette import PaletteFilter
+from .part import Part
 from .pyav import picture, tag
 
 AUDIO_BITRATE = 128_000
@@ -120,7 +120,6 @@ class FilmWriter:
         height: int,
         fps: Fraction,
         *,
-        matrix: str = "bt709",
         quality: str = "medium",
         crf: int | None = None,
     ) -> None:
@@ -129,11 +128,12 @@ class FilmWriter:
         self._crf = crf_of(self.form, self.path, quality, crf)
         if fps > self.form.most_fps:
             raise InvalidArgument(f"a {self.form.name} has at most {self.form.most_fps} frames a second, not {fps}")
-        self._size, self._fps, self._matrix = (width, height), fps, matrix
+        self._size, self._fps = (width, height), fps
+        self._matrix = "bt709"
         self._file: Any = None
         self._video: Any = None
         self._audio: Any = None
-        self._part: Path | None = None
+        self._part = Part(self.path)
         self._step = RATE / fps
         self._pcm = bytearray()
         self._pcm_at: int | None = None
@@ -142,22 +142,14 @@ class FilmWriter:
         self.pictures = 0
         """Taken so far."""
 
-    def open(self) -> None:
-        """Creates the file. Raises InvalidArgument where that is impossible."""
-        if not self.path.parent.is_dir():
-            raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
+    def open(self, matrix: str = "bt709") -> None:
+        """Creates the file; `matrix`: of the pictures' colours. Raises InvalidArgument where that is impossible."""
+        self._matrix = matrix
         try:
-            if not self.path.name or self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            part = self.path.with_name(f".{self.path.name}.part")
-            str(part).encode()
-            self._part = part  # first: an interrupt in between leaves nothing, either
-            part.touch()
-        except OSError as exc:
-            self._part = None
-            raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
+            str(self.path).encode()
         except UnicodeEncodeError:
-            raise InvalidArgument(f"cannot write {self.path!r}: FFmpeg takes names in UTF-8 only") from None
+            raise InvalidArgument(f"cannot write {str(self.path)!r}: FFmpeg takes names in UTF-8 only") from None
+        part = self._part.open()
         with self._writing():
             # "file:", or a colon in the name makes an address of it.
             self._file = av.open(f"file:{part}", "w", format=self.form.name, options=dict(self.form.file_options))
@@ -243,7 +235,6 @@ class FilmWriter:
             self.abort()
             return
         self._encode_audio()
-        assert self._part is not None
         with self._writing():
             if self._palette is not None:
                 self._encode(self._palette.flush())
@@ -251,7 +242,7 @@ class FilmWriter:
             if self._audio is not None:
                 self._file.mux(self._audio.encode(None))
             self._file.close()
-            self._part.replace(place or self.path)
+            self._part.keep(place)
 
     def abort(self) -> None:
         """Leaves nothing. Safe before `open`, and where that failed."""
@@ -260,5 +251,4 @@ class FilmWriter:
                 with contextlib.suppress(OSError, av.FFmpegError):  # what it still had to write has no place
                     self._file.close()
         finally:
-            if self._part is not None:
-                self._part.unlink(missing_ok=True)
+            self._part.drop()
