@@ -63,7 +63,7 @@ def run(results: Results, quick: bool) -> None:
 
 
 def frames(x: Any) -> list[bytes]:
-    pcm = np.clip(x, -32768, 32767).astype("<i2").tobytes()
+    pcm = np.clip(np.rint(x), -32768, 32767).astype("<i2").tobytes()
     return [pcm[i : i + 2 * FRAME] for i in range(0, len(pcm) - 2 * FRAME + 1, 2 * FRAME)]
 
 
