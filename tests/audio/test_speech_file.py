@@ -132,6 +132,12 @@ FILES: dict[str, tuple[Callable[[], bytes], float, bool]] = {
     "a hole in webm": (lambda: twice("libopus", "webm"), 4.0, False),
     "a hole in mp4": (lambda: twice("aac", "mp4"), 4.0, False),
     "a late start": (lambda: encoded("aac", "mp4", pieces=[(0.5, tone(48_000))]), 1.5, False),
+    "a late start in webm": (lambda: encoded("libopus", "webm", pieces=[(0.5, tone(48_000))]), 1.5, False),
+    "mkv that is cut off": (
+        lambda: (lambda data: data[: len(data) * 3 // 5])(twice("aac", "matroska", 1.0)),
+        1.2,
+        True,
+    ),
     "a start at another clock": (lambda: encoded("aac", "mp4", pieces=[(5000, tone(48_000))]), 1.0, False),
     "mp4 that is damaged": (lambda: with_hole(twice("aac", "mp4", 1.0), 0.35, bytes(600), 600), 2.0, True),
     "mp4 in fragments, cut off": (
@@ -186,6 +192,17 @@ def test_a_hole_is_silence_and_what_follows_keeps_its_time() -> None:
         assert not np.abs(samples[round(1.1 * rate) : round(2.9 * rate)]).max()
         sounds = np.flatnonzero(np.abs(samples[round(1.1 * rate) :]) > 1000)[0] / rate + 1.1
         assert sounds == pytest.approx(3.0, abs=0.03)
+
+
+def test_what_is_lost_at_the_start_leaves_the_rest_at_its_time() -> None:
+    whole = twice("aac", "mp4", 1.0)
+    begin = whole.index(b"mdat") + 4
+    speech = SpeechFile(whole[:begin] + b"\xff" * 400 + whole[begin + 400 :])
+    samples = np.frombuffer(b"".join(speech), np.int16)
+    assert speech.losses.first == 0.0
+    assert speech.duration == pytest.approx(2.0, abs=0.12)
+    first = np.flatnonzero(np.abs(samples) > 1000)[0] / speech.rate
+    assert 0.01 < first < 0.2
 
 
 def test_what_was_lost_is_told_in_a_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,8 @@ LATEST_START = 60.0
 TIMED = frozenset(["asf", "avi", "flac", "flv", "matroska", "mov", "mpeg", "mpegts", "mxf", "nut", "ogg", "rm", "webm"])
 """Containers that say when a packet is heard, by FFmpeg's names. What is heard when in any other one is counted out of
 its packets, wrongly where the rate changes, so that only what was left out makes a gap."""
+SAY_THEIR_END = frozenset({"flac", "matroska", "mov", "ogg"})
+"""Those of them whose length is not guessed."""
 SHORT = 0.25
 """Seconds by which the sound may end before a file says that it does, without anything being missing."""
 MAX_FAILURES = 64
@@ -99,12 +101,17 @@ class _Places:
         """Silence of this length."""
         self.end += seconds
 
+    def anchor(self, time: float) -> None:
+        """What the file has at `time` belongs behind what has been placed, where nothing has been said about that."""
+        if self._offset is None:
+            self._offset = self.end - time
+
     def place(self, time: float | None, seconds: float, lost: bool) -> float:
         """Where a piece of this length belongs that the file has at `time`. `lost`: something before it is missing."""
         at = self.end
         if time is not None:
-            if self._offset is None:
-                self._offset = at - time
+            self.anchor(time)
+            assert self._offset is not None
             gap = time + self._offset - at
             if gap > self._longest or gap < -JITTER:  # another clock: played one after the other
                 self._offset -= gap
@@ -180,7 +187,7 @@ def _links(data: bytes) -> Iterator[bytes]:
     anything else as it is."""
     begin = at = 0
     opening = True
-    while (at := data.find(OGG, at)) >= 0 and data.startswith(OGG) and at + OGG_HEADER < len(data):
+    while data.startswith(OGG) and 0 <= (at := data.find(OGG, at)) < len(data) - OGG_HEADER:
         opens = bool(data[at + 5] & OGG_FIRST_PAGE)
         if opens and not opening:
             yield data[begin:at]
@@ -228,23 +235,26 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
         if timed and not begun and time is not None:
             places.leave_out(_late(file, time, breaks))
             begun = True
+        length = _seconds(packet.duration, packet.time_base) or 0.0
+        end = end if time is None else time + length
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            seconds = _seconds(packet.duration, packet.time_base) or 0.0
             if not bytes(packet).startswith(TAGS):
-                losses.add(places.end, seconds)
-                lost = timed
+                losses.add(places.end, length)
+                lost = True
                 if not timed:
-                    places.leave_out(seconds)
+                    places.leave_out(length)
+                elif time is not None:
+                    places.anchor(time)
             continue
         for frame in frames:
             samples = _floats(frame)
             if samples.shape[1] and frame.sample_rate > 0:
                 seconds = samples.shape[1] / frame.sample_rate
-                time = _seconds(frame.pts, frame.time_base) if timed else None
-                at = places.place(time, seconds, lost)
-                end = end if time is None else time + seconds
+                time = _seconds(frame.pts, frame.time_base)
+                end = end if time is None else max(end or 0.0, time + seconds)
+                at = places.place(time if timed else None, seconds, lost)
                 lost = False
                 yield Sound(samples, frame.sample_rate, frame.layout.name, at)
     should_end = _end(file, stream, breaks)
@@ -282,12 +292,14 @@ def _late(file: Any, first: float, breaks: bool) -> float:
 
 
 def _end(file: Any, stream: Any, breaks: bool) -> float | None:
-    """When the sound ends, in the file's times, where it says so."""
+    """When the sound ends, in the file's times, where it says so and is to be believed."""
+    if SAY_THEIR_END.isdisjoint(file.format.name.split(",")):
+        return None
     length = _seconds(stream.duration, stream.time_base)
     if length is not None:  # from where, one cannot know of Ogg
         return length if breaks else length + (_seconds(stream.start_time, stream.time_base) or 0.0)
     if len(file.streams) == 1 and file.duration is not None:
-        return float((file.duration + (file.start_time or 0)) / av.time_base)
+        return float(file.duration / av.time_base)
     return None
 
 
