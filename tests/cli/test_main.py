@@ -340,7 +340,7 @@ def test_render_of_a_text(place: Path, say: Callable[[str], tuple[bytes, int]]) 
     assert say("ready?")
     more = (
         "--voice",
-        "en-gb",
+        "en-us+f3",
         "--background",
         "teal",
         "--subtitles",

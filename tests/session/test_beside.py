@@ -22,6 +22,17 @@ SIZE = (64, 36)
 TEXT = "Good morning, everybody. This is the second sentence."
 
 
+@pytest.mark.parametrize("voice", ["en-us", "en-gb", "fr-fr", "de-at", "en-us+f3"])
+def test_voices_have_names_and_languages(say: Any, voice: str) -> None:
+    assert SpokenText("Bonjour.", voice).duration > 0.2
+
+
+@pytest.mark.parametrize("voice", ["klingonx", "", "en-gb+f3", "zz"])
+def test_a_voice_that_there_is_not_is_refused(say: Any, voice: str) -> None:
+    with pytest.raises(InvalidArgument, match="no voice"):
+        SpokenText("Hello.", voice)
+
+
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
     with wave.open(str(tmp_path / "in.wav"), "wb") as file:

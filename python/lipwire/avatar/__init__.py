@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -74,14 +75,11 @@ class Avatar:
                 f"unknown avatar {name!r}: no such file or folder, and the built-in ones are: {', '.join(BUILTIN)}"
             )
 
-    @classmethod
-    def of_art(cls, name: str, art: Callable[[int, int], Art], is_drawn: Callable[[int, int], bool]) -> Avatar:
-        """An avatar that `art` draws at any size; `is_drawn` says whether it does so at once."""
-        avatar = cls.__new__(cls)
-        avatar._lock = threading.Lock()
-        avatar._baked = OrderedDict()
-        avatar.name, avatar._art, avatar._is_drawn = name, art, is_drawn
-        return avatar
+    def drawn_by(self, art: Callable[[int, int], Art]) -> Avatar:
+        """The same avatar, which `art` draws for frames of width x height pixels, out of this one's drawing."""
+        other = copy.copy(self)
+        other._lock, other._baked, other._art = threading.Lock(), OrderedDict(), art
+        return other
 
     @classmethod
     def load(cls, name: str) -> Avatar:

@@ -56,7 +56,7 @@ def with_backdrop(avatar: Avatar, backdrop: str | os.PathLike[str]) -> Avatar:
         background[..., :3] = _fill(image, width, height) if colour is None else np.array(colour, np.uint8)
         return replace(avatar.art(width, height), background=background)
 
-    return Avatar.of_art(avatar.name, art, avatar.is_drawn)
+    return avatar.drawn_by(art)
 
 
 def parse_colour(text: str) -> tuple[int, int, int] | None:
