@@ -9,6 +9,8 @@ import av
 from av.filter import Graph
 from av.video.format import VideoFormat
 
+from .pyav import as_rgb
+
 LOOKED_AT = 40
 """Pictures that the palette is made of: enough for a mouth to have opened, and few enough to be kept."""
 
@@ -26,7 +28,7 @@ class PaletteFilter:
 
     def take(self, frame: Any) -> list[Any]:
         """Takes one, which is copied; gives those that are ready."""
-        rgb = frame.reformat(format=RGB.name)
+        rgb = as_rgb(frame, RGB.name)
         rgb.pts, rgb.time_base = frame.pts, frame.time_base
         if self._graph is not None:
             return self._through([rgb])

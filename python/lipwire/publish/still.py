@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from ..errors import InvalidArgument
-from .pyav import picture
+from .pyav import as_rgb, picture
 
 CODECS = {
     ".png": ("png", "rgb24", {}),
@@ -29,8 +29,9 @@ def check_still(path: Path) -> None:
 def encode_still(path: Path, i420: np.ndarray[Any, Any], matrix: str = "bt709") -> bytes:
     """The file that goes to `path`, of a picture, uint8 (height * 3 / 2, width)."""
     name, pixels, options = CODECS[path.suffix.lower()]
-    # A JPEG's matrix is BT.601's (JFIF), whatever that of the pictures is.
-    frame = picture(i420, matrix).reformat(format=pixels, dst_colorspace="ITU601")
+    rgb = as_rgb(picture(i420, matrix)).to_ndarray()
+    # A frame of its own: the matrix of the pictures would stay, and a JPEG's is BT.601's (JFIF).
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixels)
     encoder: Any = av.CodecContext.create(name, "w")
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, pixels
     encoder.time_base = Fraction(1, 25)
