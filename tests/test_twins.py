@@ -12,7 +12,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("context", "generation", "tools"),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
-    "agents/speech/test_speech.py": ("sentences", "stt", "tts", "turn_detector"),
+    "agents/speech/test_speech.py": ("stt", "tts", "turn_detector"),
     "agents/speech/test_vad.py": ("endpointing",),
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),

@@ -169,7 +169,7 @@ class AgentSetup:
         if _is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
         stt, tts = _speech(c, at_openai=bool(c.openai_api_key) and _is_openai(c.llm_url))
-        modules = ["httpx"] + (["pocketsphinx"] if stt is None else [])
+        modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None else [])
         needs["cascade"] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
         if tts is None:
             needs["cascade"] += espeak

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ...audio import espeak as voice
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
+from ..speech.spoken import speakable
 from ..speech.turn_detector import TurnDetector
 from .base import (
     HEARD_RATE,
@@ -106,7 +107,7 @@ class _EspeakBrain:
         return reply_id
 
     async def _speak(self, reply_id: str, text: str) -> None:
-        pcm, rate = await voice.in_thread(voice.synthesize, text)
+        pcm, rate = await voice.in_thread(voice.synthesize, speakable(text) or text)
         self._say(reply_id, pcm, rate, text)
 
     def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[TimedWord, ...] = ()) -> None:

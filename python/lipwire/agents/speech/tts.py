@@ -24,7 +24,8 @@ from ...outward import site
 from ..brains.base import TimedWord
 from ..describe import openai_voice
 from ..http import ServiceClient, ServiceError, failure, refusal
-from .sentences import MAX_PIECE, SentenceSplitter, speakable
+from .sentences import MAX_PIECE, SentenceSplitter
+from .spoken import speakable
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -236,6 +237,7 @@ class SynthesisStream:
         on_text: called with a piece and its words just before its first sound.
         on_sound: called with each sound of it; what it awaits holds up what follows.
         on_stage: called with the name of a stage, once each: first_sentence, tts_asked.
+        language: of the text, a BCP 47 tag: it tells where its sentences end.
     """
 
     def __init__(
@@ -245,12 +247,13 @@ class SynthesisStream:
         on_text: Callable[[str, Sound | None], None],
         on_sound: Callable[[Sound], Awaitable[None]],
         on_stage: Callable[[str], None] = lambda name: None,
+        language: str = "en",
     ) -> None:
         self._tts = tts
         self._on_text = on_text
         self._on_sound = on_sound
         self._on_stage = on_stage
-        self._splitter = SentenceSplitter()
+        self._splitter = SentenceSplitter(language=language)
         self._pieces: deque[_Piece] = deque()
         self._stages: set[str] = set()
         self._finished = False
