@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import tomllib
@@ -10,12 +11,12 @@ from typing import Any
 
 from ..errors import BadData
 from .art import AXES, VISEMES
+from .png import MAX_SIDE
 from .raster import rgb
 from .source import MANIFEST, Source
 
 FORMAT = 1
 FITS = ("crop", "letterbox", "scale")
-MAX_SIDE = 4096
 MAX_LAYERS = 32
 MAX_IMAGES = 256
 """In one layer."""
@@ -155,7 +156,7 @@ class _Reader:
 def read_manifest(source: Source) -> tuple[Manifest | None, list[Fault]]:
     """The avatar.toml of a source: (None, faults) or (manifest, [])."""
     try:
-        text = source.read(MANIFEST).decode()
+        text = _text(source.read(MANIFEST))
     except BadData as exc:
         return None, [Fault(MANIFEST, 0, str(exc))]
     except UnicodeDecodeError as exc:
@@ -168,6 +169,12 @@ def read_manifest(source: Source) -> tuple[Manifest | None, list[Fault]]:
     r = _Reader(Lines(text))
     manifest = _manifest(r, data)
     return (None, r.faults) if r.faults else (manifest, [])
+
+
+def _text(data: bytes) -> str:
+    """UTF-8 with or without a byte order mark, or UTF-16 with one, as some editors write."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 def _manifest(r: _Reader, data: dict[str, Any]) -> Manifest:
