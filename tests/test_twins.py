@@ -17,7 +17,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
-    "avatar/test_manifest.py": ("artwork", "make", "source"),
+    "avatar/test_manifest.py": ("artwork", "make", "source", "voice"),
     "capture/test_replay.py": ("outcome", "resend", "session"),
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),

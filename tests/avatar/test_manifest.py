@@ -220,6 +220,9 @@ BAD = [
     ("pivot = [64, 80]\n", "", "turn =", "`turn` needs a `pivot`"),
     ('"", "shut.png"', '"wide.png", "shut.png"', "images = [", "all images of a layer have one size"),
     ('rest = "rest.png"', "'a b' = \"rest.png\"", None, "a mouth shape's name has 1 to 32 of"),
+    ("size = [128, 96]", "size = [128, 96]\nvoice = 5", "voice =", "`voice` must be a name, or a table"),
+    ("[visemes]", "[voice]\nazure = 'x'\n[visemes]", "azure =", "unknown key of the voice `azure`"),
+    ("[visemes]", "[voice]\nespeak = 5\n[visemes]", "espeak =", "`espeak` must be a text"),
     ("format = 1", "format = = 1", "format =", "not TOML"),
 ]
 

@@ -14,8 +14,9 @@ from ..errors import InvalidArgument
 from .art import AXES, VISEMES, Art
 from .builtin import BUILTIN
 from .cache import drawn
+from .voice import VOICES, Voice
 
-__all__ = ["AXES", "VISEMES", "Avatar", "bake"]
+__all__ = ["AXES", "VISEMES", "Avatar", "Voice", "bake"]
 
 COORD_SCALE = 4096
 DEFAULT = BUILTIN[0]
@@ -58,14 +59,19 @@ class Avatar:
         self._lock = threading.Lock()
         self._baked: OrderedDict[tuple[int, int], _core.NativeAvatar] = OrderedDict()
         self._art: Callable[[int, int], Art]
+        self.name: str
+        self.voice: Voice
+        """Who speaks, where nobody says otherwise."""
         if name in BUILTIN:
             self.name = name
+            self.voice = VOICES[name]
             self._art = lambda width, height: drawn(name, width, height)
         elif Path(name).exists():
             from .artwork import Artwork
 
             artwork = Artwork(Path(name))
             self.name = artwork.manifest.name
+            self.voice = artwork.manifest.voice
             self._art = artwork.at
         else:
             raise InvalidArgument(

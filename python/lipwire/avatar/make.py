@@ -11,8 +11,7 @@ import numpy as np
 from ..errors import BadData, InvalidArgument
 from .art import VISEMES, Art, Layer
 from .artwork import HEAD_SHARE
-from .manifest import MAX_SIDE
-from .png import decode
+from .png import MAX_SIDE, decode
 from .source import MANIFEST, MAX_FILE_BYTES, litter
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from .art import AXES, VISEMES
 from .png import MAX_SIDE
 from .raster import rgb
 from .source import MANIFEST, Source
+from .voice import Voice
 
 FORMAT = 1
 FITS = ("crop", "letterbox", "scale")
@@ -22,8 +23,10 @@ MAX_IMAGES = 256
 """In one layer."""
 MAX_TEXT = 200
 
-_TOP = {"format", "name", "license", "author", "size", "fit", "matte", "background", "visemes", "layer"}
+_TOP = {"format", "name", "license", "author", "size", "fit", "matte", "background", "visemes", "voice", "layer"}
 _LAYER = {"name", "image", "images", "at", "select", "depth", "move", "turn", "pivot"}
+_VOICE = ("espeak", "openai", "service")
+_UNSTATED = ("unknown", "state the licen", "todo", "to do", "tbd", "fixme", "?", "-")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -75,6 +78,13 @@ class Manifest:
     visemes: dict[str, str]
     """Every viseme's mouth shape."""
     layers: tuple[LayerSpec, ...]
+    voice: Voice
+    license_line: int
+
+    @property
+    def licensed(self) -> bool:
+        """Whether the licence is stated; templates say that it is to be."""
+        return not self.license.casefold().strip().startswith(_UNSTATED)
 
 
 class Lines:
@@ -226,7 +236,21 @@ def _manifest(r: _Reader, data: dict[str, Any]) -> Manifest:
         background_line=r.lines.of("background"),
         visemes=_visemes(r, data.get("visemes", {}), shapes),
         layers=tuple(specs),
+        voice=_voice(r, data.get("voice", {})),
+        license_line=r.lines.of("license"),
     )
+
+
+def _voice(r: _Reader, table: Any) -> Voice:
+    """Who speaks: a name for all, or one for each kind of text to speech."""
+    if isinstance(table, str):
+        name = r.text({"voice": table}, "voice", "")
+        return Voice(name, name, name) if name else Voice()
+    if not isinstance(table, dict):
+        r.fault("`voice` must be a name, or a table: [voice] with " + ", ".join(_VOICE), "voice")
+        return Voice()
+    r.unknown(table, set(_VOICE), "key of the voice", ("voice", -1))
+    return Voice(*(r.text(table, key, "", ("voice", -1)) or None for key in _VOICE))
 
 
 def _layer(r: _Reader, data: dict[str, Any], i: int) -> LayerSpec:

@@ -99,7 +99,7 @@ def _alpha(data: bytes) -> Image:
     from PIL import Image
 
     try:
-        with av.open(io.BytesIO(data), format="png_pipe") as file:
+        with av.open(io.BytesIO(data), "r", format="png_pipe") as file:
             frame = next(file.decode(video=0))
     except (av.FFmpegError, StopIteration) as exc:
         raise BadData(f"the PNG is damaged: {exc}") from exc

@@ -119,6 +119,8 @@ def test_voice_ids_find_a_voice() -> None:
         ("alloy", "de-DE"): "de",
         ("shimmer", "en-US"): "en-us+f3",
         ("fr+m2", "en-US"): "fr+m2",
+        ("+f3", "de-DE"): "de+f3",
+        ("", "en-US"): "en-us",
         ("xx-XX-NobodyNeural", "it-IT"): "it",
     }
     assert {ids: espeak_voice(*ids) for ids in wanted} == wanted

@@ -41,7 +41,7 @@ _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 """After which a capital letter begins no sentence. Those that often end one (no, etc, inc, p.m) are missing on
 purpose."""
 _COUNTED = (
-    "no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
+    "c no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
     "fax ca approx ph max min apt rm bd bde s kap ziff abs jan feb mar apr jun jul aug sep sept oct okt nov dec dez "
     "mon tue tues wed thu thur thurs fri sat sun mo di mi do fr sa so"
 )
@@ -218,6 +218,8 @@ class SentenceSplitter:
             return 0
         if follows.isnumeric() and word in _BEFORE_NUMBERS:
             return 0
+        if (follows.isnumeric() and len(word) == 1) or not follows.isalnum():
+            return self._white(end)
         whole = _NEXT_WORD.match(text, end)
         if whole is None and ("." in word or (word.isdecimal() and len(self._languages) > 1)):
             return None  # "the U.S. It", but "the U.S. Army"; "am 5. Oktober", but "es sind 5. Ok?"

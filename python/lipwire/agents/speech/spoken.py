@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import html
 import unicodedata
+from typing import Any, TypeAlias
 
 import regex
 
-Match = regex.Match[str]
+Match: TypeAlias = Any
+"""Of `regex`, which has no types."""
 
 # -------------------------------------------------------------------------------------------------------- what is kept
 
@@ -33,7 +35,7 @@ class _Kept:
 
     def restored(self, text: str) -> str:
         """With the parts in their places; one may lie in another."""
-        return _PRIVATE.sub(lambda match: self.restored(self._parts[ord(match[0]) - self.FIRST]), text)
+        return str(_PRIVATE.sub(lambda match: self.restored(self._parts[ord(match[0]) - self.FIRST]), text))
 
 
 _PRIVATE = regex.compile(r"[\uE000-\uF8FF]")
@@ -45,7 +47,7 @@ _UNSEEN = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\u00AD\u200B\u2060-\u206F\uFE
 
 def _clean(text: str) -> str:
     text = _CITED.sub("", text.replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n"))
-    return _UNSEEN.sub(lambda match: " " if match[0] in "\t\0\v\f\r" else "", text)
+    return str(_UNSEEN.sub(lambda match: " " if match[0] in "\t\0\v\f\r" else "", text))
 
 
 # ----------------------------------------------------------------------------------------------------- code, addresses
@@ -171,7 +173,7 @@ def _math(text: str) -> str:
     text = regex.sub(r"\^\s*(?:\{([^{}]*)\}|(\S))", lambda m: _raised(m[1] or m[2] or ""), text)
     text = regex.sub(r"_\s*(?:\{([^{}]*)\}|(\S))", lambda m: f" {m[1] or m[2] or ''} ", text)
     text = regex.sub(r"\\([%$#&_{}|])", r"\1", _SPACING.sub(" ", text))
-    return regex.sub(r"\s+(?=[,.;:)])", "", " ".join(text.split()))
+    return str(regex.sub(r"\s+(?=[,.;:)])", "", " ".join(text.split())))
 
 
 def _raised(text: str) -> str:

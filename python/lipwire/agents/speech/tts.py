@@ -75,7 +75,8 @@ _ESPEAK = {"zh": "cmn", "en": "en-us", "en-gb": "en", "en-au": "en", "es-mx": "e
 
 
 def espeak_voice(voice: str, language: str) -> str:
-    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own.
+    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own; a variant
+    alone ("+f3") is put on the voice of the language.
 
     Raises:
         BadState: espeak-ng is not installed. InvalidArgument: it speaks neither the voice's language nor `language`.
@@ -85,11 +86,12 @@ def espeak_voice(voice: str, language: str) -> str:
     found = re.match(r"([a-z]{2,3})-([a-z]{2,4})-(\w+)", voice, re.IGNORECASE)
     locale = f"{found[1]}-{found[2]}" if found else language
     name = re.sub("(multilingual)?neural.*", "", (found[3] if found else voice).lower())
+    variant = voice if voice.startswith("+") else "+f3" if name in _WOMEN else ""
     for one in (locale.lower(), language.lower()):
         short = one.partition("-")[0]
         for candidate in (_ESPEAK.get(one, one), _ESPEAK.get(short, short)):
             if espeak.known(candidate):
-                return f"{candidate}+f3" if name in _WOMEN else candidate
+                return candidate + variant
     raise InvalidArgument(f"espeak-ng speaks neither the voice {voice!r} nor the language {language!r}; set tts_url")
 
 
