@@ -651,7 +651,7 @@ def test_send_what_cannot_be(place: Path, serve: Callable[..., Server]) -> None:
     key = ("--api-key", server.key)
     assert "API key" in fails(place, "send", "in.wav", *to)
     assert "401" in fails(place, "send", "in.wav", *to, "--api-key", "wrong")
-    assert "missing.wav" in fails(place, "send", "missing.wav", *to, *key)
+    assert "missing.wav" in fails(place, "send", "missing.wav", *to)  # before it asks for a key
     assert "MP3" in fails(place, "send", "in.wav", *to, *key, "--encoding", "MP3")
     assert "quality" in fails(place, "send", "in.wav", *to, *key, "--quality", "best")
     assert "failed" in fails(place, "send", "in.wav", "--url", "http://127.0.0.1:9", *key)
@@ -694,6 +694,8 @@ def test_the_demo_speaks_a_file(place: Path) -> None:
     assert int(re.findall(r"(\d+) utterances", out)[-1]) >= 1
     assert "missing.wav" in fails(place, "demo", "--seconds", 2, "--speech", "missing.wav", *PORTS)
     assert "best" in fails(place, "demo", "--seconds", 2, "--quality", "best", *PORTS)
+    code, out, err = run(place, "demo", "--seconds", 2, "--voice", "klingonx", *PORTS)
+    assert (code, out) == (1, "") and "espeak-ng has no such voice" in err  # before anything is started
 
 
 def test_the_demo_shows_the_avatar_asked_for(place: Path) -> None:

@@ -90,7 +90,7 @@ def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this long.")] = None,
     speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
     text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
-    voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
+    voice: Annotated[str | None, typer.Option(help="espeak-ng voice (default: the avatar's).")] = None,
     quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
     avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
 ) -> None:
@@ -122,8 +122,6 @@ def send(
     linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
 ) -> None:
     """Speak an audio file through any avatar provider that speaks the protocol."""
-    if not api_key:
-        raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
     if encoding not in ("PCM16", "PCM8", "OPUS"):
         raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
     from ..protocol import messages as m
@@ -133,6 +131,8 @@ def send(
 
     context = trust(ca)
     samples, rate = load_speech(speech)
+    if not api_key:
+        raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
     body = {
         "avatar_id": avatar_id,
         "quality": quality,
