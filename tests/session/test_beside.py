@@ -27,6 +27,17 @@ def test_voices_have_names_and_languages(say: Any, voice: str) -> None:
     assert SpokenText("Bonjour.", voice).duration > 0.2
 
 
+def test_a_text_is_said_in_the_avatars_voice(say: Any, tmp_path: Path) -> None:
+    def spoken(**options: Any) -> float:
+        return lipwire.render(None, tmp_path / "out.mkv", text="Good morning.", size=(32, 32), **options).duration
+
+    of_voice = {voice: SpokenText("Good morning.", voice).duration for voice in ("en-us", "en-us+f3", "en-us+anika")}
+    assert len(set(of_voice.values())) == 3
+    for voice, options in (("en-us+f3", {}), ("en-us+anika", {"avatar": "kit", "background": "red"}), ("en-us", None)):
+        said = spoken(voice=voice) if options is None else spoken(**options)
+        assert abs(said - 0.2 - of_voice[voice]) < 0.021
+
+
 @pytest.mark.parametrize("voice", ["klingonx", "", "en-gb+f3", "zz"])
 def test_a_voice_that_there_is_not_is_refused(say: Any, voice: str) -> None:
     with pytest.raises(InvalidArgument, match="no voice"):

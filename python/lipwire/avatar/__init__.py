@@ -15,8 +15,9 @@ from ..errors import InvalidArgument
 from .art import AXES, VISEMES, Art
 from .builtin import BUILTIN
 from .cache import drawn, is_drawn
+from .voice import VOICES, Voice
 
-__all__ = ["AXES", "VISEMES", "Avatar", "bake"]
+__all__ = ["AXES", "VISEMES", "Avatar", "Voice", "bake"]
 
 COORD_SCALE = 4096
 DEFAULT = BUILTIN[0]
@@ -60,8 +61,12 @@ class Avatar:
         self._baked: OrderedDict[tuple[int, int], _core.NativeAvatar] = OrderedDict()
         self._art: Callable[[int, int], Art]
         self._is_drawn: Callable[[int, int], bool] = lambda width, height: True
+        self.name: str
+        self.voice: Voice
+        """Who speaks, where nobody says otherwise."""
         if name in BUILTIN:
             self.name = name
+            self.voice = VOICES[name]
             self._art = lambda width, height: drawn(name, width, height)
             self._is_drawn = lambda width, height: is_drawn(name, width, height)
         elif Path(name).exists():
@@ -69,6 +74,7 @@ class Avatar:
 
             artwork = Artwork(Path(name))
             self.name = artwork.manifest.name
+            self.voice = artwork.manifest.voice
             self._art = artwork.at
         else:
             raise InvalidArgument(

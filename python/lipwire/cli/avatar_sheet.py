@@ -177,7 +177,7 @@ def film(
     Raises:
         InvalidArgument: espeak-ng is not installed.
     """
-    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name))
+    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name), avatar.voice.for_espeak())
     length = len(pcm) / 2 / rate
     writer = FilmWriter(path, width, height, Fraction(25))
     cues = [(at, _SETTINGS[kind], _NAMES[kind].index(name)) for at, kind, name in _CUES]

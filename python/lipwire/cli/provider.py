@@ -90,7 +90,7 @@ def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this long.")] = None,
     speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
     text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
-    voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
+    voice: Annotated[str | None, typer.Option(help="espeak-ng voice (default: the avatar's).")] = None,
     quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
     avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
 ) -> None:

@@ -28,7 +28,9 @@ def render(
     fps: Fps = 25,
     avatar: AvatarName = DEFAULT,
     text: Annotated[str | None, typer.Option(help="Say this instead of a file (espeak-ng).")] = None,
-    voice: Annotated[str | None, typer.Option(help="espeak-ng voice that says it, say de or en-us+f3.")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="espeak-ng voice that says it, say de or en-us+f3 (default: the avatar's).")
+    ] = None,
     background: Annotated[
         str | None, typer.Option(help="In place of the avatar's own: a colour (#2b6777, teal), or a picture's path.")
     ] = None,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from .. import _core
 from ..audio.decode import Source
 from ..audio.speech_file import SpeechFile
-from ..avatar import DEFAULT, Avatar
+from ..avatar import DEFAULT, Avatar, Voice
 from ..avatar.backdrop import with_backdrop
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, as_face, stage_for
 from ..errors import InvalidArgument
@@ -26,8 +26,6 @@ from .subtitles import Cue, cues_of_text, read_transcript
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
-VOICE = "en-us"
-"""What says a text where no voice is named; of espeak-ng."""
 TAIL = 0.2
 """Seconds after the last sound, for the mouth to close."""
 
@@ -141,7 +139,7 @@ def render(
         out: path of the film; its end says which kind: .mp4, .m4v, .mov, .mkv, .webm or .gif (without sound).
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         size: pixels, even. fps: 1..100.
-        text: what is said in place of a file, by espeak-ng; voice: its name of one, by default `VOICE`.
+        text: what is said in place of a file, by espeak-ng; voice: its name of one, by default that of the avatar.
         background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
         quality: low, medium or high. crf: in its place, the encoder's constant rate factor; less is better and larger.
         subtitles: path of a file to write, .vtt or .srt: of the text, or of the transcript.
@@ -163,13 +161,15 @@ def render(
     _check_speech(speech, text, voice, subtitles, transcript)
     beside = Beside(Path(out), subtitles, poster)
     check_names([Path(out), *beside.paths], [speech, transcript, background])
-    source = _source(speech, text, voice)
-    face = avatar if background is None else _before(avatar, background)
+    face = as_face(avatar)
+    source = _source(speech, text, voice or _voice_of(face))
+    if background is not None:
+        face = _before(face, background)
     stage = stage_for(face, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=fps))
     writer = FilmWriter(Path(out), *size, fps, quality=quality, crf=crf)
     cues = _cues(source, transcript) if subtitles is not None else []
-    if note is not None and isinstance(face, str | Avatar):
-        _tell_drawing(as_face(face), size, note)
+    if note is not None and isinstance(face, Avatar) and not face.is_drawn(*size):
+        note(f"drawing {face.name} at {size[0]}x{size[1]}, once")
     stage.prepare()
     frames = clock = 0
     try:
@@ -213,9 +213,13 @@ def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: A
         raise InvalidArgument("subtitles need words: a text to say, or a transcript of the speech file")
 
 
-def _source(speech: Source | None, text: str | None, voice: str | None) -> SpeechFile | SpokenText:
+def _voice_of(face: Face) -> str:
+    return (face.voice if isinstance(face, Avatar) else Voice()).for_espeak()
+
+
+def _source(speech: Source | None, text: str | None, voice: str) -> SpeechFile | SpokenText:
     if text is not None:
-        return SpokenText(text, voice or VOICE)
+        return SpokenText(text, voice)
     assert speech is not None
     return SpeechFile(speech)
 
@@ -229,12 +233,6 @@ def _cues(source: SpeechFile | SpokenText, transcript: str | os.PathLike[str] | 
 
 
 def _before(face: Face, background: str | os.PathLike[str]) -> Avatar:
-    face = as_face(face)
     if not isinstance(face, Avatar):
         raise InvalidArgument(f"{type(face).__name__} draws its own background: background= is for avatars")
     return with_backdrop(face, background)
-
-
-def _tell_drawing(face: Any, size: tuple[int, int], note: Callable[[str], None]) -> None:
-    if not face.is_drawn(*size):
-        note(f"drawing {face.name} at {size[0]}x{size[1]}, once")
