@@ -15,15 +15,14 @@ STANDARD_INPUT = Path("-")
 
 
 def render(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="[SPEECH] FILM",
-            show_default=False,
-            help="Any audio file (-: standard input), unless there is --text; and what to write: .mp4, .m4v, .mov, "
-            ".mkv, .webm, or .gif without sound.",
-        ),
+    speech: Annotated[
+        Path,
+        typer.Argument(metavar="SPEECH", help="Any audio file; -: standard input. Left out where there is --text."),
     ],
+    film: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILM", help="What to write: .mp4, .m4v, .mov, .mkv, .webm, or .gif without sound."),
+    ] = None,
     size: Size = "640x360",
     fps: Fps = 25,
     avatar: AvatarName = DEFAULT,
@@ -54,17 +53,18 @@ def render(
     from ..audio.decode import standard_input
     from ..session.offline import render as render_file
 
-    if len(files) != (2 if text is None else 1):
+    if (film is None) == (text is None):
         raise typer.BadParameter(
             "give the speech and the film to write" if text is None else "with --text, give the film to write only",
             param_hint="SPEECH FILM",
         )
-    speech: Any = None if text is not None else standard_input() if files[0] == STANDARD_INPUT else files[0]
+    source: Any = None if text is not None else standard_input() if speech == STANDARD_INPUT else speech
+    target = speech if film is None else film
     with ProgressBar(err) as bar:
         task = bar.add_task("rendering", total=1.0)
         result = render_file(
-            speech,
-            files[-1],
+            source,
+            target,
             avatar=avatar,
             size=parse_size(size),
             fps=fps,
@@ -81,6 +81,6 @@ def render(
             note=lambda line: bar.update(task, description=line),
         )
     out.print(
-        f"{files[-1]}: {result.duration:.2f} s, {result.frames} frames, in {result.elapsed:.2f} s "
+        f"{target}: {result.duration:.2f} s, {result.frames} frames, in {result.elapsed:.2f} s "
         f"({result.speed:.1f}x real time)"
     )
