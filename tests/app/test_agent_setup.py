@@ -131,11 +131,12 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "_installed", lambda module: False)
     monkeypatch.setattr(setup.voice, "available", lambda: False)
     bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
-    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "pocketsphinx", "espeakng_loader"]
+    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "espeakng_loader"]
     assert [need.split()[0] for need in bare["script"]] == ["espeakng_loader"]
     online = AgentSetup(Config(openai_api_key="k", stt_url="http://a", tts_url="http://a")).missing()
-    assert [need.split()[0] for need in online["cascade"]] == ["httpx"]
-    assert [need.split()[0] for need in AgentSetup(Config(openai_api_key="k")).missing()["cascade"]] == ["httpx"]
+    assert [need.split()[0] for need in online["cascade"]] == ["httpx", "sentencex"]
+    ours = AgentSetup(Config(openai_api_key="k")).missing()
+    assert [need.split()[0] for need in ours["cascade"]] == ["httpx", "sentencex"]
 
 
 def test_brains_by_name() -> None:
@@ -225,7 +226,7 @@ def test_the_command_line_makes_an_agent() -> None:
     assert (config.instructions, config.llm.greeting_message, config.idle_timeout) == ("Be kind.", "Hi.", 0)
     assert config.llm.system_messages == [{"role": "system", "content": "Be kind."}]
     assert describe_agent(Config(), "c").avatar is None
-    assert describe_agent(Config(openai_api_key="k"), "c").voice == "alloy"
+    assert describe_agent(Config(openai_api_key="k"), "c").voice == ""
     assert describe_agent(Config(openai_api_key="k"), "c", voice="echo").voice == "echo"
     with pytest.raises(InvalidArgument, match="channel must be"):
         describe_agent(Config(), "x" * 65)

@@ -93,7 +93,8 @@ class AgentConfig(Struct, kw_only=True):
     brain: BrainKind = "cascade"
     language: str = "en-US"
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
-    voice: str = "en-US-AndrewMultilingualNeural"
+    voice: str = ""
+    """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
     instructions: str | None = None
     """What OpenAI Realtime is told to be; a chat service is told by `llm.system_messages`."""
     llm: Llm = field(default_factory=Llm)

@@ -10,10 +10,26 @@ from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import OPENAI_VOICE
 from ..servers.rooms import AgentRequest, PageConfig
-from .agent_setup import AgentSetup
+from .agent_setup import AgentSetup, is_openai
 
 REALTIME_VOICES = (OPENAI_VOICE, "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
-VOICES = ("en-US-AndrewMultilingualNeural", "en-US-AvaMultilingualNeural", "en-US-JennyNeural", "en-US-GuyNeural")
+ESPEAK_VOICES = (
+    "en-us",
+    "en-us+f3",
+    "en-us+m3",
+    "en",
+    "en+f3",
+    "de",
+    "de+f3",
+    "es",
+    "es+f3",
+    "fr-fr",
+    "fr-fr+f3",
+    "cmn",
+    "ja",
+)
+SPEECH_VOICES = (*REALTIME_VOICES, "fable", "nova", "onyx")
+"""Of OpenAI's text to speech."""
 
 
 class PageAgents:
@@ -31,11 +47,20 @@ class PageAgents:
         ours = Avatar.load(c.avatar).name
         return PageConfig(
             brains=brains,
-            voices=[*(REALTIME_VOICES if "realtime" in brains else ()), *VOICES],
+            voices=self._voices(brains[0]) if brains else [],
             avatars=[ours, *(name for name in Avatar.builtin() if name != ours)],
             app_id=c.agora_app_id if self._setup.in_agora else None,
             agora_sdk=c.agora_web_sdk,
         )
+
+    def _voices(self, brain: BrainKind) -> list[str]:
+        """Names that somebody will speak with, where the page leaves the brain to the server."""
+        if brain == "realtime":
+            return list(REALTIME_VOICES)
+        tts = self._setup.speech_url() if brain == "cascade" else None
+        if tts is None:
+            return list(ESPEAK_VOICES)
+        return list(SPEECH_VOICES) if is_openai(tts) else []
 
     async def start(self, owner: str, wanted: AgentRequest) -> dict[str, Any]:
         """For the page's "start".

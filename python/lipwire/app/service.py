@@ -363,7 +363,9 @@ class Service:
         if watched is None:
             raise InvalidArgument(f"no session {session_id}")
         self.provider.check_not_draining()
-        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text)
+        face = watched.session.avatar
+        name = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice.for_espeak()
+        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text, name)
         self.provider.check_not_draining()  # that took a while
         watched.session.write(pcm, rate)
         watched.session.end()

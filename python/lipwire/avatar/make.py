@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import BadData, InvalidArgument
 from .art import VISEMES, Art, Layer
-from .artwork import HEAD_SHARE, decode
-from .manifest import MAX_SIDE
-from .source import MANIFEST, MAX_FILE_BYTES
+from .artwork import HEAD_SHARE
+from .png import MAX_SIDE, decode
+from .source import MANIFEST, MAX_FILE_BYTES, litter
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +29,7 @@ RHUBARB_INSTEAD = {"G": "A", "H": "C", "X": "A"}
 
 def _fresh(folder: Path) -> None:
     """Makes an empty folder. Raises InvalidArgument if there is something in it."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not all(litter(path.name) for path in folder.iterdir())):
         raise InvalidArgument(f"{folder} exists; choose another name")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -136,7 +136,7 @@ def find_mouths(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
         raise InvalidArgument(f"{folder}: no such folder")
     words: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".png":
+        if path.suffix.lower() == ".png" and not path.name.startswith("."):
             word = re.split(r"[-_ .]", path.stem)[-1]
             if word in words:
                 raise BadData(f"{folder}: {words[word].name} and {path.name} are both shape {word}")

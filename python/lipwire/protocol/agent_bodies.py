@@ -107,7 +107,8 @@ class TtsParams(Struct, kw_only=True):
 class Tts(Struct, kw_only=True):
     """Text to speech."""
 
-    voice_id: Name = "en-US-AndrewMultilingualNeural"
+    voice_id: Name = ""
+    """By default the voice of the face; without one, "en-US-AndrewMultilingualNeural"."""
 
 
 class TtsV2(Tts, kw_only=True):
@@ -231,13 +232,14 @@ class Speak(Struct, kw_only=True):
 
 
 class StartAgent(Struct, kw_only=True):
-    """Body of POST /start_agent (reference 003). `avatar` is an addition of ours: the name of a face."""
+    """Body of POST /start_agent (reference 003). `avatar` is an addition of ours: the name of a face. Without `voice`
+    the agent has that of its face; without a face, "alloy"."""
 
     channel_name: Channel
     uid: Uid = 0
     language: Language = "en"
     system_instruction: Text = ""
-    voice: Name = OPENAI_VOICE
+    voice: Name = ""
     avatar: Short = ""
 
 

@@ -305,7 +305,11 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            if isinstance(exc, Exception):  # cancelling it and Ctrl-C are ways to end it
+                self._out.broken_off(exc)
+        finally:
+            await self.close()
 
     # ------------------------------------------------------------------------------------------------------ speech
 

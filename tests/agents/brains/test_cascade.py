@@ -405,7 +405,7 @@ async def test_what_changes_holds_from_the_next_request_on() -> None:
 async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
     require(voice.available(), "espeak-ng")
     async with FakeChat() as chat, FakeStt() as stt:
-        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz")
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz", voice="en-us")
         with pytest.raises(InvalidArgument, match="set tts_url"):
             CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
         brain, record = CascadeBrain(config, Services(stt_url=stt.url)), Record()

@@ -37,7 +37,7 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     expected.llm.url = "https://llm.example.org/v1/chat/completions"
     expected.transcripts = "v0.3" if version == "v1" else "v2"
     assert config == expected
-    assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "en-US-AndrewMultilingualNeural")
+    assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "")
     assert config.turn_detection == TurnDetection(
         threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=500
     )
@@ -408,7 +408,7 @@ def test_apply() -> None:
 
 def test_start_agent() -> None:
     config = w.start_agent_config(w.parse_start_agent({"channel_name": "test", "uid": 123}))
-    assert (config.channel, config.uid, config.language, config.voice) == ("test", "123", "en", "alloy")
+    assert (config.channel, config.uid, config.language, config.voice) == ("test", "123", "en", "")
     assert (config.brain, config.idle_timeout, config.instructions) == ("realtime", 0, None)
     body = {"channel_name": "test", "uid": 1, "system_instruction": "Be kind.", "voice": "echo", "language": "de"}
     config = w.start_agent_config(w.parse_start_agent(body))

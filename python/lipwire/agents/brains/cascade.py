@@ -364,6 +364,7 @@ class CascadeBrain:
             on_text=lambda text, sound: self._said(reply, text, sound),
             on_sound=on_sound,
             on_stage=lambda name: self._stamp(reply, name),
+            language=self._config.language,
         )
 
         async def hand_over() -> None:

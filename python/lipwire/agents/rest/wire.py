@@ -364,11 +364,12 @@ def start_agent_config(request: b.StartAgent) -> AgentConfig:
         "brain": "realtime",
         "uid": str(request.uid),
         "language": request.language,
-        "voice": request.voice,
         "avatar": request.avatar or None,
         "idle_timeout": 0.0,
         "voice_commands": True,
     }
+    if request.voice:
+        changes["voice"] = request.voice
     changes |= prompt(request.system_instruction)
     return make_config(f"start_agent:{request.channel_name}", request.channel_name, changes)
 
@@ -416,8 +417,9 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         "audio_scenario": config.audio_scenario,
         "idle_timeout": int(idle) if idle.is_integer() else idle,
         "asr": {"language": config.language},
-        "tts": {"voice_id": config.voice},
     }
+    if config.voice:
+        shared["tts"] = {"voice_id": config.voice}
     if config.avatar is not None:
         params = {"avatar_id": config.avatar, "width": config.width, "height": config.height, "fps": config.fps}
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}

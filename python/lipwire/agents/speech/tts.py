@@ -24,7 +24,8 @@ from ...outward import site
 from ..brains.base import TimedWord
 from ..describe import openai_voice
 from ..http import ServiceClient, ServiceError, failure, refusal
-from .sentences import MAX_PIECE, SentenceSplitter, speakable
+from .sentences import MAX_PIECE, SentenceSplitter
+from .spoken import speakable
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -74,7 +75,8 @@ _ESPEAK = {"zh": "cmn", "en": "en-us", "en-gb": "en", "en-au": "en", "es-mx": "e
 
 
 def espeak_voice(voice: str, language: str) -> str:
-    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own.
+    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own; a variant
+    alone ("+f3") is put on the voice of the language.
 
     Raises:
         BadState: espeak-ng is not installed. InvalidArgument: it speaks neither the voice's language nor `language`.
@@ -84,11 +86,12 @@ def espeak_voice(voice: str, language: str) -> str:
     found = re.match(r"([a-z]{2,3})-([a-z]{2,4})-(\w+)", voice, re.IGNORECASE)
     locale = f"{found[1]}-{found[2]}" if found else language
     name = re.sub("(multilingual)?neural.*", "", (found[3] if found else voice).lower())
+    variant = voice if voice.startswith("+") else "+f3" if name in _WOMEN else ""
     for one in (locale.lower(), language.lower()):
         short = one.partition("-")[0]
         for candidate in (_ESPEAK.get(one, one), _ESPEAK.get(short, short)):
             if espeak.known(candidate):
-                return f"{candidate}+f3" if name in _WOMEN else candidate
+                return candidate + variant
     raise InvalidArgument(f"espeak-ng speaks neither the voice {voice!r} nor the language {language!r}; set tts_url")
 
 
@@ -236,6 +239,7 @@ class SynthesisStream:
         on_text: called with a piece and its words just before its first sound.
         on_sound: called with each sound of it; what it awaits holds up what follows.
         on_stage: called with the name of a stage, once each: first_sentence, tts_asked.
+        language: of the text, a BCP 47 tag: it tells where its sentences end.
     """
 
     def __init__(
@@ -245,12 +249,13 @@ class SynthesisStream:
         on_text: Callable[[str, Sound | None], None],
         on_sound: Callable[[Sound], Awaitable[None]],
         on_stage: Callable[[str], None] = lambda name: None,
+        language: str = "en",
     ) -> None:
         self._tts = tts
         self._on_text = on_text
         self._on_sound = on_sound
         self._on_stage = on_stage
-        self._splitter = SentenceSplitter()
+        self._splitter = SentenceSplitter(language=language)
         self._pieces: deque[_Piece] = deque()
         self._stages: set[str] = set()
         self._finished = False
