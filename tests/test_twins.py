@@ -16,6 +16,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/speech/test_vad.py": ("endpointing",),
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),
+    "audio/test_sound_reader.py": ("container", "pcm", "wav"),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
     "avatar/test_manifest.py": ("artwork", "make", "source"),
     "capture/test_replay.py": ("outcome", "resend", "session"),
