@@ -372,6 +372,16 @@ def test_only_those_whom_it_hears_keep_it_there() -> None:
     assert not everyone.of(c.Leave)
 
 
+def test_what_is_minor_is_told_and_nothing_else_happens() -> None:
+    d = Desk(llm={"failure_message": "Sorry."})
+    d("joined", "7")
+    d("tell", "hi")
+    d.brain(b.ReplyStarted("r1", 1), b.ReplyText("r1", "One.", 0, 300), b.ReplyAudio("r1", bytes(9600), 16_000))
+    d.brain(b.Failed("TTS_ERROR", "15 characters were not said", "r1", minor=True))
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and not d.of(c.Say)
+    assert d.live("r1").outcome != "failed" and d.conversation.stats()["failures"] == 1
+
+
 def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
     d = Desk()
     loud = (b"\x00\x10" * 160, b"\x01\x00" * 160)

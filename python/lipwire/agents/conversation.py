@@ -642,6 +642,8 @@ class Conversation:
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
             return
+        if event.minor:
+            return
         if reply is not None and reply.state == "asked":  # the agent's own words, which will not come
             reply.state = "refused"
             self._asked.remove(reply)
