@@ -17,6 +17,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),
     "audio/test_speech_file.py": ("decode", "mono"),
+    "audio/test_sound_reader.py": ("container", "pcm", "wav"),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
     "avatar/test_manifest.py": ("artwork", "make", "source", "voice"),
     "capture/test_replay.py": ("outcome", "resend", "session"),

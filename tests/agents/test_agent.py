@@ -698,7 +698,7 @@ async def test_update_checks_everything_before_it_changes_anything() -> None:
         for name, value in (
             ("name", "b"), ("llm.no", 1), ("no", 1), ("avatar.x", 1), ("__class__.x", 1), ("llm.model", 5),
             ("turn_detection.threshold", 1.5), ("turn_detection.silence_duration_ms", -1), ("idle_timeout", "soon"),
-            ("llm.server_key", False),
+            ("llm.server_key", False), ("llm.headers", {"Host": "a"}), ("llm.headers", {"X": 5}),
         ):  # fmt: skip
             with pytest.raises(InvalidArgument, match=name.replace(".", r"\.")):
                 s.agent.update({"voice": "changed", name: value})

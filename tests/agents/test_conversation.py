@@ -348,6 +348,40 @@ def test_greeting_and_leaving_when_alone() -> None:
     assert d.of(c.Leave)[0] == c.Leave("idle_timeout")
 
 
+def test_only_those_whom_it_hears_keep_it_there() -> None:
+    """A bot, or another user's avatar, in the channel is nobody to wait for."""
+    d = Desk(idle_timeout=3.0, remote_uids=["9", "8"])
+    d("joined", "9")
+    d("joined", "7")
+    assert d.conversation.state == "listening"
+    d.run(5.0)
+    d("left", "9")
+    d.run(2.9)
+    assert not d.of(c.Leave)
+    d("joined", "8")
+    d.run(5.0)
+    d("left", "8")
+    assert d.conversation.state == "idle"
+    d.run(2.8)
+    assert not d.of(c.Leave)
+    d.run(0.3)
+    assert d.of(c.Leave)[0] == c.Leave("idle_timeout") and d.conversation.users == {"7"}
+    everyone = Desk(idle_timeout=3.0)
+    everyone("joined", "7")
+    everyone.run(5.0)
+    assert not everyone.of(c.Leave)
+
+
+def test_what_is_minor_is_told_and_nothing_else_happens() -> None:
+    d = Desk(llm={"failure_message": "Sorry."})
+    d("joined", "7")
+    d("tell", "hi")
+    d.brain(b.ReplyStarted("r1", 1), b.ReplyText("r1", "One.", 0, 300), b.ReplyAudio("r1", bytes(9600), 16_000))
+    d.brain(b.Failed("TTS_ERROR", "15 characters were not said", "r1", minor=True))
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and not d.of(c.Say)
+    assert d.live("r1").outcome != "failed" and d.conversation.stats()["failures"] == 1
+
+
 def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
     d = Desk()
     loud = (b"\x00\x10" * 160, b"\x01\x00" * 160)

@@ -43,6 +43,8 @@ class Llm(Struct, kw_only=True):
     server_key: bool = False
     """`api_key` is the server's own, for the server's own URL: it goes where either of them is changed. No request says
     this."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers for every request (`headers.check_headers`); their values are secrets."""
     model: str | None = None
     system_messages: list[dict[str, Any]] = field(default_factory=list)
     """Chat messages that stand at the head of every request."""
@@ -95,6 +97,9 @@ class AgentConfig(Struct, kw_only=True):
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
     voice: str = ""
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
+    stt_headers: dict[str, str] = field(default_factory=dict)
+    tts_headers: dict[str, str] = field(default_factory=dict)
+    """More headers for the server's speech to text and text to speech, where those are services."""
     instructions: str | None = None
     """What OpenAI Realtime is told to be; a chat service is told by `llm.system_messages`."""
     llm: Llm = field(default_factory=Llm)

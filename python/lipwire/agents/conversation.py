@@ -300,7 +300,7 @@ class Conversation:
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
             self.turns.drop_open(self._now_ms)
-        if self.users:
+        if self.accompanied:
             self._alone_since = self.clock
         elif self.config.idle_timeout and self.clock - self._alone_since >= self.config.idle_timeout * RATE:
             self._do(Leave("idle_timeout"))
@@ -443,6 +443,11 @@ class Conversation:
         """Whether the agent hears and sees this user."""
         return not self.config.remote_uids or user in self.config.remote_uids
 
+    @property
+    def accompanied(self) -> bool:
+        """Whether somebody is there whom it hears: others, bots say, keep no agent in a channel."""
+        return any(map(self.wants, self.users))
+
     def joined(self, user: str) -> None:
         """Somebody is there. The first one who is wanted is greeted."""
         if user in self.users:
@@ -453,12 +458,7 @@ class Conversation:
 
     def _greet(self) -> None:
         """The first user who is wanted is greeted, once, when the agent may speak."""
-        if (
-            not self._greeted
-            and not self.paused
-            and not self.winding_up
-            and any(self.wants(user) for user in self.users)
-        ):
+        if not self._greeted and not self.paused and not self.winding_up and self.accompanied:
             self._greeted = True
             if self.config.llm.greeting_message:
                 self._say(self.config.llm.greeting_message, "greeting")
@@ -642,6 +642,8 @@ class Conversation:
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
             return
+        if event.minor:
+            return
         if reply is not None and reply.state == "asked":  # the agent's own words, which will not come
             reply.state = "refused"
             self._asked.remove(reply)
@@ -804,7 +806,7 @@ class Conversation:
         elif self._is_due() or self._live or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
         else:
-            state = "listening" if self.users else "idle"
+            state = "listening" if self.accompanied else "idle"
         if (state == self.state and not always) or self._ended:
             return
         self.state = state

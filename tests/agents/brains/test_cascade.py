@@ -367,19 +367,34 @@ async def test_a_fault_of_the_llm_is_reported_and_the_next_turn_is_fine(
         assert (await s.record.wait(ReplyFinished, 2)).text == "All good."
 
 
-async def test_a_fault_of_the_voice_and_of_the_ear(speech: bytes) -> None:
+async def test_a_fault_of_the_voice_and_of_the_ear(speech: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
     async with scene() as s:
-        s.tts.fail_with = [500]
+        s.tts.fail_with = [500, 500]
         s.brain.tell("hi")
         failed = await s.record.wait(Failed)
         assert (failed.code, "answered 500" in failed.message) == ("TTS_ERROR", True)
         assert (await s.record.wait(ReplyFinished)).reason == "failed"
-        s.stt.fail_with = [503]
+        s.stt.fail_with = [503, 503]
         await s.hear(SILENCE * 20 + speech, 700)
         failed = await s.record.wait(Failed, 2)
         assert (failed.code, failed.reply_id) == ("STT_ERROR", None)
         await s.hear(speech, 700)
         assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
+
+
+async def test_a_sentence_that_is_lost_is_told_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
+    async with scene("One two three. Four five six.", tts={"speed": 100.0}) as s:
+        s.tts.fail_with = [400]
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert (done.text, done.reason) == (s.record.text(done.reply_id), "done")
+        assert done.text.strip() in ("One two three.", "Four five six.")
+        (failed,) = s.record.of(Failed)
+        assert (failed.code, failed.reply_id, failed.minor) == ("TTS_ERROR", done.reply_id, True)
+        assert "14 characters were not said" in failed.message or "15 characters" in failed.message
+        assert s.brain._context.messages()[-1] == {"role": "assistant", "content": done.text}
 
 
 async def test_what_changes_holds_from_the_next_request_on() -> None:

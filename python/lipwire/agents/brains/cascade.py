@@ -72,7 +72,8 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
     if services.tts_url:
         key = services.openai_api_key
-        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key)
+        headers = {**services.tts_headers, **config.tts_headers}
+        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
     return OfflineTts(config.voice, config.language)
 
 
@@ -80,7 +81,10 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
     """Raises LipwireError."""
     if services.stt_url:
         key = services.openai_api_key
-        return HttpStt(services.stt_url, language=config.language, model=services.stt_model, api_key=key)
+        headers = {**services.stt_headers, **config.stt_headers}
+        return HttpStt(
+            services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
+        )
     return OfflineStt(config.language)
 
 
@@ -133,7 +137,8 @@ class CascadeBrain:
         self._caller = Caller(config.tools, lambda event: self._emit(event))
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
-        self._chat = chat.ChatClient(self._config.llm, timeouts, services.outward)
+        own = {services.llm_url: services.llm_headers} if services.llm_url else {}
+        self._chat = chat.ChatClient(self._config.llm, timeouts, services.outward, own)
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._detectors: dict[str, TurnDetector] = {}
@@ -365,6 +370,7 @@ class CascadeBrain:
             on_sound=on_sound,
             on_stage=lambda name: self._stamp(reply, name),
             language=self._config.language,
+            on_lost=lambda text, error: self._lost(reply, text, error),
         )
 
         async def hand_over() -> None:
@@ -399,6 +405,11 @@ class CascadeBrain:
         if not isinstance(error, ServiceError):
             logger.error("agent %s: %s", self._config.name, code, exc_info=error)
         return Failed(code, str(error) or type(error).__name__, reply.id)
+
+    def _lost(self, reply: _Chained, text: str, error: ServiceError) -> None:
+        """A sentence was not said, or not to its end; what follows it is."""
+        if not reply.dropped:
+            self._emit(Failed("TTS_ERROR", f"{len(text)} characters were not said: {error}", reply.id, minor=True))
 
     def _stamp(self, reply: _Chained, name: Any) -> None:
         if not reply.dropped and (stamp := reply.stamp(name)) is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -296,10 +296,22 @@ def build(
 
 
 class ChatClient:
-    """Asks one service; `llm` may change between two requests. `outward`: where its URL may lead; None = anywhere."""
+    """Asks one service; `llm` may change between two requests.
 
-    def __init__(self, llm: Llm, timeouts: Timeouts | None = None, outward: Outward | None = None) -> None:
+    Args:
+        outward: where its URL may lead; None = anywhere.
+        own: the operator's headers, by the URL that they go to.
+    """
+
+    def __init__(
+        self,
+        llm: Llm,
+        timeouts: Timeouts | None = None,
+        outward: Outward | None = None,
+        own: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.llm = llm
+        self._own = own or {}
         self.timeouts = timeouts or Timeouts()
         # ours come first
         self._http = ServiceClient(max(self.timeouts.first_token, self.timeouts.between) + 5, outward)
@@ -307,6 +319,10 @@ class ChatClient:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def _headers(self) -> dict[str, str]:
+        """Those that are not the request's."""
+        return {**self._own.get(self.llm.url, {}), **self.llm.headers}
 
     async def stream(self, body: dict[str, Any], completion: Completion) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer to `body`, which also gather in `completion`.
@@ -322,6 +338,7 @@ class ChatClient:
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream",
+            **self._headers(),
         }
         try:
             content = msgspec.json.encode(body)
@@ -341,9 +358,9 @@ class ChatClient:
                 f"the LLM at {site(url)} {'fell silent' if began else 'did not begin'} for {seconds:g} s"
             ) from exc
         except (httpx.HTTPError, httpx.InvalidURL, OutwardRefused) as exc:
-            raise failure("the LLM", url, exc, key) from exc
+            raise failure("the LLM", url, exc, key, *self._headers().values()) from exc
         except BrokeOff as exc:
-            log_details("the LLM", exc.said, url, key)
+            log_details("the LLM", exc.said, url, key, *self._headers().values())
             raise
         except BadData as exc:
             raise ServiceError(f"the LLM's stream is broken: {exc}") from exc
@@ -352,7 +369,7 @@ class ChatClient:
         self, response: Any, completion: Completion, limit: asyncio.Timeout
     ) -> AsyncGenerator[Piece, None]:
         if response.status_code // 100 != 2:
-            raise await refusal("the LLM", self.llm.url, response, self.llm.api_key)
+            raise await refusal("the LLM", self.llm.url, response, self.llm.api_key, *self._headers().values())
         loop = asyncio.get_running_loop()
         streamed = not response.headers.get("content-type", "").startswith("application/json")
         until = loop.time() + MAX_SECONDS

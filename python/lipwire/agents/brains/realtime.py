@@ -30,6 +30,7 @@ from ...errors import BadState, BufferFull
 from ...outward import OutwardRefused, site
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..headers import credentials
 from ..http import ServiceError, log_details, reason, said, websocket
 from ..update import apply
 from . import chat
@@ -105,7 +106,7 @@ class RealtimeBrain:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._url = f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
         self._key = api_key
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = credentials(url, api_key)
         self._caller = Caller(config.tools, lambda event: self._emit(event))
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
