@@ -102,13 +102,15 @@ class Stamp(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due.
+    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due,
+    unless it is `minor`: then it is told, and all goes on.
     `code`: LLM_ERROR, STT_ERROR, TTS_ERROR, REALTIME_ERROR, TOOL_ERROR, ..."""
 
     code: str
     message: str
     reply_id: str | None = None
     fatal: bool = False
+    minor: bool = False
 
 
 BrainEvent = (
