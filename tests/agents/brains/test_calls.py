@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipwire.agents.brains import calls
-from lipwire.agents.brains.calls import Call, CallPieces, read_arguments, valid_arguments, valid_name, with_own_ids
+from lipwire.agents.brains.calls import (
+    Call,
+    CallPieces,
+    read_arguments,
+    read_written,
+    valid_arguments,
+    valid_name,
+    with_own_ids,
+)
 from lipwire.agents.http import ServiceError
 
 OSLO, ROME = '{"city":"Oslo"}', '{"city":"Rome"}'
@@ -142,6 +150,32 @@ def test_whatever_comes_is_valid_when_it_goes_back(name: str, arguments: str, ca
         assert isinstance(json.loads(message["function"]["arguments"]), dict)
         assert 1 <= len(message["function"]["name"]) <= 64
         assert message["id"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '\n{"name": "weather", "arguments": {"city": "Oslo"}}\n',
+        '{"name": "weather", "parameters": {"city": "Oslo"}}',
+        '{"type": "function", "function": {"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}}',
+        '[{"name": "weather", "arguments": {"city": "Oslo"}}]',
+        'weather[ARGS]{"city": "Oslo"}',
+        'weather{"city": "Oslo"}',
+        '<function=weather>{"city": "Oslo"}</function>',
+        '<function=weather>{"city": "Oslo"}',
+        "<function=weather>\n<parameter=city>\nOslo\n</parameter>\n</function>",
+    ],
+)
+def test_calls_that_were_written_into_the_text(text: str) -> None:
+    both = CallPieces()
+    for call in read_written(f"{text}[TOOL_CALLS]{text}"):
+        both.add(call)
+    assert [(call.name, read_arguments(call.arguments)) for call in both.calls()] == [BOTH[0]] * 2
+
+
+@pytest.mark.parametrize("text", ["", "weather", '{"city": "Oslo"}', "[7]", '{"name": ["x"]}', "{" * 50_000])
+def test_what_is_no_call_is_none(text: str) -> None:
+    assert read_written(text) == []
 
 
 def test_names_and_ids() -> None:

@@ -452,6 +452,18 @@ async def test_what_a_model_calls_wrongly_spoils_no_later_question() -> None:
         assert {called.arguments for called in s.record.of(ToolCalled)} == {"{}"}
 
 
+async def test_a_call_that_is_written_into_the_text_is_made_and_not_said() -> None:
+    said = 'One moment. <tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    async with scene([said, "Done.", "<tool_call>f()</tool_call>Well."], tools=[Tool(name="f", run=lambda: 7)]) as s:
+        s.brain.tell("hi")
+        assert (await s.record.wait(ReplyFinished)).text == "One moment. Done."
+        assert s.asked()[-2:] == [("assistant", "One moment."), ("tool", "7")]
+        assert s.tts.texts == ["One moment.", "Done."] and s.record.of(ToolCalled)[0].name == "f"
+        s.brain.tell("and?")
+        assert (await s.record.wait(ReplyFinished, 2)).text == "Well."
+        assert [f.message for f in s.record.of(Failed, minor=True)] == ["the LLM wrote a call that cannot be read: f()"]
+
+
 async def test_an_answer_that_is_none_fails_and_what_was_missed_is_told() -> None:
     def stream(delta: dict[str, Any], reason: str) -> Answer:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}

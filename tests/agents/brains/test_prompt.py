@@ -118,6 +118,8 @@ def test_a_prompt_is_sent_once() -> None:
     assert arrange([SYSTEM, user("a")], "Be brief.") == [SYSTEM, user("a")]
     assert arrange([SYSTEM, again, user("a")], "Be brief.\n\nBe kind.") == [both, user("a")]
     assert arrange([SYSTEM, user("a")], "Be kind.") == [both, user("a")]
+    shown = [SYSTEM, user("a"), agent("b"), again]  # examples, and more of the prompt behind them
+    assert arrange([*shown, user("c")], "Be brief.\n\nBe kind.")[0] == SYSTEM
     assert arrange([user("a")], "Be kind.") == [{**SYSTEM, "content": "Be kind."}, user("a")]
     assert arrange([user("a")], " ") == [user("a")]
 

@@ -64,6 +64,27 @@ def test_what_is_held_is_said_when_there_are_no_thoughts() -> None:
     assert thoughts.feed("there.") == "Hello there."
 
 
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("<tool_call>{}</tool_call>", "{}"),
+        ("<tool_call>\n{}", "\n{}"),
+        ("<function=f>{}</function>", "<function=f>{}"),
+        ('[TOOL_CALLS][{"a": "<think>"}]', '[{"a": "<think>"}]'),
+        ("<|python_tag|>{}<|eom_id|>", "{}"),
+    ],
+)
+def test_calls_in_the_text_are_kept_and_not_said(call: str, written: str) -> None:
+    text = "<think>x</think>One moment. " + call
+    for cut in range(len(text)):
+        thoughts = ThoughtFilter()
+        said = thoughts.feed(text[:cut]) + thoughts.feed(text[cut:]) + thoughts.end()
+        assert (said, thoughts.written) == ("One moment. ", [written])
+    thoughts = ThoughtFilter()
+    thoughts.feed("<tool_call>x</tool_call>" * 1000 + "<tool_call>" + "x" * 1_000_000)
+    assert sum(map(len, thoughts.written)) == len(thoughts.written) == 16
+
+
 @pytest.mark.parametrize("text", ["1 < 2 and <b>bold</b> [sic] <thin air>", "a <", "<|", "ends in [thin", "İ < i"])
 def test_other_marks_stay(text: str) -> None:
     assert said([text]) == said(list(text)) == text

@@ -109,6 +109,56 @@ def new_id() -> str:
     return secrets.token_hex(5)[:9]
 
 
+_FUNCTION = re.compile(r"<function=([^>]{1,100})>(.*?)(?:</function>|\Z)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>]{1,100})>(.*?)</parameter>", re.DOTALL)
+_NAMED = re.compile(r"\s*([\w.-]{1,100})\s*(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?\s*(\{.*\})\s*", re.DOTALL)
+
+
+def read_written(text: str) -> list[dict[str, Any]]:
+    """Calls that a model wrote into its text, as members of `tool_calls`. Empty: they cannot be read.
+
+    It may be JSON of one or of several, with `arguments` or `parameters` (Hermes, Llama, Mistral); NAME[ARGS]JSON
+    (Mistral's newer ones); <function=NAME>, with JSON or with <parameter=NAME> in it (Llama, Qwen's coders).
+    """
+    parts = [_written(part) for part in text.split("[TOOL_CALLS]") if part.strip()]
+    return [call for part in parts for call in part] if all(parts) else []
+
+
+def _written(text: str) -> list[dict[str, Any]]:
+    if found := _FUNCTION.findall(text):
+        return [_called(name.strip(), _parameters(body) or body.strip()) for name, body in found]
+    if (named := _NAMED.fullmatch(text)) is not None:
+        return [_called(named[1], named[2])]
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    calls = [one.get("function", one) if isinstance(one, dict) else one for one in _listed(value)]
+    if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
+        return []
+    return [_called(call["name"], call.get("arguments", call.get("parameters"))) for call in calls]
+
+
+def _called(name: str, arguments: Any) -> dict[str, Any]:
+    return {"function": {"name": name, "arguments": arguments}}
+
+
+def _parameters(body: str) -> dict[str, Any]:
+    return {name: _loose(value.strip("\n")) for name, value in _PARAMETER.findall(body)}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _loose(text: str) -> Any:
+    """A value that is JSON, or else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return text
+
+
 class Call(Struct):
     """A function that the model calls."""
 
@@ -151,9 +201,13 @@ class CallPieces:
 
     def take(self, pieces: Any) -> None:
         """`tool_calls` of one event. Raises ServiceError: there are too many, or the arguments are too long."""
-        parts = [part for part in (pieces if isinstance(pieces, list) else [pieces]) if isinstance(part, dict)]
+        parts = [part for part in _listed(pieces) if isinstance(part, dict)]
         for position, part in enumerate(parts):
             self._take(part, position - len(parts))
+
+    def add(self, part: dict[str, Any]) -> None:
+        """A whole call, which is no piece of another. Raises ServiceError, as `take` does."""
+        self._take({"id": new_id(), **part}, -1)
 
     def calls(self) -> list[Call]:
         """The calls, in the order in which they began; ids are there, and differ."""

@@ -25,7 +25,7 @@ from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
 from ..http import ServiceClient, ServiceError, failure, log_details, refusal
-from .calls import Call, CallPieces, join_halves
+from .calls import Call, CallPieces, join_halves, read_written
 from .prompt import arrange
 from .thoughts import ThoughtFilter
 
@@ -384,7 +384,14 @@ class Completion:
     def _end(self) -> str:
         """What was kept back until it was known what follows."""
         text, self._half = join_halves(self._half), ""
-        return self._thoughts.feed(text) + self._thoughts.end()
+        text = self._thoughts.feed(text) + self._thoughts.end()
+        for written in self._thoughts.written:
+            calls = read_written(written)
+            for call in calls:
+                self._pieces.add(call)
+            if not calls:
+                self._problem(f"the LLM wrote a call that cannot be read: {written:.100}")
+        return text
 
     def _sound(self, data: Any, rate: int) -> bytes:
         try:

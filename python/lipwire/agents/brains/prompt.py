@@ -38,7 +38,7 @@ def arrange(messages: Iterable[Message], instructions: str | None = None) -> lis
     given = list(messages)
     first = next((i for i, message in enumerate(given) if message["role"] not in _OPERATOR), len(given))
     head = [message for message in given[:first] if not _empty(message)]
-    if instructions and instructions.strip() and not _repeats(instructions, head):
+    if instructions and instructions.strip() and not _repeats(instructions, given):
         head.append({"role": "system", "content": instructions})
     arranged = _Arranged()
     for message in given[first:]:
@@ -47,9 +47,10 @@ def arrange(messages: Iterable[Message], instructions: str | None = None) -> lis
     return [*system, *arranged.ended()]
 
 
-def _repeats(instructions: str, head: list[Message]) -> bool:
-    texts = [message["content"] for message in head if isinstance(message["content"], str)]
-    return instructions in texts or instructions == "\n\n".join(texts)
+def _repeats(instructions: str, messages: list[Message]) -> bool:
+    """Whether the operator's messages say it: one of them, or the first ones together, as `describe` joins them."""
+    texts = [m["content"] for m in messages if m["role"] in _OPERATOR and isinstance(m["content"], str)]
+    return instructions in (*texts, *("\n\n".join(texts[:n]) for n in range(2, len(texts) + 1)))
 
 
 class _Arranged:
