@@ -118,6 +118,8 @@ SENTENCES: dict[str, dict[Kind, str]] = {
     },
 }
 """By language (ISO 639-1). Any other language is answered in English."""
+_SAME = {"cmn": "zh", "yue": "zh"}
+"""Other codes of theirs."""
 
 
 def for_users(failed: Failed, config: AgentConfig) -> str:
@@ -129,4 +131,4 @@ def for_users(failed: Failed, config: AgentConfig) -> str:
     if kind not in ("function", "part") and config.llm.failure_message:
         return config.llm.failure_message
     language = config.language.replace("_", "-").partition("-")[0].lower()
-    return SENTENCES.get(language, SENTENCES["en"])[kind]
+    return SENTENCES.get(_SAME.get(language, language), SENTENCES["en"])[kind]

@@ -68,6 +68,9 @@ def made(*events: Any) -> list[Call]:
         [[p(0, "a", W, OSLO[:5])], [p(0, "a", W, OSLO[5:])], [p(1, "b", T, ROME)]],
         [[p(0, "a", "wea")], [p(0, N, "ther", OSLO)], [p(1, "b", "ti")], [p(1, "b", "me")], [p(1, N, N, ROME)]],
         [[p(0, "a", N, OSLO)], [p(0, N, W)], [p(1, "b", N, ROME)], [p(1, N, T)]],
+        # each piece with all before it
+        [[p(0, "a", W, OSLO[:4])], [p(0, N, N, OSLO[:8])], [p(0, N, N, OSLO)], [p(1, "b", T, "{")], [p(1, N, N, ROME)]],
+        [[p(0, "a", W, OSLO)], [p(0, "a", W, "")], [p(0, "a", W, OSLO)], [p(1, "b", T, ROME)]],
         # a number for each piece; the whole once more at the end; places that are kept; strings of numbers
         [[p(0, "a", W)], [p(1, N, N, OSLO)], [p(2, "b", T)], [p(3, N, N, ROME)]],
         [[p(0, "a", W, OSLO)], [p(1, "b", T, ROME)], [p(0, "a", W, OSLO), p(1, "b", T, ROME)]],
@@ -91,6 +94,17 @@ def test_one_function_twice_is_two_calls() -> None:
         for index in (0, None):
             found = made([part(index, ids[0], "weather", OSLO)], [part(index, ids[1], "weather", ROME)])
             assert [call.arguments for call in found] == [OSLO, ROME]
+            pieces = [
+                [part(index, None, "weather", "")],
+                [part(index, None, None, OSLO[:4])],
+                [part(index, None, None, OSLO[4:])],
+            ]
+            again = [
+                [part(index, None, "weather", "")],
+                [part(index, None, None, ROME[:4])],
+                [part(index, None, None, ROME[4:])],
+            ]
+            assert [(call.name, call.arguments) for call in made(*pieces, *again)] == [(W, OSLO), (W, ROME)]
     found = made([part(0, None, "weather")], [part(0, None, "time")])  # without arguments
     assert [call.name for call in found] == ["weather", "time"]
 

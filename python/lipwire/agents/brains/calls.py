@@ -183,6 +183,8 @@ class _Pieces(Struct, eq=False):
     name: str = ""
     arguments: str = ""
     extra: dict[str, Any] | None = None
+    named_again: bool = False
+    """Whether its name came once more when its arguments were whole: what follows may be another call of it."""
 
 
 class CallPieces:
@@ -228,18 +230,24 @@ class CallPieces:
         if not (call_id or name or more.strip()) and not self._with(index):
             return  # a place that is kept for what may come
         call = self._of(index, call_id, name, more, position)
+        if call is not None and call.named_again and not name and more.lstrip().startswith("{"):
+            name, call = call.name, None  # the one before had all its arguments
         if call is None:
             if len(self._calls) >= MAX_CALLS:
                 raise ServiceError(f"the LLM calls more than {MAX_CALLS} functions at once")
-            call = _Pieces(index)
+            call = _Pieces(index, name=name)
             self._calls.append(call)
         call.id = call.id or call_id
         if isinstance(extra := part.get("extra_content"), dict):
             call.extra = extra
         if name and name != call.name:
             call.name += name
-        elif name and more and _is_object(call.arguments) and _is_object(more):
-            return  # the whole call once more
+        elif name and _is_object(call.arguments):
+            call.named_again = True
+            if _is_object(more):
+                return  # the whole call once more
+        if call.arguments.startswith("{") and more.startswith(call.arguments):
+            call.arguments = ""  # this piece has all that came before it
         call.arguments += more
         if len(call.arguments) > MAX_ARGUMENTS:
             raise ServiceError(f"the arguments of {call.name[:100]} have more than {MAX_ARGUMENTS} characters")

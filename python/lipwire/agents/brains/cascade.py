@@ -411,7 +411,7 @@ class CascadeBrain:
 
     def _said(self, reply: _Chained, text: str, sound: Sound | None) -> None:
         """A piece of text whose sound follows."""
-        if reply.dropped:
+        if reply.dropped or not text:  # it was retracted
             return
         at = round(reply.position_ms)
         duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound is not None and sound.whole else None
