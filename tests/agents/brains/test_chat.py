@@ -308,6 +308,7 @@ READ: dict[str, tuple[bytes, str]] = {
     "usage, and events without a choice": (
         b'data: {"choices":[],"prompt_filter_results":[]}\n\ndata: {}\n\ndata: {"choices":null,"error":null}\n\n'
         + HELLO + STOP + b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n' + DONE, "text/event-stream"),
+    "data that is none": (b"data:\n\ndata: ping\n\n" + HELLO + b"data: \n\n" + STOP + b"data: DONE\n\n", ""),
     "other choices": (HELLO + event({"content": "No!"}, index=1) + STOP, "text/event-stream"),
     "reasons that are none": (event({"content": "Hello "}, finish="") + event({"content": "there."}, finish="null")
                               + STOP, ""),

@@ -173,6 +173,8 @@ _THOUGHTS = (
 """Members of a delta in which services send what the model thinks."""
 _THINKERS = re.compile(r"deepseek-r1|r1-distill|\bqwq\b|qwen3[^/]*thinking", re.IGNORECASE)
 """Models whose templates open the first thought in the question, so that their text begins within it."""
+_ALIVE = frozenset({"ping", "pong", "keepalive", "keep-alive", "heartbeat"})
+"""What services send as data, so that the connection stays."""
 _HELD_BACK = re.compile(r"filter|safety|prohibited|recitation|blocklist|moderation|spii|refusal")
 _CUT_OFF = re.compile(r"length|max_tokens")
 
@@ -263,9 +265,7 @@ class Completion:
         """One event. Raises ServiceError: it is an error, or one too many that is no JSON, or the reply is too long."""
         ended, count = self.over, self._thoughts.unopened
         text, pcm = "", b""
-        if data.strip() == "[DONE]":
-            self.done = True
-        for chunk in () if self.done else self._chunks(data):
+        for chunk in self._chunks(data):
             known = self._thoughts.unopened
             try:
                 more, sound = self._chunk(chunk, rate)
@@ -283,7 +283,12 @@ class Completion:
         return Piece(text, pcm, last, unsaid) if text or pcm or last or unsaid else None
 
     def _chunks(self, data: str) -> list[dict[str, Any]]:
-        """The objects of an event: one; or, from services that forget the empty line, one a line."""
+        """The objects of an event: one; none, where it is the last or a sign of life; or, from services that forget the
+        empty line, one a line."""
+        word = data.strip(" []\t\r\n").lower() if len(data) < 32 else data
+        self.done = self.done or word == "done"
+        if self.done or not word or word in _ALIVE:
+            return []
         try:
             found = [json.loads(data)]
         except (ValueError, RecursionError) as exc:
