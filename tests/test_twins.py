@@ -10,7 +10,7 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
-    "agents/brains/test_cascade.py": ("context", "generation", "tools"),
+    "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
     "agents/speech/test_speech.py": ("stt", "tts", "turn_detector"),
     "agents/speech/test_vad.py": ("endpointing",),

@@ -534,7 +534,7 @@ async def test_a_failure_is_said_and_the_agent_lives_on() -> None:
         ("speech", "failed"), ("failure", "finished"), ("speech", "failed"), ("failure", "finished"),
         ("speech", "finished")]  # fmt: skip
     errors = s.captions(t.Error)
-    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "502 Bad Gateway", "LLM_ERROR")
+    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "Please hold on.", "LLM_ERROR")
 
 
 async def test_only_what_had_sound_was_said() -> None:

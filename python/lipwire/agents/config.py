@@ -55,7 +55,8 @@ class Llm(Struct, kw_only=True):
     greeting_message: str | None = None
     """What the agent says to the first user who comes; None = nothing."""
     failure_message: str | None = None
-    """What the agent says where the service fails; None = nothing."""
+    """What the agent says and shows where a service fails; None = a sentence in its language (`failures`), "" = it says
+    nothing."""
     extra_metadata: dict[str, Any] = field(default_factory=dict)
     metadata_enabled: bool = False
     """Sends `extra_metadata` as `metadata` with every request."""

@@ -29,6 +29,7 @@ from ..protocol import transcript as t
 from .brains import base as b
 from .config import AgentConfig
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .failures import for_users
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
 from .transcripts import Transcripts
@@ -358,8 +359,8 @@ class Conversation:
         return turn, self._expect_reply(reason)
 
     def tool_result(self, call_id: str, output: str) -> None:
-        """Takes what a function of the client's returned (`Agent.tool_result`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
+        """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
+        has been called, and is not called again. Raises InvalidArgument."""
         if self._tools.pop(call_id, None) is None:
             raise InvalidArgument(f"no call {call_id!r:.60} waits for a result")
         self._do(ToolResult(call_id, output))
@@ -637,7 +638,9 @@ class Conversation:
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
         module = event.code.partition("_")[0].lower()
-        self.transcripts.error(module, event.message, event.code, turn.turn_id if turn is not None else 0)
+        sentence = for_users(event, self.config)
+        if sentence:
+            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
@@ -658,7 +661,7 @@ class Conversation:
                 return  # the user still speaks: no reply is due yet
             self._due = None
             self.turns.end(turn, "failed", self._now_ms)
-        message = self.config.llm.failure_message
+        message = "" if self.config.llm.failure_message == "" else sentence
         own_words = turn.start_reason in ("speak", "greeting", "failure")
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
         if message and not own_words and not self.paused and not self.winding_up and not waits:

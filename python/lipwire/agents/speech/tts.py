@@ -397,6 +397,16 @@ class SynthesisStream:
         if rest := self._splitter.flush():
             self._add(rest)
 
+    def retract(self) -> None:
+        """What was given so far and has not been handed over is not to be said."""
+        self._splitter.flush()
+        for piece in self._pieces:
+            piece.text, piece.done = "", True
+            piece.sounds.clear()
+            piece.changed.set()
+            if piece.task is not None:
+                piece.task.cancel()
+
     def finish(self) -> None:
         """Nothing follows."""
         self.end_sentence()
