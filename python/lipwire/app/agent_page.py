@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from ..agents.config import BrainKind
+from ..agents.config import AgentConfig, BrainKind
 from ..agents.manager import AgentManager
+from ..agents.voices import settle_voice
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import OPENAI_VOICE
@@ -45,10 +46,12 @@ class PageAgents:
         brains: list[BrainKind] = [kind for kind in get_args(BrainKind) if kind in first]
         brains += [kind for kind in get_args(BrainKind) if not missing[kind] and kind not in first and not first]
         ours = Avatar.load(c.avatar).name
+        avatars = [ours, *(name for name in Avatar.builtin() if name != ours)]
         return PageConfig(
             brains=brains,
             voices=self._voices(brains[0]) if brains else [],
-            avatars=[ours, *(name for name in Avatar.builtin() if name != ours)],
+            face_voices={name: self._voice_of(brains[0], name) for name in avatars} if brains else {},
+            avatars=avatars,
             app_id=c.agora_app_id if self._setup.in_agora else None,
             agora_sdk=c.agora_web_sdk,
         )
@@ -61,6 +64,14 @@ class PageAgents:
         if tts is None:
             return list(ESPEAK_VOICES)
         return list(SPEECH_VOICES) if is_openai(tts) else []
+
+    def _voice_of(self, brain: BrainKind, avatar: str) -> str:
+        """The voice that an agent with this face has, where none is chosen."""
+        face = avatar if avatar in Avatar.builtin() else self._setup.config.avatar
+        agent = AgentConfig(name="", channel="", brain=brain, avatar=face)
+        agent.llm.url, agent.llm.api_key = self._setup.config.llm_url, self._setup.config.openai_api_key
+        settle_voice(agent, self._setup.services(agent))
+        return agent.voice
 
     async def start(self, owner: str, wanted: AgentRequest) -> dict[str, Any]:
         """For the page's "start".

@@ -82,8 +82,7 @@ class LiveAvatar(RecordedSession):
         super().__init__(
             self.viewers if self.channel is None else Tee(self.channel, self.viewers),
             avatar=service.choose_avatar(request.avatar_id),
-            width=granted.width,
-            height=granted.height,
+            size=(granted.width, granted.height),
             fps=Fraction(granted.fps).limit_denominator(1001),
             session_id=session_id,
             on_event=self._on_event,
