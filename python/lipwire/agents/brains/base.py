@@ -8,7 +8,7 @@ that it starts in `open` and ends in `close`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -28,15 +28,18 @@ class TimedWord(Struct, frozen=True):
 
 class SpeechStarted(Struct, frozen=True, tag=True):
     """The user speaks, surely enough to interrupt: the agent falls silent. `onset_ns` (CLOCK_MONOTONIC) is when the
-    first voiced frame of it was heard."""
+    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already."""
 
     onset_ns: int
+    item_id: str | None = None
 
 
 class SpeechStopped(Struct, frozen=True, tag=True):
-    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included."""
+    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included;
+    `item_id` that of its text, where the brain knows it already."""
 
     end_ns: int
+    item_id: str | None = None
 
 
 class UserText(Struct, frozen=True, tag=True):
@@ -102,13 +105,15 @@ class Stamp(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due.
+    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due,
+    unless it is `minor`: then it is told, and all goes on.
     `code`: LLM_ERROR, STT_ERROR, TTS_ERROR, REALTIME_ERROR, TOOL_ERROR, ..."""
 
     code: str
     message: str
     reply_id: str | None = None
     fatal: bool = False
+    minor: bool = False
 
 
 BrainEvent = (
@@ -165,6 +170,15 @@ class Brain(Protocol):
 
     def tool_result(self, call_id: str, output: str) -> None:
         """What a function of the client's has returned."""
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """What a brain has besides that answers by itself to what it has understood of the user's words."""
+
+    def doubt(self, on: bool) -> None:
+        """Whether the user speaks into what is being said, which is held until it is known what was said: a turn that
+        ends meanwhile and is a mere "mm-hmm" (`speech.backchannels`) is not to be answered."""
 
 
 class Services(Struct, frozen=True, kw_only=True):
