@@ -40,7 +40,7 @@ from ..protocol import transcript as t
 from ..protocol.messages import PlaybackFinished
 from ..session.session import Session, SessionEvent
 from . import conversation as c
-from .brains.base import Brain, BrainEvent
+from .brains.base import Brain, BrainEvent, Doubting
 from .config import AgentConfig
 from .conversation import Conversation, Priority
 from .events import AgentEvent, AgentFailed, Ended
@@ -383,7 +383,7 @@ class Agent:
 
     def _now(self) -> Conversation:
         """The conversation, which knows what time it is."""
-        self.conversation.at(time.monotonic_ns(), time.time_ns() // 1_000_000, self.session.heard)
+        self.conversation.at(time.monotonic_ns(), time.time_ns() // 1_000_000, self._playout.heard)
         return self.conversation
 
     def _block(self, sample: int) -> None:
@@ -497,6 +497,13 @@ class Agent:
                 self._playout.finish(reply, text)
             case c.Drop(replies):
                 self._playout.drop(replies)
+            case c.Hold():
+                self._playout.hold()
+            case c.Release():
+                self._playout.release()
+            case c.Doubted(on):
+                if isinstance(self.brain, Doubting):
+                    self.brain.doubt(on)
             case c.Look(state):
                 if self.session.width:
                     self.session.special({"state": state})
