@@ -48,6 +48,7 @@ from .playout import ChannelSink, Playout
 from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
+from .speech.echo import EchoGuard
 from .update import apply, check
 from .video import VideoSampler
 
@@ -116,8 +117,9 @@ class Agent:
         self.brain = brain
         self.on_event = on_event
         self.conversation = Conversation(config, room=self._channel.packet_size, sender=secrets.token_hex(5))
+        self._echo = EchoGuard()
         self.session = Session(
-            ChannelSink(self._channel, self._block),
+            ChannelSink(self._channel, self._block, self._echo.played),
             avatar=config.avatar,
             width=config.width,
             height=config.height,
@@ -416,7 +418,8 @@ class Agent:
         if self._life != "running":
             return
         if isinstance(event, Heard):  # a hundred a second of each user
-            self.conversation.hear(event.user, event.pcm)
+            guarded = self.config.turn_detection.suppress_echo
+            self.conversation.hear(event.user, self._echo.hear(event.pcm, event.user) if guarded else event.pcm)
             self._settle()
             return
         conversation = self._now()

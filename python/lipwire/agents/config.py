@@ -40,6 +40,9 @@ class TurnDetection(Struct, kw_only=True):
     backchannels: list[str] | None = None
     """What a user may say ("mm-hmm", "okay") without interrupting the agent; None = what is usual in `language`
     (`speech.backchannels`), empty = nothing. Counts only with `resume_false_interruption`."""
+    suppress_echo: bool = True
+    """Whether the agent's own voice is turned down in what it hears, where a user's device sends it back
+    (`speech.echo`)."""
 
 
 class Llm(Struct, kw_only=True):

@@ -568,7 +568,9 @@ class RealtimeBrain:
                 end = reply.items[number + 1][1] if number + 1 < len(reply.items) else reply.position_ms
                 heard = min(max(played_ms - start, 0.0), end - start)
                 under_way = not reply.done and number + 1 == len(reply.items)
-                if heard < end - start or under_way:
+                if not heard:  # nobody has heard any of it
+                    self._send({"type": "conversation.item.delete", "item_id": item_id})
+                elif heard < end - start or under_way:
                     self._send(
                         {
                             "type": "conversation.item.truncate",
