@@ -40,9 +40,10 @@ from ..protocol import transcript as t
 from ..protocol.messages import PlaybackFinished
 from ..session.session import Session, SessionEvent
 from . import conversation as c
-from .brains.base import Brain, BrainEvent, Doubting
+from .brains.base import Brain, BrainEvent
 from .config import AgentConfig
 from .conversation import Conversation, Priority
+from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
 from .playout import ChannelSink, Playout
 from .replies import Reply

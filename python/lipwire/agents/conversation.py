@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
@@ -319,10 +319,10 @@ class Conversation:
         for reply in self._live.values():
             if reply.state == "heard" and reply.text and reply not in held:
                 self._transcribe(reply, t.RUNNING, self._played_ms(reply))
+        self._look_at_the_doubt()
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
-        self._look_at_the_doubt()
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
@@ -588,7 +588,7 @@ class Conversation:
             case b.ToolCalled():
                 self._tool_called(event)
             case b.Failed():
-                self._failed(event)
+                self._failed(self._unheard(event))
         self._review()
 
     def asked(self, reply: Reply, reply_id: str) -> None:
@@ -741,6 +741,20 @@ class Conversation:
         self._settled = doubt
         self._end_doubt()
 
+    def _unheard(self, event: b.Failed) -> b.Failed:
+        """Where speech to text has failed nobody will know whether the user said anything: the agent goes on, unless
+        the model has heard it by itself (`minor`). Returns the failure as it is from then on: no answer is due to it."""
+        doubt = self._doubt
+        if doubt is None or event.code != "STT_ERROR" or event.reply_id is not None:
+            return event
+        if not event.minor:
+            self._go_on()
+            return structs.replace(event, minor=True)
+        doubt.untold = True
+        if doubt.answers:
+            self._interrupted()
+        return event
+
     def _end_doubt(self) -> None:
         if self._doubt is not None:
             self._doubt = None
@@ -783,7 +797,6 @@ class Conversation:
         logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
-        unheard = self._doubt is not None and event.code == "STT_ERROR" and reply is None
         module = event.code.partition("_")[0].lower()
         self.transcripts.error(module, event.message, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
@@ -791,13 +804,6 @@ class Conversation:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
             return
         if event.minor:
-            if unheard and self._doubt is not None:
-                self._doubt.untold = True
-                if self._doubt.answers:
-                    self._interrupted()
-            return
-        if unheard:  # and nobody will know what it was
-            self._go_on()
             return
         if reply is not None and reply.state == "asked":  # the agent's own words, which will not come
             reply.state = "refused"

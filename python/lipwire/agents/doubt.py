@@ -12,6 +12,8 @@ waits behind that.
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from .config import TurnDetection
 from .replies import Reply
 from .speech.backchannels import is_backchannel
@@ -19,6 +21,15 @@ from .turns import Turn
 
 AT_THE_END = 1000.0
 """Ms of what is said, left when the user begins to speak, from which on "okay" answers it."""
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """What a brain has besides that answers by itself to what it has understood of the user's words."""
+
+    def doubt(self, on: bool) -> None:
+        """Whether the user speaks into what is being said, which is held until it is known what was said: a turn that
+        ends meanwhile and is a mere "mm-hmm" (`speech.backchannels`) is not to be answered."""
 
 
 class Doubt:

@@ -8,7 +8,7 @@ that it starts in `open` and ends in `close`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -170,15 +170,6 @@ class Brain(Protocol):
 
     def tool_result(self, call_id: str, output: str) -> None:
         """What a function of the client's has returned."""
-
-
-@runtime_checkable
-class Doubting(Protocol):
-    """What a brain has besides that answers by itself to what it has understood of the user's words."""
-
-    def doubt(self, on: bool) -> None:
-        """Whether the user speaks into what is being said, which is held until it is known what was said: a turn that
-        ends meanwhile and is a mere "mm-hmm" (`speech.backchannels`) is not to be answered."""
 
 
 class Services(Struct, frozen=True, kw_only=True):
