@@ -32,6 +32,17 @@ class TurnDetection(Struct, kw_only=True):
     """0..5000: sound before the first voiced frame that belongs to the turn."""
     silence_duration_ms: int = 500
     """0..10000: silence that ends a turn."""
+    resume_false_interruption: bool = True
+    """Whether the agent goes on where it stopped, after a sound of the user's in which there were no words. False: any
+    sound that is taken for speech ends what is being said."""
+    false_interruption_timeout: float = 2.0
+    """0..30: seconds after the end of such a sound within which words of it must have become known."""
+    backchannels: list[str] | None = None
+    """What a user may say ("mm-hmm", "okay") without interrupting the agent; None = what is usual in `language`
+    (`speech.backchannels`), empty = nothing. Counts only with `resume_false_interruption`."""
+    suppress_echo: bool = True
+    """Whether the agent's own voice is turned down in what it hears, where a user's device sends it back
+    (`speech.echo`)."""
 
 
 class Llm(Struct, kw_only=True):

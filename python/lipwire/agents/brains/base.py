@@ -28,15 +28,18 @@ class TimedWord(Struct, frozen=True):
 
 class SpeechStarted(Struct, frozen=True, tag=True):
     """The user speaks, surely enough to interrupt: the agent falls silent. `onset_ns` (CLOCK_MONOTONIC) is when the
-    first voiced frame of it was heard."""
+    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already."""
 
     onset_ns: int
+    item_id: str | None = None
 
 
 class SpeechStopped(Struct, frozen=True, tag=True):
-    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included."""
+    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included;
+    `item_id` that of its text, where the brain knows it already."""
 
     end_ns: int
+    item_id: str | None = None
 
 
 class UserText(Struct, frozen=True, tag=True):

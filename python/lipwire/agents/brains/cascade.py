@@ -29,6 +29,7 @@ from ...errors import BadState, BufferFull, LipwireError
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..http import ServiceError
+from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
 from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
@@ -105,6 +106,8 @@ class _UserTurn:
         self.until = 0
         """The frame to which `result` reaches."""
         self.over = False
+        self.doubtful = False
+        """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
 
 
@@ -150,6 +153,7 @@ class CascadeBrain:
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
+        self._doubted = False
         self._picture: chat.Picture | None = None
         self._replies: dict[str, _Chained] = {}
         """Those that are not handed over, in order."""
@@ -237,7 +241,7 @@ class CascadeBrain:
         self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
         self._listen(turn)
         self._spawn(self._watch(turn))
-        self._emit(SpeechStarted(onset))
+        self._emit(SpeechStarted(onset, turn.item_id))
 
     async def _watch(self, turn: _UserTurn) -> None:
         """Who leaves in the middle of a turn sends no silence that would end it."""
@@ -252,9 +256,10 @@ class CascadeBrain:
     def _stopped(self, turn: _UserTurn) -> None:
         self._turn = None
         turn.over = True
+        turn.doubtful = self._doubted
         if turn.result is None:
             turn.result = self._spawn(turn.hearing.finish())
-        self._emit(SpeechStopped(time.monotonic_ns()))
+        self._emit(SpeechStopped(time.monotonic_ns(), turn.item_id))
         self._last_turn = self._spawn(self._understand(turn, turn.result, self._last_turn))
 
     async def _understand(
@@ -271,11 +276,16 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if turn.doubtful and is_backchannel(text, self._config.language, self._config.turn_detection.backchannels):
+            return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
             self._unanswered = True
         if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
             self._answer(None, turn.item_id if text else None)
+
+    def doubt(self, on: bool) -> None:
+        self._doubted = on
 
     def commit(self) -> None:
         if self._turn is not None:
