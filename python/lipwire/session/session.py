@@ -437,7 +437,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
-        self._settle()
+        performer.give_back()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -461,9 +461,6 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
-
-    def _settle(self) -> None:
-        self.performer.settle()
 
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""
