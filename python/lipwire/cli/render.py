@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ def render(
     speech: Annotated[Path, typer.Argument(help="Any audio file.")],
     video: Annotated[Path, typer.Argument(help="The MP4 to write.")],
     size: Size = "640x360",
-    fps: Fps = 25,
+    fps: Fps = Fraction(25),
     avatar: AvatarName = DEFAULT,
     seed: Annotated[int, typer.Option(help="Of blinks and idle movement.")] = 0,
 ) -> None:

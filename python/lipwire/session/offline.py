@@ -19,7 +19,7 @@ from ..drawing.stage import FRAME_SLOTS, Face, Stage, stage_for
 from ..errors import BadData, InvalidArgument
 from ..protocol.messages import MAX_RATE, MIN_RATE
 from ..publish.file import Mp4Writer
-from ..stream import StreamSpec
+from ..stream import FrameRate, StreamSpec, frame_rate
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
@@ -153,7 +153,7 @@ def render(
     *,
     avatar: Face = DEFAULT,
     size: tuple[int, int] = (640, 360),
-    fps: int | Fraction = 25,
+    fps: FrameRate = 25,
     seed: int = 0,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> RenderResult:
@@ -162,7 +162,7 @@ def render(
     Args:
         speech: any audio file that FFmpeg reads. out: path of the MP4, which ends in .mp4 or .m4v.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
-        size: pixels, even. fps: 1..100.
+        size: pixels, even. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001" or a Fraction.
         progress: called now and then with (seconds done, seconds in all or None).
 
     Raises:
@@ -170,15 +170,13 @@ def render(
         StorageError: the video cannot be written to its end, because the disk is full, say; nothing of it is left.
     """
     began = time.perf_counter()
-    fps = Fraction(fps)
-    if not 1 <= fps <= 100:
-        raise InvalidArgument(f"fps must be 1..100, got {fps}")
+    rate = frame_rate(fps)
     if _same_file(speech, out):
         raise InvalidArgument(f"{out} is the speech itself; choose another name for the video")
     source = SpeechFile(speech)
-    stage = stage_for(avatar, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=fps))
+    stage = stage_for(avatar, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=rate))
     stage.prepare()
-    writer = Mp4Writer(Path(out), *size, fps, matrix=stage.spec.matrix)
+    writer = Mp4Writer(Path(out), *size, rate, matrix=stage.spec.matrix)
     frames = clock = 0
     try:
         writer.open()
