@@ -744,7 +744,7 @@ class Conversation:
 
     def _unheard(self, event: b.Failed) -> b.Failed:
         """Where speech to text has failed nobody will know whether the user said anything: the agent goes on, unless
-        the model has heard it by itself (`minor`). Returns the failure as it is from then on: no answer is due to it."""
+        the model has heard it by itself (`minor`). Returns the failure as it is then: no answer is due to it."""
         doubt = self._doubt
         if doubt is None or event.code != "STT_ERROR" or event.reply_id is not None:
             return event
