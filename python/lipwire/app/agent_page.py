@@ -7,14 +7,31 @@ from typing import Any, get_args
 
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.manager import AgentManager
+from ..agents.voices import settle_voice
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import OPENAI_VOICE
 from ..servers.rooms import AgentRequest, PageConfig
-from .agent_setup import AgentSetup
+from .agent_setup import AgentSetup, is_openai
 
 REALTIME_VOICES = (OPENAI_VOICE, "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
-VOICES = ("en-US-AndrewMultilingualNeural", "en-US-AvaMultilingualNeural", "en-US-JennyNeural", "en-US-GuyNeural")
+ESPEAK_VOICES = (
+    "en-us",
+    "en-us+f3",
+    "en-us+m3",
+    "en",
+    "en+f3",
+    "de",
+    "de+f3",
+    "es",
+    "es+f3",
+    "fr-fr",
+    "fr-fr+f3",
+    "cmn",
+    "ja",
+)
+SPEECH_VOICES = (*REALTIME_VOICES, "fable", "nova", "onyx")
+"""Of OpenAI's text to speech."""
 
 
 SMALLER = (1.0, 0.75, 0.5)
@@ -53,14 +70,33 @@ class PageAgents:
         brains: list[BrainKind] = [kind for kind in get_args(BrainKind) if kind in first]
         brains += [kind for kind in get_args(BrainKind) if not missing[kind] and kind not in first and not first]
         ours = Avatar.load(c.avatar).name
+        avatars = [ours, *(name for name in Avatar.builtin() if name != ours)]
         return PageConfig(
             brains=brains,
-            voices=[*(REALTIME_VOICES if "realtime" in brains else ()), *VOICES],
-            avatars=[ours, *(name for name in Avatar.builtin() if name != ours)],
+            voices=self._voices(brains[0]) if brains else [],
+            face_voices={name: self._voice_of(brains[0], name) for name in avatars} if brains else {},
+            avatars=avatars,
             app_id=c.agora_app_id if self._setup.in_agora else None,
             agora_sdk=c.agora_web_sdk,
             watch_path="./",
         )
+
+    def _voices(self, brain: BrainKind) -> list[str]:
+        """Names that somebody will speak with, where the page leaves the brain to the server."""
+        if brain == "realtime":
+            return list(REALTIME_VOICES)
+        tts = self._setup.speech_url() if brain == "cascade" else None
+        if tts is None:
+            return list(ESPEAK_VOICES)
+        return list(SPEECH_VOICES) if is_openai(tts) else []
+
+    def _voice_of(self, brain: BrainKind, avatar: str) -> str:
+        """The voice that an agent with this face has, where none is chosen."""
+        face = avatar if avatar in Avatar.builtin() else self._setup.config.avatar
+        agent = AgentConfig(name="", channel="", brain=brain, avatar=face)
+        agent.llm.url, agent.llm.api_key = self._setup.config.llm_url, self._setup.config.openai_api_key
+        settle_voice(agent, self._setup.services(agent))
+        return agent.voice
 
     async def start(self, owner: str, wanted: AgentRequest) -> dict[str, Any]:
         """For the page's "start"; what was granted.

@@ -13,13 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from ..audio import espeak
+from ..audio.speech_file import load_speech
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
 from ..provider.keys import OPERATOR
 from ..servers.tls import trust_ourselves
-from ..session.offline import load_speech
 from .config import Config
 from .lifetime import run_service
 from .links import link_note, shown_link
@@ -80,7 +80,7 @@ async def run_demo(
     seconds: float | None = None,
     speech: Path | None = None,
     text: str | None = None,
-    voice: str = "en-us",
+    voice: str | None = None,
     quality: str | None = None,
     asked: asyncio.Event,
 ) -> None:
@@ -94,7 +94,10 @@ async def run_demo(
         clip = samples.tobytes(), rate
     elif not espeak.available():
         raise InvalidArgument("the demo voice is not installed: pip install 'lipwire[demo]', or give a --speech file")
-    name = Avatar.load(config.avatar).name
+    face = Avatar.load(config.avatar)
+    name, voice = face.name, voice or face.voice.for_espeak()
+    if espeak.available() and not await asyncio.to_thread(espeak.known, voice):
+        raise InvalidArgument(f"--voice {voice}: espeak-ng has no such voice; say en-us, de, en-us+f3")
     texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
 

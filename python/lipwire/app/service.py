@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from fractions import Fraction
 from functools import partial
 from ssl import SSLContext
 from types import TracebackType
@@ -90,9 +89,8 @@ class LiveAvatar(RecordedSession):
         super().__init__(
             self.viewers if self.channel is None else Tee(self.channel, self.viewers),
             avatar=service.choose_avatar(request.avatar_id),
-            width=granted.width,
-            height=granted.height,
-            fps=Fraction(granted.fps).limit_denominator(1001),
+            size=(granted.width, granted.height),
+            fps=granted.fps,
             session_id=session_id,
             on_event=self._on_event,
             voice_end_grace=config.voice_end_grace_ms / 1000,
@@ -380,7 +378,9 @@ class Service:
         if watched is None:
             raise InvalidArgument(f"no session {session_id}")
         self.provider.check_not_draining()
-        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text)
+        face = watched.session.avatar
+        name = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice.for_espeak()
+        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text, name)
         self.provider.check_not_draining()  # that took a while
         watched.session.write(pcm, rate)
         watched.session.end()

@@ -15,7 +15,7 @@ from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..avatar.art import AXES, EXPRESSIONS, GESTURES, STATES, VISEMES, Art
 from ..avatar.still import rest_axes
-from ..publish.file import Mp4Writer
+from ..publish.film import FilmWriter
 from ..session.offline import perform
 
 if TYPE_CHECKING:
@@ -170,9 +170,9 @@ def film(
     Raises:
         InvalidArgument: espeak-ng is not installed.
     """
-    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name))
+    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name), avatar.voice.for_espeak())
     length = len(pcm) / 2 / rate
-    writer = Mp4Writer(path, width, height, Fraction(25))
+    writer = FilmWriter(path, width, height, Fraction(25))
     cues = [(at, _SETTINGS[kind], _NAMES[kind].index(name)) for at, kind, name in _CUES]
     chunks = (pcm[at : at + rate // 5 * 2] for at in range(0, len(pcm), rate // 5 * 2))
     clock = frames = 0

@@ -69,6 +69,8 @@ class PageConfig(Struct, kw_only=True, frozen=True):
     """That can be used here, the default first."""
     voices: list[str] = field(default_factory=list)
     """Proposals; any other can be typed."""
+    face_voices: dict[str, str] = field(default_factory=dict)
+    """By avatar: the voice that an agent of the default brain has where none is chosen."""
     avatars: list[str] = field(default_factory=list)
     """The default first. Sound only can always be chosen."""
     channel: str = "lobby"
@@ -263,6 +265,7 @@ def room_routes(
             "channel": room or page.channel,
             "brains": page.brains,
             "voices": page.voices,
+            "face_voices": page.face_voices,
             "avatars": page.avatars,
             "agora": agora,
             "agents": may and desk_of(caller.owner.name).start_agent is not None,

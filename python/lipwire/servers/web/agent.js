@@ -52,7 +52,10 @@ const microphone = new Microphone();
 const loudness = new Loudness();
 const conversation = new Conversation();
 let assembler = new Assembler();
-let config = { channel: 'lobby', brains: [], voices: [], avatars: [], agora: null, agents: false, room: '', user: '', joins: true, watch: null };
+let config = {
+  channel: 'lobby', brains: [], voices: [], face_voices: {}, avatars: [], agora: null, agents: false, room: '', user: '', joins: true,
+  watch: null,
+};
 let refused = '';              // why the server shows us nothing, in words
 let camera = null;             // its track while it is on
 let link = null;               // the connection in use, at most one
@@ -128,6 +131,7 @@ function renderChoice() {
   if (config.agents) {
     if (config.brains.length) rows.push(['Brain', settings.brain && config.brains.includes(settings.brain) ? settings.brain : config.brains[0], 'set-brain']);
     rows.push(['Avatar', settings.avatar === '' ? 'none' : settings.avatar || config.avatars[0] || 'none', 'set-avatar']);
+    rows.push(['Voice', settings.voice || config.face_voices[settings.avatar || config.avatars[0]] || 'its own', 'set-voice']);
   }
   $('choice').replaceChildren(...rows.map(([name, value, field]) => {
     const button = Object.assign(document.createElement('button'), { type: 'button' });
