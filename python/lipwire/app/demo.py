@@ -117,7 +117,8 @@ async def run_demo(
                 viewer, agent = shown_link(service, console), shown_link(service, console, service.page.channel)
                 (size,) = {f"{w.session.width}x{w.session.height}" for w in service.watched.values()}
                 console.print(
-                    f"Open [bold]{viewer}[/] to see and hear {shown} at {size}. Ctrl-C ends it.", soft_wrap=True
+                    f"Open [bold]{viewer}[/] to see and hear {shown}. The picture is {size}; Ctrl-C ends it.",
+                    soft_wrap=True,
                 )
                 console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
                 if (note := link_note(service, console)) is not None:
