@@ -10,12 +10,14 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
-    "agents/brains/test_cascade.py": ("context", "generation", "tools"),
+    "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
     "agents/speech/test_speech.py": ("stt", "tts", "turn_detector"),
     "agents/speech/test_vad.py": ("endpointing",),
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),
+    "audio/test_speech_file.py": ("decode", "mono"),
+    "audio/test_sound_reader.py": ("container", "pcm", "wav"),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
     "avatar/test_manifest.py": ("artwork", "make", "source", "voice"),
     "capture/test_replay.py": ("outcome", "resend", "session"),
@@ -48,11 +50,13 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "lipsync/test_sets.py": ("../audio/espeak",),
     "provider/test_client.py": ("../audio/voice_decoder",),
     "provider/test_sessions.py": ("outbox",),
+    "publish/test_film.py": ("palette", "part", "still"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_offers.py": ("../publish/offer",),
     "servers/test_access.py": ("../app/owners",),
     "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),
+    "session/test_beside.py": ("said",),
     "test_lazy.py": ("_lazy",),
 }
 """Test -> modules, as seen from the folder of that name."""

@@ -75,7 +75,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "publish.channel": ("channel.base",),
     "publish.microphone": ("channel.room.microphone",),
     "publish.room": ("channel.room.room", "channel.room.place"),
-    "render": ("session.offline",),
+    "render": ("session.offline", "audio.speech_file"),
     "renderer": ("drawing.renderer", "drawing.hook"),
     "runtime": ("session.runtime",),
     "service": ("app.service",),

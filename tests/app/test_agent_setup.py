@@ -56,6 +56,8 @@ def test_prepare() -> None:
 
 def test_services_are_the_settings() -> None:
     config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
+    headers = {name: {"X-Of": name} for name in ("llm_headers", "stt_headers", "tts_headers")}
+    config = msgspec.structs.replace(config, **headers)
     services = AgentSetup(config).services(agent())
     assert services.outward is not None and services.outward.owner == OPERATOR
     assert services == Services(
@@ -65,7 +67,20 @@ def test_services_are_the_settings() -> None:
         openai_url="ws://b",
         realtime_model="r",
         outward=services.outward,
+        llm_url=Config().llm_url,
+        llm_headers={"X-Of": "llm_headers"},
+        stt_headers={"X-Of": "stt_headers"},
+        tts_headers={},  # it speaks here
     )
+
+
+def test_headers_of_a_request_need_a_service_to_go_to() -> None:
+    made = AgentSetup(Config(stt_url="http://a"))
+    made.prepare(agent(stt_headers={"X": "1"}))
+    with pytest.raises(InvalidArgument, match=r"tts.headers: this agent asks no such service .*tts_url None"):
+        made.prepare(agent(tts_headers={"X": "1"}))
+    with pytest.raises(InvalidArgument, match=r"asr.headers: .*brain echo"):
+        made.prepare(agent(stt_headers={"X": "1"}, brain="echo"))
 
 
 def test_who_thinks_at_openai_with_our_key_hears_and_speaks_there() -> None:

@@ -16,6 +16,7 @@ import sys
 import time
 import wave
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -326,18 +327,46 @@ def test_bad_settings_are_one_line(place: Path) -> None:
 
 def test_render(place: Path) -> None:
     speech_file(place / "in.wav")
-    code, out, err = run(place, "render", "in.wav", "out.mp4", "--size", "128x72", "--fps", "30")
+    code, out, err = run(place, "render", "in.wav", "out.mp4", "--size", "128x72", "--fps", "29.97")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"out\.mp4: 1\.2\d s, 3\d frames, in [\d.]+ s \([\d.]+x real time\)\n", out)
     with av.open(str(place / "out.mp4")) as file:
         video = file.streams.video[0]
-        assert (video.width, video.height, video.average_rate) == (128, 72, 30)
+        assert (video.width, video.height, video.average_rate) == (128, 72, Fraction(30000, 1001))
         assert file.streams.audio[0].rate == 48_000
     nothing_left(place, "in.wav", "out.mp4")
 
 
+def test_render_of_a_text(place: Path, say: Callable[[str], tuple[bytes, int]]) -> None:
+    assert say("ready?")
+    more = (
+        "--voice",
+        "en-us+f3",
+        "--background",
+        "teal",
+        "--subtitles",
+        "vtt",
+        "--poster",
+        "still.png",
+        "--quality",
+        "low",
+    )
+    code, out, err = run(place, "render", "--text", "Well said.", "a:b.webm", "--size", "64x36", *more)
+    assert (code, err) == (0, "")
+    assert out.startswith("a:b.webm: ")
+    with av.open(f"file:{place / 'a:b.webm'}") as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["vp9", "opus"]
+    assert "Well said." in (place / "a:b.vtt").read_text()
+    nothing_left(place, "a:b.webm", "a:b.vtt", "still.png")
+
+
 def test_render_of_what_cannot_be(place: Path) -> None:
     speech_file(place / "in.wav")
+    assert ".mkv, .webm, .gif" in fails(place, "render", "in.wav", "out.avi")
+    assert "it is empty" in fails(place, "render", "-", "out.mp4")
+    for args in (["in.wav"], ["in.wav", "out.mp4", "--text", "Hi."], ["in.wav", "in.wav", "out.mp4"]):
+        code, _, err = run(place, "render", *args)
+        assert code == 2 and "FILM" in err
     (place / "text.wav").write_text("no sound at all")
     assert "missing.wav" in fails(place, "render", "missing.wav", "out.mp4")
     assert "text.wav" in fails(place, "render", "text.wav", "out.mp4")
@@ -651,7 +680,7 @@ def test_send_what_cannot_be(place: Path, serve: Callable[..., Server]) -> None:
     key = ("--api-key", server.key)
     assert "API key" in fails(place, "send", "in.wav", *to)
     assert "401" in fails(place, "send", "in.wav", *to, "--api-key", "wrong")
-    assert "missing.wav" in fails(place, "send", "missing.wav", *to)  # before it asks for a key
+    assert "missing.wav" in fails(place, "send", "missing.wav", *to), "the file comes before the key"
     assert "MP3" in fails(place, "send", "in.wav", *to, *key, "--encoding", "MP3")
     assert "quality" in fails(place, "send", "in.wav", *to, *key, "--quality", "best")
     assert "failed" in fails(place, "send", "in.wav", "--url", "http://127.0.0.1:9", *key)

@@ -13,12 +13,12 @@ from rich.live import Live
 from rich.text import Text
 
 from ..audio import espeak
+from ..audio.speech_file import load_speech
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
 from ..servers.tls import trust_ourselves
-from ..session.offline import load_speech
 from .config import Config
 from .lifetime import run_service
 from .links import link_note, shown_link

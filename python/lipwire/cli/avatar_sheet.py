@@ -14,7 +14,7 @@ from .. import _core
 from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..avatar.art import AXES, EXPRESSIONS, GESTURES, STATES, VISEMES, Art
-from ..publish.file import Mp4Writer
+from ..publish.film import FilmWriter
 from ..session.offline import perform
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def film(
     """
     pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name), avatar.voice.for_espeak())
     length = len(pcm) / 2 / rate
-    writer = Mp4Writer(path, width, height, Fraction(25))
+    writer = FilmWriter(path, width, height, Fraction(25))
     cues = [(at, _SETTINGS[kind], _NAMES[kind].index(name)) for at, kind, name in _CUES]
     chunks = (pcm[at : at + rate // 5 * 2] for at in range(0, len(pcm), rate // 5 * 2))
     clock = frames = 0

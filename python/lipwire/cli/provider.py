@@ -106,7 +106,7 @@ def demo(
 
 
 def send(
-    speech: Annotated[Path, typer.Argument(help="Any audio file.")],
+    speech: Annotated[Path, typer.Argument(help="Any audio file; -: standard input.")],
     url: Annotated[str, typer.Option(help="The provider's HTTP side.")] = "http://127.0.0.1:8764",
     api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="Its API key.")] = "",
     encoding: Annotated[str, typer.Option(help="PCM16, PCM8 or OPUS.")] = "PCM16",
@@ -124,15 +124,17 @@ def send(
     """Speak an audio file through any avatar provider that speaks the protocol."""
     if encoding not in ("PCM16", "PCM8", "OPUS"):
         raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
+    from ..audio.decode import standard_input
+    from ..audio.speech_file import load_speech
     from ..protocol import messages as m
     from ..provider.client import ProviderClient
     from ..servers.tls import trust
-    from ..session.offline import load_speech
 
-    context = trust(ca)
-    samples, rate = load_speech(speech)
+    # The file first: who mistypes its name is not asked for a key.
+    samples, rate = load_speech(standard_input() if speech == Path("-") else speech)
     if not api_key:
         raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
+    context = trust(ca)
     body = {
         "avatar_id": avatar_id,
         "quality": quality,
