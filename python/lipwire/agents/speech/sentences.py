@@ -41,7 +41,7 @@ _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 """After which a capital letter begins no sentence. Those that often end one (no, etc, inc, p.m) are missing on
 purpose."""
 _COUNTED = (
-    "c no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
+    "no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
     "fax ca approx ph max min apt rm bd bde s kap ziff abs est avg incl excl ep pt bldg fl hwy rte ste po ser reg div "
     "jan feb mar apr jun jul aug sep sept oct okt nov dec dez "
     "mon tue tues wed thu thur thurs fri sat sun mo di mi do fr sa so"
