@@ -44,7 +44,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "core/test_core.py": ("../errors",),
     "core/test_resampler.py": ("../audio/resample",),
     "drawing/test_doors.py": ("frame_source", "hook", "process_source", "renderer", "source_worker", "stage"),
-    "e2e/test_agent_page.py": ("../app/agent_page", "../servers/rooms"),
+    "e2e/test_agent_page.py": ("../servers/rooms",),
     "e2e/test_agent_service.py": ("../agents/brains/base", "../agents/brains/echo"),
     "e2e/test_viewer_page.py": ("../servers/viewer",),
     "lipsync/test_sets.py": ("../audio/espeak",),
