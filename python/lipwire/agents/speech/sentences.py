@@ -44,7 +44,7 @@ _COUNTED = (
     "no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
     "fax ca approx ph max min apt rm bd bde s kap ziff abs est avg incl excl ep pt bldg fl hwy rte ste po ser reg div "
     "jan feb mar apr jun jul aug sep sept oct okt nov dec dez "
-    "mon tue tues wed thu thur thurs fri sat sun mo di mi do fr sa so"
+    "mon tue tues wed thu thur thurs fri sat sun"
 )
 _BEFORE_NUMBERS = frozenset(_COUNTED.split())
 """After which a number begins no sentence: "No. 5", "Oct. 5"."""
