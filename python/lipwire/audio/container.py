@@ -13,16 +13,11 @@ import math
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ..errors import BadData
 from .pcm import mono
 from .wav import is_wav
-
-if TYPE_CHECKING:
-    import av
 
 HEAD = 12
 """Bytes by which most kinds are told apart."""
@@ -133,22 +128,6 @@ def container_of(data: bytes, *, search: bool = False, ended: bool = False) -> s
     if (known := _MAGIC.get(data[:4])) is not None:
         return known if known != "aiff" or data[8:11] == b"AIF" else ""
     return _frames(data, search=search, ended=ended)
-
-
-def mono_of(frame: av.AudioFrame) -> bytes:
-    """The sound of a decoded frame as PCM16 mono, whatever its format and its channels are."""
-    samples: np.ndarray[Any, Any] = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    levels = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
-    match samples.dtype.kind, samples.dtype.itemsize:
-        case "f", _:
-            return mono(levels.astype(float) * 32768)
-        case "u", 1:
-            return mono((levels.astype(float) - 128) * 256)
-        case _, 4:
-            return mono(levels.astype(float) / 65536)
-        case _:
-            return mono(levels.astype(float))
 
 
 class _Feed:
@@ -286,6 +265,8 @@ class ContainerReader:
     def _decode(self, file: Any) -> None:
         import av
 
+        from .decode import floats
+
         with av.open(file, format=self.name, options=_OPEN if file is self._feed else {}) as container:
             if not container.streams.audio:
                 raise BadData("there is no sound in it")
@@ -298,7 +279,7 @@ class ContainerReader:
                     continue
                 for frame in frames:
                     if isinstance(frame, av.AudioFrame) and frame.samples:
-                        self._found.append((mono_of(frame), frame.sample_rate))
+                        self._found.append((mono(floats(frame).T * 32768), frame.sample_rate))
                         seconds += frame.samples / frame.sample_rate
                 if seconds > self._most:
                     raise BadData(f"it lasts longer than {self._most:g} s")

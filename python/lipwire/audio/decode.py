@@ -249,7 +249,7 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
                     places.anchor(time)
             continue
         for frame in frames:
-            samples = _floats(frame)
+            samples = floats(frame)
             if samples.shape[1] and frame.sample_rate > 0:
                 seconds = samples.shape[1] / frame.sample_rate
                 time = _seconds(frame.pts, frame.time_base)
@@ -307,7 +307,7 @@ def _seconds(count: int | None, base: Any) -> float | None:
     return None if count is None or not base else float(count * base)
 
 
-def _floats(frame: Any) -> NDArray[np.float32]:
+def floats(frame: Any) -> NDArray[np.float32]:
     """The samples of a frame, (channels, n) with full scale at 1.0; what is no number is silence."""
     raw: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
