@@ -450,12 +450,10 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         params = llm.params | ({"model": llm.model} if llm.model else {})
         said |= modalities | {"api_key": llm.api_key, "greeting_message": llm.greeting_message}
         said |= {"system_messages": messages, "params": params}
-        for section, headers in (
-            (said, llm.headers),
-            (shared["asr"], config.stt_headers),
-            (shared["tts"], config.tts_headers),
-        ):
-            section |= {"headers": headers} if headers else {}
+        for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):
+            if headers:
+                shared[section] = {**shared.get(section, {}), "headers": headers}
+        said |= {"headers": llm.headers} if llm.headers else {}
         more = {
             "agent_rtc_uid": config.uid,
             "remote_rtc_uids": config.remote_uids or ["*"],
