@@ -107,6 +107,10 @@ ANSWERS: dict[str, tuple[str, bytes]] = {
         as_json(candidates=[{"content": {"parts": [{"inlineData": {"mimeType": "audio/L16", "data": BASE64}}]}}]),
     ),
     "Sarvam": ("application/json", as_json(request_id="1", audios=[BASE64])),
+    "silence first": (
+        "application/x-ndjson",
+        b"\n".join(as_json(audio=base64.b64encode(one).decode()) for one in (bytes(6000), PCM[6000:])),
+    ),
     "OpenAI's events": (
         "text/event-stream",
         b"".join(
@@ -123,7 +127,8 @@ async def test_what_it_may_answer(name: str) -> None:
     kind, data = ANSWERS[name]
     async with Service(lambda body: streamed(data, kind, piece=700)) as server:
         engine = HttpTts(server.url, voice="alloy")
-        assert await said(engine) == (PCM, 24_000)
+        begins = bytes(6000) if name == "silence first" else PCM[:6000]
+        assert await said(engine) == (begins + PCM[6000:], 24_000)
         await engine.close()
 
 
