@@ -286,7 +286,7 @@ async def test_a_fault_that_passes_costs_nothing_and_says_nothing_twice(
 
 
 async def test_a_stall_in_a_sentence_says_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tts, "BETWEEN", 0.5)
+    monkeypatch.setattr(tts, "BETWEEN", 1.0)
     stalled: list[str] = []
 
     def make(body: dict[str, Any]) -> Response:
@@ -331,17 +331,19 @@ async def test_a_sentence_that_cannot_be_had_is_told_and_the_rest_is_said(monkey
 
 async def test_one_request_at_a_time_where_that_is_all_it_takes() -> None:
     busy: list[str] = []
+    refused = asyncio.Event()
 
     def make(body: dict[str, Any]) -> Response:
         if busy:
+            refused.set()
             return Response(429, b"", headers={"retry-after": "0.05"})
         busy.append(body["input"])
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                for at in range(0, len(PCM), 1000):
-                    yield PCM[at : at + 1000]
-                    await asyncio.sleep(0.01)
+                yield PCM[:5000]
+                await refused.wait()
+                yield PCM[5000:]
             finally:
                 busy.clear()
 
