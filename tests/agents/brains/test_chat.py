@@ -426,6 +426,20 @@ async def test_a_model_that_opens_no_thought_is_known_from_then_on() -> None:
         await client.close()
 
 
+async def test_a_service_that_says_with_every_piece_that_it_is_the_last_is_heard_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Eager(FakeChat):
+        async def _stream(self, reply: Answer, body: dict[str, Any]) -> Any:
+            yield event({"content": "One "}, finish="stop") + event({"content": "two "}, finish="stop")
+            await asyncio.sleep(0.3)
+            yield event({"content": "three."}, finish="stop")
+
+    monkeypatch.setattr(chat, "LINGER", 0.05)
+    async with Eager() as server:
+        assert (await ask(server))[0].text == "One two three."
+
+
 async def test_signs_of_life_are_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(FakeChat):
         async def _stream(self, reply: Answer, body: dict[str, Any]) -> Any:

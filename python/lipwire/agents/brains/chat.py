@@ -560,19 +560,20 @@ class ChatClient:
         loop = asyncio.get_running_loop()
         reader = EventReader()
         wait.begins(loop.time())
-        linger = 0.0
+        linger, late = 0.0, False
         async for data in response.aiter_bytes():
             for event in reader.feed(data):
-                moves = completion.moves
+                moves, over = completion.moves, completion.over
                 if (piece := completion.take(event, self.rate)) is not None:
                     # What is done with the piece is not the service's time.
                     limit.reschedule(None)
                     yield piece
                 if completion.moves > moves:
                     wait.moved(loop.time(), completion.began)
+                    late = late or over  # a service that says with every piece that it is the last
             if completion.over:  # the stream's own end leaves the connection open for the next turn
                 linger = linger or loop.time() + LINGER
-            limit.reschedule(linger or wait.until(loop.time()))
+            limit.reschedule(linger if linger and not late else wait.until(loop.time()))
         for event in reader.end():
             if (piece := completion.take(event, self.rate)) is not None:
                 yield piece
