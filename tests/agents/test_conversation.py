@@ -550,7 +550,7 @@ def test_what_is_no_interruption_is_none(sounds: list[tuple[float, str | None]])
         d.run(2.1)
     assert not d.held and what(d) == ["Hold", "Release"] and d.conversation.state == "speaking"
     assert d.playing[1] == pytest.approx(5000.0, abs=101)
-    assert (reply.state, d.conversation.interruptions) == ("heard", 0)
+    assert (reply.state, d.conversation.interruptions, d.conversation.false_interruptions) == ("heard", 0, 1)
     assert not [message for message in d.messages() if isinstance(message, t.Interrupt)]
     d.play(None)
     d("over", reply)
@@ -667,11 +667,12 @@ def test_what_the_agent_adds_meanwhile_waits_and_is_not_lost() -> None:
 
 
 def test_settings_of_false_interruptions() -> None:
-    d = Desk()
-    d.conversation.config.turn_detection.resume_false_interruption = False
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"))
-    assert what(d) == ["Drop", "Interrupted", "Release"][:2]  # as soon as somebody speaks
+    for name in ("resume_false_interruption", "enabled"):
+        d = Desk()
+        setattr(d.conversation.config.turn_detection, name, False)
+        speaking(d)
+        d.brain(b.SpeechStarted(0, "i1"))
+        assert what(d) == ["Drop", "Interrupted"]  # as soon as somebody speaks
     d = Desk()
     d.conversation.config.turn_detection.false_interruption_timeout = 0.5
     d.conversation.config.turn_detection.backchannels = ["quite so"]

@@ -239,7 +239,7 @@ class Conversation:
         self.transcripts = Transcripts(
             lambda packets: self._do(Send(packets)), config.transcripts, room, config.language, sender
         )
-        self.interruptions = self.failures = self.ignored = 0
+        self.interruptions = self.false_interruptions = self.failures = self.ignored = 0
         self.actions: deque[Action] = deque()
         """What is to be done, in order. Whoever does it takes it out."""
         self.clock = 0
@@ -673,8 +673,9 @@ class Conversation:
 
     def _hold(self) -> None:
         """The user speaks: what may be interrupted is held, if anything is said, until it is known whether it is."""
-        if not self.config.turn_detection.resume_false_interruption or self.winding_up:
-            return
+        detection = self.config.turn_detection
+        if not (detection.enabled and detection.resume_false_interruption) or self.winding_up:
+            return  # where turns do not end by silence nobody would know that a noise has
         live = [reply for reply in self._live.values() if reply.interruptable]
         held = live + [reply for reply in self._asked if reply.interruptable]
         if not held:
@@ -739,11 +740,12 @@ class Conversation:
         self._due = None
         self.turns.drop_open(self._now_ms)
         self._settled = doubt
+        self.false_interruptions += 1
         self._end_doubt()
 
     def _unheard(self, event: b.Failed) -> b.Failed:
         """Where speech to text has failed nobody will know whether the user said anything: the agent goes on, unless
-        the model has heard it by itself (`minor`). Returns the failure as it is from then on: no answer is due to it."""
+        the model has heard it by itself (`minor`). Returns the failure as it is from then on: no answer is due."""
         doubt = self._doubt
         if doubt is None or event.code != "STT_ERROR" or event.reply_id is not None:
             return event
@@ -1000,6 +1002,7 @@ class Conversation:
             "users": sorted(self.users),
             "turns": self.turns.count,
             "interruptions": self.interruptions,
+            "false_interruptions": self.false_interruptions,
             "failures": self.failures,
             "ignored_messages": self.ignored,
             "captions_sent": self.transcripts.sent,
