@@ -4,14 +4,60 @@ from __future__ import annotations
 
 import abc
 import inspect
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ._core import RATE, Frame, SharedWriter
 from .errors import InvalidArgument
+
+FrameRate = int | float | str | Fraction
+"""25, 29.97, 23.976, "30000/1001", "29.97" or a Fraction."""
+SLOWEST, FASTEST = 1, 100
+"""Frames a second."""
+NTSC = Fraction(1000, 1001)
+"""What the rates of television are of whole ones: 24, 30, 48, 60, 120."""
+NEAR = 0.005
+"""How far from such a rate its decimals are: 23.976, 23.98 and 29.97 are all in use."""
+LONGEST = 10**6
+"""A denominator above is that of a float, not of a rate."""
+
+
+def frame_rate(value: FrameRate) -> Fraction:
+    """The rate that `value` names, exactly: a whole number, a decimal, or a ratio. A decimal that stands for a rate of
+    television, such as 29.97 or 23.976, is that rate: 30000/1001, 24000/1001.
+
+    Raises:
+        InvalidArgument: it names none, or none of 1..100 a second.
+    """
+    try:
+        rate = _read(value)
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError):
+        rate = None
+    if rate is None or not SLOWEST <= rate <= FASTEST:
+        raise InvalidArgument(f'fps must be {SLOWEST}..{FASTEST}, such as 25, 29.97 or "30000/1001", got {value!r:.80}')
+    return rate
+
+
+def _read(value: FrameRate) -> Fraction | None:
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, str) and "/" in value:
+        numerator, denominator = value.split("/")
+        exact = Fraction(int(numerator), int(denominator))
+    else:
+        exact = Fraction(value)
+    if isinstance(value, Fraction | int) and exact.denominator <= LONGEST:
+        return exact
+    if isinstance(value, str) and "/" in value:
+        return exact.limit_denominator(LONGEST)
+    whole = round(exact / NTSC)
+    if exact.denominator != 1 and abs(exact - whole * NTSC) < NEAR:
+        return whole * NTSC
+    return exact.limit_denominator(1001)
 
 
 class StreamSpec(Struct, frozen=True, kw_only=True):
@@ -22,10 +68,14 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     """Pixels, even; 0 x 0 = sound only, and `video` is never called."""
     height: int
     fps: Fraction
+    """Exactly; what is given is read by `frame_rate`."""
     rate: int = RATE
     """Hz of the PCM and of every `sample` position."""
     matrix: Literal["bt709", "bt601"] = "bt709"
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "fps", frame_rate(self.fps))
 
 
 class Publisher(abc.ABC):
@@ -62,14 +112,18 @@ class Publisher(abc.ABC):
         of the session's own, whatever follows in it is silence or new. A publisher that keeps nothing back, or that
         records what was played, has nothing to do."""
 
+    def broken_off(self, error: Exception) -> None:
+        """The block in which the session was used has raised `error`; `close` follows. What is kept until it is whole
+        should not take the place of something older."""
+
     async def close(self) -> None:
         """Called once, after the last sound and picture, and not before `open` has returned; what was handed over is
         finished first where that makes sense."""
 
 
 class PublisherLike(Protocol):
-    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt` and `memory`
-    that it has. `open` and `close` may be plain functions, too."""
+    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory` and
+    `broken_off` that it has. `open` and `close` may be plain functions, too."""
 
     def open(self, spec: StreamSpec) -> Any: ...
     def audio(self, pcm: bytes, sample: int) -> None: ...
@@ -87,6 +141,7 @@ class _Wrapped(Publisher):
         ("close", 0, True),
         ("interrupt", 0, False),
         ("memory", 2, False),
+        ("broken_off", 1, False),
     )
     """Name, number of arguments, whether it must be there."""
 
@@ -142,14 +197,14 @@ def _takes(method: Callable[..., Any], count: int) -> bool:
 
 def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
     """The Publisher that `publisher` is, or that an object with the same methods stands for. `open`, `audio`, `video`
-    and `close` must be there; `interrupt` and `memory` may.
+    and `close` must be there; `interrupt`, `memory` and `broken_off` may.
 
     Raises:
         InvalidArgument: a method is missing, does not take what it is given, or is `async` where nobody awaits it; the
         message names it.
     """
     whole = publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)
-    for name in ("memory", "audio", "video", "interrupt"):
+    for name in ("memory", "audio", "video", "interrupt", "broken_off"):
         if inspect.iscoroutinefunction(getattr(whole, name)):
             raise InvalidArgument(
                 f"{type(publisher).__name__}.{name} is async, and nobody awaits it: make it a plain function that does "

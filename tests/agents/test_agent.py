@@ -565,7 +565,7 @@ async def test_a_failure_is_said_and_the_agent_lives_on() -> None:
         ("speech", "failed"), ("failure", "finished"), ("speech", "failed"), ("failure", "finished"),
         ("speech", "finished")]  # fmt: skip
     errors = s.captions(t.Error)
-    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "502 Bad Gateway", "LLM_ERROR")
+    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "Please hold on.", "LLM_ERROR")
 
 
 async def test_only_what_had_sound_was_said() -> None:
@@ -729,7 +729,7 @@ async def test_update_checks_everything_before_it_changes_anything() -> None:
         for name, value in (
             ("name", "b"), ("llm.no", 1), ("no", 1), ("avatar.x", 1), ("__class__.x", 1), ("llm.model", 5),
             ("turn_detection.threshold", 1.5), ("turn_detection.silence_duration_ms", -1), ("idle_timeout", "soon"),
-            ("llm.server_key", False),
+            ("llm.server_key", False), ("llm.headers", {"Host": "a"}), ("llm.headers", {"X": 5}),
         ):  # fmt: skip
             with pytest.raises(InvalidArgument, match=name.replace(".", r"\.")):
                 s.agent.update({"voice": "changed", name: value})

@@ -15,6 +15,7 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.conversation import Conversation
 from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
+from lipwire.agents.failures import SENTENCES
 from lipwire.agents.replies import Reply
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
@@ -293,6 +294,33 @@ def test_a_failure_is_said_once_where_a_reply_was_due() -> None:
     assert d.conversation.failures == 4
 
 
+def test_users_are_told_in_their_language_and_nothing_of_services() -> None:
+    inner = "the LLM at 10.0.0.7:8000 answered 500"
+    for fields, shown, said in (
+        ({"language": "de-DE"}, SENTENCES["de"]["answer"], [SENTENCES["de"]["answer"]]),
+        ({"llm": {"failure_message": "Hold on."}}, "Hold on.", ["Hold on."]),
+        ({"llm": {"failure_message": ""}}, SENTENCES["en"]["answer"], []),
+    ):
+        d = Desk(**fields)
+        d.user_says("Hello?")
+        d.brain(b.Failed("LLM_ERROR", inner), b.Failed("TOOL_ERROR", inner))
+        errors = [message for message in d.messages() if isinstance(message, t.Error)]
+        language = d.conversation.config.language[:2]
+        assert [error.message for error in errors] == [shown, SENTENCES[language]["function"]]
+        assert [say.text for say in d.of(c.Say)] == said
+        assert [failed.message for failed in d.events(b.Failed)] == [inner, inner]  # for who runs the agent
+    d = Desk()
+    d.user_says("Hello?")
+    d.brain(
+        b.ReplyStarted("r1", 0),
+        b.Failed("LLM_ERROR", inner, "r1", minor=True),
+        b.Failed("LLM_REFUSED", inner, "r1", minor=True),
+    )
+    errors = [message for message in d.messages() if isinstance(message, t.Error)]
+    assert [error.message for error in errors] == [SENTENCES["en"]["part"]]
+    assert d.of(c.Say) == [] and d.live("r1").outcome is None
+
+
 def test_a_failure_of_what_was_cut_off_ends_no_other_turn() -> None:
     d = Desk(llm={"failure_message": "Hold on."})
     own = d("speak", "Welcome.")
@@ -356,6 +384,40 @@ def test_greeting_and_leaving_when_alone() -> None:
     assert d.of(c.Leave)[0] == c.Leave("idle_timeout")
 
 
+def test_only_those_whom_it_hears_keep_it_there() -> None:
+    """A bot, or another user's avatar, in the channel is nobody to wait for."""
+    d = Desk(idle_timeout=3.0, remote_uids=["9", "8"])
+    d("joined", "9")
+    d("joined", "7")
+    assert d.conversation.state == "listening"
+    d.run(5.0)
+    d("left", "9")
+    d.run(2.9)
+    assert not d.of(c.Leave)
+    d("joined", "8")
+    d.run(5.0)
+    d("left", "8")
+    assert d.conversation.state == "idle"
+    d.run(2.8)
+    assert not d.of(c.Leave)
+    d.run(0.3)
+    assert d.of(c.Leave)[0] == c.Leave("idle_timeout") and d.conversation.users == {"7"}
+    everyone = Desk(idle_timeout=3.0)
+    everyone("joined", "7")
+    everyone.run(5.0)
+    assert not everyone.of(c.Leave)
+
+
+def test_what_is_minor_is_told_and_nothing_else_happens() -> None:
+    d = Desk(llm={"failure_message": "Sorry."})
+    d("joined", "7")
+    d("tell", "hi")
+    d.brain(b.ReplyStarted("r1", 1), b.ReplyText("r1", "One.", 0, 300), b.ReplyAudio("r1", bytes(9600), 16_000))
+    d.brain(b.Failed("TTS_ERROR", "15 characters were not said", "r1", minor=True))
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and not d.of(c.Say)
+    assert d.live("r1").outcome != "failed" and d.conversation.stats()["failures"] == 1
+
+
 def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
     d = Desk()
     loud = (b"\x00\x10" * 160, b"\x01\x00" * 160)
@@ -402,6 +464,15 @@ def test_messages_and_functions_of_the_clients() -> None:
     d("message", "7", b'{"type":"interrupt"}')
     assert reply.state == "refused"
     assert len([m for m in d.messages() if isinstance(m, t.ToolCall)]) == 2
+
+
+def test_what_a_client_was_called_for_is_taken_while_the_agent_is_paused() -> None:
+    d = Desk()
+    d.brain(b.ToolCalled("c1", "book", "{}"))
+    d("interrupt")
+    d("pause")
+    d("tool_result", "c1", "booked")
+    assert d.of(c.ToolResult) == [c.ToolResult("c1", "booked")]
 
 
 def test_the_end_breaks_off_and_changes_nothing_any_more() -> None:

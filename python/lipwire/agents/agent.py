@@ -122,8 +122,7 @@ class Agent:
         self.session = Session(
             ChannelSink(self._channel, self._block, self._echo.played),
             avatar=config.avatar,
-            width=config.width,
-            height=config.height,
+            size=(config.width, config.height),
             fps=config.fps,
             session_id=f"agent-{config.name}",
             on_event=self._session_event,

@@ -5,6 +5,7 @@ Names are v2's, ranges and defaults those of reference 002 (protocol.md C).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -54,6 +55,8 @@ class Llm(Struct, kw_only=True):
     server_key: bool = False
     """`api_key` is the server's own, for the server's own URL: it goes where either of them is changed. No request says
     this."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers for every request (`headers.check_headers`); their values are secrets."""
     model: str | None = None
     system_messages: list[dict[str, Any]] = field(default_factory=list)
     """Chat messages that stand at the head of every request."""
@@ -64,7 +67,8 @@ class Llm(Struct, kw_only=True):
     greeting_message: str | None = None
     """What the agent says to the first user who comes; None = nothing."""
     failure_message: str | None = None
-    """What the agent says where the service fails; None = nothing."""
+    """What the agent says and shows where a service fails; None = a sentence in its language (`failures`), "" = it says
+    nothing."""
     extra_metadata: dict[str, Any] = field(default_factory=dict)
     metadata_enabled: bool = False
     """Sends `extra_metadata` as `metadata` with every request."""
@@ -104,7 +108,11 @@ class AgentConfig(Struct, kw_only=True):
     brain: BrainKind = "cascade"
     language: str = "en-US"
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
-    voice: str = "en-US-AndrewMultilingualNeural"
+    voice: str = ""
+    """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
+    stt_headers: dict[str, str] = field(default_factory=dict)
+    tts_headers: dict[str, str] = field(default_factory=dict)
+    """More headers for the server's speech to text and text to speech, where those are services."""
     instructions: str | None = None
     """What OpenAI Realtime is told to be; a chat service is told by `llm.system_messages`."""
     llm: Llm = field(default_factory=Llm)
@@ -119,7 +127,8 @@ class AgentConfig(Struct, kw_only=True):
     """Name or path of the face; None = sound only."""
     width: int = 640
     height: int = 360
-    fps: int = 25
+    fps: float = 25
+    """As `stream.frame_rate` reads it."""
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""
@@ -127,4 +136,4 @@ class AgentConfig(Struct, kw_only=True):
     @property
     def pixel_rate(self) -> int:
         """Width x height x frames a second of its face; 0 = it has none."""
-        return 0 if self.avatar is None else self.width * self.height * self.fps
+        return 0 if self.avatar is None else math.ceil(self.width * self.height * self.fps)

@@ -30,6 +30,7 @@ from .brains import base as b
 from .config import AgentConfig
 from .doubt import Doubt
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .failures import for_users
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
 from .transcripts import Transcripts
@@ -327,7 +328,7 @@ class Conversation:
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
             self.turns.drop_open(self._now_ms)
-        if self.users:
+        if self.accompanied:
             self._alone_since = self.clock
         elif self.config.idle_timeout and self.clock - self._alone_since >= self.config.idle_timeout * RATE:
             self._do(Leave("idle_timeout"))
@@ -385,8 +386,8 @@ class Conversation:
         return turn, self._expect_reply(reason)
 
     def tool_result(self, call_id: str, output: str) -> None:
-        """Takes what a function of the client's returned (`Agent.tool_result`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
+        """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
+        has been called, and is not called again. Raises InvalidArgument."""
         if self._tools.pop(call_id, None) is None:
             raise InvalidArgument(f"no call {call_id!r:.60} waits for a result")
         self._do(ToolResult(call_id, output))
@@ -473,6 +474,11 @@ class Conversation:
         """Whether the agent hears and sees this user."""
         return not self.config.remote_uids or user in self.config.remote_uids
 
+    @property
+    def accompanied(self) -> bool:
+        """Whether somebody is there whom it hears: others, bots say, keep no agent in a channel."""
+        return any(map(self.wants, self.users))
+
     def joined(self, user: str) -> None:
         """Somebody is there. The first one who is wanted is greeted."""
         if user in self.users:
@@ -483,12 +489,7 @@ class Conversation:
 
     def _greet(self) -> None:
         """The first user who is wanted is greeted, once, when the agent may speak."""
-        if (
-            not self._greeted
-            and not self.paused
-            and not self.winding_up
-            and any(self.wants(user) for user in self.users)
-        ):
+        if not self._greeted and not self.paused and not self.winding_up and self.accompanied:
             self._greeted = True
             if self.config.llm.greeting_message:
                 self._say(self.config.llm.greeting_message, "greeting")
@@ -800,7 +801,9 @@ class Conversation:
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
         module = event.code.partition("_")[0].lower()
-        self.transcripts.error(module, event.message, event.code, turn.turn_id if turn is not None else 0)
+        sentence = for_users(event, self.config)
+        if sentence:
+            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
@@ -821,7 +824,7 @@ class Conversation:
                 return  # the user still speaks: no reply is due yet
             self._due = None
             self.turns.end(turn, "failed", self._now_ms)
-        message = self.config.llm.failure_message
+        message = "" if self.config.llm.failure_message == "" else sentence
         own_words = turn.start_reason in ("speak", "greeting", "failure")
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
         if message and not own_words and not self.paused and not self.winding_up and not waits:
@@ -984,7 +987,7 @@ class Conversation:
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
         else:
-            state = "listening" if self.users else "idle"
+            state = "listening" if self.accompanied else "idle"
         if (state == self.state and not always) or self._ended:
             return
         self.state = state

@@ -9,6 +9,7 @@ import msgspec
 from ..errors import InvalidArgument
 from .config import AgentConfig
 from .describe import apply
+from .headers import check_headers
 
 __all__ = ["apply", "check"]
 
@@ -45,6 +46,11 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
                 value = msgspec.convert(value, fields[member])
             except msgspec.ValidationError as exc:
                 raise InvalidArgument(f"{name}: {exc}") from None
+        if name == "llm.headers":
+            try:
+                check_headers(value)
+            except InvalidArgument as exc:
+                raise InvalidArgument(f"{name} {exc}") from None
         low, high = RANGES.get(name, (float("-inf"), float("inf")))
         if isinstance(value, int | float) and not low <= value <= high:
             raise InvalidArgument(f"{name} must be {low:g}..{high:g}, got {value:g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
@@ -12,7 +13,8 @@ import signal
 import sys
 import threading
 import typing
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +26,10 @@ from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..logs import to_stderr
 from ..pools import end_pools
+from ..protocol.messages import MAX_FPS
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import raise_descriptor_limit
+from ..stream import frame_rate
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -37,7 +41,21 @@ CaFile = Annotated[
     Path | None, typer.Option("--ca", help="PEM file of certificates to trust behind https (default: the system's).")
 ]
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
-Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
+
+
+def _frame_rate(text: str | Fraction) -> Fraction:
+    try:
+        rate = frame_rate(text)
+    except InvalidArgument as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    if rate > MAX_FPS:
+        raise typer.BadParameter(f"{text} is not in the range 1<=x<={MAX_FPS}.")
+    return rate
+
+
+Fps = Annotated[
+    Fraction, typer.Option(parser=_frame_rate, metavar="RATE", help="Frames a second: 25, 29.97 or 30000/1001.")
+]
 AvatarName = Annotated[
     str, typer.Option("--avatar", help=f"A name ({', '.join(Avatar.builtin())}), or the path of a folder or zip.")
 ]
@@ -118,8 +136,9 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run_with(**given: Any) -> None:
         server = ServerOptions({name: given.pop(name) for name in SERVER_OPTIONS})
-        raise_descriptor_limit()
-        command(server=server, **given)
+        with interrupts_end_at_once():
+            raise_descriptor_limit()
+            command(server=server, **given)
 
     # typer reads the signature, and would resolve its annotations where the command was defined.
     told: Any = run_with
@@ -134,6 +153,20 @@ def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **fla
     config = load(flags, environment=os.environ, path=path, defaults=defaults)
     to_stderr(config.log_level)
     return config
+
+
+@contextlib.contextmanager
+def interrupts_end_at_once() -> Iterator[None]:
+    """Within, Ctrl-C ends the process as SIGTERM does, without a word, unless somebody takes care of it (`run_server`).
+    A KeyboardInterrupt while a server is imported would come out of whatever module is being read."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def settle() -> None:
@@ -208,6 +241,10 @@ def run_server(job: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) -> N
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(_code(signals)) from None
     finally:
+        # All is closed. The loop has put Python's own handler back, which would raise into what is left to do here.
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         end_pools()
         left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
         for thread in left:

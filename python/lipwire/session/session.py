@@ -10,9 +10,9 @@ import asyncio
 import json
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Callable
-from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ from ..errors import BadState, BufferFull
 from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
+from ..stream import FrameRate, Publisher, PublisherLike, StreamSpec, as_publisher, frame_rate
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -135,6 +135,10 @@ class _Cut(Struct):
         return True, min(played, self.played + FADE) if utterance == self.heard else 0
 
 
+SIZE = (640, 360)
+"""Width and height of a picture, where nobody says otherwise."""
+
+
 class Session:
     """One avatar that speaks.
 
@@ -148,7 +152,8 @@ class Session:
     Args:
         publisher: where sound and picture go: a Publisher, or an object with its four methods.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource; None = sound only.
-        width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100; a Fraction or a whole number.
+        width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100: 25,
+            29.97 (which is 30000/1001), "30000/1001" or a Fraction.
         on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
         on_special: called with what a `special` message has beyond gestures, emotions and states: a dict.
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
@@ -161,6 +166,8 @@ class Session:
         capacity: seconds of speech that may wait; more is refused with BufferFull.
         seed: of blinks and idle life; None = by session id.
         clock: says when speech came: a monotonic one, in ns.
+        size: (width, height) of the picture in pixels, even, as `render` takes it. `width` and `height` apart are the
+            way of 0.3, and are taken for one release more.
     """
 
     def __init__(
@@ -170,7 +177,7 @@ class Session:
         avatar: Face | None = DEFAULT,
         width: int = 640,
         height: int = 360,
-        fps: int | Fraction = 25,
+        fps: FrameRate = 25,
         session_id: str | None = None,
         on_event: Callable[[SessionEvent], None] | None = None,
         on_special: Callable[[dict[Any, Any]], None] | None = None,
@@ -182,11 +189,17 @@ class Session:
         capacity: float = _core.CAPACITY,
         seed: int | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
+        size: tuple[int, int] | None = None,
     ) -> None:
+        if size is not None:
+            width, height = size
+        elif (width, height) != SIZE:
+            warnings.warn("Session(width=, height=) is now Session(size=(width, height))", DeprecationWarning, 2)
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
         self._out: Publisher = as_publisher(publisher)
-        self.fps = Fraction(fps)
+        self.fps = frame_rate(fps)
+        """Exactly."""
         self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
         self.width, self.height = self._stage.spec.width, self._stage.spec.height
         self.avatar = self._stage.name
@@ -305,7 +318,11 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            if isinstance(exc, Exception):  # cancelling it and Ctrl-C are ways to end it
+                self._out.broken_off(exc)
+        finally:
+            await self.close()
 
     # ------------------------------------------------------------------------------------------------------ speech
 
@@ -437,7 +454,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
-        self._settle()
+        performer.give_back()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -461,9 +478,6 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
-
-    def _settle(self) -> None:
-        self.performer.settle()
 
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""

@@ -8,11 +8,14 @@ from .base import Brain, Services
 
 
 def make_brain(config: AgentConfig, services: Services) -> Brain:
-    """The brain that `config.brain` names; nothing is connected yet.
+    """The brain that `config.brain` names; nothing is connected yet. A config without a voice gets that of its face.
 
     Raises:
         InvalidArgument: something that the brain needs is missing. BadState: a package is not installed.
     """
+    from ..voices import settle_voice
+
+    settle_voice(config, services)
     if config.brain == "realtime":
         from .cascade import make_tts
         from .realtime import DEFAULT_MODEL, DEFAULT_URL, RealtimeBrain

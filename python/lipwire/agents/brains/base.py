@@ -7,7 +7,7 @@ that it starts in `open` and ends in `close`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -182,6 +182,12 @@ class Services(Struct, frozen=True, kw_only=True):
     tts_url: str | None = None
     """The URL of an OpenAI-compatible /audio/speech."""
     tts_model: str | None = None
+    llm_url: str | None = None
+    """The operator's own chat service: `llm_headers` go there and nowhere else."""
+    llm_headers: Mapping[str, str] = {}
+    stt_headers: Mapping[str, str] = {}
+    tts_headers: Mapping[str, str] = {}
+    """Headers of the operator's own for each of the three (`headers.check_headers`)."""
     openai_api_key: str | None = None
     """The key that OpenAI Realtime, `stt_url` and `tts_url` are called with."""
     openai_url: str | None = None

@@ -30,6 +30,7 @@ from ...errors import BadState, BufferFull, LipwireError
 from ...outward import OutwardRefused, site
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..headers import credentials
 from ..http import ServiceError, log_details, reason, said, websocket
 from ..speech.mixer import UserMixer
 from ..speech.tts import Tts
@@ -154,7 +155,7 @@ class RealtimeBrain:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._url = f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
         self._key = api_key
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = credentials(url, api_key)
         self._caller = Caller(config.tools, lambda event: self._emit(event))
         self._tts = tts
         self._context = Items(config.llm.max_history)
