@@ -693,6 +693,17 @@ def test_a_brain_that_tells_no_texts_answers_what_was_said() -> None:
     assert d.held
     d.reply("r2", "I say back what I hear.")
     assert [told.reply_id for told in d.of(c.Interrupted)] == ["r1"] and not d.held
+    d = Desk()  # a service that could tell them, and never does: that is waited for once
+    d("joined", "7")
+    for n, seconds in ((1, 2.1), (2, 0.0)):
+        d.reply(f"r{n}", "one two three", 10_000)
+        d.play(f"r{n}")
+        d.run(1.0)
+        d.brain(b.SpeechStarted(0, f"i{n}"), b.SpeechStopped(0, f"i{n}"), b.ReplyStarted(f"a{n}", 0, f"i{n}"))
+        assert d.held is (n == 1)
+        d.run(seconds)
+        assert [told.reply_id for told in d.of(c.Interrupted)][-1] == f"r{n}" and not d.held
+        d("interrupt")
 
 
 @pytest.mark.parametrize("minor", [True, False])

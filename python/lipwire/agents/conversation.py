@@ -271,8 +271,9 @@ class Conversation:
         """The user speaks into what is being said, and may not mean it."""
         self._settled: Doubt | None = None
         """The doubt that ended last with nobody having said anything."""
-        self._transcribed = False
-        """Whether any text of a user's has come: then no text means that nothing was said."""
+        self._transcribed = self._textless = False
+        """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
+        answered one without."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
         self._quiet_frames: dict[str, int] = {}
@@ -718,6 +719,7 @@ class Conversation:
         if doubt is None or doubt.until is None or self.clock < doubt.until:
             return
         if doubt.answers and not self._transcribed:  # the brain tells no texts; it answers what was said
+            self._textless = True
             self._interrupted()
         else:
             self._go_on()
@@ -772,7 +774,7 @@ class Conversation:
             return False
         turn = self._items.get(item_id) if item_id is not None else None
         if turn in doubt.turns if turn is not None else doubt.until is not None:
-            if doubt.untold or (item_id is None and not self._transcribed):
+            if doubt.untold or (not self._transcribed and (self._textless or item_id is None)):
                 self._interrupted()
                 return False
             doubt.answers.append(reply)

@@ -785,7 +785,8 @@ class RealtimeBrain:
             except LipwireError as exc:
                 message = str(exc)
             else:
-                aloud = ReadAloud(tts, reply, self._said_aloud, lambda good: self._aloud_over(reply, good))
+                language = self._config.language
+                aloud = ReadAloud(tts, reply, self._said_aloud, lambda good: self._aloud_over(reply, good), language)
                 reply.aloud = aloud, self._spawn(aloud.run())
                 return True
         reply.mute = True
