@@ -22,7 +22,7 @@ SIZE = (64, 36)
 TEXT = "Good morning, everybody. This is the second sentence."
 
 
-@pytest.mark.parametrize("voice", ["en-us", "en-gb", "fr-fr", "de-at", "en-us+f3"])
+@pytest.mark.parametrize("voice", ["en-us", "en-gb", "fr-fr", "de-at", "en-us+f3", "en-gb+f3"])
 def test_voices_have_names_and_languages(say: Any, voice: str) -> None:
     assert SpokenText("Bonjour.", voice).duration > 0.2
 
@@ -38,7 +38,7 @@ def test_a_text_is_said_in_the_avatars_voice(say: Any, tmp_path: Path) -> None:
         assert abs(said - 0.2 - of_voice[voice]) < 0.021
 
 
-@pytest.mark.parametrize("voice", ["klingonx", "", "en-gb+f3", "zz"])
+@pytest.mark.parametrize("voice", ["klingonx", "", "en-gb+nobody", "zz"])
 def test_a_voice_that_there_is_not_is_refused(say: Any, voice: str) -> None:
     with pytest.raises(InvalidArgument, match="no voice"):
         SpokenText("Hello.", voice)

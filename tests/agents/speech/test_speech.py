@@ -124,6 +124,9 @@ def test_voice_ids_find_a_voice() -> None:
         ("fr+m2", "en-US"): "fr+m2",
         ("+f3", "de-DE"): "de+f3",
         ("", "en-US"): "en-us",
+        ("en-GB+f3", "en-US"): "en-GB+f3",
+        ("en-us+nobody", "en-US"): "en-us",
+        ("", "no-NO"): "no-no",
         ("xx-XX-NobodyNeural", "it-IT"): "it",
     }
     assert {ids: espeak_voice(*ids) for ids in wanted} == wanted
@@ -142,6 +145,10 @@ async def test_the_offline_voice_says_when_which_word_is_said() -> None:
     assert starts == sorted(starts) and starts[0] == 0
     last = sound.words[-1]
     assert abs(last.start_ms + last.duration_ms - len(sound.pcm) / 2 / sound.rate * 1000) < 2
+    for language, text in (("zh-CN", "这座城市的历史。"), ("ja-JP", "この町の歴史は。"), ("th-TH", "ประวัติศาสตร์")):
+        (sound,) = await sounds(OfflineTts("", language), text)
+        assert "".join(word.text for word in sound.words) == text and len(sound.words) >= 7
+        assert sound.words[3].start_ms < sound.words[4].start_ms < len(sound.pcm) / 2 / sound.rate * 1000
     (sound,) = await sounds(engine, "ß" * 5000)
     assert sound.pcm
     with pytest.raises(ServiceError, match="5000 are allowed"):

@@ -444,9 +444,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         "audio_scenario": config.audio_scenario,
         "idle_timeout": int(idle) if idle.is_integer() else idle,
         "asr": {"language": config.language},
+        "tts": {"voice_id": config.voice} if config.voice else {},
     }
-    if config.voice:
-        shared["tts"] = {"voice_id": config.voice}
     if config.avatar is not None:
         params = {"avatar_id": config.avatar, "width": config.width, "height": config.height, "fps": config.fps}
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}
