@@ -10,6 +10,7 @@
 #include "common.h"
 #include "lipwire/performer.h"
 #include "lipwire/resample.h"
+#include "resample_join.h"
 
 #define LOOK_AHEAD (100 * 48) /* samples */
 #define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
@@ -61,8 +62,9 @@ struct lw_performer {
     int32_t input_rate;
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
     uint64_t utterance; /* that the last write belonged to */
-    int64_t held_since; /* clock of the last write of an utterance that the input resampler holds all of */
-    int32_t patience;   /* how long it may */
+    int midway;            /* it has taken some of that utterance */
+    int64_t heard_already; /* of what it makes next, samples of its tail that have been played */
+    int16_t made_last[LW_JOIN_PAST]; /* the newest that it made */
     int entered;        /* this side has the turn */
     int64_t crossed_before;
 
@@ -141,7 +143,6 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config))
         return LW_EINVAL;
     lw_performer want = {.config = *config, .viseme_base = -1, .good = -1};
-    want.patience = config->speech.dry_timeout ? config->speech.dry_timeout : LW_SPEECH_DRY_TIMEOUT;
     if (!want.config.frame_slots)
         want.config.frame_slots = 6;
     if (!want.config.pcm_blocks)
@@ -251,28 +252,23 @@ uint64_t lw_performer_utterance(const lw_performer *p)
     return p->utterance;
 }
 
-/* What the input resampler still holds back belongs to the speech before. */
-static void flush_input(lw_performer *p)
+/* What is written next has nothing to do with what was. */
+static void forget_input(lw_performer *p)
 {
-    int16_t block[WRITE_BLOCK];
-    int64_t n;
-    while (p->input && (n = lw_resampler_flush(p->input, block, WRITE_BLOCK)) > 0)
-        lw_speech_write(p->speech, block, (size_t)n);
+    if (p->input)
+        lw_resampler_reset(p->input);
+    p->midway = 0;
+    p->heard_already = 0;
+    memset(p->made_last, 0, sizeof p->made_last);
 }
 
-/* An utterance that was over before its tail was flushed takes the tail with it. */
+/* An utterance that was over took all that was known of it with it. */
 static void drop_stale_input(lw_performer *p)
 {
     uint64_t writing = lw_speech_writing(p->speech);
-    if (p->input && writing != p->writing)
-        lw_resampler_reset(p->input);
+    if (writing != p->writing)
+        forget_input(p);
     p->writing = writing;
-}
-
-/* The input resampler holds all there is of an utterance, which therefore has not begun. */
-static int holds_all(const lw_performer *p)
-{
-    return p->utterance > lw_speech_utterance(p->speech);
 }
 
 /* There is room for the marks of one more utterance, and for what will be told of it; or, `behind` one, of a second. */
@@ -282,12 +278,70 @@ static int may_begin(const lw_performer *p, int behind)
     return lw_speech_room(p->speech) > behind && p->writing + (uint64_t)behind - told <= UNHEARD;
 }
 
-/* n samples fit through `input`, which p->input may be, behind what p->input still holds. Bounds count the flush too, so
- * that an end always finds room for the tail; where that comes in between (fresh), it is rounded up once more. */
+/* n samples fit through `input`, which p->input may be, behind what p->input still owes. Bounds count the tail too, so
+ * that it always finds room; where an end comes in between (fresh), it is rounded up once more. */
 static int fits(const lw_performer *p, const lw_resampler *input, size_t n, int fresh)
 {
     size_t tail = p->input && p->input != input ? lw_resampler_bound(p->input, 0) : 0;
     return (int64_t)(lw_resampler_bound(input, n) + tail) + fresh <= lw_speech_space(p->speech);
+}
+
+/* The resampler for n samples of `rate`: p->input, or a new one. */
+static int open_input(const lw_performer *p, int32_t rate, lw_resampler **input)
+{
+    *input = p->input;
+    if (p->input && rate == p->input_rate)
+        return 0;
+    return lw_resampler_open(input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
+}
+
+/* The newest samples that the input resampler made, of which a change of rate needs some. */
+static void remember(lw_performer *p, const int16_t *made, size_t n)
+{
+    size_t kept = n < LW_JOIN_PAST ? LW_JOIN_PAST - n : 0;
+    memmove(p->made_last, p->made_last + LW_JOIN_PAST - kept, kept * sizeof *made);
+    memcpy(p->made_last + kept, made + n - (LW_JOIN_PAST - kept), (LW_JOIN_PAST - kept) * sizeof *made);
+}
+
+/* Queues what the input resampler made, but for what has been played of it. */
+static int queue(lw_performer *p, const int16_t *made, size_t n)
+{
+    remember(p, made, n);
+    size_t heard = (size_t)lw_min64(p->heard_already, (int64_t)n);
+    p->heard_already -= (int64_t)heard;
+    int64_t took = lw_speech_write(p->speech, made + heard, n - heard);
+    return took < 0 ? (int)took : (size_t)took == n - heard ? 0 : LW_ENOSPC;
+}
+
+/* `input`, for n samples at `pcm`, comes in p->input's place: in the midst of an utterance it goes on where that was. */
+static int change_input(lw_performer *p, lw_resampler *input, int32_t rate, const void *pcm, size_t n)
+{
+    int64_t owed = 0;
+    int16_t tail[LW_JOIN_TAIL];
+    if (p->midway)
+        owed = lw_resampler_join(p->input, input, p->made_last, pcm, n, tail);
+    lw_resampler_close(&p->input);
+    p->input = input;
+    p->input_rate = rate;
+    return owed > 0 ? queue(p, tail, (size_t)owed) : owed < 0 ? (int)owed : 0;
+}
+
+/* n samples through the input resampler, and what follows if nothing more comes. */
+static int process(lw_performer *p, const uint8_t *bytes, size_t n)
+{
+    int16_t block[WRITE_BLOCK];
+    p->midway = 1;
+    for (int64_t made = WRITE_BLOCK; n || made == WRITE_BLOCK;) { /* a full block: more is ready */
+        size_t used;
+        made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
+        int rc = made > 0 ? queue(p, block, (size_t)made) : 0;
+        if (rc < 0)
+            return rc;
+        bytes += used * sizeof(int16_t);
+        n -= used;
+    }
+    int64_t owed = lw_resampler_tail(p->input, NULL, 0, block, LW_SPEECH_TAIL), left = owed - p->heard_already;
+    return left > 0 ? (int)lw_min64(0, lw_speech_tail(p->speech, block + p->heard_already, (size_t)left)) : 0;
 }
 
 /* Where it is refused nothing has changed. fresh: for a new utterance, even if one is open. */
@@ -297,52 +351,29 @@ static int write_or_refuse(lw_performer *p, const void *pcm, size_t n, int32_t r
         return LW_EINVAL;
     drop_stale_input(p);
     int begins = p->writing > lw_speech_utterance(p->speech);
-    fresh = fresh && (!begins || holds_all(p));
+    fresh = fresh && !begins;
     if (n && (begins || fresh) && !may_begin(p, fresh))
         return LW_ENOSPC;
-    lw_resampler *input = p->input;
-    if (!input || rate != p->input_rate) {
-        int rc = lw_resampler_open(&input, &(lw_resampler_config){.in_rate = rate, .out_rate = LW_RATE});
-        if (rc < 0)
-            return rc;
-    }
-    int room = !n || fits(p, input, n, fresh);
-    if (input != p->input) {
-        if (!room) {
+    lw_resampler *input;
+    int rc = open_input(p, rate, &input);
+    if (rc < 0)
+        return rc;
+    if (!n || !fits(p, input, n, fresh)) {
+        if (input != p->input)
             lw_resampler_close(&input);
-            return LW_ENOSPC;
-        }
-        flush_input(p);
-        lw_resampler_close(&p->input);
-        p->input = input;
-        p->input_rate = rate;
+        return n ? LW_ENOSPC : 0;
     }
-    if (!room)
-        return LW_ENOSPC;
     if (fresh) {
         lw_performer_end(p, 0);
         drop_stale_input(p);
     }
-    if (!n)
-        return 0;
-    int16_t block[WRITE_BLOCK];
-    const uint8_t *bytes = pcm;
-    p->utterance = p->writing; /* unless its time passes before the first sample is in */
-    for (int64_t made = WRITE_BLOCK; n || made == WRITE_BLOCK;) { /* a full block: more is ready */
-        size_t used;
-        made = lw_resampler_process(p->input, (const int16_t *)(const void *)bytes, n, &used, block, WRITE_BLOCK);
-        if (made > 0) {
-            int64_t took = lw_speech_write(p->speech, block, (size_t)made);
-            if (took != made)
-                return took < 0 ? (int)took : LW_ENOSPC;
-            p->utterance = lw_speech_utterance(p->speech);
-        }
-        bytes += used * sizeof(int16_t);
-        n -= used;
-    }
-    p->writing = p->utterance;
-    p->held_since = lw_speech_clock(p->speech);
-    return 0;
+    p->heard_already += lw_speech_take_back(p->speech);
+    if (input != p->input)
+        rc = change_input(p, input, rate, pcm, n);
+    if (rc >= 0)
+        rc = process(p, pcm, n);
+    p->utterance = p->writing = lw_speech_utterance(p->speech);
+    return rc;
 }
 
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate)
@@ -357,18 +388,13 @@ int lw_performer_write_next(lw_performer *p, const void *pcm, size_t n, int32_t 
 
 void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns)
 {
-    if (rate > 0 && !holds_all(p))
+    if (rate > 0)
         lw_speech_arrived(p->speech, (int64_t)n * LW_RATE / rate, now_ns);
 }
 
-int lw_performer_settle(lw_performer *p)
+void lw_performer_give_back(lw_performer *p)
 {
     lw_speech_give_back(p->speech);
-    if (!holds_all(p) || lw_speech_clock(p->speech) - p->held_since < p->patience)
-        return 0;
-    flush_input(p);
-    lw_speech_end(p->speech, 0);
-    return 1;
 }
 
 int lw_performer_end(lw_performer *p, int32_t grace)
@@ -376,19 +402,14 @@ int lw_performer_end(lw_performer *p, int32_t grace)
     if (!p || grace < 0)
         return LW_EINVAL;
     drop_stale_input(p);
-    flush_input(p);
+    forget_input(p); /* all that is known of it has been written */
     return lw_speech_end(p->speech, grace);
 }
 
 int64_t lw_performer_interrupt(lw_performer *p)
 {
-    /* All of an utterance may be in the input resampler. It begins, so that its number is used up and it ends as any
-     * other does; a reset alone would give its number to the next one. */
     drop_stale_input(p);
-    if (holds_all(p))
-        flush_input(p);
-    if (p->input)
-        lw_resampler_reset(p->input);
+    forget_input(p);
     /* Frames that nobody has taken yet will not be shown. Of several interrupts before a tick the first one counts. */
     int64_t none = -1, taken = atomic_load_explicit(&p->frame_ring.read, memory_order_relaxed);
     atomic_compare_exchange_strong_explicit(&p->taken_at_cut, &none, taken, memory_order_relaxed, memory_order_relaxed);

@@ -27,9 +27,10 @@
 #define LANE LW_FIR_LANE
 #define IN_BLOCK 1024
 #define OUT_BLOCK 480
+#define EQUAL_TAPS 80 /* room for those that equal rates get when they are divided */
 
 struct lw_resampler {
-    int32_t in_rate, out_rate, channels;
+    int32_t in_rate, out_rate, channels, quality;
     int32_t half;  /* width of the filter in samples of the lower rate, one side; 0 = the rates are equal */
     int32_t taps;  /* per phase, a multiple of LANE */
     int32_t ahead; /* input samples behind the output's place that its window holds */
@@ -38,6 +39,7 @@ struct lw_resampler {
     int32_t phase;
     int32_t have;  /* samples in each history */
     int32_t at;    /* first sample of the next output's window */
+    int32_t first; /* phases from the first input to the first output */
     int64_t taken, made; /* since open, reset or the end of a flush */
     lw_fir fir;
     int16_t *coefs;   /* a table of its own, where none is shared */
@@ -47,7 +49,8 @@ struct lw_resampler {
 static void layout(lw_resampler *r, const lw_fir_shape *own, lw_arena *arena)
 {
     r->coefs = own ? lw_carve(arena, lw_fir_bytes(own)) : NULL;
-    r->history = lw_carve(arena, (size_t)r->channels * (r->taps + IN_BLOCK) * sizeof(int16_t));
+    int32_t taps = r->taps ? r->taps : EQUAL_TAPS;
+    r->history = lw_carve(arena, (size_t)r->channels * (taps + IN_BLOCK) * sizeof(int16_t));
 }
 
 static int in_range(const lw_resampler_config *c)
@@ -66,6 +69,7 @@ int lw_resampler_open(lw_resampler **out, const lw_resampler_config *config)
     lw_resampler want = {.in_rate = config->in_rate,
                          .out_rate = config->out_rate,
                          .channels = config->channels ? config->channels : 1,
+                         .quality = config->quality,
                          .phases = 1,
                          .step = 1};
     lw_fir_shape shape, *own = NULL;
@@ -111,7 +115,7 @@ static int16_t *history(const lw_resampler *r, int32_t channel)
 
 void lw_resampler_reset(lw_resampler *r)
 {
-    r->phase = 0;
+    r->phase = r->first = 0;
     r->at = 0;
     r->have = r->taps ? r->taps - 1 - r->ahead : 0; /* padding in front, so that it costs no delay */
     for (int32_t c = 0; c < r->channels; c++)
@@ -250,7 +254,7 @@ int64_t lw_resampler_process(lw_resampler *r, const int16_t *in, size_t n, size_
 
 static int64_t owed(const lw_resampler *r, int64_t taken)
 {
-    return (taken * r->phases + r->step - 1) / r->step - r->made;
+    return (taken * r->phases - r->first + r->step - 1) / r->step - r->made;
 }
 
 int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap)
@@ -273,6 +277,73 @@ int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap)
     if (left <= 0)
         lw_resampler_reset(r);
     return made;
+}
+
+int64_t lw_resampler_tail(lw_resampler *r, const int16_t *next, size_t n, int16_t *out, size_t cap)
+{
+    if (!r || r->channels != 1 || (n && !next) || (cap && !out))
+        return LW_EINVAL;
+    int64_t left = owed(r, r->taken);
+    if (left <= 0)
+        return 0;
+    if ((size_t)left > cap || make_room(r) < (size_t)r->ahead)
+        return LW_ENOSPC;
+    lw_resampler before = *r;
+    size_t known = (size_t)lw_min64((int64_t)n, r->ahead);
+    int16_t *to = history(r, 0) + r->have;
+    if (known)
+        memcpy(to, next, known * sizeof *to);
+    memset(to + known, 0, ((size_t)r->ahead - known) * sizeof *to);
+    r->have += r->ahead;
+    int64_t made = drain(r, out, (size_t)left);
+    *r = before;
+    return made;
+}
+
+int lw_resampler_start(lw_resampler *r, const int16_t *past, size_t n, int32_t phase)
+{
+    if (!r || r->channels != 1 || (n && !past) || phase < 0 || phase > r->step || (!r->taps && phase))
+        return LW_EINVAL;
+    lw_resampler_reset(r);
+    size_t known = (size_t)lw_min64((int64_t)n, r->have);
+    if (known)
+        memcpy(history(r, 0) + r->have - known, past + (n - known), known * sizeof *past);
+    r->first = phase;
+    r->at = phase / r->phases;
+    r->phase = phase % r->phases;
+    return 0;
+}
+
+int lw_resampler_divide(lw_resampler *r, int32_t by)
+{
+    if (!r || by < 1 || r->channels != 1 || r->in_rate > r->out_rate || r->phases > LW_RESAMPLER_FINEST / by)
+        return LW_EINVAL;
+    /* The table for all ways up: any two rates that have none of their own name it. */
+    lw_fir_shape shape = lw_fir_measure(r->out_rate - 1, r->out_rate, r->quality);
+    if (by == 1)
+        return 0;
+    if (lw_fir_shared(&shape, &r->fir) < 0)
+        return LW_ENOMEM;
+    if (!r->taps) {
+        r->half = shape.half;
+        r->ahead = shape.ahead;
+        r->taps = shape.taps;
+    }
+    r->grid = 1;
+    r->phases *= by;
+    r->step *= by;
+    lw_resampler_reset(r);
+    return 0;
+}
+
+lw_resampler_place lw_resampler_where(const lw_resampler *r)
+{
+    int64_t outputs = r->made + lw_max64(0, owed(r, r->taken));
+    return (lw_resampler_place){.phases = r->phases,
+                                .step = r->step,
+                                .ahead = r->ahead,
+                                .past = r->taps ? r->taps - 1 - r->ahead : 0,
+                                .behind = (int32_t)(r->first + outputs * r->step - r->taken * r->phases)};
 }
 
 size_t lw_resampler_ready(const lw_resampler *r, size_t n)

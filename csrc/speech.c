@@ -10,6 +10,11 @@
  * producer writes on with a compare-and-swap, which fails then: a sample belongs to the utterance or begins the next one,
  * never to one that is over. So every utterance finishes once.
  *
+ * The tail is what follows the samples written if nothing more comes: who resamples knows the last milliseconds for
+ * certain only then. It lies behind them in the ring, and its length beside the position, in one word. Where the consumer
+ * gets that far it moves the position behind the tail, and plays it; before it writes on, the producer takes the tail
+ * back, and one of the two comes first. So nobody reads what the other writes, and all that has come can be played.
+ *
  * Catching up: late speech goes on behind a part of its next pause. The pause is cut where nobody has looked yet, and
  * what lies before the cut is moved up to it, so that the visemes follow the same samples as the sound.
  *
@@ -33,6 +38,8 @@
 #define PAGE 32768 /* samples: 64 KiB, what lw_pages_empty gives back at least */
 #define KEPT (4 * PAGE) /* so many that have been played are given back at once */
 #define CLOSED ((int64_t)1 << 62)
+#define TAIL_BITS 8
+_Static_assert(LW_SPEECH_TAIL < 1 << TAIL_BITS, "its length has its bits");
 #define QUIET_START 64 /* a first sample below this (-54 dBFS) needs no fade-in: speech that starts softly is untouched */
 
 enum mark_kind { MARK_BEGIN, MARK_END };
@@ -58,10 +65,12 @@ struct lw_speech {
     int ending;
     int64_t deadline;
     lw_pace pace;    /* of the one being written */
+    int64_t tail, tail_at; /* samples of the tail that nobody has been asked about since, and their ring position */
     int64_t emptied; /* ring position, of a page: the memory of what lies before it has been given back */
 
     /* shared: each has one writer */
-    _Alignas(64) _Atomic int64_t written; /* and CLOSED, which the consumer sets */
+    _Alignas(64) _Atomic int64_t written; /* position << TAIL_BITS | samples of the tail; CLOSED and the first of them the
+                                             consumer sets, too */
     _Atomic int64_t marks_written;
     _Atomic int64_t drop; /* an interrupt drops positions below this */
     _Atomic int64_t generation;
@@ -176,15 +185,31 @@ int lw_speech_room(const lw_speech *s)
     return (int)(mark_room(s) / 2); /* their ENDs will find room, too */
 }
 
-/* Ring position behind the newest sample. */
+static int64_t word_of(int64_t position, int64_t tail)
+{
+    return position << TAIL_BITS | tail;
+}
+
+static int64_t position_of(int64_t word)
+{
+    return (word & ~CLOSED) >> TAIL_BITS;
+}
+
+static int64_t tail_of(int64_t word)
+{
+    return word & ((1 << TAIL_BITS) - 1);
+}
+
+/* Ring position behind the newest sample, the tail not counted. */
 static int64_t written_to(const lw_speech *s, memory_order order)
 {
-    return atomic_load_explicit(&s->written, order) & ~CLOSED;
+    return position_of(atomic_load_explicit(&s->written, order));
 }
 
 int64_t lw_speech_space(const lw_speech *s)
 {
-    return s->config.capacity - lw_speech_buffered(s);
+    int64_t read = atomic_load_explicit(&s->read, memory_order_acquire);
+    return s->config.capacity - (written_to(s, memory_order_acquire) - read);
 }
 
 /* No utterance is open: none begun, ended, the grace after its end has passed, or it ran dry for too long. */
@@ -233,6 +258,34 @@ void lw_speech_give_back(lw_speech *s)
     s->emptied = to;
 }
 
+/* The tail becomes `to` of its samples that were written, unless the consumer has made it all of them. Returns how many
+ * it was. */
+static int64_t settle_tail(lw_speech *s, int64_t to)
+{
+    int64_t tail = s->tail, found = word_of(s->tail_at, tail);
+    s->tail = 0;
+    if (!tail)
+        return 0;
+    return atomic_compare_exchange_strong_explicit(&s->written, &found, word_of(s->tail_at + to, 0), memory_order_acq_rel,
+                                                   memory_order_acquire)
+               ? to
+               : tail;
+}
+
+static void keep_tail(lw_speech *s)
+{
+    settle_tail(s, s->tail);
+}
+
+int64_t lw_speech_take_back(lw_speech *s)
+{
+    if (is_over(s)) {
+        keep_tail(s);
+        return 0;
+    }
+    return settle_tail(s, 0);
+}
+
 static int begin(lw_speech *s, int64_t at)
 {
     if (!lw_speech_room(s))
@@ -246,25 +299,44 @@ static int begin(lw_speech *s, int64_t at)
     return push_mark(s, MARK_BEGIN, at);
 }
 
-int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
+/* Writes samples, or a tail. */
+static int64_t put(lw_speech *s, const int16_t *pcm, size_t n, int is_tail)
 {
-    if (!s || (n && !pcm))
-        return LW_EINVAL;
+    int over = is_over(s);
+    if (n)
+        settle_tail(s, over ? s->tail : 0); /* the tail of the utterance before belongs to it */
     int64_t take = lw_min64((int64_t)n, lw_speech_space(s));
     if (take <= 0)
         return 0;
     int64_t w = written_to(s, memory_order_relaxed);
     lw_speech_give_back(s);
     ring_copy(s, w, NULL, pcm, (size_t)take);
-    int64_t open = w; /* fails where the utterance has been closed: then there is a next one to begin */
-    if (is_over(s) || !atomic_compare_exchange_strong_explicit(&s->written, &open, w + take, memory_order_release,
-                                                               memory_order_relaxed)) {
+    int64_t open = word_of(w, 0), next = is_tail ? word_of(w, take) : word_of(w + take, 0);
+    /* Fails where the utterance has been closed: then there is a next one to begin. */
+    if (over || !atomic_compare_exchange_strong_explicit(&s->written, &open, next, memory_order_release,
+                                                         memory_order_relaxed)) {
         int rc = begin(s, w);
         if (rc < 0)
             return rc;
-        atomic_store_explicit(&s->written, w + take, memory_order_release);
+        atomic_store_explicit(&s->written, next, memory_order_release);
     }
+    s->tail = is_tail ? take : 0;
+    s->tail_at = w;
     return take;
+}
+
+int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n)
+{
+    if (!s || (n && !pcm))
+        return LW_EINVAL;
+    return put(s, pcm, n, 0);
+}
+
+int64_t lw_speech_tail(lw_speech *s, const int16_t *pcm, size_t n)
+{
+    if (!s || (n && !pcm) || n > LW_SPEECH_TAIL)
+        return LW_EINVAL;
+    return put(s, pcm, n, 1);
 }
 
 void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns)
@@ -281,6 +353,7 @@ int lw_speech_end(lw_speech *s, int32_t grace)
         return LW_EINVAL;
     if (is_over(s))
         return 0;
+    keep_tail(s);
     int64_t deadline = lw_speech_clock(s) + grace;
     /* A first END has its room since the BEGIN. One that re-arms it may not take that of utterances to come. */
     if (!s->ending || mark_room(s) > MARKS / 2)
@@ -294,6 +367,7 @@ int lw_speech_end(lw_speech *s, int32_t grace)
 
 int64_t lw_speech_interrupt(lw_speech *s)
 {
+    keep_tail(s);
     s->open = 0;
     s->ending = 0;
     atomic_store_explicit(&s->drop, written_to(s, memory_order_relaxed), memory_order_release);
@@ -320,21 +394,51 @@ static void pop_mark(lw_speech *s)
     atomic_fetch_add_explicit(&s->marks_read, 1, memory_order_release);
 }
 
+/* Ring position behind all that has come, the tail with it. */
+static int64_t known_to(const lw_speech *s)
+{
+    int64_t word = atomic_load_explicit(&s->written, memory_order_acquire);
+    return position_of(word) + tail_of(word);
+}
+
+/* What lies before ring position `to` is about to be read, of the tail, too: then all of it counts as written. Returns up
+ * to where there is something to read; less than was known where the producer has just taken the tail back. */
+static int64_t reach(lw_speech *s, int64_t to)
+{
+    int64_t word = atomic_load_explicit(&s->written, memory_order_acquire);
+    while (tail_of(word) && position_of(word) < to) {
+        int64_t all = word_of(position_of(word) + tail_of(word), 0);
+        if (atomic_compare_exchange_weak_explicit(&s->written, &word, all, memory_order_acq_rel, memory_order_acquire))
+            word = all;
+    }
+    return position_of(word);
+}
+
 /* Takes the END marks at the head of the queue; says where the playing utterance's samples stop for now, and whether
  * another one has begun behind it. An END comes after its samples: what was written is read again behind each one. */
 static int64_t utterance_limit(lw_speech *s, int *closed)
 {
     for (;;) {
-        int64_t written = written_to(s, memory_order_acquire);
+        int64_t known = known_to(s);
         const mark *m = peek_mark(s);
         if (!m || m->kind == MARK_BEGIN) {
             *closed = m != NULL;
-            return m ? m->at : written;
+            return m ? m->at : known;
         }
         s->has_deadline = 1;
         s->end_deadline = m->at;
         pop_mark(s);
     }
+}
+
+/* As utterance_limit, where samples up to `to` are about to be read: the tail may have been taken back, and another
+ * utterance have begun in its place. */
+static int64_t readable_limit(lw_speech *s, int64_t limit, int64_t to, int *closed)
+{
+    int64_t there = reach(s, to), now = utterance_limit(s, closed);
+    if (*closed)
+        return now;
+    return lw_min64(now, there < to ? there : limit);
 }
 
 static void set_state(lw_speech *s, enum state state)
@@ -464,10 +568,10 @@ static int64_t catch_up(lw_speech *s, int64_t read, int64_t limit, int64_t clock
 /* Nothing of the playing utterance has come behind `read`, and from now on nothing will: it is over. 0: something has. */
 static int close_at(lw_speech *s, int64_t read)
 {
-    int64_t written = read;
-    return atomic_compare_exchange_strong_explicit(&s->written, &written, read | CLOSED, memory_order_acq_rel,
+    int64_t word = word_of(read, 0), closed = word | CLOSED;
+    return atomic_compare_exchange_strong_explicit(&s->written, &word, closed, memory_order_acq_rel,
                                                    memory_order_acquire) ||
-           written == (read | CLOSED);
+           word == closed;
 }
 
 /* Fades the next samples of `read` into out while the gain lasts; returns how many were written. */
@@ -547,15 +651,15 @@ static void align(lw_speech *s, int64_t sample, int32_t gain)
 static int start(lw_speech *s, int64_t read, int64_t sample)
 {
     const mark *m;
-    int64_t written = written_to(s, memory_order_acquire);
+    int64_t known = known_to(s);
     while ((m = peek_mark(s)) && m->kind == MARK_END) /* of an utterance that finished while its END was on the way */
         pop_mark(s);
-    if (!m || read >= written)
+    if (!m || read >= known)
         return 0;
     int64_t next = atomic_load_explicit(&s->marks_read, memory_order_relaxed) + 1;
     int all = next < atomic_load_explicit(&s->marks_written, memory_order_acquire);
     set_state(s, WAITING);
-    if (!ready(s, written - read, all))
+    if (!ready(s, known - read, all) || reach(s, read + 1) <= read)
         return 0;
     s->playing = m->utterance;
     pop_mark(s);
@@ -605,6 +709,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
                                     .played = s->played});
             align(s, sample, 0);
         }
+        if (!closed)
+            limit = readable_limit(s, limit, read + LW_BLOCK - filled, &closed);
         int n = play(s, out + filled, LW_BLOCK - filled, read, limit);
         filled += n;
         read += n;
@@ -631,7 +737,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
     if (s->state == DRY)
         s->dry += LW_BLOCK - filled;
     else if (s->state == PLAYING && filled == LW_BLOCK)
-        read = catch_up(s, read, limit, clock + LW_BLOCK);
+        read = catch_up(s, read, lw_min64(limit, written_to(s, memory_order_acquire)), clock + LW_BLOCK);
     memset(out + filled, 0, (size_t)(LW_BLOCK - filled) * sizeof(int16_t));
     memcpy(s->last, out, sizeof s->last);
     atomic_store_explicit(&s->read, read, memory_order_release);
@@ -669,7 +775,7 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
         utterance_limit(s, &closed);
         if (!s->has_deadline)
             return 0; /* more may come */
-        written = written_to(s, memory_order_acquire);
+        written = reach(s, position + LW_BLOCK);
         n = lw_min64(LW_BLOCK, lw_max64(0, written - position));
         s->looked_to = n < LW_BLOCK ? written : -1;
     }
@@ -690,7 +796,7 @@ int64_t lw_speech_clock(const lw_speech *s)
 int64_t lw_speech_buffered(const lw_speech *s)
 {
     int64_t read = atomic_load_explicit(&s->read, memory_order_acquire);
-    return written_to(s, memory_order_acquire) - read;
+    return known_to(s) - read;
 }
 
 int64_t lw_speech_generation(const lw_speech *s)

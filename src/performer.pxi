@@ -217,14 +217,9 @@ cdef class Performer:
         self.leave()
         check(rc, "end")
 
-    def settle(self):
-        """For the writing thread, every now and then: begins and ends an utterance of which the resampler has held all
-        for the dry timeout. Only where it does, it leaves its time in `moments`."""
-        self.enter()
-        cdef int did = lw_performer_settle(self.p)
-        self.leave()
-        if self.moments is not None and not did:
-            self.moments.pop()
+    def give_back(self):
+        """For the writing thread, every now and then: gives the memory of what has been played back to the system."""
+        lw_performer_give_back(self.p)
 
     def interrupt(self):
         """Drops all queued speech; what plays fades out within 5 ms. Returns the new generation."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 import lipwire
+from lipwire import _core
 from lipwire.errors import BadState, InvalidArgument
-from lipwire.stream import StreamSpec, as_publisher
+from lipwire.stream import StreamSpec, as_publisher, frame_rate
 
 
 class Own:
@@ -128,3 +130,62 @@ async def test_another_publisher_can_take_its_place_until_the_start() -> None:
         with pytest.raises(BadState, match="its publisher stays"):
             session.publisher = first
     assert session.publisher is second
+
+
+# --------------------------------------------------------------------------------------------------- frame rates
+
+TELEVISION = Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        (25, 25),
+        (25.0, 25),
+        ("25", 25),
+        (29.97, TELEVISION),
+        ("29.97", TELEVISION),
+        (29.97002997002997, TELEVISION),
+        (29.970029830932617, TELEVISION),  # as a float of 32 bits
+        ("30000/1001", TELEVISION),
+        (TELEVISION, TELEVISION),
+        (Fraction(29.97), TELEVISION),
+        (23.976, Fraction(24000, 1001)),
+        (23.98, Fraction(24000, 1001)),
+        (59.94, Fraction(60000, 1001)),
+        (14.985, Fraction(15000, 1001)),
+        (12.5, Fraction(25, 2)),
+        (33.333333, Fraction(100, 3)),
+        ("7.5", Fraction(15, 2)),
+        (Fraction(100, 3), Fraction(100, 3)),
+        (1, 1),
+        (100, 100),
+    ],
+)
+def test_what_names_a_rate(given: Any, rate: Any) -> None:
+    assert frame_rate(given) == rate
+    assert StreamSpec(session_id="s", width=0, height=0, fps=given).fps == rate
+
+
+@pytest.mark.parametrize(
+    "given", [0, 0.5, 101, -25, "fast", "", "30000/0", "1/2/3", float("nan"), float("inf"), True, None, [25], b"25"]
+)
+def test_what_names_none(given: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"fps must be 1\.\.100"):
+        frame_rate(given)
+
+
+@pytest.mark.parametrize("given", [29.97, 23.976, "60000/1001", 12.5, 100])
+def test_no_clock_drifts(given: Any) -> None:
+    """A picture belongs to the sample at its exact time, in its thirtieth second as in its first."""
+    rate = frame_rate(given)
+    performer, frames = _core.Performer(None, rate.as_integer_ratio(), size=(16, 16)), []
+    for _ in range(3000):
+        performer.tick()
+        while performer.read_pcm() is not None:
+            pass
+        while (frame := performer.read_frame()) is not None:
+            frames.append(frame.sample)
+            del frame
+    assert frames == [int(n * _core.RATE / rate) for n in range(len(frames))]
+    assert len(frames) == -(-30 * rate // 1)

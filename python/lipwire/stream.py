@@ -4,14 +4,60 @@ from __future__ import annotations
 
 import abc
 import inspect
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ._core import RATE, Frame, SharedWriter
 from .errors import InvalidArgument
+
+FrameRate = int | float | str | Fraction
+"""25, 29.97, 23.976, "30000/1001", "29.97" or a Fraction."""
+SLOWEST, FASTEST = 1, 100
+"""Frames a second."""
+NTSC = Fraction(1000, 1001)
+"""What the rates of television are of whole ones: 24, 30, 48, 60, 120."""
+NEAR = 0.005
+"""How far from such a rate its decimals are: 23.976, 23.98 and 29.97 are all in use."""
+LONGEST = 10**6
+"""A denominator above is that of a float, not of a rate."""
+
+
+def frame_rate(value: FrameRate) -> Fraction:
+    """The rate that `value` names, exactly: a whole number, a decimal, or a ratio. A decimal that stands for a rate of
+    television, such as 29.97 or 23.976, is that rate: 30000/1001, 24000/1001.
+
+    Raises:
+        InvalidArgument: it names none, or none of 1..100 a second.
+    """
+    try:
+        rate = _read(value)
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError):
+        rate = None
+    if rate is None or not SLOWEST <= rate <= FASTEST:
+        raise InvalidArgument(f'fps must be {SLOWEST}..{FASTEST}, such as 25, 29.97 or "30000/1001", got {value!r:.80}')
+    return rate
+
+
+def _read(value: FrameRate) -> Fraction | None:
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, str) and "/" in value:
+        numerator, denominator = value.split("/")
+        exact = Fraction(int(numerator), int(denominator))
+    else:
+        exact = Fraction(value)
+    if isinstance(value, Fraction | int) and exact.denominator <= LONGEST:
+        return exact
+    if isinstance(value, str) and "/" in value:
+        return exact.limit_denominator(LONGEST)
+    whole = round(exact / NTSC)
+    if exact.denominator != 1 and abs(exact - whole * NTSC) < NEAR:
+        return whole * NTSC
+    return exact.limit_denominator(1001)
 
 
 class StreamSpec(Struct, frozen=True, kw_only=True):
@@ -22,10 +68,14 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     """Pixels, even; 0 x 0 = sound only, and `video` is never called."""
     height: int
     fps: Fraction
+    """Exactly; what is given is read by `frame_rate`."""
     rate: int = RATE
     """Hz of the PCM and of every `sample` position."""
     matrix: Literal["bt709", "bt601"] = "bt709"
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "fps", frame_rate(self.fps))
 
 
 class Publisher(abc.ABC):

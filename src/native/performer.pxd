@@ -79,7 +79,7 @@ cdef extern from "lipwire/performer.h" nogil:
     int lw_performer_write_next(lw_performer *p, const void *pcm, size_t n, int32_t rate) nogil
     int lw_performer_end(lw_performer *p, int32_t grace)
     void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns) nogil
-    int lw_performer_settle(lw_performer *p)
+    void lw_performer_give_back(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
     uint64_t lw_performer_writing(const lw_performer *p)

@@ -74,6 +74,42 @@ static int sounds_hold(void)
     return 1;
 }
 
+/* A tail, and what is still open about it. */
+typedef struct pending {
+    int64_t samples;
+    uint64_t utterance;
+} pending;
+
+/* Before a write: a tail that nobody has played was not written. */
+static int64_t taken_back(lw_speech *s, pending *tail)
+{
+    int64_t played = lw_speech_take_back(s), gone = 0;
+    if (lw_speech_writing(s) == tail->utterance && !played)
+        gone = tail->samples;
+    given[tail->utterance] -= gone;
+    *tail = (pending){0};
+    return gone;
+}
+
+static int64_t largest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t put_tail(lw_speech *s, int64_t n, pending *tail)
+{
+    int16_t block[LW_SPEECH_TAIL];
+    uint64_t u = lw_speech_writing(s);
+    for (int i = 0; i < n; i++)
+        block[i] = voice(u);
+    int64_t took = lw_speech_tail(s, block, (size_t)n);
+    if (took <= 0)
+        return 0;
+    *tail = (pending){.samples = took, .utterance = u};
+    given[u] += took;
+    return took;
+}
+
 static void test_model(void)
 {
     int rules = 0, sounds = 1, sums = 1;
@@ -81,11 +117,14 @@ static void test_model(void)
         int32_t capacity = random_in(0, 1) ? 3000 : 40000;
         lw_speech *s = open_run(capacity, random_in(1, 3000), random_in(1, 8) * 1000);
         int64_t written = 0, dropped = 0, played = 0;
+        pending tail = {0};
         random_state = seed * 7919;
         memset(given, 0, sizeof given);
         while (heard_count < 9 * LW_RATE) {
             int what = random_in(0, 99);
             if (what < 40) {
+                int64_t gone = taken_back(s, &tail);
+                written -= gone;
                 uint64_t u = lw_speech_writing(s);
                 int64_t space = lw_speech_space(s), n = random_in(1, 1500), took;
                 int16_t block[1500];
@@ -97,10 +136,15 @@ static void test_model(void)
                     given[u] += took;
                     written += took;
                 }
+                if (seed & 1) /* what is known of an utterance never becomes less */
+                    written += put_tail(s, largest(random_in(1, LW_SPEECH_TAIL), gone - took), &tail);
             } else if (what < 48) {
+                int begun = tail.samples && lw_speech_writing(s) == tail.utterance;
                 lw_speech_end(s, random_in(0, 2) * random_in(0, 3000));
+                tail = begun ? (pending){0} : tail;
             } else if (what < 50) {
                 lw_speech_interrupt(s);
+                tail = (pending){0};
             } else {
                 sums &= lw_speech_clock(s) == heard_count;
                 event_count += lw_speech_tick(s, heard + heard_count, events + event_count, MAX_EVENTS - event_count);
@@ -136,7 +180,7 @@ static void test_model(void)
 typedef struct work {
     lw_speech *s;
     _Atomic int done;
-    int grace, interrupts;
+    int grace, interrupts, tails;
     int64_t written;
 } work;
 
@@ -152,6 +196,7 @@ static void *produce(void *arg)
     work *w = arg;
     int16_t block[700];
     uint64_t state = 77;
+    pending tail = {0};
     int64_t until = now_ms() + 400;
     for (int turn = 0; turn % 64 || now_ms() < until; turn++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
@@ -160,6 +205,8 @@ static void *produce(void *arg)
         if (u >= MODEL_UTTERANCES - 2)
             break;
         if (r % 16 < 12) {
+            int64_t gone = taken_back(w->s, &tail);
+            w->written -= gone;
             int n = 1 + (int)(r >> 8) % 700;
             for (int i = 0; i < n; i++)
                 block[i] = voice(u);
@@ -168,10 +215,14 @@ static void *produce(void *arg)
                 given[lw_speech_utterance(w->s)] += took; /* the clock goes on: the next one, perhaps */
                 w->written += took;
             }
+            if (w->tails)
+                w->written += put_tail(w->s, largest(1 + (r >> 4) % 144, gone - took), &tail);
         } else if (r % 16 < 15) {
             lw_speech_end(w->s, w->grace ? (int32_t)((r >> 8) % 2000) : 0);
+            tail = (pending){0};
         } else if (w->interrupts) {
             lw_speech_interrupt(w->s);
+            tail = (pending){0};
         }
     }
     while (lw_speech_end(w->s, 0) < 0) {
@@ -220,6 +271,14 @@ static void test_threads(void)
     CHECK(!rule && utterances > 10, "two threads: every utterance once, with its samples");
     CHECK(lw_speech_buffered(w.s) == 0 && largest_step(0, heard_count) <= 31000 / FADE + 2, "two threads: no click");
     lw_speech_close(&w.s);
+
+    work t = {.interrupts = 1, .tails = 1};
+    run_threads(&t);
+    rule = event_count < MAX_EVENTS ? events_hold(lw_speech_writing(t.s) - 1) : 0;
+    if (rule)
+        printf("# rule at line %d\n", rule);
+    CHECK(!rule && lw_speech_buffered(t.s) == 0, "two threads, tails: every utterance once, with its samples");
+    lw_speech_close(&t.s);
 
     work g = {.grace = 1};
     run_threads(&g);

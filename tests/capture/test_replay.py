@@ -70,14 +70,13 @@ async def test_an_utterance_that_only_time_ends_ends_at_the_same_place(tmp_path:
     async with service:
         session = await post_start(service)
         wire = await Wire.open(session)
-        await wire.voice(b"\x00\x10" * 4)  # the resampler holds all of it
+        await wire.voice(b"\x00\x10" * 4)  # less than the resampler looks ahead
         await wire.until(r.m.PlaybackFinished)
         await wire.voice(tone(0.2))
         await wire.end()
         await wire.until(r.m.PlaybackFinished)
         await wire.ws.close()
     path = service.file(session.session_id)
-    assert [record.what for record in read(path) if isinstance(record, r.Called)] == ["settle"]
     replayed, outcome = await again(path)
     assert outcome.exact, "\n".join(outcome.lines())
     assert_same(service.memories[session.session_id], replayed, path)

@@ -16,6 +16,7 @@ import sys
 import time
 import wave
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -326,12 +327,12 @@ def test_bad_settings_are_one_line(place: Path) -> None:
 
 def test_render(place: Path) -> None:
     speech_file(place / "in.wav")
-    code, out, err = run(place, "render", "in.wav", "out.mp4", "--size", "128x72", "--fps", "30")
+    code, out, err = run(place, "render", "in.wav", "out.mp4", "--size", "128x72", "--fps", "29.97")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"out\.mp4: 1\.2\d s, 3\d frames, in [\d.]+ s \([\d.]+x real time\)\n", out)
     with av.open(str(place / "out.mp4")) as file:
         video = file.streams.video[0]
-        assert (video.width, video.height, video.average_rate) == (128, 72, 30)
+        assert (video.width, video.height, video.average_rate) == (128, 72, Fraction(30000, 1001))
         assert file.streams.audio[0].rate == 48_000
     nothing_left(place, "in.wav", "out.mp4")
 

@@ -85,7 +85,7 @@ def test_many_missing_fields() -> None:
         ("activity_idle_timeout", [-1, -0.5, "120", True, []], "seconds >= 0"),
         ("width", [0, 14, 17, 1922, 640.0, "640", True, -2], "even integer 16..1920"),
         ("height", [0, 14, 17, 1922], "even integer 16..1920"),
-        ("fps", [0, 61, 25.0, "25", True], "integer 1..60"),
+        ("fps", [0, 61, 60.5, "fast", "30000/0", "1/2", True, []], "a number 1..60, or a ratio"),
         ("sample_rate", [7999, 48001, 16000.0], "integer 8000..48000"),
         ("egress", ["audio", "", 5], "one of video, motion, both"),
     ],
@@ -113,6 +113,8 @@ def test_quality_gives_the_picture_and_explicit_values_win() -> None:
     assert (high.width, high.height, high.fps) == (1280, 720, 25)
     assert low.bitrate < medium.bitrate < high.bitrate
     assert (medium.sample_rate, medium.egress, medium.video_encoding) == (48000, "video", "H264")
+    for fps, granted in ((29.97, 29.97), ("29.97", 29.97), ("30000/1001", 30000 / 1001), (25.0, 25)):
+        assert m.grant(m.parse_start(start_body(fps=fps))).fps == granted
     mine = m.grant(m.parse_start(start_body(width=1280, height=720, fps=50, sample_rate=24000, egress="motion")))
     assert (mine.width, mine.height, mine.fps, mine.sample_rate, mine.egress) == (1280, 720, 50, 24000, "motion")
     assert mine.bitrate == 8 * medium.bitrate

@@ -2,7 +2,7 @@
  *
  *   write -> resample -> speech timeline -tick-> look-ahead visemes -> motion -> compose -> rings
  *
- * Three threads use one object, lock-free between them. The producer calls write, arrived, end, settle, interrupt, set, space,
+ * Three threads use one object, lock-free between them. The producer calls write, arrived, end, give_back, interrupt, set, space,
  * writing and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
  * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
  * thread.
@@ -124,26 +124,24 @@ void lw_performer_enter(lw_performer *p);
 int64_t lw_performer_leave(lw_performer *p);
 /* Producer. Queues n samples at `rate` Hz for the current utterance; all or nothing. LW_ENOSPC: they do not fit, or would
  * begin an utterance where LW_PERFORMER_UTTERANCES have not been told of to their end, or lw_speech_room says no. A rate
- * other than the one before starts a new resampler (the only allocation outside open). */
+ * other than the one before starts a new resampler (the only allocation outside open), which goes on in the midst of the
+ * signal. All that was written can be played; where more comes in time, the last 3 ms wait for it (lw_speech_tail). */
 int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate);
 /* Producer. The same for a new utterance: the one before is over where it is, as by lw_performer_end without a grace. */
 int lw_performer_write_next(lw_performer *p, const void *pcm, size_t n, int32_t rate);
 /* Producer, right behind a write: as lw_speech_arrived. */
 void lw_performer_arrived(lw_performer *p, size_t n, int32_t rate, int64_t now_ns);
-/* Producer. As lw_speech_end, with what the resampler still held before it. */
+/* Producer. As lw_speech_end. */
 int lw_performer_end(lw_performer *p, int32_t grace);
-/* Producer, every now and then, say before each reading of the rings. The resampler may hold back all of a very short
- * utterance, which begins with its end or an interrupt; where none of them comes it begins and ends here, when the dry
- * timeout is over since its last write. Returns whether it did. */
-int lw_performer_settle(lw_performer *p);
+/* Producer. As lw_speech_give_back. */
+void lw_performer_give_back(lw_performer *p);
 /* Producer. As lw_speech_interrupt. What is in the rings already stays there. */
 int64_t lw_performer_interrupt(lw_performer *p);
 /* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting
  * counts. */
 int lw_performer_set(lw_performer *p, int setting, int value);
 uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
-uint64_t lw_performer_utterance(const lw_performer *p); /* that the last write belonged to; of it all may still be held
-                                                          * back by the resampler */
+uint64_t lw_performer_utterance(const lw_performer *p); /* that the last write belonged to */
 int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
 /* What a tick put into the rings. */
 enum lw_tick {

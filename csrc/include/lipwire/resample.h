@@ -29,6 +29,7 @@ extern "C" {
 #endif
 
 #define LW_RESAMPLER_MAX_PHASES 1920
+#define LW_RESAMPLER_FINEST (1 << 26)
 
 enum lw_resampler_quality {
     LW_RESAMPLER_VOICE = 0, /* >= 93 dB rejection from 1.1 of the lower Nyquist frequency, flat within 0.01 dB to 0.9
@@ -55,6 +56,23 @@ int64_t lw_resampler_process(lw_resampler *r, const int16_t *in, size_t n, size_
 /* Writes the frames still owed for the input so far, as if silence followed, so that the total is
  * ceil(inputs * out_rate / in_rate). Returns the count; 0 when all is out; then the state is as after reset. */
 int64_t lw_resampler_flush(lw_resampler *r, int16_t *out, size_t cap);
+/* Mono. What lw_resampler_flush would write, all at once, if n samples at `next` came before the silence; nothing is
+ * changed. Behind a process that has taken all it was given. LW_ENOSPC: `cap` is less than lw_resampler_bound says. */
+int64_t lw_resampler_tail(lw_resampler *r, const int16_t *next, size_t n, int16_t *out, size_t cap);
+/* Mono. As lw_resampler_reset, but as if the n samples at `past` had come before the first one, whose outputs nobody
+ * wants; the first output lies `phase` phases behind the first input, 0..step. LW_EINVAL. */
+int lw_resampler_start(lw_resampler *r, const int16_t *past, size_t n, int32_t phase);
+/* Mono, going up or between equal rates, right behind open: the same with `by` times as many phases to a sample, so that
+ * it can be started between those that its rates need. Equal rates then have the look-ahead of others, too. LW_EINVAL:
+ * it goes down, or they would be more than LW_RESAMPLER_FINEST. LW_ENOMEM. */
+int lw_resampler_divide(lw_resampler *r, int32_t by);
+/* Of a resampler, in samples of its input: `phases` to each, of which an output takes `step`; how many `ahead` of an
+ * output, and `past` it, its window holds; and how many phases the next output but for those owed lies behind the end
+ * of what was taken. */
+typedef struct lw_resampler_place {
+    int32_t phases, step, ahead, past, behind;
+} lw_resampler_place;
+lw_resampler_place lw_resampler_where(const lw_resampler *r);
 /* Exactly how many frames processing n more will write, with room for them. */
 size_t lw_resampler_ready(const lw_resampler *r, size_t n);
 /* The most frames that processing n more, then flushing, can write. */

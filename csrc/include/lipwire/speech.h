@@ -1,6 +1,7 @@
 /* The speech timeline: the media clock, and the speech on it.
  *
- * Two threads use one object. The producer calls write, arrived, give_back, end, interrupt, space, writing and utterance; the
+ * Two threads use one object. The producer calls write, tail, take_back, arrived, give_back, end, interrupt, space, writing and
+ * utterance; the
  * consumer calls tick, look and played. The two share only atomics. clock, buffered, generation and active may be called by any
  * thread.
  *
@@ -37,6 +38,7 @@ enum lw_speech_default { /* samples; what a setting of 0 means, here and in ever
     LW_SPEECH_PREBUFFER = LW_RATE * 60 / 1000,
     LW_SPEECH_DRY_TIMEOUT = LW_RATE
 };
+#define LW_SPEECH_TAIL 255 /* samples that a tail has at most */
 
 typedef struct lw_speech_config {
     int32_t capacity;         /* samples of speech buffered ahead; 0 = LW_SPEECH_CAPACITY */
@@ -70,6 +72,13 @@ int lw_speech_open(lw_speech **out, const lw_speech_config *config);
  * at the very moment at which their utterance's grace or patience runs out either belong to it still or begin the next
  * one. */
 int64_t lw_speech_write(lw_speech *s, const int16_t *pcm, size_t n);
+/* What follows the samples written if nothing more comes, as who resamples knows it: n samples, LW_SPEECH_TAIL at most.
+ * They are played where nothing more has come in time, and belong to the utterance when it ends. Otherwise as a write;
+ * the next write is in their place, which with its own tail reaches at least as far. LW_EINVAL, LW_ENOSPC. */
+int64_t lw_speech_tail(lw_speech *s, const int16_t *pcm, size_t n);
+/* Before a write: how many samples of the tail have been played since, all or none. What is written next follows them.
+ * 0, too, where the write would begin an utterance: the tail stays with the one before. */
+int64_t lw_speech_take_back(lw_speech *s);
 /* Right behind a write: when its samples came, on a monotonic clock; `samples` at LW_RATE. Without it nothing is late and
  * the prebuffer stays. */
 void lw_speech_arrived(lw_speech *s, int64_t samples, int64_t now_ns);
@@ -97,7 +106,7 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
 int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted);
 /* Any thread, but where it says which. */
 int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
-int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting */
+int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting, the tail's with them */
 int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */
 int64_t lw_speech_heeded(const lw_speech *s);     /* of them, those that the newest block knows of (consumer) */
 uint64_t lw_speech_writing(const lw_speech *s);   /* number of the utterance that a write now would go to (producer) */

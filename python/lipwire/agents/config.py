@@ -5,6 +5,7 @@ Names are v2's, ranges and defaults those of reference 002 (protocol.md C).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -109,7 +110,8 @@ class AgentConfig(Struct, kw_only=True):
     """Name or path of the face; None = sound only."""
     width: int = 640
     height: int = 360
-    fps: int = 25
+    fps: float = 25
+    """As `stream.frame_rate` reads it."""
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""
@@ -117,4 +119,4 @@ class AgentConfig(Struct, kw_only=True):
     @property
     def pixel_rate(self) -> int:
         """Width x height x frames a second of its face; 0 = it has none."""
-        return 0 if self.avatar is None else self.width * self.height * self.fps
+        return 0 if self.avatar is None else math.ceil(self.width * self.height * self.fps)

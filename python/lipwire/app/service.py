@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from fractions import Fraction
 from functools import partial
 from ssl import SSLContext
 from types import TracebackType
@@ -84,7 +83,7 @@ class LiveAvatar(RecordedSession):
             avatar=service.choose_avatar(request.avatar_id),
             width=granted.width,
             height=granted.height,
-            fps=Fraction(granted.fps).limit_denominator(1001),
+            fps=granted.fps,
             session_id=session_id,
             on_event=self._on_event,
             voice_end_grace=config.voice_end_grace_ms / 1000,

@@ -106,8 +106,8 @@ class Draining(Struct, tag_field="k", tag="draining"):
 
 
 class Called(Struct, tag_field="k", tag="call", omit_defaults=True):
-    """Something else than the client acted: the viewer page, or (`settle`) time: an utterance shorter than the
-    resampler's memory was over."""
+    """Something else than the client acted: the viewer page; in recordings before 0.4 also time (`settle`: the end of
+    an utterance shorter than the resampler's memory, which now begins and ends as any other does)."""
 
     t: float
     what: Literal["write", "end", "interrupt", "special", "settle"]

@@ -204,9 +204,6 @@ class ReplaySession(Session):
     def _find_runtime(self) -> Runtime:
         return self._clockwork
 
-    def _settle(self) -> None:
-        """At the places of the recording only."""
-
     def _show(self, frame: _core.Frame) -> None:
         # Of a file that breaks off, the last pictures may be missing.
         known = frame.sample < self._told.played - (0 if self._told.ended else PICTURES_BEHIND)
@@ -440,9 +437,7 @@ class Replay:
             self.session.end(record.event_id)
         elif record.what == "interrupt":
             self.session.interrupt(record.event_id)
-        elif record.what == "settle":
-            self.session.performer.settle()
-        else:
+        elif record.what == "special":
             self.session.special(record.content, record.event_id)
 
     async def _advance(self, to: int) -> None:

@@ -70,12 +70,6 @@ class RecordedSession(Session):
             if self.tap is not None and found is not None:
                 self.tap.called(found, what, **fields)
 
-    def _settle(self) -> None:
-        found = None if self.tap is None else self.tap.calls()
-        super()._settle()
-        if self.tap is not None and found is not None and self.performer.moments:
-            self.tap.called(found, "settle")
-
     def write(self, pcm: Any, rate: int, event_id: str | None = None) -> None:
         with self._noted("write", pcm=pcm, rate=rate, event_id=event_id):
             super().write(pcm, rate, event_id)

@@ -13,6 +13,7 @@ import sys
 import threading
 import typing
 from collections.abc import Callable, Coroutine, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +25,10 @@ from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..logs import to_stderr
 from ..pools import end_pools
+from ..protocol.messages import MAX_FPS
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import raise_descriptor_limit
+from ..stream import frame_rate
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -37,7 +40,21 @@ CaFile = Annotated[
     Path | None, typer.Option("--ca", help="PEM file of certificates to trust behind https (default: the system's).")
 ]
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
-Fps = Annotated[int, typer.Option(min=1, max=60, help="Frames a second.")]
+
+
+def _frame_rate(text: str | Fraction) -> Fraction:
+    try:
+        rate = frame_rate(text)
+    except InvalidArgument as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    if rate > MAX_FPS:
+        raise typer.BadParameter(f"{text} is not in the range 1<=x<={MAX_FPS}.")
+    return rate
+
+
+Fps = Annotated[
+    Fraction, typer.Option(parser=_frame_rate, metavar="RATE", help="Frames a second: 25, 29.97 or 30000/1001.")
+]
 AvatarName = Annotated[
     str, typer.Option("--avatar", help=f"A name ({', '.join(Avatar.builtin())}), or the path of a folder or zip.")
 ]

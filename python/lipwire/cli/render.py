@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ def render(
         typer.Argument(metavar="FILM", help="What to write: .mp4, .m4v, .mov, .mkv, .webm, or .gif without sound."),
     ] = None,
     size: Size = "640x360",
-    fps: Fps = 25,
+    fps: Fps = Fraction(25),
     avatar: AvatarName = DEFAULT,
     text: Annotated[str | None, typer.Option(help="Say this instead of a file (espeak-ng).")] = None,
     voice: Annotated[

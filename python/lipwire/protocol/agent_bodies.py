@@ -75,7 +75,7 @@ Messages = Annotated[
     Meta(max_length=256, description='at most 256 messages {"role": "system", "content": ...}'),
 ]
 Size = Annotated[int, Meta(ge=16, le=1920, multiple_of=2, description="an even integer 16..1920")]
-Fps = Annotated[int, Meta(ge=1, le=60, description="an integer 1..60")]
+Fps = Annotated[int | float, Meta(ge=1, le=60, description="a number 1..60, such as 25 or 29.97")]
 
 
 # ------------------------------------------------------------------------------------------------------ bodies of C

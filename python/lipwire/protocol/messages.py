@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Literal
 
 import msgspec
@@ -25,6 +26,7 @@ AudioEncoding = Literal["PCM16", "PCM8", "OPUS"]
 Egress = Literal["video", "motion", "both"]
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
+MAX_FPS = 60
 """Sample rates in Hz that `voice` may carry."""
 DEFAULT_IDLE_TIMEOUT = 120.0
 """Seconds; `activity_idle_timeout` where a request does not say."""
@@ -63,7 +65,8 @@ class StartRequest(Struct, kw_only=True, omit_defaults=True):
     """Seconds without any message until the session ends; 0 = never."""
     width: int | None = None
     height: int | None = None
-    fps: int | None = None
+    fps: int | float | str | None = None
+    """A number, or a ratio such as "30000/1001"; `stream.frame_rate` says which rate it is exactly."""
     sample_rate: int | None = None
     """Hz of the audio that leaves."""
     egress: Egress | None = None
@@ -126,7 +129,7 @@ def grant(request: StartRequest) -> Granted:
     width, height, fps, _ = QUALITY[request.quality]
     width = request.width or width
     height = request.height or height
-    fps = float(request.fps or fps)
+    fps = float(_ratio(request.fps or fps))
     return Granted(
         width=width,
         height=height,
@@ -280,6 +283,23 @@ def _whole(low: int, high: int) -> Rule:
     return lambda v: _is_int(v) and low <= v <= high, f"an integer {low}..{high}"
 
 
+def _ratio(value: float | str) -> Fraction:
+    """Frames a second, as they are written: 25, 29.97, "30000/1001". Raises ValueError."""
+    try:
+        return Fraction(str(value))
+    except ZeroDivisionError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _frame_rate(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        return 1 <= _ratio(value) <= MAX_FPS
+    except ValueError:
+        return False
+
+
 def _seconds(value: Any) -> bool:
     return (_is_int(value) or isinstance(value, float)) and 0 <= value <= 1e9 and math.isfinite(value)
 
@@ -305,7 +325,7 @@ _OPTIONAL_RULES: dict[str, Rule] = {
     "activity_idle_timeout": (_seconds, "a number of seconds >= 0 (0 = never)"),
     "width": _SIZE,
     "height": _SIZE,
-    "fps": _whole(1, 60),
+    "fps": (_frame_rate, f'a number 1..{MAX_FPS}, or a ratio such as "30000/1001"'),
     "sample_rate": _whole(MIN_RATE, MAX_RATE),
     "egress": _one_of("video", "motion", "both"),
 }

@@ -19,7 +19,7 @@ from ..avatar.backdrop import with_backdrop
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, as_face, stage_for
 from ..errors import InvalidArgument
 from ..publish.film import FilmWriter
-from ..stream import StreamSpec
+from ..stream import FrameRate, StreamSpec, frame_rate
 from .beside import Beside, check_names
 from .said import SpokenText
 from .subtitles import Cue, cues_of_text, read_transcript
@@ -119,7 +119,7 @@ def render(
     *,
     avatar: Face = DEFAULT,
     size: tuple[int, int] = (640, 360),
-    fps: int | Fraction = 25,
+    fps: FrameRate = 25,
     seed: int = 0,
     text: str | None = None,
     voice: str | None = None,
@@ -138,7 +138,7 @@ def render(
         speech: any audio file that FFmpeg reads, or what is in one; None: `text` is said.
         out: path of the film; its end says which kind: .mp4, .m4v, .mov, .mkv, .webm or .gif (without sound).
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
-        size: pixels, even. fps: 1..100.
+        size: pixels, even. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001" or a Fraction.
         text: what is said in place of a file, by espeak-ng; voice: its name of one, by default that of the avatar.
         background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
         quality: low, medium or high. crf: in its place, the encoder's constant rate factor; less is better and larger.
@@ -155,9 +155,7 @@ def render(
         StorageError: the film cannot be written to its end, because the disk is full, say; nothing of it is left.
     """
     began = time.perf_counter()
-    fps = Fraction(fps)
-    if not 1 <= fps <= 100:
-        raise InvalidArgument(f"fps must be 1..100, got {fps}")
+    rate = frame_rate(fps)
     _check_speech(speech, text, voice, subtitles, transcript)
     beside = Beside(Path(out), subtitles, poster)
     check_names([Path(out), *beside.paths], [speech, transcript, background])
@@ -165,8 +163,8 @@ def render(
     source = _source(speech, text, voice or _voice_of(face))
     if background is not None:
         face = _before(face, background)
-    stage = stage_for(face, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=fps))
-    writer = FilmWriter(Path(out), *size, fps, quality=quality, crf=crf)
+    stage = stage_for(face, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=rate))
+    writer = FilmWriter(Path(out), *size, rate, quality=quality, crf=crf)
     cues = _cues(source, transcript) if subtitles is not None else []
     if note is not None and isinstance(face, Avatar) and not face.is_drawn(*size):
         note(f"drawing {face.name} at {size[0]}x{size[1]}, once")

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,7 +28,7 @@ from ..errors import BadState, BufferFull
 from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
+from ..stream import FrameRate, Publisher, PublisherLike, StreamSpec, as_publisher, frame_rate
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -148,7 +147,8 @@ class Session:
     Args:
         publisher: where sound and picture go: a Publisher, or an object with its four methods.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource; None = sound only.
-        width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100; a Fraction or a whole number.
+        width, height: pixels, even (without an avatar 0). fps: frames a second, 1..100: 25,
+            29.97 (which is 30000/1001), "30000/1001" or a Fraction.
         on_event: called with each PlaybackStarted, PlaybackFinished and Underrun.
         on_special: called with what a `special` message has beyond gestures, emotions and states: a dict.
         voice_end_grace: seconds after `end` in which audio still belongs to the utterance.
@@ -170,7 +170,7 @@ class Session:
         avatar: Face | None = DEFAULT,
         width: int = 640,
         height: int = 360,
-        fps: int | Fraction = 25,
+        fps: FrameRate = 25,
         session_id: str | None = None,
         on_event: Callable[[SessionEvent], None] | None = None,
         on_special: Callable[[dict[Any, Any]], None] | None = None,
@@ -186,7 +186,8 @@ class Session:
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
         self._out: Publisher = as_publisher(publisher)
-        self.fps = Fraction(fps)
+        self.fps = frame_rate(fps)
+        """Exactly."""
         self._stage = stage_for(avatar, StreamSpec(session_id=self.id, width=width, height=height, fps=self.fps))
         self.width, self.height = self._stage.spec.width, self._stage.spec.height
         self.avatar = self._stage.name
@@ -441,7 +442,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
-        self._settle()
+        performer.give_back()
         events = []
         while (event := performer.read_event()) is not None:
             events.append(event)
@@ -465,9 +466,6 @@ class Session:
             frame = performer.read_frame()
         for event in events:
             self._tell(*event)
-
-    def _settle(self) -> None:
-        self.performer.settle()
 
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""

@@ -201,7 +201,7 @@ SHARED_BAD: dict[str, list[Any]] = {
     "properties.avatar.params.avatar_id": ["", 5],
     "properties.avatar.params.quality": ["best"],
     "properties.avatar.params.width": [15, 641, 5000, "640"],
-    "properties.avatar.params.fps": [0, 61, 25.5],
+    "properties.avatar.params.fps": [0, 61, "25", True],
 }
 LLM_BAD: dict[str, list[Any]] = {
     "url": [ABSENT, None, "", "x", "ftp://a", "http://", "https://a b", 5, "http://a\n"],
