@@ -173,7 +173,6 @@ def render(
     try:
         writer.open(stage.spec.matrix)
         beside.open()
-        beside.say(cues)
         for item in perform(iter(source), source.rate, stage, seed=seed):
             if isinstance(item, tuple):
                 pcm, clock = item
@@ -184,6 +183,7 @@ def render(
                 frames += 1
                 if progress is not None and frames % 10 == 0:
                     progress(clock / _core.RATE, source.duration)
+        beside.say(cues, stage.delay / _core.RATE)
         writer.close()
         beside.keep()
     except BaseException:
