@@ -144,6 +144,8 @@ def test_artwork_as_other_systems_leave_it(tmp_path: Path, kind: str) -> None:
             (tmp_path / "dot" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "dot" / name).write_bytes(data)
         assert faults(tmp_path / "dot") == []
+        (tmp_path / "dot").rename(write(tmp_path / "outer", {"README.txt": b"x"}) / "dot")
+        assert faults(tmp_path / "outer") == []  # as some programs unpack an archive
 
 
 def test_a_zip_whose_names_are_utf8_and_do_not_say_so(tmp_path: Path) -> None:

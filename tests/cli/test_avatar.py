@@ -88,6 +88,7 @@ def test_a_new_avatar_works_and_looks_like_its_model(tmp_path: Path, like: str) 
     folder = tmp_path / "mine"
     good("avatar", "new", folder, "--like", like, "--size", "320x180", "--author", 'A "B" \\ C')
     manifest, _, faults = examine(folder)
+    assert manifest is not None and manifest.voice == Avatar.load(like).voice and not manifest.licensed
     assert not faults and manifest is not None and manifest.author == 'A "B" \\ C'
     ours, model = Avatar(str(folder)), Avatar(like)
     from lipwire.cli.avatar_sheet import moment, viseme_pictures

@@ -196,7 +196,32 @@ def test_doctor(place: Path) -> None:
     assert "http_port = 1234" in out
     assert "a secret" not in out
     assert "ws_port" not in out, "it is as by default"
-    assert "ws_port = 8765" in run(place, "doctor", "--all")[1]
+    out = run(place, "doctor", "--all")[1]
+    assert "ws_port = 8765" in out and "log_level = warning  (info for lipwire serve)" in out
+    assert "(default: warning; of serve: info)" in re.sub(r"\s+", " ", run(place, "serve", "--help")[1])
+
+
+def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
+    """One row for each part that a user may want; nothing but that where nothing is set."""
+    (place / "file").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        more = {"LIPWIRE_VIEWER_PORT": str(port), "LIPWIRE_HTTP_PORT": "0", "LIPWIRE_AVATAR": "nobody"}
+        out = run(place, "doctor", "--json", LIPWIRE_RECORD="file/recorded", **more)[1]
+    parts = {part["name"]: part for part in json.loads(out)["parts"]}
+    assert {part["state"] for part in parts.values()} <= {"ok", "missing", "off", "wrong"}
+    assert parts["agent: echo"]["state"] == "ok"
+    assert (parts["agent: realtime"]["state"], parts["agent: realtime"]["note"]) == ("missing", "needs OPENAI_API_KEY")
+    assert (parts["the avatar"]["state"], "nobody" in parts["the avatar"]["note"]) == ("wrong", True)
+    assert f"{port} (--viewer-port)" in parts["a server for voice engines"]["note"]
+    assert (parts["TLS"]["state"], parts["recordings"]["state"]) == ("off", "wrong")
+    for part in parts.values():
+        assert part["state"] != "missing" or "pip install" in part["note"] or "needs" in part["note"], part
+    _, out, err = run(place, "doctor")
+    assert err == "" and "None" not in out and "config:" not in out
+    assert re.search(r"^ok +agent: echo ", out, re.M) and "--all shows them" in out
 
 
 def test_doctor_looks_at_the_keys_file_and_the_folder_of_recordings(place: Path) -> None:
@@ -210,7 +235,7 @@ def test_doctor_looks_at_the_keys_file_and_the_folder_of_recordings(place: Path)
     report = told()
     assert (report["api_keys_file"], report["record"]) == ("none", "off")
     report = told(LIPWIRE_API_KEYS_FILE="keys", LIPWIRE_RECORD="new/folder")
-    assert (report["api_keys_file"], report["record"]) == ("ready: 1 keys of 1 owners", "ready")
+    assert (report["api_keys_file"], report["record"]) == ("ready: 1 key of 1 owner", "ready")
     assert not (place / "new").exists()
     report = told(LIPWIRE_API_KEYS_FILE="none", LIPWIRE_RECORD="file/recorded")
     assert "none cannot be read" in report["api_keys_file"] and report["record"].endswith("file is no folder")
@@ -252,7 +277,7 @@ def test_doctor_says_what_each_brain_needs(place: Path) -> None:
     assert report["config"]["ws_port"] == 2  # the real environment wins
     assert "sk-secret" not in out
     out = run(place, "doctor")[1]
-    assert "  realtime: ready" in out
+    assert re.search(r"^ok +agent: realtime ", out, re.M)
     assert "sk-secret" not in out
     (place / ".env").write_text("OPENAI_API_KEY\n")
     assert ".env, line 1" in fails(place, "doctor")
@@ -300,6 +325,60 @@ def test_agent(place: Path) -> None:
         process.kill()
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
+
+
+HOOK = """
+import asyncio, os, signal, sys
+def tell(): os.kill(os.getpid(), signal.{number})
+class At:
+    def find_spec(self, name, path=None, target=None):
+        if name == {place!r}: tell()
+sys.meta_path.insert(0, At())
+if {place!r} in ("start", "started", "end"):
+    import lipwire.cli.options as options, lipwire.app.service as service
+    start, end = service.Service.start, options.end_pools
+    async def told(self):
+        if {place!r} == "start": tell()
+        await start(self)
+        if {place!r} != "start": tell()
+        return self
+    def ended():
+        if {place!r} == "end": tell()
+        end()
+    service.Service.start, options.end_pools = told, ended
+sys.argv = ["lipwire", *{args!r}]
+from lipwire.cli.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "at"),
+    [
+        ("serve", "SIGINT", "rich.console"),
+        ("agent", "SIGINT", "lipwire.app.agent_command"),
+        ("demo", "SIGTERM", "start"),
+        ("agent", "SIGINT", "started"),
+        ("serve", "SIGINT", "end"),  # a second one, when all is closed
+    ],
+)
+def test_a_server_that_is_ended_while_it_starts_says_nothing(place: Path, command: str, number: str, at: str) -> None:
+    """At the import of a module, before and after the start, and at the end of an end."""
+    args = [command, *PORTS, *(("--channel", "c", "--brain", "echo") if command == "agent" else ())]
+    code = HOOK.format(number=number, place=at, args=args)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place,
+        env=environment(place, LIPWIRE_LOG_LEVEL="warning"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        # A job in the background inherits that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert done.stderr == ""
+    assert done.returncode in {"SIGINT": (-2, 130), "SIGTERM": (-15, 0)}[number]
 
 
 def test_bad_settings_are_one_line(place: Path) -> None:

@@ -75,7 +75,8 @@ class AgentSetup:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
-            InvalidArgument: an unknown avatar, or a channel of Agora's where the server is not set up for them.
+            InvalidArgument: an unknown avatar, a channel of Agora's where the server is not set up for them, or headers
+            for a service that it does not ask.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -91,6 +92,13 @@ class AgentSetup:
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
+        services = self.services(agent)
+        for name, headers, setting, url in (
+            ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", services.tts_url),
+        ):
+            if headers and (url is None or agent.brain != "cascade"):
+                raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
         """For `AgentManager`: the agent, on the brain and in the channel that its config names; nothing is open yet.
@@ -149,6 +157,10 @@ class AgentSetup:
         at_openai = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and is_openai(agent.llm.url)
         stt, tts = _speech(c, at_openai=at_openai)
         return Services(
+            llm_url=c.llm_url,
+            llm_headers=c.llm_headers or {},
+            stt_headers=(stt and c.stt_headers) or {},
+            tts_headers=(tts and c.tts_headers) or {},
             stt_url=stt,
             stt_model=c.stt_model,
             tts_url=tts,

@@ -12,12 +12,12 @@ import numpy as np
 
 from .. import _core
 from ..errors import InvalidArgument
-from .art import AXES, VISEMES, Art
+from .art import AXES, VISEMES, Art, Axis, Viseme
 from .builtin import BUILTIN
 from .cache import drawn, is_drawn
 from .voice import VOICES, Voice
 
-__all__ = ["AXES", "VISEMES", "Avatar", "Voice", "bake"]
+__all__ = ["AXES", "VISEMES", "Avatar", "Axis", "Viseme", "Voice", "bake"]
 
 COORD_SCALE = 4096
 DEFAULT = BUILTIN[0]

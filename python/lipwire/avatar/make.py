@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from .art import VISEMES, Art, Layer
 from .artwork import HEAD_SHARE
 from .png import MAX_SIDE, decode
 from .source import MANIFEST, MAX_FILE_BYTES, litter
+from .voice import VOICES, Voice
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +47,13 @@ def _crop(layer: Layer) -> tuple[int, int, int, int]:
     return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
 
 
+def _voice_lines(name: str) -> list[str]:
+    """The voice of a built-in avatar, for a template that is a copy of it."""
+    voice = VOICES.get(name, Voice())
+    names = [f"{key} = {_quoted(value)}" for key, value in asdict(voice).items() if value is not None]
+    return ["[voice]  # who speaks, where nobody says otherwise", *names, ""] if names else []
+
+
 def write_template(art: Art, folder: Path, author: str = "") -> int:
     """Writes a drawn avatar as artwork: avatar.toml and PNG layers, a mouth shape a viseme. Returns the files written.
 
@@ -66,6 +75,7 @@ def write_template(art: Art, folder: Path, author: str = "") -> int:
         'fit = "crop"  # to a frame of another shape: crop, letterbox or scale',
         'background = "background.png"  # or a colour: "#dfe7ea"',
         "",
+        *_voice_lines(art.name),
         "# Mouth shapes are found by the viseme's name. A smaller set is mapped to visemes in a table:",
         "# [visemes]",
         '# sil = "rest"',
@@ -202,6 +212,7 @@ def import_mouths(
         'fit = "letterbox"',
         'matte = "#d8e2e6"',
         'background = "#d8e2e6"',
+        '# voice = "en-us+f3"  # who speaks, where nobody says otherwise',
         "",
         "[visemes]",
         *[f"{viseme} = {_quoted(shape)}" for viseme, shape in visemes.items()],

@@ -231,7 +231,8 @@ def _read_all(file: IO[bytes], size: int) -> bytes:
 def open_source(path: Path) -> Source:
     """The avatar at a path. Raises InvalidArgument if there is none, BadData if it is refused."""
     if path.is_dir():
-        return Folder(path)
+        inner = [place for place in path.iterdir() if not litter(place.name) and _found(place, MANIFEST).is_file()]
+        return Folder(inner[0] if len(inner) == 1 and not _found(path, MANIFEST).is_file() else path)
     if path.is_file() and path.name == MANIFEST:
         return Folder(path.parent)
     if path.is_file():

@@ -91,7 +91,10 @@ def demo(
     speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
     text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
     voice: Annotated[str | None, typer.Option(help="espeak-ng voice (default: the avatar's).")] = None,
-    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    quality: Annotated[
+        str | None,
+        typer.Option(help="low (320x180), medium (640x360) or high (1280x720; default, where there is room)."),
+    ] = None,
     avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
 ) -> None:
     """Start Lipwire and let it speak: open the printed address in a browser."""

@@ -37,6 +37,8 @@ class ProviderFault(LipwireError, RuntimeError):
     """The provider refused or broke off; the message says how."""
 
     code = "PROVIDER_FAULT"
+    status: int | None = None
+    """Of its answer over HTTP, where that is what it was."""
 
 
 def request(
@@ -117,7 +119,9 @@ class ProviderClient:
         except httpx.HTTPError as exc:
             raise ProviderFault(f"{method} {self.url}{path} failed: {exc or type(exc).__name__}") from exc
         if reply.status_code != 200:
-            raise ProviderFault(f"{method} {self.url}{path} answered {reply.status_code}: {reply.text[:300]}")
+            fault = ProviderFault(f"{method} {self.url}{path} answered {reply.status_code}: {reply.text[:300]}")
+            fault.status = reply.status_code
+            raise fault
         return reply.content
 
     async def _connect(self, session: m.StartReply) -> None:
@@ -229,7 +233,8 @@ class ProviderClient:
             try:
                 await self._call("DELETE", "/session/stop", stop)
             except ProviderFault as exc:
-                logger.warning("stopping the session failed: %s", exc)
+                if exc.status != 404:  # it has ended by itself, as sessions of a server do that is told to end
+                    logger.warning("stopping the session failed: %s", exc)
         await self._http.aclose()
 
 

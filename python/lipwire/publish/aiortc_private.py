@@ -10,38 +10,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiortc import RTCPeerConnection, RTCRtpReceiver
-from aiortc.codecs.vpx import Vp8Encoder
 
-START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
-"""Bit/s of VP8. aiortc begins with 500 kbit/s, which shows blocks for the first seconds, and ends at 1500."""
+from .encoders import H264, Vp8
+
 LOOPBACK = "127.0.0.1"
 logger = logging.getLogger("lipwire.webrtc")
 
 
-class _Encoder(Vp8Encoder):
-    """aiortc's own, within our limits. It still adapts to what the browser says it receives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._Vp8Encoder__target_bitrate = START_BITRATE
-
-    @property
-    def target_bitrate(self) -> int:
-        return self._Vp8Encoder__target_bitrate
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._Vp8Encoder__target_bitrate = max(MIN_BITRATE, min(bitrate, MAX_BITRATE))
+_ENCODERS = {"video/vp8": Vp8, "video/h264": H264}
 
 
-def use_bit_rates(pc: RTCPeerConnection) -> None:
-    """Has the VP8 that a connection sends begin with START_BITRATE. After the answer, before anything is sent."""
+def use_encoders(pc: RTCPeerConnection) -> None:
+    """Has a connection encode its pictures as `encoders` does. After the answer, before anything is sent."""
     for transceiver in pc.getTransceivers():
         codecs = getattr(transceiver, "_codecs", [])
-        vp8 = bool(codecs) and codecs[0].mimeType.lower() == "video/vp8"
+        kind = _ENCODERS.get(codecs[0].mimeType.lower()) if codecs else None
         sender: Any = transceiver.sender
-        if vp8 and getattr(sender, "_RTCRtpSender__encoder", True) is None:
-            sender._RTCRtpSender__encoder = _Encoder()
+        if kind is not None and getattr(sender, "_RTCRtpSender__encoder", True) is None:
+            sender._RTCRtpSender__encoder = kind()
 
 
 def sends(pc: RTCPeerConnection, kind: str) -> str:

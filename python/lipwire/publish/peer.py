@@ -178,7 +178,7 @@ class Peer:
                         self.pc.addTrack(track)
                 aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
-                aiortc_private.use_bit_rates(self.pc)
+                aiortc_private.use_encoders(self.pc)
                 self.audio.encodes = aiortc_private.sends(self.pc, "audio") == "audio/opus"
         except InvalidArgument:
             await self.close()

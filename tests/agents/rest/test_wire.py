@@ -233,6 +233,7 @@ V1_BAD = {
 }
 V2_BAD = {
     **SHARED_BAD,
+    **{f"properties.{name}.headers": [5, [], {"a": 1}, {"Host": "a"}, {"a b": "c"}] for name in ("llm", "tts", "asr")},
     "properties.agent_rtc_uid": [ABSENT, None, "", 5, "bot", "-1", "4294967296", "1\n", "²"],
     "properties.remote_rtc_uids": [ABSENT, None, "123", [5], ["bot"], [""], ["1"] * 129],
     "properties.enable_string_uid": [1, "true"],
@@ -265,6 +266,26 @@ def test_each_field_is_checked_and_named(version: w.Version, path: str, value: A
         assert str(error).startswith(f"{path} is required")
     else:
         assert " must be " in str(error)
+
+
+def test_headers_are_checked_and_not_told() -> None:
+    body = V2
+    headers = {"llm": {"X-Title": "mine"}, "tts": {"api-key": "s3cret"}, "asr": {"Ocp-Apim": "s3cret"}}
+    for section, value in headers.items():
+        body = changed(body, f"properties.{section}.headers", value)
+    config = w.parse_join(body, "v2")
+    assert (config.llm.headers, config.tts_headers, config.stt_headers) == tuple(headers.values())
+    assert w.parse_join(w.join_body(config, "v2"), "v2") == config
+    with pytest.raises(e.InvalidAgentRequest, match="no headers"):
+        w.join_body(config, "v1")
+    assert w.parse_update({"llm": {"headers": {"X": "y"}}}, "v2") == {"llm.headers": {"X": "y"}}
+    for wrong, words in (
+        ({"Host": "s3cret"}, "has Host, which"),
+        ({"X-A": "s3cret\r\nX-B: 1"}, "a value for X-A"),
+        ({"X-A": 5, "X-B": "s3cret"}, 'got ["X-A", "X-B"]'),
+    ):
+        told = str(refused(changed(V2, "properties.llm.headers", wrong), "v2"))
+        assert words in told and "s3cret" not in told
 
 
 def test_every_field_of_the_wire_is_in_the_list_of_bad_ones() -> None:

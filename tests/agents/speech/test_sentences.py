@@ -49,6 +49,9 @@ ENDS = [
     "He has a Ph.D. in physics. |It took approx. 5 days.",
     "It was built by Acme Inc. |Two years ago it closed.",
     "The price is ３．１４ yuan. |Yes.",
+    "See Ep. 3, est. 1950, on Rte. 66. |Yes.",
+    "« Oui. » |Il part. |« Quoi ? » |Non.",
+    "Er sagte: „Ja.“ |Dann ging er. |»Ja.« |Gut.",
     # other scripts
     "میرا نام احمد ہے۔ |میں لاہور میں رہتا ہوں۔ |شکریہ۔",
     "كيف حالك؟ |أنا بخير. |شكرا!",

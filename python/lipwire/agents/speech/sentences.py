@@ -42,7 +42,8 @@ _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 purpose."""
 _COUNTED = (
     "c no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
-    "fax ca approx ph max min apt rm bd bde s kap ziff abs jan feb mar apr jun jul aug sep sept oct okt nov dec dez "
+    "fax ca approx ph max min apt rm bd bde s kap ziff abs est avg incl excl ep pt bldg fl hwy rte ste po ser reg div "
+    "jan feb mar apr jun jul aug sep sept oct okt nov dec dez "
     "mon tue tues wed thu thur thurs fri sat sun mo di mi do fr sa so"
 )
 _BEFORE_NUMBERS = frozenset(_COUNTED.split())
@@ -55,6 +56,7 @@ _CLOSING = regex.compile(
 """What still belongs to a sentence after its mark: quotes, brackets, marks of Markdown, footnotes, tags, emoji."""
 _UNFINISHED = regex.compile(r"[<\[][^<>\[\]\s]{0,40}$")
 """The beginning of a tag or of a footnote's number, of which more is to come."""
+_GUILLEMET = regex.compile(r"\s*»")
 _QUOTE = regex.compile(rf"[{CLOSERS}]")
 _NEXT = regex.compile(rf"[\s{OPENERS}*_`~#>]*+(\S)")
 """The first character of what follows."""
@@ -159,6 +161,11 @@ class SentenceSplitter:
         marks = text[i:end]
         if closing := _CLOSING.match(text, end):
             end = closing.end()
+        if text.rfind("«", 0, end) > text.rfind("»", 0, end):  # French sets a space before the one that closes
+            if not text[end:].strip():
+                return None
+            if closing := _GUILLEMET.match(text, end):
+                end = closing.end()
         if end == len(text) or _UNFINISHED.match(text, end):
             return None
         if marks[-1] in FULL_STOPS or marks[-1] in ASCII_ENDS or "…" in marks:
