@@ -168,9 +168,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     if (rc >= 0)
         rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
-        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
+        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1, .voice = config->voice});
     if (rc >= 0)
-        rc = lw_viseme_open(&p->final, NULL);
+        rc = lw_viseme_open(&p->final, &(lw_viseme_config){.voice = config->voice});
     if (rc >= 0)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
@@ -467,8 +467,8 @@ static void look_ahead(lw_performer *p)
     int restarted;
     while (lw_speech_look(p->speech, LOOK_AHEAD, block, &sample, &restarted)) {
         if (restarted || p->viseme_base < 0) {
-            lw_viseme_reset(p->early);
-            lw_viseme_reset(p->final);
+            lw_viseme_restart(p->early);
+            lw_viseme_restart(p->final);
             lw_resampler_reset(p->to_viseme);
             p->viseme_base = sample;
             p->rows_written = p->rows_final = p->rows_read = 0;

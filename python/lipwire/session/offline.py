@@ -20,6 +20,7 @@ from ..errors import BadData, InvalidArgument
 from ..protocol.messages import MAX_RATE, MIN_RATE
 from ..publish.file import Mp4Writer
 from ..stream import StreamSpec
+from .voice_level import voice_level
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
@@ -86,9 +87,11 @@ def perform(
     fps: Fraction = Fraction(25),
     seed: int = 0,
     cues: Sequence[tuple[float, int, int]] = (),
+    voice: float | None = None,
 ) -> Iterator[tuple[bytes, int] | _core.Frame]:
     """Runs the chain as fast as it can: yields (pcm, sample) for every 10 ms of sound, and Frames, in clock order.
-    `cues` are (seconds, setting, value) for `Performer.set`, in order.
+    `cues` are (seconds, setting, value) for `Performer.set`, in order. `voice` is the voice's level as `voice_level`
+    gives it; None: it is found out as in a live session.
 
     The same input gives the same bytes. `what` draws; None: poses without pictures. `fps` is for the last two.
     """
@@ -97,7 +100,7 @@ def perform(
         what = Stage(what, StreamSpec(session_id="offline", width=size[0], height=size[1], fps=fps))
     stage = what
     stage.prepare()
-    performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60)
+    performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60, voice=voice)
     drawn: list[_core.Frame] = []
     stage.open(drawn.append, None)
     try:
@@ -182,7 +185,7 @@ def render(
     frames = clock = 0
     try:
         writer.open()
-        for item in perform(iter(source), source.rate, stage, seed=seed):
+        for item in perform(iter(source), source.rate, stage, seed=seed, voice=_level_of(speech)):
             if isinstance(item, tuple):
                 pcm, clock = item
                 writer.audio(pcm, clock)
@@ -199,6 +202,14 @@ def render(
     if progress is not None:
         progress(duration, duration)
     return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began)
+
+
+def _level_of(speech: Speech) -> float | None:
+    """Of the voice in a file that can be heard twice."""
+    if isinstance(speech, str | os.PathLike) and not os.path.isfile(speech):
+        return None
+    heard = SpeechFile(speech)
+    return voice_level(heard, heard.rate)
 
 
 def _same_file(one: Speech, other: Speech) -> bool:
