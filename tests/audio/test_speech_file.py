@@ -115,6 +115,8 @@ def twice(codec: str, form: str, start: float = 3.0) -> bytes:
 FILES: dict[str, tuple[Callable[[], bytes], float, bool]] = {
     # name: (its bytes, seconds that a player plays, whether something is lost)
     "joined mp3": (lambda: mp3() * 5, 5.2, False),
+    "mp3 with tags and padding": (lambda: mp3() + b"TAG" + bytes(125) + mp3() + bytes(5000), 2.05, False),
+    "mp3 behind junk": (lambda: bytes(700) + NOISE + mp3(), 1.05, False),
     "mp3 that is damaged": (lambda: with_hole(mp3(), 0.5, NOISE), 0.87, True),
     "mp3 whose rate and channels change": (lambda: mp3() + mp3(44_100, 2), 2.05, False),
     "adts whose rate and channels change": (lambda: adts() + adts(44_100, 2), 2.1, False),

@@ -240,7 +240,7 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not bytes(packet).startswith(TAGS):
+            if _is_sound(bytes(packet)):
                 losses.add(places.end, length)
                 lost = True
                 if not timed:
@@ -260,6 +260,11 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
     should_end = _end(file, stream, breaks)
     if end is not None and should_end is not None and should_end - end > SHORT:
         losses.add(places.end, should_end - end)
+
+
+def _is_sound(data: bytes) -> bool:
+    """Whether it might have been; no tag, and no padding."""
+    return not data.startswith(TAGS) and data.count(0) < len(data)
 
 
 def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterator[Any]:
