@@ -274,7 +274,7 @@ def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterato
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # PyAV has no place for a stream that comes up later
             failures += 1
             if failures == 1:
                 losses.add(places.end, 0.0)
