@@ -12,8 +12,8 @@
 #include "lipwire/resample.h"
 #include "resample_join.h"
 
-#define LOOK_AHEAD (100 * 48) /* samples */
-#define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
+#define LOOK_AHEAD (160 * 48) /* samples: the extractor's look-ahead, and the rows that the mouth wants to know before */
+#define LEAD 1                /* rows that the mouth runs ahead of the sound: its speed is bounded, and opening takes the longest */
 #define ROWS 32
 #define EVENTS 1024
 /* Utterances that have begun and whose end nobody has read: more do not begin. So no beginning and no end is ever lost. */
@@ -169,9 +169,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     if (rc >= 0)
         rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
-        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
+        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1, .voice = config->voice});
     if (rc >= 0)
-        rc = lw_viseme_open(&p->final, NULL);
+        rc = lw_viseme_open(&p->final, &(lw_viseme_config){.voice = config->voice});
     if (rc >= 0)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
@@ -488,8 +488,8 @@ static void look_ahead(lw_performer *p)
     int restarted;
     while (lw_speech_look(p->speech, LOOK_AHEAD, block, &sample, &restarted)) {
         if (restarted || p->viseme_base < 0) {
-            lw_viseme_reset(p->early);
-            lw_viseme_reset(p->final);
+            lw_viseme_restart(p->early);
+            lw_viseme_restart(p->final);
             lw_resampler_reset(p->to_viseme);
             p->viseme_base = sample;
             p->rows_written = p->rows_final = p->rows_read = 0;
@@ -511,19 +511,24 @@ static void look_ahead(lw_performer *p)
     }
 }
 
-/* The row that describes `sample`, or the newest one within LEAD before it; NULL where it is not known yet. */
-static const float *row_at(lw_performer *p, int64_t sample)
+/* The row that describes `sample`, or the newest one within LEAD before it, and those behind it; rows[0] is NULL where it
+ * is not known yet. Returns how many there are. */
+static int rows_from(lw_performer *p, int64_t sample, const float *rows[LW_MOTION_AHEAD])
 {
-    const row *found = NULL;
+    int64_t found = -1;
     for (int64_t i = p->rows_read; i < p->rows_written; i++) {
         const row *r = &p->rows[i % ROWS];
         if (r->sample > sample)
             break;
         if (r->sample > sample - (LEAD + 1) * LW_BLOCK)
-            found = r;
+            found = i;
         p->rows_read = i;
     }
-    return found ? found->channels : NULL;
+    int known = 1;
+    rows[0] = found < 0 ? NULL : p->rows[found % ROWS].channels;
+    for (; found >= 0 && known < LW_MOTION_AHEAD && found + known < p->rows_written; known++)
+        rows[known] = p->rows[(found + known) % ROWS].channels;
+    return known;
 }
 
 static void take_settings(lw_performer *p)
@@ -682,7 +687,9 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     heed_cut(p);
     take_settings(p);
     lw_pose pose;
-    lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);
+    const float *rows[LW_MOTION_AHEAD];
+    int known = rows_from(p, clock + LEAD * LW_BLOCK, rows);
+    lw_motion_step(p->motion, rows, known, lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
     if (due < clock + LW_BLOCK) {
         if (draw)
