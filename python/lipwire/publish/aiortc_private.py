@@ -6,15 +6,28 @@ name is missing nothing is changed, and the connection works without.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from fractions import Fraction
 from typing import Any
 
-from aiortc import RTCPeerConnection, RTCRtpReceiver
+import av
+from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver
+from aiortc.codecs import CODECS
+from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rtcpeerconnection import find_common_codecs
 
 START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
 """Bit/s of VP8. aiortc begins with 500 kbit/s, which shows blocks for the first seconds, and ends at 1500."""
 LOOPBACK = "127.0.0.1"
+PACKET = 1150
+"""Bytes of a packet's payload."""
+CIPHERS = b":".join(
+    b"ECDHE-%s-%s" % (key, cipher)
+    for cipher in (b"AES128-GCM-SHA256", b"CHACHA20-POLY1305", b"AES256-GCM-SHA384", b"AES128-SHA", b"AES256-SHA")
+    for key in (b"ECDSA", b"RSA")
+)
+"""aiortc has those of ECDSA alone, and none in common with a peer whose certificate is of RSA, as GStreamer's is."""
 logger = logging.getLogger("lipwire.webrtc")
 
 
@@ -42,6 +55,60 @@ def use_bit_rates(pc: RTCPeerConnection) -> None:
         sender: Any = transceiver.sender
         if vp8 and getattr(sender, "_RTCRtpSender__encoder", True) is None:
             sender._RTCRtpSender__encoder = _Encoder()
+
+
+class _SingleUnits(H264Encoder):
+    """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit."""
+
+    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+        if self.codec is None or (frame.width, frame.height) != (self.codec.width, self.codec.height):
+            self.codec = self._open(frame)
+        frame.pict_type = av.video.frame.PictureType.I if force_keyframe else av.video.frame.PictureType.NONE
+        yield from self._split_bitstream(b"".join(bytes(packet) for packet in self.codec.encode(frame)))
+
+    @staticmethod
+    def _open(frame: av.VideoFrame) -> Any:
+        codec: Any = av.CodecContext.create("libx264", "w")
+        codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
+        codec.bit_rate = START_BITRATE
+        codec.time_base, codec.framerate = Fraction(1, 30), Fraction(30)
+        codec.options = {"tune": "zerolatency", "x264-params": f"slice-max-size={PACKET}"}
+        codec.profile = "Baseline"
+        return codec
+
+    @classmethod
+    def _packetize(cls, packages: Any) -> list[bytes]:
+        return list(packages)
+
+
+def use_single_units(pc: RTCPeerConnection, payload_types: set[int]) -> None:
+    """Has H.264 of these payload types sent in single NAL units. After the answer, before anything is sent."""
+    for transceiver in pc.getTransceivers():
+        codecs = getattr(transceiver, "_codecs", [])
+        sender: Any = transceiver.sender
+        if codecs and codecs[0].payloadType in payload_types and hasattr(sender, "_RTCRtpSender__encoder"):
+            sender._RTCRtpSender__encoder = _SingleUnits()
+
+
+def has_codec(kind: str, codecs: list[Any]) -> bool:
+    """Whether aiortc has one of a section's codecs."""
+    return bool(find_common_codecs(CODECS[kind], codecs))
+
+
+class _Certificate(RTCCertificate):
+    """aiortc's own, with the ciphers of RSA."""
+
+    def _create_ssl_context(self, *args: Any, **kwargs: Any) -> Any:
+        context = super()._create_ssl_context(*args, **kwargs)
+        context.set_cipher_list(CIPHERS)
+        return context
+
+
+def use_certificate(pc: RTCPeerConnection) -> None:
+    """Lets a connection shake hands with a peer whose certificate is of RSA. Before the offer is taken."""
+    name = "_RTCPeerConnection__certificates"
+    if hasattr(pc, name) and hasattr(RTCCertificate, "_create_ssl_context"):
+        setattr(pc, name, [_Certificate.generateCertificate()])
 
 
 def sends(pc: RTCPeerConnection, kind: str) -> str:
