@@ -61,16 +61,20 @@ class _SingleUnits(H264Encoder):
     """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit."""
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
-        if self.codec is None or (frame.width, frame.height) != (self.codec.width, self.codec.height):
+        if self.codec is None or not self._fits(frame):
             self.codec = self._open(frame)
         frame.pict_type = av.video.frame.PictureType.I if force_keyframe else av.video.frame.PictureType.NONE
         yield from self._split_bitstream(b"".join(bytes(packet) for packet in self.codec.encode(frame)))
 
-    @staticmethod
-    def _open(frame: av.VideoFrame) -> Any:
+    def _fits(self, frame: av.VideoFrame) -> bool:
+        codec: Any = self.codec
+        same = (frame.width, frame.height) == (codec.width, codec.height)
+        return same and abs(self.target_bitrate - codec.bit_rate) <= codec.bit_rate / 10  # as aiortc's own
+
+    def _open(self, frame: av.VideoFrame) -> Any:
         codec: Any = av.CodecContext.create("libx264", "w")
         codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
-        codec.bit_rate = START_BITRATE
+        codec.bit_rate = self.target_bitrate
         codec.time_base, codec.framerate = Fraction(1, 30), Fraction(30)
         codec.options = {"tune": "zerolatency", "x264-params": f"slice-max-size={PACKET}"}
         codec.profile = "Baseline"
