@@ -352,7 +352,8 @@ int lw_speech_end(lw_speech *s, int32_t grace)
         return LW_EINVAL;
     if (is_over(s))
         return 0;
-    keep_tail(s);
+    if (!grace)
+        keep_tail(s);
     int64_t deadline = lw_speech_clock(s) + grace;
     /* A first END has its room since the BEGIN. One that re-arms it may not take that of utterances to come. */
     if (!s->ending || mark_room(s) > MARKS / 2)
