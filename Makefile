@@ -21,6 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*/*.h src/* src/*/*)
 CBUILD := build/c
+STEP := sh tools/step.sh
 SECONDS_EACH ?= 60
 TSAN_TESTS := test_speech test_engine test_share test_threads
 # Tests of what the binding does.
@@ -163,16 +164,21 @@ $(BIN)/python:
 	sh tools/system_packages.sh $(PYTHON)=python3 cc=gcc
 	$(PYTHON) -c 'import sys; sys.exit("Lipwire needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh tools/system_packages.sh ensurepip=python3-venv
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(STEP) "1/4 a Python environment in $(VENV)" "about 5 s" $(PYTHON) -m venv $(VENV)
+	@$(STEP) "2/4 its installer" "about 5 s" $(BIN)/python -m pip install --quiet --upgrade pip
 	sh tools/system_packages.sh "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h=python3-dev"
 
+# Editable, so that `pip install --editable '.[agents]'` adds to it, and what is changed here works at once.
 $(VENV)/.demo: $(BIN)/python $(NATIVE)
-	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@$(BIN)/python tools/packages.py demo >$(VENV)/packages
+	@$(STEP) "3/4 packages from PyPI" "10 to 60 s" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
+	@$(STEP) "4/4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python $(NATIVE)
-	$(BIN)/python -m pip install --quiet --editable '.[test]' --editable ./lipsync
+	@$(BIN)/python tools/packages.py test >$(VENV)/packages
+	@$(STEP) "3/4 packages from PyPI, those of the tests among them" "1 to 3 minutes" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
+	@$(STEP) "4/4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[test]' --editable ./lipsync
 	@touch $@ $(VENV)/.demo
 
 # The peers that figures are paired with; each is optional to the benchmarks themselves.

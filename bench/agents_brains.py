@@ -32,7 +32,7 @@ from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.speech.endpointing import Endpointer
 from lipwire.agents.speech.vad import FRAME, FRAME_MS, Vad
 from lipwire.audio import espeak as voice
-from lipwire.session.offline import load_speech
+from lipwire.audio.speech_file import load_speech
 from lipwire_lipsync.conditions import noise as coloured
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -63,7 +63,7 @@ def run(results: Results, quick: bool) -> None:
 
 
 def frames(x: Any) -> list[bytes]:
-    pcm = np.clip(x, -32768, 32767).astype("<i2").tobytes()
+    pcm = np.clip(np.rint(x), -32768, 32767).astype("<i2").tobytes()
     return [pcm[i : i + 2 * FRAME] for i in range(0, len(pcm) - 2 * FRAME + 1, 2 * FRAME)]
 
 

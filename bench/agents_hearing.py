@@ -46,7 +46,9 @@ def run(results: Results, quick: bool) -> None:
         return one(Decoder(samprate=RATE, loglevel="FATAL"), pcm)
 
     for level, gain in LEVELS.items():
-        loud = [(words, (np.frombuffer(pcm, np.int16) * gain).astype(np.int16).tobytes()) for words, pcm in clips]
+        loud = [
+            (words, np.rint(np.frombuffer(pcm, np.int16) * gain).astype(np.int16).tobytes()) for words, pcm in clips
+        ]
         kept = Decoder(samprate=RATE, loglevel="FATAL")
         ours = iter(served([pcm for _, pcm in loud]))
         rows: dict[str, Callable[[bytes], str]] = {

@@ -21,7 +21,7 @@ import numpy as np
 
 from lipwire import _core, resample
 from lipwire.audio import espeak as voice
-from lipwire.session.offline import load_speech
+from lipwire.audio.speech_file import load_speech
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_SPEECH = ROOT.parent / "shared" / "speech" / "speech_16k.wav"

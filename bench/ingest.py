@@ -155,7 +155,7 @@ async def measure(results: Results, rounds: int) -> None:
 async def one(results: Results, encoding: str, ms: int, texts: list[str], rounds: int) -> None:
     grant = m.grant(request())
     received, queued = [], []
-    async with Session(Null(), width=64, height=64, fps=1) as session:
+    async with Session(Null(), size=(64, 64), fps=1) as session:
         for number in range(rounds + 1):
             ingest = Ingest(session.id, grant)
             first = request()

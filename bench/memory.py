@@ -133,7 +133,7 @@ async def churn(mode: str, quick: bool) -> dict[str, Any]:
     pcm = espeak(RATE)[: RATE * 2]
     at = {}
     for i in range(1, count + 1):
-        async with Session(Null(), width=SIZE[0], height=SIZE[1]) as session:
+        async with Session(Null(), size=SIZE) as session:
             session.write(pcm, RATE)
             while session.performer.stats()["frames"] < 2:
                 await asyncio.sleep(0.002)

@@ -34,7 +34,8 @@ from served import KEY, Server, serving
 
 RATE = 24000
 CHUNK = 0.02
-LEAD = 1.0
+LEAD = 3.0
+"""Seconds of speech that are sent ahead: this client, too, may be kept off the processor for a while."""
 
 
 class Healthy:
@@ -44,7 +45,7 @@ class Healthy:
         self.server, self.http = server, http
         self.heartbeats: list[float] = []
         self.health: list[float] = []
-        self.began, self.finished = asyncio.Event(), asyncio.Event()
+        self.began = asyncio.Event()
         self.silence_ms = 0.0
         self.errors = self.late = 0
         self.sent_ms = self.played_ms = 0.0
@@ -70,7 +71,10 @@ class Healthy:
         self._speaking = False
         try:
             await self._speech
-            await asyncio.wait_for(self.finished.wait(), 30)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(30):
+                    while self.played_ms < self.sent_ms:
+                        await asyncio.sleep(0.05)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -124,8 +128,8 @@ class Healthy:
                 case "playback_started":
                     self.began.set()
                 case "playback_finished":
-                    self.played_ms = event["position_ms"]
-                    self.finished.set()
+                    # More than one, where this client was itself kept from speaking for so long that it was over.
+                    self.played_ms += event["position_ms"]
                 case "underrun":
                     self.silence_ms += event["duration_ms"]
                 case "error":

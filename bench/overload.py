@@ -59,7 +59,7 @@ class Watched(Struct):
 async def watched(burning: int, seconds: int) -> Watched:
     publisher = Counted(ice_host="127.0.0.1")
     second = (np.sin(np.arange(RATE) / 25) * 9000).astype("<i2").tobytes()
-    async with Session(publisher, width=640, height=360) as session, Viewers(publisher, VIEWERS) as viewers:
+    async with Session(publisher, size=(640, 360)) as session, Viewers(publisher, VIEWERS) as viewers:
 
         def lost() -> int:
             return int(session.performer.stats()["pcm_dropped"])

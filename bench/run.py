@@ -110,6 +110,7 @@ def table(results: list[dict[str, Any]]) -> None:
             cell.rjust(w) if i in (2, 6) else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         print("  ".join(cells).rstrip(), file=sys.stderr)
+    print("\nn: measurements of a value; ok, MISSED: by its goal, where it has one (bench/README.md)", file=sys.stderr)
     if results:
         print(f"\n{results[0]['machine']}; {results[0]['build']}; {results[0]['date']}", file=sys.stderr)
 

@@ -41,6 +41,9 @@ from served import KEY, Server, serving
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 RUBBISH = ("no json", "{}", '{"command":"nonsense"}', '{"command":"voice","audio":"#","sampleRate":1,"encoding":"X"}')
 HEADERS = {"x-api-key": KEY, "content-type": "application/json"}
+TOO_LATE = 0.7
+"""Seconds that a chunk may come after its time. Speech of which nothing comes for a second is over, so that where this
+client was kept from sending for longer, or from connecting again, it proves nothing."""
 SETTLE = 3.0
 """Seconds around a pause of the server that pictures may be late in."""
 
@@ -57,6 +60,12 @@ class Talker:
         self._ws: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._finished: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._pace: float | None = None
+        """Seconds between the chunks of the newest utterance; None = all at once,"""
+        self._sent: float | None = None
+        """when its newest one was sent,"""
+        self._late = False
+        """and whether one came too late."""
 
     async def open(self) -> None:
         """A new session; one that there is stays, and is replaced."""
@@ -127,7 +136,7 @@ class Talker:
     def speech(self) -> tuple[str, list[str], float]:
         """(event id, `voice` messages, ms in all) of something to say."""
         chance = self.chance
-        rate = self._rate = chance.choice(RATES)
+        rate = chance.choice(RATES)
         length = round(rate * chance.choice((0.01, 0.3, 1.0, 2.0, 4.0)))
         start = chance.randrange(0, 48000 * 4)
         pcm = resample(espeak(48000)[2 * start : 2 * (start + length * 48000 // rate)], 48000, rate)
@@ -136,31 +145,41 @@ class Talker:
         chunk_ms = chance.choice((10, 20, 40, 250, 1000))
         voices = [m.encode(m.Voice(p, rate, encoding, event_id)) for p in encode(pcm, rate, encoding, chunk_ms)]
         self._pace = chance.choice((None, None, chunk_ms / 1000))
+        self._sent, self._late = None, False
         return event_id, voices, len(pcm) / 2 / rate * 1000
 
     async def voices(self, messages: list[str]) -> None:
         for number, message in enumerate(messages):
             if number and self._pace is not None:
                 await asyncio.sleep(self._pace)
-            await self.send(message)
+            await self._send_in_time(message)
+
+    async def _send_in_time(self, message: dict[str, Any] | str) -> None:
+        """Sends a part of an utterance, and looks whether it was time."""
+        await self.send(message)
+        now = time.monotonic()
+        self._late |= self._sent is not None and now - self._sent > (self._pace or 0.0) + TOO_LATE
+        self._sent = now
 
     async def whole(self, event_id: str, sent_ms: float) -> None:
         """Waits for the end of an utterance that must be played whole."""
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._finished[event_id] = future
-        await self.send({"command": "voice_end", "event_id": event_id})
+        await self._send_in_time({"command": "voice_end", "event_id": event_id})
         if self.chance.random() < 0.2:
             await self.send({"command": "voice_end", "event_id": event_id})
         try:
             event = await asyncio.wait_for(future, sent_ms / 1000 + 15)
         except TimeoutError:
-            self.wrong.append(
-                f"{self.request.agora_settings.channel}: {sent_ms:.1f} ms at {self._rate} Hz never finished"
-            )
-            return
+            event = {}
         self.counts["accounted"] += 1
-        if event["interrupted"] or abs(event["position_ms"] - sent_ms) > 1.0:
-            self.wrong.append(f"sent {sent_ms:.1f} ms, {event}")
+        if event and not event["interrupted"] and abs(event["position_ms"] - sent_ms) <= 1.0:
+            return
+        if self._late:
+            self.counts["sent_too_late"] += 1
+            return
+        got = event or "nothing"
+        self.wrong.append(f"{time.strftime('%X')} {self.request.agora_settings.channel}: sent {sent_ms:.1f} ms, {got}")
 
     async def say(self) -> None:
         """An utterance, whole."""
@@ -272,13 +291,21 @@ async def viewers(server: Server, talker: Talker, until: float, chance: random.R
             str(Path(__file__).with_name("watcher.py")),
             *(server.viewer, talker.session.session_id, KEY, str(seconds)),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
-        if chance.random() < 0.3:
+        killed = chance.random() < 0.3
+        if killed:
             await asyncio.sleep(seconds / 2)
-            process.kill()
-        out, _ = await process.communicate()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        out, err = await process.communicate()
         counts["viewers"] += 1
+        if process.returncode and not killed:
+            # Its session may have been replaced before it came: 404. Anything else is worth a look.
+            last = err.decode().strip().splitlines()[-2:]
+            counts["viewers_gone" if any("404" in line for line in last) else "viewers_failed"] += 1
+            if not any("404" in line for line in last):
+                print(f"soak: a viewer failed: {last}", file=sys.stderr)
         if out:
             for name, value in json.loads(out).items():
                 counts[f"viewer_{name}"] += value
@@ -325,7 +352,7 @@ async def soak(results: Results, seconds: float, sessions: int, watched: int) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="30 s with six sessions")
+    parser.add_argument("--quick", action="store_true", help="20 s with six sessions")
     parser.add_argument("--minutes", type=float, default=30, help="how long")
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--watched", type=int, default=2, help="how many of them have a viewer")
@@ -334,7 +361,7 @@ def main() -> int:
     espeak(48000)
     seconds, sessions, watched = options.minutes * 60, options.sessions, options.watched
     if options.quick:
-        seconds, sessions, watched = 30.0, 6, 1
+        seconds, sessions, watched = 20.0, 6, 1
     good = asyncio.run(soak(Results("soak"), seconds, sessions, watched))
     return 1 if options.check and not good else 0
 

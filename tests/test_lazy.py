@@ -71,6 +71,42 @@ def test_a_name_that_is_not_there() -> None:
         importlib.import_module("lipwire.nobody")
 
 
+@pytest.mark.parametrize(
+    ("missing", "imports", "extra"),
+    [
+        ("litestar", "from lipwire.servers.rooms import create_rooms", "server"),
+        ("litestar", "from lipwire import create_app", "server"),
+        ("uvicorn", "import lipwire.servers.http", "server"),
+        ("jwt", "from lipwire.app.service import Service", "server"),
+        ("prometheus_client", "import lipwire.servers.metrics", "server"),
+        ("aiortc", "from lipwire.publish.webrtc import WebRTC", "webrtc"),
+        ("aiortc", "from lipwire.channel.room.room import Rooms", "webrtc"),
+        ("httpx", "from lipwire.provider.client import ProviderClient", "agents"),
+    ],
+)
+def test_whatever_needs_an_extra_that_is_not_installed_says_which(missing: str, imports: str, extra: str) -> None:
+    """Not installed: no finder has it. By whatever path it is imported; and who only looks for it finds nothing."""
+    code = (
+        "import importlib.util, sys\n"
+        "class Without:\n"
+        "    def __init__(self, finder): self.finder = finder\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        return None if name == {missing!r} else self.finder.find_spec(name, path, target)\n"
+        "    def __getattr__(self, name): return getattr(self.finder, name)\n"
+        "sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]\n"
+        "import lipwire\n"
+        f"assert importlib.util.find_spec({missing!r}) is None and not lipwire._lazy.installed({missing!r})\n"
+        f"try: import {missing}\n"
+        "except ModuleNotFoundError as exc: assert 'lipwire' not in str(exc), exc\n"
+        f"try: {imports}\n"
+        f"except ModuleNotFoundError as exc: assert exc.name == {missing!r}; print(exc)\n"
+        "else: raise SystemExit('it is not missing')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"pip install 'lipwire[{extra}]'" in done.stdout and missing in done.stdout
+
+
 def test_an_extra_that_is_missing_is_named() -> None:
     code = (
         "import sys; sys.modules['aiortc'] = None\n"

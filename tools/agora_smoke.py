@@ -142,7 +142,7 @@ async def run(options: argparse.Namespace) -> int:
         watching.subscribe(options.uid, audio=True, video=True)
         print(f"watching   uid {options.watcher_uid}, in the channel after {time.monotonic() - began:.2f} s")
         began = time.monotonic()
-        async with lipwire.Session(publisher, width=640, height=360, fps=25) as session:
+        async with lipwire.Session(publisher, size=(640, 360), fps=25) as session:
             print(f"publishing uid {options.uid}, in the channel after {time.monotonic() - began:.2f} s")
             await speak(session, options.seconds)
             figures = publisher.channel.stats()

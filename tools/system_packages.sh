@@ -13,6 +13,8 @@ done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing$missing"
+    exec 9>"${TMPDIR:-/tmp}/lipwire-packages.lock"
+    flock 9 # two steps of CI may want something at once
     apt-get update -qq
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

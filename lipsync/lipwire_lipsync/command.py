@@ -140,6 +140,7 @@ def run_lipsync(request: Request, out: Console, notes: Console, bar: Progress) -
     for table in bench.tables(report):
         wide.print(table)
         wide.print()
+    wide.print(bench.LEGEND, markup=False)
     if request.json_file:
         request.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if request.picture and drawn:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .app.service import create_app
     from .audio import g711, opus
     from .audio.resample import resample
-    from .avatar import Avatar
+    from .avatar import Avatar, Axis, Viseme
     from .channel.agora.channel import agora_token
     from .drawing.frame_source import FrameSource
     from .drawing.hook import Hook, hook
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgoraAgents",
     "Avatar",
+    "Axis",
     "Compositor",
     "Frame",
     "FrameSource",
@@ -65,6 +66,7 @@ __all__ = [
     "SharedWriter",
     "Sprite",
     "StreamSpec",
+    "Viseme",
     "VisemeExtractor",
     "VisemeExtractorBatch",
     "agora_token",
@@ -81,6 +83,7 @@ __all__ = [
 _WHERE = {
     "AgoraAgents": ".agents.rest.client",
     "Avatar": ".avatar",
+    "Axis": ".avatar",
     "Compositor": "._core",
     "Frame": "._core",
     "FrameSource": ".drawing.frame_source",
@@ -100,6 +103,7 @@ _WHERE = {
     "SharedWriter": "._core",
     "Sprite": "._core",
     "StreamSpec": ".stream",
+    "Viseme": ".avatar",
     "VisemeExtractor": "._core",
     "VisemeExtractorBatch": "._core",
     "agora_token": ".channel.agora.channel",

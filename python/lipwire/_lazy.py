@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 EXTRAS = {
@@ -22,10 +22,12 @@ EXTRAS = {
     "uvicorn": "server",
     "jwt": "server",
     "prometheus_client": "server",
+    "regex": "server",
     "typer": "cli",
     "rich": "cli",
     "httpx": "agents",
     "pocketsphinx": "agents",
+    "sentencex": "agents",
     "PIL": "avatar",
     "numba": "hooks",
     "opentelemetry": "otel",
@@ -73,7 +75,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "publish.channel": ("channel.base",),
     "publish.microphone": ("channel.room.microphone",),
     "publish.room": ("channel.room.room", "channel.room.place"),
-    "render": ("session.offline",),
+    "render": ("session.offline", "audio.speech_file"),
     "renderer": ("drawing.renderer", "drawing.hook"),
     "runtime": ("session.runtime",),
     "service": ("app.service",),
@@ -194,11 +196,28 @@ class _Face(ModuleType):
         return self.__getattr__(self.__name__.rpartition(".")[2])(*args, **kwargs)
 
 
+def _for_an_import_of_ours() -> bool:
+    """Whether what asks for a module is an `import` in one of our own. It is not where one is only looked for
+    (`importlib.util.find_spec`), or where a user's program tries one."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("importlib", "_frozen_importlib")):
+        if frame.f_code.co_name == "find_spec":
+            return False
+        frame = frame.f_back
+    return frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "lipwire"
+
+
 class _Moved:
-    """Finds the modules of 0.1 (PEP 451)."""
+    """Finds the modules of 0.1 (PEP 451). It is asked last, so for what is missing, too: where one of our own modules
+    needs that, the error says how to get it."""
 
     @staticmethod
     def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if fullname in EXTRAS and _for_an_import_of_ours():
+            how = f"pip install 'lipwire[{EXTRAS[fullname]}]'"
+            raise ModuleNotFoundError(
+                f"this part of lipwire needs {fullname}, which is not installed: {how}", name=fullname
+            )
         package, _, name = fullname.partition(".")
         loader: Any = _Moved
         if package != "lipwire" or name not in MOVED:

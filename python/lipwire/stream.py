@@ -112,14 +112,18 @@ class Publisher(abc.ABC):
         of the session's own, whatever follows in it is silence or new. A publisher that keeps nothing back, or that
         records what was played, has nothing to do."""
 
+    def broken_off(self, error: Exception) -> None:
+        """The block in which the session was used has raised `error`; `close` follows. What is kept until it is whole
+        should not take the place of something older."""
+
     async def close(self) -> None:
         """Called once, after the last sound and picture, and not before `open` has returned; what was handed over is
         finished first where that makes sense."""
 
 
 class PublisherLike(Protocol):
-    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt` and `memory`
-    that it has. `open` and `close` may be plain functions, too."""
+    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory` and
+    `broken_off` that it has. `open` and `close` may be plain functions, too."""
 
     def open(self, spec: StreamSpec) -> Any: ...
     def audio(self, pcm: bytes, sample: int) -> None: ...
@@ -137,6 +141,7 @@ class _Wrapped(Publisher):
         ("close", 0, True),
         ("interrupt", 0, False),
         ("memory", 2, False),
+        ("broken_off", 1, False),
     )
     """Name, number of arguments, whether it must be there."""
 
@@ -192,14 +197,14 @@ def _takes(method: Callable[..., Any], count: int) -> bool:
 
 def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
     """The Publisher that `publisher` is, or that an object with the same methods stands for. `open`, `audio`, `video`
-    and `close` must be there; `interrupt` and `memory` may.
+    and `close` must be there; `interrupt`, `memory` and `broken_off` may.
 
     Raises:
         InvalidArgument: a method is missing, does not take what it is given, or is `async` where nobody awaits it; the
         message names it.
     """
     whole = publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)
-    for name in ("memory", "audio", "video", "interrupt"):
+    for name in ("memory", "audio", "video", "interrupt", "broken_off"):
         if inspect.iscoroutinefunction(getattr(whole, name)):
             raise InvalidArgument(
                 f"{type(publisher).__name__}.{name} is async, and nobody awaits it: make it a plain function that does "

@@ -194,8 +194,12 @@ async def test_barge_in_is_silent_within_a_tick_and_a_fade(at: float) -> None:
         heard = s.agent.session.heard[1]
         clock = s.channel.clock
         s.brain.emit(b.SpeechStarted(NOW()))
-        assert s.channel.interrupts == [clock]
+        assert s.channel.interrupts == [clock] and s.agent.state == "listening"
+        await s.clock.run(0.3)
+        assert not s.calls("interrupted")  # it may be a cough
+        s.brain.emit(b.UserText("i2", "No,", False))
         [(_, reply_id, played_ms, text)] = s.calls("interrupted")
+        assert s.channel.interrupts == [clock]
         assert (reply_id, played_ms) == ("r1", heard) and ("alpha beta gamma delta " * 10).startswith(text)
         assert len(text) == pytest.approx(230 * heard / 10_000, abs=7)
         assert s.agent.state == "listening"
@@ -234,11 +238,37 @@ async def test_barge_in_on_the_real_engine() -> None:
     assert np.count_nonzero(channel.pcm) / RATE * 1000 == pytest.approx(played, abs=25)
 
 
+@pytest.mark.parametrize("seconds", [0.2, 1.5])
+async def test_a_noise_holds_what_is_said_and_it_goes_on(seconds: float) -> None:
+    said = "alpha beta gamma delta " * 10
+    async with agent() as s:
+        s.brain.user_says("Tell me everything.")
+        s.brain.reply("r1", tone(3.0, 300.0), said)
+        s.brain.emit(b.ReplyFinished("r1", said))
+        await s.clock.until(lambda: s.agent.state == "speaking")
+        await s.clock.run(1.0)
+        begun = s.channel.clock
+        s.brain.emit(b.SpeechStarted(NOW(), "i2"))
+        await s.clock.run(seconds)
+        s.brain.emit(b.SpeechStopped(NOW(), "i2"))
+        await s.clock.run(1.9)
+        assert s.agent.state == "thinking" and not s.channel.pcm[begun + 240 :].any()
+        await s.clock.run(4.0)
+        pcm, history = s.channel.pcm, s.agent.history()
+    assert not s.calls("interrupted") and not s.captions(t.Interrupt)
+    blocks = np.abs(pcm.reshape(-1, BLOCK)).max(1) > 0
+    assert blocks.sum() / 100 == pytest.approx(3.0, abs=0.03)  # once, and all of it
+    assert np.abs(np.diff(pcm.astype(int))).max() < 2 * np.pi * 300 / RATE * np.abs(pcm.astype(int)).max() * 1.6
+    assert [entry["content"] for entry in history if entry["role"] == "assistant"] == [said.strip()]
+    assert [turn["end_reason"] for turn in s.agent.turns()] == ["finished", "no_reply"]
+
+
 async def test_barge_in_while_thinking_drops_the_answer() -> None:
     async with agent() as s:
         s.brain.user_says("Tell me")
         s.brain.emit(b.ReplyStarted("r1", NOW()))
         s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.UserText("i2", "And", False))
         assert s.calls("interrupted") == [("interrupted", "r1", 0.0, "")]
         s.brain.emit(b.ReplyAudio("r1", tone(0.5), RATE))
         await s.clock.run(1.0)
@@ -371,6 +401,7 @@ async def test_what_must_not_be_interrupted_is_not() -> None:
         await s.clock.run(0.3)
         s.brain.reply("r2", tone(1.0, peak=9000), "and I say")
         s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.UserText("i1", "What?", False))
         assert [call[1] for call in s.calls("interrupted")] == ["r2"] and not s.channel.interrupts
         await s.clock.run(1.5)
         loud = np.abs(s.channel.pcm)
@@ -534,7 +565,7 @@ async def test_a_failure_is_said_and_the_agent_lives_on() -> None:
         ("speech", "failed"), ("failure", "finished"), ("speech", "failed"), ("failure", "finished"),
         ("speech", "finished")]  # fmt: skip
     errors = s.captions(t.Error)
-    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "502 Bad Gateway", "LLM_ERROR")
+    assert (errors[0].module, errors[0].message, errors[0].reason) == ("llm", "Please hold on.", "LLM_ERROR")
 
 
 async def test_only_what_had_sound_was_said() -> None:
@@ -698,7 +729,7 @@ async def test_update_checks_everything_before_it_changes_anything() -> None:
         for name, value in (
             ("name", "b"), ("llm.no", 1), ("no", 1), ("avatar.x", 1), ("__class__.x", 1), ("llm.model", 5),
             ("turn_detection.threshold", 1.5), ("turn_detection.silence_duration_ms", -1), ("idle_timeout", "soon"),
-            ("llm.server_key", False),
+            ("llm.server_key", False), ("llm.headers", {"Host": "a"}), ("llm.headers", {"X": 5}),
         ):  # fmt: skip
             with pytest.raises(InvalidArgument, match=name.replace(".", r"\.")):
                 s.agent.update({"voice": "changed", name: value})

@@ -15,6 +15,7 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.conversation import Conversation
 from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
+from lipwire.agents.failures import SENTENCES
 from lipwire.agents.replies import Reply
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
@@ -33,6 +34,8 @@ class Desk:
         self.done: list[Any] = []
         self.clock = 0
         self.playing: tuple[str | None, float] = (None, 0.0)
+        self.held = False
+        self.stopped: tuple[str | None, float] = (None, 0.0)
         self.refuses = False
         self.said = 0
 
@@ -49,6 +52,12 @@ class Desk:
                 elif isinstance(action, c.Say):
                     self.said += 1
                     self.conversation.asked(action.reply, f"said-{self.said}")
+            elif isinstance(action, c.Hold):
+                self.held, self.stopped = True, self.playing
+            elif isinstance(action, c.Release):
+                self.held, self.stopped = False, (None, 0.0)
+            elif isinstance(action, c.Drop) and self.playing[0] in [reply.id for reply in action.replies]:
+                self.playing = self.stopped = None, 0.0
             elif isinstance(action, c.Play):
                 action.reply.received_ms += len(action.pcm) / 2 / action.rate * 1000
             elif isinstance(action, c.Finish):
@@ -65,7 +74,7 @@ class Desk:
         for _ in range(round(seconds * 100)):
             self.clock += BLOCK
             name, ms = self.playing
-            self.playing = name, ms + 10.0 if name is not None else 0.0
+            self.playing = name, ms + 10.0 if name is not None and not self.held else ms
             if self("tick", self.clock):
                 self("look")
 
@@ -152,7 +161,7 @@ def test_the_user_interrupts_what_is_heard() -> None:
     d.play("r1")
     d.run(5.05)
     d.done.clear()
-    d.brain(b.SpeechStarted(0))
+    d.brain(b.SpeechStarted(0, "i1"), b.UserText("i1", "wait", False))
     [drop], [told] = d.of(c.Drop), d.of(c.Interrupted)
     assert d.done.index(drop) < d.done.index(told)  # silence comes first
     assert [reply.id for reply in drop.replies] == ["r1"]
@@ -168,7 +177,7 @@ def test_what_is_not_interruptable_outlives_the_users_voice_but_not_a_command() 
     law = d("speak", "the law says", interruptable=False)
     d.reply("said-1", "the law says")
     d.reply("r2", "and I say")
-    d.brain(b.SpeechStarted(0))
+    d.brain(b.SpeechStarted(0), b.UserText("i1", "what", False))
     assert [told.reply_id for told in d.of(c.Interrupted)] == ["r2"] and law.state == "begun"
     assert d("interrupt") and law.outcome == "interrupted"
     assert not d("interrupt")
@@ -202,7 +211,7 @@ def test_no_answer_is_waited_for_only_so_long() -> None:
     assert d.live("r1").turn_id == 2
     d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", " ", True))
     d.run(0.3)
-    assert d.conversation.state == "listening"  # a cough
+    assert d.conversation.state == "thinking"  # a cough: the answer goes on
 
 
 # ---------------------------------------------------------------------------------------------------------- replies
@@ -285,6 +294,33 @@ def test_a_failure_is_said_once_where_a_reply_was_due() -> None:
     assert d.conversation.failures == 4
 
 
+def test_users_are_told_in_their_language_and_nothing_of_services() -> None:
+    inner = "the LLM at 10.0.0.7:8000 answered 500"
+    for fields, shown, said in (
+        ({"language": "de-DE"}, SENTENCES["de"]["answer"], [SENTENCES["de"]["answer"]]),
+        ({"llm": {"failure_message": "Hold on."}}, "Hold on.", ["Hold on."]),
+        ({"llm": {"failure_message": ""}}, SENTENCES["en"]["answer"], []),
+    ):
+        d = Desk(**fields)
+        d.user_says("Hello?")
+        d.brain(b.Failed("LLM_ERROR", inner), b.Failed("TOOL_ERROR", inner))
+        errors = [message for message in d.messages() if isinstance(message, t.Error)]
+        language = d.conversation.config.language[:2]
+        assert [error.message for error in errors] == [shown, SENTENCES[language]["function"]]
+        assert [say.text for say in d.of(c.Say)] == said
+        assert [failed.message for failed in d.events(b.Failed)] == [inner, inner]  # for who runs the agent
+    d = Desk()
+    d.user_says("Hello?")
+    d.brain(
+        b.ReplyStarted("r1", 0),
+        b.Failed("LLM_ERROR", inner, "r1", minor=True),
+        b.Failed("LLM_REFUSED", inner, "r1", minor=True),
+    )
+    errors = [message for message in d.messages() if isinstance(message, t.Error)]
+    assert [error.message for error in errors] == [SENTENCES["en"]["part"]]
+    assert d.of(c.Say) == [] and d.live("r1").outcome is None
+
+
 def test_a_failure_of_what_was_cut_off_ends_no_other_turn() -> None:
     d = Desk(llm={"failure_message": "Hold on."})
     own = d("speak", "Welcome.")
@@ -348,6 +384,40 @@ def test_greeting_and_leaving_when_alone() -> None:
     assert d.of(c.Leave)[0] == c.Leave("idle_timeout")
 
 
+def test_only_those_whom_it_hears_keep_it_there() -> None:
+    """A bot, or another user's avatar, in the channel is nobody to wait for."""
+    d = Desk(idle_timeout=3.0, remote_uids=["9", "8"])
+    d("joined", "9")
+    d("joined", "7")
+    assert d.conversation.state == "listening"
+    d.run(5.0)
+    d("left", "9")
+    d.run(2.9)
+    assert not d.of(c.Leave)
+    d("joined", "8")
+    d.run(5.0)
+    d("left", "8")
+    assert d.conversation.state == "idle"
+    d.run(2.8)
+    assert not d.of(c.Leave)
+    d.run(0.3)
+    assert d.of(c.Leave)[0] == c.Leave("idle_timeout") and d.conversation.users == {"7"}
+    everyone = Desk(idle_timeout=3.0)
+    everyone("joined", "7")
+    everyone.run(5.0)
+    assert not everyone.of(c.Leave)
+
+
+def test_what_is_minor_is_told_and_nothing_else_happens() -> None:
+    d = Desk(llm={"failure_message": "Sorry."})
+    d("joined", "7")
+    d("tell", "hi")
+    d.brain(b.ReplyStarted("r1", 1), b.ReplyText("r1", "One.", 0, 300), b.ReplyAudio("r1", bytes(9600), 16_000))
+    d.brain(b.Failed("TTS_ERROR", "15 characters were not said", "r1", minor=True))
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and not d.of(c.Say)
+    assert d.live("r1").outcome != "failed" and d.conversation.stats()["failures"] == 1
+
+
 def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
     d = Desk()
     loud = (b"\x00\x10" * 160, b"\x01\x00" * 160)
@@ -394,6 +464,15 @@ def test_messages_and_functions_of_the_clients() -> None:
     d("message", "7", b'{"type":"interrupt"}')
     assert reply.state == "refused"
     assert len([m for m in d.messages() if isinstance(m, t.ToolCall)]) == 2
+
+
+def test_what_a_client_was_called_for_is_taken_while_the_agent_is_paused() -> None:
+    d = Desk()
+    d.brain(b.ToolCalled("c1", "book", "{}"))
+    d("interrupt")
+    d("pause")
+    d("tool_result", "c1", "booked")
+    assert d.of(c.ToolResult) == [c.ToolResult("c1", "booked")]
 
 
 def test_the_end_breaks_off_and_changes_nothing_any_more() -> None:
@@ -493,3 +572,196 @@ def test_what_has_not_been_heard_is_not_said() -> None:
     d("wind_up")
     assert d.conversation.silent
     assert [action.reply_id for action in d.of(c.Interrupted)] == ["said-2", "said-1"]
+
+
+# ------------------------------------------------------------------------------------------ does the user interrupt it?
+
+
+def speaking(d: Desk, reply_id: str = "r1", *, ms: int = 10_000, heard: float = 5.0) -> Reply:
+    """The agent answers a question, and has said `heard` seconds of it."""
+    d("joined", "7")
+    d.user_says("What is it?", f"q-{reply_id}")
+    d.reply(reply_id, "one two three four five six seven eight nine ten", ms)
+    d.play(reply_id)
+    d.run(heard)
+    d.done.clear()
+    return d.live(reply_id)
+
+
+def what(d: Desk) -> list[str]:
+    """What became of what was held, in order."""
+    kinds = (c.Hold, c.Release, c.Drop, c.Interrupted)
+    return [type(action).__name__ for action in d.done if isinstance(action, kinds)]
+
+
+@pytest.mark.parametrize(
+    "sounds",
+    [
+        pytest.param([(0.3, "")], id="a cough that speech to text knows for one"),
+        pytest.param([(0.3, None)], id="a door, of which no text comes"),
+        pytest.param([(0.2, None), (1.0, None)], id="two noises in a row"),
+        pytest.param([(0.4, "Mm-hmm.")], id="a listener"),
+        pytest.param([(0.3, None), (0.4, "okay")], id="a noise and a listener"),
+    ],
+)
+def test_what_is_no_interruption_is_none(sounds: list[tuple[float, str | None]]) -> None:
+    d = Desk()
+    reply = speaking(d)
+    for n, (seconds, text) in enumerate(sounds):
+        if n:
+            d.run(0.5)
+        d.brain(b.SpeechStarted(0, f"i{n}"))
+        assert d.held and d.conversation.state == "listening"
+        d.run(seconds)
+        d.brain(b.SpeechStopped(0, f"i{n}"))
+        if text is not None:
+            d.brain(b.UserText(f"i{n}", text, True))
+    if sounds[-1][1] is None:
+        assert d.held
+        d.run(2.1)
+    assert not d.held and what(d) == ["Hold", "Release"] and d.conversation.state == "speaking"
+    assert d.playing[1] == pytest.approx(5000.0, abs=101)
+    assert (reply.state, d.conversation.interruptions) == ("heard", 0)
+    assert not [message for message in d.messages() if isinstance(message, t.Interrupt)]
+    d.play(None)
+    d("over", reply)
+    history = [(entry["role"], entry["content"]) for entry in d.conversation.history.as_list()]
+    assert history == [("user", "What is it?"), ("assistant", reply.text)]
+    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()][1:] == ["no_reply"] * len(sounds)
+
+
+def test_noise_and_then_words() -> None:
+    d = Desk()
+    reply = speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+    d.run(1.0)
+    d.brain(b.SpeechStarted(0, "i2"))
+    d.run(3.0)  # longer than a noise may be; the user still speaks
+    assert d.held
+    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i1", "", True), b.UserText("i2", "No, the other one.", True))
+    assert what(d) == ["Hold", "Drop", "Interrupted", "Release"]
+    [told] = d.of(c.Interrupted)
+    assert told.played_ms == pytest.approx(5000.0, abs=1) and told.text == "one two three four five"
+    assert reply.outcome == "interrupted" and d.conversation.state == "thinking"
+    d.reply("r2", "That one.")
+    assert d.live("r2").turn_id == 3
+
+
+def test_words_that_come_after_it_went_on() -> None:
+    """Speech to text took longer than the time out."""
+    d = Desk()
+    reply = speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+    d.reply("r2", "An answer to that.")  # as OpenAI Realtime gives it at once
+    assert d.live("r2").state == "begun" and d.held
+    d.run(2.1)
+    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r2"] and not d.held
+    d.run(0.5)
+    d.brain(b.UserText("i1", "Stop it, please.", True))
+    assert reply.outcome == "interrupted" and d.of(c.Interrupted)[1].played_ms == pytest.approx(5600.0, abs=101)
+    assert [respond.reply.state for respond in d.of(c.Respond)] == ["asked"]  # the answer is given anew
+    d.reply("r3", "I have stopped.")
+    assert (d.live("r3").turn_id, d.live("r3").state) == (2, "begun")
+    assert [turn["user_text"] for turn in d.conversation.turns.as_list()] == ["What is it?", "Stop it, please."]
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "r1"), ("hm", "r1"), ("What?", "r2"), (None, "r1")])
+def test_an_answer_waits_until_it_is_known_whether_there_was_a_question(text: str | None, said: str) -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.ReplyStarted("r2", 0, "i1"))
+    d.reply("r2", "An answer.")
+    assert what(d) == ["Hold"] and d.of(c.Add)
+    if text is None:
+        d.run(2.1)
+    else:
+        d.brain(b.UserText("i1", text, True))
+    [told] = d.of(c.Interrupted)
+    assert told.reply_id == {"r1": "r2", "r2": "r1"}[said]
+    assert d.live(said).state != "over" and d.conversation.state == ("speaking" if said == "r1" else "thinking")
+    d.brain(b.ReplyStarted("r3", 0, "i1"))  # a late answer to the noise is refused; one to words is not
+    assert d.live("r3").state == ("refused" if said == "r1" else "begun")
+
+
+def test_a_brain_that_tells_no_texts_answers_what_was_said() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.reply("r1", "one two three", 10_000)
+    d.play("r1")
+    d.run(1.0)
+    d.brain(b.SpeechStarted(0), b.SpeechStopped(0))
+    assert d.held
+    d.reply("r2", "I say back what I hear.")
+    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r1"] and not d.held
+
+
+@pytest.mark.parametrize("minor", [True, False])
+def test_speech_to_text_that_fails(minor: bool) -> None:
+    """The model has heard it by itself, and answers; or nobody has, and the agent goes on."""
+    d = Desk(llm={"failure_message": "Hold on."})
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.Failed("STT_ERROR", "no transcript", minor=minor))
+    if minor:
+        d.brain(b.ReplyStarted("r2", 0, "i1"))
+    assert d.of(c.Say) == [] and not d.held
+    assert [told.reply_id for told in d.of(c.Interrupted)] == (["r1"] if minor else [])
+
+
+def test_okay_at_the_end_of_a_question_answers_it() -> None:
+    d = Desk()
+    reply = speaking(d, ms=5500)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.UserText("i1", "Okay.", True))
+    assert reply.outcome == "interrupted" and d.of(c.Doubted) == [c.Doubted(False)]
+    assert d.conversation.state == "thinking"
+
+
+def test_what_is_commanded_is_done_whatever_is_in_doubt() -> None:
+    for call in (("interrupt",), ("pause",), ("tell", "stop"), ("speak", "Now this."), ("wind_up",)):
+        d = Desk()
+        reply = speaking(d)
+        d.brain(b.SpeechStarted(0, "i1"))
+        d(*call)
+        assert reply.outcome == "interrupted" and not d.held, call
+        d.run(3.0)
+        assert what(d)[:3] == ["Hold", "Drop", "Interrupted"]
+
+
+def test_what_the_agent_adds_meanwhile_waits_and_is_not_lost() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"))
+    d("speak", "By the way.", "APPEND")
+    d.reply("said-1", "By the way.")
+    d.brain(b.SpeechStopped(0, "i1"), b.UserText("i1", "Stop.", True))
+    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r1"]
+    assert d.live("said-1").state == "begun"
+
+
+def test_settings_of_false_interruptions() -> None:
+    d = Desk()
+    d.conversation.config.turn_detection.resume_false_interruption = False
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"))
+    assert what(d) == ["Drop", "Interrupted", "Release"][:2]  # as soon as somebody speaks
+    d = Desk()
+    d.conversation.config.turn_detection.false_interruption_timeout = 0.5
+    d.conversation.config.turn_detection.backchannels = ["quite so"]
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+    d.run(0.7)
+    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "Quite so!", True))
+    assert what(d) == ["Hold", "Release"] * 2
+    d.brain(b.SpeechStarted(0, "i3"), b.SpeechStopped(0, "i3"), b.UserText("i3", "okay", True))
+    assert what(d)[4:] == ["Hold", "Drop", "Interrupted", "Release"]
+
+
+def test_what_users_said_stands_before_its_answer_whenever_it_becomes_known() -> None:
+    d = Desk()
+    for n in (1, 2, 3):
+        d.brain(b.SpeechStarted(0, f"i{n}"), b.SpeechStopped(0, f"i{n}"))
+        d.reply(f"r{n}", f"answer {n}")
+        d("over", d.live(f"r{n}"))
+    for n in (3, 1, 2):
+        d.brain(b.UserText(f"i{n}", f"question {n}", True))
+    history = [(entry["content"], entry["turn_id"]) for entry in d.conversation.history.as_list()]
+    assert history == [(f"{what} {n}", n) for n in (1, 2, 3) for what in ("question", "answer")]

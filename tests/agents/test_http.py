@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
@@ -104,6 +105,57 @@ async def test_no_redirect_leads_to_an_inner_server() -> None:
             assert await post(client, f"http://127.0.0.1:{outer.port}/chat") == status
         await client.aclose()
     assert len(outer.heads) == 5 and inner.connections == 0
+
+
+async def test_a_redirect_within_the_host_keeps_method_body_and_key() -> None:
+    async with serving() as outer:
+        own = f"http://127.0.0.1:{outer.port}"
+
+        wanted = [0]
+
+        def answer(head: str) -> str:
+            path = head.split(" ")[1]
+            if path == "/v1?api-version=1":
+                return redirect("/v1/?api-version=1", wanted[0])(head)
+            if path == "/round":
+                return redirect("/round")(head)
+            if path == "/elsewhere":
+                return redirect("http://me:hunter2@127.0.0.1/")(head)
+            return "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+        outer.answer = answer
+        for client in (ServiceClient(5.0), ServiceClient(5.0, Outward(["127.0.0.1"]))):
+            for wanted[0] in (301, 302, 307, 308):
+                assert await post(client, f"{own}/v1?api-version=1", "k") == 200
+                first, second = outer.heads[-2:]
+                assert second.startswith("POST /v1/?api-version=1 ") and first.count("Bearer k") == 1
+                assert second.partition("\r\n")[2] == first.partition("\r\n")[2]  # every header, the length among them
+            wanted[0] = 303
+            assert await post(client, f"{own}/v1?api-version=1") == 303
+            before = len(outer.heads)
+            assert await post(client, f"{own}/round") == 307
+            assert len(outer.heads) == before + 1 + http.MAX_REDIRECTS
+            assert await post(client, f"{own}/elsewhere") == 307
+            assert await post(client, f"http://me:hunter2@127.0.0.1:{outer.port}/v1?api-version=1") == 303
+            await client.aclose()
+
+
+async def test_who_sends_to_another_host_gets_no_second_request() -> None:
+    """Nor to another port, nor from https to http; from http to https there, yes."""
+    for url, to, onward in (
+        ("http://a.test/x", "http://b.test/x", None),
+        ("http://a.test/x", "http://a.test:8080/x", None),
+        ("https://a.test/x", "http://a.test/x", None),
+        ("http://a.test/x", "//b.test/x", None),
+        ("http://a.test/x", "http://a.test@b.test/", None),
+        ("http://a.test/x", "ftp://a.test/", None),
+        ("http://a.test/x", "http://a.test:99999/", None),
+        ("http://a.test/x", "https://a.test/y?k=1#f", "https://a.test/y?k=1"),
+        ("http://u:p@a.test/x", "y/", "http://u:p@a.test/y/"),
+        ("http://a.test:80/x", "http://A.test/y", "http://A.test/y"),
+    ):
+        response = httpx.Response(308, headers={"location": to})
+        assert http._onward(url, response) == onward, (url, to)
 
 
 async def test_a_name_that_changes_its_address_gains_nothing() -> None:
@@ -215,7 +267,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "status": (f"HTTP/1.1 500 No\r\ncontent-length: {len(BODY)}\r\n\r\n{BODY}", "answered 500"),
     "redirect": (
         "HTTP/1.1 302 Found\r\nlocation: http://u:hunter2@x/?k=s3cret\r\ncontent-length: 0\r\n\r\n",
-        "answered 302, and redirects are not followed",
+        "answered 302, and redirects to another place are not followed",
     ),
     "event": (
         f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(EVENT)}\r\n\r\n{EVENT}",
@@ -280,6 +332,50 @@ async def test_a_refusal_reads_no_more_than_it_needs() -> None:
         await client.aclose()
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:47 GMT"}, 10.0),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:07 GMT"}, 0.0),
+        ({"retry-after": "Sunday, 06-Nov-94 08:49:47 GMT"}, 10.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+    ],
+)
+def test_when_a_service_wants_to_be_asked_again(headers: dict[str, str], seconds: float | None) -> None:
+    assert http.retry_after(headers, 784_111_777.0) == seconds  # the moment of RFC 9110's example
+    error = ServiceError("no")
+    error.wait = seconds
+    assert 0 <= error.seconds_to_wait() <= http.MAX_WAIT
+    error.wait = 1e9
+    assert error.seconds_to_wait() == http.MAX_WAIT
+
+
+async def test_headers_of_the_callers_are_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = "no such key: s3cret-of-the-header"
+    async with serving() as server:
+        server.answer = lambda head: f"HTTP/1.1 401 No\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        url = f"http://127.0.0.1:{server.port}/"
+        client = ChatClient(Llm(url=url, headers={"X-Key": "s3cret-of-the-header"}), own={url: {"X-Own": "mine"}})
+        with pytest.raises(ServiceError, match="answered 401"):
+            async for _ in client.stream({}, Completion()):
+                pass
+        client.llm.url += "other"
+        with pytest.raises(ServiceError, match="answered 401"):
+            async for _ in client.stream({}, Completion()):
+                pass
+        await client.close()
+    first, second = (head.lower() for head in server.heads)
+    assert "x-key: s3cret" in first and "x-own: mine" in first
+    assert "x-key: s3cret" in second and "x-own" not in second  # the operator's are for his own URL
+    assert "it repeats a secret" in caplog.text and "s3cret" not in caplog.text
+
+
 # --------------------------------------------------------------------------------------------------------- WebSockets
 
 
@@ -305,6 +401,15 @@ async def test_a_websocket_is_checked_and_so_is_where_it_is_sent() -> None:
         with pytest.raises(OutwardRefused):
             await opened(f"ws://evil.test:{outer.port}/", rebound)
     assert outer.heads[-1].lower().count(f"host: evil.test:{outer.port}") == 1
+
+
+async def test_a_websockets_headers_go_to_no_other_host() -> None:
+    async with serving() as other, serving() as outer:
+        outer.answer = redirect(f"ws://127.0.0.1:{other.port}/", 302)
+        other.answer = lambda head: "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
+        with pytest.raises(InvalidStatus):
+            await opened(f"ws://127.0.0.1:{outer.port}/", Outward(["*"]), additional_headers={"api-key": "s3cret"})
+    assert "s3cret" in outer.heads[0] and "s3cret" not in other.heads[0]
 
 
 async def test_a_websockets_handshake_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

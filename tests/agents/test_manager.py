@@ -182,7 +182,7 @@ async def test_agents_that_do_not_leave_in_order(caplog: pytest.LogCaptureFixtur
     sticky, brittle = await agents.start(config("a", "sticky")), await agents.start(config("b", "brittle"))
     await asyncio.gather(agents.stop(sticky), agents.stop(brittle))
     assert (sticky.status, brittle.status) == ("STOPPED", "STOPPED")
-    assert "did not leave within 0.05 s" in caplog.text
+    assert "the agent: not closed within 0.05 s, and given up" in caplog.text
     assert "it broke while leaving" in caplog.text
     await agents.close()
     inside.clear()

@@ -114,3 +114,103 @@ async def test_a_reply_that_runs_dry_has_failed() -> None:
         s.playout.sound(reply, tone(0.2), RATE)
         await s.run(3.0)
         assert s.over == ["a"] and (reply.complete, reply.outcome) == (True, "failed")
+
+
+def count(number: int, seconds: float = 0.5) -> bytes:
+    """A word that can be told from others: a square wave of its own level, and 20 ms of silence behind it."""
+    word = np.full(round((seconds - 0.02) * RATE), (number + 1) * 1000, np.int16)
+    word[::2] *= -1
+    return word.tobytes() + bytes(round(0.02 * RATE) * 2)
+
+
+def heard(pcm: Any) -> list[tuple[int, float]]:
+    """The words in the order in which they were heard, and how many seconds of each."""
+    level = np.round(np.abs(pcm.astype(int)).reshape(-1, 240).max(1) / 1000).astype(int)
+    changes = np.flatnonzero(np.diff(level)) + 1
+    parts = [(int(part[0]) - 1, len(part) / 200) for part in np.split(level, changes)]
+    return [part for part in parts if part[0] >= 0 and part[1] >= 0.02]
+
+
+async def test_held_it_is_silent_and_goes_on_with_the_word_in_which_it_stopped() -> None:
+    async with stage() as s:
+        first, second = s.reply("a"), s.reply("b")
+        for reply, numbers in ((first, (0, 1, 2)), (second, (3,))):
+            for number in numbers:
+                s.playout.sound(reply, count(number), RATE)
+            s.playout.finish(reply, "words")
+        await s.run(0.8)
+        name, before = s.playout.heard
+        s.playout.hold()
+        s.playout.hold()
+        assert s.playout.heard == (name, before) == ("a", before) and s.channel.interrupts
+        silent = len(s.channel.pcm)
+        await s.run(1.0)
+        assert s.playout.heard == ("a", before) and s.over == []
+        assert np.abs(s.channel.pcm[silent + 480 :]).max() == 0 and s.session.heard == (None, 0.0)
+        s.playout.release()
+        await s.run(0.1)
+        assert s.playout.heard[0] == "a" and 500 <= s.playout.heard[1] < before  # at the beginning of the word
+        await s.run(3.0)
+        words = heard(s.channel.pcm)
+        assert [word for word, _ in words] == [0, 1, 1, 2, 3]  # the word that was cut off is said whole
+        assert all(abs(seconds - 0.48) <= 0.011 for word, seconds in (words[0], *words[2:]))
+        assert s.over == ["a", "b"] and s.playout.heard == (None, 0.0)
+        assert s.blocks == list(range(0, len(s.channel.pcm), RATE // 100))  # the media clock has gone on
+
+
+async def test_held_again_and_again_and_then_dropped() -> None:
+    async with stage() as s:
+        reply, other = s.reply("a"), s.reply("b")
+        for number in range(4):
+            s.playout.sound(reply, count(number), RATE)
+        positions = []
+        for _ in range(3):
+            await s.run(0.5)
+            s.playout.hold()
+            positions.append(s.playout.heard[1])
+            await s.run(0.2)
+            s.playout.release()
+        assert positions == sorted(positions) and positions[0] > 300
+        s.playout.hold()
+        s.playout.sound(reply, count(4), RATE)  # the brain goes on meanwhile
+        s.playout.sound(other, count(5), RATE)
+        s.playout.finish(other, "instead")
+        interrupts = len(s.channel.interrupts)
+        s.playout.drop([reply])
+        assert s.playout.heard == (None, 0.0) and len(s.channel.interrupts) == interrupts  # it is silent already
+        await s.run(0.3)
+        assert s.over == []
+        s.playout.release()
+        await s.run(1.0)
+        assert s.over == ["b"] and heard(s.channel.pcm)[-1][0] == 5 and s.playout._waiting == 0
+
+
+async def test_what_must_not_be_interrupted_is_not_held() -> None:
+    async with stage() as s:
+        law, after = s.reply("law", interruptable=False), s.reply("b")
+        for number, reply in enumerate((law, after)):
+            s.playout.sound(reply, count(number), RATE)
+            s.playout.finish(reply, "x")
+        await s.run(0.2)
+        s.playout.hold()
+        await s.run(1.0)
+        assert s.over == ["law"] and s.channel.interrupts == []
+        s.playout.release()
+        await s.run(1.0)
+        assert s.over == ["law", "b"] and [word for word, _ in heard(s.channel.pcm)] == [0, 1]
+
+
+async def test_held_before_anything_of_it_was_heard_and_at_its_very_end() -> None:
+    async with stage() as s:
+        first = s.reply("a")
+        s.playout.hold()
+        s.playout.sound(first, count(0), RATE)
+        s.playout.finish(first, "x")
+        await s.run(0.3)
+        assert s.playout.heard == (None, 0.0) and not s.channel.pcm.any()
+        s.playout.release()
+        await s.clock.until(lambda: s.playout.heard[1] >= 470.0, 5.0)
+        s.playout.hold()
+        s.playout.release()
+        await s.run(0.3)
+        assert s.over == ["a"] and heard(s.channel.pcm)[0][0] == 0

@@ -60,6 +60,37 @@ def test_of_a_reply_that_failed_only_what_had_sound() -> None:
     assert made.heard(300) == "One."
 
 
+@pytest.mark.parametrize(
+    ("text", "third"),
+    [
+        ("这座城市的历史开始于九世纪，当时商人们", "这座城市的历"),
+        ("この町の歴史は九世紀に始まり商人", "この町の歴"),
+        ("ประวัติศาสตร์ของเมืองนี้เริ่มต้น", "ประวัติศาส"),
+        ("안녕하세요 저는 서울에 살고 있어요", "안녕하세요"),
+        ("我在用 Wonderful Python 编程", "我在用"),
+    ],
+)
+def test_scripts_without_spaces_are_cut_between_characters(text: str, third: str) -> None:
+    made = reply(ReplyText("r", text, 0, 3000), received_ms=3000.0, text=text)
+    assert made.heard(1000) == third
+    cuts = [made.heard(ms) for ms in range(0, 3001, 10)]
+    assert cuts == sorted(cuts, key=len) and cuts[-1] == text
+
+
+def test_the_usual_pace_of_a_script() -> None:
+    made = reply(ReplyText("r", "这座城市"))
+    assert made.heard(MS_A_CHARACTER * 3.1) == "这" and made.heard(MS_A_CHARACTER * 12) == "这座城市"
+    made.add(ReplyText("r", "的历史"))
+    assert made.heard(MS_A_CHARACTER * 12.1) == "这座城市"
+
+
+def test_sentences_end_by_the_marks_of_their_script() -> None:
+    for text in ("我很好。你好吗？好。", "मैं ठीक हूँ। आप? हाँ।", "你好!我们走?好"):
+        made = reply(ReplyText("r", text, 0, 1000), received_ms=1000.0, text=text)
+        end = made.sentence_end(1.0)
+        assert end is not None and 0 < end < 700
+
+
 def test_words_that_have_begun() -> None:
     words = (TimedWord("one", 0, 200), TimedWord("two", 200, 200))
     made = reply(ReplyText("r", "one two", 0, 400, words))

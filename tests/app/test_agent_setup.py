@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
+from lipwire.app.agent_page import PageAgents
 from lipwire.app.agent_setup import AgentSetup, check_brain
 from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
@@ -55,6 +56,8 @@ def test_prepare() -> None:
 
 def test_services_are_the_settings() -> None:
     config = Config(stt_url="http://a", tts_model="t", openai_api_key="k", openai_url="ws://b", realtime_model="r")
+    headers = {name: {"X-Of": name} for name in ("llm_headers", "stt_headers", "tts_headers")}
+    config = msgspec.structs.replace(config, **headers)
     services = AgentSetup(config).services(agent())
     assert services.outward is not None and services.outward.owner == OPERATOR
     assert services == Services(
@@ -64,7 +67,20 @@ def test_services_are_the_settings() -> None:
         openai_url="ws://b",
         realtime_model="r",
         outward=services.outward,
+        llm_url=Config().llm_url,
+        llm_headers={"X-Of": "llm_headers"},
+        stt_headers={"X-Of": "stt_headers"},
+        tts_headers={},  # it speaks here
     )
+
+
+def test_headers_of_a_request_need_a_service_to_go_to() -> None:
+    made = AgentSetup(Config(stt_url="http://a"))
+    made.prepare(agent(stt_headers={"X": "1"}))
+    with pytest.raises(InvalidArgument, match=r"tts.headers: this agent asks no such service .*tts_url None"):
+        made.prepare(agent(tts_headers={"X": "1"}))
+    with pytest.raises(InvalidArgument, match=r"asr.headers: .*brain echo"):
+        made.prepare(agent(stt_headers={"X": "1"}, brain="echo"))
 
 
 def test_who_thinks_at_openai_with_our_key_hears_and_speaks_there() -> None:
@@ -138,11 +154,12 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "_installed", lambda module: False)
     monkeypatch.setattr(setup.voice, "available", lambda: False)
     bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
-    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "pocketsphinx", "espeakng_loader"]
+    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "espeakng_loader"]
     assert [need.split()[0] for need in bare["script"]] == ["espeakng_loader"]
     online = AgentSetup(Config(openai_api_key="k", stt_url="http://a", tts_url="http://a")).missing()
-    assert [need.split()[0] for need in online["cascade"]] == ["httpx"]
-    assert [need.split()[0] for need in AgentSetup(Config(openai_api_key="k")).missing()["cascade"]] == ["httpx"]
+    assert [need.split()[0] for need in online["cascade"]] == ["httpx", "sentencex"]
+    ours = AgentSetup(Config(openai_api_key="k")).missing()
+    assert [need.split()[0] for need in ours["cascade"]] == ["httpx", "sentencex"]
 
 
 def test_brains_by_name() -> None:
@@ -232,9 +249,25 @@ def test_the_command_line_makes_an_agent() -> None:
     assert (config.instructions, config.llm.greeting_message, config.idle_timeout) == ("Be kind.", "Hi.", 0)
     assert config.llm.system_messages == [{"role": "system", "content": "Be kind."}]
     assert describe_agent(Config(), "c").avatar is None
-    assert describe_agent(Config(openai_api_key="k"), "c").voice == "alloy"
+    assert describe_agent(Config(openai_api_key="k"), "c").voice == ""
     assert describe_agent(Config(openai_api_key="k"), "c", voice="echo").voice == "echo"
     with pytest.raises(InvalidArgument, match="channel must be"):
         describe_agent(Config(), "x" * 65)
     with pytest.raises(InvalidArgument, match="language must be"):
         describe_agent(Config(), "c", language="english!")
+
+
+@pytest.mark.parametrize(
+    ("config", "has", "not_has"),
+    [
+        (Config(openai_api_key="k"), "marin", "en-us"),
+        (Config(openai_api_key="k", agent_brain="cascade"), "onyx", "en-us"),
+        (Config(openai_api_key="k", agent_brain="cascade", tts_url="offline"), "de+f3", "alloy"),
+        (Config(agent_brain="echo"), "en-us+f3", "alloy"),
+        (Config(agent_brain="cascade", llm_url="http://127.0.0.1:1", tts_url="http://127.0.0.1:1"), None, "alloy"),
+    ],
+)
+def test_the_page_offers_voices_that_somebody_speaks_with(config: Config, has: str | None, not_has: str) -> None:
+    page = PageAgents(AgentSetup(config), cast(Any, None)).config()
+    assert not_has not in page.voices and (has in page.voices if has else page.voices == [])
+    assert set(page.face_voices) == set(page.avatars) and len(set(page.face_voices.values())) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lipwire.app.config import URLS, Config, load, read_env
+from lipwire.app.config import URLS, Config, load, read_env, shown
 from lipwire.cli.options import SERVER_OPTIONS, ServerOptions
 from lipwire.errors import InvalidArgument, LipwireError
 
@@ -168,6 +168,20 @@ def test_a_list_has_commas_in_the_environment_and_brackets_in_the_file(tmp_path:
     (tmp_path / "lipwire.toml").write_text('allowed_outward = ["10.0.0.0/8", "localhost:8000"]\n')
     assert load(path=tmp_path / "lipwire.toml").allowed_outward == wanted
     refused("LIPWIRE_ALLOWED_OUTWARD", environment={"LIPWIRE_ALLOWED_OUTWARD": "10.0.0.0/8,a/b"})
+
+
+def test_headers_are_a_table_in_the_file_and_json_in_the_environment(tmp_path: Path) -> None:
+    wanted = {"api-key": "s3cret", "X-Title": "my agent"}
+    environment = {"LIPWIRE_TTS_HEADERS": msgspec.json.encode(wanted).decode()}
+    assert load(environment=environment).tts_headers == wanted
+    (tmp_path / "lipwire.toml").write_text('[llm_headers]\napi-key = "s3cret"\nX-Title = "my agent"\n')
+    config = load(path=tmp_path / "lipwire.toml")
+    assert config.llm_headers == wanted and shown("llm_headers", config.llm_headers) == "set"
+    assert config.stt_headers is None and shown("stt_headers", None) is None
+    for text in ('{"Host": "s3cret"}', "api-key: s3cret", '{"a": 1}', '["s3cret"]', '{"X": "s3cret\\u0000"}'):
+        with pytest.raises(InvalidArgument, match="stt_headers") as caught:
+            load(environment={"LIPWIRE_STT_HEADERS": text})
+        assert "s3cret" not in str(caught.value)
 
 
 def test_out_of_range_names_the_place(tmp_path: Path) -> None:

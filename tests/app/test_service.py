@@ -27,6 +27,7 @@ from lipwire.provider.client import ProviderClient, ProviderFault, encode, reque
 from lipwire.provider.keys import is_made
 from lipwire.servers.http import serve_http
 from support.machine import engine_threads
+from support.paths import ROOT
 
 WAIT = 20
 KEY = "a-key-for-tests"
@@ -492,6 +493,9 @@ async def test_figures(service: Service, say: Callable[[str], tuple[bytes, int]]
     assert metrics["lipwire_sessions"] == metrics["lipwire_sessions_started_total"] == "1.0"
     assert metrics['lipwire_messages_total{command="voice"}'] == "1.0"
     assert float(metrics["lipwire_frames_total"]) > 0
+    text = (ROOT / "docs" / "watching.md").read_text()
+    ours = {line.split()[2] for line in lines if line.startswith("# TYPE lipwire_") and "_created" not in line}
+    assert {name for name in ours if f"`{name}" not in text} == set()
     assert (await get(service, "/healthz")).json() == {"status": "ok", "sessions": 1}
     assert (await get(service, "/schema/openapi.json")).json()["info"]["title"] == "Lipwire"
     await wire.ws.close()

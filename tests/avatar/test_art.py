@@ -145,6 +145,28 @@ def test_shapes_follow_the_charts(large: Art) -> None:
         assert white[v] > 40, v
 
 
+def corners(mask: np.ndarray) -> float:
+    """How many rows the corners of a shut mouth lie above its middle."""
+    columns = np.flatnonzero(mask.any(0))
+    rows = [float(np.flatnonzero(mask[:, x]).mean()) for x in columns]
+    edge = len(rows) // 12
+    return float(np.mean(rows[len(rows) // 2 - edge : len(rows) // 2 + edge]) - np.mean(rows[:edge] + rows[-edge:]))
+
+
+def test_teeth_are_where_a_face_has_them(large: Art) -> None:
+    middle = slice(mouths(large).shape[2] // 2 - 2, mouths(large).shape[2] // 2 + 2)
+    bite, tongue, throat = (viseme(large, v) for v in ("FF", "DD", "kk"))
+    assert teeth(bite)[:, middle].any() and not inside(large.name, bite)[:, middle].any()  # on the lower lip
+    assert width(teeth(bite)) < 0.85 * width(lips(bite))
+    assert teeth(tongue).sum() > 0.4 * teeth(throat).sum()  # they do not go while the tongue goes up
+    assert width(teeth(tongue)) > 0.8 * width(teeth(throat))
+
+
+def test_closures_keep_the_smile(large: Art) -> None:
+    rest, pressed = corners(lips(viseme(large, "sil"))), corners(lips(viseme(large, "PP")))
+    assert 0.5 * rest < pressed < 1.5 * rest
+
+
 def test_bank_is_smooth(large: Art) -> None:
     """From rest to wide open no step changes more than a fraction of the way."""
     bank = mouths(large).astype(np.float32)

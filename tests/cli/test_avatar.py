@@ -54,6 +54,13 @@ def test_list(tmp_path: Path) -> None:
     lines = good("avatar", "list", tmp_path).splitlines()
     assert [row.split()[0] for row in lines[:3]] == list(BUILTIN) and "default" in lines[0]
     assert lines[3:] == [str(tmp_path / "dot")]
+    write(tmp_path / "bad", files(TOML.replace("depth = 1.0", "depth = 9").replace("format = 1", "format = 2")))
+    pack(tmp_path / "dot.zip", files() | {"rest.png": b"GIF89a"})
+    pack(tmp_path / "other.zip", {"a.txt": b""})
+    (tmp_path / "no.zip").write_text("no archive")
+    said = [f"{tmp_path}/{name}  ({n}: lipwire avatar check {tmp_path}/{name})"
+            for name, n in (("bad", "2 faults"), ("dot.zip", "1 fault"))]  # fmt: skip
+    assert good("avatar", "list", tmp_path).splitlines()[3:] == [said[0], str(tmp_path / "dot"), said[1]]
     assert "no such folder" in refused(InvalidArgument, "avatar", "list", tmp_path / "none")
 
 
@@ -62,6 +69,9 @@ def test_check(tmp_path: Path) -> None:
         "avatar", "check", write(tmp_path / "dot", files())
     )
     good("avatar", "check", pack(tmp_path / "dot.zip", files()))
+    unstated = write(tmp_path / "new", files(TOML.replace("CC0-1.0", "unknown: state it")))
+    told = good("avatar", "check", unstated)
+    assert "good" not in told and f"avatar.toml:{line('license =')}: the licence of the artwork is still" in told
     bad = write(tmp_path / "bad", files(TOML.replace("depth = 1.0", "depth = 9").replace("head.png", "body.png")))
     result = lipwire("avatar", "check", bad)
     assert result.exit_code == 1
@@ -78,6 +88,7 @@ def test_a_new_avatar_works_and_looks_like_its_model(tmp_path: Path, like: str) 
     folder = tmp_path / "mine"
     good("avatar", "new", folder, "--like", like, "--size", "320x180", "--author", 'A "B" \\ C')
     manifest, _, faults = examine(folder)
+    assert manifest is not None and manifest.voice == Avatar.load(like).voice and not manifest.licensed
     assert not faults and manifest is not None and manifest.author == 'A "B" \\ C'
     ours, model = Avatar(str(folder)), Avatar(like)
     from lipwire.cli.avatar_sheet import moment, viseme_pictures

@@ -196,7 +196,32 @@ def test_doctor(place: Path) -> None:
     assert "http_port = 1234" in out
     assert "a secret" not in out
     assert "ws_port" not in out, "it is as by default"
-    assert "ws_port = 8765" in run(place, "doctor", "--all")[1]
+    out = run(place, "doctor", "--all")[1]
+    assert "ws_port = 8765" in out and "log_level = warning  (info for lipwire serve)" in out
+    assert "(default: warning; of serve: info)" in re.sub(r"\s+", " ", run(place, "serve", "--help")[1])
+
+
+def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
+    """One row for each part that a user may want; nothing but that where nothing is set."""
+    (place / "file").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        more = {"LIPWIRE_VIEWER_PORT": str(port), "LIPWIRE_HTTP_PORT": "0", "LIPWIRE_AVATAR": "nobody"}
+        out = run(place, "doctor", "--json", LIPWIRE_RECORD="file/recorded", **more)[1]
+    parts = {part["name"]: part for part in json.loads(out)["parts"]}
+    assert {part["state"] for part in parts.values()} <= {"ok", "missing", "off", "wrong"}
+    assert parts["agent: echo"]["state"] == "ok"
+    assert (parts["agent: realtime"]["state"], parts["agent: realtime"]["note"]) == ("missing", "needs OPENAI_API_KEY")
+    assert (parts["the avatar"]["state"], "nobody" in parts["the avatar"]["note"]) == ("wrong", True)
+    assert f"{port} (--viewer-port)" in parts["a server for voice engines"]["note"]
+    assert (parts["TLS"]["state"], parts["recordings"]["state"]) == ("off", "wrong")
+    for part in parts.values():
+        assert part["state"] != "missing" or "pip install" in part["note"] or "needs" in part["note"], part
+    _, out, err = run(place, "doctor")
+    assert err == "" and "None" not in out and "config:" not in out
+    assert re.search(r"^ok +agent: echo ", out, re.M) and "--all shows them" in out
 
 
 def test_doctor_looks_at_the_keys_file_and_the_folder_of_recordings(place: Path) -> None:
@@ -210,7 +235,7 @@ def test_doctor_looks_at_the_keys_file_and_the_folder_of_recordings(place: Path)
     report = told()
     assert (report["api_keys_file"], report["record"]) == ("none", "off")
     report = told(LIPWIRE_API_KEYS_FILE="keys", LIPWIRE_RECORD="new/folder")
-    assert (report["api_keys_file"], report["record"]) == ("ready: 1 keys of 1 owners", "ready")
+    assert (report["api_keys_file"], report["record"]) == ("ready: 1 key of 1 owner", "ready")
     assert not (place / "new").exists()
     report = told(LIPWIRE_API_KEYS_FILE="none", LIPWIRE_RECORD="file/recorded")
     assert "none cannot be read" in report["api_keys_file"] and report["record"].endswith("file is no folder")
@@ -252,7 +277,7 @@ def test_doctor_says_what_each_brain_needs(place: Path) -> None:
     assert report["config"]["ws_port"] == 2  # the real environment wins
     assert "sk-secret" not in out
     out = run(place, "doctor")[1]
-    assert "  realtime: ready" in out
+    assert re.search(r"^ok +agent: realtime ", out, re.M)
     assert "sk-secret" not in out
     (place / ".env").write_text("OPENAI_API_KEY\n")
     assert ".env, line 1" in fails(place, "doctor")
@@ -302,6 +327,60 @@ def test_agent(place: Path) -> None:
     assert "Traceback" not in process.stderr.read()
 
 
+HOOK = """
+import asyncio, os, signal, sys
+def tell(): os.kill(os.getpid(), signal.{number})
+class At:
+    def find_spec(self, name, path=None, target=None):
+        if name == {place!r}: tell()
+sys.meta_path.insert(0, At())
+if {place!r} in ("start", "started", "end"):
+    import lipwire.cli.options as options, lipwire.app.service as service
+    start, end = service.Service.start, options.end_pools
+    async def told(self):
+        if {place!r} == "start": tell()
+        await start(self)
+        if {place!r} != "start": tell()
+        return self
+    def ended():
+        if {place!r} == "end": tell()
+        end()
+    service.Service.start, options.end_pools = told, ended
+sys.argv = ["lipwire", *{args!r}]
+from lipwire.cli.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "at"),
+    [
+        ("serve", "SIGINT", "rich.console"),
+        ("agent", "SIGINT", "lipwire.app.agent_command"),
+        ("demo", "SIGTERM", "start"),
+        ("agent", "SIGINT", "started"),
+        ("serve", "SIGINT", "end"),  # a second one, when all is closed
+    ],
+)
+def test_a_server_that_is_ended_while_it_starts_says_nothing(place: Path, command: str, number: str, at: str) -> None:
+    """At the import of a module, before and after the start, and at the end of an end."""
+    args = [command, *PORTS, *(("--channel", "c", "--brain", "echo") if command == "agent" else ())]
+    code = HOOK.format(number=number, place=at, args=args)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place,
+        env=environment(place, LIPWIRE_LOG_LEVEL="warning"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        # A job in the background inherits that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert done.stderr == ""
+    assert done.returncode in {"SIGINT": (-2, 130), "SIGTERM": (-15, 0)}[number]
+
+
 def test_bad_settings_are_one_line(place: Path) -> None:
     (place / "lipwire.toml").write_text("htpp_port = 1\n")
     error = fails(place, "serve", *PORTS)
@@ -337,8 +416,36 @@ def test_render(place: Path) -> None:
     nothing_left(place, "in.wav", "out.mp4")
 
 
+def test_render_of_a_text(place: Path, say: Callable[[str], tuple[bytes, int]]) -> None:
+    assert say("ready?")
+    more = (
+        "--voice",
+        "en-us+f3",
+        "--background",
+        "teal",
+        "--subtitles",
+        "vtt",
+        "--poster",
+        "still.png",
+        "--quality",
+        "low",
+    )
+    code, out, err = run(place, "render", "--text", "Well said.", "a:b.webm", "--size", "64x36", *more)
+    assert (code, err) == (0, "")
+    assert out.startswith("a:b.webm: ")
+    with av.open(f"file:{place / 'a:b.webm'}") as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["vp9", "opus"]
+    assert "Well said." in (place / "a:b.vtt").read_text()
+    nothing_left(place, "a:b.webm", "a:b.vtt", "still.png")
+
+
 def test_render_of_what_cannot_be(place: Path) -> None:
     speech_file(place / "in.wav")
+    assert ".mkv, .webm, .gif" in fails(place, "render", "in.wav", "out.avi")
+    assert "it is empty" in fails(place, "render", "-", "out.mp4")
+    for args in (["in.wav"], ["in.wav", "out.mp4", "--text", "Hi."], ["in.wav", "in.wav", "out.mp4"]):
+        code, _, err = run(place, "render", *args)
+        assert code == 2 and "FILM" in err
     (place / "text.wav").write_text("no sound at all")
     assert "missing.wav" in fails(place, "render", "missing.wav", "out.mp4")
     assert "text.wav" in fails(place, "render", "text.wav", "out.mp4")
@@ -652,7 +759,7 @@ def test_send_what_cannot_be(place: Path, serve: Callable[..., Server]) -> None:
     key = ("--api-key", server.key)
     assert "API key" in fails(place, "send", "in.wav", *to)
     assert "401" in fails(place, "send", "in.wav", *to, "--api-key", "wrong")
-    assert "missing.wav" in fails(place, "send", "missing.wav", *to, *key)
+    assert "missing.wav" in fails(place, "send", "missing.wav", *to), "the file comes before the key"
     assert "MP3" in fails(place, "send", "in.wav", *to, *key, "--encoding", "MP3")
     assert "quality" in fails(place, "send", "in.wav", *to, *key, "--quality", "best")
     assert "failed" in fails(place, "send", "in.wav", "--url", "http://127.0.0.1:9", *key)
@@ -695,6 +802,8 @@ def test_the_demo_speaks_a_file(place: Path) -> None:
     assert int(re.findall(r"(\d+) utterances", out)[-1]) >= 1
     assert "missing.wav" in fails(place, "demo", "--seconds", 2, "--speech", "missing.wav", *PORTS)
     assert "best" in fails(place, "demo", "--seconds", 2, "--quality", "best", *PORTS)
+    code, out, err = run(place, "demo", "--seconds", 2, "--voice", "klingonx", *PORTS)
+    assert (code, out) == (1, "") and "espeak-ng has no such voice" in err  # before anything is started
 
 
 def test_the_demo_shows_the_avatar_asked_for(place: Path) -> None:

@@ -18,6 +18,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -103,6 +104,20 @@ def test_it_runs(page: Path, code: str, why: str | None, tmp_path: Path, monkeyp
     run(code, str(page))
     for out in re.findall(r'"([\w-]+\.mp4)"', code):
         assert Path(out).stat().st_size > 1000, out
+
+
+def test_the_meter_of_the_renderers_page_is_empty_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And full where it is loud: a block that runs may still be wrong."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = (block.values[1] for block in BLOCKS if "class Meter" in str(block.values[1]))
+    with wave.open("speech.wav", "wb") as file:
+        file.setparams((1, 2, 24000, 0, "NONE", ""))
+        file.writeframes(bytes(24000) + tone(24000, 1.0))
+    run(str(code), "renderers.md")
+    with av.open("out.mp4") as film:
+        luma = [frame.to_ndarray()[: frame.height].mean() for frame in film.decode(video=0)]
+    assert abs(luma[2] - 40) < 3, "silence"
+    assert max(luma) > 60, "speech"
 
 
 def test_there_are_some_and_most_of_them_run() -> None:

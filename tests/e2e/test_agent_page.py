@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,22 @@ async def test_talking_and_interrupting(world: World, say: Any) -> None:
         return not world.rooms.list() and not world.agents
 
     await eventually(empty)
+
+    # What was said stays, and can be saved.
+    said_by = [(item["role"], item["text"]) for item in await page.evaluate("() => window.lipwire.items")]
+    assert await page.locator(".turn .text").all_inner_texts() == [text for _, text in said_by]
+    saved = {}
+    for form in ("txt", "vtt", "json"):
+        async with page.expect_download() as started:
+            await page.select_option("#save", form)
+        saved[form] = Path(await (await started.value).path()).read_text(encoding="utf-8")
+    body = json.loads(saved["json"])
+    assert body["channel"] == "talk"
+    assert [(item["role"], item["text"]) for item in body["items"]] == said_by
+    assert [item["start_ms"] for item in body["items"]] == sorted(item["start_ms"] for item in body["items"])
+    assert saved["vtt"].startswith("WEBVTT\n\n1\n00:00:")
+    assert saved["vtt"].count(" --> ") == len(said_by)
+    assert all(text in saved["txt"] for _, text in said_by) and "(interrupted)" in saved["txt"]
     assert world.complaints == []
     await page.close()
 
@@ -219,6 +236,7 @@ async def test_typing_stopping_and_muting(world: World) -> None:
     await eventually(becomes(page, "listening"))
     await page.keyboard.press("m")
     assert await page.get_attribute("#mic", "aria-pressed") == "true"
+    assert await page.inner_text("#chip-text") == "You are muted"
     await page.wait_for_timeout(600)
     peaks.clear()
 
@@ -238,6 +256,76 @@ async def test_typing_stopping_and_muting(world: World) -> None:
     await page.click("#notice-action")
     await eventually(becomes(page, "idle", "listening", "speaking", "thinking"))
     assert world.agents["type"] is not agent
+    assert world.complaints == []
+    await page.close()
+
+
+async def test_captions_failures_and_an_echo(world: World) -> None:
+    page = await world.open("words")
+    assert await page.is_hidden("#start-about")  # it would be a cascade
+    await page.click("#settings-open")
+    await page.select_option("#set-brain", "echo")
+    await page.click("#settings-form button[value=save]")
+    assert "an echo" in await page.inner_text("#start-about")
+    await page.click("#join-quiet")
+    await eventually(becomes(page, "idle"))
+    assert "you hear your own voice" in await page.inner_text("#about-text")
+    assert "An echo repeats your voice" in await page.inner_text("#empty")
+    assert await page.inner_text("#chip-text") == "Microphone off"
+
+    # Captions over the picture, off and on by key.
+    await page.fill("#say", "What about peaches?")
+    await page.keyboard.press("Enter")
+    await eventually(becomes(page, "speaking"))
+    assert await page.is_hidden("#caption")
+    await page.click("#log")
+    await page.keyboard.press("c")
+
+    async def captioned() -> bool:
+        text = await page.inner_text("#caption") if await page.is_visible("#caption") else ""
+        return text != "" and text.lstrip("…").strip() in ANSWER
+
+    await eventually(captioned)
+    assert await page.get_attribute("#cc", "aria-pressed") == "true"
+
+    # What fails is said in words for people, and without addresses.
+    agent = world.agents["words"]
+    for message, words in (
+        ("https://llm.internal:8443/v1 answered 500: {}", "language model does not answer"),
+        ("the model is asleep", "The model is asleep."),
+    ):
+        agent._send("message.error", module="llm", message=message, reason="LLM_ERROR")
+
+        async def told(words: str = words) -> bool:
+            both = await page.inner_text("#trouble-text"), await page.inner_text("#caption")
+            return all(words in text for text in both)
+
+        await eventually(told)
+        assert "internal" not in await page.inner_text("body")
+    assert world.complaints == []
+    await page.close()
+
+
+async def test_the_face_is_there_before_the_agent_and_on_a_phone(world: World) -> None:
+    page = await world.open("face")
+    await page.wait_for_selector("#still.there")
+    size = "() => { const c = document.querySelector('#still'); return [c.width, c.height]; }"
+    assert await page.evaluate(size) == [1280, 720]
+    await page.set_viewport_size({"width": 390, "height": 844})
+
+    async def upright() -> bool:
+        return await page.evaluate(size) == [720, 1280]
+
+    await eventually(upright)
+    await page.click("#join-quiet")
+    await eventually(becomes(page, "idle"))
+    request = world.agents["face"].request
+    assert (request.width, request.height) == (720, 1280)  # 844 points of a screen that has one pixel each
+    box = await page.locator("#stage").bounding_box()
+    assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, 390, 844)
+    # The words of the page lie below the face, and what is below the fold nowhere.
+    for name in ("#dock", "#say", "#log"):
+        assert (await page.locator(name).bounding_box())["y"] > 844 * 0.6
     assert world.complaints == []
     await page.close()
 
@@ -301,14 +389,18 @@ async def test_what_fails_is_said_in_words(chromium: str, say: Any) -> None:
         await page.click("#join")
         await eventually(becomes(page, "alone"))
         assert "The agent did not start" in await page.inner_text("#trouble-text")
+        assert "microphone is blocked" in await page.inner_text("#trouble2-text")
         world.refuse = None
         await page.click("#trouble-action")
         await eventually(becomes(page, "idle"))
-        await page.click("#mic")
 
         async def told() -> bool:
             return "microphone is blocked" in await page.inner_text("#trouble-text")
 
+        assert await told()  # the agent that came has not wiped it away
+        assert await page.get_attribute("#trouble-help", "href") == "help.html#microphone"
+        assert await page.inner_text("#chip-text") == "Microphone blocked"
+        await page.click("#mic")
         await eventually(told)
         await page.fill("#say", "Then I type.")
         await page.click("#send")

@@ -151,8 +151,9 @@ DOORS = (
 
 
 def test_what_comes_by_the_other_doors_cannot_either() -> None:
-    command = [sys.executable, str(ROOT / "bench" / "neighbours.py"), "--check", "--seconds", "1.5", *DOORS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    command = [sys.executable, str(ROOT / "bench" / "neighbours.py"), "--check", "--seconds", "1", *DOORS]
+    with nice(-10):  # the server and the healthy client; the hostile one steps back by itself
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert set(lines) == {"none", *DOORS, "speech of all that time"}

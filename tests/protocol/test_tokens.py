@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import lipwire
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import tokens as t
+from lipwire.protocol.access import Access
 
 oracle = importlib.import_module("agoraiotools.AccessToken2")
 
@@ -272,16 +273,16 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def test_session_token() -> None:
-    token = t.issue_session_token("the-session", SECRET, now=1000.7, ttl=60)
+    token = t.issue_access(Access(subject="session", id="the-session", role="speak"), SECRET, now=1000.7, ttl=60)
     assert jwt.get_unverified_header(token)["alg"] == "HS256"
     assert jwt.decode(token, options={"verify_signature": False}) == {"sub": "the-session", "iat": 1000, "exp": 1060}
-    assert t.verify_session_token(token, SECRET, now=1059.9) == "the-session"
+    assert t.verify_access(token, SECRET, now=1059.9).id == "the-session"
     with pytest.raises(t.TokenError) as caught:
-        t.verify_session_token(token, SECRET, now=1060)
+        t.verify_access(token, SECRET, now=1060)
     assert caught.value.expired
-    assert t.verify_session_token(token, SECRET, now=9e9, allow_expired=True) == "the-session"
+    assert t.verify_access(token, SECRET, now=9e9, allow_expired=True).id == "the-session"
     with pytest.raises(t.TokenError):
-        t.verify_session_token(token, SECRET[::-1], now=1000)
+        t.verify_access(token, SECRET[::-1], now=1000)
 
 
 @pytest.mark.parametrize(
@@ -301,10 +302,10 @@ def test_session_token() -> None:
 )
 def test_bad_session_tokens(token: str) -> None:
     with pytest.raises(t.TokenError):
-        t.verify_session_token(token, SECRET, now=2)
+        t.verify_access(token, SECRET, now=2)
 
 
 @given(st.text())
 def test_session_tokens_raise_only_token_error(token: str) -> None:
     with pytest.raises(t.TokenError):
-        t.verify_session_token(token, SECRET, now=2)
+        t.verify_access(token, SECRET, now=2)

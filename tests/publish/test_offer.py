@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lipwire import _core
 from lipwire.errors import InvalidArgument
-from lipwire.publish import aiortc_private
+from lipwire.publish.encoders import SingleUnits
 from lipwire.publish.offer import parse_offer
 from lipwire.publish.peer import Peer
 from lipwire.publish.tracks import SoundPackets
@@ -216,7 +216,7 @@ async def test_h264_of_other_words(offered: str, single: bool) -> None:
 
 
 def test_single_units_fit_packets() -> None:
-    encoder, decoder = aiortc_private._SingleUnits(), av.CodecContext.create("h264", "r")
+    encoder, decoder = SingleUnits(), av.CodecContext.create("h264", "r")
     shown = 0
     for n in range(3):
         noise = np.random.default_rng(n).integers(16, 235, (480 * 3 // 2, 640)).astype(np.uint8)

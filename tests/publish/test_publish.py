@@ -16,7 +16,7 @@ import pytest
 import lipwire
 from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
-from lipwire.publish.file import Mp4Writer
+from lipwire.publish.film import FilmWriter
 from lipwire.publish.pyav import picture
 from lipwire.publish.tracks import MAX_VIDEO, Track
 from lipwire.publish.webrtc import WebRTC
@@ -107,8 +107,8 @@ async def test_file_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
         await lipwire.Session(lipwire.publish.File(tmp_path / "no" / "x.mp4")).start()
 
 
-@pytest.mark.parametrize("name", ["film.avi", "film", "film.mp4.webm", ".mp4"])
-async def test_a_name_that_is_none_of_an_mp4_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["film.avi", "film", "film.mp4.ogv", ".mp4"])
+async def test_a_name_that_is_none_of_a_film_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"what was there before")
     for started in (
         lambda: lipwire.Session(lipwire.publish.File(tmp_path / name), width=160, height=90).start(),
@@ -119,11 +119,42 @@ async def test_a_name_that_is_none_of_an_mp4_is_refused(tmp_path: Path, name: st
     assert (tmp_path / name).read_bytes() == b"what was there before"
 
 
-@pytest.mark.parametrize("name", ["a.MP4", "b.m4v", "c.M4V"])
-async def test_names_of_mp4s(tmp_path: Path, name: str) -> None:
-    await asyncio.to_thread(lipwire.render, tone_file(tmp_path), tmp_path / name, size=(160, 90))
-    with av.open(str(tmp_path / name)) as file:
-        assert len(file.streams.video) == 1
+class Blocked(Exception):
+    pass
+
+
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("said", [0.2, 0.0])
+async def test_a_session_that_breaks_off_leaves_the_older_film(
+    tmp_path: Path, older: bool, said: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, aside = tmp_path / "live.mp4", tmp_path / "live.broken-off.mp4"
+    if older:
+        path.write_bytes(b"an older film")
+    recording = lipwire.publish.File(path)
+    with pytest.raises(Blocked):
+        async with lipwire.Session(lipwire.publish.Tee(recording), width=64, height=36) as session:
+            if said:
+                session.write(tone(said), RATE)
+                session.end()
+                await session.finished()
+            raise Blocked
+    assert not list(tmp_path.glob(".*"))
+    recorded = aside if older else path
+    if older:
+        assert path.read_bytes() == b"an older film"
+        assert any("live.mp4 stays as it was" in record.getMessage() for record in caplog.records)
+    if said or recorded.exists():
+        with av.open(str(recorded)) as file:
+            assert sum(1 for _ in file.decode(video=0)) >= 5 * said
+
+
+async def test_a_session_without_a_picture_leaves_no_film(tmp_path: Path) -> None:
+    (tmp_path / "live.mp4").write_bytes(b"an older film")
+    recording = lipwire.publish.File(tmp_path / "live.mp4")
+    await recording.open(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25)))
+    await recording.close()
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("live.mp4", b"an older film")]
 
 
 async def test_null_counts() -> None:
@@ -209,8 +240,8 @@ def test_what_leaves_is_tagged_with_its_colours(tmp_path: Path, matrix: str, num
     frame = Frame(64, 36, matrix=matrix)  # type: ignore[arg-type]
     shown = picture(frame.i420, frame.matrix)
     assert (shown.color_range, shown.colorspace) == (1, number)
-    writer = Mp4Writer(tmp_path / "tagged.mp4", 64, 36, Fraction(25), matrix=matrix)
-    writer.open()
+    writer = FilmWriter(tmp_path / "tagged.mp4", 64, 36, Fraction(25))
+    writer.open(matrix)
     for at in range(5):
         writer.video(frame.i420, at * 1920)
     writer.audio(bytes(2 * 9600), 0)

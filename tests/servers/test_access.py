@@ -542,6 +542,8 @@ async def test_an_api_key_makes_tokens_for_its_own_and_links_to_the_pages(world:
         ("session/SESSION/token", {"token": ""}, 400),
         ("session/SESSION/token", {"token": "007" * 1000}, 400),
         ("session/SESSION/token", {"token": "007ok"}, 400),  # it is in no channel of Agora's
+        ("rooms/lobby/token", {"expires": 60}, 400),
+        ("session/SESSION/token", {"role": "watch", "TTL": 60}, 400),
         ("session/nobody/token", {}, 404),
     ],
 )

@@ -389,7 +389,7 @@ async def test_start_control_stop(site: Site, suffix: str) -> None:
     record = site.agents.in_channel("test")
     assert record is not None
     agent = cast(StandIn, record.agent)
-    assert (agent.config.brain, agent.config.uid, agent.config.voice) == ("realtime", "123", "alloy")
+    assert (agent.config.brain, agent.config.uid, agent.config.voice) == ("realtime", "123", "")
     commands: dict[str, dict[str, Any]] = {
         "update_instruction": {"new_instruction": "Be brief."},
         "update_turn_detection": {"new_turn_detection": False},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -20,9 +21,7 @@ class Asked:
     """What the handlers look at of a request."""
 
     method = "POST"
-
-    class url:
-        path = "/somewhere"
+    scope = MappingProxyType({"path": "/somewhere", "root_path": ""})
 
 
 REQUEST = cast(s.AnyRequest, Asked())
@@ -89,3 +88,22 @@ def test_a_fault_of_ours_tells_nothing(caplog: pytest.LogCaptureFixture) -> None
         reply = handler(REQUEST, ZeroDivisionError("the secret"))
         assert reply.status_code == 500 and b"secret" not in msgspec.json.encode(reply.content)
     assert caplog.text.count("POST /somewhere failed") == 3 and "the secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "asked"),
+    [
+        ("", "/nope", "/nope"),
+        ("/avatar", "/nope", "/avatar/nope"),  # a host that takes the prefix away
+        ("/avatar", "/avatar/nope", "/avatar/nope"),  # and one that leaves it
+        ("/avatar/", "/avatar/nope", "/avatar/nope"),
+        ("/avatar", "/avatar", "/avatar"),
+        ("/avatar", "/avatars", "/avatar/avatars"),
+    ],
+)
+def test_a_prefix_is_named_once(root: str, path: str, asked: str) -> None:
+    request = Asked()
+    request.scope = MappingProxyType({"path": path, "root_path": root})
+    exc = HTTPException(status_code=404)
+    assert s.on_exception(cast(s.AnyRequest, request), exc).content.message == f"Endpoint not found: POST {asked}"
+    assert str(s.as_agent_error(cast(s.AnyRequest, request), exc)) == f"there is no POST {asked}"

@@ -19,7 +19,8 @@ from websockets.protocol import State
 
 from lipwire.errors import BufferFull
 from lipwire.protocol import messages as m
-from lipwire.protocol.tokens import issue_session_token
+from lipwire.protocol.access import Access
+from lipwire.protocol.tokens import issue_access
 from lipwire.servers.ws import SESSION_CONNECTIONS, WsServer, serve_ws
 from support.abuse import Conversation, frame
 from support.provider_stage import FakeSession, Stage, start_body
@@ -134,9 +135,11 @@ async def test_refused_in_the_handshake(wire: Wire) -> None:
         [("authorization", f"Bearer {good}"), ("authorization", f"Bearer {good}")],
     ):
         assert await refusal(wire, additional_headers=headers) == (401, "INVALID_TOKEN")
-    for token in ("nonsense", good[:-3] + "xyz", issue_session_token("x", secret[::-1], now=wire.stage.wall, ttl=60)):
+    access = Access(subject="session", id="no-such-session", role="speak")
+    forged = issue_access(access, secret[::-1], now=wire.stage.wall, ttl=60)
+    for token in ("nonsense", good[:-3] + "xyz", forged):
         assert await refusal(wire, token=token) == (401, "INVALID_TOKEN")
-    unknown = issue_session_token("no-such-session", secret, now=wire.stage.wall, ttl=60)
+    unknown = issue_access(access, secret, now=wire.stage.wall, ttl=60)
     assert await refusal(wire, token=unknown) == (404, "SESSION_NOT_FOUND")
     await (await wire.ready()).close()
 

@@ -17,9 +17,10 @@ import pytest
 
 import lipwire
 from lipwire import _core
+from lipwire.audio.speech_file import load_speech
 from lipwire.avatar.builtin import draw
 from lipwire.errors import BadData, InvalidArgument
-from lipwire.session.offline import TAIL, load_speech, perform
+from lipwire.session.offline import TAIL, perform
 
 pytestmark = pytest.mark.kernels
 

@@ -32,7 +32,7 @@ from lipwire.channel.base import ChannelEvent, Heard
 from lipwire.channel.room.browser import Browser
 from lipwire.errors import BufferFull
 from lipwire.publish import File, Null, Shared, Tee, WebRTC
-from lipwire.publish.file import Mp4Writer
+from lipwire.publish.film import FilmWriter
 from lipwire.publish.peer import Peer
 from lipwire.publish.tracks import Sound
 from lipwire.stream import Publisher, StreamSpec
@@ -104,7 +104,7 @@ class Filed(Outlet):
                 super().audio(pcm, sample)
                 outlet.take(pcm)
 
-        class Writer(Mp4Writer):
+        class Writer(FilmWriter):
             def audio(self, pcm: bytes, sample: int) -> None:
                 super().audio(pcm, sample)
                 outlet.encoded += pcm

@@ -50,7 +50,7 @@ GROUPS = {
         "Pictures",
         "Avatars, frames, and whatever draws them. The tasks: [avatars](../avatars.md), [renderers](../renderers.md), "
         "[composition](../composition.md).",
-        "Avatar Frame Sprite Compositor Renderer hook Hook FrameSource ProcessSource",
+        "Avatar Frame Axis Viseme Sprite Compositor Renderer hook Hook FrameSource ProcessSource",
     ),
     "agents": (
         "Agents",

@@ -43,11 +43,13 @@ from . import conversation as c
 from .brains.base import Brain, BrainEvent
 from .config import AgentConfig
 from .conversation import Conversation, Priority
+from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
 from .playout import ChannelSink, Playout
 from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
+from .speech.echo import EchoGuard
 from .update import apply, check
 from .video import VideoSampler
 
@@ -116,11 +118,11 @@ class Agent:
         self.brain = brain
         self.on_event = on_event
         self.conversation = Conversation(config, room=self._channel.packet_size, sender=secrets.token_hex(5))
+        self._echo = EchoGuard()
         self.session = Session(
-            ChannelSink(self._channel, self._block),
+            ChannelSink(self._channel, self._block, self._echo.played),
             avatar=config.avatar,
-            width=config.width,
-            height=config.height,
+            size=(config.width, config.height),
             fps=config.fps,
             session_id=f"agent-{config.name}",
             on_event=self._session_event,
@@ -383,7 +385,7 @@ class Agent:
 
     def _now(self) -> Conversation:
         """The conversation, which knows what time it is."""
-        self.conversation.at(time.monotonic_ns(), time.time_ns() // 1_000_000, self.session.heard)
+        self.conversation.at(time.monotonic_ns(), time.time_ns() // 1_000_000, self._playout.heard)
         return self.conversation
 
     def _block(self, sample: int) -> None:
@@ -416,7 +418,8 @@ class Agent:
         if self._life != "running":
             return
         if isinstance(event, Heard):  # a hundred a second of each user
-            self.conversation.hear(event.user, event.pcm)
+            guarded = self.config.turn_detection.suppress_echo
+            self.conversation.hear(event.user, self._echo.hear(event.pcm, event.user) if guarded else event.pcm)
             self._settle()
             return
         conversation = self._now()
@@ -497,6 +500,13 @@ class Agent:
                 self._playout.finish(reply, text)
             case c.Drop(replies):
                 self._playout.drop(replies)
+            case c.Hold():
+                self._playout.hold()
+            case c.Release():
+                self._playout.release()
+            case c.Doubted(on):
+                if isinstance(self.brain, Doubting):
+                    self.brain.doubt(on)
             case c.Look(state):
                 if self.session.width:
                     self.session.special({"state": state})

@@ -33,6 +33,17 @@ class TurnDetection(Struct, kw_only=True):
     """0..5000: sound before the first voiced frame that belongs to the turn."""
     silence_duration_ms: int = 500
     """0..10000: silence that ends a turn."""
+    resume_false_interruption: bool = True
+    """Whether the agent goes on where it stopped, after a sound of the user's in which there were no words. False: any
+    sound that is taken for speech ends what is being said."""
+    false_interruption_timeout: float = 2.0
+    """0..30: seconds after the end of such a sound within which words of it must have become known."""
+    backchannels: list[str] | None = None
+    """What a user may say ("mm-hmm", "okay") without interrupting the agent; None = what is usual in `language`
+    (`speech.backchannels`), empty = nothing. Counts only with `resume_false_interruption`."""
+    suppress_echo: bool = True
+    """Whether the agent's own voice is turned down in what it hears, where a user's device sends it back
+    (`speech.echo`)."""
 
 
 class Llm(Struct, kw_only=True):
@@ -44,6 +55,8 @@ class Llm(Struct, kw_only=True):
     server_key: bool = False
     """`api_key` is the server's own, for the server's own URL: it goes where either of them is changed. No request says
     this."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers for every request (`headers.check_headers`); their values are secrets."""
     model: str | None = None
     system_messages: list[dict[str, Any]] = field(default_factory=list)
     """Chat messages that stand at the head of every request."""
@@ -54,7 +67,8 @@ class Llm(Struct, kw_only=True):
     greeting_message: str | None = None
     """What the agent says to the first user who comes; None = nothing."""
     failure_message: str | None = None
-    """What the agent says where the service fails; None = nothing."""
+    """What the agent says and shows where a service fails; None = a sentence in its language (`failures`), "" = it says
+    nothing."""
     extra_metadata: dict[str, Any] = field(default_factory=dict)
     metadata_enabled: bool = False
     """Sends `extra_metadata` as `metadata` with every request."""
@@ -94,7 +108,11 @@ class AgentConfig(Struct, kw_only=True):
     brain: BrainKind = "cascade"
     language: str = "en-US"
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
-    voice: str = "en-US-AndrewMultilingualNeural"
+    voice: str = ""
+    """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
+    stt_headers: dict[str, str] = field(default_factory=dict)
+    tts_headers: dict[str, str] = field(default_factory=dict)
+    """More headers for the server's speech to text and text to speech, where those are services."""
     instructions: str | None = None
     """What OpenAI Realtime is told to be; a chat service is told by `llm.system_messages`."""
     llm: Llm = field(default_factory=Llm)

@@ -1,7 +1,7 @@
 """What is said, heard, interrupted and told in the life of an agent: events and the clock in, actions out. No I/O.
 
     channel: who comes, goes, speaks, writes ─┐                    ┌─► brain:    Hear, Say, Tell, Interrupted, ...
-    brain:   SpeechStarted, ReplyAudio, ...  ─┤                    ├─► playout:  Add, Play, Finish, Drop
+    brain:   SpeechStarted, ReplyAudio, ...  ─┤                    ├─► playout:  Add, Play, Finish, Drop, Hold, Release
     playout: how much was heard, what is over ┼─►  Conversation ───┼─► channel:  Send
     control: speak, tell, interrupt, pause   ─┤                    ├─► listener: Emit
     clock:   at, tick, look                  ─┘                    └─► agent:    Look, Spot, Leave
@@ -21,14 +21,16 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
 from ..protocol import transcript as t
 from .brains import base as b
 from .config import AgentConfig
+from .doubt import Doubt
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .failures import for_users
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
 from .transcripts import Transcripts
@@ -143,6 +145,20 @@ class Drop(Struct, frozen=True):
     replies: list[Reply]
 
 
+class Hold(Struct, frozen=True):
+    """The playout falls silent at once, and keeps what it has of replies that may be interrupted."""
+
+
+class Release(Struct, frozen=True):
+    """The playout goes on, where it was held."""
+
+
+class Doubted(Struct, frozen=True):
+    """The brain learns whether it is in doubt whether the user interrupts: `Doubting.doubt`."""
+
+    on: bool
+
+
 class Send(Struct, frozen=True):
     """The channel carries a message, in these packets."""
 
@@ -186,6 +202,9 @@ Action = (
     | Play
     | Finish
     | Drop
+    | Hold
+    | Release
+    | Doubted
     | Send
     | Emit
     | Look
@@ -248,10 +267,17 @@ class Conversation:
         and stays here to take the place of what the brain begins next."""
         self._items: dict[str, Turn] = {}
         """The turns of the user's items, by the brain's ids for them."""
+        self._doubt: Doubt | None = None
+        """The user speaks into what is being said, and may not mean it."""
+        self._settled: Doubt | None = None
+        """The doubt that ended last with nobody having said anything."""
+        self._transcribed = False
+        """Whether any text of a user's has come: then no text means that nothing was said."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
-        self._quiet_frames = 0
-        """10 ms of silence that the brain is still to hear, so that its turn ends."""
+        self._quiet_frames: dict[str, int] = {}
+        """Of each user, 10 ms of silence that the brain is still to hear while the agent is paused, so that a turn
+        ends."""
 
     # ------------------------------------------------------------------------------------------------- time, actions
 
@@ -290,9 +316,11 @@ class Conversation:
             self._look_at_the_clock()
 
     def _look_at_the_clock(self) -> None:
+        held = self._doubt.held if self._doubt is not None else []
         for reply in self._live.values():
-            if reply.state == "heard" and reply.text:
+            if reply.state == "heard" and reply.text and reply not in held:
                 self._transcribe(reply, t.RUNNING, self._played_ms(reply))
+        self._look_at_the_doubt()
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
@@ -300,7 +328,7 @@ class Conversation:
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
             self.turns.drop_open(self._now_ms)
-        if self.users:
+        if self.accompanied:
             self._alone_since = self.clock
         elif self.config.idle_timeout and self.clock - self._alone_since >= self.config.idle_timeout * RATE:
             self._do(Leave("idle_timeout"))
@@ -358,8 +386,8 @@ class Conversation:
         return turn, self._expect_reply(reason)
 
     def tool_result(self, call_id: str, output: str) -> None:
-        """Takes what a function of the client's returned (`Agent.tool_result`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
+        """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
+        has been called, and is not called again. Raises InvalidArgument."""
         if self._tools.pop(call_id, None) is None:
             raise InvalidArgument(f"no call {call_id!r:.60} waits for a result")
         self._do(ToolResult(call_id, output))
@@ -373,7 +401,8 @@ class Conversation:
         self.turns.drop_open(self._now_ms)
         self._cut(force=True)
         # A turn that has begun is to end in the brain too; what it answers is not said.
-        self._quiet_frames = self.config.turn_detection.silence_duration_ms // 10 + 30
+        frames = self.config.turn_detection.silence_duration_ms // 10 + 30
+        self._quiet_frames = dict.fromkeys(self.users, frames)
         self._review(always=True)
 
     def resume(self) -> None:
@@ -408,7 +437,9 @@ class Conversation:
         self.winding_up = True
         self._due = None
         self.turns.drop_open(self._now_ms)
-        self._refuse_asked(force=True)
+        self._refuse(list(self._asked))
+        if self._doubt is not None:  # the user speaks: nothing goes on
+            self._cut(force=False)
         heard = next((reply for reply in self._live.values() if reply.state == "heard"), None)
         if heard is None:
             self._cut(force=True)
@@ -443,6 +474,11 @@ class Conversation:
         """Whether the agent hears and sees this user."""
         return not self.config.remote_uids or user in self.config.remote_uids
 
+    @property
+    def accompanied(self) -> bool:
+        """Whether somebody is there whom it hears: others, bots say, keep no agent in a channel."""
+        return any(map(self.wants, self.users))
+
     def joined(self, user: str) -> None:
         """Somebody is there. The first one who is wanted is greeted."""
         if user in self.users:
@@ -453,12 +489,7 @@ class Conversation:
 
     def _greet(self) -> None:
         """The first user who is wanted is greeted, once, when the agent may speak."""
-        if (
-            not self._greeted
-            and not self.paused
-            and not self.winding_up
-            and any(self.wants(user) for user in self.users)
-        ):
+        if not self._greeted and not self.paused and not self.winding_up and self.accompanied:
             self._greeted = True
             if self.config.llm.greeting_message:
                 self._say(self.config.llm.greeting_message, "greeting")
@@ -492,8 +523,8 @@ class Conversation:
             self._do(Spot(pcm, "start" if self.paused else "stop"))
         if not self.paused:
             self._do(Hear(pcm, user))
-        elif self._quiet_frames > 0:
-            self._quiet_frames -= 1
+        elif self._quiet_frames.get(user, 0) > 0:
+            self._quiet_frames[user] -= 1
             self._do(Hear(bytes(len(pcm)), user))
 
     def message(self, user: str, data: bytes) -> Reply | None:
@@ -540,8 +571,8 @@ class Conversation:
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
                     reply.add(event)
-            case b.ReplyStarted(reply_id, asked_ns):
-                if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
+            case b.ReplyStarted(reply_id, asked_ns, item_id):
+                if (reply := self._reply(reply_id, item_id)) is not None and reply.turn is not None:
                     reply.turn.mark("asked", asked_ns)
             case b.ReplyFinished(reply_id, text, reason):
                 if (reply := self._reply(reply_id)) is not None:
@@ -549,16 +580,16 @@ class Conversation:
             case b.Stamp(reply_id, name, at_ns):
                 if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
                     reply.turn.mark(name, at_ns)
-            case b.SpeechStarted():
-                self._user_speaks()
-            case b.SpeechStopped(end_ns):
-                self._user_spoke(end_ns)
+            case b.SpeechStarted(_, item_id):
+                self._user_speaks(item_id)
+            case b.SpeechStopped(end_ns, item_id):
+                self._user_spoke(end_ns, item_id)
             case b.UserText():
                 self._user_text(event)
             case b.ToolCalled():
                 self._tool_called(event)
             case b.Failed():
-                self._failed(event)
+                self._failed(self._unheard(event))
         self._review()
 
     def asked(self, reply: Reply, reply_id: str) -> None:
@@ -581,34 +612,52 @@ class Conversation:
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
         self._review()
 
-    def _user_speaks(self) -> None:
+    def _user_speaks(self, item_id: str | None) -> None:
         if self.paused:
             return
-        self._cut(force=False)
+        if self._doubt is None:
+            self._hold()
+        if self._doubt is None:
+            self._cut(force=False)
         if self.winding_up:
             return
         self._due = None
-        self.turns.begin("speech", self._now_ms, self._speaks)
+        turn = self.turns.begin("speech", self._now_ms, self._speaks)
+        self._is_of(item_id, turn)
+        if self._doubt is not None:
+            self._doubt.until = None
+            self._doubt.turns.append(turn)
 
-    def _user_spoke(self, end_ns: int) -> None:
+    def _user_spoke(self, end_ns: int, item_id: str | None) -> None:
         if self.paused or self.winding_up:
             return
         turn = self.turns.open
         if turn is None or turn.start_reason != "speech":
             turn = self.turns.begin("speech", self._now_ms, self._speaks)
+            if self._doubt is not None:
+                self._doubt.turns.append(turn)
+        self._is_of(item_id, turn)
         turn.user_ended_ns = end_ns
         self._expect_reply("speech")
+        if self._doubt is not None:
+            self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
+
+    def _is_of(self, item_id: str | None, turn: Turn) -> None:
+        """An item of the user's belongs to this turn; what it belongs to already stays."""
+        if item_id is not None and item_id not in self._items:
+            self._items[item_id] = turn
+            if len(self._items) > MAX_ITEMS:
+                del self._items[next(iter(self._items))]
 
     def _user_text(self, event: b.UserText) -> None:
+        self._transcribed = True
         turn = self._items.get(event.item_id)
         if turn is None:
             turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
-            self._items[event.item_id] = turn
-            if len(self._items) > MAX_ITEMS:
-                del self._items[next(iter(self._items))]
+            self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
         self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
-        if not event.final:
+        if self._settle_doubt(turn, event) or not event.final:
             return
         if not event.text.strip():
             if turn is self.turns.open and self._is_due():  # no speech: most likely nothing is due
@@ -620,6 +669,119 @@ class Conversation:
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
+
+    # --------------------------------------------------------------------------------- does the user interrupt it?
+
+    def _hold(self) -> None:
+        """The user speaks: what may be interrupted is held, if anything is said, until it is known whether it is."""
+        if not self.config.turn_detection.resume_false_interruption or self.winding_up:
+            return
+        live = [reply for reply in self._live.values() if reply.interruptable]
+        held = live + [reply for reply in self._asked if reply.interruptable]
+        if not held:
+            return
+        left = [reply.received_ms - self._played_ms(reply) if reply.complete else None for reply in held]
+        known = [ms for ms in left if ms is not None]
+        self._doubt = doubt = Doubt(held, sum(known) if len(known) == len(left) else None)
+        self._settled = None
+        self._do(Hold())
+        if not doubt.at_the_end:
+            self._do(Doubted(True))
+
+    def _settle_doubt(self, turn: Turn, event: b.UserText) -> bool:
+        """What a text of the user's means for what is held. Returns whether it means nothing else."""
+        doubt, detection = self._doubt, self.config.turn_detection
+        if doubt is not None and turn in doubt.turns:
+            if doubt.means(event.text, self.config.language, detection):
+                self._interrupted()
+                return False
+            if event.final and turn is doubt.turns[-1] and doubt.until is not None:
+                self._go_on()
+            return True
+        late = self._settled
+        if late is None or turn not in late.turns:
+            return False
+        if not late.means(event.text, self.config.language, detection):
+            return True
+        self._settled = None  # it was more than a noise after all, and took long to be understood
+        self._cut(force=False)
+        if event.final or turn.user_ended_ns is not None:
+            self.turns.again(turn)
+            reply = self._expect_reply("speech")
+            if late.answers:  # which the brain has given, and will not give again by itself
+                self._do(Respond(reply, None))
+        return False
+
+    def _look_at_the_doubt(self) -> None:
+        doubt = self._doubt
+        if doubt is None or doubt.until is None or self.clock < doubt.until:
+            return
+        if doubt.answers and not self._transcribed:  # the brain tells no texts; it answers what was said
+            self._interrupted()
+        else:
+            self._go_on()
+
+    def _interrupted(self) -> None:
+        """The user has interrupted what is held. Answers to that are said now."""
+        doubt = self._doubt
+        assert doubt is not None
+        self._cut_off([reply for reply in doubt.held if reply.id in self._live])
+        self._refuse([reply for reply in doubt.held if reply in self._asked])
+        # Of several turns only the last is answered, and none while the user speaks.
+        stale = [one for one in doubt.answers if doubt.until is None or one.turn is not doubt.turns[-1]]
+        self._cut_off([reply for reply in stale if reply.id in self._live])
+        self._end_doubt()
+
+    def _go_on(self) -> None:
+        """Nobody has said anything: what is held goes on, and nothing of it is answered."""
+        doubt = self._doubt
+        assert doubt is not None
+        self._cut_off([reply for reply in doubt.answers if reply.id in self._live])
+        self._due = None
+        self.turns.drop_open(self._now_ms)
+        self._settled = doubt
+        self._end_doubt()
+
+    def _unheard(self, event: b.Failed) -> b.Failed:
+        """Where speech to text has failed nobody will know whether the user said anything: the agent goes on, unless
+        the model has heard it by itself (`minor`). Returns the failure as it is then: no answer is due to it."""
+        doubt = self._doubt
+        if doubt is None or event.code != "STT_ERROR" or event.reply_id is not None:
+            return event
+        if not event.minor:
+            self._go_on()
+            return structs.replace(event, minor=True)
+        doubt.untold = True
+        if doubt.answers:
+            self._interrupted()
+        return event
+
+    def _end_doubt(self) -> None:
+        if self._doubt is not None:
+            self._doubt = None
+            self._do(Release())
+            self._do(Doubted(False))
+
+    def _answers_the_doubt(self, reply: Reply, item_id: str | None) -> bool:
+        """Whether a reply that begins answers a sound of the user's of which it is not known whether it was speech. It
+        is remembered as such."""
+        doubt = self._doubt
+        if doubt is None or reply.own_words:
+            return False
+        turn = self._items.get(item_id) if item_id is not None else None
+        if turn in doubt.turns if turn is not None else doubt.until is not None:
+            if doubt.untold or (item_id is None and not self._transcribed):
+                self._interrupted()
+                return False
+            doubt.answers.append(reply)
+            return True
+        doubt.held.append(reply)
+        return False
+
+    def _answers_nothing(self, item_id: str | None) -> bool:
+        """Whether an item is known to be a noise."""
+        turn = self._items.get(item_id) if item_id is not None else None
+        return turn is not None and self._settled is not None and turn in self._settled.turns
 
     def _tool_called(self, event: b.ToolCalled) -> None:
         self._do(Emit(event))
@@ -637,10 +799,14 @@ class Conversation:
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
         module = event.code.partition("_")[0].lower()
-        self.transcripts.error(module, event.message, event.code, turn.turn_id if turn is not None else 0)
+        sentence = for_users(event, self.config)
+        if sentence:
+            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
+            return
+        if event.minor:
             return
         if reply is not None and reply.state == "asked":  # the agent's own words, which will not come
             reply.state = "refused"
@@ -656,7 +822,7 @@ class Conversation:
                 return  # the user still speaks: no reply is due yet
             self._due = None
             self.turns.end(turn, "failed", self._now_ms)
-        message = self.config.llm.failure_message
+        message = "" if self.config.llm.failure_message == "" else sentence
         own_words = turn.start_reason in ("speak", "greeting", "failure")
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
         if message and not own_words and not self.paused and not self.winding_up and not waits:
@@ -688,15 +854,23 @@ class Conversation:
             if forgotten is not None:
                 del self._replies[forgotten.id]
 
-    def _reply(self, reply_id: str) -> Reply | None:
-        """The reply of that id, begun if need be; None if it is over or not to be said."""
+    def _reply(self, reply_id: str, item_id: str | None = None) -> Reply | None:
+        """The reply of that id, begun if need be; None if it is over or not to be said. `item_id`: the user's item that
+        it answers, if any."""
         reply = self._replies.get(reply_id)
         if reply is None:
-            reply, self._due = self._due or Reply("agent"), None
+            if self._answers_nothing(item_id):
+                reply = Reply("agent")
+                reply.state = "refused"
+                assert self._settled is not None
+                self._settled.answers.append(reply)
+            else:
+                reply, self._due = self._due or Reply("agent"), None
             self.asked(reply, reply_id)
             if reply.state == "refused":
                 self._do(Interrupted(reply_id, 0.0, ""))
         if reply.state == "asked":
+            self._answers_the_doubt(reply, item_id)
             self._begin(reply)
         return reply if reply.state in ("begun", "heard") else None
 
@@ -742,6 +916,13 @@ class Conversation:
         """Stops what is being said or thought, `force`: also what the user must not interrupt. Returns whether there
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
+        self._cut_off(cut)
+        refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
+        self._end_doubt()
+        return refused or bool(cut)
+
+    def _cut_off(self, cut: list[Reply]) -> None:
+        """Stops these, of those that have begun."""
         if cut:
             self._do(Drop(cut))
         for reply in cut:
@@ -753,11 +934,9 @@ class Conversation:
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
             self._end(reply, "interrupted", text, played_ms)
-        return self._refuse_asked(force=force) or bool(cut)
 
-    def _refuse_asked(self, *, force: bool) -> bool:
+    def _refuse(self, unsaid: list[Reply]) -> bool:
         """What was asked for in the agent's own words and has not begun is not said. Returns whether there was any."""
-        unsaid = [reply for reply in self._asked if force or reply.interruptable]
         for reply in unsaid:
             reply.state = "refused"
             self._asked.remove(reply)
@@ -796,15 +975,17 @@ class Conversation:
     # ------------------------------------------------------------------------------------------------------- states
 
     def _review(self, *, always: bool = False) -> None:
-        """The state follows from what there is."""
+        """The state follows from what there is. While what was said is held, the agent listens."""
+        held = self._doubt.held if self._doubt is not None else []
+        said = [reply for reply in self._live.values() if reply not in held]
         if self.paused:
             state: t.AgentState = "idle"
-        elif any(reply.state == "heard" for reply in self._live.values()):
+        elif any(reply.state == "heard" for reply in said):
             state = "speaking"
-        elif self._is_due() or self._live or any(self.clock < reply.expected_until for reply in self._asked):
+        elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
         else:
-            state = "listening" if self.users else "idle"
+            state = "listening" if self.accompanied else "idle"
         if (state == self.state and not always) or self._ended:
             return
         self.state = state

@@ -23,8 +23,6 @@ def make_config(name: str, channel: str, changes: Mapping[str, Any]) -> AgentCon
     """The agent of that name in a channel, with what is asked of it. The door has checked the values."""
     config = AgentConfig(name=name, channel=channel)
     apply(config, changes)
-    if config.brain == "realtime" and "voice" not in changes:
-        config.voice = OPENAI_VOICE
     return config
 
 
@@ -51,10 +49,10 @@ def system_messages(messages: list[dict[str, Any]]) -> Changes:
     return {"llm.system_messages": messages, "instructions": "\n\n".join(texts) or None}
 
 
-_LOCALE = re.compile(r"[a-z]{2,3}-[a-z]{2,4}(-|$)", re.IGNORECASE)
+_LOCALE = re.compile(r"[a-z]{2,3}-[a-z]{2,4}([-+]|$)|[a-z]{2,3}\+|\+", re.IGNORECASE)
 
 
 def openai_voice(voice: str) -> str:
     """The voice to ask a service of OpenAI's for: one that names a locale (en-US-AndrewMultilingualNeural) is another
-    service's, and OPENAI_VOICE stands for it."""
+    service's or espeak-ng's, and OPENAI_VOICE stands for it."""
     return OPENAI_VOICE if _LOCALE.match(voice) else voice

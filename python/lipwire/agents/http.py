@@ -11,17 +11,23 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.uri import parse_uri
 
 from ..errors import BadState, LipwireError
-from ..outward import Outward, OutwardRefused, redact, secrets_of, site
+from ..outward import PORTS, Outward, OutwardRefused, redact, secrets_of, site
+from .headers import joined
 
 if TYPE_CHECKING:
     import httpcore
@@ -33,12 +39,30 @@ CONNECT = 5.0
 """Seconds until a connection stands."""
 MOST_SAID = 4096
 """Bytes of an error's body that are read."""
+MAX_REDIRECTS = 3
+"""From one URL of a host to another, for one request."""
+MAX_WAIT = 10.0
+"""Seconds that are waited at most before a request is made again, whatever the service asks for."""
+WAIT = 0.5
+"""Seconds of that where it asks for none."""
 
 
 class ServiceError(LipwireError, RuntimeError):
     """A service that a brain uses refused, broke off or stalled; the message says how."""
 
     code = "SERVICE_ERROR"
+    status = 0
+    """Of the HTTP answer that refused; 0 = it is none."""
+    said = ""
+    """What that answer's body says, which is not for everyone."""
+    passing = False
+    """It may go better in a moment: the service is busy or has failed, or the network has."""
+    wait: float | None = None
+    """Seconds after which the service wants to be asked again, where it says so."""
+
+    def seconds_to_wait(self) -> float:
+        """How long to wait before asking again, MAX_WAIT at most."""
+        return min(max(WAIT if self.wait is None else self.wait, 0.0), MAX_WAIT)
 
 
 @cache
@@ -47,7 +71,7 @@ def _tls() -> ssl.SSLContext:
 
 
 class ServiceClient:
-    """Posts to services by HTTP; connections stay open between turns. Redirects are not followed.
+    """Posts to services by HTTP; connections stay open between turns. Redirects are followed within the host only.
 
     Args:
         read: seconds between two pieces of an answer.
@@ -77,19 +101,38 @@ class ServiceClient:
         if outward is not None and not outward.anything:
             self._checked = httpx.AsyncClient(timeout=timeout, transport=_checked_transport(outward, limits))
 
-    async def post(self, url: str, *, key: str | None, headers: dict[str, str], **body: Any) -> httpx.Response:
-        """The answer, whose body is yet to be read. `body`: as httpx has it. User and password of a URL, where it has
-        them, go instead of the key.
+    async def post(self, url: str, *, key: str | None, headers: Mapping[str, str], **body: Any) -> httpx.Response:
+        """The answer, whose body is yet to be read. `body`: as httpx has it.
+
+        Redirects to the same host are followed, MAX_REDIRECTS of them, with the same method and body (RFC 9110, 15.4;
+        303 is none of them). Any other is the answer: neither key nor conversation goes to a host that nobody named.
+
+        Args:
+            key: goes as the service wants it (`headers.credentials`). User and password of a URL, where it has them, go
+                instead.
+            headers: where one of them has credentials, the key does not go.
 
         Raises:
             httpx.HTTPError, httpx.InvalidURL; OutwardRefused.
         """
-        import httpx
-
         client = self._trusted
         if self._checked is not None and self._outward is not None and not self._outward.trusts(url):
             client = self._checked
-        request = client.build_request("POST", url, headers=headers | _bearer(key), **body)
+        for left in reversed(range(MAX_REDIRECTS + 1)):
+            response = await self._send(client, url, joined(url, key, headers), body)
+            onward = _onward(url, response) if left else None
+            if onward is None:
+                break
+            await response.aclose()
+            url = onward
+        return response
+
+    async def _send(
+        self, client: httpx.AsyncClient, url: str, headers: dict[str, str], body: dict[str, Any]
+    ) -> httpx.Response:
+        import httpx
+
+        request = client.build_request("POST", url, headers=headers, **body)
         request.url = _quiet()(request.url)
         try:
             return await client.send(request, stream=True)
@@ -104,8 +147,25 @@ class ServiceClient:
                 await client.aclose()
 
 
-def _bearer(key: str | None) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"} if key else {}
+def _onward(url: str, response: httpx.Response) -> str | None:
+    """Where a redirect leads, if it stays with the host: the same place, or from http to https there."""
+    if response.status_code not in (301, 302, 307, 308) or "location" not in response.headers:
+        return None
+    try:
+        old, new = urlsplit(url), urlsplit(urljoin(url, response.headers["location"]))
+        same = _place(old) == _place(new)
+        upgraded = (_place(old), _place(new)) == (("http", old.hostname, 80), ("https", old.hostname, 443))
+    except ValueError:
+        return None
+    user, at, _ = old.netloc.rpartition("@")
+    theirs, _, place = new.netloc.rpartition("@")
+    if theirs not in ("", user) or new.scheme not in ("http", "https") or not (same or upgraded):
+        return None
+    return urlunsplit((new.scheme, f"{user}{at}{place}", new.path, new.query, ""))
+
+
+def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
 
 
 @cache
@@ -183,6 +243,16 @@ class _Connect(connect):
         super().__init__(url, proxy=None if local else True, logger=_silent(), **options)
         self._outward = outward
 
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """As websockets does; but no header of ours goes to another host. It takes out the best known ones only."""
+        before = self.ws_uri
+        onward = super().process_redirect(exc)
+        if isinstance(onward, str) and self.additional_headers is not None:
+            after = parse_uri(urljoin(self.uri, onward))
+            if (before.secure, before.host, before.port) != (after.secure, after.host, after.port):
+                self.additional_headers = None
+        return onward
+
     async def open_tcp_connection(self) -> ClientConnection:
         if self._outward.trusts(self.uri):
             return await super().open_tcp_connection()
@@ -225,26 +295,54 @@ def said(body: bytes) -> str:
     return body[:200].decode("utf-8", "replace")
 
 
-def log_details(what: str, text: str, url: str, key: str | None = None) -> None:
-    """For the operator, at debug: what a service said, unless that repeats a secret of the request."""
+def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:
+    """For the operator, at debug: what a service said, unless that repeats a secret of the request: of its URL, or one
+    of `secrets` (the key; values of headers)."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
-    secrets = secrets_of(url) | ({key} if key else set())
-    if any(secret in text or unquote(secret) in text for secret in secrets):
+    known = secrets_of(url) | {secret for secret in secrets if secret}
+    if any(secret in text or unquote(secret) in text for secret in known):
         text = "(it repeats a secret, and is left out)"
     logger.debug("%s at %s said: %.300s", what, redact(url), " ".join(text.split()))
 
 
-async def refusal(what: str, url: str, reply: httpx.Response, key: str | None = None) -> ServiceError:
-    """The error that a status other than 2xx is."""
+async def refusal(what: str, url: str, reply: httpx.Response, *secrets: str | None) -> ServiceError:
+    """The error that a status other than 2xx is. `secrets`: as `log_details` has them."""
     body = b""
     async for piece in reply.aiter_bytes():
         body += piece
         if len(body) > MOST_SAID:
             break
-    log_details(what, f"{reply.status_code} {said(body)}", url, key)
-    hint = ", and redirects are not followed" if reply.status_code // 100 == 3 else ""
-    return ServiceError(f"{what} at {site(url)} answered {reply.status_code}{hint}")
+    log_details(what, f"{reply.status_code} {said(body)}", url, *secrets)
+    hint = ", and redirects to another place are not followed" if reply.status_code // 100 == 3 else ""
+    error = ServiceError(f"{what} at {site(url)} answered {reply.status_code}{hint}")
+    error.status, error.said = reply.status_code, body[:MOST_SAID].decode("utf-8", "replace")
+    error.passing = reply.status_code in PASSING
+    error.wait = retry_after(reply.headers, time.time())
+    return error
+
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses that may be another in a moment; those from 520 on are of proxies and services that are busy."""
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds after which a service wants to be asked again: Retry-After (RFC 9110, 10.2.3) in seconds or as a date, or
+    Azure's `retry-after-ms`. None = it does not say, or not so that it can be read.
+
+    Args:
+        now: Unix seconds.
+    """
+    milliseconds, text = headers.get("retry-after-ms", ""), headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", milliseconds.strip()):
+        return float(milliseconds) / 1000
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 _WORDS = {
@@ -267,8 +365,9 @@ def reason(exc: Exception) -> str:
     return type(exc).__name__
 
 
-def failure(what: str, url: str, exc: Exception, key: str | None = None) -> ServiceError:
-    """The error that an exception of `ServiceClient.post`, or of reading its answer, is."""
+def failure(what: str, url: str, exc: Exception, *secrets: str | None) -> ServiceError:
+    """The error that an exception of `ServiceClient.post`, or of reading its answer, is. `secrets`: as `log_details`
+    has them."""
     if isinstance(exc, OutwardRefused):
         return ServiceError(f"{what} {exc}")
     kind = type(exc).__name__
@@ -276,5 +375,7 @@ def failure(what: str, url: str, exc: Exception, key: str | None = None) -> Serv
     if kind == "ConnectError":  # the system's words, or OpenSSL's: no connection stood, so nobody else said anything
         why = str(exc) or kind
     else:
-        log_details(what, f"{kind}: {exc}", url, key)
-    return ServiceError(f"{what} at {site(url)} failed: {why}")
+        log_details(what, f"{kind}: {exc}", url, *secrets)
+    error = ServiceError(f"{what} at {site(url)} failed: {why}")
+    error.passing = kind not in ("InvalidURL", "UnsupportedProtocol")
+    return error

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from ..closing import close_within
 from ..errors import InvalidArgument, LipwireError
 from ..protocol.agent_bodies import Status
 from .config import AgentConfig
@@ -392,16 +393,12 @@ class AgentManager:
         await record.agent.start()
 
     async def _end(self, record: AgentRecord) -> None:
-        if record.agent is None:
+        if (agent := record.agent) is None:
             return
         record.status = "STOPPING"
-        try:
-            async with asyncio.timeout(self.stop_timeout):
-                await record.agent.stop(record.reason or "failed")
-        except TimeoutError:
-            logger.error("[%s] the agent did not leave within %g s; it is given up", record.id, self.stop_timeout)
-        except Exception:  # the edge: an agent that cannot leave has still ended
-            logger.exception("[%s] the agent did not leave in order", record.id)
+        reason = record.reason or "failed"
+        # An agent that cannot leave has still ended.
+        await close_within(self.stop_timeout, lambda: agent.stop(reason), f"[{record.id}] the agent", logger)
 
     def _settle(self, record: AgentRecord, failure: BaseException | None) -> None:
         """The end: what is left, and the answer to who still waits for the start."""

@@ -4,6 +4,9 @@ The brain hands over sound faster than it is spoken, and not always in order of 
 while an answer streams). A `Playout` keeps the order, and makes each reply an utterance of its own, whose event id is
 the reply's.
 
+It can be held: then it is silent, and goes on later where it stopped, as an utterance of its own. For that, what the
+session has been given of a reply is kept until it has been heard.
+
 A session drops all that it has or nothing. So a reply that must not be interrupted has it for itself: it is handed over
 when those before it have been heard, and those behind it wait.
 """
@@ -21,9 +24,12 @@ from ..protocol.messages import PlaybackFinished
 from ..session.session import Session
 from ..stream import Publisher, StreamSpec
 from .replies import Reply
+from .rest_of import rest_of
 
 logger = logging.getLogger("lipwire.agents")
 
+KEPT_MS = 2000.0
+"""Of what has been heard, how much is kept: a reply that was held goes on at the beginning of a word."""
 MAX_WAITING = 16 << 20
 """Bytes of sound that may wait for the session, which holds some seconds itself; more is dropped."""
 
@@ -35,12 +41,44 @@ class _Track:
         self.reply = reply
         self.waiting: deque[tuple[bytes, int]] = deque()
         """(PCM, rate) that the session has had no room for yet."""
+        self.given: deque[tuple[bytes, int]] = deque()
+        """What the session has of the utterance, and before it what was just heard,"""
+        self.given_ms = 0.0
+        """from this position in the reply's sound on."""
+        self.utterance = reply.id
+        """The event id of the newest utterance that says it,"""
+        self.from_ms = 0.0
+        """which begins at this position in the reply's sound."""
+        self.stops = 0
+        """How often it was held while it was heard."""
         self.written = False
         """Whether the session has some of it."""
         self.ended = False
         """Whether the session has all of it."""
         self.lost = False
         """Whether some of it could not be played, which has been logged."""
+
+    def forget(self, before_ms: float) -> None:
+        """What is given is not needed any more up to this position."""
+        while self.given:
+            pcm, rate = self.given[0]
+            ms = len(pcm) / 2 / rate * 1000
+            if self.given_ms + ms > before_ms:
+                return
+            self.given.popleft()
+            self.given_ms += ms
+
+    def take_back(self, at_ms: float) -> int:
+        """Nothing of it is in the session any more: what it had from this position on, or from the beginning of the
+        word there, waits again. Returns how many bytes that is."""
+        rest, back_ms = rest_of(list(self.given), at_ms - self.given_ms, self.reply.words, self.given_ms)
+        self.waiting.extendleft(reversed(rest))
+        self.from_ms = self.given_ms = self.given_ms + back_ms
+        self.given.clear()
+        self.stops += 1
+        self.utterance = f"{self.reply.id}+{self.stops}"
+        self.written = self.ended = False
+        return sum(len(pcm) for pcm, _ in rest)
 
 
 class Playout:
@@ -56,6 +94,9 @@ class Playout:
         self._on_finished = on_finished
         self._tracks: dict[str, _Track] = {}
         self._waiting = 0
+        self._held = False
+        self._stopped: tuple[str | None, float] = (None, 0.0)
+        """While it is held: where it stopped."""
         self.lost = 0
         """Bytes of sound that there was no room for, or that could not be played."""
 
@@ -84,10 +125,50 @@ class Playout:
         reply.close(text)
         self.flush()
 
+    @property
+    def heard(self) -> tuple[str | None, float]:
+        """How far speech has been heard: (id, ms of its sound) of the reply that is said, or was when it was held;
+        (None, 0.0) when none is."""
+        if self._stopped[0] is not None:
+            return self._stopped
+        name, ms = self._session.heard
+        track = self._said_by(name)
+        if track is None:
+            return None, 0.0
+        return track.reply.id, track.from_ms + ms
+
+    def _said_by(self, utterance: str | None) -> _Track | None:
+        """The track that this utterance of the session's says now."""
+        return next((track for track in self._tracks.values() if track.utterance == utterance), None)
+
+    def hold(self) -> None:
+        """Falls silent, and keeps what is not heard yet of what may be interrupted. What must not be goes on."""
+        if self._held:
+            return
+        name, ms = self.heard
+        self._held = True
+        written = [track for track in self._tracks.values() if track.written]
+        if not written or not all(track.reply.interruptable for track in written):
+            return
+        self._stopped = name, ms
+        for track in written:
+            self._waiting += track.take_back(ms if track.reply.id == name else track.given_ms)
+        self._session.interrupt()
+
+    def release(self) -> None:
+        """Goes on."""
+        self._held, self._stopped = False, (None, 0.0)
+        self.flush()
+
     def flush(self) -> None:
         """Hands the session what it has room for. To be called now and then while something waits."""
+        name, ms = self.heard
+        if name is not None:
+            self._tracks[name].forget(ms - KEPT_MS)
         for n, track in enumerate(tuple(self._tracks.values())):
             reply = track.reply
+            if self._held and not (track.written and not reply.interruptable):
+                return
             if not reply.interruptable and n > 0:
                 return
             if not track.ended:
@@ -100,8 +181,9 @@ class Playout:
         while track.waiting:
             pcm, rate = track.waiting[0]
             try:
-                self._session.write(pcm, rate, reply.id)
+                self._session.write(pcm, rate, track.utterance)
                 track.written = True
+                track.given.append((pcm, rate))
             except BufferFull:
                 if len(pcm) <= rate:  # half a second: there will be room for it soon
                     return
@@ -117,14 +199,14 @@ class Playout:
         if reply.complete:
             track.ended = True
             if track.written:
-                self._session.end(reply.id)
+                self._session.end(track.utterance)
             else:
                 del self._tracks[reply.id]
                 self._on_finished(reply)
 
     def playback_finished(self, event: PlaybackFinished) -> None:
         """The session has played an utterance."""
-        track = self._tracks.get(event.event_id or "")
+        track = self._said_by(event.event_id)
         if track is None or event.interrupted:
             return
         reply = track.reply
@@ -140,6 +222,8 @@ class Playout:
         dropped = [track for reply in replies if (track := self._tracks.pop(reply.id, None)) is not None]
         for track in dropped:
             self._drop_sound(track)
+        if self._stopped[0] not in (None, *self._tracks):
+            self._stopped = None, 0.0
         if any(track.written for track in dropped):
             self._session.interrupt()
         self.flush()
@@ -158,9 +242,12 @@ class Playout:
 class ChannelSink(Publisher):
     """The session's way into the channel: the publisher that counts the time by which the agent goes."""
 
-    def __init__(self, channel: Channel, on_block: Callable[[int], None]) -> None:
+    def __init__(
+        self, channel: Channel, on_block: Callable[[int], None], on_sound: Callable[[bytes], None] | None = None
+    ) -> None:
         self._channel = channel
         self._on_block = on_block
+        self._on_sound = on_sound
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """The channel's memory, where it has some for the session to draw in."""
@@ -173,6 +260,8 @@ class ChannelSink(Publisher):
     def audio(self, pcm: bytes, sample: int) -> None:
         """Carries 10 ms of sound into the channel."""
         self._channel.audio(pcm, sample)
+        if self._on_sound is not None:
+            self._on_sound(pcm)
         self._on_block(sample)
 
     def video(self, frame: Frame) -> None:
@@ -188,7 +277,7 @@ class ChannelSink(Publisher):
         try:
             await self._channel.close()
         finally:
-            self._on_block = _uncounted
+            self._on_block, self._on_sound = _uncounted, None
 
 
 def _uncounted(sample: int) -> None:

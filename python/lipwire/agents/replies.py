@@ -10,13 +10,13 @@ The conversation moves it along, the playout measures its sound, and whoever ask
 from __future__ import annotations
 
 import bisect
-import re
 from typing import Literal
 
 from msgspec import Struct
 
 from ..errors import LipwireError
 from .brains.base import ReplyText, TimedWord
+from .speech.scripts import cut_back, length, sentence_end
 from .turns import StartReason, Turn
 
 ReplyState = Literal["asked", "begun", "heard", "over", "refused"]
@@ -25,11 +25,10 @@ channel. over: nothing more of it is said. refused: it was not wanted any more, 
 Outcome = Literal["finished", "interrupted", "failed"]
 
 MS_A_CHARACTER = 65
-"""How long a character takes to be said, where nothing better is known yet."""
+"""How long a letter takes to be said, where nothing better is known yet; a character that is a syllable takes as long
+as several (`speech.scripts.length`)."""
 OWN_WORDS: frozenset[StartReason] = frozenset({"greeting", "speak", "failure"})
 """Reasons of a reply whose text is the agent's, not the model's."""
-
-_SENTENCE = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+")
 
 
 class _Piece(Struct):
@@ -41,6 +40,8 @@ class _Piece(Struct):
     """Position in the reply's sound at which it begins."""
     end_ms: float | None
     """Position at which it ends; None where the brain did not say."""
+    length: int
+    """How long it takes to be said, in letters."""
 
 
 class Reply:
@@ -93,10 +94,10 @@ class Reply:
         at = self.received_ms if more.at_ms is None else float(more.at_ms)
         last = self._pieces[-1] if self._pieces else None
         if last is not None and last.end_ms is None and at <= last.at_ms:
-            pass  # no sound came between them: one piece
+            last.length += length(more.text)  # no sound came between them: one piece
         elif more.text:
             end = None if more.duration_ms is None else at + more.duration_ms
-            self._pieces.append(_Piece(len(self.text), at, end))
+            self._pieces.append(_Piece(len(self.text), at, end, length(more.text)))
         self.text += more.text
         self.words.extend(more.words)
 
@@ -104,11 +105,12 @@ class Reply:
         """The brain has handed over all of it. `text` counts where no text came before."""
         self.complete = True
         if not self._pieces and text:
-            self._pieces.append(_Piece(0, 0.0, None))
+            self._pieces.append(_Piece(0, 0.0, None, length(text)))
             self.text = text
 
     def heard(self, ms: float) -> str:
-        """The text that has been said in the first `ms` of the sound, cut between words."""
+        """The text that has been said in the first `ms` of the sound, cut between words, or between characters where a
+        script puts no spaces between words."""
         if ms <= 0:
             return ""
         if self.complete and self.outcome != "failed" and ms >= self.received_ms:
@@ -126,31 +128,28 @@ class Reply:
         elif self.complete:
             end = self.received_ms
         else:
-            end = max(self.received_ms, piece.at_ms + MS_A_CHARACTER * (after - piece.first))
+            end = max(self.received_ms, piece.at_ms + MS_A_CHARACTER * piece.length)
         if ms >= end:
             return self.text[:after].strip()
         cut = piece.first + int((after - piece.first) * (ms - piece.at_ms) / max(end - piece.at_ms, 1.0))
-        if cut < len(self.text) and not self.text[cut].isspace():
-            space = max(self.text.rfind(" ", 0, cut), self.text.rfind("\n", 0, cut))
-            cut = max(space, piece.first, 0)
-        return self.text[:cut].strip()
+        return self.text[: cut_back(self.text, cut, piece.first)].strip()
 
     def sentence_end(self, ms: float) -> float | None:
         """The position in the sound at which the sentence ends that is being said at `ms`; None where that is not known
         (yet), or is the end of the reply. Between pieces of text that are known in time it is estimated."""
         said = len(self.heard(ms))
-        end = _SENTENCE.search(self.text, max(said - 1, 0))
-        if end is None or not self.text[end.end() :].strip():
+        end = sentence_end(self.text, max(said - 1, 0))
+        if end is None or not self.text[end:].strip():
             return None
-        n = bisect.bisect_right(self._pieces, end.end() - 1, key=lambda piece: piece.first) - 1
+        n = bisect.bisect_right(self._pieces, end - 1, key=lambda piece: piece.first) - 1
         piece = self._pieces[n]
         if n + 1 < len(self._pieces):
             after, until = self._pieces[n + 1].first, piece.end_ms or self._pieces[n + 1].at_ms
         else:
             after, until = len(self.text), piece.end_ms or self.received_ms
         part = 1.0
-        if self.text[end.end() : after].strip():
-            part = (end.end() - piece.first) / (after - piece.first)
+        if self.text[end:after].strip():
+            part = (end - piece.first) / (after - piece.first)
         return max(piece.at_ms + part * (until - piece.at_ms), ms)
 
     def heard_words(self, ms: float) -> list[TimedWord]:

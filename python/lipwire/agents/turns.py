@@ -135,6 +135,11 @@ class Turns:
         if turn is self.open:
             self.open = None
 
+    def again(self, turn: Turn) -> None:
+        """A turn that was ended as one without words had some: it waits for its reply."""
+        turn.end_reason = turn.end_ms = None
+        self.open = turn
+
     @property
     def newest(self) -> Turn | None:
         """The turn that began last."""
@@ -156,8 +161,9 @@ class History:
         later: it comes before its answer."""
         entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": wall_ms}
         later: list[dict[str, Any]] = []
-        while role == "user" and self._kept and self._kept[-1]["turn_id"] >= turn_id:
-            if self._kept[-1]["role"] != "assistant":
+        while role == "user" and self._kept:
+            last = self._kept[-1]
+            if last["turn_id"] < turn_id or (last["turn_id"] == turn_id and last["role"] == "user"):
                 break
             later.append(self._kept.pop())
         self._kept.append(entry)

@@ -9,6 +9,7 @@ import msgspec
 from ..errors import InvalidArgument
 from .config import AgentConfig
 from .describe import apply
+from .headers import check_headers
 
 __all__ = ["apply", "check"]
 
@@ -20,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.interrupt_threshold": (0.0, 1.0),
     "turn_detection.prefix_padding_ms": (0, 5000),
     "turn_detection.silence_duration_ms": (0, 10_000),
+    "turn_detection.false_interruption_timeout": (0, 30),
     "llm.max_history": (0, 1024),
     "idle_timeout": (0, float("inf")),
 }
@@ -44,6 +46,11 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
                 value = msgspec.convert(value, fields[member])
             except msgspec.ValidationError as exc:
                 raise InvalidArgument(f"{name}: {exc}") from None
+        if name == "llm.headers":
+            try:
+                check_headers(value)
+            except InvalidArgument as exc:
+                raise InvalidArgument(f"{name} {exc}") from None
         low, high = RANGES.get(name, (float("-inf"), float("inf")))
         if isinstance(value, int | float) and not low <= value <= high:
             raise InvalidArgument(f"{name} must be {low:g}..{high:g}, got {value:g}")

@@ -21,6 +21,8 @@ from ..agents.errors import AgentStartFailed
 from ..agents.rest.wire import check_body
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import Asr, TokenRequest
+from ..servers.rooms import PICTURE
+from .agent_page import fit
 from .agent_setup import AgentSetup
 from .config import Config
 from .lifetime import run_service
@@ -142,6 +144,8 @@ def describe_agent(
         "llm.greeting_message": greeting,
         "llm.api_key": llm_key,
         "avatar": None if avatar == NO_AVATAR else avatar,
+        "width": PICTURE[0],
+        "height": PICTURE[1],
         "tools": load_tools(tools),
     }
     if voice:
@@ -162,10 +166,12 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console, asked:
         face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
         service.agent_setup.prepare(agent)
         agent.avatar = face
+        fit(agent, service.has_room_for)
         record = await service.agents.start(agent, prepared=True)
         assert record.task is not None
         where = "Agora channel" if service.agent_setup.in_agora else "room"
-        kind = f"brain {agent.brain}, {'sound only' if face is None else f'avatar {face}'}"
+        shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
+        kind = f"brain {agent.brain}, {shown}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
         console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         if config.viewer:

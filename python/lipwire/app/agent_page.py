@@ -2,25 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_args
 
-from ..agents.config import BrainKind
+from ..agents.config import AgentConfig, BrainKind
 from ..agents.manager import AgentManager
+from ..agents.voices import settle_voice
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import OPENAI_VOICE
 from ..servers.rooms import AgentRequest, PageConfig
-from .agent_setup import AgentSetup
+from .agent_setup import AgentSetup, is_openai
 
 REALTIME_VOICES = (OPENAI_VOICE, "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
-VOICES = ("en-US-AndrewMultilingualNeural", "en-US-AvaMultilingualNeural", "en-US-JennyNeural", "en-US-GuyNeural")
+ESPEAK_VOICES = (
+    "en-us",
+    "en-us+f3",
+    "en-us+m3",
+    "en",
+    "en+f3",
+    "de",
+    "de+f3",
+    "es",
+    "es+f3",
+    "fr-fr",
+    "fr-fr+f3",
+    "cmn",
+    "ja",
+)
+SPEECH_VOICES = (*REALTIME_VOICES, "fable", "nova", "onyx")
+"""Of OpenAI's text to speech."""
+
+
+SMALLER = (1.0, 0.75, 0.5)
+"""Parts of the width and height that was asked for, the largest first."""
+
+HasRoom = Callable[[str, int], bool]
+"""(owner, pixels a second) -> whether this machine, and what the owner may have, has room for one more such face."""
+
+
+def fit(agent: AgentConfig, has_room: HasRoom) -> None:
+    """Makes an agent's picture as large as there is room for, from half of what was asked for in each direction on."""
+    if agent.avatar is None:
+        return
+    width, height = agent.width, agent.height
+    for part in SMALLER:
+        agent.width, agent.height = (max(16, round(side * part / 2) * 2) for side in (width, height))
+        if has_room(agent.owner, agent.pixel_rate):
+            return
 
 
 class PageAgents:
-    """The page's door to agents."""
+    """The page's door to agents.
 
-    def __init__(self, setup: AgentSetup, manager: AgentManager) -> None:
+    Args:
+        setup: what the settings mean for them. manager: runs them. has_room: see `fit`; None = for any.
+    """
+
+    def __init__(self, setup: AgentSetup, manager: AgentManager, has_room: HasRoom | None = None) -> None:
         self._setup, self._manager = setup, manager
+        self._has_room = has_room or (lambda owner, rate: True)
 
     def config(self) -> PageConfig:
         """What the page offers: the brains that lack nothing, the one that a server is set to first."""
@@ -29,16 +70,36 @@ class PageAgents:
         brains: list[BrainKind] = [kind for kind in get_args(BrainKind) if kind in first]
         brains += [kind for kind in get_args(BrainKind) if not missing[kind] and kind not in first and not first]
         ours = Avatar.load(c.avatar).name
+        avatars = [ours, *(name for name in Avatar.builtin() if name != ours)]
         return PageConfig(
             brains=brains,
-            voices=[*(REALTIME_VOICES if "realtime" in brains else ()), *VOICES],
-            avatars=[ours, *(name for name in Avatar.builtin() if name != ours)],
+            voices=self._voices(brains[0]) if brains else [],
+            face_voices={name: self._voice_of(brains[0], name) for name in avatars} if brains else {},
+            avatars=avatars,
             app_id=c.agora_app_id if self._setup.in_agora else None,
             agora_sdk=c.agora_web_sdk,
+            watch_path="./",
         )
 
+    def _voices(self, brain: BrainKind) -> list[str]:
+        """Names that somebody will speak with, where the page leaves the brain to the server."""
+        if brain == "realtime":
+            return list(REALTIME_VOICES)
+        tts = self._setup.speech_url() if brain == "cascade" else None
+        if tts is None:
+            return list(ESPEAK_VOICES)
+        return list(SPEECH_VOICES) if is_openai(tts) else []
+
+    def _voice_of(self, brain: BrainKind, avatar: str) -> str:
+        """The voice that an agent with this face has, where none is chosen."""
+        face = avatar if avatar in Avatar.builtin() else self._setup.config.avatar
+        agent = AgentConfig(name="", channel="", brain=brain, avatar=face)
+        agent.llm.url, agent.llm.api_key = self._setup.config.llm_url, self._setup.config.openai_api_key
+        settle_voice(agent, self._setup.services(agent))
+        return agent.voice
+
     async def start(self, owner: str, wanted: AgentRequest) -> dict[str, Any]:
-        """For the page's "start".
+        """For the page's "start"; what was granted.
 
         Raises:
             InvalidArgument: the brain is none of those offered. AgentError: see `AgentManager.start`.
@@ -48,8 +109,10 @@ class PageAgents:
             raise InvalidArgument(f"brain must be one of {', '.join(offered.brains)}, got {wanted.brain!r}")
         agent = wanted.config(offered.brains[0], offered.avatars[0])
         agent.owner = owner
+        fit(agent, self._has_room)
         record = await self._manager.start(agent)
-        return {"agent_id": record.id, "brain": agent.brain}
+        picture = {} if agent.avatar is None else {"width": agent.width, "height": agent.height}
+        return {"agent_id": record.id, "brain": agent.brain} | picture
 
     async def stop(self, owner: str, channel: str) -> bool:
         """For the page's "stop": ends the owner's agent in a channel; False = there is none."""

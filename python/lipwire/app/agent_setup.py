@@ -31,7 +31,8 @@ def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _is_openai(url: str) -> bool:
+def is_openai(url: str) -> bool:
+    """Whether a service is OpenAI's own."""
     return url.startswith(OPENAI)
 
 
@@ -75,7 +76,8 @@ class AgentSetup:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
-            InvalidArgument: an unknown avatar, or a channel of Agora's where the server is not set up for them.
+            InvalidArgument: an unknown avatar, a channel of Agora's where the server is not set up for them, or headers
+            for a service that it does not ask.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -91,6 +93,13 @@ class AgentSetup:
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
+        services = self.services(agent)
+        for name, headers, setting, url in (
+            ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", services.tts_url),
+        ):
+            if headers and (url is None or agent.brain != "cascade"):
+                raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
         """For `AgentManager`: the agent, on the brain and in the channel that its config names; nothing is open yet.
@@ -146,9 +155,13 @@ class AgentSetup:
         """Where a brain finds its services. An agent that thinks at OpenAI with our key hears and speaks there as well,
         unless the settings say otherwise: what is said goes there anyway, and pocketsphinx and espeak-ng are modest."""
         c = self.config
-        at_openai = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and _is_openai(agent.llm.url)
+        at_openai = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and is_openai(agent.llm.url)
         stt, tts = _speech(c, at_openai=at_openai)
         return Services(
+            llm_url=c.llm_url,
+            llm_headers=c.llm_headers or {},
+            stt_headers=(stt and c.stt_headers) or {},
+            tts_headers=(tts and c.tts_headers) or {},
             stt_url=stt,
             stt_model=c.stt_model,
             tts_url=tts,
@@ -159,6 +172,11 @@ class AgentSetup:
             outward=self.outward.of(agent.owner),
         )
 
+    def speech_url(self) -> str | None:
+        """Where an agent of the server's own speaks that thinks by cascade; None = on this machine."""
+        c = self.config
+        return _speech(c, at_openai=bool(c.openai_api_key) and is_openai(c.llm_url))[1]
+
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:
         """What each brain, and Agora's channels, still need; nothing = ready. `llm_key`: of cascade's chat service."""
         c = self.config
@@ -167,10 +185,10 @@ class AgentSetup:
         needs: dict[str, list[str]] = {brain: [] for brain in get_args(BrainKind)}
         if c.openai_url is None:
             needs["realtime"] += key
-        if _is_openai(c.llm_url) and not llm_key:
+        if is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
-        stt, tts = _speech(c, at_openai=bool(c.openai_api_key) and _is_openai(c.llm_url))
-        modules = ["httpx"] + (["pocketsphinx"] if stt is None else [])
+        stt, tts = _speech(c, at_openai=bool(c.openai_api_key) and is_openai(c.llm_url))
+        modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None else [])
         needs["cascade"] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
         if tts is None:
             needs["cascade"] += espeak

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from .. import _core
 from ..agents.config import BrainKind
+from ..agents.headers import check_headers
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward, redact
@@ -39,7 +40,8 @@ ALIASES = {
     "AGORA_APP_CERTIFICATE": "agora_app_certificate",
 }
 """Names that others have given some settings in the environment; LIPWIRE_* wins over them."""
-SECRETS = frozenset({"api_key", "session_secret", "openai_api_key", "agora_app_certificate"})
+HEADERS = frozenset({"llm_headers", "stt_headers", "tts_headers"})
+SECRETS = frozenset({"api_key", "session_secret", "openai_api_key", "agora_app_certificate"}) | HEADERS
 
 
 class Config(Struct, kw_only=True, frozen=True):
@@ -156,15 +158,22 @@ class Config(Struct, kw_only=True, frozen=True):
     """Chat completions for agents that were given none."""
     llm_model: str = "gpt-4o-mini"
     """Which model of `llm_url`, for agents that were given none."""
+    llm_headers: dict[str, str] | None = None
+    """More headers for every request to `llm_url`, in the file as a table; in the environment as JSON. They go nowhere
+    else."""
     stt_url: str | None = None
     """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
     think there with our key, else offline."""
     stt_model: str | None = None
     """Which model of `stt_url`. Default: gpt-4o-mini-transcribe."""
+    stt_headers: dict[str, str] | None = None
+    """More headers for every request to it."""
     tts_url: str | None = None
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    tts_headers: dict[str, str] | None = None
+    """More headers for every request to it."""
     public_hosts: tuple[str, ...] = ()
     """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
     pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url`,
@@ -293,6 +302,11 @@ def _check(name: str, value: Any) -> None:
             Outward(value)
         except InvalidArgument as exc:
             raise InvalidArgument(f"allowed_outward: {exc}") from exc
+    if name in HEADERS and value is not None:
+        try:
+            check_headers(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"{name} {exc}") from exc
     if name == "public_hosts":
         Allowlist.of(hosts=value)
     if name == "allowed_origins":
@@ -374,6 +388,11 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
         raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
     if TYPES[name] == tuple[str, ...] and isinstance(value, str):
         value = [part for part in re.split(r"[\s,]+", value) if part]
+    if name in HEADERS and isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError:  # whose words would tell some of it
+            raise InvalidArgument(f"{place}: {name} must be a JSON object of header names and their values") from None
     allowed = get_args(TYPES[name])
     if allowed and all(isinstance(one, str) for one in allowed) and value not in allowed:
         raise InvalidArgument(f"{place}: {name} must be one of {', '.join(allowed)}, got {value!r:.60}")

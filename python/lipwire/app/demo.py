@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from ..audio import espeak
+from ..audio.speech_file import load_speech
 from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
+from ..provider.keys import OPERATOR
 from ..servers.tls import trust_ourselves
-from ..session.offline import load_speech
 from .config import Config
 from .lifetime import run_service
 from .links import link_note, shown_link
@@ -45,9 +46,10 @@ class Summary(Struct):
     latencies_ms: list[float]
 
     def line(self) -> str:
+        said = f"{self.utterances} utterance{'s' * (self.utterances != 1)}"
         latency = f"{sorted(self.latencies_ms)[len(self.latencies_ms) // 2]:.0f} ms" if self.latencies_ms else "-"
         return (
-            f"summary: {self.seconds:.1f} s, {self.utterances} utterances, {self.frames} frames, {self.late} late, "
+            f"summary: {self.seconds:.1f} s, {said}, {self.frames} frames, {self.late} late, "
             f"A/V skew at most {self.max_skew_ms:.1f} ms, speech-to-mouth {latency} (median)"
         )
 
@@ -78,12 +80,13 @@ async def run_demo(
     seconds: float | None = None,
     speech: Path | None = None,
     text: str | None = None,
-    voice: str = "en-us",
-    quality: str = "medium",
+    voice: str | None = None,
+    quality: str | None = None,
     asked: asyncio.Event,
 ) -> None:
-    """Runs the demo until it is `asked` to end, or for some seconds. Prints one line a second, and a summary."""
-    if quality not in m.QUALITY:
+    """Runs the demo until it is `asked` to end, or for some seconds. Prints one line a second, and a summary.
+    `quality`: None = the best one that there is room for."""
+    if quality is not None and quality not in m.QUALITY:
         raise InvalidArgument(f"quality {quality!r}: one of {', '.join(m.QUALITY)}")
     clip: tuple[bytes, int] | None = None
     if speech is not None:
@@ -91,7 +94,10 @@ async def run_demo(
         clip = samples.tobytes(), rate
     elif not espeak.available():
         raise InvalidArgument("the demo voice is not installed: pip install 'lipwire[demo]', or give a --speech file")
-    name = Avatar.load(config.avatar).name
+    face = Avatar.load(config.avatar)
+    name, voice = face.name, voice or face.voice.for_espeak()
+    if espeak.available() and not await asyncio.to_thread(espeak.known, voice):
+        raise InvalidArgument(f"--voice {voice}: espeak-ng has no such voice; say en-us, de, en-us+f3")
     texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
 
@@ -101,7 +107,7 @@ async def run_demo(
     service = Service(config, speak=say if espeak.available() else None)
 
     async def show() -> None:
-        start = request("demo", avatar_id=name, quality=quality)  # type: ignore[arg-type]
+        start = request("demo", avatar_id=name, quality=quality or _best(service))  # type: ignore[arg-type]
         start.activity_idle_timeout = 0
         tls = None if config.tls_cert is None else trust_ourselves(config.tls_cert)
         async with ProviderClient(service.http_url, service.api_key, start, tls=tls) as client:
@@ -109,7 +115,10 @@ async def run_demo(
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}
                 viewer, agent = shown_link(service, console), shown_link(service, console, service.page.channel)
-                console.print(f"Open [bold]{viewer}[/] to see and hear {shown}. Ctrl-C ends it.", soft_wrap=True)
+                (size,) = {f"{w.session.width}x{w.session.height}" for w in service.watched.values()}
+                console.print(
+                    f"Open [bold]{viewer}[/] to see and hear {shown} at {size}. Ctrl-C ends it.", soft_wrap=True
+                )
                 console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
                 if (note := link_note(service, console)) is not None:
                     console.print(f"({note})", soft_wrap=True)
@@ -128,6 +137,12 @@ async def run_demo(
                 console.print(_summary(figures).line(), soft_wrap=True)
 
     await run_service(service, show, asked)
+
+
+def _best(service: Service) -> str:
+    """The best quality that there is room for."""
+    rates = {name: round(width * height * fps) for name, (width, height, fps, _) in m.QUALITY.items()}
+    return next((name for name in ("high", "medium") if service.has_room_for(OPERATOR, rates[name])), "low")
 
 
 class Figures:

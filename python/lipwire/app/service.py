@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from ssl import SSLContext
@@ -56,8 +57,12 @@ from .telemetry import Telemetry
 
 logger = sampled("lipwire.service")
 
+ENCODED = 1280 * 720 * 25 * 3
+"""Pixels a second that a processor encodes and keeps time besides: VP8 takes 8 ms for 1280x720, H.264 half of that."""
 STATS_INTERVAL = 0.5
 SWEEP_INTERVAL = 1.0
+BROWSERS_TAKE = ("H264", "VP8")
+"""What pictures are encoded as for browsers: the page asks first for what the session was started with."""
 _saying = pool(1, "lipwire-say")
 """Where the pages' texts are spoken: neither pictures nor agents wait behind them."""
 CLOSE_SECONDS = 25.0
@@ -74,16 +79,16 @@ class LiveAvatar(RecordedSession):
         self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
         owner = service.provider.owner_of(session_id) or OPERATOR
         self.channel = service.channel_for(request, self._on_channel, owner)
-        if self.channel is None:
-            granted.video_encoding = "VP8"
+        if self.channel is None and granted.video_encoding not in BROWSERS_TAKE:
+            granted.video_encoding = "VP8"  # and the reply says so
+        self._encoding = granted.video_encoding if granted.video_encoding in BROWSERS_TAKE else "H264"
         granted.sample_rate = m.MAX_RATE
         if granted.egress != "video":
             raise InvalidArgument(f"egress {granted.egress!r}: this server sends video")
         super().__init__(
             self.viewers if self.channel is None else Tee(self.channel, self.viewers),
             avatar=service.choose_avatar(request.avatar_id),
-            width=granted.width,
-            height=granted.height,
+            size=(granted.width, granted.height),
             fps=granted.fps,
             session_id=session_id,
             on_event=self._on_event,
@@ -132,7 +137,7 @@ class LiveAvatar(RecordedSession):
         except BaseException:
             self._let_go()
             raise
-        self._service.watched[self.id] = Watched(self, self.viewers)
+        self._service.watched[self.id] = Watched(self, self.viewers, self._encoding)
         return self
 
     def renew(self, token: str) -> None:
@@ -217,7 +222,7 @@ class Service:
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         if self.agents.on_event is None:
             self.agents.on_event = self.telemetry.agent_event
-        self._page_agents = PageAgents(self.agent_setup, self.agents)
+        self._page_agents = PageAgents(self.agent_setup, self.agents, self.has_room_for)
         self.page = self._page_agents.config()
         """What the agent page offers."""
         self._project = Project(
@@ -330,7 +335,7 @@ class Service:
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
-        routes = room_routes(self._desk, self.page, gate=self.gate)
+        routes = room_routes(self._desk, self.page, gate=self.gate, face=self.choose_avatar)
         if self.page.app_id and self.page.agora_sdk:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
@@ -339,6 +344,12 @@ class Service:
         """Of an agent: a built-in one's name, or the place of ours."""
         self.choose_avatar(avatar_id)  # or refuses
         return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
+
+    def has_room_for(self, owner: str, pixel_rate: int) -> bool:
+        """Whether one more face of so many pixels a second is within the limits, and can be encoded for everyone who
+        watches by then."""
+        within = not self.provider.excess_pixels(self.provider.authority.owner_named(owner), pixel_rate)
+        return within and (len(self.audience) + 1) * pixel_rate <= ENCODED * len(os.sched_getaffinity(0))
 
     def _admit_agent(self, agent: AgentConfig) -> None:
         """One account of pixels for sessions and agents. Raises NoCapacity or AgentLimit."""
@@ -364,7 +375,9 @@ class Service:
         if watched is None:
             raise InvalidArgument(f"no session {session_id}")
         self.provider.check_not_draining()
-        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text)
+        face = watched.session.avatar
+        name = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice.for_espeak()
+        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text, name)
         self.provider.check_not_draining()  # that took a while
         watched.session.write(pcm, rate)
         watched.session.end()

@@ -99,11 +99,31 @@ def _load() -> tuple[Any, int]:
     return _library, _rate
 
 
+class _Voice(ctypes.Structure):
+    """What a voice is looked for by: its language, among others."""
+
+    _fields_ = (
+        *((name, ctypes.c_char_p) for name in ("name", "languages", "identifier")),
+        *((name, ctypes.c_ubyte) for name in ("gender", "age", "variant", "xx1")),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )
+
+
 def _select(voice: str) -> tuple[Any, int]:
     library, rate = _load()
-    if library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise InvalidArgument(f"espeak-ng has no voice {voice!r}")
+    if not _set(library, voice):
+        raise InvalidArgument(f"espeak-ng has no voice {voice!r}; say en-us, de, fr-fr, en-us+f3")
     return library, rate
+
+
+def _set(library: Any, voice: str) -> bool:
+    """By its name; or by its language, as British English is of a voice named otherwise."""
+    if library.espeak_SetVoiceByName(voice.encode()) == 0:
+        return True
+    language, _, variant = voice.partition("+")
+    wanted = _Voice(languages=language.encode())
+    return bool(language) and not variant and library.espeak_SetVoiceByProperties(ctypes.byref(wanted)) == 0
 
 
 def _check(text: str) -> None:
@@ -161,7 +181,7 @@ def known(voice: str) -> bool:
     """True where espeak-ng has a voice of that name. Raises BadState: espeak-ng is not installed."""
     with _lock:
         library, _ = _load()
-        return bool(library.espeak_SetVoiceByName(voice.encode()) == 0)
+        return _set(library, voice)
 
 
 def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 165) -> tuple[bytes, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,11 +12,12 @@ import numpy as np
 
 from .. import _core
 from ..errors import InvalidArgument
-from .art import AXES, VISEMES, Art
+from .art import AXES, VISEMES, Art, Axis, Viseme
 from .builtin import BUILTIN
-from .cache import drawn
+from .cache import drawn, is_drawn
+from .voice import VOICES, Voice
 
-__all__ = ["AXES", "VISEMES", "Avatar", "bake"]
+__all__ = ["AXES", "VISEMES", "Avatar", "Axis", "Viseme", "Voice", "bake"]
 
 COORD_SCALE = 4096
 DEFAULT = BUILTIN[0]
@@ -58,19 +60,32 @@ class Avatar:
         self._lock = threading.Lock()
         self._baked: OrderedDict[tuple[int, int], _core.NativeAvatar] = OrderedDict()
         self._art: Callable[[int, int], Art]
+        self._is_drawn: Callable[[int, int], bool] = lambda width, height: True
+        self.name: str
+        self.voice: Voice
+        """Who speaks, where nobody says otherwise."""
         if name in BUILTIN:
             self.name = name
+            self.voice = VOICES[name]
             self._art = lambda width, height: drawn(name, width, height)
+            self._is_drawn = lambda width, height: is_drawn(name, width, height)
         elif Path(name).exists():
             from .artwork import Artwork
 
             artwork = Artwork(Path(name))
             self.name = artwork.manifest.name
+            self.voice = artwork.manifest.voice
             self._art = artwork.at
         else:
             raise InvalidArgument(
                 f"unknown avatar {name!r}: no such file or folder, and the built-in ones are: {', '.join(BUILTIN)}"
             )
+
+    def drawn_by(self, art: Callable[[int, int], Art]) -> Avatar:
+        """The same avatar, which `art` draws for frames of width x height pixels, out of this one's drawing."""
+        other = copy.copy(self)
+        other._lock, other._baked, other._art = threading.Lock(), OrderedDict(), art
+        return other
 
     @classmethod
     def load(cls, name: str) -> Avatar:
@@ -96,6 +111,10 @@ class Avatar:
     def art(self, width: int, height: int) -> Art:
         """The drawing itself, before it is baked."""
         return self._art(width, height)
+
+    def is_drawn(self, width: int, height: int) -> bool:
+        """Whether frames of this size were drawn before; if not, `at` may take seconds."""
+        return (width, height) in self._baked or self._is_drawn(width, height)
 
     def at(self, width: int, height: int) -> _core.NativeAvatar:
         """The avatar drawn for frames of width x height pixels (even, 16..4096). Takes 0.3 to 2 s the first time that a

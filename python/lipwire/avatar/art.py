@@ -3,23 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-AXES = (
-    *("head_x", "head_y", "breath", "blink", "gaze_x", "gaze_y", "brow", "jaw"),
-    *("head_roll", "happy", "concerned", "surprised", "lids", "wave", "head_turn"),
-)
-"""Axes of a pose, in the order of `enum lw_axis`."""
+
+class Axis(IntEnum):
+    """Axes of a pose, in the order of `enum lw_axis`: `frame.axes[Axis.JAW]`. docs/avatars.md says what each is."""
+
+    HEAD_X = 0
+    HEAD_Y = 1
+    BREATH = 2
+    BLINK = 3
+    GAZE_X = 4
+    GAZE_Y = 5
+    BROW = 6
+    JAW = 7
+    HEAD_ROLL = 8
+    HAPPY = 9
+    CONCERNED = 10
+    SURPRISED = 11
+    LIDS = 12
+    WAVE = 13
+    HEAD_TURN = 14
+
+
+AXES = tuple(axis.name.lower() for axis in Axis)
+"""Their names."""
 
 STATES = ("idle", "listening", "thinking")
 EXPRESSIONS = ("neutral", "happy", "concerned", "surprised")
 GESTURES = ("nod", "shake", "wave")
 """What `Session.special` takes, in the order of `enum lw_state`, `lw_expression` and `lw_gesture`."""
 
-VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U")
-"""Visemes in the order of a pose's weights (OVR order)."""
+
+class Viseme(IntEnum):
+    """Visemes in the order of a pose's weights (OVR order): `frame.visemes[Viseme.PP]`."""
+
+    sil = 0
+    PP = 1
+    FF = 2
+    TH = 3
+    DD = 4
+    kk = 5
+    CH = 6
+    SS = 7
+    nn = 8
+    RR = 9
+    aa = 10
+    E = 11
+    I = 12  # noqa: E741
+    O = 13  # noqa: E741
+    U = 14
+
+
+VISEMES = tuple(viseme.name for viseme in Viseme)
+"""Their names."""
 
 
 @dataclass(frozen=True, slots=True)

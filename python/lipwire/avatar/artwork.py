@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +14,8 @@ from ..errors import BadData, LipwireError
 from . import mouth
 from .art import VISEMES, Art, Layer
 from .figure import LIFT, SWAY
-from .manifest import MAX_SIDE, Fault, LayerSpec, Manifest, color, read_manifest
+from .manifest import Fault, LayerSpec, Manifest, color, read_manifest
+from .png import decode
 from .source import MANIFEST, Source, open_source
 
 if TYPE_CHECKING:
@@ -58,23 +57,6 @@ def fitting(manifest: Manifest, width: int, height: int) -> Fitting:
     if manifest.fit != "scale":
         sx = sy = max(sx, sy) if manifest.fit == "crop" else min(sx, sy)
     return Fitting(sx, sy, (width - w * sx) / 2, (height - h * sy) / 2)
-
-
-def decode(data: bytes) -> Image:
-    """A PNG file as RGBA. Raises BadData with the reason."""
-    from PIL import Image
-
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise BadData("it is not a PNG file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own guess at bombs; the limit here is lower
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                if max(image.size) > MAX_SIDE:
-                    raise BadData(f"it is {image.width} x {image.height} pixels, at most {MAX_SIDE} a side are allowed")
-                return image.convert("RGBA")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as exc:
-        raise BadData(f"the PNG is damaged: {exc}") from exc
 
 
 class Artwork:

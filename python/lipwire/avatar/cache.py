@@ -38,7 +38,7 @@ def _version() -> str:
 def drawn(name: str, width: int, height: int) -> Art:
     """`draw`, out of the cache where it has been drawn before. A cache that cannot be read or written is no error."""
     try:
-        path = folder() / f"{name}-{width}x{height}-{_version()}.npz"
+        path = _path(name, width, height)
     except (OSError, RuntimeError):  # no home, no readable source
         return draw(name, width, height)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
@@ -50,6 +50,18 @@ def drawn(name: str, width: int, height: int) -> Art:
         _write(path, art)
         _prune(path.parent)
     return art
+
+
+def is_drawn(name: str, width: int, height: int) -> bool:
+    """Whether `drawn` has it."""
+    try:
+        return _path(name, width, height).is_file()
+    except (OSError, RuntimeError):
+        return False
+
+
+def _path(name: str, width: int, height: int) -> Path:
+    return folder() / f"{name}-{width}x{height}-{_version()}.npz"
 
 
 def _read(path: Path) -> Art:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from ..errors import BadData, InvalidArgument
 from .art import VISEMES, Art, Layer
-from .artwork import HEAD_SHARE, decode
-from .manifest import MAX_SIDE
-from .source import MANIFEST, MAX_FILE_BYTES
+from .artwork import HEAD_SHARE
+from .png import MAX_SIDE, decode
+from .source import MANIFEST, MAX_FILE_BYTES, litter
+from .voice import VOICES, Voice
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +31,7 @@ RHUBARB_INSTEAD = {"G": "A", "H": "C", "X": "A"}
 
 def _fresh(folder: Path) -> None:
     """Makes an empty folder. Raises InvalidArgument if there is something in it."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not all(litter(path.name) for path in folder.iterdir())):
         raise InvalidArgument(f"{folder} exists; choose another name")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -43,6 +45,13 @@ def _crop(layer: Layer) -> tuple[int, int, int, int]:
     seen = np.maximum.reduce([image[..., 3] for image in layer.images]) > 0
     ys, xs = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+
+
+def _voice_lines(name: str) -> list[str]:
+    """The voice of a built-in avatar, for a template that is a copy of it."""
+    voice = VOICES.get(name, Voice())
+    names = [f"{key} = {_quoted(value)}" for key, value in asdict(voice).items() if value is not None]
+    return ["[voice]  # who speaks, where nobody says otherwise", *names, ""] if names else []
 
 
 def write_template(art: Art, folder: Path, author: str = "") -> int:
@@ -66,6 +75,7 @@ def write_template(art: Art, folder: Path, author: str = "") -> int:
         'fit = "crop"  # to a frame of another shape: crop, letterbox or scale',
         'background = "background.png"  # or a colour: "#dfe7ea"',
         "",
+        *_voice_lines(art.name),
         "# Mouth shapes are found by the viseme's name. A smaller set is mapped to visemes in a table:",
         "# [visemes]",
         '# sil = "rest"',
@@ -136,7 +146,7 @@ def find_mouths(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
         raise InvalidArgument(f"{folder}: no such folder")
     words: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".png":
+        if path.suffix.lower() == ".png" and not path.name.startswith("."):
             word = re.split(r"[-_ .]", path.stem)[-1]
             if word in words:
                 raise BadData(f"{folder}: {words[word].name} and {path.name} are both shape {word}")
@@ -202,6 +212,7 @@ def import_mouths(
         'fit = "letterbox"',
         'matte = "#d8e2e6"',
         'background = "#d8e2e6"',
+        '# voice = "en-us+f3"  # who speaks, where nobody says otherwise',
         "",
         "[visemes]",
         *[f"{viseme} = {_quoted(shape)}" for viseme, shape in visemes.items()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import tomllib
@@ -10,19 +11,22 @@ from typing import Any
 
 from ..errors import BadData
 from .art import AXES, VISEMES
+from .png import MAX_SIDE
 from .raster import rgb
 from .source import MANIFEST, Source
+from .voice import Voice
 
 FORMAT = 1
 FITS = ("crop", "letterbox", "scale")
-MAX_SIDE = 4096
 MAX_LAYERS = 32
 MAX_IMAGES = 256
 """In one layer."""
 MAX_TEXT = 200
 
-_TOP = {"format", "name", "license", "author", "size", "fit", "matte", "background", "visemes", "layer"}
+_TOP = {"format", "name", "license", "author", "size", "fit", "matte", "background", "visemes", "voice", "layer"}
 _LAYER = {"name", "image", "images", "at", "select", "depth", "move", "turn", "pivot"}
+_VOICE = ("espeak", "openai", "service")
+_UNSTATED = ("unknown", "state the licen", "todo", "to do", "tbd", "fixme", "?", "-")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -74,6 +78,13 @@ class Manifest:
     visemes: dict[str, str]
     """Every viseme's mouth shape."""
     layers: tuple[LayerSpec, ...]
+    voice: Voice
+    license_line: int
+
+    @property
+    def licensed(self) -> bool:
+        """Whether the licence is stated; templates say that it is to be."""
+        return not self.license.casefold().strip().startswith(_UNSTATED)
 
 
 class Lines:
@@ -155,7 +166,7 @@ class _Reader:
 def read_manifest(source: Source) -> tuple[Manifest | None, list[Fault]]:
     """The avatar.toml of a source: (None, faults) or (manifest, [])."""
     try:
-        text = source.read(MANIFEST).decode()
+        text = _text(source.read(MANIFEST))
     except BadData as exc:
         return None, [Fault(MANIFEST, 0, str(exc))]
     except UnicodeDecodeError as exc:
@@ -168,6 +179,12 @@ def read_manifest(source: Source) -> tuple[Manifest | None, list[Fault]]:
     r = _Reader(Lines(text))
     manifest = _manifest(r, data)
     return (None, r.faults) if r.faults else (manifest, [])
+
+
+def _text(data: bytes) -> str:
+    """UTF-8 with or without a byte order mark, or UTF-16 with one, as some editors write."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 def _manifest(r: _Reader, data: dict[str, Any]) -> Manifest:
@@ -219,7 +236,21 @@ def _manifest(r: _Reader, data: dict[str, Any]) -> Manifest:
         background_line=r.lines.of("background"),
         visemes=_visemes(r, data.get("visemes", {}), shapes),
         layers=tuple(specs),
+        voice=_voice(r, data.get("voice", {})),
+        license_line=r.lines.of("license"),
     )
+
+
+def _voice(r: _Reader, table: Any) -> Voice:
+    """Who speaks: a name for all, or one for each kind of text to speech."""
+    if isinstance(table, str):
+        name = r.text({"voice": table}, "voice", "")
+        return Voice(name, name, name) if name else Voice()
+    if not isinstance(table, dict):
+        r.fault("`voice` must be a name, or a table: [voice] with " + ", ".join(_VOICE), "voice")
+        return Voice()
+    r.unknown(table, set(_VOICE), "key of the voice", ("voice", -1))
+    return Voice(*(r.text(table, key, "", ("voice", -1)) or None for key in _VOICE))
 
 
 def _layer(r: _Reader, data: dict[str, Any], i: int) -> LayerSpec:

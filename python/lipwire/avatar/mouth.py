@@ -39,7 +39,12 @@ _VISEME_SHAPES = {
 LIP_UPPER, LIP_LOWER, LIP_DARK = rgb("#b9564f"), rgb("#d3736a"), rgb("#8c3a38")
 LIP_LIGHT, CAVITY, CAVITY_DEEP = rgb("#f3b1a6"), rgb("#5a1f22"), rgb("#2c0d11")
 TEETH, TEETH_SHADE, TONGUE, TONGUE_DARK = rgb("#fdf9f3"), rgb("#cdbab0"), rgb("#d0666a"), rgb("#9a3c44")
+TOOTH_GAP, LOWER_TEETH = rgb("#8d6f68"), rgb("#a48d86")
 SKIN_SHADE = rgb("#c98263")
+
+TOOTH_EDGES = (0.0, 6.3, 11.2, 15.8, 19.6, 22.8)
+"""Where one upper tooth ends and the next one begins, units from the middle: incisors, canines, and what is seen of the
+others."""
 
 BOX = (-40.0, -20.0, 40.0, 46.0)
 """Left, top, right, bottom of the sprite in units around the middle of the resting mouth."""
@@ -89,13 +94,14 @@ class _Lips:
         smile = 3.9 * (1 - 0.75 * rnd) * (1 - 0.45 * gape) + 1.8 * wide - 0.6 * press
         self.corner_y = 0.20 * height - smile
         self.lift = 2.6 * (1 - rnd) * (1 - 0.75 * gape)
-        self.up = -0.18 * height - 1.6 * tuck + 0.5 * press
-        self.low = 0.82 * height - 1.8 * tuck - 0.2 * press
-        self.thick_up = (6.9 + 1.9 * rnd - 1.4 * wide - 1.0 * a) * (1 - 0.50 * press)
-        self.thick_low = (8.9 + 2.2 * rnd - 1.6 * wide - 0.6 * a) * (1 - 0.45 * press) * (1 - 0.42 * tuck)
+        lifted = 0.16 + 0.12 * smoothstep(0.15, 0.7, a) * (1 - 0.6 * rnd)
+        self.up = -lifted * height - 2.3 * tuck + 0.5 * press
+        self.low = (1 - lifted) * height - 3.3 * tuck - 0.2 * press
+        self.thick_up = (6.9 + 1.9 * rnd - 1.4 * wide - 1.6 * a) * (1 - 0.50 * press) * (1 - 0.10 * tuck)
+        self.thick_low = (8.9 + 2.2 * rnd - 1.6 * wide - 0.6 * a) * (1 - 0.45 * press) * (1 - 0.36 * tuck)
         self.press, self.tuck, self.tongue = press, tuck, tongue
         # Roundness of the opening's corners: pointed at rest, an ellipse when rounded.
-        self.power = 1.25 - 0.30 * rnd * gape - 0.22 * smoothstep(0.3, 1.0, a) * (1 - rnd)
+        self.power = 1.25 - 0.30 * rnd * gape - 0.22 * smoothstep(0.3, 1.0, a) * (1 - rnd) + 0.75 * tuck
 
     def curve(self, n: int) -> tuple[F64, F64]:
         """cos and sin of the parameter along an edge from the left to the right corner, (1, n)."""
@@ -145,7 +151,8 @@ def _paint(p: Stack, m: _Lips, width: F64, shut: F64) -> None:
 
     # On the skin: the shade under the lower lip, and the corners' dimples.
     bottom = m.low + m.thick_low
-    p.blend(p.glow(0 * m.half, bottom + 3.2, m.half * 0.72, 6.5 + 0 * m.half) * np.float32(0.50), SKIN_SHADE)
+    under = p.glow(0 * m.half, bottom + 3.2, m.half * 0.72, 6.5 + 0 * m.half)
+    p.blend(under * f32(0.50 + 0.22 * m.tuck)[:, :, None], SKIN_SHADE)
     for sx in (-1, 1):
         p.blend(
             p.glow(sx * (m.half + 1.0), m.corner_y - m.lift, 4.2 + 0 * m.half, 4.0 + 0 * m.half)
@@ -197,35 +204,9 @@ def _inside(p: Stack, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
     p.blend(a, _tint(TONGUE_DARK, TONGUE, _between(p.uy, top, m.low + 1)))
     p.blend(p.glow(zero, top + gap * 0.34, wide * 0.6, gap * 0.24 + 1.5) * a * np.float32(0.45), rgb("#ee9a98"))
 
-    # Upper teeth: a strip along the upper lip that narrows to the corners.
-    wide = np.clip(width, 0, 1)
-    part = 0.50 + 0.14 * wide + 0.12 * np.maximum(shut, 0)
-    drop = np.minimum(5.4 + 1.8 * m.open + 0.8 * wide, gap * (part + (1 - part) * m.tuck) + 0.2)
-    drop = np.where(m.tongue > 0.75, np.minimum(drop, gap * 0.42), drop)
-    drop = drop * (1 - 0.95 * np.clip(m.round * 1.35, 0, 1) * (1 - shut))
-    c, s = m.curve(41)
-    base = m.edge(m.up, bow=0.6)
-    edge = base + np.stack([0 * base[..., 0], drop * s**0.45], -1)
-    squeeze = np.concatenate([1 - 0.06 * m.open, 1 + zero], 1)[:, None, :]
-    strip = _closed((base - f32([0, 3])) * squeeze, edge * squeeze)
-    a = p.mask(strip) * clip * f32(smoothstep(0.3, 1.6, drop))[:, :, None]
-    # Towards the corners they go into the dark: at once in shade, and fading where the mouth is wide open.
-    across = f32(np.abs(p.ux[None] / m.inner))
-    fade = np.clip(1 - 0.75 * across**3, 0, 1)[:, None, :]
     wide_open = smoothstep(0.25, 0.7, m.open)
-    a = a * (1 - wide_open * smoothstep(0.74, 0.97, across))[:, None, :]
-    shade = 0.55 * _between(p.uy, m.up + drop, m.up - 0.5)
-    p.blend(a, _tint(TEETH, TEETH_SHADE, shade) * (0.45 + 0.55 * fade))
-
-    # Lower teeth: a hint at wide openings, a full row when the teeth meet.
-    tall = np.maximum(4.6 * smoothstep(0.45, 0.9, m.open) * (1 - m.round), shut * gap * 0.42)
-    row = np.maximum(0.85 * smoothstep(0.45, 0.8, m.open) * (1 - m.round) * (1 - raised), shut)
-    lower = m.edge(m.low, bow=0.35)
-    squeeze = np.concatenate([0.94 - 0.22 * m.open, 1 + zero], 1)[:, None, :]
-    edge = np.stack([lower[..., 0], lower[..., 1] - tall * s**0.45], -1)
-    strip = _closed(edge * squeeze, (lower + f32([0, 8])) * squeeze)
-    a = p.mask(strip) * clip * (f32(row) * (1 - wide_open * smoothstep(0.30, 0.66, across)))[:, None, :]
-    p.blend(a, f32(mix(TEETH_SHADE, TEETH, 0.55))[:, None, None, None] * (0.50 + 0.45 * fade))
+    _lower_teeth(p, m, clip, shut, raised, wide_open)
+    drop = _upper_teeth(p, m, clip, width, shut, wide_open)
 
     # The tongue's tip over the lower teeth and lip for TH.
     tip = np.stack(
@@ -247,8 +228,78 @@ def _inside(p: Stack, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
     )
 
     # The upper lip's shadow on all of it, and the rim where lip turns inwards.
-    t = 1 - _between(p.uy, m.up - 1, m.up + 2.2 + 4 * m.open)
-    p.blend(clip * t * np.float32(0.42), rgb("#2c0d11"))
+    t = 1 - _between(p.uy, m.up - 1, m.up + 2.4 + 3.4 * m.open)
+    p.blend(clip * t * np.float32(0.44), rgb("#2c0d11"))
+
+
+def _upper_teeth(p: Stack, m: _Lips, clip: F32, width: F64, shut: F64, wide_open: F64) -> F64:
+    """A row along the upper lip that narrows to the corners, tooth by tooth; it lies on the lower lip where that is
+    drawn in (FF). Returns how far it reaches down, (k, 1)."""
+    zero = 0 * m.half
+    gap = m.low - m.up
+    wide = np.clip(width, 0, 1)
+    part = 0.50 + 0.14 * wide + 0.12 * np.maximum(shut, 0)
+    drop = np.minimum(5.4 + 1.8 * m.open + 0.8 * wide, gap * part + 0.2)
+    drop = np.where(m.tongue > 0.75, np.minimum(drop, gap * 0.42), drop)
+    drop = drop * (1 - 0.95 * np.clip(m.round * 1.35, 0, 1) * (1 - shut))
+    drop = drop + m.tuck * np.maximum(gap + 1.9 - drop, 0)
+    base = m.edge(m.up, 81, bow=0.6)
+    _, s = m.curve(81)
+    reach = 1 - 0.20 * m.tuck
+    x = base[..., 0] * reach
+    notch = np.zeros_like(x)
+    for edge in TOOTH_EDGES:
+        notch = np.maximum(notch, np.exp(-(((np.abs(x) - edge) / 1.0) ** 2)))
+    low = base[..., 1] + (drop - 0.45 * np.minimum(notch, 1) * smoothstep(2.0, 4.0, drop)) * s ** (0.45 + 0.5 * m.tuck)
+    squeeze = np.concatenate([(1 - 0.06 * m.open) * reach, 1 + zero], 1)[:, None, :]
+    strip = _closed((base - f32([0, 3])) * squeeze, np.stack([base[..., 0], low], -1) * squeeze)
+    lip = p.mask(_closed(m.edge(m.up, bow=0.6), m.edge(m.low + 3.4 * m.tuck, bow=0.35)))
+    on = np.maximum(clip, lip * f32(smoothstep(0.2, 0.7, m.tuck))[:, :, None])
+    a = p.mask(strip) * on * f32(smoothstep(0.3, 1.6, drop))[:, :, None]
+    # Towards the corners they go into the dark: at once in shade, and fading where the mouth is wide open.
+    across = f32(np.abs(p.ux[None] / m.inner))
+    fade = np.clip(1 - f32(0.75 + 0.6 * m.tuck) * across**3, 0, 1)[:, None, :]
+    a = a * (1 - wide_open * smoothstep(0.74, 0.97, across))[:, None, :]
+    # The lip above throws its shadow on them.
+    shade = 0.62 * _between(p.uy, m.up + np.minimum(0.8 * drop, 4.0), m.up - 0.5)
+    tone = _tint(TEETH, TEETH_SHADE, shade) * (0.45 + 0.55 * fade)
+    p.blend(a, tone)
+    lines = np.zeros((len(drop), 1, p.w), np.float32)
+    thin = max(0.42, 0.6 / p.scale)
+    for edge in TOOTH_EDGES:
+        lines = np.maximum(lines, np.exp(-(((np.abs(p.ux) - edge) / thin) ** 2)).astype(np.float32)[None, None, :])
+    p.blend(a * lines * f32(0.30 * smoothstep(1.6, 4.0, drop))[:, :, None], TOOTH_GAP)
+    # What they press on is in their shade.
+    rim = p.glow(zero, m.up + drop + 0.7, m.inner * 0.55, 1.5 + zero) * _lip_below(p, m, drop)
+    p.blend(rim * f32(0.75 * m.tuck)[:, :, None], LIP_DARK)
+    return np.asarray(drop, np.float64)
+
+
+def _lip_below(p: Stack, m: _Lips, drop: F64) -> F32:
+    """The lower lip from `drop` below the opening's upper edge on, (k, h, w)."""
+    return p.mask(_closed(m.edge(m.up + drop), m.outer_low(41)))
+
+
+def _lower_teeth(p: Stack, m: _Lips, clip: F32, shut: F64, raised: F64, wide_open: F64) -> None:
+    """A hint in the dark at wide openings, a full row when the teeth meet."""
+    zero = 0 * m.half
+    gap = m.low - m.up
+    _, s = m.curve(41)
+    tall = np.maximum(3.6 * smoothstep(0.45, 0.9, m.open) * (1 - m.round), shut * gap * 0.42)
+    row = np.maximum(0.55 * smoothstep(0.45, 0.8, m.open) * (1 - m.round) * (1 - raised), shut)
+    lower = m.edge(m.low, bow=0.35)
+    squeeze = np.concatenate([0.94 - 0.22 * m.open, 1 + zero], 1)[:, None, :]
+    edge = np.stack([lower[..., 0], lower[..., 1] - tall * s**0.45], -1)
+    strip = _closed(edge * squeeze, (lower + f32([0, 8])) * squeeze)
+    across = f32(np.abs(p.ux[None] / m.inner))
+    fade = np.clip(1 - 0.75 * across**3, 0, 1)[:, None, :]
+    a = p.mask(strip) * clip * (f32(row) * (1 - wide_open * smoothstep(0.30, 0.66, across)))[:, None, :]
+    tone = _tint(LOWER_TEETH, mix(TEETH_SHADE, TEETH, 0.35), f32(shut)[:, :, None])
+    p.blend(a, tone * (0.50 + 0.45 * fade))
+    lines, thin = np.zeros(p.w, np.float32), max(0.4, 0.6 / p.scale)
+    for i in range(5):
+        lines = np.maximum(lines, np.exp(-(((np.abs(p.ux) - 4.2 * i) / thin) ** 2)).astype(np.float32))
+    p.blend(a * lines[None, None, :] * np.float32(0.40), TOOTH_GAP)
 
 
 def draw(view: View, cx: float, cy: float) -> tuple[list[NDArray[np.uint8]], int, int]:

@@ -48,12 +48,13 @@ class _Opening:
         self.round, self.wide = rnd, wide
         gape = smoothstep(0, 0.25, a)
         self.gape = gape
-        self.half = look.half * (1 + 0.14 * wide - (0.34 + 0.26 * gape) * rnd - 0.10 * a * (1 - rnd) - 0.20 * press)
+        self.half = look.half * (1 + 0.14 * wide - (0.34 + 0.26 * gape) * rnd - 0.10 * a * (1 - rnd) - 0.07 * press)
+        self.half = self.half * (1 - 0.20 * tuck)
         tall = look.height * a * (1 - 0.10 * rnd)
         self.corner = 0.24 * tall * (1 + rnd) - look.smile * (1 - 0.85 * rnd) * (1 - 0.35 * gape) * (1 + 0.35 * wide)
-        self.corner = self.corner + look.smile * 1.3 * press
-        self.up = -0.20 * tall - 0.6 * tuck
-        self.low = 0.80 * tall - 0.6 * tuck + 0 * a
+        self.corner = self.corner + look.smile * (0.25 * press + 0.30 * tuck)
+        self.up = -0.20 * tall - 1.8 * tuck
+        self.low = 0.80 * tall - 1.8 * tuck + 0 * a
         self.power = 0.95 + 0.25 * (1 - rnd) * (1 - gape)
         self.t = np.linspace(np.pi, 0, 37)[None]
 
@@ -116,22 +117,31 @@ def _paint(p: Stack, m: _Opening, look: ToonMouth) -> None:
     # Upper teeth: a plate along the upper edge.
     drop = np.minimum(0.17 * look.height * (1 + 0.3 * m.wide), gap * (0.42 + 0.10 * m.wide))
     drop = np.maximum(drop, m.teeth * gap * 0.46)
-    drop = np.where(m.tuck > 0.3, gap * (0.4 + 0.55 * m.tuck), drop)
-    drop = drop * (1 - np.clip(m.round * 1.5, 0, 1) * (1 - m.teeth)) * (1 - raised * (1 - out))
+    drop = drop * (1 - np.clip(m.round * 1.5, 0, 1) * (1 - m.teeth))
+    drop = drop + m.tuck * np.maximum(gap + 0.55 * weight - drop, 0)
     upper = m.edge(m.up)
-    squeeze = np.stack([0.86 + 0.06 * m.teeth, 1 + zero], -1)
-    s = np.abs(np.sin(m.t)) ** 0.35
+    squeeze = np.stack([(0.86 + 0.06 * m.teeth) * (1 - 0.34 * m.tuck), 1 + zero], -1)
+    s = np.abs(np.sin(m.t)) ** (0.35 + 0.25 * m.tuck)
     plate = np.stack([upper[..., 0], upper[..., 1] + drop * s], -1) * squeeze
     plate = np.concatenate([(upper - [0, 4]) * squeeze, plate[:, ::-1]], 1)
-    bite = np.maximum(clip, ring * f32(0.4 * m.tuck)[:, :, None])  # they lie on the lower lip for FF
-    p.blend(p.mask(plate) * bite * f32(smoothstep(0.2, 1.2, drop))[:, :, None], look.teeth)
+    # They lie on the lower lip for FF, below the line of the upper one.
+    below = np.clip((y - f32((m.up + m.low) / 2)[:, :, None]) * np.float32(p.scale), 0, 1)
+    bite = np.maximum(clip, ring * below * f32(smoothstep(0.2, 0.6, m.tuck))[:, :, None])
+    shown = p.mask(plate) * bite * f32(smoothstep(0.2, 1.2, drop))[:, :, None]
+    p.blend(shown, look.teeth)
+    # In the shade of the upper lip, and with a gap between the two in front where they lie on the lower one.
+    dark = mix(look.teeth, look.cavity, 0.38)
+    deep = f32(np.clip(0.4 * drop, 0.5, 2.6))[:, :, None]
+    p.blend(shown * (1 - np.clip((y - f32(m.up)[:, :, None]) / deep, 0, 1)) * np.float32(0.6), dark)
+    gap_line = np.exp(-((p.ux / 0.8) ** 2)).astype(np.float32)[None, None, :]
+    p.blend(shown * gap_line * f32(0.8 * m.tuck)[:, :, None], dark)
     if look.fangs:
         for sx in (-1, 1):
             x = sx * m.half * 0.52
             base = m.up + drop - 1.0
             tip = base + look.fangs * (0.35 + 0.65 * m.gape)
             fang = np.stack([np.concatenate([x - 2.6, x, x + 2.6], 1), np.concatenate([base, tip, base], 1)], -1)
-            fade = smoothstep(0.12, 0.3, m.a) * (1 - np.clip(m.round * 1.6, 0, 1)) * (1 - m.teeth) * (1 - raised)
+            fade = smoothstep(0.12, 0.3, m.a) * (1 - np.clip(m.round * 1.6, 0, 1)) * (1 - m.teeth) * (1 - m.tuck)
             p.blend(p.mask(fang) * clip * f32(fade)[:, :, None], look.teeth)
 
     # The lower row, where the teeth meet, and the line between.

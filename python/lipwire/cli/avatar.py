@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -64,8 +65,33 @@ def list_avatars(
     if not folder.is_dir():
         raise InvalidArgument(f"{folder}: no such folder")
     found = [path for path in sorted(folder.iterdir()) if (path / MANIFEST).is_file()]
-    for path in [folder] * (folder / MANIFEST).is_file() + found:
-        _say(f"{path}")
+    archives = [path for path in sorted(folder.glob("*.[zZ][iI][pP]")) if _holds_avatar(path)]
+    for path in [folder] * (folder / MANIFEST).is_file() + found + archives:
+        _say(f"{path}{_faults(path)}")
+
+
+def _holds_avatar(path: Path) -> bool:
+    """Whether an archive, which may be anybody's, has an avatar.toml, good or bad."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.replace("\\", "/").rpartition("/")[2] == MANIFEST for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+
+
+def _faults(path: Path) -> str:
+    """How many faults an avatar has, and how to see them; nothing for a good one, or without Pillow."""
+    from ..avatar.artwork import MissingPillow, examine
+
+    try:
+        faults = examine(path)[2]
+    except MissingPillow:
+        return ""
+    return f"  ({_counted(len(faults))}: lipwire avatar check {path})" if faults else ""
+
+
+def _counted(faults: int) -> str:
+    return f"{faults} fault{'s' * (faults > 1)}"
 
 
 @app.command()
@@ -91,7 +117,7 @@ def new(
 @app.command()
 @needs_pillow
 def check(path: Annotated[Path, typer.Argument(help="A folder with avatar.toml, or a zip of one.")]) -> None:
-    """Name every fault of an avatar with its file and line; exit code 1 if there is one."""
+    """Name every fault of an avatar with its file and line, and what is left to do; exit code 1 if there is a fault."""
     from ..avatar.artwork import examine
 
     with ProgressBar(err, "{task.percentage:.0f} %") as progress:
@@ -99,13 +125,17 @@ def check(path: Annotated[Path, typer.Argument(help="A folder with avatar.toml, 
     for fault in faults:
         _say(str(fault))
     if faults:
-        err.print(f"{len(faults)} fault{'s' * (len(faults) > 1)}", style="bold red")
+        err.print(_counted(len(faults)), style="bold red")
         raise typer.Exit(1)
     assert manifest is not None
-    _say(
-        f"{path}: good. {manifest.name}, {manifest.size[0]} x {manifest.size[1]}, {len(manifest.layers)} layers, "
-        f"{len(images)} images, licence: {manifest.license}"
+    what = (
+        f"{manifest.name}, {manifest.size[0]} x {manifest.size[1]}, {len(manifest.layers)} layers, {len(images)} images"
     )
+    if manifest.licensed:
+        _say(f"{path}: good. {what}, licence: {manifest.license}")
+        return
+    _say(f"{path}: it works, and is not finished. {what}")
+    _say(f"{MANIFEST}:{manifest.license_line}: the licence of the artwork is still to be stated: `license`")
 
 
 @app.command()

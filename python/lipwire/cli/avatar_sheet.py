@@ -14,7 +14,8 @@ from .. import _core
 from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..avatar.art import AXES, EXPRESSIONS, GESTURES, STATES, VISEMES, Art
-from ..publish.file import Mp4Writer
+from ..avatar.still import rest_axes
+from ..publish.film import FilmWriter
 from ..session.offline import perform
 
 if TYPE_CHECKING:
@@ -56,14 +57,6 @@ def to_rgb(i420: NDArray[np.uint8], height: int) -> Picture:
     )
     rgb = np.stack([luma + 1.7927 * v, luma - 0.2132 * u - 0.5329 * v, luma + 2.1124 * u], -1)
     return np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
-
-
-def rest_axes() -> list[float]:
-    """The axes of a face at rest."""
-    axes = [0.0] * len(AXES)
-    axes[AXES.index("lids")] = _core.LIDS_REST
-    axes[AXES.index("head_turn")] = 0.5
-    return axes
 
 
 def viseme_pictures(native: _core.NativeAvatar) -> dict[str, Picture]:
@@ -177,9 +170,9 @@ def film(
     Raises:
         InvalidArgument: espeak-ng is not installed.
     """
-    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name))
+    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name), avatar.voice.for_espeak())
     length = len(pcm) / 2 / rate
-    writer = Mp4Writer(path, width, height, Fraction(25))
+    writer = FilmWriter(path, width, height, Fraction(25))
     cues = [(at, _SETTINGS[kind], _NAMES[kind].index(name)) for at, kind, name in _CUES]
     chunks = (pcm[at : at + rate // 5 * 2] for at in range(0, len(pcm), rate // 5 * 2))
     clock = frames = 0

@@ -1,4 +1,4 @@
-"""`lipwire doctor`: what is set, what is there, what is missing."""
+"""`lipwire doctor`: what can be used here, what is missing for the rest and how to get it, and what is set."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import importlib.util
 import json
 import os
 import platform
+import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..app.config import Config, shown
-from ..audio import opus
+from ..audio import espeak, opus
 from ..avatar import Avatar
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, LipwireError
 from .options import ConfigFile, out, settings
 
 EXTRAS = {
@@ -24,23 +27,47 @@ EXTRAS = {
     "avatar": ("PIL",),
     "demo": ("espeakng_loader", "httpx"),
 }
+"""What `lipwire demo` needs; without it this command's exit code is 1."""
+SERVE_LOG_LEVEL = "info"
+"""Of `lipwire serve`, where nothing is set."""
+
+State = Literal["ok", "missing", "off", "wrong"]
+STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "off": "dim", "wrong": "bold red"}
+
+
+class Part(Struct):
+    """Something that a user may want."""
+
+    name: str
+    state: State
+    note: str = ""
+    """What it is there; how to get it; what is wrong with it."""
 
 
 def doctor(
     config: ConfigFile = None,
-    every: Annotated[bool, typer.Option("--all", help="Show what is as by default, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every setting, those as by default, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
 ) -> None:
-    """Show what is set, the versions, and what is missing."""
+    """Show what can be used here, what is missing for the rest and how to get it."""
     cfg = settings(config)
-    config_shown = {name: shown(name, getattr(cfg, name)) for name in cfg.__struct_fields__}
+    report = examine(cfg)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        _print(cfg, report, every)
+    if report["missing"]:
+        raise typer.Exit(1)
+
+
+def examine(cfg: Config) -> dict[str, Any]:
+    """Everything, JSON-able."""
     import av
 
     from ..app.agent_setup import AgentSetup
 
-    missing = {
-        extra: [name for name in names if importlib.util.find_spec(name) is None] for extra, names in EXTRAS.items()
-    }
+    missing = {extra: [n for n in names if importlib.util.find_spec(n) is None] for extra, names in EXTRAS.items()}
+    needs = AgentSetup(cfg).missing()
     report: dict[str, Any] = {
         "lipwire": _core.core_version(),
         "python": platform.python_version(),
@@ -49,40 +76,137 @@ def doctor(
         "av": av.__version__,
         "opus": opus.library() or "through PyAV: no libopus found to call",
         "avatars": list(Avatar.builtin()),
-        "agents": {
-            name: f"needs {'; '.join(needs)}" if needs else "ready" for name, needs in AgentSetup(cfg).missing().items()
-        },
+        "agents": {name: f"needs {'; '.join(lacks)}" if lacks else "ready" for name, lacks in needs.items()},
         "tls": _tls(cfg),
         "api_keys_file": _keys(cfg),
         "record": _record(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
-        "config": config_shown,
     }
-    if as_json:
-        print(json.dumps(report))
-    else:
-        for name, value in report.items():
-            if name == "config":
-                out.print("config:")
-                defaults = Config()
-                for key, setting in config_shown.items():
-                    if every or getattr(cfg, key) != getattr(defaults, key):
-                        out.print(f"  {key} = {setting}", markup=False, soft_wrap=True)
-                if not every:
-                    out.print("  (the rest is as by default: --all shows it)")
-            elif name == "agents":
-                out.print("agents:")
-                for key, text in report["agents"].items():
-                    out.print(f"  {key}: {text}", markup=False, soft_wrap=True)
-            elif name == "missing":
-                for extra, names in report["missing"].items():
-                    out.print(
-                        f"missing: {', '.join(names)}: pip install 'lipwire[{extra}]'", markup=False, soft_wrap=True
-                    )
-            else:
-                out.print(f"{name}: {value}")
-    if report["missing"]:
-        raise typer.Exit(1)
+    report["parts"] = to_builtins([*_parts(cfg, report, needs)])
+    report["config"] = {name: shown(name, getattr(cfg, name)) for name in cfg.__struct_fields__}
+    return report
+
+
+# ------------------------------------------------------------------------------------------------------------- parts
+
+
+def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> Iterator[Part]:
+    missing = report["missing"]
+    yield _avatar(cfg)
+    yield _extra("films: lipwire render", (), "h264" if _has_codec("libx264") else "")
+    yield _extra("a server for voice engines", missing.get("server", ()), _ports(cfg), "server")
+    yield _extra("browsers that watch and talk", missing.get("webrtc", ()), "H264 and VP8", "webrtc")
+    yield _extra("artwork of your own (PNG)", missing.get("avatar", ()), "", "avatar")
+    yield (
+        Part("a voice on this machine", "ok", "espeak-ng")
+        if espeak.available()
+        else _lacks("a voice on this machine", ["espeakng_loader"], "demo")
+    )
+    yield _module("ears on this machine", "pocketsphinx", "agents")
+    yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
+    for brain, what in (("cascade", "ears, a chat model, a voice"), ("realtime", "OpenAI Realtime")):
+        yield _brain(f"agent: {brain}", needs[brain], what)
+    yield _brain("Agora channels", needs["agora"], "set up")
+    yield _module("renderers that are compiled (numba)", "numba", "hooks")
+    yield _module("tracing (OpenTelemetry)", "opentelemetry", "otel")
+    for name, told in (
+        ("TLS", report["tls"]),
+        ("API keys file", report["api_keys_file"]),
+        ("recordings", report["record"]),
+    ):
+        yield _told(name, told)
+
+
+def _extra(name: str, lacking: Sequence[str], note: str, extra: str = "") -> Part:
+    return _lacks(name, lacking, extra) if lacking else Part(name, "ok", note)
+
+
+def _lacks(name: str, lacking: Sequence[str], extra: str) -> Part:
+    return Part(name, "missing", f"{', '.join(lacking)}: pip install 'lipwire[{extra}]'")
+
+
+def _module(name: str, module: str, extra: str) -> Part:
+    return _extra(name, [] if importlib.util.find_spec(module) else [module], "", extra)
+
+
+def _brain(name: str, lacking: Sequence[str], what: str) -> Part:
+    return Part(name, "missing", f"needs {'; '.join(lacking)}") if lacking else Part(name, "ok", what)
+
+
+def _told(name: str, told: str) -> Part:
+    """What one of the checks of a setting has found."""
+    state: State = "off" if told in ("off", "none") else "ok" if told.startswith("ready") else "wrong"
+    notes = {"off": "not set", "ok": told.removeprefix("ready").removeprefix(": ")}
+    return Part(name, state, notes.get(state, told))
+
+
+def _has_codec(name: str) -> bool:
+    import av
+
+    return name in av.codecs_available
+
+
+def _avatar(cfg: Config) -> Part:
+    try:
+        name = Avatar.load(cfg.avatar).name
+    except LipwireError as exc:
+        return Part("the avatar", "wrong", str(exc))
+    others = [other for other in Avatar.builtin() if other != name]
+    return Part("the avatar", "ok", f"{name}; there is also {', '.join(others)} (--avatar)")
+
+
+def _ports(cfg: Config) -> str:
+    """Which of the ports are taken by now, in words."""
+    names = [
+        name for name in ("http_port", "ws_port", "viewer_port") if (port := getattr(cfg, name)) and _taken(cfg, port)
+    ]
+    taken = ", ".join(f"{getattr(cfg, name)} (--{name.replace('_', '-')})" for name in names)
+    return f"in use now, by a server that runs or by something else: {taken}" if taken else "its ports are free"
+
+
+def _taken(cfg: Config, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in cfg.bind else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((cfg.bind, port))
+        except OSError:
+            return True
+    return False
+
+
+# ------------------------------------------------------------------------------------------------------------- print
+
+
+def _print(cfg: Config, report: dict[str, Any], every: bool) -> None:
+    out.print(
+        f"lipwire {report['lipwire']}, Python {report['python']}, {report['machine']}, kernels {report['kernels']}",
+        soft_wrap=True,
+    )
+    out.print(f"av {report['av']}, opus {report['opus']}", markup=False, soft_wrap=True)
+    out.print()
+    width = max(len(part["name"]) for part in report["parts"])
+    for part in report["parts"]:
+        out.print(f"{part['state']:<8}", style=STYLES[part["state"]], end="")
+        out.print(f"{part['name']:<{width}}  {part['note']}".rstrip(), markup=False, soft_wrap=True)
+    out.print()
+    _print_settings(cfg, report["config"], every)
+
+
+def _print_settings(cfg: Config, values: dict[str, Any], every: bool) -> None:
+    defaults = Config()
+    changed = [name for name in values if getattr(cfg, name) != getattr(defaults, name)]
+    if not (changed or every):
+        out.print("All settings are as by default; --all shows them.")
+        return
+    out.print("config:")
+    for name in values if every else changed:
+        note = f"  ({SERVE_LOG_LEVEL} for lipwire serve)" if name == "log_level" and name not in changed else ""
+        out.print(f"  {name} = {values[name]}{note}", markup=False, soft_wrap=True)
+    if not every:
+        out.print("  (the rest is as by default: --all shows it)")
+
+
+# ------------------------------------------------------------------------------------------------- what settings name
 
 
 def _tls(cfg: Config) -> str:
@@ -109,7 +233,11 @@ def _keys(cfg: Config) -> str:
         return f"{file} cannot be read: {exc}"
     except InvalidArgument as exc:
         return str(exc)
-    return f"ready: {len(owners)} keys of {len({owner.name for owner in owners.values()})} owners"
+    return f"ready: {_count(len(owners), 'key')} of {_count(len({owner.name for owner in owners.values()}), 'owner')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _record(cfg: Config) -> str:

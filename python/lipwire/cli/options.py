@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 import typing
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,8 +136,9 @@ def with_server_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run_with(**given: Any) -> None:
         server = ServerOptions({name: given.pop(name) for name in SERVER_OPTIONS})
-        raise_descriptor_limit()
-        command(server=server, **given)
+        with interrupts_end_at_once():
+            raise_descriptor_limit()
+            command(server=server, **given)
 
     # typer reads the signature, and would resolve its annotations where the command was defined.
     told: Any = run_with
@@ -151,6 +153,20 @@ def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **fla
     config = load(flags, environment=os.environ, path=path, defaults=defaults)
     to_stderr(config.log_level)
     return config
+
+
+@contextlib.contextmanager
+def interrupts_end_at_once() -> Iterator[None]:
+    """Within, Ctrl-C ends the process as SIGTERM does, without a word, unless somebody takes care of it (`run_server`).
+    A KeyboardInterrupt while a server is imported would come out of whatever module is being read."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def settle() -> None:
@@ -225,6 +241,10 @@ def run_server(job: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) -> N
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(_code(signals)) from None
     finally:
+        # All is closed. The loop has put Python's own handler back, which would raise into what is left to do here.
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         end_pools()
         left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
         for thread in left:

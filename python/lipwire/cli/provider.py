@@ -90,8 +90,11 @@ def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this long.")] = None,
     speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
     text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
-    voice: Annotated[str, typer.Option(help="espeak-ng voice.")] = "en-us",
-    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    voice: Annotated[str | None, typer.Option(help="espeak-ng voice (default: the avatar's).")] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(help="low (320x180), medium (640x360) or high (1280x720; default, where there is room)."),
+    ] = None,
     avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
 ) -> None:
     """Start Lipwire and let it speak: open the printed address in a browser."""
@@ -106,7 +109,7 @@ def demo(
 
 
 def send(
-    speech: Annotated[Path, typer.Argument(help="Any audio file.")],
+    speech: Annotated[Path, typer.Argument(help="Any audio file; -: standard input.")],
     url: Annotated[str, typer.Option(help="The provider's HTTP side.")] = "http://127.0.0.1:8764",
     api_key: Annotated[str, typer.Option(envvar="LIPWIRE_API_KEY", help="Its API key.")] = "",
     encoding: Annotated[str, typer.Option(help="PCM16, PCM8 or OPUS.")] = "PCM16",
@@ -122,17 +125,19 @@ def send(
     linger: Annotated[float, typer.Option(help="Seconds to wait for the end of playback beyond the speech.")] = 10.0,
 ) -> None:
     """Speak an audio file through any avatar provider that speaks the protocol."""
-    if not api_key:
-        raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
     if encoding not in ("PCM16", "PCM8", "OPUS"):
         raise InvalidArgument(f"--encoding {encoding}: PCM16, PCM8 or OPUS")
+    from ..audio.decode import standard_input
+    from ..audio.speech_file import load_speech
     from ..protocol import messages as m
     from ..provider.client import ProviderClient
     from ..servers.tls import trust
-    from ..session.offline import load_speech
 
+    # The file first: who mistypes its name is not asked for a key.
+    samples, rate = load_speech(standard_input() if speech == Path("-") else speech)
+    if not api_key:
+        raise InvalidArgument("the provider wants an API key: --api-key or LIPWIRE_API_KEY")
     context = trust(ca)
-    samples, rate = load_speech(speech)
     body = {
         "avatar_id": avatar_id,
         "quality": quality,

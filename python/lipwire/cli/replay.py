@@ -16,7 +16,9 @@ from .options import CaFile, out, run
 def replay(
     recording: Annotated[Path, typer.Argument(help="A file that `lipwire serve --record` has written.")],
     show: Annotated[bool, typer.Option("--show", help="Print what happened, line by line, and play nothing.")] = False,
-    video: Annotated[Path | None, typer.Option("--out", help="Write sound and pictures into this MP4.")] = None,
+    video: Annotated[
+        Path | None, typer.Option("--out", help="Write sound and pictures into this film, say an .mp4.")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="In real time, on the viewer page of this command.")] = False,
     viewer_port: Annotated[int | None, typer.Option(help="Of --live (default: 8080); 0 = any free one.")] = None,
     avatar: Annotated[

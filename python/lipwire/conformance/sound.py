@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from ..audio.opus import OpusEncoder
+from ..audio.pcm8 import pcm8_encode
 
 RATE = 16_000
 """Hz, where a rule is not about rates."""
@@ -20,13 +21,12 @@ def pcm16(seconds: float, rate: int = RATE) -> bytes:
     """PCM16 little-endian mono."""
     t = np.arange(round(seconds * rate)) / rate
     wave = np.sin(2 * np.pi * 220 * t) * (0.2 + 0.15 * np.sin(2 * np.pi * 4 * t))
-    return (wave * 32767).astype("<i2").tobytes()
+    return np.rint(wave * 32767).astype("<i2").tobytes()
 
 
 def pcm8(seconds: float, rate: int = RATE) -> bytes:
     """Unsigned 8-bit mono, 128 = silence."""
-    samples = np.frombuffer(pcm16(seconds, rate), dtype="<i2")
-    return ((samples >> 8) + 128).astype(np.uint8).tobytes()
+    return pcm8_encode(pcm16(seconds, rate))
 
 
 def opus(seconds: float, frame_ms: int = 20) -> list[bytes]:

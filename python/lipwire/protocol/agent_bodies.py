@@ -69,6 +69,11 @@ SilenceMs = Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..1000
 Inputs = Annotated[list[Literal["text", "image"]], Meta(description='["text"] or ["text","image"]')]
 Outputs = Annotated[list[Literal["text", "audio"]], Meta(description='["text"], ["audio"] or ["text","audio"]')]
 Object = Annotated[dict[str, Any], Meta(description="an object")]
+Headers = Annotated[
+    dict[str, str],
+    Meta(description="an object of header names and their values, without Host, Content-Length and what is like them"),
+]
+"""Their values are secrets."""
 Params = Annotated[dict[str, Any], Meta(description="an object; its model a string")]
 Messages = Annotated[
     list[dict[str, Any]],
@@ -96,6 +101,12 @@ class Asr(Struct, kw_only=True):
     language: Language = "en-US"
 
 
+class AsrV2(Asr, kw_only=True):
+    """Speech to text; `headers` go with every request to the server's service for it."""
+
+    headers: Headers = field(default_factory=dict)
+
+
 class TtsParams(Struct, kw_only=True):
     """Where v2's vendors name the voice."""
 
@@ -107,13 +118,16 @@ class TtsParams(Struct, kw_only=True):
 class Tts(Struct, kw_only=True):
     """Text to speech."""
 
-    voice_id: Name = "en-US-AndrewMultilingualNeural"
+    voice_id: Name = ""
+    """By default the voice of the face; without one, "en-US-AndrewMultilingualNeural"."""
 
 
 class TtsV2(Tts, kw_only=True):
-    """Text to speech; real clients name the voice in `params`, by their vendor's word for it."""
+    """Text to speech; real clients name the voice in `params`, by their vendor's word for it. `headers` go with every
+    request to the server's service for it."""
 
     params: TtsParams = field(default_factory=TtsParams)
+    headers: Headers = field(default_factory=dict)
 
 
 class AvatarParams(Struct, kw_only=True):
@@ -181,6 +195,7 @@ class LlmV2(Struct, kw_only=True):
 
     url: Url
     api_key: Token = ""
+    headers: Headers = field(default_factory=dict)
     system_messages: Messages = field(default_factory=list)
     params: Params = field(default_factory=dict)
     max_history: History = 10
@@ -203,7 +218,7 @@ class PropertiesV2(Struct, kw_only=True):
     rtc_codec: Codec = -1
     audio_scenario: Scenario = 9
     idle_timeout: Seconds = 30.0
-    asr: Asr = field(default_factory=Asr)
+    asr: AsrV2 = field(default_factory=AsrV2)
     tts: TtsV2 = field(default_factory=TtsV2)
     llm: LlmV2
     turn_detection: Vad = field(default_factory=Vad)
@@ -231,13 +246,14 @@ class Speak(Struct, kw_only=True):
 
 
 class StartAgent(Struct, kw_only=True):
-    """Body of POST /start_agent (reference 003). `avatar` is an addition of ours: the name of a face."""
+    """Body of POST /start_agent (reference 003). `avatar` is an addition of ours: the name of a face. Without `voice`
+    the agent has that of its face; without a face, "alloy"."""
 
     channel_name: Channel
     uid: Uid = 0
     language: Language = "en"
     system_instruction: Text = ""
-    voice: Name = OPENAI_VOICE
+    voice: Name = ""
     avatar: Short = ""
 
 

@@ -85,7 +85,8 @@ class Granted(Struct, kw_only=True):
 
 
 class StartReply(Struct, kw_only=True):
-    """200 of POST /session/start. `granted` is there when the request used one of Lipwire's additions."""
+    """200 of POST /session/start. `granted` is there when the request used one of Lipwire's additions, or another
+    `video_encoding` was granted than it asked for."""
 
     session_id: str
     websocket_address: str

@@ -382,17 +382,3 @@ def _read(claims: dict[str, Any]) -> Access:
         kind, about, role = "session", subject, "speak"
     fields = {"subject": kind, "id": about, "role": role, "owner": owner, "name": name}
     return msgspec.convert(fields | {"issued": int(times[0]), "expires": math.floor(times[1])}, Access)
-
-
-def issue_session_token(session_id: str, secret: str, *, now: float, ttl: float) -> str:
-    """The session token of protocol.md A: who bears it may speak through the session."""
-    return issue_access(Access(subject="session", id=session_id, role="speak"), secret, now=now, ttl=ttl)
-
-
-def verify_session_token(token: str, secret: str, *, now: float, allow_expired: bool = False) -> str:
-    """The session id of a session token. Raises TokenError as `verify_access` does, and for a token with another
-    role."""
-    access = verify_access(token, secret, now=now, allow_expired=allow_expired)
-    if access.role != "speak":
-        raise TokenError(f"a token with the role {access.role} does not speak through a session")
-    return access.id

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import msgspec
-import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from .._core import RATE, pcm_bytes
 from ..audio.opus import OpusEncoder
+from ..audio.pcm8 import pcm8_encode
 from ..audio.resample import resample
 from ..errors import InvalidArgument, LipwireError
 from ..protocol import messages as m
@@ -37,6 +37,8 @@ class ProviderFault(LipwireError, RuntimeError):
     """The provider refused or broke off; the message says how."""
 
     code = "PROVIDER_FAULT"
+    status: int | None = None
+    """Of its answer over HTTP, where that is what it was."""
 
 
 def request(
@@ -117,7 +119,9 @@ class ProviderClient:
         except httpx.HTTPError as exc:
             raise ProviderFault(f"{method} {self.url}{path} failed: {exc or type(exc).__name__}") from exc
         if reply.status_code != 200:
-            raise ProviderFault(f"{method} {self.url}{path} answered {reply.status_code}: {reply.text[:300]}")
+            fault = ProviderFault(f"{method} {self.url}{path} answered {reply.status_code}: {reply.text[:300]}")
+            fault.status = reply.status_code
+            raise fault
         return reply.content
 
     async def _connect(self, session: m.StartReply) -> None:
@@ -190,14 +194,13 @@ class ProviderClient:
         """
         event_id = str(uuid.uuid4())
         began = time.monotonic()
-        sent = 0.0
-        for payload in encode(pcm, rate, encoding, chunk_ms):
+        for number, payload in enumerate(encode(pcm, rate, encoding, chunk_ms)):
             if pace is not None:
-                await asyncio.sleep(max(0.0, began + sent / pace - time.monotonic()))
+                due = began + number * chunk_ms / 1000 / pace
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self._send(m.Voice(payload, RATE if encoding == "OPUS" else rate, encoding, event_id))
-            sent += chunk_ms / 1000
             if progress is not None:
-                progress(sent)
+                progress((number + 1) * chunk_ms / 1000)
         await self._send(m.VoiceEnd(event_id))
         return event_id
 
@@ -230,12 +233,14 @@ class ProviderClient:
             try:
                 await self._call("DELETE", "/session/stop", stop)
             except ProviderFault as exc:
-                logger.warning("stopping the session failed: %s", exc)
+                if exc.status != 404:  # it has ended by itself, as sessions of a server do that is told to end
+                    logger.warning("stopping the session failed: %s", exc)
         await self._http.aclose()
 
 
 def encode(pcm: Buffer, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> Iterator[bytes]:
-    """Cuts PCM16 mono, in any buffer, into the payloads of `voice` messages.
+    """Cuts PCM16 mono, in any buffer, into the payloads of `voice` messages: number n begins `n * chunk_ms` after the
+    first, to the sample.
 
     Raises:
         InvalidArgument: encoding, chunk or rate is out of range, or the buffer holds no PCM16.
@@ -250,13 +255,11 @@ def encode(pcm: Buffer, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> 
         raise InvalidArgument(f"unknown encoding {encoding!r}; known: PCM16, PCM8, OPUS")
     if not 10 <= chunk_ms <= 1000:
         raise InvalidArgument(f"chunk of {chunk_ms} ms; 10..1000 are allowed")
-    size = rate * chunk_ms // 1000 * 2
-    for at in range(0, len(pcm), size):
-        chunk = pcm[at : at + size]
-        if encoding == "PCM8":
-            samples = np.frombuffer(chunk, dtype=np.int16)
-            chunk = ((samples >> 8) + 128).astype(np.uint8).tobytes()
-        yield chunk
+    for number in range(-(-len(pcm) * 500 // (rate * chunk_ms))):
+        # Not all of one size where a message holds no whole number of samples: their ends keep to the clock.
+        begin, end = (at * rate * chunk_ms // 1000 * 2 for at in (number, number + 1))
+        chunk = pcm[begin:end]
+        yield pcm8_encode(chunk) if encoding == "PCM8" else chunk
 
 
 def _encode_opus(pcm: bytes, rate: int, chunk_ms: int) -> Iterator[bytes]:

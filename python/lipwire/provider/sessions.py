@@ -441,6 +441,7 @@ class Provider:
         self.started_total += 1
         session.log.info("session started: channel %r uid %r, %s", key[1], key[2], session.granted)
         additions = any(getattr(request, name) is not None for name in m.ADDITIONS)
+        additions |= session.granted.video_encoding != request.video_encoding  # a wish that is not met is told
         return m.StartReply(
             session_id=session.id,
             websocket_address=self.config.public_ws_url,

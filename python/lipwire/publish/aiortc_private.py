@@ -6,22 +6,16 @@ name is missing nothing is changed, and the connection works without.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from fractions import Fraction
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-import av
 from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver
 from aiortc.codecs import CODECS
-from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcpeerconnection import find_common_codecs
 
-START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
-"""Bit/s of VP8. aiortc begins with 500 kbit/s, which shows blocks for the first seconds, and ends at 1500."""
+from .encoders import H264, SingleUnits, Vp8
+
 LOOPBACK = "127.0.0.1"
-PACKET = 1150
-"""Bytes of a packet's payload."""
 CIPHERS = b":".join(
     b"ECDHE-%s-%s" % (key, cipher)
     for cipher in (b"AES128-GCM-SHA256", b"CHACHA20-POLY1305", b"AES256-GCM-SHA384", b"AES128-SHA", b"AES256-SHA")
@@ -31,67 +25,20 @@ CIPHERS = b":".join(
 logger = logging.getLogger("lipwire.webrtc")
 
 
-class _Encoder(Vp8Encoder):
-    """aiortc's own, within our limits. It still adapts to what the browser says it receives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._Vp8Encoder__target_bitrate = START_BITRATE
-
-    @property
-    def target_bitrate(self) -> int:
-        return self._Vp8Encoder__target_bitrate
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._Vp8Encoder__target_bitrate = max(MIN_BITRATE, min(bitrate, MAX_BITRATE))
+_ENCODERS = {"video/vp8": Vp8, "video/h264": H264}
 
 
-def use_bit_rates(pc: RTCPeerConnection) -> None:
-    """Has the VP8 that a connection sends begin with START_BITRATE. After the answer, before anything is sent."""
+def use_encoders(pc: RTCPeerConnection, single_units: set[int]) -> None:
+    """Has a connection encode its pictures as `encoders` does; H.264 of the payload types `single_units` in such. After
+    the answer, before anything is sent."""
     for transceiver in pc.getTransceivers():
         codecs = getattr(transceiver, "_codecs", [])
-        vp8 = bool(codecs) and codecs[0].mimeType.lower() == "video/vp8"
+        kind = _ENCODERS.get(codecs[0].mimeType.lower()) if codecs else None
+        if kind is H264 and codecs[0].payloadType in single_units:
+            kind = SingleUnits
         sender: Any = transceiver.sender
-        if vp8 and getattr(sender, "_RTCRtpSender__encoder", True) is None:
-            sender._RTCRtpSender__encoder = _Encoder()
-
-
-class _SingleUnits(H264Encoder):
-    """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit."""
-
-    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
-        if self.codec is None or not self._fits(frame):
-            self.codec = self._open(frame)
-        frame.pict_type = av.video.frame.PictureType.I if force_keyframe else av.video.frame.PictureType.NONE
-        yield from self._split_bitstream(b"".join(bytes(packet) for packet in self.codec.encode(frame)))
-
-    def _fits(self, frame: av.VideoFrame) -> bool:
-        codec: Any = self.codec
-        same = (frame.width, frame.height) == (codec.width, codec.height)
-        return same and abs(self.target_bitrate - codec.bit_rate) <= codec.bit_rate / 10  # as aiortc's own
-
-    def _open(self, frame: av.VideoFrame) -> Any:
-        codec: Any = av.CodecContext.create("libx264", "w")
-        codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
-        codec.bit_rate = self.target_bitrate
-        codec.time_base, codec.framerate = Fraction(1, 30), Fraction(30)
-        codec.options = {"tune": "zerolatency", "x264-params": f"slice-max-size={PACKET}"}
-        codec.profile = "Baseline"
-        return codec
-
-    @classmethod
-    def _packetize(cls, packages: Any) -> list[bytes]:
-        return list(packages)
-
-
-def use_single_units(pc: RTCPeerConnection, payload_types: set[int]) -> None:
-    """Has H.264 of these payload types sent in single NAL units. After the answer, before anything is sent."""
-    for transceiver in pc.getTransceivers():
-        codecs = getattr(transceiver, "_codecs", [])
-        sender: Any = transceiver.sender
-        if codecs and codecs[0].payloadType in payload_types and hasattr(sender, "_RTCRtpSender__encoder"):
-            sender._RTCRtpSender__encoder = _SingleUnits()
+        if kind is not None and getattr(sender, "_RTCRtpSender__encoder", True) is None:
+            sender._RTCRtpSender__encoder = kind()
 
 
 def has_codec(kind: str, codecs: list[Any]) -> bool:

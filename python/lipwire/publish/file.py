@@ -1,161 +1,60 @@
-"""MP4 files: H.264 and AAC through PyAV."""
+"""Recording a live session into a film."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
+import logging
 import queue
 import threading
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-
-from .._core import RATE, Frame
-from ..errors import InvalidArgument, StorageError
+from .._core import Frame
+from ..errors import InvalidArgument
 from ..stream import Publisher, StreamSpec
-from .pyav import picture, tag
+from .film import FilmWriter, crf_of, form_of
 
-AUDIO_BITRATE = 128_000
-CLOCK = Fraction(1, RATE)
-SUFFIXES = (".mp4", ".m4v")
-"""What the names of files end in: players and people go by it."""
-
-
-class Mp4Writer:
-    """An MP4 being written: `open`, then sound and picture in any order, on one clock, then `close` or `abort`. Not
-    thread-safe.
-
-    Until `close` it is a hidden file beside `path`, so that a run that breaks off leaves what was there before.
-    """
-
-    def __init__(
-        self, path: str | Path, width: int, height: int, fps: Fraction, *, threads: int = 0, matrix: str = "bt709"
-    ) -> None:
-        self.path = Path(path)
-        self._size, self._fps, self._threads, self._matrix = (width, height), fps, threads, matrix
-        self._file: Any = None
-        self._part: Path | None = None
-        self._step = RATE / fps
-        self._pcm = bytearray()
-        self._pcm_at: int | None = None
-
-    def open(self) -> None:
-        """Creates the file. Raises InvalidArgument where that is impossible, and for a name that is none of an MP4."""
-        if not self.path.parent.is_dir():
-            raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
-        try:
-            if not self.path.name or self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            if self.path.suffix.lower() not in SUFFIXES:
-                raise InvalidArgument(f"cannot write {self.path}: it would be an MP4; end its name in .mp4")
-            part = self.path.with_name(f".{self.path.name}.part")
-            self._part = part  # first: an interrupt in between leaves nothing, either
-            part.touch()
-        except OSError as exc:
-            self._part = None
-            raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
-        with self._writing():
-            self._file = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"})
-        video: Any = self._file.add_stream("libx264", rate=self._fps)
-        video.width, video.height = self._size
-        video.pix_fmt = "yuv420p"
-        video.options = {"preset": "veryfast", "crf": "20"}
-        context = video.codec_context
-        context.time_base = 1 / self._fps
-        context.thread_count = self._threads
-        tag(context, self._matrix)
-        audio: Any = self._file.add_stream("aac", rate=RATE)
-        audio.layout = "mono"
-        audio.bit_rate = AUDIO_BITRATE
-        self._video, self._audio = video, audio
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, av.FFmpegError) as exc:
-            reason = getattr(exc, "strerror", None) or exc
-            raise StorageError(f"cannot write {self.path}: {reason}") from exc
-
-    def audio(self, pcm: bytes, sample: int) -> None:
-        """PCM16 mono at 48 kHz, the first sample at `sample` of the clock. Raises StorageError."""
-        if self._pcm_at is None:
-            self._pcm_at = sample
-        self._pcm += pcm
-        if len(self._pcm) >= RATE // 5 * 2:
-            self._encode_audio()
-
-    def _encode_audio(self) -> None:
-        if not self._pcm or self._pcm_at is None:
-            return
-        samples = np.frombuffer(bytes(self._pcm), dtype=np.int16)
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate = RATE
-        frame.pts = self._pcm_at
-        frame.time_base = CLOCK
-        with self._writing():
-            self._file.mux(self._audio.encode(frame))
-        self._pcm_at += len(samples)
-        self._pcm.clear()
-
-    def video(self, i420: np.ndarray[Any, Any], sample: int) -> None:
-        """One picture, uint8 (height * 3 / 2, width). Raises StorageError."""
-        frame = picture(i420, self._matrix)
-        frame.pts = round(sample / self._step)
-        frame.time_base = 1 / Fraction(self._video.codec_context.framerate)
-        with self._writing():
-            self._file.mux(self._video.encode(frame))
-
-    def close(self) -> None:
-        """Finishes the file. Raises StorageError: it is not complete; `abort` takes it away."""
-        self._encode_audio()
-        assert self._part is not None
-        with self._writing():
-            self._file.mux(self._video.encode(None))
-            self._file.mux(self._audio.encode(None))
-            self._file.close()
-            self._part.replace(self.path)
-
-    def abort(self) -> None:
-        """Leaves nothing. Safe before `open`, and where that failed."""
-        try:
-            if self._file is not None:
-                with contextlib.suppress(OSError, av.FFmpegError):  # what it still had to write has no place
-                    self._file.close()
-        finally:
-            if self._part is not None:
-                self._part.unlink(missing_ok=True)
+logger = logging.getLogger("lipwire.file")
 
 
 class File(Publisher):
-    """A publisher that records a live session into an MP4. Encoding runs on a thread of its own. What was played before
-    an interrupt stays in the recording.
+    """A publisher that records a live session into a film: MP4, MOV, MKV, WebM or GIF, by the end of its name. Encoding
+    runs on a thread of its own. What was played before an interrupt stays in the recording.
 
     Sound is never dropped; a picture is, and counted in `dropped`, when the encoder falls `backlog` pictures behind.
+
+    What was at `path` before stays until the recording is whole. It also stays where the session's block raises an
+    error; what was recorded until then is beside it, with `.broken-off` in its name, and the log says so.
+
+    Args:
+        quality, crf: as of `FilmWriter`.
+
+    Raises:
+        InvalidArgument: the name or the quality is none of a film.
     """
 
-    def __init__(self, path: str | Path, *, backlog: int = 100) -> None:
+    def __init__(
+        self, path: str | Path, *, backlog: int = 100, quality: str = "medium", crf: int | None = None
+    ) -> None:
         self.path = Path(path)
         self.dropped = 0
         self.error: Exception | None = None
+        crf_of(form_of(self.path), self.path, quality, crf)  # now rather than when the session starts
+        self._options: dict[str, Any] = {"quality": quality, "crf": crf}
         self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
         self._backlog = backlog
         self._pending = 0
         self._thread: threading.Thread | None = None
-        self._writer: Mp4Writer | None = None
+        self._writer: FilmWriter | None = None
+        self._failure: BaseException | None = None
 
     async def open(self, spec: StreamSpec) -> None:
-        """Creates the file. Raises InvalidArgument where that is impossible, and for a name that is none of an MP4."""
+        """Creates the file. Raises InvalidArgument where that is impossible, and for a name that is none of a film."""
         if not spec.width:
-            raise InvalidArgument("an MP4 needs pictures, and the session is sound only (avatar=None)")
-        self._writer = Mp4Writer(self.path, spec.width, spec.height, spec.fps, matrix=spec.matrix)
+            raise InvalidArgument("a film needs pictures, and the session is sound only (avatar=None)")
+        self._writer = FilmWriter(self.path, spec.width, spec.height, spec.fps, **self._options)
         try:
-            self._writer.open()
+            self._writer.open(spec.matrix)
         except BaseException:
             self._writer.abort()
             raise
@@ -173,6 +72,10 @@ class File(Publisher):
             return
         self._pending += 1
         self._queue.put((frame.i420.copy(), frame.sample))
+
+    def broken_off(self, error: Exception) -> None:
+        """What was recorded does not take the place of an older film."""
+        self._failure = error
 
     async def close(self) -> None:
         """Encodes what is queued and finishes the file. Raises what the encoder raised."""
@@ -193,9 +96,18 @@ class File(Publisher):
                 else:
                     self._writer.video(data, sample)
                     self._pending -= 1
-            self._writer.close()
+            self._finish(self._writer)
         except Exception as exc:  # the edge of the thread; close() raises it
             self.error = exc
             self._writer.abort()
             while item is not None:  # None is the last
                 item = self._queue.get()
+
+    def _finish(self, writer: FilmWriter) -> None:
+        if self._failure is None or not self.path.exists():
+            writer.close()
+            return
+        aside = self.path.with_stem(f"{self.path.stem}.broken-off")
+        recorded = f"what was recorded is {aside}" if writer.pictures else "nothing was recorded"
+        writer.close(aside)
+        logger.warning("the session broke off (%r): %s stays as it was, and %s", self._failure, self.path, recorded)

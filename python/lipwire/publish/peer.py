@@ -181,8 +181,7 @@ class Peer:
                         self.pc.addTrack(track)
                 aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
-                aiortc_private.use_bit_rates(self.pc)
-                aiortc_private.use_single_units(self.pc, offer.single_units)
+                aiortc_private.use_encoders(self.pc, offer.single_units)
                 self.audio.encodes = aiortc_private.sends(self.pc, "audio") == "audio/opus"
                 for track in (self.audio, self.video):
                     track.wanted = any(_sends(transceiver, track) for transceiver in self.pc.getTransceivers())

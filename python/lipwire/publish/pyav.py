@@ -27,6 +27,16 @@ def picture(i420: np.ndarray[Any, Any], matrix: str = "bt709") -> av.VideoFrame:
     return frame
 
 
+def as_rgb(frame: Any, layout: str = "rgb24") -> Any:
+    """A `picture` as a frame of RGB, by its own matrix: older PyAV does not look at that."""
+    matrix = next(name for name, number in COLOURS.items() if number == frame.colorspace)
+    return frame.reformat(format=layout, src_colorspace=_SWSCALE[matrix], dst_colorspace="DEFAULT")
+
+
+_SWSCALE = {"bt709": "ITU709", "bt601": "ITU601"}
+"""PyAV's names."""
+
+
 def tag(context: Any, matrix: str = "bt709") -> None:
     """The same for a stream, before its encoder opens."""
     context.color_range = LIMITED

@@ -53,6 +53,10 @@ class Tee(Publisher):
         """Interrupts each."""
         _each([p.interrupt for p in self._all])
 
+    def broken_off(self, error: Exception) -> None:
+        """Tells each."""
+        _each([p.broken_off for p in self._all], error)
+
     async def close(self) -> None:
         """Closes all; the first failure is raised when all are closed."""
         done = await asyncio.gather(*(p.close() for p in self._all), return_exceptions=True)

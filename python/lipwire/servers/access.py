@@ -338,6 +338,11 @@ def _reply(provider: Provider, token: str, page_url: str = "", page: str = "") -
 
 
 def _read(kind: type[T], body: dict[str, Any]) -> T:
+    # These bodies are ours alone: a field that is not known is a slip ("expires"), and what it asks would not be.
+    for name in body:
+        if name not in kind.__struct_fields__:
+            known = ", ".join(kind.__struct_fields__)
+            raise ProviderError("VALIDATION_ERROR", f"there is no field {name!a:.60}; there are: {known}")
     try:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as exc:

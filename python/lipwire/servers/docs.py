@@ -27,6 +27,8 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
+from .errors import path_of
+
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}
 h1 small{font-weight:400;color:#667}h2{margin:2.2rem 0 .4rem;font:600 1.05rem ui-monospace,monospace}
@@ -50,7 +52,7 @@ class DocsPage(OpenAPIRenderPlugin):
         parts = [
             f"<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>",
             f"<p>{escape(info.get('description') or '')} Machine-readable: ",
-            f"<a href='{escape(self.get_openapi_json_route(request))}'>openapi.json</a>.</p>",
+            f"<a href='{escape(_below(path_of(request), 'openapi.json'))}'>openapi.json</a>.</p>",
         ]
         for path, methods in openapi_schema.get("paths", {}).items():
             for method, operation in methods.items():
@@ -137,6 +139,11 @@ def describe_api(title: str, text: str, *, security: Mapping[str, SecurityScheme
         render_plugins=[DocsPage(path="/")],
         components=Components(security_schemes=dict(security or {})),
     )
+
+
+def _below(path: str, name: str) -> str:
+    """A link from the page at `path` to a name below it, relative: a proxy may have taken a prefix away."""
+    return name if path.endswith("/") else f"{path.rpartition('/')[2]}/{name}"
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:

@@ -68,6 +68,13 @@ AGENT_ERRORS: tuple[tuple[type[LipwireError], type[AgentError]], ...] = (
 """Plain errors in the words of C; the first that fits. `STATUS` has the statuses."""
 
 
+def path_of(request: AnyRequest) -> str:
+    """The path that a client asked for. Below a prefix some hosts leave that in `path`, as ASGI has it, and some do
+    not; `request.url` has it twice with the former."""
+    root, path = request.scope.get("root_path", "").rstrip("/"), request.scope["path"]
+    return path if path == root or path.startswith(f"{root}/") else root + path
+
+
 def status_of(error: AgentError) -> int:
     """The status of an error about agents."""
     return error.status or next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
@@ -115,12 +122,12 @@ def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
 def _from_framework(request: AnyRequest, exc: Exception) -> ProviderError:
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     if status in (404, 405):
-        return ProviderError("ENDPOINT_NOT_FOUND", f"Endpoint not found: {request.method} {request.url.path}")
+        return ProviderError("ENDPOINT_NOT_FOUND", f"Endpoint not found: {request.method} {path_of(request)}")
     if status == 413:
         return ProviderError("BODY_TOO_LARGE", "The request body is too large")
     if status < 500:
         return ProviderError("VALIDATION_ERROR", str(getattr(exc, "detail", exc)))
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    logger.error("%s %s failed", request.method, path_of(request), exc_info=exc)
     return ProviderError("INTERNAL_ERROR", "Internal error; see the server's log")
 
 
@@ -150,7 +157,7 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
         case ProviderError():
             return error_of(exc.status, str(exc))
         case HTTPException(status_code=404 | 405):
-            return AgentNotFound(f"there is no {request.method} {request.url.path}")
+            return AgentNotFound(f"there is no {request.method} {path_of(request)}")
         case HTTPException(status_code=413):
             return error_of(413, f"the request body has more than {MAX_BODY} bytes", "BodyTooLarge")
         case HTTPException() if exc.status_code < 500:
@@ -158,7 +165,7 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
     for plain, kind in AGENT_ERRORS:
         if isinstance(exc, plain):
             return kind(str(exc))
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    logger.error("%s %s failed", request.method, path_of(request), exc_info=exc)
     return AgentError(str(exc) if isinstance(exc, LipwireError) else "internal error; see the server's log")
 
 

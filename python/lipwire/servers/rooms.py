@@ -4,6 +4,7 @@
 |---|---|
 | GET /agent | the page |
 | GET /api/config | what the page can offer |
+| GET /api/faces/{name} | a still picture of an avatar (`faces`) |
 | GET, POST /api/rooms | who is where; a new room |
 | POST /api/rooms/{name}/offer | a browser joins by WebRTC |
 | POST /api/rooms/{name}/leave | its user leaves, at once |
@@ -27,8 +28,10 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct, field
 
+from .._core import check_size
 from ..agents.config import AgentConfig, BrainKind, Transport
 from ..agents.describe import Changes, make_config, prompt
+from ..avatar import Avatar
 from ..channel.room.place import check_name
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError, NoCapacity
@@ -37,6 +40,7 @@ from .access import OPEN, Caller, Gate, not_allowed
 from .allowlist import Allowlist
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception
+from .faces import face_route
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
@@ -46,8 +50,12 @@ MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
 """Characters of what the page sends along with a new agent."""
 SDK_PATH = "/agora-rtc-sdk.js"
-SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js")
+SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js", "face.js", "line.js", "help.html", "help.css")
 """Files that the viewer page has, too."""
+PICTURE = (1280, 720)
+"""Width and height in pixels of a face where the page asks for none."""
+MAX_PICTURE = 1920 * 1080
+"""Pixels of a picture that the page may ask for."""
 IDLE_TIMEOUT = 60.0
 """Seconds that an agent of the page stays after the last of its users has left."""
 AGORA_HOSTS = ("agora.io", "sd-rtn.com")
@@ -61,6 +69,8 @@ class PageConfig(Struct, kw_only=True, frozen=True):
     """That can be used here, the default first."""
     voices: list[str] = field(default_factory=list)
     """Proposals; any other can be typed."""
+    face_voices: dict[str, str] = field(default_factory=dict)
+    """By avatar: the voice that an agent of the default brain has where none is chosen."""
     avatars: list[str] = field(default_factory=list)
     """The default first. Sound only can always be chosen."""
     channel: str = "lobby"
@@ -69,6 +79,8 @@ class PageConfig(Struct, kw_only=True, frozen=True):
     """Agora's; with `agora_sdk` the page can join Agora's channels, too."""
     agora_sdk: str | None = None
     """Agora's Web SDK (agora-rtc-sdk-ng): a file, which is served from here, or an https URL."""
+    watch_path: str | None = None
+    """Where the viewer page is, relative to this one; None = nowhere."""
     token_path: str = "token"
     """Where the page asks for a channel token: POST {channel, uid} -> {token, uid, ...}. Relative to the page, or with
     a "/" to its host."""
@@ -85,6 +97,9 @@ class AgentRequest(Struct, kw_only=True):
     """Its name; "" = sound only."""
     prompt: str | None = None
     greeting: str | None = None
+    width: int | None = None
+    height: int | None = None
+    """Of the picture in pixels, even, both or neither. What the server has room for is in its answer."""
 
     def config(self, brain: BrainKind, avatar: str | None) -> AgentConfig:
         """The agent, with the server's `brain` and `avatar` where the page leaves them to it. It is named after its
@@ -96,6 +111,8 @@ class AgentRequest(Struct, kw_only=True):
             "llm.greeting_message": self.greeting,
             "idle_timeout": IDLE_TIMEOUT,
             "voice_commands": True,
+            "width": self.width or PICTURE[0],
+            "height": self.height or PICTURE[1],
         }
         if self.voice:
             changes["voice"] = self.voice
@@ -156,7 +173,18 @@ def parse_agent_request(body: dict[str, Any]) -> AgentRequest:
         value = getattr(wanted, name)
         if value is not None and len(value) > limit:
             raise InvalidArgument(f"{name} has {len(value)} characters; {limit} are allowed")
+    _check_picture(wanted.width, wanted.height)
     return wanted
+
+
+def _check_picture(width: int | None, height: int | None) -> None:
+    if width is None and height is None:
+        return
+    if width is None or height is None:
+        raise InvalidArgument("width and height go together: say both, or neither")
+    check_size(width, height)
+    if width * height > MAX_PICTURE:
+        raise InvalidArgument(f"a picture of {width}x{height} is too large; 1920x1080 pixels are allowed")
 
 
 def _user(caller: Caller, body: dict[str, Any]) -> str:
@@ -207,12 +235,15 @@ def _sdk_file(page: PageConfig) -> bytes | None:
         raise InvalidArgument(f"agora_sdk {page.agora_sdk!r:.200} cannot be read: {exc.strerror or exc}") from exc
 
 
-def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate) -> list[ControllerRouterHandler]:
+def room_routes(
+    desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate, face: Callable[[str], Avatar] = Avatar.load
+) -> list[ControllerRouterHandler]:
     """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
 
     Args:
         desk_of: the rooms and agents of an owner, by its name.
         gate: lets in who may.
+        face: the avatar of a name in `page.avatars`.
 
     Raises:
         InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
@@ -234,12 +265,14 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
             "channel": room or page.channel,
             "brains": page.brains,
             "voices": page.voices,
+            "face_voices": page.face_voices,
             "avatars": page.avatars,
             "agora": agora,
             "agents": may and desk_of(caller.owner.name).start_agent is not None,
             "room": room,
             "user": caller.name,
             "joins": caller.may("join", "room", room or page.channel),
+            "watch": page.watch_path,
         }
 
     @get("/api/rooms", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
@@ -336,6 +369,7 @@ def room_routes(desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate)
     headers = page_policy(page)
     return [
         *(config, list_rooms, create_room, offer, leave, start, stop),
+        face_route(page.avatars, face, gate),
         *([agora_sdk] if sdk is not None else []),
         *(static(path, "agent.html", headers) for path in ("/agent", "/agent.html")),
         *(static(f"/{name}", name) for name in files),
@@ -350,11 +384,12 @@ def create_rooms(
     stop_agent: StopAgent | None = None,
     gate: Gate = OPEN,
     allowlist: Allowlist | None = None,
+    face: Callable[[str], Avatar] = Avatar.load,
 ) -> Litestar:
     """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
     may join and start agents: mount it where only those do who may."""
     desk = Desk(rooms, start_agent, stop_agent)
-    routes = room_routes(lambda _: desk, page, gate=gate)
+    routes = room_routes(lambda _: desk, page, gate=gate, face=face)
     app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},

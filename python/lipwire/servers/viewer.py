@@ -29,7 +29,10 @@ from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
 
 WEB = Path(__file__).parent / "web"
-FILES = ("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "favicon.svg")
+FILES = (
+    *("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "face.js", "line.js", "favicon.svg"),
+    *("help.html", "help.css"),
+)
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {
@@ -59,6 +62,8 @@ class Watched(Struct):
 
     session: Session
     publisher: WebRTC
+    video_encoding: str = "H264"
+    """What whoever started it wished for; a page asks for that first."""
 
 
 def read_text(body: dict[str, Any], name: str, limit: int, default: str | None = None) -> str:
@@ -118,6 +123,7 @@ def create_viewer(
             "height": session.height,
             "fps": float(session.fps),
             "avatar": session.avatar,
+            "video_encoding": find(session_id).video_encoding,
         }
 
     def reply(listed: list[str], controls: bool) -> dict[str, Any]:

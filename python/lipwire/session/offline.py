@@ -9,24 +9,25 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 from msgspec import Struct
 
 from .. import _core
-from ..avatar import DEFAULT
-from ..drawing.stage import FRAME_SLOTS, Face, Stage, stage_for
-from ..errors import BadData, InvalidArgument
-from ..protocol.messages import MAX_RATE, MIN_RATE
-from ..publish.file import Mp4Writer
+from ..audio.decode import Source
+from ..audio.speech_file import SpeechFile
+from ..avatar import DEFAULT, Avatar, Voice
+from ..avatar.backdrop import with_backdrop
+from ..drawing.stage import FRAME_SLOTS, Face, Stage, as_face, stage_for
+from ..errors import InvalidArgument
+from ..publish.film import FilmWriter
 from ..stream import FrameRate, StreamSpec, frame_rate
+from .beside import Beside, check_names
+from .said import SpokenText
+from .subtitles import Cue, cues_of_text, read_transcript
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
 TAIL = 0.2
 """Seconds after the last sound, for the mouth to close."""
-
-Speech = str | os.PathLike[str]
 
 
 class RenderResult(Struct, kw_only=True):
@@ -35,48 +36,13 @@ class RenderResult(Struct, kw_only=True):
     duration: float
     frames: int
     elapsed: float
+    lost: str = ""
+    """A line about what of the speech file was damaged and left out."""
 
     @property
     def speed(self) -> float:
         """Times real time."""
         return self.duration / self.elapsed
-
-
-class SpeechFile:
-    """Any audio file that FFmpeg reads, as PCM16 mono chunks.
-
-    Raises:
-        BadData: there is no sound in it. InvalidArgument: it cannot be opened.
-    """
-
-    def __init__(self, path: Speech) -> None:
-        try:
-            self._file = av.open(os.fspath(path))
-        except (OSError, av.FFmpegError) as exc:
-            reason = getattr(exc, "strerror", None) or exc
-            raise InvalidArgument(f"cannot read {os.fspath(path)}: {reason}") from exc
-        if not self._file.streams.audio:
-            self._file.close()
-            raise BadData(f"{os.fspath(path)} has no audio stream")
-        self._stream = self._file.streams.audio[0]
-        rate = self._stream.rate
-        self.rate = rate if MIN_RATE <= rate <= MAX_RATE else MAX_RATE
-        length = self._stream.duration
-        self.duration = float(length * self._stream.time_base) if length and self._stream.time_base else None
-        """Seconds, where the file says."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        to_mono = av.AudioResampler(format="s16", layout="mono", rate=self.rate)
-        try:
-            for frame in self._file.decode(self._stream):
-                for mono in to_mono.resample(frame):
-                    yield mono.to_ndarray().tobytes()
-            for mono in to_mono.resample(None):
-                yield mono.to_ndarray().tobytes()
-        except av.FFmpegError as exc:
-            raise BadData(f"the audio is damaged: {exc}") from exc
-        finally:
-            self._file.close()
 
 
 def perform(
@@ -148,65 +114,123 @@ def _perform(
 
 
 def render(
-    speech: Speech,
-    out: Speech,
+    speech: Source | None,
+    out: str | os.PathLike[str],
     *,
     avatar: Face = DEFAULT,
     size: tuple[int, int] = (640, 360),
     fps: FrameRate = 25,
     seed: int = 0,
+    text: str | None = None,
+    voice: str | None = None,
+    background: str | os.PathLike[str] | None = None,
+    quality: str = "medium",
+    crf: int | None = None,
+    subtitles: str | os.PathLike[str] | None = None,
+    transcript: str | os.PathLike[str] | None = None,
+    poster: str | os.PathLike[str] | None = None,
     progress: Callable[[float, float | None], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> RenderResult:
-    """Renders a talking avatar into an MP4 (H.264 and AAC).
+    """Renders a talking avatar into a film.
 
     Args:
-        speech: any audio file that FFmpeg reads. out: path of the MP4, which ends in .mp4 or .m4v.
+        speech: any audio file that FFmpeg reads, or what is in one; None: `text` is said.
+        out: path of the film; its end says which kind: .mp4, .m4v, .mov, .mkv, .webm or .gif (without sound).
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         size: pixels, even. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001" or a Fraction.
+        text: what is said in place of a file, by espeak-ng; voice: its name of one, by default that of the avatar.
+        background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
+        quality: low, medium or high. crf: in its place, the encoder's constant rate factor; less is better and larger.
+        subtitles: path of a file to write, .vtt or .srt: of the text, or of the transcript.
+        transcript: what is said in `speech`: a text file, which is spread over the speech without its pauses; or
+            subtitles, whose times are kept.
+        poster: path of an image of the first picture to write, .png or .jpg.
         progress: called now and then with (seconds done, seconds in all or None).
+        note: called with a line about something that takes its time before the first picture.
 
     Raises:
-        InvalidArgument: a path, the size, the rate or the avatar's name does not do. BadData: there is no sound.
-        StorageError: the video cannot be written to its end, because the disk is full, say; nothing of it is left.
+        InvalidArgument: a path, the size, the rate or the avatar's name does not do, or options do not go together.
+        BadData: there is no sound. BadState: a text needs espeak-ng, which is not installed.
+        StorageError: the film cannot be written to its end, because the disk is full, say; nothing of it is left.
     """
     began = time.perf_counter()
     rate = frame_rate(fps)
-    if _same_file(speech, out):
-        raise InvalidArgument(f"{out} is the speech itself; choose another name for the video")
-    source = SpeechFile(speech)
-    stage = stage_for(avatar, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=rate))
+    _check_speech(speech, text, voice, subtitles, transcript)
+    beside = Beside(Path(out), subtitles, poster)
+    check_names([Path(out), *beside.paths], [speech, transcript, background])
+    face = as_face(avatar)
+    source = _source(speech, text, voice or _voice_of(face))
+    if background is not None:
+        face = _before(face, background)
+    stage = stage_for(face, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=rate))
+    writer = FilmWriter(Path(out), *size, rate, quality=quality, crf=crf)
+    cues = _cues(source, transcript) if subtitles is not None else []
+    if note is not None and isinstance(face, Avatar) and not face.is_drawn(*size):
+        note(f"drawing {face.name} at {size[0]}x{size[1]}, once")
     stage.prepare()
-    writer = Mp4Writer(Path(out), *size, rate, matrix=stage.spec.matrix)
     frames = clock = 0
     try:
-        writer.open()
+        writer.open(stage.spec.matrix)
+        beside.open()
+        beside.say(cues)
         for item in perform(iter(source), source.rate, stage, seed=seed):
             if isinstance(item, tuple):
                 pcm, clock = item
                 writer.audio(pcm, clock)
             else:
                 writer.video(item.i420, item.sample)
+                beside.show(item.i420, stage.spec.matrix)
                 frames += 1
                 if progress is not None and frames % 10 == 0:
                     progress(clock / _core.RATE, source.duration)
         writer.close()
+        beside.keep()
     except BaseException:
         writer.abort()
+        beside.drop()
         raise
     duration = (clock + _core.BLOCK) / _core.RATE
     if progress is not None:
         progress(duration, duration)
-    return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began)
+    lost = str(source.losses) if isinstance(source, SpeechFile) else ""
+    return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began, lost=lost)
 
 
-def _same_file(one: Speech, other: Speech) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:  # one of them is not there
-        return False
+def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: Any, transcript: Any) -> None:
+    """What is said must be known, once."""
+    if (speech is None) == (text is None):
+        raise InvalidArgument("give a speech file or a text to say, one of the two")
+    if voice is not None and text is None:
+        raise InvalidArgument(f"the voice {voice!r} says a text, and there is none: a speech file has its own")
+    if transcript is not None and text is not None:
+        raise InvalidArgument("a transcript says what is said in a speech file; the text is its own")
+    if transcript is not None and subtitles is None:
+        raise InvalidArgument("a transcript is for subtitles: say where they are to be written")
+    if subtitles is not None and text is None and transcript is None:
+        raise InvalidArgument("subtitles need words: a text to say, or a transcript of the speech file")
 
 
-def load_speech(path: Speech) -> tuple[Any, int]:
-    """A whole audio file: (int16 samples, Hz). Raises as `SpeechFile`."""
-    source = SpeechFile(path)
-    return np.frombuffer(b"".join(source), dtype=np.int16), source.rate
+def _voice_of(face: Face) -> str:
+    return (face.voice if isinstance(face, Avatar) else Voice()).for_espeak()
+
+
+def _source(speech: Source | None, text: str | None, voice: str) -> SpeechFile | SpokenText:
+    if text is not None:
+        return SpokenText(text, voice)
+    assert speech is not None
+    return SpeechFile(speech)
+
+
+def _cues(source: SpeechFile | SpokenText, transcript: str | os.PathLike[str] | None) -> list[Cue]:
+    if isinstance(source, SpokenText):
+        return source.cues()
+    assert transcript is not None
+    said = read_transcript(Path(transcript))
+    return cues_of_text(said, source, source.rate) if isinstance(said, str) else said
+
+
+def _before(face: Face, background: str | os.PathLike[str]) -> Avatar:
+    if not isinstance(face, Avatar):
+        raise InvalidArgument(f"{type(face).__name__} draws its own background: background= is for avatars")
+    return with_backdrop(face, background)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -134,6 +135,10 @@ class _Cut(Struct):
         return True, min(played, self.played + FADE) if utterance == self.heard else 0
 
 
+SIZE = (640, 360)
+"""Width and height of a picture, where nobody says otherwise."""
+
+
 class Session:
     """One avatar that speaks.
 
@@ -161,6 +166,8 @@ class Session:
         capacity: seconds of speech that may wait; more is refused with BufferFull.
         seed: of blinks and idle life; None = by session id.
         clock: says when speech came: a monotonic one, in ns.
+        size: (width, height) of the picture in pixels, even, as `render` takes it. `width` and `height` apart are the
+            way of 0.3, and are taken for one release more.
     """
 
     def __init__(
@@ -182,7 +189,12 @@ class Session:
         capacity: float = _core.CAPACITY,
         seed: int | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
+        size: tuple[int, int] | None = None,
     ) -> None:
+        if size is not None:
+            width, height = size
+        elif (width, height) != SIZE:
+            warnings.warn("Session(width=, height=) is now Session(size=(width, height))", DeprecationWarning, 2)
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
         self._out: Publisher = as_publisher(publisher)
@@ -306,7 +318,11 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            if isinstance(exc, Exception):  # cancelling it and Ctrl-C are ways to end it
+                self._out.broken_off(exc)
+        finally:
+            await self.close()
 
     # ------------------------------------------------------------------------------------------------------ speech
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from lipwire import resample
-from lipwire.agents.brains import cascade, make_brain, tools
+from lipwire.agents.brains import cascade, make_brain, prompt, tools
 from lipwire.agents.brains.base import (
     Failed,
     ReplyAudio,
@@ -29,7 +30,6 @@ from lipwire.agents.brains.base import (
 )
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
-from lipwire.agents.brains.context import ChatContext
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument
@@ -192,7 +192,7 @@ async def test_speak_is_said_without_thinking_and_in_order() -> None:
         s.brain.tell("and?")
         await s.record.wait(ReplyFinished, 4)
         said = [text for role, text in s.asked() if role == "assistant"]
-        assert said == ["Welcome. How are you?", "Goodbye.", "Hello there."]
+        assert said == ["Welcome. How are you?\nGoodbye.\nHello there."]
 
 
 async def test_what_was_not_heard_is_not_remembered() -> None:
@@ -213,7 +213,7 @@ async def test_what_was_not_heard_is_not_remembered() -> None:
         s.brain.interrupted(last, 100.0, "")
         s.brain.tell("so?")
         await s.record.wait(ReplyFinished, 3)
-        assert s.asked()[-2:] == [("user", "go on"), ("user", "so?")]
+        assert s.asked()[-1] == ("user", "go on\nso?")
         s.brain.interrupted("nobody knows it", 0.0, "x")
 
 
@@ -224,7 +224,7 @@ async def test_a_new_question_takes_the_place_of_the_answer_in_the_making() -> N
         s.brain.tell("second")
         await s.record.wait(ReplyFinished, 2)
         assert [f.reason for f in s.record.of(ReplyFinished)] == ["cancelled", "done"]
-        assert s.asked() == [("user", "first"), ("user", "second")]
+        assert s.asked() == [("user", "first\nsecond")]
 
 
 async def test_users_and_agents_messages_are_counted_separately() -> None:
@@ -236,8 +236,8 @@ async def test_users_and_agents_messages_are_counted_separately() -> None:
             s.brain.tell(f"q{i}")
             await s.record.wait(ReplyFinished, i + 1)
         assert s.asked() == [
-            ("system", "be brief"),
-            ("system", "be kind"),
+            ("system", "be brief\n\nbe kind"),
+            ("user", prompt.OPENING),
             ("assistant", "Hello there."),
             ("user", "q3"),
             ("assistant", "Hello there."),
@@ -247,27 +247,10 @@ async def test_users_and_agents_messages_are_counted_separately() -> None:
         s.brain.tell("alone", respond=False)
         s.brain.respond("in French")
         await s.record.wait(ReplyFinished, 6)
-        assert s.asked() == [("system", "be brief"), ("user", "alone"), ("system", "in French")]
-
-
-def test_calls_leave_the_history_with_their_question() -> None:
-    history = ChatContext(2)
-    for i in range(50):
-        history.add("user", f"q{i}")
-        history.add_tools([{"role": "assistant", "tool_calls": [i]}, {"role": "tool", "n": i}])
-        history.said(f"r{i}", f"a{i}")
-    assert [m.get("content") or m.get("n") for m in history.messages() if m["role"] != "assistant"] == [
-        "q48",
-        48,
-        "q49",
-        49,
-    ]
-    assert len(history) == 6
-    for _ in range(100):
-        history.add_tools([])
-    assert len(history) < 20
-    history.add("user", "x" * 100_000)
-    assert len(history.messages()[-1]["content"]) == 32_768
+        assert s.asked() == [("system", "be brief"), ("user", "alone\n<system>in French</system>")]
+        s.brain.tell("and now?")
+        await s.record.wait(ReplyFinished, 7)
+        assert s.asked() == [("system", "be brief"), ("user", "and now?")]
 
 
 async def test_functions_of_ours_and_of_the_clients() -> None:
@@ -296,6 +279,7 @@ async def test_functions_of_ours_and_of_the_clients() -> None:
         s.brain.tell("thanks")
         await s.record.wait(ReplyFinished, 2)
         assert [role for role, _ in s.asked()] == ["user", "assistant", *["tool"] * 4, "assistant", "user"]
+        assert [text for role, text in s.asked() if role == "assistant"] == ["One moment.", "It is three, in Bonn."]
 
 
 async def test_a_client_that_does_not_answer_and_a_model_that_only_calls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +293,219 @@ async def test_a_client_that_does_not_answer_and_a_model_that_only_calls(monkeyp
         assert (await s.record.wait(ReplyFinished)).text == "I give up."
         assert len(s.chat.requests) == cascade.MAX_ROUNDS + 1
         assert "did not answer within" in s.record.of(Failed)[0].message
+
+
+# ------------------------------------------------------------------------------------------ functions that have effects
+
+
+class Booking:
+    """A function with effects, that takes its time; and a model that calls it unless it knows what came of it."""
+
+    def __init__(self, kind: str = "async", result: str = "booked") -> None:
+        self.begun, self.result, self.go = 0, result, threading.Event()
+        self.tool = Tool(name="book", run={"async": self.run, "thread": self.run_blocking, "client": None}[kind])
+
+    async def run(self) -> str:
+        self.begun += 1
+        while not self.go.is_set():
+            await asyncio.sleep(0.005)
+        if self.result == "raise":
+            raise RuntimeError("fully booked")
+        return self.result
+
+    def run_blocking(self) -> str:
+        self.begun += 1
+        assert self.go.wait(20)
+        return self.result
+
+    def model(self, body: dict[str, Any]) -> Answer:
+        known = any(message["role"] == "tool" for message in body["messages"])
+        return Answer("Your table is booked.") if known else Answer(tool_calls=[ToolCall("book")])
+
+    async def until_it_runs(self, scene: Scene) -> None:
+        scene.brain.tell("book a table")
+        while not (self.begun or scene.record.of(ToolCalled)):
+            await asyncio.sleep(0.005)
+
+
+def cut_off(s: Scene) -> None:
+    """What is being said is interrupted, and nothing of it was heard."""
+    for started in s.record.of(ReplyStarted):
+        s.brain.interrupted(started.reply_id, 0.0, "")
+
+
+async def nothing(s: Scene, speech: bytes) -> None: ...
+
+
+async def a_cough(s: Scene, speech: bytes) -> None:
+    s.record.on = lambda event: cut_off(s) if isinstance(event, SpeechStarted) else None  # type: ignore[assignment]
+    await s.hear(SILENCE * 20 + speech, 700)
+    await s.record.wait(UserText, final=True)
+
+
+async def two_coughs(s: Scene, speech: bytes) -> None:
+    await a_cough(s, speech)
+    await s.hear(speech, 700)
+    await s.record.wait(UserText, 2, final=True)
+
+
+async def an_interruption(s: Scene, speech: bytes) -> None:
+    cut_off(s)
+    s.brain.tell("and?", respond=False)
+    s.brain.respond()
+
+
+async def another_question(s: Scene, speech: bytes) -> None:
+    for text in ("are you there?", "hello?"):
+        cut_off(s)
+        s.brain.tell(text)
+
+
+async def words_of_the_operators(s: Scene, speech: bytes) -> None:
+    cut_off(s)
+    s.brain.speak("One moment.")
+    s.brain.tell("It is late.", "system", respond=False)
+    s.brain.update({"tools": [], "llm.max_history": 0, "llm.model": "other"})
+    s.brain.tell("well?")
+
+
+@pytest.mark.parametrize("kind", ["async", "thread", "client"])
+@pytest.mark.parametrize(
+    "meanwhile", [nothing, a_cough, two_coughs, an_interruption, another_question, words_of_the_operators]
+)
+async def test_a_function_runs_once_and_what_came_of_it_is_told(meanwhile: Any, kind: str, speech: bytes) -> None:
+    booking = Booking(kind)
+    async with scene(booking.model, "", tools=[booking.tool]) as s:
+        await booking.until_it_runs(s)
+        await meanwhile(s, speech)
+        await asyncio.sleep(0.05)
+        assert len(s.chat.requests) == 1  # what comes of it belongs before the answer
+        booking.go.set()
+        if kind == "client":
+            s.brain.tool_result(s.record.of(ToolCalled)[0].call_id, "booked")
+        done = await s.record.wait(ReplyFinished, 1, text="Your table is booked.")
+        assert done.reason == "done" and booking.begun == (kind != "client")
+        assert len(s.record.of(ToolCalled)) == 1 and len(s.chat.requests) == 2
+        roles = [role for role, _ in s.asked() if role in ("assistant", "tool")]
+        assert ("tool", "booked") in s.asked() and roles[:2] == ["assistant", "tool"]
+
+
+async def test_its_failure_or_its_silence_is_told_as_well() -> None:
+    for result, answer in (("raise", "fully booked"), ("never", "did not answer within 0.2 s")):
+        booking = Booking(result=result)
+        async with scene(booking.model, tools=[booking.tool]) as s:
+            s.brain._caller.toolbox._timeout = 0.2
+            await booking.until_it_runs(s)
+            cut_off(s)
+            if result == "raise":
+                booking.go.set()
+            s.brain.tell("and?")
+            await s.record.wait(ReplyFinished, text="Your table is booked.")
+            assert booking.begun == 1 and answer in s.chat.requests[-1]["messages"][2]["content"]
+            assert s.record.of(Failed)[0].code == "TOOL_ERROR"
+
+
+async def test_what_came_of_it_is_kept_where_nobody_asks_and_an_answer_is_due_where_none_was_heard(
+    speech: bytes,
+) -> None:
+    booking = Booking()
+    asked = [Answer("One moment.", tool_calls=[ToolCall("book")]), "Your table is booked."]
+    async with scene(asked, "", tools=[booking.tool]) as s:
+        await booking.until_it_runs(s)
+        await s.record.wait(ReplyAudio)
+        started = s.record.of(ReplyStarted)[0]
+        s.record.on = lambda event: (  # type: ignore[assignment]
+            s.brain.interrupted(started.reply_id, 400.0, "One") if isinstance(event, SpeechStarted) else None
+        )
+        await s.hear(SILENCE * 20 + speech, 700)  # a cough, after the first words
+        booking.go.set()
+        assert (await s.record.wait(ReplyFinished, reason="done")).text == "Your table is booked."
+        assert s.asked() == [("user", "book a table"), ("assistant", "One"), ("tool", "booked")]
+    booking = Booking()
+    async with scene(booking.model, tools=[booking.tool]) as s:
+        await booking.until_it_runs(s)
+        cut_off(s)
+        booking.go.set()
+        await asyncio.sleep(0.05)
+        assert len(s.chat.requests) == 1  # it was stopped, and nobody asks
+        s.brain.tell("thanks")
+        await s.record.wait(ReplyFinished, reason="done")
+        assert [role for role, _ in s.asked()] == ["user", "assistant", "tool", "assistant", "user"]
+    booking = Booking()
+    async with scene(booking.model, tools=[booking.tool]) as s:
+        await booking.until_it_runs(s)  # and the agent is stopped: `scene` looks at what is left
+
+
+async def test_what_a_model_calls_wrongly_spoils_no_later_question() -> None:
+    wrong = ['{"city": "Os', "[]", "null", '"{}"', ""]
+    calls = [ToolCall(" functions.f", text, id="same") for text in wrong] + [ToolCall("no such thing!", "{")]
+    async with scene([Answer(tool_calls=calls), "Well.", "Fine."], tools=[Tool(name="f", run=lambda: 1)]) as s:
+        for number in (1, 2):
+            s.brain.tell("hi")
+            await s.record.wait(ReplyFinished, number)
+        made = [call for message in s.chat.requests[-1]["messages"] for call in message.get("tool_calls") or ()]
+        assert [call["function"]["arguments"] for call in made] == ["{}"] * 6
+        assert [call["function"]["name"] for call in made] == ["functions_f"] * 5 + ["no_such_thing"]
+        assert len({call["id"] for call in made}) == 6
+        results = [message["content"] for message in s.chat.requests[-1]["messages"] if message["role"] == "tool"]
+        assert ["error" in result for result in results] == [True, True, False, False, False, True]
+        assert {called.arguments for called in s.record.of(ToolCalled)} == {"{}"}
+
+
+async def test_a_call_that_is_written_into_the_text_is_made_and_not_said() -> None:
+    said = 'One moment. <tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    async with scene([said, "Done.", "<tool_call>f()</tool_call>Well."], tools=[Tool(name="f", run=lambda: 7)]) as s:
+        s.brain.tell("hi")
+        assert (await s.record.wait(ReplyFinished)).text == "One moment. Done."
+        assert s.asked()[-2:] == [("assistant", "One moment."), ("tool", "7")]
+        assert s.tts.texts == ["One moment.", "Done."] and s.record.of(ToolCalled)[0].name == "f"
+        s.brain.tell("and?")
+        assert (await s.record.wait(ReplyFinished, 2)).text == "Well."
+        assert [f.message for f in s.record.of(Failed, minor=True)] == ["the LLM wrote a call that cannot be read: f()"]
+
+
+async def test_an_answer_that_is_none_fails_and_what_was_missed_is_told() -> None:
+    def stream(delta: dict[str, Any], reason: str) -> Answer:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return Answer(raw=b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n")
+
+    call = [ToolCall("f")]
+    odd = Answer(raw=b"data: {\n\n" + (stream({"content": "Hello."}, "stop").raw or b""))
+    for replies, reason, told in (
+        ([stream({}, "content_filter")], "failed", "content filter"),
+        ([stream({"content": "So,"}, "content_filter")], "failed", "content filter"),
+        ([stream({"content": "<think>hm"}, "length")], "failed", "length limit"),
+        ([Answer(tool_calls=call), stream({}, "stop")], "failed", "with nothing"),
+        ([Answer("Goodbye.", tool_calls=call), stream({}, "stop")], "done", None),
+        ([stream({"refusal": "I will not."}, "stop")], "done", "the LLM refused: I will not."),
+        ([odd], "done", "no JSON"),
+    ):
+        async with scene(replies, tools=[Tool(name="f", run=lambda: 1)]) as s:
+            s.brain.tell("hi")
+            done = await s.record.wait(ReplyFinished)
+            failures = s.record.of(Failed)
+            assert done.reason == reason and len(failures) == (told is not None), told
+            assert all(told in failed.message for failed in failures if told)
+            assert {(failed.reply_id, failed.minor) for failed in failures} <= {(done.reply_id, reason == "done")}
+
+
+async def test_thoughts_are_neither_said_nor_remembered() -> None:
+    def stream(*texts: str) -> Answer:
+        deltas = [{"reasoning_content": "hm, hm"}, *({"content": text} for text in texts)]
+        choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices += [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+        return Answer(raw=b"".join(b"data: " + json.dumps({"choices": [c]}).encode() + b"\n\n" for c in choices))
+
+    opened = stream("<think>The user greets.", "</think>\n\n", "Hello! ", "How can I help?")
+    unopened = stream("The user greets. I greet back. ", "</think>\n\n", "Hello! ", "How can I help?")
+    for reply in (opened, unopened):
+        async with scene([reply, "Fine."]) as s:
+            s.brain.tell("hi")
+            done = await s.record.wait(ReplyFinished)
+            assert done.text == "Hello! How can I help?" == s.record.text(done.reply_id)
+            s.brain.tell("and?")
+            await s.record.wait(ReplyFinished, 2)
+            assert s.asked()[1] == ("assistant", done.text) and "greets" not in str(s.tts.texts)
 
 
 async def test_the_service_sends_the_sound_itself() -> None:
@@ -367,19 +564,34 @@ async def test_a_fault_of_the_llm_is_reported_and_the_next_turn_is_fine(
         assert (await s.record.wait(ReplyFinished, 2)).text == "All good."
 
 
-async def test_a_fault_of_the_voice_and_of_the_ear(speech: bytes) -> None:
+async def test_a_fault_of_the_voice_and_of_the_ear(speech: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
     async with scene() as s:
-        s.tts.fail_with = [500]
+        s.tts.fail_with = [500, 500]
         s.brain.tell("hi")
         failed = await s.record.wait(Failed)
         assert (failed.code, "answered 500" in failed.message) == ("TTS_ERROR", True)
         assert (await s.record.wait(ReplyFinished)).reason == "failed"
-        s.stt.fail_with = [503]
+        s.stt.fail_with = [503, 503]
         await s.hear(SILENCE * 20 + speech, 700)
         failed = await s.record.wait(Failed, 2)
         assert (failed.code, failed.reply_id) == ("STT_ERROR", None)
         await s.hear(speech, 700)
         assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
+
+
+async def test_a_sentence_that_is_lost_is_told_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
+    async with scene("One two three. Four five six.", tts={"speed": 100.0}) as s:
+        s.tts.fail_with = [400]
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert (done.text, done.reason) == (s.record.text(done.reply_id), "done")
+        assert done.text.strip() in ("One two three.", "Four five six.")
+        (failed,) = s.record.of(Failed)
+        assert (failed.code, failed.reply_id, failed.minor) == ("TTS_ERROR", done.reply_id, True)
+        assert "14 characters were not said" in failed.message or "15 characters" in failed.message
+        assert s.brain._context.messages()[-1] == {"role": "assistant", "content": done.text}
 
 
 async def test_what_changes_holds_from_the_next_request_on() -> None:
@@ -405,7 +617,7 @@ async def test_what_changes_holds_from_the_next_request_on() -> None:
 async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
     require(voice.available(), "espeak-ng")
     async with FakeChat() as chat, FakeStt() as stt:
-        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz")
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz", voice="en-us")
         with pytest.raises(InvalidArgument, match="set tts_url"):
             CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
         brain, record = CascadeBrain(config, Services(stt_url=stt.url)), Record()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from lipwire.agents.brains import chat, tools
+from lipwire.agents.brains.calls import Call
 from lipwire.agents.brains.chat import ChatClient, Completion, Picture, Piece, SseReader, Timeouts
 from lipwire.agents.brains.tools import Toolbox
 from lipwire.agents.config import Llm, Tool
@@ -88,14 +91,6 @@ def test_an_endless_event_is_refused() -> None:
         with pytest.raises(BadData, match="more than 1000 bytes"):
             for _ in range(100):
                 reader.feed(data)
-
-
-def test_calls_without_an_index_are_several() -> None:
-    reply = Completion()
-    for name in ("f", "g"):
-        function = {"name": name, "arguments": "{}"}
-        reply.take(json.dumps({"choices": [{"delta": {"tool_calls": [{"id": name, "function": function}]}}]}))
-    assert [call.name for call in reply.calls] == ["f", "g"]
 
 
 async def ask(
@@ -174,6 +169,29 @@ async def test_what_a_request_carries() -> None:
     assert parts[1]["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
     llm.metadata_enabled = False
     assert "metadata" not in chat.build(llm, USER, [])
+    llm.params = {"tool_choice": "required", "parallel_tool_calls": False}  # once a question, not for ever
+    called: list[dict[str, Any]] = [
+        *USER,
+        {"role": "assistant", "content": None, "tool_calls": [Call("a", "f").as_message()]},
+    ]
+    answered = [*called, {"role": "tool", "tool_call_id": "a", "content": "1"}]
+    assert chat.build(llm, USER, box.for_chat())["tool_choice"] == "required"
+    assert chat.build(llm, answered, box.for_chat())["tool_choice"] == "auto"
+    assert chat.build(llm, answered, []).keys() == {"model", "messages", "stream"}
+
+
+def event(*deltas: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+    """An event for each delta, the last with the reason; `more`: members of the choice."""
+    reasons = [None] * (len(deltas) - 1) + [finish]
+    choices = [
+        {"index": 0, "delta": one, "finish_reason": why, **more} for one, why in zip(deltas, reasons, strict=True)
+    ]
+    return b"".join(b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in choices)
+
+
+def whole(message: dict[str, Any], finish: str = "stop") -> bytes:
+    """An answer that is not streamed, as somebody prints it."""
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish}]}, indent=1).encode()
 
 
 BROKEN = [
@@ -184,7 +202,28 @@ BROKEN = [
     (Answer("x", first_token=9.0), "did not begin for 0.3 s"),
     (Answer("one two three", stall_after=3), "fell silent for 0.2 s"),
     (Answer(raw=b"data: {]\n\n" * 20), "stream is broken"),
-    (Answer(raw=b'data: {"error": {"message": "overloaded"}}\n\n'), "broke off with an error$"),
+    *(
+        (Answer(raw=b"data: " + error + b"\n\n", label=label), "broke off with an error$")
+        for label in ("text/event-stream", "application/json")
+        for error in (
+            b'{"error": {"message": "overloaded"}}',
+            b'{"error": "overloaded"}',
+            b'[{"error": {"code": 400}}]',
+            b'{"object": "error", "message": "too long", "code": 400}',
+            b'{"type": "error", "message": "overloaded"}',
+            b'{"detail": "Not Found"}',
+            b'{"choices": [{"delta": {}, "error": {"code": 502}}]}',
+            b'{"choices": [{"delta": {"content": ""}, "finish_reason": "error"}]}',
+        )
+    ),
+    (Answer(raw=b'{"error": {"message": "overloaded"}}', label="application/json"), "broke off with an error$"),
+    (Answer(raw=b'[{"error": {"message": "overloaded"}}]', label="text/event-stream"), "broke off with an error$"),
+    (
+        Answer(raw=event({"content": []}).replace(b"[]}", b"[" * 2000 + b"]" * 2000 + b"}")),
+        "nested too deeply|ended in",
+    ),
+    (Answer(raw=b"", label="application/json"), "ended in the middle"),
+    (Answer(raw=b"<html>no</html>", label="text/html"), "ended in the middle of the reply; it is labelled text/html$"),
     (Answer(raw=b"<html>no</html>"), "ended in the middle"),
     (Answer(raw=b"data: " + b"x" * (2 << 20)), "more than 1048576 bytes"),
     (Answer("word " * 20_000), "more than 32768 characters"),
@@ -247,17 +286,141 @@ async def test_slow_work_on_a_piece_is_not_the_services_fault() -> None:
         await client.close()
 
 
-async def test_a_reply_that_is_not_streamed_is_read_all_the_same() -> None:
-    class Whole(FakeChat):
-        async def answer(self, request: Any) -> Any:
-            response = await super().answer(request)
-            response.stream, response.type = None, "application/json"
-            message = {"role": "assistant", "content": "All at once."}
-            response.body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
-            return response
+STOP, DONE = event({}, finish="stop"), b"data: [DONE]\n\n"
+HELLO = event({"role": "assistant", "content": ""}, {"content": "Hello "}, {"content": "there."})
+PARTS = [{"type": "text", "text": "Hello "}, {"type": "text", "text": {"value": "there."}}]
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+READ: dict[str, tuple[bytes, str]] = {
+    "no done": (HELLO + STOP, "text/event-stream; charset=utf-8"),
+    "no reason": (HELLO + DONE, ""),
+    "plain text": (HELLO + STOP + DONE, "text/plain"),
+    "called JSON": (HELLO + STOP + DONE, "application/json"),
+    "called HTML": (b": ping\n\n" + HELLO + STOP, "text/html"),
+    "a mark and blanks": (b"\xef\xbb\xbf\n\n" + HELLO + STOP, "application/octet-stream"),
+    "no blank after the colon": (HELLO.replace(b"data: ", b"data:") + b"data:[DONE]", "text/event-stream"),
+    "CR LF": ((HELLO + STOP).replace(b"\n", b"\r\n"), "text/event-stream"),
+    "CR": ((HELLO + STOP).replace(b"\n", b"\r"), "text/event-stream"),
+    "no empty lines": ((HELLO + STOP + DONE).replace(b"\n\n", b"\n"), "text/event-stream"),
+    "not streamed": (whole({"role": "assistant", "content": "Hello there."}), "application/json"),
+    "not streamed, called a stream": (whole({"content": "Hello there."}), "text/event-stream"),
+    "not streamed, after a mark": (b"\xef\xbb\xbf" + whole({"content": PARTS}), "application/json"),
+    "a line each": ((HELLO + STOP).replace(b"data: ", b"").replace(b"\n\n", b"\n"), "application/x-ndjson"),
+    "usage, and events without a choice": (
+        b'data: {"choices":[],"prompt_filter_results":[]}\n\ndata: {}\n\ndata: {"choices":null,"error":null}\n\n'
+        + HELLO + STOP + b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n' + DONE, "text/event-stream"),
+    "data that is none": (b"data:\n\ndata: ping\n\n" + HELLO + b"data: \n\n" + STOP + b"data: DONE\n\n", ""),
+    "other choices": (HELLO + event({"content": "No!"}, index=1) + STOP, "text/event-stream"),
+    "reasons that are none": (event({"content": "Hello "}, finish="") + event({"content": "there."}, finish="null")
+                              + STOP, ""),
+    "parts": (event({"content": PARTS}) + STOP, "text/event-stream"),
+    "parts one by one": (event({"content": PARTS[:1]}, {"content": PARTS[1]}) + STOP, "text/event-stream"),
+    "old completions": (b'data: {"choices":[{"text":"Hello there.","finish_reason":"stop"}]}\n\n', ""),
+    "a refusal": (event({"refusal": "Hello "}, {"refusal": "there."}) + STOP, ""),
+    "thoughts beside": (event({"reasoning_content": "hm"}, {"reasoning": "hm"}, {"reasoning_details": [{"text": "hm"}]})
+                        + HELLO + STOP, "text/event-stream"),
+    "thoughts in parts": (event({"content": [THOUGHT]}, {"content": [{"type": "reasoning", "text": "x"}, *PARTS]})
+                          + STOP, "text/event-stream"),
+    "thoughts in text": (event({"content": "<thi"}, {"content": "nk>hm</th"}, {"content": "ink>\n\nHello there."},
+                               {"content": "<"}, {"content": "think>and"}) + STOP, "text/event-stream"),
+    "thoughts not streamed": (whole({"content": "hm, hm</think>Hello there.", "reasoning_content": "hm"}), ""),
+    "thoughts that nothing opened": (event({"content": "Hm, a greeting. "}, {"content": "I greet.</think>"}) + HELLO
+                                     + STOP, ""),
+}  # fmt: skip
 
-    async with Whole() as server:
-        assert (await ask(server))[0].text == "All at once."
+
+@pytest.mark.parametrize("name", READ)
+async def test_whatever_form_it_has_it_is_read(name: str) -> None:
+    raw, label = READ[name]
+    for cut in (None, 1):
+        async with FakeChat(Answer(raw=raw, label=label), cut=cut) as server:
+            reply, pieces = await ask(server)
+        said = "".join("" if piece is None else piece.text for piece in pieces[_unsaid(pieces) :])
+        assert (reply.text, said) == ("Hello there.", "Hello there.")
+        assert reply.problems == [] and reply.shortcoming(False) is None and reply.began
+
+
+def _unsaid(pieces: list[Piece]) -> int:
+    return next((i for i in reversed(range(len(pieces))) if pieces[i].unsaid), 0)
+
+
+async def test_halves_of_a_character_are_put_together() -> None:
+    raw = event({"content": "a \ud83d"}, {"content": "\ude00 b"}, {"content": "\ud83d"}, {"content": "c \ude00"}) + STOP
+    async with FakeChat(Answer(raw=raw)) as server:
+        reply, pieces = await ask(server)
+    assert reply.text == "a 😀 b\ufffdc \ufffd" == "".join(piece.text for piece in pieces)
+    assert json.loads(json.dumps(chat.build(Llm(), [{"role": "user", "content": reply.text}], [])))
+
+
+@pytest.mark.parametrize(
+    ("reason", "delta", "message"),
+    [
+        ("content_filter", {}, "held back by its content filter"),
+        ("content_filter", {"content": "And so "}, "held back by its content filter"),
+        ("SAFETY", {}, "held back by its content filter"),
+        ("PROHIBITED_CONTENT: x", {}, "held back by its content filter"),
+        ("length", {}, r"length limit \(length\) before its answer"),
+        ("length", {"reasoning_content": "hm"}, r"length limit \(length\) before its thoughts"),
+        ("length", {"content": "<think>hm"}, r"length limit \(length\) before its thoughts"),
+        ("MAX_TOKENS", {"content": " \n"}, "length limit"),
+        ("stop", {}, r"with nothing \(stop\)"),
+        ("stop", {"content": None}, r"with nothing \(stop\)"),
+        ("stop", {"content": "<think>hm</think>"}, r"with nothing \(stop\)"),
+        ("tool_calls", {"tool_calls": []}, "calls no function"),
+        ("malformed_function_call", {}, "calls no function"),
+    ],
+)
+async def test_an_answer_without_a_word_is_told(reason: str, delta: dict[str, Any], message: str) -> None:
+    for raw, label in ((event(delta, finish=reason) + DONE, ""), (whole(delta, reason), "application/json")):
+        async with FakeChat(Answer(raw=raw, label=label)) as server:
+            reply, _ = await ask(server)
+        assert re.search(message, reply.shortcoming(False) or "")
+    assert (reply.shortcoming(True) is None) == (reason == "stop")
+
+
+async def test_what_cannot_be_read_is_told() -> None:
+    raw = b"data: {oops\n\ndata: 7\n\n" + event({"content": [{"type": "image", "url": "x"}]}) + HELLO + STOP
+    async with FakeChat(Answer(raw=raw)) as server:
+        reply, _ = await ask(server)
+    assert reply.text == "Hello there."
+    assert [re.search("no JSON|no object|'image'", problem) is not None for problem in reply.problems] == [True] * 3
+
+
+async def test_a_model_that_opens_no_thought_is_known_from_then_on() -> None:
+    raw = event({"content": "Hm, a greeting. "}, {"content": "</think>"}) + HELLO + STOP
+    async with FakeChat(Answer(raw=raw)) as server:
+        client = ChatClient(Llm(url=server.url, model="m"))
+        unsaid = []
+        for _ in range(2):
+            pieces = [piece async for piece in client.stream(chat.build(client.llm, USER, []), Completion())]
+            unsaid.append(any(piece.unsaid for piece in pieces))
+        client.llm = Llm(url=server.url, model="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B")  # it is known of this one
+        pieces = [piece async for piece in client.stream(chat.build(client.llm, USER, []), Completion())]
+        assert [*unsaid, any(piece.unsaid for piece in pieces)] == [True, False, False]
+        await client.close()
+
+
+async def test_signs_of_life_are_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(FakeChat):
+        async def _stream(self, reply: Answer, body: dict[str, Any]) -> Any:
+            for _ in range(5):
+                yield reply.raw
+                await asyncio.sleep(0.3)
+            yield HELLO + STOP
+
+    async def said(sign: bytes) -> str:
+        async with Slow(Answer(raw=sign)) as server:
+            return (await ask(server, timeouts=Timeouts(first_token=1.2, between=1.2)))[0].text
+
+    signs = (
+        b": ping\n\n",
+        b"data: {}\n\n",
+        event({"reasoning_content": "hm"}),
+        event({"content": "<think>hm</think>"}),
+    )
+    assert await asyncio.gather(*map(said, signs)) == ["Hello there."] * 4
+    monkeypatch.setattr(chat, "ALIVE", 0.7)
+    with pytest.raises(ServiceError, match=r"sent nothing of a reply for 0.7 s"):
+        await said(signs[0])
 
 
 # --------------------------------------------------------------------------------------------------------------- tools
@@ -317,11 +480,27 @@ async def test_whatever_a_function_does_the_model_gets_an_answer() -> None:
     async def never() -> None:
         await asyncio.sleep(60)
 
+    async def stubborn() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await released.wait()
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    class Model(BaseModel):
+        text: str = "sunny"
+        more: str | None = None
+
+    released = asyncio.Event()
     box = Toolbox(
         [
             Tool(name="later", run=later),
             Tool(name="bad", run=bad),
             Tool(name="never", run=never),
+            Tool(name="stubborn", run=stubborn),
+            Tool(name="cancelled", run=cancelled),
+            Tool(name="model", run=lambda: [Model()]),
             Tool(name="slow", run=lambda: time.sleep(0.6)),
             Tool(name="text", run=lambda: "plain"),
             Tool(name="odd", run=lambda: object()),
@@ -332,10 +511,13 @@ async def test_whatever_a_function_does_the_model_gets_an_answer() -> None:
     )
     assert await box.run("later", '{"n": 2}') == ("3", None)
     assert await box.run("text", "") == ("plain", None)
+    assert await box.run("model", "") == ('[{"text":"sunny"}]', None)
     for name, arguments, message in [
         ("bad", "", "bad failed: no such thing"),
         ("later", '{"m": 1}', "unexpected keyword argument"),
         ("never", "", "did not answer within 0.2 s"),
+        ("stubborn", "", "did not answer within 0.2 s"),
+        ("cancelled", "", "cancelled was cancelled"),
         ("slow", "", "did not answer within 0.2 s"),
         ("odd", "", "no JSON"),
         ("big", "", "100000 characters"),
@@ -344,5 +526,12 @@ async def test_whatever_a_function_does_the_model_gets_an_answer() -> None:
         result, failed = await box.run(name, arguments)
         assert failed and message in failed, name
         assert json.loads(result) == {"error": failed}
+    released.set()
+    assert [box.known(name) for name in ("functions.later", "later<|channel|>json", " bad ", "x.y")] == [
+        "later",
+        "later",
+        "bad",
+        "x.y",
+    ]
     assert box.of_client("theirs") and not box.of_client("later") and not box.of_client("nothing")
     assert tools.problem(1, {"type": ["string", "null"]}) == "the arguments must be string or null, not 1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from lipwire.agents.brains.base import (
 from lipwire.agents.brains.realtime import RealtimeBrain
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.http import ServiceError
+from lipwire.agents.speech.tts import OfflineTts
 from lipwire.errors import BadState, BufferFull
 from support.fakes import FakeRealtime, Say, ToolCall
 from support.fakes.record import Record
@@ -143,7 +145,7 @@ async def test_barge_in_cuts_off_at_what_was_heard() -> None:
         assert record.of(ReplyFinished) == [ReplyFinished(reply_id, "one two", "cancelled")]
         count = len(record.events)
         await until(lambda: fake.of("conversation.item.truncate"))
-        await until(lambda: brain._active is None)
+        await until(lambda: not brain._responses)
         assert len(record.events) == count
         truncate = fake.of("conversation.item.truncate")[0]
         assert (truncate["audio_end_ms"], truncate["content_index"]) == (432, 0)
@@ -393,3 +395,237 @@ async def test_what_waits_is_bounded() -> None:
         await brain.close()
         with pytest.raises(BadState):
             brain.speak("closed")
+
+
+# ------------------------------------------------------------------------- a service whose every event is the test's
+
+
+class Scripted:
+    """One that says what it is told to, and notes what it hears."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.sound = bytearray()
+        self.connections: list[ServerConnection] = []
+
+    async def serve(self, ws: ServerConnection) -> None:
+        self.connections.append(ws)
+        async for text in ws:
+            event = json.loads(text)
+            if event["type"] == "input_audio_buffer.append":
+                self.sound += base64.b64decode(event["audio"])
+            else:
+                self.events.append(event)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    async def send(self, kind: str, **members: Any) -> None:
+        await self.connections[-1].send(json.dumps({"type": kind, **members}))
+
+    async def user(self, item: str) -> None:
+        await self.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id=item)
+        await self.send("input_audio_buffer.speech_stopped", audio_end_ms=500, item_id=item)
+        await self.send("input_audio_buffer.committed", item_id=item, previous_item_id=None)
+
+    async def transcript(self, item: str, text: str) -> None:
+        kind = "conversation.item.input_audio_transcription.completed"
+        await self.send(kind, item_id=item, content_index=0, transcript=text)
+
+    async def begin(self, response: str, **members: Any) -> None:
+        await self.send("response.created", response={"id": response, "status": "in_progress", **members})
+
+    async def say(self, response: str, text: str, seconds: float = 0.1, names: str = "output_audio") -> None:
+        where = {"response_id": response, "item_id": f"item_{response}", "content_index": 0}
+        await self.send(f"response.{names}_transcript.delta", **where, delta=text)
+        sound = base64.b64encode(LOUD * round(seconds * 150)).decode()
+        await self.send(f"response.{names}.delta", **where, delta=sound)
+
+    async def write(self, response: str, text: str, item: str = "t", names: str = "output_text") -> None:
+        where = {"response_id": response, "item_id": item, "content_index": 0}
+        await self.send(f"response.{names}.delta", **where, delta=text)
+
+    async def end(self, response: str, status: str = "completed", **details: Any) -> None:
+        more = {"status_details": details} if details else {}
+        await self.send("response.done", response={"id": response, "status": status, **more})
+
+
+@asynccontextmanager
+async def script(tts: Any = None) -> AsyncIterator[tuple[RealtimeBrain, Record, Scripted]]:
+    scripted = Scripted()
+    async with serve(scripted.serve, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        brain = RealtimeBrain(AgentConfig(name="a", channel="c", brain="realtime"), url, "m", None, tts=tts)
+        record = Record()
+        await brain.open(record)
+        await until(lambda: scripted.connections and scripted.events)
+        try:
+            yield brain, record, scripted
+        finally:
+            await brain.close()
+
+
+def contents(service: Scripted) -> list[tuple[str, str]]:
+    items = [event["item"] for event in service.of("conversation.item.create")]
+    return [(item["role"], item["content"][0]["text"]) for item in items]
+
+
+async def test_what_is_said_late_stands_where_it_was_said() -> None:
+    async with script() as (_, record, service):
+        for n in (1, 2):
+            await service.user(f"u{n}")
+            await service.begin(f"r{n}")
+            await service.say(f"r{n}", f"answer {n}")
+            await service.end(f"r{n}")
+        await service.user("u3")  # of which no text comes
+        for n in (2, 1):
+            await service.transcript(f"u{n}", f"question {n}")
+        await record.wait(UserText, 2)
+        await service.connections[-1].close(1001)
+        await until(lambda: len(contents(service)) == 4)
+        assert [text for _, text in contents(service)] == ["question 1", "answer 1", "question 2", "answer 2"]
+
+
+@pytest.mark.parametrize("names", ["output_audio", "audio"])
+async def test_responses_are_told_apart(names: str) -> None:
+    """Two at once, one of them out of the conversation; events of others, which are nobody's."""
+    async with script() as (brain, record, service):
+        await service.begin("r1")
+        await service.say("r1", "One. ", names=names)
+        await record.wait(ReplyAudio)
+        said = brain.speak("Two.")  # it waits
+        await service.begin("r2")  # the service's own
+        await service.say("r2", "Another. ", names=names)
+        await service.say("r1", "One more.", names=names)
+        await service.say("never", "Nobody's.", names=names)
+        await service.end("never")
+        await service.end("r2")
+        await service.say("r1", " And more.", names=names)
+        await service.end("r1")
+        await until(lambda: service.of("response.create"))
+        await service.begin("r3", conversation_id="conv")  # not the one that was asked for: that is beside it
+        await service.begin("r4", conversation_id=None)
+        await service.say("r4", "Two.", names=names)
+        brain.interrupted((await record.wait(ReplyStarted, 4)).reply_id, 0.0, "")  # r3
+        await service.end("r4")
+        done = [await record.wait(ReplyFinished, n) for n in (1, 2, 3, 4)]
+        texts = {finished.reply_id: (finished.text, finished.reason) for finished in done}
+        assert texts[said] == ("Two.", "done")
+        assert list(texts.values())[:2] == [("Another. ", "done"), ("One. One more. And more.", "done")]
+        await until(lambda: service.of("response.cancel"))
+        assert [event["response_id"] for event in service.of("response.cancel")] == ["r3"]
+        assert not record.of(Failed)
+
+
+async def test_a_response_of_which_the_end_never_comes_mutes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realtime, "SUPERSEDED", 0.2)
+    async with script() as (brain, record, service):
+        await service.begin("r1")
+        await service.say("r1", "I was")
+        await service.begin("r2")
+        await service.say("r2", "A whole answer.")
+        await service.end("r2")
+        await record.wait(ReplyFinished, 2)
+        assert [finished.text for finished in record.of(ReplyFinished)] == ["A whole answer.", "I was"]
+        brain.respond()
+        await until(lambda: service.of("response.create"))
+        assert not record.of(Failed)
+
+
+async def test_a_response_that_is_in_the_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realtime, "SUPERSEDED", 0.2)
+    async with script() as (brain, record, service):
+        busy = {"code": "conversation_already_has_active_response", "type": "invalid_request_error", "message": "x"}
+        brain.tell("hi")
+        for n in (1, 2):  # nobody knows of which one, and its end is never told
+            await until(lambda n=n: len(service.of("response.create")) == n)
+            await service.send("error", error={**busy, "event_id": service.of("response.create")[-1]["event_id"]})
+        await until(lambda: len(service.of("response.create")) == 3)
+        await service.begin("r1", metadata=service.of("response.create")[2]["response"]["metadata"])
+        await service.user("u1")
+        await service.send("error", error={**busy, "event_id": None})  # the service could not answer u1 by itself
+        await service.say("r1", "Hello.")
+        await service.end("r1")
+        await until(lambda: len(service.of("response.create")) == 4)
+        assert [started.item_id for started in record.of(ReplyStarted)] == [None, "u1"]
+        assert not record.of(Failed)
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "text", "failed", "reason"),
+    [
+        ("incomplete", {"reason": "max_output_tokens"}, "As far as", ("max_output_tokens", True), "done"),
+        ("incomplete", {"reason": "content_filter"}, "", ("content_filter", False), "failed"),
+        ("failed", {"error": {"code": "server_error"}}, "As far as", ("server_error", False), "failed"),
+        ("cancelled", {"reason": "turn_detected"}, "As far as", None, "failed"),
+        ("cancelled", {"reason": "client_cancelled"}, "As far as", ("client_cancelled", True), "failed"),
+        ("cancelled", {}, "", ("no reason given", False), "failed"),
+    ],
+)
+async def test_how_a_response_ends_is_told(
+    status: str, details: dict[str, Any], text: str, failed: tuple[str, bool] | None, reason: str
+) -> None:
+    async with script() as (_, record, service):
+        await service.begin("r1")
+        if text:
+            await service.say("r1", text)
+        await service.end("r1", status, **details)
+        done = await record.wait(ReplyFinished)
+        assert (done.text, done.reason) == (text, reason)
+        told = [(one.message.rpartition(": ")[2], one.minor) for one in record.of(Failed)]
+        assert told == ([failed] if failed else [])
+
+
+async def test_a_transcript_that_fails_is_told() -> None:
+    async with script() as (_, record, service):
+        await service.user("u1")
+        kind = "conversation.item.input_audio_transcription.failed"
+        await service.send(kind, item_id="u1", content_index=0, error={"code": "audio_unintelligible"})
+        failed = await record.wait(Failed)
+        assert (failed.code, failed.minor) == ("STT_ERROR", True) and "audio_unintelligible" in failed.message
+
+
+@pytest.mark.parametrize("names", ["output_text", "text"])
+async def test_an_answer_in_text_is_spoken(names: str) -> None:
+    async with script(lambda config: OfflineTts(config.voice, config.language)) as (brain, record, service):
+        await service.begin("r1")
+        await service.write("r1", "This comes as text. ", names=names)
+        await service.write("r1", "So does this.", names=names)
+        await service.say("r1", "And this is sound.", 0.5)
+        await service.end("r1")
+        done = await record.wait(ReplyFinished)
+        assert done.reason == "done" and "".join(done.text.split()) == "Thiscomesastext.Sodoesthis.Andthisissound."
+        assert [sound.rate for sound in record.of(ReplyAudio)][-1] == 24_000 and record.seconds(done.reply_id) > 2.0
+        assert brain._context.messages()[-1]["content"] == done.text and not record.of(Failed)
+        await service.begin("r2")
+        await service.send("response.output_text.done", response_id="r2", item_id="x", text="All of it at once.")
+        brain.interrupted((await record.wait(ReplyStarted, 2)).reply_id, 0.0, "")
+        assert (await record.wait(ReplyFinished, 2)).reason == "cancelled"
+        await service.begin("r3")  # the text of sound, that comes before it
+        await service.write("r3", "The", "item_r3", names=names)
+        await service.say("r3", " same.", 0.2)
+        await service.end("r3")
+        done = await record.wait(ReplyFinished, 3)
+        assert done.text == "The same." and record.seconds(done.reply_id) == pytest.approx(0.2, abs=0.01)
+
+
+async def test_an_answer_in_text_is_told_where_there_is_no_voice() -> None:
+    async with script() as (_, record, service):
+        await service.begin("r1")
+        await service.write("r1", "Read ")
+        await service.write("r1", "this.")
+        await service.end("r1")
+        done = await record.wait(ReplyFinished)
+        assert (done.text, record.text(done.reply_id)) == ("Read this.", "Read this.")
+        assert [(failed.code, failed.minor) for failed in record.of(Failed)] == [("TTS_ERROR", True)]
+
+
+async def test_however_many_users_speak_the_service_hears_one_stream() -> None:
+    async with script() as (brain, _, service):
+        for _ in range(100):
+            for user, frame in (("7", SILENCE), ("8", LOUD), ("9", SILENCE)):
+                brain.hear(frame, user)
+        await until(lambda: len(service.sound) >= 46_000)
+        assert 46_000 <= len(service.sound) <= 48_000
+        heard = np.frombuffer(bytes(service.sound), np.int16)[4800:22_800]  # without what is gathered first
+        assert (np.abs(heard.reshape(-1, 120)).max(1) > 4000).all()

@@ -37,7 +37,7 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     expected.llm.url = "https://llm.example.org/v1/chat/completions"
     expected.transcripts = "v0.3" if version == "v1" else "v2"
     assert config == expected
-    assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "en-US-AndrewMultilingualNeural")
+    assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "")
     assert config.turn_detection == TurnDetection(
         threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=500
     )
@@ -233,6 +233,7 @@ V1_BAD = {
 }
 V2_BAD = {
     **SHARED_BAD,
+    **{f"properties.{name}.headers": [5, [], {"a": 1}, {"Host": "a"}, {"a b": "c"}] for name in ("llm", "tts", "asr")},
     "properties.agent_rtc_uid": [ABSENT, None, "", 5, "bot", "-1", "4294967296", "1\n", "²"],
     "properties.remote_rtc_uids": [ABSENT, None, "123", [5], ["bot"], [""], ["1"] * 129],
     "properties.enable_string_uid": [1, "true"],
@@ -265,6 +266,26 @@ def test_each_field_is_checked_and_named(version: w.Version, path: str, value: A
         assert str(error).startswith(f"{path} is required")
     else:
         assert " must be " in str(error)
+
+
+def test_headers_are_checked_and_not_told() -> None:
+    body = V2
+    headers = {"llm": {"X-Title": "mine"}, "tts": {"api-key": "s3cret"}, "asr": {"Ocp-Apim": "s3cret"}}
+    for section, value in headers.items():
+        body = changed(body, f"properties.{section}.headers", value)
+    config = w.parse_join(body, "v2")
+    assert (config.llm.headers, config.tts_headers, config.stt_headers) == tuple(headers.values())
+    assert w.parse_join(w.join_body(config, "v2"), "v2") == config
+    with pytest.raises(e.InvalidAgentRequest, match="no headers"):
+        w.join_body(config, "v1")
+    assert w.parse_update({"llm": {"headers": {"X": "y"}}}, "v2") == {"llm.headers": {"X": "y"}}
+    for wrong, words in (
+        ({"Host": "s3cret"}, "has Host, which"),
+        ({"X-A": "s3cret\r\nX-B: 1"}, "a value for X-A"),
+        ({"X-A": 5, "X-B": "s3cret"}, 'got ["X-A", "X-B"]'),
+    ):
+        told = str(refused(changed(V2, "properties.llm.headers", wrong), "v2"))
+        assert words in told and "s3cret" not in told
 
 
 def test_every_field_of_the_wire_is_in_the_list_of_bad_ones() -> None:
@@ -408,7 +429,7 @@ def test_apply() -> None:
 
 def test_start_agent() -> None:
     config = w.start_agent_config(w.parse_start_agent({"channel_name": "test", "uid": 123}))
-    assert (config.channel, config.uid, config.language, config.voice) == ("test", "123", "en", "alloy")
+    assert (config.channel, config.uid, config.language, config.voice) == ("test", "123", "en", "")
     assert (config.brain, config.idle_timeout, config.instructions) == ("realtime", 0, None)
     body = {"channel_name": "test", "uid": 1, "system_instruction": "Be kind.", "voice": "echo", "language": "de"}
     config = w.start_agent_config(w.parse_start_agent(body))

@@ -43,6 +43,8 @@ class Answer:
     """Chunks after which the stream ends, without a finish_reason and without [DONE]."""
     raw: bytes | None = None
     """The whole of the stream, instead of all that."""
+    label: str = "text/event-stream"
+    """What the answer is said to be."""
     status: int = 200
     first_token: float | None = None
     """None: the server's."""
@@ -113,7 +115,7 @@ class FakeChat(HttpFake):
         reply = Answer(reply) if isinstance(reply, str) else reply
         if reply.status != 200:
             return Response(reply.status, msgspec.json.encode({"error": {"message": "fake failure", "type": "x"}}))
-        return Response(type="text/event-stream", stream=self._stream(reply, body))
+        return Response(type=reply.label, stream=self._stream(reply, body))
 
     async def _stream(self, reply: Answer, body: dict[str, Any]) -> AsyncIterator[bytes]:
         if reply.raw is not None:

@@ -8,18 +8,28 @@ from .base import Brain, Services
 
 
 def make_brain(config: AgentConfig, services: Services) -> Brain:
-    """The brain that `config.brain` names; nothing is connected yet.
+    """The brain that `config.brain` names; nothing is connected yet. A config without a voice gets that of its face.
 
     Raises:
         InvalidArgument: something that the brain needs is missing. BadState: a package is not installed.
     """
+    from ..voices import settle_voice
+
+    settle_voice(config, services)
     if config.brain == "realtime":
+        from .cascade import make_tts
         from .realtime import DEFAULT_MODEL, DEFAULT_URL, RealtimeBrain
 
         url = services.openai_url or DEFAULT_URL
         if not services.openai_api_key and url == DEFAULT_URL:
             raise InvalidArgument("the realtime brain needs an OpenAI key: set openai_api_key (OPENAI_API_KEY)")
-        return RealtimeBrain(config, url, services.realtime_model or DEFAULT_MODEL, services.openai_api_key)
+        return RealtimeBrain(
+            config,
+            url,
+            services.realtime_model or DEFAULT_MODEL,
+            services.openai_api_key,
+            tts=lambda config: make_tts(config, services),
+        )
     if config.brain == "cascade":
         from .cascade import CascadeBrain
 

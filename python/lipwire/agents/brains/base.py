@@ -7,7 +7,7 @@ that it starts in `open` and ends in `close`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -28,15 +28,18 @@ class TimedWord(Struct, frozen=True):
 
 class SpeechStarted(Struct, frozen=True, tag=True):
     """The user speaks, surely enough to interrupt: the agent falls silent. `onset_ns` (CLOCK_MONOTONIC) is when the
-    first voiced frame of it was heard."""
+    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already."""
 
     onset_ns: int
+    item_id: str | None = None
 
 
 class SpeechStopped(Struct, frozen=True, tag=True):
-    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included."""
+    """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included;
+    `item_id` that of its text, where the brain knows it already."""
 
     end_ns: int
+    item_id: str | None = None
 
 
 class UserText(Struct, frozen=True, tag=True):
@@ -102,13 +105,15 @@ class Stamp(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due.
+    """Something failed; the brain goes on unless `fatal`. The agent says its failure message where a reply was due,
+    unless it is `minor`: then it is told, and all goes on.
     `code`: LLM_ERROR, STT_ERROR, TTS_ERROR, REALTIME_ERROR, TOOL_ERROR, ..."""
 
     code: str
     message: str
     reply_id: str | None = None
     fatal: bool = False
+    minor: bool = False
 
 
 BrainEvent = (
@@ -177,6 +182,12 @@ class Services(Struct, frozen=True, kw_only=True):
     tts_url: str | None = None
     """The URL of an OpenAI-compatible /audio/speech."""
     tts_model: str | None = None
+    llm_url: str | None = None
+    """The operator's own chat service: `llm_headers` go there and nowhere else."""
+    llm_headers: Mapping[str, str] = {}
+    stt_headers: Mapping[str, str] = {}
+    tts_headers: Mapping[str, str] = {}
+    """Headers of the operator's own for each of the three (`headers.check_headers`)."""
     openai_api_key: str | None = None
     """The key that OpenAI Realtime, `stt_url` and `tts_url` are called with."""
     openai_url: str | None = None

@@ -1,12 +1,15 @@
 """The brain that is a chain: voice activity, speech to text, chat completions, text to speech.
 
-    hear -> TurnDetector -> Hearing -> ChatContext -> ChatClient <-> Toolbox
+    hear -> TurnDetector -> Hearing -> ChatContext -> ChatClient <-> Caller
                                                           | text as it comes
                                                           v
                                                    SynthesisStream -> ReplyText, ReplyAudio
 
 What is done before it is known to be wanted: speech is turned into text at half of the silence that ends a turn, and
 again only if the user goes on. So the request for a reply leaves when the turn ends, if speech to text is that quick.
+
+A function has effects. So it belongs to the conversation and not to the reply that called it: it runs once, to its end,
+whatever becomes of the reply, and the next request waits for what comes of it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from ...errors import BadState, BufferFull, LipwireError
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..http import ServiceError
+from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
 from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
@@ -46,7 +50,8 @@ from .base import (
     TimedWord,
     UserText,
 )
-from .context import ChatContext
+from .calls import Call
+from .context import ChatContext, Round
 from .generation import Generation
 from .tools import Caller, Toolbox
 
@@ -72,7 +77,8 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
     if services.tts_url:
         key = services.openai_api_key
-        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key)
+        headers = {**services.tts_headers, **config.tts_headers}
+        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
     return OfflineTts(config.voice, config.language)
 
 
@@ -80,7 +86,10 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
     """Raises LipwireError."""
     if services.stt_url:
         key = services.openai_api_key
-        return HttpStt(services.stt_url, language=config.language, model=services.stt_model, api_key=key)
+        headers = {**services.stt_headers, **config.stt_headers}
+        return HttpStt(
+            services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
+        )
     return OfflineStt(config.language)
 
 
@@ -97,6 +106,8 @@ class _UserTurn:
         self.until = 0
         """The frame to which `result` reaches."""
         self.over = False
+        self.doubtful = False
+        """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
 
 
@@ -133,7 +144,8 @@ class CascadeBrain:
         self._caller = Caller(config.tools, lambda event: self._emit(event))
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
-        self._chat = chat.ChatClient(self._config.llm, timeouts, services.outward)
+        own = {services.llm_url: services.llm_headers} if services.llm_url else {}
+        self._chat = chat.ChatClient(self._config.llm, timeouts, services.outward, own)
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._detectors: dict[str, TurnDetector] = {}
@@ -141,10 +153,13 @@ class CascadeBrain:
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
+        self._doubted = False
         self._picture: chat.Picture | None = None
         self._replies: dict[str, _Chained] = {}
         """Those that are not handed over, in order."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
+        """Of those, the functions that run."""
         self._open = False
 
     # ---- life
@@ -226,7 +241,7 @@ class CascadeBrain:
         self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
         self._listen(turn)
         self._spawn(self._watch(turn))
-        self._emit(SpeechStarted(onset))
+        self._emit(SpeechStarted(onset, turn.item_id))
 
     async def _watch(self, turn: _UserTurn) -> None:
         """Who leaves in the middle of a turn sends no silence that would end it."""
@@ -241,9 +256,10 @@ class CascadeBrain:
     def _stopped(self, turn: _UserTurn) -> None:
         self._turn = None
         turn.over = True
+        turn.doubtful = self._doubted
         if turn.result is None:
             turn.result = self._spawn(turn.hearing.finish())
-        self._emit(SpeechStopped(time.monotonic_ns()))
+        self._emit(SpeechStopped(time.monotonic_ns(), turn.item_id))
         self._last_turn = self._spawn(self._understand(turn, turn.result, self._last_turn))
 
     async def _understand(
@@ -260,11 +276,16 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if turn.doubtful and is_backchannel(text, self._config.language, self._config.turn_detection.backchannels):
+            return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
             self._unanswered = True
         if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
             self._answer(None, turn.item_id if text else None)
+
+    def doubt(self, on: bool) -> None:
+        self._doubted = on
 
     def commit(self) -> None:
         if self._turn is not None:
@@ -348,12 +369,12 @@ class CascadeBrain:
         reply = self._replies.get(reply_id)
         if reply is not None:
             reply.text = text
-            if reply.kind == "chat" and not text.strip() and self._turn is not None:
-                # Nothing of the answer was heard; if what interrupted it turns out to be no speech, it is due again.
-                self._unanswered = True
             self._drop(reply)
         if reply is not None or self._context.knows(reply_id):
             self._context.said(reply_id, text)
+        if reply is not None and reply.kind == "chat" and self._turn is not None:
+            # Where nothing of the answer was heard, it is due again if what interrupted it turns out to be no speech.
+            self._unanswered = self._unanswered or not text.strip() or self._context.owes(reply_id)
 
     async def _run(self, reply: _Chained, source: Source) -> None:
         async def on_sound(sound: Sound) -> None:
@@ -364,6 +385,8 @@ class CascadeBrain:
             on_text=lambda text, sound: self._said(reply, text, sound),
             on_sound=on_sound,
             on_stage=lambda name: self._stamp(reply, name),
+            language=self._config.language,
+            on_lost=lambda text, error: self._lost(reply, text, error),
         )
 
         async def hand_over() -> None:
@@ -399,13 +422,18 @@ class CascadeBrain:
             logger.error("agent %s: %s", self._config.name, code, exc_info=error)
         return Failed(code, str(error) or type(error).__name__, reply.id)
 
+    def _lost(self, reply: _Chained, text: str, error: ServiceError) -> None:
+        """A sentence was not said, or not to its end; what follows it is."""
+        if not reply.dropped:
+            self._emit(Failed("TTS_ERROR", f"{len(text)} characters were not said: {error}", reply.id, minor=True))
+
     def _stamp(self, reply: _Chained, name: Any) -> None:
         if not reply.dropped and (stamp := reply.stamp(name)) is not None:
             self._emit(stamp)
 
     def _said(self, reply: _Chained, text: str, sound: Sound | None) -> None:
         """A piece of text whose sound follows."""
-        if reply.dropped:
+        if reply.dropped or not text:  # it was retracted
             return
         at = round(reply.position_ms)
         duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound is not None and sound.whole else None
@@ -430,52 +458,72 @@ class CascadeBrain:
     # ---- thinking
 
     async def _think(self, reply: _Chained, speech: SynthesisStream, instructions: str | None) -> None:
-        messages = self._context.messages()
-        picture = self._picture
-        if (
-            picture is not None
-            and "image" in self._config.llm.input_modalities
-            and time.monotonic() - picture.at <= PICTURE_SECONDS
-        ):
+        if instructions:
+            self._context.note(reply.id, instructions)
+        try:
+            while self._calls:
+                await asyncio.wait(self._calls)
+            await self._chat_rounds(reply, speech)
+        finally:
+            self._context.noted(reply.id)
+
+    def _request(self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None) -> dict[str, Any]:
+        """What is asked for the next part of a reply."""
+        messages = self._context.messages(reply.id)
+        if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
                 messages.append(chat.with_picture({"role": "user", "content": ""}, picture))
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
-        if self._config.instructions:
-            messages.insert(0, {"role": "system", "content": self._config.instructions})
-        if instructions:
-            messages.append({"role": "system", "content": instructions})
-        await self._chat_rounds(reply, speech, messages)
+        voice = openai_voice(self._config.voice)
+        return chat.build(self._config.llm, messages, tools, voice, self._config.instructions)
 
-    async def _chat_rounds(self, reply: _Chained, speech: SynthesisStream, messages: list[dict[str, Any]]) -> None:
-        """Asks until there is an answer without calls. What goes to the history of calls has no text: that is with what
-        the agent said."""
+    def _fresh_picture(self) -> chat.Picture | None:
+        if self._picture is None or "image" not in self._config.llm.input_modalities:
+            return None
+        return self._picture if time.monotonic() - self._picture.at <= PICTURE_SECONDS else None
+
+    async def _chat_rounds(self, reply: _Chained, speech: SynthesisStream) -> None:
+        """Asks until there is an answer without calls. Raises ServiceError: what came is none."""
+        picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
-            offered = self._caller.toolbox.for_chat() if left else []
-            body = chat.build(self._config.llm, messages, offered, openai_voice(self._config.voice))
-            answer = chat.Completion()
+            toolbox = self._caller.toolbox
+            answer = chat.Completion(toolbox.names if left else ())
+            body = self._request(reply, toolbox.for_chat() if left else [], picture)
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
             speech.end_sentence()
-            if not answer.calls or not left:
+            for problem in answer.problems:
+                self._emit(Failed("LLM_ERROR", problem, reply.id, minor=True))
+            if answer.refusal:
+                self._emit(Failed("LLM_REFUSED", f"the LLM refused: {answer.refusal:.200}", reply.id, minor=True))
+            if (shortcoming := answer.shortcoming(said)) is not None:
+                raise ServiceError(shortcoming)
+            said = said or bool(answer.text.strip() or answer.audio_ms)
+            if not answer.calls:
                 return
-            calls = [call.as_message() for call in answer.calls]
-            results = await asyncio.gather(
-                *(self._caller.answer(call.id, call.name, call.arguments) for call in answer.calls)
-            )
-            answers = [
-                {"role": "tool", "tool_call_id": call.id, "content": result}
-                for call, result in zip(answer.calls, results, strict=True)
-            ]
-            head: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "tool_calls": calls}
-            messages = [*messages, head, *answers]
-            self._context.add_tools([{**head, "content": None}, *answers])
+            if not left and not answer.text.strip():
+                raise ServiceError(f"the LLM called functions {MAX_ROUNDS + 1} times and gave no answer")
+            if not left:
+                return
+            called = self._context.called(reply.id, answer.text, answer.calls, answer.reasoning)
+            running = [self._spawn(self._call(called, call)) for call in called.calls]
+            for task in running:
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+            await asyncio.wait(running)
+
+    async def _call(self, called: Round, call: Call) -> None:
+        called.results[call.id] = await self._caller.answer(call.id, call.name, call.arguments)
 
     async def _piece(
         self, reply: _Chained, speech: SynthesisStream, piece: chat.Piece, answer: chat.Completion
     ) -> None:
+        if piece.unsaid:
+            speech.retract()
+            reply.unheard = ""
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
         if "audio" not in self._config.llm.output_modalities:

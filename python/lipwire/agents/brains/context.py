@@ -1,26 +1,94 @@
-"""The messages that a model is sent: what was said in the conversation, bounded, and true to what was heard."""
+"""What was said in the conversation, as a model is told it: bounded, and true to what was heard."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from .calls import Call, join_halves, with_own_ids
 
 MAX_MESSAGE = 32_768
 """Characters of one message; what is longer is cut."""
+PENDING = '{"status":"it still runs; do not call it again"}'
+"""The answer to a call that has none yet."""
+
+
+def _valid(text: str) -> str:
+    """The text as it may be sent: half a character would make every later request fail."""
+    return join_halves(text[:MAX_MESSAGE])
+
+
+class Round(Struct, eq=False):
+    """Functions that a reply calls at once, and what comes of them."""
+
+    text: str
+    """What the model wrote before the calls."""
+    calls: list[Call]
+    reasoning: str = ""
+    """What it thought beside that, for services that want it back (DeepSeek refuses the request without it)."""
+    results: dict[str, str] = field(default_factory=dict)
+    """Answers by the calls' ids; they come whenever they come, whatever has become of the reply."""
+
+    def messages(self, said: str, whole: bool) -> list[dict[str, Any]]:
+        """The calls and the answers. `said`: what was heard of the text before them; `whole`: the reply goes on, and
+        its thoughts with it."""
+        calls = [call.as_message() for call in self.calls]
+        thought = {"reasoning_content": self.reasoning} if whole and self.reasoning else {}
+        return [
+            {"role": "assistant", "content": said or None, **thought, "tool_calls": calls},
+            *(
+                {
+                    "role": "tool",
+                    "tool_call_id": call.id,
+                    "content": join_halves(self.results.get(call.id, PENDING)) or '""',
+                }
+                for call in self.calls
+            ),
+        ]
 
 
 class _Entry(Struct, eq=False):
-    """One message, or, for "tools", the calls of a reply and what came of them."""
+    """One message, or all of a reply. "note": what holds for one reply only."""
 
-    role: Literal["user", "assistant", "system", "tools"]
-    messages: list[dict[str, Any]]
+    role: Literal["user", "assistant", "system", "note"]
+    text: str
     reply_id: str | None = None
+    rounds: list[Round] = field(default_factory=list)
+
+    @property
+    def runs(self) -> bool:
+        """Whether a call has no answer yet."""
+        return any(len(one.results) < len(one.calls) for one in self.rounds)
+
+    def messages(self, whole: bool) -> list[dict[str, Any]]:
+        """`whole`: the reply goes on, and all that it wrote counts as said."""
+        if self.role != "assistant":
+            return [{"role": "system" if self.role == "note" else self.role, "content": self.text}]
+        shares = [one.text for one in self.rounds] + [""] if whole and self.rounds else self.shares()
+        pairs = zip(self.rounds, shares, strict=False)
+        said = [message for one, share in pairs for message in one.messages(share, whole)]
+        return [*said, {"role": "assistant", "content": shares[-1]}] if shares[-1] else said
+
+    def shares(self) -> list[str]:
+        """What was said before the calls of each round, and after the last. What is said has not every blank of what
+        was written, so only the rest is counted."""
+        if not self.rounds:
+            return [self.text]
+        shares, at = [], 0
+        for one in self.rounds:
+            left, begin = sum(not c.isspace() for c in one.text), at
+            while left and at < len(self.text):
+                left -= not self.text[at].isspace()
+                at += 1
+            shares.append(self.text[begin:at].strip())
+        return [*shares, self.text[at:].strip()]
 
 
 class ChatContext:
     """At most `limit` messages of the user's and as many of the agent's, counted separately; of system messages that
-    came later, as many again. 0 = only what is being answered."""
+    came later, as many again. 0 = only what is being answered. Calls stay as long as their question does."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -30,49 +98,78 @@ class ChatContext:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def messages(self) -> list[dict[str, Any]]:
-        """All messages, the oldest first."""
-        return [message for entry in self._entries for message in entry.messages]
+    def messages(self, speaking: str | None = None) -> list[dict[str, Any]]:
+        """All messages, the oldest first. `speaking`: the reply that goes on."""
+        return [
+            message
+            for entry in self._entries
+            for message in entry.messages(speaking is not None and entry.reply_id == speaking)
+        ]
 
     def add(self, role: Literal["user", "system"], text: str) -> None:
         """What somebody said, or told it."""
-        self._entries.append(_Entry(role, [{"role": role, "content": text[:MAX_MESSAGE]}]))
+        self._entries.append(_Entry(role, _valid(text)))
         self._trim()
 
-    def add_tools(self, messages: list[dict[str, Any]]) -> None:
-        """An assistant's message with calls, and the answers to all of them."""
-        self._entries.append(_Entry("tools", messages))
+    def note(self, reply_id: str, text: str) -> None:
+        """What holds for this reply, until `noted`."""
+        self._entries.append(_Entry("note", _valid(text), reply_id))
+
+    def noted(self, reply_id: str) -> None:
+        """The reply is over; what held for it is forgotten."""
+        self._entries = [one for one in self._entries if one.role != "note" or one.reply_id != reply_id]
+
+    def called(self, reply_id: str, text: str, calls: Sequence[Call], reasoning: str = "") -> Round:
+        """A reply calls functions, having written `text` and thought `reasoning`. Returns them, each with an id that no
+        other call has; whoever runs them puts in the results."""
+        taken = [call.id for entry in self._entries for one in entry.rounds for call in one.calls]
+        made = Round(text.strip()[:MAX_MESSAGE], with_own_ids(calls, taken), reasoning)
+        entry = self._reply(reply_id)
+        if entry is None:
+            entry = _Entry("assistant", "", reply_id)
+            self._entries.append(entry)
+        entry.rounds.append(made)
         self._trim()
+        return made
 
     def said(self, reply_id: str, text: str) -> None:
         """What a reply says, as far as is known now; empty = nothing."""
-        entry = next((entry for entry in reversed(self._entries) if entry.reply_id == reply_id), None)
-        message = {"role": "assistant", "content": text[:MAX_MESSAGE]}
-        if entry is None:
-            if text.strip():
-                self._entries.append(_Entry("assistant", [message], reply_id))
-                self._trim()
-        elif text.strip():
-            entry.messages = [message]
-        else:
-            self._entries.remove(entry)
+        text = _valid(text) if text.strip() else ""
+        entry = self._reply(reply_id)
+        if entry is not None:
+            entry.text = text
+        elif text:
+            self._entries.append(_Entry("assistant", text, reply_id))
+        self._trim()
 
     def knows(self, reply_id: str) -> bool:
         """Whether anything of this reply is kept."""
-        return any(entry.reply_id == reply_id for entry in self._entries)
+        return self._reply(reply_id) is not None
+
+    def owes(self, reply_id: str) -> bool:
+        """Whether a reply has called functions and said nothing since."""
+        entry = self._reply(reply_id)
+        return entry is not None and bool(entry.rounds) and not entry.shares()[-1]
+
+    def _reply(self, reply_id: str) -> _Entry | None:
+        found = (one for one in reversed(self._entries) if one.role == "assistant" and one.reply_id == reply_id)
+        return next(found, None)
 
     def _trim(self) -> None:
-        left = {"user": max(self.limit, 1), "assistant": self.limit, "system": max(self.limit, 1)}
+        left = {"user": max(self.limit, 1), "assistant": self.limit, "system": max(self.limit, 1), "note": 1 << 30}
+        calling = 4 * max(self.limit, 2)
+        """Replies whose calls are kept, where no user asks anything."""
         kept: list[_Entry] = []
-        tools = 0
         for entry in reversed(self._entries):
-            if entry.role == "tools":
-                # They go with the question that they belong to; one question has so many rounds of them at most.
-                if left["user"] > 0 and tools < 4 * max(self.limit, 2):
-                    tools += 1
-                    kept.append(entry)
-            elif left[entry.role] > 0:
+            if entry.rounds and calling > 0 and (left["user"] > 0 or entry.runs):
+                calling -= 1
+                entry.text = entry.text if left["assistant"] > 0 else ""
+            elif left[entry.role] > 0 and (entry.text or entry.role == "user"):
+                entry.rounds = []
+            else:
+                continue
+            if entry.text or entry.role == "user":
                 left[entry.role] -= 1
-                kept.append(entry)
+            kept.append(entry)
         kept.reverse()
         self._entries = kept

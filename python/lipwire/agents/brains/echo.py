@@ -15,6 +15,8 @@ from msgspec import Struct
 from ...audio import espeak as voice
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
+from ..speech.spoken import speakable
+from ..speech.tts import espeak_voice
 from ..speech.turn_detector import TurnDetector
 from .base import (
     HEARD_RATE,
@@ -63,6 +65,8 @@ class _EspeakBrain:
 
     def __init__(self, config: AgentConfig) -> None:
         self._name = config.name
+        self._voice = config.voice
+        self._language = config.language
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._open = False
         self._jobs: dict[str, asyncio.Task[None]] = {}
@@ -106,8 +110,15 @@ class _EspeakBrain:
         return reply_id
 
     async def _speak(self, reply_id: str, text: str) -> None:
-        pcm, rate = await voice.in_thread(voice.synthesize, text)
+        pcm, rate = await voice.in_thread(voice.synthesize, speakable(text) or text, self._spoken_with())
         self._say(reply_id, pcm, rate, text)
+
+    def _spoken_with(self) -> str:
+        """espeak-ng's voice; English where it does not speak the agent's language."""
+        try:
+            return espeak_voice(self._voice, self._language)
+        except InvalidArgument:
+            return espeak_voice(self._voice, "en-us")
 
     def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[TimedWord, ...] = ()) -> None:
         ms = round(len(pcm) / 2 / rate * 1000)

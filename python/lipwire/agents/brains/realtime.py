@@ -21,18 +21,22 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from ..._core import Resampler
-from ...errors import BadState, BufferFull
+from ...errors import BadState, BufferFull, LipwireError
 from ...outward import OutwardRefused, site
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..headers import credentials
 from ..http import ServiceError, log_details, reason, said, websocket
+from ..speech.mixer import UserMixer
+from ..speech.tts import Tts
 from ..update import apply
 from . import chat
+from .aloud import ReadAloud
 from .base import (
     HEARD_RATE,
     BrainEvent,
@@ -45,8 +49,8 @@ from .base import (
     SpeechStopped,
     UserText,
 )
-from .context import ChatContext
 from .generation import Generation
+from .items import Items
 from .tools import Caller, Toolbox
 
 logger = logging.getLogger("lipwire.agents")
@@ -60,6 +64,11 @@ APPEND_MS = 20
 CONNECT = 10.0
 STALLED = 15.0
 """Seconds after which a response that does not move is given up."""
+SUPERSEDED = 2.0
+"""Seconds after which a response that does not move is over where a newer one has moved meanwhile: the service makes
+one answer at a time, so it has forgotten to say so."""
+TRIES = 10
+"""Times that a response is asked for where another one is in the way."""
 BACKOFF = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each try to connect again; then it is given up."""
 MAX_MESSAGE = 16 << 20
@@ -71,14 +80,17 @@ KEPT_REPLIES = 8
 """Replies whose sound can still be cut off after all of it has been handed over."""
 PICTURE_SECONDS = 3.0
 MAX_AUDIO_MS = 30 * 60_000
+MAX_RESPONSES = 16
+"""Responses under way; the oldest is forgotten."""
 
 GA_NAMES = {
-    "response.audio.delta": "response.output_audio.delta",
-    "response.audio_transcript.delta": "response.output_audio_transcript.delta",
-    "response.text.delta": "response.output_text.delta",
+    f"response.{name}.{end}": f"response.output_{name}.{end}"
+    for name in ("audio", "audio_transcript", "text")
+    for end in ("delta", "done")
 }
 HARMLESS = {"response_cancel_not_active", "item_truncate_invalid_item_id", "item_delete_invalid_item_id"}
 """Errors of messages that crossed on their way with what made them needless."""
+_WORD = r"[A-Za-z0-9_.-]{1,64}"
 TAG = "lipwire_reply"
 """The name in a response's metadata under which the id of its reply stands."""
 
@@ -96,18 +108,58 @@ class _Responses(Generation):
         """The conversation's item that repeats what `speak` said."""
         self.started = self.done = False
         self.calls: list[asyncio.Task[tuple[str, str]]] = []
+        self.item: str | None = None
+        """The user's item that it answers, where the service was to answer it by itself."""
+        self.tries = 0
+        """How often it was asked for in vain."""
+        self.told: set[str] = set()
+        """The service's items of which text has come."""
+        self.aloud: tuple[ReadAloud, asyncio.Task[None]] | None = None
+        """Says what the service sends as text alone."""
+        self.written: dict[str, str] = {}
+        """Such text, by the service's items."""
+        self.mute = False
+        """Such text cannot be said, which has been told."""
+        self.behind: list[dict[str, Any]] = []
+        """Events that came behind such text, until that has been handed over."""
+
+
+class _Response(Struct, eq=False):
+    """A response of the service that is under way."""
+
+    id: str
+    reply: _Responses
+    number: int
+    """Counts the responses of a connection."""
+    moved: float
+    """When something of it came last."""
 
 
 class RealtimeBrain:
-    """Thinks by OpenAI Realtime; a `Brain`."""
+    """Thinks by OpenAI Realtime; a `Brain`.
 
-    def __init__(self, config: AgentConfig, url: str, model: str, api_key: str | None) -> None:
+    Args:
+        tts: makes the text to speech for answers that the service gives in text alone; None = these are only told.
+            Raises LipwireError where there is none.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        url: str,
+        model: str,
+        api_key: str | None,
+        *,
+        tts: Callable[[AgentConfig], Tts] | None = None,
+    ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._url = f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
         self._key = api_key
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = credentials(url, api_key)
         self._caller = Caller(config.tools, lambda event: self._emit(event))
-        self._context = ChatContext(config.llm.max_history)
+        self._tts = tts
+        self._context = Items(config.llm.max_history)
+        self._mixer = UserMixer()
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._ws: ClientConnection | None = None
         self._main: asyncio.Task[Any] | None = None
@@ -133,14 +185,16 @@ class RealtimeBrain:
         self._item: str | None = None
         """The user's last item."""
         self._partial: dict[str, str] = {}
-        self._active: _Responses | None = None
-        self._response_id: str | None = None
+        self._responses: dict[str, _Response] = {}
+        """What is under way, by the service's ids, in the order in which it began."""
+        self._numbers = itertools.count(1)
+        self._newest_moved = 0
+        """The number of the newest response that has moved, or ended."""
         self._next: _Responses | None = None
         """The reply that has begun, and is about to be asked for."""
         self._asked: _Responses | None = None
         """The reply whose response was asked for and has not begun."""
-        self._progress = time.monotonic()
-        """When the response last moved."""
+        self._asked_at = time.monotonic()
         self._picture_item: str | None = None
         self._echoes = False
         """Whether the service repeats the metadata of what is asked for."""
@@ -231,11 +285,11 @@ class RealtimeBrain:
     def _lost(self, reason: str) -> None:
         """The connection is gone: what was being said is broken off, what waits is said on the next one."""
         logger.info("agent %s: %s", self._config.name, reason)
-        active = self._active
-        if active is not None and not active.dropped:
-            self._emit(Failed("REALTIME_ERROR", reason, active.id))
-            self._finish(active, "failed")
-        elif self._speaking:
+        active = [response.reply for response in self._responses.values() if not response.reply.dropped]
+        for reply in active:
+            self._emit(Failed("REALTIME_ERROR", reason, reply.id))
+            self._finish(reply, "failed")
+        if self._speaking and not active:
             self._emit(Failed("REALTIME_ERROR", reason))
             self._emit(SpeechStopped(time.monotonic_ns()))
         begun = self._asked or self._next
@@ -319,8 +373,9 @@ class RealtimeBrain:
     def hear(self, pcm: bytes, user: str) -> None:
         if self._ws is None:
             return
-        self._sent_ms += len(pcm) * 1000 // (2 * HEARD_RATE)
-        self._append += self._to_service.process(pcm)
+        for frame in self._mixer.hear(pcm, user):
+            self._sent_ms += len(frame) * 1000 // (2 * HEARD_RATE)
+            self._append += self._to_service.process(frame)
         if len(self._append) >= APPEND_MS * RATE // 1000 * 2:
             audio = base64.b64encode(self._append).decode()
             self._append.clear()
@@ -381,7 +436,8 @@ class RealtimeBrain:
 
     def _answer(self, options: dict[str, Any]) -> None:
         """The reply that is being made gives way to a new one."""
-        for reply in (self._active, *self._waiting):
+        under_way = [response.reply for response in self._responses.values()]
+        for reply in (*under_way, self._asked, self._next, *self._waiting):
             if reply is not None and reply.kind == "chat" and not reply.dropped:
                 self._break_off(reply)
         self._want(_Responses("chat", options))
@@ -404,13 +460,13 @@ class RealtimeBrain:
 
     def _pump(self) -> None:
         """Begins the next reply; the service makes one at a time."""
-        if self._ws is None or self._active is not None or self._asked is not None or self._next is not None:
+        if self._ws is None or self._responses or self._asked is not None or self._next is not None:
             return
         while self._waiting:
             reply = self._waiting.popleft()
             if not reply.dropped:
                 self._next = reply
-                self._start(reply)
+                self._start(reply, item_id=reply.item)
                 # The agent takes that first; it may not want the reply.
                 asyncio.get_running_loop().call_soon(self._ask, reply)
                 return
@@ -424,24 +480,44 @@ class RealtimeBrain:
             self._pump()
             return
         self._asked = reply
-        self._progress = time.monotonic()
+        self._asked_at = time.monotonic()
         response = {**reply.options, "metadata": {TAG: reply.id}}
         self._send({"type": "response.create", "event_id": reply.id, "response": response})
 
     async def _watch(self) -> None:
-        """A response that stalls is broken off."""
+        """Responses that stall are broken off; what could not be asked for is asked for again."""
         while True:
-            await asyncio.sleep(STALLED / 10)
-            reply = self._active or self._asked
-            if reply is None or time.monotonic() - self._progress < STALLED:
-                continue
-            self._active = self._asked = self._response_id = None
-            self._send({"type": "response.cancel"})
-            if not reply.dropped:
-                reply.dropped = True
-                self._emit(Failed("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id))
-                self._finish(reply, "failed")
+            await asyncio.sleep(min(STALLED / 10, SUPERSEDED / 4))
+            now = time.monotonic()
+            for response in list(self._responses.values()):
+                still = now - response.moved
+                if still >= STALLED:
+                    self._give_up(response)
+                elif still >= SUPERSEDED and response.number < self._newest_moved:
+                    logger.info("agent %s: response %s has not ended", self._config.name, response.id)
+                    self._cancel(response)
+                    self._over(response, {"status": "completed"})
+            asked = self._asked
+            if asked is not None and now - self._asked_at >= STALLED:
+                self._asked = None
+                self._stalled(asked)
             self._pump()
+
+    def _give_up(self, response: _Response) -> None:
+        self._responses.pop(response.id, None)
+        self._cancel(response)
+        self._stalled(response.reply)
+
+    def _stalled(self, reply: _Responses) -> None:
+        if not reply.dropped:
+            reply.dropped = True
+            self._emit(Failed("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id))
+            self._finish(reply, "failed")
+
+    def _cancel(self, response: _Response) -> None:
+        """By its name: without one the service would cancel whatever it is making in the conversation, and nothing of
+        what is made beside it."""
+        self._send({"type": "response.cancel", "response_id": response.id})
 
     def _start(self, reply: _Responses, asked_ns: int = 0, item_id: str | None = None) -> None:
         if not reply.started:
@@ -452,7 +528,15 @@ class RealtimeBrain:
     def _finish(self, reply: _Responses, reason: Literal["done", "cancelled", "failed"]) -> None:
         if reply.done:
             return
+        if reply.aloud is not None:
+            aloud, task = reply.aloud
+            if reason == "done" and not reply.dropped:
+                aloud.finish()  # which finishes the reply
+                return
+            reply.aloud = None
+            task.cancel()
         reply.done = True
+        reply.behind.clear()
         if reply.kind == "speak" and reply.text.strip():
             reply.spoken_item = f"spoken_{next(self._ids)}"
             self._add_item("assistant", reply.text, reply.spoken_item)
@@ -460,9 +544,11 @@ class RealtimeBrain:
             self._emit(ReplyFinished(reply.id, reply.text, reason))
 
     def _break_off(self, reply: _Responses) -> None:
+        """Nothing more of it is wanted. What has been asked for and has not begun is cancelled as it begins."""
         reply.dropped = True
-        if reply is self._active or reply is self._asked:
-            self._send({"type": "response.cancel"})
+        for response in self._responses.values():
+            if response.reply is reply:
+                self._cancel(response)
         self._finish(reply, "cancelled")
 
     def interrupted(self, reply_id: str, played_ms: float, text: str) -> None:
@@ -483,7 +569,9 @@ class RealtimeBrain:
                 end = reply.items[number + 1][1] if number + 1 < len(reply.items) else reply.position_ms
                 heard = min(max(played_ms - start, 0.0), end - start)
                 under_way = not reply.done and number + 1 == len(reply.items)
-                if heard < end - start or under_way:
+                if not heard:  # nobody has heard any of it
+                    self._send({"type": "conversation.item.delete", "item_id": item_id})
+                elif heard < end - start or under_way:
                     self._send(
                         {
                             "type": "conversation.item.truncate",
@@ -515,13 +603,11 @@ class RealtimeBrain:
         self._details(str(error.get("message", error)))
         if code in HARMLESS:
             return
+        asked, about = self._asked, error.get("event_id")
         if code == "conversation_already_has_active_response":
-            # It is asked for (again) when the other one is over; what we did not ask for answers the user's turn.
-            self._waiting.appendleft(self._asked or _Responses("chat", {}))
-            self._asked = None
+            self._in_the_way(asked if about in (None, getattr(asked, "id", None)) else None, about)
             return
-        asked = self._asked
-        if asked is None or error.get("event_id") != asked.id:
+        if asked is None or about != asked.id:
             self._emit(Failed("REALTIME_ERROR", message))
             return
         self._asked = None
@@ -530,21 +616,39 @@ class RealtimeBrain:
             self._finish(asked, "failed")
         self._pump()
 
+    def _in_the_way(self, asked: _Responses | None, about: str | None) -> None:
+        """Another response keeps the service from one: it is asked for again when that is over."""
+        if asked is None:
+            if about is None:  # what we did not ask for answers the user's turn
+                answer = _Responses("chat", {})
+                answer.item = self._item
+                self._waiting.appendleft(answer)
+            return
+        self._asked = None
+        asked.tries += 1
+        if asked.tries < TRIES:
+            self._waiting.appendleft(asked)
+        elif not asked.dropped:
+            self._emit(Failed("REALTIME_ERROR", "the service is always at another response", asked.id))
+            self._finish(asked, "failed")
+
     def _on_input_audio_buffer_speech_started(self, event: dict[str, Any]) -> None:
         self._speaking = True
         now = time.monotonic_ns()
         ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
         self._show()
-        self._emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000))
+        self._item = event.get("item_id")
+        self._emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000, self._item))
 
     def _on_input_audio_buffer_speech_stopped(self, event: dict[str, Any]) -> None:
         self._stopped_ns = time.monotonic_ns()
         if self._speaking:
             self._speaking = False
-            self._emit(SpeechStopped(self._stopped_ns))
+            self._emit(SpeechStopped(self._stopped_ns, event.get("item_id")))
 
     def _on_input_audio_buffer_committed(self, event: dict[str, Any]) -> None:
         self._item = event["item_id"]
+        self._context.place("user", event["item_id"])  # what was said becomes known later
 
     def _on_conversation_item_input_audio_transcription_delta(self, event: dict[str, Any]) -> None:
         item_id = event["item_id"]
@@ -557,8 +661,7 @@ class RealtimeBrain:
     def _on_conversation_item_input_audio_transcription_completed(self, event: dict[str, Any]) -> None:
         self._partial.pop(event["item_id"], None)
         text = event["transcript"].strip()[: chat.MAX_TEXT]
-        if text:
-            self._context.add("user", text)
+        self._context.text("user", event["item_id"], text)
         self._emit(UserText(event["item_id"], text, True))
 
     def _on_conversation_item_input_audio_transcription_failed(self, event: dict[str, Any]) -> None:
@@ -566,30 +669,56 @@ class RealtimeBrain:
         # The model hears by itself: the reply comes all the same.
         error = event.get("error") or {}
         self._details(str(error.get("message", error)))
-        logger.info("agent %s: no transcript: %s", self._config.name, _word(error))
+        self._emit(Failed("STT_ERROR", f"there is no transcript: the service reported {_word(error)}", minor=True))
 
     def _on_response_created(self, event: dict[str, Any]) -> None:
-        response = event["response"]
-        self._response_id = response["id"]
-        self._progress = time.monotonic()
-        tag = (response.get("metadata") or {}).get(TAG)
+        created = event["response"]
+        response_id = created["id"]
+        if response_id in self._responses:
+            return
+        tag = (created.get("metadata") or {}).get(TAG)
         self._echoes = self._echoes or tag is not None
         asked = self._asked
-        if asked is not None and (tag == asked.id or not self._echoes):
-            self._asked, self._active = None, asked
-            if asked.dropped:  # broken off while it was asked for
-                self._send({"type": "response.cancel"})
-        else:  # the service's own voice activity detection asked for it
-            self._active = _Responses("chat", {})
-            self._start(self._active, self._stopped_ns, self._item)
+        if asked is not None and self._is_answer_to(asked, created, tag):
+            self._asked, reply = None, asked
+        else:
+            known = (one for one in self._kept if tag is not None and one.id == tag)
+            reply = next(known, None) or _Responses("chat", {})
+        if len(self._responses) >= MAX_RESPONSES:
+            self._give_up(next(iter(self._responses.values())))
+        response = _Response(response_id, reply, next(self._numbers), time.monotonic())
+        self._responses[response_id] = response
+        if reply.dropped or reply.done:  # broken off, or given up, while it was asked for
+            self._cancel(response)
+            return
+        if not reply.started:  # the service's own voice activity detection asked for it
+            self._start(reply, self._stopped_ns, self._item)
+        if reply.kind == "chat":
+            self._context.place("assistant", reply.id)
+
+    def _is_answer_to(self, asked: _Responses, created: dict[str, Any], tag: str | None) -> bool:
+        """Whether a response that begins is the one that was asked for last. Services that do not repeat the metadata
+        say at least which conversation it belongs to, or nothing."""
+        if tag is not None or self._echoes:
+            return tag == asked.id
+        if "conversation_id" in created:
+            return (created["conversation_id"] is None) == (asked.kind == "speak")
+        return True
+
+    def _response(self, response_id: str | None) -> _Response | None:
+        """The response of that id; of a service that names none, the newest."""
+        if response_id is None:
+            return next(reversed(self._responses.values()), None)
+        return self._responses.get(response_id)
 
     def _of(self, event: dict[str, Any]) -> _Responses | None:
         """The reply that an event of a response belongs to; None = nobody wants it any more."""
-        reply = self._active
-        self._progress = time.monotonic()
-        if reply is None or reply.dropped or event.get("response_id", self._response_id) != self._response_id:
+        response = self._response(event.get("response_id"))
+        if response is None:
             return None
-        return reply
+        response.moved = time.monotonic()
+        self._newest_moved = max(self._newest_moved, response.number)
+        return None if response.reply.dropped else response.reply
 
     def _stamp(self, reply: _Responses, name: Literal["first_token", "first_audio"]) -> None:
         if (stamp := reply.stamp(name)) is not None:
@@ -597,19 +726,116 @@ class RealtimeBrain:
 
     def _on_response_output_audio_transcript_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
-        if reply is None or len(reply.text) >= chat.MAX_TEXT:
+        if reply is not None:
+            self._told(reply, event, event["delta"])
+
+    def _on_response_output_audio_transcript_done(self, event: dict[str, Any]) -> None:
+        """All of it at once, from a service that has not sent it bit by bit."""
+        reply = self._of(event)
+        if reply is not None and event.get("item_id", "") not in reply.told and (text := event.get("transcript")):
+            self._told(reply, event, text)
+
+    def _told(self, reply: _Responses, event: dict[str, Any], text: str) -> None:
+        if reply.aloud is not None:
+            reply.behind.append(event)
+            return
+        reply.told.add(event.get("item_id", ""))
+        if len(reply.text) >= chat.MAX_TEXT:
             return
         self._stamp(reply, "first_token")
-        reply.text += event["delta"]
+        reply.text += text
         self._context.said(reply.id, reply.text)
-        self._emit(ReplyText(reply.id, event["delta"]))
+        self._emit(ReplyText(reply.id, text))
 
-    _on_response_output_text_delta = _on_response_output_audio_transcript_delta
+    def _on_response_output_text_delta(self, event: dict[str, Any]) -> None:
+        reply = self._of(event)
+        if reply is not None:
+            self._written(reply, event, event["delta"])
+
+    def _on_response_output_text_done(self, event: dict[str, Any]) -> None:
+        reply = self._of(event)
+        if reply is not None and event.get("item_id", "") not in reply.told and (text := event.get("text")):
+            self._written(reply, event, text)
+
+    def _written(self, reply: _Responses, event: dict[str, Any], text: str) -> None:
+        """Text of an answer that has no sound: the agent's own voice says it; without one it is told."""
+        item_id = event.get("item_id", "")
+        if reply.behind:
+            reply.behind.append(event)
+            return
+        if len(reply.text) >= chat.MAX_TEXT:
+            return
+        if any(item == item_id for item, _ in reply.items) or (reply.aloud is None and not self._read_aloud(reply)):
+            self._told(reply, event, text)
+            return
+        assert reply.aloud is not None
+        reply.told.add(item_id)
+        reply.written[item_id] = reply.written.get(item_id, "") + text
+        self._stamp(reply, "first_token")
+        reply.aloud[0].say(text)
+
+    def _read_aloud(self, reply: _Responses) -> bool:
+        """Begins to read a reply aloud; returns whether there is a voice for it."""
+        if reply.mute:
+            return False
+        message = "the agent has no text to speech"
+        if self._tts is not None:
+            try:
+                tts = self._tts(self._config)
+            except LipwireError as exc:
+                message = str(exc)
+            else:
+                aloud = ReadAloud(tts, reply, self._said_aloud, lambda good: self._aloud_over(reply, good))
+                reply.aloud = aloud, self._spawn(aloud.run())
+                return True
+        reply.mute = True
+        message = f"the service answered in text, which cannot be said: {message}"
+        self._emit(Failed("TTS_ERROR", message, reply.id, minor=True))
+        return False
+
+    def _said_aloud(self, event: BrainEvent) -> None:
+        if isinstance(event, ReplyText):
+            reply = next((one for one in self._kept if one.id == event.reply_id), None)
+            if reply is not None:
+                self._context.said(reply.id, reply.text)
+        self._emit(event)
+
+    def _follow(self, reply: _Responses) -> None:
+        """What came behind text that was read aloud."""
+        behind, reply.behind = reply.behind, []
+        for event in behind:
+            if event["type"].endswith("audio.delta"):
+                self._sound(reply, event)
+            else:
+                self._told(reply, event, event.get("delta") or event.get("transcript") or event.get("text") or "")
+
+    def _aloud_over(self, reply: _Responses, good: bool) -> None:
+        """All that came as text has been handed over: what came behind it follows."""
+        reply.aloud = None
+        reply.mute = reply.mute or not good
+        if reply.done or reply.dropped:
+            return
+        self._follow(reply)
+        if not any(response.reply is reply for response in self._responses.values()) and not reply.calls:
+            self._finish(reply, "done" if good else "failed")
+        self._pump()
 
     def _on_response_output_audio_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
         if reply is None:
             return
+        text = reply.written.get(event.get("item_id", ""))
+        if reply.aloud is not None and text is not None and not reply.position_ms:
+            reply.aloud[1].cancel()  # the text is that of sound, which comes after all
+            reply.aloud = None
+            self._told(reply, event, text)
+            self._follow(reply)
+        if reply.aloud is None:
+            self._sound(reply, event)
+        else:
+            reply.behind.append(event)
+
+    def _sound(self, reply: _Responses, event: dict[str, Any]) -> None:
         try:
             pcm = base64.b64decode(event["delta"], validate=True)
         except binascii.Error as exc:
@@ -627,33 +853,51 @@ class RealtimeBrain:
         self._emit(ReplyAudio(reply.id, pcm, RATE))
 
     def _on_response_output_item_done(self, event: dict[str, Any]) -> None:
-        item, reply = event["item"], self._active
-        if item["type"] == "function_call" and reply is not None:
+        item, response = event["item"], self._response(event.get("response_id"))
+        if item["type"] == "function_call" and response is not None:
+            reply = response.reply
             reply.calls.append(self._spawn(self._call(item["call_id"], item["name"], item.get("arguments") or "")))
 
     async def _call(self, call_id: str, name: str, arguments: str) -> tuple[str, str]:
         return call_id, await self._caller.answer(call_id, name, arguments)
 
     def _on_response_done(self, event: dict[str, Any]) -> None:
-        response = event["response"]
-        if response.get("id", self._response_id) != self._response_id:
-            return
-        reply, self._active, self._response_id = self._active, None, None
-        if reply is not None:
-            status = response.get("status")
-            if reply.calls:
-                self._spawn(self._follow_up(reply, self._ws))
-            elif reply.dropped or status in ("completed", "incomplete", None):
-                self._finish(reply, "done")
-            elif status == "cancelled":
-                self._finish(reply, "cancelled")
-            else:
-                error = (response.get("status_details") or {}).get("error") or {}
-                self._details(str(error.get("message", error)))
-                word = _word(error) if error else status
-                self._emit(Failed("REALTIME_ERROR", f"the response failed: {word}", reply.id))
-                self._finish(reply, "failed")
+        done = event["response"]
+        response = self._response(done.get("id"))
+        if response is not None:
+            self._newest_moved = max(self._newest_moved, response.number)
+            self._over(response, done)
+
+    def _over(self, response: _Response, done: dict[str, Any]) -> None:
+        """A response is over, by what the service says of it."""
+        self._responses.pop(response.id, None)
+        reply, status = response.reply, done.get("status")
+        details = done.get("status_details") or {}
+        if reply.calls:
+            self._spawn(self._follow_up(reply, self._ws))
+        elif reply.dropped or status in ("completed", None):
+            self._finish(reply, "done")
+        elif status in ("incomplete", "cancelled"):
+            self._cut_short(reply, status, details.get("reason"))
+        else:
+            error = details.get("error") or {}
+            self._details(str(error.get("message", error)))
+            word = _word(error) if error else status
+            self._emit(Failed("REALTIME_ERROR", f"the response failed: {word}", reply.id))
+            self._finish(reply, "failed")
         self._pump()
+
+    def _cut_short(self, reply: _Responses, status: str, why: Any) -> None:
+        """The service ended a response before its end. What it has said of it stands, and is told to be a part; where
+        it has said nothing, the answer has failed."""
+        why = why if isinstance(why, str) and re.fullmatch(_WORD, why) else "no reason given"
+        begun = bool(reply.text.strip() or reply.position_ms or reply.aloud)
+        if why != "turn_detected":  # else the user speaks, which everybody knows
+            self._emit(Failed("REALTIME_ERROR", f"the response is {status}: {why}", reply.id, minor=begun))
+        if reply.aloud is not None or (begun and status == "incomplete"):
+            self._finish(reply, "done")
+        else:
+            self._finish(reply, "failed")
 
     async def _follow_up(self, reply: _Responses, ws: ClientConnection | None) -> None:
         """The answers to a response's calls, then the reply goes on."""
@@ -689,7 +933,7 @@ class RealtimeBrain:
 def _word(error: dict[str, Any]) -> str:
     """An error's code, or its type. What it says in words stays in the log: it may be an inner service's."""
     for name in ("code", "type"):
-        if isinstance(value := error.get(name), str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
+        if isinstance(value := error.get(name), str) and re.fullmatch(_WORD, value):
             return value
     return "an error"
 

@@ -16,6 +16,7 @@ import msgspec
 from ...pools import pool
 from ..config import Tool
 from .base import BrainEvent, Failed, ToolCalled
+from .calls import MAX_ARGUMENTS, read_arguments, valid_arguments
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -23,11 +24,8 @@ TIMEOUT = 20.0
 """Seconds that a function of ours may take."""
 CLIENT_TIMEOUT = 60.0
 """Seconds that a function of the client's may take."""
-MAX_ARGUMENTS = 1 << 16
 MAX_RESULT = 1 << 16
 """Characters of JSON that a result may have."""
-MAX_CALLS = 16
-"""Calls that a model may make in one reply; a service that sends more is cut off."""
 
 _threads = pool(8, "lipwire-tool")
 """Threads that run functions which are not async. One that hangs keeps its thread; when all hang, calls time out."""
@@ -87,6 +85,20 @@ def failure(message: str) -> str:
     return msgspec.json.encode({"error": message}).decode()
 
 
+async def _invoke(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function(**arguments)
+    result = await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(**arguments))
+    return await result if inspect.isawaitable(result) else result
+
+
+def _plain(value: Any) -> Any:
+    """A pydantic model, which is what clients of MCP return, as what it holds. Raises TypeError: it is none."""
+    if callable(dump := getattr(value, "model_dump", None)):
+        return dump(mode="json", exclude_none=True)
+    raise TypeError(f"a value of type {type(value).__name__}")
+
+
 class Toolbox:
     """The tools of one agent."""
 
@@ -109,6 +121,18 @@ class Toolbox:
     def _describe(tool: Tool) -> dict[str, Any]:
         return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What the functions are called."""
+        return frozenset(self._tools)
+
+    def known(self, name: str) -> str:
+        """The name of the function that is meant: models put a namespace before it, or marks of their own after it."""
+        for meant in (name, name.partition("<|")[0].strip(), name.partition("<|")[0].strip().rpartition(".")[2]):
+            if meant in self._tools:
+                return meant
+        return name
+
     def of_client(self, name: str) -> bool:
         """True where the client is to be asked."""
         return name in self._tools and self._tools[name].run is None
@@ -121,13 +145,8 @@ class Toolbox:
             return f"there is no function {name[:100]!r}; there are: {known}"
         if len(arguments) > MAX_ARGUMENTS:
             return f"the arguments have {len(arguments)} characters, {MAX_ARGUMENTS} are allowed"
-        try:
-            values = msgspec.json.decode(arguments.strip() or "{}")
-        except (msgspec.DecodeError, RecursionError) as exc:
-            return f"the arguments are no JSON: {exc}"
-        if not isinstance(values, dict):
-            return "the arguments must be a JSON object"
-        return problem(values, tool.parameters) or values
+        values = read_arguments(arguments)
+        return values if isinstance(values, str) else problem(values, tool.parameters) or values
 
     async def run(self, name: str, arguments: str) -> tuple[str, str | None]:
         """Runs one of ours: (the answer for the model, what failed or None)."""
@@ -136,28 +155,27 @@ class Toolbox:
             return failure(values), values
         function = self._tools[name].run
         assert function is not None
+        # A task of its own: what does not end when it is cancelled is not waited for.
+        running = asyncio.get_running_loop().create_task(_invoke(function, values))
         try:
-            async with asyncio.timeout(self._timeout):
-                if inspect.iscoroutinefunction(function):
-                    result = await function(**values)
-                else:
-                    loop = asyncio.get_running_loop()
-                    result = await loop.run_in_executor(_threads, lambda: function(**values))
-                    if inspect.isawaitable(result):
-                        result = await result
-        except TimeoutError:
+            await asyncio.wait([running], timeout=self._timeout)
+        finally:
+            running.cancel()
+        if not running.done():
             message = f"{name} did not answer within {self._timeout:g} s"
-        except Exception as exc:  # the function is the user's: whatever it raises is an answer to the model
-            logger.warning("tool %s failed", name, exc_info=True)
+        elif running.cancelled():
+            message = f"{name} was cancelled"
+        elif (exc := running.exception()) is not None:  # whatever it raises is an answer to the model
+            logger.warning("tool %s failed", name, exc_info=exc)
             message = f"{name} failed: {exc or type(exc).__name__}"
         else:
-            return self._encode(name, result)
+            return self._encode(name, running.result())
         return failure(message), message
 
     @staticmethod
     def _encode(name: str, result: Any) -> tuple[str, str | None]:
         try:
-            answer = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+            answer = result if isinstance(result, str) else msgspec.json.encode(result, enc_hook=_plain).decode()
         except (TypeError, ValueError, RecursionError) as exc:
             message = f"{name} returned what is no JSON: {exc}"
             return failure(message), message
@@ -184,9 +202,10 @@ class Caller:
 
     async def answer(self, call_id: str, name: str, arguments: str) -> str:
         """The answer to one call, whatever happens."""
+        name = self.toolbox.known(name)
         if not self.toolbox.of_client(name):
             result, failed = await self.toolbox.run(name, arguments)
-            self._emit(ToolCalled(call_id, name, arguments, True))
+            self._emit(ToolCalled(call_id, name, valid_arguments(arguments), True))
             if failed is not None:
                 self._emit(Failed("TOOL_ERROR", failed))
             return result
@@ -198,7 +217,7 @@ class Caller:
             call_id += "_"
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = future
-        self._emit(ToolCalled(call_id, name, arguments))
+        self._emit(ToolCalled(call_id, name, valid_arguments(arguments)))
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT):
                 return await future

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from ...errors import InvalidArgument
 from ...outward import Outward, OutwardRefused, redact
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, allowed, show
@@ -33,6 +34,7 @@ from ..errors import (
     GatewayFault,
     InvalidAgentRequest,
 )
+from ..headers import check_headers
 
 Version = Literal["v1", "v2"]
 MAX_FAULTS = 100
@@ -85,6 +87,16 @@ def _params(params: dict[str, Any]) -> Changes:
     if model is not None and not isinstance(model, str):
         raise ValueError
     return {"llm.params": rest} | ({"llm.model": model or None} if "model" in params else {})
+
+
+def _headers(name: str, *, update: bool = False) -> _Target:
+    """Sets headers, where they may be sent."""
+
+    def make(headers: dict[str, str]) -> Changes:
+        check_headers(headers)
+        return {name: headers}
+
+    return _Target(make, update)
 
 
 def _inputs(kinds: list[str]) -> Changes:
@@ -140,7 +152,10 @@ _TARGETS: dict[str, dict[str, _Target]] = {
         "tts.params.voice_name": _to("voice", update=True),
         "tts.params.voice_id": _to("voice", update=True),
         "tts.params.voice": _to("voice", update=True),
+        "asr.headers": _headers("stt_headers"),
+        "tts.headers": _headers("tts_headers"),
         "llm.api_key": _to("llm.api_key", update=True, empty=None),
+        "llm.headers": _headers("llm.headers", update=True),
         "llm.system_messages": _Target(system_messages, update=True),
         "llm.params": _Target(_params, update=True),
         "llm.input_modalities": _Target(_inputs),
@@ -166,6 +181,9 @@ def _changes(version: str, found: Mapping[str, Any], kind: type[Struct], faults:
         if path in found:
             try:
                 changes |= target.make(found[path])
+            except InvalidArgument as exc:
+                must = allowed(_type_at(kind, path))
+                faults.append(Fault(f"{prefix}{path}", f"must be {must}, and {exc}"))
             except ValueError:
                 must = allowed(_type_at(kind, path))
                 faults.append(Fault(f"{prefix}{path}", f"must be {must}, got {show(found[path])}"))
@@ -205,6 +223,7 @@ def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], pre
                 found[info.encode_name] = msgspec.convert(value, info.type)
             except msgspec.ValidationError:
                 shown = redact(value) if info.type is b.Url and isinstance(value, str) else value
+                shown = list(value) if info.type is b.Headers and isinstance(value, dict) else shown
                 faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(shown)}"))
     return found
 
@@ -364,11 +383,12 @@ def start_agent_config(request: b.StartAgent) -> AgentConfig:
         "brain": "realtime",
         "uid": str(request.uid),
         "language": request.language,
-        "voice": request.voice,
         "avatar": request.avatar or None,
         "idle_timeout": 0.0,
         "voice_commands": True,
     }
+    if request.voice:
+        changes["voice"] = request.voice
     changes |= prompt(request.system_instruction)
     return make_config(f"start_agent:{request.channel_name}", request.channel_name, changes)
 
@@ -405,7 +425,7 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
 
     Raises:
         InvalidAgentRequest: v1 cannot say it (a user id that is no number, several remote users, chat messages other
-            than one system message, `llm.params`).
+            than one system message, `llm.params`, headers).
     """
     turns = {name: getattr(config.turn_detection, name) for name in _VAD}
     llm, idle = config.llm, float(config.idle_timeout)
@@ -416,8 +436,9 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         "audio_scenario": config.audio_scenario,
         "idle_timeout": int(idle) if idle.is_integer() else idle,
         "asr": {"language": config.language},
-        "tts": {"voice_id": config.voice},
     }
+    if config.voice:
+        shared["tts"] = {"voice_id": config.voice}
     if config.avatar is not None:
         params = {"avatar_id": config.avatar, "width": config.width, "height": config.height, "fps": config.fps}
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}
@@ -429,6 +450,12 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         params = llm.params | ({"model": llm.model} if llm.model else {})
         said |= modalities | {"api_key": llm.api_key, "greeting_message": llm.greeting_message}
         said |= {"system_messages": messages, "params": params}
+        for section, headers in (
+            (said, llm.headers),
+            (shared["asr"], config.stt_headers),
+            (shared["tts"], config.tts_headers),
+        ):
+            section |= {"headers": headers} if headers else {}
         more = {
             "agent_rtc_uid": config.uid,
             "remote_rtc_uids": config.remote_uids or ["*"],
@@ -441,6 +468,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         one_system = len(messages) <= 1 and all(m == {"role": "system", "content": m.get("content")} for m in messages)
         if config.string_uid or not all(map(str.isdecimal, uids)) or len(uids) > 2 or not one_system or llm.params:
             raise InvalidAgentRequest("v1 has numbers for user ids, one remote user, one system message, no llm.params")
+        if llm.headers or config.stt_headers or config.tts_headers:
+            raise InvalidAgentRequest("v1 has no headers")
         said |= {"token": llm.api_key, "model": llm.model, "greeting": llm.greeting_message}
         said["prompt"] = messages[0]["content"] if messages else None
         more = {

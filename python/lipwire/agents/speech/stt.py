@@ -7,19 +7,23 @@ import importlib.util
 import io
 import itertools
 import logging
+import re
 import wave
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-import msgspec
 from msgspec import Struct
 
 from ...errors import BadState, InvalidArgument
 from ...outward import site
 from ..brains.base import HEARD_RATE, TimedWord
 from ..http import ServiceClient, ServiceError, failure, refusal
+from . import transcription
 from .sphinx.recognizer import Pool, Recognizer
 from .sphinx.wire import Begin, Drop, Finish, Heard, Partial, Sound
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -27,6 +31,10 @@ TIMEOUT = 15.0
 """Seconds that a transcription may take."""
 MAX_TEXT = 8192
 """Characters that a transcript may have; what is longer is cut."""
+MAX_ANSWER = 1 << 20
+"""Bytes of an answer."""
+MAX_SERVICES = 256
+"""Services of which is remembered in what form they answer."""
 
 
 class Transcript(Struct, frozen=True):
@@ -76,25 +84,57 @@ def wav(pcm: bytes, rate: int = HEARD_RATE) -> bytes:
     return sink.getvalue()
 
 
-class _AnsweredWord(Struct):
-    word: str
-    start: float
-    end: float
+Form = Literal["words", "verbose", "json", "text", "plain"]
+_FORMS: dict[Form, dict[str, str]] = {
+    "words": {"response_format": "verbose_json", "timestamp_granularities[]": "word"},
+    "verbose": {"response_format": "verbose_json"},
+    "json": {"response_format": "json"},
+    "text": {"response_format": "text"},
+    "plain": {},
+}
+"""How an answer is asked for, the best form first: each is the next one's fallback."""
 
 
-class _Transcription(Struct):
-    text: str
-    words: list[_AnsweredWord] | None = None
+def _next_form(form: Form, refused: str) -> Form | None:
+    """What to ask for after a refusal. Times and segments are ours to want and no service's duty, so those are given up
+    whatever it says; the rest only where it says that the form is the matter. None = it is not."""
+    text = refused.lower()
+    if form == "words":
+        return "verbose" if re.search(r"granularit|timestamp|\bwords?\b", text) else "json"
+    if form == "verbose":
+        return "json"
+    if re.search(r"response[ _]?format|\bformats?\b|\bjson\b", text):
+        return {"json": "text", "text": "plain"}.get(form)  # type: ignore[return-value]
+    return None
 
 
 class HttpStt:
-    """An OpenAI-compatible /audio/transcriptions. Words come with times where the model is a whisper."""
+    """An OpenAI-compatible /audio/transcriptions. Words come with times where the model is a whisper and the service
+    gives them; where it does not, it is asked for less, and the text is what counts.
 
-    def __init__(self, url: str, *, language: str, model: str | None = None, api_key: str | None = None) -> None:
+    A request that failed in a way that may pass is made once more, when the service wants that.
+
+    Args:
+        headers: go with every request, besides those that it needs (`headers.check_headers`).
+    """
+
+    _forms: ClassVar[dict[tuple[str, str], Form]] = {}
+    """What was not refused, by URL and model: who comes next need not ask again."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        language: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = url
         self.model = model or "gpt-4o-mini-transcribe"
         self.language = language.partition("-")[0].lower()
         self.api_key = api_key
+        self.headers = dict(headers or {})
         self._http = ServiceClient(TIMEOUT + 5)
 
     async def open(self) -> None:
@@ -108,39 +148,71 @@ class HttpStt:
 
     async def transcribe(self, pcm: bytes) -> Transcript:
         """Raises ServiceError."""
+        sound = wav(pcm)
+        try:
+            return await self._once(sound)
+        except ServiceError as exc:
+            if not exc.passing:
+                raise
+            logger.warning("%s: it is asked again in %.1f s", exc, exc.seconds_to_wait())
+            await asyncio.sleep(exc.seconds_to_wait())
+        return await self._once(sound)
+
+    async def _once(self, sound: bytes) -> Transcript:
         import httpx
 
-        data: dict[str, Any] = {"model": self.model, "response_format": "json"}
-        if self.language:
-            data["language"] = self.language
-        if "whisper" in self.model:
-            data |= {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
-        files = {"file": ("speech.wav", wav(pcm), "audio/wav")}
+        secrets = (self.api_key, *self.headers.values())
         try:
             async with asyncio.timeout(TIMEOUT):
-                reply = await self._http.post(self.url, key=self.api_key, headers={}, data=data, files=files)
-                try:
-                    if reply.status_code // 100 != 2:
-                        raise await refusal("speech to text", self.url, reply, self.api_key)
-                    body = b""
-                    async for piece in reply.aiter_bytes():
-                        body += piece
-                        if len(body) > 1 << 20:
-                            raise ServiceError("speech to text answered more than 1 MB")
-                finally:
-                    await reply.aclose()
-            answer = msgspec.json.decode(body, type=_Transcription)
+                body, kind = await self._ask(sound)
+            text, words = transcription.read(body, kind)
         except TimeoutError as exc:
             raise ServiceError(f"speech to text at {site(self.url)} did not answer within {TIMEOUT:g} s") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise failure("speech to text", self.url, exc, self.api_key) from exc
-        except msgspec.DecodeError as exc:
+            raise failure("speech to text", self.url, exc, *secrets) from exc
+        except transcription.NoTranscription as exc:
             raise ServiceError(f"speech to text at {site(self.url)} answered what is no transcription") from exc
-        words = tuple(
-            TimedWord(word.word, round(word.start * 1000), max(round((word.end - word.start) * 1000), 0))
-            for word in answer.words or ()
-        )
-        return Transcript(answer.text.strip()[:MAX_TEXT], words)
+        return Transcript(text[:MAX_TEXT], words)
+
+    async def _ask(self, sound: bytes) -> tuple[bytes, str]:
+        """The answer to a request in a form that the service has, and its type. Raises as `ServiceClient.post`, and
+        ServiceError."""
+        service = (self.url, self.model)
+        first = form = self._forms.get(service) or ("words" if "whisper" in self.model else "json")
+        while True:
+            data = {"model": self.model, **_FORMS[form]} | ({"language": self.language} if self.language else {})
+            files = {"file": ("speech.wav", sound, "audio/wav")}
+            reply = await self._http.post(self.url, key=self.api_key, headers=self.headers, data=data, files=files)
+            try:
+                if reply.status_code // 100 == 2:
+                    if form != first:
+                        self._remember(service, form)
+                    return await self._read(reply), reply.headers.get("content-type", "").lower()
+                refused = await refusal("speech to text", self.url, reply, self.api_key, *self.headers.values())
+            finally:
+                await reply.aclose()
+            if refused.status not in (400, 406, 415, 422, 501):
+                raise refused
+            if self.language and re.search(r"\blanguage\b", refused.said.lower()):
+                self.language = ""  # it knows none of them, or takes no such word; most find it out by themselves
+            elif (other := _next_form(form, refused.said)) is not None:
+                form = other
+            else:
+                raise refused
+
+    def _remember(self, service: tuple[str, str], form: Form) -> None:
+        logger.info("speech to text at %s is asked for %s from now on", site(self.url), form)
+        self._forms[service] = form
+        if len(self._forms) > MAX_SERVICES:
+            del self._forms[next(iter(self._forms))]
+
+    async def _read(self, reply: httpx.Response) -> bytes:
+        body = b""
+        async for piece in reply.aiter_bytes():
+            body += piece
+            if len(body) > MAX_ANSWER:
+                raise ServiceError("speech to text answered more than 1 MB")
+        return body
 
 
 class _HttpHearing:

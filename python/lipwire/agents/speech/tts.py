@@ -10,21 +10,27 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
-from typing import Protocol
-from urllib.parse import urlsplit
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from ...audio import espeak
-from ...errors import InvalidArgument, LipwireError
+from ...audio.sound_reader import NotSound, SoundReader
+from ...errors import BadData, InvalidArgument, LipwireError
 from ...outward import site
 from ..brains.base import TimedWord
 from ..describe import openai_voice
+from ..headers import is_openai
 from ..http import ServiceClient, ServiceError, failure, refusal
-from .sentences import MAX_PIECE, SentenceSplitter, speakable
+from .answers import ANY_FORMAT, FORMATS, JsonSound, other_format
+from .sentences import MAX_PIECE, SentenceSplitter
+from .spoken import speakable
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -34,8 +40,13 @@ BETWEEN = 5.0
 """Seconds between two pieces of its sound."""
 MAX_SPEECH_MS = 120_000
 """How long one piece of text may be spoken; a service that sends more is cut off."""
-OPENAI_RATE = 24_000
-"""Hz of OpenAI's `pcm`."""
+AT_ONCE = 4
+"""Requests to a service at a time, for one agent."""
+MAX_SERVICES = 256
+"""Services whose formats are remembered."""
+JSON_TYPES = frozenset({"application/json", "text/event-stream", "application/x-ndjson", "application/jsonl"})
+LOST_IN_A_ROW = 3
+"""Pieces of a reply that could not be said, one after another: the rest of it will not be either."""
 MANY = 8
 """Pieces of a reply that wait, from which on short ones are joined: so there are never more than 300 of the 32768
 characters that a reply may have."""
@@ -74,7 +85,8 @@ _ESPEAK = {"zh": "cmn", "en": "en-us", "en-gb": "en", "en-au": "en", "es-mx": "e
 
 
 def espeak_voice(voice: str, language: str) -> str:
-    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own.
+    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own; a variant
+    alone ("+f3") is put on the voice of the language.
 
     Raises:
         BadState: espeak-ng is not installed. InvalidArgument: it speaks neither the voice's language nor `language`.
@@ -84,11 +96,12 @@ def espeak_voice(voice: str, language: str) -> str:
     found = re.match(r"([a-z]{2,3})-([a-z]{2,4})-(\w+)", voice, re.IGNORECASE)
     locale = f"{found[1]}-{found[2]}" if found else language
     name = re.sub("(multilingual)?neural.*", "", (found[3] if found else voice).lower())
+    variant = voice if voice.startswith("+") else "+f3" if name in _WOMEN else ""
     for one in (locale.lower(), language.lower()):
         short = one.partition("-")[0]
         for candidate in (_ESPEAK.get(one, one), _ESPEAK.get(short, short)):
             if espeak.known(candidate):
-                return f"{candidate}+f3" if name in _WOMEN else candidate
+                return candidate + variant
     raise InvalidArgument(f"espeak-ng speaks neither the voice {voice!r} nor the language {language!r}; set tts_url")
 
 
@@ -131,87 +144,195 @@ def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
 
 
 class HttpTts:
-    """An OpenAI-compatible /audio/speech, streamed as `pcm`: PCM16 at 24 kHz, unless the answer says another rate
-    (`audio/pcm;rate=16000`) or is a WAV."""
+    """An OpenAI-compatible /audio/speech, streamed. It is asked for `pcm`, which is PCM16 at 24 kHz, and after a
+    refusal that is about that for what it has. What it sends is decoded, whatever it is (`audio.sound_reader`).
 
-    def __init__(self, url: str, *, voice: str, model: str | None = None, api_key: str | None = None) -> None:
+    A request that failed in a way that may pass is made once more, when the service wants that. What of its sound has
+    been given away by then is left out of the second answer, so nothing is said twice.
+
+    Args:
+        headers: go with every request, besides those that it needs (`headers.check_headers`).
+    """
+
+    _formats: ClassVar[dict[tuple[str, str], str]] = {}
+    """What was not refused, by URL and model: who comes next need not ask again."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        voice: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = url
         self.model = model or "gpt-4o-mini-tts"
-        openai = (urlsplit(url).hostname or "").endswith("openai.com")
-        self.voice = openai_voice(voice) if openai else voice
+        self.voice = openai_voice(voice) if is_openai(url) else voice
         self.api_key = api_key
+        self.headers = dict(headers or {})
         self._http = ServiceClient(FIRST_BYTE + 5)
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._alone = False
+        """It takes one request at a time."""
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
+        given = 0.0
+        again: ServiceError | None = None
+        for last in (False, True):
+            async with self._turn(again):
+                try:
+                    async with aclosing(self._once(text, given)) as sounds:
+                        async for sound in sounds:
+                            given += len(sound.pcm) / 2 / sound.rate
+                            yield sound
+                    return
+                except ServiceError as exc:
+                    if last or not exc.passing:
+                        raise
+                    again = exc
+                    logger.warning("%s: it is asked again in %.1f s", exc, exc.seconds_to_wait())
+
+    @asynccontextmanager
+    async def _turn(self, again: ServiceError | None) -> AsyncGenerator[None, None]:
+        """A place among the requests, when it is time for it. A service that is asked too much (429) gets one request
+        at a time from then on, since that may be all it takes."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + again.seconds_to_wait() if again is not None else 0.0
+        if again is not None and again.status == 429 and not self._alone:
+            self._alone = True
+            for _ in range(AT_ONCE - 1):
+                await self._gate.acquire()  # for good
+        async with self._gate:
+            await asyncio.sleep(until - loop.time())
+            yield
+
+    async def _once(self, text: str, given: float) -> AsyncGenerator[Sound, None]:
+        """The sound of one request, without its first `given` seconds. Raises ServiceError."""
         import httpx
 
-        body = {"model": self.model, "voice": self.voice, "input": text, "response_format": "pcm"}
-        headers = {"content-type": "application/json"}
         loop = asyncio.get_running_loop()
+        secrets = (self.api_key, *self.headers.values())
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
-                content = msgspec.json.encode(body)
-                reply = await self._http.post(self.url, key=self.api_key, headers=headers, content=content)
+                reply = await self._ask(text)
+                body = _Body(reply.headers)
                 try:
-                    if reply.status_code // 100 != 2:
-                        raise await refusal("text to speech", self.url, reply, self.api_key)
-                    pcm = _Pcm(reply.headers.get("content-type", ""))
                     async for data in reply.aiter_bytes():
-                        if sound := pcm.take(data):
+                        for sound in _without(await body.take(data), body, given):
                             limit.reschedule(None)
                             yield sound
                         limit.reschedule(loop.time() + BETWEEN)
-                    if not pcm.samples:
-                        raise ServiceError("text to speech sent no sound")
+                    for sound in _without(await body.end(), body, given):
+                        limit.reschedule(None)
+                        yield sound
                 finally:
+                    body.close()
                     await reply.aclose()
         except TimeoutError as exc:
-            raise ServiceError(f"text to speech at {site(self.url)} stalled") from exc
+            error = ServiceError(f"text to speech at {site(self.url)} stalled")
+            error.passing, error.wait = True, 0.0
+            raise error from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise failure("text to speech", self.url, exc, self.api_key) from exc
+            raise failure("text to speech", self.url, exc, *secrets) from exc
+        except BadData as exc:
+            raise ServiceError(f"text to speech at {site(self.url)} sent what cannot be played: {exc}") from exc
+        if not body.seconds:
+            error = ServiceError("text to speech sent no sound")
+            error.passing, error.wait = True, 0.0
+            raise error
+
+    async def _ask(self, text: str) -> httpx.Response:
+        """The answer to a request in a format that the service has. Raises as `ServiceClient.post`; ServiceError."""
+        service = (self.url, self.model)
+        tried = [self._formats.get(service, FORMATS[0])]
+        while True:
+            body = {"model": self.model, "voice": self.voice, "input": text}
+            if tried[-1] != ANY_FORMAT:
+                body["response_format"] = tried[-1]
+            headers = {"content-type": "application/json", **self.headers}
+            reply = await self._http.post(
+                self.url, key=self.api_key, headers=headers, content=msgspec.json.encode(body)
+            )
+            if reply.status_code // 100 == 2:
+                if len(tried) > 1:
+                    self._remember(service, tried[-1])
+                return reply
+            try:
+                refused = await refusal("text to speech", self.url, reply, self.api_key, *self.headers.values())
+            finally:
+                await reply.aclose()
+            other = other_format(refused.said, tried) if reply.status_code in (400, 406, 415, 422) else None
+            if other is None:
+                raise refused
+            tried.append(other)
+
+    def _remember(self, service: tuple[str, str], format: str) -> None:
+        logger.info("text to speech at %s is asked for %s from now on", site(self.url), format or "no format")
+        self._formats[service] = format
+        if len(self._formats) > MAX_SERVICES:
+            del self._formats[next(iter(self._formats))]
 
 
-class _Pcm:
-    """The body of an answer as samples."""
+class _Body:
+    """The body of an answer as sound."""
 
-    def __init__(self, content_type: str) -> None:
-        if not content_type.startswith(("audio/", "application/octet-stream", "binary/")) and content_type:
-            raise ServiceError(f"text to speech answered {content_type[:60]!r}, where sound was expected")
-        named = re.search(r"rate=(\d+)", content_type)
-        self.rate = int(named[1]) if named else OPENAI_RATE
-        self.samples = 0
-        self._rest = b""
-        self._begun = False
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        label = headers.get("content-type", "")
+        kind = label.partition(";")[0].strip().lower()
+        self._kind = kind
+        said = re.fullmatch(r"\s*(\d{4,6})\s*", headers.get("x-sample-rate", ""))
+        plain = not kind or kind.startswith(("audio/", "binary/")) or kind == "application/octet-stream"
+        self._json: JsonSound | None = None
+        self._may_be_json = kind in JSON_TYPES
+        self._reader = SoundReader(label, rate=int(said[1]) if said else None, plain=plain)
+        self.seconds = 0.0
+        """Of sound that have come."""
 
-    def take(self, data: bytes) -> Sound | None:
-        data = self._rest + data
-        if not self._begun:
-            if len(data) < 4 or (len(data) < 44 and data.startswith(b"RIFF")):
-                self._rest = data
-                return None
-            if data.startswith(b"RIFF"):
-                at = data.find(b"data", 12)
-                if at < 0 or len(data) < at + 8:
-                    self._rest = data
-                    if len(data) > 4096:
-                        raise ServiceError("text to speech sent a WAV without sound")
-                    return None
-                self.rate = int.from_bytes(data[24:28], "little")
-                data = data[at + 8 :]
-            elif data.startswith((b"ID3", b"OggS", b"fLaC", b"\xff\xf3", b"\xff\xfb")):
-                raise ServiceError("text to speech sent compressed sound; it must answer response_format pcm")
-            if not 8000 <= self.rate <= 48_000:
-                raise ServiceError(f"text to speech speaks at {self.rate} Hz; 8000 to 48000 will do")
-            self._begun = True
-        even = len(data) // 2 * 2
-        self._rest = data[even:]
-        self.samples += even // 2
-        if self.samples > MAX_SPEECH_MS * self.rate // 1000:
+    def close(self) -> None:
+        self._reader.close()
+
+    async def take(self, data: bytes) -> list[Sound]:
+        """Raises BadData, ServiceError."""
+        if self._may_be_json and (begins := data.lstrip()):
+            self._may_be_json = False
+            if begins[:1] in b'{["deir:':  # of JSON, or of a line of an event stream; no container begins so
+                self._json, self._reader = JsonSound(), SoundReader()
+        return self._sounds(await self._read(data if self._json is None else self._json.take(data), ended=False))
+
+    async def end(self) -> list[Sound]:
+        """Raises BadData, ServiceError."""
+        rest = b"" if self._json is None else self._json.end()
+        found = self._sounds(await self._read(rest, ended=False)) if rest else []
+        return found + self._sounds(await self._read(b"", ended=True))
+
+    async def _read(self, data: bytes, *, ended: bool) -> list[tuple[bytes, int]]:
+        try:
+            return await (self._reader.end() if ended else self._reader.take(data))
+        except NotSound as exc:
+            raise ServiceError(f"text to speech answered {self._kind[:60]!r}, where sound was expected") from exc
+
+    def _sounds(self, found: list[tuple[bytes, int]]) -> list[Sound]:
+        for pcm, rate in found:
+            self.seconds += len(pcm) / 2 / rate
+        if self.seconds > MAX_SPEECH_MS / 1000:
             raise ServiceError(f"text to speech sends more than {MAX_SPEECH_MS // 1000} s for one sentence")
-        return Sound(data[:even], self.rate) if even else None
+        return [Sound(pcm, rate) for pcm, rate in found]
+
+
+def _without(sounds: list[Sound], body: _Body, given: float) -> list[Sound]:
+    """What of these last sounds of a body lies behind its first `given` seconds."""
+    kept = []
+    at = body.seconds - sum(len(sound.pcm) / 2 / sound.rate for sound in sounds)
+    for sound in sounds:
+        cut = min(max(round((given - at) * sound.rate), 0) * 2, len(sound.pcm))
+        at += len(sound.pcm) / 2 / sound.rate
+        if cut < len(sound.pcm):
+            kept.append(Sound(sound.pcm[cut:], sound.rate) if cut else sound)
+    return kept
 
 
 # ------------------------------------------------------------------------------------------------------------- a reply
@@ -236,6 +357,8 @@ class SynthesisStream:
         on_text: called with a piece and its words just before its first sound.
         on_sound: called with each sound of it; what it awaits holds up what follows.
         on_stage: called with the name of a stage, once each: first_sentence, tts_asked.
+        language: of the text, a BCP 47 tag: it tells where its sentences end.
+        on_lost: called with a piece that could not be said to its end, and why, where the reply goes on all the same.
     """
 
     def __init__(
@@ -245,12 +368,15 @@ class SynthesisStream:
         on_text: Callable[[str, Sound | None], None],
         on_sound: Callable[[Sound], Awaitable[None]],
         on_stage: Callable[[str], None] = lambda name: None,
+        language: str = "en",
+        on_lost: Callable[[str, ServiceError], None] = lambda text, error: None,
     ) -> None:
         self._tts = tts
         self._on_text = on_text
         self._on_sound = on_sound
         self._on_stage = on_stage
-        self._splitter = SentenceSplitter()
+        self._on_lost = on_lost
+        self._splitter = SentenceSplitter(language=language)
         self._pieces: deque[_Piece] = deque()
         self._stages: set[str] = set()
         self._finished = False
@@ -270,6 +396,16 @@ class SynthesisStream:
         """What was said so far is complete, though the reply may go on."""
         if rest := self._splitter.flush():
             self._add(rest)
+
+    def retract(self) -> None:
+        """What was given so far and has not been handed over is not to be said."""
+        self._splitter.flush()
+        for piece in self._pieces:
+            piece.text, piece.done = "", True
+            piece.sounds.clear()
+            piece.changed.set()
+            if piece.task is not None:
+                piece.task.cancel()
 
     def finish(self) -> None:
         """Nothing follows."""
@@ -310,15 +446,34 @@ class SynthesisStream:
             piece.changed.set()
 
     async def run(self) -> None:
-        """Raises ServiceError: a piece could not be said. What had been made of it was handed over."""
+        """Goes on where a piece cannot be said; what had been made of it is handed over.
+
+        Raises:
+            ServiceError: nothing could be said, or LOST_IN_A_ROW pieces.
+        """
+        lost: list[tuple[str, ServiceError]] = []
+        said, in_a_row = False, 0
         try:
             while True:
                 while not self._pieces:
                     if self._finished:
+                        if lost:
+                            raise lost[0][1]
                         return
                     self._more.clear()
                     await self._more.wait()
-                await self._hand_over(self._pieces[0])
+                piece = self._pieces[0]
+                heard = await self._hand_over(piece)
+                said = said or heard
+                if piece.failed is not None:
+                    in_a_row += 1
+                    if in_a_row == LOST_IN_A_ROW:
+                        raise piece.failed
+                    lost.append((piece.text, piece.failed))
+                elif heard:
+                    in_a_row = 0
+                while said and lost:
+                    self._on_lost(*lost.pop(0))
                 self._pieces.popleft()
                 self._start()
         finally:
@@ -328,7 +483,8 @@ class SynthesisStream:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._pieces.clear()
 
-    async def _hand_over(self, piece: _Piece) -> None:
+    async def _hand_over(self, piece: _Piece) -> bool:
+        """Gives away a piece as it is made. Returns whether any of it can be heard."""
         told = False
         while True:
             while piece.sounds:
@@ -337,11 +493,10 @@ class SynthesisStream:
                     self._on_text(piece.text, sound)
                     told = True
                 await self._on_sound(sound)
-            if piece.failed is not None:
-                raise piece.failed
             if piece.done:
                 break
             piece.changed.clear()
             await piece.changed.wait()
-        if not told:
+        if not told and piece.failed is None:
             self._on_text(piece.text, None)
+        return told

@@ -79,7 +79,7 @@ class Microphone:
         channels = frame.layout.nb_channels
         pcm = np.frombuffer(memoryview(frame.planes[0]), np.int16, samples * channels)
         if channels > 1:
-            pcm = (pcm.reshape(samples, channels).sum(axis=1, dtype=np.int32) // channels).astype(np.int16)
+            pcm = np.rint(pcm.reshape(samples, channels).mean(axis=1)).astype(np.int16)
         self.take(pcm.tobytes(), rate, int(frame.pts or 0), now)
 
     def take(self, pcm: bytes, rate: int, pts: int, now: float) -> None:

@@ -4,7 +4,8 @@
 //   open(), close(reason), microphone(track | null), camera(track | null), send(object), media (MediaStream), done (Promise
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
-import { gathered, preferCodec } from './rtc.js';
+import { Watch } from './line.js';
+import { CODECS, gathered, preferCodec } from './rtc.js';
 import { farewell, request } from './server.js';
 
 const CONNECT_MS = 12000;
@@ -15,12 +16,12 @@ const MAX_BUFFERED = 256 * 1024;
 let key = '';
 // An API key in place of a token: it opens everything of its owner's.
 export function setKey(text) { key = text; }
-const keyed = () => (key ? { 'X-Api-Key': key } : {});
+export const keyed = () => (key ? { 'X-Api-Key': key } : {});
 
 export const api = (path, body) => request(path, body, { timeout: 40000, headers: keyed() });
 
 export class RoomLink {
-  constructor({ channel, user, on, watches }) {
+  constructor({ channel, user, on, watches, codec }) {
     this.channel = channel;
     this.role = watches ? 'viewer' : 'speaker';
     this.user = user;
@@ -36,7 +37,7 @@ export class RoomLink {
     // Both ways from the start, so that microphone and camera can come and go without another offer.
     this.sound = pc.addTransceiver('audio', { direction: 'sendrecv' });
     this.picture = pc.addTransceiver('video', { direction: 'sendrecv' });
-    preferCodec(this.picture, 'video/vp8');
+    preferCodec(this.picture, codec || CODECS[0]);
     pc.ontrack = ({ track, receiver }) => {
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
       else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
@@ -70,6 +71,7 @@ export class RoomLink {
       this.onready();
       this.done.then(resolve);
     }).finally(() => clearTimeout(this.connectTimer));
+    if (!this.closed) this.watch = new Watch(pc, () => this.close('lost'));
   }
 
   microphone(track) { return this.sound.sender.replaceTrack(track); }
@@ -94,9 +96,13 @@ export class RoomLink {
 
   async figures() {
     const report = await this.pc.getStats();
-    const figures = { rtt_ms: null, jitter_ms: null, lost: 0 };
+    const figures = { rtt_ms: null, jitter_ms: null, lost: 0, width: null, height: null, codec: '' };
     for (const entry of report.values()) {
       if (entry.type === 'inbound-rtp') {
+        if (entry.kind === 'video') {
+          Object.assign(figures, { width: entry.frameWidth ?? null, height: entry.frameHeight ?? null });
+          figures.codec = report.get(entry.codecId)?.mimeType?.replace('video/', '') ?? '';
+        }
         figures.lost += entry.packetsLost ?? 0;
         if (entry.kind === 'audio') figures.jitter_ms = entry.jitter * 1000;
       }
@@ -110,6 +116,7 @@ export class RoomLink {
     if (this.closed) return;
     this.closed = true;
     clearTimeout(this.lostTimer);
+    this.watch?.close();
     this.data.onmessage = this.data.onclose = this.data.onopen = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     if (reason === 'left') {

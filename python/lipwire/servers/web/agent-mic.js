@@ -5,12 +5,14 @@ const FLOOR_DB = -60;
 const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const VIDEO = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 5, max: 15 } };   // the agent looks once a second
 
+export const isBlocked = (error) => ['NotAllowedError', 'SecurityError'].includes(error?.name);
+
 export function describe(error, what) {
   if (!navigator.mediaDevices) return `Browsers give a page the ${what} only over https, or on localhost.`;
   switch (error?.name) {
     case 'NotAllowedError':
     case 'SecurityError':
-      return `The ${what} is blocked. Allow it for this page in the browser’s address bar, then try again. You can type meanwhile.`;
+      return `The ${what} is blocked${what === 'microphone' ? ': the agent does not hear you' : ''}. Allow it beside the page’s address. You can type meanwhile.`;
     case 'NotFoundError':
     case 'OverconstrainedError':
       return `No ${what} was found. Plug one in, then try again. You can type meanwhile.`;

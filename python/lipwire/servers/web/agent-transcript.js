@@ -53,14 +53,25 @@ function parse(text) {
 const string = (value) => (typeof value === 'string' ? value : '');
 const finite = (value) => (Number.isFinite(value) ? value : null);
 
-// Items, oldest first: {key, role: 'user' | 'agent', text, final, interrupted, pending}.
+// Items, oldest first: {key, role: 'user' | 'agent', text, final, interrupted, pending, at, until}; the last two in ms since
+// the conversation began, by the clock that is given.
 export class Conversation {
   items = [];
+  began = Date.now();          // wall clock, ms since 1970
   turns = [];                  // {id, total, parts: [[name, ms]...]}, oldest first
   state = null;                // what the agent does, null until it said so
   paused = false;
   #byKey = new Map();
   #v2 = false;
+  #clock;
+  #zero;
+
+  constructor(clock = () => performance.now()) {
+    this.#clock = clock;
+    this.#zero = clock();
+  }
+
+  get #now() { return this.#clock() - this.#zero; }
 
   // Applies an object; returns what changed: 'items', 'state', 'turns', an {error}, or null.
   apply(body) {
@@ -79,7 +90,7 @@ export class Conversation {
       case 'message.metrics':
         return this.#metrics(body);
       case 'message.error':
-        return { error: string(body.message) || 'The agent reported an error.' };
+        return { error: body };
     }
     if (body.data_type === 'transcribe' && !this.#v2) {
       const agent = Number(body.stream_id) === 0;
@@ -96,6 +107,8 @@ export class Conversation {
 
   clear() {
     this.items.length = this.turns.length = 0;
+    this.began = Date.now();
+    this.#zero = this.#clock();
     this.#byKey.clear();
     this.#v2 = false;
     this.left();
@@ -122,6 +135,7 @@ export class Conversation {
     if (item.final && !final) return null;       // a late partial
     item.text = text || item.text;
     item.final = final;
+    item.until = this.#now;
     return 'items';
   }
 
@@ -146,7 +160,8 @@ export class Conversation {
   }
 
   #add(item) {
-    this.items.push({ final: false, interrupted: false, pending: false, sequence: -1, ...item });
+    const at = this.#now;
+    this.items.push({ final: false, interrupted: false, pending: false, sequence: -1, at, until: at, ...item });
     const added = this.items.at(-1);
     this.#byKey.set(item.key, added);
     if (this.items.length > MAX_ITEMS) {

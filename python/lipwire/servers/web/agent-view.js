@@ -47,7 +47,20 @@ export function renderChat(conversation) {
     }
   }
   $('empty').hidden = conversation.items.length > 0;
+  $('record').hidden = conversation.items.length === 0;
   if (following) log.scrollTop = log.scrollHeight;
+}
+
+// The words that are being said, over the picture: the end of the newest item, as far as it fits two lines.
+const CAPTION_CHARS = 96;
+export function caption(conversation) {
+  const item = conversation.items.at(-1);
+  if (!item || (item.role === 'agent' && item.final && conversation.state !== 'speaking')) return '';
+  if (item.role === 'user' && (item.final || item.pending)) return '';
+  const text = item.text.trim();
+  if (text.length <= CAPTION_CHARS) return text;
+  const tail = text.slice(-CAPTION_CHARS), space = tail.search(/\s/);
+  return `…${space < 0 || space > 20 ? tail : tail.slice(space)}`;
 }
 
 // Latency -------------------------------------------------------------------------------------
@@ -99,10 +112,11 @@ export function renderTurns(conversation) {
 }
 
 export function renderLine(figures) {
-  const rows = [['Round trip', figures.rtt_ms, 'ms'], ['Sound jitter', figures.jitter_ms, 'ms'], ['Packets lost', figures.lost, '']];
-  $('line').replaceChildren(...rows.filter(([, value]) => Number.isFinite(value)).map(([name, value, unit]) => {
+  const picture = figures.width ? `${figures.width} × ${figures.height} ${figures.codec}`.trim() : null;
+  const rows = [['Picture', picture, ''], ['Round trip', figures.rtt_ms, 'ms'], ['Sound jitter', figures.jitter_ms, 'ms'], ['Packets lost', figures.lost, '']];
+  $('line').replaceChildren(...rows.filter(([, value]) => Number.isFinite(value) || (typeof value === 'string' && value)).map(([name, value, unit]) => {
     const row = make('div');
-    const cell = make('dd', '', unit && value < 10 ? value.toFixed(1) : whole(value));
+    const cell = make('dd', '', typeof value === 'string' ? value : unit && value < 10 ? value.toFixed(1) : whole(value));
     if (unit) cell.append(make('small', '', unit));
     row.append(make('dt', '', name), cell);
     return row;

@@ -50,11 +50,18 @@ export async function request(path, body, { timeout, headers = {} }) {
   try {
     response = await fetch(new URL(path, document.baseURI), init);   // relative: the app may be mounted under a prefix
   } catch (error) {
-    throw new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.');
+    throw Object.assign(new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.'), { unreachable: true });
   }
   const data = await response.json().catch(() => null);
   if (!response.ok) throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status, code: data?.code });
   return data;
+}
+
+// A picture, as a Blob. Not by <img>, which could not carry the token.
+export async function picture(path, headers = {}) {
+  const reply = await fetch(new URL(path, document.baseURI), { headers: withToken(headers), signal: AbortSignal.timeout(20000) });
+  if (!reply.ok) throw new Error(`The server answered ${reply.status}.`);
+  return reply.blob();
 }
 
 const withToken = (headers) => (token ? { ...headers, Authorization: `Bearer ${token}` } : headers);

@@ -1,4 +1,4 @@
-// Lipwire viewer: one page, one peer connection, no dependencies but rtc.js.
+// Lipwire viewer: one page, one peer connection, no dependencies but the modules beside it.
 //
 //   supervise()  the only loop that opens connections: list sessions -> Link -> wait for its end -> again.
 //   Link         one RTCPeerConnection from offer to close. Whatever ends it resolves `done` once, with a reason.
@@ -7,21 +7,23 @@
 // Text from the server only ever reaches the page as text nodes, and styles only through
 // the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
 
+import { Still } from './face.js';
+import { Backoff, Nap, Watch, answers } from './line.js';
+import { CODECS, gathered, hasCodec, preferCodec } from './rtc.js';
 import { REFUSED, refusal, request, subject } from './server.js';
-import { gathered, preferCodec } from './rtc.js';
 
-const POLL_MS = 1000;          // looking for a session
+const POLL_MS = 1000;          // looking for a session, and for another try where a connection does not come about
 const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
-const BACKOFF_MAX_MS = 5000;
+const SLOW_MS = 5000;
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
-const SILENT_MS = 4000;        // stats come every 500 ms; ICE alone would need far longer to miss a killed server
 const INTERRUPTED_MS = 1600;   // how long "Interrupted" stays readable
 const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
 const SKEW_OK_MS = 45;         // ITU-R BT.1359: sound that leads by more than this is noticed
 const SPARK_POINTS = 60;       // half a minute of stats
+const RATE_MS = 4000;          // what the rates of this browser are means of: a second alone shows how it catches up
 
-const UNREACHABLE = 'The server does not answer. Trying again.';
+const UNREACHABLE = 'The server cannot be reached. Trying again…';
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -29,7 +31,7 @@ const video = $('video'), stage = $('stage'), say = $('say');
 
 const LABELS = {
   connecting: 'Connecting', waiting: 'Waiting', idle: 'Idle', speaking: 'Speaking',
-  interrupted: 'Interrupted', reconnecting: 'Reconnecting', ended: 'Ended', refused: 'No access',
+  interrupted: 'Interrupted', reconnecting: 'Connection lost', ended: 'Ended', refused: 'No access',
 };
 
 const ui = {
@@ -42,12 +44,15 @@ const ui = {
   canStop: false,
   sending: false,
   message: null,               // {text, bad}: takes the place of the hint for a while
+  nextTry: false,              // waiting to try again
 };
 const stats = { server: null, browser: {}, underruns: 0 };
 const trail = { skew: [], latency: [] };
 let sessions = [];
 let wanted = query.get('session');
 let link = null;               // the Link in use, at most one
+const nap = new Nap(), backoff = new Backoff();
+const still = new Still($('still'));
 
 const now = () => performance.now();
 const state = () => (ui.phase !== 'live' ? ui.phase
@@ -88,16 +93,16 @@ class Link {
   constructor(session) {
     this.session = session;
     this.id = session.session_id;
-    this.heard = 0;            // when the data channel last spoke; 0 before it did
     this.misses = 0;           // polls in a row that did not list our session
+    this.codec = codecFor(session);
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [] });
     this.media = new MediaStream();                 // both tracks in one stream here, and one msid in the answer: then a browser lip-syncs them
     this.channel = pc.createDataChannel('lipwire');
-    this.channel.onmessage = (event) => { this.heard = now(); onMessage(this, event.data); };
+    this.channel.onmessage = (event) => onMessage(this, event.data);
     this.channel.onclose = () => this.close('lost');
     for (const kind of ['video', 'audio']) pc.addTransceiver(kind, { direction: 'recvonly' });
-    preferCodec(pc.getTransceivers()[0], query.get('codec')?.toLowerCase() === 'h264' ? 'video/h264' : 'video/vp8');
+    preferCodec(pc.getTransceivers()[0], this.codec);
     pc.ontrack = ({ track, receiver }) => {
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
       else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
@@ -127,7 +132,7 @@ class Link {
       if (pc.connectionState === 'connected') resolve();
       this.done.then(resolve);
     }).finally(() => clearTimeout(this.connectTimer));
-    if (!this.closed) this.watch = setInterval(() => { if (this.heard && now() - this.heard > SILENT_MS) this.close('lost'); }, 500);
+    if (!this.closed) this.watch = new Watch(pc, () => this.close('lost'));
   }
 
   // Idempotent. Handlers go first, so that nothing of a closed link can reach the page.
@@ -136,7 +141,7 @@ class Link {
     this.closed = true;
     if (video.srcObject === this.media) keepStill();
     clearTimeout(this.lostTimer);
-    clearInterval(this.watch);
+    this.watch?.close();
     this.channel.onmessage = this.channel.onclose = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.channel.close();
@@ -147,29 +152,25 @@ class Link {
 
 // The supervisor ---------------------------------------------------------------------------
 
-let wake = () => {};
-const nap = (ms) => new Promise((resolve) => { wake = resolve; setTimeout(resolve, ms); });
-
 async function supervise() {
-  let delay = POLL_MS, everLive = false, missed = null;
-  const slower = () => { delay = Math.min(delay * 1.3, BACKOFF_MAX_MS); };
+  let everLive = false, missed = null;
   for (;;) {
     const list = await listSessions();
     if (typeof list === 'string') {
       setPhase('refused', list);
-      await nap(BACKOFF_MAX_MS);
+      await nap.take(SLOW_MS);
       continue;
     }
-    const target = list && choose(list);
     if (!list) {
       setPhase(everLive ? 'reconnecting' : 'connecting', UNREACHABLE);
-    } else if (!target) {
-      delay = POLL_MS;
-      setPhase(everLive ? 'ended' : 'waiting');
+      await untilThere();
+      continue;
     }
+    const target = choose(list);
     if (!target) {
-      await nap(delay);
-      if (!list) slower();
+      backoff.reset();
+      setPhase(everLive ? 'ended' : 'waiting');
+      await nap.take(POLL_MS);
       continue;
     }
 
@@ -180,7 +181,7 @@ async function supervise() {
       await mine.open();
       if (!mine.closed) {
         everLive = true;
-        delay = POLL_MS;
+        backoff.reset();
         if (wanted && wanted !== mine.id && wanted !== missed) flash('The session you chose is not running. Showing the newest one.');
         missed = wanted === mine.id ? null : wanted;
         goLive(mine);
@@ -195,14 +196,41 @@ async function supervise() {
     ui.interruptedUntil = 0;
     if (reason === 'switch') { setPhase('connecting'); continue; }
     if (reason === 'ended') setPhase('ended');
-    else if (reason === 'lost') setPhase('reconnecting');
+    else if (reason === 'lost') setPhase('reconnecting', UNREACHABLE);
     else setPhase(everLive ? 'reconnecting' : 'connecting', ui.detail);
-    await nap(delay);
-    if (reason !== 'ended') slower();
+    ui.nextTry = reason !== 'ended';
+    render();
+    await nap.take(reason === 'ended' ? POLL_MS : backoff.next());
+    ui.nextTry = false;
   }
 }
 
+// Waits until something answers: a question costs the server nothing.
+async function untilThere() {
+  ui.nextTry = true;
+  render();
+  do { await nap.take(backoff.next()); } while (await answers() === false);
+  ui.nextTry = false;
+}
+
+// What pictures are asked for as: by ?codec=, else as whoever started the session wished, else the best.
+function codecFor(session) {
+  const asked = query.get('codec')?.toUpperCase() ?? '';
+  if (CODECS.includes(asked)) return asked;
+  return CODECS.includes(session.video_encoding) ? session.video_encoding : CODECS[0];
+}
+
+// A wish that was not met is told, once a connection.
+function checkCodec(mine, codec) {
+  if (mine.checked || !codec) return;
+  mine.checked = true;
+  const asked = query.get('codec')?.toUpperCase();
+  if (asked && !CODECS.includes(asked)) flash(`The address asks for ${asked.slice(0, 20)} pictures; there is ${CODECS.join(' and ')}.`, true);
+  else if (codec.toUpperCase() !== mine.codec) flash(`${mine.codec} was asked for; ${hasCodec(mine.codec) ? 'the server' : 'this browser'} has ${codec} only.`, true);
+}
+
 function goLive(mine) {
+  recent.length = 0;
   stats.server = null;
   stats.browser = {};
   stats.underruns = 0;
@@ -219,7 +247,7 @@ function select(id) {
   url.searchParams.set('session', id);
   history.replaceState(null, '', url);
   link?.close('switch');
-  wake();
+  nap.wake();
 }
 
 // While live the list serves the picker; a session gone from it twice has ended even if nobody said so.
@@ -268,13 +296,13 @@ function showInterrupted() {
 
 // The browser's own figures -----------------------------------------------------------------
 
-let last = null;
+const recent = [];              // what was counted in the last RATE_MS, oldest first
 setInterval(async () => {
   const mine = link;
-  if (!mine || mine.pc.connectionState !== 'connected') { last = null; return; }
+  if (!mine || mine.pc.connectionState !== 'connected') { recent.length = 0; return; }
   const report = await mine.pc.getStats().catch(() => null);
   if (!report || mine !== link) return;
-  const total = { pc: mine.pc, bytes: 0, lost: 0 }, playout = {};
+  const total = { bytes: 0, lost: 0 }, playout = {};
   const figures = { rtt_ms: null, jitter_ms: null };
   for (const entry of report.values()) {
     if (entry.type === 'inbound-rtp') {
@@ -296,13 +324,15 @@ setInterval(async () => {
   // What this browser plays, video minus audio, by the sender's clock. Known once both have had a sender report.
   // Only as good as those reports, so it is for tests and not on the page.
   figures.playout_skew_ms = playout.video && playout.audio ? playout.video - playout.audio : null;
-  const seconds = last?.pc === mine.pc ? (total.at - last.at) / 1000 : 0;
+  const seconds = recent.length ? (total.at - recent[0].at) / 1000 : 0;
   if (seconds > 0) {
-    figures.decoded_fps = (total.frames - last.frames) / seconds;
-    figures.kbps = (total.bytes - last.bytes) * 8 / 1000 / seconds;
+    figures.decoded_fps = (total.frames - recent[0].frames) / seconds;
+    figures.kbps = (total.bytes - recent[0].bytes) * 8 / 1000 / seconds;
   }
-  last = total;
+  if (total.at) recent.push(total);
+  while (recent.length > 2 && total.at - recent[1].at >= RATE_MS) recent.shift();
   stats.browser = figures;
+  checkCodec(mine, figures.codec);
   renderFigures();
 }, 1000);
 
@@ -396,6 +426,7 @@ function setPhase(phase, detail = '') {
   ui.detail = detail;
   render();
   renderSound();
+  renderFigures();
 }
 
 // Writes only what changed: live regions speak on every write, equal or not.
@@ -404,7 +435,7 @@ function put(element, text) {
 }
 
 const NOTICES = {
-  connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost. Reconnecting…',
+  connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost',
   ended: 'The session has ended', live: 'Connecting', refused: REFUSED,
 };
 
@@ -424,6 +455,7 @@ function render() {
   $('figures').classList.toggle('stale', ui.phase !== 'live');
   put($('notice-title'), NOTICES[ui.phase]);
   put($('notice-text'), ui.phase === 'ended' ? 'The next one will show here as soon as it starts.' : ui.detail);
+  $('again').hidden = !ui.nextTry || ui.phase === 'live';
   $('notice-help').hidden = !hunting || subject.kind === 'session';
 
   const mute = ui.canSay === false;
@@ -468,20 +500,24 @@ function renderFigures() {
     resolution: width && height ? `${width} × ${height}${b.codec ? ` ${b.codec}` : ''}` : '–',
   };
   for (const cell of document.querySelectorAll('[data-f]')) putFigure(cell, figures[cell.dataset.f]);
-  document.querySelector('[data-f="session_id"]').title = link?.id ?? '';
+  $('copy-id').disabled = !link;
+  $('copy-id').title = link ? `Copy ${link.id}` : '';
 
-  putFigure($('skew'), number(s.skew_ms, 1));
-  const inSync = Math.abs(s.skew_ms) <= SKEW_OK_MS;
-  put($('skew-note'), Number.isFinite(s.skew_ms) ? (inSync ? 'In sync' : 'Out of sync') : 'No figures yet');
-  $('skew-note').className = `note ${!Number.isFinite(s.skew_ms) ? '' : inSync ? 'good' : 'warn'}`;
+  const live = ui.phase === 'live', skew = live ? s.skew_ms : NaN;    // what is no more is neither in sync nor out of it
+  putFigure($('skew'), number(skew, 1));
+  const inSync = Math.abs(skew) <= SKEW_OK_MS;
+  put($('skew-note'), !live && stats.server ? 'No connection' : Number.isFinite(skew) ? (inSync ? 'In sync' : 'Out of sync') : 'No figures yet');
+  $('skew-note').className = `note ${!Number.isFinite(skew) ? '' : inSync ? 'good' : 'warn'}`;
   const peak = Math.max(20, ...trail.skew.map(Math.abs));
   spark($('skew-spark'), trail.skew, -peak, peak);
 
-  putFigure($('latency'), number(s.latency_ms));
+  putFigure($('latency'), live ? number(s.latency_ms) : '–');
   const { latency } = trail;
-  put($('latency-note'), latency.length ? `Lately ${number(Math.min(...latency))}–${number(Math.max(...latency))}` : 'No speech yet');
+  put($('latency-note'), latency.length ? lately(number(Math.min(...latency)), number(Math.max(...latency))) : 'No speech yet');
   spark($('latency-spark'), latency, 0, Math.max(120, ...latency.map((v) => v * 1.2)));
 }
+
+const lately = (least, most) => (least === most ? `Lately ${most}` : `Lately ${least} to ${most}`);
 
 // Newest at the right edge; a short history starts part-way rather than stretching.
 function spark(svg, series, low, high) {
@@ -500,14 +536,26 @@ function renderPicker() {
   $('sessions').replaceChildren(...sessions.map((s) => new Option([s.avatar, s.session_id].filter(Boolean).join(' · '), s.session_id, false, s.session_id === currentId)));
 }
 
-// A browser shows black once the tracks have ended. Small, because the style sheet blurs it.
 function keepStill() {
   if (!stage.classList.contains('has-video')) return;
-  const still = $('still');
-  still.width = 320;
-  still.height = Math.round(320 * video.videoHeight / video.videoWidth) || 180;
-  still.getContext('2d').drawImage(video, 0, 0, still.width, still.height);
+  still.keep(video);
   stage.classList.remove('has-video');
+}
+
+// Who speaks here, before anybody does.
+async function showFace() {
+  const config = await api('config').catch(() => null);
+  if (!still.there && config?.avatars?.length) await still.show(config.avatars[0]);
+}
+
+async function copyId() {
+  if (!link) return;
+  try {
+    await navigator.clipboard.writeText(link.id);
+    flash('The session’s id is copied.', false, 2000);
+  } catch {
+    flash(`The browser allows no copying here. The id is ${link.id}`, false, 20000);
+  }
 }
 
 function followAspect() {
@@ -526,19 +574,23 @@ $('mute').addEventListener('click', () => setMuted(!video.muted));
 $('full').hidden = !document.fullscreenEnabled;
 $('full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen().catch(() => {})));
 $('sessions').addEventListener('change', (event) => select(event.target.value));
-$('figures-toggle').addEventListener('click', () => {
-  const bare = document.querySelector('.shell').classList.toggle('bare');
-  $('figures-toggle').setAttribute('aria-expanded', String(!bare));
-});
+function showFigures(shown) {
+  document.querySelector('.shell').classList.toggle('bare', !shown);
+  $('figures-toggle').setAttribute('aria-expanded', String(shown));
+}
+$('figures-toggle').addEventListener('click', () => showFigures(document.querySelector('.shell').classList.contains('bare')));
+showFigures(!matchMedia('(max-width: 560px) and (orientation: portrait)').matches);   // there they are a sheet over the face
 $('composer').addEventListener('submit', (event) => { event.preventDefault(); send(); });
 $('interrupt').addEventListener('click', interrupt);
+$('again').addEventListener('click', () => nap.wake());
+$('copy-id').addEventListener('click', copyId);
+$('nav-toggle').addEventListener('click', () => $('nav-toggle').setAttribute('aria-expanded', String($('nav').classList.toggle('open'))));
 say.addEventListener('input', () => { grow(); render(); });
 say.addEventListener('keydown', (event) => {
   // isComposing: Enter that picks a candidate in an input method is not "send".
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
 });
 document.addEventListener('keydown', (event) => { if (event.key === 'Escape' && !event.isComposing) interrupt(); });
-window.addEventListener('online', () => wake());
 window.addEventListener('pagehide', () => link?.close('lost'));   // tells the server now rather than by time-out
 
 // For tests and the console.
@@ -553,6 +605,7 @@ window.lipwire = {
 if (window.RTCPeerConnection) {
   render();
   renderFigures();
+  showFace();
   supervise();
 } else {
   setPhase('ended');

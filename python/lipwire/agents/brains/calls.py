@@ -1,0 +1,295 @@
+"""The calls that a model makes: put together from the pieces of a stream, and made fit to be sent back.
+
+OpenAI gives each call an index, an id and a name with its first piece, and arguments as text in those after it. Others
+do not: they give all calls the index 0, or none; the arguments as an object, or as text within text; the id again and
+again, late, or never; the name in pieces. And they refuse a past call whose arguments are no JSON object, whose id is
+another's, or whose name has odd characters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..http import ServiceError
+
+MAX_ARGUMENTS = 1 << 16
+"""Characters of a call's arguments."""
+MAX_CALLS = 16
+"""Calls that a model may make in one reply; a service that sends more is cut off."""
+
+_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def join_halves(text: str) -> str:
+    """The text with surrogates that came apart put together; one that stays alone is U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_number)
+
+
+def read_arguments(text: str) -> dict[str, Any] | str:
+    """The arguments of a call; or, as text, why they are none. Nothing and null are no arguments; an object that was
+    encoded twice is that object, and so is one with empty ones before or after it."""
+    for _ in range(3):
+        text = text.strip()
+        if not text:
+            return {}
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as exc:
+            value = _one_of_several(text)
+            if value is None:
+                return f"the arguments are no JSON: {exc}"
+        if not isinstance(value, str):
+            break
+        text = value
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else "the arguments must be a JSON object"
+
+
+def _one_of_several(text: str) -> dict[str, Any] | None:
+    """The one object, where several are written one after another and the others are empty or the same."""
+    found: list[dict[str, Any]] = []
+    at = 0
+    try:
+        while at < len(text):
+            value, at = _decoder.raw_decode(text, at)
+            at += len(text[at:]) - len(text[at:].lstrip())
+            if not isinstance(value, dict):
+                return None
+            if value and value not in found:
+                found.append(value)
+    except (ValueError, RecursionError):
+        return None
+    return found[0] if len(found) == 1 else None if found else {}
+
+
+def valid_arguments(text: str) -> str:
+    """The arguments as they may be sent back: always the JSON of an object. What is none is {}; its answer says so."""
+    value = read_arguments(text)
+    if isinstance(value, str):
+        return "{}"
+    if text.lstrip().startswith("{") and _is_object(text):
+        return text.strip()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return "{}"
+
+
+def _is_object(text: str) -> bool:
+    if not text.rstrip().endswith("}"):
+        return False
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def valid_name(name: str) -> str:
+    """A function's name as services take it: 1 to 64 letters, digits, _ and -."""
+    return _NAME.sub("_", name).strip("_")[:64] or "unknown"
+
+
+def new_id() -> str:
+    """An id for a call: 9 letters and digits, which is what Mistral wants."""
+    return secrets.token_hex(5)[:9]
+
+
+_FUNCTION = re.compile(r"<function=([^>]{1,100})>(.*?)(?:</function>|\Z)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>]{1,100})>(.*?)</parameter>", re.DOTALL)
+_NAMED = re.compile(r"\s*([\w.-]{1,100})\s*(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?\s*(\{.*\})\s*", re.DOTALL)
+
+
+def read_written(text: str) -> list[dict[str, Any]]:
+    """Calls that a model wrote into its text, as members of `tool_calls`. Empty: they cannot be read.
+
+    It may be JSON of one or of several, with `arguments` or `parameters` (Hermes, Llama, Mistral); NAME[ARGS]JSON
+    (Mistral's newer ones); <function=NAME>, with JSON or with <parameter=NAME> in it (Llama, Qwen's coders).
+    """
+    parts = [_written(part) for part in text.split("[TOOL_CALLS]") if part.strip()]
+    return [call for part in parts for call in part] if all(parts) else []
+
+
+def _written(text: str) -> list[dict[str, Any]]:
+    if found := _FUNCTION.findall(text):
+        return [_called(name.strip(), _parameters(body) or body.strip()) for name, body in found]
+    if (named := _NAMED.fullmatch(text)) is not None:
+        return [_called(named[1], named[2])]
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    calls = [one.get("function", one) if isinstance(one, dict) else one for one in _listed(value)]
+    if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
+        return []
+    return [_called(call["name"], call.get("arguments", call.get("parameters"))) for call in calls]
+
+
+def _called(name: str, arguments: Any) -> dict[str, Any]:
+    return {"function": {"name": name, "arguments": arguments}}
+
+
+def _parameters(body: str) -> dict[str, Any]:
+    return {name: _loose(value.strip("\n")) for name, value in _PARAMETER.findall(body)}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _loose(text: str) -> Any:
+    """A value that is JSON, or else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return text
+
+
+class Call(Struct):
+    """A function that the model calls."""
+
+    id: str
+    name: str
+    arguments: str = ""
+    extra: dict[str, Any] | None = None
+    """`extra_content`, which Gemini wants to see again (its thought signatures)."""
+
+    def as_message(self) -> dict[str, Any]:
+        """A member of `tool_calls`, valid whatever the model sent."""
+        function = {"name": valid_name(self.name), "arguments": valid_arguments(self.arguments)}
+        call = {"id": self.id, "type": "function", "function": function}
+        return call | {"extra_content": self.extra} if self.extra else call
+
+
+class _Pieces(Struct, eq=False):
+    """What has come of a call."""
+
+    index: Any
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    extra: dict[str, Any] | None = None
+    named_again: bool = False
+    """Whether its name came once more when its arguments were whole: what follows may be another call of it."""
+
+
+class CallPieces:
+    """The calls of one reply, as their pieces come in.
+
+    Args:
+        names: of the functions that were offered; they help to tell a piece of a name from another call.
+    """
+
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self.names = names
+        self._calls: list[_Pieces] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def take(self, pieces: Any) -> None:
+        """`tool_calls` of one event. Raises ServiceError: there are too many, or the arguments are too long."""
+        parts = [part for part in _listed(pieces) if isinstance(part, dict)]
+        for position, part in enumerate(parts):
+            self._take(part, position - len(parts))
+
+    def add(self, part: dict[str, Any]) -> None:
+        """A whole call, which is no piece of another. Raises ServiceError, as `take` does."""
+        self._take({"id": new_id(), **part}, -1)
+
+    def calls(self) -> list[Call]:
+        """The calls, in the order in which they began; ids are there, and differ."""
+        made: list[Call] = []
+        for pieces in self._calls:
+            name, arguments = join_halves(pieces.name).strip(), join_halves(pieces.arguments)
+            made.append(Call(pieces.id, name, arguments, pieces.extra))
+        return with_own_ids(made)
+
+    def _take(self, part: dict[str, Any], position: int) -> None:
+        """One piece. `position`: from the end of its event, -1 = the last."""
+        function = part.get("function")
+        if not isinstance(function, dict):
+            function = part
+        index, call_id, name = part.get("index"), _text(part.get("id")), _text(function.get("name"))
+        given = function.get("arguments")
+        more = "" if given is None else given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        if not (call_id or name or more.strip()) and not self._with(index):
+            return  # a place that is kept for what may come
+        call = self._of(index, call_id, name, more, position)
+        if call is not None and call.named_again and not name and more.lstrip().startswith("{"):
+            name, call = call.name, None  # the one before had all its arguments
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                raise ServiceError(f"the LLM calls more than {MAX_CALLS} functions at once")
+            call = _Pieces(index, name=name)
+            self._calls.append(call)
+        call.id = call.id or call_id
+        if isinstance(extra := part.get("extra_content"), dict):
+            call.extra = extra
+        if name and name != call.name:
+            call.name += name
+        elif name and _is_object(call.arguments):
+            call.named_again = True
+            if _is_object(more):
+                return  # the whole call once more
+        if call.arguments.startswith("{") and more.startswith(call.arguments):
+            call.arguments = ""  # this piece has all that came before it
+        call.arguments += more
+        if len(call.arguments) > MAX_ARGUMENTS:
+            raise ServiceError(f"the arguments of {call.name[:100]} have more than {MAX_ARGUMENTS} characters")
+
+    def _with(self, index: Any) -> list[_Pieces]:
+        return self._calls if index is None else [call for call in self._calls if call.index == index]
+
+    def _of(self, index: Any, call_id: str, name: str, more: str, position: int) -> _Pieces | None:
+        """The call that a piece belongs to; None = a new one."""
+        same = self._with(index)
+        call = same[-1] if same else None
+        if call_id:
+            known = next((one for one in reversed(same) if one.id == call_id), None)
+            call = known or (call if call is not None and not call.id else None)
+        elif not name and index is None and len(self._calls) >= -position:
+            call = self._calls[position]  # one event, a piece of each
+        elif not name and call is None and self._calls and not _is_object(self._calls[-1].arguments):
+            call = self._calls[-1]  # a piece of arguments begins no call, whatever it is numbered
+        return None if call is None or self._another(call, call_id, name, more) else call
+
+    def _another(self, call: _Pieces, call_id: str, name: str, more: str) -> bool:
+        """Whether a piece that could be `call`'s begins another one."""
+        if not name or not call.name:
+            return False
+        if name != call.name:
+            return bool(call.arguments.strip()) or {call.name, name} <= set(self.names)
+        whole = _is_object(call.arguments) and _is_object(more)
+        again = bool(call_id) and call_id == call.id and read_arguments(call.arguments) == read_arguments(more)
+        return whole and not again
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def with_own_ids(calls: Sequence[Call], taken: Collection[str] = ()) -> list[Call]:
+    """The calls, each with an id that is no other's, nor in `taken`."""
+    seen, made = set(taken), list[Call]()
+    for call in calls:
+        call_id = call.id
+        while not call_id or call_id in seen:
+            call_id = new_id()
+        seen.add(call_id)
+        made.append(Call(call_id, call.name, call.arguments, call.extra))
+    return made

@@ -1,0 +1,85 @@
+"""What a service that keeps the conversation itself knows of it, kept beside it: for the next connection."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from .context import MAX_MESSAGE
+
+MAX_PLACES = 16
+"""Places that wait for their text; the oldest is given up."""
+
+Role = Literal["user", "assistant", "system"]
+
+
+class _Item(Struct, eq=False):
+    role: Role
+    key: str | None
+    text: str = ""
+
+
+class Items:
+    """The messages in the order of the conversation, whatever the order in which their texts become known: what a user
+    said is known when it has been transcribed, which may be after the answer to it.
+
+    At most `limit` messages of the user's and as many of the agent's, counted separately, and of system messages as
+    many again.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        """May be changed at any time."""
+        self._items: list[_Item] = []
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def messages(self) -> list[dict[str, Any]]:
+        """`{role, content}` of all that have a text, the oldest first."""
+        return [{"role": item.role, "content": item.text} for item in self._items if item.text]
+
+    def add(self, role: Role, text: str) -> None:
+        """A message that is known as it comes."""
+        self._items.append(_Item(role, None, text[:MAX_MESSAGE]))
+        self._trim()
+
+    def place(self, role: Role, key: str) -> None:
+        """Here stands a message whose text comes later, by this key."""
+        if self._find(key) is None:
+            self._items.append(_Item(role, key))
+            self._trim()
+
+    def text(self, role: Role, key: str, text: str) -> None:
+        """The text of the message with this key, as far as it is known now; where it has no place, it stands last."""
+        item = self._find(key)
+        if item is None:
+            if not text.strip():
+                return
+            item = _Item(role, key)
+            self._items.append(item)
+        item.text = text[:MAX_MESSAGE] if text.strip() else ""
+        self._trim()
+
+    def said(self, reply_id: str, text: str) -> None:
+        """What a reply says, as far as is known now; empty = nothing."""
+        self.text("assistant", reply_id, text)
+
+    def _find(self, key: str) -> _Item | None:
+        return next((item for item in reversed(self._items) if item.key == key), None)
+
+    def _trim(self) -> None:
+        left = {"user": max(self.limit, 1), "assistant": self.limit, "system": max(self.limit, 1)}
+        places = MAX_PLACES
+        kept: list[_Item] = []
+        for item in reversed(self._items):
+            if not item.text:
+                places -= 1
+                if places >= 0:
+                    kept.append(item)
+            elif left[item.role] > 0:
+                left[item.role] -= 1
+                kept.append(item)
+        kept.reverse()
+        self._items = kept

@@ -1,0 +1,202 @@
+"""What a speech to text service has answered: its text, its words with times, and whether that is speech at all.
+
+Recognizers answer noise and silence with words that nobody has said: with placeholders ("[BLANK_AUDIO]", "(music)"),
+or, whisper and its kin, with what subtitles end with. Whisper says how sure it is that there was speech
+(`no_speech_prob`), and its own decoder drops what it holds for silence where its words are unlikely, too
+(`no_speech_threshold`, `logprob_threshold`); many servers do not.
+
+No I/O.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from ..brains.base import TimedWord
+
+SILENCE, UNLIKELY = 0.6, -1.0
+"""Whisper's thresholds: `no_speech_prob` from which, with an `avg_logprob` up to which, a segment is no speech."""
+SURE_SILENCE, DOUBTFUL = 0.9, -0.6
+"""The same for what is most likely silence."""
+ALONE_SILENCE = 0.8
+"""`no_speech_prob` that is enough where nothing says how likely the words are."""
+
+ENDING_SILENCE = 0.5
+"""The same for what subtitles end with."""
+
+_OPEN, _CLOSE = r"\[(（［【{<〈《", r"\])）］】}>〉》"
+_NOTES = "♪♫♬♩🎵🎶"
+_TAG = re.compile(r"<\|[^|<>]*\|>")
+_ASIDE = re.compile(rf"[{_OPEN}][^{_OPEN}{_CLOSE}]*(?:[{_CLOSE}]|$)|\*[^*]+\*|[{_NOTES}][^{_NOTES}]*(?:[{_NOTES}]+|$)")
+_NOTE = re.compile(rf"\[[^\[\]]*\]|【[^【】]*】|<[^<>]*>|[{_NOTES}]+")
+_PLACEHOLDERS = frozenset(
+    ("blank audio", "blankaudio", "no speech", "nospeech", "no speech detected", "no audio", "silence detected", "unk")
+)
+_SUBTITLES = re.compile(
+    r"amara ?org|opensubtitles ?org|dimatorzok|zeoranger|字幕(由|by)|"
+    r"untertitel(ung)? (im auftrag )?des (zdf|wdr|ndr|swr)"
+)
+"""Who made the subtitles that a recognizer has learned from: nobody says that to an agent."""
+_ENDINGS = frozenset(
+    " ".join(
+        (
+            "thank you for watching / thanks for watching / thank you so much for watching / please subscribe /",
+            "thank you very much for watching / thanks for watching and see you next time /",
+            "see you in the next video / like and subscribe / please like and subscribe /",
+            "dont forget to subscribe / see you next time /",
+            "please subscribe to my channel / thanks for listening / thank you for listening / ill see you next time /",
+            "gracias por ver el video / gracias por ver / gracias por su atención / suscríbete al canal / suscríbete /",
+            "no olvides suscribirte / merci davoir regardé cette vidéo / merci davoir regardé / abonnezvous /",
+            "sous titrage st 501 / soustitrage st 501 / vielen dank fürs zuschauen / danke fürs zuschauen /",
+            "vielen dank für ihre aufmerksamkeit / bis zum nächsten mal / obrigado por assistir /",
+            "obrigada por assistir / inscrevase no canal / grazie per la visione / grazie per aver guardato il video /",
+            "iscriviti al canale / bedankt voor het kijken / dziękuję za oglądanie / dzięki za oglądanie /",
+            "спасибо за просмотр / продолжение следует / подписывайтесь на канал / дякую за перегляд /",
+            "izlediğiniz için teşekkür ederim / izlediğiniz için teşekkürler / ご視聴ありがとうございました /",
+            "ご視聴いただきありがとうございます / ご清聴ありがとうございました / チャンネル登録お願いします /",
+            "谢谢观看 / 感谢观看 / 谢谢大家 / 謝謝觀看 / 感謝觀看 / 謝謝收看 / 谢谢收看 / 請訂閱 / 请订阅 /",
+            "请不吝点赞订阅转发打赏支持明镜与点点栏目 / 請不吝點贊訂閱轉發打賞支持明鏡與點點欄目 /",
+            "시청해주셔서 감사합니다 / 시청해 주셔서 감사합니다 / 구독과 좋아요 부탁드립니다 / شكرا على المشاهدة /",
+            "شكرا للمشاهدة / اشتركوا في القناة / देखने के लिए धन्यवाद / cảm ơn các bạn đã theo dõi /",
+            "terima kasih telah menonton / tack för att du tittade / ขอบคุณที่รับชม / mulțumesc pentru vizionare /",
+            "děkuji za sledování",
+        )
+    ).split(" / ")
+)
+"""What subtitles end with, as `_plain` has it: whisper's words for silence. Somebody may say it all the same."""
+_COURTESIES = frozenset(
+    ("thank you", "thanks", "thank you very much", "thank you so much", "you", "bye", "bye bye", "okay", "so", "the")
+)
+"""Short words that it hears in silence, too, and people say often."""
+
+
+class NoTranscription(ValueError):
+    """What was answered is none."""
+
+
+def read(body: bytes, content_type: str = "") -> tuple[str, tuple[TimedWord, ...]]:
+    """The text of an answer, "" where it is no speech, and those of its words whose times are known.
+
+    Args:
+        body: JSON with `text`, or the text itself.
+
+    Raises:
+        NoTranscription: it is neither.
+    """
+    value = _value(body, content_type)
+    if isinstance(value, str):
+        return speech_in(value), ()
+    if not isinstance(value, dict):
+        raise NoTranscription
+    text = next((value[name] for name in ("text", "transcript", "transcription") if name in value), 0)
+    if text is not None and not isinstance(text, str):
+        raise NoTranscription
+    segments = [one for one in _list(value.get("segments")) if isinstance(one, dict)] or [value]
+    heard = [one for one in segments if not _is_silence(one, text)]
+    if not heard:
+        return "", ()
+    if len(heard) < len(segments) and all(isinstance(one.get("text"), str) for one in heard):
+        text = "".join(one["text"] for one in heard)
+    spoken = speech_in(text or "")
+    words = _words(_list(value.get("words")) or [word for one in heard for word in _list(one.get("words"))])
+    silent = [one for one in segments if one not in heard]
+    return spoken, tuple(word for word in words if not _within(word, silent)) if spoken else ()
+
+
+def _value(body: bytes, content_type: str) -> Any:
+    text = body.decode("utf-8-sig", "replace").strip()
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        if content_type.startswith(("application/json", "text/html")) or text[:1] in ("{", "["):
+            is_note = text.startswith("[") and not content_type.startswith("application/json")
+            if not is_note:  # "[BLANK_AUDIO]" as plain text
+                raise NoTranscription from None
+        if text[:1] == "<" and re.match(r"<(!doctype|html|\?xml)", text, re.IGNORECASE):
+            raise NoTranscription from None
+        return text
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _number(value: Any) -> float | None:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+# ------------------------------------------------------------------------------------------------------------ words
+
+
+def _words(given: list[Any]) -> list[TimedWord]:
+    """Words with times in seconds, by whatever name; one without an end lasts until the next one."""
+    found: list[tuple[str, float, float | None]] = []
+    for one in given:
+        if isinstance(one, dict):
+            text = next(
+                (one[name] for name in ("word", "text", "punctuated_word") if isinstance(one.get(name), str)), ""
+            )
+            start = _number(one.get("start"))
+            if text.strip() and start is not None and start >= 0:
+                found.append((text.strip(), start, _number(one.get("end"))))
+    words = []
+    for number, (text, start, end) in enumerate(found):
+        following = found[number + 1][1] if number + 1 < len(found) else start
+        until = following if end is None else end
+        words.append(TimedWord(text, round(start * 1000), max(round((until - start) * 1000), 0)))
+    return words
+
+
+def _within(word: TimedWord, segments: list[dict[str, Any]]) -> bool:
+    for segment in segments:
+        start, end = _number(segment.get("start")), _number(segment.get("end"))
+        if start is not None and end is not None and start * 1000 <= word.start_ms < end * 1000:
+            return True
+    return False
+
+
+# ----------------------------------------------------------------------------------------------------------- silence
+
+
+def _plain(text: str) -> str:
+    """Small letters, without marks."""
+    kept = "".join(one if one.isalnum() or one.isspace() or _is_mark(one) else "" for one in text.casefold())
+    return " ".join(kept.split())
+
+
+def _is_mark(one: str) -> bool:
+    """A vowel sign of an Indic or Thai script, or an accent that stands by itself: part of a word, and no letter."""
+    return re.match(r"\w", one) is not None or "\u0300" <= one <= "\u036f" or "\u0900" <= one <= "\u0e7f"
+
+
+def _is_silence(segment: dict[str, Any], text: str | None) -> bool:
+    """Whether a segment is no speech by what its recognizer thinks of it."""
+    silence, likely = _number(segment.get("no_speech_prob")), _number(segment.get("avg_logprob"))
+    if silence is None:
+        return False
+    said = segment.get("text")
+    plain = _plain(said if isinstance(said, str) else text or "")
+    if likely is None or plain in _ENDINGS or plain in _COURTESIES:
+        return silence >= (ENDING_SILENCE if plain in _ENDINGS else ALONE_SILENCE)
+    return (silence >= SILENCE and likely <= UNLIKELY) or (silence >= SURE_SILENCE and likely <= DOUBTFUL)
+
+
+def speech_in(text: str) -> str:
+    """What of a transcript is speech: without the notes that recognizers put between it ("[music] Hello." -> "Hello."),
+    and "" where nothing but notes, marks and placeholders is there ("(music)", "♪", "...", "<|nospeech|>")."""
+    text = _TAG.sub(" ", text)
+    bare = text
+    while (shorter := _ASIDE.sub(" ", bare)) != bare:
+        bare = shorter
+    plain = _plain(bare.replace("_", " "))
+    if not any(one.isalnum() for one in plain) or plain in _PLACEHOLDERS or _SUBTITLES.search(plain):
+        return ""
+    return " ".join(_NOTE.sub(" ", text).split())

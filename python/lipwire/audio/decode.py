@@ -1,0 +1,330 @@
+"""The sound of any file that FFmpeg reads, as far as it is whole: what is damaged is left out and counted, and what
+follows stays at its time."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadData, InvalidArgument
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+"""A file by its path, or what is in it: bytes, or an open binary file, which is read to its end."""
+
+JITTER = 0.05
+"""Seconds by which a file's times may differ from the count of its samples before they are heeded: many containers
+round them, and what records live writes them as they come."""
+ROUNDING = 0.002
+"""The same where something has been left out, and a gap is expected."""
+LONGEST_GAP = 3600.0
+"""Seconds. A longer hole in the times is a clock that was set, and what follows it is played at once."""
+LONGEST_BREAK = 10.0
+"""The same for streams whose clock may be set at any moment (MPEG-TS, Ogg), as FFmpeg has it."""
+LATEST_START = 60.0
+"""Seconds. A file whose sound begins later has no beginning of its own: it was cut out of something longer."""
+TIMED = frozenset(["asf", "avi", "flac", "flv", "matroska", "mov", "mpeg", "mpegts", "mxf", "nut", "ogg", "rm", "webm"])
+"""Containers that say when a packet is heard, by FFmpeg's names. What is heard when in any other one is counted out of
+its packets, wrongly where the rate changes, so that only what was left out makes a gap."""
+SAY_THEIR_END = frozenset({"flac", "matroska", "mov", "ogg"})
+"""Those of them whose length is not guessed."""
+SHORT = 0.25
+"""Seconds by which the sound may end before a file says that it does, without anything being missing."""
+MAX_FAILURES = 64
+"""Times in a row that a file cannot be read on from where it is damaged, before that is its end."""
+OGG, OGG_HEADER, OGG_FIRST_PAGE = b"OggS", 27, 2
+"""How a page begins; bytes before its table of segments; the flag of a page that begins a stream."""
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+"""What stands between the parts of MP3 files that were joined, and is no sound."""
+
+
+class Sound(NamedTuple):
+    """A piece of sound: where it lies in the speech."""
+
+    samples: NDArray[np.float32]
+    """(channels, n); full scale is 1.0. Finite."""
+    rate: int
+    """Hz."""
+    layout: str
+    """FFmpeg's name for the order of the channels, say "stereo"; one that it has no name for is any other text."""
+    at: float
+    """Seconds. Where it is later than the end of the piece before, there is silence in between."""
+
+
+class Losses:
+    """What of a file could not be decoded."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Packets, or places between packets."""
+        self.seconds = 0.0
+        """As far as the file says."""
+        self.first: float | None = None
+        """Seconds from the start of the speech to the first of them."""
+
+    def add(self, at: float, seconds: float) -> None:
+        """Something at `at` that would have been this long."""
+        self.count += 1
+        self.seconds += seconds
+        self.first = at if self.first is None else self.first
+
+    def __str__(self) -> str:
+        """One line: how many, how long, where; "" where nothing was lost."""
+        if self.first is None:
+            return ""
+        minutes, seconds = divmod(self.first, 60)
+        places = "1 damaged place" if self.count == 1 else f"{self.count} damaged places"
+        return f"{places} left out, {self.seconds:.2f} s in all, the first at {minutes:.0f}:{seconds:05.2f}"
+
+
+class _Places:
+    """From the times of a file to places in the speech."""
+
+    def __init__(self) -> None:
+        self.end = 0.0
+        """Of what has been placed."""
+        self._longest = 0.0
+        self._offset: float | None = None
+
+    def begin(self, longest: float) -> None:
+        """Other times begin, with gaps up to `longest` seconds."""
+        self._longest, self._offset = longest, None
+
+    def leave_out(self, seconds: float) -> None:
+        """Silence of this length."""
+        self.end += seconds
+
+    def anchor(self, time: float) -> None:
+        """What the file has at `time` belongs behind what has been placed, where nothing has been said about that."""
+        if self._offset is None:
+            self._offset = self.end - time
+
+    def place(self, time: float | None, seconds: float, lost: bool) -> float:
+        """Where a piece of this length belongs that the file has at `time`. `lost`: something before it is missing."""
+        at = self.end
+        if time is not None:
+            self.anchor(time)
+            assert self._offset is not None
+            gap = time + self._offset - at
+            if gap > self._longest or gap < -JITTER:  # another clock: played one after the other
+                self._offset -= gap
+            elif gap > (ROUNDING if lost else JITTER):
+                at += gap
+        self.end = at + seconds
+        return at
+
+
+def name_of(source: Source) -> str:
+    """What messages call it."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "the speech"
+
+
+class SoundTrack:
+    """The sound of a file, which can be decoded any number of times.
+
+    Of several streams it is the one that is flagged as the default, or else the first that can be decoded. A path is
+    never taken for an address, whatever colons and percent signs are in it.
+
+    Raises:
+        InvalidArgument: it cannot be opened. BadData: it has no sound that could be decoded.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name = name_of(source)
+        self.losses = Losses()
+        """Of the newest pass."""
+        try:
+            self._parts = _parts(source)
+            if not self._parts:
+                raise InvalidArgument(f"cannot read {self.name}: it is empty")
+            with _open(self._parts[0]) as file:
+                _choose(file, self.name)
+        except (OSError, av.FFmpegError) as exc:
+            raise InvalidArgument(f"cannot read {self.name}: {_reason(exc)}") from exc
+
+    def __iter__(self) -> Iterator[Sound]:
+        self.losses = Losses()
+        places = _Places()
+        for part in self._parts:
+            try:
+                with _open(part) as file:
+                    yield from _decode(file, _choose(file, self.name), places, self.losses)
+            except (OSError, av.FFmpegError, BadData) as exc:
+                if len(self._parts) == 1:
+                    raise BadData(f"cannot read {self.name} to its end: {_reason(exc)}") from exc
+                self.losses.add(places.end, 0.0)
+
+
+def _parts(source: Source) -> list[str | bytes]:
+    """What there is to decode, one after the other: a URL, or the bytes of it where it can be read only once or
+    consists of several links."""
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        with open(path, "rb") as file:
+            if stat.S_ISREG(os.stat(path).st_mode) and path.isprintable():
+                head = file.read(len(OGG))
+                if head and head != OGG:
+                    return [f"file:{path}"]
+                file.seek(0)
+            return list(_links(file.read()))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return list(_links(bytes(source)))
+    return list(_links(source.read()))
+
+
+def _links(data: bytes) -> Iterator[bytes]:
+    """The links of a chained Ogg stream (RFC 3533, section 4), each of which may have another codec, rate and channels;
+    anything else as it is."""
+    begin = at = 0
+    opening = True
+    while data.startswith(OGG) and 0 <= (at := data.find(OGG, at)) < len(data) - OGG_HEADER:
+        opens = bool(data[at + 5] & OGG_FIRST_PAGE)
+        if opens and not opening:
+            yield data[begin:at]
+            begin = at
+        opening = opens
+        sizes = data[at + OGG_HEADER : at + OGG_HEADER + data[at + OGG_HEADER - 1]]
+        at += OGG_HEADER + len(sizes) + sum(sizes)
+    if data:
+        yield data[begin:]
+
+
+def _open(part: str | bytes) -> Any:
+    # Names of tags may be in any encoding.
+    return av.open(part if isinstance(part, str) else io.BytesIO(part), metadata_errors="ignore")
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, av.error.InvalidDataError):
+        return "it is no file that FFmpeg knows, or its beginning or its index is missing"
+    if isinstance(exc, EOFError):
+        return "it is empty, or cut off before any sound"
+    return str(getattr(exc, "strerror", None) or exc)
+
+
+def _choose(file: Any, name: str) -> int:
+    """Index of the stream to hear."""
+    if not file.streams.audio:
+        raise BadData(f"{name} has no audio stream")
+    known = [stream for stream in file.streams.audio if stream.codec_context is not None]
+    if not known:
+        raise BadData(f"the sound of {name} is in a codec that this FFmpeg cannot decode")
+    default = av.stream.Disposition.default
+    return int(next((stream for stream in known if stream.disposition & default), known[0]).index)
+
+
+def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[Sound]:
+    stream = file.streams[index]
+    timed = not TIMED.isdisjoint(file.format.name.split(","))
+    breaks = bool(file.format.flags & av.format.Flags.ts_discont.value)
+    places.begin(LONGEST_BREAK if breaks else LONGEST_GAP)
+    begun = lost = False
+    end: float | None = None
+    for packet in _packets(file, stream, losses, places):
+        time = _seconds(packet.pts, packet.time_base)
+        if timed and not begun and time is not None:
+            places.leave_out(_late(file, time, breaks))
+            begun = True
+        length = _seconds(packet.duration, packet.time_base) or 0.0
+        end = end if time is None else time + length
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            if not bytes(packet).startswith(TAGS):
+                losses.add(places.end, length)
+                lost = True
+                if not timed:
+                    places.leave_out(length)
+                elif time is not None:
+                    places.anchor(time)
+            continue
+        for frame in frames:
+            samples = _floats(frame)
+            if samples.shape[1] and frame.sample_rate > 0:
+                seconds = samples.shape[1] / frame.sample_rate
+                time = _seconds(frame.pts, frame.time_base)
+                end = end if time is None else max(end or 0.0, time + seconds)
+                at = places.place(time if timed else None, seconds, lost)
+                lost = False
+                yield Sound(samples, frame.sample_rate, frame.layout.name, at)
+    should_end = _end(file, stream, breaks)
+    if end is not None and should_end is not None and should_end - end > SHORT:
+        losses.add(places.end, should_end - end)
+
+
+def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterator[Any]:
+    """The packets of a stream, and an empty one at its end, for the decoder to give what it holds back."""
+    failures = 0
+    packets = file.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            failures += 1
+            if failures == 1:
+                losses.add(places.end, 0.0)
+            if failures == MAX_FAILURES:
+                return
+            packets = file.demux(stream)  # where it stands
+            continue
+        if packet is None:
+            return
+        failures = 0
+        yield packet
+
+
+def _late(file: Any, first: float, breaks: bool) -> float:
+    """How long after the file its sound begins, in seconds; `first`: the time of its first packet."""
+    start = (file.start_time or 0) / av.time_base
+    if breaks or start > LATEST_START:
+        first -= start
+    return first if JITTER < first <= LATEST_START else 0.0
+
+
+def _end(file: Any, stream: Any, breaks: bool) -> float | None:
+    """When the sound ends, in the file's times, where it says so and is to be believed."""
+    if SAY_THEIR_END.isdisjoint(file.format.name.split(",")):
+        return None
+    length = _seconds(stream.duration, stream.time_base)
+    if length is not None:  # from where, one cannot know of Ogg
+        return length if breaks else length + (_seconds(stream.start_time, stream.time_base) or 0.0)
+    if len(file.streams) == 1 and file.duration is not None:
+        return float(file.duration / av.time_base)
+    return None
+
+
+def _seconds(count: int | None, base: Any) -> float | None:
+    return None if count is None or not base else float(count * base)
+
+
+def _floats(frame: Any) -> NDArray[np.float32]:
+    """The samples of a frame, (channels, n) with full scale at 1.0; what is no number is silence."""
+    raw: NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    samples: NDArray[np.float32] = raw.astype(np.float32)
+    if raw.dtype == np.uint8:
+        samples -= 128
+        samples /= 128
+    elif raw.dtype.kind == "i":
+        samples /= np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
+    elif not np.isfinite(samples).all():
+        np.nan_to_num(samples, copy=False, posinf=0.0, neginf=0.0)
+    return samples
+
+
+def standard_input() -> bytes:
+    """Everything on standard input. Raises InvalidArgument: it is a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InvalidArgument("- reads the speech from standard input, and that is a terminal: pipe a file into it")
+    return sys.stdin.buffer.read()

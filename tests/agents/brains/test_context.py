@@ -1,0 +1,112 @@
+"""What is remembered of a conversation: what was heard, what was called and came of it, and how much of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lipwire.agents.brains.calls import Call
+from lipwire.agents.brains.context import PENDING, ChatContext
+
+
+def brief(context: ChatContext, speaking: str | None = None) -> list[Any]:
+    return [
+        (m["content"], [call["id"] for call in m["tool_calls"]]) if "tool_calls" in m else m["content"]
+        for m in context.messages(speaking)
+    ]
+
+
+def test_the_parts_of_a_reply_stay_in_their_order() -> None:
+    context = ChatContext(10)
+    context.add("user", "book it")
+    one = context.called("r", "One moment. ", [Call("a", "book")])
+    assert brief(context) == ["book it", (None, ["a"]), PENDING]
+    assert brief(context, "r") == ["book it", ("One moment.", ["a"]), PENDING]
+    one.results["a"] = "done"
+    two = context.called("r", "Almost\nthere.", [Call("b", "mail")])
+    two.results["b"] = ""
+    context.said("r", "One moment. Almost there.It is booked.")
+    wanted = ["book it", ("One moment.", ["a"]), "done", ("Almost there.", ["b"]), '""']
+    assert brief(context) == [*wanted, "It is booked."] and not context.owes("r")
+    assert brief(context, "r") == [*wanted[:3], ("Almost\nthere.", ["b"]), '""']
+    context.said("r", "One mo")  # interrupted
+    assert brief(context) == ["book it", ("One mo", ["a"]), "done", (None, ["b"]), '""'] and context.owes("r")
+    context.said("r", "")
+    assert brief(context)[1:3] == [(None, ["a"]), "done"]
+
+
+def test_a_result_comes_to_its_call_whatever_was_said_meanwhile() -> None:
+    context = ChatContext(10)
+    context.add("user", "book it")
+    one = context.called("r", "", [Call("a", "book")])
+    context.said("r", "")
+    context.add("user", "are you there?")
+    context.said("s", "Yes.")
+    one.results["a"] = "done"
+    assert brief(context) == ["book it", (None, ["a"]), "done", "are you there?", "Yes."]
+
+
+def test_ids_are_given_once() -> None:
+    context = ChatContext(10)
+    ids = [call.id for _ in range(3) for call in context.called("r", "", [Call("call_0", "f"), Call("", "g")]).calls]
+    assert ids[0] == "call_0" and len(set(ids)) == 6
+
+
+def test_thoughts_go_back_with_their_calls_while_the_reply_goes_on() -> None:
+    context = ChatContext(10)
+    context.add("user", "book it")
+    context.called("r", "", [Call("a", "book")], "I book it.")
+    assert [m.get("reasoning_content") for m in context.messages("r")] == [None, "I book it.", None]
+    assert "reasoning_content" not in str(context.messages())
+
+
+def test_instructions_hold_for_their_reply() -> None:
+    context = ChatContext(0)
+    context.note("r", "in French")
+    context.add("user", "hi")
+    assert brief(context) == ["in French", "hi"]
+    context.noted("other")
+    context.noted("r")
+    assert brief(context) == ["hi"]
+
+
+def test_calls_leave_the_history_with_their_question() -> None:
+    context = ChatContext(2)
+    for i in range(50):
+        context.add("user", f"q{i}")
+        context.called(f"r{i}", "", [Call(f"c{i}", "f")]).results[f"c{i}"] = str(i)
+        context.said(f"r{i}", f"a{i}")
+    kept = ["q48", (None, ["c48"]), "48", "a48", "q49", (None, ["c49"]), "49", "a49"]
+    assert brief(context) == kept and len(context) == 4
+    context.limit = 0
+    context.add("user", "q50")
+    assert brief(context) == ["q50"]
+    context.called("r", "Hm.", [Call("c", "f")]).results["c"] = "1"
+    context.said("r", "Hm.")  # no text of the agent's, but what it has done
+    assert brief(context) == ["q50", (None, ["c"]), "1"]
+    context.add("user", "q51")
+    assert brief(context) == ["q51"]
+    runs = context.called("s", "", [Call("d", "f")])
+    context.add("user", "q52")  # its question is gone, and it still runs
+    assert brief(context) == [(None, ["d"]), PENDING, "q52"]
+    runs.results["d"] = "2"
+    assert brief(context) == [(None, ["d"]), "2", "q52"]
+
+
+def test_half_a_character_makes_no_later_request_fail() -> None:
+    context = ChatContext(10)
+    context.add("user", "a \ud83d\ude00 \ud83d")
+    context.called("r", "", [Call("a", "f")]).results["a"] = "\ude00"
+    context.said("r", "b \ud83d")
+    assert brief(context) == ["a 😀 \ufffd", (None, ["a"]), "\ufffd", "b \ufffd"]
+
+
+def test_it_is_bounded() -> None:
+    context = ChatContext(2)
+    for i in range(100):
+        context.called(f"r{i}", "", [Call(f"c{i}", "f")])
+        context.said(f"s{i}", "text")
+        context.add("system", "told")
+    assert len(context) < 20
+    context.add("user", "x" * 100_000)
+    context.said("long", "y" * 100_000)
+    assert [len(m["content"]) for m in context.messages()[-2:]] == [32_768] * 2

@@ -1,0 +1,73 @@
+"""agents/voices.py: an agent without a voice of its own speaks with that of its face, as its service calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipwire.agents.brains import make_brain
+from lipwire.agents.brains.base import Services
+from lipwire.agents.config import AgentConfig, Llm
+from lipwire.agents.voices import settle_voice
+from lipwire.audio import espeak
+from lipwire.avatar import Avatar
+from support.artwork import TOML, files, write
+from support.machine import require
+
+OPENAI, OTHER = "https://api.openai.com/v1/audio/speech", "http://127.0.0.1:1/v1/audio/speech"
+
+
+def settled(brain: str = "cascade", avatar: str | None = None, tts: str | None = None, **more: Any) -> str:
+    config = AgentConfig(name="a", channel="c", brain=brain, avatar=avatar, llm=Llm(url="http://127.0.0.1:1/"), **more)  # type: ignore[arg-type]
+    settle_voice(config, Services(tts_url=tts))
+    return config.voice
+
+
+@pytest.mark.parametrize(
+    ("brain", "tts", "voices"),
+    [
+        ("echo", None, ("en-us+f3", "en-us+robosoft3", "en-us+anika", "en-us")),
+        ("cascade", None, ("en-us+f3", "en-us+robosoft3", "en-us+anika", "en-us")),
+        ("cascade", OPENAI, ("coral", "echo", "sage", "alloy")),
+        ("realtime", None, ("coral", "echo", "sage", "alloy")),
+        (
+            "cascade", OTHER,
+            ("en-US-AvaMultilingualNeural", "en-US-AndrewMultilingualNeural", "en-US-AnaNeural",
+             "en-US-AndrewMultilingualNeural"),
+        ),
+    ],
+)  # fmt: skip
+def test_the_voice_of_the_face(brain: str, tts: str | None, voices: tuple[str, ...]) -> None:
+    require(espeak.available(), "espeak-ng")
+    faces = ("aria", "ohm", "kit", None)
+    assert tuple(settled(brain, face, tts) for face in faces) == voices
+    assert {settled(brain, face, tts, voice="own") for face in faces} == {"own"}
+
+
+def test_its_language_is_that_of_the_agent() -> None:
+    require(espeak.available(), "espeak-ng")
+    assert settled("cascade", "aria", language="de-DE") == "de+f3"
+    assert settled("echo", "aria", language="zz") == "en-us+f3"
+    audio = Llm(url="http://127.0.0.1:1/", output_modalities=["audio"])
+    config = AgentConfig(name="a", channel="c", avatar="aria", llm=audio)
+    settle_voice(config, Services())
+    assert config.voice == "coral"
+
+
+def test_artwork_names_its_own(tmp_path: Path) -> None:
+    require(espeak.available(), "espeak-ng")
+    table = TOML + '\n[voice]\nespeak = "+m3"\nopenai = "verse"\n'
+    face = str(write(tmp_path / "dot", files(table)))
+    assert (settled("echo", face), settled("realtime", face)) == ("en-us+m3", "verse")
+    assert settled("cascade", face, OTHER) == "en-US-AndrewMultilingualNeural"
+    every = str(write(tmp_path / "one", files(TOML.replace("size", 'voice = "en-GB-SoniaNeural"\nsize', 1))))
+    assert Avatar.load(every).voice.service == settled("cascade", every, OTHER) == "en-GB-SoniaNeural"
+    assert settled("echo", str(tmp_path / "none")) == "en-us"  # it has no such face, and is told so later
+
+
+def test_a_brain_is_made_with_it() -> None:
+    config = AgentConfig(name="a", channel="c", brain="echo", avatar="aria")
+    make_brain(config, Services())
+    assert config.voice.endswith("+f3")

@@ -1,0 +1,109 @@
+"""publish/encoders.py: what leaves can be decoded, is sharp at once, and changes its bit rate without a pulse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiortc.codecs.h264 as h264
+import aiortc.codecs.vpx as vpx
+import av
+import numpy as np
+import pytest
+
+from lipwire.publish import encoders as e
+from lipwire.publish.pyav import COLOURS, LIMITED
+from lipwire.publish.tracks import CLOCK
+
+
+def picture(number: int, width: int = 320, height: int = 180) -> av.VideoFrame:
+    """An even gradient, and a square that moves over it."""
+    luma = np.tile(np.linspace(60, 200, width).astype(np.uint8), (height, 1))
+    luma[40:80, 4 * number : 4 * number + 40] = 30
+    i420 = np.concatenate([luma.ravel(), np.full(width * height // 2, 128, np.uint8)])
+    frame = av.VideoFrame.from_ndarray(i420.reshape(-1, width), format="yuv420p")
+    frame.pts, frame.time_base = number * 1920, CLOCK
+    return frame
+
+
+class Wire:
+    """An encoder, and a decoder that gets what it sends, through aiortc's own packets."""
+
+    def __init__(self, kind: type[e.Vp8] | type[e.H264]) -> None:
+        self.encoder: Any = kind()
+        self.vp8 = kind is e.Vp8
+        self._decoder = av.CodecContext.create("vp8" if self.vp8 else "h264", "r")
+        self.keys: list[bool] = []
+        self.shown: list[av.VideoFrame] = []
+
+    def send(self, frame: av.VideoFrame, key: bool = False) -> list[np.ndarray[Any, Any]]:
+        payloads, _ = self.encoder.encode(frame, key)
+        unpack: Any = vpx.vp8_depayload if self.vp8 else h264.h264_depayload
+        packet = av.Packet(b"".join(unpack(payload) for payload in payloads))
+        shown = self._decoder.decode(packet)
+        self.keys += [frame.key_frame for frame in shown]
+        self.shown = shown
+        return [frame.to_ndarray(format="yuv420p") for frame in shown]
+
+
+@pytest.mark.parametrize("kind", [e.Vp8, e.H264])
+def test_a_gradient_stays_a_gradient(kind: type[e.Vp8] | type[e.H264]) -> None:
+    wire = Wire(kind)
+    for number in range(6):
+        frame = picture(number)
+        for shown in wire.send(frame, key=number == 0):
+            backdrop = frame.to_ndarray()[100:170].astype(int) - shown[100:170]
+            assert np.abs(backdrop).mean() < 1.5 and np.abs(backdrop).max() <= 8
+    assert wire.keys[0] and not any(wire.keys[1:])
+
+
+def test_the_bit_rate_follows_the_size() -> None:
+    sizes = [(320, 180), (640, 360), (1280, 720), (1920, 1080)]
+    starts, floors, tops = zip(*(e.bit_rates(*size) for size in sizes), strict=True)
+    assert (starts[1], floors[1], tops[1]) == (e.START_BITRATE, e.MIN_BITRATE, e.MAX_BITRATE)
+    assert starts[2] == 2 * starts[1]
+    assert e.bit_rates(720, 1280) == e.bit_rates(1280, 720)
+    for rates in (starts, floors, tops):
+        assert list(rates) == sorted(rates)
+    assert all(low < start < high for low, start, high in zip(floors, starts, tops, strict=True))
+
+
+@pytest.mark.parametrize("kind", [e.Vp8, e.H264])
+def test_what_the_browser_can_take_is_heeded_within_the_limits(kind: type[e.Vp8] | type[e.H264]) -> None:
+    encoder: Any = kind()
+    encoder.encode(picture(0, 1280, 720), True)
+    start, low, high = e.bit_rates(1280, 720)
+    assert encoder.target_bitrate == start
+    for asked, given in ((10, low), (90_000_000, high), (2_000_000, 2_000_000), (2_100_000, 2_000_000)):
+        encoder.target_bitrate = asked
+        assert encoder.target_bitrate == given
+    encoder.encode(picture(1, 320, 180))  # another picture: other limits, and what can be taken still holds
+    assert encoder.target_bitrate == e.bit_rates(320, 180)[2]
+
+
+def test_another_bit_rate_makes_no_key_frame_of_h264() -> None:
+    wire = Wire(e.H264)
+    for number in range(8):
+        if number == 4:
+            wire.encoder.target_bitrate = 300_000
+        wire.send(picture(number), key=number == 0)
+    assert wire.encoder.codec.bit_rate == 300_000
+    assert wire.keys == [True] + [False] * 7
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "bt601"])
+def test_h264_says_what_its_colours_are(matrix: str) -> None:
+    """VP8 has no field for it."""
+    wire = Wire(e.H264)
+    frame = picture(0)
+    frame.color_range, frame.colorspace = LIMITED, COLOURS[matrix]
+    wire.send(frame, key=True)
+    (shown,) = wire.shown
+    assert (shown.colorspace, shown.color_range) == (COLOURS[matrix], LIMITED)
+
+
+@pytest.mark.parametrize("kind", [e.Vp8, e.H264])
+def test_another_size_begins_anew(kind: type[e.Vp8] | type[e.H264]) -> None:
+    wire = Wire(kind)
+    sizes = [wire.send(picture(n, *size), n == 0)[0].shape for n, size in enumerate([(320, 180), (160, 90), (160, 90)])]
+    assert sizes == [(270, 320), (135, 160), (135, 160)]
+    assert wire.keys == [True, True, False]
