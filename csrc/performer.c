@@ -63,7 +63,6 @@ struct lw_performer {
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
     uint64_t utterance; /* that the last write belonged to */
     int midway;            /* it has taken some of that utterance */
-    int64_t heard_already; /* of what it makes next, samples of its tail that have been played */
     int16_t made_last[LW_JOIN_PAST]; /* the newest that it made */
     int entered;        /* this side has the turn */
     int64_t crossed_before;
@@ -258,7 +257,6 @@ static void forget_input(lw_performer *p)
     if (p->input)
         lw_resampler_reset(p->input);
     p->midway = 0;
-    p->heard_already = 0;
     memset(p->made_last, 0, sizeof p->made_last);
 }
 
@@ -303,14 +301,12 @@ static void remember(lw_performer *p, const int16_t *made, size_t n)
     memcpy(p->made_last + kept, made + n - (LW_JOIN_PAST - kept), (LW_JOIN_PAST - kept) * sizeof *made);
 }
 
-/* Queues what the input resampler made, but for what has been played of it. */
+/* Queues what the input resampler made. */
 static int queue(lw_performer *p, const int16_t *made, size_t n)
 {
     remember(p, made, n);
-    size_t heard = (size_t)lw_min64(p->heard_already, (int64_t)n);
-    p->heard_already -= (int64_t)heard;
-    int64_t took = lw_speech_write(p->speech, made + heard, n - heard);
-    return took < 0 ? (int)took : (size_t)took == n - heard ? 0 : LW_ENOSPC;
+    int64_t took = lw_speech_write(p->speech, made, n);
+    return took < 0 ? (int)took : (size_t)took == n ? 0 : LW_ENOSPC;
 }
 
 /* `input`, for n samples at `pcm`, comes in p->input's place: in the midst of an utterance it goes on where that was. */
@@ -340,8 +336,8 @@ static int process(lw_performer *p, const uint8_t *bytes, size_t n)
         bytes += used * sizeof(int16_t);
         n -= used;
     }
-    int64_t owed = lw_resampler_tail(p->input, NULL, 0, block, LW_SPEECH_TAIL), left = owed - p->heard_already;
-    return left > 0 ? (int)lw_min64(0, lw_speech_tail(p->speech, block + p->heard_already, (size_t)left)) : 0;
+    int64_t owed = lw_resampler_tail(p->input, NULL, 0, block, LW_SPEECH_TAIL);
+    return owed > 0 ? (int)lw_min64(0, lw_speech_tail(p->speech, block, (size_t)owed)) : 0;
 }
 
 /* Where it is refused nothing has changed. fresh: for a new utterance, even if one is open. */
@@ -367,7 +363,8 @@ static int write_or_refuse(lw_performer *p, const void *pcm, size_t n, int32_t r
         lw_performer_end(p, 0);
         drop_stale_input(p);
     }
-    p->heard_already += lw_speech_take_back(p->speech);
+    if (lw_speech_take_back(p->speech)) /* the tail has been played: what comes now begins behind it */
+        forget_input(p);
     if (input != p->input)
         rc = change_input(p, input, rate, pcm, n);
     if (rc >= 0)
@@ -402,7 +399,8 @@ int lw_performer_end(lw_performer *p, int32_t grace)
     if (!p || grace < 0)
         return LW_EINVAL;
     drop_stale_input(p);
-    forget_input(p); /* all that is known of it has been written */
+    if (!grace) /* all that is known of it has been written */
+        forget_input(p);
     return lw_speech_end(p->speech, grace);
 }
 

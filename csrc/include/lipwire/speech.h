@@ -1,9 +1,8 @@
 /* The speech timeline: the media clock, and the speech on it.
  *
- * Two threads use one object. The producer calls write, tail, take_back, arrived, give_back, end, interrupt, space, writing and
- * utterance; the
- * consumer calls tick, look and played. The two share only atomics. clock, buffered, generation and active may be called by any
- * thread.
+ * Two threads use one object. The producer calls write, tail, take_back, arrived, give_back, end, interrupt, space, writing
+ * and utterance; the consumer calls tick, look and played. The two share only atomics. clock, buffered, generation and
+ * active may be called by any thread.
  *
  * Speech is written into utterances, which begin with a write and end with an end, an interrupt, or by running dry. Each
  * has one FINISHED, in order; before it one STARTED, unless it was interrupted before anything of it was heard. The
