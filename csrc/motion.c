@@ -36,7 +36,7 @@
 #define CLOSED 31500    /* the least that a closure goes to */
 #define BLUR 4          /* rows to either side whose mean is taken */
 #define OPENING_STEP 2400 /* q15: 0.3 of the whole opening in 40 ms */
-#define CLOSURE_STEP 5900 /* for a closure that was not seen coming */
+#define CLOSURE_STEP 4000 /* for a closure that was not seen coming */
 #define SHAPE_STEP 15000  /* q15: of the way to another shape, however narrow both are */
 #define AWAKE 60          /* steps before the first blink */
 #define CUT_KEEP 21000  /* q15: what a step leaves of a mouth that was cut off */
