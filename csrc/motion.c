@@ -11,8 +11,9 @@
  *   head        damped springs towards random targets, wider while speaking; stressed syllables nod, phrases begin with
  *               the head and the brows going up and the eyes on the viewer
  *   gaze        saccades: jumps within two steps, mostly back to the viewer; a wide one may take a blink along
- *   blink       80 ms down, 40 ms shut, 140 ms up; every few seconds by state, sometimes twice. Lids never come down while
- *               the lips close: a blink waits, and one that has begun turns back
+ *   blink       80 ms down, 40 ms shut, 140 ms up; every few seconds by state, sometimes twice, and never in the first half
+ *               second, which thumbnails show. Lids never come down while the lips close: a blink waits, and one that has
+ *               begun turns back
  *   expression  a weight that fades in 300 ms; it moves brows, lids and, where speech leaves room, the mouth
  *   gesture     a motion of the head, or of the arm, added to all this
  *   breath      a sine of 4 s
@@ -35,8 +36,9 @@
 #define CLOSED 31500    /* the least that a closure goes to */
 #define BLUR 4          /* rows to either side whose mean is taken */
 #define OPENING_STEP 2400 /* q15: 0.3 of the whole opening in 40 ms */
-#define CLOSURE_STEP 5900 /* for a closure that was not seen coming */
+#define CLOSURE_STEP 4000 /* for a closure that was not seen coming */
 #define SHAPE_STEP 15000  /* q15: of the way to another shape, however narrow both are */
+#define AWAKE 60          /* steps before the first blink */
 #define CUT_KEEP 21000  /* q15: what a step leaves of a mouth that was cut off */
 #define FADE_STEPS 30
 #define UPRIGHT (80 * 256) /* of an axis' ONE * 256: less than anybody sees */
@@ -100,6 +102,7 @@ struct lw_motion {
     int32_t beat, added_x, added_y, wave; /* smoothed: nods of stress, gestures */
     int32_t gaze_x, gaze_y, gaze_to_x, gaze_to_y, gaze_hold;
     int32_t brow, lids;
+    int32_t age;                  /* steps, up to AWAKE */
     int32_t blink_at, blink_step; /* steps until the next; position in the curve, or -1 */
     int32_t nod_at;               /* steps until a listener's small nod */
     int32_t breath;
@@ -509,7 +512,7 @@ static int32_t blink(lw_motion *m, int closing)
     const manner *k = &manners[m->mode];
     if (m->blink_step < 0) {
         m->blink_at -= m->blink_at > 0;
-        if (m->blink_at || closing)
+        if (m->blink_at || closing || m->age < AWAKE)
             return 0;
         m->blink_step = 0;
     } else if (closing && m->blink_step < BLINK_SHUT) { /* turn back from where the lids are */
@@ -567,6 +570,7 @@ void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speak
     int mode = speaking ? SPEAKING : m->state;
     fade_expressions(m, pose);
     int closing = mouth(m, rows, known, speaking, pose);
+    m->age += m->age < AWAKE;
     if (mode != m->mode)
         enter(m, mode);
     int32_t stress = prosody(m);

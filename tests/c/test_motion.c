@@ -332,6 +332,32 @@ static void test_no_popping(void)
     CHECK(opened <= 0.077 * 32767 && shut <= 0.19 * 32767 && jaw <= 0.19 * 32767, "0.3 of the way in 40 ms");
 }
 
+/* Where sound begins the face is awake, whatever it was told before, and every avatar's blinks are its own. */
+static void test_no_blink_at_first(void)
+{
+    int none = 1, first[64], alike = 0;
+    for (uint32_t seed = 0; seed < 64; seed++)
+        for (int kind = 3; kind >= 0; kind--) {
+            lw_motion *m = open_motion(seed);
+            lw_pose pose;
+            if (kind < 3)
+                lw_motion_set(m, LW_MOTION_STATE, kind);
+            first[seed] = -1;
+            for (int i = 0; i < SECONDS(10); i++) {
+                one_step(m, kind == 3 ? row_of(AA, 0.5f, 0.5f) : NULL, kind == 3, &pose);
+                none &= i >= 50 || !pose.axis[LW_AXIS_BLINK];
+                if (first[seed] < 0 && pose.axis[LW_AXIS_BLINK])
+                    first[seed] = i;
+            }
+            lw_motion_close(&m);
+        }
+    for (int a = 0; a < 64; a++)
+        for (int b = 0; b < a; b++)
+            alike += first[a] == first[b];
+    CHECK(none, "no blink in the first half second");
+    CHECK(alike < 64 * 63 / 2 / 10, "no two seeds blink alike");
+}
+
 static void test_settings(void)
 {
     lw_motion *m = open_motion(1);
@@ -558,6 +584,7 @@ int main(void)
     test_mouth();
     test_blinks();
     test_no_blink_in_a_closure();
+    test_no_blink_at_first();
     test_closures_are_reached();
     test_no_popping();
     test_settings();
