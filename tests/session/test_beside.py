@@ -112,6 +112,24 @@ def test_a_transcript_gives_subtitles_to_a_speech_file(tmp_path: Path, speech: P
     assert not list(tmp_path.glob(".*"))
 
 
+class Slow(lipwire.FrameSource):
+    """Shows nothing of its own, and makes the sound wait."""
+
+    latency = 0.5
+
+    def speech(self, pcm: Any, sample: int) -> None: ...
+
+
+def test_subtitles_wait_with_the_sound(tmp_path: Path, speech: Path) -> None:
+    (tmp_path / "said.srt").write_text("1\n00:00:00,250 --> 00:00:00,750\nHello\n")
+    options: dict[str, Any] = {"size": SIZE, "subtitles": "vtt", "transcript": tmp_path / "said.srt"}
+    lipwire.render(speech, tmp_path / "out.mp4", avatar=Slow(), **options)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        sound = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+    assert np.flatnonzero(np.abs(sound) > 0.05)[0] / 48_000 == pytest.approx(0.5, abs=0.05)
+    assert cues_in(tmp_path / "out.vtt") == [Cue(0.75, 1.25, "Hello")]
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [

@@ -298,11 +298,13 @@ class _Body:
         plain = not kind or kind.startswith(("audio/", "binary/")) or kind == "application/octet-stream"
         self._json: JsonSound | None = None
         self._may_be_json = kind in JSON_TYPES
-        self._reader = SoundReader(label, rate=int(said[1]) if said else None, plain=plain)
+        self._reader = SoundReader(label, rate=int(said[1]) if said else None, plain=plain, most=MAX_SPEECH_MS / 1000)
         self.seconds = 0.0
         """Of sound that have come."""
 
     def close(self) -> None:
+        if self._reader.lost:
+            logger.warning("text to speech: %d broken packets of sound were left out", self._reader.lost)
         self._reader.close()
 
     async def take(self, data: bytes) -> list[Sound]:
@@ -310,7 +312,7 @@ class _Body:
         if self._may_be_json and (begins := data.lstrip()):
             self._may_be_json = False
             if begins[:1] in b'{["deir:':  # of JSON, or of a line of an event stream; no container begins so
-                self._json, self._reader = JsonSound(), SoundReader()
+                self._json, self._reader = JsonSound(), SoundReader(most=MAX_SPEECH_MS / 1000)
         return self._sounds(await self._read(data if self._json is None else self._json.take(data), ended=False))
 
     async def end(self) -> list[Sound]:
