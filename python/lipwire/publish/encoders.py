@@ -36,6 +36,8 @@ PACKET = 1150
 """Bytes of a NAL unit that is a packet by itself."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
+OWN_KEY_FRAMES = 50
+"""The same, for a receiver that may not ask: 2 s at 25 frames a second."""
 RATE_BASE = Fraction(1, 30)
 """What rate control takes a frame's time to be; the browsers' time stamps are the tracks' own."""
 
@@ -172,10 +174,12 @@ class H264(H264Encoder):
 
 
 class SingleUnits(H264):
-    """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit."""
+    """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit. Who takes
+    no other is a simple device, which may not know how to ask for a key frame: they come by themselves."""
 
     def _open(self, frame: Any) -> av.VideoCodecContext:
         codec = super()._open(frame)
+        codec.gop_size = OWN_KEY_FRAMES
         codec.options = {**codec.options, "x264-params": f"{X264}:slice-max-size={PACKET}"}
         return codec
 
