@@ -12,7 +12,7 @@ from lipwire.agents.brains.base import Services
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.voices import settle_voice
 from lipwire.audio import espeak
-from lipwire.avatar import Avatar
+from lipwire.avatar import Avatar, Voice
 from support.artwork import TOML, files, write
 from support.machine import require
 
@@ -64,6 +64,10 @@ def test_artwork_names_its_own(tmp_path: Path) -> None:
     assert settled("cascade", face, OTHER) == "en-US-AndrewMultilingualNeural"
     every = str(write(tmp_path / "one", files(TOML.replace("size", 'voice = "en-GB-SoniaNeural"\nsize', 1))))
     assert Avatar.load(every).voice.service == settled("cascade", every, OTHER) == "en-GB-SoniaNeural"
+    assert (settled("echo", every), settled("realtime", every)) == ("en", "alloy")
+    names = {"+f3": "espeak", "de": "espeak", "en-gb+m3": "espeak", "coral": "openai", "en-US-AvaNeural": "service"}
+    for name, kind in names.items():
+        assert getattr(Voice.named(name), kind) == name and (Voice.named(name).espeak is None) == (kind != "espeak")
     assert settled("echo", str(tmp_path / "none")) == "en-us"  # it has no such face, and is told so later
 
 

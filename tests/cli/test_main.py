@@ -209,12 +209,16 @@ def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         more = {"LIPWIRE_VIEWER_PORT": str(port), "LIPWIRE_HTTP_PORT": "0", "LIPWIRE_AVATAR": "nobody"}
+        more["LIPWIRE_TTS_URL"] = f"http://127.0.0.1:{port}/v1/audio/speech"
+        more["LIPWIRE_LLM_URL"] = "http://127.0.0.1:1/v1/chat/completions"
         out = run(place, "doctor", "--json", LIPWIRE_RECORD="file/recorded", **more)[1]
     parts = {part["name"]: part for part in json.loads(out)["parts"]}
     assert {part["state"] for part in parts.values()} <= {"ok", "missing", "off", "wrong"}
     assert parts["agent: echo"]["state"] == "ok"
     assert (parts["agent: realtime"]["state"], parts["agent: realtime"]["note"]) == ("missing", "needs OPENAI_API_KEY")
     assert (parts["the avatar"]["state"], "nobody" in parts["the avatar"]["note"]) == ("wrong", True)
+    cascade = parts["agent: cascade"]
+    assert (cascade["state"], cascade["note"]) == ("wrong", "nothing listens at llm_url on this machine")
     assert f"{port} (--viewer-port)" in parts["a server for voice engines"]["note"]
     assert (parts["TLS"]["state"], parts["recordings"]["state"]) == ("off", "wrong")
     for part in parts.values():

@@ -23,6 +23,8 @@ import pytest
 import lipwire
 from lipwire import _core
 from lipwire.audio import espeak as voice
+from lipwire.avatar.art import AXES
+from lipwire.avatar.builtin import BUILTIN
 from lipwire.drawing import source_worker
 from lipwire.drawing.frame_source import Image, SourceRunner
 from lipwire.drawing.stage import Stage, stage_for
@@ -763,3 +765,22 @@ def test_a_process_ends_with_the_program(tmp_path: Path, killed: bool) -> None:
         while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+def test_the_same_seed_is_another_life_for_each_avatar() -> None:
+    """And nobody is seen half asleep on the first picture, which becomes the thumbnail."""
+    blinks: dict[str, list[float]] = {}
+    for name in BUILTIN:
+        stage = Stage(lipwire.Avatar.load(name), StreamSpec(session_id=name, width=64, height=36, fps=Fraction(25)))
+        stage.prepare()
+        performer = stage.performer(seed=0, frame_slots=1)
+        blinks[name] = []
+        for _ in range(800):
+            performer.tick()
+            performer.read_pcm()
+            frame = performer.read_frame()
+            if frame is not None and frame.axes[AXES.index("blink")] > 0:
+                blinks[name].append(frame.sample / _core.RATE)
+            del frame
+    assert all(0.5 < min(times) < 6 for times in blinks.values())
+    assert len({min(times) for times in blinks.values()}) == len(BUILTIN)

@@ -330,6 +330,28 @@ async def test_the_face_is_there_before_the_agent_and_on_a_phone(world: World) -
     await page.close()
 
 
+NOTHING_KEPT = """for (const area of ['localStorage', 'sessionStorage'])
+  Object.defineProperty(window, area, {get() { throw new DOMException('Access is denied', 'SecurityError'); }});"""
+
+
+async def test_a_page_in_a_frame_that_may_keep_nothing(world: World) -> None:
+    """As in another site's page where a browser keeps third parties' data out."""
+    page = await world.browser.new_page()
+    page.on("pageerror", lambda error: world.complaints.append(str(error)))
+    await page.add_init_script(NOTHING_KEPT)
+    await page.goto(f"{world.url}?channel=frame")
+    await page.click("#settings-open")
+    await page.select_option("#set-brain", "echo")
+    await page.click("#settings-form button[value=save]")
+    await page.click("#join-quiet")
+    await eventually(becomes(page, "idle"))
+    assert world.agents["frame"].request.brain == "echo"
+    await page.keyboard.press("c")
+    assert await page.get_attribute("#cc", "aria-pressed") == "true"
+    assert world.complaints == []
+    await page.close()
+
+
 async def test_settings_reach_the_agent(world: World) -> None:
     page = await world.open("first")
     await page.click("#settings-open")

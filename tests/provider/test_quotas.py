@@ -126,3 +126,14 @@ def test_a_machine_that_keeps_up_takes_more_and_one_that_recovers_does_again() -
     for n in range(1, 22):
         recovering.observe(Load(frames=last.frames + 50 * n, late=last.late, busy=-5.0), at + n / 2)  # an engine anew
     assert recovering.reason(at + 10.5) == ""
+
+
+@pytest.mark.parametrize(
+    ("late", "near", "full"), [(0, "", False), (7, "7 % of the frames are late", False), (25, "", True)]
+)
+def test_the_limits_are_near_before_they_are_reached(late: int, near: str, full: bool) -> None:
+    admission = Admission(late=0.2, busy=0.9, lag=0.25, window=10.0)
+    for second in range(12):
+        admission.observe(Load(frames=second * (100 - late), late=second * late, busy=0.0, lag=0.0), float(second))
+    assert (admission.reason(11.0) != "") == full
+    assert near in admission.reason(11.0, 0.3) and (admission.reason(11.0, 0.3) == "") == (late == 0)

@@ -354,7 +354,7 @@ async def test_another_owners_agent_is_not_there(world: World) -> None:
 class Late(Admission):
     """Of a machine that does not keep up."""
 
-    def reason(self, now: float) -> str:
+    def reason(self, now: float, part: float = 1.0) -> str:
         return "it is late"
 
 

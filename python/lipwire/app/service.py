@@ -22,7 +22,8 @@ from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
 from ..capture.records import Header, new_header
 from ..capture.session import RecordedSession
-from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
+from ..channel.agora.channel import Agora, AgoraOptions, is_app_id
+from ..channel.agora.presence import available, lacking
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..closing import close_within
@@ -58,6 +59,8 @@ logger = sampled("lipwire.service")
 
 ENCODED = 1280 * 720 * 25 * 3
 """Pixels a second that a processor encodes and keeps time besides: VP8 takes 8 ms for 1280x720, H.264 half of that."""
+EASE = 0.3
+"""Part of the limits of `Admission` from which on faces are smaller, long before no more are let in."""
 STATS_INTERVAL = 0.5
 SWEEP_INTERVAL = 1.0
 BROWSERS_TAKE = ("H264", "VP8")
@@ -304,7 +307,8 @@ class Service:
         if config.agora == "off":
             return None
         if config.agora == "auto" and not (is_app_id(wanted.app_id) and available()):
-            logger.info("channel %r: not Agora's, or no SDK here; only the viewer page shows it", wanted.channel)
+            why = f"needs {lacking()}" if is_app_id(wanted.app_id) else "not Agora's"
+            logger.info("channel %r: %s; only the viewer page shows it", wanted.channel, why)
             return None
         ours = owner == OPERATOR and config.agora_app_id == wanted.app_id
         options = AgoraOptions(
@@ -345,9 +349,12 @@ class Service:
 
     def has_room_for(self, owner: str, pixel_rate: int) -> bool:
         """Whether one more face of so many pixels a second is within the limits, and can be encoded for everyone who
-        watches by then."""
-        within = not self.provider.excess_pixels(self.provider.authority.owner_named(owner), pixel_rate)
-        return within and (len(self.audience) + 1) * pixel_rate <= ENCODED * len(os.sched_getaffinity(0))
+        watches by then, on a machine that keeps up with ease."""
+        provider = self.provider
+        over = provider.excess_pixels(provider.authority.owner_named(owner), pixel_rate)
+        strained = provider.admission.reason(provider.clock(), EASE)
+        encodable = (len(self.audience) + 1) * pixel_rate <= ENCODED * len(os.sched_getaffinity(0))
+        return encodable and not over and not strained
 
     def _admit_agent(self, agent: AgentConfig) -> None:
         """One account of pixels for sessions and agents. Raises NoCapacity or AgentLimit."""

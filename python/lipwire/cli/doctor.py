@@ -10,12 +10,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 from msgspec import Struct, to_builtins
 
 from .. import _core
-from ..app.config import Config, shown
+from ..app.config import Config, is_loopback, shown
 from ..audio import espeak, opus
 from ..avatar import Avatar
 from ..errors import InvalidArgument, LipwireError
@@ -30,6 +31,12 @@ EXTRAS = {
 """What `lipwire demo` needs; without it this command's exit code is 1."""
 SERVE_LOG_LEVEL = "info"
 """Of `lipwire serve`, where nothing is set."""
+
+BRAINS = (
+    ("cascade", "ears, a chat model, a voice", ("llm_url", "stt_url", "tts_url")),
+    ("realtime", "OpenAI Realtime", ("openai_url",)),
+)
+"""Brains that lean on services: what they are, and the settings that name those."""
 
 State = Literal["ok", "missing", "off", "wrong"]
 STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "off": "dim", "wrong": "bold red"}
@@ -104,8 +111,10 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
     )
     yield _module("ears on this machine", "pocketsphinx", "agents")
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
-    for brain, what in (("cascade", "ears, a chat model, a voice"), ("realtime", "OpenAI Realtime")):
-        yield _brain(f"agent: {brain}", needs[brain], what)
+    for brain, what, urls in BRAINS:
+        silent = [name for name in urls if not _listens(getattr(cfg, name))]
+        part = _brain(f"agent: {brain}", needs[brain], what)
+        yield Part(part.name, "wrong", f"nothing listens at {', '.join(silent)} on this machine") if silent else part
     yield _brain("Agora channels", needs["agora"], "set up")
     yield _module("renderers that are compiled (numba)", "numba", "hooks")
     yield _module("tracing (OpenTelemetry)", "opentelemetry", "otel")
@@ -144,6 +153,19 @@ def _has_codec(name: str) -> bool:
     import av
 
     return name in av.codecs_available
+
+
+def _listens(url: str | None) -> bool:
+    """Whether something does at a URL of this machine; True for others, which are not asked."""
+    parts = urlsplit(url or "")
+    if not parts.hostname or not is_loopback(parts.hostname):
+        return True
+    port = parts.port or {"http": 80, "ws": 80}.get(parts.scheme, 443)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _avatar(cfg: Config) -> Part:

@@ -190,8 +190,8 @@ class Admission:
         if reason:
             raise NoCapacity(f"This machine does not keep up: {reason}", self.RETRY)
 
-    def reason(self, now: float) -> str:
-        """Why no more are let in; "" = they are."""
+    def reason(self, now: float, part: float = 1.0) -> str:
+        """Why no more are let in; "" = they are. `part`: of the limits, 0..1; below 1 it says whether they are near."""
         if not self._seen or now - self._seen[-1][0] > self.window:  # nobody measures, so nobody knows
             return ""
         (began, first), (ended, last) = self._seen[0], self._seen[-1]
@@ -199,11 +199,11 @@ class Admission:
         if span < self.window:
             return ""
         frames, late = last.frames - first.frames, last.late - first.late
-        if self.late and frames + late > 0 and late >= self.late * (frames + late):
+        if self.late and frames + late > 0 and late >= part * self.late * (frames + late):
             return f"{100 * late / (frames + late):.0f} % of the frames are late"
-        if self.busy and last.busy - first.busy >= self.busy * span:
+        if self.busy and last.busy - first.busy >= part * self.busy * span:
             return f"the engine is busy for {100 * (last.busy - first.busy) / span:.0f} % of the time"
         lags = sorted(load.lag for _, load in self._seen)
-        if self.lag and lags[len(lags) // 2] >= self.lag:
+        if self.lag and lags[len(lags) // 2] >= part * self.lag:
             return f"the event loop is {1000 * lags[len(lags) // 2]:.0f} ms late"
         return ""

@@ -444,9 +444,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         "audio_scenario": config.audio_scenario,
         "idle_timeout": int(idle) if idle.is_integer() else idle,
         "asr": {"language": config.language},
+        "tts": {"voice_id": config.voice} if config.voice else {},
     }
-    if config.voice:
-        shared["tts"] = {"voice_id": config.voice}
     if config.avatar is not None:
         params = {"avatar_id": config.avatar, "width": config.width, "height": config.height, "fps": config.fps}
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}
@@ -458,12 +457,10 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         params = llm.params | ({"model": llm.model} if llm.model else {})
         said |= modalities | {"api_key": llm.api_key, "greeting_message": llm.greeting_message}
         said |= {"system_messages": messages, "params": params}
-        for section, headers in (
-            (said, llm.headers),
-            (shared["asr"], config.stt_headers),
-            (shared["tts"], config.tts_headers),
-        ):
-            section |= {"headers": headers} if headers else {}
+        for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):
+            if headers:
+                shared[section] = {**shared.get(section, {}), "headers": headers}
+        said |= {"headers": llm.headers} if llm.headers else {}
         more = {
             "agent_rtc_uid": config.uid,
             "remote_rtc_uids": config.remote_uids or ["*"],

@@ -44,7 +44,7 @@ const TECHNICAL = /:\/\/|\b\d{1,3}(\.\d{1,3}){3}\b|\blocalhost\b|\bHTTP\b|[{}]|\
 
 export function failure({ message, reason, module }) {
   const text = typeof message === 'string' ? message.trim() : '';
-  if (text && !TECHNICAL.test(text)) return text.replace(/^./, (c) => c.toUpperCase()).replace(/[^.!?…。！？]$/, '$&.');
+  if (text && !TECHNICAL.test(text)) return text.replace(/^./u, (c) => c.toUpperCase()).replace(/[^\p{P}]$/u, '$&.');
   const kind = Object.keys(FAILURES).find((name) => `${reason ?? ''} ${module ?? ''}`.toUpperCase().includes(name));
   return FAILURES[kind] ?? OTHER;
 }

@@ -19,7 +19,7 @@ import { BRAINS, CHIPS, STAND_INS, STATES, failure, unheard } from './agent-word
 import { Still, pictureSize } from './face.js';
 import { Backoff, Nap, answers } from './line.js';
 import { CODECS, hasCodec } from './rtc.js';
-import { REFUSED, refusal, subject } from './server.js';
+import { REFUSED, keep, kept, refusal, subject } from './server.js';
 
 const FIGURES_MS = 2000;
 const RETURN_MS = 300;         // after a lost connection: how long an agent that is still there may take to be listed
@@ -64,18 +64,18 @@ let wanted = false;            // whether to be in the channel
 // Settings -----------------------------------------------------------------------------------
 
 function stored() {
-  try { return JSON.parse(localStorage.getItem(STORE)) ?? {}; } catch { return {}; }
+  try { return JSON.parse(kept('localStorage', STORE)) ?? {}; } catch { return {}; }
 }
 const settings = { transport: 'room', channel: '', mic: '', brain: '', avatar: null, voice: '', prompt: '', captions: false, ...stored() };
-settings.key = sessionStorage.getItem('lipwire.key') ?? '';    // for this tab, not for ever
+settings.key = kept('sessionStorage', 'lipwire.key') ?? '';    // for this tab, not for ever
 setKey(settings.key);
 if (query.get('channel')) settings.channel = query.get('channel').slice(0, 64);
 
 // A number, because Agora's channels and v0.3 transcripts know users by number. It lasts as long as the tab.
 function userName() {
   if (query.get('user')) return query.get('user').slice(0, 64);
-  let user = sessionStorage.getItem('lipwire.user');
-  if (!user) sessionStorage.setItem('lipwire.user', user = String(1 + crypto.getRandomValues(new Uint32Array(1))[0] % (2 ** 31 - 1)));
+  let user = kept('sessionStorage', 'lipwire.user');
+  if (!user) keep('sessionStorage', 'lipwire.user', user = String(1 + crypto.getRandomValues(new Uint32Array(1))[0] % (2 ** 31 - 1)));
   return user;
 }
 const ours = userName();
@@ -150,7 +150,7 @@ async function openSettings() {
   $('settings').showModal();
 }
 
-const store = () => localStorage.setItem(STORE, JSON.stringify({ ...settings, key: undefined }));
+const store = () => keep('localStorage', STORE, JSON.stringify({ ...settings, key: undefined }));
 
 async function saveSettings() {
   const before = { ...settings, channel: channel(), transport: transport() };
@@ -158,7 +158,7 @@ async function saveSettings() {
   if (!config.agora) settings.transport = 'room';
   const key = $('set-key').value.trim(), anew = key !== settings.key;
   settings.key = key;
-  sessionStorage.setItem('lipwire.key', key);
+  keep('sessionStorage', 'lipwire.key', key);
   setKey(key);
   if (anew) await loadConfig();
   store();

@@ -5,15 +5,24 @@
 
 const STORE = 'lipwire.token';
 
+// What this tab (sessionStorage) or this browser (localStorage) keeps. Nothing where that is not allowed: in a frame of another
+// site's page, or a private window.
+export function kept(area, name) {
+  try { return window[area].getItem(name); } catch { return null; }
+}
+export function keep(area, name, value) {
+  try { window[area].setItem(name, value); } catch { /* until the next reload */ }
+}
+
 function takeToken() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const brought = fragment.get('token');
   if (brought !== null) {
     history.replaceState(history.state, '', location.pathname + location.search);
-    try { sessionStorage.setItem(STORE, brought); } catch { /* a browser that keeps nothing: until the next reload */ }
+    keep('sessionStorage', STORE, brought);
     return brought;
   }
-  try { return sessionStorage.getItem(STORE) ?? ''; } catch { return ''; }
+  return kept('sessionStorage', STORE) ?? '';
 }
 
 const token = takeToken();
