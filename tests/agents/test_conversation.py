@@ -716,6 +716,10 @@ def test_speech_to_text_that_fails(minor: bool) -> None:
         d.brain(b.ReplyStarted("r2", 0, "i1"))
     assert d.of(c.Say) == [] and not d.held
     assert [told.reply_id for told in d.of(c.Interrupted)] == (["r1"] if minor else [])
+    if not minor:
+        d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.SpeechStarted(0, "i3"))
+        d.brain(b.Failed("STT_ERROR", "no transcript"))
+        assert d.held  # the user speaks again
 
 
 def test_okay_at_the_end_of_a_question_answers_it() -> None:

@@ -753,7 +753,8 @@ class Conversation:
         if doubt is None or event.code != "STT_ERROR" or event.reply_id is not None:
             return event
         if not event.minor:
-            self._go_on()
+            if doubt.until is not None:  # else the user speaks again
+                self._go_on()
             return structs.replace(event, minor=True)
         doubt.untold = True
         if doubt.answers:
@@ -766,21 +767,19 @@ class Conversation:
             self._do(Release())
             self._do(Doubted(False))
 
-    def _answers_the_doubt(self, reply: Reply, item_id: str | None) -> bool:
-        """Whether a reply that begins answers a sound of the user's of which it is not known whether it was speech. It
-        is remembered as such."""
+    def _weigh(self, reply: Reply, item_id: str | None) -> None:
+        """A reply begins while there is a doubt: it answers what the user has said, if that was anything, and waits; or
+        what was said before, and is held. `item_id`: the user's item that it answers, where the brain says so."""
         doubt = self._doubt
         if doubt is None or reply.own_words:
-            return False
+            return
         turn = self._items.get(item_id) if item_id is not None else None
-        if turn in doubt.turns if turn is not None else doubt.until is not None:
-            if doubt.untold or (not self._transcribed and (self._textless or item_id is None)):
-                self._interrupted()
-                return False
+        if not (turn in doubt.turns if turn is not None else doubt.until is not None):
+            doubt.held.append(reply)
+        elif doubt.untold or (not self._transcribed and (self._textless or item_id is None)):
+            self._interrupted()  # there will be no text, and the brain has understood something
+        else:
             doubt.answers.append(reply)
-            return True
-        doubt.held.append(reply)
-        return False
 
     def _answers_nothing(self, item_id: str | None) -> bool:
         """Whether an item is known to be a noise."""
@@ -874,7 +873,7 @@ class Conversation:
             if reply.state == "refused":
                 self._do(Interrupted(reply_id, 0.0, ""))
         if reply.state == "asked":
-            self._answers_the_doubt(reply, item_id)
+            self._weigh(reply, item_id)
             self._begin(reply)
         return reply if reply.state in ("begun", "heard") else None
 
