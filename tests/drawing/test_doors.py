@@ -46,6 +46,12 @@ def tone(seconds: float, peak: int = 8000) -> bytes:
     return (np.sin(np.arange(round(seconds * RATE)) * 0.03) * peak).astype(np.int16).tobytes()
 
 
+def pulses(seconds: float) -> bytes:
+    """At 120 Hz, a little uneven: a tone is no voice, and has no loudness of one."""
+    at = np.arange(round(seconds * RATE))
+    return (np.exp(-(at % 400) / 20) * (9000 + 3000 * np.sin(at // 400))).astype(np.int16).tobytes()
+
+
 def spec() -> StreamSpec:
     return StreamSpec(session_id="test", width=SIZE[0], height=SIZE[1], fps=Fraction(25))
 
@@ -73,10 +79,10 @@ class Recorder:
         assert u[0, 0] == 128
 
 
-def offline(face: Any, seconds: float = 0.6) -> tuple[Recorder, Stage]:
+def offline(face: Any, seconds: float = 0.6, sound: bytes | None = None) -> tuple[Recorder, Stage]:
     stage = stage_for(face, spec())
     out = Recorder()
-    for item in perform(iter([tone(seconds)]), RATE, stage):
+    for item in perform(iter([sound or tone(seconds)]), RATE, stage):
         if isinstance(item, tuple):
             out.audio(*item)
         else:
@@ -147,7 +153,7 @@ class Grey(lipwire.Renderer):
 
 def test_a_renderer_draws_every_frame_offline() -> None:
     face = Grey()
-    out, _ = offline(face)
+    out, _ = offline(face, sound=pulses(0.6))
     assert [sample for sample, _, _ in out.frames] == list(range(0, len(out.frames) * STEP, STEP))
     assert [luma for _, luma, _ in out.frames] == [20 + i % 200 for i in range(len(out.frames))]
     assert face.calls == ["open", "close"]
