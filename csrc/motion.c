@@ -1,15 +1,19 @@
 /* From viseme rows to a pose: smoothing, blinks, breath, gaze, head life, expressions and gestures. Integer state, q15.
  *
- *   mouth       one pole per viseme, faster up than down. Closures (PP, FF) are the fastest, go all the way once they
- *               are the likeliest shape, stay for a frame of video at least, so that short ones are seen, and have the
- *               right of way: other shapes share what they leave
- *   cut off     the shapes of what was shown last shrink alike: a straight way to rest, on which no other shape lies. Left to
- *               themselves vowels would come out from behind a closure that gives way sooner than they do
+ *   mouth       the mean of the rows around the step, 40 ms to either side, so that shapes flow into each other and are
+ *               neither early nor late. Closures (PP, FF) are no mean: they go all the way once they are the likeliest shape,
+ *               stay for a frame of video, so that short ones are seen, and have the right of way: the lips set out for them in
+ *               time, and other shapes share what they leave
+ *   speed       what all this asks for is approached on a straight line in the space of shapes, so far that the mouth's
+ *               opening moves by OPENING_STEP, whatever the frame rate: jaws have mass. Only a closure that was not seen
+ *               coming is faster
+ *   cut off     the shapes of what was shown last shrink alike: a straight way to rest, on which no other shape lies
  *   head        damped springs towards random targets, wider while speaking; stressed syllables nod, phrases begin with
  *               the head and the brows going up and the eyes on the viewer
  *   gaze        saccades: jumps within two steps, mostly back to the viewer; a wide one may take a blink along
- *   blink       80 ms down, 40 ms shut, 140 ms up; every few seconds by state, sometimes twice. Lids never come down while
- *               the lips close: a blink waits, and one that has begun turns back
+ *   blink       80 ms down, 40 ms shut, 140 ms up; every few seconds by state, sometimes twice, and never in the first half
+ *               second, which thumbnails show. Lids never come down while the lips close: a blink waits, and one that has
+ *               begun turns back
  *   expression  a weight that fades in 300 ms; it moves brows, lids and, where speech leaves room, the mouth
  *   gesture     a motion of the head, or of the arm, added to all this
  *   breath      a sine of 4 s
@@ -27,7 +31,14 @@
 #define FIRST_CLOSURE 1 /* PP, FF */
 #define CLOSURES 2
 #define CLOSURE_STEPS 4 /* how long a closure stays: a frame at 25 a second */
+#define CLOSURE_MOST 12 /* how long it may take until it is there, and stays */
+#define CLOSURE_WAY 4   /* the least time that lips take to close */
 #define CLOSED 31500    /* the least that a closure goes to */
+#define BLUR 4          /* rows to either side whose mean is taken */
+#define OPENING_STEP 2400 /* q15: 0.3 of the whole opening in 40 ms */
+#define CLOSURE_STEP 4000 /* for a closure that was not seen coming */
+#define SHAPE_STEP 15000  /* q15: of the way to another shape, however narrow both are */
+#define AWAKE 60          /* steps before the first blink */
 #define CUT_KEEP 21000  /* q15: what a step leaves of a mouth that was cut off */
 #define FADE_STEPS 30
 #define UPRIGHT (80 * 256) /* of an axis' ONE * 256: less than anybody sees */
@@ -81,7 +92,8 @@ struct lw_motion {
     int mode, side, state, expression, gesture, gesture_step; /* gesture_step -1: none plays */
     int32_t weight[LW_EXPRESSIONS];
     int32_t viseme[LW_VISEMES];
-    int32_t closure[CLOSURES], closure_hold[CLOSURES]; /* the last one's target, and the steps it still stays */
+    int16_t past[BLUR][LW_VISEMES + 1]; /* rows before this step's, newest first: shapes, then the jaw */
+    int32_t closure_hold[CLOSURES], closure_wait[CLOSURES]; /* steps that the last one still stays, may still take */
     int32_t jaw, loud_fast, loud_slow;
     int cut;        /* speech was cut off, and there is none yet */
     lw_mouth mouth; /* of the last step */
@@ -90,6 +102,7 @@ struct lw_motion {
     int32_t beat, added_x, added_y, wave; /* smoothed: nods of stress, gestures */
     int32_t gaze_x, gaze_y, gaze_to_x, gaze_to_y, gaze_hold;
     int32_t brow, lids;
+    int32_t age;                  /* steps, up to AWAKE */
     int32_t blink_at, blink_step; /* steps until the next; position in the curve, or -1 */
     int32_t nod_at;               /* steps until a listener's small nod */
     int32_t breath;
@@ -150,6 +163,8 @@ static void spring_step(spring *s)
         s->x = s->v = 0;
 }
 
+static void take_row(const float *row, int16_t out[LW_VISEMES + 1]);
+
 /* ---- open and settings ---- */
 
 int lw_motion_open(lw_motion **out, const lw_motion_config *config)
@@ -167,6 +182,9 @@ int lw_motion_open(lw_motion **out, const lw_motion_config *config)
     m->head_x.hold = m->head_y.hold = m->roll.hold = 1;
     m->gaze_hold = 100;
     m->side = 1;
+    m->viseme[0] = ONE;
+    for (int k = 0; k < BLUR; k++)
+        take_row(NULL, m->past[k]);
     m->lids = LW_LIDS_REST;
     m->breath = between(m, 0, BREATH_STEPS - 1);
     return 0;
@@ -193,19 +211,96 @@ int lw_motion_set(lw_motion *m, int setting, int value)
 
 /* ---- mouth ---- */
 
-/* The target of closure i, which stays for CLOSURE_STEPS. */
-static int32_t hold_closure(lw_motion *m, int i, int32_t target)
+/* How far each shape opens the mouth, q15: between the lips, not of the jaw. */
+static const int16_t opening_of[LW_VISEMES] = {0,    0,     4260,  8520,  7209,  9830,  7864, 4587,
+                                               5243, 7864, 32767, 16384, 7864, 19660, 9175};
+
+static int32_t opening(const int32_t viseme[LW_VISEMES])
 {
-    if (target > ONE / 2)
-        target = target > CLOSED ? target : CLOSED;
-    if (target > ONE / 2 && (target >= m->closure[i] || !m->closure_hold[i])) {
-        m->closure[i] = target;
-        m->closure_hold[i] = CLOSURE_STEPS;
+    int32_t sum = 0;
+    for (int i = FIRST_CLOSURE + CLOSURES; i < LW_VISEMES; i++)
+        sum += times(viseme[i], opening_of[i]);
+    return sum;
+}
+
+/* A row as integers: shapes, then the jaw; NULL is rest. */
+static void take_row(const float *row, int16_t out[LW_VISEMES + 1])
+{
+    for (int i = 0; i < LW_VISEMES; i++)
+        out[i] = (int16_t)(row ? lw_clamp((int32_t)(row[i] * ONE), 0, ONE) : i ? 0 : ONE);
+    out[LW_VISEMES] = (int16_t)(row ? lw_clamp((int32_t)(row[LW_JAW] * ONE), 0, ONE) : 0);
+}
+
+static int closes(const int16_t row[LW_VISEMES + 1])
+{
+    return row[FIRST_CLOSURE] > ONE / 2 || row[FIRST_CLOSURE + 1] > ONE / 2;
+}
+
+/* The mean of the rows around this step, which becomes the newest of the past ones; closures, which have a way of their own,
+ * have no part in it. Where the coming rows are not known they are as the last one that is. */
+static void blur(lw_motion *m, const float *const *rows, int known, int32_t mean[LW_VISEMES + 1])
+{
+    int16_t around[2 * BLUR + 1][LW_VISEMES + 1];
+    int32_t count = 0;
+    memcpy(around, m->past, sizeof m->past);
+    for (int k = 0; k <= BLUR; k++)
+        take_row(rows[k < known ? k : known - 1], around[BLUR + k]);
+    memset(mean, 0, (LW_VISEMES + 1) * sizeof *mean);
+    for (int k = 0; k <= 2 * BLUR; k++) {
+        if (closes(around[k]))
+            continue;
+        count++;
+        for (int i = 0; i <= LW_VISEMES; i++)
+            mean[i] += around[k][i];
     }
-    if (!m->closure_hold[i])
-        return target;
-    m->closure_hold[i]--;
-    return target > m->closure[i] ? target : m->closure[i];
+    for (int i = 0; count && i <= LW_VISEMES; i++)
+        mean[i] /= count;
+    memmove(m->past[1], m->past[0], sizeof m->past - sizeof m->past[0]);
+    memcpy(m->past[0], around[BLUR], sizeof m->past[0]);
+}
+
+/* How far closure i is to go: all the way while it is the likeliest shape, and until it has been there for CLOSURE_STEPS; on the
+ * way to one that comes, so far that the mouth's opening is closed evenly. */
+static int32_t closure_target(lw_motion *m, int i, const float *const *rows, int known, int32_t open)
+{
+    int shape = FIRST_CLOSURE + i;
+    int32_t way = open / OPENING_STEP + 2, target = 0;
+    way = way > CLOSURE_WAY ? way : CLOSURE_WAY;
+    int now = rows[0] && rows[0][shape] > 0.5f;
+    if (now && !m->closure_wait[i]) {
+        m->closure_hold[i] = CLOSURE_STEPS;
+        m->closure_wait[i] = CLOSURE_MOST;
+    }
+    m->closure_wait[i] -= m->closure_wait[i] > now;
+    m->closure_hold[i] -= m->closure_hold[i] && m->viseme[shape] > CLOSED - ONE / 8;
+    if (now || (m->closure_hold[i] && m->closure_wait[i]))
+        return CLOSED;
+    m->closure_hold[i] = m->closure_wait[i] = 0;
+    for (int k = 1; k < known && k <= way; k++)
+        if (rows[k] && rows[k][shape] > 0.5f) {
+            int32_t there = (int32_t)((int64_t)CLOSED * (way + 1 - k) / way); /* a step early: the mouth lags by one */
+            target = there > target ? there : target;
+        }
+    return target;
+}
+
+/* Moves on towards the target: of the straight way there, as much as the opening's speed allows. */
+static void move_mouth(lw_motion *m, const int32_t target[LW_VISEMES], int32_t jaw, int32_t speed)
+{
+    int32_t far = abs(opening(target) - opening(m->viseme)), share = SHAPE_STEP;
+    if (speed > OPENING_STEP)
+        share = ONE;
+    if (times(far, share) > speed)
+        share = (int32_t)((int64_t)speed * ONE / far);
+    int32_t rest = ONE, most = FIRST_VOWEL;
+    for (int i = 1; i < LW_VISEMES; i++) {
+        m->viseme[i] = approach(m->viseme[i], target[i], share);
+        rest -= m->viseme[i];
+        most = m->viseme[i] > m->viseme[most] ? i : most;
+    }
+    m->viseme[most] += rest < 0 ? rest : 0; /* what rounding adds */
+    m->viseme[0] = rest < 0 ? 0 : rest;
+    m->jaw += lw_clamp(jaw - m->jaw, -speed, speed);
 }
 
 /* An expression's mouth in the room that the shapes of speech leave. */
@@ -226,71 +321,66 @@ static void add_expressions(const lw_motion *m, lw_pose *pose)
 }
 
 /* One step of the way to rest of a mouth that was cut off. */
-static void close_mouth(lw_motion *m, lw_pose *pose)
+static void close_mouth(lw_motion *m)
 {
+    int32_t open = opening(m->viseme), keep = CUT_KEEP;
+    if (times(open, ONE - keep) > OPENING_STEP)
+        keep = ONE - (int32_t)((int64_t)OPENING_STEP * ONE / open);
     m->viseme[0] = ONE;
     for (int i = 1; i < LW_VISEMES; i++) {
-        m->viseme[i] = times(m->viseme[i], CUT_KEEP);
+        m->viseme[i] = times(m->viseme[i], keep);
         m->viseme[0] -= m->viseme[i];
     }
-    for (int i = 0; i < LW_VISEMES; i++)
-        pose->viseme[i] = (int16_t)m->viseme[i];
-    m->jaw = times(m->jaw, CUT_KEEP);
+    int32_t jaw = times(m->jaw, keep);
+    m->jaw = jaw > m->jaw - OPENING_STEP ? jaw : m->jaw - OPENING_STEP;
     m->loud_fast = times(m->loud_fast, CUT_KEEP);
     m->loud_slow = approach(m->loud_slow, 0, 700);
-    pose->axis[LW_AXIS_JAW] = (int16_t)m->jaw;
-    pose->loudness = (int16_t)m->loud_fast;
 }
 
 /* Returns whether the lips close. */
-static int speak(lw_motion *m, const float *row, lw_pose *pose)
+static int speak(lw_motion *m, const float *const *rows, int known)
 {
-    static const int16_t attack[LW_VISEMES] = {22000, 28000, 27000, 19000, 19000, 17000, 18000, 19000,
-                                               18000, 16500, 16000, 16000, 16000, 16000, 16000};
-    static const int16_t release[LW_VISEMES] = {12000, 12000, 12000, 12000, 12000, 11000, 11000, 11000,
-                                                11000, 9500,  9500,  9500,  9500,  9500,  9500};
-    int32_t loud = row ? (int32_t)(lw_clamp((int32_t)(row[LW_LOUDNESS] * ONE), 0, ONE)) : 0;
-    int32_t jaw = row ? (int32_t)(lw_clamp((int32_t)(row[LW_JAW] * ONE), 0, ONE)) : 0;
+    int32_t target[LW_VISEMES + 1], closed = 0;
+    int32_t loud = rows[0] ? lw_clamp((int32_t)(rows[0][LW_LOUDNESS] * ONE), 0, ONE) : 0;
     m->loud_fast = approach(m->loud_fast, loud, 11000);
     m->loud_slow = approach(m->loud_slow, loud, 700);
+    blur(m, rows, known, target);
     /* Vowels open with the voice: a calm one to about three quarters, only a loud one all the way. */
-    int32_t effort = 14000 + times(m->loud_fast, 14500);
-    jaw = times(jaw, effort);
-    m->jaw = approach(m->jaw, jaw, jaw > m->jaw ? 15000 : 9000);
-    int32_t closed = 0, others = 0;
-    int closing = 0;
-    for (int i = 0; i < LW_VISEMES; i++) {
-        int closure = i - FIRST_CLOSURE;
-        int32_t target = row ? lw_clamp((int32_t)(row[i] * ONE), 0, ONE) : i ? 0 : ONE;
-        if (i >= FIRST_VOWEL)
-            target = times(target, effort);
-        if (closure >= 0 && closure < CLOSURES) {
-            target = hold_closure(m, closure, target);
-            closing |= target > ONE / 2 || m->viseme[i] > ONE / 2;
-        }
-        m->viseme[i] = approach(m->viseme[i], target, target > m->viseme[i] ? attack[i] : release[i]);
-        *(closure >= 0 && closure < CLOSURES ? &closed : &others) += m->viseme[i];
+    int32_t effort = 14000 + times(m->loud_fast, 14500), open = 0;
+    for (int i = FIRST_VOWEL; i <= LW_VISEMES; i++)
+        target[i] = times(target[i], effort);
+    open = opening(target);
+    int shut = 0, closing = 0;
+    for (int i = 0; i < CLOSURES; i++) {
+        int shape = FIRST_CLOSURE + i;
+        int32_t to = closure_target(m, i, rows, known, open);
+        shut |= m->closure_wait[i] > 0;
+        to = to > target[shape] ? to : target[shape];
+        target[shape] = to < ONE - closed ? to : ONE - closed;
+        closed += target[shape];
     }
-    int32_t room = ONE - (closed < ONE ? closed : ONE);
-    for (int i = 0; i < LW_VISEMES; i++) {
-        int closure = i >= FIRST_CLOSURE && i < FIRST_CLOSURE + CLOSURES;
-        int32_t share = closure ? ONE : room, sum = closure ? closed : others;
-        pose->viseme[i] = (int16_t)(sum > share ? (int64_t)m->viseme[i] * share / sum : m->viseme[i]);
-    }
-    pose->loudness = (int16_t)m->loud_fast;
-    pose->axis[LW_AXIS_JAW] = (int16_t)(m->jaw < room ? m->jaw : room);
+    for (int i = 0; i <= LW_VISEMES; i++)
+        if (i < FIRST_CLOSURE || i >= FIRST_CLOSURE + CLOSURES)
+            target[i] = times(target[i], ONE - closed);
+    move_mouth(m, target, target[LW_VISEMES], shut ? CLOSURE_STEP : OPENING_STEP);
+    for (int i = FIRST_CLOSURE; i < FIRST_CLOSURE + CLOSURES; i++)
+        closing |= target[i] > ONE / 2 || m->viseme[i] > ONE / 2;
     return closing;
 }
 
 /* Returns whether the lips close. */
-static int mouth(lw_motion *m, const float *row, int speaking, lw_pose *pose)
+static int mouth(lw_motion *m, const float *const *rows, int known, int speaking, lw_pose *pose)
 {
     int closing = 0;
     m->cut &= !speaking;
     if (m->cut)
-        close_mouth(m, pose);
+        close_mouth(m);
     else
-        closing = speak(m, row, pose);
+        closing = speak(m, rows, known);
+    for (int i = 0; i < LW_VISEMES; i++)
+        pose->viseme[i] = (int16_t)m->viseme[i];
+    pose->axis[LW_AXIS_JAW] = (int16_t)m->jaw;
+    pose->loudness = (int16_t)m->loud_fast;
     memcpy(m->mouth.viseme, pose->viseme, sizeof m->mouth.viseme);
     m->mouth.jaw = pose->axis[LW_AXIS_JAW];
     m->mouth.loudness = pose->loudness;
@@ -310,6 +400,8 @@ void lw_motion_cut(lw_motion *m, const lw_mouth *shown)
     m->jaw = shown->jaw;
     m->loud_fast = shown->loudness;
     memset(m->closure_hold, 0, sizeof m->closure_hold);
+    for (int k = 0; k < BLUR; k++)
+        take_row(NULL, m->past[k]);
     m->cut = 1;
 }
 
@@ -420,7 +512,7 @@ static int32_t blink(lw_motion *m, int closing)
     const manner *k = &manners[m->mode];
     if (m->blink_step < 0) {
         m->blink_at -= m->blink_at > 0;
-        if (m->blink_at || closing)
+        if (m->blink_at || closing || m->age < AWAKE)
             return 0;
         m->blink_step = 0;
     } else if (closing && m->blink_step < BLINK_SHUT) { /* turn back from where the lids are */
@@ -473,11 +565,12 @@ static int16_t signed_axis(int32_t value)
     return (int16_t)lw_clamp(value, -ONE, ONE);
 }
 
-void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
+void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speaking, lw_pose *pose)
 {
     int mode = speaking ? SPEAKING : m->state;
     fade_expressions(m, pose);
-    int closing = mouth(m, row, speaking, pose);
+    int closing = mouth(m, rows, known, speaking, pose);
+    m->age += m->age < AWAKE;
     if (mode != m->mode)
         enter(m, mode);
     int32_t stress = prosody(m);

@@ -12,8 +12,9 @@
 #include "lipwire/resample.h"
 #include "resample_join.h"
 
-#define LOOK_AHEAD (100 * 48) /* samples */
-#define LEAD 1                /* rows that the mouth runs ahead of the sound: smoothing takes about as long */
+#define LOOK_AHEAD (160 * 48) /* samples: the extractor's look-ahead, and the rows that the mouth wants to know before */
+#define LOOK_LESS (100 * 48)  /* where pauses may be shortened */
+#define LEAD 1                /* rows that the mouth runs ahead of the sound: its speed is bounded, and opening takes the longest */
 #define ROWS 32
 #define EVENTS 1024
 /* Utterances that have begun and whose end nobody has read: more do not begin. So no beginning and no end is ever lost. */
@@ -63,7 +64,6 @@ struct lw_performer {
     uint64_t writing; /* the utterance that the input resampler's state belongs to */
     uint64_t utterance; /* that the last write belonged to */
     int midway;            /* it has taken some of that utterance */
-    int64_t heard_already; /* of what it makes next, samples of its tail that have been played */
     int16_t made_last[LW_JOIN_PAST]; /* the newest that it made */
     int entered;        /* this side has the turn */
     int64_t crossed_before;
@@ -169,9 +169,9 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     if (rc >= 0)
         rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
-        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1});
+        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1, .voice = config->voice});
     if (rc >= 0)
-        rc = lw_viseme_open(&p->final, NULL);
+        rc = lw_viseme_open(&p->final, &(lw_viseme_config){.voice = config->voice});
     if (rc >= 0)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
@@ -258,7 +258,6 @@ static void forget_input(lw_performer *p)
     if (p->input)
         lw_resampler_reset(p->input);
     p->midway = 0;
-    p->heard_already = 0;
     memset(p->made_last, 0, sizeof p->made_last);
 }
 
@@ -303,14 +302,12 @@ static void remember(lw_performer *p, const int16_t *made, size_t n)
     memcpy(p->made_last + kept, made + n - (LW_JOIN_PAST - kept), (LW_JOIN_PAST - kept) * sizeof *made);
 }
 
-/* Queues what the input resampler made, but for what has been played of it. */
+/* Queues what the input resampler made. */
 static int queue(lw_performer *p, const int16_t *made, size_t n)
 {
     remember(p, made, n);
-    size_t heard = (size_t)lw_min64(p->heard_already, (int64_t)n);
-    p->heard_already -= (int64_t)heard;
-    int64_t took = lw_speech_write(p->speech, made + heard, n - heard);
-    return took < 0 ? (int)took : (size_t)took == n - heard ? 0 : LW_ENOSPC;
+    int64_t took = lw_speech_write(p->speech, made, n);
+    return took < 0 ? (int)took : (size_t)took == n ? 0 : LW_ENOSPC;
 }
 
 /* `input`, for n samples at `pcm`, comes in p->input's place: in the midst of an utterance it goes on where that was. */
@@ -340,8 +337,8 @@ static int process(lw_performer *p, const uint8_t *bytes, size_t n)
         bytes += used * sizeof(int16_t);
         n -= used;
     }
-    int64_t owed = lw_resampler_tail(p->input, NULL, 0, block, LW_SPEECH_TAIL), left = owed - p->heard_already;
-    return left > 0 ? (int)lw_min64(0, lw_speech_tail(p->speech, block + p->heard_already, (size_t)left)) : 0;
+    int64_t owed = lw_resampler_tail(p->input, NULL, 0, block, LW_SPEECH_TAIL);
+    return owed > 0 ? (int)lw_min64(0, lw_speech_tail(p->speech, block, (size_t)owed)) : 0;
 }
 
 /* Where it is refused nothing has changed. fresh: for a new utterance, even if one is open. */
@@ -367,7 +364,8 @@ static int write_or_refuse(lw_performer *p, const void *pcm, size_t n, int32_t r
         lw_performer_end(p, 0);
         drop_stale_input(p);
     }
-    p->heard_already += lw_speech_take_back(p->speech);
+    if (lw_speech_take_back(p->speech)) /* the tail has been played: what comes now begins behind it */
+        forget_input(p);
     if (input != p->input)
         rc = change_input(p, input, rate, pcm, n);
     if (rc >= 0)
@@ -402,7 +400,8 @@ int lw_performer_end(lw_performer *p, int32_t grace)
     if (!p || grace < 0)
         return LW_EINVAL;
     drop_stale_input(p);
-    forget_input(p); /* all that is known of it has been written */
+    if (!grace) /* all that is known of it has been written */
+        forget_input(p);
     return lw_speech_end(p->speech, grace);
 }
 
@@ -486,10 +485,11 @@ static void look_ahead(lw_performer *p)
     int16_t block[LW_BLOCK], narrow[LW_BLOCK];
     int64_t sample;
     int restarted;
-    while (lw_speech_look(p->speech, LOOK_AHEAD, block, &sample, &restarted)) {
+    int32_t ahead = lw_speech_catches_up(p->speech) ? LOOK_LESS : LOOK_AHEAD;
+    while (lw_speech_look(p->speech, ahead, block, &sample, &restarted)) {
         if (restarted || p->viseme_base < 0) {
-            lw_viseme_reset(p->early);
-            lw_viseme_reset(p->final);
+            lw_viseme_restart(p->early);
+            lw_viseme_restart(p->final);
             lw_resampler_reset(p->to_viseme);
             p->viseme_base = sample;
             p->rows_written = p->rows_final = p->rows_read = 0;
@@ -511,19 +511,24 @@ static void look_ahead(lw_performer *p)
     }
 }
 
-/* The row that describes `sample`, or the newest one within LEAD before it; NULL where it is not known yet. */
-static const float *row_at(lw_performer *p, int64_t sample)
+/* The row that describes `sample`, or the newest one within LEAD before it, and those behind it; rows[0] is NULL where it
+ * is not known yet. Returns how many there are. */
+static int rows_from(lw_performer *p, int64_t sample, const float *rows[LW_MOTION_AHEAD])
 {
-    const row *found = NULL;
+    int64_t found = -1;
     for (int64_t i = p->rows_read; i < p->rows_written; i++) {
         const row *r = &p->rows[i % ROWS];
         if (r->sample > sample)
             break;
         if (r->sample > sample - (LEAD + 1) * LW_BLOCK)
-            found = r;
+            found = i;
         p->rows_read = i;
     }
-    return found ? found->channels : NULL;
+    int known = 1;
+    rows[0] = found < 0 ? NULL : p->rows[found % ROWS].channels;
+    for (; found >= 0 && known < LW_MOTION_AHEAD && found + known < p->rows_written; known++)
+        rows[known] = p->rows[(found + known) % ROWS].channels;
+    return known;
 }
 
 static void take_settings(lw_performer *p)
@@ -682,7 +687,9 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     heed_cut(p);
     take_settings(p);
     lw_pose pose;
-    lw_motion_step(p->motion, row_at(p, clock + LEAD * LW_BLOCK), lw_speech_active(p->speech), &pose);
+    const float *rows[LW_MOTION_AHEAD];
+    int known = rows_from(p, clock + LEAD * LW_BLOCK, rows);
+    lw_motion_step(p->motion, rows, known, lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
     if (due < clock + LW_BLOCK) {
         if (draw)

@@ -65,12 +65,12 @@ struct lw_speech {
     int ending;
     int64_t deadline;
     lw_pace pace;    /* of the one being written */
-    int64_t tail, tail_at; /* samples of the tail that nobody has been asked about since, and their ring position */
+    int64_t tail, tail_at; /* samples of the tail, where it is not known what became of it, and their ring position */
     int64_t emptied; /* ring position, of a page: the memory of what lies before it has been given back */
 
     /* shared: each has one writer */
-    _Alignas(64) _Atomic int64_t written; /* position << TAIL_BITS | samples of the tail; CLOSED and the first of them the
-                                             consumer sets, too */
+    _Alignas(64) _Atomic int64_t written; /* ring position << TAIL_BITS | samples of the tail, and CLOSED. The consumer
+                                             moves the position behind the tail, and sets CLOSED */
     _Atomic int64_t marks_written;
     _Atomic int64_t drop; /* an interrupt drops positions below this */
     _Atomic int64_t generation;
@@ -258,18 +258,17 @@ void lw_speech_give_back(lw_speech *s)
     s->emptied = to;
 }
 
-/* The tail becomes `to` of its samples that were written, unless the consumer has made it all of them. Returns how many
- * it was. */
+/* `to` samples of the tail, all or none, count as written, unless the consumer has played it: then all do. Returns how
+ * many. */
 static int64_t settle_tail(lw_speech *s, int64_t to)
 {
-    int64_t tail = s->tail, found = word_of(s->tail_at, tail);
+    int64_t tail = s->tail, found = word_of(s->tail_at, tail), next = word_of(s->tail_at + to, 0);
     s->tail = 0;
     if (!tail)
         return 0;
-    return atomic_compare_exchange_strong_explicit(&s->written, &found, word_of(s->tail_at + to, 0), memory_order_acq_rel,
-                                                   memory_order_acquire)
-               ? to
-               : tail;
+    int ours = atomic_compare_exchange_strong_explicit(&s->written, &found, next, memory_order_acq_rel,
+                                                       memory_order_acquire);
+    return ours ? to : tail;
 }
 
 static void keep_tail(lw_speech *s)
@@ -353,7 +352,8 @@ int lw_speech_end(lw_speech *s, int32_t grace)
         return LW_EINVAL;
     if (is_over(s))
         return 0;
-    keep_tail(s);
+    if (!grace)
+        keep_tail(s);
     int64_t deadline = lw_speech_clock(s) + grace;
     /* A first END has its room since the BEGIN. One that re-arms it may not take that of utterances to come. */
     if (!s->ending || mark_room(s) > MARKS / 2)
@@ -563,6 +563,11 @@ static int64_t catch_up(lw_speech *s, int64_t read, int64_t limit, int64_t clock
     int64_t run = quiet_run(s, from, lw_min64(limit - from, 2 * PAUSE_KEPT + CUT_MOST));
     int64_t cut = lw_min64(run - 2 * PAUSE_KEPT, late);
     return cut < CUT_LEAST ? read : splice(s, read, at, cut);
+}
+
+int lw_speech_catches_up(const lw_speech *s)
+{
+    return s->config.catch_up && pace_of(s) == LW_PACE_PACED;
 }
 
 /* Nothing of the playing utterance has come behind `read`, and from now on nothing will: it is over. 0: something has. */

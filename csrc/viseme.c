@@ -5,7 +5,8 @@
  *
  *   frame      25 ms Hann window centred on the row's hop, 10 ms apart, FFT 512
  *   features   log-mel bands minus a running mean of speech, which starts from a learnt prior; Q12
- *   gate       level against an adaptive noise floor, hysteresis, 80 ms hold: closed = sil, whatever the model says
+ *   gate       a voice, or not (viseme_gate.c): closed = sil, whatever the model says; and the gain that brings the voice to
+ *              the level that the model knows
  *   network    convolution over a window of frames -> rectifier -> GRU -> 28 phone-like classes -> 15 visemes; one head
  *              for a row at once, another for the row some frames back, which knows more
  *   decode     a hidden Markov model (viseme_decode.c)
@@ -19,7 +20,7 @@
 
 #include "dsp.h"
 #include "lipwire/viseme.h"
-#include "viseme_kernels.h"
+#include "viseme_gate.h"
 
 #define LEAD ((LW_VISEME_FRAME - LW_VISEME_HOP) / 2) /* a frame reaches this far beyond its hop on either side */
 
@@ -39,26 +40,16 @@ static const mode early_mode = {0, LW_EARLY, LW_AHEAD + LW_EARLY}, final_mode = 
 #define SPEECH_SINK 0.02f /* dB per frame below that range: a much quieter voice */
 #define FEATURE_SCALE (1.0f / 3.0f)
 
-/* The gate, in dBFS of a frame. Opens above floor + OPEN_MARGIN, closes below floor + CLOSE_MARGIN for HOLD frames. */
-#define OPEN_MARGIN 9.0f
-#define CLOSE_MARGIN 6.0f
-#define OPEN_LEAST (-54.0f)
-#define CLOSE_LEAST (-57.0f)
-#define HOLD 8
-#define FLOOR_START (-75.0f)
-#define FLOOR_MOST (-38.0f)
-#define FLOOR_DROP 0.2f    /* of the distance, per frame */
-#define FLOOR_RISE 0.04f   /* dB per frame */
-#define FLOOR_STEADY 0.35f /* dB per frame while the level stands still, as only noise does */
-#define STEADY_RANGE 8.0f  /* dB within STEADY_FRAMES */
-#define STEADY_FRAMES 32
+/* A bin's power of what roundings to 16 bits add on the way here, and which a gain of 30 dB makes heard. */
+#define ROUNDING 2.5e-8f
+#define ROUNDING_HEARD 1000.0f
+
 #define FADE_STEP (1.0f / 3.0f) /* how fast a closing gate takes over from the model, per row */
 #define REST_ROWS 20            /* closed this long: the recurrent state starts afresh */
 
-/* Loudness: -60..-12 dBFS is 0..1, after a slow gain towards LOUD_TARGET. */
+/* Loudness: -60..-12 dBFS is 0..1, after a slow gain towards LW_VOICE_NOMINAL. */
 #define LOUD_LOW (-60.0f)
 #define LOUD_RANGE 48.0f
-#define LOUD_TARGET (-18.0f)
 #define GAIN_LEAST (-6.0f)
 #define GAIN_MOST 15.0f
 
@@ -71,6 +62,7 @@ static const float jaw_of[LW_VISEME_LANES] = {
 struct lw_viseme {
     const lw_viseme_tables *tables;
     mode mode;
+    float known; /* level of the voice as it was given, or 0 */
 
     /* Input. */
     _Alignas(64) int16_t pcm[LW_VISEME_PCM]; /* the frame, then 0 */
@@ -82,12 +74,9 @@ struct lw_viseme {
     /* Front end. */
     float mean[LW_MEL];
     float mean_frames;
-    float floor;
-    float recent[STEADY_FRAMES];
-    int32_t recent_at;
-    int32_t open, quiet;
-    float speech;           /* level of this voice's louder frames, dBFS */
-    float level[AHEAD_MOST + 1]; /* dBFS, oldest first, to the newest frame's */
+    lw_viseme_gate gate;
+    float speech;                /* level of this voice's louder frames behind the gain, dBFS */
+    float level[AHEAD_MOST + 1]; /* dBFS behind the gain, oldest first, to the newest frame's */
 
     /* Network. */
     int32_t warm; /* frames still missing before the first row */
@@ -110,49 +99,21 @@ static inline float clampf(float x, float low, float high)
 
 /* ---- front end ------------------------------------------------------------------------------------------------ */
 
-/* Log-mel bands (natural log) of the 25 ms in v->pcm, and their level (dBFS, full-scale square = 0). */
-static float analyse(const lw_viseme *v, float mel[LW_MEL_VALUES])
+/* Log-mel bands (natural log) of the 25 ms in v->pcm, behind the gain, and their level (dBFS, full-scale square = 0).
+ * Returns whether there is any sound; `power` has its spectrum. */
+static int analyse(const lw_viseme *v, float power[LW_FFT_BINS], float mel[LW_MEL_VALUES])
 {
     const lw_viseme_tables *t = v->tables;
     if (v->zeros >= LW_VISEME_FRAME) {
         memcpy(mel, t->quiet, sizeof t->quiet);
-    } else {
-        _Alignas(64) float power[LW_FFT_BINS];
-        lw_kernels.viseme_spectrum(power, v->pcm, t);
-        lw_kernels.viseme_mel(mel, power, t);
+        return 0;
     }
-    return 4.3429448f * mel[LW_MEL_LEVEL];
-}
-
-static void track_floor(lw_viseme *v, float level)
-{
-    v->recent[v->recent_at] = level;
-    v->recent_at = (v->recent_at + 1) % STEADY_FRAMES;
-    if (level < v->floor) {
-        v->floor += FLOOR_DROP * (level - v->floor);
-        return;
-    }
-    float least = level, most = level;
-    for (int i = 0; i < STEADY_FRAMES && most - least < STEADY_RANGE; i++) {
-        least = v->recent[i] < least ? v->recent[i] : least;
-        most = v->recent[i] > most ? v->recent[i] : most;
-    }
-    v->floor += most - least < STEADY_RANGE ? FLOOR_STEADY : FLOOR_RISE;
-    v->floor = v->floor < level ? v->floor : level;
-    v->floor = v->floor < FLOOR_MOST ? v->floor : FLOOR_MOST;
-}
-
-static void move_gate(lw_viseme *v, float level)
-{
-    float opens = v->floor + OPEN_MARGIN, closes = v->floor + CLOSE_MARGIN;
-    opens = opens > OPEN_LEAST ? opens : OPEN_LEAST;
-    closes = closes > CLOSE_LEAST ? closes : CLOSE_LEAST;
-    v->quiet = level < closes ? v->quiet + 1 : 0;
-    if (level > opens)
-        v->open = 1;
-    else if (v->quiet >= HOLD)
-        v->open = 0;
-    v->quiet = v->quiet < HOLD ? v->quiet : HOLD;
+    lw_kernels.viseme_spectrum(power, v->pcm, t);
+    float factor = v->gate.factor, less = factor > ROUNDING_HEARD ? ROUNDING * (1.0f - ROUNDING_HEARD / factor) : 0.0f;
+    for (int k = 0; k < LW_FFT_BINS; k++)
+        power[k] = power[k] > less ? (power[k] - less) * factor : 0.0f;
+    lw_kernels.viseme_mel(mel, power, t);
+    return 1;
 }
 
 /* The normalised bands of a frame to the end of the window; features beside the bands, if the model has any, are 0. */
@@ -167,17 +128,17 @@ static void push_features(lw_viseme *v, const float *mel)
 /* The frame in v->pcm: its level, the gate, its features. */
 static void push_frame(lw_viseme *v)
 {
-    _Alignas(64) float mel[LW_MEL_VALUES];
-    float level = analyse(v, mel);
-    track_floor(v, level);
-    move_gate(v, level);
-    if (v->open && level > v->speech - SPEECH_RANGE) {
+    _Alignas(64) float mel[LW_MEL_VALUES], power[LW_FFT_BINS];
+    int sound = analyse(v, power, mel);
+    float level = 4.3429448f * mel[LW_MEL_LEVEL];
+    lw_viseme_gate_frame(&v->gate, level, mel, power, sound ? v->pcm : NULL);
+    if (v->gate.open && level > v->speech - SPEECH_RANGE) {
         v->mean_frames += v->mean_frames < MEAN_MEMORY ? 1.0f : 0.0f;
         float share = 1.0f / v->mean_frames;
         for (int b = 0; b < LW_MEL; b++)
             v->mean[b] += (mel[b] - v->mean[b]) * share;
         v->speech += (level > v->speech ? SPEECH_RISE : SPEECH_FALL) * (level - v->speech);
-    } else if (v->open) {
+    } else if (v->gate.open) {
         v->speech -= SPEECH_SINK;
     }
     memmove(v->level, v->level + 1, AHEAD_MOST * sizeof v->level[0]);
@@ -218,10 +179,13 @@ static void infer(lw_viseme *const *v, size_t sessions, float weights[][LW_VISEM
 /* Before the network: does it run for the newest frame? */
 static int wakes(lw_viseme *v)
 {
+    const lw_viseme_gate *g = &v->gate;
     float before = v->fade[AHEAD_MOST];
     memmove(v->fade, v->fade + 1, AHEAD_MOST * sizeof v->fade[0]);
-    v->fade[AHEAD_MOST] = v->open ? 1.0f : before > FADE_STEP ? before - FADE_STEP : 0.0f;
-    v->rest = v->open ? 0 : v->rest < REST_ROWS ? v->rest + 1 : REST_ROWS;
+    v->fade[AHEAD_MOST] = g->open ? 1.0f : before > FADE_STEP ? before - FADE_STEP : 0.0f;
+    for (int i = 1; g->open && i < LW_GATE_CONFIRM; i++) /* those that had to be confirmed were the voice's, too */
+        v->fade[AHEAD_MOST - i] = 1.0f;
+    v->rest = g->open || g->pending ? 0 : v->rest < REST_ROWS ? v->rest + 1 : REST_ROWS;
     if (v->rest < REST_ROWS)
         return 1;
     memset(v->state, 0, sizeof v->state);
@@ -244,7 +208,7 @@ static float loudness(lw_viseme *v)
 {
     float level = v->level[AHEAD_MOST - v->mode.ahead];
     v->smooth += (level > v->smooth ? 0.6f : 0.25f) * (level - v->smooth);
-    float gain = clampf(LOUD_TARGET - v->speech, GAIN_LEAST, GAIN_MOST);
+    float gain = clampf(LW_VOICE_NOMINAL - v->speech, GAIN_LEAST, GAIN_MOST);
     return v->fade[AHEAD_MOST - v->mode.shift] * clampf((v->smooth + gain - LOUD_LOW) / LOUD_RANGE, 0.0f, 1.0f);
 }
 
@@ -351,37 +315,56 @@ int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config)
         return LW_ENOMEM;
     (*out)->tables = lw_viseme_tables_get();
     (*out)->mode = config && config->early ? early_mode : final_mode;
+    (*out)->known = config ? config->voice : 0.0f;
     lw_viseme_reset(*out);
     return 0;
+}
+
+/* As new, with a gate that has been set up. */
+static void begin(lw_viseme *v)
+{
+    *v = (lw_viseme){
+        .tables = v->tables,
+        .mode = v->mode,
+        .known = v->known,
+        .gate = v->gate,
+        .have = LEAD, /* silence before the first sample */
+        .skip = LW_VISEME_HOP + lw_viseme_lookahead(v),
+        .left = LW_VISEME_HOP,
+        .zeros = LW_VISEME_FRAME,
+        .mean_frames = MEAN_PRIOR,
+        .speech = LW_VOICE_NOMINAL,
+        .warm = v->mode.ahead,
+        .rest = REST_ROWS,
+        .smooth = -100.0f,
+    };
+    memcpy(v->mean, lw_viseme_weights.prior, sizeof v->mean);
+    for (int i = 0; i <= AHEAD_MOST; i++)
+        v->level[i] = -100.0f;
+    for (int i = 0; i < LW_WINDOW; i++)
+        push_features(v, v->tables->quiet);
+    lw_viseme_decoder_reset(&v->decoder);
 }
 
 void lw_viseme_reset(lw_viseme *v)
 {
     if (!v)
         return;
-    *v = (lw_viseme){
-        .tables = v->tables,
-        .mode = v->mode,
-        .have = LEAD, /* silence before the first sample */
-        .skip = LW_VISEME_HOP + lw_viseme_lookahead(v),
-        .left = LW_VISEME_HOP,
-        .zeros = LW_VISEME_FRAME,
-        .mean_frames = MEAN_PRIOR,
-        .floor = FLOOR_START,
-        .quiet = HOLD,
-        .speech = LOUD_TARGET,
-        .warm = v->mode.ahead,
-        .rest = REST_ROWS,
-        .smooth = -100.0f,
-    };
-    memcpy(v->mean, lw_viseme_weights.prior, sizeof v->mean);
-    for (int i = 0; i < STEADY_FRAMES; i++)
-        v->recent[i] = -100.0f;
-    for (int i = 0; i <= AHEAD_MOST; i++)
-        v->level[i] = -100.0f;
-    for (int i = 0; i < LW_WINDOW; i++)
-        push_features(v, v->tables->quiet);
-    lw_viseme_decoder_reset(&v->decoder);
+    lw_viseme_gate_reset(&v->gate, v->known);
+    begin(v);
+}
+
+void lw_viseme_restart(lw_viseme *v)
+{
+    if (!v)
+        return;
+    lw_viseme_gate_restart(&v->gate);
+    begin(v);
+}
+
+float lw_viseme_voice(const lw_viseme *v)
+{
+    return v ? v->gate.voice : LW_VOICE_NOMINAL;
 }
 
 int lw_viseme_lookahead(const lw_viseme *v)

@@ -72,6 +72,8 @@ cdef class Performer:
         frame_slots: frames that readers may hold at once before new ones are dropped.
         seed: of the idle life.
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
+        voice: the voice's level, dBFS, as `VisemeExtractor.voice`, where it is known before; None: it is found out within a
+            second.
         turns: write, check_room, end, interrupt and set take turns with ticks, and leave their time in `moments`.
 
     Attributes:
@@ -93,7 +95,8 @@ cdef class Performer:
 
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
-                  SharedWriter memory=None, double prebuffer_max=0.0, bint catch_up=False, bint turns=False):
+                  SharedWriter memory=None, double prebuffer_max=0.0, bint catch_up=False, bint turns=False,
+                  voice=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -122,6 +125,7 @@ cdef class Performer:
             config.frame_slots = memory.slots
         config.seed = _seed(seed)
         config.turns = turns
+        config.voice = _voice(voice)
         self.moments = [] if turns else None
         config.speech.capacity = _samples(capacity)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.

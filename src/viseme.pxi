@@ -12,6 +12,14 @@ cdef float *_floats(array) except? NULL:
     return <float *>b.data
 
 
+cdef float _voice(voice) except? 1.0:
+    """A level in dBFS as a configuration takes it: None is 0, unknown."""
+    cdef double level = 0.0 if voice is None else float(voice)
+    if voice is not None and not -200.0 < level < 0.0:
+        raise InvalidArgument(f"a voice's level is -200..0 dBFS, not {level}")
+    return <float>level
+
+
 cdef class VisemeExtractor:
     """Visemes from speech: PCM16 mono at 16 kHz in, one row per 10 ms out.
 
@@ -20,12 +28,18 @@ cdef class VisemeExtractor:
 
     Args:
         early: rows come with the least look-ahead, about 20 ms, and are less exact.
+        voice: the voice's level, dBFS, as the attribute of that name gives it, where it is known before; None: it is found
+            out within a second.
+
+    Raises:
+        InvalidArgument: a level of 0 dBFS and more, or none.
     """
     cdef lw_viseme *v
 
-    def __cinit__(self, *, bint early=False):
+    def __cinit__(self, *, bint early=False, voice=None):
         cdef lw_viseme_config config
         config.early = early
+        config.voice = _voice(voice)
         check(lw_viseme_open(&self.v, &config))
 
     def __dealloc__(self):
@@ -70,6 +84,11 @@ cdef class VisemeExtractor:
         """Seconds beyond a row's own 10 ms."""
         return lw_viseme_lookahead(self.v) / LW_VISEME_RATE
 
+    @property
+    def voice(self):
+        """Level of the voice's louder frames, dBFS: what was given or is assumed, until there has been speech."""
+        return lw_viseme_voice(self.v)
+
 
 cdef class VisemeExtractorBatch:
     """Viseme extractors of many independent sessions, computed side by side: the same rows as one `VisemeExtractor`
@@ -95,6 +114,7 @@ cdef class VisemeExtractorBatch:
         cdef int s, many = whole(sessions, "sessions")
         cdef lw_viseme_config config
         config.early = early
+        config.voice = 0.0
         if many < 1 or many > 65536:
             raise InvalidArgument(f"1..65536 sessions, not {many}")
         self.v = <lw_viseme **>calloc(many, sizeof(lw_viseme *))

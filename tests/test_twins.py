@@ -52,7 +52,6 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "provider/test_sessions.py": ("outbox",),
     "publish/test_film.py": ("palette", "part", "still"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
-    "servers/test_offers.py": ("../publish/offer",),
     "servers/test_access.py": ("../app/owners",),
     "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),

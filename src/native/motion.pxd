@@ -21,5 +21,5 @@ cdef extern from "lipwire/motion.h" nogil:
     int lw_motion_open(lw_motion **out, const lw_motion_config *config)
     int lw_motion_check(int setting, int value)
     int lw_motion_set(lw_motion *m, int setting, int value)
-    void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose)
+    void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speaking, lw_pose *pose)
     void lw_motion_close(lw_motion **m)

@@ -41,6 +41,7 @@ cdef extern from "lipwire/performer.h" nogil:
         uint32_t seed
         lw_speech_config speech
         int32_t turns
+        float voice
     ctypedef struct lw_performer_counters:
         int64_t clock
         int64_t buffered

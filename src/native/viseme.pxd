@@ -10,6 +10,7 @@ cdef extern from "lipwire/viseme.h" nogil:
         pass
     ctypedef struct lw_viseme_config:
         int32_t early
+        float voice
     int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config)
     int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap)
     size_t lw_viseme_bound(const lw_viseme *v, size_t n)
@@ -17,4 +18,5 @@ cdef extern from "lipwire/viseme.h" nogil:
                                    size_t cap)
     int lw_viseme_lookahead(const lw_viseme *v)
     void lw_viseme_reset(lw_viseme *v)
+    float lw_viseme_voice(const lw_viseme *v)
     void lw_viseme_close(lw_viseme **v)

@@ -621,7 +621,7 @@ def test_what_is_no_interruption_is_none(sounds: list[tuple[float, str | None]])
         d.run(2.1)
     assert not d.held and what(d) == ["Hold", "Release"] and d.conversation.state == "speaking"
     assert d.playing[1] == pytest.approx(5000.0, abs=101)
-    assert (reply.state, d.conversation.interruptions) == ("heard", 0)
+    assert (reply.state, d.conversation.interruptions, d.conversation.false_interruptions) == ("heard", 0, 1)
     assert not [message for message in d.messages() if isinstance(message, t.Interrupt)]
     d.play(None)
     d("over", reply)
@@ -693,6 +693,17 @@ def test_a_brain_that_tells_no_texts_answers_what_was_said() -> None:
     assert d.held
     d.reply("r2", "I say back what I hear.")
     assert [told.reply_id for told in d.of(c.Interrupted)] == ["r1"] and not d.held
+    d = Desk()  # a service that could tell them, and never does: that is waited for once
+    d("joined", "7")
+    for n, seconds in ((1, 2.1), (2, 0.0)):
+        d.reply(f"r{n}", "one two three", 10_000)
+        d.play(f"r{n}")
+        d.run(1.0)
+        d.brain(b.SpeechStarted(0, f"i{n}"), b.SpeechStopped(0, f"i{n}"), b.ReplyStarted(f"a{n}", 0, f"i{n}"))
+        assert d.held is (n == 1)
+        d.run(seconds)
+        assert [told.reply_id for told in d.of(c.Interrupted)][-1] == f"r{n}" and not d.held
+        d("interrupt")
 
 
 @pytest.mark.parametrize("minor", [True, False])
@@ -705,6 +716,10 @@ def test_speech_to_text_that_fails(minor: bool) -> None:
         d.brain(b.ReplyStarted("r2", 0, "i1"))
     assert d.of(c.Say) == [] and not d.held
     assert [told.reply_id for told in d.of(c.Interrupted)] == (["r1"] if minor else [])
+    if not minor:
+        d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.SpeechStarted(0, "i3"))
+        d.brain(b.Failed("STT_ERROR", "no transcript"))
+        assert d.held  # the user speaks again
 
 
 def test_okay_at_the_end_of_a_question_answers_it() -> None:
@@ -738,11 +753,12 @@ def test_what_the_agent_adds_meanwhile_waits_and_is_not_lost() -> None:
 
 
 def test_settings_of_false_interruptions() -> None:
-    d = Desk()
-    d.conversation.config.turn_detection.resume_false_interruption = False
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"))
-    assert what(d) == ["Drop", "Interrupted", "Release"][:2]  # as soon as somebody speaks
+    for name in ("resume_false_interruption", "enabled"):
+        d = Desk()
+        setattr(d.conversation.config.turn_detection, name, False)
+        speaking(d)
+        d.brain(b.SpeechStarted(0, "i1"))
+        assert what(d) == ["Drop", "Interrupted"]  # as soon as somebody speaks
     d = Desk()
     d.conversation.config.turn_detection.false_interruption_timeout = 0.5
     d.conversation.config.turn_detection.backchannels = ["quite so"]

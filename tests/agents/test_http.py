@@ -140,6 +140,20 @@ async def test_a_redirect_within_the_host_keeps_method_body_and_key() -> None:
             await client.aclose()
 
 
+async def test_azure_gets_its_header_and_its_version() -> None:
+    async with serving() as azure:
+        resolver = names(mine_openai_azure_com=[["127.0.0.1"]], openai_azure_com_evil_test=[["127.0.0.1"]])
+        client = ServiceClient(5.0, Outward([f"127.0.0.1:{azure.port}"], resolve=resolver))
+        path = f":{azure.port}/openai/deployments/d/chat/completions?api-version=2024-10-21"
+        assert await post(client, f"http://mine.openai.azure.com{path}", "k3y") == 200
+        assert await post(client, f"http://openai.azure.com.evil.test{path}", "k3y") == 200
+        await client.aclose()
+    first, second = (head.lower() for head in azure.heads)
+    assert first.startswith("post /openai/deployments/d/chat/completions?api-version=2024-10-21 ")
+    assert "api-key: k3y" in first and "authorization" not in first
+    assert "authorization: bearer k3y" in second and "api-key" not in second
+
+
 async def test_who_sends_to_another_host_gets_no_second_request() -> None:
     """Nor to another port, nor from https to http; from http to https there, yes."""
     for url, to, onward in (

@@ -77,6 +77,14 @@ def test_scripts_without_spaces_are_cut_between_characters(text: str, third: str
     assert cuts == sorted(cuts, key=len) and cuts[-1] == text
 
 
+def test_marks_that_nobody_says_take_no_time() -> None:
+    text = "See [this page](https://example.com/a/very/long/address/of/a/page) and 😀😀😀 <b>that</b> one too"
+    made = reply(ReplyText("r", text, 0, 3100), received_ms=3100.0, text=text)
+    heard = [made.heard(ms) for ms in (500, 1500, 2000, 2500, 3100)]
+    link = text[: text.index(")") + 1]
+    assert heard == ["See", link, f"{link} and 😀😀😀", f"{link} and 😀😀😀 <b>that</b>", text]
+
+
 def test_the_usual_pace_of_a_script() -> None:
     made = reply(ReplyText("r", "这座城市"))
     assert made.heard(MS_A_CHARACTER * 3.1) == "这" and made.heard(MS_A_CHARACTER * 12) == "这座城市"

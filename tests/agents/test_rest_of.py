@@ -28,7 +28,8 @@ WORDS = [TimedWord("one", 0, 400), TimedWord("two", 400, 300), TimedWord("three"
         (0.0, [], 0.0),
         (500.0, [], 500.0),  # a tone: nothing to go by
         (500.0, WORDS, 400.0),  # in "two"
-        (399.9, WORDS, 0.0),
+        (339.9, WORDS, 0.0),
+        (340.1, WORDS, 340.1),  # as good as heard
         (750.0, WORDS, 750.0),  # between two words
         (1200.0, WORDS, 800.0),
         (2000.0, WORDS, 2000.0),  # too far back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from lipwire.agents.brains.base import Services
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.voices import settle_voice
 from lipwire.audio import espeak
-from lipwire.avatar import Avatar
+from lipwire.avatar import Avatar, Voice
+from lipwire.errors import BadState
 from support.artwork import TOML, files, write
 from support.machine import require
 
@@ -64,7 +66,18 @@ def test_artwork_names_its_own(tmp_path: Path) -> None:
     assert settled("cascade", face, OTHER) == "en-US-AndrewMultilingualNeural"
     every = str(write(tmp_path / "one", files(TOML.replace("size", 'voice = "en-GB-SoniaNeural"\nsize', 1))))
     assert Avatar.load(every).voice.service == settled("cascade", every, OTHER) == "en-GB-SoniaNeural"
+    assert (settled("echo", every), settled("realtime", every)) == ("en", "alloy")
+    names = {"+f3": "espeak", "de": "espeak", "en-gb+m3": "espeak", "coral": "openai", "en-US-AvaNeural": "service"}
+    for name, kind in names.items():
+        assert getattr(Voice.named(name), kind) == name and (Voice.named(name).espeak is None) == (kind != "espeak")
     assert settled("echo", str(tmp_path / "none")) == "en-us"  # it has no such face, and is told so later
+
+
+def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentencex", None)
+    config = AgentConfig(name="a", channel="c", llm=Llm(url="http://127.0.0.1:1/"))
+    with pytest.raises(BadState, match=r"sentencex.*lipwire\[agents\]"):
+        make_brain(config, Services(stt_url="http://127.0.0.1:1/", tts_url=OTHER))
 
 
 def test_a_brain_is_made_with_it() -> None:

@@ -98,9 +98,17 @@ def test_who_thinks_at_openai_with_our_key_hears_and_speaks_there() -> None:
     assert AgentSetup(Config(stt_url="offline")).services(ours).stt_url is None
 
 
+def as_installed(folder: Path) -> Path:
+    """A folder that looks as if Agora's SDK were in it."""
+    for name in ("__init__.py", "rtc/agora_service.py", "agora_sdk/libagora_rtc_sdk.so"):
+        path = folder / "agora" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
 def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "sdk" / "agora").mkdir(parents=True)
-    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path / "sdk"))
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
     assert not AgentSetup(Config()).in_agora
     made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
     assert made.in_agora
@@ -122,8 +130,7 @@ def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp
 def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="not set up for Agora's channels"):
         AgentSetup(Config()).prepare(agent(transport="agora"))
-    (tmp_path / "sdk" / "agora").mkdir(parents=True)
-    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(tmp_path / "sdk"))
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
     made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
     for transport in ("agora", None):
         made.prepare(one := agent(transport=transport))

@@ -52,7 +52,10 @@ def small(channel: str = "c", **more: Any) -> m.StartRequest:
 
 
 def tone(seconds: float, rate: int = RATE) -> bytes:
-    return (np.sin(np.arange(round(seconds * rate)) * (2 * np.pi * 300 / rate)) * 9000).astype(np.int16).tobytes()
+    """Pulses at 120 Hz that swell four times a second: what is no voice would not move the mouth."""
+    t = np.arange(round(seconds * rate)) / rate
+    pulses = np.exp(-(t % (1 / 120)) / 0.0004) * (0.5 - 0.5 * np.cos(2 * np.pi * 4 * t))
+    return (pulses * 12000).astype(np.int16).tobytes()
 
 
 @pytest_asyncio.fixture

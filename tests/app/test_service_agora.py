@@ -13,7 +13,7 @@ import pytest
 
 from lipwire.app.config import Config
 from lipwire.app.service import LiveAvatar, Service
-from lipwire.channel.agora import channel as module
+from lipwire.channel.agora import presence
 from lipwire.protocol import messages as m
 from lipwire.protocol.tokens import verify_token
 from lipwire.provider.client import ProviderClient, ProviderFault
@@ -154,8 +154,8 @@ async def test_settings_that_are_none_of_agora_s(double: Double) -> None:
 
 async def test_without_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIPWIRE_AGORA_SDK", raising=False)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    assert not module.available()
+    monkeypatch.setattr(presence.importlib.util, "find_spec", lambda name: None)
+    assert not presence.available()
     async with service() as running, ProviderClient(running.http_url, KEY, start()) as client:
         assert live(running, client).channel is None
         await asyncio.sleep(0.1)

@@ -281,16 +281,26 @@ async def test_a_rate_that_changes_is_told() -> None:
 
 
 async def test_what_is_broken_is_left_out_and_what_is_none_is_told() -> None:
-    data = bytearray(encode("ogg", "libopus", 48_000, page_duration="20000"))
-    data[2000:2200] = bytes(200)
-    pcm, _, _ = await read(bytes(data))
-    assert 0.3 < len(pcm) / 2 / 48_000 <= 0.5
+    for whole, broken in ((CONTAINERS["ogg opus"](), 0), (CONTAINERS["aac"](), 1), (CONTAINERS["mp3"](), 1)):
+        at = len(whole) * 2 // 3
+        reader = SoundReader()
+        found = await reader.take(whole[:at] + b"\x55" * 60 + whole[at + 60 :]) + await reader.end()
+        assert 0.3 < sum(len(pcm) / 2 / rate for pcm, rate in found) < 0.56 and reader.lost == broken
     cut = encode("webm", "libopus", 48_000)
     pcm, _, _ = await read(cut[: len(cut) * 2 // 3])
     assert 0.2 < len(pcm) / 2 / 48_000 < 0.5
     for nonsense in (b"OggS" + bytes(400), b"\x1aE\xdf\xa3" + bytes(400), b"\0\0\0\x18ftypM4A " + bytes(400)):
         with pytest.raises(BadData, match="cannot be read"):
             await read(nonsense)
+
+
+async def test_a_few_bytes_of_hours_of_silence_are_not_decoded() -> None:
+    data = CONTAINERS["caf"]()
+    assert (await read(data, piece=1 << 20, most=0.6))[0] == PCM
+    reader = SoundReader(most=0.2)
+    assert sum(len(pcm) for pcm, _ in await reader.take(data)) < len(PCM) * 3 // 4
+    with pytest.raises(BadData, match=r"longer than 0.2 s"):
+        await reader.end()
 
 
 async def test_its_thread_ends_with_it() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lipwire.audio.decode import standard_input
 from lipwire.audio.mono import ChannelSurvey
 from lipwire.audio.speech_file import SpeechFile, load_speech
-from lipwire.errors import BadData, InvalidArgument
+from lipwire.errors import BadData, InvalidArgument, LipwireError
 
 Array = NDArray[Any]
 RATE = 16_000
@@ -115,6 +115,8 @@ def twice(codec: str, form: str, start: float = 3.0) -> bytes:
 FILES: dict[str, tuple[Callable[[], bytes], float, bool]] = {
     # name: (its bytes, seconds that a player plays, whether something is lost)
     "joined mp3": (lambda: mp3() * 5, 5.2, False),
+    "mp3 with tags and padding": (lambda: mp3() + b"TAG" + bytes(125) + mp3() + bytes(5000), 2.05, False),
+    "mp3 behind junk": (lambda: bytes(700) + NOISE + mp3(), 1.05, False),
     "mp3 that is damaged": (lambda: with_hole(mp3(), 0.5, NOISE), 0.87, True),
     "mp3 whose rate and channels change": (lambda: mp3() + mp3(44_100, 2), 2.05, False),
     "adts whose rate and channels change": (lambda: adts() + adts(44_100, 2), 2.1, False),
@@ -184,6 +186,30 @@ def test_what_is_whole_is_heard(name: str) -> None:
     assert np.argmax(spectrum) * speech.rate / len(loud) == pytest.approx(400, abs=8)
     assert np.sqrt(2 * np.mean(loud**2)) == pytest.approx(LEVEL, rel=0.12)
     assert np.abs(samples).max() < 2 * LEVEL or lossy, "nothing clicks"
+
+
+@pytest.mark.filterwarnings("error")
+def test_whatever_happens_to_a_file_it_is_heard_or_refused() -> None:
+    whole = [mp3(), adts(), twice("aac", "mpegts", 1.0), twice("aac", "mp4", 1.0), encoded("flac", "ogg") * 2]
+    whole += [twice("libopus", "webm", 1.0), wav(flawed(np.float32), form=3, bits=32)]
+    dice = np.random.default_rng(4)
+    heard = 0
+    for turn in range(70):
+        data = bytearray(whole[turn % len(whole)])
+        at, junk = dice.integers(len(data)), dice.integers(0, 256, dice.integers(1, 2000), np.uint8).tobytes()
+        if turn % 3 == 0:
+            data[at : at + len(junk)] = junk
+        elif turn % 3 == 1:
+            data[at:at] = junk
+        else:
+            del data[at : at + len(junk)]
+        try:
+            speech = SpeechFile(bytes(data))
+        except LipwireError as exc:
+            assert "\n" not in str(exc)
+        else:
+            heard += bool(sum(map(len, speech)))
+    assert heard > 50
 
 
 def test_a_hole_is_silence_and_what_follows_keeps_its_time() -> None:

@@ -156,3 +156,93 @@ def test_a_cold_start_hears_the_first_syllable() -> None:
             right[name] += int((said[head].argmax(1) == truth[head]).sum())
     assert right["cold"] / rows > 0.5
     assert right["cold"] > right["warm"] - 0.08 * rows
+
+
+# ---- what is no voice, with and without one before ---------------------------------------------------------------
+
+NARROW = 16000
+TILTS = {"white": 0.0, "pink": -0.5, "brown": -1.0, "blue": 0.5, "violet": 1.0}
+TONES = [(f,) for f in (50, 75, 110, 180, 250, 440, 623, 1000, 1477, 2000, 2750, 3400, 4000)] + [
+    (440, 480), (400, 450), (350, 440), (480, 620), (697, 1209), (941, 1633), (852, 1477), (1400, 2060), (300, 3000),
+]  # fmt: skip
+
+
+def as_one(x: Floats) -> Floats:
+    """RMS 1."""
+    return np.asarray(x / np.sqrt((x**2).mean()), float)
+
+
+def background(kind: str, seconds: float, seed: int) -> Floats:
+    """Steady noise at NARROW Hz, RMS 1."""
+    n = int(seconds * NARROW)
+    t, f = np.arange(n) / NARROW, np.maximum(np.fft.rfftfreq(n, 1 / NARROW), 20)
+    if kind.startswith("hum"):
+        base = int(kind[3:])
+        return as_one(np.sum([np.sin(2 * np.pi * base * k * t + k * seed) / k for k in range(1, 16)], axis=0))
+    noise = np.fft.rfft(np.random.default_rng(seed).standard_normal(n))
+    if kind == "fan":
+        shape = 1 / (1 + (f / 300) ** 2) + 3 * np.exp(-(((f - 120) / 8) ** 2)) + 2 * np.exp(-(((f - 240) / 8) ** 2))
+    elif kind == "band":
+        shape = ((f > 300) & (f < 3400)).astype(float)
+    else:
+        shape = f ** TILTS[kind]
+    return as_one(np.fft.irfft(noise * shape, n))
+
+
+def tones(frequencies: tuple[int, ...], seconds: float) -> Floats:
+    t = np.arange(int(seconds * NARROW)) / NARROW
+    return as_one(np.sum([np.sin(2 * np.pi * f * t + i) for i, f in enumerate(frequencies)], axis=0))
+
+
+def opens(x: Floats) -> Floats:
+    """Seconds of the pictures, at 25 a second, in which the mouth is open."""
+    data = np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes()
+    out = []
+    for item in perform(iter([data]), NARROW, None):
+        if not isinstance(item, tuple):
+            if item.mouth_open:
+                out.append(item.sample / RATE)
+            del item
+    return np.array(out)
+
+
+@pytest.fixture(scope="module")
+def talk() -> Floats:
+    x, rate, _ = speech(
+        "Good morning, how may I help you? I will look that up for you and call you back later on.", "en-us+f3"
+    )
+    pcm = resample((x * 32767).astype("<i2").tobytes(), rate, NARROW)
+    return as_loud(np.frombuffer(pcm, "<i2") / 32768.0)
+
+
+@pytest.mark.parametrize("kind", [*TILTS, "fan", "band", "hum50", "hum60", "hum100", "hum120"])
+def test_noise_shuts_the_mouth_within_400_ms(talk: Floats, kind: str) -> None:
+    """Wherever in a word the voice is cut off, and where there was none."""
+    for i, dbfs in enumerate((-60, -50, -42, -35, -27, -20)):
+        sound = background(kind, 1.6, i + 1) * 10 ** (dbfs / 20)
+        for cut in (0, *((0.21 * i + np.array([0.7, 1.63, 2.9])) * NARROW).astype(int)):
+            seen = opens(np.concatenate([talk[max(0, cut - NARROW) : cut], sound]))
+            late = seen[seen > min(cut, NARROW) / NARROW + 0.4]
+            assert not len(late), (kind, dbfs, cut / NARROW, late - min(cut, NARROW) / NARROW)
+
+
+@pytest.mark.parametrize("frequencies", TONES, ids=str)
+def test_tones_do_not_open_the_mouth(talk: Floats, frequencies: tuple[int, ...]) -> None:
+    for i, dbfs in enumerate((-55, -40, -25, -10)):
+        beep, gap = tones(frequencies, 0.25 + 0.1037 * i) * 10 ** (dbfs / 20), np.zeros(int(0.2031 * NARROW))
+        assert not len(opens(np.concatenate([gap, beep, gap, beep, gap[: 1000 + 37 * i], beep, gap]))), dbfs
+    held = tones(frequencies, 1.2) * 0.1
+    seen = opens(np.concatenate([talk[:NARROW], held]))
+    assert not len(seen[seen > 1.4])
+
+
+@pytest.mark.parametrize("snr", [20, 10])
+def test_a_voice_in_noise_is_seen(talk: Floats, snr: int) -> None:
+    clean = opens(talk)
+    for kind in (*TILTS, "fan"):
+        noise = background(kind, 2 + len(talk) / NARROW, 5) * 10 ** ((SPEECH_DBFS - snr) / 20)
+        noise[2 * NARROW :] += talk
+        seen = opens(noise) - 2
+        found = np.isin(np.round(clean * 25), np.round(seen * 25)).mean()
+        assert found > (0.85 if snr == 20 else 0.7), (kind, found)
+        assert not ((seen > -1.6) & (seen < -0.05)).any(), kind  # shut between the noise's first moment and the voice

@@ -139,9 +139,10 @@ static void test_model(void)
                 if (seed & 1) /* what is known of an utterance never becomes less */
                     written += put_tail(s, largest(random_in(1, LW_SPEECH_TAIL), gone - took), &tail);
             } else if (what < 48) {
-                int begun = tail.samples && lw_speech_writing(s) == tail.utterance;
-                lw_speech_end(s, random_in(0, 2) * random_in(0, 3000));
-                tail = begun ? (pending){0} : tail;
+                int32_t grace = random_in(0, 2) * random_in(0, 3000);
+                int kept = !grace && lw_speech_writing(s) == tail.utterance;
+                lw_speech_end(s, grace);
+                tail = kept ? (pending){0} : tail;
             } else if (what < 50) {
                 lw_speech_interrupt(s);
                 tail = (pending){0};

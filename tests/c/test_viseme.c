@@ -11,7 +11,7 @@
 #define SECONDS 6
 #define SAMPLES (SECONDS * RATE)
 #define MAX_ROWS (SAMPLES / LW_VISEME_HOP + 1)
-static const uint64_t golden[2] = {0x85d3b6cb5d3c7fa9, 0x32718b435ecb0835}; /* final, early */
+static const uint64_t golden[2] = {0xce1af12ef6084ade, 0x96011453929b8d71}; /* final, early */
 #define PI 3.14159265358979323846
 
 static uint32_t noise_state = 1;

@@ -71,6 +71,8 @@ def test_check(tmp_path: Path) -> None:
     good("avatar", "check", pack(tmp_path / "dot.zip", files()))
     unstated = write(tmp_path / "new", files(TOML.replace("CC0-1.0", "unknown: state it")))
     told = good("avatar", "check", unstated)
+    mute = write(tmp_path / "mute", files(TOML.replace("size", 'voice = "+nobody"\nsize', 1)))
+    assert "espeak-ng has no voice '+nobody'" in lipwire("avatar", "check", mute).output
     assert "good" not in told and f"avatar.toml:{line('license =')}: the licence of the artwork is still" in told
     bad = write(tmp_path / "bad", files(TOML.replace("depth = 1.0", "depth = 9").replace("head.png", "body.png")))
     result = lipwire("avatar", "check", bad)

@@ -133,7 +133,7 @@ async def test_a_session_that_breaks_off_leaves_the_older_film(
         path.write_bytes(b"an older film")
     recording = lipwire.publish.File(path)
     with pytest.raises(Blocked):
-        async with lipwire.Session(lipwire.publish.Tee(recording), width=64, height=36) as session:
+        async with lipwire.Session(lipwire.publish.Tee(recording), size=(64, 36)) as session:
             if said:
                 session.write(tone(said), RATE)
                 session.end()

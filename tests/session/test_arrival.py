@@ -72,7 +72,7 @@ def test_a_pause_of_the_sender_moves_nothing_behind_it(rate: int) -> None:
     line.tick(50)
     (late,), (finished,) = line.of(_core.EVENT_UNDERRUN), line.of(_core.EVENT_FINISHED)
     assert late[4] == -(-half * RATE // rate), "all that had come was heard before the pause"
-    assert finished[4] == -(-len(pcm) * RATE // rate)
+    assert finished[4] == late[4] - (-(len(pcm) - half) * RATE // rate)
 
 
 def test_as_much_as_the_prebuffer_starts_at_once() -> None:
@@ -126,6 +126,19 @@ def test_a_change_behind_a_pause_is_whole_too() -> None:
     line.tick(60)
     (finished,) = line.of(_core.EVENT_FINISHED)
     assert finished[4] == 0.4 * RATE and [event[4] for event in line.of(_core.EVENT_UNDERRUN)] == [0.2 * RATE]
+
+
+@pytest.mark.parametrize("rates", [(8000, 8000), (8000, 16000), (22050, 24000)])
+def test_what_comes_within_the_grace_of_an_end_goes_on(rates: tuple[int, int]) -> None:
+    line = Line()
+    line.performer.write(tone(0.3, rates[0]), rates[0])
+    line.performer.end(0.2)
+    line.tick(10)
+    line.performer.write(tone(0.3, rates[1], 0.3), rates[1])
+    line.tick(80)
+    (finished,) = line.of(_core.EVENT_FINISHED)
+    assert finished[4] == 0.6 * RATE and not line.of(_core.EVENT_UNDERRUN)
+    assert clicks(line.sound, [0.3]) < 160
 
 
 class Ear(lipwire.Publisher):

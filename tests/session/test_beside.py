@@ -22,7 +22,7 @@ SIZE = (64, 36)
 TEXT = "Good morning, everybody. This is the second sentence."
 
 
-@pytest.mark.parametrize("voice", ["en-us", "en-gb", "fr-fr", "de-at", "en-us+f3"])
+@pytest.mark.parametrize("voice", ["en-us", "en-gb", "fr-fr", "de-at", "en-us+f3", "en-gb+f3"])
 def test_voices_have_names_and_languages(say: Any, voice: str) -> None:
     assert SpokenText("Bonjour.", voice).duration > 0.2
 
@@ -38,7 +38,7 @@ def test_a_text_is_said_in_the_avatars_voice(say: Any, tmp_path: Path) -> None:
         assert abs(said - 0.2 - of_voice[voice]) < 0.021
 
 
-@pytest.mark.parametrize("voice", ["klingonx", "", "en-gb+f3", "zz"])
+@pytest.mark.parametrize("voice", ["klingonx", "", "en-gb+nobody", "zz"])
 def test_a_voice_that_there_is_not_is_refused(say: Any, voice: str) -> None:
     with pytest.raises(InvalidArgument, match="no voice"):
         SpokenText("Hello.", voice)
@@ -110,6 +110,24 @@ def test_a_transcript_gives_subtitles_to_a_speech_file(tmp_path: Path, speech: P
     assert cues[0].start == 0.25
     assert Image.open(tmp_path / "film.jpg").size == SIZE
     assert not list(tmp_path.glob(".*"))
+
+
+class Slow(lipwire.FrameSource):
+    """Shows nothing of its own, and makes the sound wait."""
+
+    latency = 0.5
+
+    def speech(self, pcm: Any, sample: int) -> None: ...
+
+
+def test_subtitles_wait_with_the_sound(tmp_path: Path, speech: Path) -> None:
+    (tmp_path / "said.srt").write_text("1\n00:00:00,250 --> 00:00:00,750\nHello\n")
+    options: dict[str, Any] = {"size": SIZE, "subtitles": "vtt", "transcript": tmp_path / "said.srt"}
+    lipwire.render(speech, tmp_path / "out.mp4", avatar=Slow(), **options)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        sound = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+    assert np.flatnonzero(np.abs(sound) > 0.05)[0] / 48_000 == pytest.approx(0.5, abs=0.05)
+    assert cues_in(tmp_path / "out.vtt") == [Cue(0.75, 1.25, "Hello")]
 
 
 @pytest.mark.parametrize(

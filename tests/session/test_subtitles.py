@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 
 import av
@@ -60,6 +61,10 @@ def test_what_others_write_is_read(tmp_path: Path) -> None:
         ('He said "no." Then he left', ['He said "no."', "Then he left"]),
         ("你好。再见！谢谢", ["你好。", "再见！", "谢谢"]),
         ("Title\n\nText", ["Title", "Text"]),
+        (
+            "Dr. No met Mrs. Smith at No. 5. He left, etc. and so on.",
+            ["Dr. No met Mrs. Smith at No. 5.", "He left, etc. and so on."],
+        ),
         (" ... !", []),
         ("", []),
     ],
@@ -68,13 +73,16 @@ def test_where_a_text_is_cut(text: str, cut: list[str]) -> None:
     assert [text[a:b].strip() for a, b in pieces(text)] == cut
 
 
-@pytest.mark.parametrize("text", ["word " * 100, "a" * 500, "一" * 300, "first, second; " * 40, "ab cd, " * 60 + "."])
+@pytest.mark.parametrize(
+    "text", ["word " * 100, "ก็" * 200, "a" * 500, "一" * 300, "first, second; " * 40, "ab cd, " * 60 + "."]
+)
 def test_no_cue_is_too_long_and_nothing_is_lost(text: str) -> None:
     parts = [text[a:b] for a, b in pieces(text)]
     assert "".join(parts).rstrip(". ") == text.rstrip(". ")
-    wide = 2 if "一" in text else 1
+    wide = 2 if "一" in text else 1  # columns
     assert all(len(part.strip()) * wide <= LONGEST for part in parts)
     assert all(len(part) > 10 for part in parts[:-1])
+    assert not any(unicodedata.category(part[0]).startswith("M") for part in parts)
 
 
 def test_cues_begin_with_their_words() -> None:

@@ -128,7 +128,7 @@ class Viewed(Outlet):
 
     async def open(self) -> None:
         viewers = WebRTC()
-        self.publisher = Tee(Null(), viewers) if self.tee else viewers
+        self.publisher = Tee(Null(), Tee(viewers)) if self.tee else viewers
         self.peer = Peer(lambda _: None)
         self.peer.connected = True
         viewers.viewers.add(self.peer)

@@ -40,9 +40,7 @@ class PageAgent:
         self.channel = rooms.channel(request.channel, "9000", self._event)
         if request.avatar == "":
             self.channel.video = lambda frame: None  # type: ignore[method-assign]
-        self.session = lipwire.Session(
-            self.channel, avatar=request.avatar or "aria", width=size[0], height=size[1], on_event=self._played
-        )
+        self.session = lipwire.Session(self.channel, avatar=request.avatar or "aria", size=size, on_event=self._played)
         self.heard: list[str] = []
         self.interrupts = 0
         self.speaking = False

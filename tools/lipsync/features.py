@@ -36,18 +36,18 @@ int64_t shim_features(const float *prior, double warp, const int16_t *pcm, int64
     lw_viseme_reset(v);
     memcpy(v->mean, prior, sizeof v->mean);
     for (int64_t at = -LEAD; at + LW_VISEME_FRAME <= n; at += LW_VISEME_HOP, frames++) {
-        _Alignas(64) float bands[LW_MEL_VALUES];
+        _Alignas(64) float bands[LW_MEL_VALUES], power[LW_FFT_BINS];
         v->zeros = 0;
         for (int i = 0; i < LW_VISEME_FRAME; i++) {
             v->pcm[i] = at + i >= 0 ? pcm[at + i] : 0;
             v->zeros = v->pcm[i] ? 0 : v->zeros + 1;
         }
-        analyse(v, bands);
+        analyse(v, power, bands);
         push_frame(v);
         memcpy(mel + frames * LW_MEL, bands, LW_MEL * sizeof *mel);
         memcpy(feature + frames * LW_FEATURES, v->feature + (LW_WINDOW - 1) * LW_FEATURES,
                LW_FEATURES * sizeof *feature);
-        open[frames] = (uint8_t)v->open;
+        open[frames] = (uint8_t)v->gate.open;
     }
     lw_viseme_close(&v);
     return frames;

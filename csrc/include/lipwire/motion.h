@@ -6,11 +6,12 @@
  *
  *     lw_pose pose;
  *     lw_motion *m;
+ *     const float *rest = NULL;
  *     if (lw_motion_open(&m, &(lw_motion_config){.seed = 1}) < 0)
  *         return 1;
  *     lw_motion_set(m, LW_MOTION_GESTURE, LW_GESTURE_NOD);
  *     for (int i = 0; i < 50; i++) // half a second at rest, nodding
- *         lw_motion_step(m, NULL, 0, &pose);
+ *         lw_motion_step(m, &rest, 1, 0, &pose);
  *     printf("head %d\n", pose.axis[LW_AXIS_HEAD_Y]);
  *     lw_motion_close(&m);
  */
@@ -92,8 +93,11 @@ int lw_motion_open(lw_motion **out, const lw_motion_config *config);
 int lw_motion_check(int setting, int value);
 /* Between steps: acts from the next one on. Returns as lw_motion_check. */
 int lw_motion_set(lw_motion *m, int setting, int value);
-/* `row` holds LW_CHANNELS floats, or is NULL for rest. `speaking` is 1 while an utterance plays. */
-void lw_motion_step(lw_motion *m, const float *row, int speaking, lw_pose *pose);
+#define LW_MOTION_AHEAD 12 /* rows that a step makes use of */
+/* rows[i] is the row of the step that comes i steps later, LW_CHANNELS floats, or NULL for rest; rows[0] is this step's.
+ * `known`: how many there are, 1 at least. The more, the better the mouth is in time: closures are set out for. `speaking`
+ * is 1 while an utterance plays. */
+void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speaking, lw_pose *pose);
 /* The mouth of the last step. */
 void lw_motion_mouth(const lw_motion *m, lw_mouth *mouth);
 /* Speech was cut off: from the mouth that was `shown` last, whatever it has done since, the next steps go straight to

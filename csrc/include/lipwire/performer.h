@@ -76,6 +76,7 @@ typedef struct lw_performer_config {
     uint32_t seed;
     lw_speech_config speech;
     int32_t turns;          /* 1: calls between lw_performer_enter and _leave take turns with ticks */
+    float voice;            /* as in lw_viseme_config */
 } lw_performer_config;
 
 typedef struct lw_performer_counters {

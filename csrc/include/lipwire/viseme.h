@@ -3,7 +3,7 @@
  *
  * Row i describes the input samples [160 i, 160 (i + 1)); it is written once lw_viseme_lookahead() further samples have
  * come in. Digital or room silence gives weight 1 to `sil` and 0 to the jaw. The same bits for any chunking, any
- * company in a batch, every kernel level and every machine. A session holds less than 3 kB; tables and weights are one
+ * company in a batch, every kernel level and every machine. A session holds less than 4 kB; tables and weights are one
  * copy for the process, made by the first open.
  *
  * Example of use:
@@ -39,6 +39,8 @@ typedef struct lw_viseme lw_viseme;
 
 typedef struct lw_viseme_config {
     int32_t early; /* 1: rows come with the least look-ahead, about 20 ms, and are less exact */
+    float voice;   /* dBFS of the voice's louder frames, as lw_viseme_voice gives it, where it is known before; 0: it is
+                      found out within a second */
 } lw_viseme_config;
 
 /* `config` may be NULL. */
@@ -57,7 +59,12 @@ int64_t lw_viseme_process_many(lw_viseme *const *v, size_t sessions, const int16
                                float *const *rows, size_t cap);
 /* Samples at LW_VISEME_RATE beyond the end of a row's own hop that must have arrived; constant, <= 1280 (80 ms). */
 int lw_viseme_lookahead(const lw_viseme *v);
+/* Forgets all input. */
 void lw_viseme_reset(lw_viseme *v);
+/* New speech of the same voice: forgets all input but how loud that is. */
+void lw_viseme_restart(lw_viseme *v);
+/* Level of the voice's louder frames, dBFS: what was given or is assumed, until there has been speech. */
+float lw_viseme_voice(const lw_viseme *v);
 void lw_viseme_close(lw_viseme **v);
 
 #ifdef __cplusplus

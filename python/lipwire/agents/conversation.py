@@ -240,7 +240,7 @@ class Conversation:
         self.transcripts = Transcripts(
             lambda packets: self._do(Send(packets)), config.transcripts, room, config.language, sender
         )
-        self.interruptions = self.failures = self.ignored = 0
+        self.interruptions = self.false_interruptions = self.failures = self.ignored = 0
         self.actions: deque[Action] = deque()
         """What is to be done, in order. Whoever does it takes it out."""
         self.clock = 0
@@ -271,8 +271,9 @@ class Conversation:
         """The user speaks into what is being said, and may not mean it."""
         self._settled: Doubt | None = None
         """The doubt that ended last with nobody having said anything."""
-        self._transcribed = False
-        """Whether any text of a user's has come: then no text means that nothing was said."""
+        self._transcribed = self._textless = False
+        """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
+        answered one without."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
         self._quiet_frames: dict[str, int] = {}
@@ -674,8 +675,9 @@ class Conversation:
 
     def _hold(self) -> None:
         """The user speaks: what may be interrupted is held, if anything is said, until it is known whether it is."""
-        if not self.config.turn_detection.resume_false_interruption or self.winding_up:
-            return
+        detection = self.config.turn_detection
+        if not (detection.enabled and detection.resume_false_interruption) or self.winding_up:
+            return  # where turns do not end by silence nobody would know that a noise has
         live = [reply for reply in self._live.values() if reply.interruptable]
         held = live + [reply for reply in self._asked if reply.interruptable]
         if not held:
@@ -717,6 +719,7 @@ class Conversation:
         if doubt is None or doubt.until is None or self.clock < doubt.until:
             return
         if doubt.answers and not self._transcribed:  # the brain tells no texts; it answers what was said
+            self._textless = True
             self._interrupted()
         else:
             self._go_on()
@@ -740,16 +743,18 @@ class Conversation:
         self._due = None
         self.turns.drop_open(self._now_ms)
         self._settled = doubt
+        self.false_interruptions += 1
         self._end_doubt()
 
     def _unheard(self, event: b.Failed) -> b.Failed:
         """Where speech to text has failed nobody will know whether the user said anything: the agent goes on, unless
-        the model has heard it by itself (`minor`). Returns the failure as it is then: no answer is due to it."""
+        the model has heard it by itself (`minor`). Returns the failure as it is from then on: no answer is due."""
         doubt = self._doubt
         if doubt is None or event.code != "STT_ERROR" or event.reply_id is not None:
             return event
         if not event.minor:
-            self._go_on()
+            if doubt.until is not None:  # else the user speaks again
+                self._go_on()
             return structs.replace(event, minor=True)
         doubt.untold = True
         if doubt.answers:
@@ -762,21 +767,19 @@ class Conversation:
             self._do(Release())
             self._do(Doubted(False))
 
-    def _answers_the_doubt(self, reply: Reply, item_id: str | None) -> bool:
-        """Whether a reply that begins answers a sound of the user's of which it is not known whether it was speech. It
-        is remembered as such."""
+    def _weigh(self, reply: Reply, item_id: str | None) -> None:
+        """A reply begins while there is a doubt: it answers what the user has said, if that was anything, and waits; or
+        what was said before, and is held. `item_id`: the user's item that it answers, where the brain says so."""
         doubt = self._doubt
         if doubt is None or reply.own_words:
-            return False
+            return
         turn = self._items.get(item_id) if item_id is not None else None
-        if turn in doubt.turns if turn is not None else doubt.until is not None:
-            if doubt.untold or (item_id is None and not self._transcribed):
-                self._interrupted()
-                return False
+        if not (turn in doubt.turns if turn is not None else doubt.until is not None):
+            doubt.held.append(reply)
+        elif doubt.untold or (not self._transcribed and (self._textless or item_id is None)):
+            self._interrupted()  # there will be no text, and the brain has understood something
+        else:
             doubt.answers.append(reply)
-            return True
-        doubt.held.append(reply)
-        return False
 
     def _answers_nothing(self, item_id: str | None) -> bool:
         """Whether an item is known to be a noise."""
@@ -870,7 +873,7 @@ class Conversation:
             if reply.state == "refused":
                 self._do(Interrupted(reply_id, 0.0, ""))
         if reply.state == "asked":
-            self._answers_the_doubt(reply, item_id)
+            self._weigh(reply, item_id)
             self._begin(reply)
         return reply if reply.state in ("begun", "heard") else None
 
@@ -1003,6 +1006,7 @@ class Conversation:
             "users": sorted(self.users),
             "turns": self.turns.count,
             "interruptions": self.interruptions,
+            "false_interruptions": self.false_interruptions,
             "failures": self.failures,
             "ignored_messages": self.ignored,
             "captions_sent": self.transcripts.sent,

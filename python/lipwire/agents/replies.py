@@ -17,6 +17,7 @@ from msgspec import Struct
 from ..errors import LipwireError
 from .brains.base import ReplyText, TimedWord
 from .speech.scripts import cut_back, length, sentence_end
+from .speech.spoken import place_of
 from .turns import StartReason, Turn
 
 ReplyState = Literal["asked", "begun", "heard", "over", "refused"]
@@ -131,7 +132,8 @@ class Reply:
             end = max(self.received_ms, piece.at_ms + MS_A_CHARACTER * piece.length)
         if ms >= end:
             return self.text[:after].strip()
-        cut = piece.first + int((after - piece.first) * (ms - piece.at_ms) / max(end - piece.at_ms, 1.0))
+        share = (ms - piece.at_ms) / max(end - piece.at_ms, 1.0)
+        cut = piece.first + place_of(self.text[piece.first : after], share)
         return self.text[: cut_back(self.text, cut, piece.first)].strip()
 
     def sentence_end(self, ms: float) -> float | None:

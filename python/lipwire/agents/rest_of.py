@@ -10,6 +10,8 @@ from .brains.base import TimedWord
 
 LONGEST_WORD_MS = 600.0
 """A word that began longer ago is not said again: its times may be wrong, and it would be tedious."""
+HEARD_MS = 60.0
+"""A word of which no more than this is left has been heard, and is not said again."""
 SEARCHED_MS = 400.0
 """How far back the pause before a word is looked for where the times of words are not known."""
 PAUSE_DB = 15.0
@@ -35,7 +37,8 @@ def rest_of(
     word = next((word for word in words if word.start_ms <= at_ms + from_ms < word.start_ms + word.duration_ms), None)
     if word is not None:
         back = word.start_ms - from_ms
-        begin = back if at_ms - back <= LONGEST_WORD_MS else at_ms
+        left = back + word.duration_ms - at_ms
+        begin = back if left > HEARD_MS and at_ms - back <= LONGEST_WORD_MS else at_ms
     elif words:
         begin = at_ms
     else:

@@ -28,7 +28,7 @@ def settle_voice(config: AgentConfig, services: Services) -> None:
         config.voice = (voice.openai or OPENAI_VOICE) if openai else voice.service or SERVICE_VOICE
     else:
         try:
-            config.voice = espeak_voice(voice.espeak or "", config.language)
+            config.voice = espeak_voice(voice.espeak or voice.service or "", config.language)
         except LipwireError:  # the language is none of espeak-ng's, or there is no espeak-ng, which is told later
             config.voice = voice.for_espeak()
 

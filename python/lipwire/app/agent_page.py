@@ -30,6 +30,7 @@ ESPEAK_VOICES = (
     "cmn",
     "ja",
 )
+"""Of espeak-ng's, those of common languages; each speaks with any variant (+f1 to +f5, +m1 to +m8) as well."""
 SPEECH_VOICES = (*REALTIME_VOICES, "fable", "nova", "onyx")
 """Of OpenAI's text to speech."""
 

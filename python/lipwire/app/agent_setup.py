@@ -13,7 +13,8 @@ from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..audio import espeak as voice
-from ..channel.agora.channel import Agora, AgoraOptions, agora_token, available
+from ..channel.agora.channel import Agora, AgoraOptions, agora_token
+from ..channel.agora.presence import available, lacking
 from ..channel.base import Channel
 from ..errors import InvalidArgument
 from ..outward import Outward
@@ -195,7 +196,7 @@ class AgentSetup:
         needs["agora"] = [
             *([] if c.agora_app_id else ["AGORA_APP_ID"]),
             *([] if c.agora_app_certificate else ["AGORA_APP_CERTIFICATE (or tokens from elsewhere)"]),
-            *([] if available() else ["agora-python-server-sdk (pip install 'lipwire[agora]')"]),
+            *([] if (sdk := lacking()) is None else [sdk]),
         ]
         return needs
 

@@ -22,7 +22,8 @@ from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
 from ..capture.records import Header, new_header
 from ..capture.session import RecordedSession
-from ..channel.agora.channel import Agora, AgoraOptions, available, is_app_id
+from ..channel.agora.channel import Agora, AgoraOptions, is_app_id
+from ..channel.agora.presence import available, lacking
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..closing import close_within
@@ -306,7 +307,8 @@ class Service:
         if config.agora == "off":
             return None
         if config.agora == "auto" and not (is_app_id(wanted.app_id) and available()):
-            logger.info("channel %r: not Agora's, or no SDK here; only the viewer page shows it", wanted.channel)
+            why = f"needs {lacking()}" if is_app_id(wanted.app_id) else "not Agora's"
+            logger.info("channel %r: %s; only the viewer page shows it", wanted.channel, why)
             return None
         ours = owner == OPERATOR and config.agora_app_id == wanted.app_id
         options = AgoraOptions(

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ..errors import BadData
 from .pcm import mono
 from .wav import is_wav
-
-if TYPE_CHECKING:
-    import av
 
 HEAD = 12
 """Bytes by which most kinds are told apart."""
@@ -134,29 +130,13 @@ def container_of(data: bytes, *, search: bool = False, ended: bool = False) -> s
     return _frames(data, search=search, ended=ended)
 
 
-def mono_of(frame: av.AudioFrame) -> bytes:
-    """The sound of a decoded frame as PCM16 mono, whatever its format and its channels are."""
-    samples: np.ndarray[Any, Any] = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    levels = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
-    match samples.dtype.kind, samples.dtype.itemsize:
-        case "f", _:
-            return mono(levels.astype(float) * 32768)
-        case "u", 1:
-            return mono((levels.astype(float) - 128) * 256)
-        case _, 4:
-            return mono(levels.astype(float) / 65536)
-        case _:
-            return mono(levels.astype(float))
-
-
 class _Feed:
     """The file that PyAV reads: what has come of it. Reading waits for more."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._changed = threading.Condition()
-        self._ended = False
+        self._ended = self._over = False
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def give(self, data: bytes, *, ended: bool = False) -> asyncio.Future[None]:
@@ -167,6 +147,8 @@ class _Feed:
             self._data += data
             self._ended = self._ended or ended
             self._waiting = (loop, waiting)
+            if self._over:
+                self.asks()
             self._changed.notify()
         return waiting
 
@@ -198,6 +180,7 @@ class _Feed:
     def over(self) -> None:
         """Nobody reads any more."""
         with self._changed:
+            self._over = True
             self.asks()
 
 
@@ -212,10 +195,12 @@ class ContainerReader:
 
     Args:
         name: FFmpeg's name of it (`container_of`).
+        most: seconds of sound that it may have: a few bytes can hold hours of silence.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: float = math.inf) -> None:
         self.name = name
+        self._most = most
         self.lost = 0
         """Packets that were left out."""
         self._feed = _Feed()
@@ -254,9 +239,6 @@ class ContainerReader:
     async def _give(self, data: bytes, *, ended: bool = False) -> list[tuple[bytes, int]]:
         waiting = self._feed.give(data, ended=ended)
         self._start(self._feed)
-        assert self._thread is not None
-        if not self._thread.is_alive():
-            self._feed.over()
         await waiting
         found = []
         while self._found:
@@ -271,23 +253,24 @@ class ContainerReader:
             self._thread.start()
 
     def _run(self, file: Any) -> None:
-        import av
-
         try:
             self._decode(file)
-        except (av.error.FFmpegError, ValueError) as exc:
-            self._error = BadData(f"the sound cannot be read as {self.name}: {type(exc).__name__}")
         except BadData as exc:
             self._error = exc
+        except Exception as exc:  # the thread's edge
+            self._error = BadData(f"the sound cannot be read as {self.name}: {type(exc).__name__}")
         finally:
             self._feed.over()
 
     def _decode(self, file: Any) -> None:
         import av
 
+        from .decode import floats
+
         with av.open(file, format=self.name, options=_OPEN if file is self._feed else {}) as container:
             if not container.streams.audio:
                 raise BadData("there is no sound in it")
+            seconds = 0.0
             for packet in container.demux(container.streams.audio[0]):
                 try:
                     frames = packet.decode()
@@ -296,7 +279,10 @@ class ContainerReader:
                     continue
                 for frame in frames:
                     if isinstance(frame, av.AudioFrame) and frame.samples:
-                        self._found.append((mono_of(frame), frame.sample_rate))
+                        self._found.append((mono(floats(frame).T * 32768), frame.sample_rate))
+                        seconds += frame.samples / frame.sample_rate
+                if seconds > self._most:
+                    raise BadData(f"it lasts longer than {self._most:g} s")
 
 
 def _moov_first(head: bytearray) -> bool | None:

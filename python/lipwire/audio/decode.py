@@ -25,7 +25,8 @@ round them, and what records live writes them as they come."""
 ROUNDING = 0.002
 """The same where something has been left out, and a gap is expected."""
 LONGEST_GAP = 3600.0
-"""Seconds. A longer hole in the times is a clock that was set, and what follows it is played at once."""
+"""Seconds. A hole in the times that is longer, or longer than the file, is a clock that was set or a time that was
+damaged, and what follows it is played at once."""
 LONGEST_BREAK = 10.0
 """The same for streams whose clock may be set at any moment (MPEG-TS, Ogg), as FFmpeg has it."""
 LATEST_START = 60.0
@@ -227,7 +228,7 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
     stream = file.streams[index]
     timed = not TIMED.isdisjoint(file.format.name.split(","))
     breaks = bool(file.format.flags & av.format.Flags.ts_discont.value)
-    places.begin(LONGEST_BREAK if breaks else LONGEST_GAP)
+    places.begin(_longest_gap(file, breaks))
     begun = lost = False
     end: float | None = None
     for packet in _packets(file, stream, losses, places):
@@ -240,7 +241,7 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not bytes(packet).startswith(TAGS):
+            if _is_sound(bytes(packet)):
                 losses.add(places.end, length)
                 lost = True
                 if not timed:
@@ -249,7 +250,7 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
                     places.anchor(time)
             continue
         for frame in frames:
-            samples = _floats(frame)
+            samples = floats(frame)
             if samples.shape[1] and frame.sample_rate > 0:
                 seconds = samples.shape[1] / frame.sample_rate
                 time = _seconds(frame.pts, frame.time_base)
@@ -262,6 +263,11 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
         losses.add(places.end, should_end - end)
 
 
+def _is_sound(data: bytes) -> bool:
+    """Whether it might have been; no tag, and no padding."""
+    return not data.startswith(TAGS) and data.count(0) < len(data)
+
+
 def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterator[Any]:
     """The packets of a stream, and an empty one at its end, for the decoder to give what it holds back."""
     failures = 0
@@ -269,7 +275,7 @@ def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterato
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # PyAV has no place for a stream that comes up later
             failures += 1
             if failures == 1:
                 losses.add(places.end, 0.0)
@@ -281,6 +287,12 @@ def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterato
             return
         failures = 0
         yield packet
+
+
+def _longest_gap(file: Any, breaks: bool) -> float:
+    """Seconds; none is longer than the whole file says to be."""
+    whole = float(file.duration / av.time_base) if file.duration else LONGEST_GAP
+    return min(whole, LONGEST_BREAK if breaks else LONGEST_GAP)
 
 
 def _late(file: Any, first: float, breaks: bool) -> float:
@@ -307,7 +319,7 @@ def _seconds(count: int | None, base: Any) -> float | None:
     return None if count is None or not base else float(count * base)
 
 
-def _floats(frame: Any) -> NDArray[np.float32]:
+def floats(frame: Any) -> NDArray[np.float32]:
     """The samples of a frame, (channels, n) with full scale at 1.0; what is no number is silence."""
     raw: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:

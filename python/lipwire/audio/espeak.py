@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import itertools
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import BadState, InvalidArgument
@@ -26,6 +29,8 @@ EVENT_LIST_TERMINATED, EVENT_WORD, EVENT_PHONEME = 0, 1, 7
 PHONEMES_IPA = 2
 SEPARATOR = "_"
 MAX_CHARACTERS = 5000
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-([a-z]{2,4}|\d{3}))?", re.IGNORECASE)
+"""A language, with or without a region or a script."""
 
 
 class _Id(ctypes.Union):
@@ -95,6 +100,7 @@ def _load() -> tuple[Any, int]:
         if rate <= 0:
             raise BadState(f"espeak-ng did not start (error {rate})")
         library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        library.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
         _library, _rate = library, rate
     return _library, _rate
 
@@ -117,13 +123,30 @@ def _select(voice: str) -> tuple[Any, int]:
     return library, rate
 
 
+def _named(library: Any, voice: str) -> bool:
+    """By its name. espeak-ng itself passes over a variant that it has not."""
+    _, plus, variant = voice.partition("+")
+    return (not plus or variant in _variants()) and library.espeak_SetVoiceByName(voice.encode()) == 0
+
+
 def _set(library: Any, voice: str) -> bool:
     """By its name; or by its language, as British English is of a voice named otherwise."""
-    if library.espeak_SetVoiceByName(voice.encode()) == 0:
+    if _named(library, voice):
         return True
-    language, _, variant = voice.partition("+")
+    language, plus, variant = voice.partition("+")
     wanted = _Voice(languages=language.encode())
-    return bool(language) and not variant and library.espeak_SetVoiceByProperties(ctypes.byref(wanted)) == 0
+    if not _LANGUAGE.fullmatch(language) or library.espeak_SetVoiceByProperties(ctypes.byref(wanted)) != 0:
+        return False
+    found: bytes = library.espeak_GetCurrentVoice().contents.identifier
+    return not plus or _named(library, f"{found.decode()}+{variant}")
+
+
+@cache
+def _variants() -> frozenset[str]:
+    """The names of what may stand behind a "+"."""
+    import espeakng_loader
+
+    return frozenset(path.name for path in Path(espeakng_loader.get_data_path(), "voices", "!v").iterdir())
 
 
 def _check(text: str) -> None:
@@ -175,6 +198,13 @@ def speak(
     bounds = [(0, ""), *sorted(marks, key=lambda mark: mark[0]), (len(pcm) // 2, "")]
     phones = [(a / rate, b / rate, name) for (a, name), (b, _) in itertools.pairwise(bounds) if b > a]
     return Speech(pcm, rate, phones, [(sample / rate, first, count) for sample, first, count in words])
+
+
+def named(voice: str) -> bool:
+    """True where espeak-ng has a voice of just that name. Raises BadState: espeak-ng is not installed."""
+    with _lock:
+        library, _ = _load()
+        return _named(library, voice)
 
 
 def known(voice: str) -> bool:

@@ -6,6 +6,7 @@ so there the label is.
 
 from __future__ import annotations
 
+import math
 import re
 from email.message import Message
 from typing import Any
@@ -147,15 +148,21 @@ class SoundReader:
         label: its Content-Type; "" = none.
         rate: Hz of plain samples whose label says none.
         plain: whether it may be plain samples. Where not, what is no known container raises NotSound.
+        most: seconds after which what is coded is not decoded any more, but raises BadData.
     """
 
-    def __init__(self, label: str = "", *, rate: int | None = None, plain: bool = True) -> None:
-        self._label, self._plain, self._default = label, plain, rate
+    def __init__(self, label: str = "", *, rate: int | None = None, plain: bool = True, most: float = math.inf) -> None:
+        self._label, self._plain, self._default, self._most = label, plain, rate, most
         self._head = bytearray()
         self._wav: WavReader | None = None
         self._pcm: PcmReader | None = None
         self._container: ContainerReader | None = None
         self._rate = _Rate()
+
+    @property
+    def lost(self) -> int:
+        """Packets that were broken, and left out."""
+        return 0 if self._container is None else self._container.lost
 
     async def take(self, data: bytes) -> list[tuple[bytes, int]]:
         """More of it. Raises BadData: it cannot be read, or it is no sound that is known here."""
@@ -184,7 +191,7 @@ class SoundReader:
             try:
                 return self._wav.take(data) + (self._wav.end() if ended else [])
             except OtherCodec:
-                data, self._wav, self._container = bytes(self._wav.head), None, ContainerReader("wav")
+                data, self._wav, self._container = bytes(self._wav.head), None, ContainerReader("wav", self._most)
         if self._container is not None:
             found = await self._container.take(data) if data else []
             return found + (await self._container.end() if ended else [])
@@ -202,7 +209,7 @@ class SoundReader:
         if name == "wav" and self._head[:4] != b"RIFX":
             self._wav = WavReader()
         elif name:
-            self._container = ContainerReader(name)
+            self._container = ContainerReader(name, self._most)
         elif self._plain:
             self._pcm = PcmReader(pcm_format(self._label, self._default))
         else:

@@ -129,7 +129,7 @@ class _Converter:
 
 def _pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """To the nearest."""
-    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+    return np.minimum(np.rint(np.clip(samples, -1, 1) * 32768), 32767).astype(np.int16)
 
 
 def _channel_names(sound: Sound) -> tuple[str, ...]:

@@ -242,10 +242,10 @@ def _manifest(r: _Reader, data: dict[str, Any]) -> Manifest:
 
 
 def _voice(r: _Reader, table: Any) -> Voice:
-    """Who speaks: a name for all, or one for each kind of text to speech."""
+    """Who speaks: one name, or one for each kind of text to speech."""
     if isinstance(table, str):
         name = r.text({"voice": table}, "voice", "")
-        return Voice(name, name, name) if name else Voice()
+        return Voice.named(name) if name else Voice()
     if not isinstance(table, dict):
         r.fault("`voice` must be a name, or a table: [voice] with " + ", ".join(_VOICE), "voice")
         return Voice()

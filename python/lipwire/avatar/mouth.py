@@ -232,7 +232,7 @@ def _inside(p: Stack, m: _Lips, outline: F64, width: F64, shut: F64) -> None:
     p.blend(clip * t * np.float32(0.44), rgb("#2c0d11"))
 
 
-def _upper_teeth(p: Stack, m: _Lips, clip: F32, width: F64, shut: F64, wide_open: F64) -> F64:
+def _upper_teeth(p: Stack, m: _Lips, clip: F32, width: F64, shut: F64, wide_open: F32) -> F64:
     """A row along the upper lip that narrows to the corners, tooth by tooth; it lies on the lower lip where that is
     drawn in (FF). Returns how far it reaches down, (k, 1)."""
     zero = 0 * m.half
@@ -280,7 +280,7 @@ def _lip_below(p: Stack, m: _Lips, drop: F64) -> F32:
     return p.mask(_closed(m.edge(m.up + drop), m.outer_low(41)))
 
 
-def _lower_teeth(p: Stack, m: _Lips, clip: F32, shut: F64, raised: F64, wide_open: F64) -> None:
+def _lower_teeth(p: Stack, m: _Lips, clip: F32, shut: F64, raised: F64, wide_open: F32) -> None:
     """A hint in the dark at wide openings, a full row when the teeth meet."""
     zero = 0 * m.half
     gap = m.low - m.up
@@ -293,7 +293,7 @@ def _lower_teeth(p: Stack, m: _Lips, clip: F32, shut: F64, raised: F64, wide_ope
     strip = _closed(edge * squeeze, (lower + f32([0, 8])) * squeeze)
     across = f32(np.abs(p.ux[None] / m.inner))
     fade = np.clip(1 - 0.75 * across**3, 0, 1)[:, None, :]
-    a = p.mask(strip) * clip * (f32(row) * (1 - wide_open * smoothstep(0.30, 0.66, across)))[:, None, :]
+    a = f32(p.mask(strip) * clip * (f32(row) * (1 - wide_open * smoothstep(0.30, 0.66, across)))[:, None, :])
     tone = _tint(LOWER_TEETH, mix(TEETH_SHADE, TEETH, 0.35), f32(shut)[:, :, None])
     p.blend(a, tone * (0.50 + 0.45 * fade))
     lines, thin = np.zeros(p.w, np.float32), max(0.4, 0.6 / p.scale)

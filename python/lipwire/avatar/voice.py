@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_ESPEAK = re.compile(r"(?:[a-z]{2,3}(?:-[a-z0-9]{2,8})?)?\+\w+|[a-z]{2,3}(?:-[a-z0-9]{2,4})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,14 @@ class Voice:
     espeak: str | None = None
     openai: str | None = None
     service: str | None = None
+
+    @classmethod
+    def named(cls, name: str) -> Voice:
+        """The voice of that one name, whoever's it is: espeak-ng's (en-us+f3, de), one with a locale of some other
+        service (en-US-AvaNeural), or one as OpenAI and those who are like it have (coral)."""
+        if _ESPEAK.fullmatch(name):
+            return cls(espeak=name)
+        return cls(openai=None if "-" in name else name, service=name)
 
     def for_espeak(self, language: str = "en-us") -> str:
         """espeak-ng's name of it; `language` is that of espeak-ng's voice which a variant is put on."""

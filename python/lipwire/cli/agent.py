@@ -20,9 +20,7 @@ def agent(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
     greeting: Annotated[str | None, typer.Option(help="Said to the first who comes.")] = None,
-    voice: Annotated[
-        str | None, typer.Option(help="By the speech service's names (default: alloy for realtime).")
-    ] = None,
+    voice: Annotated[str | None, typer.Option(help="By the speech service's names (default: the avatar's).")] = None,
     language: Annotated[str, typer.Option(help="Of speech to text.")] = "en-US",
     llm_url: Annotated[str | None, typer.Option(help="Chat completions for cascade (default: OpenAI's).")] = None,
     llm_model: Annotated[str | None, typer.Option(help="Its model (default: gpt-4o-mini).")] = None,

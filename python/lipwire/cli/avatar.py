@@ -10,6 +10,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
+from ..audio import espeak
 from ..avatar import DEFAULT, Avatar
 from ..avatar.builtin import BUILTIN
 from ..avatar.source import MANIFEST
@@ -128,6 +129,9 @@ def check(path: Annotated[Path, typer.Argument(help="A folder with avatar.toml, 
         err.print(_counted(len(faults)), style="bold red")
         raise typer.Exit(1)
     assert manifest is not None
+    if manifest.voice.espeak and espeak.available() and not espeak.known(manifest.voice.for_espeak()):
+        _say(f"{MANIFEST}: espeak-ng has no voice {manifest.voice.espeak!r}; say en-us+f3, or +f3 for any language")
+        raise typer.Exit(1)
     what = (
         f"{manifest.name}, {manifest.size[0]} x {manifest.size[1]}, {len(manifest.layers)} layers, {len(images)} images"
     )

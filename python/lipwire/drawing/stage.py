@@ -11,6 +11,7 @@ import collections
 import logging
 import queue
 import threading
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -69,8 +70,10 @@ class Stage:
             self.spec = structs.replace(self.spec, matrix=self._face.matrix)
 
     def performer(self, **options: Any) -> _core.Performer:
-        """The performer whose output goes through here; `prepare` first."""
+        """The performer whose output goes through here; `prepare` first. A seed is another life for each avatar."""
         assert not isinstance(self._face, Avatar), "prepare() comes first"
+        if self.name:
+            options["seed"] = options.get("seed", 0) ^ zlib.crc32(self.name.encode())
         return _core.Performer(self._face, self.spec.fps.as_integer_ratio(), **options)
 
     def open(self, show: Callable[[_core.Frame], None], loop: asyncio.AbstractEventLoop | None) -> None:

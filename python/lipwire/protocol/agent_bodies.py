@@ -66,6 +66,11 @@ Scenario = Annotated[Literal[0, 9], Meta(description="0 (default) or 9 (AI QoS)"
 History = Annotated[int, Meta(ge=0, le=1024, description="an integer 0..1024")]
 PaddingMs = Annotated[int, Meta(ge=0, le=5000, description="an integer 0..5000")]
 SilenceMs = Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..10000")]
+WaitS = Annotated[float, Meta(ge=0, le=30, description="a number 0..30")]
+Phrases = Annotated[
+    Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=256)] | None,
+    Meta(description="at most 256 strings of at most 64 characters; null = those of the language"),
+]
 Inputs = Annotated[list[Literal["text", "image"]], Meta(description='["text"] or ["text","image"]')]
 Outputs = Annotated[list[Literal["text", "audio"]], Meta(description='["text"], ["audio"] or ["text","audio"]')]
 Object = Annotated[dict[str, Any], Meta(description="an object")]
@@ -93,6 +98,15 @@ class Vad(Struct, kw_only=True):
     prefix_padding_ms: PaddingMs = 300
     silence_duration_ms: SilenceMs = 500
     threshold: Unit = 0.3
+
+
+class TurnsV2(Vad, kw_only=True):
+    """When a user's turn begins and ends, and what is no turn."""
+
+    resume_false_interruption: Flag = True
+    false_interruption_timeout: WaitS = 2.0
+    backchannels: Phrases = None
+    suppress_echo: Flag = True
 
 
 class Asr(Struct, kw_only=True):
@@ -221,7 +235,7 @@ class PropertiesV2(Struct, kw_only=True):
     asr: AsrV2 = field(default_factory=AsrV2)
     tts: TtsV2 = field(default_factory=TtsV2)
     llm: LlmV2
-    turn_detection: Vad = field(default_factory=Vad)
+    turn_detection: TurnsV2 = field(default_factory=TurnsV2)
     avatar: AvatarSpec = field(default_factory=lambda: AvatarSpec(enable=False))
 
 

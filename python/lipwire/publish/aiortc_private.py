@@ -9,25 +9,57 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from aiortc import RTCPeerConnection, RTCRtpReceiver
+from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver
+from aiortc.codecs import CODECS
+from aiortc.rtcpeerconnection import find_common_codecs
 
-from .encoders import H264, Vp8
+from .encoders import H264, SingleUnits, Vp8
 
 LOOPBACK = "127.0.0.1"
+CIPHERS = b":".join(
+    b"ECDHE-%s-%s" % (key, cipher)
+    for cipher in (b"AES128-GCM-SHA256", b"CHACHA20-POLY1305", b"AES256-GCM-SHA384", b"AES128-SHA", b"AES256-SHA")
+    for key in (b"ECDSA", b"RSA")
+)
+"""aiortc has those of ECDSA alone, and none in common with a peer whose certificate is of RSA, as GStreamer's is."""
 logger = logging.getLogger("lipwire.webrtc")
 
 
 _ENCODERS = {"video/vp8": Vp8, "video/h264": H264}
 
 
-def use_encoders(pc: RTCPeerConnection) -> None:
-    """Has a connection encode its pictures as `encoders` does. After the answer, before anything is sent."""
+def use_encoders(pc: RTCPeerConnection, single_units: set[int]) -> None:
+    """Has a connection encode its pictures as `encoders` does; H.264 of the payload types `single_units` in such. After
+    the answer, before anything is sent."""
     for transceiver in pc.getTransceivers():
         codecs = getattr(transceiver, "_codecs", [])
         kind = _ENCODERS.get(codecs[0].mimeType.lower()) if codecs else None
+        if kind is H264 and codecs[0].payloadType in single_units:
+            kind = SingleUnits
         sender: Any = transceiver.sender
         if kind is not None and getattr(sender, "_RTCRtpSender__encoder", True) is None:
             sender._RTCRtpSender__encoder = kind()
+
+
+def has_codec(kind: str, codecs: list[Any]) -> bool:
+    """Whether aiortc has one of a section's codecs."""
+    return bool(find_common_codecs(CODECS[kind], codecs))
+
+
+class _Certificate(RTCCertificate):
+    """aiortc's own, with the ciphers of RSA."""
+
+    def _create_ssl_context(self, *args: Any, **kwargs: Any) -> Any:
+        context = super()._create_ssl_context(*args, **kwargs)
+        context.set_cipher_list(CIPHERS)
+        return context
+
+
+def use_certificate(pc: RTCPeerConnection) -> None:
+    """Lets a connection shake hands with a peer whose certificate is of RSA. Before the offer is taken."""
+    name = "_RTCPeerConnection__certificates"
+    if hasattr(pc, name) and hasattr(RTCCertificate, "_create_ssl_context"):
+        setattr(pc, name, [_Certificate.generateCertificate()])
 
 
 def sends(pc: RTCPeerConnection, kind: str) -> str:

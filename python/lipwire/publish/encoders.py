@@ -12,6 +12,7 @@ Measured on a picture of 1280x720 that speaks: VP8 7.7 ms of a processor a pictu
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -31,8 +32,12 @@ H264_QUANTIZER = (10, 38)
 X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0"
 """What keeps small steps of a gradient, in brightness and in colour, that x264 by itself rounds away block by block. It
 halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits."""
+PACKET = 1150
+"""Bytes of a NAL unit that is a packet by itself."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
+OWN_KEY_FRAMES = 50
+"""The same, for a receiver that may not ask: 2 s at 25 frames a second."""
 RATE_BASE = Fraction(1, 30)
 """What rate control takes a frame's time to be; the browsers' time stamps are the tracks' own."""
 
@@ -166,3 +171,18 @@ class H264(H264Encoder):
             "bufsize": str(rate // 2),
         }
         return codec
+
+
+class SingleUnits(H264):
+    """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit. Who takes
+    no other is a simple device, which may not know how to ask for a key frame: they come by themselves."""
+
+    def _open(self, frame: Any) -> av.VideoCodecContext:
+        codec = super()._open(frame)
+        codec.gop_size = OWN_KEY_FRAMES
+        codec.options = {**codec.options, "x264-params": f"{X264}:slice-max-size={PACKET}"}
+        return codec
+
+    @classmethod
+    def _packetize(cls, packages: Iterable[bytes]) -> list[bytes]:
+        return list(packages)

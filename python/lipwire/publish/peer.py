@@ -21,8 +21,8 @@ from .._core import Frame
 from ..errors import InvalidArgument
 from . import aiortc_private
 from .audience import Audience, Missed
-from .offer import check_offer
-from .tracks import Picture, PictureTrack, SoundTrack
+from .offer import parse_offer
+from .tracks import Picture, PictureTrack, SoundTrack, Track
 
 logger = logging.getLogger("lipwire.webrtc")
 
@@ -92,6 +92,10 @@ class Outbox:
         return data
 
 
+def _sends(transceiver: Any, track: Track) -> bool:
+    return transceiver.sender.track is track and transceiver.currentDirection in ("sendonly", "sendrecv")
+
+
 class Peer:
     """One browser's connection. It offers; we answer.
 
@@ -133,6 +137,7 @@ class Peer:
         self._closing: asyncio.Task[None] | None = None
         pc = self.pc
         aiortc_private.contain(pc)
+        aiortc_private.use_certificate(pc)
         pc.on("datachannel", self._open_channel)
         pc.on("connectionstatechange", self._changed)
         if on_track is not None:
@@ -167,19 +172,19 @@ class Peer:
         try:
             if kind != "offer" or "m=" not in sdp:
                 raise InvalidArgument("an SDP offer with at least one media section is needed")
-            # Chromium hides its addresses behind mDNS names that nobody answers for here; looking one up costs 1 s.
-            lines = [s for s in sdp.splitlines() if not (s.startswith("a=candidate") and ".local " in s)]
-            check_offer("\r\n".join(lines) + "\r\n")
+            offer = parse_offer(sdp)
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                await self.pc.setRemoteDescription(RTCSessionDescription("\r\n".join(lines) + "\r\n", "offer"))
+                await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
                 offered = {transceiver.kind for transceiver in self.pc.getTransceivers()}
                 for track in (self.audio, self.video):
                     if track.kind in offered:
                         self.pc.addTrack(track)
                 aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
-                aiortc_private.use_encoders(self.pc)
+                aiortc_private.use_encoders(self.pc, offer.single_units)
                 self.audio.encodes = aiortc_private.sends(self.pc, "audio") == "audio/opus"
+                for track in (self.audio, self.video):
+                    track.wanted = any(_sends(transceiver, track) for transceiver in self.pc.getTransceivers())
         except InvalidArgument:
             await self.close()
             raise
@@ -190,7 +195,7 @@ class Peer:
             await self.close()
             raise
         self._deadline = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT, self._too_late)
-        return self.pc.localDescription.sdp, self.pc.localDescription.type
+        return offer.answer(self.pc.localDescription.sdp), self.pc.localDescription.type
 
     def send(self, data: str | bytes) -> None:
         """Queues a data message; see `Outbox` for what a slow browser misses."""

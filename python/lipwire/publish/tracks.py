@@ -73,8 +73,12 @@ class Track(MediaStreamTrack):
         self._frames: deque[Any] = deque(maxlen=limit)
         self._wake = asyncio.Event()
         self.dropped = 0
+        self.wanted = True
+        """False: the browser takes none of it."""
 
     def put(self, frame: Any) -> None:
+        if not self.wanted:
+            return
         self.dropped += len(self._frames) == self._frames.maxlen
         self._frames.append(frame)
         self._wake.set()

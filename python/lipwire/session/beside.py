@@ -44,10 +44,11 @@ class Beside:
         for part in self._parts.values():
             part.open()
 
-    def say(self, cues: Sequence[Cue]) -> None:
-        """What is said when. Raises StorageError."""
+    def say(self, cues: Sequence[Cue], delay: float) -> None:
+        """What is said when, `delay` seconds later in the film. Raises StorageError."""
         if self.subtitles is not None:
-            self._parts[self.subtitles].write(write_cues(cues, self.subtitles.suffix))
+            later = [Cue(cue.start + delay, cue.end + delay, cue.text) for cue in cues]
+            self._parts[self.subtitles].write(write_cues(later, self.subtitles.suffix))
 
     def show(self, i420: np.ndarray[Any, Any], matrix: str) -> None:
         """Takes pictures, and keeps the first one. Raises StorageError."""

@@ -23,6 +23,7 @@ from ..stream import FrameRate, StreamSpec, frame_rate
 from .beside import Beside, check_names
 from .said import SpokenText
 from .subtitles import Cue, cues_of_text, read_transcript
+from .voice_level import voice_level
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
@@ -52,9 +53,11 @@ def perform(
     fps: Fraction = Fraction(25),
     seed: int = 0,
     cues: Sequence[tuple[float, int, int]] = (),
+    voice: float | None = None,
 ) -> Iterator[tuple[bytes, int] | _core.Frame]:
     """Runs the chain as fast as it can: yields (pcm, sample) for every 10 ms of sound, and Frames, in clock order.
-    `cues` are (seconds, setting, value) for `Performer.set`, in order.
+    `cues` are (seconds, setting, value) for `Performer.set`, in order. `voice` is the voice's level as `voice_level`
+    gives it; None: it is found out as in a live session.
 
     The same input gives the same bytes. `what` draws; None: poses without pictures. `fps` is for the last two.
     """
@@ -63,7 +66,7 @@ def perform(
         what = Stage(what, StreamSpec(session_id="offline", width=size[0], height=size[1], fps=fps))
     stage = what
     stage.prepare()
-    performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60)
+    performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60, voice=voice)
     drawn: list[_core.Frame] = []
     stage.open(drawn.append, None)
     try:
@@ -173,8 +176,8 @@ def render(
     try:
         writer.open(stage.spec.matrix)
         beside.open()
-        beside.say(cues)
-        for item in perform(iter(source), source.rate, stage, seed=seed):
+        level = voice_level(source, source.rate)
+        for item in perform(iter(source), source.rate, stage, seed=seed, voice=level):
             if isinstance(item, tuple):
                 pcm, clock = item
                 writer.audio(pcm, clock)
@@ -184,6 +187,7 @@ def render(
                 frames += 1
                 if progress is not None and frames % 10 == 0:
                     progress(clock / _core.RATE, source.duration)
+        beside.say(cues, stage.delay / _core.RATE)
         writer.close()
         beside.keep()
     except BaseException:

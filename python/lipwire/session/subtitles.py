@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,8 @@ LONGEST = 84
 """Characters of a cue: two lines of 42, as broadcasters have them. Of scripts that are twice as wide, half as many."""
 SENTENCE_ENDS = ".!?…。！？।؟۔։"
 PHRASE_ENDS = ",;:–—，、；：،؛"
+ABBREVIATIONS = frozenset({"Mrs", "Prof", "vs", "etc", "Nr", "Inc", "Ltd", "Str", "bzw"})
+"""That more often than not do not end a sentence, among those of more than two letters."""
 FRAME = 0.02
 """Seconds in which speech is told from pauses,"""
 PAUSE = 10 ** (-35 / 20)
@@ -102,7 +105,7 @@ def pieces(text: str) -> list[tuple[int, int]]:
     """Where `text` is cut into cues: (first character, end), at the ends of sentences and phrases and between words."""
     found = []
     begin = 0
-    for end in [match.end() for match in _STOP.finditer(text)]:
+    for end in [match.end() for match in _STOP.finditer(text) if not _goes_on(text, match)]:
         while _width(text[begin:end].strip()) > LONGEST:
             cut = _cut(text, begin, end)
             found.append((begin, cut))
@@ -112,8 +115,18 @@ def pieces(text: str) -> list[tuple[int, int]]:
     return [(a, b) for a, b in found if any(c.isalnum() for c in text[a:b])]
 
 
+def _goes_on(text: str, stop: re.Match[str]) -> bool:
+    """Whether the full stop is that of an abbreviation or a number, as far as it shows."""
+    if stop[0] != ".":
+        return False
+    word = re.search(r"\w*$", text[: stop.start()])
+    after = text[stop.end() :].lstrip()[:1]
+    short = word is not None and ((word[0].istitle() and len(word[0]) <= 2) or word[0] in ABBREVIATIONS)
+    return bool(after) and (short or after.islower() or after.isdecimal())
+
+
 def _width(text: str) -> int:
-    return sum(2 if c >= "ᄀ" else 1 for c in text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _cut(text: str, begin: int, end: int) -> int:
@@ -124,6 +137,8 @@ def _cut(text: str, begin: int, end: int) -> int:
         width += _width(text[most])
         most += 1
     most -= 1
+    while most > begin + 1 and unicodedata.category(text[most])[0] == "M":  # marks stay with their letter
+        most -= 1
     for marks, from_ in ((PHRASE_ENDS, (begin + most) // 2), (" \n\t", begin + 1)):
         for at in range(most - 1, from_, -1):
             if text[at] in marks:

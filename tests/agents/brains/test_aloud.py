@@ -53,13 +53,15 @@ async def test_sentences_in_their_order(drop: bool) -> None:
     ]
 
 
-async def test_what_cannot_be_said_is_told() -> None:
+@pytest.mark.parametrize(("text", "good"), [("Good. This is bad.", True), ("All of it is bad.", False)])
+async def test_what_cannot_be_said_is_told(text: str, good: bool) -> None:
     voice, reply = Voice(), Generation("chat")
     events: list[BrainEvent] = []
     over: list[bool] = []
     aloud = ReadAloud(voice, reply, events.append, over.append)
-    aloud.say("Good. This is bad.")
+    aloud.say(text)
     aloud.finish()
     await aloud.run()
-    assert over == [False] and voice.closed == 1 and reply.text.strip() == "Good."
-    assert [event for event in events if isinstance(event, Failed)] == [Failed("TTS_ERROR", "no", reply.id)]
+    [failed] = [event for event in events if isinstance(event, Failed)]
+    assert over == [good] and voice.closed == 1
+    assert (failed.code, failed.reply_id, failed.minor) == ("TTS_ERROR", reply.id, good)

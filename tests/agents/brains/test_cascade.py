@@ -31,6 +31,8 @@ from lipwire.agents.brains.base import (
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.agents.speech.stt import HttpStt
+from lipwire.agents.speech.tts import HttpTts
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from support.fakes import Answer, FakeChat, FakeStt, FakeTts, ToolCall
@@ -578,6 +580,25 @@ async def test_a_fault_of_the_voice_and_of_the_ear(speech: bytes, monkeypatch: p
         assert (failed.code, failed.reply_id) == ("STT_ERROR", None)
         await s.hear(speech, 700)
         assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
+
+
+async def test_a_placeholder_is_no_turn(speech: bytes) -> None:
+    async with scene(texts="[BLANK_AUDIO]") as s:
+        await s.hear(SILENCE * 20 + speech, 700)
+        user = await s.record.wait(UserText)
+        assert (user.text, user.final) == ("", True)
+    assert not s.chat.requests and not s.record.of(ReplyStarted)
+
+
+async def test_headers_go_where_they_belong() -> None:
+    own = {"X-A": "1", "X-B": "2"}
+    services = Services(stt_url="http://a", tts_url="http://b", llm_url="http://c", llm_headers=own, tts_headers=own)
+    config = AgentConfig(name="a", channel="c", llm=Llm(url="http://c"), tts_headers={"X-A": "mine"})
+    brain = CascadeBrain(config, services)
+    assert isinstance(brain._tts, HttpTts) and isinstance(brain._stt, HttpStt)
+    assert (brain._tts.headers, brain._stt.headers) == ({"X-A": "mine", "X-B": "2"}, {})
+    assert brain._chat._headers() == own
+    await brain.close()
 
 
 async def test_a_sentence_that_is_lost_is_told_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

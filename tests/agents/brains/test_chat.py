@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any
 
 import openai
@@ -240,6 +240,33 @@ async def test_a_fault_is_an_error_that_says_what(answer: Answer, message: str) 
             await ask(server, timeouts=FAST if answer.stall_after or answer.first_token else None)
 
 
+@pytest.mark.parametrize(
+    ("status", "after", "asked", "answer"),
+    [
+        (429, {"retry-after": "0.1"}, 2, "Fine."),
+        (503, {}, 2, "Fine."),
+        (529, {"retry-after-ms": "1"}, 2, "Fine."),
+        (429, {"retry-after": "3600"}, 1, ""),
+        (500, {"retry-after": "0"}, 1, ""),  # it may have been thought about
+        (401, {}, 1, ""),
+    ],
+)
+async def test_a_service_that_is_busy_is_asked_once_more(
+    status: int, after: dict[str, str], asked: int, answer: str
+) -> None:
+    async with FakeChat([Answer(status=status, headers=after), "Fine."]) as server:
+        client, reply = ChatClient(Llm(url=server.url)), Completion()
+        with nullcontext() if answer else pytest.raises(ServiceError, match=f"answered {status}"):
+            async for _ in client.stream(chat.build(client.llm, USER, []), reply):
+                pass
+        assert (reply.text, len(server.requests)) == (answer, asked)
+        await client.close()
+    async with FakeChat(Answer(status=429, headers={"retry-after": "0"})) as server:
+        with pytest.raises(ServiceError, match="answered 429"):
+            await ask(server)
+        assert len(server.requests) == 2
+
+
 async def test_nobody_there() -> None:
     async with FakeChat() as server:
         pass
@@ -397,6 +424,20 @@ async def test_a_model_that_opens_no_thought_is_known_from_then_on() -> None:
         pieces = [piece async for piece in client.stream(chat.build(client.llm, USER, []), Completion())]
         assert [*unsaid, any(piece.unsaid for piece in pieces)] == [True, False, False]
         await client.close()
+
+
+async def test_a_service_that_says_with_every_piece_that_it_is_the_last_is_heard_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Eager(FakeChat):
+        async def _stream(self, reply: Answer, body: dict[str, Any]) -> Any:
+            yield event({"content": "One "}, finish="stop") + event({"content": "two "}, finish="stop")
+            await asyncio.sleep(0.3)
+            yield event({"content": "three."}, finish="stop")
+
+    monkeypatch.setattr(chat, "LINGER", 0.05)
+    async with Eager() as server:
+        assert (await ask(server))[0].text == "One two three."
 
 
 async def test_signs_of_life_are_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -478,6 +478,10 @@ async def test_what_is_said_late_stands_where_it_was_said() -> None:
             await service.say(f"r{n}", f"answer {n}")
             await service.end(f"r{n}")
         await service.user("u3")  # of which no text comes
+        await service.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u4")
+        await service.begin("r3")  # it answers what was said, not what is being said
+        assert [(await record.wait(ReplyStarted, n)).item_id for n in (1, 2, 3)] == ["u1", "u2", "u3"]
+        await service.end("r3")
         for n in (2, 1):
             await service.transcript(f"u{n}", f"question {n}")
         await record.wait(UserText, 2)

@@ -135,7 +135,7 @@ def test_the_whole_of_v2() -> None:
     properties |= {
         "enable_string_uid": True,
         "remote_rtc_uids": ["*"],
-        "turn_detection": {"threshold": 0.5},
+        "turn_detection": {"threshold": 0.5, "backchannels": ["aye"], "false_interruption_timeout": 1},
         "tts": {"vendor": "microsoft", "params": {"key": "k", "voice_name": "en-US-JaneNeural"}},
         "avatar": {"enable": True, "vendor": "generic", "params": {"avatar_id": "kit", "quality": "low", "fps": 20}},
     }
@@ -160,7 +160,7 @@ def test_the_whole_of_v2() -> None:
     assert len(config.llm.system_messages) == 3
     assert config.voice == "en-US-JaneNeural"
     assert (config.avatar, config.width, config.height, config.fps) == ("kit", 320, 180, 20)
-    assert config.turn_detection == TurnDetection(threshold=0.5)
+    assert config.turn_detection == TurnDetection(threshold=0.5, backchannels=["aye"], false_interruption_timeout=1.0)
     off = changed(body, "properties.avatar.enable", False)
     assert w.parse_join(off, "v2").avatar is None
 
@@ -248,6 +248,10 @@ V2_BAD = {
     "properties.tts.params.voice_name": [5],
     "properties.turn_detection": ["server_vad"],
     **{f"properties.turn_detection.{name}": values for name, values in VAD_BAD.items()},
+    "properties.turn_detection.resume_false_interruption": [1, "true"],
+    "properties.turn_detection.false_interruption_timeout": [-1, 30.5, "2"],
+    "properties.turn_detection.backchannels": ["okay", [5], ["x" * 65], ["ok"] * 257],
+    "properties.turn_detection.suppress_echo": [0, "no"],
 }
 BAD = [("v1", path, value) for path, values in V1_BAD.items() for value in values]
 BAD += [("v2", path, value) for path, values in V2_BAD.items() for value in values]

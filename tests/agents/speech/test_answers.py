@@ -107,6 +107,10 @@ ANSWERS: dict[str, tuple[str, bytes]] = {
         as_json(candidates=[{"content": {"parts": [{"inlineData": {"mimeType": "audio/L16", "data": BASE64}}]}}]),
     ),
     "Sarvam": ("application/json", as_json(request_id="1", audios=[BASE64])),
+    "silence first": (
+        "application/x-ndjson",
+        b"\n".join(as_json(audio=base64.b64encode(one).decode()) for one in (bytes(6000), PCM[6000:])),
+    ),
     "OpenAI's events": (
         "text/event-stream",
         b"".join(
@@ -123,7 +127,8 @@ async def test_what_it_may_answer(name: str) -> None:
     kind, data = ANSWERS[name]
     async with Service(lambda body: streamed(data, kind, piece=700)) as server:
         engine = HttpTts(server.url, voice="alloy")
-        assert await said(engine) == (PCM, 24_000)
+        begins = bytes(6000) if name == "silence first" else PCM[:6000]
+        assert await said(engine) == (begins + PCM[6000:], 24_000)
         await engine.close()
 
 
@@ -281,7 +286,7 @@ async def test_a_fault_that_passes_costs_nothing_and_says_nothing_twice(
 
 
 async def test_a_stall_in_a_sentence_says_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tts, "BETWEEN", 0.5)
+    monkeypatch.setattr(tts, "BETWEEN", 1.0)
     stalled: list[str] = []
 
     def make(body: dict[str, Any]) -> Response:
@@ -326,17 +331,19 @@ async def test_a_sentence_that_cannot_be_had_is_told_and_the_rest_is_said(monkey
 
 async def test_one_request_at_a_time_where_that_is_all_it_takes() -> None:
     busy: list[str] = []
+    refused = asyncio.Event()
 
     def make(body: dict[str, Any]) -> Response:
         if busy:
+            refused.set()
             return Response(429, b"", headers={"retry-after": "0.05"})
         busy.append(body["input"])
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                for at in range(0, len(PCM), 1000):
-                    yield PCM[at : at + 1000]
-                    await asyncio.sleep(0.01)
+                yield PCM[:5000]
+                await refused.wait()
+                yield PCM[5000:]
             finally:
                 busy.clear()
 

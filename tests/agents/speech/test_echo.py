@@ -31,9 +31,9 @@ def said(text: str, voice: str) -> Sound:
 
 @cache
 def played(voice: str) -> list[bytes]:
-    """What an agent says, as blocks of the channel: a second of silence, then speech for 8 s, a pause, and again."""
-    speech = said(TEXT, voice)[: 8 * 16_000]
-    pcm = np.concatenate([np.zeros(16_000), speech, np.zeros(24_000), speech]).astype(np.int16).tobytes()
+    """What an agent says, as blocks of the channel: a second of silence, then speech for 5 s, a pause, and again."""
+    speech = said(TEXT, voice)[: 5 * 16_000]
+    pcm = np.concatenate([np.zeros(16_000), speech, np.zeros(24_000), speech[:48_000]]).astype(np.int16).tobytes()
     loud = resample(pcm, 16_000, 48_000)
     return [loud[at : at + 960] for at in range(0, len(loud) - 959, 960)]
 
@@ -137,8 +137,8 @@ def test_a_user_who_speaks_over_it_is_heard(path: str, over: float, db: float, a
 def test_a_user_without_echo_is_heard(db: float, within: int) -> None:
     """At once where he is louder than an echo may be; else as soon as it is known that he is none."""
     user = said("Wait a moment please, I have a question about that.", "en-us+f3")
-    for at in (1.3, 6.0):
-        mic = noise(10 * 16_000)
+    for at in (1.3, 3.5):
+        mic = noise(7 * 16_000)
         first = round(at * 16_000)
         mic[first : first + len(user)] += user / level(user) * 32768 * 10 ** (db / 20)
         starts = Listener("en-us").hear(mic)

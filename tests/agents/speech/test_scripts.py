@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipwire.agents.speech.scripts import cluster_start, cut_back, length, sentence_end
+from lipwire.agents.speech.scripts import cluster_start, cut_back, length, sentence_end, word_spans
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,18 @@ def test_ends_of_sentences(text: str, first: str | None) -> None:
 
 def test_how_long_a_text_takes() -> None:
     assert (length("hello"), length("你好"), length("안녕 a"), length("สวัสดี")) == (5, 6, 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Hello, there. It's 3.14", ["Hello,", "there.", "It's", "3.14"]),
+        ("你好，世界。", ["你", "好，", "世", "界。"]),
+        ("我用Python 3编程", ["我", "用", "Python", "3", "编", "程"]),
+        ("ที่เก้า ก็", ["ที่", "เ", "ก้", "า", "ก็"]),
+        ("안녕 하세요", ["안녕", "하세요"]),
+        ("", []),
+    ],
+)
+def test_words(text: str, words: list[str]) -> None:
+    assert [text[begin:end] for begin, end in word_spans(text)] == words

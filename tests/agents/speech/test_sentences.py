@@ -64,6 +64,7 @@ ENDS = [
     "ሰላም። |እንዴት ነህ፧ |ደህና።",
     "Καλημέρα; |Ναι. |Όχι!",
     "Привет. |Это А. С. Пушкин. |Да!",
+    "გამარჯობა. |როგორ ხარ? |კი.",
     "שלום. |מה שלומך? |טוב.",
     "안녕하세요. |잘 지내세요? |네.",
     "你好。|我是助手！|好吗？",
@@ -89,6 +90,9 @@ def test_sentences(text: str) -> None:
         ("fr-FR", "M. Dupont et Mme Martin sont là. |Oui."),
         ("es-ES", "El Sr. López vino. |¿Cómo estás? |¡Bien! |Sí."),
         ("ru-RU", "Он жил в г. Москва на ул. Ленина. |Да."),
+        ("it-IT", "Il sig. Rossi c'è. |Sì."),
+        ("pl-PL", "Pan dr. Kowalski mieszka na ul. Długiej. |Tak."),
+        ("hy-AM", "Բարեւ ձեզ։ |It is 5 p.m. now. |Bye."),
         ("zz", "Hello there. |How are you?"),  # of a language that nobody knows
     ],
 )

@@ -46,6 +46,8 @@ class Answer:
     label: str = "text/event-stream"
     """What the answer is said to be."""
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    """More of them, where the status is another."""
     first_token: float | None = None
     """None: the server's."""
 
@@ -114,7 +116,8 @@ class FakeChat(HttpFake):
         reply = self._reply(body)
         reply = Answer(reply) if isinstance(reply, str) else reply
         if reply.status != 200:
-            return Response(reply.status, msgspec.json.encode({"error": {"message": "fake failure", "type": "x"}}))
+            error = {"error": {"message": "fake failure", "type": "x"}}
+            return Response(reply.status, msgspec.json.encode(error), headers=reply.headers)
         return Response(type=reply.label, stream=self._stream(reply, body))
 
     async def _stream(self, reply: Answer, body: dict[str, Any]) -> AsyncIterator[bytes]:

@@ -31,10 +31,12 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
             tts=lambda config: make_tts(config, services),
         )
     if config.brain == "cascade":
+        from ..speech.sentences import SentenceSplitter
         from .cascade import CascadeBrain
 
         if not config.llm.url:
             raise InvalidArgument("the cascade brain needs llm.url, the URL of a /chat/completions service")
+        SentenceSplitter(language=config.language)  # whether its package is there, before anybody asks for a reply
         return CascadeBrain(config, services)
     from ..speech.turn_detector import TurnDetector
     from .echo import DEMO, EchoBrain, ScriptBrain

@@ -22,16 +22,24 @@ class ReadAloud:
         reply: whose text it is; `text` and `position_ms` grow as it is handed over.
         emit: gets the ReplyText and ReplyAudio events, and a Failed where it cannot be said.
         over: called once, when all of it was handed over; whether that went well.
+        language: of the text, a BCP 47 tag.
     """
 
     def __init__(
-        self, tts: Tts, reply: Generation, emit: Callable[[BrainEvent], None], over: Callable[[bool], None]
+        self,
+        tts: Tts,
+        reply: Generation,
+        emit: Callable[[BrainEvent], None],
+        over: Callable[[bool], None],
+        language: str = "en",
     ) -> None:
         self._tts = tts
         self._reply = reply
         self._emit = emit
         self._over = over
-        self._speech = SynthesisStream(tts, on_text=self._text, on_sound=self._sound)
+        self._speech = SynthesisStream(
+            tts, on_text=self._text, on_sound=self._sound, language=language, on_lost=self._lost
+        )
 
     def say(self, text: str) -> None:
         """More text."""
@@ -63,6 +71,9 @@ class ReadAloud:
         words = tuple(TimedWord(word.text, word.start_ms + at, word.duration_ms) for word in spoken)
         reply.text += text
         self._emit(ReplyText(reply.id, text, at, 0 if sound is None else duration, words))
+
+    def _lost(self, text: str, error: ServiceError) -> None:
+        self._emit(Failed("TTS_ERROR", f"a sentence was not said: {error}", self._reply.id, minor=True))
 
     async def _sound(self, sound: Sound) -> None:
         reply = self._reply

@@ -12,8 +12,10 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,10 +26,12 @@ from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
-from ..http import ServiceClient, ServiceError, failure, log_details, refusal
+from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, refusal
 from .calls import Call, CallPieces, join_halves, read_written
 from .prompt import arrange
 from .thoughts import ThoughtFilter
+
+logger = logging.getLogger("lipwire.agents")
 
 MAX_EVENT = 1 << 20
 """Bytes that one event of the stream may have."""
@@ -42,6 +46,8 @@ LINGER = 0.2
 """Seconds within which the stream has to end after the reply has."""
 ALIVE = 60.0
 """Seconds for which signs of life (comments, empty events) keep the wait for the next piece of a reply going."""
+BUSY = frozenset({429, 503, 529})
+"""Statuses of a service that has not looked at the request: it may be sent again, and is not thought about twice."""
 MAX_BAD = 8
 """Events of a stream that may be no JSON before it is given up."""
 
@@ -490,11 +496,26 @@ class ChatClient:
         return {**self._own.get(self.llm.url, {}), **self.llm.headers}
 
     async def stream(self, body: dict[str, Any], completion: Completion) -> AsyncGenerator[Piece, None]:
-        """The pieces of the answer to `body`, which also gather in `completion`.
+        """The pieces of the answer to `body`, which also gather in `completion`. A service that is too busy to look at
+        it (BUSY) is asked once more, when it wants that.
 
         Raises:
             ServiceError: the service refused, broke off, stalled, or sent what is no completion.
         """
+        for again in (False, True):
+            try:
+                async with aclosing(self._answer(body, completion)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except ServiceError as exc:
+                if again or exc.status not in BUSY or (exc.wait or 0.0) > MAX_WAIT:
+                    raise
+                wait = exc.seconds_to_wait()
+                logger.warning("%s: it is asked again in %.1f s", exc, wait)
+            await asyncio.sleep(wait)
+
+    async def _answer(self, body: dict[str, Any], completion: Completion) -> AsyncGenerator[Piece, None]:
         import httpx
 
         url, key = self.llm.url, self.llm.api_key
@@ -539,19 +560,20 @@ class ChatClient:
         loop = asyncio.get_running_loop()
         reader = EventReader()
         wait.begins(loop.time())
-        linger = 0.0
+        linger, late = 0.0, False
         async for data in response.aiter_bytes():
             for event in reader.feed(data):
-                moves = completion.moves
+                moves, over = completion.moves, completion.over
                 if (piece := completion.take(event, self.rate)) is not None:
                     # What is done with the piece is not the service's time.
                     limit.reschedule(None)
                     yield piece
                 if completion.moves > moves:
                     wait.moved(loop.time(), completion.began)
+                    late = late or over  # a service that says with every piece that it is the last
             if completion.over:  # the stream's own end leaves the connection open for the next turn
                 linger = linger or loop.time() + LINGER
-            limit.reschedule(linger or wait.until(loop.time()))
+            limit.reschedule(linger if linger and not late else wait.until(loop.time()))
         for event in reader.end():
             if (piece := completion.take(event, self.rate)) is not None:
                 yield piece

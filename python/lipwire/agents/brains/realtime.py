@@ -65,8 +65,8 @@ CONNECT = 10.0
 STALLED = 15.0
 """Seconds after which a response that does not move is given up."""
 SUPERSEDED = 2.0
-"""Seconds after which a response that does not move is over where a newer one has moved meanwhile: the service makes
-one answer at a time, so it has forgotten to say so."""
+"""Seconds after which a response that does not move is over where it was cancelled, or a newer one has moved meanwhile:
+the service makes one answer at a time, so it has forgotten to say so."""
 TRIES = 10
 """Times that a response is asked for where another one is in the way."""
 BACKOFF = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -493,7 +493,7 @@ class RealtimeBrain:
                 still = now - response.moved
                 if still >= STALLED:
                     self._give_up(response)
-                elif still >= SUPERSEDED and response.number < self._newest_moved:
+                elif still >= SUPERSEDED and (response.reply.dropped or response.number < self._newest_moved):
                     logger.info("agent %s: response %s has not ended", self._config.name, response.id)
                     self._cancel(response)
                     self._over(response, {"status": "completed"})
@@ -637,8 +637,7 @@ class RealtimeBrain:
         now = time.monotonic_ns()
         ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
         self._show()
-        self._item = event.get("item_id")
-        self._emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000, self._item))
+        self._emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000, event.get("item_id")))
 
     def _on_input_audio_buffer_speech_stopped(self, event: dict[str, Any]) -> None:
         self._stopped_ns = time.monotonic_ns()
@@ -785,7 +784,8 @@ class RealtimeBrain:
             except LipwireError as exc:
                 message = str(exc)
             else:
-                aloud = ReadAloud(tts, reply, self._said_aloud, lambda good: self._aloud_over(reply, good))
+                language = self._config.language
+                aloud = ReadAloud(tts, reply, self._said_aloud, lambda good: self._aloud_over(reply, good), language)
                 reply.aloud = aloud, self._spawn(aloud.run())
                 return True
         reply.mute = True

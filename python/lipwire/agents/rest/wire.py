@@ -121,6 +121,13 @@ _SHARED: dict[str, _Target] = {
     "tts.voice_id": _to("voice", update=True),
 }
 _VAD = ("interrupt_threshold", "prefix_padding_ms", "silence_duration_ms", "threshold")
+_TURNS_V2 = (
+    *_VAD,
+    "resume_false_interruption",
+    "false_interruption_timeout",
+    "backchannels",
+    "suppress_echo",
+)
 _LLM: dict[str, _Target] = {
     "url": _to("llm.url", update=True),
     "failure_message": _to("llm.failure_message", update=True, empty=None),
@@ -144,7 +151,7 @@ _TARGETS: dict[str, dict[str, _Target]] = {
     },
     "v2": {
         **_SHARED,
-        **{f"turn_detection.{name}": _to(f"turn_detection.{name}", update=True) for name in _VAD},
+        **{f"turn_detection.{name}": _to(f"turn_detection.{name}", update=True) for name in _TURNS_V2},
         **{f"llm.{name}": target for name, target in _LLM.items()},
         "agent_rtc_uid": _to("uid"),
         "remote_rtc_uids": _Target(lambda uids: {"remote_uids": [] if "*" in uids else uids}),
@@ -427,7 +434,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         InvalidAgentRequest: v1 cannot say it (a user id that is no number, several remote users, chat messages other
             than one system message, `llm.params`, headers).
     """
-    turns = {name: getattr(config.turn_detection, name) for name in _VAD}
+    names = _TURNS_V2 if version == "v2" else _VAD
+    turns = {name: value for name in names if (value := getattr(config.turn_detection, name)) is not None}
     llm, idle = config.llm, float(config.idle_timeout)
     shared: dict[str, Any] = {
         "token": config.token,
@@ -436,9 +444,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         "audio_scenario": config.audio_scenario,
         "idle_timeout": int(idle) if idle.is_integer() else idle,
         "asr": {"language": config.language},
+        "tts": {"voice_id": config.voice} if config.voice else {},
     }
-    if config.voice:
-        shared["tts"] = {"voice_id": config.voice}
     if config.avatar is not None:
         params = {"avatar_id": config.avatar, "width": config.width, "height": config.height, "fps": config.fps}
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}
@@ -450,12 +457,10 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         params = llm.params | ({"model": llm.model} if llm.model else {})
         said |= modalities | {"api_key": llm.api_key, "greeting_message": llm.greeting_message}
         said |= {"system_messages": messages, "params": params}
-        for section, headers in (
-            (said, llm.headers),
-            (shared["asr"], config.stt_headers),
-            (shared["tts"], config.tts_headers),
-        ):
-            section |= {"headers": headers} if headers else {}
+        for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):
+            if headers:
+                shared[section] = {**shared.get(section, {}), "headers": headers}
+        said |= {"headers": llm.headers} if llm.headers else {}
         more = {
             "agent_rtc_uid": config.uid,
             "remote_rtc_uids": config.remote_uids or ["*"],

@@ -22,8 +22,9 @@ NAMES = frozenset({"audioContent", "audio_base64", "audio", "audios", "audio_dat
 MIN_TEXT = 8
 """Characters of sound in base64: what is shorter is a word."""
 
-FORMATS = ("pcm", "wav", "flac", "opus", "ogg", "mp3", "aac", "webm")
-"""Formats to ask a service for, the best first: what needs no decoding, what loses nothing, what begins soonest."""
+FORMATS = ("pcm", "wav", "mp3", "aac", "opus", "ogg", "webm", "flac")
+"""Formats to ask a service for, the best first: what needs no decoding, then what begins soonest. Ogg comes in pages,
+which may hold a second each, and of FLAC FFmpeg wants ten frames before it gives the first."""
 ANY_FORMAT = ""
 """As a format: none is asked for, and the service sends what it has."""
 
@@ -59,6 +60,8 @@ class JsonSound:
     def __init__(self) -> None:
         self._text = bytearray()
         self._some = False
+        self._hex: bool | None = None
+        """Whether the sound is in hexadecimal. Its first piece says so: base64 of silence is nothing but "A", too."""
 
     def take(self, data: bytes) -> bytes:
         """More of it; the bytes of sound in it. Raises ServiceError: there is none, or it says an error."""
@@ -99,19 +102,31 @@ class JsonSound:
         data = value.get("data")
         if isinstance(data, dict) and data.get("status") == 2 and self._some:
             return b""  # MiniMax says all of it once more at the end
-        found = b"".join(_sounds(value))
+        found = b"".join(map(self._decoded, _sounds(value)))
         self._some = self._some or bool(found)
         return found
 
+    def _decoded(self, text: str) -> bytes:
+        """The bytes of base64 or of hexadecimal; none where it is neither: an address, say, or a word."""
+        text = "".join((text.partition("base64,")[2] or text).split())
+        if len(text) < MIN_TEXT:
+            return b""
+        if self._hex is None:
+            self._hex = bool(re.fullmatch(r"([0-9a-fA-F]{2})+", text) and re.search(r"\d", text))
+        try:
+            return bytes.fromhex(text) if self._hex else base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            return b""
 
-def _sounds(value: Any, depth: int = 8) -> Iterator[bytes]:
-    """What has the name of sound, and can be read as that."""
+
+def _sounds(value: Any, depth: int = 8) -> Iterator[str]:
+    """The texts that have the name of sound."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, one in inner:
         texts = one if isinstance(one, list) else [one]
         for text in texts if name in NAMES else ():
             if isinstance(text, str):
-                yield _decoded(text)
+                yield text
         if depth and not isinstance(one, str):
             yield from _sounds(one, depth - 1)
 
@@ -127,14 +142,3 @@ def _value(line: bytes) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
-
-
-def _decoded(text: str) -> bytes:
-    """The bytes of base64 or of hexadecimal; none where it is neither: an address, say, or a word."""
-    text = "".join((text.partition("base64,")[2] or text).split())
-    if re.fullmatch(r"([0-9a-fA-F]{2})+", text):
-        return bytes.fromhex(text)
-    try:
-        return base64.b64decode(text, validate=True) if len(text) >= MIN_TEXT else b""
-    except (binascii.Error, ValueError):
-        return b""

@@ -38,6 +38,8 @@ _SENTENCE = regex.compile(
     regex.VERSION1,
 )
 _CLUSTER = regex.compile(r"\X")
+_RUN = regex.compile(r"\S+")
+_LETTER = regex.compile(r"[\p{L}\p{N}]")
 _SLOW = regex.compile(r"[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Yi}]")
 _CONTEXT = 64
 """Characters before a cut that are looked at to tell where its cluster begins; the longest emoji have a dozen."""
@@ -58,6 +60,21 @@ def spaces_end(character: str) -> bool:
 def length(text: str) -> int:
     """How long `text` takes to be said, in letters of an alphabet."""
     return len(text) if text.isascii() else len(text) + (SYLLABLE - 1) * len(_SLOW.findall(text))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of `text` begin and end; in scripts without spaces between them, where its characters do, with
+    the marks behind them."""
+    spans: list[tuple[int, int]] = []
+    for run in _RUN.finditer(text):
+        begin = run.start()
+        for cluster in _CLUSTER.finditer(text, begin, run.end()) if unspaced(run[0]) else ():
+            at = cluster.start()
+            if at > begin and _LETTER.match(text, at) and unspaced(text[at - 1] + text[at]):
+                spans.append((begin, at))
+                begin = at
+        spans.append((begin, run.end()))
+    return spans
 
 
 def sentence_end(text: str, at: int) -> int | None:
@@ -89,4 +106,4 @@ def cut_back(text: str, at: int, floor: int = 0) -> int:
     place = at
     while place > floor and not text[place - 1].isspace() and not unspaced(text[place - 1] + text[place]):
         place -= 1
-    return place
+    return cluster_start(text, place, floor)

@@ -35,16 +35,16 @@ SPACED_PIECE = 48
 _ABBREVIATED = (
     "mr mrs ms mx dr prof sr jr st mt ft vs e.g i.e cf al rev gen col sgt capt lt cmdr maj hon gov sen rep pres dept "
     "approx ave blvd rd messrs mgr supt ph.d m.d b.a m.a bzw d.h evtl ggf hr fr str usw vgl z.b u.a s.o o.ä sog inkl "
-    "exkl sra srta dra ud uds mme mlle mgr bl.a t.ex f.eks p.ej т.е т.д т.п им ул г"
+    "exkl sra srta dra ud uds mme mlle mgr sig sig.ra dott dhr mevr drs bl.a t.ex f.eks p.ej т.е т.д т.п им ул г"
 )
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 """After which a capital letter begins no sentence. Those that often end one (no, etc, inc, p.m) are missing on
 purpose."""
 _COUNTED = (
-    "c no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
+    "no nr nos num núm n° nº № fig figs abb vol vols pp p pg ch chap sec sect art tab tbl eq ex op ver v rev ext tel "
     "fax ca approx ph max min apt rm bd bde s kap ziff abs est avg incl excl ep pt bldg fl hwy rte ste po ser reg div "
     "jan feb mar apr jun jul aug sep sept oct okt nov dec dez "
-    "mon tue tues wed thu thur thurs fri sat sun mo di mi do fr sa so"
+    "mon tue tues wed thu thur thurs fri sat sun"
 )
 _BEFORE_NUMBERS = frozenset(_COUNTED.split())
 """After which a number begins no sentence: "No. 5", "Oct. 5"."""
@@ -65,13 +65,17 @@ _BEFORE = regex.compile(rf"([^\s{OPENERS}*_`~]+)$")
 _INITIAL = regex.compile(r"\p{Lu}")
 _QUOTED_ON = "とっだ"
 """With these a Japanese sentence goes on after what it quotes."""
+_OTHER_STOP = frozenset({"hy"})
+"""Languages in which a full stop never is a "."; English amid them has its own."""
+_SMALL = regex.compile(r"[\p{Ll}--\p{Script=Georgian}]", regex.VERSION1)
+"""A letter with which no sentence begins; Georgian has capitals, and does not begin sentences with them."""
 _TAG = regex.compile(r"<(?=[a-zA-Z/|])")
 
 
 def _rules(language: str) -> tuple[str, ...]:
     """The languages whose abbreviations count: the text's own, and English, of which there is some in every other."""
     own = language.partition("-")[0].lower() or "en"
-    return (own,) if own == "en" else (own, "en")
+    return ("en",) if own in ("en", *_OTHER_STOP) else (own, "en")
 
 
 class SentenceSplitter:
@@ -206,7 +210,7 @@ class SentenceSplitter:
         follows = _NEXT.match(text, end)
         if follows is None:
             return None
-        if follows[1].islower():
+        if _SMALL.match(follows[1]):
             return 0
         if asks or len(marks) > 1 or marks == "…":
             return self._white(end)

@@ -7,6 +7,7 @@ one before it is played.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 from collections import deque
@@ -26,6 +27,7 @@ from ..describe import openai_voice
 from ..headers import is_openai
 from ..http import ServiceClient, ServiceError, failure, refusal
 from .answers import ANY_FORMAT, FORMATS, JsonSound, other_format
+from .scripts import unspaced, word_spans
 from .sentences import MAX_PIECE, SentenceSplitter
 from .spoken import speakable
 
@@ -99,8 +101,10 @@ def espeak_voice(voice: str, language: str) -> str:
     variant = voice if voice.startswith("+") else "+f3" if name in _WOMEN else ""
     for one in (locale.lower(), language.lower()):
         short = one.partition("-")[0]
-        for candidate in (_ESPEAK.get(one, one), _ESPEAK.get(short, short)):
-            if espeak.known(candidate):
+        for there, candidate in itertools.product(
+            (espeak.named, espeak.known), (_ESPEAK.get(one, one), _ESPEAK.get(short, short))
+        ):
+            if there(candidate):
                 return candidate + variant
     raise InvalidArgument(f"espeak-ng speaks neither the voice {voice!r} nor the language {language!r}; set tts_url")
 
@@ -123,21 +127,27 @@ class OfflineTts:
 
 
 def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
-    """The words of `text` with their times: espeak-ng marks what it says, numbers in several parts."""
-    found: list[tuple[str, float]] = []
+    """The words of `text` with their times: espeak-ng marks what it says, numbers in several parts. What it says as one
+    is one word; the characters of a script without spaces share its time evenly."""
+    found: list[tuple[float, list[tuple[int, int]]]] = []
     spoken = deque(speech.words)
-    for match in re.finditer(r"\S+", text):
-        while spoken and spoken[0][1] < match.start():
+    for begin, end in word_spans(text):
+        while spoken and spoken[0][1] < begin:
             spoken.popleft()
-        if spoken and spoken[0][1] < match.end():
-            found.append((match.group(), spoken[0][0]))
+        if spoken and spoken[0][1] < end:
+            found.append((spoken[0][0], [(begin, end)]))
         elif found:  # said as one with the word before
-            found[-1] = (f"{found[-1][0]} {match.group()}", found[-1][1])
-    ends = [start for _, start in found[1:]] + [len(speech.pcm) / 2 / speech.rate]
-    return tuple(
-        TimedWord(word, round(start * 1000), max(round((end - start) * 1000), 0))
-        for (word, start), end in zip(found, ends, strict=False)
-    )
+            found[-1][1].append((begin, end))
+    ends = [start for start, _ in found[1:]] + [len(speech.pcm) / 2 / speech.rate]
+    timed = []
+    for (start, spans), until in zip(found, ends, strict=False):
+        if not unspaced(text[spans[0][0] : spans[-1][1]]):
+            spans = [(spans[0][0], spans[-1][1])]
+        each = max(until - start, 0.0) / len(spans)
+        for i, (first, last) in enumerate(spans):
+            at = start + i * each
+            timed.append(TimedWord(text[first:last], round(at * 1000), round((at + each) * 1000) - round(at * 1000)))
+    return tuple(timed)
 
 
 # ----------------------------------------------------------------------------------------------------------- a service
@@ -288,11 +298,13 @@ class _Body:
         plain = not kind or kind.startswith(("audio/", "binary/")) or kind == "application/octet-stream"
         self._json: JsonSound | None = None
         self._may_be_json = kind in JSON_TYPES
-        self._reader = SoundReader(label, rate=int(said[1]) if said else None, plain=plain)
+        self._reader = SoundReader(label, rate=int(said[1]) if said else None, plain=plain, most=MAX_SPEECH_MS / 1000)
         self.seconds = 0.0
         """Of sound that have come."""
 
     def close(self) -> None:
+        if self._reader.lost:
+            logger.warning("text to speech: %d broken packets of sound were left out", self._reader.lost)
         self._reader.close()
 
     async def take(self, data: bytes) -> list[Sound]:
@@ -300,7 +312,7 @@ class _Body:
         if self._may_be_json and (begins := data.lstrip()):
             self._may_be_json = False
             if begins[:1] in b'{["deir:':  # of JSON, or of a line of an event stream; no container begins so
-                self._json, self._reader = JsonSound(), SoundReader()
+                self._json, self._reader = JsonSound(), SoundReader(most=MAX_SPEECH_MS / 1000)
         return self._sounds(await self._read(data if self._json is None else self._json.take(data), ended=False))
 
     async def end(self) -> list[Sound]:

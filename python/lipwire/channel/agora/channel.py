@@ -12,17 +12,14 @@ sent. docs/agora.md says what was verified.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
 import logging
-import os
 import secrets
 import shutil
 import string
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -38,7 +35,6 @@ from ..base import Channel, ChannelEvent, Connection, Network, State, TokenExpir
 from . import data as data_stream
 from . import wire
 from .feed import FeedWriter
-from .sdk import SDK_FOLDER
 
 logger = logging.getLogger("lipwire.agora")
 
@@ -140,13 +136,6 @@ class AgoraError(LipwireError, RuntimeError):
     """The channel cannot be joined."""
 
     code = "CHANNEL_FAILED"
-
-
-def available() -> bool:
-    """Whether Agora's SDK is there, installed or in the folder that LIPWIRE_AGORA_SDK names. It is not imported
-    (docs/agora.md says why)."""
-    folder = os.environ.get(SDK_FOLDER)
-    return importlib.util.find_spec("agora") is not None or (folder is not None and Path(folder, "agora").is_dir())
 
 
 def is_app_id(text: str) -> bool:

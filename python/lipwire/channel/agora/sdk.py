@@ -36,12 +36,10 @@ from ..base import (
     UserJoined,
     UserLeft,
 )
+from .presence import SDK_FOLDER
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-SDK_FOLDER = "LIPWIRE_AGORA_SDK"
-"""Environment: a folder that has the SDK's package `agora`, where it is not installed."""
 
 STATES: dict[int, State] = {
     1: "disconnected",

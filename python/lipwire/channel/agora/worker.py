@@ -28,7 +28,8 @@ from . import wire
 from .codec import AudioEncoder
 from .data import Pacer
 from .feed import FeedReader
-from .sdk import SDK_FOLDER, Scenario, Sdk, SdkConnection, SdkError
+from .presence import SDK_FOLDER, lacking
+from .sdk import Scenario, Sdk, SdkConnection, SdkError
 
 logger = logging.getLogger("lipwire.agora.worker")
 
@@ -278,7 +279,7 @@ def main(arguments: list[str]) -> None:
     except BaseException as exc:  # the edge: whatever the import and the library may raise, SystemExit included
         reason = f"{type(exc).__name__}: {exc}"
         if isinstance(exc, ModuleNotFoundError):
-            reason = "Agora's SDK is not installed: pip install 'lipwire[agora]'; see docs/agora.md"
+            reason = f"Agora's SDK is missing: {lacking() or reason}; see docs/agora.md"
         link.send(wire.Broken(reason))
         raise SystemExit(reason) from exc
     end_within(0)

@@ -1,0 +1,230 @@
+"""Offers that can be answered in part, and those that leave out what they may: what plays, between two real peers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import aiortc
+import av
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcdtlstransport import generate_certificate
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from lipwire import _core
+from lipwire.errors import InvalidArgument
+from lipwire.publish.encoders import SingleUnits
+from lipwire.publish.offer import parse_offer
+from lipwire.publish.peer import Peer
+from lipwire.publish.tracks import SoundPackets
+
+UNKNOWN = "m=video 9 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=recvonly\r\na=mid:zz\r\na=rtpmap:120 AV1/90000\r\n"
+"""A section without a codec that is known here; its transport is that of its bundle."""
+OFF = "m=audio 0 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:zz\r\na=inactive\r\n"
+"""One that its sender has switched off."""
+OTHER = "m=text 9 UDP/TLS/RTP/SAVPF 98\r\nc=IN IP4 0.0.0.0\r\na=mid:zz\r\na=rtpmap:98 t140/1000\r\n"
+H264 = re.compile(r"a=fmtp:\d+ [^\r]*packetization-mode[^\r]*\r\n")
+
+
+class Client:
+    """Somebody else's peer, which takes what it is offered."""
+
+    def __init__(self, *kinds: str, codec: str | None = None, certificate: Any = None) -> None:
+        self.pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+        if certificate is not None:
+            vars(self.pc)["_RTCPeerConnection__certificates"] = [certificate]
+        for kind in kinds:
+            transceiver = self.pc.addTransceiver(kind, direction="recvonly")
+            if kind == "video" and codec is not None:
+                known = aiortc.RTCRtpReceiver.getCapabilities("video").codecs
+                transceiver.setCodecPreferences([one for one in known if one.mimeType == codec])
+        if not kinds:
+            self.pc.createDataChannel("lipwire")
+        self.got: dict[str, Any] = {}
+        self.pc.on("track", lambda track: self.tasks.append(asyncio.create_task(self._read(track))))
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def _read(self, track: Any) -> None:
+        try:
+            while True:
+                self.got[track.kind] = await track.recv()
+        except MediaStreamError:
+            pass
+
+    async def offer(self) -> str:
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        return str(self.pc.localDescription.sdp)
+
+    async def close(self) -> None:
+        await self.pc.close()
+        for task in self.tasks:
+            task.cancel()
+
+
+async def answered(
+    client: Client,
+    edit: Callable[[str], str] = str,
+    undo: Callable[[str], str] = str,
+    plays: tuple[str, ...] = ("audio", "video"),
+) -> str:
+    """The answer to what `edit` makes of the client's offer; `undo` makes of it what the client takes. Waits until it
+    plays what it shall."""
+    changed = asyncio.Event()
+    peer = Peer(lambda _: changed.set(), ice_host="127.0.0.1")
+    performer, packets = _core.Performer(None, (50, 1), size=(64, 48)), SoundPackets()
+    try:
+        sdp, _ = await peer.answer(edit(await client.offer()))
+        await client.pc.setRemoteDescription(aiortc.RTCSessionDescription(undo(sdp), "answer"))
+        async with asyncio.timeout(30):
+            await changed.wait()
+            while not set(plays) <= set(client.got):
+                performer.tick()
+                while (block := performer.read_pcm()) is not None:
+                    if (sound := packets.add(*block)) is not None:
+                        peer.audio.put(sound)
+                while (frame := performer.read_frame()) is not None:
+                    peer.show(frame, frame.sample)
+                    del frame
+                await asyncio.sleep(0.01)
+        assert peer.connected and set(client.got) == set(plays)
+        for track in (peer.audio, peer.video):
+            assert track.wanted is (track.kind in plays), "what nobody takes is not missed"
+        return sdp
+    finally:
+        await peer.close()
+        await client.close()
+
+
+def before(section: str) -> Callable[[str], str]:
+    """Puts a section in front of an offer's, at the head of its bundle."""
+
+    def put(sdp: str) -> str:
+        session, m, rest = re.sub(r"a=group:BUNDLE", "a=group:BUNDLE zz", sdp).partition("m=")
+        own = [line for line in rest.split("\r\n") if line.startswith(("a=ice-", "a=fingerprint", "a=setup", "a=cand"))]
+        transport = "\r\n".join(own) + "\r\n" if "m=video" in section else ""
+        return session + section + transport + m + rest
+
+    return put
+
+
+def behind(section: str) -> Callable[[str], str]:
+    return lambda sdp: re.sub(r"(a=group:BUNDLE[^\r]*)", r"\1 zz", sdp) + section
+
+
+def cut(sdp: str) -> str:
+    """The answer without the section that was rejected, which aiortc cannot take."""
+    rejected = re.search(r"m=\w+ 0 UDP.*?(?=m=|\Z)", sdp, re.S)
+    assert rejected is not None and "a=mid:zz\r\n" in rejected[0] and "a=inactive" in rejected[0]
+    assert re.search(r"a=group:BUNDLE[^\r]* zz", sdp) is None
+    return sdp.replace(rejected[0], "")
+
+
+@pytest.mark.parametrize("kinds", [("audio", "video"), ("audio",), ("video",)])
+@pytest.mark.parametrize("put", [before(UNKNOWN), behind(UNKNOWN), behind(OFF), before(OTHER)], ids=range(4))
+async def test_one_section_is_rejected_and_the_others_play(kinds: tuple[str, ...], put: Callable[[str], str]) -> None:
+    sdp = await answered(Client(*kinds), put, cut, plays=kinds)
+    assert len(re.findall("^m=", sdp, re.M)) == len(kinds) + 1
+
+
+async def test_a_data_channel_alone() -> None:
+    await answered(Client(), plays=())
+
+
+async def test_what_is_all_unknown_is_refused_in_words() -> None:
+    client = Client("audio")
+    sdp = (await client.offer()).replace("opus/48000", "lyra/16000")
+    sdp = re.sub(r"m=audio (\d+) (\S+) [^\r]*", r"m=audio \1 \2 96", sdp)
+    sdp = re.sub(r"a=rtpmap:(0|8|9) [^\r]*\r\n", "", sdp)
+    with pytest.raises(InvalidArgument, match=r"no media section.*Opus.*VP8 or H\.264"):
+        parse_offer(sdp + OFF)
+    await client.close()
+
+
+async def test_payload_types_of_rfc_3551_need_no_name() -> None:
+    """And what aiortc's parser stops at is left out: sources and extensions with more, or less, than it knows."""
+
+    def plain(sdp: str) -> str:
+        sdp = re.sub(r"a=rtpmap:(0|8|9) [^\r]*\r\n", "", sdp).replace("opus/48000", "lyra/16000")
+        odd = "a=ssrc:77 label\r\na=extmap:9/recvonly urn:x:y with more\r\na=fmtp:77 x=1\r\n"
+        return sdp.replace("a=mid:0\r\n", f"a=mid:0\r\n{odd}")
+
+    sdp = await answered(Client("audio"), plain, plays=("audio",))
+    assert "PCMU/8000" in sdp
+
+
+async def test_bundled_sections_leave_their_transport_to_the_first() -> None:
+    """RFC 8829, section 5.2.1: a=bundle-only."""
+
+    def bundled(sdp: str) -> str:
+        head, video, rest = sdp.partition("m=video")
+        rest = re.sub(r"a=(ice-ufrag|ice-pwd|fingerprint|setup|candidate)[^\r]*\r\n", "", rest)
+        return head + video + re.sub(r"^ \d+ ", " 0 ", rest) + "a=bundle-only\r\n"
+
+    await answered(Client("audio", "video"), bundled)
+
+
+class Rsa(aiortc.RTCCertificate):
+    """Of a peer that knows RSA alone, as GStreamer's certificate is."""
+
+    def _create_ssl_context(self, *args: Any, **kwargs: Any) -> Any:
+        context = super()._create_ssl_context(*args, **kwargs)
+        context.set_cipher_list(b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-SHA")
+        return context
+
+
+async def test_a_peer_with_a_certificate_of_rsa() -> None:
+    key: Any = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    await answered(Client("audio", "video", certificate=Rsa(key=key, cert=generate_certificate(key))))
+
+
+@pytest.mark.parametrize(
+    ("offered", "single"),
+    [
+        ("", True),  # RFC 6184, section 8.1: then it is packetization-mode 0
+        ("profile-level-id=42e01f", True),
+        ("packetization-mode=0;profile-level-id=4d001f", True),
+        ("packetization-mode=1;profile-level-id=640c1f", False),
+    ],
+)
+async def test_h264_of_other_words(offered: str, single: bool) -> None:
+    """aiortc has one profile and packetization-mode 1. Whoever decodes any profile decodes constrained baseline."""
+    theirs: dict[str, str] = {}
+
+    def other(sdp: str) -> str:
+        theirs.update((line.split()[0], line) for line in H264.findall(sdp))
+        return H264.sub(lambda line: f"{line[0].split()[0]} {offered}\r\n" if offered else "", sdp)
+
+    def as_before(sdp: str) -> str:
+        formats = [line for line in sdp.split("\r\n") if line.startswith("a=fmtp") and "apt=" not in line]
+        assert all(line.endswith(offered) for line in formats) if offered else not formats
+        for number, line in ((name.split(":")[1], line) for name, line in theirs.items()):
+            sdp = re.sub(rf"a=fmtp:{number} [^\r]*\r\n", "", sdp)
+            sdp = sdp.replace(f"a=rtpmap:{number} H264/90000\r\n", f"a=rtpmap:{number} H264/90000\r\n{line}")
+        return sdp
+
+    client = Client("video", codec="video/H264")
+    sdp = await answered(client, other, as_before, plays=("video",))
+    number = int(re.search(r"m=video \d+ \S+ (\d+)", sdp)[1])  # type: ignore[index]
+    client = Client("video", codec="video/H264")
+    assert (number in parse_offer(other(await client.offer())).single_units) is single
+    await client.close()
+
+
+def test_single_units_fit_packets() -> None:
+    encoder, decoder = SingleUnits(), av.CodecContext.create("h264", "r")
+    shown = 0
+    for n in range(3):
+        noise = np.random.default_rng(n).integers(16, 235, (480 * 3 // 2, 640)).astype(np.uint8)
+        frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+        frame.pts, frame.time_base = n * 3000, Fraction(1, 90000)
+        units, _ = encoder.encode(frame, force_keyframe=n == 2)
+        kinds = {unit[0] & 31 for unit in units}
+        assert max(map(len, units)) <= 1200 and len(units) > 10 and not kinds & {24, 28}
+        assert (5 in kinds) is (n != 1), "a key frame when it is asked for"
+        shown += len(decoder.decode(av.Packet(b"".join(b"\0\0\0\1" + unit for unit in units))))
+    assert shown >= 2
