@@ -13,7 +13,7 @@
 #include "resample_join.h"
 
 #define LOOK_AHEAD (160 * 48) /* samples: the extractor's look-ahead, and the rows that the mouth wants to know before */
-#define LOOK_LESS (100 * 48)  /* where pauses may be shortened */
+#define LOOK_LESS (100 * 48)  /* where pauses may be shortened: not by what has been looked at */
 #define LEAD 1                /* rows that the mouth runs ahead of the sound: its speed is bounded, and opening takes the longest */
 #define ROWS 32
 #define EVENTS 1024
@@ -485,7 +485,7 @@ static void look_ahead(lw_performer *p)
     int16_t block[LW_BLOCK], narrow[LW_BLOCK];
     int64_t sample;
     int restarted;
-    int32_t ahead = lw_speech_catches_up(p->speech) ? LOOK_LESS : LOOK_AHEAD;
+    int32_t ahead = p->config.speech.catch_up ? LOOK_LESS : LOOK_AHEAD;
     while (lw_speech_look(p->speech, ahead, block, &sample, &restarted)) {
         if (restarted || p->viseme_base < 0) {
             lw_viseme_restart(p->early);

@@ -565,11 +565,6 @@ static int64_t catch_up(lw_speech *s, int64_t read, int64_t limit, int64_t clock
     return cut < CUT_LEAST ? read : splice(s, read, at, cut);
 }
 
-int lw_speech_catches_up(const lw_speech *s)
-{
-    return s->config.catch_up && pace_of(s) == LW_PACE_PACED;
-}
-
 /* Nothing of the playing utterance has come behind `read`, and from now on nothing will: it is over. 0: something has. */
 static int close_at(lw_speech *s, int64_t read)
 {

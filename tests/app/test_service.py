@@ -52,10 +52,14 @@ def small(channel: str = "c", **more: Any) -> m.StartRequest:
 
 
 def tone(seconds: float, rate: int = RATE) -> bytes:
-    """Pulses at 120 Hz that swell four times a second: what is no voice would not move the mouth."""
+    return (np.sin(np.arange(round(seconds * rate)) * (2 * np.pi * 300 / rate)) * 9000).astype(np.int16).tobytes()
+
+
+def pulses(seconds: float, rate: int = RATE) -> bytes:
+    """At 120 Hz, swelling four times a second: what moves a mouth, as no tone does."""
     t = np.arange(round(seconds * rate)) / rate
-    pulses = np.exp(-(t % (1 / 120)) / 0.0004) * (0.5 - 0.5 * np.cos(2 * np.pi * 4 * t))
-    return (pulses * 12000).astype(np.int16).tobytes()
+    swell = 0.55 - 0.45 * np.cos(2 * np.pi * 4 * t)
+    return (np.exp(-(t % (1 / 120)) / 0.0004) * swell * 12000).astype(np.int16).tobytes()
 
 
 @pytest_asyncio.fixture

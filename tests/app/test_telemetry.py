@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.test_agent import NOW, agent
-from app.test_service import Wire, config, post_start, tone
+from app.test_service import Wire, config, post_start, pulses
 from lipwire.agents.brains import base as b
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.manager import AgentRecord
@@ -43,7 +43,7 @@ def context(span: ReadableSpan) -> Any:
 async def speak(service: Service) -> str:
     session = await post_start(service)
     wire = await Wire.open(session)
-    await wire.voice(tone(1.5), event_id="the-utterance")
+    await wire.voice(pulses(1.5), event_id="the-utterance")
     await wire.end()
     await wire.until(m.PlaybackFinished)
     await wire.ws.close()
@@ -76,7 +76,7 @@ async def test_the_figures_are_in_metrics_and_in_the_session(exporter: InMemoryS
     async with Service(config()) as service:
         session = await post_start(service)
         wire = await Wire.open(session)
-        await wire.voice(tone(1.5))
+        await wire.voice(pulses(1.5))
         await wire.end()
         await wire.until(m.PlaybackFinished)
         async with httpx.AsyncClient(

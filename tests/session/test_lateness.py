@@ -221,8 +221,8 @@ async def test_on_time_nothing_is_left_out() -> None:
 
 
 def test_the_mouth_follows_the_shortened_speech() -> None:
-    """While it catches up, every pose is that of the shortened speech said in one go; but for what the mouth makes of
-    the 60 ms more that are known of the latter."""
+    """While it catches up, every pose is that of the shortened speech said in one go; but for the voice's level, which
+    it knows from before it stood still."""
     spoken = espeak.speak("Mama may buy me a map. Papa may pay for a big boat. Bob has five bananas, and Fay has none.")
     voice = np.frombuffer(lipwire.resample(spoken.pcm, spoken.rate, RATE), np.int16)
     speech = np.concatenate([np.concatenate([voice, np.zeros(RATE // 2, np.int16)])] * 4)

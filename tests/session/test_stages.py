@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.test_service import tone
+from app.test_service import pulses
 from lipwire.publish import Null
 from lipwire.session.session import Session
 from lipwire.session.stages import BUCKETS, RECENT, Histogram, Spoken, Stages
@@ -49,14 +49,14 @@ async def test_a_session_tells_each_utterance_once_with_its_way() -> None:
     async with Session(Null(), width=64, height=36) as session:
         session.on_spoken = told.append
         for event_id, encoding in (("a", "PCM16"), ("b", "PCM8")):
-            pcm = tone(0.4)
+            pcm = pulses(0.4)
             payload = (
                 pcm if encoding == "PCM16" else (np.frombuffer(pcm, np.int16) // 256 + 128).astype(np.uint8).tobytes()
             )
             session.voice(payload, encoding, 16_000, event_id)
             session.end(event_id)
             await session.finished()
-        session.voice(tone(5.0), "PCM16", 16_000, "c")
+        session.voice(pulses(5.0), "PCM16", 16_000, "c")
         session.interrupt()
         await session.finished()
         figures = session.stats()["stages"]

@@ -103,8 +103,6 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
  * Returns 1 with *sample = its position on the media clock, 0 if none is ready. After an interrupt or a jump the
  * sequence restarts at the block just played and *restarted is set to 1. */
 int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted);
-/* 1 where late speech is caught up with in its pauses: of a pause, what has been looked at beyond 100 ms is not left out. */
-int lw_speech_catches_up(const lw_speech *s);
 /* Any thread, but where it says which. */
 int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
 int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting, the tail's with them */
