@@ -276,7 +276,8 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
-        if turn.doubtful and is_backchannel(text, self._config.language, self._config.turn_detection.backchannels):
+        phrases = self._config.turn_detection.backchannels
+        if turn.doubtful and not self._unanswered and is_backchannel(text, self._config.language, phrases):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
