@@ -74,6 +74,7 @@ def made(*events: Any) -> list[Call]:
         # a number for each piece; the whole once more at the end; places that are kept; strings of numbers
         [[p(0, "a", W)], [p(1, N, N, OSLO)], [p(2, "b", T)], [p(3, N, N, ROME)]],
         [[p(0, "a", W, OSLO)], [p(1, "b", T, ROME)], [p(0, "a", W, OSLO), p(1, "b", T, ROME)]],
+        [[p(0, "a", W, OSLO)], [p(0, N, W, " " + OSLO)], [p(1, "b", T, ROME)], [p(1, N, T, ROME)]],
         [[p(0), p(1)], [p(0, "a", W, OSLO)], [p(1, "b", T, ROME)], [p(1), N, 5]],
         [[p("0", "a", W, OSLO)], [p("1", "b", T, ROME)]],
         [p(0, "a", W, OSLO), [{"id": "b", "name": T, "arguments": ROME}]],
@@ -182,9 +183,16 @@ def test_whatever_comes_is_valid_when_it_goes_back(name: str, arguments: str, ca
 )
 def test_calls_that_were_written_into_the_text(text: str) -> None:
     both = CallPieces()
-    for call in read_written(f"{text}[TOOL_CALLS]{text}"):
-        both.add(call)
+    both.add_written(read_written(f"{text}[TOOL_CALLS]{text}"))
     assert [(call.name, read_arguments(call.arguments)) for call in both.calls()] == [BOTH[0]] * 2
+
+
+def test_a_call_that_is_also_written_is_one() -> None:
+    pieces = CallPieces(NAMES)
+    pieces.take([part(0, "a", "get.weather", '{"city": "Oslo"}')])
+    written = (("get_weather", OSLO), ("get_weather", ROME), ("time", ROME), ("time", "{}"))
+    pieces.add_written([call for name, arguments in written for call in read_written(f"{name}{arguments}")])
+    assert [(call.name, call.arguments) for call in pieces.calls()[1:]] == [("get_weather", ROME), (T, ROME), (T, "{}")]
 
 
 @pytest.mark.parametrize("text", ["", "weather", '{"city": "Oslo"}', "[7]", '{"name": ["x"]}', "{" * 50_000])

@@ -168,6 +168,11 @@ class Call(Struct):
     extra: dict[str, Any] | None = None
     """`extra_content`, which Gemini wants to see again (its thought signatures)."""
 
+    @property
+    def meaning(self) -> tuple[str, dict[str, Any] | str]:
+        """What is called, and with what: the same for two ways of saying it."""
+        return valid_name(self.name), read_arguments(self.arguments)
+
     def as_message(self) -> dict[str, Any]:
         """A member of `tool_calls`, valid whatever the model sent."""
         function = {"name": valid_name(self.name), "arguments": valid_arguments(self.arguments)}
@@ -207,9 +212,15 @@ class CallPieces:
         for position, part in enumerate(parts):
             self._take(part, position - len(parts))
 
-    def add(self, part: dict[str, Any]) -> None:
-        """A whole call, which is no piece of another. Raises ServiceError, as `take` does."""
-        self._take({"id": new_id(), **part}, -1)
+    def add_written(self, parts: Sequence[dict[str, Any]]) -> None:
+        """Whole calls that were written into the text. One that has also come beside it is the same call. Raises
+        ServiceError, as `take` does."""
+        known = [call.meaning for call in self.calls()]
+        for part in parts:
+            written = CallPieces()
+            written.take(part)
+            if all(call.meaning not in known for call in written.calls()):
+                self._take({"id": new_id(), **part}, -1)
 
     def calls(self) -> list[Call]:
         """The calls, in the order in which they began; ids are there, and differ."""
@@ -275,8 +286,8 @@ class CallPieces:
         if name != call.name:
             return bool(call.arguments.strip()) or {call.name, name} <= set(self.names)
         whole = _is_object(call.arguments) and _is_object(more)
-        again = bool(call_id) and call_id == call.id and read_arguments(call.arguments) == read_arguments(more)
-        return whole and not again
+        same = call_id == call.id if call_id else call.index is not None
+        return whole and not (same and read_arguments(call.arguments) == read_arguments(more))
 
 
 def _text(value: Any) -> str:

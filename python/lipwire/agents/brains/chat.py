@@ -396,12 +396,12 @@ class Completion:
         """What was kept back until it was known what follows."""
         text, self._half = join_halves(self._half), ""
         text = self._thoughts.feed(text) + self._thoughts.end()
+        calls: list[dict[str, Any]] = []
         for written in self._thoughts.written:
-            calls = read_written(written)
-            for call in calls:
-                self._pieces.add(call)
-            if not calls:
+            calls += (found := read_written(written))
+            if not found:
                 self._problem(f"the LLM wrote a call that cannot be read: {written:.100}")
+        self._pieces.add_written(calls)
         return text
 
     def _sound(self, data: Any, rate: int) -> bytes:
