@@ -222,6 +222,15 @@ class CallPieces:
             if all(call.meaning not in known for call in written.calls()):
                 self._take({"id": new_id(), **part}, -1)
 
+    def drop_half(self) -> str | None:
+        """The reply was cut off: forgets the last call, if its arguments have not come to their end; returns its
+        name."""
+        last = self._calls[-1] if self._calls else None
+        if last is None or (last.arguments.strip() and isinstance(read_arguments(last.arguments), dict)):
+            return None
+        self._calls.pop()
+        return last.name or "one without a name"
+
     def calls(self) -> list[Call]:
         """The calls, in the order in which they began; ids are there, and differ."""
         made: list[Call] = []

@@ -216,6 +216,8 @@ class Completion:
         self._thoughts = ThoughtFilter()
         self._pieces = CallPieces(names)
         self._made: list[Call] | None = None
+        self._streamed: set[str] = set()
+        """Members that deltas had."""
         self._bad = 0
         self._half = ""
         """Half of a character that takes two surrogates, whose other half is yet to come."""
@@ -249,6 +251,11 @@ class Completion:
         return self._made
 
     @property
+    def _cut_off(self) -> bool:
+        """Whether the service's limit ended it."""
+        return bool(_CUT_OFF.search((self.finish_reason or "").lower()))
+
+    @property
     def held_back(self) -> bool:
         """Whether the service's filter ended it."""
         return bool(_HELD_BACK.search((self.finish_reason or "").lower()))
@@ -260,7 +267,7 @@ class Completion:
             return "the LLM's answer was held back by its content filter"
         if self.text.strip() or self.audio_ms or self.calls:
             return None
-        if _CUT_OFF.search(reason.lower()):
+        if self._cut_off:
             thoughts = "its thoughts" if self._thoughts.thought or self.moves else "its answer"
             return f"the LLM was cut off at its length limit ({reason}) before {thoughts} came to a word"
         if reason in ("tool_calls", "function_call") or "function" in reason.lower():
@@ -335,6 +342,10 @@ class Completion:
         for choice in choices:
             given = (choice.get("delta"), choice.get("message"), {"content": choice.get("text")})
             delta = next(one for one in given if isinstance(one, dict))
+            if delta is given[0]:
+                self._streamed |= {name for name, value in delta.items() if value}
+            elif delta is given[1]:
+                delta = self._news(delta)
             more, sound = self._delta(delta, rate)
             text, pcm = text + more, pcm + sound
             reason = choice.get("finish_reason")
@@ -343,6 +354,10 @@ class Completion:
                 if reason.lower() == "error":
                     raise BrokeOff("finish_reason error")
         return text, pcm
+
+    def _news(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What of a message did not come in deltas before it: at the end of a stream it is all of it once more."""
+        return {name: value for name, value in message.items() if name not in self._streamed}
 
     def _delta(self, delta: dict[str, Any], rate: int) -> tuple[str, bytes]:
         text, thought = self._said(delta.get("content"))
@@ -396,6 +411,8 @@ class Completion:
         """What was kept back until it was known what follows."""
         text, self._half = join_halves(self._half), ""
         text = self._thoughts.feed(text) + self._thoughts.end()
+        if self._cut_off and (half := self._pieces.drop_half() or self._thoughts.drop_half()):
+            self._problem(f"the LLM was cut off at its length limit in the middle of a call: {half:.100}")
         calls: list[dict[str, Any]] = []
         for written in self._thoughts.written:
             calls += (found := read_written(written))

@@ -153,6 +153,12 @@ class ThoughtFilter:
         self._inside(left)
         return ""
 
+    def drop_half(self) -> str | None:
+        """The reply was cut off: forgets the call in which that was, if it is no JSON to its end; returns it."""
+        if self._end is None or not self._calls or self.written[-1].rstrip().endswith(("}", "]")):
+            return None
+        return self.written.pop()
+
     def _say(self, text: str) -> str:
         if not self._said:
             text = text.lstrip()
