@@ -429,16 +429,47 @@ SECOND = {"index": 1, "id": "b", "function": {"name": "g", "arguments": ""}}
         ({"content": "<function=f><parameter=x>1</parameter><parameter=y>2"}, [], "middle of a call: <function=f>"),
         ({"content": '<tool_call>{"name": "f", "arguments": {}}'}, ["f"], None),
         ({"content": "Yes. <think>hm"}, [], None),
+        ({"content": '{"name": "f", "parameters": {"x'}, [], 'middle of a call: {"name'),
     ],
 )
-async def test_a_call_that_was_cut_off_is_not_made(delta: dict[str, Any], made: list[str], told: str | None) -> None:
-    async with FakeChat(Answer(raw=event(delta, finish="length"))) as server:
-        reply, _ = await ask(server)
+def test_a_call_that_was_cut_off_is_not_made(delta: dict[str, Any], made: list[str], told: str | None) -> None:
+    def answer(reason: str) -> Completion:
+        reply = Completion(("f", "g"))
+        reply.take(event(delta, finish=reason)[6:].decode())
+        return reply
+
+    reply = answer("length")
     assert [call.name for call in reply.calls] == made
     assert len(reply.problems) == (told is not None) and all(re.search(told or "", one) for one in reply.problems)
     assert (reply.shortcoming(False) is None) == bool(made or reply.text)
-    async with FakeChat(Answer(raw=event(delta, finish="stop"))) as server:
-        assert "cut off" not in str((await ask(server))[0].problems)
+    assert "cut off" not in str(answer("stop").problems)
+
+
+BARE = '{"name": "f", "parameters": {"x": 1}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "made"),
+    [
+        (BARE, "", ["f"]),
+        (f"```json\n{BARE}\n```", "", ["f"]),
+        (f"<think>hm</think>\n[{BARE}]", "", ["f"]),
+        (f"{BARE}</think>Hello.", "Hello.", []),
+        (BARE.replace("f", "no", 1), BARE.replace("f", "no", 1), []),
+        (f"So: {BARE}", f"So: {BARE}", []),
+        ('{"a": 1}', '{"a": 1}', []),
+        ("[laughs] Hello.", "[laughs] Hello.", []),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 100])
+def test_a_text_that_is_only_a_call_is_one(text: str, said: str, made: list[str], step: int) -> None:
+    reply, heard = Completion(("f", "g")), ""
+    for delta in [*(text[i : i + step] for i in range(0, len(text), step)), None]:
+        choice = {"delta": {"content": delta}, "finish_reason": None if delta else "stop"}
+        if (piece := reply.take(json.dumps({"choices": [choice]}))) is not None:
+            heard = piece.text if piece.unsaid else heard + piece.text
+    assert (reply.text, heard, [call.name for call in reply.calls]) == (said, said, made)
+    assert not reply.problems
 
 
 async def test_calls_that_come_once_more_with_all_of_the_answer_are_made_once() -> None:

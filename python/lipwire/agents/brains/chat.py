@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import regex
 from msgspec import Struct
 
 from ...errors import BadData
@@ -27,7 +28,7 @@ from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
 from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, refusal
-from .calls import Call, CallPieces, join_halves, read_written
+from .calls import Call, CallPieces, join_halves, read_bare, read_written
 from .prompt import arrange
 from .thoughts import ThoughtFilter
 
@@ -183,6 +184,8 @@ _ALIVE = frozenset({"ping", "pong", "keepalive", "keep-alive", "heartbeat"})
 """What services send as data, so that the connection stays."""
 _HELD_BACK = re.compile(r"filter|safety|prohibited|recitation|blocklist|moderation|spii|refusal")
 _CUT_OFF = re.compile(r"length|max_tokens")
+_BARE = regex.compile(r"""(?:```(?:json)?)?\s*(?:\[\s*)?\{\s*"(?:name|type|function|parameters|arguments|id)"\s*:""")
+"""How a call that is all of a text begins."""
 
 
 def _thinks(part: dict[str, Any]) -> bool:
@@ -213,8 +216,11 @@ class Completion:
         """What of it could not be read, and is missing."""
         self.moves = 0
         """Counts what comes of it, thoughts included."""
+        self._names = names
         self._thoughts = ThoughtFilter()
         self._pieces = CallPieces(names)
+        self._unmarked = ""
+        """All of the text, while it may be a call that nothing marks."""
         self._made: list[Call] | None = None
         self._streamed: set[str] = set()
         """Members that deltas had."""
@@ -290,8 +296,11 @@ class Completion:
         if last:
             text += self._end()
         unsaid = self._thoughts.unopened > count and bool(self.text.strip())
-        self.text = text if unsaid else self.text + text
-        if max(len(self.text), len(self._thoughts.held)) > MAX_TEXT:
+        self._unmarked = "" if self._thoughts.unopened > count else self._unmarked
+        self.text = "" if unsaid else self.text
+        text = self._not_called(text)
+        self.text += text
+        if max(len(self.text), len(self._thoughts.held), len(self._unmarked)) > MAX_TEXT:
             raise ServiceError(f"the LLM's reply has more than {MAX_TEXT} characters; it was cut off there")
         return Piece(text, pcm, last, unsaid) if text or pcm or last or unsaid else None
 
@@ -415,11 +424,25 @@ class Completion:
             self._problem(f"the LLM was cut off at its length limit in the middle of a call: {half:.100}")
         calls: list[dict[str, Any]] = []
         for written in self._thoughts.written:
-            calls += (found := read_written(written))
+            calls += (found := read_written(written, self._names))
             if not found:
                 self._problem(f"the LLM wrote a call that cannot be read: {written:.100}")
         self._pieces.add_written(calls)
         return text
+
+    def _not_called(self, text: str) -> str:
+        """What of the text is to be said: nothing, while all of it may be a call that nothing marks, or if it is."""
+        text, self._unmarked = self._unmarked + text, ""
+        if not text or self.text or not self._names or not _BARE.match(text, partial=not self.over):
+            return text
+        if not self.over:
+            self._unmarked = text
+            return ""
+        calls = read_bare(text, self._names)
+        self._pieces.add_written(calls)
+        if not calls and self._cut_off:
+            self._problem(f"the LLM was cut off at its length limit in the middle of a call: {text:.100}")
+        return "" if calls or self._cut_off else text
 
     def _sound(self, data: Any, rate: int) -> bytes:
         try:
