@@ -319,6 +319,10 @@ async def test_a_client_that_does_not_answer_and_a_model_that_only_calls(monkeyp
         assert (await s.record.wait(ReplyFinished)).text == "I give up."
         assert len(s.chat.requests) == cascade.MAX_ROUNDS + 1
         assert "did not answer within" in s.record.of(Failed)[0].message
+    async with scene('{"name": "f", "parameters": {}}', tools=[Tool(name="f", run=lambda: 1)]) as s:
+        s.brain.tell("where am I?")
+        assert (await s.record.wait(ReplyFinished)).text == "" and s.tts.texts == []
+        assert "and gave no answer" in s.record.of(Failed)[0].message
 
 
 # ------------------------------------------------------------------------------------------ functions that have effects

@@ -490,7 +490,7 @@ class CascadeBrain:
         picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
             toolbox = self._caller.toolbox
-            answer = chat.Completion(toolbox.names if left else ())
+            answer = chat.Completion(toolbox.names)
             body = self._request(reply, toolbox.for_chat() if left else [], picture)
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:

@@ -198,7 +198,7 @@ class Completion:
     """One answer of the service as its events come in.
 
     Args:
-        names: of the functions that were offered.
+        names: of the functions that there are.
     """
 
     def __init__(self, names: Collection[str] = ()) -> None:
@@ -221,6 +221,8 @@ class Completion:
         self._pieces = CallPieces(names)
         self._unmarked = ""
         """All of the text, while it may be a call that nothing marks."""
+        self._half_call = False
+        """Whether it was cut off in the middle of a call."""
         self._made: list[Call] | None = None
         self._streamed: set[str] = set()
         """Members that deltas had."""
@@ -274,6 +276,8 @@ class Completion:
         if self.text.strip() or self.audio_ms or self.calls:
             return None
         if self._cut_off:
+            if self._half_call:
+                return f"the LLM was cut off at its length limit ({reason}) in the middle of a call"
             thoughts = "its thoughts" if self._thoughts.thought or self.moves else "its answer"
             return f"the LLM was cut off at its length limit ({reason}) before {thoughts} came to a word"
         if reason in ("tool_calls", "function_call") or "function" in reason.lower():
@@ -421,7 +425,7 @@ class Completion:
         text, self._half = join_halves(self._half), ""
         text = self._thoughts.feed(text) + self._thoughts.end()
         if self._cut_off and (half := self._pieces.drop_half() or self._thoughts.drop_half()):
-            self._problem(f"the LLM was cut off at its length limit in the middle of a call: {half:.100}")
+            self._cut_short(half)
         calls: list[dict[str, Any]] = []
         for written in self._thoughts.written:
             calls += (found := read_written(written, self._names))
@@ -429,6 +433,10 @@ class Completion:
                 self._problem(f"the LLM wrote a call that cannot be read: {written:.100}")
         self._pieces.add_written(calls)
         return text
+
+    def _cut_short(self, call: str) -> None:
+        self._half_call = True
+        self._problem(f"the LLM was cut off at its length limit in the middle of a call: {call:.100}")
 
     def _not_called(self, text: str) -> str:
         """What of the text is to be said: nothing, while all of it may be a call that nothing marks, or if it is."""
@@ -441,7 +449,7 @@ class Completion:
         calls = read_bare(text, self._names)
         self._pieces.add_written(calls)
         if not calls and self._cut_off:
-            self._problem(f"the LLM was cut off at its length limit in the middle of a call: {text:.100}")
+            self._cut_short(text)
         return "" if calls or self._cut_off else text
 
     def _sound(self, data: Any, rate: int) -> bytes:
