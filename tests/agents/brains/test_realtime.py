@@ -271,6 +271,24 @@ async def test_a_connection_that_breaks_in_silence_is_replaced_in_silence() -> N
         assert sent_items(fake)[3:] == [("user", "q2"), ("assistant", "Hello there."), ("user", "there?")]
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_connection_that_breaks_while_a_user_speaks_ends_that(answers: bool) -> None:
+    """Also into an answer: the next connection does not know that somebody spoke, and will not say when it is over."""
+    async with script() as (_, record, service):
+        await service.begin("r1")
+        await service.say("r1", "I was about to")
+        await service.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u1")
+        if not answers:
+            await service.end("r1")
+        await record.wait(SpeechStarted)
+        await service.connections[-1].close(1001)
+        await record.wait(SpeechStopped)
+        assert [failed.reply_id is not None for failed in record.of(Failed)] == [answers]
+        await until(lambda: len(service.connections) == 2)
+        await service.user("u2")
+        assert (await record.wait(SpeechStopped, 2)).item_id == "u2"
+
+
 async def test_a_service_that_stays_away_is_given_up() -> None:
     async with scene() as (brain, record, fake):
         fake.refuse = [503, 503, 503]

@@ -289,8 +289,9 @@ class RealtimeBrain:
         for reply in active:
             self._emit(Failed("REALTIME_ERROR", reason, reply.id))
             self._finish(reply, "failed")
-        if self._speaking and not active:
-            self._emit(Failed("REALTIME_ERROR", reason))
+        if self._speaking:  # the next connection will not know it
+            if not active:
+                self._emit(Failed("REALTIME_ERROR", reason))
             self._emit(SpeechStopped(time.monotonic_ns()))
         begun = self._asked or self._next
         if begun is not None and not begun.dropped:
