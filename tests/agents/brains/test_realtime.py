@@ -679,6 +679,22 @@ def results(service: Scripted) -> dict[str, str]:
     return {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
 
 
+async def test_a_call_that_was_broken_off_is_not_made() -> None:
+    booking = Booking()
+    booking.let.set()
+    async with script(tools=booking.tools) as (_, record, service):
+        await service.begin("r1")
+        await service.call("r1", "c1", "", "incomplete")
+        await service.end("r1", "cancelled", type="cancelled", reason="turn_detected")
+        await service.begin("r2")
+        await service.call("r2", "c2", "")
+        await service.end("r2")
+        await until(lambda: service.of("response.create"))
+        assert booking.made == [{}] and list(results(service)) == ["c2"]
+        assert [event["item_id"] for event in service.of("conversation.item.delete")] == ["item_c1"]
+        assert [call.call_id for call in record.of(ToolCalled)] == ["c2"]
+
+
 async def test_a_call_that_still_runs_is_not_made_again() -> None:
     """A cough while it runs: the model sees no result, and asks for it anew."""
     booking = Booking()

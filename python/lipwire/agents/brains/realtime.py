@@ -889,6 +889,10 @@ class RealtimeBrain:
         item, response = event["item"], self._response(event.get("response_id"))
         if item["type"] != "function_call" or response is None:
             return
+        if item.get("status") == "incomplete":  # broken off before all of its arguments were there
+            if item.get("id"):
+                self._send({"type": "conversation.item.delete", "item_id": item["id"]})
+            return
         self._call(response.reply, item["call_id"], item["name"], item.get("arguments") or "")
 
     def _call(self, reply: _Responses, call_id: str, name: str, arguments: str) -> None:
