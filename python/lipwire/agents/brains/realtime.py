@@ -300,10 +300,11 @@ class RealtimeBrain:
     def _lost(self, reason: str) -> None:
         """The connection is gone: what was being said is broken off, what waits is said on the next one."""
         logger.info("agent %s: %s", self._config.name, reason)
-        for response in self._responses.values():
-            if response.reply.calls:  # it goes on with their results
-                self._spawn(self._follow_up(response.reply, None))
-        active = [one.reply for one in self._responses.values() if not one.reply.dropped and not one.reply.calls]
+        replies = list(dict.fromkeys(response.reply for response in self._responses.values()))
+        for reply in replies:
+            if reply.calls:  # it goes on with their results
+                self._spawn(self._follow_up(reply, None))
+        active = [reply for reply in replies if not reply.dropped and not reply.calls]
         for reply in active:
             self._emit(Failed("REALTIME_ERROR", reason, reply.id))
             self._finish(reply, "failed")
@@ -943,8 +944,8 @@ class RealtimeBrain:
             self._finish(reply, "failed")
 
     async def _follow_up(self, reply: _Responses, ws: ClientConnection | None) -> None:
-        """The answers to a response's calls, then the reply goes on. `ws`: the connection that knows of the calls; what
-        no connection is there for the next one is told as it begins."""
+        """The answers to a response's calls, then the reply goes on. `ws`: the connection that knows of the calls.
+        Where there is none now, the next one is told of them as it begins."""
         calls, reply.calls = reply.calls, []
         try:
             results = await asyncio.gather(*[call.result for call in calls])
