@@ -140,7 +140,7 @@ async def test_the_page_begins_no_utterance_either(monkeypatch: pytest.MonkeyPat
     making, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def synthesize(text: str) -> tuple[bytes, int]:
+    def synthesize(text: str, voice: str) -> tuple[bytes, int]:
         loop.call_soon_threadsafe(making.set)
         assert go_on.wait(WAIT)
         return tone(1.0), RATE

@@ -516,7 +516,7 @@ def test_an_agent_request_becomes_an_agent() -> None:
     assert (agent.name, agent.channel, agent.brain, agent.avatar) == ("page:room:c", "c", "cascade", "aria")
     asked = AgentRequest(channel="c", brain="realtime", avatar="", prompt="Be brief.", greeting="Hi")
     agent = asked.config("cascade", "aria")
-    assert (agent.brain, agent.avatar, agent.voice) == ("realtime", None, "alloy")
+    assert (agent.brain, agent.avatar, agent.voice) == ("realtime", None, "")
     assert agent.instructions == agent.llm.system_messages[0]["content"] == "Be brief."
     assert agent.llm.greeting_message == "Hi"
 
