@@ -29,6 +29,24 @@ def test_texts(language: str, text: str, want: bool) -> None:
     assert is_backchannel(text, language) is want
 
 
+BEGUN = [
+    ("en", "I"), ("en", "M"), ("en", "Uh-h"), ("en", "Got"), ("en", "Got i"), ("en", "Okay, all r"),
+    ("de", "Ach"), ("fr-FR", "D'acc"), ("ja-JP", "そうで"), ("ja-JP", "はい、な"), ("th-TH", "ใช่คร"), ("hi-IN", "ठ"),
+]  # fmt: skip
+NOT_BEGUN = [
+    ("en", ""), ("en", "I want"), ("en", "Stop"), ("en", "Wait"), ("en", "What"), ("en", "Okay, but"),
+    ("en", "Got him"), ("en", "see"), ("en", "ok ok ok ok o"), ("de", "Nein"), ("ja-JP", "今"),
+    ("zh-CN", "不"), ("ko-KR", "아니"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "want"), [(*one, True) for one in BEGUN] + [(*one, False) for one in NOT_BEGUN]
+)
+def test_texts_that_go_on(language: str, text: str, want: bool) -> None:
+    assert is_backchannel(text, language, begun=True) is want and not is_backchannel(text, language)
+
+
 def test_ones_own_list() -> None:
     assert is_backchannel("Rightyho!", "en", ["righty-ho"]) and not is_backchannel("okay", "en", ["righty-ho"])
     assert not is_backchannel("okay", "en", []) and not is_backchannel("okay", "en", ["!"])
