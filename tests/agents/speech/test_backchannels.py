@@ -13,7 +13,8 @@ YES = [
     ("es-MX", "Sí, claro"), ("it", "Già."), ("pt-BR", "Aham"), ("ru-RU", "Угу."), ("tr", "hı hı"),
     ("zh-CN", "嗯。"), ("zh-CN", "对对对"), ("zh-TW", "好的，好的"), ("ja-JP", "なるほど、そうですか。"),
     ("ja-JP", "はい"), ("ko-KR", "네, 네"), ("hi-IN", "हाँ, ठीक है"), ("th-TH", "ใช่ครับ"), ("ar-EG", "طيب"),
-    ("he-IL", "אוקיי"), ("xx", "okay"),
+    ("he-IL", "אוקיי"), ("xx", "okay"), ("zh-HK", "係呀"), ("zh-Hant-HK", "好的"), ("yue", "是的"), ("zh_HK", "明白"),
+    ("cmn-Hans-CN", "对对"), ("no", "skjønner"), ("iw", "כן"),
 ]  # fmt: skip
 NO = [
     ("en-US", ""), ("en-US", "..."), ("en-US", "Stop."), ("en-US", "wait"), ("en-US", "no"),

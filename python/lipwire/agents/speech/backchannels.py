@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from ..languages import names
+
 MOST = 4
 """Backchannels in one text; who says more of them has something to say."""
 
@@ -48,8 +50,7 @@ BACKCHANNELS: dict[str, str] = {
 
 def known(language: str) -> tuple[str, ...]:
     """The backchannels of a language ("en-US"), as they are compared."""
-    name = language.partition("-")[0].lower()
-    own = BACKCHANNELS.get("nb" if name in ("no", "nn") else name, "")
+    own = "|".join(BACKCHANNELS.get(name, "") for name in names(language))
     return tuple(filter(None, (_plain(one) for one in (*_ALWAYS.split(), *own.split("|")))))
 
 
