@@ -1,4 +1,4 @@
-"""publish/encoders.py: what leaves can be decoded, is sharp at once, and changes its bit rate without a pulse."""
+"""publish/encoders.py: what leaves can be decoded, is sharp at once, and is as much as the browser can take."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ def picture(number: int, width: int = 320, height: int = 180) -> av.VideoFrame:
     return frame
 
 
+def noise(number: int) -> av.VideoFrame:
+    """A picture that takes all the bits there are."""
+    luma = np.random.default_rng(number).integers(116, 140, (90, 160), dtype=np.uint8)
+    i420 = np.concatenate([luma.ravel(), np.full(160 * 45, 128, np.uint8)])
+    frame = av.VideoFrame.from_ndarray(i420.reshape(-1, 160), format="yuv420p")
+    frame.pts, frame.time_base = number * 1920, CLOCK
+    return frame
+
+
+RATE = 25
+FAST, SLOW = 600_000, 150_000
+
+
 class Wire:
     """An encoder, and a decoder that gets what it sends, through aiortc's own packets."""
 
@@ -34,9 +47,11 @@ class Wire:
         self._decoder = av.CodecContext.create("vp8" if self.vp8 else "h264", "r")
         self.keys: list[bool] = []
         self.shown: list[av.VideoFrame] = []
+        self.bits = 0
 
     def send(self, frame: av.VideoFrame, key: bool = False) -> list[np.ndarray[Any, Any]]:
         payloads, _ = self.encoder.encode(frame, key)
+        self.bits += 8 * sum(map(len, payloads))
         unpack: Any = vpx.vp8_depayload if self.vp8 else h264.h264_depayload
         packet = av.Packet(b"".join(unpack(payload) for payload in payloads))
         shown = self._decoder.decode(packet)
@@ -54,6 +69,14 @@ def test_a_gradient_stays_a_gradient(kind: type[e.Vp8] | type[e.H264]) -> None:
             backdrop = frame.to_ndarray()[100:170].astype(int) - shown[100:170]
             assert np.abs(backdrop).mean() < 1.5 and np.abs(backdrop).max() <= 8
     assert wire.keys[0] and not any(wire.keys[1:])
+
+
+def spent(wire: Wire, second: int) -> int:
+    """Bits that are sent in a second."""
+    before = wire.bits
+    for number in range(second * RATE, (second + 1) * RATE):
+        wire.send(noise(number), key=number == 0)
+    return wire.bits - before
 
 
 def test_the_bit_rate_follows_the_size() -> None:
@@ -80,14 +103,19 @@ def test_what_the_browser_can_take_is_heeded_within_the_limits(kind: type[e.Vp8]
     assert encoder.target_bitrate == e.bit_rates(320, 180)[2]
 
 
-def test_another_bit_rate_makes_no_key_frame_of_h264() -> None:
-    wire = Wire(e.H264)
-    for number in range(8):
-        if number == 4:
-            wire.encoder.target_bitrate = 300_000
-        wire.send(picture(number), key=number == 0)
-    assert wire.encoder.codec.bit_rate == 300_000
-    assert wire.keys == [True] + [False] * 7
+@pytest.mark.parametrize("kind", [e.Vp8, e.H264])
+def test_what_is_sent_is_as_much_as_the_browser_can_take(kind: type[e.Vp8] | type[e.H264]) -> None:
+    """Up and down, from the next picture on."""
+    wire = Wire(kind)
+    wire.encoder.target_bitrate = FAST
+    sent = [spent(wire, number) for number in (0, 1)]
+    wire.encoder.target_bitrate = SLOW
+    sent += [spent(wire, number) for number in (2, 3)]
+    wire.encoder.target_bitrate = FAST
+    sent += [spent(wire, number) for number in (4, 5)]
+    for rate, given in zip((FAST, FAST, SLOW, SLOW, FAST, FAST), sent, strict=True):
+        assert 0.7 * rate < given < 1.2 * rate, sent
+    assert all(wire.keys[number] for number in (0, 2 * RATE, 4 * RATE))
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])
