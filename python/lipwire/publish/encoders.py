@@ -30,17 +30,18 @@ STEP = 0.25
 """Share by which what the browser can take must have changed before the encoder is told."""
 VP8_QUANTIZER = (4, 44)
 H264_QUANTIZER = (10, 38)
-X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0"
+X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0:scenecut=0"
 """What keeps small steps of a gradient, in brightness and in colour, that x264 by itself rounds away block by block. It
-halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits."""
+halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits. The last
+leaves key frames to those who ask for them."""
 PACKET = 1150
 """Bytes of a NAL unit that is a packet by itself."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
 OWN_KEY_FRAMES = 50
 """The same, for a receiver that may not ask: 2 s at 25 frames a second."""
-RATE_BASE = Fraction(1, 30)
-"""What rate control takes a frame's time to be; the browsers' time stamps are the tracks' own."""
+USUAL_FPS = Fraction(25)
+"""Pictures a second, where a frame does not say."""
 
 
 def bit_rates(width: int, height: int) -> tuple[int, int, int]:
@@ -57,12 +58,15 @@ class _Rate:
         self._limits = (START_BITRATE, MIN_BITRATE, MAX_BITRATE)
         self._asked: int | None = None
         self._used = START_BITRATE
+        self._stream: tuple[int, int, int] | None = None
+        """Width, height and bit rate of what was begun last."""
 
-    def suits(self, codec: av.VideoCodecContext | None, frame: Any) -> bool:
-        """Whether a stream can go on with the picture that comes next."""
+    def renews(self, frame: Any) -> bool:
+        """Whether the picture that comes next begins a stream: the first, or one of another size or bit rate. An
+        encoder's own `bit_rate` is no measure of that: x264 rounds it."""
         self._see(frame.width, frame.height)
-        state = (frame.width, frame.height, self._used)
-        return codec is not None and (codec.width, codec.height, codec.bit_rate) == state
+        last, self._stream = self._stream, (frame.width, frame.height, self._used)
+        return last != self._stream
 
     def _see(self, width: int, height: int) -> None:
         limits = bit_rates(width, height)
@@ -105,7 +109,7 @@ class Vp8(Vp8Encoder):
         self._rate.ask(bitrate)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        if not self._rate.suits(self.codec, frame):
+        if self._rate.renews(frame):
             self.codec = self._open(frame.width, frame.height)
         return super().encode(frame, force_keyframe)
 
@@ -133,11 +137,13 @@ class Vp8(Vp8Encoder):
 
 
 class H264(H264Encoder):
-    """aiortc's, the same."""
+    """aiortc's, the same. x264 counts pictures, not their time, so that it must know how many come in a second: a
+    frame's `opaque` says it, a Fraction."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rate = _Rate()
+        self._fps = USUAL_FPS
 
     @property
     def target_bitrate(self) -> int:
@@ -148,7 +154,8 @@ class H264(H264Encoder):
         self._rate.ask(bitrate)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        if not self._rate.suits(self.codec, frame):
+        fps, self._fps = self._fps, frame.opaque or USUAL_FPS
+        if self._rate.renews(frame) or fps != self._fps:
             self.codec = self._open(frame)
         return super().encode(frame, force_keyframe)
 
@@ -161,7 +168,7 @@ class H264(H264Encoder):
             tag(codec, colours)  # a browser guesses by the size where nothing is said
         codec.bit_rate, codec.gop_size = rate, KEY_FRAMES
         codec.qmin, codec.qmax = H264_QUANTIZER
-        codec.time_base, codec.framerate = RATE_BASE, 1 / RATE_BASE
+        codec.time_base, codec.framerate = frame.time_base, self._fps.limit_denominator(1001)
         codec.thread_count = threads(width, height)
         codec.profile = "Baseline"
         codec.options = {
