@@ -119,6 +119,16 @@ def test_what_is_sent_is_as_much_as_the_browser_can_take(kind: type[e.Vp8] | typ
     assert [number for number, key in enumerate(wire.keys) if key] == [0, 2 * fps, 4 * fps]
 
 
+@pytest.mark.parametrize("fps", [5, 25, 60])
+def test_who_may_not_ask_is_sent_a_key_frame_every_2_s(fps: int) -> None:
+    encoder, keys = e.SingleUnits(), []
+    for number in range(6 * fps):
+        units, _ = encoder.encode(noise(number, fps), number == 3 * fps)
+        if any(unit[0] & 31 == 5 for unit in units):
+            keys.append(number / fps)
+    assert keys == [0, 2, 3, 5]
+
+
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])
 def test_h264_says_what_its_colours_are(matrix: str) -> None:
     """VP8 has no field for it."""

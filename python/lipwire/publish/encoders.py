@@ -38,8 +38,8 @@ PACKET = 1150
 """Bytes of a NAL unit that is a packet by itself."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
-OWN_KEY_FRAMES = 50
-"""The same, for a receiver that may not ask: 2 s at 25 frames a second."""
+KEY_SECONDS = 2
+"""From one key frame to the next, for a receiver that may not ask."""
 USUAL_FPS = Fraction(25)
 """Pictures a second, where a frame does not say."""
 
@@ -185,9 +185,18 @@ class SingleUnits(H264):
     """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit. Who takes
     no other is a simple device, which may not know how to ask for a key frame: they come by themselves."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._key_at: Fraction | None = None
+
+    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        at = frame.pts * frame.time_base
+        if force_keyframe or self._key_at is None or not 0 <= at - self._key_at < KEY_SECONDS:
+            self._key_at, force_keyframe = at, True
+        return super().encode(frame, force_keyframe)
+
     def _open(self, frame: Any) -> av.VideoCodecContext:
         codec = super()._open(frame)
-        codec.gop_size = OWN_KEY_FRAMES
         codec.options = {**codec.options, "x264-params": f"{X264}:slice-max-size={PACKET}"}
         return codec
 
