@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import Any
 
@@ -127,6 +128,12 @@ def test_who_may_not_ask_is_sent_a_key_frame_every_2_s(fps: int) -> None:
         if any(unit[0] & 31 == 5 for unit in units):
             keys.append(number / fps)
     assert keys == [0, 2, 3, 5]
+
+
+def test_threads_are_no_more_than_the_processors_that_we_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mine, large in (({3}, 1), ({3, 4, 5}, 2)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, mine=mine: mine, raising=False)
+        assert (e.threads(1280, 720), e.threads(640, 360)) == (large, 1)
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])

@@ -12,7 +12,6 @@ Measured on a picture of 1280x720 that speaks: VP8 7.7 ms of a processor a pictu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
@@ -22,6 +21,7 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 
 from .pyav import COLOURS, tag
+from .turns import processors
 
 START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
 """Bit/s of a picture of REFERENCE pixels; of others in proportion to the square root of their pixels (`bit_rates`)."""
@@ -90,7 +90,7 @@ class _Rate:
 
 def threads(width: int, height: int) -> int:
     """How many an encoder may have."""
-    return min(2 if width * height > REFERENCE else 1, os.cpu_count() or 1)
+    return min(2 if width * height > REFERENCE else 1, processors())
 
 
 class Vp8(Vp8Encoder):
