@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -20,11 +21,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import lipwire
 from lipwire.app.config import Config
-from lipwire.app.service import Service
+from lipwire.app.service import ENCODED, Service
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, ProviderFault, encode, request
-from lipwire.provider.keys import is_made
+from lipwire.provider.keys import OPERATOR, is_made
 from lipwire.servers.http import serve_http
 from support.machine import engine_threads
 from support.paths import ROOT
@@ -70,6 +71,20 @@ async def service() -> AsyncIterator[Service]:
 
 def test_a_key_that_the_server_makes_cannot_be_guessed_and_never_waits() -> None:
     assert is_made(Service(config(api_key=None)).api_key.encode())
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_there_is_room_for_as_many_pixels_as_the_processors_encode(
+    counted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on systems that do not tell which of the processors a process may use."""
+    if counted:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    service = Service(config(max_pixel_rate=0))
+    assert service.has_room_for(OPERATOR, 3 * ENCODED) and not service.has_room_for(OPERATOR, 3 * ENCODED + 1)
 
 
 class Wire:

@@ -87,6 +87,14 @@ def test_long_or_damaged_notes_and_profiles_do_not_count() -> None:
     assert (np.asarray(decode(encode(samples, 0, 8, notes)))[..., 0] == samples[..., 0]).all()
 
 
+@pytest.mark.parametrize(("width", "height"), [(4097, 1), (2, 5000), (20_000, 20_000), (100_000, 100_000)])
+def test_one_that_is_too_large_is_not_called_damaged(width: int, height: int) -> None:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+    whole = SIGNATURE + head + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    with pytest.raises(BadData, match=rf"^it is {width} x {height} pixels, at most 4096 a side are allowed$"):
+        decode(whole)
+
+
 def test_a_png_that_lies_about_its_size() -> None:
     head = SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 6, 0, 0, 0))
     for data in (head + chunk(b"IDAT", zlib.compress(bytes(1000))), head, head[:20], head[:8], b"\x89PNG"):

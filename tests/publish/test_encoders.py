@@ -1,7 +1,9 @@
-"""publish/encoders.py: what leaves can be decoded, is sharp at once, and changes its bit rate without a pulse."""
+"""publish/encoders.py: what leaves can be decoded, is sharp at once, and is as much as the browser can take."""
 
 from __future__ import annotations
 
+import os
+from fractions import Fraction
 from typing import Any
 
 import aiortc.codecs.h264 as h264
@@ -25,6 +27,18 @@ def picture(number: int, width: int = 320, height: int = 180) -> av.VideoFrame:
     return frame
 
 
+def noise(number: int, fps: int) -> av.VideoFrame:
+    """A picture that takes all the bits there are."""
+    luma = np.random.default_rng(number).integers(116, 140, (90, 160), dtype=np.uint8)
+    i420 = np.concatenate([luma.ravel(), np.full(160 * 45, 128, np.uint8)])
+    frame = av.VideoFrame.from_ndarray(i420.reshape(-1, 160), format="yuv420p")
+    frame.pts, frame.time_base, frame.opaque = number * 48000 // fps, CLOCK, Fraction(fps)
+    return frame
+
+
+FAST, SLOW = 600_123, 150_123
+
+
 class Wire:
     """An encoder, and a decoder that gets what it sends, through aiortc's own packets."""
 
@@ -34,9 +48,11 @@ class Wire:
         self._decoder = av.CodecContext.create("vp8" if self.vp8 else "h264", "r")
         self.keys: list[bool] = []
         self.shown: list[av.VideoFrame] = []
+        self.bits = 0
 
     def send(self, frame: av.VideoFrame, key: bool = False) -> list[np.ndarray[Any, Any]]:
         payloads, _ = self.encoder.encode(frame, key)
+        self.bits += 8 * sum(map(len, payloads))
         unpack: Any = vpx.vp8_depayload if self.vp8 else h264.h264_depayload
         packet = av.Packet(b"".join(unpack(payload) for payload in payloads))
         shown = self._decoder.decode(packet)
@@ -54,6 +70,14 @@ def test_a_gradient_stays_a_gradient(kind: type[e.Vp8] | type[e.H264]) -> None:
             backdrop = frame.to_ndarray()[100:170].astype(int) - shown[100:170]
             assert np.abs(backdrop).mean() < 1.5 and np.abs(backdrop).max() <= 8
     assert wire.keys[0] and not any(wire.keys[1:])
+
+
+def spent(wire: Wire, second: int, fps: int) -> int:
+    """Bits that are sent in a second."""
+    before = wire.bits
+    for number in range(second * fps, (second + 1) * fps):
+        wire.send(noise(number, fps), key=number == 0)
+    return wire.bits - before
 
 
 def test_the_bit_rate_follows_the_size() -> None:
@@ -80,14 +104,36 @@ def test_what_the_browser_can_take_is_heeded_within_the_limits(kind: type[e.Vp8]
     assert encoder.target_bitrate == e.bit_rates(320, 180)[2]
 
 
-def test_another_bit_rate_makes_no_key_frame_of_h264() -> None:
-    wire = Wire(e.H264)
-    for number in range(8):
-        if number == 4:
-            wire.encoder.target_bitrate = 300_000
-        wire.send(picture(number), key=number == 0)
-    assert wire.encoder.codec.bit_rate == 300_000
-    assert wire.keys == [True] + [False] * 7
+@pytest.mark.parametrize("fps", [15, 25, 60])
+@pytest.mark.parametrize("kind", [e.Vp8, e.H264])
+def test_what_is_sent_is_as_much_as_the_browser_can_take(kind: type[e.Vp8] | type[e.H264], fps: int) -> None:
+    """Up and down, from the next picture on, at the cost of one key frame for each change."""
+    wire = Wire(kind)
+    wire.encoder.target_bitrate = FAST
+    sent = [spent(wire, number, fps) for number in (0, 1)]
+    wire.encoder.target_bitrate = SLOW
+    sent += [spent(wire, number, fps) for number in (2, 3)]
+    wire.encoder.target_bitrate = FAST
+    sent += [spent(wire, number, fps) for number in (4, 5)]
+    for rate, given in zip((FAST, FAST, SLOW, SLOW, FAST, FAST), sent, strict=True):
+        assert 0.7 * rate < given < 1.3 * rate, sent
+    assert [number for number, key in enumerate(wire.keys) if key] == [0, 2 * fps, 4 * fps]
+
+
+@pytest.mark.parametrize("fps", [5, 25, 60])
+def test_who_may_not_ask_is_sent_a_key_frame_every_2_s(fps: int) -> None:
+    encoder, keys = e.SingleUnits(), []
+    for number in range(6 * fps):
+        units, _ = encoder.encode(noise(number, fps), number == 3 * fps)
+        if any(unit[0] & 31 == 5 for unit in units):
+            keys.append(number / fps)
+    assert keys == [0, 2, 3, 5]
+
+
+def test_threads_are_no_more_than_the_processors_that_we_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mine, large in (({3}, 1), ({3, 4, 5}, 2)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, mine=mine: mine, raising=False)
+        assert (e.threads(1280, 720), e.threads(640, 360)) == (large, 1)
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])
@@ -104,6 +150,8 @@ def test_h264_says_what_its_colours_are(matrix: str) -> None:
 @pytest.mark.parametrize("kind", [e.Vp8, e.H264])
 def test_another_size_begins_anew(kind: type[e.Vp8] | type[e.H264]) -> None:
     wire = Wire(kind)
-    sizes = [wire.send(picture(n, *size), n == 0)[0].shape for n, size in enumerate([(320, 180), (160, 90), (160, 90)])]
-    assert sizes == [(270, 320), (135, 160), (135, 160)]
+    sizes = [
+        wire.send(picture(n, *size), n == 0)[0].shape for n, size in enumerate([(320, 180), (640, 480), (640, 480)])
+    ]
+    assert sizes == [(270, 320), (720, 640), (720, 640)]
     assert wire.keys == [True, True, False]

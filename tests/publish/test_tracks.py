@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from typing import Any
 
 import aiortc
@@ -12,7 +13,11 @@ import pytest
 
 import lipwire
 from lipwire import _core, opus
-from lipwire.publish import WebRTC
+from lipwire.channel import Rooms
+from lipwire.channel.room.browser import Browser
+from lipwire.channel.room.channel import RoomChannel
+from lipwire.publish import StreamSpec, WebRTC
+from lipwire.publish.peer import Peer
 from lipwire.publish.tracks import MAX_AUDIO, Sound, SoundPackets, SoundTrack, audio_frame
 
 RATE, BLOCK = _core.RATE, _core.BLOCK
@@ -80,3 +85,25 @@ async def test_whatever_a_browser_takes_is_heard(codec: str) -> None:
                     pass
     finally:
         await pc.close()
+
+
+@pytest.mark.parametrize("in_room", [False, True])
+async def test_a_picture_tells_the_encoder_how_many_come_in_a_second(in_room: bool) -> None:
+    peer, rooms = Peer(lambda _: None), Rooms()
+    peer.connected = True
+    publisher: WebRTC | RoomChannel = rooms.channel("lobby", "agent") if in_room else WebRTC()
+    try:
+        await publisher.open(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(60)))
+        if isinstance(publisher, WebRTC):
+            publisher.viewers.add(peer)
+        else:
+            room = rooms._rooms["lobby"]
+            room.browsers["anna"] = browser = Browser(room, "anna")
+            browser.peer, browser.joined = peer, True
+            browser._receivers[peer], browser._tasks[peer] = {}, set()
+        publisher.video(lipwire.Frame(64, 36))
+        assert (await peer.video.recv()).opaque == 60
+    finally:
+        await publisher.close()
+        await rooms.close()
+        await peer.close()

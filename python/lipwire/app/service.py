@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from functools import partial
 from ssl import SSLContext
@@ -35,6 +34,7 @@ from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError
 from ..publish.tee import Tee
+from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
 from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
@@ -353,7 +353,7 @@ class Service:
         provider = self.provider
         over = provider.excess_pixels(provider.authority.owner_named(owner), pixel_rate)
         strained = provider.admission.reason(provider.clock(), EASE)
-        encodable = (len(self.audience) + 1) * pixel_rate <= ENCODED * len(os.sched_getaffinity(0))
+        encodable = (len(self.audience) + 1) * pixel_rate <= ENCODED * processors()
         return encodable and not over and not strained
 
     def _admit_agent(self, agent: AgentConfig) -> None:

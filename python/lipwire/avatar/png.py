@@ -39,14 +39,13 @@ def decode(data: bytes) -> Image:
 
     if not data.startswith(SIGNATURE):
         raise BadData("it is not a PNG file")
+    chunks = list(_chunks(data))
+    _check_size(chunks)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own guess at bombs; the limit here is lower
-            chunks = list(_chunks(data))
             picture = SIGNATURE + b"".join(whole for name, whole in chunks if name in PICTURE)
             with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
-                if max(image.size) > MAX_SIDE:
-                    raise BadData(f"it is {image.width} x {image.height} pixels, at most {MAX_SIDE} a side are allowed")
                 clear = next((whole[8:-4] for name, whole in chunks if name == b"tRNS"), b"")
                 return _rgba(image, picture, clear)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as exc:
@@ -60,6 +59,14 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, name = struct.unpack_from(">I4s", data, at)
         yield name, data[at : at + length + 12]
         at += length + 12
+
+
+def _check_size(chunks: list[tuple[bytes, bytes]]) -> None:
+    """Before Pillow reads a file, which calls one that is far too large damaged. Raises BadData."""
+    headers = [whole for name, whole in chunks if name == b"IHDR" and len(whole) >= 16]
+    for width, height in (struct.unpack_from(">II", header, 8) for header in headers):
+        if max(width, height) > MAX_SIDE:
+            raise BadData(f"it is {width} x {height} pixels, at most {MAX_SIDE} a side are allowed")
 
 
 def _rgba(image: Image, data: bytes, clear: bytes) -> Image:

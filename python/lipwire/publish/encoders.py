@@ -2,8 +2,9 @@
 
 A drawn face is large even gradients and sharp edges. aiortc's own settings are a camera's: 500 kbit/s to begin with, a
 quantizer up to 56 of 63, and a filter against noise, which together show a gradient as blocks. Here the bit rate
-follows the size of the picture, the quantizer stays where blocks do not show, and a new bit rate begins no new stream
-where that can be helped: a key frame each time is what a viewer sees as a pulse.
+follows the size of the picture, and the quantizer stays where blocks do not show. A new bit rate begins a new stream,
+which costs a key frame: x264 heeds a lower one of a running stream a second late, and a higher one not at all; so the
+bit rate changes in large steps (`STEP`).
 
 Measured on a picture of 1280x720 that speaks: VP8 7.7 ms of a processor a picture (aiortc's settings: 5.4), H.264 3.3
 (14.1), at 54 dB in the backdrop both.
@@ -11,7 +12,6 @@ Measured on a picture of 1280x720 that speaks: VP8 7.7 ms of a processor a pictu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
@@ -21,6 +21,7 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 
 from .pyav import COLOURS, tag
+from .turns import processors
 
 START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
 """Bit/s of a picture of REFERENCE pixels; of others in proportion to the square root of their pixels (`bit_rates`)."""
@@ -29,17 +30,18 @@ STEP = 0.25
 """Share by which what the browser can take must have changed before the encoder is told."""
 VP8_QUANTIZER = (4, 44)
 H264_QUANTIZER = (10, 38)
-X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0"
+X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0:scenecut=0"
 """What keeps small steps of a gradient, in brightness and in colour, that x264 by itself rounds away block by block. It
-halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits."""
+halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits. The last
+leaves key frames to those who ask for them."""
 PACKET = 1150
 """Bytes of a NAL unit that is a packet by itself."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
-OWN_KEY_FRAMES = 50
-"""The same, for a receiver that may not ask: 2 s at 25 frames a second."""
-RATE_BASE = Fraction(1, 30)
-"""What rate control takes a frame's time to be; the browsers' time stamps are the tracks' own."""
+KEY_SECONDS = 2
+"""From one key frame to the next, for a receiver that may not ask."""
+USUAL_FPS = Fraction(25)
+"""Pictures a second, where a frame does not say."""
 
 
 def bit_rates(width: int, height: int) -> tuple[int, int, int]:
@@ -56,9 +58,17 @@ class _Rate:
         self._limits = (START_BITRATE, MIN_BITRATE, MAX_BITRATE)
         self._asked: int | None = None
         self._used = START_BITRATE
+        self._stream: tuple[int, int, int] | None = None
+        """Width, height and bit rate of what was begun last."""
 
-    def see(self, width: int, height: int) -> None:
-        """The size of the picture that comes next."""
+    def renews(self, frame: Any) -> bool:
+        """Whether the picture that comes next begins a stream: the first, or one of another size or bit rate. An
+        encoder's own `bit_rate` is no measure of that: x264 rounds it."""
+        self._see(frame.width, frame.height)
+        last, self._stream = self._stream, (frame.width, frame.height, self._used)
+        return last != self._stream
+
+    def _see(self, width: int, height: int) -> None:
         limits = bit_rates(width, height)
         if limits != self._limits:
             self._limits, self._used = limits, limits[0]
@@ -80,7 +90,7 @@ class _Rate:
 
 def threads(width: int, height: int) -> int:
     """How many an encoder may have."""
-    return min(2 if width * height > REFERENCE else 1, os.cpu_count() or 1)
+    return min(2 if width * height > REFERENCE else 1, processors())
 
 
 class Vp8(Vp8Encoder):
@@ -99,9 +109,7 @@ class Vp8(Vp8Encoder):
         self._rate.ask(bitrate)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        self._rate.see(frame.width, frame.height)
-        codec = self.codec
-        if codec is None or (codec.width, codec.height, codec.bit_rate) != (frame.width, frame.height, self._rate.used):
+        if self._rate.renews(frame):
             self.codec = self._open(frame.width, frame.height)
         return super().encode(frame, force_keyframe)
 
@@ -129,11 +137,13 @@ class Vp8(Vp8Encoder):
 
 
 class H264(H264Encoder):
-    """aiortc's, the same."""
+    """aiortc's, the same. x264 counts pictures, not their time, so that it must know how many come in a second: a
+    frame's `opaque` says it, a Fraction."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rate = _Rate()
+        self._fps = USUAL_FPS
 
     @property
     def target_bitrate(self) -> int:
@@ -144,11 +154,9 @@ class H264(H264Encoder):
         self._rate.ask(bitrate)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        self._rate.see(frame.width, frame.height)
-        if self.codec is None or (self.codec.width, self.codec.height) != (frame.width, frame.height):
+        fps, self._fps = self._fps, frame.opaque or USUAL_FPS
+        if self._rate.renews(frame) or fps != self._fps:
             self.codec = self._open(frame)
-        elif self.codec.bit_rate != self._rate.used:
-            self.codec.bit_rate = self._rate.used  # x264 takes that with the next frame
         return super().encode(frame, force_keyframe)
 
     def _open(self, frame: Any) -> av.VideoCodecContext:
@@ -160,14 +168,14 @@ class H264(H264Encoder):
             tag(codec, colours)  # a browser guesses by the size where nothing is said
         codec.bit_rate, codec.gop_size = rate, KEY_FRAMES
         codec.qmin, codec.qmax = H264_QUANTIZER
-        codec.time_base, codec.framerate = RATE_BASE, 1 / RATE_BASE
+        codec.time_base, codec.framerate = frame.time_base, self._fps.limit_denominator(1001)
         codec.thread_count = threads(width, height)
         codec.profile = "Baseline"
         codec.options = {
             "preset": "veryfast",
             "tune": "zerolatency",
             "x264-params": X264,
-            "maxrate": str(bit_rates(width, height)[2]),
+            "maxrate": str(rate),
             "bufsize": str(rate // 2),
         }
         return codec
@@ -177,9 +185,18 @@ class SingleUnits(H264):
     """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit. Who takes
     no other is a simple device, which may not know how to ask for a key frame: they come by themselves."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._key_at: Fraction | None = None
+
+    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        at = frame.pts * frame.time_base
+        if force_keyframe or self._key_at is None or not 0 <= at - self._key_at < KEY_SECONDS:
+            self._key_at, force_keyframe = at, True
+        return super().encode(frame, force_keyframe)
+
     def _open(self, frame: Any) -> av.VideoCodecContext:
         codec = super()._open(frame)
-        codec.gop_size = OWN_KEY_FRAMES
         codec.options = {**codec.options, "x264-params": f"{X264}:slice-max-size={PACKET}"}
         return codec
 

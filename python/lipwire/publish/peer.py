@@ -12,6 +12,7 @@ import binascii
 import logging
 from collections import deque
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -203,9 +204,9 @@ class Peer:
             self._outbox.put(data)
             self._pump()
 
-    def show(self, frame: Frame, pts: int) -> None:
-        """A picture, uncopied, to be shown at `pts` of the sound's clock."""
-        asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, Picture(frame, pts))
+    def show(self, frame: Frame, pts: int, fps: Fraction | None = None) -> None:
+        """A picture, uncopied, to be shown at `pts` of the sound's clock; one of `fps` a second."""
+        asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, Picture(frame, pts, fps))
 
     def interrupt(self) -> None:
         """What waits for its encoders is stale, and so is the sound that belongs to it and is yet to come: neither is

@@ -54,6 +54,8 @@ class Picture(Struct, frozen=True):
     frame: Frame
     pts: int
     """When it is to be shown, on the sound's clock."""
+    fps: Fraction | None = None
+    """How many such come in a second, as far as it is known."""
 
     def for_encoder(self) -> av.VideoFrame:
         """An object a browser: an encoder marks the frames that it wants as key frames. Made of those alone that are
@@ -61,6 +63,7 @@ class Picture(Struct, frozen=True):
         shown = picture(self.frame.i420, self.frame.matrix)
         shown.pts = self.pts
         shown.time_base = CLOCK
+        shown.opaque = self.fps
         return shown
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from fractions import Fraction
 
 from .._core import Frame
 from ..errors import InvalidArgument
@@ -42,6 +43,7 @@ class WebRTC(Publisher):
         self.closed = False
         self._packets = SoundPackets()
         self._gone = Missed()
+        self._fps: Fraction | None = None
 
     @property
     def missed(self) -> Missed:
@@ -66,7 +68,8 @@ class WebRTC(Publisher):
         }
 
     async def open(self, spec: StreamSpec) -> None:
-        """Nothing to do until a viewer comes."""
+        """Nothing more to do until a viewer comes."""
+        self._fps = spec.fps
 
     async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.
@@ -104,7 +107,7 @@ class WebRTC(Publisher):
     def video(self, frame: Frame) -> None:
         """Hands the picture, uncopied, to every viewer."""
         for viewer in self.viewers:
-            viewer.show(frame, frame.sample)
+            viewer.show(frame, frame.sample, self._fps)
 
     def interrupt(self) -> None:
         """Silences what waits for a slow encoder, drops the pictures that do; every viewer falls silent within 5 ms."""

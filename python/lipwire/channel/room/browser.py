@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from fractions import Fraction
 from typing import Any
 
 from aiortc.mediastreams import MediaStreamError
@@ -212,10 +213,10 @@ class Browser:
         if (sound := self._packets.add(pcm, sample, fades)) is not None:
             self.peer.audio.put(sound)
 
-    def see(self, frame: Frame, sample: int) -> None:
-        """A picture of the face of the room, to be shown at `sample` of its clock."""
+    def see(self, frame: Frame, sample: int, fps: Fraction | None) -> None:
+        """A picture of the face of the room, to be shown at `sample` of its clock; one of `fps` a second."""
         if self.peer is not None and self.peer.connected:
-            self.peer.show(frame, sample)
+            self.peer.show(frame, sample, fps)
 
     def interrupt(self) -> None:
         """What waits for it is stale."""

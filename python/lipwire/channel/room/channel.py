@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Protocol
 
 from ..._core import Frame
@@ -37,6 +38,8 @@ class RoomChannel(Channel):
         self.name, self.user = name, user
         self.on_event = on_event
         self.state: State = "disconnected"
+        self.fps: Fraction | None = None
+        """Its pictures a second, from `open` on."""
         self._rooms = rooms
         self._room: Place | None = None
         self._subscriptions: dict[str | None, tuple[bool, bool]] = {}
@@ -50,6 +53,7 @@ class RoomChannel(Channel):
         if self._room is not None:
             raise BadState("the channel is open")
         self._room = self._rooms.enter(self)
+        self.fps = spec.fps
         self._set("connected", "")
         for member in self._room.members():
             if member.user != self.user:

@@ -244,7 +244,7 @@ class Room:
             return
         self._shown = max(self._shown + 1, frame.sample + seat.offset)
         for browser in self.browsers.values():
-            browser.see(frame, self._shown)
+            browser.see(frame, self._shown, source.fps)
 
     def interrupt(self, source: RoomChannel) -> None:
         """What waits of an in-process member is stale. It is mixed already with what others said at the same time, of
