@@ -201,16 +201,25 @@ async def test_the_byte_order_of_l16_is_the_networks_unless_the_samples_say_othe
 
 
 def encode(
-    container: str, codec: str, rate: int = RATE, *, seekable: bool = False, channels: str = "mono", **options: str
+    container: str,
+    codec: str,
+    rate: int = RATE,
+    *,
+    seekable: bool = False,
+    channels: str = "mono",
+    sound: Any = SOUND[None],
+    **options: str,
 ) -> bytes:
-    """SOUND in a container, as FFmpeg writes it into a pipe, or into a file."""
+    """Sound in a container, as FFmpeg writes it into a pipe, or into a file."""
     sink = io.BytesIO()
 
     class Pipe:
         def write(self, data: bytes) -> int:
             return sink.write(data)
 
-    frame = av.AudioFrame.from_ndarray(SOUND[None], format="s16", layout="mono")
+    frame = av.AudioFrame.from_ndarray(
+        sound, format=f"s16{'p' * (len(sound) > 1)}", layout=("mono", "stereo")[len(sound) - 1]
+    )
     frame.sample_rate = RATE
     with av.open(sink if seekable else Pipe(), "w", format=container, options=options) as file:
         stream: Any = file.add_stream(codec, rate=rate)
@@ -265,6 +274,30 @@ async def test_every_container_is_decoded_as_it_comes_whatever_its_label(name: s
         loud = np.sqrt((got**2).sum() / rate / 0.5)
         assert abs(hz - 220) < 5 and 0.65 * expected < loud < 1.1 * expected
         assert first < len(data) or name in WHOLE
+
+
+OPPOSITE = np.stack([SOUND, -SOUND])
+LATER = np.stack([np.concatenate([SOUND, 0 * SOUND]), np.concatenate([0 * SOUND, SOUND])])
+"""Who speaks first is on the left, the other one on the right."""
+
+
+@pytest.mark.parametrize("kind", ["plain", "wav", "flac", "mp3"])
+@pytest.mark.parametrize("sound", [OPPOSITE, LATER], ids=["opposite", "in turns"])
+async def test_channels_that_would_cancel_are_turned_round_and_none_is_left_out(kind: str, sound: Any) -> None:
+    plain = np.ascontiguousarray(sound.T).tobytes()
+    data = {
+        "plain": lambda: plain,
+        "wav": lambda: riff(fmt(1, 16, 2), chunk(b"data", plain)),
+        "flac": lambda: encode("flac", "flac", channels="stereo", sound=sound),
+        "mp3": lambda: encode("mp3", "libmp3lame", channels="stereo", sound=sound),
+    }[kind]()
+    pcm, _, first = await read(data, "audio/pcm;channels=2", 300)
+    got, expected = np.frombuffer(pcm, "<i2").astype(float), np.abs(sound.T).sum(axis=1) / 2
+    assert len(got) == len(expected) or kind == "mp3"
+    assert np.allclose(
+        [np.abs(got).max(), (got**2).sum() ** 0.5], [expected.max(), (expected**2).sum() ** 0.5], rtol=0.05
+    )
+    assert first < 0.15 * RATE * 4 or kind not in ("plain", "wav"), "it is held back for no longer than 0.1 s of sound"
 
 
 async def test_layer_1_is_mpeg_sound_too() -> None:

@@ -15,8 +15,12 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import BadData
-from .pcm import mono
+from .mono import LiveMix
+from .pcm import pcm16
 from .wav import is_wav
 
 HEAD = 12
@@ -271,6 +275,7 @@ class ContainerReader:
             if not container.streams.audio:
                 raise BadData("there is no sound in it")
             seconds = 0.0
+            mix, rate = LiveMix(1, 1), 0
             for packet in container.demux(container.streams.audio[0]):
                 try:
                     frames = packet.decode()
@@ -279,10 +284,19 @@ class ContainerReader:
                     continue
                 for frame in frames:
                     if isinstance(frame, av.AudioFrame) and frame.samples:
-                        self._found.append((mono(floats(frame).T * 32768), frame.sample_rate))
+                        samples = floats(frame)
+                        if (len(samples), frame.sample_rate) != (mix.channels, rate):
+                            self._put(mix.end(), rate)
+                            mix, rate = LiveMix(len(samples), frame.sample_rate), frame.sample_rate
+                        self._put(mix.take(samples), rate)
                         seconds += frame.samples / frame.sample_rate
                 if seconds > self._most:
                     raise BadData(f"it lasts longer than {self._most:g} s")
+            self._put(mix.end(), rate)
+
+    def _put(self, samples: NDArray[np.float64], rate: int) -> None:
+        if len(samples):
+            self._found.append((pcm16(samples), rate))
 
 
 def _moov_first(head: bytearray) -> bool | None:
