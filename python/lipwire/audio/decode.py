@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 import av
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadData, InvalidArgument
+from .wav import ENDLESS, is_wav
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A file by its path, or what is in it: bytes, or an open binary file, which is read to its end."""
@@ -174,13 +176,48 @@ def _parts(source: Source) -> list[str | bytes]:
         with open(path, "rb") as file:
             if stat.S_ISREG(os.stat(path).st_mode) and path.isprintable():
                 head = file.read(len(OGG))
-                if head and head != OGG:
+                if head and head != OGG and len(_wavs(file)) < 2:
                     return [f"file:{path}"]
                 file.seek(0)
-            return list(_links(file.read()))
+            return _joined(file.read())
     if isinstance(source, bytes | bytearray | memoryview):
-        return list(_links(bytes(source)))
-    return list(_links(source.read()))
+        return _joined(bytes(source))
+    return _joined(source.read())
+
+
+def _joined(data: bytes) -> list[str | bytes]:
+    """What was joined, one by one."""
+    begins = _wavs(io.BytesIO(data))
+    if len(begins) < 2:
+        return list(_links(data))
+    return [data[begin:end] for begin, end in pairwise([*begins, len(data)])]
+
+
+def _wavs(file: BinaryIO) -> list[int]:
+    """Where the WAV files begin of which a file consists, as far as their chunks say how long they are; [] of any other
+    file."""
+    begins: list[int] = []
+    at = long = 0
+    while True:
+        file.seek(at)
+        head = file.read(24)
+        name, size = head[:4], int.from_bytes(head[4:8], "little")
+        if is_wav(head):
+            begins.append(at)
+            at += 12
+            continue
+        if not begins or len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in name):
+            return begins
+        if name == b"ds64":
+            long = int.from_bytes(head[16:24], "little")
+        elif name == b"data" and size == ENDLESS:
+            size, long = long, 0
+        if name == b"data" and size == 0 and not is_wav(head[8:20]):  # it was not known, and is all that follows
+            return begins
+        at += 8 + size
+        if size % 2:
+            file.seek(at)
+            at += file.read(1) == b"\0"  # some writers forget that chunks begin at even places
 
 
 def _links(data: bytes) -> Iterator[bytes]:
