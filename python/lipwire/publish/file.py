@@ -108,7 +108,7 @@ class File(Publisher):
         if self._failure is None or not self.path.exists():
             writer.close()
             return
-        aside = self.path.with_stem(f"{self.path.stem}.broken-off")
+        aside = writer.target.with_name(f"{self.path.stem}.broken-off{self.path.suffix}")
         recorded = f"what was recorded is {aside}" if writer.pictures else "nothing was recorded"
         writer.close(aside)
         logger.warning("the session broke off (%r): %s stays as it was, and %s", self._failure, self.path, recorded)

@@ -139,6 +139,8 @@ class FilmWriter:
         self._pcm_at: int | None = None
         self._key_at: int | None = None
         self._palette = PaletteFilter(width, height) if self.form.video == "gif" else None
+        self.target = self._part.target
+        """The file itself, where `path` is a link to it."""
         self.pictures = 0
         """Taken so far."""
 
