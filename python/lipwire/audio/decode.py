@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadData, InvalidArgument
+from .ogg import PAGE, OggLinks
 from .wav import ENDLESS, is_wav
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -38,12 +39,12 @@ TIMED = frozenset(["asf", "avi", "flac", "flv", "matroska", "mov", "mpeg", "mpeg
 its packets, wrongly where the rate changes, so that only what was left out makes a gap."""
 SAY_THEIR_END = frozenset({"flac", "matroska", "mov", "ogg"})
 """Those of them whose length is not guessed."""
+COUNTED = frozenset({"flac"})
+"""Those whose times are the count of their samples: FFmpeg passes over what is damaged, and leaves a hole."""
 SHORT = 0.25
 """Seconds by which the sound may end before a file says that it does, without anything being missing."""
 MAX_FAILURES = 64
 """Times in a row that a file cannot be read on from where it is damaged, before that is its end."""
-OGG, OGG_HEADER, OGG_FIRST_PAGE = b"OggS", 27, 2
-"""How a page begins; bytes before its table of segments; the flag of a page that begins a stream."""
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """What stands between the parts of MP3 files that were joined, and is no sound."""
 
@@ -87,7 +88,7 @@ class Losses:
         return f"{places} left out, {self.seconds:.2f} s in all, the first at {minutes:.0f}:{seconds:05.2f}"
 
 
-class _Places:
+class Places:
     """From the times of a file to places in the speech."""
 
     def __init__(self) -> None:
@@ -151,17 +152,17 @@ class SoundTrack:
             if not self._parts:
                 raise InvalidArgument(f"cannot read {self.name}: it is empty")
             with _open(self._parts[0]) as file:
-                _choose(file, self.name)
+                choose(file, self.name)
         except (OSError, av.FFmpegError) as exc:
             raise InvalidArgument(f"cannot read {self.name}: {_reason(exc)}") from exc
 
     def __iter__(self) -> Iterator[Sound]:
         self.losses = Losses()
-        places = _Places()
+        places = Places()
         for part in self._parts:
             try:
                 with _open(part) as file:
-                    yield from _decode(file, _choose(file, self.name), places, self.losses)
+                    yield from decode(file, choose(file, self.name), places, self.losses)
             except (OSError, av.FFmpegError, BadData) as exc:
                 if len(self._parts) == 1:
                     raise BadData(f"cannot read {self.name} to its end: {_reason(exc)}") from exc
@@ -175,8 +176,8 @@ def _parts(source: Source) -> list[str | bytes]:
         path = os.fspath(source)
         with open(path, "rb") as file:
             if stat.S_ISREG(os.stat(path).st_mode) and path.isprintable():
-                head = file.read(len(OGG))
-                if head and head != OGG and len(_wavs(file)) < 2:
+                head = file.read(len(PAGE))
+                if head and head != PAGE and len(_wavs(file)) < 2:
                     return [f"file:{path}"]
                 file.seek(0)
             return _joined(file.read())
@@ -223,18 +224,14 @@ def _wavs(file: BinaryIO) -> list[int]:
 def _links(data: bytes) -> Iterator[bytes]:
     """The links of a chained Ogg stream (RFC 3533, section 4), each of which may have another codec, rate and channels;
     anything else as it is."""
-    begin = at = 0
-    opening = True
-    while data.startswith(OGG) and 0 <= (at := data.find(OGG, at)) < len(data) - OGG_HEADER:
-        opens = bool(data[at + 5] & OGG_FIRST_PAGE)
-        if opens and not opening:
-            yield data[begin:at]
-            begin = at
-        opening = opens
-        sizes = data[at + OGG_HEADER : at + OGG_HEADER + data[at + OGG_HEADER - 1]]
-        at += OGG_HEADER + len(sizes) + sum(sizes)
-    if data:
-        yield data[begin:]
+    if not data.startswith(PAGE):
+        yield from [data] if data else []
+        return
+    links = OggLinks(io.BytesIO(data))
+    while True:
+        yield b"".join(iter(lambda: links.read(len(data)), b""))
+        if not links.next():
+            return
 
 
 def _open(part: str | bytes) -> Any:
@@ -250,7 +247,7 @@ def _reason(exc: Exception) -> str:
     return str(getattr(exc, "strerror", None) or exc)
 
 
-def _choose(file: Any, name: str) -> int:
+def choose(file: Any, name: str) -> int:
     """Index of the stream to hear."""
     if not file.streams.audio:
         raise BadData(f"{name} has no audio stream")
@@ -261,9 +258,11 @@ def _choose(file: Any, name: str) -> int:
     return int(next((stream for stream in known if stream.disposition & default), known[0]).index)
 
 
-def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[Sound]:
+def decode(file: Any, index: int, places: Places, losses: Losses) -> Iterator[Sound]:
+    """The sound of a stream of a file that PyAV has opened, from where it stands; what is lost goes into `losses`."""
     stream = file.streams[index]
     timed = not TIMED.isdisjoint(file.format.name.split(","))
+    counted = file.format.name in COUNTED
     breaks = bool(file.format.flags & av.format.Flags.ts_discont.value)
     places.begin(_longest_gap(file, breaks))
     begun = lost = False
@@ -292,7 +291,10 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
                 seconds = samples.shape[1] / frame.sample_rate
                 time = _seconds(frame.pts, frame.time_base)
                 end = end if time is None else max(end or 0.0, time + seconds)
+                before = places.end
                 at = places.place(time if timed else None, seconds, lost)
+                if counted and at > before and not lost:
+                    losses.add(before, at - before)
                 lost = False
                 yield Sound(samples, frame.sample_rate, frame.layout.name, at)
     should_end = _end(file, stream, breaks)
@@ -305,7 +307,7 @@ def _is_sound(data: bytes) -> bool:
     return not data.startswith(TAGS) and data.count(0) < len(data)
 
 
-def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterator[Any]:
+def _packets(file: Any, stream: Any, losses: Losses, places: Places) -> Iterator[Any]:
     """The packets of a stream, and an empty one at its end, for the decoder to give what it holds back."""
     failures = 0
     packets = file.demux(stream)
