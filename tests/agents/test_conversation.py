@@ -630,6 +630,35 @@ def test_what_is_no_interruption_is_none(sounds: list[tuple[float, str | None]])
     assert [turn["end_reason"] for turn in d.conversation.turns.as_list()][1:] == ["no_reply"] * len(sounds)
 
 
+@pytest.mark.parametrize(
+    ("parts", "interrupts"),
+    [
+        (["I", "I see", "I see."], None),
+        (["Uh", "Uh-h", "Uh-huh."], None),
+        (["I", "I want"], 1),
+        (["Ok", "Okay", "Okay, wait"], 2),
+        (["Stop"], 0),
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_text_in_the_making_interrupts_when_it_is_more_than_a_listeners(
+    parts: list[str], interrupts: int | None, late: bool
+) -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"))
+    if late:
+        d.brain(b.SpeechStopped(0, "i1"))
+        d.run(2.1)
+    for n, part in enumerate(parts):
+        d.brain(b.UserText("i1", part, False))
+        assert ("Interrupted" in what(d)) is (interrupts is not None and n >= interrupts)
+    if not late:
+        d.brain(b.SpeechStopped(0, "i1"))
+    d.brain(b.UserText("i1", parts[-1], True))
+    assert not d.held and ("Interrupted" in what(d)) is (interrupts is not None)
+
+
 def test_noise_and_then_words() -> None:
     d = Desk()
     reply = speaking(d)

@@ -22,12 +22,18 @@ class Stage:
         self.clock = Clock()
         self.channel = MemoryChannel(MemoryRoom(), "agent")
         self.blocks: list[int] = []
+        self.positions: list[tuple[str | None, float]] = []
+        """What has been heard at each block."""
         self.session = Session(
-            ChannelSink(self.channel, self.blocks.append), avatar=None, on_event=self._event, voice_end_grace=0.0,
+            ChannelSink(self.channel, self._block), avatar=None, on_event=self._event, voice_end_grace=0.0,
             voice_end_timeout=2.0, capacity=5.0,
         )  # fmt: skip
         self.over: list[str] = []
         self.playout = Playout(self.session, lambda reply: self.over.append(reply.id))
+
+    def _block(self, sample: int) -> None:
+        self.blocks.append(sample)
+        self.positions.append(self.playout.heard)
 
     def _event(self, event: Any) -> None:
         if isinstance(event, PlaybackFinished):
@@ -148,10 +154,19 @@ async def test_held_it_is_silent_and_goes_on_with_the_word_in_which_it_stopped()
         assert s.playout.heard == ("a", before) and s.over == []
         assert np.abs(s.channel.pcm[silent + 480 :]).max() == 0 and s.session.heard == (None, 0.0)
         s.playout.release()
+        assert s.session.heard == (None, 0.0)  # before its first sample
+        name, again = s.playout.heard
+        assert name == "a" and 500 <= again < before  # at the beginning of the word
+        s.playout.hold()
+        assert s.playout.heard == ("a", again)
+        s.playout.release()
         await s.run(0.1)
-        assert s.playout.heard[0] == "a" and 500 <= s.playout.heard[1] < before  # at the beginning of the word
+        assert s.playout.heard[0] == "a" and again < s.playout.heard[1] < before
+        gone_on = len(s.positions)
         await s.run(3.0)
         words = heard(s.channel.pcm)
+        order = [(name or "over", ms) for name, ms in s.positions[gone_on:]]
+        assert order == sorted(order) and order[-1][0] == "over"  # it never goes back
         assert [word for word, _ in words] == [0, 1, 1, 2, 3]  # the word that was cut off is said whole
         assert all(abs(seconds - 0.48) <= 0.011 for word, seconds in (words[0], *words[2:]))
         assert s.over == ["a", "b"] and s.playout.heard == (None, 0.0)

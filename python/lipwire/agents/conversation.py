@@ -694,7 +694,7 @@ class Conversation:
         """What a text of the user's means for what is held. Returns whether it means nothing else."""
         doubt, detection = self._doubt, self.config.turn_detection
         if doubt is not None and turn in doubt.turns:
-            if doubt.means(event.text, self.config.language, detection):
+            if doubt.means(event.text, self.config.language, detection, final=event.final):
                 self._interrupted()
                 return False
             if event.final and turn is doubt.turns[-1] and doubt.until is not None:
@@ -703,7 +703,7 @@ class Conversation:
         late = self._settled
         if late is None or turn not in late.turns:
             return False
-        if not late.means(event.text, self.config.language, detection):
+        if not late.means(event.text, self.config.language, detection, final=event.final):
             return True
         self._settled = None  # it was more than a noise after all, and took long to be understood
         self._cut(force=False)

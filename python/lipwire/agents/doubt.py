@@ -53,8 +53,8 @@ class Doubt:
         self.at_the_end = left_ms is not None and left_ms <= AT_THE_END
         """Whether the user spoke as the end was near: then any word answers what was said."""
 
-    def means(self, text: str, language: str, config: TurnDetection) -> bool:
-        """Whether a text of the user's is more than a backchannel."""
+    def means(self, text: str, language: str, config: TurnDetection, *, final: bool = True) -> bool:
+        """Whether a text of the user's is more than a backchannel; of one that is not `final`, however it goes on."""
         if not text.strip():
             return False
-        return self.at_the_end or not is_backchannel(text, language, config.backchannels)
+        return self.at_the_end or not is_backchannel(text, language, config.backchannels, begun=not final)

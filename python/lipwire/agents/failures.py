@@ -9,6 +9,7 @@ from typing import Literal
 
 from .brains.base import Failed
 from .config import AgentConfig
+from .languages import names
 
 Kind = Literal["answer", "hear", "speak", "function", "part"]
 
@@ -118,8 +119,6 @@ SENTENCES: dict[str, dict[Kind, str]] = {
     },
 }
 """By language (ISO 639-1). Any other language is answered in English."""
-_SAME = {"cmn": "zh", "yue": "zh"}
-"""Other codes of theirs."""
 
 
 def for_users(failed: Failed, config: AgentConfig) -> str:
@@ -130,5 +129,5 @@ def for_users(failed: Failed, config: AgentConfig) -> str:
     kind = "part" if failed.minor else _KINDS.get(failed.code, "answer")
     if kind not in ("function", "part") and config.llm.failure_message:
         return config.llm.failure_message
-    language = config.language.replace("_", "-").partition("-")[0].lower()
-    return SENTENCES.get(_SAME.get(language, language), SENTENCES["en"])[kind]
+    known = next((one for one in names(config.language) if one in SENTENCES), "en")
+    return SENTENCES[known][kind]

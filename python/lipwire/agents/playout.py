@@ -49,6 +49,8 @@ class _Track:
         """The event id of the newest utterance that says it,"""
         self.from_ms = 0.0
         """which begins at this position in the reply's sound."""
+        self.begun = False
+        """Whether it has been seen that this utterance is heard."""
         self.stops = 0
         """How often it was held while it was heard."""
         self.written = False
@@ -77,7 +79,7 @@ class _Track:
         self.given.clear()
         self.stops += 1
         self.utterance = f"{self.reply.id}+{self.stops}"
-        self.written = self.ended = False
+        self.begun = self.written = self.ended = False
         return sum(len(pcm) for pcm, _ in rest)
 
 
@@ -127,15 +129,17 @@ class Playout:
 
     @property
     def heard(self) -> tuple[str | None, float]:
-        """How far speech has been heard: (id, ms of its sound) of the reply that is said, or was when it was held;
-        (None, 0.0) when none is."""
+        """How far speech has been heard: (id, ms of its sound) of the reply that is said, was when it was held, or is
+        about to go on; (None, 0.0) when none is."""
         if self._stopped[0] is not None:
             return self._stopped
         name, ms = self._session.heard
         track = self._said_by(name)
-        if track is None:
-            return None, 0.0
-        return track.reply.id, track.from_ms + ms
+        if track is not None:
+            track.begun = True
+            return track.reply.id, track.from_ms + ms
+        track = next((track for track in self._tracks.values() if track.from_ms and not track.begun), None)
+        return (track.reply.id, track.from_ms) if track is not None else (None, 0.0)
 
     def _said_by(self, utterance: str | None) -> _Track | None:
         """The track that this utterance of the session's says now."""

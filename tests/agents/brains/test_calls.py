@@ -14,6 +14,7 @@ from lipwire.agents.brains.calls import (
     Call,
     CallPieces,
     read_arguments,
+    read_bare,
     read_written,
     valid_arguments,
     valid_name,
@@ -74,6 +75,7 @@ def made(*events: Any) -> list[Call]:
         # a number for each piece; the whole once more at the end; places that are kept; strings of numbers
         [[p(0, "a", W)], [p(1, N, N, OSLO)], [p(2, "b", T)], [p(3, N, N, ROME)]],
         [[p(0, "a", W, OSLO)], [p(1, "b", T, ROME)], [p(0, "a", W, OSLO), p(1, "b", T, ROME)]],
+        [[p(0, "a", W, OSLO)], [p(0, N, W, " " + OSLO)], [p(1, "b", T, ROME)], [p(1, N, T, ROME)]],
         [[p(0), p(1)], [p(0, "a", W, OSLO)], [p(1, "b", T, ROME)], [p(1), N, 5]],
         [[p("0", "a", W, OSLO)], [p("1", "b", T, ROME)]],
         [p(0, "a", W, OSLO), [{"id": "b", "name": T, "arguments": ROME}]],
@@ -178,16 +180,61 @@ def test_whatever_comes_is_valid_when_it_goes_back(name: str, arguments: str, ca
         '<function=weather>{"city": "Oslo"}</function>',
         '<function=weather>{"city": "Oslo"}',
         "<function=weather>\n<parameter=city>\nOslo\n</parameter>\n</function>",
+        '[{"tool_call_id": "0", "tool_name": "weather", "parameters": {"city": "Oslo"}}]',
+        '<｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{"city": "Oslo"}\n```<｜tool▁call▁end｜>',
+        '<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{"city": "Oslo"}<｜tool▁call▁end｜>',
+        '<|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{"city": "Oslo"}<|tool_call_end|>',
+        "weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n",
+        '<invoke name="weather">\n<parameter name="city">Oslo</parameter>\n</invoke>',
+        '<｜DSML｜invoke name="weather"><｜DSML｜parameter name="city" string="true">Oslo</｜DSML｜parameter>',
     ],
 )
 def test_calls_that_were_written_into_the_text(text: str) -> None:
     both = CallPieces()
-    for call in read_written(f"{text}[TOOL_CALLS]{text}"):
-        both.add(call)
+    both.add_written(read_written(f"{text}[TOOL_CALLS]{text}"))
     assert [(call.name, read_arguments(call.arguments)) for call in both.calls()] == [BOTH[0]] * 2
 
 
-@pytest.mark.parametrize("text", ["", "weather", '{"city": "Oslo"}', "[7]", '{"name": ["x"]}', "{" * 50_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "weather", "arguments": {"city": "Oslo"}}\n{"name": "time", "parameters": {"city": "Rome"}}',
+        '\n{"name": "weather", "arguments": {"city": "Oslo"}};{"function": {"name": "time", "arguments": '
+        '{"city": "Rome"}}} ',
+        '[{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "time", "arguments": {"city": "Rome"}}]',
+        '<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{"city": "Oslo"}<｜tool▁call▁end｜>'
+        '<｜tool▁call▁begin｜>function<｜tool▁sep｜>time\n```json\n{"city": "Rome"}\n```',
+        '<|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{"city": "Oslo"}<|tool_call_end|>'
+        '<|tool_call_begin|>time<|tool_call_argument_begin|>{"city": "Rome"}',
+        '<invoke name="weather"><parameter name="city">Oslo</parameter></invoke>'
+        "<invoke name='time'><parameter name='city'>Rome</parameter></invoke>",
+    ],
+)
+def test_two_that_were_written_at_once(text: str) -> None:
+    pieces = CallPieces()
+    pieces.add_written(read_written(text))
+    assert [(call.name, read_arguments(call.arguments)) for call in pieces.calls()] == BOTH
+
+
+def test_all_of_a_text_is_a_call_if_it_names_a_function_that_there_is() -> None:
+    call = '{"name": "weather", "parameters": {"city": "Oslo"}}'
+    for text in (call, f"[{call}]", f"```json\n{call}\n```", f"```\n{call}\n```\n"):
+        assert read_bare(text, NAMES) == read_written(call)
+        assert read_bare(text, ("time",)) == read_bare(f"So: {text}", NAMES) == []
+    assert read_written(" weather\n", NAMES) == [{"function": {"name": "weather", "arguments": None}}]
+
+
+def test_a_call_that_is_also_written_is_one() -> None:
+    pieces = CallPieces(NAMES)
+    pieces.take([part(0, "a", "get.weather", '{"city": "Oslo"}')])
+    written = (("get_weather", OSLO), ("get_weather", ROME), ("time", ROME), ("time", "{}"))
+    pieces.add_written([call for name, arguments in written for call in read_written(f"{name}{arguments}")])
+    assert [(call.name, call.arguments) for call in pieces.calls()[1:]] == [("get_weather", ROME), (T, ROME), (T, "{}")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "weather", '{"city": "Oslo"}', "[7]", '{"name": ["x"]}', "{" * 50_000, "a" + " " * 50_000 + "{"]
+)
 def test_what_is_no_call_is_none(text: str) -> None:
     assert read_written(text) == []
 

@@ -156,6 +156,30 @@ async def test_an_answer_that_a_cough_cut_off_before_it_was_heard_is_given_again
         assert [s.asked(i) for i in (0, 1)] == [[("user", "tell me")]] * 2
 
 
+async def test_a_backchannel_keeps_no_question_waiting(speech: bytes) -> None:
+    async with scene(texts=["What does it cost?", "Okay."]) as s:
+        heard, answer = asyncio.Event(), s.stt.answer
+
+        async def slow(request: Any) -> Any:
+            response = await answer(request)
+            await heard.wait()
+            return response
+
+        s.stt.answer = slow  # type: ignore[method-assign]
+        s.brain.doubt(True)
+        await s.hear(SILENCE * 20 + speech, 700)
+        await s.hear(speech[:16_000])  # its text comes only now, while the user speaks again
+        await s.record.wait(SpeechStarted, 2)
+        heard.set()
+        await s.record.wait(UserText, final=True)
+        await s.hear(speech[16_000:], 700)
+        await s.record.wait(ReplyFinished)
+        assert s.asked() == [("user", "What does it cost?\nOkay.")] and len(s.chat.requests) == 1
+        await s.hear(speech, 700)  # nothing waits: the agent goes on
+        await s.record.wait(UserText, 3, final=True)
+        assert len(s.record.of(ReplyStarted)) == 1
+
+
 async def test_a_second_user_waits_and_one_who_leaves_in_mid_turn_is_answered(
     speech: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +319,10 @@ async def test_a_client_that_does_not_answer_and_a_model_that_only_calls(monkeyp
         assert (await s.record.wait(ReplyFinished)).text == "I give up."
         assert len(s.chat.requests) == cascade.MAX_ROUNDS + 1
         assert "did not answer within" in s.record.of(Failed)[0].message
+    async with scene('{"name": "f", "parameters": {}}', tools=[Tool(name="f", run=lambda: 1)]) as s:
+        s.brain.tell("where am I?")
+        assert (await s.record.wait(ReplyFinished)).text == "" and s.tts.texts == []
+        assert "and gave no answer" in s.record.of(Failed)[0].message
 
 
 # ------------------------------------------------------------------------------------------ functions that have effects

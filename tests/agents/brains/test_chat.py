@@ -194,6 +194,11 @@ def whole(message: dict[str, Any], finish: str = "stop") -> bytes:
     return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish}]}, indent=1).encode()
 
 
+def again(message: dict[str, Any], finish: str = "stop") -> bytes:
+    """The last event of a service that ends with all of the answer once more."""
+    return b"data: " + json.dumps(json.loads(whole(message, finish))).encode() + b"\n\n"
+
+
 BROKEN = [
     (Answer("x", status=401), "answered 401$"),
     (Answer("x", status=500), "answered 500"),
@@ -341,6 +346,11 @@ READ: dict[str, tuple[bytes, str]] = {
                               + STOP, ""),
     "parts": (event({"content": PARTS}) + STOP, "text/event-stream"),
     "parts one by one": (event({"content": PARTS[:1]}, {"content": PARTS[1]}) + STOP, "text/event-stream"),
+    "all of it once more at its end": (HELLO + again({"role": "assistant", "content": "Hello there."}), ""),
+    "all of it once more after its end": (HELLO + STOP + again({"content": PARTS}), ""),
+    "messages for deltas": (event({}, message={"content": "Hello "}).replace(b'"delta": {}, ', b"") + event(
+                            {}, finish="stop", message={"content": "there."}).replace(b'"delta": {}, ', b""), ""),
+    "only thoughts as deltas": (event({"reasoning_content": "hm"}) + again({"content": "Hello there."}), ""),
     "old completions": (b'data: {"choices":[{"text":"Hello there.","finish_reason":"stop"}]}\n\n', ""),
     "a refusal": (event({"refusal": "Hello "}, {"refusal": "there."}) + STOP, ""),
     "thoughts beside": (event({"reasoning_content": "hm"}, {"reasoning": "hm"}, {"reasoning_details": [{"text": "hm"}]})
@@ -402,6 +412,79 @@ async def test_an_answer_without_a_word_is_told(reason: str, delta: dict[str, An
             reply, _ = await ask(server)
         assert re.search(message, reply.shortcoming(False) or "")
     assert (reply.shortcoming(True) is None) == (reason == "stop")
+
+
+CUT = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x": 1'}}
+FIRST = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x": 1}'}}
+SECOND = {"index": 1, "id": "b", "function": {"name": "g", "arguments": ""}}
+
+
+@pytest.mark.parametrize(
+    ("delta", "made", "told"),
+    [
+        ({"tool_calls": [CUT]}, [], "middle of a call: f$"),
+        ({"tool_calls": [FIRST, SECOND]}, ["f"], "middle of a call: g$"),
+        ({"tool_calls": [FIRST]}, ["f"], None),
+        ({"content": '<tool_call>{"name": "f", "argu'}, [], "middle of a call: {"),
+        ({"content": "<function=f><parameter=x>1</parameter><parameter=y>2"}, [], "middle of a call: <function=f>"),
+        ({"content": '<tool_call>{"name": "f", "arguments": {}}'}, ["f"], None),
+        ({"content": "Yes. <think>hm"}, [], None),
+        ({"content": '{"name": "f", "parameters": {"x'}, [], 'middle of a call: {"name'),
+    ],
+)
+def test_a_call_that_was_cut_off_is_not_made(delta: dict[str, Any], made: list[str], told: str | None) -> None:
+    def answer(reason: str) -> Completion:
+        reply = Completion(("f", "g"))
+        reply.take(event(delta, finish=reason)[6:].decode())
+        return reply
+
+    reply = answer("length")
+    assert [call.name for call in reply.calls] == made
+    assert len(reply.problems) == (told is not None) and all(re.search(told or "", one) for one in reply.problems)
+    if made or reply.text:
+        assert reply.shortcoming(False) is None
+    else:
+        assert reply.shortcoming(False) == "the LLM was cut off at its length limit (length) in the middle of a call"
+    assert "cut off" not in str(answer("stop").problems)
+
+
+BARE = '{"name": "f", "parameters": {"x": 1}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "made"),
+    [
+        (BARE, "", ["f"]),
+        (f"```json\n{BARE}\n```", "", ["f"]),
+        (f"<think>hm</think>\n[{BARE}]", "", ["f"]),
+        (f"{BARE}</think>Hello.", "Hello.", []),
+        (BARE.replace("f", "no", 1), BARE.replace("f", "no", 1), []),
+        (f"So: {BARE}", f"So: {BARE}", []),
+        ('{"a": 1}', '{"a": 1}', []),
+        ("[laughs] Hello.", "[laughs] Hello.", []),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 100])
+def test_a_text_that_is_only_a_call_is_one(text: str, said: str, made: list[str], step: int) -> None:
+    reply, heard = Completion(("f", "g")), ""
+    for delta in [*(text[i : i + step] for i in range(0, len(text), step)), None]:
+        choice = {"delta": {"content": delta}, "finish_reason": None if delta else "stop"}
+        if (piece := reply.take(json.dumps({"choices": [choice]}))) is not None:
+            heard = piece.text if piece.unsaid else heard + piece.text
+    assert (reply.text, heard, [call.name for call in reply.calls]) == (said, said, made)
+    assert not reply.problems
+
+
+async def test_calls_that_come_once_more_with_all_of_the_answer_are_made_once() -> None:
+    message = {"content": "Hello there.", "tool_calls": [{"id": "z", **FIRST}]}
+    written = event({"content": 'Hello there.<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>'})
+    for raw in (HELLO + event({"tool_calls": [FIRST]}) + again(message, "tool_calls"), HELLO + again(message),
+                written + event({"tool_calls": [FIRST]}, finish="tool_calls")):  # fmt: skip
+        async with FakeChat(Answer(raw=raw)) as server:
+            reply, _ = await ask(server)
+        assert reply.text == "Hello there." and [(call.name, call.arguments) for call in reply.calls] == [
+            ("f", '{"x": 1}')
+        ]
 
 
 async def test_what_cannot_be_read_is_told() -> None:

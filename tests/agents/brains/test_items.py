@@ -43,3 +43,23 @@ def test_it_is_bounded_by_what_is_known_and_keeps_places() -> None:
     items.limit = 0
     items.add("user", "only this")
     assert texts(items) == ["only this"]
+
+
+def test_a_call_stands_before_what_its_reply_says() -> None:
+    items = Items(0)
+    items.add("user", "what is the time?")
+    items.place("assistant", "r1")
+    items.called("r1", "c1", "time", "{}", "")
+    items.called("gone", "c2", "time", "{}", "12:00")
+    items.limit = 1
+    items.said("r1", "Let me see.")
+    assert [(item["role"], item["content"]) for item in items.messages()] == [
+        ("user", "what is the time?"),
+        ("call", ""),
+        ("assistant", "Let me see."),
+        ("call", "12:00"),
+    ]
+    assert items.messages()[1] == {"role": "call", "content": "", "call_id": "c1", "name": "time", "arguments": "{}"}
+    for n in range(100):
+        items.called("gone", f"c{n}", "time", "{}", "")
+    assert len(items) == MAX_PLACES + 2

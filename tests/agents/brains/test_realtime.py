@@ -271,6 +271,24 @@ async def test_a_connection_that_breaks_in_silence_is_replaced_in_silence() -> N
         assert sent_items(fake)[3:] == [("user", "q2"), ("assistant", "Hello there."), ("user", "there?")]
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_connection_that_breaks_while_a_user_speaks_ends_that(answers: bool) -> None:
+    """Also into an answer: the next connection does not know that somebody spoke, and will not say when it is over."""
+    async with script() as (_, record, service):
+        await service.begin("r1")
+        await service.say("r1", "I was about to")
+        await service.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u1")
+        if not answers:
+            await service.end("r1")
+        await record.wait(SpeechStarted)
+        await service.connections[-1].close(1001)
+        await record.wait(SpeechStopped)
+        assert [failed.reply_id is not None for failed in record.of(Failed)] == [answers]
+        await until(lambda: len(service.connections) == 2)
+        await service.user("u2")
+        assert (await record.wait(SpeechStopped, 2)).item_id == "u2"
+
+
 async def test_a_service_that_stays_away_is_given_up() -> None:
     async with scene() as (brain, record, fake):
         fake.refuse = [503, 503, 503]
@@ -445,17 +463,21 @@ class Scripted:
         where = {"response_id": response, "item_id": item, "content_index": 0}
         await self.send(f"response.{names}.delta", **where, delta=text)
 
+    async def call(self, response: str, call: str, arguments: str = "{}", status: str = "completed") -> None:
+        item = {"type": "function_call", "id": f"item_{call}", "status": status, "call_id": call, "name": "book"}
+        await self.send("response.output_item.done", response_id=response, item={**item, "arguments": arguments})
+
     async def end(self, response: str, status: str = "completed", **details: Any) -> None:
         more = {"status_details": details} if details else {}
         await self.send("response.done", response={"id": response, "status": status, **more})
 
 
 @asynccontextmanager
-async def script(tts: Any = None) -> AsyncIterator[tuple[RealtimeBrain, Record, Scripted]]:
+async def script(tts: Any = None, **config: Any) -> AsyncIterator[tuple[RealtimeBrain, Record, Scripted]]:
     scripted = Scripted()
     async with serve(scripted.serve, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
-        brain = RealtimeBrain(AgentConfig(name="a", channel="c", brain="realtime"), url, "m", None, tts=tts)
+        brain = RealtimeBrain(AgentConfig(name="a", channel="c", brain="realtime", **config), url, "m", None, tts=tts)
         record = Record()
         await brain.open(record)
         await until(lambda: scripted.connections and scripted.events)
@@ -633,3 +655,97 @@ async def test_however_many_users_speak_the_service_hears_one_stream() -> None:
         assert 46_000 <= len(service.sound) <= 48_000
         heard = np.frombuffer(bytes(service.sound), np.int16)[4800:22_800]  # without what is gathered first
         assert (np.abs(heard.reshape(-1, 120)).max(1) > 4000).all()
+
+
+# ------------------------------------------------------------------------------------------------------------- calls
+
+
+class Booking:
+    """A function that takes until it is let."""
+
+    def __init__(self) -> None:
+        self.made: list[dict[str, Any]] = []
+        self.let = asyncio.Event()
+        self.tools = [Tool(name="book", run=self._run)]
+
+    async def _run(self, **arguments: Any) -> str:
+        self.made.append(arguments)
+        await self.let.wait()
+        return f"booked {len(self.made)}"
+
+
+def results(service: Scripted) -> dict[str, str]:
+    items = [event["item"] for event in service.of("conversation.item.create")]
+    return {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
+
+
+async def test_a_call_that_was_broken_off_is_not_made() -> None:
+    booking = Booking()
+    booking.let.set()
+    async with script(tools=booking.tools) as (_, record, service):
+        await service.begin("r1")
+        await service.call("r1", "c1", "", "incomplete")
+        await service.end("r1", "cancelled", type="cancelled", reason="turn_detected")
+        await service.begin("r2")
+        await service.call("r2", "c2", "")
+        await service.end("r2")
+        await until(lambda: service.of("response.create"))
+        assert booking.made == [{}] and list(results(service)) == ["c2"]
+        assert [event["item_id"] for event in service.of("conversation.item.delete")] == ["item_c1"]
+        assert [call.call_id for call in record.of(ToolCalled)] == ["c2"]
+
+
+async def test_a_call_that_still_runs_is_not_made_again() -> None:
+    """A cough while it runs: the model sees no result, and asks for it anew."""
+    booking = Booking()
+    async with script(tools=booking.tools) as (brain, record, service):
+        await service.begin("r1")
+        await service.call("r1", "c1", '{"seats": 2}')
+        await service.end("r1")
+        brain.interrupted((await record.wait(ReplyStarted)).reply_id, 0.0, "")
+        await service.begin("r2")
+        for call, arguments in (("c2", '{ "seats": 2 }'), ("c3", '{"seats": 3}'), ("c4", '{"seats": 3}')):
+            await service.call("r2", call, arguments)  # two of one response are two
+        await service.end("r2")
+        await until(lambda: len(booking.made) == 3)
+        booking.let.set()
+        await until(lambda: service.of("response.create"))
+        assert [made["seats"] for made in booking.made] == [2, 3, 3]
+        assert results(service) == dict.fromkeys(["c1", "c2", "c3", "c4"], "booked 3")
+        await service.begin("r3")
+        await service.call("r3", "c5", '{"seats": 2}')  # its result is known: it is meant
+        await until(lambda: len(booking.made) == 4)
+
+
+@pytest.mark.parametrize("when", ["response under way", "away", "after", "told"])
+async def test_what_a_call_brought_outlives_the_connection(when: str) -> None:
+    booking = Booking()
+    async with script(tools=booking.tools) as (brain, record, service):
+        await service.user("u1")
+        await service.transcript("u1", "Book it.")
+        await service.begin("r1")
+        await service.call("r1", "c1", '{"seats": 2}')
+        if when != "response under way":
+            await service.end("r1")
+        await until(lambda: booking.made)
+        if when == "told":
+            booking.let.set()
+            await until(lambda: service.of("response.create"))
+        first = len(service.events)
+        await service.connections[-1].close(1001)
+        await until(lambda: brain._ws is None)
+        if when == "away":
+            booking.let.set()
+        await until(lambda: len(service.events) > first + 1)
+        booking.let.set()
+        await until(lambda: len(service.of("response.create")) == 1 + (when == "told"))
+        told = [event["item"] for event in service.events[first:] if event["type"] == "conversation.item.create"]
+        call = {"type": "function_call", "call_id": "c1", "name": "book", "arguments": '{"seats": 2}'}
+        assert [item["type"] for item in told] == ["message", "function_call", "function_call_output"]
+        assert told[1] == call and told[2]["output"] == "booked 1" and told[2]["call_id"] == "c1"
+        await service.begin("r2")
+        await service.say("r2", "It is booked.")
+        await service.end("r2")
+        done = await record.wait(ReplyFinished)
+        assert (done.text, done.reason) == ("It is booked.", "done")
+        assert len(record.of(ReplyStarted)) == len(booking.made) == 1 and not record.of(Failed)

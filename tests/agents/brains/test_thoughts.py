@@ -21,6 +21,8 @@ MARKS = [
     '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>',
     "<|channel>thought\nx<channel|>",
     "<think>x</think><answer>",
+    "<|START_THINKING|>x<|END_THINKING|><|START_RESPONSE|>",
+    "<|inner_prefix|>x<|inner_suffix|>",
 ]
 
 
@@ -72,6 +74,14 @@ def test_what_is_held_is_said_when_there_are_no_thoughts() -> None:
         ("<function=f>{}</function>", "<function=f>{}"),
         ('[TOOL_CALLS][{"a": "<think>"}]', '[{"a": "<think>"}]'),
         ("<|python_tag|>{}<|eom_id|>", "{}"),
+        ("<｜tool▁calls▁begin｜>{}<｜tool▁calls▁end｜>", "{}"),
+        ("<｜tool▁call▁begin｜>f<｜tool▁sep｜>{}<｜tool▁call▁end｜>", "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{}"),
+        ("<|tool_calls_section_begin|>{}<|tool_calls_section_end|>", "{}"),
+        ("<|tool_call_begin|>{}<|tool_call_end|><|tool_calls_section_end|>", "<|tool_call_begin|>{}"),
+        ("<|START_ACTION|>[{}]<|END_ACTION|>", "[{}]"),
+        ("<｜DSML｜function_calls>{}</｜DSML｜function_calls>", "{}"),
+        ("<minimax:tool_call>{}</minimax:tool_call>", "{}"),
+        ('<invoke name="f">{}</invoke>', '<invoke name="f">{}'),
     ],
 )
 def test_calls_in_the_text_are_kept_and_not_said(call: str, written: str) -> None:

@@ -155,6 +155,24 @@ async def test_the_offline_voice_says_when_which_word_is_said() -> None:
         await sounds(engine, "ß" * 5001)
 
 
+@pytest.mark.parametrize(
+    ("text", "marks", "timed"),
+    [
+        ("I paid it.", {0: 0.0, 2: 0.2, 7: 0.6}, [("I", 0, 200), ("paid", 200, 400), ("it.", 600, 400)]),
+        ("I paid it.", {2: 0.2, 7: 0.6}, [("I paid", 0, 600), ("it.", 600, 400)]),
+        ("I paid it.", {0: 0.0, 7: 0.6}, [("I paid", 0, 600), ("it.", 600, 400)]),
+        ("— … yes", {4: 0.1}, [("— … yes", 0, 1000)]),
+        ("これ", {1: 0.5}, [("こ", 0, 500), ("れ", 500, 500)]),
+        ("...", {}, []),
+    ],
+)
+def test_words_that_are_not_marked_are_not_lost(
+    text: str, marks: dict[int, float], timed: list[tuple[str, int, int]]
+) -> None:
+    speech = voice.Speech(bytes(2000), 1000, [], [(at, first, 1) for first, at in marks.items()])
+    assert [(word.text, word.start_ms, word.duration_ms) for word in tts.words(text, speech)] == timed
+
+
 class Slow:
     """A voice whose pieces take as long as they say: "0.2 text"."""
 

@@ -66,7 +66,9 @@ def segment(text: str, silence: float | None = None, likely: float | None = None
             "[음악]",
             "[संगीत]",
         ),
-        *("(speaking in foreign language)", "[موسيقى]", "No speech detected."),
+        *("(speaking in foreign language)", "[موسيقى]", "No speech detected.", "[Music, laughter]", "[Laughs.]", "*"),
+        *("(upbeat music playing)", "[door slams]", "(phone ringing)", "[Risas]", "（笑）", "[_BEG_]", "((music))"),
+        *("()", "(music"),
         *("Subtitles by the Amara.org community", "Sous-titres réalisés par la communauté d'Amara.org", "字幕by索兰娅"),
         *("Untertitel im Auftrag des ZDF, 2017", "Субтитры сделал DimaTorzok"),
     ],
@@ -108,6 +110,9 @@ def test_what_nobody_has_said_is_nothing(text: str) -> None:
             "I <3 you",
             "a * b * c",
         ),
+        *("(and then I said hello", "x < 5 and y > 3", "(Yes, please.)", "（はい）", "[Yes.]", "【はい】"),
+        *("*67 then 5*3", "《三体》好看吗", "「はい」", "(Yes, I love music)", "[I do", "{no}", "*no*"),
+        *("<Hello there>", "(It sounds good)"),
         *("Hello (there), friend", "It's 3:00", "Who made the subtitles?", "So?", "Uh, blank audio again?"),
     ],
 )
@@ -119,6 +124,8 @@ def test_what_somebody_may_have_said_is_kept(text: str) -> None:
 def test_notes_between_words_are_taken_out() -> None:
     assert speech_in("[music] Hello there. ♪") == "Hello there."
     assert speech_in("<|zh|><|NEUTRAL|><|Speech|><|woitn|>你好") == "你好"
+    assert speech_in("(laughs) I think [the] car <noise>") == "I think car"
+    assert speech_in("[music] [Yes.] (coughing)") == "[Yes.]"
     assert speech_in("  good \n morning ") == "good morning"
 
 

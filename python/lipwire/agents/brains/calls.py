@@ -109,34 +109,95 @@ def new_id() -> str:
     return secrets.token_hex(5)[:9]
 
 
-_FUNCTION = re.compile(r"<function=([^>]{1,100})>(.*?)(?:</function>|\Z)", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>]{1,100})>(.*?)</parameter>", re.DOTALL)
-_NAMED = re.compile(r"\s*([\w.-]{1,100})\s*(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?\s*(\{.*\})\s*", re.DOTALL)
+_FUNCTION = re.compile(
+    r"<(?:function=|(?:｜DSML｜)?invoke\s+name=)[\"']?([^>\"']{1,100})[\"']?>(.*?)(?:</(?:function|(?:｜DSML｜)?invoke)>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_PARAMETER = re.compile(
+    r"<(?:｜DSML｜)?parameter(?:=|\s+name=)[\"']?([^>\"']{1,100})[\"']?([^>]{0,100})>(.*?)(?:</(?:｜DSML｜)?parameter>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_NAMED = re.compile(r"\s*+([\w.-]{1,100})\s*+(?:\[CALL_ID\]\w++)?(?:\[ARGS\])?\s*+(\{.*\})\s*", re.DOTALL)
+_BETWEEN = re.compile(r"[\s,;]*")
+_AROUND = re.compile(r"\Afunctions\.|:\d+\Z")
+"""What Kimi writes around a name."""
 
 
-def read_written(text: str) -> list[dict[str, Any]]:
+def read_written(text: str, names: Collection[str] = ()) -> list[dict[str, Any]]:
     """Calls that a model wrote into its text, as members of `tool_calls`. Empty: they cannot be read.
 
-    It may be JSON of one or of several, with `arguments` or `parameters` (Hermes, Llama, Mistral); NAME[ARGS]JSON
-    (Mistral's newer ones); <function=NAME>, with JSON or with <parameter=NAME> in it (Llama, Qwen's coders).
+    It may be JSON of one or of several, with `arguments` or `parameters` (Hermes, Llama, Mistral, Cohere);
+    NAME[ARGS]JSON (Mistral's newer ones); <function=NAME>, with JSON or with <parameter=NAME> in it (Llama, Qwen's
+    coders); <invoke name=NAME> (MiniMax, DeepSeek's newest); NAME with <arg_key> and <arg_value> (GLM); marked sections
+    of name and JSON (DeepSeek, Kimi); and the mere name of a function, if it is one of `names`.
     """
+    if text.strip() in names:
+        return [_called(text.strip(), None)]
     parts = [_written(part) for part in text.split("[TOOL_CALLS]") if part.strip()]
     return [call for part in parts for call in part] if all(parts) else []
 
 
+def read_bare(text: str, names: Collection[str]) -> list[dict[str, Any]]:
+    """Calls that are all of a text, without a mark: JSON, in a code block or not, that names functions which are among
+    `names`. Empty: it is no such text."""
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.strip("`").removeprefix("json")
+    calls = _as_json(text)
+    return calls if all(call["function"]["name"] in names for call in calls) else []
+
+
 def _written(text: str) -> list[dict[str, Any]]:
+    if calls := _as_json(text):  # first: the arguments may have marks in them
+        return calls
     if found := _FUNCTION.findall(text):
         return [_called(name.strip(), _parameters(body) or body.strip()) for name, body in found]
+    if found := _halves(text, "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"):
+        return [_fenced(head, body) for head, body in found]
+    if found := _halves(text, "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"):
+        return [_called(_AROUND.sub("", head), body.strip()) for head, body in found]
+    if found := _halves(text, "<arg_key>", "</arg_key>", "</arg_value>"):
+        arguments = {head: _loose(body.partition("<arg_value>")[2].strip("\n")) for head, body in found}
+        return [_called(text.partition("<arg_key>")[0].strip(), arguments)]
     if (named := _NAMED.fullmatch(text)) is not None:
         return [_called(named[1], named[2])]
+    return []
+
+
+def _halves(text: str, begin: str, between: str, end: str) -> list[tuple[str, str]]:
+    """The sections of a text: what is before and what is behind the mark in the middle of each."""
+    parts = [part.partition(end)[0].partition(between) for part in text.split(begin)[1:]]
+    return [(head.strip(), body) for head, _, body in parts]
+
+
+def _fenced(kind: str, body: str) -> dict[str, Any]:
+    """A call of DeepSeek's: the name is before the JSON, which is a code block; or, in its newer ones, in the place of
+    the kind."""
+    name, brace, arguments = body.partition("{")
+    return _called(name.replace("```json", "").strip("` \r\n") or kind, (brace + arguments).strip("` \r\n"))
+
+
+def _as_json(text: str) -> list[dict[str, Any]]:
+    """The calls of a text that is JSON, of one value or of several one after another."""
+    values, at = list[Any](), _BETWEEN.match(text).end()  # type: ignore[union-attr]
     try:
-        value = json.loads(text)
+        while at < len(text):
+            value, at = json.JSONDecoder().raw_decode(text, at)
+            values += _listed(value)
+            at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]
     except (ValueError, RecursionError):
         return []
-    calls = [one.get("function", one) if isinstance(one, dict) else one for one in _listed(value)]
-    if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
-        return []
-    return [_called(call["name"], call.get("arguments", call.get("parameters"))) for call in calls]
+    calls = [_described(value) for value in values]
+    return [call for call in calls if call is not None] if None not in calls else []
+
+
+def _described(value: Any) -> dict[str, Any] | None:
+    """The call that a JSON value is, if it is one."""
+    call = value.get("function", value) if isinstance(value, dict) else None
+    if not isinstance(call, dict):
+        return None
+    name = call.get("name", call.get("tool_name"))
+    return _called(name, call.get("arguments", call.get("parameters"))) if isinstance(name, str) else None
 
 
 def _called(name: str, arguments: Any) -> dict[str, Any]:
@@ -144,7 +205,10 @@ def _called(name: str, arguments: Any) -> dict[str, Any]:
 
 
 def _parameters(body: str) -> dict[str, Any]:
-    return {name: _loose(value.strip("\n")) for name, value in _PARAMETER.findall(body)}
+    found = _PARAMETER.findall(body)
+    return {
+        name.strip(): value if 'string="true"' in marked else _loose(value.strip("\n")) for name, marked, value in found
+    }
 
 
 def _listed(value: Any) -> list[Any]:
@@ -167,6 +231,11 @@ class Call(Struct):
     arguments: str = ""
     extra: dict[str, Any] | None = None
     """`extra_content`, which Gemini wants to see again (its thought signatures)."""
+
+    @property
+    def meaning(self) -> tuple[str, dict[str, Any] | str]:
+        """What is called, and with what: the same for two ways of saying it."""
+        return valid_name(self.name), read_arguments(self.arguments)
 
     def as_message(self) -> dict[str, Any]:
         """A member of `tool_calls`, valid whatever the model sent."""
@@ -207,9 +276,24 @@ class CallPieces:
         for position, part in enumerate(parts):
             self._take(part, position - len(parts))
 
-    def add(self, part: dict[str, Any]) -> None:
-        """A whole call, which is no piece of another. Raises ServiceError, as `take` does."""
-        self._take({"id": new_id(), **part}, -1)
+    def add_written(self, parts: Sequence[dict[str, Any]]) -> None:
+        """Whole calls that were written into the text. One that has also come beside it is the same call. Raises
+        ServiceError, as `take` does."""
+        known = [call.meaning for call in self.calls()]
+        for part in parts:
+            written = CallPieces()
+            written.take(part)
+            if all(call.meaning not in known for call in written.calls()):
+                self._take({"id": new_id(), **part}, -1)
+
+    def drop_half(self) -> str | None:
+        """The reply was cut off: forgets the last call, if its arguments have not come to their end; returns its
+        name."""
+        last = self._calls[-1] if self._calls else None
+        if last is None or (last.arguments.strip() and isinstance(read_arguments(last.arguments), dict)):
+            return None
+        self._calls.pop()
+        return last.name or "one without a name"
 
     def calls(self) -> list[Call]:
         """The calls, in the order in which they began; ids are there, and differ."""
@@ -275,8 +359,8 @@ class CallPieces:
         if name != call.name:
             return bool(call.arguments.strip()) or {call.name, name} <= set(self.names)
         whole = _is_object(call.arguments) and _is_object(more)
-        again = bool(call_id) and call_id == call.id and read_arguments(call.arguments) == read_arguments(more)
-        return whole and not again
+        same = call_id == call.id if call_id else call.index is not None
+        return whole and not (same and read_arguments(call.arguments) == read_arguments(more))
 
 
 def _text(value: Any) -> str:

@@ -276,7 +276,8 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
-        if turn.doubtful and is_backchannel(text, self._config.language, self._config.turn_detection.backchannels):
+        phrases = self._config.turn_detection.backchannels
+        if turn.doubtful and not self._unanswered and is_backchannel(text, self._config.language, phrases):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
@@ -489,7 +490,7 @@ class CascadeBrain:
         picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
             toolbox = self._caller.toolbox
-            answer = chat.Completion(toolbox.names if left else ())
+            answer = chat.Completion(toolbox.names)
             body = self._request(reply, toolbox.for_chat() if left else [], picture)
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:

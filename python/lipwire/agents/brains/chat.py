@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import regex
 from msgspec import Struct
 
 from ...errors import BadData
@@ -27,7 +28,7 @@ from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
 from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, refusal
-from .calls import Call, CallPieces, join_halves, read_written
+from .calls import Call, CallPieces, join_halves, read_bare, read_written
 from .prompt import arrange
 from .thoughts import ThoughtFilter
 
@@ -183,6 +184,8 @@ _ALIVE = frozenset({"ping", "pong", "keepalive", "keep-alive", "heartbeat"})
 """What services send as data, so that the connection stays."""
 _HELD_BACK = re.compile(r"filter|safety|prohibited|recitation|blocklist|moderation|spii|refusal")
 _CUT_OFF = re.compile(r"length|max_tokens")
+_BARE = regex.compile(r"""(?:```(?:json)?)?\s*(?:\[\s*)?\{\s*"(?:name|type|function|parameters|arguments|id)"\s*:""")
+"""How a call that is all of a text begins."""
 
 
 def _thinks(part: dict[str, Any]) -> bool:
@@ -195,7 +198,7 @@ class Completion:
     """One answer of the service as its events come in.
 
     Args:
-        names: of the functions that were offered.
+        names: of the functions that there are.
     """
 
     def __init__(self, names: Collection[str] = ()) -> None:
@@ -213,9 +216,16 @@ class Completion:
         """What of it could not be read, and is missing."""
         self.moves = 0
         """Counts what comes of it, thoughts included."""
+        self._names = names
         self._thoughts = ThoughtFilter()
         self._pieces = CallPieces(names)
+        self._unmarked = ""
+        """All of the text, while it may be a call that nothing marks."""
+        self._half_call = False
+        """Whether it was cut off in the middle of a call."""
         self._made: list[Call] | None = None
+        self._streamed: set[str] = set()
+        """Members that deltas had."""
         self._bad = 0
         self._half = ""
         """Half of a character that takes two surrogates, whose other half is yet to come."""
@@ -249,6 +259,11 @@ class Completion:
         return self._made
 
     @property
+    def _cut_off(self) -> bool:
+        """Whether the service's limit ended it."""
+        return bool(_CUT_OFF.search((self.finish_reason or "").lower()))
+
+    @property
     def held_back(self) -> bool:
         """Whether the service's filter ended it."""
         return bool(_HELD_BACK.search((self.finish_reason or "").lower()))
@@ -260,7 +275,9 @@ class Completion:
             return "the LLM's answer was held back by its content filter"
         if self.text.strip() or self.audio_ms or self.calls:
             return None
-        if _CUT_OFF.search(reason.lower()):
+        if self._cut_off:
+            if self._half_call:
+                return f"the LLM was cut off at its length limit ({reason}) in the middle of a call"
             thoughts = "its thoughts" if self._thoughts.thought or self.moves else "its answer"
             return f"the LLM was cut off at its length limit ({reason}) before {thoughts} came to a word"
         if reason in ("tool_calls", "function_call") or "function" in reason.lower():
@@ -283,8 +300,11 @@ class Completion:
         if last:
             text += self._end()
         unsaid = self._thoughts.unopened > count and bool(self.text.strip())
-        self.text = text if unsaid else self.text + text
-        if max(len(self.text), len(self._thoughts.held)) > MAX_TEXT:
+        self._unmarked = "" if self._thoughts.unopened > count else self._unmarked
+        self.text = "" if unsaid else self.text
+        text = self._not_called(text)
+        self.text += text
+        if max(len(self.text), len(self._thoughts.held), len(self._unmarked)) > MAX_TEXT:
             raise ServiceError(f"the LLM's reply has more than {MAX_TEXT} characters; it was cut off there")
         return Piece(text, pcm, last, unsaid) if text or pcm or last or unsaid else None
 
@@ -335,6 +355,10 @@ class Completion:
         for choice in choices:
             given = (choice.get("delta"), choice.get("message"), {"content": choice.get("text")})
             delta = next(one for one in given if isinstance(one, dict))
+            if delta is given[0]:
+                self._streamed |= {name for name, value in delta.items() if value}
+            elif delta is given[1]:
+                delta = self._news(delta)
             more, sound = self._delta(delta, rate)
             text, pcm = text + more, pcm + sound
             reason = choice.get("finish_reason")
@@ -343,6 +367,10 @@ class Completion:
                 if reason.lower() == "error":
                     raise BrokeOff("finish_reason error")
         return text, pcm
+
+    def _news(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What of a message did not come in deltas before it: at the end of a stream it is all of it once more."""
+        return {name: value for name, value in message.items() if name not in self._streamed}
 
     def _delta(self, delta: dict[str, Any], rate: int) -> tuple[str, bytes]:
         text, thought = self._said(delta.get("content"))
@@ -396,13 +424,33 @@ class Completion:
         """What was kept back until it was known what follows."""
         text, self._half = join_halves(self._half), ""
         text = self._thoughts.feed(text) + self._thoughts.end()
+        if self._cut_off and (half := self._pieces.drop_half() or self._thoughts.drop_half()):
+            self._cut_short(half)
+        calls: list[dict[str, Any]] = []
         for written in self._thoughts.written:
-            calls = read_written(written)
-            for call in calls:
-                self._pieces.add(call)
-            if not calls:
+            calls += (found := read_written(written, self._names))
+            if not found:
                 self._problem(f"the LLM wrote a call that cannot be read: {written:.100}")
+        self._pieces.add_written(calls)
         return text
+
+    def _cut_short(self, call: str) -> None:
+        self._half_call = True
+        self._problem(f"the LLM was cut off at its length limit in the middle of a call: {call:.100}")
+
+    def _not_called(self, text: str) -> str:
+        """What of the text is to be said: nothing, while all of it may be a call that nothing marks, or if it is."""
+        text, self._unmarked = self._unmarked + text, ""
+        if not text or self.text or not self._names or not _BARE.match(text, partial=not self.over):
+            return text
+        if not self.over:
+            self._unmarked = text
+            return ""
+        calls = read_bare(text, self._names)
+        self._pieces.add_written(calls)
+        if not calls and self._cut_off:
+            self._cut_short(text)
+        return "" if calls or self._cut_off else text
 
     def _sound(self, data: Any, rate: int) -> bytes:
         try:

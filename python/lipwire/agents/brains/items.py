@@ -11,21 +11,27 @@ from .context import MAX_MESSAGE
 MAX_PLACES = 16
 """Places that wait for their text; the oldest is given up."""
 
-Role = Literal["user", "assistant", "system"]
+Role = Literal["user", "assistant", "system", "call"]
 
 
 class _Item(Struct, eq=False):
     role: Role
     key: str | None
     text: str = ""
+    call: dict[str, str] | None = None
+    """`{call_id, name, arguments}` of a function that was called; `text` is its result."""
+
+    @property
+    def known(self) -> bool:
+        return bool(self.text) or self.call is not None
 
 
 class Items:
     """The messages in the order of the conversation, whatever the order in which their texts become known: what a user
     said is known when it has been transcribed, which may be after the answer to it.
 
-    At most `limit` messages of the user's and as many of the agent's, counted separately, and of system messages as
-    many again.
+    At most `limit` messages of the user's and as many of the agent's, counted separately, and of system messages and
+    of calls as many again (of calls MAX_PLACES at least: a response may make several).
     """
 
     def __init__(self, limit: int) -> None:
@@ -37,8 +43,9 @@ class Items:
         return len(self._items)
 
     def messages(self) -> list[dict[str, Any]]:
-        """`{role, content}` of all that have a text, the oldest first."""
-        return [{"role": item.role, "content": item.text} for item in self._items if item.text]
+        """`{role, content}` of all that have a text, the oldest first; of calls (role "call") also `call_id`, `name`
+        and `arguments`, and `content` is the result."""
+        return [{"role": item.role, "content": item.text, **(item.call or {})} for item in self._items if item.known]
 
     def add(self, role: Role, text: str) -> None:
         """A message that is known as it comes."""
@@ -62,6 +69,14 @@ class Items:
         item.text = text[:MAX_MESSAGE] if text.strip() else ""
         self._trim()
 
+    def called(self, reply_id: str, call_id: str, name: str, arguments: str, result: str) -> None:
+        """A call that a reply made, and its result: before what the reply says."""
+        call = {"call_id": call_id, "name": name, "arguments": arguments}
+        reply = self._find(reply_id)
+        at = len(self._items) if reply is None else self._items.index(reply)
+        self._items.insert(at, _Item("call", None, result[:MAX_MESSAGE], call))
+        self._trim()
+
     def said(self, reply_id: str, text: str) -> None:
         """What a reply says, as far as is known now; empty = nothing."""
         self.text("assistant", reply_id, text)
@@ -70,11 +85,16 @@ class Items:
         return next((item for item in reversed(self._items) if item.key == key), None)
 
     def _trim(self) -> None:
-        left = {"user": max(self.limit, 1), "assistant": self.limit, "system": max(self.limit, 1)}
+        left = {
+            "user": max(self.limit, 1),
+            "assistant": self.limit,
+            "system": max(self.limit, 1),
+            "call": max(self.limit, MAX_PLACES),
+        }
         places = MAX_PLACES
         kept: list[_Item] = []
         for item in reversed(self._items):
-            if not item.text:
+            if not item.known:
                 places -= 1
                 if places >= 0:
                     kept.append(item)

@@ -49,6 +49,7 @@ from .base import (
     SpeechStopped,
     UserText,
 )
+from .calls import read_arguments, valid_arguments
 from .generation import Generation
 from .items import Items
 from .tools import Caller, Toolbox
@@ -107,7 +108,7 @@ class _Responses(Generation):
         self.spoken_item: str | None = None
         """The conversation's item that repeats what `speak` said."""
         self.started = self.done = False
-        self.calls: list[asyncio.Task[tuple[str, str]]] = []
+        self.calls: list[_Call] = []
         self.item: str | None = None
         """The user's item that it answers, where the service was to answer it by itself."""
         self.tries = 0
@@ -122,6 +123,18 @@ class _Responses(Generation):
         """Such text cannot be said, which has been told."""
         self.behind: list[dict[str, Any]] = []
         """Events that came behind such text, until that has been handed over."""
+
+
+class _Call(Struct, eq=False):
+    """A call of a function that a response asked for. `arguments`: JSON, as they may be sent back; `key`: the same for
+    all calls of a function with these arguments, however they are written."""
+
+    id: str
+    name: str
+    arguments: str
+    key: tuple[str, bytes]
+    result: asyncio.Task[str]
+    """Those of equal calls may be one."""
 
 
 class _Response(Struct, eq=False):
@@ -170,6 +183,8 @@ class RealtimeBrain:
         self._ids = itertools.count(1)
         self._fresh()
         self._waiting: deque[_Responses] = deque()
+        self._running: dict[tuple[str, bytes], asyncio.Task[str]] = {}
+        """The calls whose results the service has not been told, by their keys."""
         self._kept: deque[_Responses] = deque(maxlen=KEPT_REPLIES)
         self._picture: chat.Picture | None = None
         self._closed = False
@@ -285,12 +300,17 @@ class RealtimeBrain:
     def _lost(self, reason: str) -> None:
         """The connection is gone: what was being said is broken off, what waits is said on the next one."""
         logger.info("agent %s: %s", self._config.name, reason)
-        active = [response.reply for response in self._responses.values() if not response.reply.dropped]
+        replies = list(dict.fromkeys(response.reply for response in self._responses.values()))
+        for reply in replies:
+            if reply.calls:  # it goes on with their results
+                self._spawn(self._follow_up(reply, None))
+        active = [reply for reply in replies if not reply.dropped and not reply.calls]
         for reply in active:
             self._emit(Failed("REALTIME_ERROR", reason, reply.id))
             self._finish(reply, "failed")
-        if self._speaking and not active:
-            self._emit(Failed("REALTIME_ERROR", reason))
+        if self._speaking:  # the next connection will not know it
+            if not active:
+                self._emit(Failed("REALTIME_ERROR", reason))
             self._emit(SpeechStopped(time.monotonic_ns()))
         begun = self._asked or self._next
         if begun is not None and not begun.dropped:
@@ -303,7 +323,11 @@ class RealtimeBrain:
         self._ws = ws
         self._send_session()
         for message in self._context.messages():
-            self._add_item(message["role"], message["content"])
+            if message["role"] == "call":
+                self._add_call(message["call_id"], message["name"], message["arguments"])
+                self._add_result(message["call_id"], message["content"])
+            else:
+                self._add_item(message["role"], message["content"])
         self._pump()
 
     def _session(self) -> dict[str, Any]:
@@ -369,6 +393,14 @@ class RealtimeBrain:
             part = {"type": "output_text" if role == "assistant" else "input_text", "text": text}
             item = {"type": "message", "role": role, "content": [part]}
             self._send({"type": "conversation.item.create", "item": {"id": item_id, **item} if item_id else item})
+
+    def _add_call(self, call_id: str, name: str, arguments: str) -> None:
+        item = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+        self._send({"type": "conversation.item.create", "item": item})
+
+    def _add_result(self, call_id: str, result: str) -> None:
+        item = {"type": "function_call_output", "call_id": call_id, "output": result}
+        self._send({"type": "conversation.item.create", "item": item})
 
     def hear(self, pcm: bytes, user: str) -> None:
         if self._ws is None:
@@ -507,6 +539,8 @@ class RealtimeBrain:
         self._responses.pop(response.id, None)
         self._cancel(response)
         self._stalled(response.reply)
+        if response.reply.calls:
+            self._spawn(self._follow_up(response.reply, self._ws))
 
     def _stalled(self, reply: _Responses) -> None:
         if not reply.dropped:
@@ -854,12 +888,22 @@ class RealtimeBrain:
 
     def _on_response_output_item_done(self, event: dict[str, Any]) -> None:
         item, response = event["item"], self._response(event.get("response_id"))
-        if item["type"] == "function_call" and response is not None:
-            reply = response.reply
-            reply.calls.append(self._spawn(self._call(item["call_id"], item["name"], item.get("arguments") or "")))
+        if item["type"] != "function_call" or response is None:
+            return
+        if item.get("status") == "incomplete":  # broken off before all of its arguments were there
+            if item.get("id"):
+                self._send({"type": "conversation.item.delete", "item_id": item["id"]})
+            return
+        self._call(response.reply, item["call_id"], item["name"], item.get("arguments") or "")
 
-    async def _call(self, call_id: str, name: str, arguments: str) -> tuple[str, str]:
-        return call_id, await self._caller.answer(call_id, name, arguments)
+    def _call(self, reply: _Responses, call_id: str, name: str, arguments: str) -> None:
+        """Runs a function. Where another response asked for just that, and has not been told the result, it is run
+        once for both: the model asks anew for what it does not see answered."""
+        key = name, msgspec.json.encode(read_arguments(arguments), order="sorted")
+        result = self._running.get(key)
+        if result is None or any(call.result is result for call in reply.calls):
+            self._running[key] = result = self._spawn(self._caller.answer(call_id, name, arguments))
+        reply.calls.append(_Call(call_id, name, valid_arguments(arguments), key, result))
 
     def _on_response_done(self, event: dict[str, Any]) -> None:
         done = event["response"]
@@ -900,18 +944,21 @@ class RealtimeBrain:
             self._finish(reply, "failed")
 
     async def _follow_up(self, reply: _Responses, ws: ClientConnection | None) -> None:
-        """The answers to a response's calls, then the reply goes on."""
+        """The answers to a response's calls, then the reply goes on. `ws`: the connection that knows of the calls.
+        Where there is none now, the next one is told of them as it begins."""
         calls, reply.calls = reply.calls, []
-        results = await asyncio.gather(*calls)
-        if self._ws is not ws:  # the calls were the old connection's
-            if not reply.dropped:
-                self._emit(Failed("REALTIME_ERROR", "the connection broke while functions were called", reply.id))
-                self._finish(reply, "failed")
-            return
-        for call_id, result in results:
-            item = {"type": "function_call_output", "call_id": call_id, "output": result}
-            self._send({"type": "conversation.item.create", "item": item})
-        if not reply.dropped:
+        try:
+            results = await asyncio.gather(*[call.result for call in calls])
+        finally:
+            for call in calls:
+                if self._running.get(call.key) is call.result:
+                    del self._running[call.key]
+        for call, result in zip(calls, results, strict=True):
+            self._context.called(reply.id, call.id, call.name, call.arguments, result)
+            if self._ws is not ws:  # the call was the old connection's
+                self._add_call(call.id, call.name, call.arguments)
+            self._add_result(call.id, result)
+        if not reply.dropped and not reply.done:
             self._waiting.appendleft(reply)
         self._pump()
 

@@ -2,7 +2,8 @@
 
 Services that know their model send them beside the text (`reasoning_content`, `tool_calls`). Those that do not pass on
 what the model writes: <think> of DeepSeek and Qwen, [THINK] of Mistral, the channels of OpenAI's open models;
-<tool_call> of Hermes and Qwen, [TOOL_CALLS] of Mistral, <function=...> of Llama.
+<tool_call> of Hermes, Qwen and GLM, [TOOL_CALLS] of Mistral, <function=...> of Llama, the sections of DeepSeek, Kimi,
+Cohere and MiniMax.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (tuple(f"<{tag}>" for tag in _TAGS), tuple(f"</{tag}>" for tag in _TAGS)),
     (("[think]",), ("[/think]",)),
     (("◁think▷",), ("◁/think▷",)),
+    (("<|start_thinking|>",), ("<|end_thinking|>",)),
+    (("<|inner_prefix|>",), ("<|inner_suffix|>",)),
     (("<|begin_of_thought|>",), ("<|end_of_thought|>",)),
     (("<|channel|>analysis", "<|channel|>commentary"), ("<|end|>", "<|call|>", "<|channel|>final<|message|>")),
     (("<|channel>thought",), ("<channel|>",)),
@@ -26,8 +29,27 @@ _CALLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("<function=", ("</function>",)),
     ("<|python_tag|>", ("<|eom_id|>", "<|eot_id|>")),
     ("[tool_calls]", ("</s>",)),
+    ("<seed:tool_call>", ("</seed:tool_call>",)),
+    ("<minimax:tool_call>", ("</minimax:tool_call>",)),
+    ("<tool_calls>", ("</tool_calls>",)),
+    ("<function_call>", ("</function_call>",)),
+    ("<function_calls>", ("</function_calls>",)),
+    ("<invoke name=", ("</invoke>",)),
+    ("<|tool_call|>", ("<|/tool_call|>", "</|tool_call|>")),
+    ("<|tool_call_start|>", ("<|tool_call_end|>",)),
+    ("<|start_action|>", ("<|end_action|>",)),
+    ("<|action_start|><|plugin|>", ("<|action_end|>",)),
+    ("<|tools_prefix|>", ("<|tools_suffix|>",)),
+    ("<｜dsml｜function_calls>", ("</｜dsml｜function_calls>",)),
+    ("<｜tool▁calls▁begin｜>", ("<｜tool▁calls▁end｜>",)),
+    ("<｜tool▁call▁begin｜>", ("<｜tool▁call▁end｜>",)),
+    ("<|tool_calls_section_begin|>", ("<|tool_calls_section_end|>",)),
+    ("<|tool_call_section_begin|>", ("<|tool_call_section_end|>",)),
+    ("<|tool_call_begin|>", ("<|tool_call_end|>",)),
 )
-_CLOSES = frozenset(mark for _, closes in _PAIRS[:3] for mark in closes)
+_KEPT = ("<function=", "<invoke name=", "<｜tool▁call▁begin｜>", "<|tool_call_begin|>")
+"""Marks of calls by which what follows is read."""
+_CLOSES = frozenset(mark for _, closes in _PAIRS[:5] for mark in closes)
 """Those that also come without an opening: the model's template has put that into the question."""
 _BESIDE = (
     "<|start|>assistant",
@@ -36,6 +58,13 @@ _BESIDE = (
     "<|end|>",
     "<|begin_of_solution|>",
     "<|end_of_solution|>",
+    "<|start_response|>",
+    "<|end_response|>",
+    "<|begin_of_box|>",
+    "<|end_of_box|>",
+    "</tool_call>",
+    "<｜tool▁calls▁end｜>",
+    "<|tool_calls_section_end|>",
     "<answer>",
     "</answer>",
 )
@@ -134,7 +163,7 @@ class ThoughtFilter:
         elif mark in _CALL_ENDS:
             self._end, self._calls, self._hold = _CALL_ENDS[mark], len(self.written) < MAX_CALLS, False
             if self._calls:
-                self.written.append(mark if mark.endswith("=") else "")
+                self.written.append(mark if mark in _KEPT else "")
         elif mark in _CLOSES:
             self.unopened += self._said or bool("".join(out).strip())
             out.clear()
@@ -152,6 +181,12 @@ class ThoughtFilter:
             return self._say(left)
         self._inside(left)
         return ""
+
+    def drop_half(self) -> str | None:
+        """The reply was cut off: forgets the call in which that was, if it is no JSON to its end; returns it."""
+        if self._end is None or not self._calls or self.written[-1].rstrip().endswith(("}", "]")):
+            return None
+        return self.written.pop()
 
     def _say(self, text: str) -> str:
         if not self._said:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from ..languages import names
+
 MOST = 4
 """Backchannels in one text; who says more of them has something to say."""
 
@@ -48,32 +50,36 @@ BACKCHANNELS: dict[str, str] = {
 
 def known(language: str) -> tuple[str, ...]:
     """The backchannels of a language ("en-US"), as they are compared."""
-    name = language.partition("-")[0].lower()
-    own = BACKCHANNELS.get("nb" if name in ("no", "nn") else name, "")
+    own = "|".join(BACKCHANNELS.get(name, "") for name in names(language))
     return tuple(filter(None, (_plain(one) for one in (*_ALWAYS.split(), *own.split("|")))))
 
 
-def is_backchannel(text: str, language: str, phrases: Sequence[str] | None = None) -> bool:
+def is_backchannel(text: str, language: str, phrases: Sequence[str] | None = None, *, begun: bool = False) -> bool:
     """Whether a text is made of backchannels and nothing else: at most MOST of them, in whatever case and with whatever
     punctuation. A text without a letter is none.
 
     Args:
         language: of the text ("en-US").
         phrases: what counts instead of what the language has; empty = nothing.
+        begun: the text may go on ("I", of "I see"): also whether it can still become one.
     """
     listed = frozenset(known(language) if phrases is None else filter(None, map(_plain, phrases)))
     plain = _plain(text)
     # Letters that are drawn out stand for one of them ("okaaay"), or for two ("mmmm").
-    return bool(plain) and any(_made_of(re.sub(r"(\w)\1{2,}", drawn, plain), listed) for drawn in (r"\1", r"\1\1"))
+    return bool(plain) and any(
+        _made_of(re.sub(r"(\w)\1{2,}", drawn, plain), listed, begun) for drawn in (r"\1", r"\1\1")
+    )
 
 
-def _made_of(text: str, listed: frozenset[str]) -> bool:
-    """Whether a text can be cut into at most MOST of these."""
+def _made_of(text: str, listed: frozenset[str], begun: bool) -> bool:
+    """Whether a text can be cut into at most MOST of these; `begun`: and a last one of which the end may be missing."""
     reached = {0: 0}
     for at in range(len(text)):
         used = reached.get(at)
         if used is None or used >= MOST:
             continue
+        if begun and any(phrase.startswith(text[at:]) for phrase in listed):
+            return True
         for phrase in listed:
             end = at + len(phrase)
             if not text.startswith(phrase, at) or not _ends(text, end):

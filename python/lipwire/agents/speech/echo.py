@@ -12,7 +12,9 @@ do it no harm. The user's sound is never altered, only turned down while it hold
 
 What follows what was played is found by the correlation of the powers over time, band by band, for each delay. That
 takes a while (WANTED frames with sound in them). Until then, once for each user, sound is held back that is softer than
-the loudest echo there may be (AT_MOST); who is louder is heard at once, and who is no echo from then on.
+the loudest echo there may be; who is louder is heard at once, and who is no echo from then on. The loudest echo is
+AT_MOST at first, and then no louder than all that has been heard since something was played: silence under the agent's
+voice shows that there is none.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ PAUSE = 30
 """Frames without sound in what is played that are a pause in it, and not its end."""
 AT_MOST = 10 ** (-14.0 / 10)
 """Power of the loudest echo of which nothing is known yet, to that of what is played."""
+DOUBT = 2.0
+"""Times the power of an echo that is possible by what has been heard so far: loudspeakers are not linear."""
 MARGIN = 5.0
 """Times the power that is expected of an echo before it is something else."""
 SHARE = 0.35
@@ -150,6 +154,11 @@ class _Ear:
         self._echoed: Floats = np.zeros(BANDS, np.float32)
         self._sent: Floats = np.zeros(BANDS, np.float32)
         """Powers that were heard as echo, and those that were played then: what `_coupling` is made of."""
+        self._from: int | None = None
+        """The frame of what is played from which on these are taken:"""
+        self._had: Floats = np.zeros(BANDS, np.float32)
+        self._due: Floats = np.zeros(BANDS, np.float32)
+        """Powers that were heard, and those that were played and must have come back by now, if there is an echo."""
         self._tail: Floats = np.zeros(BANDS, np.float32)
         self._misses = 0
         """How often none has been found since there was one."""
@@ -164,6 +173,8 @@ class _Ear:
         powers = self._heard.add(pcm)
         now = self._heard.count
         total = float(powers.sum())
+        if self._delay is None and not self._cleared:
+            self._bound(powers, played)
         self._floor = total if total < self._floor or now == 1 else min(total, max(self._floor * 1.012, 1.0))
         if total < max(4.0 * self._floor, _LEAST):
             self._shares.append(0.0)
@@ -206,6 +217,17 @@ class _Ear:
         self._coupling = self._echoed / np.maximum(self._sent, 1.0)
 
     # ---- is there an echo?
+
+    def _bound(self, powers: Floats, played: _Bands) -> None:
+        """An echo is no louder than all that was heard since that was played whose echo is over by now."""
+        if self._from is None or not powers.any():  # a device that sends nothing shows nothing
+            self._from = played.count
+            self._had[:] = self._due[:] = 0.0
+        self._had += powers
+        left = played.count - 1 - MAX_DELAY
+        if left >= self._from:
+            self._due += played.rows[left % _KEPT]
+            self._coupling = np.minimum(self._coupling, DOUBT * self._had / np.maximum(self._due, 1.0))
 
     def _look(self, now: int, played: _Bands) -> None:
         self._active.append((now - 1, played.count - 1))

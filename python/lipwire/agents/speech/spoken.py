@@ -218,6 +218,8 @@ _BLOCK = regex.compile(
 _HEADING_END = regex.compile(r"(?<=\s)#+\s*$")
 _OPERAND = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}()\[\]\uE000-\uF8FF]")
 _RUN = regex.compile(r"\*+|_+|~+")
+_APPROXIMATE = regex.compile(r"[\p{L}\p{N}\p{Sc}\uE000-\uF8FF/.+−±-]|(?<=\s~)\s+[\p{Sc}+−±-]?\p{N}")
+"""What a ~ that means something stands before: "~5", "$5~$10", "~-3", "$5 ~ $10", "~/bin"."""
 _SHORTCODE = regex.compile(r"(?<![\w:]):[a-z][a-z0-9_+-]+:(?![\w:])")
 _ARROW = regex.compile(
     r"\s*(?:<?[-=]{1,3}>|<[-=]{2,3}(?![>\w])|(?<=\s)<-(?=\s)|"
@@ -246,7 +248,7 @@ def _marks(match: Match) -> str:
     before, after = text[: match.start()][-1:], text[match.end() :][:1]
     inside = bool(before and after and _OPERAND.match(before) and _OPERAND.match(after))
     if run[0] == "~":
-        return run if len(run) == 1 and (after.isalnum() or after in ("/", ".")) else ""
+        return run if len(run) == 1 and _APPROXIMATE.match(text, match.end()) else ""
     if run[0] == "_":
         return run if before.isalnum() and after.isalnum() else ""
     if len(run) == 2:  # a power

@@ -28,14 +28,45 @@ ALONE_SILENCE = 0.8
 ENDING_SILENCE = 0.5
 """The same for what subtitles end with."""
 
-_OPEN, _CLOSE = r"\[(（［【{<〈《", r"\])）］】}>〉》"
 _NOTES = "♪♫♬♩🎵🎶"
 _TAG = re.compile(r"<\|[^|<>]*\|>")
-_ASIDE = re.compile(rf"[{_OPEN}][^{_OPEN}{_CLOSE}]*(?:[{_CLOSE}]|$)|\*[^*]+\*|[{_NOTES}][^{_NOTES}]*(?:[{_NOTES}]+|$)")
-_NOTE = re.compile(rf"\[[^\[\]]*\]|【[^【】]*】|<[^<>]*>|[{_NOTES}]+")
+_ANGLED = r"</?[^\W\d_][^<>]*>"
+_ASIDE = re.compile(
+    r"\[[^\[\]]*\]|［[^［］]*］|\([^()]*\)|（[^（）]*）|\{[^{}]*\}|【[^【】]*】|〈[^〈〉]*〉|《[^《》]*》|\*[^*]+\*|"
+    + _ANGLED
+    + r"|[\[(（［【][^\[\](（）)［］【】]*$"
+)
+"""What stands in brackets of one kind; the last may be cut off."""
+_SONG = re.compile(rf"[{_NOTES}][^{_NOTES}]*(?:[{_NOTES}]+|$)")
+_NOTE = re.compile(rf"\[[^\[\]]*\]|【[^【】]*】|{_ANGLED}|[{_NOTES}]+")
+"""What is no speech where speech stands beside it."""
 _PLACEHOLDERS = frozenset(
     ("blank audio", "blankaudio", "no speech", "nospeech", "no speech detected", "no audio", "silence detected", "unk")
 )
+_SOUNDS = re.compile(
+    r"(?:^| )(?:"
+    "musi[ck]|musiq|músi[ck]|muzi|muzyk|müzik|музык|музик|μουσικ|hudb|zene$|nhạc|âm nhạc|संगीत|موسيق|מוזיקה|מוסיקה|"
+    "song$|songs$|melod|piano|guitar|drum|jingle|instrumental|singing$|sings$|"
+    "appla?u[sz]|aplau|clap(?:s|ping)?$|cheer(?:s|ing)|аплодис|оплески|alkış|oklask|potlesk|تصفيق|तालिय|vỗ tay|"
+    "laugh|chuckl|giggl|snicker|lach[et]|gelächter|gelach|risas?$|ríen?$|rires?$|risat|risos?$|смех|сме[её]тся|сміх|"
+    "śmiech|smích|skratt|gülm|gülüş|kahkaha|ضحك|हंसी|cười|tawa$|"
+    "silen|silên|stille$|schweigen$|тишин|тиша|cisza|ticho|tystnad|sessizlik|صمت|मौन|im lặng|pause$|"
+    "noise|noisy|geräusch|rauschen|ruid|ruíd|bruit|rumor[ei]$|шум|szum|hałas|lärm|gürültü|ضوضاء|शोर|static$|buzz|"
+    "cough|hust[eu]|toux$|tousse|tosse|tosiendo|кашл|kaszel|sneez|sniff|sigh|seufz|suspir|soupir|sospir|вздох|вздыха|"
+    "gasp|groan|grunt|moan|breath|inhal|exhal|yawn|sob(?:s|bing)$|cries$|crying|weep|scream|shouting|whistl|hum(?:s|ming)$|"
+    "throat|footstep|knock(?:s|ing)|beep|bleep|click(?:s|ing)|typing|ring(?:s|ing)$|bell$|bells$|thunder|siren|"
+    "bark(?:s|ing)|chirp|door [^ ]+(?:s|ing)$|wind (?:blow|howl)|chatter|crosstalk|crowd|background|sound effect|"
+    "sounds? of|inaudible|indistinct|unintelligible|mumbl|murmur|unverständlich|неразборчиво|inintelligible|"
+    "foreign|speaks? |speaking|fremdsprache|idioma extranjero|langue étrangère"
+    ")|"
+    "音乐|音樂|音楽|歌声|歌聲|음악|노래|ดนตรี|เพลง|掌声|掌聲|鼓掌|拍手|박수|ปรบมือ|笑い?声|笑聲|大笑|^笑い?$|웃음|หัวเราะ|"
+    "沈黙|沉默|无声|無声|無音|静音|靜音|침묵|무음|เงียบ|噪音|雑音|物音|소음|잡음|咳|기침|ため息|叹气|嘆氣|한숨|听不清|聽不清|"
+    "聞き取れ|外国語|外语|外語"
+)
+"""How notes of sounds begin a word, as `_plain` has them; in scripts without spaces, what is in them."""
+_SENTENCE = re.compile(r"[.!?。！？؟।…]")
+LONGEST_NOTE = 6
+"""Words in a note of a sound."""
 _SUBTITLES = re.compile(
     r"amara ?org|opensubtitles ?org|dimatorzok|zeoranger|字幕(由|by)|"
     r"untertitel(ung)? (im auftrag )?des (zdf|wdr|ndr|swr)"
@@ -189,14 +220,29 @@ def _is_silence(segment: dict[str, Any], text: str | None) -> bool:
     return (silence >= SILENCE and likely <= UNLIKELY) or (silence >= SURE_SILENCE and likely <= DOUBTFUL)
 
 
+def _is_note(aside: str) -> bool:
+    """Whether what stands in brackets is a recognizer's note of a sound, and not what somebody has said."""
+    inside = aside.strip("[](){}<>［］（）【】〈〉《》*")
+    plain = _plain(inside.replace("_", " "))
+    if "_" in inside or not _can_be_heard(plain) or plain in _PLACEHOLDERS:
+        return True
+    count = len(plain.split())
+    if count > LONGEST_NOTE or (count > 1 and _SENTENCE.search(inside)):
+        return False
+    return all(_SOUNDS.search(_plain(part)) for part in re.split("[,;/、，]", inside))
+
+
 def speech_in(text: str) -> str:
     """What of a transcript is speech: without the notes that recognizers put between it ("[music] Hello." -> "Hello."),
-    and "" where nothing but notes, marks and placeholders is there ("(music)", "♪", "...", "<|nospeech|>")."""
-    text = _TAG.sub(" ", text)
-    bare = text
-    while (shorter := _ASIDE.sub(" ", bare)) != bare:
-        bare = shorter
-    plain = _plain(bare.replace("_", " "))
-    if not any(one.isalnum() for one in plain) or plain in _PLACEHOLDERS or _SUBTITLES.search(plain):
+    and "" where nothing but notes, marks and placeholders is there ("(music)", "♪", "...", "<|nospeech|>"). What is all
+    in brackets, and is no note of a sound, was said ("(Yes, please.)")."""
+    text = _ASIDE.sub(lambda match: " " if _is_note(match[0]) else match[0], _TAG.sub(" ", text))
+    plain = _plain(_SONG.sub(" ", text).replace("_", " "))
+    if not _can_be_heard(plain) or plain in _PLACEHOLDERS or _SUBTITLES.search(plain):
         return ""
-    return " ".join(_NOTE.sub(" ", text).split())
+    spoken = _NOTE.sub(" ", text)
+    return " ".join((spoken if _can_be_heard(spoken) else text).split())
+
+
+def _can_be_heard(text: str) -> bool:
+    return any(one.isalnum() for one in text)

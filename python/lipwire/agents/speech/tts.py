@@ -128,16 +128,21 @@ class OfflineTts:
 
 def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
     """The words of `text` with their times: espeak-ng marks what it says, numbers in several parts. What it says as one
-    is one word; the characters of a script without spaces share its time evenly."""
+    is one word; the characters of a script without spaces share its time evenly. Where it marks anything, all of the
+    text is there: what it has no mark for (a dash, now and then a word) belongs to the word before, or to the first."""
     found: list[tuple[float, list[tuple[int, int]]]] = []
+    unmarked: list[tuple[int, int]] = []
     spoken = deque(speech.words)
     for begin, end in word_spans(text):
         while spoken and spoken[0][1] < begin:
             spoken.popleft()
         if spoken and spoken[0][1] < end:
-            found.append((spoken[0][0], [(begin, end)]))
+            found.append((0.0 if unmarked else spoken[0][0], [*unmarked, (begin, end)]))
+            unmarked.clear()
         elif found:  # said as one with the word before
             found[-1][1].append((begin, end))
+        else:
+            unmarked.append((begin, end))
     ends = [start for start, _ in found[1:]] + [len(speech.pcm) / 2 / speech.rate]
     timed = []
     for (start, spans), until in zip(found, ends, strict=False):
