@@ -50,7 +50,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "lipsync/test_sets.py": ("../audio/espeak",),
     "provider/test_client.py": ("../audio/voice_decoder",),
     "provider/test_sessions.py": ("outbox",),
-    "publish/test_film.py": ("palette", "part", "still"),
+    "publish/test_film.py": ("palette", "still"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_access.py": ("../app/owners",),
     "servers/test_http.py": ("metrics",),

@@ -112,9 +112,9 @@ class Publisher(abc.ABC):
         of the session's own, whatever follows in it is silence or new. A publisher that keeps nothing back, or that
         records what was played, has nothing to do."""
 
-    def broken_off(self, error: Exception) -> None:
-        """The block in which the session was used has raised `error`; `close` follows. What is kept until it is whole
-        should not take the place of something older."""
+    def broken_off(self, error: BaseException) -> None:
+        """The block in which the session was used has raised `error`, or was cancelled (CancelledError, as by a timeout
+        or by Ctrl-C); `close` follows. What is kept until it is whole should not take the place of something older."""
 
     async def close(self) -> None:
         """Called once, after the last sound and picture, and not before `open` has returned; what was handed over is

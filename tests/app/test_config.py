@@ -46,9 +46,10 @@ def test_what_a_command_has_as_its_default_gives_way_to_the_file(tmp_path: Path)
 def test_a_named_file_counts_instead(tmp_path: Path) -> None:
     (tmp_path / "lipwire.toml").write_text("http_port = 1\n")
     other = tmp_path / "other.toml"
-    other.write_text("ws_port = 2\n")
-    config = load(path=other)
-    assert (config.http_port, config.ws_port) == (8764, 2)
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        other.write_text("ws_port = 2\n", encoding=encoding)
+        config = load(path=other)
+        assert (config.http_port, config.ws_port) == (8764, 2)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_env_lines_that_are_none(line: str, tmp_path: Path) -> None:
 def test_env_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="cannot read"):
         read_env(tmp_path)
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\0")
     with pytest.raises(InvalidArgument, match="cannot read"):
         read_env(tmp_path / "binary")
 

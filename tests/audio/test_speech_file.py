@@ -152,6 +152,15 @@ FILES: dict[str, tuple[Callable[[], bytes], float, bool]] = {
     "wav of size 0": (lambda: wav(pcm(tone()), size=0), 1.0, False),
     "wav of size -1": (lambda: wav(pcm(tone()), size=0xFFFFFFFF), 1.0, False),
     "wav that is cut off": (lambda: wav(pcm(tone()))[:-8001], 0.75, False),
+    "joined wav": (lambda: wav(pcm(tone())) * 3, 3.0, False),
+    "joined wav whose format changes": (
+        lambda: wav(pcm(tone())) + wav((tone(8001) * 127 + 128.5).astype(np.uint8).tobytes(), 8001, bits=8) * 2,
+        3.0,
+        False,
+    ),
+    "joined wav, the last of no known size": (lambda: wav(pcm(tone())) + wav(pcm(tone()), size=0xFFFFFFFF), 2.0, False),
+    "joined rf64": (lambda: encoded("pcm_s16le", "wav", flags={"rf64": "always"}) * 2, 2.0, False),
+    "joined wav, one of which is none": (lambda: wav(pcm(tone())) + wav(b"", form=99) + wav(pcm(tone())), 2.0, True),
     "w64": (lambda: encoded("pcm_s16le", "w64"), 1.0, False),
     "rf64": (lambda: encoded("pcm_s16le", "wav", flags={"rf64": "always"}), 1.0, False),
     "aiff": (lambda: encoded("pcm_s16be", "aiff"), 1.0, False),
@@ -315,6 +324,11 @@ def test_a_file_without_sound_says_so(data: bytes, kind: type[Exception], match:
     with pytest.raises(kind, match=match) as caught:
         SpeechFile(tmp_path / "speech.wav")
     assert "speech.wav" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_of_joined_wavs_is_heard_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "joined.wav").write_bytes(wav(pcm(tone())) + wav(pcm(tone(8000)), 8000))
+    assert SpeechFile(tmp_path / "joined.wav").duration == pytest.approx(2.0, abs=0.01)
 
 
 def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,8 @@ def test_quality_is_honoured_or_refused(tmp_path: Path) -> None:
     refused: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("a.mp4", {"crf": 52}, "0..51"),
         ("a.webm", {"crf": 64}, "0..63"),
+        ("a.mp4", {"crf": True}, "whole number"),
+        ("a.mp4", {"crf": 20.5}, "whole number"),
         ("a.webm", {"crf": -1}, "0..63"),
         ("a.mp4", {"quality": "best"}, "low, medium, high"),
         ("a.mp4", {"quality": "low", "crf": 20}, "one of the two"),

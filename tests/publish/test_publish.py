@@ -123,6 +123,13 @@ class Blocked(Exception):
     pass
 
 
+class Clumsy(lipwire.publish.Null):
+    """Fails where it is told that the session broke off."""
+
+    def broken_off(self, error: BaseException) -> None:
+        raise RuntimeError("cannot be told")
+
+
 @pytest.mark.parametrize("older", [True, False])
 @pytest.mark.parametrize("said", [0.2, 0.0])
 async def test_a_session_that_breaks_off_leaves_the_older_film(
@@ -133,7 +140,7 @@ async def test_a_session_that_breaks_off_leaves_the_older_film(
         path.write_bytes(b"an older film")
     recording = lipwire.publish.File(path)
     with pytest.raises(Blocked):
-        async with lipwire.Session(lipwire.publish.Tee(recording), size=(64, 36)) as session:
+        async with lipwire.Session(lipwire.publish.Tee(Clumsy(), recording), size=(64, 36)) as session:
             if said:
                 session.write(tone(said), RATE)
                 session.end()
@@ -147,6 +154,32 @@ async def test_a_session_that_breaks_off_leaves_the_older_film(
     if said or recorded.exists():
         with av.open(str(recorded)) as file:
             assert sum(1 for _ in file.decode(video=0)) >= 5 * said
+
+
+async def test_a_session_that_is_cancelled_leaves_the_older_film(tmp_path: Path) -> None:
+    path = tmp_path / "live.mp4"
+    path.write_bytes(b"an older film")
+
+    async def record(pictured: asyncio.Event) -> None:
+        async with lipwire.Session(lipwire.publish.File(path), size=(64, 36)) as session:
+            session.write(tone(0.2), RATE)
+            session.end()
+            await session.finished()
+            pictured.set()
+            await asyncio.Event().wait()
+
+    async def fail(pictured: asyncio.Event) -> None:
+        await pictured.wait()
+        raise Blocked
+
+    pictured = asyncio.Event()
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(record(pictured))
+            tasks.create_task(fail(pictured))
+    assert path.read_bytes() == b"an older film"
+    with av.open(str(tmp_path / "live.broken-off.mp4")) as file:
+        assert sum(1 for _ in file.decode(video=0)) >= 1
 
 
 async def test_a_session_without_a_picture_leaves_no_film(tmp_path: Path) -> None:

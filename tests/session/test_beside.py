@@ -69,7 +69,7 @@ def names(folder: Path) -> set[str]:
 
 def test_a_text_becomes_a_film_with_all_that_goes_with_it(tmp_path: Path) -> None:
     result = lipwire.render(
-        None, tmp_path / "out.mp4", text=TEXT, size=SIZE, background="#00ff00", subtitles="vtt", poster="png"
+        None, tmp_path / "out.mp4", text=TEXT, size=SIZE, background="#00ff00", subtitles=".vtt", poster="PNG"
     )
     assert names(tmp_path) == {"out.mp4", "out.vtt", "out.png"}
     with av.open(str(tmp_path / "out.mp4")) as film:

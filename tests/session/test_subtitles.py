@@ -46,6 +46,8 @@ def test_what_others_write_is_read(tmp_path: Path) -> None:
     assert read_transcript(tmp_path / "a.vtt") == [Cue(1.0, 2.5, "Two lines")]
     (tmp_path / "a.txt").write_text("Only words.")
     assert read_transcript(tmp_path / "a.txt") == "Only words."
+    (tmp_path / "a.txt").write_bytes("Only words, in UTF-16: ä".encode("utf-16"))
+    assert read_transcript(tmp_path / "a.txt") == "Only words, in UTF-16: ä"
     (tmp_path / "empty.srt").write_text("\n")
     (tmp_path / "latin.txt").write_bytes(b"Gr\xfc\xdfe")
     for name, kind in (("empty.srt", BadData), ("latin.txt", BadData), ("missing.txt", InvalidArgument)):

@@ -27,6 +27,7 @@ from ..publish.audience import MAX_VIEWERS
 from ..servers.allowlist import Allowlist
 from ..servers.listen import Limits
 from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
+from ..text import decode_text
 
 FILE = "lipwire.toml"
 ENV_FILE = ".env"
@@ -361,7 +362,7 @@ def load(
     file = Path(path or FILE)
     if path is not None or file.exists():
         try:
-            found = tomllib.loads(file.read_text())
+            found = tomllib.loads(decode_text(file.read_bytes()))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise InvalidArgument(f"cannot read {file}: {exc}") from exc
         for name, value in found.items():
@@ -429,7 +430,7 @@ def read_env(path: str | Path = ENV_FILE) -> dict[str, str]:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = decode_text(file.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as exc:

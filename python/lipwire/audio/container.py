@@ -12,12 +12,21 @@ import io
 import math
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadData
-from .pcm import mono
+from .mono import LiveMix
+from .ogg import OggLinks
+from .pcm import pcm16
 from .wav import is_wav
+
+if TYPE_CHECKING:
+    from .decode import Sound
 
 HEAD = 12
 """Bytes by which most kinds are told apart."""
@@ -25,6 +34,8 @@ MAX_SEARCH = 8192
 """Bytes in which frames of MPEG sound are looked for."""
 MAX_WHOLE = 32 << 20
 """Bytes that an MP4 may have whose sound comes before what describes it."""
+LONGEST_GAP = 1.0
+"""Seconds of silence in place of what is missing, at most."""
 _OPEN = {"probesize": "2048", "analyzeduration": "1"}
 """FFmpeg looks at no more before it begins: by default it reads five seconds."""
 
@@ -191,7 +202,7 @@ def _done(future: asyncio.Future[None]) -> None:
 
 class ContainerReader:
     """Bytes of a container in; PCM16 mono and its rate out, which may change in its midst. A packet that is broken is
-    left out.
+    left out; where its times say how long it was, there is silence in its place.
 
     Args:
         name: FFmpeg's name of it (`container_of`).
@@ -202,7 +213,7 @@ class ContainerReader:
         self.name = name
         self._most = most
         self.lost = 0
-        """Packets that were left out."""
+        """Places at which something was left out."""
         self._feed = _Feed()
         self._thread: threading.Thread | None = None
         self._found: deque[tuple[bytes, int]] = deque()
@@ -263,26 +274,51 @@ class ContainerReader:
             self._feed.over()
 
     def _decode(self, file: Any) -> None:
-        import av
-
-        from .decode import floats
-
-        with av.open(file, format=self.name, options=_OPEN if file is self._feed else {}) as container:
-            if not container.streams.audio:
-                raise BadData("there is no sound in it")
-            seconds = 0.0
-            for packet in container.demux(container.streams.audio[0]):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    self.lost += 1
-                    continue
-                for frame in frames:
-                    if isinstance(frame, av.AudioFrame) and frame.samples:
-                        self._found.append((mono(floats(frame).T * 32768), frame.sample_rate))
-                        seconds += frame.samples / frame.sample_rate
+        mix, rate = LiveMix(1, 1), 0
+        seconds = 0.0
+        end: float | None = None
+        try:
+            for sound in self._sounds(file):
+                samples = sound.samples
+                if (len(samples), sound.rate) != (mix.channels, rate):
+                    self._put(mix.end(), rate)
+                    mix, rate = LiveMix(len(samples), sound.rate), sound.rate
+                gap = 0 if end is None else round(min(sound.at - end, LONGEST_GAP) * rate)
+                for piece in (np.zeros((len(samples), gap), np.float32), samples):
+                    self._put(mix.take(piece), rate)
+                    seconds += piece.shape[1] / rate
+                end = sound.at + samples.shape[1] / rate
                 if seconds > self._most:
                     raise BadData(f"it lasts longer than {self._most:g} s")
+        finally:
+            self._put(mix.end(), rate)
+
+    def _sounds(self, file: Any) -> Iterator[Sound]:
+        """What is in it; keeps count of what is lost."""
+        import av
+
+        from .decode import Losses, Places, choose, decode
+
+        losses, places = Losses(), Places()
+        links = OggLinks(file) if self.name == "ogg" else None
+        first = True
+        while first or (links is not None and links.next()):
+            try:
+                options = _OPEN if file is self._feed else {}
+                with av.open(links or file, format=self.name, options=options) as container:
+                    for sound in decode(container, choose(container, f"the {self.name}"), places, losses):
+                        self.lost = losses.count + (links.damaged if links else 0)
+                        yield sound
+            except (av.error.FFmpegError, BadData):
+                if first:
+                    raise
+                losses.add(places.end, 0.0)
+            first = False
+            self.lost = losses.count + (links.damaged if links else 0)
+
+    def _put(self, samples: NDArray[np.float64], rate: int) -> None:
+        if len(samples):
+            self._found.append((pcm16(samples), rate))
 
 
 def _moov_first(head: bytearray) -> bool | None:

@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 import av
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadData, InvalidArgument
+from .ogg import PAGE, OggLinks
+from .wav import ENDLESS, is_wav
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A file by its path, or what is in it: bytes, or an open binary file, which is read to its end."""
@@ -36,12 +39,12 @@ TIMED = frozenset(["asf", "avi", "flac", "flv", "matroska", "mov", "mpeg", "mpeg
 its packets, wrongly where the rate changes, so that only what was left out makes a gap."""
 SAY_THEIR_END = frozenset({"flac", "matroska", "mov", "ogg"})
 """Those of them whose length is not guessed."""
+COUNTED = frozenset({"flac"})
+"""Those whose times are the count of their samples: FFmpeg passes over what is damaged, and leaves a hole."""
 SHORT = 0.25
 """Seconds by which the sound may end before a file says that it does, without anything being missing."""
 MAX_FAILURES = 64
 """Times in a row that a file cannot be read on from where it is damaged, before that is its end."""
-OGG, OGG_HEADER, OGG_FIRST_PAGE = b"OggS", 27, 2
-"""How a page begins; bytes before its table of segments; the flag of a page that begins a stream."""
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """What stands between the parts of MP3 files that were joined, and is no sound."""
 
@@ -85,7 +88,7 @@ class Losses:
         return f"{places} left out, {self.seconds:.2f} s in all, the first at {minutes:.0f}:{seconds:05.2f}"
 
 
-class _Places:
+class Places:
     """From the times of a file to places in the speech."""
 
     def __init__(self) -> None:
@@ -149,17 +152,17 @@ class SoundTrack:
             if not self._parts:
                 raise InvalidArgument(f"cannot read {self.name}: it is empty")
             with _open(self._parts[0]) as file:
-                _choose(file, self.name)
+                choose(file, self.name)
         except (OSError, av.FFmpegError) as exc:
             raise InvalidArgument(f"cannot read {self.name}: {_reason(exc)}") from exc
 
     def __iter__(self) -> Iterator[Sound]:
         self.losses = Losses()
-        places = _Places()
+        places = Places()
         for part in self._parts:
             try:
                 with _open(part) as file:
-                    yield from _decode(file, _choose(file, self.name), places, self.losses)
+                    yield from decode(file, choose(file, self.name), places, self.losses)
             except (OSError, av.FFmpegError, BadData) as exc:
                 if len(self._parts) == 1:
                     raise BadData(f"cannot read {self.name} to its end: {_reason(exc)}") from exc
@@ -173,31 +176,62 @@ def _parts(source: Source) -> list[str | bytes]:
         path = os.fspath(source)
         with open(path, "rb") as file:
             if stat.S_ISREG(os.stat(path).st_mode) and path.isprintable():
-                head = file.read(len(OGG))
-                if head and head != OGG:
+                head = file.read(len(PAGE))
+                if head and head != PAGE and len(_wavs(file)) < 2:
                     return [f"file:{path}"]
                 file.seek(0)
-            return list(_links(file.read()))
+            return _joined(file.read())
     if isinstance(source, bytes | bytearray | memoryview):
-        return list(_links(bytes(source)))
-    return list(_links(source.read()))
+        return _joined(bytes(source))
+    return _joined(source.read())
+
+
+def _joined(data: bytes) -> list[str | bytes]:
+    """What was joined, one by one."""
+    begins = _wavs(io.BytesIO(data))
+    if len(begins) < 2:
+        return list(_links(data))
+    return [data[begin:end] for begin, end in pairwise([*begins, len(data)])]
+
+
+def _wavs(file: BinaryIO) -> list[int]:
+    """Where the WAV files begin of which a file consists, as far as their chunks say how long they are; [] of any other
+    file."""
+    begins: list[int] = []
+    at = long = 0
+    while True:
+        file.seek(at)
+        head = file.read(24)
+        name, size = head[:4], int.from_bytes(head[4:8], "little")
+        if is_wav(head):
+            begins.append(at)
+            at += 12
+            continue
+        if not begins or len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in name):
+            return begins
+        if name == b"ds64":
+            long = int.from_bytes(head[16:24], "little")
+        elif name == b"data" and size == ENDLESS:
+            size, long = long, 0
+        if name == b"data" and size == 0 and not is_wav(head[8:20]):  # it was not known, and is all that follows
+            return begins
+        at += 8 + size
+        if size % 2:
+            file.seek(at)
+            at += file.read(1) == b"\0"  # some writers forget that chunks begin at even places
 
 
 def _links(data: bytes) -> Iterator[bytes]:
     """The links of a chained Ogg stream (RFC 3533, section 4), each of which may have another codec, rate and channels;
     anything else as it is."""
-    begin = at = 0
-    opening = True
-    while data.startswith(OGG) and 0 <= (at := data.find(OGG, at)) < len(data) - OGG_HEADER:
-        opens = bool(data[at + 5] & OGG_FIRST_PAGE)
-        if opens and not opening:
-            yield data[begin:at]
-            begin = at
-        opening = opens
-        sizes = data[at + OGG_HEADER : at + OGG_HEADER + data[at + OGG_HEADER - 1]]
-        at += OGG_HEADER + len(sizes) + sum(sizes)
-    if data:
-        yield data[begin:]
+    if not data.startswith(PAGE):
+        yield from [data] if data else []
+        return
+    links = OggLinks(io.BytesIO(data))
+    while True:
+        yield b"".join(iter(lambda: links.read(len(data)), b""))
+        if not links.next():
+            return
 
 
 def _open(part: str | bytes) -> Any:
@@ -213,7 +247,7 @@ def _reason(exc: Exception) -> str:
     return str(getattr(exc, "strerror", None) or exc)
 
 
-def _choose(file: Any, name: str) -> int:
+def choose(file: Any, name: str) -> int:
     """Index of the stream to hear."""
     if not file.streams.audio:
         raise BadData(f"{name} has no audio stream")
@@ -224,9 +258,11 @@ def _choose(file: Any, name: str) -> int:
     return int(next((stream for stream in known if stream.disposition & default), known[0]).index)
 
 
-def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[Sound]:
+def decode(file: Any, index: int, places: Places, losses: Losses) -> Iterator[Sound]:
+    """The sound of a stream of a file that PyAV has opened, from where it stands; what is lost goes into `losses`."""
     stream = file.streams[index]
     timed = not TIMED.isdisjoint(file.format.name.split(","))
+    counted = file.format.name in COUNTED
     breaks = bool(file.format.flags & av.format.Flags.ts_discont.value)
     places.begin(_longest_gap(file, breaks))
     begun = lost = False
@@ -255,7 +291,10 @@ def _decode(file: Any, index: int, places: _Places, losses: Losses) -> Iterator[
                 seconds = samples.shape[1] / frame.sample_rate
                 time = _seconds(frame.pts, frame.time_base)
                 end = end if time is None else max(end or 0.0, time + seconds)
+                before = places.end
                 at = places.place(time if timed else None, seconds, lost)
+                if counted and at > before and not lost:
+                    losses.add(before, at - before)
                 lost = False
                 yield Sound(samples, frame.sample_rate, frame.layout.name, at)
     should_end = _end(file, stream, breaks)
@@ -268,7 +307,7 @@ def _is_sound(data: bytes) -> bool:
     return not data.startswith(TAGS) and data.count(0) < len(data)
 
 
-def _packets(file: Any, stream: Any, losses: Losses, places: _Places) -> Iterator[Any]:
+def _packets(file: Any, stream: Any, losses: Losses, places: Places) -> Iterator[Any]:
     """The packets of a stream, and an empty one at its end, for the decoder to give what it holds back."""
     failures = 0
     packets = file.demux(stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,10 @@ OPPOSITE = -0.5
 EFFECTS = ("LFE", "LFE2")
 SIDES = 0.5
 """Weight of what surrounds the listener."""
+AUDIBLE = 1e-3
+"""Level from which a sample is sound, to `LiveMix`: -60 dBFS."""
+LISTEN, LONGEST_LISTEN = 0.1, 0.5
+"""Seconds of sound that it hears before it says how channels are mixed, and seconds that pass meanwhile at most."""
 
 
 class ChannelSurvey:
@@ -51,3 +57,49 @@ def _weight(name: str) -> float:
     if name in EFFECTS:
         return 0.0
     return SIDES if name.startswith(("S", "B", "T", "W")) else 1.0
+
+
+class LiveMix:
+    """Channels that come in pieces, to the mean of them; those that are the loudest one with its polarity reversed are
+    turned round.
+
+    One channel, and silence at the start, come out at once. Of several channels the first `LISTEN` seconds with sound
+    are held back; what they show holds for the rest.
+    """
+
+    def __init__(self, channels: int, rate: int) -> None:
+        """`rate` in Hz."""
+        self.channels, self._rate = channels, rate
+        self._shares: NDArray[np.float64] | None = np.ones(1) if channels == 1 else None
+        self._survey = ChannelSurvey(("",) * channels)
+        self._held: list[NDArray[np.float64]] = []
+        self._heard = self._waits = 0
+
+    def take(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """More of them, (channels, n), full scale 1.0, finite. What is ready, (m,)."""
+        if self._shares is not None:
+            mixed: NDArray[np.float64] = self._shares @ samples
+            return mixed
+        loud = np.abs(samples).max(axis=0, initial=0.0) >= AUDIBLE
+        quiet = 0 if self._held else int(loud.argmax()) if loud.any() else len(loud)
+        ready: NDArray[np.float64] = samples[:, :quiet].mean(axis=0, dtype=np.float64)
+        rest = samples[:, quiet:].astype(np.float64)
+        if rest.shape[1]:
+            self._held.append(rest)
+            self._heard += int(np.count_nonzero(loud))
+            self._waits += rest.shape[1]
+        if self._heard < LISTEN * self._rate and self._waits < LONGEST_LISTEN * self._rate:
+            return ready
+        return np.concatenate([ready, self.end()])
+
+    def end(self) -> NDArray[np.float64]:
+        """What is held back, (m,)."""
+        if not self._held:
+            return np.zeros(0)
+        held = np.concatenate(self._held, axis=1)
+        self._held.clear()
+        self._survey.add(held.astype(np.float32))
+        # A channel that has been silent until now may speak later: only the signs are taken.
+        shares = self._shares = np.where(self._survey.weights() < 0, -1.0, 1.0) / self.channels
+        mixed: NDArray[np.float64] = shares @ held
+        return mixed

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from .g711 import alaw_decode, ulaw_decode
+from .mono import LiveMix
 
 Encoding = Literal["u8", "s8", "s16", "s24", "s32", "f32", "f64", "ulaw", "alaw"]
 WIDTH: dict[Encoding, int] = {
@@ -47,12 +48,9 @@ class PcmFormat(Struct, frozen=True, kw_only=True):
         return WIDTH[self.encoding] * self.channels
 
 
-def mono(levels: np.ndarray[Any, Any]) -> bytes:
-    """PCM16 of levels in steps of 16 bits, (samples, channels): the mean of the channels, rounded to nearest. What is
-    no number is silence."""
-    mixed = levels[:, 0] if levels.shape[1] == 1 else levels.mean(axis=1)
-    found = np.nan_to_num(np.rint(mixed), nan=0.0, posinf=32767, neginf=-32768)
-    pcm: bytes = np.clip(found, -32768, 32767).astype("<i2").tobytes()
+def pcm16(samples: np.ndarray[Any, Any]) -> bytes:
+    """PCM16 of samples whose full scale is 1.0, (n,), rounded to nearest."""
+    pcm: bytes = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
     return pcm
 
 
@@ -88,6 +86,7 @@ class PcmReader:
         self.format = format
         self._rest = b""
         self._big = None if format.doubtful and format.encoding == "s16" else format.big
+        self._mix = LiveMix(format.channels, format.rate)
 
     def take(self, data: bytes) -> bytes:
         """More of it."""
@@ -95,7 +94,7 @@ class PcmReader:
 
     def end(self) -> bytes:
         """What was held back. Part of a sample is nothing."""
-        return self._read(self._rest, ended=True)
+        return self._read(self._rest, ended=True) + pcm16(self._mix.end())
 
     def _read(self, data: bytes, *, ended: bool) -> bytes:
         f = self.format
@@ -108,7 +107,8 @@ class PcmReader:
         assert self._big is not None
         if f.encoding == "s16" and f.channels == 1 and not self._big:
             return data[:whole]
-        return mono(_levels(data[:whole], f.encoding, self._big).reshape(-1, f.channels))
+        levels = _levels(data[:whole], f.encoding, self._big).reshape(-1, f.channels) / 32768
+        return pcm16(self._mix.take(np.nan_to_num(levels.T, nan=0.0, posinf=1.0, neginf=-1.0)))
 
     def _order(self, data: bytes, *, ended: bool) -> bool | None:
         """The byte order, once it shows."""

@@ -94,7 +94,10 @@ class WavReader:
         """What was held back. Raises BadData: there was no sound, nor any place for it."""
         if not self.known:
             raise BadData("the WAV ends before its sound")
-        return []
+        found: list[tuple[bytes, int]] = []
+        if self._state == "sound":
+            self._end_sound(found)
+        return found
 
     def _eat(self, count: int) -> bytes:
         eaten = bytes(self._data[:count])
@@ -176,6 +179,12 @@ class WavReader:
         if pcm := self._sound.take(data):
             found.append((pcm, self._format.rate))
         if self._left == 0:
+            self._end_sound(found)
             self._state = "chunk"
             return True
         return False
+
+    def _end_sound(self, found: list[tuple[bytes, int]]) -> None:
+        assert self._sound is not None
+        if pcm := self._sound.end():
+            found.append((pcm, self._sound.format.rate))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 import tomllib
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadData
+from ..text import decode_text
 from .art import AXES, VISEMES
 from .png import MAX_SIDE
 from .raster import rgb
@@ -166,7 +166,7 @@ class _Reader:
 def read_manifest(source: Source) -> tuple[Manifest | None, list[Fault]]:
     """The avatar.toml of a source: (None, faults) or (manifest, [])."""
     try:
-        text = _text(source.read(MANIFEST))
+        text = decode_text(source.read(MANIFEST))
     except BadData as exc:
         return None, [Fault(MANIFEST, 0, str(exc))]
     except UnicodeDecodeError as exc:
@@ -179,12 +179,6 @@ def read_manifest(source: Source) -> tuple[Manifest | None, list[Fault]]:
     r = _Reader(Lines(text))
     manifest = _manifest(r, data)
     return (None, r.faults) if r.faults else (manifest, [])
-
-
-def _text(data: bytes) -> str:
-    """UTF-8 with or without a byte order mark, or UTF-16 with one, as some editors write."""
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 def _manifest(r: _Reader, data: dict[str, Any]) -> Manifest:

@@ -26,7 +26,6 @@ from ..avatar import Avatar
 from ..errors import InvalidArgument
 from ..logs import to_stderr
 from ..pools import end_pools
-from ..protocol.messages import MAX_FPS
 from ..publish.audience import MAX_VIEWERS
 from ..servers.listen import raise_descriptor_limit
 from ..stream import frame_rate
@@ -45,12 +44,9 @@ Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 
 def _frame_rate(text: str | Fraction) -> Fraction:
     try:
-        rate = frame_rate(text)
+        return frame_rate(text)
     except InvalidArgument as exc:
         raise typer.BadParameter(str(exc)) from exc
-    if rate > MAX_FPS:
-        raise typer.BadParameter(f"{text} is not in the range 1<=x<={MAX_FPS}.")
-    return rate
 
 
 Fps = Annotated[

@@ -24,7 +24,8 @@ class File(Publisher):
     Sound is never dropped; a picture is, and counted in `dropped`, when the encoder falls `backlog` pictures behind.
 
     What was at `path` before stays until the recording is whole. It also stays where the session's block raises an
-    error; what was recorded until then is beside it, with `.broken-off` in its name, and the log says so.
+    error or is cancelled (a timeout, another task that failed, Ctrl-C); what was recorded until then is beside it, with
+    `.broken-off` in its name, and the log says so.
 
     Args:
         quality, crf: as of `FilmWriter`.
@@ -73,7 +74,7 @@ class File(Publisher):
         self._pending += 1
         self._queue.put((frame.i420.copy(), frame.sample))
 
-    def broken_off(self, error: Exception) -> None:
+    def broken_off(self, error: BaseException) -> None:
         """What was recorded does not take the place of an older film."""
         self._failure = error
 
@@ -107,7 +108,7 @@ class File(Publisher):
         if self._failure is None or not self.path.exists():
             writer.close()
             return
-        aside = self.path.with_stem(f"{self.path.stem}.broken-off")
+        aside = writer.target.with_name(f"{self.path.stem}.broken-off{self.path.suffix}")
         recorded = f"what was recorded is {aside}" if writer.pictures else "nothing was recorded"
         writer.close(aside)
         logger.warning("the session broke off (%r): %s stays as it was, and %s", self._failure, self.path, recorded)

@@ -93,8 +93,8 @@ def crf_of(form: Form, path: Path, quality: str, crf: int | None) -> int | None:
         return form.crf[quality]
     if quality != "medium":
         raise InvalidArgument(f"quality {quality!r} and crf {crf}: give one of the two")
-    if not 0 <= crf <= form.most_crf:
-        raise InvalidArgument(f"crf must be 0..{form.most_crf} in a {form.name}, got {crf}")
+    if isinstance(crf, bool) or not isinstance(crf, int) or not 0 <= crf <= form.most_crf:
+        raise InvalidArgument(f"crf must be a whole number, 0..{form.most_crf} in a {form.name}, got {crf!r}")
     return crf
 
 
@@ -139,6 +139,8 @@ class FilmWriter:
         self._pcm_at: int | None = None
         self._key_at: int | None = None
         self._palette = PaletteFilter(width, height) if self.form.video == "gif" else None
+        self.target = self._part.target
+        """The file itself, where `path` is a link to it."""
         self.pictures = 0
         """Taken so far."""
 

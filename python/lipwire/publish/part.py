@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
+import secrets
+import stat
 from pathlib import Path
 
 from ..errors import InvalidArgument, StorageError
+
+
+def _check(path: Path) -> None:
+    """Raises OSError: no file can take this place."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe")
 
 
 class Part:
@@ -14,17 +29,20 @@ class Part:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.target = Path(os.path.realpath(path)) if os.path.islink(path) else path
+        """Where it goes in the end: a link stays one."""
         self._part: Path | None = None
 
     def open(self) -> Path:
         """Creates it, and says where it is. Raises InvalidArgument where that is impossible."""
-        if not self.path.parent.is_dir():
-            raise InvalidArgument(f"cannot write {self.path}: there is no folder {self.path.parent}")
+        folder = self.target.parent
+        if not folder.is_dir():
+            raise InvalidArgument(f"cannot write {self.path}: there is no folder {folder}")
         try:
-            if not self.path.name or self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            self._part = self.path.with_name(f".{self.path.name}.part")  # first: an interrupt then leaves nothing
-            self._part.touch()
+            _check(self.target)
+            # The name first: an interrupt then leaves nothing. It is short, whatever the path's, and nobody else's.
+            self._part = folder / f".lipwire-{secrets.token_hex(8)}.part"
+            self._part.touch(exist_ok=False)
         except OSError as exc:
             self._part = None
             raise InvalidArgument(f"cannot write {self.path}: {exc.strerror}") from exc
@@ -39,9 +57,9 @@ class Part:
             raise StorageError(f"cannot write {self.path}: {exc.strerror}") from exc
 
     def keep(self, place: Path | None = None) -> None:
-        """It is whole, and goes to its path, or to another place in the same folder. Raises OSError."""
+        """It is whole, and goes to its target, or to another place in the same folder. Raises OSError."""
         assert self._part is not None
-        self._part.replace(place or self.path)
+        self._part.replace(place or self.target)
 
     def drop(self) -> None:
         """Leaves nothing. Safe before `open`, and after `keep`."""

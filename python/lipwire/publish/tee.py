@@ -53,7 +53,7 @@ class Tee(Publisher):
         """Interrupts each."""
         _each([p.interrupt for p in self._all])
 
-    def broken_off(self, error: Exception) -> None:
+    def broken_off(self, error: BaseException) -> None:
         """Tells each."""
         _each([p.broken_off for p in self._all], error)
 

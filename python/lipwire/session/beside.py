@@ -72,7 +72,8 @@ class Beside:
 
 def _named(out: Path, name: Name, kinds: Sequence[str]) -> Path:
     """Only the end of a name is one beside the film."""
-    return out.with_suffix(f".{name}") if name in kinds else Path(name)
+    kind = os.fspath(name).lower().removeprefix(".")
+    return out.with_suffix(f".{kind}") if kind in kinds else Path(name)
 
 
 def check_names(outputs: Sequence[Path], inputs: Sequence[Any]) -> None:

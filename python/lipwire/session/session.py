@@ -238,7 +238,7 @@ class Session:
         self._idle.set()
         self._runtime: Runtime | None = None
         self.failures: Counter[str] = Counter()
-        """Exceptions of the publisher and of callbacks, by kind: audio, video, interrupt, event, special."""
+        """Exceptions of publisher and callbacks, by kind: audio, video, interrupt, broken_off, event, special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
 
     @property
@@ -319,8 +319,8 @@ class Session:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if isinstance(exc, Exception):  # cancelling it and Ctrl-C are ways to end it
-                self._out.broken_off(exc)
+            if exc is not None:  # a timeout's or a sibling task's cancelling cannot be told from one that is meant
+                self._hand_over("broken_off", self._out.broken_off, exc)
         finally:
             await self.close()
 

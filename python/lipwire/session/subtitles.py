@@ -14,6 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..errors import BadData, InvalidArgument
+from ..text import decode_text
 
 SUFFIXES = (".vtt", ".srt")
 LONGEST = 84
@@ -69,11 +70,11 @@ def read_transcript(path: Path) -> str | list[Cue]:
         InvalidArgument: it cannot be read. BadData: there is nothing in it, or it is no text.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = decode_text(path.read_bytes())
     except OSError as exc:
         raise InvalidArgument(f"cannot read {path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
-        raise BadData(f"{path} is no text in UTF-8") from exc
+        raise BadData(f"{path} is no text in UTF-8, or in UTF-16 with a byte order mark") from exc
     cues = list(_cues(text)) if path.suffix.lower() in SUFFIXES else None
     if not (text.strip() if cues is None else cues):
         raise BadData(f"{path} says nothing")
