@@ -649,6 +649,19 @@ static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
     return 1;
 }
 
+/* The mouth closes from where it was in the last of the frames that had been taken. Those behind it are not shown any more, even
+ * if they are taken: should the next interrupt come before any other, it finds the mouth that was seen. */
+static void cut_mouth(lw_performer *p, int64_t taken)
+{
+    int64_t written = atomic_load_explicit(&p->frame_ring.written, memory_order_relaxed), size = p->config.frame_slots + 1;
+    lw_mouth seen = {0};
+    if (taken)
+        seen = p->mouths[(taken - 1) % size];
+    lw_motion_cut(p->motion, &seen);
+    for (int64_t i = taken; i < written; i++)
+        p->mouths[i % size] = seen;
+}
+
 /* After an interrupt the mouth closes from where it was last seen: not by way of what it did behind that frame, which
  * would be seen after the sound has stopped. */
 static void heed_cut(lw_performer *p)
@@ -658,9 +671,8 @@ static void heed_cut(lw_performer *p)
         p->heeded_cut = heeded;
         p->cut = 1;
         int64_t taken = atomic_exchange_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
-        static const lw_mouth shut;
         if (taken >= 0)
-            lw_motion_cut(p->motion, taken ? &p->mouths[(taken - 1) % (p->config.frame_slots + 1)] : &shut);
+            cut_mouth(p, taken);
     }
     p->cut &= !lw_speech_active(p->speech);
 }

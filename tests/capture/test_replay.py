@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from app.test_service import KEY, Wire, post_start, tone
+from app.test_service import KEY, Wire, post_start, pulses, tone
 from capture.test_file import header, write
 from lipwire.capture import records as r
 from lipwire.capture.file import Writer, read
 from lipwire.capture.outcome import Outcome
+from lipwire.capture.recorder import Recorder, RecordingLimits
 from lipwire.capture.replay import Replay
 from lipwire.capture.resend import Resend
+from lipwire.capture.session import RecordedSession
 from lipwire.errors import BadData, InvalidArgument, LipwireError
+from lipwire.publish.tee import Tee
+from lipwire.session.runtime import Runtime
 from support.captured import Memory, Recording, opus, record
 
 
@@ -49,17 +54,70 @@ async def test_a_loop_that_stood_still_is_replayed_as_it_was(tmp_path: Path) -> 
     async with service:
         session = await post_start(service)
         wire = await Wire.open(session)
-        await wire.voice(tone(3.0))
+        await wire.voice(pulses(3.0))
         await wire.until(r.m.PlaybackStarted)
         for pause in (0.9, 0.3):  # the ring holds 0.64 s: of the first, blocks are lost
             time.sleep(pause)
             await wire.say(command="voice_interrupt")
-            await wire.voice(tone(0.4))
+            await wire.voice(pulses(0.4))
             await asyncio.sleep(0.2)
         await wire.ws.close()
     live, path = service.memories[session.session_id], service.file(session.session_id)
     samples = [sample for sample, _ in live.sound]
     assert samples != list(range(0, 480 * len(samples), 480)), "the stall was to lose sound"
+    replayed, outcome = await again(path)
+    assert outcome.exact, "\n".join(outcome.lines())
+    assert_same(live, replayed, path)
+
+
+class ByHand(RecordedSession):
+    """A recorded session whose clock and whose loop are moved by hand."""
+
+    def _find_runtime(self) -> Runtime:
+        return Hand()
+
+    def go(self, blocks: int, every: int = 1) -> None:
+        """So many blocks, of which the loop takes what there is every so many."""
+        for n in range(1, blocks + 1):
+            self.performer.tick()
+            if n % every == 0:
+                self.drain()
+
+
+class Hand(Runtime):
+    def attach(self, session: Any) -> None:
+        """Nobody ticks it."""
+
+    async def detach(self, session: Any) -> None:
+        session.drain()
+
+
+@pytest.mark.parametrize("behind", [0, 1, 3, 5])
+async def test_a_voice_that_is_cut_when_the_loop_stood_still_closes_from_the_picture_that_was_taken(
+    tmp_path: Path, behind: int
+) -> None:
+    """Pictures that found no room, and those that were made, and were stale when the loop took them, were not seen."""
+    recorder, live = Recorder(tmp_path, RecordingLimits(session=1 << 22, total=1 << 24)), Memory()
+    made = header()
+    s = made.settings
+    session = ByHand(live, avatar=s.avatar, size=(256, 144), fps=25, seed=s.seed, prebuffer=s.prebuffer)
+    session.record(record := recorder.open(made))
+    session.publisher = Tee(live, record)
+    made.settings = session.settings(guard_window=0.0, check_rate=True, correct_rate=False)
+    async with session:
+        for stall in (30, 47, 58, 90):
+            session.write(pulses(2.0), 16_000)
+            session.go(40 + stall % 7)
+            session.go(stall, every=stall)
+            session.go(behind, every=100)
+            session.interrupt()
+            session.write(pulses(1.5), 16_000)
+            session.go(behind)
+            session.interrupt()
+            session.go(20)
+    recorder.close()
+    (path,) = tmp_path.iterdir()
+    assert session.performer.stats()["frames_dropped"] > 10
     replayed, outcome = await again(path)
     assert outcome.exact, "\n".join(outcome.lines())
     assert_same(live, replayed, path)

@@ -143,6 +143,8 @@ class Clockwork(Runtime):
         """and taken out of the rings."""
         self.places: deque[int] = deque()
         """Where the next calls took effect."""
+        self.interrupts = False
+        """The next call is an interrupt."""
         self.astray = 0
         """Calls that the recording knows nothing of."""
 
@@ -160,7 +162,11 @@ class Clockwork(Runtime):
             self.astray += 1
             return
         place = _place(self.places.popleft())
-        while self.clock < place:
+        while True:
+            if self.interrupts:
+                self._session.take_pictures()
+            if self.clock >= place:
+                return
             self._tick()
 
     def step(self) -> None:
@@ -183,7 +189,7 @@ class Clockwork(Runtime):
     def _tick(self) -> None:
         assert self._performer is not None
         sample = self.clock
-        self._performer.tick()
+        self._performer.tick(draw=self._session.shows(sample))
         self.clock += _core.BLOCK
         # When the loop stood still the ring ran over: then it was full of what had waited longer. Here it is, too, if
         # nobody had taken that when the next message came; else this block finds it empty, and goes the same way.
@@ -204,11 +210,26 @@ class ReplaySession(Session):
     def _find_runtime(self) -> Runtime:
         return self._clockwork
 
-    def _show(self, frame: _core.Frame) -> None:
+    def shows(self, sample: int) -> bool:
+        """Whether the picture that is due in the block at `sample`, if there is one, was handed over. One that was not
+        is not made: after an interrupt the mouth goes on from the last picture that was taken."""
         # Of a file that breaks off, the last pictures may be missing.
-        known = frame.sample < self._told.played - (0 if self._told.ended else PICTURES_BEHIND)
-        if not known or frame.sample in self._told.pictures:
-            super()._show(frame)
+        known = sample < self._told.played - (0 if self._told.ended else PICTURES_BEHIND)
+        per = _core.RATE / self.fps
+        return not known or int(-(-sample // per) * per) in self._told.pictures
+
+    def take_pictures(self) -> None:
+        """Hands over those that have been made, whose sound is not taken yet."""
+        while (frame := self.performer.read_frame()) is not None:
+            self._stage.frame(frame)
+
+    def interrupt(self, event_id: str | None = None) -> None:
+        """What was handed over of the pictures made before had been taken by then: later it would have been stale."""
+        self._clockwork.interrupts = True
+        try:
+            super().interrupt(event_id)
+        finally:
+            self._clockwork.interrupts = False
 
     def _tell(self, *event: int) -> None:
         """Not at once: a message may have come between the sound that an event belongs to and the event."""
