@@ -6,6 +6,7 @@ What is taken for speech, in the order of the cost (figures: docs/agents/brains.
 |--------------------------------------------------------------------------------|-------------------------------|
 | the viseme network's silence class (trained on breath, music and noise)        | noise, breath, most music     |
 | level over a noise floor that falls at once and rises by some dB a second      | hum, fans, a quiet background |
+| level over -54 dBFS: the network hears a voice as soft as that, too            | others far away, echoes       |
 | periodicity: the autocorrelation's peak between 70 and 400 Hz                  | keyboards, coughs, knocks     |
 | change of the spectrum within 20 and 40 ms, which a voice cannot help          | held notes, rings, hum        |
 | power that does not sit in one line of the spectrum                            | beeps, whistles               |
@@ -41,7 +42,8 @@ _BAND = slice(3, 192)  # bins of 60 to 4000 Hz
 _OF_WINDOW = np.fft.irfft(np.abs(np.fft.rfft(_WINDOW, _FFT)) ** 2)
 _TAPER = (_OF_WINDOW[0] / _OF_WINDOW[_PITCH]).astype(np.float32)
 
-_FLOOR_MIN = 20.0  # dB over one step of 16 bits, RMS: below this nothing is speech
+_FLOOR_MIN = 20.0  # dB over one step of 16 bits, RMS
+_LEAST = 36.0  # dB over one step (-54 dBFS): what is softer is not meant for the agent, as clear as it may be
 _RISE, _RISE_VOICED = 0.05, 0.01  # dB a frame
 _FALL = 0.2
 _UNVOICED = 0.4  # how probable speech is without any periodicity
@@ -101,8 +103,9 @@ class Vad:
         else:
             self._floor = min(level, self._floor + (_RISE if network < 0.5 else _RISE_VOICED))
         self._levels.append(level)
-        probable = network * _ramp(max(self._levels) - self._floor, 3.0, 6.0)
-        if probable < 0.05:
+        loudest = max(self._levels)
+        probable = network * _ramp(loudest - self._floor, 3.0, 6.0)
+        if probable < 0.05 or loudest < _LEAST:
             self._spectra.append(None)
             self._steady *= 0.5
             self._periodic = 0.0
