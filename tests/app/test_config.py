@@ -76,12 +76,12 @@ def test_the_environment_is_text(name: str, text: str, value: object) -> None:
     assert getattr(load(environment={f"LIPWIRE_{name}": text}), name.lower()) == value
 
 
-def refused(*words: str, **places: Any) -> None:
+def refused(*words: str, lines: int = 1, **places: Any) -> None:
     with pytest.raises(InvalidArgument) as caught:
         load(**places)
     assert isinstance(caught.value, LipwireError)
     text = str(caught.value)
-    assert "\n" not in text
+    assert len(text.splitlines()) == lines
     for word in words:
         assert word in text
 
@@ -215,7 +215,7 @@ def test_a_wrong_type_in_the_file(line: str, tmp_path: Path) -> None:
 def test_a_word_that_is_none_of_the_allowed_names_them(tmp_path: Path) -> None:
     refused("LIPWIRE_AGORA: agora must be one of auto, on, off", environment={"LIPWIRE_AGORA": ""})
     (tmp_path / "lipwire.toml").write_text('tracing = "sometimes"\n')
-    refused("lipwire.toml: tracing must be one of auto, on, off, got 'sometimes'")
+    refused("lipwire.toml, line 1: tracing must be one of auto, on, off, got 'sometimes'")
 
 
 def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
@@ -246,6 +246,19 @@ def test_what_is_unknown_or_no_toml(tmp_path: Path) -> None:
     refused("lipwire.toml")
     refused("none.toml", path=tmp_path / "none.toml")
     refused("cannot read", path=tmp_path)
+
+
+def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "lipwire.toml").write_text('# ports\nhttp_port = 99999\n\n[tables]\n"ws_port" = 1\n')
+    environment, flags = {"LIPWIRE_MAX_VIEWERS": "none"}, {"log_level": "loud"}
+    words = (
+        "4 settings",
+        "line 2: http_port",
+        "line 4: unknown setting 'tables'",
+        "LIPWIRE_MAX_VIEWERS",
+        "--log-level",
+    )
+    refused(*words, lines=5, environment=environment, flags=flags)
 
 
 def test_an_open_address_needs_a_key() -> None:

@@ -6,10 +6,11 @@ command line adds a file `.env` to the environment (`read_env`).
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -356,28 +357,47 @@ def load(
         defaults: settings that differ from Config's where nobody says anything.
 
     Raises:
-        InvalidArgument: a file cannot be read, or a setting is unknown or out of range; it says which and where.
+        InvalidArgument: a file cannot be read, or settings are unknown or out of range; it says which and where, all of
+            them at once.
     """
     values: dict[str, Any] = dict(defaults or {})
-    file = Path(path or FILE)
-    if path is not None or file.exists():
+    faults: list[str] = []
+    for name, value, place, strict in _given(flags or {}, environment or {}, Path(path or FILE), path is not None):
         try:
-            found = tomllib.loads(decode_text(file.read_bytes()))
+            values[name] = _convert(name, value, place, strict)
+        except InvalidArgument as exc:
+            faults.append(str(exc))
+    if len(faults) > 1:
+        raise InvalidArgument("\n  ".join([f"{len(faults)} settings cannot be taken:", *faults]))
+    if faults:
+        raise InvalidArgument(faults[0])
+    return Config(**values)
+
+
+def _given(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path, must_exist: bool
+) -> Iterator[tuple[str, Any, str, bool]]:
+    """(name, value, place, whether its type must be right as it is) of all that is set, what counts most last."""
+    if must_exist or file.exists():
+        try:
+            text = decode_text(file.read_bytes())
+            found = tomllib.loads(text)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise InvalidArgument(f"cannot read {file}: {exc}") from exc
         for name, value in found.items():
-            values[name] = _convert(name, value, str(file))
+            line = re.search(rf"^[ \t]*(\[[ \t]*)?[\"']?{re.escape(name)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+            number = "" if line is None else f", line {text.count(chr(10), 0, line.start()) + 1}"
+            yield name, value, f"{file}{number}", True
     for alias, name in ALIASES.items():
-        if value := (environment or {}).get(alias):
-            values[name] = _convert(name, value, alias, strict=False)
-    for variable, value in (environment or {}).items():
+        if value := environment.get(alias):
+            yield name, value, alias, False
+    for variable, value in environment.items():
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name in TYPES:
-            values[name] = _convert(name, value, variable, strict=False)
-    for name, value in (flags or {}).items():
+            yield name, value, variable, False
+    for name, value in flags.items():
         if value is not None:
-            values[name] = _convert(name, value, f"--{name.replace('_', '-')}")
-    return Config(**values)
+            yield name, value, f"--{name.replace('_', '-')}", True
 
 
 TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
@@ -386,7 +406,9 @@ TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
 def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
     """Checks one setting's name, type and range; returns it converted."""
     if name not in TYPES:
-        raise InvalidArgument(f"{place}: unknown setting {name!r}; known: {', '.join(TYPES)}")
+        near = difflib.get_close_matches(name, TYPES, 1)
+        known = f"did you mean {near[0]!r}?" if near else "lipwire doctor --all shows those that there are"
+        raise InvalidArgument(f"{place}: unknown setting {name!r}; {known}")
     if TYPES[name] == tuple[str, ...] and isinstance(value, str):
         value = [part for part in re.split(r"[\s,]+", value) if part]
     if name in HEADERS and isinstance(value, str):
