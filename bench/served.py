@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from harness import ROOT
+
+sys.path.insert(0, str(ROOT / "tests"))
+from support.ports import free_ports
+
 KEY = "key-of-one-benchmark-run"
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
 
 
 class Server:

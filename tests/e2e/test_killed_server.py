@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from lipwire.provider.client import ProviderClient, ProviderFault
 from support.agora_double.harness import APP, Double
 from support.machine import alive
 from support.paths import ROOT
+from support.ports import free_ports
 from support.provider_stage import start_body
 
 pytest.importorskip("pocketsphinx")
@@ -58,14 +58,6 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Site:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,16 +14,9 @@ from pathlib import Path
 import pytest
 
 from support.browsing import ALLOWED, MICROPHONE, becomes, browser, eventually
+from support.ports import free_ports
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
 
 
 @contextlib.contextmanager
