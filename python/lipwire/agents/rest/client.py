@@ -9,7 +9,6 @@ import random
 import ssl
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from msgspec import Struct, field
 from ...errors import InvalidArgument
 from ..config import AgentConfig
 from ..errors import AgentError, AgentNotFound, AgentUnreachable, GatewayFault, InvalidAgentRequest
+from ..http import retry_after
 from .wire import GenericAvatar, Version, error_of, join_body, merge, parse_speak
 
 __all__ = ["AgentInfo", "AgentPage", "AgoraAgents", "GenericAvatar"]
@@ -286,20 +286,8 @@ def _refusal(method: str, url: str, reply: httpx.Response, answer: Any) -> Agent
     reason = answer.get("reason")
     error = error_of(reply.status_code, str(detail), reason if isinstance(reason, str) else None)
     error.add_note(f"{method} {url} answered {reply.status_code}")
-    error.retry_after = _seconds(reply.headers.get("retry-after"))
+    error.retry_after = retry_after(reply.headers, time.time())
     return error
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After: seconds, or a date (RFC 9110, section 10.2.3)."""
-    if text is None:
-        return None
-    if text.strip().isascii() and text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _info(body: Mapping[str, Any]) -> AgentInfo:
