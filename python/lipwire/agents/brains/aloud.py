@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..http import ServiceError
 from ..speech.tts import Sound, SynthesisStream, Tts
-from .base import BrainEvent, Failed, ReplyAudio, ReplyText, TimedWord
+from .base import BrainEvent, Failed, ReplyAudio
 from .generation import Generation
 
 logger = logging.getLogger("lipwire.agents")
@@ -62,15 +62,8 @@ class ReadAloud:
         self._over(good)
 
     def _text(self, text: str, sound: Sound | None) -> None:
-        reply = self._reply
-        if reply.dropped:
-            return
-        at = round(reply.position_ms)
-        duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound is not None and sound.whole else None
-        spoken = sound.words if sound is not None else ()
-        words = tuple(TimedWord(word.text, word.start_ms + at, word.duration_ms) for word in spoken)
-        reply.text += text
-        self._emit(ReplyText(reply.id, text, at, 0 if sound is None else duration, words))
+        if not self._reply.dropped:
+            self._emit(self._reply.says(text, sound))
 
     def _lost(self, text: str, error: ServiceError) -> None:
         self._emit(Failed("TTS_ERROR", f"a sentence was not said: {error}", self._reply.id, minor=True))

@@ -47,7 +47,6 @@ from .base import (
     Services,
     SpeechStarted,
     SpeechStopped,
-    TimedWord,
     UserText,
 )
 from .calls import Call
@@ -436,13 +435,9 @@ class CascadeBrain:
         """A piece of text whose sound follows."""
         if reply.dropped or not text:  # it was retracted
             return
-        at = round(reply.position_ms)
-        duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound is not None and sound.whole else None
-        spoken = sound.words if sound is not None else ()
-        words = tuple(TimedWord(w.text, w.start_ms + at, w.duration_ms) for w in spoken)
-        reply.text += text
+        event = reply.says(text, sound)
         self._context.said(reply.id, reply.text)
-        self._emit(ReplyText(reply.id, text, at, 0 if sound is None else duration, words))
+        self._emit(event)
 
     async def _sound(self, reply: _Chained, pcm: bytes, rate: int) -> None:
         if reply.dropped:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from .base import Stamp
+from .base import ReplyText, Stamp, TimedWord
+
+if TYPE_CHECKING:
+    from ..speech.tts import Sound
 
 
 class Generation:
@@ -26,6 +29,16 @@ class Generation:
         self.dropped = False
         """Whether nothing more of it is to be handed over."""
         self._stamps: set[str] = set()
+
+    def says(self, text: str, sound: Sound | None) -> ReplyText:
+        """The event that hands a piece of text over, whose sound follows; None: there will be none."""
+        at = round(self.position_ms)
+        self.text += text
+        if sound is None:
+            return ReplyText(self.id, text, at, 0)
+        duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound.whole else None
+        words = tuple(TimedWord(word.text, word.start_ms + at, word.duration_ms) for word in sound.words)
+        return ReplyText(self.id, text, at, duration, words)
 
     def stamp(self, name: Literal["first_token", "first_sentence", "tts_asked", "first_audio"]) -> Stamp | None:
         """The event that says that a point of its way is reached now; None where it was reached before."""
