@@ -93,8 +93,8 @@ def threads(width: int, height: int) -> int:
     return min(2 if width * height > REFERENCE else 1, processors())
 
 
-class Vp8(Vp8Encoder):
-    """aiortc's, which still adapts to what the browser says it receives."""
+class _Adapts:
+    """An encoder of aiortc's that still adapts to what the browser says it receives, within what is good for us."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,6 +107,10 @@ class Vp8(Vp8Encoder):
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
         self._rate.ask(bitrate)
+
+
+class Vp8(_Adapts, Vp8Encoder):
+    """aiortc's."""
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         if self._rate.renews(frame):
@@ -136,22 +140,13 @@ class Vp8(Vp8Encoder):
         return codec
 
 
-class H264(H264Encoder):
-    """aiortc's, the same. x264 counts pictures, not their time, so that it must know how many come in a second: a
+class H264(_Adapts, H264Encoder):
+    """aiortc's. x264 counts pictures, not their time, so that it must know how many come in a second: a
     frame's `opaque` says it, a Fraction."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._rate = _Rate()
         self._fps = USUAL_FPS
-
-    @property
-    def target_bitrate(self) -> int:
-        return self._rate.used
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._rate.ask(bitrate)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         fps, self._fps = self._fps, frame.opaque or USUAL_FPS
