@@ -318,7 +318,7 @@ class ContainerReader:
 
     def _put(self, samples: NDArray[np.float64], rate: int) -> None:
         if len(samples):
-            self._found.append((pcm16(samples), rate))
+            self._found.append((pcm16(samples).tobytes(), rate))
 
 
 def _moov_first(head: bytearray) -> bool | None:

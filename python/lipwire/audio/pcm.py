@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from .g711 import alaw_decode, ulaw_decode
 from .mono import LiveMix
@@ -48,9 +49,9 @@ class PcmFormat(Struct, frozen=True, kw_only=True):
         return WIDTH[self.encoding] * self.channels
 
 
-def pcm16(samples: np.ndarray[Any, Any]) -> bytes:
+def pcm16(samples: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """PCM16 of samples whose full scale is 1.0, (n,), rounded to nearest."""
-    pcm: bytes = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
+    pcm: NDArray[np.int16] = np.minimum(np.rint(np.clip(samples, -1, 1) * 32768), 32767).astype("<i2")
     return pcm
 
 
@@ -94,7 +95,7 @@ class PcmReader:
 
     def end(self) -> bytes:
         """What was held back. Part of a sample is nothing."""
-        return self._read(self._rest, ended=True) + pcm16(self._mix.end())
+        return self._read(self._rest, ended=True) + pcm16(self._mix.end()).tobytes()
 
     def _read(self, data: bytes, *, ended: bool) -> bytes:
         f = self.format
@@ -108,7 +109,7 @@ class PcmReader:
         if f.encoding == "s16" and f.channels == 1 and not self._big:
             return data[:whole]
         levels = _levels(data[:whole], f.encoding, self._big).reshape(-1, f.channels) / 32768
-        return pcm16(self._mix.take(np.nan_to_num(levels.T, nan=0.0, posinf=1.0, neginf=-1.0)))
+        return pcm16(self._mix.take(np.nan_to_num(levels.T, nan=0.0, posinf=1.0, neginf=-1.0))).tobytes()
 
     def _order(self, data: bytes, *, ended: bool) -> bool | None:
         """The byte order, once it shows."""

@@ -15,6 +15,7 @@ from .._core import RATE
 from ..errors import BadData
 from .decode import Losses, Sound, SoundTrack, Source
 from .mono import ChannelSurvey
+from .pcm import pcm16
 
 logger = logging.getLogger("lipwire.speech")
 
@@ -113,7 +114,7 @@ class _Converter:
     def take(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         mono = self._weights @ samples
         if self._resampler is None:
-            return _pcm16(mono)
+            return pcm16(mono)
         frame = av.AudioFrame.from_ndarray(mono[None], format="fltp", layout="mono")
         frame.sample_rate = self._rate
         return self._joined(self._resampler.resample(frame))
@@ -124,12 +125,7 @@ class _Converter:
 
     @staticmethod
     def _joined(frames: list[Any]) -> NDArray[np.int16]:
-        return np.concatenate([np.zeros(0, np.int16), *(_pcm16(frame.to_ndarray()[0]) for frame in frames)])
-
-
-def _pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """To the nearest."""
-    return np.minimum(np.rint(np.clip(samples, -1, 1) * 32768), 32767).astype(np.int16)
+        return np.concatenate([np.zeros(0, np.int16), *(pcm16(frame.to_ndarray()[0]) for frame in frames)])
 
 
 def _channel_names(sound: Sound) -> tuple[str, ...]:
