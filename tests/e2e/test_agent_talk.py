@@ -20,7 +20,8 @@ ANSWER = (
     "Plums ripen in August. Five thousand people buy more peaches and plums, and mama made a marble rainbow above "
     "Bombay. There is much more to tell about them, and I will go on until somebody stops me, or the summer is over."
 )
-STOP = "Wait, please stop, one question."
+CUT_IN = "Wait a moment, I have one more question."
+"""Without the word of a spoken command ("hey ... stop"): a busy browser may lose what comes before it."""
 
 
 async def talk(service: Service, chromium: str, say: Any) -> tuple[list[list[dict[str, Any]]], Any]:
@@ -52,7 +53,7 @@ async def talk(service: Service, chromium: str, say: Any) -> tuple[list[list[dic
         async def interrupted() -> bool:
             return any(item["interrupted"] for item in await items(page, "agent"))
 
-        await user.says_until(STOP, interrupted)  # sound of which no word is understood does not interrupt
+        await user.says_until(CUT_IN, interrupted)  # sound of which no word is understood does not interrupt
         cut = next(item for item in await items(page, "agent") if item["interrupted"])
         assert cut["final"] and 0 < len(cut["text"]) < len(ANSWER)
         assert ANSWER.startswith(cut["text"].rstrip(" ."))
@@ -104,7 +105,7 @@ async def test_cascade_offline_but_for_the_model(chromium: str, say: Any, monkey
 
 @pytest.mark.slow
 async def test_realtime(chromium: str, say: Any) -> None:
-    heard = [QUESTION, STOP]
+    heard = [QUESTION, CUT_IN]
     says = [Say(ANSWER, seconds=12.0), Say("Which question?", seconds=1.0)]
     async with FakeRealtime(says, heard=heard, latency=0.1, voice=say) as openai:
         config = settings(agent_brain="realtime", openai_url=openai.url, openai_api_key="sk-test")
