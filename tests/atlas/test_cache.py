@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from lipwire import _core
 from lipwire.atlas import cache
 from lipwire.atlas.build import Report
 from lipwire.avatar import Avatar
+from lipwire.cli.main import app
 from lipwire.errors import BadState
 
 SIZE, FPS = (32, 32), Fraction(25)
@@ -58,6 +60,15 @@ def test_made_once_and_shared(made: list[str]) -> None:
     assert again is not atlas and made == ["ohm medium"] * 2
     assert cache.path_of(avatar, *SIZE, Fraction(30)) != path != cache.path_of(avatar, *SIZE, FPS, "high")
     assert cache.path_of(Avatar.load("kit"), *SIZE, FPS) != path
+
+
+def test_the_command_says_what_it_made(made: list[str]) -> None:
+    for _ in range(2):
+        told = CliRunner().invoke(app, ["avatar", "preencode", "ohm", "--size", "32x32", "--quality", "low"])
+        assert told.exit_code == 0, told.output
+        path = cache.path_of(Avatar.load("ohm"), *SIZE, FPS, "low")
+        assert told.output.startswith(f"{path}\n") and "MB, made in" in told.output
+    assert made == ["ohm low"]
 
 
 def test_two_that_ask_at_once_make_one(made: list[str]) -> None:
