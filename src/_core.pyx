@@ -30,6 +30,7 @@ from native.avatar cimport *
 from native.performer cimport *
 from native.share cimport *
 from native.engine cimport *
+from native.net cimport *
 
 import collections
 import operator
@@ -56,3 +57,4 @@ include "avatar.pxi"
 include "performer.pxi"
 include "share.pxi"
 include "engine.pxi"
+include "net.pxi"

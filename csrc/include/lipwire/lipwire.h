@@ -17,5 +17,6 @@
 #include "lipwire/performer.h"
 #include "lipwire/share.h"
 #include "lipwire/engine.h"
+#include "lipwire/net.h"
 
 #endif

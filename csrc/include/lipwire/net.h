@@ -1,9 +1,8 @@
 /* The sender: RTP to many peers from one native thread.
  *
- * A net has one thread, which packetizes nothing and decides everything: it numbers packets, protects, paces and sends
- * them, keeps some for retransmission, reads RTCP, estimates what a peer's path carries, and writes sender reports.
- * Whoever has media or RTCP leaves it with the net and goes on. It stands beside the rest of the core, which has no
- * socket and reads no clock.
+ * A net has one thread, which numbers packets, protects, paces and sends them, keeps some for retransmission, reads RTCP,
+ * estimates what each path carries, and writes sender reports. Whoever has media or RTCP leaves it with the net and goes
+ * on. It stands beside the rest of the core, which has no socket.
  *
  *   lw_net         the thread, the memory of all packets that wait or are kept, the eventfd
  *   lw_connection  one peer: a socket that somebody else owns and reads, an address, an SRTP context, up to
@@ -135,7 +134,7 @@ typedef struct lw_stream_config {
     int32_t rtx_payload_type;
     int32_t mode;             /* H.264 packetization-mode, 0 or 1 */
     int32_t mtu;              /* bytes of a UDP datagram at most, 256..LW_NET_MAX_MTU; 0: 1200 */
-    int32_t history_ms;       /* how long packets are kept for NACKs, 0..10000; at most 1024 of them */
+    int32_t history_ms;       /* how long packets are kept for NACKs, 0..10000; at most 512 of them */
     uint32_t first_timestamp; /* RTP timestamp of sample 0, and first sequence number; both random where `random` is 1 */
     uint16_t first_sequence;
     uint8_t random;
@@ -173,7 +172,8 @@ int lw_net_fd(const lw_net *net); /* eventfd, non-blocking: readable while event
 /* Takes up to `most` events; the eventfd is reset when none is left. Each kind is kept once for each connection and
  * stream, the newest value, so nothing is lost however late this is called. */
 int lw_net_events(lw_net *net, lw_net_event *events, int most);
-/* Manual nets: does what is due at now_ns (of any clock that does not go back); returns when something will be next. */
+/* Manual nets: does what is due at now_ns (of any clock that does not go back); returns when something will be next. LW_ESTATE: it
+ * has a thread. */
 int64_t lw_net_run(lw_net *net, int64_t now_ns);
 void lw_net_stats(lw_net *net, lw_net_counters *counters);
 /* Stops the thread. Its connections and groups are of no use any more, but still have to be closed first. LW_ESTATE:
@@ -205,7 +205,7 @@ typedef struct lw_group_config {
 
 int lw_group_open(lw_group **out, lw_net *net, const lw_group_config *config);
 /* LW_EINVAL: no such stream, or one of another kind, mode or mtu; LW_ESTATE: it is of another net. It gets what is sent
- * from now on; pictures from the next key frame on. To be in a group twice changes nothing. */
+ * from now on; pictures from the next key frame on. A stream is in one group at most, and leaves the one that it was in. */
 int lw_group_add(lw_group *g, lw_connection *c, int stream);
 int lw_group_remove(lw_group *g, lw_connection *c, int stream);
 /* As lw_connection_send, for all members; it costs the caller the same. */
