@@ -138,9 +138,9 @@ cdef class Connection:
             host = address[0].encode()
             config.host = host
             config.port = whole(address[1], "port")
-        config.protect = <lw_srtp_protect><size_t>srtp_protect
-        config.protect_rtcp = <lw_srtp_protect><size_t>srtp_protect_rtcp
-        config.context = <void *><size_t>context
+        config.protect = <lw_srtp_protect><size_t>whole64(srtp_protect, "srtp_protect")
+        config.protect_rtcp = <lw_srtp_protect><size_t>whole64(srtp_protect_rtcp, "srtp_protect_rtcp")
+        config.context = <void *><size_t>whole64(context, "context")
         config.start_bitrate = whole(start_bitrate, "start_bitrate")
         config.min_bitrate = whole(min_bitrate, "min_bitrate")
         config.max_bitrate = whole(max_bitrate, "max_bitrate")
@@ -192,7 +192,7 @@ cdef class Connection:
         cdef bytes label
         memset(&config, 0, sizeof(config))
         config.kind = net_kind(kind)
-        config.ssrc = net_ssrc(ssrc)
+        config.ssrc = net_ssrc(ssrc, "ssrc")
         config.payload_type = whole(payload_type, "payload_type")
         config.clock_rate = whole(clock_rate, "clock_rate")
         config.cname = name
@@ -202,7 +202,7 @@ cdef class Connection:
             config.mid = label
         config.abs_send_time_id = whole(abs_send_time_id, "abs_send_time_id")
         config.twcc_id = whole(twcc_id, "twcc_id")
-        config.rtx_ssrc = net_ssrc(rtx_ssrc)
+        config.rtx_ssrc = net_ssrc(rtx_ssrc, "rtx_ssrc")
         config.rtx_payload_type = whole(rtx_payload_type, "rtx_payload_type")
         config.mode = whole(mode, "mode")
         config.mtu = whole(mtu, "mtu")
@@ -273,10 +273,10 @@ cdef class Connection:
         self.keep = None
 
 
-cdef uint32_t net_ssrc(object value) except? 0:
-    cdef int64_t ssrc = whole64(value, "SSRC")
+cdef uint32_t net_ssrc(object value, str name) except? 0:
+    cdef int64_t ssrc = whole64(value, name)
     if ssrc < 0 or ssrc > 0xFFFFFFFF:
-        raise InvalidArgument(f"SSRC {value}; it has 32 bits")
+        raise InvalidArgument(f"{name} {value}; it has 32 bits")
     return <uint32_t>ssrc
 
 

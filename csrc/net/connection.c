@@ -490,7 +490,7 @@ static void expire(lw_connection *c, lw_stream *s)
         s->oldest = (uint16_t)(s->sequence - LW_KEPT);
     for (; s->oldest != s->sequence; s->oldest++) {
         lw_kept *kept = &s->kept[s->oldest % LW_KEPT];
-        if (kept->packet >= 0 && c->net->now_ns - kept->first_ns <= s->config.history_ms * LW_MS)
+        if (kept->packet >= 0 && !c->net->scarce && c->net->now_ns - kept->first_ns <= s->config.history_ms * LW_MS)
             return;
         forget(c, kept);
     }

@@ -9,8 +9,10 @@
 #define JUMP_NS 3000000000LL     /* delays that change by this are a new path */
 #define BUCKET_NS 100000000      /* of a meter */
 #define REMB_FRESH_NS 5000000000LL
-#define WINDOW_NS 500000000      /* of loss, by transport-wide feedback */
-#define WINDOW_PACKETS 20
+#define WINDOW_NS 2000000000LL   /* of loss, by transport-wide feedback: chance alone must not look like congestion */
+#define WINDOW_PACKETS 50
+
+#define LEAST 12.5 /* ms: of the threshold; the draft has 6, which takes 50 ms of jitter for congestion */
 
 enum { NORMAL, OVER, UNDER };
 
@@ -65,7 +67,7 @@ static void adapt_threshold(lw_estimate *e, double trend, int64_t arrived_ns)
     if (size > e->threshold + 15 || ms <= 0)
         return;
     e->threshold += (size < e->threshold ? 0.00018 : 0.01) * (size - e->threshold) * (ms < 100 ? ms : 100);
-    e->threshold = e->threshold < 6 ? 6 : e->threshold > 600 ? 600 : e->threshold;
+    e->threshold = e->threshold < LEAST ? LEAST : e->threshold > 600 ? 600 : e->threshold;
 }
 
 static void detect(lw_estimate *e, double trend, double sent_ms, int64_t arrived_ns)
@@ -185,7 +187,7 @@ static void decrease(lw_estimate *e, int64_t now_ns)
 }
 
 /* draft-ietf-rmcat-gcc-02, 6. */
-static void by_loss(lw_estimate *e, int64_t now_ns, double fraction)
+static void by_loss(lw_estimate *e, int64_t now_ns, double fraction, double seconds)
 {
     e->loss = fraction;
     if (fraction > 0.10) {
@@ -197,7 +199,7 @@ static void by_loss(lw_estimate *e, int64_t now_ns, double fraction)
         e->loss_rate = bounded(e, e->loss_rate * (1 - 0.5 * fraction));
         e->loss_ns = now_ns;
     } else if (fraction < 0.02) {
-        e->loss_rate = bounded(e, e->loss_rate * 1.05);
+        e->loss_rate = bounded(e, e->loss_rate * (1 + 0.05 * seconds));
     }
 }
 
@@ -213,9 +215,10 @@ void lw_estimate_feedback(lw_estimate *e, int64_t now_ns, int64_t received, int6
     e->window_received += received;
     e->window_lost += lost;
     int64_t expected = e->window_received + lw_max64(0, e->window_lost);
-    if (now_ns - e->window_ns < WINDOW_NS || expected < WINDOW_PACKETS)
+    /* Where a quarter is lost, nobody has to wait for more. */
+    if (expected < WINDOW_PACKETS || (now_ns - e->window_ns < WINDOW_NS && 4 * e->window_lost < expected))
         return;
-    by_loss(e, now_ns, (double)lw_max64(0, e->window_lost) / (double)expected);
+    by_loss(e, now_ns, (double)lw_max64(0, e->window_lost) / (double)expected, (double)lw_min64(now_ns - e->window_ns, WINDOW_NS) / 1e9);
     e->window_received = e->window_lost = 0;
     e->window_ns = now_ns;
 }
@@ -223,7 +226,7 @@ void lw_estimate_feedback(lw_estimate *e, int64_t now_ns, int64_t received, int6
 void lw_estimate_report(lw_estimate *e, int64_t now_ns, double fraction)
 {
     if (!e->told)
-        by_loss(e, now_ns, fraction);
+        by_loss(e, now_ns, fraction, 1);
 }
 
 void lw_estimate_remb(lw_estimate *e, int64_t now_ns, int64_t bitrate)
@@ -243,6 +246,7 @@ void lw_estimate_probe(lw_estimate *e, int64_t now_ns, double sent, double arriv
     double fits = arrived < 0.9 * sent ? 0.85 * arrived : arrived < sent ? arrived : sent;
     if (e->usage != OVER && now_ns - e->decreased_ns > 2000000000 && fits > e->delay_rate) {
         e->delay_rate = bounded(e, fits);
+        e->loss_rate = fits > e->loss_rate ? e->delay_rate : e->loss_rate; /* it arrived */
         e->knee = 0;
     }
 }

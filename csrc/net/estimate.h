@@ -9,7 +9,8 @@
  *   weighted by the number of deltas that it has seen, up to 60, and by 4, for the threshold to mean what it does there.
  * - An avatar's pictures need little, so what arrives says nothing of what more would fit. Growth is held to 1.5 times
  *   what arrived, or what a probe (lw_estimate_probe) showed to fit, whichever is more.
- * - Loss cuts what was sent, not what could have been.
+ * - Loss cuts what was sent, not what could have been; it is looked at over two seconds, so that chance does not cut.
+ * - The threshold does not fall below where it began: jitter of 50 ms would pass for congestion.
  *
  * Without transport-wide feedback, loss comes from receiver reports, and REMB is a ceiling while it is fresh. All times
  * are ns of one clock, all rates bit/s. */

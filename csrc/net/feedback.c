@@ -9,7 +9,7 @@
 #define REFERENCE_NS (64 * LW_MS)
 #define REFERENCE_START (1LL << 24) /* any, so that no time of arrival is below 0 */
 #define REFERENCE_END (1LL << 36)
-#define BLOCK_PACKETS 20     /* that a loss is of, at least */
+#define BLOCK_PACKETS 50     /* that a loss is of, at least */
 #define BLOCK_JUMP 100000    /* packets between two reports: those are not of one stream */
 #define PROBE_PACKETS 6
 #define PROBE_PAUSE_NS (5 * LW_SECOND) /* doubled each time that a probe shows nothing new, up to a minute */

@@ -310,6 +310,8 @@ static int64_t pass(lw_net *net)
     lw_net_flush(net);
     net->batch_of = NULL;
     lw_pool_settle(net);
+    if (net->scarce)
+        net->sweep_ns = net->now_ns + LW_MS;
     /* What a pumped stream's first packet made due: its report. */
     return net->all ? lw_min64(due, net->sweep_ns) : due;
 }

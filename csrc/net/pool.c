@@ -2,6 +2,8 @@
  * untouched, and costs no memory. */
 #include "sender.h"
 
+#define SCARCE 8 /* of the packets are left: what is kept goes before anything new is refused */
+
 static int32_t take(lw_net *net)
 {
     int32_t packet = net->free_packet;
@@ -68,12 +70,13 @@ void lw_pool_drop_unit(lw_net *net, int32_t packet)
 
 void lw_pool_settle(lw_net *net)
 {
-    if (net->released < 0)
-        return;
     pthread_mutex_lock(&net->lock);
-    net->pool[net->released_last].next = net->free_packet;
-    net->free_packet = net->released;
-    net->free_packets += net->released_packets;
+    if (net->released >= 0) {
+        net->pool[net->released_last].next = net->free_packet;
+        net->free_packet = net->released;
+        net->free_packets += net->released_packets;
+    }
+    net->scarce = net->free_packets < net->packets / SCARCE;
     pthread_mutex_unlock(&net->lock);
     net->released = -1;
     net->released_packets = 0;

@@ -199,6 +199,7 @@ struct lw_net {
     lw_connection *all, *active;
     int64_t sweep_ns;
     int32_t released, released_last, released_packets; /* packets that go back at the end of a pass */
+    int scarce; /* few are free: nothing is kept */
 
     lw_connection *batch_of;
     int batch;

@@ -111,8 +111,8 @@ static void test_h264(void)
     size_t size = make_unit(unit, 1, 1, 0);
     memset(unit + size, 7, 2000);
     CHECK(packetize(&p, LW_NET_H264, 0, 1138, unit, size + 2000) == LW_EINVAL, "mode 0 has no fragments");
-    CHECK(packetize(&p, LW_NET_H264, 1, 1138, unit + 2, 20) == 1, "a start code of three bytes");
-    CHECK(packetize(&p, LW_NET_H264, 1, 1138, unit + 3, 20) == LW_EINVAL, "no start code");
+    CHECK(packetize(&p, LW_NET_H264, 1, 1138, unit + 1, 20) == 1, "a start code of three bytes");
+    CHECK(packetize(&p, LW_NET_H264, 1, 1138, unit + 2, 20) == LW_EINVAL, "no start code");
     CHECK(packetize(&p, LW_NET_H264, 1, 1138, "\0\0\1\x09\x10", 5) == LW_EINVAL, "nothing that is sent");
     CHECK(packetize(&p, LW_NET_H264, 1, 1138, "\0\0\1\x1c\x85\1", 6) == LW_EINVAL, "a type that only RTP has");
     CHECK(packetize(&p, LW_NET_H264, 1, 1138, unit, 0) == LW_EINVAL, "nothing");
@@ -614,7 +614,7 @@ static void test_groups(void)
     for (int i = 1; i <= 50; i++) {
         lw_connection_rtcp(s.peer[1], b, RTCP(b, 15, 206, 7, 0, 0x52454d42, 0x01000000 | 0 << 18 | 60000, 0x1000));
         lw_group_send(g, &(lw_media){.data = big, .size = i % 25 ? 12000 : sizeof big, .sample = 1920 * i, .key = i % 25 == 0});
-        for (int k = 0; k < 40; k++) {
+        for (int k = 0; k < (i == 50 ? 100 : 40); k++) {
             advance(&s, 1);
             for (int n = 0; n < 3; n++)
                 while (receive_rtp(s.fd[n][1], &p)) {

@@ -5,8 +5,7 @@
  * on. It stands beside the rest of the core, which has no socket.
  *
  *   lw_net         the thread, the memory of all packets that wait or are kept, the eventfd
- *   lw_connection  one peer: a socket that somebody else owns and reads, an address, an SRTP context, up to
- *                  LW_NET_STREAMS streams, one estimate of its bit rate
+ *   lw_connection  one peer: a socket that somebody else reads, an address, an SRTP context, streams, one estimate
  *   stream         one SSRC of a connection, named by its number there
  *   lw_group       many streams that get the same media: packetized once, sent to each under its own headers
  *
