@@ -5,8 +5,8 @@
 #include "dsp.h"
 #include "sprite.h"
 
-#define GAP 32   /* transparent pixels in a row that are worth leaving out, */
-#define SOLID 32 /* opaque ones worth drawing without their alpha */
+#define GAP 64   /* transparent pixels in a row that are worth leaving out, */
+#define SOLID 96 /* opaque ones worth drawing without their alpha */
 
 /* ---- loading ---- */
 

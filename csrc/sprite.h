@@ -14,7 +14,7 @@
 
 /* Sprites are drawn in bands of LW_BAND rows: so many are planned, and drawn by one call of a kernel, at once. A turned
  * sprite's rows in a band are more, so windows of some heights are known: LW_BAND, twice, four times that. */
-#define LW_BAND 8
+#define LW_BAND 24
 #define LW_WINDOWS 3
 
 /* Where a window of rows of a plane has to be drawn: runs of columns that are not all transparent, in ascending order.

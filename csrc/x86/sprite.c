@@ -445,9 +445,15 @@ AVX512 void lw_lerp_avx512(const lw_patch *p, int32_t wx, int32_t wy)
             lerp_column512(p, i, 2, 0, wx, wy);
 }
 
+/* Pixels along a level line: what is added to the place of the first of 64, of v the upper half, too. */
 typedef struct line512 {
-    halves512 u, v;
+    halves512 u, v, rows;
 } line512;
+
+static const uint8_t following[64] = {
+    1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+    23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44,
+    45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64};
 
 AVX512 INLINE line512 line_of512(const lw_warp *w)
 {
@@ -456,7 +462,8 @@ AVX512 INLINE line512 line_of512(const lw_warp *w)
                   odd = _mm512_add_epi16(even, _mm512_set1_epi16(1)),
                   e = _mm512_set1_epi16((int16_t)(w->du - 65536)), dv = _mm512_set1_epi16((int16_t)w->dv);
     return (line512){{_mm512_mullo_epi16(even, e), _mm512_mullo_epi16(odd, e)},
-                     {_mm512_mullo_epi16(even, dv), _mm512_mullo_epi16(odd, dv)}};
+                     {_mm512_mullo_epi16(even, dv), _mm512_mullo_epi16(odd, dv)},
+                     {_mm512_mulhi_epi16(even, dv), _mm512_mulhi_epi16(odd, dv)}};
 }
 
 AVX512 INLINE halves512 places512(halves512 line, int32_t from)
@@ -466,30 +473,12 @@ AVX512 INLINE halves512 places512(halves512 line, int32_t from)
                        _mm512_srli_epi16(_mm512_add_epi16(line.odd, f), 12)};
 }
 
+/* Pairs of bytes (16 - f, f). */
 AVX512 INLINE __m512i pairs512(__m512i f)
 {
-    return _mm512_add_epi16(_mm512_sub_epi16(_mm512_slli_epi16(f, 8), f), _mm512_set1_epi16(16));
-}
-
-typedef struct quads512 {
-    halves512 top, below;
-} quads512;
-
-AVX512 INLINE quads512 quads_at512(const uint8_t *src, ptrdiff_t pitch)
-{
-    return (quads512){{_mm512_loadu_si512(src), _mm512_loadu_si512(src + 1)},
-                      {_mm512_loadu_si512(src + pitch), _mm512_loadu_si512(src + pitch + 1)}};
-}
-
-/* Those from pixel `next` on, anew. */
-AVX512 INLINE quads512 quads_from512(quads512 q, const uint8_t *src, ptrdiff_t pitch, int32_t next)
-{
-    const __mmask32 even = (__mmask32)(0xffffffffull << ((next + 1) >> 1)), odd = (__mmask32)(0xffffffffull << (next >> 1));
-    q.top.even = _mm512_mask_loadu_epi16(q.top.even, even, src);
-    q.top.odd = _mm512_mask_loadu_epi16(q.top.odd, odd, src + 1);
-    q.below.even = _mm512_mask_loadu_epi16(q.below.even, even, src + pitch);
-    q.below.odd = _mm512_mask_loadu_epi16(q.below.odd, odd, src + pitch + 1);
-    return q;
+    const __m256i low = _mm256_setr_epi16(PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7), PAIR(8),
+                                          PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15));
+    return _mm512_permutexvar_epi16(f, _mm512_castsi256_si512(low));
 }
 
 AVX512 INLINE __m512i mixed512(__m512i top, __m512i below, __m512i pairs, __m512i fy)
@@ -500,38 +489,63 @@ AVX512 INLINE __m512i mixed512(__m512i top, __m512i below, __m512i pairs, __m512
     return _mm512_add_epi16(_mm512_add_epi16(t, b), _mm512_set1_epi16(128));
 }
 
-AVX512 INLINE halves512 summed512(quads512 q, halves512 pairs, halves512 fy)
+AVX512 INLINE halves512 summed512(halves512 top, halves512 below, halves512 pairs, halves512 fy)
 {
-    return (halves512){mixed512(q.top.even, q.below.even, pairs.even, fy.even),
-                       mixed512(q.top.odd, q.below.odd, pairs.odd, fy.odd)};
+    return (halves512){mixed512(top.even, below.even, pairs.even, fy.even), mixed512(top.odd, below.odd, pairs.odd, fy.odd)};
 }
 
+/* A row of a plane, in pairs for even and for odd pixels. */
+AVX512 INLINE halves512 row512(const uint8_t *src)
+{
+    const __m512i row = _mm512_loadu_si512(src), next = _mm512_loadu_si512(following);
+    return (halves512){row, _mm512_permutex2var_epi8(row, next, _mm512_set1_epi8((char)src[64]))};
+}
+
+AVX512 INLINE halves512 where512(halves512 old, __mmask32 even, __mmask32 odd, halves512 rest)
+{
+    return (halves512){_mm512_mask_mov_epi16(old.even, even, rest.even), _mm512_mask_mov_epi16(old.odd, odd, rest.odd)};
+}
+
+/* `rows`: how many, at most, 64 pixels step to. */
 AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int count, int blends, const line512 *line,
-                                const lw_warp *w, int32_t u, int32_t v, int32_t n)
+                                const lw_warp *w, int32_t rows, int32_t u, int32_t v, int32_t n)
 {
     const uint8_t *const plane[3] = {p->alpha, p->value[0], p->value[1]};
-    const ptrdiff_t step = w->dv < 0 ? -p->pitch : p->pitch;
-    lw_steps s = lw_steps_from(v, w->dv);
     for (int32_t i = 0, part; i < n; i += part, u += part * w->du, v += part * w->dv) {
         part = lw_warp_columns(u, w->du, n - i < 64 ? n - i : 64);
-        ptrdiff_t at = (ptrdiff_t)(v >> 16) * p->pitch + (u >> 16);
-        quads512 q[3];
-        for (int k = !blends; k <= count; k++)
-            q[k] = quads_at512(plane[k] + at, p->pitch);
-        while (s.next <= i)
-            lw_steps_on(&s);
-        for (; s.next < i + part; lw_steps_on(&s)) {
-            at += step;
-            for (int k = !blends; k <= count; k++)
-                q[k] = quads_from512(q[k], plane[k] + at, p->pitch, s.next - i);
+        const ptrdiff_t at = (ptrdiff_t)(v >> 16) * p->pitch + (u >> 16);
+        const __m512i f = _mm512_set1_epi16((int16_t)v), one = _mm512_set1_epi16(1);
+        const halves512 fv = {_mm512_add_epi16(line->v.even, f), _mm512_add_epi16(line->v.odd, f)};
+        /* Each pixel's row, counted from the first one's: a sum that wraps is one more. */
+        const halves512 row = {
+            _mm512_mask_add_epi16(line->rows.even, _mm512_cmplt_epu16_mask(fv.even, f), line->rows.even, one),
+            _mm512_mask_add_epi16(line->rows.odd, _mm512_cmplt_epu16_mask(fv.odd, f), line->rows.odd, one)};
+        const int32_t last = ((v & 65535) + (part - 1) * w->dv) >> 16;
+        halves512 top[3], below[3], newest[3];
+        for (int k = !blends; k <= count; k++) {
+            top[k] = row512(plane[k] + at);
+            below[k] = row512(plane[k] + at + p->pitch);
+            newest[k] = w->dv < 0 ? top[k] : below[k];
         }
-        const halves512 fx = places512(line->u, u), fy = places512(line->v, v);
+        for (int32_t s = 1; s <= rows; s++) {
+            const __m512i step = _mm512_set1_epi16((int16_t)(w->dv < 0 ? -s : s));
+            const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step), odd = _mm512_cmpeq_epi16_mask(row.odd, step);
+            /* Beyond the last one there are no pixels, and maybe no row. */
+            const ptrdiff_t there = at + (w->dv < 0 ? (-s < last ? last : -s) : 1 + (s > last ? last : s)) * p->pitch;
+            for (int k = !blends; k <= count; k++) {
+                const halves512 fresh = row512(plane[k] + there);
+                top[k] = where512(top[k], even, odd, w->dv < 0 ? fresh : newest[k]);
+                below[k] = where512(below[k], even, odd, w->dv < 0 ? newest[k] : fresh);
+                newest[k] = fresh;
+            }
+        }
+        const halves512 fx = places512(line->u, u), fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
         const halves512 pairs = {pairs512(fx.even), pairs512(fx.odd)};
         halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
         if (blends)
-            inverse = inverse_of512(summed512(q[0], pairs, fy));
+            inverse = inverse_of512(summed512(top[0], below[0], pairs, fy));
         for (int k = 0; k < count; k++) {
-            __m512i out = join512(summed512(q[1 + k], pairs, fy));
+            __m512i out = join512(summed512(top[1 + k], below[1 + k], pairs, fy));
             if (blends)
                 out = over512(get512(dst[k] + i, part), out, inverse);
             put512(dst[k] + i, out, part);
@@ -613,6 +627,7 @@ AVX512 void lw_warp_avx512(const lw_patch *p, const lw_warp *w)
         return;
     }
     const line512 line = line_of512(w);
+    const int32_t steep = w->dv < 0 ? -w->dv : w->dv, rows = ((p->n < 64 ? p->n : 64) * steep + 65535) >> 16;
     for (int32_t j = 0; j < p->rows; j++) {
         const int32_t x0 = w->spans ? w->spans[j].x0 : 0, n = (w->spans ? w->spans[j].x1 : p->n) - x0;
         const int32_t u = w->u + x0 * w->du - j * w->dv, v = w->v + x0 * w->dv + j * w->du;
@@ -621,13 +636,13 @@ AVX512 void lw_warp_avx512(const lw_patch *p, const lw_warp *w)
         if (!level)
             picked_row512(p, dst, w, u, v, n);
         else if (p->count == 1 && p->alpha)
-            level_row512(p, dst, 1, 1, &line, w, u, v, n);
+            level_row512(p, dst, 1, 1, &line, w, rows, u, v, n);
         else if (p->count == 1)
-            level_row512(p, dst, 1, 0, &line, w, u, v, n);
+            level_row512(p, dst, 1, 0, &line, w, rows, u, v, n);
         else if (p->alpha)
-            level_row512(p, dst, 2, 1, &line, w, u, v, n);
+            level_row512(p, dst, 2, 1, &line, w, rows, u, v, n);
         else
-            level_row512(p, dst, 2, 0, &line, w, u, v, n);
+            level_row512(p, dst, 2, 0, &line, w, rows, u, v, n);
     }
 }
 #endif
