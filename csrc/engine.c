@@ -1,7 +1,8 @@
 /* All sessions on one native thread, ticked against absolute deadlines; Python hears of it through an eventfd.
  *
- * The table of performers is the only thing shared with the control side, one atomic pointer and one atomic state a
- * place: FREE -> ACTIVE (attach), ACTIVE -> LEAVING (detach), LEAVING -> FREE (the thread, between two passes). */
+ * The table of performers is shared with the control side, one atomic pointer and one atomic state a place:
+ * FREE -> ACTIVE (attach), ACTIVE -> LEAVING (detach), LEAVING -> FREE (the thread, between two passes). Beside it is a bit
+ * for each place: its reader is to be told. The thread sets it, lw_engine_ready takes it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@
 #define TICK_NS 10000000LL
 #define DRAW_LAG 4 /* ticks that a picture may be late: at 25 fps, until the next one is due */
 #define NICE (-10)
+#define TOGETHER 16 /* sessions that are ticked in one call */
 #define STAGGER 4 /* sessions that start together draw in different ticks, at 25 fps in all four of a frame */
 
 enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_LEAVING };
@@ -31,9 +33,11 @@ typedef struct place {
 
 struct lw_engine {
     int places, fd;
+    _Atomic int used; /* places that ever were taken are below */
     pthread_t thread;
     _Atomic int stop;
     _Atomic int64_t ticks, late_ticks, lost_ticks, busy_ns, worst_ns, sessions;
+    _Atomic uint64_t *ready; /* a bit a place, behind the table */
     place table[];
 };
 
@@ -45,21 +49,48 @@ static int64_t cpu_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* One tick of every session; returns the bits of what came out. */
+/* Sessions that are ticked in one call, and their places. */
+typedef struct group {
+    lw_performer *performer[TOGETHER];
+    int place[TOGETHER];
+    size_t n;
+} group;
+
+/* Ticks them; returns whether a reader is to be told. */
+static int tick(lw_engine *e, group *g, int64_t due, int draw)
+{
+    int out[TOGETHER], told = 0;
+    lw_performer_tick_many(g->performer, g->n, due, draw, out);
+    for (size_t i = 0; i < g->n; i++)
+        if (lw_performer_due(g->performer[i], out[i])) {
+            uint64_t bit = (uint64_t)1 << g->place[i] % 64;
+            atomic_fetch_or_explicit(&e->ready[g->place[i] / 64], bit, memory_order_release);
+            told = 1;
+        }
+    g->n = 0;
+    return told;
+}
+
+/* One tick of every session; returns whether a reader is to be told. */
 static int pass(lw_engine *e, int64_t due, int draw)
 {
-    int out = 0;
-    for (int i = 0; i < e->places; i++) {
+    group g = {.n = 0};
+    int told = 0, used = atomic_load_explicit(&e->used, memory_order_acquire);
+    for (int i = 0; i < used; i++) {
         place *p = &e->table[i];
         int state = atomic_load_explicit(&p->state, memory_order_acquire);
-        if (state == PLACE_ACTIVE && p->wait > 0)
-            p->wait--;
-        else if (state == PLACE_ACTIVE)
-            out |= lw_performer_tick(atomic_load_explicit(&p->performer, memory_order_relaxed), due, draw);
-        else if (state == PLACE_LEAVING)
+        if (state == PLACE_LEAVING) {
             atomic_store_explicit(&p->state, PLACE_FREE, memory_order_release);
+        } else if (state == PLACE_ACTIVE && p->wait > 0) {
+            p->wait--;
+        } else if (state == PLACE_ACTIVE) {
+            g.performer[g.n] = atomic_load_explicit(&p->performer, memory_order_relaxed);
+            g.place[g.n++] = i;
+        }
+        if (g.n == TOGETHER)
+            told |= tick(e, &g, due, draw);
     }
-    return out;
+    return tick(e, &g, due, draw) || told;
 }
 
 static void *run(void *arg)
@@ -80,7 +111,7 @@ static void *run(void *arg)
         } else if (late >= TICK_NS) {
             LW_COUNT(e->late_ticks, 1);
         }
-        int out = pass(e, due, began - due < DRAW_LAG * TICK_NS);
+        int told = pass(e, due, began - due < DRAW_LAG * TICK_NS);
         int64_t took = cpu_ns() - cpu;
         LW_COUNT(e->ticks, 1);
         LW_COUNT(e->busy_ns, took);
@@ -89,8 +120,8 @@ static void *run(void *arg)
         due += TICK_NS;
         const uint64_t one = 1;
         /* It fails only where the counter is full, and then the reader has been woken; the clocks go on in any case. */
-        ssize_t told = out ? write(e->fd, &one, sizeof one) : 0;
-        (void)told;
+        ssize_t written = told ? write(e->fd, &one, sizeof one) : 0;
+        (void)written;
     }
     return NULL;
 }
@@ -102,10 +133,12 @@ int lw_engine_open(lw_engine **out, int max_sessions)
     *out = NULL;
     if (max_sessions < 1 || max_sessions > 65536)
         return LW_EINVAL;
-    lw_engine *e = calloc(1, sizeof *e + (size_t)max_sessions * sizeof(place));
+    size_t table = sizeof(lw_engine) + (size_t)max_sessions * sizeof(place);
+    lw_engine *e = calloc(1, table + ((size_t)max_sessions + 63) / 64 * sizeof(uint64_t));
     if (!e)
         return LW_ENOMEM;
     e->places = max_sessions;
+    e->ready = (_Atomic uint64_t *)(void *)((char *)e + table);
     e->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (e->fd < 0 || pthread_create(&e->thread, NULL, run, e)) {
         if (e->fd >= 0)
@@ -134,6 +167,8 @@ int lw_engine_attach(lw_engine *e, lw_performer *p)
         atomic_store_explicit(&e->table[i].performer, p, memory_order_relaxed);
         e->table[i].wait = i % STAGGER;
         atomic_store_explicit(&e->table[i].state, PLACE_ACTIVE, memory_order_release);
+        for (int used = i; used <= i && !atomic_compare_exchange_weak(&e->used, &used, i + 1);)
+            ;
         atomic_fetch_add_explicit(&e->sessions, 1, memory_order_relaxed);
         return 0;
     }
@@ -157,6 +192,26 @@ int lw_engine_detach(lw_engine *e, lw_performer *p)
         return 0;
     }
     return LW_ESTATE;
+}
+
+int lw_engine_ready(lw_engine *e, lw_performer **out, int cap)
+{
+    if (!e || (cap > 0 && !out))
+        return LW_EINVAL;
+    int n = 0, used = atomic_load_explicit(&e->used, memory_order_acquire);
+    for (int word = 0; word * 64 < used && n < cap; word++) {
+        if (!atomic_load_explicit(&e->ready[word], memory_order_relaxed))
+            continue;
+        uint64_t bits = atomic_exchange_explicit(&e->ready[word], 0, memory_order_acquire), left = bits;
+        for (; left && n < cap; left &= left - 1) {
+            place *p = &e->table[word * 64 + __builtin_ctzll(left)];
+            if (atomic_load_explicit(&p->state, memory_order_acquire) == PLACE_ACTIVE)
+                out[n++] = atomic_load_explicit(&p->performer, memory_order_relaxed);
+        }
+        if (left) /* there was no room for them */
+            atomic_fetch_or_explicit(&e->ready[word], left, memory_order_release);
+    }
+    return n;
 }
 
 void lw_engine_stats(const lw_engine *e, lw_engine_counters *counters)
