@@ -20,7 +20,6 @@
 #define TICK_NS 10000000LL
 #define DRAW_LAG 4 /* ticks that a picture may be late: at 25 fps, until the next one is due */
 #define NICE (-10)
-#define TOGETHER 16 /* sessions that are ticked in one call */
 #define STAGGER 4 /* sessions that start together draw in different ticks, at 25 fps in all four of a frame */
 
 enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_LEAVING };
@@ -37,7 +36,10 @@ struct lw_engine {
     pthread_t thread;
     _Atomic int stop;
     _Atomic int64_t ticks, late_ticks, lost_ticks, busy_ns, worst_ns, sessions;
-    _Atomic uint64_t *ready; /* a bit a place, behind the table */
+    _Atomic uint64_t *ready; /* a bit a place; this and the next three are behind the table */
+    /* the thread's: those that tick in this pass, their places, what came out */
+    lw_performer **performers;
+    int *at, *out;
     place table[];
 };
 
@@ -49,32 +51,10 @@ static int64_t cpu_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Sessions that are ticked in one call, and their places. */
-typedef struct group {
-    lw_performer *performer[TOGETHER];
-    int place[TOGETHER];
-    size_t n;
-} group;
-
-/* Ticks them; returns whether a reader is to be told. */
-static int tick(lw_engine *e, group *g, int64_t due, int draw)
-{
-    int out[TOGETHER], told = 0;
-    lw_performer_tick_many(g->performer, g->n, due, draw, out);
-    for (size_t i = 0; i < g->n; i++)
-        if (lw_performer_due(g->performer[i], out[i])) {
-            uint64_t bit = (uint64_t)1 << g->place[i] % 64;
-            atomic_fetch_or_explicit(&e->ready[g->place[i] / 64], bit, memory_order_release);
-            told = 1;
-        }
-    g->n = 0;
-    return told;
-}
-
 /* One tick of every session; returns whether a reader is to be told. */
 static int pass(lw_engine *e, int64_t due, int draw)
 {
-    group g = {.n = 0};
+    size_t n = 0;
     int told = 0, used = atomic_load_explicit(&e->used, memory_order_acquire);
     for (int i = 0; i < used; i++) {
         place *p = &e->table[i];
@@ -84,13 +64,18 @@ static int pass(lw_engine *e, int64_t due, int draw)
         } else if (state == PLACE_ACTIVE && p->wait > 0) {
             p->wait--;
         } else if (state == PLACE_ACTIVE) {
-            g.performer[g.n] = atomic_load_explicit(&p->performer, memory_order_relaxed);
-            g.place[g.n++] = i;
+            e->performers[n] = atomic_load_explicit(&p->performer, memory_order_relaxed);
+            e->at[n++] = i;
         }
-        if (g.n == TOGETHER)
-            told |= tick(e, &g, due, draw);
     }
-    return tick(e, &g, due, draw) || told;
+    lw_performer_tick_many(e->performers, n, due, draw, e->out);
+    for (size_t i = 0; i < n; i++)
+        if (lw_performer_due(e->performers[i], e->out[i])) {
+            uint64_t bit = (uint64_t)1 << e->at[i] % 64;
+            atomic_fetch_or_explicit(&e->ready[e->at[i] / 64], bit, memory_order_release);
+            told = 1;
+        }
+    return told;
 }
 
 static void *run(void *arg)
@@ -126,6 +111,17 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void layout(lw_engine *e, int places, lw_arena *arena)
+{
+    size_t n = (size_t)places;
+    lw_carve(arena, sizeof(lw_engine) + n * sizeof(place));
+    _Atomic uint64_t *ready = lw_carve(arena, (n + 63) / 64 * sizeof *ready);
+    lw_performer **performers = lw_carve(arena, n * sizeof *performers);
+    int *at = lw_carve(arena, n * sizeof *at), *out = lw_carve(arena, n * sizeof *out);
+    if (e)
+        e->ready = ready, e->performers = performers, e->at = at, e->out = out;
+}
+
 int lw_engine_open(lw_engine **out, int max_sessions)
 {
     if (!out)
@@ -133,12 +129,14 @@ int lw_engine_open(lw_engine **out, int max_sessions)
     *out = NULL;
     if (max_sessions < 1 || max_sessions > 65536)
         return LW_EINVAL;
-    size_t table = sizeof(lw_engine) + (size_t)max_sessions * sizeof(place);
-    lw_engine *e = calloc(1, table + ((size_t)max_sessions + 63) / 64 * sizeof(uint64_t));
+    lw_arena arena = {0};
+    layout(NULL, max_sessions, &arena);
+    lw_engine *e = calloc(1, arena.used);
     if (!e)
         return LW_ENOMEM;
+    arena = (lw_arena){.base = (uint8_t *)e};
+    layout(e, max_sessions, &arena);
     e->places = max_sessions;
-    e->ready = (_Atomic uint64_t *)(void *)((char *)e + table);
     e->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (e->fd < 0 || pthread_create(&e->thread, NULL, run, e)) {
         if (e->fd >= 0)

@@ -601,6 +601,11 @@ void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speak
     pose->axis[LW_AXIS_HEAD_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + ONE) / 2);
 }
 
+void lw_motion_prefetch(const lw_motion *m)
+{
+    lw_prefetch(m, sizeof *m);
+}
+
 void lw_motion_close(lw_motion **m)
 {
     if (m) {

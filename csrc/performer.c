@@ -4,6 +4,7 @@
  * sound. Rows wait in a short queue until the clock reaches them: as the extractor first says, then, where there was time
  * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -761,10 +762,31 @@ static size_t together(lw_performer *const *all, size_t n)
     return k;
 }
 
+/* Where there are many, nothing of a performer is in a cache any more when its tick comes: it is asked for while those
+ * before it tick. First what says where the rest is, then the rest. */
+static void prefetch(const lw_performer *p, int step)
+{
+    if (step == 0) {
+        lw_prefetch(p, offsetof(lw_performer, rows));
+        lw_prefetch(&p->frame, sizeof *p - offsetof(lw_performer, frame));
+    } else if (step == 1) {
+        lw_speech_prefetch(p->speech, 0);
+        lw_viseme_prefetch(p->visemes);
+        lw_motion_prefetch(p->motion);
+        lw_resampler_prefetch(p->to_viseme);
+        lw_prefetch(&p->rows[p->rows_read % ROWS], sizeof *p->rows);
+    } else {
+        lw_speech_prefetch(p->speech, 1);
+    }
+}
+
+
 void lw_performer_tick_many(lw_performer *const *all, size_t n, int64_t now_ns, int draw, int *out)
 {
     for (size_t k; n; n -= k, all += k, out += k) {
         k = together(all, n);
+        for (size_t i = k; i < n && i < k + 3 * TOGETHER; i++)
+            prefetch(all[i], 2 - (int)((i - k) / TOGETHER));
         for (size_t i = 0; i < k; i++)
             begin_tick(all[i]);
         look_ahead(all, k);

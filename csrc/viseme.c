@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "dsp.h"
 #include "lipwire/viseme.h"
 #include "viseme_gate.h"
@@ -390,6 +391,11 @@ void lw_viseme_restart(lw_viseme *v)
         return;
     lw_viseme_gate_restart(&v->gate);
     begin(v);
+}
+
+void lw_viseme_prefetch(const lw_viseme *v)
+{
+    lw_prefetch(v, sizeof *v);
 }
 
 float lw_viseme_voice(const lw_viseme *v)

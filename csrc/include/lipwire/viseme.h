@@ -79,6 +79,8 @@ void lw_viseme_reset(lw_viseme *v);
 /* New speech of the same voice: forgets all input but how loud that is. */
 void lw_viseme_restart(lw_viseme *v);
 /* Level of the voice's louder frames, dBFS: what was given or is assumed, until there has been speech. */
+/* Asks for its memory, of which a call will soon have need. */
+void lw_viseme_prefetch(const lw_viseme *v);
 float lw_viseme_voice(const lw_viseme *v);
 void lw_viseme_close(lw_viseme **v);
 
