@@ -89,6 +89,15 @@ class Publisher(abc.ABC):
     is taken as well (`as_publisher`).
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "audio" in cls.__dict__ and "audio_blocks" not in cls.__dict__:
+            cls.audio_blocks = 1  # what the `audio` of a class above takes, its own may not
+
+    audio_blocks: int = 1
+    """Blocks of 10 ms that `audio` takes at a time, at most. Where it takes several, the session hands two over every
+    20 ms, unless a picture is due or something is to be told: half the calls, and half of the loop's wake-ups."""
+
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """Memory for the session to draw its pictures in, where this publisher has some: `slots` more than it holds on
         to. Called at most once, before `open`. None: the session draws where it likes."""
@@ -99,7 +108,8 @@ class Publisher(abc.ABC):
 
     @abc.abstractmethod
     def audio(self, pcm: bytes, sample: int) -> None:
-        """Takes 10 ms: 480 samples of PCM16 mono, the first of them at `sample`."""
+        """Takes 10 ms: 480 samples of PCM16 mono, the first of them at `sample`; or as many times that as it says in
+        `audio_blocks`, at most."""
 
     @abc.abstractmethod
     def video(self, frame: Frame) -> None:
@@ -147,6 +157,7 @@ class _Wrapped(Publisher):
 
     def __init__(self, of: Any) -> None:
         self.of = of
+        self.audio_blocks = getattr(of, "audio_blocks", 1)
         for name, count, needed in self._METHODS:
             method = getattr(of, name, None)
             if method is None and not needed:

@@ -103,6 +103,8 @@ void lw_motion_mouth(const lw_motion *m, lw_mouth *mouth);
 /* Speech was cut off: from the mouth that was `shown` last, whatever it has done since, the next steps go straight to
  * rest and nowhere else, until one with `speaking`. */
 void lw_motion_cut(lw_motion *m, const lw_mouth *shown);
+/* Asks for its memory, of which a step will soon have need. */
+void lw_motion_prefetch(const lw_motion *m);
 void lw_motion_close(lw_motion **m);
 
 #ifdef __cplusplus

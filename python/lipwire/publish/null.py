@@ -9,6 +9,8 @@ from ..stream import Publisher, StreamSpec
 class Null(Publisher):
     """Takes everything, keeps nothing. `samples` and `frames` count; `gaps` counts breaks in the audio's clock."""
 
+    audio_blocks = 64
+
     def __init__(self) -> None:
         self.samples = 0
         self.frames = 0
@@ -19,10 +21,11 @@ class Null(Publisher):
         """Nothing to open."""
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """Counts a block."""
+        """Counts blocks."""
         self.gaps += self._next is not None and sample != self._next
-        self._next = sample + BLOCK
-        self.samples += BLOCK
+        samples = len(pcm) // 2
+        self._next = sample + samples
+        self.samples += samples
 
     def video(self, frame: Frame) -> None:
         """Counts a frame."""
