@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "avatar.h"
 #include "common.h"
 #include "lipwire/performer.h"
 #include "lipwire/resample.h"
@@ -70,6 +71,7 @@ struct lw_performer {
 
     /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
     _Atomic uint32_t settings[LW_MOTION_SETTINGS];
+    _Atomic int look; /* written by anyone */
 
     /* consumer */
     uint32_t settings_seen[LW_MOTION_SETTINGS];
@@ -96,7 +98,7 @@ struct lw_performer {
     _Atomic int64_t crossed; /* ticks that did not wait for their turn any longer */
 
     /* counters: written by the consumer, read by anyone */
-    _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
+    _Atomic int64_t frames, frames_unchanged, frames_unseen, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
         underrun_samples, utterances, draws, draw_errors, draw_slow, draw_ns, draw_worst_ns;
 
     ring pcm_ring, event_ring, frame_ring;
@@ -181,6 +183,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         return rc;
     }
     atomic_store_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
+    atomic_store_explicit(&p->look, LW_LOOK_PICTURES, memory_order_relaxed);
     *out = p;
     return 0;
 }
@@ -424,6 +427,14 @@ int lw_performer_set(lw_performer *p, int setting, int value)
     return 0;
 }
 
+int lw_performer_look(lw_performer *p, int look)
+{
+    if (!p || look & ~LW_LOOK_PICTURES)
+        return LW_EINVAL;
+    atomic_store_explicit(&p->look, look, memory_order_relaxed);
+    return 0;
+}
+
 /* ---- rings ---- */
 
 static int64_t ring_room(ring *r, int64_t size)
@@ -593,6 +604,45 @@ static int open_pose(const lw_pose *pose)
     return sum > MOUTH_OPEN;
 }
 
+/* Of a pose that nobody draws: does it show an open mouth? */
+static int opens(const lw_performer *p, const lw_pose *pose)
+{
+    const lw_avatar *a = p->config.avatar;
+    return a ? a->mouth_count && lw_avatar_mouth(a, pose) != a->rest_mouth : open_pose(pose);
+}
+
+/* An expression may part the lips of a face that says nothing. */
+static int says_nothing(const lw_performer *p, const lw_pose *pose)
+{
+    return (!pose->loudness || p->cut) &&
+           (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]);
+}
+
+/* Tells of the first open mouth of an utterance. Returns whether it did. */
+static int tell_mouth(lw_performer *p, int64_t sample, int unseen, int64_t now_ns)
+{
+    if (!p->speaking || p->opened == p->speaking)
+        return 0;
+    p->opened = p->speaking;
+    put_event(p, &(lw_event){.type = LW_EVENT_MOUTH, .utterance = p->speaking, .sample = sample, .value = unseen,
+                             .played = unseen ? now_ns : 0});
+    return 1;
+}
+
+/* Draws the frame into slot `at`; returns whether it differs from the one before. */
+static int draw_frame(lw_performer *p, int at, const lw_pose *pose, int64_t sample, int *open)
+{
+    slot *s = &p->slots[at];
+    if (!p->config.avatar) {
+        *open = open_pose(pose);
+        return p->config.draw ? draw_hook(p, at, pose, sample) : 1;
+    }
+    lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, open);
+    int changed = !lw_canvas_same(&s->canvas, &p->shown);
+    p->shown = s->canvas;
+    return changed;
+}
+
 static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
 {
     int at = free_slot(p);
@@ -601,18 +651,8 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
         return 0;
     }
     slot *s = &p->slots[at];
-    int open = 0, changed = 1;
-    if (p->config.avatar) {
-        lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, &open);
-        changed = !lw_canvas_same(&s->canvas, &p->shown);
-        p->shown = s->canvas;
-    } else {
-        open = open_pose(pose);
-        changed = p->config.draw ? draw_hook(p, at, pose, sample) : 1;
-    }
-    /* An expression may part the lips of a face that says nothing. */
-    if ((!pose->loudness || p->cut) && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
-        open = 0;
+    int open = 0, changed = draw_frame(p, at, pose, sample, &open);
+    open = open && !says_nothing(p, pose);
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
                               .utterance = p->speaking,
@@ -627,11 +667,32 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     ring_advance(&p->frame_ring.written);
     LW_COUNT(p->frames, 1);
     LW_COUNT(p->frames_unchanged, !changed);
-    if (open && p->speaking && p->opened != p->speaking) {
-        p->opened = p->speaking;
-        put_event(p, &(lw_event){.type = LW_EVENT_MOUTH, .utterance = p->speaking, .sample = sample});
-    }
-    return 1;
+    if (open)
+        tell_mouth(p, sample, 0, now_ns);
+    return LW_TICK_FRAME;
+}
+
+/* A frame that nobody looks at. Its mouth stands for that of the last frame that was seen: an interrupt goes on from it. */
+static int pass_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
+{
+    int64_t size = p->config.frame_slots + 1, written = atomic_load_explicit(&p->frame_ring.written, memory_order_relaxed);
+    lw_motion_mouth(p->motion, &p->mouths[(written + size - 1) % size]);
+    p->shown.valid = 0;
+    LW_COUNT(p->frames, 1);
+    LW_COUNT(p->frames_unseen, 1);
+    int open = opens(p, pose) && !says_nothing(p, pose);
+    return open && tell_mouth(p, sample, 1, now_ns) ? LW_TICK_EVENTS : 0;
+}
+
+/* The frame that is due. Returns bits of lw_tick. */
+static int make_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns, int draw)
+{
+    if (!atomic_load_explicit(&p->look, memory_order_relaxed))
+        return pass_frame(p, pose, sample, now_ns);
+    if (draw)
+        return put_frame(p, pose, sample, now_ns);
+    LW_COUNT(p->frames_skipped, 1);
+    return 0;
 }
 
 static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
@@ -654,9 +715,7 @@ static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
 static void cut_mouth(lw_performer *p, int64_t taken)
 {
     int64_t written = atomic_load_explicit(&p->frame_ring.written, memory_order_relaxed), size = p->config.frame_slots + 1;
-    lw_mouth seen = {0};
-    if (taken)
-        seen = p->mouths[(taken - 1) % size];
+    lw_mouth seen = p->mouths[(taken + size - 1) % size]; /* before the first it is shut */
     lw_motion_cut(p->motion, &seen);
     for (int64_t i = taken; i < written; i++)
         p->mouths[i % size] = seen;
@@ -704,10 +763,7 @@ int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
     lw_motion_step(p->motion, rows, known, lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
     if (due < clock + LW_BLOCK) {
-        if (draw)
-            out |= put_frame(p, &pose, due, now_ns) ? LW_TICK_FRAME : 0;
-        else
-            LW_COUNT(p->frames_skipped, 1);
+        out |= make_frame(p, &pose, due, now_ns, draw);
         p->frame++;
     }
     if (ours)
@@ -784,6 +840,7 @@ void lw_performer_stats(const lw_performer *p, lw_performer_counters *counters)
                         .generation = lw_speech_generation(p->speech),
                         .frames = READ(frames),
                         .frames_unchanged = READ(frames_unchanged),
+                        .frames_unseen = READ(frames_unseen),
                         .frames_skipped = READ(frames_skipped),
                         .frames_dropped = READ(frames_dropped),
                         .pcm_dropped = READ(pcm_dropped),

@@ -27,6 +27,8 @@ TICK_PCM = LW_TICK_PCM
 TICK_FRAME = LW_TICK_FRAME
 TICK_EVENTS = LW_TICK_EVENTS
 
+LOOK_PICTURES = LW_LOOK_PICTURES
+
 
 cdef int _fps(object fps, int32_t *num, int32_t *den) except -1:
     """(numerator, denominator)."""
@@ -243,6 +245,15 @@ cdef class Performer:
         cdef int rc = lw_performer_set(self.p, which, to)
         self.leave()
         check(rc, "set")
+
+    def look(self, what):
+        """What is wanted of the frames from the next one on: LOOK_PICTURES (at first), or 0: nobody looks, and none is made.
+
+        Raises:
+            InvalidArgument: something else.
+        """
+        cdef int bits = whole(what, "look")
+        check(lw_performer_look(self.p, bits), "look")
 
     @property
     def writing(self):

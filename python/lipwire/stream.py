@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct, structs
 
-from ._core import RATE, Frame, SharedWriter
+from ._core import LOOK_PICTURES, RATE, Frame, SharedWriter
 from .errors import InvalidArgument
 
 FrameRate = int | float | str | Fraction
@@ -78,6 +78,14 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
         structs.force_setattr(self, "fps", frame_rate(self.fps))
 
 
+Wants = Literal["nothing", "pictures"]
+"""What a publisher takes of a session's video."""
+LOOKS: dict[str, int] = {"nothing": 0, "pictures": LOOK_PICTURES}
+"""The same for `_core.Performer.look`."""
+WANTS: tuple[Wants, ...] = ("nothing", "pictures")
+"""By `LOOKS`."""
+
+
 class Publisher(abc.ABC):
     """Where sound and pictures go. All calls come from one thread, the event loop's where there is one.
 
@@ -93,6 +101,13 @@ class Publisher(abc.ABC):
         """Memory for the session to draw its pictures in, where this publisher has some: `slots` more than it holds on
         to. Called at most once, before `open`. None: the session draws where it likes."""
         return None
+
+    @property
+    def wants(self) -> Wants:
+        """What it takes now, besides sound: "pictures", or "nothing" while nobody looks. A session asks every 10 ms or
+        so, and makes no picture that nobody wants; its clock, sound, events and figures go on. The next picture comes a
+        frame or so after it is wanted again."""
+        return "pictures"
 
     async def open(self, spec: StreamSpec) -> None:
         """Called once, before any sound or picture."""
@@ -122,8 +137,8 @@ class Publisher(abc.ABC):
 
 
 class PublisherLike(Protocol):
-    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory` and
-    `broken_off` that it has. `open` and `close` may be plain functions, too."""
+    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory`,
+    `broken_off` and `wants` that it has. `open` and `close` may be plain functions, too."""
 
     def open(self, spec: StreamSpec) -> Any: ...
     def audio(self, pcm: bytes, sample: int) -> None: ...
@@ -165,6 +180,11 @@ class _Wrapped(Publisher):
             if name not in ("open", "close"):  # those may be plain functions
                 setattr(self, name, method)
 
+    @property
+    def wants(self) -> Wants:
+        found: Wants = getattr(self.of, "wants", "pictures")
+        return found
+
     async def open(self, spec: StreamSpec) -> None:
         await _settled(self.of.open(spec))
 
@@ -197,7 +217,7 @@ def _takes(method: Callable[..., Any], count: int) -> bool:
 
 def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
     """The Publisher that `publisher` is, or that an object with the same methods stands for. `open`, `audio`, `video`
-    and `close` must be there; `interrupt`, `memory` and `broken_off` may.
+    and `close` must be there; `interrupt`, `memory`, `broken_off` and `wants` may.
 
     Raises:
         InvalidArgument: a method is missing, does not take what it is given, or is `async` where nobody awaits it; the

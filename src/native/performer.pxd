@@ -14,6 +14,7 @@ cdef extern from "lipwire/performer.h" nogil:
         LW_TICK_PCM
         LW_TICK_FRAME
         LW_TICK_EVENTS
+        LW_LOOK_PICTURES
     ctypedef struct lw_performer:
         pass
     ctypedef struct lw_draw_info:
@@ -48,6 +49,7 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t generation
         int64_t frames
         int64_t frames_unchanged
+        int64_t frames_unseen
         int64_t frames_skipped
         int64_t frames_dropped
         int64_t pcm_dropped
@@ -83,6 +85,7 @@ cdef extern from "lipwire/performer.h" nogil:
     void lw_performer_give_back(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
+    int lw_performer_look(lw_performer *p, int look)
     uint64_t lw_performer_writing(const lw_performer *p)
     uint64_t lw_performer_utterance(const lw_performer *p)
     int64_t lw_performer_space(const lw_performer *p) nogil

@@ -4,8 +4,8 @@
  *
  * Three threads use one object, lock-free between them. The producer calls write, arrived, end, give_back, interrupt, set, space,
  * writing and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
- * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
- * thread.
+ * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, the counters read, and look
+ * called, by any thread.
  *
  * Example of use:
  *
@@ -83,8 +83,9 @@ typedef struct lw_performer_counters {
     int64_t clock;           /* samples */
     int64_t buffered;        /* speech samples waiting */
     int64_t generation;
-    int64_t frames;          /* put into the ring */
+    int64_t frames;          /* put into the ring, or unseen */
     int64_t frames_unchanged;/* of those, not a pixel differed from the one before */
+    int64_t frames_unseen;   /* of those, not in the ring: nobody looked */
     int64_t frames_skipped;  /* not drawn: late */
     int64_t frames_dropped;  /* not drawn: the reader held every slot */
     int64_t pcm_dropped;     /* blocks */
@@ -141,6 +142,13 @@ int64_t lw_performer_interrupt(lw_performer *p);
 /* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting
  * counts. */
 int lw_performer_set(lw_performer *p, int setting, int value);
+/* Any thread. What is wanted of the frames from the next one on: bits of lw_look; at first pictures. 0, nobody looks: clock,
+ * sound, pose and events go on, and no frame is drawn or put into the ring; that the mouth is open is told by an event
+ * alone (LW_EVENT_MOUTH with value 1). LW_EINVAL: another bit. */
+enum lw_look {
+    LW_LOOK_PICTURES = 1
+};
+int lw_performer_look(lw_performer *p, int look);
 uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
 uint64_t lw_performer_utterance(const lw_performer *p); /* that the last write belonged to */
 int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */

@@ -22,7 +22,7 @@ from ..channel.base import Channel
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
 from ..session.session import Session
-from ..stream import Publisher, StreamSpec
+from ..stream import Publisher, StreamSpec, Wants
 from .replies import Reply
 from .rest_of import rest_of
 
@@ -256,6 +256,11 @@ class ChannelSink(Publisher):
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """The channel's memory, where it has some for the session to draw in."""
         return self._channel.memory(spec, slots)
+
+    @property
+    def wants(self) -> Wants:
+        """What the channel wants."""
+        return self._channel.wants
 
     async def open(self, spec: StreamSpec) -> None:
         """Joins the channel."""

@@ -16,7 +16,7 @@ from .._core import Frame, SharedWriter
 from ..errors import InvalidArgument
 from ..protocol.messages import ErrorEvent
 from ..protocol.transcript import PACKET
-from ..stream import Publisher, StreamSpec, as_publisher
+from ..stream import Publisher, StreamSpec, Wants, as_publisher
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a channel hands over."""
@@ -185,6 +185,10 @@ class _Wrapped(Channel):
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         return self._publisher.memory(spec, slots)
 
+    @property
+    def wants(self) -> Wants:
+        return self._publisher.wants
+
     async def open(self, spec: StreamSpec) -> None:
         await self._publisher.open(spec)
 
@@ -215,8 +219,8 @@ class _Wrapped(Channel):
 
 
 def as_channel(channel: Any) -> Channel:
-    """The Channel that `channel` is, or that an object with the same methods stands for; `memory`, `interrupt`, `renew`
-    and `packet_size` may be missing.
+    """The Channel that `channel` is, or that an object with the same methods stands for; `memory`, `interrupt`,
+    `renew`, `wants` and `packet_size` may be missing.
 
     Raises:
         InvalidArgument: a method is missing, or does not take what it is given; the message names it.

@@ -80,6 +80,10 @@ class Stage:
         """`show` takes drawn frames: on the loop, or at once where there is none (offline)."""
         self._show = show
 
+    def looks(self, wanted: int) -> int:
+        """What a publisher wants -> what the performer has to make of it, both as `Performer.look` takes it."""
+        return wanted
+
     def events(self, events: list[Event]) -> list[Event]:
         """New events -> those to tell now, each with the sample of the output that it belongs to. Before the sound and
         the frames of the same moment."""
@@ -122,6 +126,10 @@ class SoundStage(Stage):
 
     def performer(self, **options: Any) -> _core.Performer:
         return _core.Performer(None, (1, 1), **options)  # a pose a second, and it is dropped
+
+    def looks(self, wanted: int) -> int:
+        """There are no pictures to spare."""
+        return _core.LOOK_PICTURES
 
     def frame(self, frame: _core.Frame) -> None: ...
 
@@ -282,6 +290,10 @@ class SourceStage(DrawnStage):
         self._wait = self.WAIT if loop is None else 0.0
         self._spans: collections.deque[tuple[int, int]] = collections.deque()
         """When the output speaks: (first sample, last sample + 1 or -1)."""
+
+    def looks(self, wanted: int) -> int:
+        """The source's pictures come by themselves, and have to be taken."""
+        return _core.LOOK_PICTURES
 
     def events(self, events: list[Event]) -> list[Event]:
         told = []

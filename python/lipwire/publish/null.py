@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from .._core import BLOCK, Frame
-from ..stream import Publisher, StreamSpec
+from ..errors import InvalidArgument
+from ..stream import LOOKS, Publisher, StreamSpec, Wants
 
 
 class Null(Publisher):
-    """Takes everything, keeps nothing. `samples` and `frames` count; `gaps` counts breaks in the audio's clock."""
+    """Takes everything, keeps nothing. `samples` and `frames` count; `gaps` counts breaks in the audio's clock.
 
-    def __init__(self) -> None:
+    Args:
+        wants: what it takes besides sound; "nothing": no picture is made.
+    """
+
+    def __init__(self, *, wants: Wants = "pictures") -> None:
+        if wants not in LOOKS:
+            raise InvalidArgument(f"wants must be one of {', '.join(LOOKS)}, got {wants!r:.40}")
+        self._wants: Wants = wants
         self.samples = 0
         self.frames = 0
         self.gaps = 0
         self._next: int | None = None
+
+    @property
+    def wants(self) -> Wants:
+        """As it was given."""
+        return self._wants
 
     async def open(self, spec: StreamSpec) -> None:
         """Nothing to open."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._core import Frame, SharedWriter
-from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
+from ..stream import LOOKS, WANTS, Publisher, PublisherLike, StreamSpec, Wants, as_publisher
 
 
 class Tee(Publisher):
@@ -32,6 +32,14 @@ class Tee(Publisher):
                 return memory
         return None
 
+    @property
+    def wants(self) -> Wants:
+        """What any of them wants."""
+        bits = 0
+        for publisher in self._all:
+            bits |= LOOKS[publisher.wants]
+        return WANTS[bits]
+
     async def open(self, spec: StreamSpec) -> None:
         """Opens one after the other. What one raises, closes those that were opened."""
         for n, publisher in enumerate(self._all):
@@ -46,8 +54,8 @@ class Tee(Publisher):
         _each([p.audio for p in self._all], pcm, sample)
 
     def video(self, frame: Frame) -> None:
-        """Hands a picture to each."""
-        _each([p.video for p in self._all], frame)
+        """Hands a picture to each that wants some."""
+        _each([p.video for p in self._all if p.wants != "nothing"], frame)
 
     def interrupt(self) -> None:
         """Interrupts each."""

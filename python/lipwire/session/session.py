@@ -25,11 +25,11 @@ from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
-from ..errors import BadState, BufferFull
+from ..errors import BadState, BufferFull, InvalidArgument
 from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from ..stream import FrameRate, Publisher, PublisherLike, StreamSpec, as_publisher, frame_rate
+from ..stream import LOOKS, FrameRate, Publisher, PublisherLike, StreamSpec, Wants, as_publisher, frame_rate
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -237,8 +237,10 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
         self._runtime: Runtime | None = None
+        self._wants: Wants = "pictures"
         self.failures: Counter[str] = Counter()
-        """Exceptions of publisher and callbacks, by kind: audio, video, interrupt, broken_off, event, special."""
+        """Exceptions of publisher and callbacks, by kind: audio, video, interrupt, broken_off, wants, event,
+        special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
 
     @property
@@ -275,6 +277,7 @@ class Session:
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
             await self._out.open(self._stage.spec)
+            self._heed_wants()
             runtime = self._find_runtime()
             try:
                 runtime.attach(self)
@@ -454,6 +457,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
+        self._heed_wants()
         performer.give_back()
         events = []
         while (event := performer.read_event()) is not None:
@@ -479,6 +483,19 @@ class Session:
         for event in events:
             self._tell(*event)
 
+    def _heed_wants(self) -> None:
+        """What the publisher wants may have changed."""
+        try:
+            wants = self._out.wants
+            if wants == self._wants:
+                return
+            self._wants = wants
+            if wants not in LOOKS:
+                raise InvalidArgument(f"a publisher's `wants` is one of {', '.join(LOOKS)}, not {wants!r:.40}")
+            self.performer.look(self._stage.looks(LOOKS[wants]))
+        except Exception:  # the edge, as in `_hand_over`
+            self._failed("wants")
+
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""
         number, played = self._heard
@@ -488,39 +505,52 @@ class Session:
 
     def _show(self, frame: _core.Frame) -> None:
         if frame.generation >= self._cut.generation:
-            self._hand_over("video", self._out.video, frame)
+            if self._wants != "nothing":
+                self._hand_over("video", self._out.video, frame)
             self._measure(frame)
 
     def _hand_over(self, what: str, take: Callable[..., None], *args: Any) -> None:
         try:
             take(*args)
         except Exception:  # the edge: one session's publisher must not stop the others' clocks, or its own events
-            self.failures[what] += 1
-            if self.failures[what] == 1:
-                logger.exception("[%s] handing over failed: %s", self.id, what)
+            self._failed(what)
+
+    def _failed(self, what: str) -> None:
+        self.failures[what] += 1
+        if self.failures[what] == 1:
+            logger.exception("[%s] handing over failed: %s", self.id, what)
 
     def _measure(self, frame: _core.Frame) -> None:
-        now = time.monotonic_ns()
         self._skew_ms = (frame.sample - self._audio_at) / (_core.RATE / 1000)
         self.max_skew_ms = max(self.max_skew_ms, abs(self._skew_ms))
-        self._rate.add(now)
-        utterance = self._utterances.get(frame.utterance) if frame.mouth_open else None
+        self._rate.add(time.monotonic_ns())
+        if frame.mouth_open:
+            self._note_mouth(frame.utterance, frame.sample, frame.due_ns)
+
+    def _note_mouth(self, number: int, sample: int, due_ns: int) -> None:
+        """An utterance's mouth is open at `sample`, in the tick that was due at `due_ns`."""
+        utterance = self._utterances.get(number)
         if utterance is not None and not utterance.mouth_seen:
+            now = time.monotonic_ns()
             utterance.mouth_seen = True
-            started_ns = frame.due_ns - (frame.sample - utterance.started_at) * 1_000_000_000 // _core.RATE
+            started_ns = due_ns - (sample - utterance.started_at) * 1_000_000_000 // _core.RATE
             spoken = utterance.spoken
             self.latency = Latency(
                 decode_ms=(utterance.written_ns - spoken.came_ns) / 1e6,
                 buffer_ms=(started_ns - utterance.written_ns) / 1e6,
-                mouth_ms=(frame.due_ns - started_ns) / 1e6,
-                handover_ms=(now - frame.due_ns) / 1e6,
+                mouth_ms=(due_ns - started_ns) / 1e6,
+                handover_ms=(now - due_ns) / 1e6,
                 delay_ms=self._stage.delay / (_core.RATE / 1000),
             )
-            spoken.started_ns, spoken.mouth_ns, spoken.shown_ns = started_ns, frame.due_ns, now
+            spoken.started_ns, spoken.mouth_ns, spoken.shown_ns = started_ns, due_ns, now
             spoken.stages = self.latency.stages()
             self.stages.add(spoken.stages)
 
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
+        if kind == _core.EVENT_MOUTH:
+            if value:  # nobody looks: no frame is going to say it
+                self._note_mouth(number, sample, played)
+            return
         utterance = self._utterances.get(number)
         event_id = utterance.event_id if utterance is not None else None
         cut, played = self._cut.position(number, sample, played)
@@ -536,12 +566,10 @@ class Session:
                 self._hand_over("spoken", self.on_spoken, utterance.spoken)
             if not self._utterances:
                 self._idle.set()
-        elif kind == _core.EVENT_UNDERRUN:
+        else:
             event = Underrun(position_ms, round(value / (_core.RATE / 1000), 1))
             if utterance is not None:
                 utterance.spoken.underruns += 1
-        else:
-            return
         if self.on_event is not None:
             self._hand_over("event", self.on_event, event)
 
@@ -554,7 +582,8 @@ class Session:
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
         (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
-        `clock_s`, `late` (frames not drawn: skipped, or dropped because nobody took those before, which
+        `clock_s`, `frames_unseen` (not drawn: nobody looked), `late` (not drawn: skipped, or dropped because nobody
+        took those before, which
         `frames_dropped` counts alone), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
@@ -583,6 +612,7 @@ class Session:
             "clock_s": counters["clock"] / _core.RATE,
             "frames": counters["frames"],
             "frames_unchanged": counters["frames_unchanged"],
+            "frames_unseen": counters["frames_unseen"],
             "late": counters["frames_skipped"] + counters["frames_dropped"],
             "frames_dropped": counters["frames_dropped"],
             "underruns": counters["underruns"],
