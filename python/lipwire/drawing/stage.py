@@ -56,8 +56,11 @@ class Stage:
     def __init__(self, face: Avatar | _core.NativeAvatar | None, spec: StreamSpec) -> None:
         self.spec = spec
         self._face = face
+        self.avatar: Avatar | None = None
+        """Whose video can be encoded before."""
         if isinstance(face, Avatar):
             self.name = face.name
+            self.avatar = face
 
     def prepare(self) -> None:
         """Draws an avatar, which may be slow the first time; from then on `spec` has its colour matrix.
@@ -72,6 +75,8 @@ class Stage:
     def performer(self, **options: Any) -> _core.Performer:
         """The performer whose output goes through here; `prepare` first. A seed is another life for each avatar."""
         assert not isinstance(self._face, Avatar), "prepare() comes first"
+        if options.get("atlas") is not None:
+            self.spec = structs.replace(self.spec, preencoded=True)
         if self.name:
             options["seed"] = options.get("seed", 0) ^ zlib.crc32(self.name.encode())
         return _core.Performer(self._face, self.spec.fps.as_integer_ratio(), **options)
@@ -136,6 +141,8 @@ class SoundStage(Stage):
 
 class DrawnStage(Stage):
     """For frames that the performer hands on as they are: something else draws them."""
+
+    avatar = None
 
     def __init__(self, name: str, spec: StreamSpec) -> None:
         self.spec = spec

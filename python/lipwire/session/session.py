@@ -25,11 +25,23 @@ from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
-from ..errors import BadState, BufferFull, InvalidArgument
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from ..stream import LOOKS, FrameRate, Publisher, PublisherLike, StreamSpec, Wants, as_publisher, frame_rate
+from ..stream import (
+    LOOKS,
+    FrameRate,
+    Publisher,
+    PublisherLike,
+    StreamSpec,
+    Unit,
+    Wants,
+    as_publisher,
+    frame_rate,
+    no_key,
+)
+from .preencoded import Preencoded, check_preencoded, find_atlas
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -168,6 +180,9 @@ class Session:
         clock: says when speech came: a monotonic one, in ns.
         size: (width, height) of the picture in pixels, even, as `render` takes it. `width` and `height` apart are the
             way of 0.3, and are taken for one release more.
+        preencoded: whether a publisher that takes encoded video is handed the avatar's own, which was encoded before
+            (docs/preencode.md), and nothing is encoded: "auto": where it has been made for this size and rate; "on":
+            it is made by `start`, which takes a minute or so, where it has not; "off".
     """
 
     def __init__(
@@ -190,11 +205,13 @@ class Session:
         seed: int | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         size: tuple[int, int] | None = None,
+        preencoded: Preencoded = "auto",
     ) -> None:
         if size is not None:
             width, height = size
         elif (width, height) != SIZE:
             warnings.warn("Session(width=, height=) is now Session(size=(width, height))", DeprecationWarning, 2)
+        check_preencoded(preencoded)
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
         self._out: Publisher = as_publisher(publisher)
@@ -238,8 +255,9 @@ class Session:
         self._idle.set()
         self._runtime: Runtime | None = None
         self._wants: Wants = "pictures"
+        self._preencoded: Preencoded = preencoded
         self.failures: Counter[str] = Counter()
-        """Exceptions of publisher and callbacks, by kind: audio, video, interrupt, broken_off, wants, event,
+        """Exceptions of publisher and callbacks, by kind: audio, video, unit, interrupt, broken_off, wants, event,
         special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
 
@@ -270,12 +288,17 @@ class Session:
         if self.performer is not None:
             raise BadState("the session has been started")
         await asyncio.get_running_loop().run_in_executor(_drawing, self._stage.prepare)
-        options: dict[str, Any] = dict(self._options)
+        atlas = None
+        if self._out.takes_units or self._preencoded == "on":
+            atlas = await asyncio.to_thread(find_atlas, self._preencoded, self._stage, self._out.takes_units)
+        options: dict[str, Any] = dict(self._options, atlas=atlas)
         if self.width:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
+            if self._out.takes_units:
+                self._out.request_key = self.performer.request_key
             await self._out.open(self._stage.spec)
             self._heed_wants()
             runtime = self._find_runtime()
@@ -286,7 +309,7 @@ class Session:
                 raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
-            self.on_event = self.on_special = self.on_spoken = None  # as in `close`
+            self._forget()
             raise
         self._runtime = runtime
         return self
@@ -309,11 +332,16 @@ class Session:
                 try:
                     await self._out.close()
                 finally:
-                    # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
-                    # Python looks for garbage.
-                    self.on_event = self.on_special = self.on_spoken = None
+                    self._forget()
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
+
+    def _forget(self) -> None:
+        """Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until Python
+        looks for garbage. A publisher may live on, and has the performer."""
+        self.on_event = self.on_special = self.on_spoken = None
+        if self._out.takes_units:
+            self._out.request_key = no_key
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -504,10 +532,23 @@ class Session:
             self._tell(_core.EVENT_FINISHED, 1, utterance, self._audio_at + _core.BLOCK, heard)
 
     def _show(self, frame: _core.Frame) -> None:
-        if frame.generation >= self._cut.generation:
-            if self._wants != "nothing":
+        stale = frame.generation < self._cut.generation
+        if frame.stitched:
+            self._show_unit(frame, stale)
+        if not stale:
+            if frame.drawn and self._wants != "nothing":
                 self._hand_over("video", self._out.video, frame)
             self._measure(frame)
+
+    def _show_unit(self, frame: _core.Frame, stale: bool) -> None:
+        """Units refer to each other, so that one that is stale is not left out: it shows the mouth of the one
+        before."""
+        try:
+            data, key = self.performer.unit(frame, stale)
+        except LipwireError:  # the edge: pictures follow, and then a new beginning
+            self._failed("unit")
+        else:
+            self._hand_over("unit", self._out.unit, Unit(data, frame.sample, key))
 
     def _hand_over(self, what: str, take: Callable[..., None], *args: Any) -> None:
         try:
@@ -582,8 +623,8 @@ class Session:
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
         (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
-        `clock_s`, `frames_unseen` (not drawn: nobody looked), `late` (not drawn: skipped, or dropped because nobody
-        took those before, which
+        `clock_s`, `frames_unseen` (not drawn, since nobody looked), `late` (not drawn: skipped, or dropped because
+        nobody took those before, which
         `frames_dropped` counts alone), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
