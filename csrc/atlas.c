@@ -402,8 +402,6 @@ static const char *open_blob(lw_atlas *a, const blob *b)
         return wrong;
     lw_h264_format format = {a->info.width, a->info.height, a->info.fps_num, a->info.fps_den, a->info.matrix};
     a->info.level = lw_h264_level(&format);
-    if (!a->info.level)
-        return "no level of H.264 has such pictures";
     a->sps_bytes = lw_h264_sps(&format, a->sps);
     a->pps_bytes = lw_h264_pps(a->pps);
     a->info.bound = 8 + a->sps_bytes + a->pps_bytes;

@@ -294,13 +294,13 @@ int lw_h264_level(const lw_h264_format *f)
     } levels[] = {{10, 1485, 99},       {11, 3000, 396},      {12, 6000, 396},      {13, 11880, 396},
                   {21, 19800, 792},     {22, 20250, 1620},    {30, 40500, 1620},    {31, 108000, 3600},
                   {32, 216000, 5120},   {40, 245760, 8192},   {42, 522240, 8704},   {50, 589824, 22080},
-                  {51, 983040, 36864},  {52, 2073600, 36864}, {60, 4177920, 139264}, {61, 8355840, 139264}};
+                  {51, 983040, 36864},  {52, 2073600, 36864}, {60, 4177920, 139264}};
     int64_t w = (f->width + 15) / 16, h = (f->height + 15) / 16;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if (w * h <= levels[i].size && w * h * f->fps_num <= (int64_t)levels[i].rate * f->fps_den &&
             w * w <= 8 * levels[i].size && h * h <= 8 * levels[i].size)
             return levels[i].level;
-    return 0;
+    return 61; /* LW_SIZE_MAX x LW_SIZE_MAX, a hundred times a second */
 }
 
 /* E.1.1: what the samples mean, how long a picture is, and that none is held back. */

@@ -16,7 +16,7 @@ typedef struct lw_h264_format {
     int32_t width, height, fps_num, fps_den, matrix;
 } lw_h264_format;
 
-/* The lowest level (table A-1) that has pictures of this size, so many a second; 0: there is none. */
+/* The lowest level (table A-1) that has pictures of this size, so many a second. */
 int lw_h264_level(const lw_h264_format *f);
 /* NAL units, escaped. Return their bytes. */
 size_t lw_h264_sps(const lw_h264_format *f, uint8_t out[LW_H264_PARAMETERS]);

@@ -31,6 +31,7 @@ from native.stitch cimport *
 from native.performer cimport *
 from native.share cimport *
 from native.engine cimport *
+from native.net cimport *
 
 import collections
 import operator
@@ -58,3 +59,4 @@ include "stitch.pxi"
 include "performer.pxi"
 include "share.pxi"
 include "engine.pxi"
+include "net.pxi"

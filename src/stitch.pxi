@@ -30,8 +30,8 @@ def slice_payload(nal, sps, pps):
         nal, sps, pps: NAL units without start code: the slice, and the parameter sets that it was encoded with.
 
     Returns:
-        (bits, bit_length, qp, slice_type): the slice data without the stop bit, unescaped, the first bit the highest of
-        bits[0]; how many bits; SliceQPY; SLICE_I or SLICE_P.
+        (bits, bit_length, qp, slice_type): the slice data without the stop bit, unescaped, the first bit the highest
+        of bits[0]; how many bits; SliceQPY; SLICE_I or SLICE_P.
 
     Raises:
         BadData: malformed, or a slice that cannot be stitched; the message says why, and which option of x264 helps.
@@ -61,20 +61,22 @@ def slice_payload(nal, sps, pps):
     return bits[:(payload.bit_length + 7) // 8], payload.bit_length, payload.qp, payload.type
 
 
-cdef object _numbers(array, str kind, shape, str name):
-    """A contiguous array of this type; numbers that it cannot hold are refused."""
+cdef object _numbers(array, str kind, shape, str name, most=None):
+    """A contiguous array of this type; numbers that it cannot hold are refused, and those beyond 0..most."""
     given = np.asarray(array)
     if given.dtype.kind not in "iu" or given.shape != shape:
         raise InvalidArgument(f"{name}: whole numbers of shape {shape} are wanted, not {given.dtype} {given.shape}")
     made = np.ascontiguousarray(given, dtype=kind)
     if not np.array_equal(made, given):
         raise InvalidArgument(f"{name}: a number does not fit {kind}")
+    if most is not None and made.size and (made.min() < 0 or made.max() > most):
+        raise InvalidArgument(f"{name}: 0..{most}")
     return made
 
 
 cdef class AtlasWriter:
-    """Gathers the stripes, slices and nodes of one avatar at one size and rate, and packs them into the blob that `Atlas`
-    opens. Stripes first, from top to bottom; then slices; then segments. What goes together is described in
+    """Gathers the stripes, slices and nodes of one avatar at one size and rate, and packs them into the blob that
+    `Atlas` opens. Stripes first, from top to bottom; then slices; then segments. What goes together is described in
     `lipwire/stitch.h`.
 
     Args:
@@ -91,7 +93,7 @@ cdef class AtlasWriter:
     """
     cdef lw_atlas_plan plan
     cdef bytes note
-    cdef list stripes   # (kind, rows, values, weights, costs)
+    cdef list stripes   # (first row, kind, rows, values, weights, costs)
     cdef list stills    # of each stripe: its slice, or None
     cdef list owners    # of each entry of a node: its stripe, and whether it is the step from the node before
     cdef list slices    # (stripe, type, qp, stored bytes)
@@ -123,7 +125,7 @@ cdef class AtlasWriter:
             axis = _axis(value)
             low, high = whole(least, "limits"), whole(most, "limits")
             if not -32768 <= low <= high <= 32767:
-                raise InvalidArgument(f"the limits of axis {axis}: -32768 <= least <= most <= 32767, not {least}, {most}")
+                raise InvalidArgument(f"the limits of axis {axis}: int16, least <= most, not {least}, {most}")
             self.plan.axis_min[axis], self.plan.axis_max[axis] = low, high
         borrow_bytes(note, &source, "a note")
         try:
@@ -158,28 +160,31 @@ cdef class AtlasWriter:
             raise InvalidArgument(f"at most {LW_ATLAS_STRIPES} stripes")
         if self.slices or self.nodes:
             raise BadState("stripes come before slices and segments")
-        if (kind == "choice") != (values is not None) or (values is None and (weights is not None or costs is not None)):
-            raise InvalidArgument("a choice has values, one row a variant, and may have weights and costs; others have none")
-        variants = 0 if values is None else len(values)
         if kind == "choice":
-            if not 1 <= variants <= LW_ATLAS_VARIANTS or self.choices == LW_ATLAS_CHOICES:
-                raise InvalidArgument(f"1..{LW_ATLAS_VARIANTS} variants, {LW_ATLAS_CHOICES} choices at most")
+            if values is None or self.choices == LW_ATLAS_CHOICES:
+                raise InvalidArgument(f"a choice has values, one row a variant; {LW_ATLAS_CHOICES} choices at most")
+            values, weights, costs = self._tables(values, weights, costs)
             self.choices += 1
-            values = _numbers(values, "<i2", (variants, LW_AXES), "values")
-            weights = _numbers(np.zeros(LW_AXES, np.int32) if weights is None else weights, "<i4", (LW_AXES,), "weights")
-            if weights.min() < 0 or weights.max() > 1 << 20:
-                raise InvalidArgument("weights: 0..2^20")
-            if costs is not None:
-                costs = _numbers(costs, "<i8", (self.plan.mouths, variants), "costs")
-                if costs.size and (costs.min() < 0 or costs.max() > 1 << 60):
-                    raise InvalidArgument("costs: 0..2^60")
+        elif not (values is weights is costs is None):
+            raise InvalidArgument(f"values, weights and costs are of a choice, not of what is {kind}")
         number = len(self.stripes)
         self.stripes.append((self.used, kind, count, values, weights, costs))
         self.stills.append(None)
         if kind != "static":
-            self.owners += [(number, True)] + [(number, False)] * variants
+            self.owners += [(number, True)] + [(number, False)] * (0 if values is None else len(values))
         self.used += count
         return number
+
+    def _tables(self, values, weights, costs):
+        variants = len(values)
+        if not 1 <= variants <= LW_ATLAS_VARIANTS:
+            raise InvalidArgument(f"values: 1..{LW_ATLAS_VARIANTS} rows, not {variants}")
+        values = _numbers(values, "<i2", (variants, LW_AXES), "values")
+        weights = np.zeros(LW_AXES, np.int32) if weights is None else weights
+        weights = _numbers(weights, "<i4", (LW_AXES,), "weights", 1 << 20)
+        if costs is not None:
+            costs = _numbers(costs, "<i8", (self.plan.mouths, variants), "costs", 1 << 60)
+        return values, weights, costs
 
     def add_slice(self, stripe, bits, bit_length, qp, slice_type):
         """Stores a slice of that stripe, as `slice_payload` gives it; returns its number. Equal ones share one.
@@ -276,6 +281,16 @@ cdef class AtlasWriter:
         self.entries += numbers
         return first
 
+    def _check_whole(self):
+        rows = (self.plan.height + 15) // 16
+        if self.used != rows:
+            raise BadState(f"the stripes have {self.used} of {rows} rows of macroblocks: add_stripe")
+        for number, still in enumerate(self.stills):
+            if self.stripes[number][1] == "static" and still is None:
+                raise BadState(f"stripe {number} has no slice: set_static")
+        if not self.nodes:
+            raise BadState("there is no node: add_segment")
+
     def pack(self):
         """The blob, which has been opened once to see that it can be.
 
@@ -295,13 +310,7 @@ cdef class AtlasWriter:
         cdef uint64_t at = 0
         cdef Py_ssize_t i, k
         cdef int64_t size
-        if self.used != (plan.height + 15) // 16:
-            raise BadState(f"the stripes have {self.used} of {(plan.height + 15) // 16} rows of macroblocks")
-        for i, still in enumerate(self.stills):
-            if self.stripes[i][1] == "static" and still is None:
-                raise BadState(f"stripe {i} has no slice: set_static")
-        if not self.nodes:
-            raise BadState("there is no node: add_segment")
+        self._check_whole()
         data = b"".join([record[3] for record in self.slices])
         table = np.concatenate(self.entries)
         try:
@@ -496,8 +505,8 @@ cdef class Atlas:
         return {axis: pose.axis[axis] / 32767 for axis in self.walk_axes}
 
     def choose(self, axes, mouth=0):
-        """The variants that suit a pose best, one a choice: 15 axes (-1..1), and the image that the avatar's mouth would
-        show."""
+        """The variants that suit a pose best, one a choice: 15 axes (-1..1), and the image that the avatar's mouth
+        would show."""
         cdef int32_t chosen[LW_ATLAS_CHOICES]
         cdef lw_pose pose = _pose(axes, _NO_VISEMES)
         check(lw_atlas_choose_all(self.a, &pose, whole(mouth, "mouth"), chosen), f"mouth {mouth}")
@@ -541,8 +550,8 @@ cdef class Stitcher:
         picture; the first one has to be.
 
         Raises:
-            InvalidArgument: there is no such node or variant, `key` is asked for away from an anchor, or the walk may not
-                go there. BadState: the first one, and not `key`.
+            InvalidArgument: there is no such node or variant, `key` is asked for away from an anchor, or the walk may
+                not go there. BadState: the first one, and not `key`.
         """
         cdef int32_t chosen[LW_ATLAS_CHOICES]
         cdef int i
@@ -550,7 +559,8 @@ cdef class Stitcher:
             raise InvalidArgument(f"{len(variants)} variants; there are {self.atlas.info.choices} choices")
         for i in range(self.atlas.info.choices):
             chosen[i] = whole(variants[i], "variants")
-        cdef int64_t size = lw_stitcher_unit(self.s, whole(node, "node"), chosen, bool(key), self.room, self.atlas.info.bound)
+        cdef size_t bound = self.atlas.info.bound
+        cdef int64_t size = lw_stitcher_unit(self.s, whole(node, "node"), chosen, bool(key), self.room, bound)
         if size < 0:
             check(size, f"node {node}, variants {tuple(variants)}{', key' if key else ''}")
         return PyBytes_FromStringAndSize(<const char *>self.room, <Py_ssize_t>size)

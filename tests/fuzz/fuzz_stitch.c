@@ -80,6 +80,7 @@ static void walk(const lw_atlas *a, const uint8_t *steps, size_t n)
     lw_stitcher *s;
     lw_atlas_info info;
     lw_pose pose = {0};
+    lw_atlas_segment segment;
     int32_t variants[LW_ATLAS_CHOICES] = {0};
     size_t bound = lw_atlas_bound(a), bytes;
     uint8_t *unit = malloc(bound), record[LW_AVCC_BYTES];
@@ -89,6 +90,7 @@ static void walk(const lw_atlas *a, const uint8_t *steps, size_t n)
     const uint8_t *note = lw_atlas_note(a, &bytes);
     for (size_t i = 0; i < bytes; i++)
         sum += note[i];
+    MUST(sum <= 255 * bytes);
     MUST(lw_atlas_avcc(a, record, sizeof record) > 0);
     for (int framing = 0; framing < 2; framing++) {
         MUST(!lw_stitcher_open(&s, a, framing));
@@ -105,8 +107,11 @@ static void walk(const lw_atlas *a, const uint8_t *steps, size_t n)
             int64_t got = lw_stitcher_unit(s, node, variants, steps[i] & 1, unit, bound);
             MUST(got > 0 || got == LW_EINVAL);
             MUST(got <= (int64_t)bound);
-            if (node < info.nodes)
-                MUST(!lw_atlas_head(a, node, &pose));
+            if (node < info.nodes) {
+                MUST(!lw_atlas_head(a, node, &pose) && lw_atlas_anchor(a, node) >= 0);
+                MUST(!lw_atlas_segment_at(a, lw_atlas_segment_of(a, node), &segment));
+                MUST(segment.first <= node && node < segment.first + segment.count);
+            }
             if (steps[i] == 0xff) {
                 lw_stitcher_reset(s);
                 MUST(lw_stitcher_unit(s, 0, variants, 0, unit, bound) == LW_ESTATE);
@@ -182,25 +187,37 @@ static void round_trip(const lw_payload *p)
     free(bits);
 }
 
+/* The first *n bytes of what is left of the input, taken off it. */
+static uint8_t *take(const uint8_t **data, size_t *size, size_t *n)
+{
+    *n = *n < *size ? *n : *size;
+    uint8_t *taken = exact(*data, *n);
+    *data += *n, *size -= *n;
+    return taken;
+}
+
+/* By the parameter sets of an atlas, or by any. */
 static void slices(const uint8_t *data, size_t size, int good_sets)
 {
-    static const uint8_t sets[2][16] = {{0x67, 66, 0xc0, 30, 0xd9, 0x01, 0x41, 0xf9}, {0x68, 0xce, 0x38, 0x80}};
+    static lw_atlas *atlas;
+    static uint8_t blob[ROOM];
+    if (!atlas)
+        MUST(!lw_atlas_open(&atlas, blob, make_blob(blob), NULL));
     if (size < 2)
         return;
     size_t sps_bytes = data[0] % 64, pps_bytes = data[1] % 64;
     data += 2, size -= 2;
-    sps_bytes = sps_bytes < size ? sps_bytes : size;
-    uint8_t *sps = good_sets ? exact(sets[0], 8) : exact(data, sps_bytes);
-    if (!good_sets)
-        data += sps_bytes, size -= sps_bytes;
-    pps_bytes = pps_bytes < size ? pps_bytes : size;
-    uint8_t *pps = good_sets ? exact(sets[1], 4) : exact(data, pps_bytes);
-    if (!good_sets)
-        data += pps_bytes, size -= pps_bytes;
+    uint8_t *sps, *pps;
+    if (good_sets) {
+        const uint8_t *first = lw_atlas_sps(atlas, &sps_bytes), *second = lw_atlas_pps(atlas, &pps_bytes);
+        sps = exact(first, sps_bytes), pps = exact(second, pps_bytes);
+    } else {
+        sps = take(&data, &size, &sps_bytes);
+        pps = take(&data, &size, &pps_bytes);
+    }
     uint8_t *nal = exact(data, size), *bits = malloc(size ? size : 1);
     const char *why = NULL;
     lw_payload p;
-    sps_bytes = good_sets ? 8 : sps_bytes, pps_bytes = good_sets ? 4 : pps_bytes;
     int rc = lw_slice_read(nal, size, sps, sps_bytes, pps, pps_bytes, bits, size, &p, NULL, &why);
     MUST(rc ? rc == LW_EDATA && why : !why);
     if (!rc) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -204,6 +205,58 @@ def stripes() -> Stripes:
     result.blob = made.pack()
     result.atlas = _core.Atlas(result.blob)
     return result
+
+
+Step = tuple[int, int, bool]
+"""Node, variant, key."""
+
+
+def anchors() -> list[int]:
+    return [node for node in range(stripes().atlas.nodes) if stripes().atlas.anchor(node)]
+
+
+def walk(seed: int, count: int, keys: float = 0.1) -> Iterator[Step]:
+    """A random walk, as it is allowed."""
+    made, random = stripes(), np.random.default_rng(seed)
+    last = {first + nodes - 1 for first, nodes, _ in made.atlas.segments}
+    node = 0
+    for at in range(count):
+        variant = int(random.integers(VARIANTS)) if random.random() < 0.6 else 0
+        yield node, variant, at == 0 or (node in anchors() and bool(random.random() < keys))
+        if node in last or random.random() < 0.1:
+            node = int(random.choice(anchors()))
+        elif random.random() < 0.8:
+            node += 1
+
+
+class Expected:
+    """What a picture has to look like: the stripes' own decoded pictures. A choice that has shown variant 0 since an
+    anchor shows its chain."""
+
+    def __init__(self, made: Stripes) -> None:
+        self.made, self.chained = made, False
+
+    def picture(self, node: int, variant: int) -> list[Picture]:
+        self.chained = variant == 0 and (self.chained or node in anchors())
+        choice = self.made.steps[2, node] if self.chained else self.made.variants[node, variant]
+        return [self.made.static, self.made.steps[1, node], choice, self.made.steps[3, node]]
+
+
+def check(shown: list[Picture], expected: list[list[Picture]]) -> None:
+    for number, (picture, parts) in enumerate(zip(shown, expected, strict=True)):
+        assert picture.shape == (HEIGHT * 3 // 2, WIDTH)
+        top = 0
+        for (name, rows), part in zip(ROWS.items(), parts, strict=True):
+            height = min(16 * rows, HEIGHT - top)
+            same = cut(picture, top, height, WIDTH) == cut(part, 0, height, WIDTH)
+            assert same.all(), f"picture {number}, {name}"
+            top += height
+
+
+def stitch(steps: list[Step], framing: Any = "annexb") -> tuple[list[bytes], list[list[Picture]]]:
+    stitcher, expected = _core.Stitcher(stripes().atlas, framing), Expected(stripes())
+    units = [stitcher.unit(node, (variant,), key) for node, variant, key in steps]
+    return units, [expected.picture(node, variant) for node, variant, _ in steps]
 
 
 def grey() -> bytes:

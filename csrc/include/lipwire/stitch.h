@@ -1,8 +1,8 @@
 /* Stitching: H.264 video of an avatar, assembled from slices that were encoded once.
  *
- * A picture is cut into stripes: full-width rows of macroblocks, one slice each. An atlas holds the slices of one avatar
- * at one size and frame rate: for stripes that never change, for those that move with the head, and for those that
- * show one of several variants (of the mouth, of the eyes). A stitcher makes of it one stream: what has changed is
+ * A picture is cut into stripes: full-width rows of macroblocks, one slice each. An atlas holds the slices of one
+ * avatar at one size and frame rate: for stripes that never change, for those that move with the head, and for those
+ * that show one of several variants (of the mouth, of the eyes). A stitcher makes of it one stream: what has changed is
  * copied behind a slice header, what has not is skipped, and a picture costs about as much as copying its bytes.
  *
  * The stream is of the constrained baseline profile (ITU-T H.264): CAVLC, one reference picture, output in decoding
@@ -130,9 +130,9 @@ typedef struct lw_atlas_slice {
  * CHOICE stripe, in the order of the stripes; a plan has those of all nodes, one behind the other.
  *
  * The first entry of a CHOICE stripe is its chain, NONE at anchors: the slice, P or I, that turns variant 0 at the node
- * before into variant 0 at this one, or NONE where that stays as it is. It is taken as long as the stripe is chained: it
- * has shown nothing but variant 0 since an anchor, and no node was left out. From another variant on until the next
- * anchor, and for those variants, the I slices count. */
+ * before into variant 0 at this one, or NONE where that stays as it is. It is taken as long as the stripe is chained:
+ * it has shown nothing but variant 0 since an anchor. From another variant on, and until the next anchor, the I slices
+ * count. */
 typedef struct lw_atlas_plan {
     int32_t width, height;          /* as lw_size_check has it; what is over to whole macroblocks is cropped */
     int32_t fps_num, fps_den;       /* 1..100 frames a second */
@@ -172,7 +172,7 @@ typedef struct lw_atlas_plan {
  * node, 40 bytes: 0 i16[16] axis, 32 u32 segment, 36 u32 anchor
  * segment, 16 bytes: 0 u32 first, 4 u32 count, 8 u32 modes, 12 u32 0
  * entry: u32 slice
- * slice, 16 bytes: 0 u64 at, from the beginning of the data, 8 u32 bytes, 12 u8 type, 13 u8 qp, 14 u8 stripe, 15 u8 0 */
+ * slice, 16 bytes: 0 u64 at (from the beginning of the data), 8 u32 bytes, 12 u8 type, 13 u8 qp, 14 u8 stripe, 15: 0 */
 int64_t lw_atlas_pack(const lw_atlas_plan *plan, void *out, size_t room);
 
 /* A blob that is looked at where it lies: it must neither change nor go before the atlas is closed, and any number of
@@ -213,10 +213,10 @@ int32_t lw_atlas_segment_of(const lw_atlas *a, int32_t node);
 int lw_atlas_anchor(const lw_atlas *a, int32_t node);
 /* Gives the pose's walk_axes the node's values. 0 or LW_EINVAL. */
 int lw_atlas_head(const lw_atlas *a, int32_t node, lw_pose *pose);
-/* The variants that a CHOICE stripe has; choices are counted from the top, from 0. LW_EINVAL: there is no such choice. */
+/* The variants that a CHOICE stripe has; those are counted from the top, from 0. LW_EINVAL: there is no such choice. */
 int32_t lw_atlas_variants(const lw_atlas *a, int32_t choice);
-/* The variant that suits the pose best, see lw_atlas_stripe; `mouth` is the image that the avatar would show. LW_EINVAL:
- * there is no such choice or mouth. */
+/* The variant that suits the pose best, see lw_atlas_stripe; `mouth` is the image that the avatar would show.
+ * LW_EINVAL: there is no such choice or mouth. */
 int32_t lw_atlas_choose(const lw_atlas *a, int32_t choice, const lw_pose *pose, int32_t mouth);
 /* All of them, into variants[choices]. 0 or LW_EINVAL. */
 int lw_atlas_choose_all(const lw_atlas *a, const lw_pose *pose, int32_t mouth, int32_t *variants);
