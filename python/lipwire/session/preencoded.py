@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Literal, get_args
 
 from .._core import Atlas
@@ -39,19 +38,19 @@ def find_atlas(
         raise InvalidArgument("preencoded='on' is for avatars: what another draws cannot be encoded before")
     if not taken:
         raise InvalidArgument("preencoded='on' needs a publisher that takes encoded video, and this one takes pictures")
-    atlas = import_module("..atlas", __package__)  # PyAV, and more: for those alone who want it
+    from ..atlas import ensure, load  # much, for those alone who want it
 
     of = stage.avatar, stage.spec.width, stage.spec.height, stage.spec.fps
-    found: Atlas | None = atlas.load(*of)
+    found = load(*of)
     if found is None and preencoded == "on":
-        found = atlas.ensure(*of, progress)
+        found = ensure(*of, progress)
     return found
 
 
 def begin_atlas(stage: Stage) -> None:
     """Has the video of a built-in avatar encoded in the background, for sessions to come, where it is not there."""
     if stage.avatar is not None and stage.avatar.name in stage.avatar.builtin():
-        atlas = import_module("..atlas", __package__)
+        from ..atlas import begin
 
         spec = stage.spec
-        atlas.begin(stage.avatar, spec.width, spec.height, spec.fps)
+        begin(stage.avatar, spec.width, spec.height, spec.fps)
