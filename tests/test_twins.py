@@ -23,7 +23,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "avatar/test_manifest.py": ("artwork", "make", "source", "voice"),
     "capture/test_replay.py": ("outcome", "resend", "session"),
     "channel/agora/test_channel.py": ("sdk",),
-    "channel/agora/test_parts.py": ("codec", "data", "feed", "wire", "worker"),
+    "channel/agora/test_parts.py": ("codec", "data", "feed", "units", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
     "cli/test_keys.py": ("tokens",),
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),

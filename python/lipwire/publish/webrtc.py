@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from .._core import Frame
 from ..errors import InvalidArgument
-from ..stream import Publisher, StreamSpec
+from ..stream import Publisher, StreamSpec, Wants
 from .audience import Audience, Missed
 from .peer import Peer
 from .tracks import SoundPackets
@@ -70,6 +70,11 @@ class WebRTC(Publisher):
     async def open(self, spec: StreamSpec) -> None:
         """Nothing more to do until a viewer comes."""
         self._fps = spec.fps
+
+    @property
+    def wants(self) -> Wants:
+        """Pictures, while somebody watches."""
+        return "pictures" if self.viewers else "nothing"
 
     async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..._core import Frame
 from ...errors import BadState, InvalidArgument
-from ...stream import StreamSpec
+from ...stream import StreamSpec, Wants
 from ..base import Channel, ChannelEvent, Connection, State, UserJoined
 from .place import PACKET_SIZE, Place
 
@@ -75,6 +75,11 @@ class RoomChannel(Channel):
         if self._room is not None:
             self._room.sound(self, pcm, sample)
 
+    @property
+    def wants(self) -> Wants:
+        """Pictures, while somebody in the room looks at them."""
+        return "pictures" if self._room is not None and self._room.looks(self) else "nothing"
+
     def video(self, frame: Frame) -> None:
         """A picture, to everyone, if this is the face of the room."""
         if self._room is not None:
@@ -111,7 +116,7 @@ class RoomChannel(Channel):
         if self._room is not None:
             self._room.review()
 
-    def wants(self, user: str) -> tuple[bool, bool]:
+    def subscribed(self, user: str) -> tuple[bool, bool]:
         """Whether it wants (sound, pictures) of a user."""
         return self._subscriptions.get(user) or self._subscriptions.get(None, (False, False))
 

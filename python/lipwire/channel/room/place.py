@@ -91,6 +91,9 @@ class Place(Protocol):
     def show(self, member: Any, frame: Frame) -> None:
         """A picture of an in-process member."""
 
+    def looks(self, member: Any) -> bool:
+        """Whether anybody would be shown a picture of an in-process member."""
+
     def interrupt(self, member: Any) -> None:
         """What waits of an in-process member's sound and pictures is stale."""
 

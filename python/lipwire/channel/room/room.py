@@ -160,7 +160,7 @@ class Room:
         """Has decoded what is wanted, and nothing else."""
         connected = sum(browser.connected for browser in self.browsers.values())
         for browser in self.browsers.values():
-            wants = [agent.wants(browser.user) for agent in self.agents.values()]
+            wants = [agent.subscribed(browser.user) for agent in self.agents.values()]
             others = connected - browser.connected
             browser.review(others > 0 or any(audio for audio, _ in wants), any(video for _, video in wants))
 
@@ -169,13 +169,13 @@ class Room:
     def heard(self, source: Browser, event: Heard) -> None:
         """10 ms of a browser."""
         for agent in tuple(self.agents.values()):
-            if agent.wants(source.user)[0]:
+            if agent.subscribed(source.user)[0]:
                 agent.emit(event)
 
     def seen(self, source: Browser | RoomChannel, event: Seen) -> None:
         """A picture of a member."""
         for agent in tuple(self.agents.values()):
-            if agent is not source and agent.wants(source.user)[1]:
+            if agent is not source and agent.subscribed(source.user)[1]:
                 agent.emit(event)
 
     def send(self, source: RoomChannel, data: bytes) -> None:
@@ -190,7 +190,7 @@ class Room:
         """10 ms of an in-process member."""
         seat = self._seats[source]
         fades = seat.fades(pcm)
-        listeners = [a for a in self.agents.values() if a is not source and a.wants(source.user)[0]]
+        listeners = [a for a in self.agents.values() if a is not source and a.subscribed(source.user)[0]]
         if listeners:
             for block in seat.narrow(SILENT if fades else pcm):  # they have heard a fade of their own
                 event = Heard(source.user, block, sample * 1000 // RATE)
@@ -230,12 +230,20 @@ class Room:
         for browser in self.browsers.values():
             browser.hear(sounds[browser.user], at, fades)
 
+    def _watched(self, source: RoomChannel) -> bool:
+        return any(agent is not source and agent.subscribed(source.user)[1] for agent in self.agents.values())
+
+    def looks(self, source: RoomChannel) -> bool:
+        """Whether anybody would be shown a picture of an in-process member."""
+        is_face = self._face is None or self._face is source
+        return (is_face and any(browser.connected for browser in self.browsers.values())) or self._watched(source)
+
     def show(self, source: RoomChannel, frame: Frame) -> None:
         """A picture of an in-process member."""
         seat = self._seats[source]
         if self._face is None:
             self._face = source
-        if any(agent is not source and agent.wants(source.user)[1] for agent in self.agents.values()):
+        if self._watched(source):
             now = asyncio.get_running_loop().time()
             if now - seat.seen_at >= SEEN_EVERY:
                 seat.seen_at = now
