@@ -11,6 +11,8 @@ from msgspec import Struct
 from ..._core import Frame
 from ...errors import InvalidArgument, LipwireError
 from ...publish.peer import Peer
+from ...publish.sound import Sounds
+from ...publish.streams import Pictures
 from ..base import ChannelEvent, Heard, Seen
 
 PACKET_SIZE = 16 << 10
@@ -60,6 +62,10 @@ class Place(Protocol):
     name: str
     peers: set[Peer]
     """Every connection that is not closed."""
+    sounds: Sounds
+    """What browsers hear that say nothing themselves,"""
+    pictures: Pictures
+    """and the face that all see."""
 
     def members(self) -> list[Member]:
         """Who is there, agents first."""

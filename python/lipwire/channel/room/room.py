@@ -28,6 +28,8 @@ from ...audio.fade import fade_out, is_fade
 from ...errors import BadState, NoCapacity
 from ...publish.audience import Audience
 from ...publish.peer import Peer
+from ...publish.sound import Sounds
+from ...publish.streams import Pictures
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
 from .browser import Browser
 from .channel import RoomChannel
@@ -92,6 +94,8 @@ class Room:
         self.agents: dict[str, RoomChannel] = {}
         self.browsers: dict[str, Browser] = {}
         self.peers: set[Peer] = set()
+        self.sounds = Sounds()
+        self.pictures = Pictures()
         self._rooms = rooms
         self._seats: dict[RoomChannel, _Seat] = {}
         self._mix = Mix()
@@ -226,9 +230,12 @@ class Room:
             self._ticking = None
 
     def _play(self, pcm: bytes, lead: str | None, fades: bool = False) -> None:
-        at, sounds = self._mix.block(pcm, lead, self.browsers)
-        for browser in self.browsers.values():
-            browser.hear(sounds[browser.user], at, fades)
+        at, heard = self._mix.block(pcm, lead, self.browsers)
+        quiet = next((user for user, browser in self.browsers.items() if browser.sounds is None), None)
+        self.sounds.audio(pcm if quiet is None else heard[quiet], at, fades)  # the same for all who say nothing
+        for user, browser in self.browsers.items():
+            if browser.sounds is not None:
+                browser.sounds.audio(heard[user], at, fades)
 
     def show(self, source: RoomChannel, frame: Frame) -> None:
         """A picture of an in-process member."""
@@ -243,16 +250,18 @@ class Room:
         if source is not self._face:
             return
         self._shown = max(self._shown + 1, frame.sample + seat.offset)
-        for browser in self.browsers.values():
-            browser.see(frame, self._shown, source.fps)
+        self.pictures.show(frame, self._shown, source.fps)
 
     def interrupt(self, source: RoomChannel) -> None:
         """What waits of an in-process member is stale. It is mixed already with what others said at the same time, of
-        which a slow browser misses as much."""
+        which 10 ms at most go with it."""
         self._mix.cut(source.user)
         self._seats[source].interrupt()
+        self.pictures.interrupt()
+        self.sounds.interrupt()
         for browser in self.browsers.values():
-            browser.interrupt()
+            if browser.sounds is not None:
+                browser.sounds.interrupt()
 
     def stats(self) -> dict[str, Any]:
         """See `RoomChannel.stats`."""
