@@ -118,8 +118,9 @@ static uint32_t abs_send_time(int64_t now_ns)
     return (uint32_t)(now_ns % (64 * LW_SECOND) * (1 << 18) / LW_SECOND) & 0xffffff;
 }
 
-static void send_as(lw_connection *c, const lw_stream *s, const lw_rtp_fields *fields, const lw_packet *payload, uint16_t picture,
-                    int original)
+/* `original`: the number of the packet that this retransmits in an RTX stream; -1: none. */
+static void send_as(lw_connection *c, const lw_stream *s, const lw_rtp_fields *fields, const lw_packet *payload,
+                    uint16_t picture, int original)
 {
     uint8_t *out = packet_room(c);
     size_t at = lw_rtp_header(out, fields);
@@ -328,8 +329,8 @@ void lw_connection_media(lw_connection *c, lw_stream *s, const lw_command *m)
         return;
     }
     /* RFC 3551, 4.1: the first packet behind a pause is marked. */
-    int marker = !s->started || m->sample != s->next_sample;
-    s->next_sample = m->sample + m->duration;
+    int marker = !s->started || (s->next_sample >= 0 && m->sample != s->next_sample);
+    s->next_sample = m->duration ? m->sample + m->duration : -1;
     lw_pool_hold(c->net, m->packet);
     send_packet(c, s, m->packet, timestamp, 0, marker);
 }
@@ -375,7 +376,8 @@ void lw_connection_resend(lw_connection *c, lw_stream *s, uint16_t sequence)
     lw_connection_activate(c);
 }
 
-int lw_connection_probe_packet(lw_connection *c)
+/* Sends the largest of what is kept once more, as part of a probe; 0 where there is none. */
+static int send_probe_packet(lw_connection *c)
 {
     lw_stream *of = NULL;
     lw_kept *best = NULL;
@@ -443,7 +445,7 @@ static void send_probe(lw_connection *c)
     while (p->left && p->next_ns <= c->net->now_ns) {
         uint16_t sequence = c->twcc;
         int64_t before = atomic_load_explicit(&c->count.bytes, memory_order_relaxed);
-        if (!lw_connection_probe_packet(c)) {
+        if (!send_probe_packet(c)) {
             p->left = 0;
             return;
         }
@@ -526,6 +528,17 @@ void lw_connection_rated(lw_connection *c)
 
 /* ---- the end ---- */
 
+void lw_stream_leave(lw_stream *s)
+{
+    if (!s->link)
+        return;
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    s->link = NULL;
+    s->group = NULL;
+}
+
 void lw_connection_end(lw_connection *c)
 {
     for (int i = 0, n = lw_stream_count(c); i < n; i++) {
@@ -535,13 +548,7 @@ void lw_connection_end(lw_connection *c)
         if (s->config.history_ms)
             for (int k = 0; k < LW_KEPT; k++)
                 forget(c, &s->kept[k]);
-        if (s->link) {
-            *s->link = s->next;
-            if (s->next)
-                s->next->link = s->link;
-            s->link = NULL;
-            s->group = NULL;
-        }
+        lw_stream_leave(s);
     }
     while (c->units) {
         lw_pool_drop_unit(c->net, unit_at(c, 0)->packet);

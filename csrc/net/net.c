@@ -22,6 +22,8 @@
 #define NICE (-10)
 #define LONGEST_NS (3600 * LW_SECOND)
 
+enum { UNTIL_ANY = 1, UNTIL_URGENT }; /* what the sleeping thread is woken for */
+
 /* ---- what is told ---- */
 
 void lw_net_tell(lw_connection *c, int kind, int value)
@@ -146,7 +148,8 @@ static int leave(lw_net *net, const lw_command *command)
     } else {
         net->inbox[net->left % INBOX] = *command;
         net->left++;
-        if (net->sleeping)
+        net->urgent |= command->done != NULL;
+        if (net->sleeping == UNTIL_ANY || (net->urgent && net->sleeping == UNTIL_URGENT))
             pthread_cond_signal(&net->wake);
     }
     pthread_mutex_unlock(&net->lock);
@@ -172,22 +175,11 @@ static void leave_and_wait(lw_net *net, lw_command command)
     pthread_mutex_unlock(&net->lock);
 }
 
-static void leave_group(lw_stream *s)
-{
-    if (!s->link)
-        return;
-    *s->link = s->next;
-    if (s->next)
-        s->next->link = s->link;
-    s->link = NULL;
-    s->group = NULL;
-}
-
 static void join_group(lw_group *g, lw_stream *s)
 {
     if (s->group == g)
         return;
-    leave_group(s);
+    lw_stream_leave(s);
     s->group = g;
     s->next = g->members;
     if (s->next)
@@ -247,7 +239,7 @@ static void execute(lw_net *net, const lw_command *m)
     case LW_DO_ADD: join_group(m->group, lw_stream_of(c, m->stream)); break;
     case LW_DO_REMOVE:
         if (lw_stream_of(c, m->stream)->group == m->group)
-            leave_group(lw_stream_of(c, m->stream));
+            lw_stream_leave(lw_stream_of(c, m->stream));
         break;
     case LW_DO_OPEN: link_connection(net, c); break;
     case LW_DO_CLOSE:
@@ -257,7 +249,7 @@ static void execute(lw_net *net, const lw_command *m)
         break;
     case LW_DO_GROUP_CLOSE:
         while (m->group->members)
-            leave_group(m->group->members);
+            lw_stream_leave(m->group->members);
         break;
     }
     if (m->packet >= 0)
@@ -328,15 +320,19 @@ static struct timespec timespec_of(int64_t ns)
     return (struct timespec){.tv_sec = ns / LW_SECOND, .tv_nsec = ns % LW_SECOND};
 }
 
-/* Waits for a command or a time; 0 when the net is to end. */
-static int wait_for_work(lw_net *net, int64_t due)
+/* Waits for a command or `due`, and then for `next`, so that what comes meanwhile is done together, or until somebody
+ * waits for his command; 0 when the net is to end. */
+static int wait_for_work(lw_net *net, int64_t due, int64_t next)
 {
-    const struct timespec until = timespec_of(due);
+    const struct timespec at_due = timespec_of(due), at_next = timespec_of(next);
     pthread_mutex_lock(&net->lock);
-    net->sleeping = 1;
-    while (!net->stop && net->left == net->taken && pthread_cond_timedwait(&net->wake, &net->lock, &until) != ETIMEDOUT)
+    net->sleeping = UNTIL_ANY;
+    while (!net->stop && net->left == net->taken && pthread_cond_timedwait(&net->wake, &net->lock, &at_due) != ETIMEDOUT)
         ;
-    net->sleeping = 0;
+    net->sleeping = UNTIL_URGENT;
+    while (!net->stop && !net->urgent && pthread_cond_timedwait(&net->wake, &net->lock, &at_next) != ETIMEDOUT)
+        ;
+    net->sleeping = net->urgent = 0;
     int go_on = !net->stop;
     pthread_mutex_unlock(&net->lock);
     return go_on;
@@ -347,13 +343,10 @@ static void *run(void *arg)
     lw_net *net = arg;
     /* As the engine's thread: where that is not permitted, it is a thread as any other. */
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
-    for (int64_t due = 0; wait_for_work(net, due);) {
+    for (int64_t due = 0; wait_for_work(net, due, net->now_ns + PASS_NS);) {
         net->now_ns = lw_now_ns();
         due = pass(net);
         atomic_store_explicit(&net->busy_ns, cpu_ns(), memory_order_relaxed);
-        const struct timespec next = timespec_of(net->now_ns + PASS_NS);
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL) == EINTR)
-            ;
     }
     return NULL;
 }

@@ -1,6 +1,6 @@
 /* What the files of the net share: its structures. Who may touch what:
  *
- *   lock         the inbox, the pool's free packets, `sleeping`, `stop`, the counts of objects
+ *   lock         the inbox, the pool's free packets, `sleeping`, `urgent`, `stop`, the counts of objects
  *   event_lock   what is to be told: the `told` part of each connection, and their list
  *   atomics      counters, and how many streams a connection has
  *   all else     the thread's (in a manual net: whoever calls lw_net_run)
@@ -64,7 +64,7 @@ typedef struct lw_stream {
     uint32_t timestamp; /* of sample 0 */
     uint16_t sequence, rtx_sequence, picture;
     uint32_t packets, octets; /* as a sender report counts them */
-    int64_t next_sample;      /* where sound goes on without a gap */
+    int64_t next_sample;      /* where sound goes on without a gap; -1: not known */
     int started, waiting, fir;
     int64_t key_told_ns, key_sent_ns, report_ns;
     uint32_t highest; /* sequence number that the peer has told of */
@@ -186,7 +186,7 @@ struct lw_net {
     pthread_cond_t wake, done;
     lw_command *inbox;
     int64_t taken, left; /* commands: that the thread is through with, that have been left */
-    int sleeping, stop, connections, groups;
+    int sleeping, urgent, stop, connections, groups;
     int64_t next_id, refused;
     int32_t free_packet, free_packets, fresh; /* the first that came back; how many; the first that was never used */
     pthread_t thread;
@@ -261,13 +261,13 @@ uint32_t lw_net_random(lw_net *net);
 void lw_connection_media(lw_connection *c, lw_stream *s, const lw_command *m);
 void lw_connection_raw(lw_connection *c, const uint8_t *data, size_t size); /* lw_connection_forward's */
 void lw_connection_resend(lw_connection *c, lw_stream *s, uint16_t sequence); /* a NACK's */
-int lw_connection_probe_packet(lw_connection *c); /* sends the largest of what is kept once more; 0: there is none */
 void lw_connection_key(lw_connection *c, lw_stream *s);
 void lw_connection_pump(lw_connection *c); /* sends what is due; leaves in due_ns when something will be, or INT64_MAX */
 void lw_connection_activate(lw_connection *c);
 void lw_connection_sweep(lw_connection *c); /* reports, what is kept for too long; every 100 ms */
 void lw_connection_rated(lw_connection *c); /* the estimate has been told something */
 void lw_connection_end(lw_connection *c);   /* BYE, and everything let go */
+void lw_stream_leave(lw_stream *s);         /* its group, if it is in one */
 void lw_net_flush(lw_net *net);
 
 /* feedback.c */

@@ -515,6 +515,27 @@ static void test_nack_storm(void)
     close_scene(&s);
 }
 
+/* A pool that is too small for what could be kept: what is kept goes, nothing is refused. */
+static void test_scarce_packets(void)
+{
+    scene s = {.now = SECOND};
+    lw_net_counters all;
+    lw_connection_counters count;
+    lw_stream_config f = video_config();
+    if (lw_net_open(&s.net, &(lw_net_config){.packets = 64, .manual = 1}) ||
+        lw_connection_open(&s.peer[0], s.net, &(lw_connection_config){.fd = -1}) || lw_connection_stream(s.peer[0], &f))
+        exit(1);
+    for (int i = 0; i < 300; i++) {
+        send_video(s.peer[0], 3000, 1920 * i, !i);
+        advance(&s, 20);
+    }
+    lw_net_stats(s.net, &all);
+    lw_connection_stats(s.peer[0], &count);
+    CHECK(!all.refused && count.units == 300 && !count.units_dropped, "what is kept makes room for what is new");
+    lw_connection_close(&s.peer[0]);
+    CHECK(!lw_net_close(&s.net), "the net closes");
+}
+
 static int key_events(scene *s)
 {
     lw_net_event e;
@@ -879,6 +900,7 @@ int main(void)
     test_media_time();
     test_retransmission();
     test_nack_storm();
+    test_scarce_packets();
     test_key_requests();
     test_pacing();
     test_groups();

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 import lipwire
 from lipwire import _core
 from lipwire.errors import InvalidArgument, LipwireError
+from support.stripes import grey
 
 SAMPLES = 480  # a block: what a shared ring takes, and every other taker, too
 PCM: Any = (np.sin(np.arange(SAMPLES) / 7) * 9000).astype("<i2")
@@ -83,6 +84,25 @@ def rows(extracted: Any) -> bytes:
     return np.asarray(extracted).tobytes()
 
 
+def writer(**settings: Any) -> _core.AtlasWriter:
+    """Of an atlas of one picture, a macroblock."""
+    values: dict[str, Any] = {"width": 16, "height": 16, "fps": (25, 1)} | settings
+    made = _core.AtlasWriter(**values)
+    made.add_stripe("static", 1)
+    return made
+
+
+def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), **settings: Any) -> _core.Atlas:
+    made = writer(**settings)
+    made.add_slice(0, b"\x27", 8, 26, _core.SLICE_I)
+    made.set_static(*static)
+    made.add_segment(modes, [(np.zeros(_core.AXES, np.int16), True, [])])
+    return _core.Atlas(made.pack())
+
+
+GREY = _core.Atlas(grey())
+GREY_SLICE = _core.nal_split(_core.Stitcher(GREY).unit(0, (0,), True))[2]
+
 # Everything that takes PCM16 mono, and everything that takes bytes which are no PCM16.
 PCM_TAKERS: dict[str, Callable[[], Callable[[Any], Any]]] = {
     "Resampler.process": lambda: _core.Resampler(16000, 48000).process,
@@ -116,6 +136,11 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "OpusDecoder.decode": (lambda: _core.OpusDecoder().decode, PACKET),
     "base64_decode": (lambda: _core.base64_decode, b"QUJDRA=="),
     "pcm8_decode": (lambda: _core.pcm8_decode, bytes(range(256))),
+    "nal_split": (lambda: _core.nal_split, b"\0\0\1\x67ab\0\0\0\1\x68cd\0"),
+    "slice_payload": (lambda: lambda x: _core.slice_payload(x, GREY.sps, GREY.pps), GREY_SLICE),
+    "AtlasWriter": (lambda: lambda x: packed(note=x).note, bytes(range(256))),
+    "AtlasWriter.add_slice": (lambda: lambda x: writer().add_slice(0, x, 64, 26, _core.SLICE_I), bytes(range(8))),
+    "Atlas": (lambda: lambda x: _core.Atlas(x).nodes, grey()),
     "Connection.send": (lambda: sent(lambda one, _, data: one.send(0, data, 0)), bytes(range(256))),
     "Connection.forward": (lambda: sent(lambda one, _, data: one.forward(data)), bytes(range(256))),
     "Connection.rtcp": (lambda: lambda data: connection().rtcp(data), bytes(range(256))),
@@ -380,6 +405,23 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "OpusEncoder:bitrate": (lambda n: _core.OpusEncoder(bitrate=n), 16000),
     "OpusEncoder:packet_loss": (lambda n: _core.OpusEncoder(packet_loss=n), 10),
     "OpusEncoder:complexity": (lambda n: _core.OpusEncoder(complexity=n), 5),
+    "AtlasWriter:width": (lambda n: writer(width=n), 64),
+    "AtlasWriter:height": (lambda n: writer(height=n), 64),
+    "AtlasWriter:fps": (lambda n: writer(fps=(n, 1)), 25),
+    "AtlasWriter:mouths": (lambda n: writer(mouths=n), 3),
+    "AtlasWriter.add_stripe:rows": (lambda n: writer(height=64).add_stripe("static", n), 2),
+    "AtlasWriter.add_slice:stripe": (lambda n: writer().add_slice(n, b"\x27", 8, 26, _core.SLICE_I), 0),
+    "AtlasWriter.add_slice:bit_length": (lambda n: writer().add_slice(0, b"\x27", n, 26, _core.SLICE_I), 8),
+    "AtlasWriter.add_slice:qp": (lambda n: writer().add_slice(0, b"\x27", 8, n, _core.SLICE_I), 26),
+    "AtlasWriter.add_slice:slice_type": (lambda n: writer().add_slice(0, b"\x27", 8, 26, n), _core.SLICE_I),
+    "AtlasWriter.set_static:stripe": (lambda n: packed(static=(n, 0)), 0),
+    "AtlasWriter.set_static:slice": (lambda n: packed(static=(0, n)), 0),
+    "AtlasWriter.add_segment:modes": (packed, 3),
+    "Atlas.anchor:node": (lambda n: GREY.anchor(n), 2),
+    "Atlas.head:node": (lambda n: GREY.head(n), 2),
+    "Atlas.choose:mouth": (lambda n: GREY.choose([0] * _core.AXES, n), 2),
+    "Stitcher.unit:node": (lambda n: _core.Stitcher(GREY).unit(n, (0,), True), 2),
+    "Stitcher.unit:variants": (lambda n: _core.Stitcher(GREY).unit(0, (n,), True), 1),
     "RateMeter.add:declared": (lambda n: _core.RateMeter(print).add(n, 480, 0.0), 16000),
     "RateMeter.add:samples": (lambda n: _core.RateMeter(print).add(16000, n, 0.0), 480),
     "Net:packets": (lambda n: _core.Net(n, manual=True), 64),

@@ -143,7 +143,7 @@ typedef struct lw_media {
     const void *data; /* H.264: an Annex B access unit; VP8: a frame; Opus and other sound: a packet. Copied */
     size_t size;      /* 1..LW_NET_MAX_UNIT; sound: at most what one packet holds */
     int64_t sample;   /* of the media clock */
-    int32_t duration; /* samples; what is sent next continues this, else it is marked as a talkspurt's first (sound) */
+    int32_t duration; /* samples; sound that does not go on where this ends is marked as a talkspurt's first. 0: not known */
     int32_t key;      /* pictures: decoding can begin here */
 } lw_media;
 
@@ -195,7 +195,7 @@ int lw_connection_rtcp(lw_connection *c, const void *data, size_t size);
 /* An RTP or RTCP packet that somebody else made for this peer: protected with the same context, and sent as it is. */
 int lw_connection_forward(lw_connection *c, const void *data, size_t size);
 void lw_connection_stats(const lw_connection *c, lw_connection_counters *counters);
-/* Leaves all groups, sends BYE, lets go of socket and context. Waits for the thread, a millisecond or so. */
+/* Leaves all groups, sends BYE, lets go of socket and context. Waits for the thread, 0.1 ms or so. */
 void lw_connection_close(lw_connection **c);
 
 typedef struct lw_group_config {
