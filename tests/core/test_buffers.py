@@ -371,6 +371,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Performer:size": (lambda n: _core.Performer(None, size=(n, 36)), 64),
     "Performer.write:rate": (lambda n: _core.Performer(None).write(PCM, n), 16000),
     "Performer.write:now_ns": (lambda n: _core.Performer(None).write(PCM, 16000, n), 1),
+    "Performer.look:what": (lambda n: _core.Performer(None).look(n), 3),
     "Performer.set:setting": (lambda n: _core.Performer(None).set(n, 0), 1),
     "Performer.set:value": (lambda n: _core.Performer(None).set(0, n), 1),
     "Performer.tick:now_ns": (lambda n: _core.Performer(None).tick(n), 10**12),

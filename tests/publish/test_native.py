@@ -7,7 +7,7 @@ import gc
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,10 +18,14 @@ from aiortc.mediastreams import MediaStreamError
 
 import lipwire
 from lipwire._core import RATE
+from lipwire.avatar import Avatar
+from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
 from lipwire.publish.native import Link, _Loop
 from lipwire.publish.streams import KEY_EVERY
+from lipwire.session import session as session_module
 from support.proxy import Proxy
+from support.small_atlas import small_atlas
 
 RTP = aiortc.rtp
 
@@ -50,9 +54,12 @@ class Viewer:
                 transceiver.setCodecPreferences([c for c in known if c.mimeType in (codec, "video/rtx")])
 
     async def join(self, publisher: WebRTC, proxy: Proxy | None = None) -> None:
+        await self.connect(publisher.answer, proxy)
+
+    async def connect(self, ask: Callable[[str], Awaitable[tuple[str, str]]], proxy: Proxy | None = None) -> None:
         await self.pc.setLocalDescription(await self.pc.createOffer())
         offer = self.pc.localDescription.sdp
-        sdp, kind = await publisher.answer(offer if proxy is None else proxy.hide(offer))
+        sdp, kind = await ask(offer if proxy is None else proxy.hide(offer))
         sdp = sdp if proxy is None else proxy.detour(sdp)
         await self.pc.setRemoteDescription(aiortc.RTCSessionDescription(sdp, kind))
         transport: Any = self.pc.getTransceivers()[0].receiver.transport
@@ -229,3 +236,51 @@ async def test_sound_and_pictures_of_one_moment_have_one_time(codec: str) -> Non
     for step in steps:
         off = (step + ahead + 240) % 480 - 240
         assert abs(off) < 24 and abs(step) < RATE // 2, "half a millisecond"
+
+
+@pytest.mark.parametrize("in_room", [False, True])
+async def test_video_that_was_encoded_before_reaches_who_takes_h264(
+    in_room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an encoder; what was not comes from one, and who takes VP8 has one all the time."""
+    avatar = Avatar.load("kit")
+    atlas = small_atlas(avatar, 64, 50)
+    monkeypatch.setattr(session_module, "find_atlas", lambda *_: atlas)
+    rooms = Rooms(ice_host="127.0.0.1")
+    publisher = rooms.channel("lobby", "agent") if in_room else WebRTC(ice_host="127.0.0.1")
+    monkeypatch.setattr(type(publisher), "takes_units", True)
+
+    async def join(viewer: Viewer, user: str) -> None:
+        if isinstance(publisher, WebRTC):
+            await viewer.join(publisher)
+        else:
+            await viewer.connect(lambda sdp: rooms.answer("lobby", user, sdp, role="viewer"))
+
+    first, second, other = Viewer("video/H264"), Viewer("video/H264"), Viewer("video/VP8")
+    async with lipwire.Session(publisher, avatar=avatar, size=(64, 50)) as session:
+        assert publisher.wants == "nothing"
+        await join(first, "anna")
+        await until(lambda: len(first.pictures) > 20 and publisher.wants == "units")
+        pictures = publisher._pictures if isinstance(publisher, WebRTC) else rooms._rooms["lobby"].pictures
+        assert pictures.encoders == 0
+        await join(second, "bob")
+        await join(other, "cleo")
+        await until(lambda: len(second.pictures) > 20 and len(other.pictures) > 20)
+        assert publisher.wants == "both" and pictures.encoders == 1
+        session.special({"emotion": "happy"})  # of which there is none
+        await until(lambda: pictures.encoders == 2)
+        seen = len(first.pictures)
+        await until(lambda: len(first.pictures) > seen + 10)
+        session.special({"emotion": "neutral"})
+        await until(lambda: pictures.encoders == 1)
+        seen = len(first.pictures)
+        await until(lambda: len(first.pictures) > seen + 10)
+        times = [packet.timestamp for packet in first.of("video") if packet.marker]
+        steps = {(b - a) % 2**32 for a, b in itertools.pairwise(times)}
+        assert min(steps) == 3600 and len(times) == len(set(times)), "each picture once"
+        for viewer in (first, second, other):
+            numbers = [packet.sequence_number for packet in viewer.of("video")]
+            assert all((b - a) % 65536 == 1 for a, b in itertools.pairwise(numbers))
+            await viewer.close()
+        await until(lambda: publisher.wants == "nothing")
+    await rooms.close()

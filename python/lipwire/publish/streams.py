@@ -16,6 +16,7 @@ from threading import Lock
 
 from .._core import RATE, Frame
 from ..errors import BufferFull
+from ..stream import Wants
 from .encoders import ENCODERS, Picture
 from .native import KINDS, Fan, Outgoing
 from .rates import Choice, bit_rates
@@ -25,6 +26,8 @@ logger = logging.getLogger("lipwire.webrtc")
 
 KEY_EVERY = RATE // 2
 """Samples from one key frame to the next that somebody asked for."""
+UNITS = "h264"
+"""The codec of those that were encoded beforehand."""
 
 
 class Watcher:
@@ -96,7 +99,7 @@ class Units(Source):
     """Those that were encoded beforehand; a session makes them."""
 
     def __init__(self) -> None:
-        super().__init__("h264")
+        super().__init__(UNITS)
         self.request_key: Callable[[], None] = lambda: None
         """Asks the session for a key frame."""
 
@@ -196,6 +199,15 @@ class Pictures:
         return len(self._watchers)
 
     @property
+    def wants(self) -> Wants:
+        """What those who watch take. Who can take units is shown pictures until the first one comes."""
+        if not self._watchers:
+            return "nothing"
+        if len(self.units.fan) == len(self._watchers):
+            return "units"
+        return "both" if any(out.codec == UNITS for out in self._watchers) else "pictures"
+
+    @property
     def encoders(self) -> int:
         """How many work."""
         return sum(len(source) > 0 for source in self._encoded.values())
@@ -225,7 +237,7 @@ class Pictures:
             return
         self._rates = bit_rates(frame.width, frame.height)
         with self._lock:
-            if not getattr(frame, "stitched", False):
+            if not frame.stitched:
                 self._turn(False)
             picture = Picture(frame, sample, fps)
             self._tidy()
@@ -233,12 +245,21 @@ class Pictures:
                 source.put(picture)
 
     def unit(self, data: bytes, sample: int, key: bool) -> None:
-        """An access unit of H.264, Annex B, to be shown when the clock is at `sample`."""
+        """An access unit of H.264, Annex B, to be shown when the clock is at `sample`, for whoever can take it."""
         if not self._watchers:
             return
         with self._lock:
             self._turn(True)
             self.units.send(data, sample, key)
+
+    def begin_anew(self, request_key: Callable[[], None]) -> None:
+        """Units are somebody else's from now on, who is asked for key frames by `request_key`."""
+        with self._lock:
+            self.units.request_key = request_key
+            for watcher in self._watchers.values():
+                if watcher.source is self.units:
+                    watcher.release()
+                    self.units.join(watcher)
 
     def interrupt(self) -> None:
         """What waits for its encoder is stale."""
@@ -256,7 +277,7 @@ class Pictures:
     def _place(self, watcher: Watcher) -> None:
         """Where it belongs."""
         out = watcher.out
-        if self._stitched and out.codec == "h264":
+        if self._stitched and out.codec == UNITS:
             self.units.join(watcher)
             return
         key = out.codec, watcher.choice.level

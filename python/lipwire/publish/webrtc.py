@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from .._core import Frame
 from ..errors import InvalidArgument
-from ..stream import Publisher, StreamSpec
+from ..stream import Publisher, StreamSpec, Unit, Wants
 from .audience import Audience, Missed
 from .peer import Peer
 from .sound import PACKET_BLOCKS, Sounds
@@ -30,6 +30,7 @@ class WebRTC(Publisher):
 
     audio_blocks = PACKET_BLOCKS
     """10 ms blocks of sound that it takes at a time."""
+    takes_units = False
 
     def __init__(
         self,
@@ -78,6 +79,20 @@ class WebRTC(Publisher):
         """Nothing more to do until a viewer comes."""
         self._fps = spec.fps
 
+    @property
+    def wants(self) -> Wants:
+        """What viewers take: units, who takes H.264."""
+        return self._pictures.wants
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        """As `Publisher.request_key`."""
+        return self._pictures.units.request_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        self._pictures.units.request_key = request_key
+
     async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.
 
@@ -112,6 +127,10 @@ class WebRTC(Publisher):
     def video(self, frame: Frame) -> None:
         """Has the picture, uncopied, encoded for every viewer."""
         self._pictures.show(frame, frame.sample, self._fps)
+
+    def unit(self, unit: Unit) -> None:
+        """Hands it to every viewer that takes H.264, without an encoder."""
+        self._pictures.unit(unit.data, unit.sample, unit.key)
 
     def interrupt(self) -> None:
         """Silences the half of a packet that waits for the other one, drops the picture that waits for its encoder;
