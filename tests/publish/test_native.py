@@ -248,7 +248,6 @@ async def test_video_that_was_encoded_before_reaches_who_takes_h264(
     monkeypatch.setattr(session_module, "find_atlas", lambda *_: atlas)
     rooms = Rooms(ice_host="127.0.0.1")
     publisher = rooms.channel("lobby", "agent") if in_room else WebRTC(ice_host="127.0.0.1")
-    monkeypatch.setattr(type(publisher), "takes_units", True)
 
     async def join(viewer: Viewer, user: str) -> None:
         if isinstance(publisher, WebRTC):

@@ -30,7 +30,7 @@ class WebRTC(Publisher):
 
     audio_blocks = PACKET_BLOCKS
     """10 ms blocks of sound that it takes at a time."""
-    takes_units = False
+    takes_units = True
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class RoomChannel(Channel):
     """
 
     packet_size = PACKET_SIZE
-    takes_units = False
+    takes_units = True
 
     def __init__(
         self, rooms: Door, name: str, user: str, on_event: Callable[[ChannelEvent], None] | None = None
