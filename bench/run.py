@@ -37,6 +37,7 @@ BENCHES = (
     "overload",
     "sync",
     "browser_sync",
+    "density",
 )
 
 
