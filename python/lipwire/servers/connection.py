@@ -44,6 +44,11 @@ class Connection(ServerConnection):
         self._lost: tuple[Exception | None] | None = None
         """The transport is gone, with this; told when all that came is parsed."""
 
+    @property
+    def unread(self) -> bool:
+        """More has come than has been parsed."""
+        return bool(self._waiting)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         # Weak, since the connection has the messages: a circle would keep it, and its session, when both have ended.
