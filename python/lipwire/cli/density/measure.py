@@ -32,6 +32,10 @@ TEXT = (
 )
 MOST = 1024
 """Sessions that a process takes."""
+BLOCKS = 100
+"""Of sound, a second."""
+CAME = {"pictures": ("drawn",), "units": ("units", "drawn"), "x264": ("encoded",)}
+"""What a sink counts pictures as that have come; first as those that were to come."""
 FILM = 30.0
 """Seconds of speech of the film that is made."""
 SERVER_FAULTS = (
@@ -118,6 +122,8 @@ class Window(Struct, kw_only=True):
     count: int
     faults: dict[str, int]
     thrown_away: str
+    done: float
+    """Share of the pictures that were due, or of the sound where there are none, that came at all."""
     cores: float
     """Processor time of the server over the time of the window,"""
     spent: dict[str, float]
@@ -166,9 +172,9 @@ class Result(Struct, kw_only=True):
 
     @property
     def by_processor(self) -> float | None:
-        """How many a core would carry if it could be used to its last cycle: what that window used, extrapolated."""
+        """How many a core would carry if it could be used to its last cycle: what that window did, extrapolated."""
         window = self.window
-        return None if window is None or not window.cores else window.count / window.cores
+        return None if window is None or not window.cores else window.count * window.done / window.cores
 
     @property
     def bytes_each(self) -> float | None:
@@ -330,6 +336,7 @@ class Trial:
             count=count,
             faults=self._faults(served["counts"], seen["counts"]),
             thrown_away=self._late(seen.get("late_ms", 0.0), seen.get("cpu", 0.0)),
+            done=self._done(count, elapsed, served["counts"], seen["counts"]),
             cores=used,
             spent={purpose: seconds / elapsed for purpose, seconds in spent.items()},
             others=max(0.0, (after.busy - before.busy) / elapsed - used),
@@ -345,16 +352,24 @@ class Trial:
             seen=seen["counts"],
         )
 
+    def _done(self, count: int, elapsed: float, served: dict[str, int], seen: dict[str, int]) -> float:
+        """See `Window.done`."""
+        lane, pictures = self._lane, count * elapsed * self._of.settings.fps
+        if lane.wants == "viewers":
+            viewers = 1 if lane.what == "viewers" else lane.viewers
+            return min(1.0, seen.get("picture_whole", 0) / (pictures * viewers))
+        if lane.wants == "nothing":
+            return min(1.0, served.get("blocks", 0) / (count * elapsed * BLOCKS))
+        return min(1.0, sum(served.get(name, 0) for name in CAME[lane.wants]) / pictures)
+
     def _faults(self, served: dict[str, int], seen: dict[str, int]) -> dict[str, int]:
         """What was late, lost or missing. A window in which nothing came at all is one, too."""
         faults = {name: served[name] for name in SERVER_FAULTS if served.get(name)}
         faults |= {f"client_{name}": seen[name] for name in CLIENT_FAULTS if seen.get(name)}
         if self._lane.wants != "viewers" and not served.get("blocks"):
             faults["no_sound"] = 1
-        if self._lane.wants in ("pictures", "units", "x264"):
-            came = {"pictures": "drawn", "units": "units", "x264": "encoded"}[self._lane.wants]
-            if not served.get(came):
-                faults[f"no_{came}"] = 1
+        if (came := CAME.get(self._lane.wants)) and not served.get(came[0]):
+            faults[f"no_{came[0]}"] = 1
         return faults
 
     def _late(self, late_ms: float, used: float) -> str:

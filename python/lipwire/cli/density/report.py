@@ -123,6 +123,8 @@ class Report:
             where = sorted(window.spent.items(), key=lambda item: -item[1])
             spent = ", ".join(f"{purpose} {100 * share:.0f}" for purpose, share in where if share >= 0.005)
             parts.append(f"at {window.count}: {100 * window.cores:.0f} % of the core ({spent})")
+            if window.done < 0.995:
+                parts.append(f"{100 * window.done:.0f} % of the pictures came")
             if result.by_processor is not None:
                 parts.append(f"by processor time {result.by_processor:.0f} a core")
             if result.bytes_each is not None:
