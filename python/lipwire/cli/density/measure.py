@@ -162,8 +162,9 @@ class Result(Struct, kw_only=True):
     found: Found | None = None
     window: Window | None = None
     """The last one of the largest count that holds."""
-    resident_empty: int = 0
-    """Bytes of the server without a session."""
+    least: tuple[int, int] = (0, 0)
+    """The smallest count that was tried, and bytes of the server then: what all sessions share is there. Before that,
+    (0, bytes of the server without a session)."""
     codecs: tuple[str, ...] = ()
     """What pictures came as, where there are viewers,"""
     decoded: dict[str, int] = {}
@@ -178,9 +179,11 @@ class Result(Struct, kw_only=True):
 
     @property
     def bytes_each(self) -> float | None:
-        """Memory of one."""
-        window = self.window
-        return None if window is None or not window.count else (window.resident - self.resident_empty) / window.count
+        """Memory of one more."""
+        window, (count, resident) = self.window, self.least
+        return (
+            None if window is None or window.count <= count else (window.resident - resident) / (window.count - count)
+        )
 
 
 class Measurement:
@@ -231,6 +234,8 @@ class Measurement:
                 limit = min(self.settings.limit, MOST)
                 result.found = search(trial.attempt, min(lane.first, limit), limit)
                 holding = [window for window in trial.windows if window.count == result.found.holds]
+                if holding and trial.windows[0].count < result.found.holds:
+                    result.least = (trial.windows[0].count, trial.windows[0].resident)
                 result.window = holding[-1] if result.found.holds else None
             result.value = result.found.holds
         return result
@@ -270,7 +275,7 @@ class Measurement:
                 command = [sys.executable, "-m", "lipwire.cli.density.generator", server.hello["http"]]
                 command += [server.hello["viewer"], str(self._raw), str(settings.rate), str(lane.chunk_ms), *common]
                 generator = stack.enter_context(Worker([*command, lane.codec], self.generator_core, environment))
-            result.resident_empty = resident(server.hello["pid"])
+            result.least = (0, resident(server.hello["pid"]))
             trial = Trial(self, lane, build, server, generator)
             try:
                 yield trial

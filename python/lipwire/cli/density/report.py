@@ -142,7 +142,7 @@ class Report:
         if found is not None and found.fails is not None:
             last = next(tried for tried in reversed(found.attempts) if tried.count == found.fails and tried.faults)
             parts.append(f"at {found.fails}: {', '.join(f'{count} {what}' for what, count in last.faults.items())}")
-        elif found is not None and found.attempts and found.attempts[-1].faults:
+        elif found is not None and found.attempts and found.attempts[-1].faults and not found.unproven:
             faults = found.attempts[-1].faults
             parts.append(f"not in time: {', '.join(f'{count} {what}' for what, count in faults.items())}")
         if found is not None and found.unproven:
