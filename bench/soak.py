@@ -178,7 +178,7 @@ class Talker:
                     self._heard.clear()
                     await self._heard.wait()
         self.counts["accounted"] += 1
-        played, cut = self._played.pop(event_id), event_id in self._cut
+        played, cut = self._played.pop(event_id, 0), event_id in self._cut
         self._cut.clear()
         if abs(played - sent_ms) <= 1.0 and not cut:
             return

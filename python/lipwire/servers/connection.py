@@ -40,6 +40,8 @@ class Connection(ServerConnection):
         """`recv` has frames enough."""
         self._full = False
         """What is sent waits."""
+        self._held = False
+        """Nothing more is taken from the socket."""
         self._eof = False
         self._lost: tuple[Exception | None] | None = None
         """The transport is gone, with this; told when all that came is parsed."""
@@ -48,6 +50,12 @@ class Connection(ServerConnection):
     def unread(self) -> bool:
         """More has come than has been parsed."""
         return bool(self._waiting)
+
+    def hold(self, held: bool) -> None:
+        """Takes nothing more from the socket, or goes on with it; what has been read is parsed in any case."""
+        if held != self._held:
+            self._held = held
+            self._read_or_wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -104,7 +112,7 @@ class Connection(ServerConnection):
     def _read_or_wait(self) -> None:
         if self._lost is not None:
             return
-        if self._waiting or self._stopped:
+        if self._waiting or self._stopped or self._held:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()

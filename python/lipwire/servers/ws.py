@@ -66,7 +66,8 @@ SEND_COST, CHARACTER_COST = 30e-6, 1e-9
 """Seconds that sending a frame counts for, and a character of a message received: what websockets does out of our
 sight."""
 QUIET, READ_OUT = 0.05, 1.0
-"""Seconds without a message after which a connection that a newer one replaces is read out; and the most that takes."""
+"""Seconds without a message after which a connection that a newer one replaces is read out; and after which no more is
+taken from its socket, so that what has come is all."""
 CLOSE_POLICY = 1008
 
 
@@ -211,7 +212,7 @@ class _Adapter:
         """Message after message, in steps, each when it is the connection's turn."""
         turn = connection.turn
         reading = _Reading(connection, outbox)
-        await outbox.first()
+        await outbox.first()  # bounded: what came there before
         while outbox.closing is None:
             reading.begun = False
             message = await connection.recv()
@@ -247,12 +248,13 @@ class _Reading:
         self._look()
 
     def _look(self) -> None:
-        """Is it read out? A client that was cut off in the midst of speech, and one that sends on for ever."""
+        """Is it read out? However long that takes on a busy machine; but a client may send on for ever."""
         if self._outbox.closing is not None:
             return
         loop = asyncio.get_running_loop()
-        done = self._seen == self.count and not self.begun and not self._connection.unread
-        if done or loop.time() > self._until:
+        self._connection.hold(loop.time() > self._until)
+        if self._seen == self.count and not self.begun and not self._connection.unread:
+            self._connection.hold(False)  # its answer to the close is to be read
             self._outbox.close_superseded()
         else:
             self._seen = self.count
