@@ -60,6 +60,7 @@ def density(
                 report.results.append(measurement.run(lane, build))
         finally:  # what there is by then is worth something, too
             status.stop()
+            report.preencoded = measurement.preencoded
             report.print(out)
             if json is not None:
                 json.write_bytes(msgspec.json.format(msgspec.json.encode(report.to_json())))

@@ -36,6 +36,7 @@ BLOCKS = 100
 """Of sound, a second."""
 CAME = {"pictures": ("drawn",), "units": ("units", "drawn"), "x264": ("encoded",)}
 """What a sink counts pictures as that have come; first as those that were to come."""
+SIZES = ("unit_bytes", "encoded_bytes", "picture_bytes")
 FILM = 30.0
 """Seconds of speech of the film that is made."""
 SERVER_FAULTS = (
@@ -149,6 +150,11 @@ class Window(Struct, kw_only=True):
     seen: dict[str, int]
     """and its clients and viewers."""
 
+    def bits_each(self, seconds: float) -> float:
+        """Bit/s of pictures that one was given; 0: none that were encoded."""
+        size = sum(counts.get(name, 0) for counts in (self.served, self.seen) for name in SIZES)
+        return 8 * size / seconds / self.count
+
 
 class Result(Struct, kw_only=True):
     """A lane in a build."""
@@ -197,7 +203,8 @@ class Measurement:
         self.settings, self._note = settings, note
         self._stack = contextlib.ExitStack()
         self._key = secrets.token_hex(16)
-        self._made: set[str] = set()
+        self.preencoded: dict[str, str] = {}
+        """What builds said of their tables of pictures, by their names."""
         self.server_core, self.generator_core = cores()
 
     def __enter__(self) -> Self:
@@ -242,13 +249,13 @@ class Measurement:
 
     def _preencode(self, build: Build) -> None:
         """Makes a build's table of pictures, once."""
-        if build.python in self._made:
+        if build.name in self.preencoded:
             return
         settings = self.settings
         self._note(f"{build.name}: pre-encoding {settings.avatar} at {settings.size}")
         command = [build.python, "-m", "lipwire", "avatar", "preencode", settings.avatar]
-        run_once([*command, "--size", settings.size, "--fps", str(settings.fps)])
-        self._made.add(build.python)
+        said = run_once([*command, "--size", settings.size, "--fps", str(settings.fps)], environment={"COLUMNS": "400"})
+        self.preencoded[build.name] = "\n".join(said.strip().splitlines()[1:])  # the first is where it lies
 
     def _render(self, build: Build, result: Result) -> Result:
         settings = self.settings

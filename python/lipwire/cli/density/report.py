@@ -43,6 +43,8 @@ class Report:
     def __init__(self, settings: Settings, builds: list[Build]) -> None:
         self.settings, self.builds = settings, builds
         self.results: list[Result] = []
+        self.preencoded: dict[str, str] = {}
+        """What builds said of their tables of pictures, by their names."""
 
     def of(self, lane: Lane, build: Build) -> Result | None:
         """What a lane came to."""
@@ -90,6 +92,8 @@ class Report:
         out.print(table)
         for result in self.results:
             self._explain(result, out)
+        for name, said in self.preencoded.items():
+            out.print(f"pre-encoded ({name}): {said}")
         for build in self.builds:
             out.print(f"{build.name}: lipwire {build.features['version']}, core {build.features['core']}", style="dim")
         out.print(f"{machine()}; load {load():.1f}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}", style="dim")
@@ -127,6 +131,10 @@ class Report:
                 parts.append(f"{100 * window.done:.0f} % of the pictures came")
             if result.by_processor is not None:
                 parts.append(f"by processor time {result.by_processor:.0f} a core")
+            if bits := window.bits_each(self.settings.seconds):
+                parts.append(f"{bits / 1000:.0f} kbit/s each")
+            if window.served.get("units") and (drawn := window.served.get("drawn", 0)):
+                parts.append(f"{drawn} pictures were not in the table")
             if result.bytes_each is not None:
                 parts.append(f"{window.resident / MIB:.0f} MiB, {result.bytes_each / MIB:.2f} each")
             if window.start_p50_ms is not None and window.start_p99_ms is not None:
@@ -174,5 +182,6 @@ class Report:
             "load": load(),
             "settings": msgspec.to_builtins(self.settings),
             "builds": [{"name": build.name, **build.features} for build in self.builds],
+            "preencoded": self.preencoded,
             "lanes": lanes,
         }
