@@ -21,13 +21,14 @@ def run(results: Results, quick: bool) -> None:
     builds = [find_build("now")]
     if place := os.environ.get("LIPWIRE_BEFORE"):
         builds.insert(0, find_build("before", place))
-    report = Report(settings, builds)
+    report, failed = Report(settings, builds), False
     with Measurement(settings, lambda line: print(line, file=sys.stderr)) as measurement:
         for lane, build in order(choose(QUICK if quick else None), builds):
             result = measurement.run(lane, build)
             report.results.append(result)
-            if result.lacks:
-                results.skip(f"{lane.name}, {build.name}", result.lacks)
+            if result.lacks or result.failed:
+                results.skip(f"{lane.name}, {build.name}", result.lacks or result.failed)
+                failed |= bool(result.failed)
                 continue
             window, goal = result.window, lane.goal.partition(",")[0]
             results.add(
@@ -43,6 +44,8 @@ def run(results: Results, quick: bool) -> None:
                 others=window and window.others,
                 ratio=report.ratio(lane) if build is builds[-1] else None,
             )
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

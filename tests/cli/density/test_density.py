@@ -106,6 +106,7 @@ def test_what_a_build_lacks_is_compared_with_what_it_has_in_its_place() -> None:
         Result(lane="x264", build=OLD.name, value=50),
         Result(lane="units", build=NEW.name, value=300),
         Result(lane="render", build=NEW.name, value=101.5, film={"duration": 30.0, "cpu": 0.3}),
+        Result(lane="ws", build=NEW.name, failed="it ended at begin; it said: [nothing]"),
     ]
     assert report.ratio(units) == 6.0
     assert report.ratio(x264) is None
@@ -113,6 +114,7 @@ def test_what_a_build_lacks_is_compared_with_what_it_has_in_its_place() -> None:
     report.print(console)
     sink.close()
     said = console.export_text()
+    assert "ws (this build): failed: it ended at begin; it said: [nothing]" in said
     assert "6.0x" in said and "101.5x" in said and "this build lacks it: its sessions give pictures only" in said
     assert {lane["name"]: lane["ratio"] for lane in report.to_json()["lanes"]}["units"] == 6.0
 

@@ -64,6 +64,8 @@ def density(
             report.print(out)
             if json is not None:
                 json.write_bytes(msgspec.json.format(msgspec.json.encode(report.to_json())))
+    if any(result.failed for result in report.results):
+        raise typer.Exit(1)
 
 
 def choose(paths: str | None) -> list[Lane]:

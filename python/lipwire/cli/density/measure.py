@@ -94,10 +94,6 @@ class Build(Struct, frozen=True):
     python: str
     features: dict[str, Any]
 
-    @property
-    def label(self) -> str:
-        return f"{self.name} ({self.features['version']}, core {self.features['core']})"
-
 
 def find_build(name: str, place: str | Path | None = None) -> Build:
     """The build of this interpreter, or the one at `place`: an interpreter, or a folder with `.venv` in it.
@@ -164,7 +160,9 @@ class Result(Struct, kw_only=True):
     value: float = 0.0
     """How many hold: sessions, viewers, or times real time."""
     lacks: str = ""
-    """Why the build has it not."""
+    """Why the build has it not,"""
+    failed: str = ""
+    """or why it could not be measured."""
     found: Found | None = None
     window: Window | None = None
     """The last one of the largest count that holds."""
@@ -224,14 +222,21 @@ class Measurement:
         self._stack.close()
 
     def run(self, lane: Lane, build: Build) -> Result:
-        """One lane in one build."""
+        """One lane in one build. What goes wrong in it is told in the result: others may go on."""
         result = Result(lane=lane.name, build=build.name, lacks=lane.lacks(build.features))
-        if result.lacks:
-            return result
+        if not result.lacks:
+            try:
+                self._run(lane, build, result)
+            except WorkerFault as exc:
+                result.failed = str(exc)
+        return result
+
+    def _run(self, lane: Lane, build: Build, result: Result) -> None:
         if lane.preencoded and build.features["atlas"]:
             self._preencode(build)
         if lane.what == "times real time":
-            return self._render(build, result)
+            self._render(build, result)
+            return
         with self._trial(lane, build, result) as trial:
             if self.settings.at is not None:
                 attempt = trial.attempt(self.settings.at)
@@ -245,7 +250,6 @@ class Measurement:
                     result.least = (trial.windows[0].count, trial.windows[0].resident)
                 result.window = holding[-1] if result.found.holds else None
             result.value = result.found.holds
-        return result
 
     def _preencode(self, build: Build) -> None:
         """Makes a build's table of pictures, once."""
@@ -257,14 +261,13 @@ class Measurement:
         said = run_once([*command, "--size", settings.size, "--fps", str(settings.fps)], environment={"COLUMNS": "400"})
         self.preencoded[build.name] = "\n".join(said.strip().splitlines()[1:])  # the first is where it lies
 
-    def _render(self, build: Build, result: Result) -> Result:
+    def _render(self, build: Build, result: Result) -> None:
         settings = self.settings
         self._note(f"{build.name}: a film of {FILM:.0f} s")
         command = [build.python, "-P", str(SERVED), "render", str(self._wav), str(self._film)]
         command += [settings.avatar, settings.size, str(settings.fps)]
         result.film = json.loads(run_once(command, self.server_core))
         result.value = result.film["speed"]
-        return result
 
     @contextlib.contextmanager
     def _trial(self, lane: Lane, build: Build, result: Result) -> Iterator[Trial]:

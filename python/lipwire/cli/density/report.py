@@ -102,8 +102,8 @@ class Report:
         result = self.of(lane, build)
         if result is None:
             return ""
-        if result.lacks:
-            return "-"
+        if result.lacks or result.failed:
+            return "failed" if result.failed else "-"
         if lane.what == "times real time":
             return f"{result.value:.1f}x"
         if self.settings.at is not None:
@@ -116,6 +116,9 @@ class Report:
         name = f"{result.lane} ({result.build})"
         if result.lacks:
             out.print(f"{name}: this build lacks it: {result.lacks}")
+            return
+        if result.failed:
+            out.print(f"{name}: failed: {result.failed}", markup=False)
             return
         if result.film:
             out.print(
