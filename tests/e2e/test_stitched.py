@@ -49,5 +49,5 @@ async def test_chromium_decodes_to_the_very_stripes(chromium: str) -> None:
 
 @pytest.mark.parametrize("decoder", gstreamer.DECODERS)
 def test_gstreamer_decodes_to_the_very_stripes(decoder: str, tmp_path: Path) -> None:
-    units, expected = stitch(list(walk(8, 300, 0.05)))
+    units, expected = stitch(list(walk(8, 150, 0.05)))
     check(list(gstreamer.decode_h264(b"".join(units), (WIDTH, HEIGHT), tmp_path, decoder)), expected)
