@@ -12,7 +12,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeASCII
 from libc.math cimport floor, isfinite
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlclose, dlopen, dlsym
 
@@ -31,6 +31,7 @@ from native.stitch cimport *
 from native.performer cimport *
 from native.share cimport *
 from native.engine cimport *
+from native.net cimport *
 
 import collections
 import operator
@@ -58,3 +59,4 @@ include "stitch.pxi"
 include "performer.pxi"
 include "share.pxi"
 include "engine.pxi"
+include "net.pxi"

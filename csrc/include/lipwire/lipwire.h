@@ -18,5 +18,6 @@
 #include "lipwire/performer.h"
 #include "lipwire/share.h"
 #include "lipwire/engine.h"
+#include "lipwire/net.h"
 
 #endif
