@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -34,8 +35,10 @@ PLACES = 420
 """Positions of the head, at most."""
 VARIANTS = {"mouth": 28, "eyes": 14}
 """At most, the one at rest among them."""
-REFRESH = 8
-"""P slices until an I slice comes again."""
+REFRESH = (2, 10)
+"""P slices until an I slice comes again, at least and at most: as many as add BLUR to the error."""
+BLUR = 0.6
+"""Of the squared error that `quality` allows: what P slices may add to it."""
 FINER = 2.0
 """By how many dB the PSNR of what moves, drawn, must be above that of I slices; else an I slice comes."""
 FINER_BY = {"mouth": 0, "eyes": 3, "": 6}
@@ -125,19 +128,20 @@ class _Tools:
 class _Stock:
     """All that was encoded: `intra` by (stripe, place, variant), and digests of what the first variants show; `moves`
     and their vectors by (stripe, place, next place): a P slice, or None where nothing moves; no entry: an I slice is
-    better."""
+    better; `blurs`: mean squared errors of a stripe's moves."""
 
     def __init__(self) -> None:
         self.intra: dict[tuple[int, int, int], Slice] = {}
         self.shown: dict[tuple[int, int], bytes] = {}
         self.moves: dict[tuple[int, int, int], tuple[Slice, Field] | None] = {}
+        self.blurs: dict[int, list[float]] = defaultdict(list)
 
 
 class _Maker:
     def __init__(self, avatar: Avatar, width: int, height: int, fps: Fraction, quality: str) -> None:
         self.began = time.perf_counter()
         self.native, self.art, self.fps = avatar.at(width, height), avatar.art(width, height), fps
-        self.report = Report(avatar=avatar.name, quality=quality)
+        self.report, self.target = Report(avatar=avatar.name, quality=quality), QUALITIES[quality]
         self.said = speech(avatar.voice)
         self.rest = Poses.rest()
         easel = Easel(self.native)
@@ -153,9 +157,7 @@ class _Maker:
                 self.variants[stripe.part] = choose(
                     self.art, stripe.part, states[stripe.part], d, VARIANTS[stripe.part]
                 )
-        self.qp = self.report.quantizer = quantizer(
-            easel, [v.poses for v in self.variants.values()], QUALITIES[quality]
-        )
+        self.qp = self.report.quantizer = quantizer(easel, [v.poses for v in self.variants.values()], self.target)
         self.local = threading.local()
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
@@ -242,8 +244,10 @@ class _Maker:
         for i, (old, new) in drawn.items():
             found = tools.movers[i].slice(list(zip(old, new, strict=True)), low, high)
             shown = old[0] if found is None else tools.movers[i].moved(old[0], found[1])
-            if psnr(float(np.square(shown.astype(np.int32) - new[0]).mean())) >= QUALITIES[self.report.quality] + FINER:
+            blur = float(np.square(shown.astype(np.int32) - new[0]).mean())
+            if psnr(blur) >= self.target + FINER:
                 stock.moves[i, before, after] = found
+                stock.blurs[i].append(blur)
 
     # ---- packing
 
@@ -265,7 +269,7 @@ class _Maker:
             mouths=len(self.art.mouth_coords),
             note=json.encode(report),
         )
-        numbers = [self._add(writer, stripe) for stripe in self.stripes]
+        numbers = [self._add(writer, stripe, self._refresh(stock, i)) for i, stripe in enumerate(self.stripes)]
         for i, stripe in enumerate(self.stripes):
             if stripe.kind == "static":
                 writer.set_static(numbers[i], writer.add_slice(numbers[i], *stock.intra[i, 0, 0]))
@@ -296,14 +300,20 @@ class _Maker:
         move = stock.moves[step]
         return None if move is None else writer.add_slice(number, *move[0])
 
-    def _add(self, writer: _core.AtlasWriter, stripe: Stripe) -> int:
+    def _refresh(self, stock: _Stock, i: int) -> int:
+        """After how many P slices stripe i is to have an I slice."""
+        blur, least = float(np.mean(stock.blurs[i] or [0.0])), 1e-3
+        allowed = BLUR * 255**2 / 10 ** (self.target / 10)
+        return int(np.clip(allowed / max(blur, least), *REFRESH))
+
+    def _add(self, writer: _core.AtlasWriter, stripe: Stripe, refresh: int) -> int:
         if stripe.kind == "static":
             return writer.add_stripe("static", stripe.rows)
         if not stripe.part:
-            return writer.add_stripe("choice", stripe.rows, values=self.rest.axes, refresh=REFRESH)
+            return writer.add_stripe("choice", stripe.rows, values=self.rest.axes, refresh=refresh)
         variants = self.variants[stripe.part]
         values, weights, costs = variants.poses.axes, variants.weights, variants.costs
-        return writer.add_stripe("choice", stripe.rows, values=values, weights=weights, costs=costs, refresh=REFRESH)
+        return writer.add_stripe("choice", stripe.rows, values=values, weights=weights, costs=costs, refresh=refresh)
 
     # ---- looking at what comes out
 
