@@ -126,10 +126,7 @@ class Generator:
         return [watcher for each in self.watchers.values() for watcher in each]
 
     def begin(self) -> dict[str, Any]:
-        """From now on it counts. Python looks for garbage now, and not before the end: its pauses would be taken for
-        the server's."""
-        gc.collect()
-        gc.disable()
+        """From now on it counts."""
         self.tally.clear()
         for watcher in self._all():
             watcher.clear()
@@ -138,7 +135,6 @@ class Generator:
 
     def end(self) -> dict[str, Any]:
         """What there was since."""
-        gc.enable()
         now, tally = time.monotonic(), self.tally
         counts: Counter[str] = Counter(tally.counts)
         counts["overdue"] += sum(talker.overdue(now) for talker in self.talkers)
@@ -170,10 +166,14 @@ class Generator:
     async def order(self, order: dict[str, Any]) -> dict[str, Any]:
         """Does what it is told."""
         if order["do"] == "set":
+            gc.enable()
             try:
                 return await self.set(order["sessions"], order.get("viewers", 0))
             except (RuntimeError, OSError, TimeoutError, httpx.HTTPError) as exc:  # a server that has too much to do
                 return {"error": f"{type(exc).__name__}: {exc}"}
+            finally:  # no pauses of our own until the window is over
+                gc.collect()
+                gc.disable()
         return {"begin": self.begin, "end": self.end, "decoded": self.decoded}[order["do"]]()
 
     async def run(self) -> None:
