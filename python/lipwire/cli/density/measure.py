@@ -30,8 +30,8 @@ TEXT = (
     "move more boxes in a week than anybody could count, and now and then one of them goes astray. I can send you a "
     "new one today, or pay your money back, whichever you would like better. Shall I do that for you now?"
 )
-MOST = 1024
-"""Sessions that a process takes."""
+SERVICE_MOST = 1024
+"""Sessions that `lipwire serve` takes, and viewers."""
 BLOCKS = 100
 """Of sound, a second."""
 CAME = {"pictures": ("drawn",), "units": ("units", "drawn"), "x264": ("encoded",)}
@@ -82,7 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Of a window,"""
     settle: float = 3.0
     """and between the start of sessions and it."""
-    limit: int = 1024
+    limit: int = 8192
     at: int | None = None
     """This count alone, in one window: where the time goes."""
 
@@ -243,7 +243,8 @@ class Measurement:
                 result.found = Found(attempt.count if attempt.holds else 0, None, attempt.thrown_away, [attempt])
                 result.window = trial.windows[-1]
             else:
-                limit = min(self.settings.limit, MOST)
+                most = build.features["places"] if lane.mode == "process" else SERVICE_MOST
+                limit = min(self.settings.limit, most)
                 result.found = search(trial.attempt, min(lane.first, limit), limit)
                 holding = [window for window in trial.windows if window.count == result.found.holds]
                 if holding and trial.windows[0].count < result.found.holds:
