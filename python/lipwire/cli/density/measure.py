@@ -241,7 +241,7 @@ class Measurement:
             if self.settings.at is not None:
                 attempt = trial.attempt(self.settings.at)
                 result.found = Found(attempt.count if attempt.holds else 0, None, attempt.thrown_away, [attempt])
-                result.window = trial.windows[-1]
+                result.window = trial.windows[-1] if trial.windows else None
             else:
                 most = build.features["places"] if lane.mode == "process" else SERVICE_MOST
                 limit = min(self.settings.limit, most)
