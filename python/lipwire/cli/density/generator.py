@@ -2,8 +2,8 @@
 
     python -m lipwire.cli.density.generator HTTP_URL VIEWER_URL SPEECH RATE CHUNK_MS AVATAR SIZE FPS CODEC
 
-Takes orders, a line of JSON each, and answers each with one: `set` (`sessions`, and `viewers` of each), `begin`, `end`,
-`decoded`. SPEECH holds raw PCM16 at RATE; CODEC is what viewers would rather have.
+Takes orders, a line of JSON each, and answers each with one: `set` (`sessions`, and `viewers` of each), `calm`,
+`begin`, `end`, `decoded`. SPEECH holds raw PCM16 at RATE; CODEC is what viewers would rather have.
 """
 
 from __future__ import annotations
@@ -125,6 +125,12 @@ class Generator:
     def _all(self) -> list[Any]:
         return [watcher for each in self.watchers.values() for watcher in each]
 
+    def calm(self) -> dict[str, Any]:
+        """After a window in which the server could not keep up: without the speech that waits there, which would be
+        late for minutes."""
+        self.metronome.begin_anew(self.talkers)
+        return {}
+
     def begin(self) -> dict[str, Any]:
         """From now on it counts."""
         self.tally.clear()
@@ -174,7 +180,8 @@ class Generator:
             finally:  # no pauses of our own until the window is over
                 gc.collect()
                 gc.disable()
-        return {"begin": self.begin, "end": self.end, "decoded": self.decoded}[order["do"]]()
+        calls = {"calm": self.calm, "begin": self.begin, "end": self.end, "decoded": self.decoded}
+        return calls[order["do"]]()
 
     async def run(self) -> None:
         """Until its orders end."""

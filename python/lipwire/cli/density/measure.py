@@ -316,6 +316,8 @@ class Trial:
         refused = self._set(count)
         if refused:
             return Attempt(count, {"refused": 1}, "")
+        if self._generator is not None and self.windows and self.windows[-1].faults:
+            self._generator.ask("calm")
         time.sleep(settings.settle)
         window = self._window(count)
         self.windows.append(window)

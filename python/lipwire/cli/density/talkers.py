@@ -232,6 +232,14 @@ class Talker(asyncio.Protocol):
         self._at, self._piece = (self._at + 1) % len(self.script), 0
         return self._began + utterance.ms / 1000 + PAUSE
 
+    def hush(self) -> None:
+        """Breaks off what it says, and what the server has of it."""
+        self._waiting.clear()
+        self._piece = 0
+        self._at = (self._at + 1) % len(self.script)
+        if self._open:
+            self._write(message(command="voice_interrupt", event_id="hush"))
+
     def overdue(self, now: float) -> int:
         """Utterances that should have been told to be over long since."""
         return sum(over < now for _, over, _ in self._waiting.values())
@@ -250,6 +258,13 @@ class Metronome:
     def add(self, talker: Talker) -> None:
         """One more talks."""
         heapq.heappush(self._due, (talker.begin(time.monotonic()), talker.number, talker))
+
+    def begin_anew(self, talkers: list[Talker]) -> None:
+        """All fall silent, and begin again: what a server had too much of is no longer in its way."""
+        for talker in talkers:
+            talker.hush()
+        self._due[:] = [(talker.begin(time.monotonic()), talker.number, talker) for talker in talkers]
+        heapq.heapify(self._due)
 
     async def run(self) -> None:
         """Never ends."""
