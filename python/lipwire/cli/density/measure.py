@@ -307,6 +307,8 @@ class Trial:
         self._of, self._lane, self._build, self._server, self._generator = of, lane, build, server, generator
         self._pid: int = server.hello["pid"]
         self.windows: list[Window] = []
+        self._behind = False
+        """The server could not keep up the last time."""
         self.codecs: list[str] = []
 
     def attempt(self, count: int) -> Attempt:
@@ -315,12 +317,14 @@ class Trial:
         self._of.note(f"{self._build.name}, {self._lane.name}: {count}")
         refused = self._set(count)
         if refused:
+            self._behind = True
             return Attempt(count, {"refused": 1}, "")
-        if self._generator is not None and self.windows and self.windows[-1].faults:
+        if self._generator is not None and self._behind:
             self._generator.ask("calm")
         time.sleep(settings.settle)
         window = self._window(count)
         self.windows.append(window)
+        self._behind = bool(window.faults)
         return Attempt(count, window.faults, window.thrown_away)
 
     def _set(self, count: int) -> str:
