@@ -45,13 +45,13 @@ def run(*arguments: object, cwd: Path) -> str:
 
 
 def test_what_is_counted_came(tmp_path: Path, say: object) -> None:
-    """Two sessions in process, and two with a viewer each, for a second."""
+    """Two sessions in process, and two with a viewer each, for a second; nothing is pre-encoded for it."""
     require(len(os.sched_getaffinity(0)) > 1, "a second processor")
     file = tmp_path / "density.json"
     options = ("--size", "160x90", "--fps", 10, "--at", 2, "--seconds", 1, "--json", file)
-    said = run("--paths", "engine,webrtc", *options, cwd=tmp_path)
+    said = run("--paths", "engine,webrtc-vp8", *options, cwd=tmp_path)
     found = json.loads(file.read_bytes())
-    assert [lane["name"] for lane in found["lanes"]] == ["engine", "webrtc"]
+    assert [lane["name"] for lane in found["lanes"]] == ["engine", "webrtc-vp8"]
     engine, webrtc = (lane["results"][0] for lane in found["lanes"])
 
     window = engine["window"]
@@ -62,11 +62,13 @@ def test_what_is_counted_came(tmp_path: Path, say: object) -> None:
 
     window = webrtc["window"]
     assert window["seen"]["picture_whole"] > 2 and window["seen"]["sound_whole"] > 10
-    assert webrtc["codecs"] == ["H264"]
+    assert webrtc["codecs"] == ["VP8"]
     decoded = webrtc["decoded"]
     assert decoded["pictures"] > 2 and decoded["sound"] > 10
     assert not decoded.get("refused") and not decoded.get("faults")
-    assert all(name in said for name in ("engine: engine alone", "webrtc: WebRTC", "one viewer's packets, decoded"))
+    assert all(
+        name in said for name in ("engine: engine alone", "webrtc-vp8: the same", "one viewer's packets, decoded")
+    )
     for result in (engine, webrtc):  # whether it was in time is this machine's business
         attempt = result["found"]["attempts"][0]
         assert result["value"] == (0 if attempt["faults"] or attempt["thrown_away"] else 2)

@@ -54,6 +54,14 @@ def test_what_comes_out_of_order_was_not_lost() -> None:
     assert (stream.counts["lost"], stream.counts["reordered"], stream.highest) == (0, 1, 65538)
 
 
+def test_what_comes_twice_is_neither_lost_nor_late() -> None:
+    stream = RtpStream("picture", 90000, 3600, 0.04)
+    for sequence, at in ((1, 0.0), (2, 0.04), (3, 0.08), (1, 0.1), (3, 0.2), (4, 0.12)):
+        stream.add(packet(sequence, START + sequence * 3600, True), at)
+    found = {name: stream.counts[name] for name in ("lost", "repeated", "whole", "late", "missing")}
+    assert found == {"lost": 0, "repeated": 2, "whole": 4, "late": 0, "missing": 0}
+
+
 def test_a_silence_in_which_nothing_is_sent_is_not_missing() -> None:
     stream = RtpStream("sound", 48000, OPUS_STEP, 0.04)
     times = [0, 1, 2, 12, 13, 20]

@@ -31,7 +31,7 @@ def density(
     size: Size = "640x360",
     fps: Annotated[int, typer.Option(help="Pictures a second.", min=1, max=60)] = 25,
     seconds: Annotated[float, typer.Option(help="Of each window in which a number is judged.", min=0.5)] = 6.0,
-    limit: Annotated[int, typer.Option(help="Most sessions to try.", min=1, max=1024)] = 1024,
+    limit: Annotated[int, typer.Option(help="Most sessions to try.", min=1)] = Settings().limit,
     at: Annotated[int | None, typer.Option(help="This number alone, once: where the time goes.", min=1)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Shorter windows; rougher.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write all of it into this file, too.")] = None,

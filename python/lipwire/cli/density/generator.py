@@ -2,8 +2,8 @@
 
     python -m lipwire.cli.density.generator HTTP_URL VIEWER_URL SPEECH RATE CHUNK_MS AVATAR SIZE FPS CODEC
 
-Takes orders, a line of JSON each, and answers each with one: `set` (`sessions`, and `viewers` of each), `begin`, `end`,
-`decoded`. SPEECH holds raw PCM16 at RATE; CODEC is what viewers would rather have.
+Takes orders, a line of JSON each, and answers each with one: `set` (`sessions`, and `viewers` of each), `calm`,
+`begin`, `end`, `decoded`. SPEECH holds raw PCM16 at RATE; CODEC is what viewers would rather have.
 """
 
 from __future__ import annotations
@@ -125,11 +125,14 @@ class Generator:
     def _all(self) -> list[Any]:
         return [watcher for each in self.watchers.values() for watcher in each]
 
+    def calm(self) -> dict[str, Any]:
+        """After a window in which the server could not keep up: without the speech that waits there, which would be
+        late for minutes."""
+        self.metronome.begin_anew(self.talkers)
+        return {}
+
     def begin(self) -> dict[str, Any]:
-        """From now on it counts. Python looks for garbage now, and not before the end: its pauses would be taken for
-        the server's."""
-        gc.collect()
-        gc.disable()
+        """From now on it counts."""
         self.tally.clear()
         for watcher in self._all():
             watcher.clear()
@@ -138,7 +141,6 @@ class Generator:
 
     def end(self) -> dict[str, Any]:
         """What there was since."""
-        gc.enable()
         now, tally = time.monotonic(), self.tally
         counts: Counter[str] = Counter(tally.counts)
         counts["overdue"] += sum(talker.overdue(now) for talker in self.talkers)
@@ -170,11 +172,16 @@ class Generator:
     async def order(self, order: dict[str, Any]) -> dict[str, Any]:
         """Does what it is told."""
         if order["do"] == "set":
+            gc.enable()
             try:
                 return await self.set(order["sessions"], order.get("viewers", 0))
             except (RuntimeError, OSError, TimeoutError, httpx.HTTPError) as exc:  # a server that has too much to do
                 return {"error": f"{type(exc).__name__}: {exc}"}
-        return {"begin": self.begin, "end": self.end, "decoded": self.decoded}[order["do"]]()
+            finally:  # no pauses of our own until the window is over
+                gc.collect()
+                gc.disable()
+        calls = {"calm": self.calm, "begin": self.begin, "end": self.end, "decoded": self.decoded}
+        return calls[order["do"]]()
 
     async def run(self) -> None:
         """Until its orders end."""

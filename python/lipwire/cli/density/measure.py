@@ -30,8 +30,8 @@ TEXT = (
     "move more boxes in a week than anybody could count, and now and then one of them goes astray. I can send you a "
     "new one today, or pay your money back, whichever you would like better. Shall I do that for you now?"
 )
-MOST = 1024
-"""Sessions that a process takes."""
+SERVICE_MOST = 1024
+"""Sessions that `lipwire serve` takes, and viewers."""
 BLOCKS = 100
 """Of sound, a second."""
 CAME = {"pictures": ("drawn",), "units": ("units", "drawn"), "x264": ("encoded",)}
@@ -82,7 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Of a window,"""
     settle: float = 3.0
     """and between the start of sessions and it."""
-    limit: int = 1024
+    limit: int = 8192
     at: int | None = None
     """This count alone, in one window: where the time goes."""
 
@@ -241,9 +241,10 @@ class Measurement:
             if self.settings.at is not None:
                 attempt = trial.attempt(self.settings.at)
                 result.found = Found(attempt.count if attempt.holds else 0, None, attempt.thrown_away, [attempt])
-                result.window = trial.windows[-1]
+                result.window = trial.windows[-1] if trial.windows else None
             else:
-                limit = min(self.settings.limit, MOST)
+                most = build.features["places"] if lane.mode == "process" else SERVICE_MOST
+                limit = min(self.settings.limit, most)
                 result.found = search(trial.attempt, min(lane.first, limit), limit)
                 holding = [window for window in trial.windows if window.count == result.found.holds]
                 if holding and trial.windows[0].count < result.found.holds:
@@ -306,6 +307,8 @@ class Trial:
         self._of, self._lane, self._build, self._server, self._generator = of, lane, build, server, generator
         self._pid: int = server.hello["pid"]
         self.windows: list[Window] = []
+        self._behind = False
+        """The server could not keep up the last time."""
         self.codecs: list[str] = []
 
     def attempt(self, count: int) -> Attempt:
@@ -314,10 +317,14 @@ class Trial:
         self._of.note(f"{self._build.name}, {self._lane.name}: {count}")
         refused = self._set(count)
         if refused:
+            self._behind = True
             return Attempt(count, {"refused": 1}, "")
+        if self._generator is not None and self._behind:
+            self._generator.ask("calm")
         time.sleep(settings.settle)
         window = self._window(count)
         self.windows.append(window)
+        self._behind = bool(window.faults)
         return Attempt(count, window.faults, window.thrown_away)
 
     def _set(self, count: int) -> str:

@@ -54,26 +54,30 @@ class RtpStream:
         self.counts["packets"] += 1
         self.counts["bytes"] += len(packet)
         self.received += 1
-        self._count(int.from_bytes(packet[2:4], "big"))
+        if not self._is_new(int.from_bytes(packet[2:4], "big")):
+            return
         stamp = int.from_bytes(packet[4:8], "big")
         marker = packet[1] >= 0x80
         if self.kind == "sound" or (self.kind == "picture" and marker):
             self._whole(self._unwrapped(stamp), marker, now)
 
-    def _count(self, sequence: int) -> None:
+    def _is_new(self, sequence: int) -> bool:
+        """Whether it had not come before; what is lost so far."""
         if self._sequence is None:
             self._sequence = self.highest = sequence
-            return
+            return True
         step = (sequence - self._sequence) & 0xFFFF
-        if step == 0:
-            self.counts["repeated"] += 1
-        elif step < 0x8000:
+        if 0 < step < 0x8000:
             self.counts["lost"] += step - 1
             self._sequence = sequence
             self.highest += step
-        else:  # it comes behind one that was sent after it, and had been counted as lost
+            return True
+        if step and self.counts["lost"] > 0:  # it comes behind one that was sent after it, and was counted as lost
             self.counts["lost"] -= 1
             self.counts["reordered"] += 1
+            return True
+        self.counts["repeated"] += 1  # senders that look for a higher rate send again what has come
+        return False
 
     def _unwrapped(self, stamp: int) -> int:
         step = (stamp - self._stamp) & 0xFFFFFFFF

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from lipwire import _core
+from lipwire.session import runtime
 from lipwire.session.offline import render
-from lipwire.session.runtime import Runtime
 from lipwire.session.session import Session
 from lipwire.stream import Publisher, StreamSpec
 
@@ -51,6 +51,7 @@ def features() -> dict[str, Any]:
         "version": version("lipwire"),
         "core": hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()[:8],
         "python": sys.version.split()[0],
+        "places": getattr(runtime, "PLACES", 1024),
         "wants": hasattr(Publisher, "wants"),
         "units": hasattr(Publisher, "unit"),
         "atlas": find_spec("lipwire.atlas") is not None,
@@ -226,7 +227,7 @@ class Stage:
             found.update({name: stats[name] for name in STATS})
             if isinstance(viewers := stats.get("viewers"), dict):
                 found.update({name: viewers.get(name, 0) for name in ("sound_dropped", "pictures_dropped")})
-        engine = Runtime.current().stats()
+        engine = runtime.Runtime.current().stats()
         found.update({name: engine.get(name, 0) for name in ENGINE})
         return found
 

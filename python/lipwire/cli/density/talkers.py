@@ -110,6 +110,8 @@ class Talker(asyncio.Protocol):
         self._open = False
         self._at, self._piece = number % len(script), 0
         self._began = 0.0
+        self._dry = False
+        """Its speech has run dry: the server waits for more of it from then on, so that no start says anything."""
         self._heartbeat = 0.0
         self._waiting: dict[str, tuple[float, float, float]] = {}
         """Utterance -> when it began, when it must be over, its ms; until it is told to be over."""
@@ -190,7 +192,7 @@ class Talker(asyncio.Protocol):
     def _hear(self, event: dict[str, Any]) -> None:
         tally, now, kind = self.tally, time.monotonic(), event["command"]
         tally.events[kind] += 1
-        if kind == "playback_started" and (known := self._waiting.get(event["event_id"])) is not None:
+        if kind == "playback_started" and (known := self._waiting.get(event["event_id"])) is not None and not self._dry:
             tally.starts.append(now - known[0])
             tally.counts["late_starts"] += now - known[0] > tally.limit
         elif kind == "playback_finished":
@@ -198,6 +200,7 @@ class Talker(asyncio.Protocol):
             tally.counts["lost_ms"] += max(0, round(ms - event["position_ms"]))
             tally.counts["utterances"] += 1
         elif kind == "underrun":
+            self._dry = True
             tally.counts["underruns"] += 1
         elif kind == "error":
             tally.counts["errors"] += 1
@@ -229,6 +232,14 @@ class Talker(asyncio.Protocol):
         self._at, self._piece = (self._at + 1) % len(self.script), 0
         return self._began + utterance.ms / 1000 + PAUSE
 
+    def hush(self) -> None:
+        """Breaks off what it says, and what the server has of it."""
+        self._waiting.clear()
+        self._piece = 0
+        self._at = (self._at + 1) % len(self.script)
+        if self._open:
+            self._write(message(command="voice_interrupt", event_id="hush"))
+
     def overdue(self, now: float) -> int:
         """Utterances that should have been told to be over long since."""
         return sum(over < now for _, over, _ in self._waiting.values())
@@ -247,6 +258,13 @@ class Metronome:
     def add(self, talker: Talker) -> None:
         """One more talks."""
         heapq.heappush(self._due, (talker.begin(time.monotonic()), talker.number, talker))
+
+    def begin_anew(self, talkers: list[Talker]) -> None:
+        """All fall silent, and begin again: what a server had too much of is no longer in its way."""
+        for talker in talkers:
+            talker.hush()
+        self._due[:] = [(talker.begin(time.monotonic()), talker.number, talker) for talker in talkers]
+        heapq.heapify(self._due)
 
     async def run(self) -> None:
         """Never ends."""
