@@ -47,9 +47,10 @@ def find_atlas(
     return found
 
 
-def begin_atlas(stage: Stage) -> None:
-    """Has the video of a built-in avatar encoded in the background, for sessions to come, where it is not there."""
-    if stage.avatar is not None and stage.avatar.name in stage.avatar.builtin():
+def begin_atlas(stage: Stage, taken: bool) -> None:
+    """Has the video of a built-in avatar encoded in the background, for sessions to come, where it is not there and
+    somebody takes it."""
+    if taken and stage.avatar is not None and stage.avatar.name in stage.avatar.builtin():
         from ..atlas import begin
 
         spec = stage.spec
