@@ -19,7 +19,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*/*.h src/* src/*/*)
+NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*.h csrc/*/*/*.h src/* src/*/*)
 CBUILD := build/c
 STEP := sh tools/step.sh
 SECONDS_EACH ?= 60

@@ -38,6 +38,7 @@ BENCHES = (
     "overload",
     "sync",
     "browser_sync",
+    "density",
 )
 
 

@@ -224,12 +224,16 @@ static int32_t opening(const int32_t viseme[LW_VISEMES])
     return sum;
 }
 
+_Static_assert(LW_JAW == LW_VISEMES, "the jaw is behind the shapes, here and in a row");
+
 /* A row as integers: shapes, then the jaw; NULL is rest. */
 static void take_row(const float *row, int16_t out[LW_VISEMES + 1])
 {
-    for (int i = 0; i < LW_VISEMES; i++)
-        out[i] = (int16_t)(row ? lw_clamp((int32_t)(row[i] * ONE), 0, ONE) : i ? 0 : ONE);
-    out[LW_VISEMES] = (int16_t)(row ? lw_clamp((int32_t)(row[LW_JAW] * ONE), 0, ONE) : 0);
+    static const int16_t rest[LW_VISEMES + 1] = {ONE};
+    if (!row)
+        memcpy(out, rest, sizeof rest);
+    for (int i = 0; row && i <= LW_JAW; i++)
+        out[i] = (int16_t)lw_clamp((int32_t)(row[i] * ONE), 0, ONE);
 }
 
 static int closes(const int16_t row[LW_VISEMES + 1])
@@ -606,6 +610,11 @@ void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speak
     pose->axis[LW_AXIS_BROW] = signed_axis(m->brow + OF_EXPRESSION(m, brow));
     pose->axis[LW_AXIS_WAVE] = (int16_t)m->wave;
     pose->axis[LW_AXIS_HEAD_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + ONE) / 2);
+}
+
+void lw_motion_prefetch(const lw_motion *m)
+{
+    lw_prefetch(m, sizeof *m);
 }
 
 void lw_motion_close(lw_motion **m)

@@ -4,6 +4,7 @@
  * sound. Rows wait in a short queue until the clock reaches them: as the extractor first says, then, where there was time
  * to hear more, as it finally says. A row that is not there in time counts as rest. */
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,6 +24,9 @@
 #define UNHEARD LW_PERFORMER_UTTERANCES
 #define TICK_EVENTS (2 * UNHEARD + 8) /* all of them may begin and end in one tick */
 #define WRITE_BLOCK 2048
+#define TOGETHER 8 /* performers whose visemes are computed side by side */
+#define NARROW (LW_BLOCK / 3 + 2) /* samples that a block makes at LW_VISEME_RATE, at most */
+#define ROWS_AT_ONCE 4
 #define MOUTH_OPEN 8192 /* q15: weight of the shapes that are neither rest nor a closure */
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_HELD };
@@ -56,7 +60,7 @@ typedef struct ring {
 struct lw_performer {
     lw_performer_config config;
     lw_speech *speech;
-    lw_viseme *early, *final;
+    lw_viseme *visemes;
     lw_motion *motion;
     lw_resampler *to_viseme;
     size_t bytes;
@@ -81,6 +85,8 @@ struct lw_performer {
     row rows[ROWS]; /* row i, counted from viseme_base, is at i % ROWS */
     int64_t rows_written, rows_final, rows_read;
     int64_t frame; /* number of the next one */
+    int64_t clock; /* media clock of the tick that is being made */
+    int ours, out; /* whether that has the turn; bits of lw_tick */
     lw_canvas shown;
     int64_t heeded_cut; /* interrupts that the mouth knows of */
     int cut;            /* there has been no speech since the last of them */
@@ -176,6 +182,8 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         want.config.height = lw_avatar_height(config->avatar);
     }
     want.frame_bytes = (size_t)want.config.width * want.config.height * 3 / 2;
+    if (config->batch < 0 || config->batch > want.config.pcm_blocks)
+        return LW_EINVAL;
     if (config->frames && (!config->frame_slots || config->frame_stride < want.frame_bytes))
         return LW_EINVAL;
     lw_arena arena = {0};
@@ -193,9 +201,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     if (rc >= 0)
         rc = lw_speech_open(&p->speech, &config->speech);
     if (rc >= 0)
-        rc = lw_viseme_open(&p->early, &(lw_viseme_config){.early = 1, .voice = config->voice});
-    if (rc >= 0)
-        rc = lw_viseme_open(&p->final, &(lw_viseme_config){.voice = config->voice});
+        rc = lw_viseme_open(&p->visemes, &(lw_viseme_config){.both = 1, .voice = config->voice});
     if (rc >= 0)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
@@ -219,8 +225,7 @@ void lw_performer_close(lw_performer **p)
     if (!p || !*p)
         return;
     lw_speech_close(&(*p)->speech);
-    lw_viseme_close(&(*p)->early);
-    lw_viseme_close(&(*p)->final);
+    lw_viseme_close(&(*p)->visemes);
     lw_motion_close(&(*p)->motion);
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
@@ -517,36 +522,64 @@ static void take_event(lw_performer *p, const lw_event *event)
     put_event(p, event);
 }
 
-/* Feeds the extractor everything that is certain and queues its rows. */
-static void look_ahead(lw_performer *p)
+/* The next block that is certain, at the extractor's rate; samples, or -1 where there is none. */
+static int64_t next_block(lw_performer *p, int16_t narrow[NARROW])
 {
-    int16_t block[LW_BLOCK], narrow[LW_BLOCK];
+    int16_t block[LW_BLOCK];
     int64_t sample;
     int restarted;
     int32_t ahead = p->config.speech.catch_up ? LOOK_LESS : LOOK_AHEAD;
-    while (lw_speech_look(p->speech, ahead, block, &sample, &restarted)) {
-        if (restarted || p->viseme_base < 0) {
-            lw_viseme_restart(p->early);
-            lw_viseme_restart(p->final);
-            lw_resampler_reset(p->to_viseme);
-            p->viseme_base = sample;
-            p->rows_written = p->rows_final = p->rows_read = 0;
-        }
-        size_t used;
-        int64_t n = lw_resampler_process(p->to_viseme, block, LW_BLOCK, &used, narrow, LW_BLOCK);
-        float made[4][LW_CHANNELS];
-        int64_t rows = lw_viseme_process(p->early, narrow, (size_t)n, made[0], 4);
-        for (int64_t i = 0; i < rows; i++) {
-            row *to = &p->rows[p->rows_written % ROWS];
-            to->sample = p->viseme_base + p->rows_written++ * LW_BLOCK;
-            memcpy(to->channels, made[i], sizeof to->channels);
-            if (p->rows_written - p->rows_read > ROWS)
-                p->rows_read = p->rows_written - ROWS;
-        }
-        rows = lw_viseme_process(p->final, narrow, (size_t)n, made[0], 4);
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(p->rows[p->rows_final++ % ROWS].channels, made[i], sizeof made[i]);
+    if (!lw_speech_look(p->speech, ahead, block, &sample, &restarted))
+        return -1;
+    if (restarted || p->viseme_base < 0) {
+        lw_viseme_restart(p->visemes);
+        lw_resampler_reset(p->to_viseme);
+        p->viseme_base = sample;
+        p->rows_written = p->rows_final = p->rows_read = 0;
     }
+    size_t used;
+    return lw_resampler_process(p->to_viseme, block, LW_BLOCK, &used, narrow, NARROW);
+}
+
+static void queue_rows(lw_performer *p, const lw_viseme_part *made)
+{
+    for (size_t i = 0; i < made->early_rows; i++) {
+        row *to = &p->rows[p->rows_written % ROWS];
+        to->sample = p->viseme_base + p->rows_written++ * LW_BLOCK;
+        memcpy(to->channels, made->early + i * LW_CHANNELS, sizeof to->channels);
+        if (p->rows_written - p->rows_read > ROWS)
+            p->rows_read = p->rows_written - ROWS;
+    }
+    for (size_t i = 0; i < made->final_rows; i++)
+        memcpy(p->rows[p->rows_final++ % ROWS].channels, made->final + i * LW_CHANNELS, sizeof p->rows->channels);
+}
+
+/* Feeds the extractors everything that is certain, a block of each at a time, and queues their rows. n <= TOGETHER. */
+static void look_ahead(lw_performer *const *all, size_t n)
+{
+    size_t busy;
+    do {
+        int16_t narrow[TOGETHER][NARROW];
+        float early[TOGETHER][ROWS_AT_ONCE][LW_CHANNELS], final[TOGETHER][ROWS_AT_ONCE][LW_CHANNELS];
+        lw_viseme_part parts[TOGETHER];
+        lw_performer *of[TOGETHER];
+        busy = 0;
+        for (size_t i = 0; i < n; i++) {
+            int64_t samples = next_block(all[i], narrow[busy]);
+            if (samples < 0)
+                continue;
+            of[busy] = all[i];
+            parts[busy] = (lw_viseme_part){.v = all[i]->visemes,
+                                           .pcm = narrow[busy],
+                                           .n = (size_t)samples,
+                                           .early = early[busy][0],
+                                           .final = final[busy][0]};
+            busy++;
+        }
+        lw_viseme_process_both(parts, busy, ROWS_AT_ONCE);
+        for (size_t i = 0; i < busy; i++)
+            queue_rows(of[i], &parts[i]);
+    } while (busy);
 }
 
 /* The row that describes `sample`, or the newest one within LEAD before it, and those behind it; rows[0] is NULL where it
@@ -811,42 +844,112 @@ static void heed_cut(lw_performer *p)
     p->cut &= !lw_speech_active(p->speech);
 }
 
-int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
+/* A tick up to its sound. */
+static void begin_tick(lw_performer *p)
 {
     int16_t pcm[LW_BLOCK];
     lw_event events[TICK_EVENTS];
-    int ours = p->config.turns && take_turn(p);
-    if (p->config.turns && !ours) {
+    p->ours = p->config.turns && take_turn(p);
+    if (p->config.turns && !p->ours) {
         LW_COUNT(p->crossed, 1);
         atomic_thread_fence(memory_order_seq_cst); /* counted before anything is read: _leave looks behind its writes */
     }
-    int64_t clock = lw_speech_clock(p->speech);
+    p->clock = lw_speech_clock(p->speech);
     int happened = lw_speech_tick(p->speech, pcm, events, TICK_EVENTS);
     for (int i = 0; i < happened && i < TICK_EVENTS; i++)
         take_event(p, &events[i]);
     if (happened > TICK_EVENTS)
         LW_COUNT(p->events_dropped, happened - TICK_EVENTS);
-    int out = happened ? LW_TICK_EVENTS : 0;
-    out |= put_pcm(p, pcm, clock) ? LW_TICK_PCM : 0;
+    p->out = happened ? LW_TICK_EVENTS : 0;
+    p->out |= put_pcm(p, pcm, p->clock) ? LW_TICK_PCM : 0;
+}
 
-    look_ahead(p);
+/* The rest of it, when the extractor knows all that it can: the pose, and the picture. */
+static int end_tick(lw_performer *p, int64_t now_ns, int draw)
+{
     heed_cut(p);
     take_settings(p);
     lw_pose pose;
     const float *rows[LW_MOTION_AHEAD];
-    int known = rows_from(p, clock + LEAD * LW_BLOCK, rows);
+    int known = rows_from(p, p->clock + LEAD * LW_BLOCK, rows);
     lw_motion_step(p->motion, rows, known, lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
-    if (due < clock + LW_BLOCK) {
-        out |= make_frame(p, &pose, due, now_ns, draw);
+    if (due < p->clock + LW_BLOCK) {
+        p->out |= make_frame(p, &pose, due, now_ns, draw);
         p->frame++;
     }
-    if (ours)
+    int out = p->out;
+    if (p->ours)
         atomic_store_explicit(&p->turn, 0, memory_order_release);
     return out;
 }
 
+/* How many of them tick side by side. One that takes turns does so alone: nobody waits for the others' work. */
+static size_t together(lw_performer *const *all, size_t n)
+{
+    size_t k = 1;
+    while (k < n && k < TOGETHER && !all[0]->config.turns && !all[k]->config.turns)
+        k++;
+    return k;
+}
+
+/* Where there are many, nothing of a performer is in a cache any more when its tick comes: it is asked for while those
+ * before it tick. First what says where the rest is, then the rest. */
+static void prefetch(const lw_performer *p, int step)
+{
+    if (step == 0) {
+        lw_prefetch(p, offsetof(lw_performer, rows));
+        lw_prefetch(&p->frame, sizeof *p - offsetof(lw_performer, frame));
+    } else if (step == 1) {
+        lw_speech_prefetch(p->speech, 0);
+        lw_viseme_prefetch(p->visemes);
+        lw_motion_prefetch(p->motion);
+        lw_resampler_prefetch(p->to_viseme);
+        lw_prefetch(&p->rows[p->rows_read % ROWS], sizeof *p->rows);
+    } else {
+        lw_speech_prefetch(p->speech, 1);
+    }
+}
+
+
+void lw_performer_tick_many(lw_performer *const *all, size_t n, int64_t now_ns, int draw, int *out)
+{
+    for (size_t k; n; n -= k, all += k, out += k) {
+        k = together(all, n);
+        for (size_t i = k; i < n && i < k + 3 * TOGETHER; i++)
+            prefetch(all[i], 2 - (int)((i - k) / TOGETHER));
+        for (size_t i = 0; i < k; i++)
+            begin_tick(all[i]);
+        look_ahead(all, k);
+        for (size_t i = 0; i < k; i++)
+            out[i] = end_tick(all[i], now_ns, draw);
+    }
+}
+
+int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
+{
+    int out;
+    lw_performer_tick_many(&p, 1, now_ns, draw, &out);
+    return out;
+}
+
+int lw_performer_due(const lw_performer *p, int out)
+{
+    return out & (LW_TICK_FRAME | LW_TICK_EVENTS) || lw_performer_waiting(p) >= lw_max64(p->config.batch, 1);
+}
+
 /* ---- reader ---- */
+
+int64_t lw_performer_waiting(const lw_performer *p)
+{
+    return atomic_load_explicit(&p->pcm_ring.written, memory_order_acquire) -
+           atomic_load_explicit(&p->pcm_ring.read, memory_order_relaxed);
+}
+
+int64_t lw_performer_sample(const lw_performer *p)
+{
+    return p->pcm[ring_next(&p->pcm_ring.read, p->config.pcm_blocks)].sample;
+}
 
 int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample)
 {

@@ -215,7 +215,8 @@ cdef class Connection:
 
     def send(self, stream, data, sample, key=False, duration=0):
         """One access unit (Annex B), frame or packet, whose media time is `sample` at 48 kHz. Copied and queued, 1 to 3 us.
-        `duration`: samples; sound that does not go on where the last packet ended is marked as a talkspurt's first (0: not known).
+        `duration`: samples; sound that does not go on where the last packet ended is marked as a new talkspurt; 0: not
+        known.
         Returns the number of RTP packets that it makes.
 
         Raises:

@@ -62,6 +62,11 @@ cdef int32_t _samples(double seconds):
     return <int32_t>samples if samples < 0x7FFFFFFF else 0x7FFFFFFF
 
 
+# Blocks that `Performer.drain` gives in a row, at most.
+cdef enum:
+    DRAIN_BLOCKS = 16
+
+
 cdef class Performer:
     """One session's chain: speech in, 10 ms PCM blocks and frames out, on one sample clock.
 
@@ -82,6 +87,7 @@ cdef class Performer:
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
         voice: the voice's level, dBFS, as `VisemeExtractor.voice`, where it is known before; None: it is found out within a
             second.
+        batch: blocks of sound that may wait until the Engine wakes who reads; pictures and events wake at once.
         turns: write, check_room, end, interrupt and set take turns with ticks, and leave their time in `moments`.
         atlas: an Atlas of the avatar, at its size and this frame rate: the head goes along its nodes, and frames can be had
             as units of video (`look`, `unit`).
@@ -107,7 +113,7 @@ cdef class Performer:
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
                   SharedWriter memory=None, double prebuffer_max=0.0, bint catch_up=False, bint turns=False,
-                  voice=None, Atlas atlas=None):
+                  voice=None, batch=1, Atlas atlas=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -137,6 +143,7 @@ cdef class Performer:
         config.seed = _seed(seed)
         config.turns = turns
         config.voice = _voice(voice)
+        config.batch = whole(batch, "batch")
         if atlas is not None:
             self.atlas = atlas
             config.atlas = atlas.a
@@ -325,6 +332,57 @@ cdef class Performer:
         if not lw_performer_read_event(self.p, &event):
             return None
         return event.type, event.value, event.utterance, event.sample, event.played
+
+    def drain(self, most):
+        """All that waits: (events, items). Events are as from `read_event`. An item is a Frame, or sound:
+        (pcm, sample, heeded, utterance, played), which are 1..`most` blocks in a row, the position of their first sample,
+        and `heeded` and `heard` of the last of them. In clock order: a frame comes behind the block that its sample is in.
+
+        Raises:
+            InvalidArgument: `most` is not positive.
+        """
+        cdef int16_t run[DRAIN_BLOCKS][LW_BLOCK]
+        cdef int blocks = whole(most, "most"), n = 0
+        cdef int64_t first = 0, sample = 0, waiting
+        cdef Py_ssize_t shown = 0
+        cdef bint due
+        cdef lw_event event
+        cdef list events = [], frames = [], items = []
+        if blocks < 1:
+            raise InvalidArgument(f"at most {blocks} blocks in a row: 1 or more")
+        blocks = min(blocks, DRAIN_BLOCKS)
+        while lw_performer_read_event(self.p, &event):
+            events.append((event.type, event.value, event.utterance, event.sample, event.played))
+        while (frame := self.read_frame()) is not None:
+            frames.append(frame)
+        waiting = lw_performer_waiting(self.p)  # of the frames read: the sound, too
+        while waiting > 0:
+            waiting -= 1
+            if n and lw_performer_sample(self.p) != first + n * LW_BLOCK:  # some were dropped in between
+                items.append(self.sound(run[0], n, first))
+                n = 0
+            lw_performer_read_pcm(self.p, run[n], &sample)
+            if not n:
+                first = sample
+            n += 1
+            due = shown < len(frames) and (<Frame>frames[shown]).info.sample < sample + LW_BLOCK
+            if due or n == blocks:
+                items.append(self.sound(run[0], n, first))
+                n = 0
+            while due:
+                items.append(frames[shown])
+                shown += 1
+                due = shown < len(frames) and (<Frame>frames[shown]).info.sample < sample + LW_BLOCK
+        if n:
+            items.append(self.sound(run[0], n, first))
+        items += frames[shown:]  # their sound was dropped, or was taken the last time
+        return events, items
+
+    cdef tuple sound(self, const int16_t *pcm, int blocks, int64_t sample):
+        cdef uint64_t utterance
+        cdef int64_t played = lw_performer_heard(self.p, &utterance)
+        return (PyBytes_FromStringAndSize(<const char *>pcm, blocks * LW_BLOCK * 2), sample,
+                lw_performer_heeded(self.p), utterance, played)
 
     def read_frame(self):
         """The next Frame, or None."""

@@ -223,7 +223,8 @@ void lw_connection_key(lw_connection *c, lw_stream *s)
 {
     int64_t now = c->net->now_ns;
     /* One that has only just left may be what this asks for. */
-    if (now - s->key_told_ns < LW_NET_KEY_NS || (c->rtt_ns > 0 && now - s->key_sent_ns < lw_min64(c->rtt_ns, LW_NET_KEY_NS)))
+    int on_its_way = c->rtt_ns > 0 && now - s->key_sent_ns < lw_min64(c->rtt_ns, LW_NET_KEY_NS);
+    if (on_its_way || now - s->key_told_ns < LW_NET_KEY_NS)
         return;
     s->key_told_ns = now;
     lw_net_tell(c, LW_NET_KEY, s->number);
@@ -473,8 +474,9 @@ void lw_connection_pump(lw_connection *c)
 static void report(lw_connection *c, lw_stream *s, int bye)
 {
     int64_t now = c->net->now_ns, wall = c->net->wall_ns + now;
+    int64_t media = lw_scale(now - c->origin_ns, s->config.clock_rate, LW_SECOND);
     lw_rtcp_sender sender = {.ssrc = s->config.ssrc,
-                             .timestamp = s->timestamp + (uint32_t)lw_scale(now - c->origin_ns, s->config.clock_rate, LW_SECOND),
+                             .timestamp = s->timestamp + (uint32_t)media,
                              .packets = s->packets,
                              .octets = s->octets,
                              .ntp = (uint64_t)(wall / LW_SECOND + LW_NTP_1970) << 32 |

@@ -218,7 +218,8 @@ void lw_estimate_feedback(lw_estimate *e, int64_t now_ns, int64_t received, int6
     /* Where a quarter is lost, nobody has to wait for more. */
     if (expected < WINDOW_PACKETS || (now_ns - e->window_ns < WINDOW_NS && 4 * e->window_lost < expected))
         return;
-    by_loss(e, now_ns, (double)lw_max64(0, e->window_lost) / (double)expected, (double)lw_min64(now_ns - e->window_ns, WINDOW_NS) / 1e9);
+    double seconds = (double)lw_min64(now_ns - e->window_ns, WINDOW_NS) / 1e9;
+    by_loss(e, now_ns, (double)lw_max64(0, e->window_lost) / (double)expected, seconds);
     e->window_received = e->window_lost = 0;
     e->window_ns = now_ns;
 }

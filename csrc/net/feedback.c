@@ -162,10 +162,11 @@ static void end_probe(lw_connection *c)
     int sent = (uint16_t)(p->last - p->first) + 1;
     double before = (double)lw_estimate_rate(&c->estimate, now);
     p->open = 0;
-    if (p->packets >= 4 && p->packets * 5 >= sent * 4 && p->last_sent > p->first_sent && p->last_arrived > p->first_arrived) {
+    int64_t leaving = p->last_sent - p->first_sent, coming = p->last_arrived - p->first_arrived;
+    if (p->packets >= 4 && p->packets * 5 >= sent * 4 && leaving > 0 && coming > 0) {
         double bits = 8e9 * (double)(p->bytes - p->first_size);
-        lw_estimate_probe(&c->estimate, now, bits / (double)(p->last_sent - p->first_sent),
-                          bits / (double)(p->last_arrived - p->first_arrived));
+        double sent_rate = bits / (double)leaving;
+        lw_estimate_probe(&c->estimate, now, sent_rate < p->rate ? sent_rate : p->rate, bits / (double)coming);
     }
     int better = (double)lw_estimate_rate(&c->estimate, now) > 1.05 * before;
     p->wait_ns = better ? PROBE_PAUSE_NS / 5 : lw_min64(2 * lw_max64(p->wait_ns, PROBE_PAUSE_NS / 2), 60 * LW_SECOND);

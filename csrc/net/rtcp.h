@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LW_RTCP_STATUSES 1024 /* packets that one transport-wide feedback may speak of; of one that names more, nothing is taken */
+#define LW_RTCP_STATUSES 1024 /* packets that one transport-wide feedback may speak of; one that names more is malformed */
 
 /* RFC 3550, 6.4.1. */
 typedef struct lw_rtcp_sender {

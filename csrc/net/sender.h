@@ -254,6 +254,11 @@ void lw_pool_drop_unit(lw_net *net, int32_t packet);   /* of each of a unit */
 void lw_pool_settle(lw_net *net);                      /* the thread's: what has no reference left can be taken again */
 
 /* net.c */
+/* By any thread: leaves a command. LW_ENOSPC: no room, and for media none that is not reserved; the caller keeps its
+ * packets. And waits until it is done. */
+int lw_net_leave(lw_net *net, const lw_command *command);
+void lw_net_leave_and_wait(lw_net *net, lw_command command);
+void lw_net_count(lw_net *net, int connections, int groups, int refused); /* adds */
 void lw_net_tell(lw_connection *c, int kind, int value);
 uint32_t lw_net_random(lw_net *net);
 

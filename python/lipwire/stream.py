@@ -119,6 +119,14 @@ class Publisher(abc.ABC):
     is taken as well (`as_publisher`).
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "audio" in cls.__dict__ and "audio_blocks" not in cls.__dict__:
+            cls.audio_blocks = 1  # what the `audio` of a class above takes, its own may not
+
+    audio_blocks: int = 1
+    """Blocks of 10 ms that `audio` takes at a time, at most. Where it takes several, the session hands two over every
+    20 ms, unless a picture is due or something is to be told: half the calls, and half of the loop's wake-ups."""
     takes_units: bool = False
     """Whether it may ever want units. Only for such a one a session has its avatar's video encoded before
     (`Session(preencoded=)`); without, every frame comes as a picture."""
@@ -148,7 +156,8 @@ class Publisher(abc.ABC):
 
     @abc.abstractmethod
     def audio(self, pcm: bytes, sample: int) -> None:
-        """Takes 10 ms: 480 samples of PCM16 mono, the first of them at `sample`."""
+        """Takes 10 ms: 480 samples of PCM16 mono, the first of them at `sample`; or as many times that as it says in
+        `audio_blocks`, at most."""
 
     @abc.abstractmethod
     def video(self, frame: Frame) -> None:
@@ -201,6 +210,7 @@ class _Wrapped(Publisher):
 
     def __init__(self, of: Any) -> None:
         self.of = of
+        self.audio_blocks = getattr(of, "audio_blocks", 1)
         for name, count, needed in self._METHODS:
             method = getattr(of, name, None)
             if method is None and not needed:

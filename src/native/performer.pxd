@@ -45,6 +45,7 @@ cdef extern from "lipwire/performer.h" nogil:
         lw_speech_config speech
         int32_t turns
         float voice
+        int32_t batch
         const lw_atlas *atlas
         int32_t framing
     ctypedef struct lw_performer_counters:
@@ -98,6 +99,8 @@ cdef extern from "lipwire/performer.h" nogil:
     uint64_t lw_performer_utterance(const lw_performer *p)
     int64_t lw_performer_space(const lw_performer *p) nogil
     int lw_performer_tick(lw_performer *p, int64_t now_ns, int draw)
+    int64_t lw_performer_waiting(const lw_performer *p)
+    int64_t lw_performer_sample(const lw_performer *p)
     int lw_performer_read_pcm(lw_performer *p, int16_t *out, int64_t *sample)
     int64_t lw_performer_heard(const lw_performer *p, uint64_t *utterance)
     int64_t lw_performer_heeded(const lw_performer *p)

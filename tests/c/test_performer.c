@@ -2,6 +2,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,6 +306,84 @@ static void test_repeatable(void)
     }
     CHECK(same, "the same seed and input give the same sound and pixels, however cut");
     CHECK(seeds, "another seed moves otherwise");
+}
+
+/* Many in one call: each does what it would alone. */
+static void test_together(void)
+{
+    enum { MANY = 11, TICKS = 150 };
+    static lw_frame_info shown[2][MANY][TICKS];
+    static int16_t sound[2][MANY][TICKS][LW_BLOCK];
+    make_vowel(48000, 48000);
+    int ok = 1, frames_seen[2][MANY] = {{0}};
+    for (int together = 0; together < 2; together++) {
+        lw_performer *p[MANY];
+        for (int i = 0; i < MANY; i++) {
+            lw_performer_config config = {.avatar = avatar, .fps_num = 25, .fps_den = 1, .seed = (uint32_t)i, .turns = i == 5};
+            ok &= lw_performer_open(&p[i], &config) == 0;
+            ok &= lw_performer_write(p[i], speech, (size_t)(20000 + 2000 * i), i % 2 ? 48000 : 24000) == 0;
+            ok &= lw_performer_end(p[i], 0) == 0;
+        }
+        for (int tick = 0; tick < TICKS; tick++) {
+            int out[MANY];
+            if (tick == 40)
+                lw_performer_interrupt(p[3]);
+            for (int i = 0; i < MANY && !together; i++)
+                out[i] = lw_performer_tick(p[i], tick, 1);
+            if (together)
+                lw_performer_tick_many(p, MANY, tick, 1, out);
+            for (int i = 0; i < MANY; i++) {
+                int64_t sample;
+                lw_event event;
+                int slot;
+                ok &= !!(out[i] & LW_TICK_PCM) && lw_performer_due(p[i], out[i]) && lw_performer_waiting(p[i]) == 1 &&
+                      lw_performer_sample(p[i]) == tick * LW_BLOCK;
+                ok &= lw_performer_read_pcm(p[i], sound[together][i][tick], &sample);
+                while (lw_performer_read_event(p[i], &event))
+                    ;
+                if (out[i] & LW_TICK_FRAME) {
+                    ok &= lw_performer_acquire_frame(p[i], &slot, &shown[together][i][frames_seen[together][i]++]);
+                    lw_performer_release_frame(p[i], slot);
+                }
+            }
+        }
+        for (int i = 0; i < MANY; i++)
+            lw_performer_close(&p[i]);
+    }
+    CHECK(ok && !memcmp(frames_seen[0], frames_seen[1], sizeof frames_seen[0]) && frames_seen[0][0] > 30,
+          "eleven performers tick in one call");
+    for (int i = 0; i < MANY; i++)
+        for (int k = 0; k < frames_seen[0][i]; k++)
+            ok &= !memcmp(&shown[0][i][k], &shown[1][i][k], offsetof(lw_frame_info, pose) + sizeof(lw_pose));
+    CHECK(ok && !memcmp(sound[0], sound[1], sizeof sound[0]),
+          "each has the sound and the poses that it has alone");
+}
+
+/* Blocks wait for each other; what else comes does not. */
+static void test_batch(void)
+{
+    lw_performer *bad;
+    CHECK(lw_performer_open(&bad, &(lw_performer_config){.fps_num = 25, .fps_den = 1, .batch = -1}) == LW_EINVAL &&
+              lw_performer_open(&bad, &(lw_performer_config){.fps_num = 25, .fps_den = 1, .batch = 65}) == LW_EINVAL,
+          "a batch that the ring cannot hold");
+    run r = start((lw_performer_config){.fps_num = 10, .fps_den = 1, .batch = 3});
+    int ok = 1;
+    make_vowel(4800, 48000);
+    for (int tick = 0; tick < 60; tick++) {
+        if (tick == 30)
+            ok &= lw_performer_write(r.p, speech, 4800, 48000) == 0 && lw_performer_end(r.p, 0) == 0;
+        int out = lw_performer_tick(r.p, 0, 1), due = lw_performer_due(r.p, out);
+        ok &= due == (out & (LW_TICK_FRAME | LW_TICK_EVENTS) || lw_performer_waiting(r.p) >= 3);
+        ok &= (out & LW_TICK_FRAME) == (tick % 10 ? 0 : LW_TICK_FRAME);
+        if (due) {
+            read_pcm(&r);
+            read_frames(&r);
+        }
+    }
+    while (lw_performer_read_event(r.p, &events[event_count]))
+        event_count++;
+    CHECK(ok && contiguous && find_event(LW_EVENT_FINISHED, 1), "its reader is told of three blocks, a frame or an event");
+    lw_performer_close(&r.p);
 }
 
 static void test_held_slots(void)
@@ -731,6 +810,8 @@ int main(void)
     test_interface();
     test_chain();
     test_repeatable();
+    test_together();
+    test_batch();
     test_held_slots();
     test_late_and_full();
     test_interrupt();

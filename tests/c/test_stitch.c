@@ -1,6 +1,7 @@
 /* csrc/h264.c, atlas.c, stitch.c: that what comes out has the slices' bits behind headers that say what they have to,
  * for every alignment and whatever the bits are. tests/core/test_stitch.py lets decoders judge. */
 #include "allocations.h"
+#include "bits.h"
 #include "check.h"
 
 enum { ROWS = 3, WIDTH = 80, HEIGHT = 40, COLUMNS = 5 };
@@ -199,6 +200,59 @@ static void assembles(void)
     CHECK(bounded, "no unit is larger than its bound");
 }
 
+/* What a slice header says of the picture; of one that is no IDR picture idr_id is 0. */
+static void numbers_of(const uint8_t *nal, size_t n, uint32_t *frame_num, uint32_t *idr_id)
+{
+    uint8_t rbsp[24];
+    size_t bytes = 0;
+    for (size_t i = 1; i < n && bytes < sizeof rbsp; i++)
+        if (i < 3 || nal[i] != 3 || nal[i - 1] || nal[i - 2])
+            rbsp[bytes++] = nal[i];
+    lw_bits b = {.data = rbsp, .end = 8 * bytes};
+    lw_bits_ue(&b);
+    lw_bits_ue(&b);
+    lw_bits_ue(&b);
+    *frame_num = lw_bits_u(&b, 8);
+    *idr_id = (nal[0] & 31) == 5 ? lw_bits_ue(&b) : 0;
+}
+
+/* No decoder can be trusted with this: FFmpeg fills a gap and says nothing. */
+static void counts(void)
+{
+    make_blob();
+    lw_atlas *a;
+    lw_stitcher *s;
+    lw_atlas_open(&a, blob, blob_bytes, NULL);
+    lw_stitcher_open(&s, a, LW_ANNEX_B);
+    int numbered = 1, alternate = 1, same = 1;
+    uint32_t expected = 0, last_idr = 0;
+    for (int i = 0; i < 1500; i++) {
+        int key = i == 0 || i == 700 || i > 1490;
+        int32_t variant = i % VARIANTS;
+        int64_t n = lw_stitcher_unit(s, i % 4 ? 0 : 3, &variant, key, unit, sizeof unit);
+        size_t at = 0, bytes;
+        const uint8_t *nal;
+        uint32_t idr = 0;
+        expected = key ? 0 : (expected + 1) % 256;
+        for (int slice = 0; lw_nal_next(unit, (size_t)n, &at, &nal, &bytes);) {
+            uint32_t frame_num, idr_id;
+            if ((nal[0] & 31) >= 7)
+                continue;
+            numbers_of(nal, bytes, &frame_num, &idr_id);
+            numbered &= frame_num == expected;
+            same &= nal[0] >> 5 == 3 && (!slice++ || idr == idr_id);
+            idr = idr_id;
+        }
+        alternate &= key ? idr != last_idr : !idr;
+        last_idr = key ? idr : last_idr;
+    }
+    CHECK(numbered, "frame_num counts, wraps at 256, and begins again at an IDR picture");
+    CHECK(alternate, "an IDR picture has another idr_pic_id than the one before");
+    CHECK(same, "all slices of a picture say the same");
+    lw_stitcher_close(&s);
+    lw_atlas_close(&a);
+}
+
 static void takes_what_changes(void)
 {
     make_blob();
@@ -351,6 +405,7 @@ static void survives(void)
 int main(void)
 {
     assembles();
+    counts();
     takes_what_changes();
     refuses();
     answers();

@@ -28,6 +28,7 @@ from support.stripes import grey
 
 SAMPLES = 480  # a block: what a shared ring takes, and every other taker, too
 PCM: Any = (np.sin(np.arange(SAMPLES) / 7) * 9000).astype("<i2")
+FRAME = b"\x81\x84\1\2\3\4abcd"  # a WebSocket's, of text
 PACKET = _core.OpusEncoder(48000).encode(bytes(1920))[0]
 
 
@@ -145,6 +146,8 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "Connection.forward": (lambda: sent(lambda one, _, data: one.forward(data)), bytes(range(256))),
     "Connection.rtcp": (lambda: lambda data: connection().rtcp(data), bytes(range(256))),
     "Group.send": (lambda: sent(lambda _, group, data: group.send(data, 0)), bytes(range(256))),
+    "TextFrames.text": (lambda: lambda x: _core.TextFrames(1000).text(x, 0, 10), FRAME),
+    "TextFrames.others": (lambda: lambda x: _core.TextFrames(2).others(x, 100), FRAME),
 }
 
 
@@ -365,12 +368,18 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Sprite.scaled:height": (lambda n: _core.Sprite(np.zeros((8, 8, 4), np.uint8)).scaled(8, n), 5),
     "Compositor.fill:rgb": (lambda n: _core.Compositor(frame()).fill((n, 0, 0)), 200),
     "Compositor.chroma_key:key": (lambda n: _core.Compositor.chroma_key(np.zeros((2, 2, 4), np.uint8), (n, 0, 0)), 9),
+    "TextFrames:limit": (lambda n: _core.TextFrames(n), 1000),
+    "TextFrames.text:start": (lambda n: _core.TextFrames(9).text(FRAME, n, 10), 3),
+    "TextFrames.text:end": (lambda n: _core.TextFrames(9).text(FRAME, 0, n), 7),
+    "TextFrames.others:most": (lambda n: _core.TextFrames(2).others(FRAME, n), 7),
     "Performer:fps": (lambda n: _core.Performer(None, (n, 1)), 25),
     "Performer:frame_slots": (lambda n: _core.Performer(None, frame_slots=n), 4),
     "Performer:seed": (lambda n: _core.Performer(None, seed=n), 7),
     "Performer:size": (lambda n: _core.Performer(None, size=(n, 36)), 64),
     "Performer.write:rate": (lambda n: _core.Performer(None).write(PCM, n), 16000),
     "Performer.write:now_ns": (lambda n: _core.Performer(None).write(PCM, 16000, n), 1),
+    "Performer:batch": (lambda n: _core.Performer(None, batch=n), 3),
+    "Performer.drain:most": (lambda n: _core.Performer(None).drain(n), 3),
     "Performer.look:what": (lambda n: _core.Performer(None).look(n), 3),
     "Performer.set:setting": (lambda n: _core.Performer(None).set(n, 0), 1),
     "Performer.set:value": (lambda n: _core.Performer(None).set(0, n), 1),

@@ -117,6 +117,17 @@ def test_the_parameter_sets_say_what_it_is(
     assert codec.profile == "Constrained Baseline"
 
 
+def test_ffmpeg_reads_and_writes_the_same_headers() -> None:
+    # Its coded bitstream reader takes each syntax element apart and its writer puts them together: what one of the two
+    # knew otherwise would come out otherwise.
+    units, _ = stitch(list(walk(7, 200, 0.2)))
+    with av.open(io.BytesIO(b"".join(units)), format="h264") as source:
+        rewrite = av.BitStreamFilterContext("h264_metadata=video_full_range_flag=0", source.streams.video[0])
+        for unit in units:
+            [packet] = rewrite.filter(av.Packet(unit))
+            assert _core.nal_split(bytes(packet)) == _core.nal_split(unit)
+
+
 def test_a_still_picture_is_a_dozen_bytes() -> None:
     stitcher = _core.Stitcher(stripes().atlas)
     stitcher.unit(0, (0,), True)

@@ -18,7 +18,6 @@ from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
 from lipwire.publish.film import FilmWriter
 from lipwire.publish.pyav import picture
-from lipwire.publish.tracks import MAX_VIDEO, Track
 from lipwire.publish.webrtc import WebRTC
 from lipwire.stream import StreamSpec
 
@@ -213,18 +212,6 @@ async def test_nobody_and_somebody_want_pictures() -> None:
     assert blind.frames == 0 < seeing.frames and blind.samples == seeing.samples > 0
     with pytest.raises(InvalidArgument, match="one of nothing, pictures"):
         lipwire.publish.Null(wants="stills")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("limit", [MAX_VIDEO, 2])
-async def test_a_slow_viewer_loses_the_oldest_pictures(limit: int) -> None:
-    track = Track("video", limit)
-    for number in range(5):
-        track.put(number)
-    assert track.dropped == 5 - limit
-    assert [await track.recv() for _ in range(limit)] == list(range(5))[-limit:]
-    track.stop()
-    with pytest.raises(aiortc.mediastreams.MediaStreamError):
-        await track.recv()
 
 
 @pytest.mark.parametrize("sdp", ["", "nonsense", "v=0\r\nm=video 9 RTP/AVP"])

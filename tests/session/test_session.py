@@ -674,3 +674,40 @@ async def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="sound only"):
         await session.start()
     assert not list(tmp_path.iterdir())
+
+
+class Several(Recorder):
+    """Takes three blocks at a time, and keeps how many came."""
+
+    audio_blocks = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.behind: list[int] = []
+        """How far behind the end of the newest sound each picture is."""
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        self.sizes.append(len(pcm) // 2 // BLOCK)
+        for n in range(self.sizes[-1]):
+            super().audio(pcm[2 * n * BLOCK : 2 * (n + 1) * BLOCK], sample + n * BLOCK)
+
+    def video(self, frame: lipwire.Frame) -> None:
+        super().video(frame)
+        self.behind.append(self.starts[-1] + BLOCK - frame.sample)
+
+
+@pytest.mark.parametrize("fps", [1, 25, 100])
+async def test_a_publisher_that_takes_several_blocks_gets_them_in_clock_order(fps: int) -> None:
+    out = Several()
+    async with Stage(publisher=out, fps=fps) as stage:
+        stage.session.write(tone(0.5), RATE, "a")
+        stage.session.end("a")
+        await stage.session.finished()
+        await out.until(lambda: len(out.blocks) > 100 and len(out.frames) > 1)
+    assert set(out.sizes) <= {1, 2, 3}
+    assert sum(out.sizes) * BLOCK == len(out.pcm)
+    assert (max(out.sizes) == 1) == (fps == 100)  # each block has a picture of its own
+    assert all(0 < behind <= BLOCK for behind in out.behind)
+    assert np.abs(out.pcm).max() > 7000
+    assert [(e.event_id, getattr(e, "position_ms", 0)) for e in stage.events] == [("a", 0), ("a", 500.0)]

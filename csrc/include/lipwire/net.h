@@ -143,7 +143,7 @@ typedef struct lw_media {
     const void *data; /* H.264: an Annex B access unit; VP8: a frame; Opus and other sound: a packet. Copied */
     size_t size;      /* 1..LW_NET_MAX_UNIT; sound: at most what one packet holds */
     int64_t sample;   /* of the media clock */
-    int32_t duration; /* samples; sound that does not go on where this ends is marked as a talkspurt's first. 0: not known */
+    int32_t duration; /* samples; sound that does not go on where this ends is marked as a new talkspurt. 0: not known */
     int32_t key;      /* pictures: decoding can begin here */
 } lw_media;
 
@@ -171,8 +171,8 @@ int lw_net_fd(const lw_net *net); /* eventfd, non-blocking: readable while event
 /* Takes up to `most` events; the eventfd is reset when none is left. Each kind is kept once for each connection and
  * stream, the newest value, so nothing is lost however late this is called. */
 int lw_net_events(lw_net *net, lw_net_event *events, int most);
-/* Manual nets: does what is due at now_ns (of any clock that does not go back); returns when something will be next. LW_ESTATE: it
- * has a thread. */
+/* Manual nets: does what is due at now_ns (of any clock that does not go back); returns when something will be next.
+ * LW_ESTATE: it has a thread. */
 int64_t lw_net_run(lw_net *net, int64_t now_ns);
 void lw_net_stats(lw_net *net, lw_net_counters *counters);
 /* Stops the thread. Its connections and groups are of no use any more, but still have to be closed first. LW_ESTATE:

@@ -105,6 +105,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
  * sequence restarts at the block just played and *restarted is set to 1. */
 int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted);
 /* Any thread, but where it says which. */
+/* Asks for the memory of which a tick will soon have need: its own; then, when that is there, the `samples`. */
+void lw_speech_prefetch(const lw_speech *s, int samples);
 int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
 int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting, the tail's with them */
 int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */

@@ -52,6 +52,8 @@ class Stage:
     name = ""
     delay = 0
     """Samples that the output lags the performer's clock."""
+    blocks = 64
+    """Blocks that `heard` and `sound` take at a time, at most."""
 
     def __init__(self, face: Avatar | _core.NativeAvatar | None, spec: StreamSpec) -> None:
         self.spec = spec
@@ -272,6 +274,8 @@ class RendererStage(DrawnStage):
 
 class SourceStage(DrawnStage):
     """A FrameSource: speech goes to it, the sound waits as long as it takes, its frames are shown on time."""
+
+    blocks = 1
 
     WAIT = 5.0
     """Seconds that an offline run waits for a frame."""

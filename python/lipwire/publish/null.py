@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._core import BLOCK, Frame
+from .._core import Frame
 from ..errors import InvalidArgument
 from ..stream import LOOKS, Publisher, StreamSpec, Unit, Wants
 
@@ -14,6 +14,8 @@ class Null(Publisher):
     Args:
         wants: what it takes besides sound; "nothing": no picture is made.
     """
+
+    audio_blocks = 64
 
     def __init__(self, *, wants: Wants = "pictures") -> None:
         if wants not in LOOKS:
@@ -40,10 +42,11 @@ class Null(Publisher):
         """Nothing to open."""
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """Counts a block."""
+        """Counts blocks."""
         self.gaps += self._next is not None and sample != self._next
-        self._next = sample + BLOCK
-        self.samples += BLOCK
+        samples = len(pcm) // 2
+        self._next = sample + samples
+        self.samples += samples
 
     def video(self, frame: Frame) -> None:
         """Counts a frame."""

@@ -24,6 +24,7 @@ class Tee(Publisher):
     def __init__(self, *publishers: Publisher | PublisherLike) -> None:
         self.publishers = publishers
         self._all = tuple(as_publisher(publisher) for publisher in publishers)
+        self.audio_blocks = min((publisher.audio_blocks for publisher in self._all), default=1)
         self._request_key = Publisher.request_key
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:

@@ -43,7 +43,7 @@ from ..provider.authority import ASKING_FROM
 from ..provider.outbox import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Outbox
 from ..provider.sessions import Provider, ProviderError, ProviderSession
 from .allowlist import Allowlist, NotAllowed
-from .connection import Connection
+from .connection import READ, Connection
 from .errors import retry_after
 from .forwarded import asking_from
 from .guard import refusal
@@ -111,7 +111,8 @@ async def serve_ws(
     """
     door = Door() if door is None else door
     adapter = _Adapter(provider, door, allowlist or Allowlist(), init_timeout)
-    connection: Any = functools.partial(Connection, turns or Turns())
+    size = provider.config.max_message_bytes
+    connection: Any = functools.partial(Connection, turns or Turns(), memoryview(bytearray(READ)), size)
     server = await serve(
         adapter.handle,
         sock=door.listen(host, port),
@@ -122,7 +123,7 @@ async def serve_ws(
         create_connection=connection,
         compression=None,
         server_header="lipwire",
-        max_size=provider.config.max_message_bytes,
+        max_size=size,
         max_queue=8,
         ping_interval=PING_INTERVAL,
         ping_timeout=PING_INTERVAL,
@@ -201,6 +202,7 @@ class _Adapter:
             outbox.close(CLOSE_FAULT, "internal error")
         finally:
             outbox.read_out()
+            connection.on_text = None
             deadline.cancel()
             if outbox.closing is None:
                 writer.cancel()
@@ -209,10 +211,12 @@ class _Adapter:
             session.log.info("disconnected (%s)", connection.close_code)
 
     async def _read(self, connection: Connection, session: ProviderSession, ingest: Ingest, outbox: Outbox) -> None:
-        """Message after message, in steps, each when it is the connection's turn."""
+        """Message after message, in steps, each when it is the connection's turn. Most of them are texts that the
+        connection has heard before they get here."""
         turn = connection.turn
         reading = _Reading(connection, outbox)
         await outbox.first()  # bounded: what came there before
+        connection.on_text = functools.partial(self._hear, session, ingest, outbox, reading)
         while outbox.closing is None:
             reading.begun = False
             message = await connection.recv()
@@ -225,6 +229,17 @@ class _Adapter:
                 await turn.ready()
                 with turn:
                     more = next(steps, False)
+
+    def _hear(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, reading: _Reading, text: str) -> None:
+        """A message, in the connection's turn. It is short, and so it is one step."""
+        if outbox.closing is not None:
+            return
+        reading.count += 1
+        try:
+            self.provider.receive(session, ingest, outbox, text)
+        except Exception:  # the edge: the loop goes on, the connection closes
+            session.log.exception("handling a message failed")
+            outbox.close(CLOSE_FAULT, "internal error")
 
     def _no_init(self, ingest: Ingest, outbox: Outbox) -> None:
         if not ingest.initialized:

@@ -56,6 +56,10 @@ PREBUFFER_MAX = 0.24
 VOICE_END_GRACE = 0.3
 """Seconds after `end` in which audio still belongs to the utterance, unless a session says otherwise."""
 
+BATCH = 2
+"""Blocks of sound that wait for each other where the publisher takes several at a time: what a tick has more than sound
+goes out with that tick."""
+
 _drawing = pool(1, "lipwire-draw")
 """Where avatars are drawn. It takes up to 2 s, and more than one of a kind would wait for each other: in the loop's own
 executor the pictures of all viewers would wait behind them."""
@@ -249,6 +253,8 @@ class Session:
         self._heard = 0, 0
         """and as Performer.heard, how much of which utterance had been heard at its end."""
         self._cut = _Cut()
+        self._blocks = 1
+        """Blocks of sound that are handed over at a time, at most."""
         self._skew_ms = 0.0
         self._rate = _RateMeter()
         self._idle = asyncio.Event()
@@ -291,7 +297,8 @@ class Session:
         atlas = None
         if self._out.takes_units or self._preencoded == "on":
             atlas = await asyncio.to_thread(find_atlas, self._preencoded, self._stage, self._out.takes_units)
-        options: dict[str, Any] = dict(self._options, atlas=atlas)
+        self._blocks = min(self._out.audio_blocks, self._stage.blocks)
+        options: dict[str, Any] = dict(self._options, atlas=atlas, batch=min(self._blocks, BATCH))
         if self.width:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
@@ -487,29 +494,28 @@ class Session:
         performer, stage = self.performer, self._stage
         self._heed_wants()
         performer.give_back()
-        events = []
-        while (event := performer.read_event()) is not None:
-            events.append(event)
+        # Behind an interrupt block by block: the first that knows of it is told from those behind it.
+        settled = not self._cut.fading and performer.heeded >= self._cut.generation
+        events, items = performer.drain(self._blocks if settled else 1)
+        for event in events:
             if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
                 utterance.started_at = event[3]
         events = stage.events(events)
-        frame = performer.read_frame()
-        while (block := performer.read_pcm()) is not None:
-            pcm, self._audio_at = block
-            heard = performer.heard
-            delayed = stage.heard(heard)
-            if performer.heeded >= self._cut.generation:
-                self._heard = delayed
-            pcm = self._cut.sound(pcm, performer.heeded, heard[0])
-            self._hand_over("audio", self._out.audio, stage.sound(pcm, self._audio_at), self._audio_at)
-            while frame is not None and frame.sample < self._audio_at + _core.BLOCK:
-                stage.frame(frame)
-                frame = performer.read_frame()
-        while frame is not None:  # its sound was dropped, or was taken the last time
-            stage.frame(frame)
-            frame = performer.read_frame()
+        for item in items:
+            if isinstance(item, _core.Frame):
+                stage.frame(item)
+            else:
+                self._sound(*item)
         for event in events:
             self._tell(*event)
+
+    def _sound(self, pcm: bytes, sample: int, heeded: int, utterance: int, played: int) -> None:
+        self._audio_at = sample + len(pcm) // 2 - _core.BLOCK
+        delayed = self._stage.heard((utterance, played))
+        if heeded >= self._cut.generation:
+            self._heard = delayed
+        pcm = self._cut.sound(pcm, heeded, utterance)
+        self._hand_over("audio", self._out.audio, self._stage.sound(pcm, sample), sample)
 
     def _heed_wants(self) -> None:
         """What the publisher wants may have changed."""
