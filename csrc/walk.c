@@ -5,7 +5,15 @@
 
 #include "walk.h"
 
-#define NEAR 700 /* q15 of each axis of the walk: a fifth of a pixel of a head 640 pixels wide that goes 10 to either side */
+#define NEAR 1024
+/* q15: how far apart two nodes may be on an axis for a step from one to the other, that nobody sees: about as far as a head goes
+ * from one frame to the next in any case (the 97th percentile of its motion at 25 a second). */
+static const int16_t near[LW_AXES] = {[LW_AXIS_HEAD_X] = 1500,
+                                      [LW_AXIS_HEAD_Y] = 1500,
+                                      [LW_AXIS_HEAD_ROLL] = 1000,
+                                      [LW_AXIS_HEAD_TURN] = 800,
+                                      [LW_AXIS_BREATH] = 5000};
+#define NEAR_OTHER 700
 
 static uint32_t next_random(lw_walk *w)
 {
@@ -62,7 +70,7 @@ static int32_t begin(lw_walk *w, uint32_t mode)
     return enter(w, chosen, s.first);
 }
 
-/* How far apart two nodes are on the axis on which they are farthest. */
+/* How far apart two nodes are on the axis on which they are farthest, in 1/NEAR of what may be. */
 static int32_t distance(const lw_walk *w, int32_t a, int32_t b)
 {
     lw_pose one = {0}, other = {0};
@@ -70,7 +78,7 @@ static int32_t distance(const lw_walk *w, int32_t a, int32_t b)
     lw_atlas_head(w->atlas, a, &one);
     lw_atlas_head(w->atlas, b, &other);
     for (int i = 0; i < LW_AXES; i++) {
-        int32_t d = abs(one.axis[i] - other.axis[i]);
+        int32_t d = abs(one.axis[i] - other.axis[i]) * NEAR / (near[i] ? near[i] : NEAR_OTHER);
         most = d > most ? d : most;
     }
     return most;

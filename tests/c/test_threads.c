@@ -210,6 +210,101 @@ static void test_performer(lw_draw hook)
     lw_performer_close(&s.p);
 }
 
+/* ---- units: who ticks chooses the node, who reads stitches, anyone says what is wanted ---- */
+
+#define SIDE 16
+
+typedef struct units {
+    lw_performer *p;
+    _Atomic int ticked;
+} units;
+
+static void *tick_units(void *arg)
+{
+    units *u = arg;
+    for (int i = 0; i < TICKS; i++) {
+        lw_performer_tick(u->p, i, 1);
+        if (i % 8 == 0)
+            rest_us(30);
+    }
+    atomic_store(&u->ticked, 1);
+    return NULL;
+}
+
+static void *want(void *arg)
+{
+    units *u = arg;
+    for (int i = 0; !atomic_load(&u->ticked); i++) {
+        lw_performer_look(u->p, i % 8 ? LW_LOOK_UNITS : i / 8 % 4);
+        rest_us(200);
+    }
+    return NULL;
+}
+
+/* A grey macroblock that stays as it is. */
+static lw_atlas *open_grey(void *blob, size_t room)
+{
+    static const uint8_t grey = 0x27;
+    lw_payload payload = {.bits = &grey, .bit_length = 8, .type = LW_SLICE_I, .qp = 26};
+    uint8_t data[16];
+    lw_atlas_slice slice = {.bytes = (uint32_t)lw_slice_store(&payload, 0, data, sizeof data), .type = LW_SLICE_I, .qp = 26};
+    lw_atlas_stripe stripe = {.kind = LW_STRIPE_STATIC, .rows = 1};
+    lw_atlas_node node = {.anchor = 1};
+    lw_atlas_segment segment = {.count = 1, .modes = 1};
+    lw_atlas_plan plan = {.width = SIDE, .height = SIDE, .fps_num = 50, .fps_den = 1, .data = data, .data_bytes = slice.bytes,
+                          .stripes = &stripe, .stripe_count = 1, .nodes = &node, .node_count = 1, .segments = &segment,
+                          .segment_count = 1, .slices = &slice, .slice_count = 1};
+    for (int i = 0; i < LW_AXES; i++)
+        plan.axis_min[i] = INT16_MIN, plan.axis_max[i] = INT16_MAX;
+    int64_t bytes = lw_atlas_pack(&plan, blob, room);
+    lw_atlas *atlas = NULL;
+    CHECK(bytes > 0 && lw_atlas_open(&atlas, blob, (size_t)bytes, NULL) == 0, "atlas");
+    return atlas;
+}
+
+static void test_units(void)
+{
+    static uint8_t back[SIDE * SIDE * 4], blob[2048], unit[2048];
+    units u = {0};
+    lw_avatar *avatar;
+    lw_image image = {.rgba = back, .width = SIDE, .height = SIDE};
+    lw_atlas *atlas = open_grey(blob, sizeof blob);
+    lw_avatar_config face = {.width = SIDE, .height = SIDE, .images = &image, .image_count = 1};
+    if (!atlas || lw_avatar_open(&avatar, &face) < 0)
+        exit(1);
+    lw_performer_config config = {.avatar = avatar, .fps_num = 50, .fps_den = 1, .atlas = atlas};
+    pthread_t threads[2];
+    if (!CHECK(lw_performer_open(&u.p, &config) == 0, "open with an atlas"))
+        exit(1);
+    start(&threads[0], tick_units, &u);
+    start(&threads[1], want, &u);
+    int stitched = 0, drawn = 0, whole = 1, slot;
+    for (int rest = 0; rest < 2; rest += atomic_load(&u.ticked)) {
+        lw_frame_info info;
+        for (; lw_performer_acquire_frame(u.p, &slot, &info); lw_performer_release_frame(u.p, slot)) {
+            int leaves_out = info.sequence % 50 == 49, key;
+            if (info.node < 0 || leaves_out) {
+                drawn++;
+                continue;
+            }
+            int64_t bytes = lw_performer_unit(u.p, slot, 0, &key, unit, sizeof unit);
+            whole &= bytes > 0 || !info.key;
+            stitched += bytes > 0;
+            if (info.sequence % 20 == 0)
+                lw_performer_request_key(u.p);
+        }
+        rest_us(30);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    lw_performer_counters counters;
+    lw_performer_stats(u.p, &counters);
+    CHECK(whole && stitched <= counters.frames_stitched && stitched + drawn <= counters.frames, "units and pictures, counted");
+    lw_performer_close(&u.p);
+    lw_avatar_close(&avatar);
+    lw_atlas_close(&atlas);
+}
+
 /* ---- the engine: sessions that come and go while others speak and are read ---- */
 
 #define ROUNDS 12
@@ -401,6 +496,7 @@ int main(void)
 {
     test_performer(NULL);
     test_performer(draw);
+    test_units();
     test_engine();
     test_ring();
     return failures != 0;

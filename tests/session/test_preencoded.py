@@ -15,15 +15,17 @@ import pytest
 from numpy.typing import NDArray
 
 import lipwire
+import lipwire.atlas
 from lipwire import _core
 from lipwire.audio import espeak as voice
 from lipwire.avatar import Avatar
 from lipwire.avatar.art import EXPRESSIONS
-from lipwire.drawing.stage import Stage
+from lipwire.drawing.stage import Stage, stage_for
 from lipwire.errors import BadState, InvalidArgument
 from lipwire.publish.film import FilmWriter
 from lipwire.session import offline, session
 from lipwire.session.offline import perform_units
+from lipwire.session.preencoded import begin_atlas
 from lipwire.stream import StreamSpec, Unit, Wants
 from support.small_atlas import EVERY, small_atlas
 
@@ -281,3 +283,20 @@ def test_a_film_of_units_takes_no_pictures(atlas: _core.Atlas, tmp_path: Path) -
     finally:
         other.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_begun_in_the_background(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose sizes and rates: what they choose costs no more than a few minutes."""
+    begun: list[tuple[str, int, int, Fraction]] = []
+    monkeypatch.setattr(lipwire.atlas, "begin", lambda face, *of: begun.append((face.name, *of)))
+
+    def begin(face: Any, width: int, height: int, fps: int, taken: bool = True) -> None:
+        begin_atlas(stage_for(face, StreamSpec(session_id="s", width=width, height=height, fps=Fraction(fps))), taken)
+
+    begin("kit", 640, 360, 25)
+    begin("kit", 640, 360, 25, taken=False)
+    begin("kit", 1920, 1080, 25)
+    begin("kit", 1280, 720, 60)
+    begin(avatar.drawn_by(avatar.art), 1280, 720, 30)
+    begin(None, 640, 360, 25)
+    assert begun == [("kit", 640, 360, Fraction(25)), ("kit", 1280, 720, Fraction(30))]

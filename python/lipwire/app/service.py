@@ -48,6 +48,7 @@ from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
+from ..session.preencoded import begin_atlas
 from ..session.runtime import Runtime
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
@@ -141,6 +142,8 @@ class LiveAvatar(RecordedSession):
             self._let_go()
             raise
         self._service.watched[self.id] = Watched(self, self.viewers, self._encoding)
+        if self._service.preencodes and self._preencoded == "auto" and self.performer.atlas is None:
+            begin_atlas(self._stage, self._out.takes_units)
         return self
 
     def renew(self, token: str) -> None:
@@ -176,12 +179,20 @@ class Service:
         config: see `Config`. Ports of 0 are any free ones; read `http_port` and the others after start.
         speak: what the viewer's text box does; by default the session says it with espeak-ng where that is installed.
         agents: who runs the agents; by default a manager for `config`. What the settings say holds for them, too.
+        preencodes: where `config.preencoded` is auto, built-in avatars are pre-encoded in the background, at the sizes
+            and rates that are asked for.
     """
 
     def __init__(
-        self, config: Config | None = None, *, speak: Speak | None = None, agents: AgentManager | None = None
+        self,
+        config: Config | None = None,
+        *,
+        speak: Speak | None = None,
+        agents: AgentManager | None = None,
+        preencodes: bool = False,
     ) -> None:
         self.config = config or Config()
+        self.preencodes = preencodes
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         self.api_key = self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None

@@ -35,6 +35,7 @@ logger = logging.getLogger("lipwire.atlas")
 _lock = threading.Lock()
 _open: OrderedDict[Path, _core.Atlas] = OrderedDict()
 _making: set[tuple[Avatar, int, int, Fraction]] = set()
+_failed: set[tuple[Avatar, int, int, Fraction]] = set()
 _digests: weakref.WeakKeyDictionary[Avatar, dict[tuple[int, int], str]] = weakref.WeakKeyDictionary()
 
 
@@ -143,10 +144,11 @@ def report(atlas: _core.Atlas) -> Report:
 
 
 def begin(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
-    """Makes it, where it is not in the cache, in a thread of its own, for those who ask later."""
+    """Makes it, where it is not in the cache, in a thread of its own, for those who ask later. One at a time: while
+    another is made nothing is done, and whoever asks again is heard."""
     key = avatar, width, height, fps
     with _lock:
-        if key in _making:
+        if _making or key in _failed:
             return
         _making.add(key)
     threading.Thread(target=_make, args=key, name="lipwire-preencode", daemon=True).start()
@@ -155,6 +157,7 @@ def begin(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
 def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # this thread alone
     what = f"{avatar.name} at {width}x{height}, {float(fps):g} fps"
+    key = avatar, width, height, fps
     try:
         if load(avatar, width, height, fps) is None:
             logger.info("pre-encoding %s in the background; until then an encoder does its work", what)
@@ -162,9 +165,11 @@ def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
             logger.info("pre-encoded %s: %.1f MB in %.0f s, %.1f dB", what, made.bytes / 1e6, made.seconds, made.psnr)
     except (LipwireError, OSError, RuntimeError) as exc:  # RuntimeError: no home
         logger.warning("%s is not pre-encoded: %s", what, exc)
-        return  # it stays among those in the making: it would fail again
-    with _lock:
-        _making.discard((avatar, width, height, fps))
+        with _lock:
+            _failed.add(key)  # it would fail again
+    finally:
+        with _lock:
+            _making.discard(key)
 
 
 @contextlib.contextmanager

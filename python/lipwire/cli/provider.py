@@ -63,7 +63,7 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
     from ..app.links import link_note, shown_link
     from ..app.service import Service
 
-    service = Service(config)
+    service = Service(config, preencodes=True)
 
     async def told() -> None:
         settle()

@@ -11,6 +11,9 @@ from ..errors import InvalidArgument
 
 Preencoded = Literal["auto", "on", "off"]
 """auto: where it has been made; on: it is made where it has not; off: never."""
+BACKGROUND = 1280 * 720 * 30
+"""Pixels a second of what is encoded before without being asked for by name: clients choose sizes, and larger ones take
+a processor for longer than anybody expects."""
 
 
 def check_preencoded(preencoded: str) -> None:
@@ -47,10 +50,12 @@ def find_atlas(
     return found
 
 
-def begin_atlas(stage: Stage) -> None:
-    """Has the video of a built-in avatar encoded in the background, for sessions to come, where it is not there."""
-    if stage.avatar is not None and stage.avatar.name in stage.avatar.builtin():
+def begin_atlas(stage: Stage, taken: bool) -> None:
+    """Has the video of a built-in avatar encoded in the background, for sessions to come, where it is not there and
+    somebody takes it, and where it takes no more than some minutes."""
+    spec = stage.spec
+    small = spec.width * spec.height * spec.fps <= BACKGROUND
+    if taken and small and stage.avatar is not None and stage.avatar.name in stage.avatar.builtin():
         from ..atlas import begin
 
-        spec = stage.spec
         begin(stage.avatar, spec.width, spec.height, spec.fps)
