@@ -142,7 +142,7 @@ async def test_what_is_negotiated_is_sent() -> None:
 
 async def test_who_asks_for_a_key_frame_is_sent_one() -> None:
     publisher, viewer = WebRTC(ice_host="127.0.0.1"), Viewer()
-    async with lipwire.Session(publisher, size=(64, 48), fps=25):
+    async with lipwire.Session(publisher, size=(320, 180), fps=25):
         await viewer.join(publisher)
         await until(lambda: len(viewer.pictures) > KEY_EVERY * 25 // RATE + 3)
         media = viewer.of("video")[0].ssrc

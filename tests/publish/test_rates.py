@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lipwire.publish.rates import CLASSES, DOWN, MOST_PATIENCE, PATIENCE, START, UP, Choice, bit_rates
+from lipwire.publish.rates import CLASSES, DOWN, LIMITED, MOST_PATIENCE, PATIENCE, START, UP, Choice, bit_rates
 
 RATES = bit_rates(640, 360)
+BUSY = RATES[START]
+"""What is sent where the class's bit rate is used up."""
 
 
 def test_bit_rates_follow_the_size() -> None:
@@ -20,41 +22,44 @@ def test_bit_rates_follow_the_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("estimate", "level"),
+    ("estimate", "sent", "level"),
     [
-        (10, 0),
-        (RATES[1] - 1, 0),
-        (RATES[1], 1),
-        (DOWN * RATES[START] - 1, 1),
-        (DOWN * RATES[START], START),
-        (UP * RATES[START], START + 1),
-        (90000000, START + 1),
+        (10, BUSY, 0),
+        (RATES[1] - 1, BUSY, 0),
+        (RATES[1], BUSY, 1),
+        (DOWN * BUSY - 1, BUSY, 1),
+        (DOWN * BUSY, BUSY, START),
+        (UP * BUSY, BUSY, START + 1),
+        (90_000_000, BUSY, START + 1),
+        (300_000, 300_000, START),  # a face at rest
+        (LIMITED * 300_000 - 1, 300_000, 0),  # and one that does not get through
+        (300_000, 0, START),  # nothing is known yet
     ],
 )
-def test_what_a_path_carries_is_heeded(estimate: float, level: int) -> None:
-    assert Choice().judge(int(estimate), RATES, 0.0) == level
+def test_what_a_path_carries_is_heeded(estimate: float, sent: int, level: int) -> None:
+    assert Choice().judge(int(estimate), sent, RATES, 0.0) == level
 
 
 def test_a_higher_class_is_tried_later_each_time_that_it_was_too_high() -> None:
     choice, now, waits = Choice(), 0.0, []
-    choice.judge(100, RATES, now)
+    choice.judge(100, BUSY, RATES, now)
     for _ in range(8):
         began = now
-        while choice.judge(int(UP * RATES[0]), RATES, now) == 0:
+        while choice.judge(int(UP * RATES[0]), RATES[0], RATES, now) == 0:
             now += 0.5
         waits.append(now - began)
         now += 0.5
-        assert choice.judge(100, RATES, now) == 0
+        assert choice.judge(100, RATES[1], RATES, now) == 0
     assert waits[0] == PATIENCE and waits == sorted(waits) and waits[-1] == MOST_PATIENCE
 
 
 def test_a_path_that_recovers_has_the_highest_class_again() -> None:
     """Although a receiver says no more than half as much again of what it is sent."""
     choice, now = Choice(), 0.0
-    choice.judge(100, RATES, now)
+    choice.judge(100, BUSY, RATES, now)
     while choice.level + 1 < len(RATES):
         now += 1.0
-        choice.judge(int(1.5 * RATES[choice.level]), RATES, now)
+        choice.judge(int(1.5 * RATES[choice.level]), RATES[choice.level], RATES, now)
         assert now < 10 * PATIENCE
 
 

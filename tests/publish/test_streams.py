@@ -17,7 +17,7 @@ from lipwire._core import RATE
 from lipwire.channel import RoomChannel, Rooms
 from lipwire.publish import StreamSpec, WebRTC, encoders, streams
 from lipwire.publish.encoders import Picture
-from lipwire.publish.rates import START, bit_rates
+from lipwire.publish.rates import START
 from lipwire.publish.streams import KEY_EVERY, Pictures
 from support.rtp import Unit, Wire
 from support.turns import Turns, watching
@@ -131,19 +131,18 @@ def test_each_codec_has_its_own(stage: Stage) -> None:
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 async def test_who_can_take_less_has_another_encoder_and_sees_no_seam(stage: Stage, codec: str) -> None:
     slow, fast = stage.watch(codec), stage.watch(codec)
-    stage.show(5)
-    rates = bit_rates(WIDTH, HEIGHT)
-    slow.out.on_rate(rates[0])
+    stage.show(55)  # what is sent is known after 2 s
+    slow.out.on_rate(10)
     assert stage.pictures.encoders == 2
     stage.show(5)
-    assert stage.encoded == {(codec, START): 10, (codec, 0): 5}
+    assert stage.encoded == {(codec, START): 60, (codec, 0): 5}
     stage.show(1)
-    fast.out.on_rate(rates[0])
+    fast.out.on_rate(10)
     stage.show(14)
-    assert stage.encoded == {(codec, START): 18, (codec, 0): 20}, "until a key frame may come"
+    assert stage.encoded == {(codec, START): 68, (codec, 0): 20}, "until a key frame may come"
     for wire in (slow, fast):
         packets = wire.units()
-        assert [unit.sample for unit in packets] == [n * STEP for n in range(25)]
+        assert [unit.sample for unit in packets] == [n * STEP for n in range(75)]
         assert decoded(codec, packets) == pytest.approx(greys(packets), abs=2)
         assert wire.out.missed == 0
     assert stage.pictures.encoders == 1
@@ -279,19 +278,19 @@ def test_units_reach_who_takes_h264_without_an_encoder(stage: Stage) -> None:
     atlas = Atlas()
     stage.pictures.units.request_key = atlas.ask
     wires = [stage.watch("h264") for _ in range(2)]
-    for n in range(5):
+    for n in range(15):
         stage.pictures.unit(*atlas.unit(n))
     late = stage.watch("h264")
     assert atlas.asked
-    for n in range(5, 10):
-        stage.pictures.unit(*atlas.unit(n, key=n == 7))
+    for n in range(15, 20):
+        stage.pictures.unit(*atlas.unit(n, key=n == 17))
     wires[0].out.on_key()
     assert stage.encoded.total() == 0 and stage.pictures.encoders == 0
     for wire in wires:
         units = wire.units()
-        assert [unit.sample for unit in units] == [n * STEP for n in range(10)]
+        assert [unit.sample for unit in units] == [n * STEP for n in range(20)]
         assert decoded("h264", units) == pytest.approx(greys(units), abs=2)
-    assert [unit.sample for unit in late.units()] == [n * STEP for n in range(7, 10)]
+    assert [unit.sample for unit in late.units()] == [n * STEP for n in range(17, 20)]
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -334,22 +333,20 @@ class Stitched:
         return getattr(self._of, name)
 
 
-def test_threads_of_a_pool_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the process's own, several at once."""
+async def test_threads_of_the_loop_do_the_same() -> None:
+    """Several faces at once."""
     faces = [Pictures() for _ in range(4)]
     with Wire("vp8") as first:
         wires = [first, *(Wire("vp8", net=first.net) for _ in range(3))]
         for face, wire in zip(faces, wires, strict=True):
             face.add(wire.out)
 
-        async def play() -> None:
-            for n in range(10):
-                for face in faces:
-                    face.show(frame(n), n * STEP)
-                while any(source._at_work for face in faces for source in face._encoded.values()):
-                    await asyncio.sleep(0.001)
+        for n in range(10):
+            for face in faces:
+                face.show(frame(n), n * STEP)
+            while any(source._at_work for face in faces for source in face._encoded.values()):
+                await asyncio.sleep(0.001)
 
-        asyncio.run(play())
         for face, wire in zip(faces, wires, strict=True):
             face.remove(wire.out)
             units = wire.units()
@@ -381,3 +378,19 @@ async def test_a_picture_tells_the_encoder_how_many_come_in_a_second(
     assert [picture.fps for picture in seen] == [60]
     await publisher.close()
     await rooms.close()
+
+
+def test_who_asks_again_and_again_gets_no_more_of_units_than_of_an_encoder(stage: Stage) -> None:
+    atlas = Atlas()
+    stage.pictures.units.request_key = atlas.ask
+    wires = [stage.watch("h264") for _ in range(2)]
+    asked, keys = 0, []
+    for n in range(40):
+        key, asked = atlas.asked > asked, atlas.asked
+        data, sample, is_key = atlas.unit(n, key)
+        keys += [sample] * is_key
+        stage.pictures.unit(data, sample, is_key)
+        for wire in wires:
+            wire.out.on_key()
+    assert 2 <= len(keys) <= 5 and min(np.diff(keys)) >= KEY_EVERY
+    assert len(wires[0].units()) == 40

@@ -75,7 +75,7 @@ class Config(Struct, kw_only=True, frozen=True):
     """More are refused with 429."""
     max_viewers: int = MAX_VIEWERS
     """Browsers that are sent sound and pictures: viewers of sessions and users in rooms together. More are refused with
-    503. The default is what two busy processors keep in sound."""
+    503. Those of one session share its encoders."""
     max_pixel_rate: int = 1_000_000_000
     """Width x height x frames a second of all sessions and agents together; more is refused with 429 (agents: 422).
     0 = no limit."""

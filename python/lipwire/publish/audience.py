@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from ..errors import NoCapacity
 
-MAX_VIEWERS = 20
-"""As many as two processors keep in sound while both are busy with other things (bench/overload.py)."""
+MAX_VIEWERS = 100
+"""A quarter of one processor, where all watch one session; each in a session of its own costs more (docs/deploy.md)."""
 RETRY_AFTER = 5.0
 
 

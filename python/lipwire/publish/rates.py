@@ -1,8 +1,9 @@
 """Which bit rate a viewer's pictures have: one of few classes, so that viewers can share encoders.
 
-A viewer goes a class down as soon as its path carries less than the one that it has, and up when it carries more. What
-a receiver says that it can take follows what it is sent, and stays within half as much again of it, so that the higher
-class has to be tried before it is known to fit: who had to come back from there waits longer before the next try.
+What a receiver says that it can take follows what it is sent: it begins with that, and stays within half as much again
+of it. So little of it means nothing while it is no less than what is sent, as of a face at rest; a viewer goes a class
+down where less gets through than was sent. And a higher class has to be tried before it is known to fit: who had to
+come back from there waits longer before the next try.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ START = 2
 """The class to begin with."""
 DOWN = 0.8
 """Share of a class's bit rate below which it is too high,"""
+LIMITED = 0.9
+"""if it is also less than this share of what was sent;"""
 UP = 1.4
-"""and above which the next one is tried."""
+"""and share above which the next one is tried."""
 PATIENCE = 5.0
 """Seconds after a change before a higher class is tried; after one that was too high they double,"""
 MOST_PATIENCE = 160.0
@@ -38,9 +41,10 @@ class Choice:
         """It has gone up last."""
         self._patience = PATIENCE
 
-    def judge(self, estimate: int, rates: tuple[int, ...], now: float) -> int:
-        """Its class from now on, where its path carries `estimate` bit/s."""
-        if estimate < DOWN * rates[self.level] and self.level > 0:
+    def judge(self, estimate: int, sent: int, rates: tuple[int, ...], now: float) -> int:
+        """Its class from now on, where its path carries `estimate` bit/s, and it was sent `sent` lately (0: that is not
+        known yet)."""
+        if estimate < min(DOWN * rates[self.level], LIMITED * sent) and self.level > 0:
             if self._tried:
                 self._patience = min(2 * self._patience, MOST_PATIENCE)
             fits = [level for level in range(self.level) if rates[level] <= estimate]

@@ -26,6 +26,8 @@ logger = logging.getLogger("lipwire.webrtc")
 
 KEY_EVERY = RATE // 2
 """Samples from one key frame to the next that somebody asked for."""
+MEASURED = 2 * RATE
+"""Samples over which a bit rate is measured."""
 UNITS = "h264"
 """The codec of those that were encoded beforehand."""
 
@@ -54,6 +56,10 @@ class Source:
     def __init__(self, codec: str) -> None:
         self.fan = Fan(KINDS[codec], mode=0 if codec == "h264 in single units" else 1)
         self.joining: set[Watcher] = set()
+        self.bit_rate = 0
+        """Bit/s of the last `MEASURED` that were sent; 0 = not known yet."""
+        self._bytes = 0
+        self._since: int | None = None
 
     def __len__(self) -> int:
         return len(self.fan) + len(self.joining)
@@ -83,6 +89,7 @@ class Source:
 
     def send(self, data: bytes, sample: int, key: bool) -> None:
         """To everyone."""
+        self._measure(len(data), sample)
         if key:
             for watcher in [one for one in self.joining if one.source is None]:
                 watcher.source, watcher.next = self, None
@@ -94,6 +101,14 @@ class Source:
             self.fan.miss()
             self.ask_key()
 
+    def _measure(self, size: int, sample: int) -> None:
+        self._bytes += size
+        if self._since is None or not 0 <= sample - self._since < 2 * MEASURED:
+            self._bytes, self._since = 0, sample
+        elif sample - self._since >= MEASURED:
+            self.bit_rate = 8 * self._bytes * RATE // (sample - self._since)
+            self._bytes, self._since = 0, sample
+
 
 class Units(Source):
     """Those that were encoded beforehand; a session makes them."""
@@ -102,14 +117,32 @@ class Units(Source):
         super().__init__(UNITS)
         self.request_key: Callable[[], None] = lambda: None
         """Asks the session for a key frame."""
+        self._wanted = False
+        """Somebody needs one, and the session has not been asked."""
+        self._at = 0
+        self._key_at: int | None = None
 
     def ask_key(self) -> None:
-        self.request_key()
+        self._wanted = True
+        self._ask_in_time()
+
+    def _ask_in_time(self) -> None:
+        if self._wanted and (self._key_at is None or not 0 <= self._at - self._key_at < KEY_EVERY):
+            self._wanted = False
+            self.request_key()
+
+    def expect(self, sample: int, key: bool) -> None:
+        """The next one to be sent is this."""
+        self._at = sample
+        if key:
+            self._key_at = sample
 
     def send(self, data: bytes, sample: int, key: bool) -> None:
         if key:
+            self._wanted = False
             self.admit()
         super().send(data, sample, key)
+        self._ask_in_time()
 
 
 class Encoded(Source):
@@ -181,7 +214,7 @@ class Pictures:
     """The pictures of one face, for everyone who watches. All methods are called by the event loop's thread.
 
     Args:
-        turns: whose threads encode; None = those of the process.
+        turns: whose threads encode; None = those of the event loop.
     """
 
     def __init__(self, turns: Executor | None = None) -> None:
@@ -249,6 +282,7 @@ class Pictures:
         if not self._watchers:
             return
         with self._lock:
+            self.units.expect(sample, key)
             self._turn(True)
             self.units.send(data, sample, key)
 
@@ -298,7 +332,8 @@ class Pictures:
 
     def _judge(self, watcher: Watcher, estimate: int) -> None:
         before = watcher.choice.level
-        if watcher.choice.judge(estimate, self._rates, asyncio.get_running_loop().time()) != before:
+        sent = 0 if watcher.source is None else watcher.source.bit_rate
+        if watcher.choice.judge(estimate, sent, self._rates, asyncio.get_running_loop().time()) != before:
             with self._lock:
                 self._place(watcher)
 

@@ -8,9 +8,10 @@ encoded in the loop's own turn (sound.py).
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from weakref import WeakKeyDictionary
 
 from ..pools import pool
 
@@ -20,8 +21,13 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor] = WeakKeyDictionary()
+
+
 def encoding() -> ThreadPoolExecutor:
-    """The threads that encode, first come, first served. One processor is left to the loop, the engine and the
-    sound."""
-    return pool(max(1, processors() - 1), "lipwire-encode")
+    """The threads that encode for the running loop, first come, first served. One processor is left to the loop, the
+    engine and the sound."""
+    loop = asyncio.get_running_loop()
+    if loop not in _of_loop:
+        _of_loop[loop] = pool(max(1, processors() - 1), "lipwire-encode")
+    return _of_loop[loop]
