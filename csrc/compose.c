@@ -154,15 +154,18 @@ static int plan(const scene *s, const lw_box *part, stroke *strokes)
         if (box.x0 >= box.x1)
             continue;
         const int whole = box.y0 == part->y0 && box.y1 == part->y1;
-        lw_run runs[LW_MAX_PIECES];
+        lw_run runs[LW_MAX_PIECES], pieces[LW_MAX_PIECES];
         const int n = lw_placed_runs(&s->at[i], &box, runs);
-        for (int k = 0; k < n; k++) {
-            box.x0 = runs[k].x0;
-            box.x1 = runs[k].x1;
-            count = note(strokes, count, open, opens, i, runs[k].solid, &box);
-            if (runs[k].solid && whole)
-                opens = hide(open, opens, box.x0, box.x1);
+        memcpy(pieces, runs, (size_t)n * sizeof *runs);
+        const int drawn = lw_runs_join(pieces, n, lw_placed_split(&s->at[i]));
+        for (int k = 0; k < drawn; k++) {
+            box.x0 = pieces[k].x0;
+            box.x1 = pieces[k].x1;
+            count = note(strokes, count, open, opens, i, pieces[k].solid, &box);
         }
+        for (int k = 0; k < n && whole; k++)
+            if (runs[k].solid)
+                opens = hide(open, opens, runs[k].x0, runs[k].x1);
     }
     return note(strokes, count, open, opens, -1, 1, part);
 }

@@ -6,7 +6,7 @@
 #include "sprite.h"
 
 #define GAP 64   /* transparent pixels in a row that are worth leaving out, */
-#define SOLID 96 /* opaque ones worth drawing without their alpha */
+#define SOLID 32 /* opaque ones worth hiding what is below */
 
 /* ---- loading ---- */
 
@@ -347,6 +347,16 @@ static int turned_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX
 int lw_placed_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
 {
     return p->turned ? turned_runs(p, box, runs) : flat_runs(p, box, runs);
+}
+
+int lw_runs_join(lw_run *runs, int count, int32_t least)
+{
+    int kept = 0;
+    for (int k = 0; k < count; k++) {
+        const lw_run run = {runs[k].x0, runs[k].x1, runs[k].solid && runs[k].x1 - runs[k].x0 >= least};
+        kept = add_piece(runs, kept, run.x0, run.x1, run.solid);
+    }
+    return kept;
 }
 
 /* ---- drawing ---- */

@@ -351,17 +351,28 @@ AVX512 INLINE __m512i over512(__m512i d, __m512i v, halves512 inverse)
     return _mm512_adds_epu8(_mm512_mask_blend_epi8(ODD64, even, odd), v);
 }
 
+/* No wider than it must be: a load waits for an older masked store whose bytes it may have to see, be they masked out. */
 AVX512 INLINE __m512i get512(const uint8_t *p, ptrdiff_t left)
 {
-    return left >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(TAIL64(left), p);
+    if (left >= 64)
+        return _mm512_loadu_si512(p);
+    if (left > 32)
+        return _mm512_maskz_loadu_epi8(TAIL64(left), p);
+    if (left > 16)
+        return _mm512_castsi256_si512(_mm256_maskz_loadu_epi8((__mmask32)TAIL64(left), p));
+    return _mm512_castsi128_si512(_mm_maskz_loadu_epi8((__mmask16)TAIL64(left), p));
 }
 
 AVX512 INLINE void put512(uint8_t *p, __m512i v, ptrdiff_t left)
 {
     if (left >= 64)
         _mm512_storeu_si512(p, v);
-    else
+    else if (left > 32)
         _mm512_mask_storeu_epi8(p, TAIL64(left), v);
+    else if (left > 16)
+        _mm256_mask_storeu_epi8(p, (__mmask32)TAIL64(left), _mm512_castsi512_si256(v));
+    else
+        _mm_mask_storeu_epi8(p, (__mmask16)TAIL64(left), _mm512_castsi512_si128(v));
 }
 
 AVX512 INLINE void blend512(const lw_patch *p, int count, int blends)
