@@ -1,7 +1,8 @@
 /* All sessions on one native thread, ticked against absolute deadlines; Python hears of it through an eventfd.
  *
- * The table of performers is the only thing shared with the control side, one atomic pointer and one atomic state a
- * place: FREE -> ACTIVE (attach), ACTIVE -> LEAVING (detach), LEAVING -> FREE (the thread, between two passes). */
+ * The table of performers is shared with the control side, one atomic pointer and one atomic state a place:
+ * FREE -> ACTIVE (attach), ACTIVE -> LEAVING (detach), LEAVING -> FREE (the thread, between two passes). Beside it is a bit
+ * for each place: its reader is to be told. The thread sets it, lw_engine_ready takes it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -31,9 +32,14 @@ typedef struct place {
 
 struct lw_engine {
     int places, fd;
+    _Atomic int used; /* places that ever were taken are below */
     pthread_t thread;
     _Atomic int stop;
     _Atomic int64_t ticks, late_ticks, lost_ticks, busy_ns, worst_ns, sessions;
+    _Atomic uint64_t *ready; /* a bit a place; this and the next three are behind the table */
+    /* the thread's: those that tick in this pass, their places, what came out */
+    lw_performer **performers;
+    int *at, *out;
     place table[];
 };
 
@@ -45,21 +51,31 @@ static int64_t cpu_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* One tick of every session; returns the bits of what came out. */
+/* One tick of every session; returns whether a reader is to be told. */
 static int pass(lw_engine *e, int64_t due, int draw)
 {
-    int out = 0;
-    for (int i = 0; i < e->places; i++) {
+    size_t n = 0;
+    int told = 0, used = atomic_load_explicit(&e->used, memory_order_acquire);
+    for (int i = 0; i < used; i++) {
         place *p = &e->table[i];
         int state = atomic_load_explicit(&p->state, memory_order_acquire);
-        if (state == PLACE_ACTIVE && p->wait > 0)
-            p->wait--;
-        else if (state == PLACE_ACTIVE)
-            out |= lw_performer_tick(atomic_load_explicit(&p->performer, memory_order_relaxed), due, draw);
-        else if (state == PLACE_LEAVING)
+        if (state == PLACE_LEAVING) {
             atomic_store_explicit(&p->state, PLACE_FREE, memory_order_release);
+        } else if (state == PLACE_ACTIVE && p->wait > 0) {
+            p->wait--;
+        } else if (state == PLACE_ACTIVE) {
+            e->performers[n] = atomic_load_explicit(&p->performer, memory_order_relaxed);
+            e->at[n++] = i;
+        }
     }
-    return out;
+    lw_performer_tick_many(e->performers, n, due, draw, e->out);
+    for (size_t i = 0; i < n; i++)
+        if (lw_performer_due(e->performers[i], e->out[i])) {
+            uint64_t bit = (uint64_t)1 << e->at[i] % 64;
+            atomic_fetch_or_explicit(&e->ready[e->at[i] / 64], bit, memory_order_release);
+            told = 1;
+        }
+    return told;
 }
 
 static void *run(void *arg)
@@ -80,7 +96,7 @@ static void *run(void *arg)
         } else if (late >= TICK_NS) {
             LW_COUNT(e->late_ticks, 1);
         }
-        int out = pass(e, due, began - due < DRAW_LAG * TICK_NS);
+        int told = pass(e, due, began - due < DRAW_LAG * TICK_NS);
         int64_t took = cpu_ns() - cpu;
         LW_COUNT(e->ticks, 1);
         LW_COUNT(e->busy_ns, took);
@@ -89,10 +105,21 @@ static void *run(void *arg)
         due += TICK_NS;
         const uint64_t one = 1;
         /* It fails only where the counter is full, and then the reader has been woken; the clocks go on in any case. */
-        ssize_t told = out ? write(e->fd, &one, sizeof one) : 0;
-        (void)told;
+        ssize_t written = told ? write(e->fd, &one, sizeof one) : 0;
+        (void)written;
     }
     return NULL;
+}
+
+static void layout(lw_engine *e, int places, lw_arena *arena)
+{
+    size_t n = (size_t)places;
+    lw_carve(arena, sizeof(lw_engine) + n * sizeof(place));
+    _Atomic uint64_t *ready = lw_carve(arena, (n + 63) / 64 * sizeof *ready);
+    lw_performer **performers = lw_carve(arena, n * sizeof *performers);
+    int *at = lw_carve(arena, n * sizeof *at), *out = lw_carve(arena, n * sizeof *out);
+    if (e)
+        e->ready = ready, e->performers = performers, e->at = at, e->out = out;
 }
 
 int lw_engine_open(lw_engine **out, int max_sessions)
@@ -102,9 +129,13 @@ int lw_engine_open(lw_engine **out, int max_sessions)
     *out = NULL;
     if (max_sessions < 1 || max_sessions > 65536)
         return LW_EINVAL;
-    lw_engine *e = calloc(1, sizeof *e + (size_t)max_sessions * sizeof(place));
+    lw_arena arena = {0};
+    layout(NULL, max_sessions, &arena);
+    lw_engine *e = calloc(1, arena.used);
     if (!e)
         return LW_ENOMEM;
+    arena = (lw_arena){.base = (uint8_t *)e};
+    layout(e, max_sessions, &arena);
     e->places = max_sessions;
     e->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (e->fd < 0 || pthread_create(&e->thread, NULL, run, e)) {
@@ -134,6 +165,8 @@ int lw_engine_attach(lw_engine *e, lw_performer *p)
         atomic_store_explicit(&e->table[i].performer, p, memory_order_relaxed);
         e->table[i].wait = i % STAGGER;
         atomic_store_explicit(&e->table[i].state, PLACE_ACTIVE, memory_order_release);
+        for (int used = i; used <= i && !atomic_compare_exchange_weak(&e->used, &used, i + 1);)
+            ;
         atomic_fetch_add_explicit(&e->sessions, 1, memory_order_relaxed);
         return 0;
     }
@@ -157,6 +190,26 @@ int lw_engine_detach(lw_engine *e, lw_performer *p)
         return 0;
     }
     return LW_ESTATE;
+}
+
+int lw_engine_ready(lw_engine *e, lw_performer **out, int cap)
+{
+    if (!e || (cap > 0 && !out))
+        return LW_EINVAL;
+    int n = 0, used = atomic_load_explicit(&e->used, memory_order_acquire);
+    for (int word = 0; word * 64 < used && n < cap; word++) {
+        if (!atomic_load_explicit(&e->ready[word], memory_order_relaxed))
+            continue;
+        uint64_t bits = atomic_exchange_explicit(&e->ready[word], 0, memory_order_acquire), left = bits;
+        for (; left && n < cap; left &= left - 1) {
+            place *p = &e->table[word * 64 + __builtin_ctzll(left)];
+            if (atomic_load_explicit(&p->state, memory_order_acquire) == PLACE_ACTIVE)
+                out[n++] = atomic_load_explicit(&p->performer, memory_order_relaxed);
+        }
+        if (left) /* there was no room for them */
+            atomic_fetch_or_explicit(&e->ready[word], left, memory_order_release);
+    }
+    return n;
 }
 
 void lw_engine_stats(const lw_engine *e, lw_engine_counters *counters)

@@ -2,6 +2,7 @@
  *
  * Goal: the message is read once, and most of it by one kernel.
  *
+ *   frame              its mask comes off eight bytes at a time, and whether it is ASCII is known with it
  *   around the audio   compared with the last message's; scanned only where it differs
  *   base64             four characters to three bytes, as many at once as a vector holds, checked in the same pass
  *   the rate's label   a handful of numbers a connection
@@ -84,6 +85,47 @@ int64_t lw_base64_decode(void *to, const void *text, size_t n)
             out[1] = (uint8_t)(b << 4 | c >> 2);
     }
     return bytes;
+}
+
+/* ---- WebSocket frames ---- */
+
+int lw_ws_head_at(const void *in, size_t n, lw_ws_head *head)
+{
+    const uint8_t *p = in;
+    if (n < 2)
+        return 0;
+    size_t bytes = 2, length = p[1] & 127;
+    size_t more = length == 126 ? 2 : length == 127 ? 8 : 0;
+    *head = (lw_ws_head){.first = p[0], .masked = p[1] >> 7, .payload = more ? 0 : length};
+    bytes += more + (head->masked ? 4 : 0);
+    if (n < bytes)
+        return 0;
+    for (size_t i = 0; i < more; i++)
+        head->payload = head->payload << 8 | p[2 + i];
+    head->bytes = bytes;
+    return 1;
+}
+
+int lw_ws_unmask(void *out, const void *in, size_t n, const uint8_t mask[4])
+{
+    const uint8_t *from = in;
+    uint8_t *to = out, seen = 0;
+    uint64_t all = 0, key;
+    uint8_t twice[8];
+    memcpy(twice, mask, 4);
+    memcpy(twice + 4, mask, 4);
+    memcpy(&key, twice, sizeof key);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, from + i, sizeof eight);
+        eight ^= key;
+        all |= eight;
+        memcpy(to + i, &eight, sizeof eight);
+    }
+    for (; i < n; i++)
+        seen |= to[i] = from[i] ^ mask[i & 3];
+    return !(all & 0x8080808080808080u) && seen < 128;
 }
 
 void lw_pcm8_decode(void *to, const void *from, size_t n)

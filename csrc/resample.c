@@ -113,6 +113,11 @@ static int16_t *history(const lw_resampler *r, int32_t channel)
     return r->history + (size_t)channel * (r->taps + IN_BLOCK);
 }
 
+void lw_resampler_prefetch(const lw_resampler *r)
+{
+    lw_prefetch(r, sizeof *r + (size_t)(r->taps + OUT_BLOCK) * sizeof(int16_t));
+}
+
 void lw_resampler_reset(lw_resampler *r)
 {
     r->phase = r->first = 0;

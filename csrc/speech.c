@@ -20,6 +20,7 @@
  *
  * No clicks: a gain steps by at most 1/FADE per sample and reaches 0 exactly where the known speech runs out. */
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "common.h"
@@ -784,6 +785,19 @@ int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *
     *sample = s->look;
     s->look += LW_BLOCK;
     return 1;
+}
+
+void lw_speech_prefetch(const lw_speech *s, int samples)
+{
+    if (!samples) {
+        lw_prefetch(s, offsetof(lw_speech, paces));
+        lw_prefetch(&s->state, sizeof *s - offsetof(lw_speech, state));
+        return;
+    }
+    int64_t read = atomic_load_explicit(&s->read, memory_order_relaxed);
+    int64_t ahead = s->look - atomic_load_explicit(&s->clock, memory_order_relaxed);
+    lw_prefetch(s->ring + (read & s->mask), LW_BLOCK * sizeof(int16_t));
+    lw_prefetch(s->ring + ((read + ahead) & s->mask), LW_BLOCK * sizeof(int16_t));
 }
 
 /* ---- readers of the clock ---- */

@@ -18,18 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "dsp.h"
 #include "lipwire/viseme.h"
 #include "viseme_gate.h"
 
 #define LEAD ((LW_VISEME_FRAME - LW_VISEME_HOP) / 2) /* a frame reaches this far beyond its hop on either side */
 
-/* How a session sees its rows. `ahead`: frames between a row and the newest one it needs. */
+/* How rows are seen. `ahead`: frames between a row and the newest one it needs. */
 typedef struct mode {
     int32_t head, shift, ahead;
 } mode;
 static const mode early_mode = {0, LW_EARLY, LW_AHEAD + LW_EARLY}, final_mode = {1, LW_FINAL, LW_AHEAD + LW_FINAL};
 #define AHEAD_MOST (LW_AHEAD + LW_FINAL)
+#define VIEWS 2 /* early and final: what is behind the network's heads; all before them is the same */
 
 /* Running mean of speech: the prior weighs as many frames as MEAN_PRIOR, the memory is MEAN_MEMORY frames. */
 #define MEAN_PRIOR 100.0f
@@ -59,16 +61,25 @@ static const float jaw_of[LW_VISEME_LANES] = {
     0.0f, 0.0f, 0.0f, 0.12f, 0.15f, 0.2f, 0.12f, 0.08f, 0.15f, 0.22f, 1.0f, 0.58f, 0.3f, 0.6f, 0.22f,
 };
 
+/* The rows of one mode. */
+typedef struct view {
+    mode mode;
+    int32_t warm; /* frames still missing before the first row */
+    int64_t skip; /* samples until the first row's last one */
+    int32_t left; /* samples until the row after it */
+    lw_viseme_decoder decoder;
+    float smooth; /* level behind the loudness */
+} view;
+
 struct lw_viseme {
     const lw_viseme_tables *tables;
-    mode mode;
+    view view[VIEWS];
+    int32_t views;
     float known; /* level of the voice as it was given, or 0 */
 
     /* Input. */
     _Alignas(64) int16_t pcm[LW_VISEME_PCM]; /* the frame, then 0 */
     int32_t have;
-    int64_t skip;  /* samples until the first row's last one */
-    int32_t left;  /* samples until the row after it */
     int32_t zeros; /* the newest samples that are 0, at most LW_VISEME_FRAME */
 
     /* Front end. */
@@ -79,16 +90,12 @@ struct lw_viseme {
     float level[AHEAD_MOST + 1]; /* dBFS behind the gain, oldest first, to the newest frame's */
 
     /* Network. */
-    int32_t warm; /* frames still missing before the first row */
+    int32_t context; /* frames still missing before it runs */
     float fade[AHEAD_MOST + 1]; /* 1 = the network's word, 0 = sil; oldest first, to the newest frame's */
     int32_t rest; /* rows since the gate closed */
     _Alignas(64) int16_t feature[LW_PAD32(LW_WINDOW * LW_FEATURES)]; /* of the window's frames, oldest first */
     _Alignas(64) int16_t state_q[LW_PAD32(LW_ROWS(LW_GRU))];         /* the state as the layers take it */
     _Alignas(64) float state[LW_ROWS(LW_GRU)];
-
-    /* Output. */
-    lw_viseme_decoder decoder;
-    float smooth; /* level behind the loudness */
 };
 
 static inline float clampf(float x, float low, float high)
@@ -110,7 +117,9 @@ static int analyse(const lw_viseme *v, float power[LW_FFT_BINS], float mel[LW_ME
     }
     lw_kernels.viseme_spectrum(power, v->pcm, t);
     float factor = v->gate.factor, less = factor > ROUNDING_HEARD ? ROUNDING * (1.0f - ROUNDING_HEARD / factor) : 0.0f;
-    for (int k = 0; k < LW_FFT_BINS; k++)
+    for (int k = 0; less == 0.0f && k < LW_FFT_BINS; k++) /* the same, without a comparison that keeps it from vectors */
+        power[k] *= factor;
+    for (int k = 0; less > 0.0f && k < LW_FFT_BINS; k++)
         power[k] = power[k] > less ? (power[k] - less) * factor : 0.0f;
     lw_kernels.viseme_mel(mel, power, t);
     return 1;
@@ -148,8 +157,8 @@ static void push_frame(lw_viseme *v)
 
 /* ---- network -------------------------------------------------------------------------------------------------- */
 
-/* One step of each session, from the window in its features: the viseme weights of its head's row. */
-static void infer(lw_viseme *const *v, size_t sessions, float weights[][LW_VISEME_LANES])
+/* One step of each session, from the window in its features: the viseme weights of each view's row. */
+static void infer(lw_viseme *const *v, size_t sessions, float weights[][VIEWS][LW_VISEME_LANES])
 {
     enum { CONV = LW_ROWS(LW_CONV), GATES = 3 * LW_ROWS(LW_GRU), OUT = LW_HEADS * LW_CLASS_LANES };
     const lw_viseme_model *m = &lw_viseme_weights;
@@ -170,16 +179,21 @@ static void infer(lw_viseme *const *v, size_t sessions, float weights[][LW_VISEM
     for (size_t s = 0; s < sessions; s++)
         lw_kernels.viseme_gates(v[s]->state, v[s]->state_q, sums[s], rec[s], m);
     lw_kernels.viseme_dense(sums[0], GATES, state, sessions, &t->out);
-    for (size_t s = 0; s < sessions; s++) {
-        int head = v[s]->mode.head * LW_CLASS_LANES;
-        lw_kernels.viseme_classes(weights[s], sums[s] + head, m->out_scale + head, m->out_bias + head, t);
-    }
+    for (size_t s = 0; s < sessions; s++)
+        for (int k = 0; k < v[s]->views; k++) {
+            int head = v[s]->view[k].mode.head * LW_CLASS_LANES;
+            lw_kernels.viseme_classes(weights[s][k], sums[s] + head, m->out_scale + head, m->out_bias + head, t);
+        }
 }
 
 /* Before the network: does it run for the newest frame? */
 static int wakes(lw_viseme *v)
 {
     const lw_viseme_gate *g = &v->gate;
+    if (v->context > 0) {
+        v->context--;
+        return 0;
+    }
     float before = v->fade[AHEAD_MOST];
     memmove(v->fade, v->fade + 1, AHEAD_MOST * sizeof v->fade[0]);
     v->fade[AHEAD_MOST] = g->open ? 1.0f : before > FADE_STEP ? before - FADE_STEP : 0.0f;
@@ -204,17 +218,17 @@ static void fade_out(float weights[LW_VISEME_LANES], float fade)
 /* ---- output --------------------------------------------------------------------------------------------------- */
 
 /* Loudness of the row: rises at once, falls within some 40 ms. */
-static float loudness(lw_viseme *v)
+static float loudness(const lw_viseme *v, view *w)
 {
-    float level = v->level[AHEAD_MOST - v->mode.ahead];
-    v->smooth += (level > v->smooth ? 0.6f : 0.25f) * (level - v->smooth);
+    float level = v->level[AHEAD_MOST - w->mode.ahead];
+    w->smooth += (level > w->smooth ? 0.6f : 0.25f) * (level - w->smooth);
     float gain = clampf(LW_VOICE_NOMINAL - v->speech, GAIN_LEAST, GAIN_MOST);
-    return v->fade[AHEAD_MOST - v->mode.shift] * clampf((v->smooth + gain - LOUD_LOW) / LOUD_RANGE, 0.0f, 1.0f);
+    return v->fade[AHEAD_MOST - w->mode.shift] * clampf((w->smooth + gain - LOUD_LOW) / LOUD_RANGE, 0.0f, 1.0f);
 }
 
-static void write_row(lw_viseme *v, const float weights[LW_VISEME_LANES], float *row)
+static void write_row(const lw_viseme *v, view *w, const float weights[LW_VISEME_LANES], float *row)
 {
-    float loud = loudness(v), opening[LW_VISEME_LANES];
+    float loud = loudness(v, w), opening[LW_VISEME_LANES];
     for (int i = 0; i < LW_VISEME_LANES; i++)
         opening[i] = weights[i] * jaw_of[i];
     float share = JAW_QUIET + (1.0f - JAW_QUIET) * clampf(1.2f * loud, 0.0f, 1.0f);
@@ -223,14 +237,29 @@ static void write_row(lw_viseme *v, const float weights[LW_VISEME_LANES], float 
     row[LW_LOUDNESS] = loud;
 }
 
+/* What the newest frame gives of one view, `likely` being the network's word: 1, or 0 while there is no row. */
+static int show(const lw_viseme *v, view *w, const float likely[LW_VISEME_LANES], float *to)
+{
+    _Alignas(64) float row[LW_VISEME_LANES];
+    if (w->warm > 0) {
+        w->warm--;
+        return 0;
+    }
+    lw_viseme_decode(&w->decoder, likely, row);
+    fade_out(row, v->fade[AHEAD_MOST - w->mode.shift]);
+    write_row(v, w, row, to);
+    w->left = LW_VISEME_HOP;
+    return 1;
+}
+
 /* ---- sessions side by side ------------------------------------------------------------------------------------- */
 
-/* A session's input and where its rows go. */
+/* A session's input and where the rows of its views go. */
 typedef struct feed {
     lw_viseme *v;
     const uint8_t *from; /* samples, may be odd-aligned */
     size_t n;
-    float *rows;
+    float *rows[VIEWS];
 } feed;
 
 /* Takes samples up to the end of the next frame; returns whether they sufficed. */
@@ -250,10 +279,11 @@ static int fill_frame(feed *f)
         trail++;
     v->zeros = trail == take ? v->zeros + (int32_t)take : (int32_t)trail;
     v->zeros = v->zeros < LW_VISEME_FRAME ? v->zeros : LW_VISEME_FRAME;
-    if (v->skip > 0)
-        v->skip -= (int64_t)take;
-    else
-        v->left -= (int32_t)take;
+    for (view *w = v->view; w < v->view + v->views; w++)
+        if (w->skip > 0)
+            w->skip -= (int64_t)take;
+        else
+            w->left -= (int32_t)take;
     return v->have == LW_VISEME_FRAME;
 }
 
@@ -267,7 +297,7 @@ static void next_frame(lw_viseme *v)
 static void run(feed *feeds, size_t sessions)
 {
     for (;;) {
-        _Alignas(64) float weights[LW_VISEME_SESSIONS][LW_VISEME_LANES], row[LW_VISEME_LANES];
+        _Alignas(64) float weights[LW_VISEME_SESSIONS][VIEWS][LW_VISEME_LANES];
         feed *full[LW_VISEME_SESSIONS];
         lw_viseme *awake[LW_VISEME_SESSIONS];
         int is_awake[LW_VISEME_SESSIONS];
@@ -281,7 +311,7 @@ static void run(feed *feeds, size_t sessions)
             lw_viseme *v = full[i]->v;
             push_frame(v);
             next_frame(v);
-            is_awake[i] = v->warm <= v->mode.shift && wakes(v);
+            is_awake[i] = wakes(v);
             if (is_awake[i])
                 awake[steps++] = v;
         }
@@ -290,16 +320,10 @@ static void run(feed *feeds, size_t sessions)
         for (size_t i = 0, step = 0; i < frames; i++) {
             static const float sil[LW_VISEME_LANES] = {1.0f};
             lw_viseme *v = full[i]->v;
-            const float *likely = is_awake[i] ? weights[step++] : sil;
-            if (v->warm > 0) {
-                v->warm--;
-                continue;
-            }
-            lw_viseme_decode(&v->decoder, likely, row);
-            fade_out(row, v->fade[AHEAD_MOST - v->mode.shift]);
-            write_row(v, row, full[i]->rows);
-            full[i]->rows += LW_CHANNELS;
-            v->left = LW_VISEME_HOP;
+            for (int k = 0; k < v->views; k++)
+                if (show(v, &v->view[k], is_awake[i] ? weights[step][k] : sil, full[i]->rows[k]))
+                    full[i]->rows[k] += LW_CHANNELS;
+            step += (size_t)is_awake[i];
         }
     }
 }
@@ -313,9 +337,12 @@ int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config)
     *out = aligned_alloc(64, sizeof **out);
     if (!*out)
         return LW_ENOMEM;
-    (*out)->tables = lw_viseme_tables_get();
-    (*out)->mode = config && config->early ? early_mode : final_mode;
-    (*out)->known = config ? config->voice : 0.0f;
+    lw_viseme *v = *out;
+    v->tables = lw_viseme_tables_get();
+    v->views = config && config->both ? VIEWS : 1;
+    v->view[0].mode = config && (config->early || config->both) ? early_mode : final_mode;
+    v->view[1].mode = final_mode;
+    v->known = config ? config->voice : 0.0f;
     lw_viseme_reset(*out);
     return 0;
 }
@@ -325,25 +352,29 @@ static void begin(lw_viseme *v)
 {
     *v = (lw_viseme){
         .tables = v->tables,
-        .mode = v->mode,
+        .view = {{.mode = v->view[0].mode}, {.mode = v->view[1].mode}},
+        .views = v->views,
         .known = v->known,
         .gate = v->gate,
         .have = LEAD, /* silence before the first sample */
-        .skip = LW_VISEME_HOP + lw_viseme_lookahead(v),
-        .left = LW_VISEME_HOP,
         .zeros = LW_VISEME_FRAME,
         .mean_frames = MEAN_PRIOR,
         .speech = LW_VOICE_NOMINAL,
-        .warm = v->mode.ahead,
+        .context = LW_AHEAD,
         .rest = REST_ROWS,
-        .smooth = -100.0f,
     };
+    for (view *w = v->view; w < v->view + VIEWS; w++) {
+        w->warm = w->mode.ahead;
+        w->skip = LW_VISEME_HOP + LEAD + w->mode.ahead * LW_VISEME_HOP;
+        w->left = LW_VISEME_HOP;
+        w->smooth = -100.0f;
+        lw_viseme_decoder_reset(&w->decoder);
+    }
     memcpy(v->mean, lw_viseme_weights.prior, sizeof v->mean);
     for (int i = 0; i <= AHEAD_MOST; i++)
         v->level[i] = -100.0f;
     for (int i = 0; i < LW_WINDOW; i++)
         push_features(v, v->tables->quiet);
-    lw_viseme_decoder_reset(&v->decoder);
 }
 
 void lw_viseme_reset(lw_viseme *v)
@@ -362,6 +393,11 @@ void lw_viseme_restart(lw_viseme *v)
     begin(v);
 }
 
+void lw_viseme_prefetch(const lw_viseme *v)
+{
+    lw_prefetch(v, sizeof *v);
+}
+
 float lw_viseme_voice(const lw_viseme *v)
 {
     return v ? v->gate.voice : LW_VOICE_NOMINAL;
@@ -369,15 +405,19 @@ float lw_viseme_voice(const lw_viseme *v)
 
 int lw_viseme_lookahead(const lw_viseme *v)
 {
-    return v ? LEAD + v->mode.ahead * LW_VISEME_HOP : LW_EINVAL;
+    return v ? LEAD + v->view[v->views - 1].mode.ahead * LW_VISEME_HOP : LW_EINVAL;
+}
+
+/* Exactly the rows of a view that n more samples will give. */
+static size_t bound(const view *w, size_t n)
+{
+    size_t first = w->skip > 0 ? (size_t)w->skip : (size_t)w->left;
+    return n < first ? 0 : 1 + (n - first) / LW_VISEME_HOP;
 }
 
 size_t lw_viseme_bound(const lw_viseme *v, size_t n)
 {
-    if (!v)
-        return 0;
-    size_t first = v->skip > 0 ? (size_t)v->skip : (size_t)v->left;
-    return n < first ? 0 : 1 + (n - first) / LW_VISEME_HOP;
+    return v ? bound(&v->view[0], n) : 0; /* where there are both, the early ones are ahead */
 }
 
 int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap)
@@ -392,23 +432,49 @@ int64_t lw_viseme_process_many(lw_viseme *const *v, size_t sessions, const int16
         return LW_EINVAL;
     int64_t made = 0;
     for (size_t s = 0; s < sessions; s++) {
-        if (!v[s] || (n[s] && !pcm[s]))
+        if (!v[s] || v[s]->views != 1 || (n[s] && !pcm[s]))
             return LW_EINVAL;
-        size_t bound = lw_viseme_bound(v[s], n[s]);
-        if (bound > cap)
+        size_t most = lw_viseme_bound(v[s], n[s]);
+        if (most > cap)
             return LW_ENOSPC;
-        if (bound && !rows[s])
+        if (most && !rows[s])
             return LW_EINVAL;
-        made += (int64_t)bound;
+        made += (int64_t)most;
     }
     for (size_t first = 0; first < sessions; first += LW_VISEME_SESSIONS) {
         feed feeds[LW_VISEME_SESSIONS];
         size_t count = sessions - first < LW_VISEME_SESSIONS ? sessions - first : LW_VISEME_SESSIONS;
         for (size_t i = 0; i < count; i++)
-            feeds[i] = (feed){v[first + i], (const uint8_t *)pcm[first + i], n[first + i], rows[first + i]};
+            feeds[i] = (feed){v[first + i], (const uint8_t *)pcm[first + i], n[first + i], {rows[first + i]}};
         run(feeds, count);
     }
     return made;
+}
+
+int lw_viseme_process_both(lw_viseme_part *parts, size_t sessions, size_t cap)
+{
+    if (sessions && !parts)
+        return LW_EINVAL;
+    for (lw_viseme_part *p = parts; p < parts + sessions; p++) {
+        if (!p->v || p->v->views != VIEWS || (p->n && !p->pcm))
+            return LW_EINVAL;
+        p->early_rows = bound(&p->v->view[0], p->n);
+        p->final_rows = bound(&p->v->view[1], p->n);
+        if (p->early_rows > cap)
+            return LW_ENOSPC;
+        if ((p->early_rows && !p->early) || (p->final_rows && !p->final))
+            return LW_EINVAL;
+    }
+    for (size_t first = 0, count; first < sessions; first += count) {
+        feed feeds[LW_VISEME_SESSIONS];
+        count = sessions - first < LW_VISEME_SESSIONS ? sessions - first : LW_VISEME_SESSIONS;
+        for (size_t i = 0; i < count; i++) {
+            const lw_viseme_part *p = &parts[first + i];
+            feeds[i] = (feed){p->v, (const uint8_t *)p->pcm, p->n, {p->early, p->final}};
+        }
+        run(feeds, count);
+    }
+    return 0;
 }
 
 void lw_viseme_close(lw_viseme **v)

@@ -192,16 +192,17 @@ static variation vary(const lw_viseme_gate *g)
 {
     enum { N = LW_GATE_STEADY, HALF = N / 2 };
     variation v = {0.0f, 0.0f, 0};
+    uint32_t apart[LW_GATE_GROUPS] = {0};
+    for (int i = 0; i < HALF; i++) /* wherever the oldest lies, these are the pairs */
+        for (int k = 0; k < LW_GATE_GROUPS; k++) {
+            int32_t d = g->group[i][k] - g->group[i + HALF][k];
+            apart[k] += (uint32_t)(d * d);
+        }
     for (int k = 0; g->frames == N && k < LW_GATE_GROUPS; k++) {
         if ((float)g->sum[k] * (1.0f / (N * STEP)) + g->gain < ALIVE)
             continue;
-        int64_t apart = 0;
-        for (int i = 0; i < HALF; i++) {
-            int32_t d = g->group[(g->at + i) % N][k] - g->group[(g->at + i + HALF) % N][k];
-            apart += d * d;
-        }
         v.within += share_of_noise((int64_t)g->squares[k] * N - (int64_t)g->sum[k] * g->sum[k], N * N, k);
-        v.apart += share_of_noise(apart, 2 * HALF, k);
+        v.apart += share_of_noise(apart[k], 2 * HALF, k);
         v.bands++;
     }
     if (!v.bands)

@@ -12,7 +12,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeASCII
 from libc.math cimport floor, isfinite
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlclose, dlopen, dlsym
 
@@ -27,9 +27,11 @@ from native.speech cimport *
 from native.motion cimport *
 from native.picture cimport *
 from native.avatar cimport *
+from native.stitch cimport *
 from native.performer cimport *
 from native.share cimport *
 from native.engine cimport *
+from native.net cimport *
 
 import collections
 import operator
@@ -53,6 +55,8 @@ include "motion.pxi"
 include "picture.pxi"
 include "frame.pxi"
 include "avatar.pxi"
+include "stitch.pxi"
 include "performer.pxi"
 include "share.pxi"
 include "engine.pxi"
+include "net.pxi"

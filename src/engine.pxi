@@ -5,10 +5,10 @@ cdef class Engine:
     """The native thread that ticks every attached Performer each 10 ms. `fd` is an eventfd that becomes readable
     when something came out."""
     cdef lw_engine *e
-    cdef set attached
+    cdef dict attached  # by the address of its lw_performer
 
     def __cinit__(self, max_sessions=1024):
-        self.attached = set()
+        self.attached = {}
         check(lw_engine_open(&self.e, whole(max_sessions, "max_sessions")), "engine")
 
     def __del__(self):
@@ -22,7 +22,7 @@ cdef class Engine:
         if e != NULL:
             with nogil:
                 lw_engine_close(&e)
-        for performer in self.attached:
+        for performer in self.attached.values():
             (<Performer>performer).live = False
         self.attached.clear()
 
@@ -44,16 +44,34 @@ cdef class Engine:
             raise BadState("the performer has been attached")
         check(lw_engine_attach(self.e, performer.p), "the engine has no place for another session")
         performer.live = True
-        self.attached.add(performer)
+        self.attached[<size_t>performer.p] = performer
 
     def detach(self, Performer performer not None):
         """Stops ticking it; returns when the thread has let go (about 10 ms)."""
-        if performer not in self.attached or self.e == NULL:
+        if <size_t>performer.p not in self.attached or self.e == NULL:
             return
         with nogil:
             lw_engine_detach(self.e, performer.p)
         performer.live = False
-        self.attached.discard(performer)
+        self.attached.pop(<size_t>performer.p, None)
+
+    def ready(self):
+        """The performers that have something for their readers, each once: see `batch` of a Performer.
+
+        Raises:
+            BadState: it is closed.
+        """
+        cdef lw_performer *found[64]
+        cdef int n = 64
+        cdef list out = []
+        if self.e == NULL:
+            raise BadState("the engine is closed")
+        while n == 64:
+            n = lw_engine_ready(self.e, found, 64)
+            for i in range(n):
+                if (performer := self.attached.get(<size_t>found[i])) is not None:
+                    out.append(performer)
+        return out
 
     def stats(self):
         """Counters as a dict; see `lw_engine_counters`."""

@@ -5,11 +5,78 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     const void *PyUnicode_1BYTE_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
 
 
 cdef tuple _ENCODINGS = ("PCM16", "PCM8", "OPUS")  # by lw_encoding
 # Base64 of at least this many characters (some 10 us) is worth letting other Python threads run.
 cdef size_t LONG_TEXT = 1 << 18
+
+
+cdef class TextFrames:
+    """Takes the commonest frame out of what a WebSocket's client sends (RFC 6455, section 5.2): a whole message of text, of
+    nothing but ASCII. All others are for a WebSocket library, byte for byte, which finds what is wrong with them. So the
+    bytes of a connection are split, in order: `text` is asked first, and where it has none `others`.
+
+    Args:
+        limit: bytes of the longest message that is taken.
+    """
+    cdef size_t limit
+    cdef uint64_t left  # bytes of a frame that the library still has to get
+    cdef bint parts  # it has a part of a message, and waits for the next
+
+    def __cinit__(self, limit):
+        self.limit = whole(limit, "limit")
+
+    def text(self, data, start, end):
+        """(message, where it ends) of the frame at data[start:end], bytes-like; or None: it is another, or not whole."""
+        cdef Borrowed b
+        cdef int64_t at = whole64(start, "start"), to = whole64(end, "end")
+        cdef lw_ws_head head
+        cdef const uint8_t *p
+        borrow_bytes(data, &b, "frames")
+        try:
+            if not 0 <= at <= to <= <int64_t>b.size:
+                raise InvalidArgument(f"{start}:{end} is outside of {b.size} bytes")
+            p = <const uint8_t *>b.data + at
+            if (self.left or self.parts or not lw_ws_head_at(p, <size_t>(to - at), &head) or head.first != LW_WS_TEXT
+                    or not head.masked or head.payload > self.limit
+                    or head.payload > <uint64_t>(to - at) - head.bytes):
+                return None
+            message = PyUnicode_New(<Py_ssize_t>head.payload, 127)
+            if not lw_ws_unmask(<void *>PyUnicode_1BYTE_DATA(message), p + head.bytes, <size_t>head.payload,
+                                p + head.bytes - 4):
+                return None
+            return message, at + <int64_t>(head.bytes + head.payload)
+        finally:
+            give_back(&b)
+
+    def others(self, data, most):
+        """How many bytes at the head of `data`, up to `most`, are for the library, which must get them now. 0: more have to
+        come first."""
+        cdef Borrowed b
+        cdef lw_ws_head head
+        cdef uint64_t n
+        cdef int piece = whole(most, "most")
+        if piece < 1:
+            raise InvalidArgument(f"up to {piece} bytes: 1 or more")
+        borrow_bytes(data, &b, "frames")
+        try:
+            n = b.size
+            if not self.left:
+                if not lw_ws_head_at(b.data, b.size, &head):
+                    return 0
+                if (head.first == LW_WS_TEXT and head.masked and not self.parts and head.payload <= self.limit
+                        and head.payload > n - head.bytes):
+                    return 0
+                self.left = head.bytes + head.payload
+                if (head.first & 15) < 8:  # control frames come between the parts of others
+                    self.parts = not (head.first & 128)
+            n = min(n, self.left, <uint64_t>piece)
+            self.left -= n
+            return n
+        finally:
+            give_back(&b)
 
 
 cdef class VoiceReader:

@@ -27,6 +27,14 @@ TICK_PCM = LW_TICK_PCM
 TICK_FRAME = LW_TICK_FRAME
 TICK_EVENTS = LW_TICK_EVENTS
 
+LOOK_PICTURES = LW_LOOK_PICTURES
+LOOK_UNITS = LW_LOOK_UNITS
+
+# Where units are stitched, before their bytes are known to be so many: one place for all, as who has the interpreter's lock
+# stitches.
+cdef uint8_t *_unit_room = NULL
+cdef size_t _unit_size = 0
+
 
 cdef int _fps(object fps, int32_t *num, int32_t *den) except -1:
     """(numerator, denominator)."""
@@ -54,6 +62,11 @@ cdef int32_t _samples(double seconds):
     return <int32_t>samples if samples < 0x7FFFFFFF else 0x7FFFFFFF
 
 
+# Blocks that `Performer.drain` gives in a row, at most.
+cdef enum:
+    DRAIN_BLOCKS = 16
+
+
 cdef class Performer:
     """One session's chain: speech in, 10 ms PCM blocks and frames out, on one sample clock.
 
@@ -74,7 +87,10 @@ cdef class Performer:
         memory: a SharedWriter of the frames' size whose slots they are drawn into; `frame_slots` is its number then.
         voice: the voice's level, dBFS, as `VisemeExtractor.voice`, where it is known before; None: it is found out within a
             second.
+        batch: blocks of sound that may wait until the Engine wakes who reads; pictures and events wake at once.
         turns: write, check_room, end, interrupt and set take turns with ticks, and leave their time in `moments`.
+        atlas: an Atlas of the avatar, at its size and this frame rate: the head goes along its nodes, and frames can be had
+            as units of video (`look`, `unit`).
 
     Attributes:
         moments: with `turns`, of each of these calls, in order, the media clock at which it took effect: the first
@@ -85,6 +101,7 @@ cdef class Performer:
     cdef lw_performer *p
     cdef SharedWriter memory
     cdef readonly NativeAvatar avatar
+    cdef readonly Atlas atlas
     cdef object draw
     cdef readonly int width
     cdef readonly int height
@@ -96,7 +113,7 @@ cdef class Performer:
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
                   SharedWriter memory=None, double prebuffer_max=0.0, bint catch_up=False, bint turns=False,
-                  voice=None):
+                  voice=None, batch=1, Atlas atlas=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -126,6 +143,10 @@ cdef class Performer:
         config.seed = _seed(seed)
         config.turns = turns
         config.voice = _voice(voice)
+        config.batch = whole(batch, "batch")
+        if atlas is not None:
+            self.atlas = atlas
+            config.atlas = atlas.a
         self.moments = [] if turns else None
         config.speech.capacity = _samples(capacity)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
@@ -244,6 +265,17 @@ cdef class Performer:
         self.leave()
         check(rc, "set")
 
+    def look(self, what):
+        """What is wanted of the frames from the next one on: LOOK_PICTURES (at first), LOOK_UNITS, or both; 0: nobody looks,
+        and none is made. With LOOK_UNITS alone a frame is drawn where it cannot be had as a unit; see
+        `lw_performer_look`.
+
+        Raises:
+            InvalidArgument: something else.
+        """
+        cdef int bits = whole(what, "what")
+        check(lw_performer_look(self.p, bits), "look")
+
     @property
     def writing(self):
         """Number of the utterance that the next write belongs to."""
@@ -301,6 +333,57 @@ cdef class Performer:
             return None
         return event.type, event.value, event.utterance, event.sample, event.played
 
+    def drain(self, most):
+        """All that waits: (events, items). Events are as from `read_event`. An item is a Frame, or sound:
+        (pcm, sample, heeded, utterance, played), which are 1..`most` blocks in a row, the position of their first sample,
+        and `heeded` and `heard` of the last of them. In clock order: a frame comes behind the block that its sample is in.
+
+        Raises:
+            InvalidArgument: `most` is not positive.
+        """
+        cdef int16_t run[DRAIN_BLOCKS][LW_BLOCK]
+        cdef int blocks = whole(most, "most"), n = 0
+        cdef int64_t first = 0, sample = 0, waiting
+        cdef Py_ssize_t shown = 0
+        cdef bint due
+        cdef lw_event event
+        cdef list events = [], frames = [], items = []
+        if blocks < 1:
+            raise InvalidArgument(f"at most {blocks} blocks in a row: 1 or more")
+        blocks = min(blocks, DRAIN_BLOCKS)
+        while lw_performer_read_event(self.p, &event):
+            events.append((event.type, event.value, event.utterance, event.sample, event.played))
+        while (frame := self.read_frame()) is not None:
+            frames.append(frame)
+        waiting = lw_performer_waiting(self.p)  # of the frames read: the sound, too
+        while waiting > 0:
+            waiting -= 1
+            if n and lw_performer_sample(self.p) != first + n * LW_BLOCK:  # some were dropped in between
+                items.append(self.sound(run[0], n, first))
+                n = 0
+            lw_performer_read_pcm(self.p, run[n], &sample)
+            if not n:
+                first = sample
+            n += 1
+            due = shown < len(frames) and (<Frame>frames[shown]).info.sample < sample + LW_BLOCK
+            if due or n == blocks:
+                items.append(self.sound(run[0], n, first))
+                n = 0
+            while due:
+                items.append(frames[shown])
+                shown += 1
+                due = shown < len(frames) and (<Frame>frames[shown]).info.sample < sample + LW_BLOCK
+        if n:
+            items.append(self.sound(run[0], n, first))
+        items += frames[shown:]  # their sound was dropped, or was taken the last time
+        return events, items
+
+    cdef tuple sound(self, const int16_t *pcm, int blocks, int64_t sample):
+        cdef uint64_t utterance
+        cdef int64_t played = lw_performer_heard(self.p, &utterance)
+        return (PyBytes_FromStringAndSize(<const char *>pcm, blocks * LW_BLOCK * 2), sample,
+                lw_performer_heeded(self.p), utterance, played)
+
     def read_frame(self):
         """The next Frame, or None."""
         cdef Frame frame
@@ -318,6 +401,34 @@ cdef class Performer:
             frame.matrix = self.avatar.matrix
         frame.size = <Py_ssize_t>self.width * self.height * 3 // 2
         return frame
+
+    def unit(self, Frame frame not None, bint stale=False):
+        """The unit of a frame that has been read here and is `stitched`: (bytes of an H.264 access unit in Annex B, whether it
+        is an IDR picture). Each once, in their order. `stale`: the frame knows of too few interrupts; its unit keeps the
+        mouth of the one before, and the head goes on.
+
+        Raises:
+            InvalidArgument: it is not, or not in its turn. The next frames are drawn until units can begin again.
+        """
+        global _unit_room, _unit_size
+        cdef int key = 0
+        cdef size_t bound
+        cdef uint8_t *room
+        cdef int64_t n
+        if frame.owner is not self or self.atlas is None:
+            raise InvalidArgument("the frame is none of this performer's, or there is no atlas")
+        bound = lw_atlas_bound(self.atlas.a)
+        if bound > _unit_size:
+            room = <uint8_t *>realloc(_unit_room, bound)
+            if room == NULL:
+                raise OutOfMemory("unit")
+            _unit_room, _unit_size = room, bound
+        n = check(lw_performer_unit(self.p, frame.slot, stale, &key, _unit_room, _unit_size), "unit")
+        return PyBytes_FromStringAndSize(<char *>_unit_room, n), bool(key)
+
+    def request_key(self):
+        """For the reading thread: the next unit that can be one is to be an IDR picture, within 8 frames or so."""
+        lw_performer_request_key(self.p)
 
     def stats(self):
         """Counters as a dict; see `lw_performer_counters`."""

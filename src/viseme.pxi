@@ -39,6 +39,7 @@ cdef class VisemeExtractor:
     def __cinit__(self, *, bint early=False, voice=None):
         cdef lw_viseme_config config
         config.early = early
+        config.both = 0
         config.voice = _voice(voice)
         check(lw_viseme_open(&self.v, &config))
 
@@ -114,6 +115,7 @@ cdef class VisemeExtractorBatch:
         cdef int s, many = whole(sessions, "sessions")
         cdef lw_viseme_config config
         config.early = early
+        config.both = 0
         config.voice = 0.0
         if many < 1 or many > 65536:
             raise InvalidArgument(f"1..65536 sessions, not {many}")

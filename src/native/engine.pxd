@@ -17,5 +17,6 @@ cdef extern from "lipwire/engine.h" nogil:
     int lw_engine_fd(const lw_engine *e)
     int lw_engine_attach(lw_engine *e, lw_performer *p)
     int lw_engine_detach(lw_engine *e, lw_performer *p)
+    int lw_engine_ready(lw_engine *e, lw_performer **out, int cap)
     void lw_engine_stats(const lw_engine *e, lw_engine_counters *stats)
     void lw_engine_close(lw_engine **e)

@@ -1,7 +1,16 @@
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 
 cdef extern from "lipwire/ingest.h" nogil:
+    enum:
+        LW_WS_TEXT
+    ctypedef struct lw_ws_head:
+        size_t bytes
+        uint64_t payload
+        int32_t first
+        int32_t masked
+    int lw_ws_head_at(const void *data, size_t n, lw_ws_head *head)
+    int lw_ws_unmask(void *out, const void *data, size_t n, const uint8_t *mask)
     ctypedef struct lw_voice:
         size_t audio
         size_t audio_chars

@@ -11,6 +11,7 @@ cdef extern from "lipwire/viseme.h" nogil:
     ctypedef struct lw_viseme_config:
         int32_t early
         float voice
+        int32_t both
     int lw_viseme_open(lw_viseme **out, const lw_viseme_config *config)
     int64_t lw_viseme_process(lw_viseme *v, const int16_t *pcm, size_t n, float *rows, size_t cap)
     size_t lw_viseme_bound(const lw_viseme *v, size_t n)

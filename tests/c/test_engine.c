@@ -135,6 +135,43 @@ static void test_ticking(void)
     lw_engine_close(&e);
 }
 
+/* Which of them have something: each once, until it has more. */
+static void test_ready(void)
+{
+    enum { SESSIONS = 70 };
+    lw_engine *e = open_engine(100);
+    lw_performer *p[SESSIONS], *found[SESSIONS];
+    int told[SESSIONS] = {0}, ok = 1, most = 0;
+    int16_t block[LW_BLOCK];
+    int64_t sample;
+    CHECK(lw_engine_ready(NULL, found, 1) == LW_EINVAL && lw_engine_ready(e, NULL, 1) == LW_EINVAL &&
+              lw_engine_ready(e, NULL, 0) == 0 && lw_engine_ready(e, found, SESSIONS) == 0, "nobody has anything");
+    for (int i = 0; i < SESSIONS; i++) {
+        lw_performer_config config = {.fps_num = 1, .fps_den = 1, .batch = 2, .speech = {.capacity = 48000}};
+        ok &= lw_performer_open(&p[i], &config) == 0 && lw_engine_attach(e, p[i]) == 0;
+    }
+    ok &= wait_ticks(e, 8);
+    for (int n; (n = lw_engine_ready(e, found, 9)) > 0 && ok;) { /* there are more than fit */
+        most = n > most ? n : most;
+        for (int k = 0; k < n; k++)
+            for (int i = 0; i < SESSIONS; i++)
+                if (p[i] == found[k]) {
+                    told[i]++;
+                    while (lw_performer_read_pcm(p[i], block, &sample))
+                        ;
+                }
+    }
+    for (int i = 0; i < SESSIONS; i++)
+        ok &= told[i] >= 1;
+    CHECK(ok && most == 9, "all that ticked have, a few at a time");
+    for (int i = 0; i < SESSIONS; i++)
+        ok &= lw_engine_detach(e, p[i]) == 0;
+    CHECK(ok && lw_engine_ready(e, found, SESSIONS) == 0, "what was detached has nothing any more");
+    for (int i = 0; i < SESSIONS; i++)
+        lw_performer_close(&p[i]);
+    lw_engine_close(&e);
+}
+
 static void test_many(void)
 {
     lw_engine *e = open_engine(MANY);
@@ -204,6 +241,7 @@ int main(void)
 {
     test_interface();
     test_ticking();
+    test_ready();
     test_many();
     test_come_and_go();
     return failures != 0;

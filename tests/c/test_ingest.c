@@ -234,6 +234,42 @@ static void pcm8(void)
     CHECK(right, "PCM8");
 }
 
+static void frames(void)
+{
+    lw_ws_head head;
+    static const uint8_t heads[][14] = {{0x81, 0x85, 1, 2, 3, 4},
+                                        {0x81, 0xfe, 0x12, 0x34, 1, 2, 3, 4},
+                                        {0x02, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9},
+                                        {0x89, 0x7d}};
+    static const lw_ws_head want[] = {
+        {6, 5, 0x81, 1}, {8, 0x1234, 0x81, 1}, {14, 0x0102030405060708, 0x02, 1}, {2, 125, 0x89, 0}};
+    int right = 1;
+    for (int i = 0; i < 4; i++) {
+        for (size_t n = 0; n < want[i].bytes; n++)
+            right &= lw_ws_head_at(heads[i], n, &head) == 0;
+        right &= lw_ws_head_at(heads[i], 14, &head) == 1 && head.bytes == want[i].bytes && head.payload == want[i].payload &&
+                 head.first == want[i].first && head.masked == want[i].masked;
+    }
+    CHECK(right, "heads of frames, whole and not");
+    uint8_t text[80], in[81], out[81];
+    static const uint8_t mask[4] = {0x91, 0x02, 0xf3, 0x44};
+    right = 1;
+    for (size_t n = 0; n < sizeof text; n++) {
+        for (size_t i = 0; i < n; i++) {
+            text[i] = (uint8_t)random_in(0, 127);
+            in[1 + i] = text[i] ^ mask[i & 3];
+        }
+        out[n] = 77;
+        right &= lw_ws_unmask(out, in + 1, n, mask) == 1 && !memcmp(out, text, n) && out[n] == 77;
+        size_t at = n ? random_u32() % n : 0;
+        if (n) {
+            in[1 + at] ^= 128;
+            right &= lw_ws_unmask(out, in + 1, n, mask) == 0 && out[at] == (text[at] | 128);
+        }
+    }
+    CHECK(right, "the mask comes off, and what is no ASCII is seen anywhere");
+}
+
 static void meter(void)
 {
     lw_rate_meter m;
@@ -258,5 +294,6 @@ int main(void)
     base64();
     pcm8();
     meter();
+    frames();
     return failures != 0;
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -307,6 +308,84 @@ static void test_repeatable(void)
     CHECK(seeds, "another seed moves otherwise");
 }
 
+/* Many in one call: each does what it would alone. */
+static void test_together(void)
+{
+    enum { MANY = 11, TICKS = 150 };
+    static lw_frame_info shown[2][MANY][TICKS];
+    static int16_t sound[2][MANY][TICKS][LW_BLOCK];
+    make_vowel(48000, 48000);
+    int ok = 1, frames_seen[2][MANY] = {{0}};
+    for (int together = 0; together < 2; together++) {
+        lw_performer *p[MANY];
+        for (int i = 0; i < MANY; i++) {
+            lw_performer_config config = {.avatar = avatar, .fps_num = 25, .fps_den = 1, .seed = (uint32_t)i, .turns = i == 5};
+            ok &= lw_performer_open(&p[i], &config) == 0;
+            ok &= lw_performer_write(p[i], speech, (size_t)(20000 + 2000 * i), i % 2 ? 48000 : 24000) == 0;
+            ok &= lw_performer_end(p[i], 0) == 0;
+        }
+        for (int tick = 0; tick < TICKS; tick++) {
+            int out[MANY];
+            if (tick == 40)
+                lw_performer_interrupt(p[3]);
+            for (int i = 0; i < MANY && !together; i++)
+                out[i] = lw_performer_tick(p[i], tick, 1);
+            if (together)
+                lw_performer_tick_many(p, MANY, tick, 1, out);
+            for (int i = 0; i < MANY; i++) {
+                int64_t sample;
+                lw_event event;
+                int slot;
+                ok &= !!(out[i] & LW_TICK_PCM) && lw_performer_due(p[i], out[i]) && lw_performer_waiting(p[i]) == 1 &&
+                      lw_performer_sample(p[i]) == tick * LW_BLOCK;
+                ok &= lw_performer_read_pcm(p[i], sound[together][i][tick], &sample);
+                while (lw_performer_read_event(p[i], &event))
+                    ;
+                if (out[i] & LW_TICK_FRAME) {
+                    ok &= lw_performer_acquire_frame(p[i], &slot, &shown[together][i][frames_seen[together][i]++]);
+                    lw_performer_release_frame(p[i], slot);
+                }
+            }
+        }
+        for (int i = 0; i < MANY; i++)
+            lw_performer_close(&p[i]);
+    }
+    CHECK(ok && !memcmp(frames_seen[0], frames_seen[1], sizeof frames_seen[0]) && frames_seen[0][0] > 30,
+          "eleven performers tick in one call");
+    for (int i = 0; i < MANY; i++)
+        for (int k = 0; k < frames_seen[0][i]; k++)
+            ok &= !memcmp(&shown[0][i][k], &shown[1][i][k], offsetof(lw_frame_info, pose) + sizeof(lw_pose));
+    CHECK(ok && !memcmp(sound[0], sound[1], sizeof sound[0]),
+          "each has the sound and the poses that it has alone");
+}
+
+/* Blocks wait for each other; what else comes does not. */
+static void test_batch(void)
+{
+    lw_performer *bad;
+    CHECK(lw_performer_open(&bad, &(lw_performer_config){.fps_num = 25, .fps_den = 1, .batch = -1}) == LW_EINVAL &&
+              lw_performer_open(&bad, &(lw_performer_config){.fps_num = 25, .fps_den = 1, .batch = 65}) == LW_EINVAL,
+          "a batch that the ring cannot hold");
+    run r = start((lw_performer_config){.fps_num = 10, .fps_den = 1, .batch = 3});
+    int ok = 1;
+    make_vowel(4800, 48000);
+    for (int tick = 0; tick < 60; tick++) {
+        if (tick == 30)
+            ok &= lw_performer_write(r.p, speech, 4800, 48000) == 0 && lw_performer_end(r.p, 0) == 0;
+        int out = lw_performer_tick(r.p, 0, 1), due = lw_performer_due(r.p, out);
+        ok &= due == (out & (LW_TICK_FRAME | LW_TICK_EVENTS) || lw_performer_waiting(r.p) >= 3);
+        ok &= (out & LW_TICK_FRAME) == (tick % 10 ? 0 : LW_TICK_FRAME);
+        if (due) {
+            read_pcm(&r);
+            read_frames(&r);
+        }
+    }
+    while (lw_performer_read_event(r.p, &events[event_count]))
+        event_count++;
+    CHECK(ok && contiguous && find_event(LW_EVENT_FINISHED, 1), "its reader is told of three blocks, a frame or an event");
+    lw_performer_close(&r.p);
+}
+
 static void test_held_slots(void)
 {
     static uint8_t copies[3][FRAME_BYTES];
@@ -518,6 +597,64 @@ static void test_tails(void)
 }
 
 /* Settings come from the producer's side and act on the next tick; the same gesture twice is played twice. */
+/* What nobody looks at is not drawn, and all else goes on: twins, one of which is not looked at for a while. */
+static void test_nobody_looks(void)
+{
+    static lw_frame_info seen[MAX_FRAMES];
+    static lw_event told[MAX_EVENTS];
+    int seen_count = 0, told_count = 0, compared = 0, same = 1;
+    make_vowel(LW_RATE, LW_RATE);
+    for (int blind = 0; blind < 2; blind++) {
+        run r = start((lw_performer_config){.avatar = avatar, .seed = 5});
+        lw_performer_write(r.p, speech, LW_RATE, LW_RATE);
+        lw_performer_end(r.p, 0);
+        step(&r, 2);
+        CHECK(lw_performer_look(r.p, 8) == LW_EINVAL && lw_performer_look(NULL, 0) == LW_EINVAL, "look: refused");
+        CHECK(lw_performer_look(r.p, blind ? 0 : LW_LOOK_PICTURES) == 0, "look");
+        int before = frame_count;
+        step(&r, 100);
+        CHECK(!blind || frame_count == before, "nobody looks: no frame");
+        lw_performer_look(r.p, LW_LOOK_PICTURES);
+        step(&r, 70);
+        lw_performer_counters counters;
+        lw_performer_stats(r.p, &counters);
+        CHECK(counters.frames == 43 && counters.frames_unseen == (blind ? 25 : 0) && counters.frames_skipped == 0,
+              "nobody looks: counted");
+        CHECK(contiguous && heard_count == 172 * LW_BLOCK, "nobody looks: the sound goes on");
+        if (!blind) {
+            memcpy(seen, frames, sizeof seen);
+            memcpy(told, events, sizeof told);
+            seen_count = frame_count, told_count = event_count;
+        }
+        lw_performer_close(&r.p);
+    }
+    for (int i = 0, k = 0; i < seen_count && k < frame_count; i++)
+        if (seen[i].sample == frames[k].sample) {
+            same &= !memcmp(&seen[i].pose, &frames[k].pose, sizeof(lw_pose)) && seen[i].sequence == frames[k].sequence &&
+                    seen[i].mouth_open == frames[k].mouth_open;
+            compared++, k++;
+        }
+    CHECK(same && compared == frame_count && compared == 18, "nobody looks: the same face afterwards");
+    CHECK(told_count == event_count && event_count == 3, "nobody looks: the same events");
+    for (int i = 0; i < event_count; i++) {
+        int mouth = events[i].type == LW_EVENT_MOUTH;
+        CHECK(events[i].type == told[i].type && events[i].sample == told[i].sample &&
+                  events[i].utterance == told[i].utterance, "nobody looks: an event");
+        CHECK(!mouth || (events[i].value == 1 && events[i].played == 10000000 * (events[i].sample / LW_BLOCK + 1)),
+              "nobody looks: the tick of the open mouth");
+    }
+    run r = start((lw_performer_config){.avatar = avatar}); /* an interrupt goes on from the mouth that would have been seen */
+    lw_performer_look(r.p, 0);
+    lw_performer_write(r.p, speech, LW_RATE, LW_RATE);
+    step(&r, 40);
+    lw_performer_interrupt(r.p);
+    lw_performer_look(r.p, LW_LOOK_PICTURES);
+    step(&r, 1);
+    CHECK(frame_count == 1 && frames[0].mouth_open && frames[0].pose.viseme[0] < 32000,
+          "nobody looked: the mouth closes from where it was");
+    lw_performer_close(&r.p);
+}
+
 static void test_settings(void)
 {
     lw_performer *p = NULL;
@@ -673,11 +810,14 @@ int main(void)
     test_interface();
     test_chain();
     test_repeatable();
+    test_together();
+    test_batch();
     test_held_slots();
     test_late_and_full();
     test_interrupt();
     test_interrupt_of_what_is_held_back();
     test_tails();
+    test_nobody_looks();
     test_settings();
     test_allocations();
     test_threads();

@@ -443,8 +443,62 @@ static void test_many(void)
     }
 }
 
+/* Early and final rows of one extractor: those of one of each, whatever else is computed beside them. */
+static void test_both(void)
+{
+    enum { SESSIONS = 10, PART = 1000 };
+    static float early[SESSIONS][MAX_ROWS][LW_CHANNELS], final[SESSIONS][MAX_ROWS][LW_CHANNELS];
+    static float alone[2][MAX_ROWS * LW_CHANNELS];
+    lw_viseme *v[SESSIONS];
+    lw_viseme_part parts[SESSIONS];
+    size_t at[SESSIONS] = {0}, made[SESSIONS][2] = {{0}};
+    int ok = 1, busy = 1;
+    babble(pcm, SAMPLES, -20.0);
+    add_noise(pcm + SAMPLES / 2, SAMPLES / 2, -45.0);
+    for (int s = 0; s < SESSIONS; s++)
+        ok &= lw_viseme_open(&v[s], &(lw_viseme_config){.both = 1}) == 0;
+    while (busy && ok) {
+        busy = 0;
+        for (int s = 0; s < SESSIONS; s++) {
+            size_t n = (size_t)random_in(0, PART), left = (size_t)(SAMPLES - 700 * s) - at[s];
+            n = n < left ? n : left;
+            parts[s] = (lw_viseme_part){.v = v[s], .pcm = pcm + 700 * s + at[s], .n = n,
+                                        .early = early[s][made[s][0]], .final = final[s][made[s][1]]};
+            at[s] += n;
+            busy |= at[s] < (size_t)(SAMPLES - 700 * s);
+        }
+        ok &= lw_viseme_process_both(parts, SESSIONS, PART / LW_VISEME_HOP + 1) == 0;
+        for (int s = 0; s < SESSIONS; s++) {
+            made[s][0] += parts[s].early_rows;
+            made[s][1] += parts[s].final_rows;
+        }
+    }
+    CHECK(ok, "both kinds of rows, ten sessions side by side");
+    lw_viseme_config before = mode;
+    for (int s = 0; s < SESSIONS; s++)
+        for (int kind = 0; kind < 2; kind++) {
+            mode = (lw_viseme_config){.early = !kind};
+            int64_t n = extract(pcm + 700 * s, (size_t)(SAMPLES - 700 * s), 333, alone[kind]);
+            ok &= n == (int64_t)made[s][kind] &&
+                  !memcmp(alone[kind], kind ? final[s] : early[s], (size_t)n * LW_CHANNELS * sizeof(float));
+        }
+    mode = before;
+    CHECK(ok, "are those of an early and of a final extractor, bit for bit");
+    size_t one = 160;
+    const int16_t *in = pcm;
+    float *out = early[0][0];
+    parts[0] = (lw_viseme_part){.v = v[0], .pcm = pcm, .n = 1600, .early = early[0][0], .final = final[0][0]};
+    CHECK(lw_viseme_process_both(parts, 1, 9) == LW_ENOSPC && lw_viseme_process_both(NULL, 1, 9) == LW_EINVAL &&
+              lw_viseme_process_both(NULL, 0, 9) == 0 &&
+              lw_viseme_process_many(&v[0], 1, &in, &one, &out, 9) == LW_EINVAL,
+          "no room, no sessions, and rows of one kind from an extractor of both");
+    for (int s = 0; s < SESSIONS; s++)
+        lw_viseme_close(&v[s]);
+}
+
 int main(void)
 {
+    test_both();
     for (mode.early = 0; mode.early < 2; mode.early++) {
         printf("# %s\n", mode.early ? "early" : "final");
         test_interface();

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
 import itertools
+import json
+import random
 import socket
 import weakref
 from collections.abc import AsyncIterator
@@ -144,3 +147,79 @@ async def test_one_that_has_ended_is_freed_without_the_garbage_collector(line: L
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()
+
+
+def voice(event_id: str, payload: bytes = bytes(2)) -> str:
+    audio = base64.b64encode(payload).decode()
+    fields = {"command": "voice", "audio": audio, "sampleRate": 24000, "encoding": "PCM16", "event_id": event_id}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def in_some_way(rng: random.Random, event_id: str) -> tuple[str, bytes]:
+    """(event id, frames) of a `voice`: most take the short way, others have to take the library's."""
+    mask = rng.randbytes(4)
+    if rng.random() < 0.6:
+        return event_id, abuse.frame(voice(event_id, bytes(2 * rng.randrange(1, 3000))), mask=mask)
+    if rng.random() < 0.3:
+        return event_id, abuse.frame(voice(event_id, bytes(80_000)), mask=mask)
+    if rng.random() < 0.3:
+        return event_id + "ü", abuse.frame(voice(event_id + "ü"), mask=mask)
+    text, ping = voice(event_id).encode(), abuse.frame(b"p", abuse.PING, mask=mask)
+    at = rng.randrange(len(text))
+    if rng.random() < 0.3:
+        return event_id, ping + abuse.frame(text, mask=mask) + abuse.frame(b"{}", abuse.BINARY, mask=mask)
+    parts = abuse.frame(text[:at], fin=False, mask=mask), abuse.frame(text[at:], abuse.CONTINUATION, mask=mask)
+    return event_id, parts[0] + ping + parts[1]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_message_takes_any_way_and_keeps_its_place(line: Line, seed: int) -> None:
+    rng = random.Random(seed)
+    ids, frames = zip(*(in_some_way(rng, str(n)) for n in range(150)), strict=True)
+    stream = b"".join(frames)
+    while stream:
+        cut = rng.choice((1, 5, 100, 3000, 70_000))
+        line.writer.write(stream[:cut])
+        stream = stream[cut:]
+        if rng.random() < 0.7:
+            await asyncio.sleep(0)
+    assert await line.calls(150) == list(ids)
+
+
+async def test_a_whole_text_is_heard_without_the_library(line: Line) -> None:
+    (opened,) = line.server._server.all_connections
+    received: list[bytes] = []
+    receive = opened.protocol.receive_data
+    opened.protocol.receive_data = lambda data: (received.append(data), receive(data))[1]  # type: ignore[method-assign]
+    await asyncio.sleep(0)
+    line.writer.write(abuse.frame(voice("0", bytes(9600)), mask=b"\1\2\3\4") + burst(3)[: -len("}")])
+    assert await line.calls(3) == ["0", "0", "1"]
+    line.writer.write(b"}" + abuse.frame(b"", abuse.PING))
+    assert await line.calls(4) == ["0", "0", "1", "2"]
+    await line.reader.readuntil(b"\x8a\x00")
+    assert received == [abuse.frame(b"", abuse.PING)]
+
+
+async def test_frames_that_come_with_the_handshake_are_heard(line: Line) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", line.server.port)
+    early = abuse.init(line.reply.session_id) + burst(2)
+    writer.write(abuse.handshake(line.reply.session_token) + early[:-7])
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    writer.write(early[-7:] + burst(2))
+    assert await line.calls(4) == ["0", "1", "0", "1"]
+    writer.transport.abort()
+
+
+async def test_half_a_text_is_no_reason_to_stay(line: Line) -> None:
+    line.writer.write(burst(1) + abuse.frame(voice("x"))[:-1])
+    assert await line.calls(1) == ["0"]
+    line.writer.write_eof()
+    await gone(line)
+    assert len(line.fake.calls) == 1
+
+
+async def test_what_goes_wrong_with_a_text_closes_with_1011(line: Line) -> None:
+    line.fake.fail = RuntimeError("a fault of ours")
+    line.writer.write(burst(1))
+    assert (await line.reader.read()).find((1011).to_bytes(2, "big")) >= 0
+    await gone(line)

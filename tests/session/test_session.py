@@ -634,8 +634,80 @@ async def test_a_session_without_a_face_is_sound_only() -> None:
     assert np.count_nonzero(out.pcm) > 1.1 * RATE
 
 
+class Watched(Recorder):
+    wants: Any = "nothing"
+
+
+async def test_what_nobody_looks_at_is_not_drawn_and_all_else_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    out = Watched()
+    stage = Stage(publisher=out, voice_end_grace=0.0)
+    spoken = voice.speak("Papa.")
+    async with stage.session as session:
+        session.write(spoken.pcm, spoken.rate, "a")
+        session.end("a")
+        await stage.finished()
+        unseen = session.stats()
+        assert not out.frames and unseen["frames_unseen"] == unseen["frames"] > 5 and unseen["late"] == 0
+        assert session.latency is not None and 0 < session.latency.total_ms < 10_000
+        assert unseen["stages"]["total"]["count"] == 1 and unseen["fps"] == 0
+        out.wants = "pictures"  # somebody comes, in the middle of it all
+        await out.until(lambda: len(out.frames) > 2)
+        out.wants = "nothing"  # and goes
+        await out.until(lambda: session.stats()["frames_unseen"] > unseen["frames_unseen"] + 5)
+        shown = len(out.frames)
+        out.wants = "fireworks"
+        await out.until(lambda: session.failures["wants"])
+        out.wants = "nothing"
+        session.write(tone(0.1), RATE, "b")
+        session.end("b")
+        await stage.finished()
+        assert session.failures == {"wants": 1} and len(out.frames) == shown
+    assert "one of nothing, pictures" in caplog.text
+    assert out.pcm.size == round(session.stats()["clock_s"] * RATE)
+    assert [type(event) for event in stage.events] == [PlaybackStarted, PlaybackFinished] * 2
+    samples = [sample for sample, _, _ in out.frames]
+    assert samples == list(range(samples[0], samples[-1] + 1, RATE // 25))
+
+
 async def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
     session = lipwire.Session(lipwire.publish.File(tmp_path / "x.mp4"), avatar=None)
     with pytest.raises(InvalidArgument, match="sound only"):
         await session.start()
     assert not list(tmp_path.iterdir())
+
+
+class Several(Recorder):
+    """Takes three blocks at a time, and keeps how many came."""
+
+    audio_blocks = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.behind: list[int] = []
+        """How far behind the end of the newest sound each picture is."""
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        self.sizes.append(len(pcm) // 2 // BLOCK)
+        for n in range(self.sizes[-1]):
+            super().audio(pcm[2 * n * BLOCK : 2 * (n + 1) * BLOCK], sample + n * BLOCK)
+
+    def video(self, frame: lipwire.Frame) -> None:
+        super().video(frame)
+        self.behind.append(self.starts[-1] + BLOCK - frame.sample)
+
+
+@pytest.mark.parametrize("fps", [1, 25, 100])
+async def test_a_publisher_that_takes_several_blocks_gets_them_in_clock_order(fps: int) -> None:
+    out = Several()
+    async with Stage(publisher=out, fps=fps) as stage:
+        stage.session.write(tone(0.5), RATE, "a")
+        stage.session.end("a")
+        await stage.session.finished()
+        await out.until(lambda: len(out.blocks) > 100 and len(out.frames) > 1)
+    assert set(out.sizes) <= {1, 2, 3}
+    assert sum(out.sizes) * BLOCK == len(out.pcm)
+    assert (max(out.sizes) == 1) == (fps == 100)  # each block has a picture of its own
+    assert all(0 < behind <= BLOCK for behind in out.behind)
+    assert np.abs(out.pcm).max() > 7000
+    assert [(e.event_id, getattr(e, "position_ms", 0)) for e in stage.events] == [("a", 0), ("a", 500.0)]

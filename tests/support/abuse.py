@@ -17,8 +17,8 @@ from support.provider_stage import start_body
 TEXT, BINARY, PING, CONTINUATION = 0x1, 0x2, 0x9, 0x0
 
 
-def frame(payload: bytes | str, opcode: int = TEXT, *, fin: bool = True) -> bytes:
-    """A client's frame. Its mask is zero, which RFC 6455 allows."""
+def frame(payload: bytes | str, opcode: int = TEXT, *, fin: bool = True, mask: bytes = bytes(4)) -> bytes:
+    """A client's frame. A mask of zeros is one that RFC 6455 allows."""
     data = payload.encode() if isinstance(payload, str) else payload
     size = len(data)
     head = bytes([opcode | (0x80 if fin else 0)])
@@ -28,7 +28,10 @@ def frame(payload: bytes | str, opcode: int = TEXT, *, fin: bool = True) -> byte
         head += b"\xfe" + size.to_bytes(2, "big")
     else:
         head += b"\xff" + size.to_bytes(8, "big")
-    return head + bytes(4) + data
+    if any(mask):
+        key = (mask * (size // 4 + 1))[:size]
+        data = (int.from_bytes(data, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
+    return head + mask + data
 
 
 def message(command: str, **fields: Any) -> bytes:

@@ -1,7 +1,7 @@
 /* The engine: every session on one native thread.
  *
  * A thread ticks all attached performers every 10 ms against absolute deadlines of CLOCK_MONOTONIC, and adds 1 to an
- * eventfd when anything came out. A wake-up that is late by less than LW_ENGINE_MAX_LAG_MS makes up every tick (late
+ * eventfd when readers are to be told (lw_performer_due); lw_engine_ready says which. A wake-up that is late by less than LW_ENGINE_MAX_LAG_MS makes up every tick (late
  * frames are skipped, sound is not); beyond that the lost ticks are counted and left out. A frame is late when the next
  * one of 25 a second would be due. The thread asks for a nice value of -10, and does without where that is refused.
  *
@@ -18,7 +18,8 @@
  *     if (lw_engine_attach(e, p) < 0)
  *         return 1;
  *     struct pollfd wait = {.fd = lw_engine_fd(e), .events = POLLIN};
- *     poll(&wait, 1, 1000); // then read the eventfd, and what the performer has
+ *     poll(&wait, 1, 1000); // then read the eventfd, and what each of these has
+ *     lw_engine_ready(e, &p, 1);
  *     lw_engine_detach(e, p);
  *     lw_performer_close(&p);
  *     lw_engine_close(&e);
@@ -54,6 +55,9 @@ int lw_engine_fd(const lw_engine *e); /* the eventfd, non-blocking; owned by the
 int lw_engine_attach(lw_engine *e, lw_performer *p);
 /* Sleeps until the thread has let go of the performer, at most a tick or so. LW_ESTATE: it was not attached. */
 int lw_engine_detach(lw_engine *e, lw_performer *p);
+/* Whose readers are to be told, each once: at most `cap` of them into `out`; returns how many. The others are for the next
+ * call. One that somebody detaches meanwhile may be among them. */
+int lw_engine_ready(lw_engine *e, lw_performer **out, int cap);
 void lw_engine_stats(const lw_engine *e, lw_engine_counters *counters);
 /* Stops the thread; what was attached is let go of. */
 void lw_engine_close(lw_engine **e);

@@ -1,4 +1,4 @@
-/* From a client's messages to PCM: the `voice` message, base64, PCM8, and the meter of wrong rate labels.
+/* From a client's messages to PCM: the WebSocket frame, the `voice` message, base64, PCM8, and the meter of wrong rate labels.
  *
  * `voice` is the one JSON message (RFC 8259) that comes fifty times a second,
  *   {"command":"voice","audio":"<base64>","sampleRate":24000,"encoding":"PCM16","event_id":"..."}
@@ -66,6 +66,19 @@ int lw_voice_next(lw_voice_around *around, const void *text, size_t n, lw_voice 
 int64_t lw_base64_bytes(const void *text, size_t n);
 /* Returns the bytes written to `out`, or LW_EDATA: `out` is then undefined. */
 int64_t lw_base64_decode(void *out, const void *text, size_t n);
+
+/* The head of a WebSocket frame (RFC 6455, section 5.2). */
+typedef struct lw_ws_head {
+    size_t bytes;     /* of the head itself: 2..14 */
+    uint64_t payload; /* bytes behind it */
+    int32_t first;    /* FIN, RSV and opcode, as they come */
+    int32_t masked;   /* 1: the head's last four bytes are the mask */
+} lw_ws_head;
+#define LW_WS_TEXT 0x81 /* `first` of a whole message of text */
+/* Reads the head at `in`: 1, or 0 where n bytes are not all of it. Whether it is a good one is not looked at. */
+int lw_ws_head_at(const void *in, size_t n, lw_ws_head *head);
+/* Takes the mask off n bytes. Returns 1 where all of them are ASCII, else 0; `out` is written in either case. */
+int lw_ws_unmask(void *out, const void *in, size_t n, const uint8_t mask[4]);
 
 /* PCM8 to PCM16, n samples; either may have any alignment. */
 void lw_pcm8_decode(void *out, const void *in, size_t n);

@@ -79,6 +79,8 @@ size_t lw_resampler_ready(const lw_resampler *r, size_t n);
 size_t lw_resampler_bound(const lw_resampler *r, size_t n);
 /* Look-ahead in nanoseconds: how much later an input must have arrived than the output it is centred on. */
 int64_t lw_resampler_delay_ns(const lw_resampler *r);
+/* Asks for its memory, of which a call will soon have need. */
+void lw_resampler_prefetch(const lw_resampler *r);
 void lw_resampler_reset(lw_resampler *r);
 void lw_resampler_close(lw_resampler **r);
 

@@ -53,7 +53,8 @@ enum lw_event_type {
     LW_EVENT_STARTED = 1,  /* utterance's first sample is in this block */
     LW_EVENT_FINISHED = 2, /* value = 1 if interrupted; `played` samples of it were heard */
     LW_EVENT_UNDERRUN = 3, /* speech went on after a gap; value = the gap in samples */
-    LW_EVENT_MOUTH = 4     /* first frame of the utterance that shows an open mouth (performer only) */
+    LW_EVENT_MOUTH = 4     /* first frame of the utterance that shows an open mouth (performer only); value = 1: nobody looks,
+                              and `played` is the `now_ns` of its tick */
 };
 typedef struct lw_event {
     int32_t type;
@@ -104,6 +105,8 @@ int lw_speech_tick(lw_speech *s, int16_t out[LW_BLOCK], lw_event *events, int ca
  * sequence restarts at the block just played and *restarted is set to 1. */
 int lw_speech_look(lw_speech *s, int32_t ahead, int16_t out[LW_BLOCK], int64_t *sample, int *restarted);
 /* Any thread, but where it says which. */
+/* Asks for the memory of which a tick will soon have need: its own; then, when that is there, the `samples`. */
+void lw_speech_prefetch(const lw_speech *s, int samples);
 int64_t lw_speech_clock(const lw_speech *s);      /* samples played, silence included */
 int64_t lw_speech_buffered(const lw_speech *s);   /* speech samples waiting, the tail's with them */
 int64_t lw_speech_generation(const lw_speech *s); /* interrupts so far */

@@ -3,7 +3,7 @@
  *
  * Row i describes the input samples [160 i, 160 (i + 1)); it is written once lw_viseme_lookahead() further samples have
  * come in. Digital or room silence gives weight 1 to `sil` and 0 to the jaw. The same bits for any chunking, any
- * company in a batch, every kernel level and every machine. A session holds less than 4 kB; tables and weights are one
+ * company in a batch, every kernel level and every machine. A session holds less than 5 kB; tables and weights are one
  * copy for the process, made by the first open.
  *
  * Example of use:
@@ -41,6 +41,8 @@ typedef struct lw_viseme_config {
     int32_t early; /* 1: rows come with the least look-ahead, about 20 ms, and are less exact */
     float voice;   /* dBFS of the voice's louder frames, as lw_viseme_voice gives it, where it is known before; 0: it is
                       found out within a second */
+    int32_t both;  /* 1: early rows and, later, exact ones, in little more time than either: lw_viseme_process_both.
+                      `early` has no say */
 } lw_viseme_config;
 
 /* `config` may be NULL. */
@@ -57,6 +59,19 @@ size_t lw_viseme_bound(const lw_viseme *v, size_t n);
  * nothing was taken from any. */
 int64_t lw_viseme_process_many(lw_viseme *const *v, size_t sessions, const int16_t *const *pcm, const size_t *n,
                                float *const *rows, size_t cap);
+/* A session's part in lw_viseme_process_both. */
+typedef struct lw_viseme_part {
+    lw_viseme *v;       /* opened with `both` */
+    const int16_t *pcm; /* as in lw_viseme_process_many */
+    size_t n;
+    float *early, *final;          /* where the rows go, each of LW_CHANNELS floats */
+    size_t early_rows, final_rows; /* out: how many they were */
+} lw_viseme_part;
+/* As lw_viseme_process_many for extractors that give both: each session's early rows are those of an extractor with
+ * `early`, its final ones those of one without, bit for bit. Returns 0; LW_EINVAL, or LW_ENOSPC where one needs more than
+ * `cap` rows of a kind: nothing was taken from any. lw_viseme_bound speaks of the early ones, lw_viseme_lookahead of the
+ * others. */
+int lw_viseme_process_both(lw_viseme_part *parts, size_t sessions, size_t cap);
 /* Samples at LW_VISEME_RATE beyond the end of a row's own hop that must have arrived; constant, <= 1280 (80 ms). */
 int lw_viseme_lookahead(const lw_viseme *v);
 /* Forgets all input. */
@@ -64,6 +79,8 @@ void lw_viseme_reset(lw_viseme *v);
 /* New speech of the same voice: forgets all input but how loud that is. */
 void lw_viseme_restart(lw_viseme *v);
 /* Level of the voice's louder frames, dBFS: what was given or is assumed, until there has been speech. */
+/* Asks for its memory, of which a call will soon have need. */
+void lw_viseme_prefetch(const lw_viseme *v);
 float lw_viseme_voice(const lw_viseme *v);
 void lw_viseme_close(lw_viseme **v);
 

@@ -1,7 +1,8 @@
 """The native engine, hooked up to an asyncio loop.
 
-One engine thread ticks every session of a loop. When something came out it writes to an eventfd; the loop then drains
-each session's rings. A runtime starts with its first session and stops with its last.
+One engine thread ticks every session of a loop. When a session has something to hand over (a picture, an event, or as
+much sound as its publisher takes at a time) it writes to an eventfd, once a tick for all of them; the loop then drains
+the rings of those sessions. A runtime starts with its first session and stops with its last.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ class Drainable(Protocol):
 
     def drain(self) -> None:
         """Takes everything out of the performer's rings. Must not raise."""
+
+
+PLACES = 8192
+"""Sessions that a loop has at most; more than a core can draw."""
 
 
 class Runtime:
@@ -52,7 +57,7 @@ class Runtime:
     def attach(self, session: Drainable) -> None:
         """Starts the session's clock."""
         if self._engine is None:
-            self._engine = Engine()
+            self._engine = Engine(PLACES)
             asyncio.get_running_loop().add_reader(self._engine.fd, self._wake)
         self._engine.attach(session.performer)
         self._sessions[session.performer] = session
@@ -75,5 +80,6 @@ class Runtime:
             os.read(self._engine.fd, 8)
         except BlockingIOError:
             return
-        for session in tuple(self._sessions.values()):
-            session.drain()
+        for performer in self._engine.ready():
+            if (session := self._sessions.get(performer)) is not None:
+                session.drain()
