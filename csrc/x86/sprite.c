@@ -443,8 +443,72 @@ AVX512 INLINE void lerp_column512(const lw_patch *p, ptrdiff_t i, int count, int
     }
 }
 
+/* Two rows, or U and V, of at most 32 pixels side by side in one vector: most of what is drawn is no wider. */
+AVX512 INLINE __m512i two512(const uint8_t *a, const uint8_t *b)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(a)), LOAD256(b), 1);
+}
+
+AVX512 INLINE __m512i get_two512(const uint8_t *a, __mmask32 first, const uint8_t *b, __mmask32 second)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(first, a)),
+                              _mm256_maskz_loadu_epi8(second, b), 1);
+}
+
+AVX512 INLINE void put_two512(uint8_t *a, __mmask32 first, uint8_t *b, __mmask32 second, __m512i v)
+{
+    _mm256_mask_storeu_epi8(a, first, _mm512_castsi512_si256(v));
+    _mm256_mask_storeu_epi8(b, second, _mm512_extracti64x4_epi64(v, 1));
+}
+
+AVX512 INLINE halves512 across_two512(const uint8_t *a, const uint8_t *b, __m512i pairs)
+{
+    return (halves512){_mm512_maddubs_epi16(two512(a, b), pairs), _mm512_maddubs_epi16(two512(a + 1, b + 1), pairs)};
+}
+
+/* The upper rows beside the lower ones, one less if they are odd; or U beside V. */
+AVX512 INLINE void lerp_two512(const lw_patch *p, int blends, int32_t wx, int32_t wy)
+{
+    const __m512i pairs = _mm512_set1_epi16(PAIR(wx)), near = _mm512_set1_epi16((int16_t)(16 - wy)),
+                  far = _mm512_set1_epi16((int16_t)wy);
+    const halves512 half = {_mm512_set1_epi16(128), _mm512_set1_epi16(128)};
+    const int uv = p->count > 1;
+    const ptrdiff_t upper = uv ? p->rows : (p->rows + 1) / 2, lower = uv ? p->rows : p->rows - upper, apart = uv ? 0 : upper;
+    const __mmask32 part = (__mmask32)TAIL64(p->n);
+    const uint8_t *a = p->value[0], *b = p->value[uv] + apart * p->pitch, *alpha = p->alpha;
+    uint8_t *to = p->dst[0], *there = p->dst[uv] + apart * p->dst_pitch;
+    halves512 top = weigh512(across_two512(a, b, pairs), near, half), top_alpha = half, sum_alpha = half;
+    if (blends)
+        top_alpha = weigh512(across_two512(alpha, alpha + apart * p->pitch, pairs), near, half);
+    for (ptrdiff_t j = 0; j < upper; j++, to += p->dst_pitch, there += p->dst_pitch) {
+        const ptrdiff_t on = j < lower ? p->pitch : 0;
+        a += p->pitch;
+        b += on;
+        halves512 below = across_two512(a, b, pairs);
+        const halves512 sum = weigh512(below, far, top);
+        top = weigh512(below, near, half);
+        __m512i out = join512(sum);
+        const __mmask32 second = j < lower ? part : 0;
+        if (blends) {
+            alpha += p->pitch;
+            below = across_two512(alpha, uv ? alpha : alpha + (j < lower ? apart : apart - 1) * p->pitch, pairs);
+            sum_alpha = weigh512(below, far, top_alpha);
+            top_alpha = weigh512(below, near, half);
+            out = over512(get_two512(to, part, there, second), out, inverse_of512(sum_alpha));
+        }
+        put_two512(to, part, there, second, out);
+    }
+}
+
 AVX512 void lw_lerp_avx512(const lw_patch *p, int32_t wx, int32_t wy)
 {
+    if (p->n <= 32 && (p->count > 1 || p->rows > 1)) {
+        if (p->alpha)
+            lerp_two512(p, 1, wx, wy);
+        else
+            lerp_two512(p, 0, wx, wy);
+        return;
+    }
     for (ptrdiff_t i = 0; i < p->n; i += 64)
         if (p->count == 1 && p->alpha)
             lerp_column512(p, i, 1, 1, wx, wy);
