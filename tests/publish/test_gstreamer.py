@@ -6,15 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import aiortc.codecs.h264 as h264
 import av
 import numpy as np
 import pytest
 
 from lipwire import Frame
-from lipwire.publish.encoders import H264
-from lipwire.publish.pyav import picture
-from lipwire.publish.tracks import CLOCK
+from lipwire.publish.encoders import H264, Picture
 from support.gstreamer import DECODERS, decode_h264
 
 SIZE = 250, 142
@@ -24,17 +21,14 @@ SIZE = 250, 142
 def encoded(count: int) -> tuple[bytes, list[np.ndarray[Any, Any]]]:
     """A square that moves over a gradient, in Annex B, with a key frame in the middle of it; and the pictures that
     FFmpeg decodes of it."""
-    encoder, decoder = H264(), av.CodecContext.create("h264", "r")
+    encoder, decoder = H264(1), av.CodecContext.create("h264", "r")
     stream, shown = b"", []
     for number in range(count):
         drawn = Frame(*SIZE)
         y, u, v = drawn.planes
         y[:], u[:], v[:] = np.linspace(40, 220, SIZE[0]).astype(np.uint8), 110, 150
         y[40:80, 8 * number : 8 * number + 30] = 20
-        frame = picture(drawn.i420)
-        frame.pts, frame.time_base, frame.opaque = number * 1920, CLOCK, Fraction(25)
-        payloads, _ = encoder.encode(frame, force_keyframe=number == count // 2)
-        unit = b"".join(h264.h264_depayload(payload) for payload in payloads)
+        unit, _ = encoder.encode(Picture(drawn, number * 1920, Fraction(25)), key=number == count // 2)
         stream += unit
         shown += decoder.decode(av.Packet(unit))
     return stream, [frame.to_ndarray() for frame in shown + decoder.decode(None)]

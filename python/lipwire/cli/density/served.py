@@ -87,7 +87,7 @@ class Sink(Publisher):
     """Counts what it is handed: what is missing, and what is late. A picture says when it was due; sound and units are
     late against the most punctual since `clear`."""
 
-    wants = "pictures"
+    wants: Any = "pictures"
     takes_units = False
     audio_blocks = 2
     """10 ms that it takes at a time, where a build can give it more than one: 20 ms, as those who encode sound."""
