@@ -387,22 +387,29 @@ AVX512 INLINE void put512(uint8_t *p, __m512i v, ptrdiff_t left)
         _mm_mask_storeu_epi8(p, (__mmask16)TAIL64(left), _mm512_castsi512_si128(v));
 }
 
+AVX512 INLINE void blend_part512(const lw_patch *p, int count, int blends, ptrdiff_t from, ptrdiff_t to, ptrdiff_t left)
+{
+    halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    if (blends)
+        inverse = inverse512(_mm512_loadu_si512(p->alpha + from));
+    for (int k = 0; k < count; k++) {
+        uint8_t *dst = p->dst[k] + to;
+        if (blends)
+            put512(dst, over512(get512(dst, left), _mm512_loadu_si512(p->value[k] + from), inverse), left);
+        else
+            put512(dst, get512(p->value[k] + from, left), left);
+    }
+}
+
 AVX512 INLINE void blend512(const lw_patch *p, int count, int blends)
 {
-    for (ptrdiff_t j = 0; j < p->rows; j++)
-        for (ptrdiff_t i = 0; i < p->n; i += 64) {
-            const ptrdiff_t from = j * p->pitch + i, to = j * p->dst_pitch + i;
-            halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-            if (blends)
-                inverse = inverse512(_mm512_loadu_si512(p->alpha + from));
-            for (int k = 0; k < count; k++) {
-                uint8_t *dst = p->dst[k] + to;
-                if (blends)
-                    put512(dst, over512(get512(dst, p->n - i), _mm512_loadu_si512(p->value[k] + from), inverse), p->n - i);
-                else
-                    put512(dst, get512(p->value[k] + from, p->n - i), p->n - i);
-            }
-        }
+    const ptrdiff_t n = p->n, whole = n & ~63;
+    for (ptrdiff_t j = 0, from = 0, to = 0; j < p->rows; j++, from += p->pitch, to += p->dst_pitch) {
+        for (ptrdiff_t i = 0; i < whole; i += 64)
+            blend_part512(p, count, blends, from + i, to + i, 64);
+        if (whole < n)
+            blend_part512(p, count, blends, from + whole, to + whole, n - whole);
+    }
 }
 
 AVX512 void lw_blend_avx512(const lw_patch *p)
