@@ -296,8 +296,8 @@ static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t
         const int n = lw_runs_join(runs, lw_placed_runs(at, &box, runs), lw_placed_split(at));
         /* From a cache line of the sprite on, over pixels that show nothing. */
         for (int k = 0; k < n && !at->turned && at->plane->w >= LW_WIDE; k++) {
-            const int32_t line = at->x + ((runs[k].x0 - at->x) & ~63), least = k ? runs[k - 1].x1 : box.x0 > 0 ? at->x0 : 0;
-            runs[k].x0 = runs[k].solid || line < least || line < 0 ? runs[k].x0 : line;
+            const int32_t line = at->x + ((runs[k].x0 - at->x) & ~63), least = k ? runs[k - 1].x1 : 0;
+            runs[k].x0 = runs[k].solid || line < least ? runs[k].x0 : line;
         }
         for (int k = 0; k < n; k++) {
             box.x0 = runs[k].x0;

@@ -78,7 +78,8 @@ AVX2 INLINE halves256 inverse_of256(halves256 sum)
 
 AVX2 INLINE __m256i over256(__m256i d, __m256i v, halves256 inverse)
 {
-    const __m256i low = _mm256_set1_epi16(255), high = _mm256_set1_epi16((int16_t)0xff00), half = _mm256_set1_epi16(128);
+    const __m256i low = _mm256_set1_epi16(255), high = _mm256_set1_epi16((int16_t)0xff00),
+                  half = _mm256_set1_epi16(128);
     __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(d, low), inverse.even), half);
     even = _mm256_mulhi_epu16(even, _mm256_set1_epi16(257));
     __m256i odd = _mm256_add_epi16(_mm256_mulhi_epu16(_mm256_and_si256(d, high), inverse.odd), half);
@@ -274,8 +275,8 @@ AVX2 INLINE void any_row256(const lw_patch *p, uint8_t *const *dst, const lw_war
                                            _mm256_blendv_epi8(us, _mm256_set1_epi32(last * w->du), over));
         const __m256i v = _mm256_add_epi32(_mm256_set1_epi32(v0),
                                            _mm256_blendv_epi8(vs, _mm256_set1_epi32(last * w->dv), over));
-        const __m256i at = _mm256_add_epi32(
-            _mm256_mullo_epi32(_mm256_srai_epi32(v, 16), _mm256_set1_epi32((int32_t)p->pitch)), _mm256_srai_epi32(u, 16));
+        const __m256i line = _mm256_mullo_epi32(_mm256_srai_epi32(v, 16), _mm256_set1_epi32((int32_t)p->pitch));
+        const __m256i at = _mm256_add_epi32(line, _mm256_srai_epi32(u, 16));
         const __m256i fx = _mm256_and_si256(_mm256_srli_epi32(u, 12), fifteen);
         const __m256i fy = _mm256_and_si256(_mm256_srli_epi32(v, 12), fifteen);
         /* 16-bit pairs (16 - fx, fx), by 16 - fy and by fy */
@@ -355,7 +356,8 @@ AVX512 INLINE halves512 inverse_of512(halves512 sum)
 /* The quotient of odd pixels is t + (t >> 8); the multiplication is a shift on a port that is free. */
 AVX512 INLINE __m512i over512(__m512i d, __m512i v, halves512 inverse)
 {
-    const __m512i low = _mm512_set1_epi16(255), high = _mm512_set1_epi16((int16_t)0xff00), half = _mm512_set1_epi16(128);
+    const __m512i low = _mm512_set1_epi16(255), high = _mm512_set1_epi16((int16_t)0xff00),
+                  half = _mm512_set1_epi16(128);
     __m512i even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(d, low), inverse.even), half);
     even = _mm512_mulhi_epu16(even, _mm512_set1_epi16(257));
     __m512i odd = _mm512_add_epi16(_mm512_mulhi_epu16(_mm512_and_si512(d, high), inverse.odd), half);
@@ -363,7 +365,7 @@ AVX512 INLINE __m512i over512(__m512i d, __m512i v, halves512 inverse)
     return _mm512_adds_epu8(_mm512_mask_blend_epi8(ODD64, even, odd), v);
 }
 
-/* No wider than it must be: a load waits for an older masked store whose bytes it may have to see, be they masked out. */
+/* No wider than it must be: a load waits for an older masked store whose bytes it may have to see, masked out or not. */
 AVX512 INLINE __m512i get512(const uint8_t *p, ptrdiff_t left)
 {
     if (left >= 64)
@@ -492,7 +494,8 @@ AVX512 INLINE void lerp_two512(const lw_patch *p, int blends, int32_t wx, int32_
                   far = _mm512_set1_epi16((int16_t)wy);
     const halves512 half = {_mm512_set1_epi16(128), _mm512_set1_epi16(128)};
     const int uv = p->count > 1;
-    const ptrdiff_t upper = uv ? p->rows : (p->rows + 1) / 2, lower = uv ? p->rows : p->rows - upper, apart = uv ? 0 : upper;
+    const ptrdiff_t upper = uv ? p->rows : (p->rows + 1) / 2, lower = uv ? p->rows : p->rows - upper;
+    const ptrdiff_t apart = uv ? 0 : upper;
     const __mmask32 part = (__mmask32)TAIL64(p->n);
     const uint8_t *a = p->value[0], *b = p->value[uv] + apart * p->pitch, *alpha = p->alpha;
     uint8_t *to = p->dst[0], *there = p->dst[uv] + apart * p->dst_pitch;
@@ -551,8 +554,8 @@ static const uint8_t following[64] = {
 
 AVX512 INLINE line512 line_of512(const lw_warp *w)
 {
-    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24,
-                                          22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
+    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                                          24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
                   odd = _mm512_add_epi16(even, _mm512_set1_epi16(1)),
                   e = _mm512_set1_epi16((int16_t)(w->du - 65536)), dv = _mm512_set1_epi16((int16_t)w->dv);
     return (line512){{_mm512_mullo_epi16(even, e), _mm512_mullo_epi16(odd, e)},
@@ -570,8 +573,8 @@ AVX512 INLINE halves512 places512(halves512 line, int32_t from)
 /* Pairs of bytes (16 - f, f). */
 AVX512 INLINE __m512i pairs512(__m512i f)
 {
-    const __m256i low = _mm256_setr_epi16(PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7), PAIR(8),
-                                          PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15));
+    const __m256i low = _mm256_setr_epi16(PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7),
+                                          PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15));
     return _mm512_permutexvar_epi16(f, _mm512_castsi256_si512(low));
 }
 
@@ -585,7 +588,8 @@ AVX512 INLINE __m512i mixed512(__m512i top, __m512i below, __m512i pairs, __m512
 
 AVX512 INLINE halves512 summed512(halves512 top, halves512 below, halves512 pairs, halves512 fy)
 {
-    return (halves512){mixed512(top.even, below.even, pairs.even, fy.even), mixed512(top.odd, below.odd, pairs.odd, fy.odd)};
+    return (halves512){mixed512(top.even, below.even, pairs.even, fy.even),
+                       mixed512(top.odd, below.odd, pairs.odd, fy.odd)};
 }
 
 /* A row of a plane, in pairs for even and for odd pixels. */
@@ -623,7 +627,8 @@ AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int coun
         }
         for (int32_t s = 1; s <= rows; s++) {
             const __m512i step = _mm512_set1_epi16((int16_t)(w->dv < 0 ? -s : s));
-            const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step), odd = _mm512_cmpeq_epi16_mask(row.odd, step);
+            const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step);
+            const __mmask32 odd = _mm512_cmpeq_epi16_mask(row.odd, step);
             /* Beyond the last one there are no pixels, and maybe no row. */
             const ptrdiff_t there = at + (w->dv < 0 ? (-s < last ? last : -s) : 1 + (s > last ? last : s)) * p->pitch;
             for (int k = !blends; k <= count; k++) {
@@ -633,7 +638,8 @@ AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int coun
                 newest[k] = fresh;
             }
         }
-        const halves512 fx = places512(line->u, u), fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
+        const halves512 fx = places512(line->u, u);
+        const halves512 fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
         const halves512 pairs = {pairs512(fx.even), pairs512(fx.odd)};
         halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
         if (blends)
@@ -647,8 +653,8 @@ AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int coun
     }
 }
 
-/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows, or of `two`: their four neighbours are picked
- * out of two vectors, or one, at once. */
+/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows, or of `two`: their four neighbours are
+ * picked out of two vectors, or one, at once. */
 AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pick, __m512i across, __m512i down)
 {
     const __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[0])), LOAD256(row[1]), 1);
@@ -667,7 +673,8 @@ AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pi
 #define WIDEST (2 * 65536)        /* and in 32 columns */
 
 /* A nearly level line of a scaled sprite. */
-AVX512 static void picked_row512(const lw_patch *p, uint8_t *const *dst, const lw_warp *w, int32_t u, int32_t v, int32_t n)
+AVX512 static void picked_row512(const lw_patch *p, uint8_t *const *dst, const lw_warp *w, int32_t u, int32_t v,
+                                 int32_t n)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i spread = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
