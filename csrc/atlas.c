@@ -74,7 +74,7 @@ static void pack_stripe(parts *p, uint64_t at, const lw_atlas_stripe *s, int32_t
     memset(to, 0, LW_STRIPE_BYTES);
     store32(to, (uint32_t)s->kind);
     store32(to + 4, (uint32_t)s->rows);
-    store32(to + 8, s->still);
+    store32(to + 8, s->kind == LW_STRIPE_CHOICE ? (uint32_t)s->refresh : s->still);
     store32(to + 12, (uint32_t)s->variants);
     store64(to + 16, values);
     store64(to + 24, costs);
@@ -263,6 +263,9 @@ static const char *open_choice(lw_atlas *a, const blob *b, lw_stripe *s, const u
 {
     uint64_t values = lw_load64(from + 16), costs = lw_load64(from + 24);
     s->variants = (int32_t)lw_load32(from + 12);
+    s->refresh = (int32_t)lw_load32(from + 8);
+    if (s->refresh < 0 || s->refresh > LW_ATLAS_REFRESH)
+        return "a choice's refresh out of range";
     if (a->info.choices == LW_ATLAS_CHOICES || s->variants < 1 || s->variants > LW_ATLAS_VARIANTS)
         return "too many choices, or variants of one";
     a->choice[a->info.choices++] = (int32_t)(s - a->stripe);
@@ -378,7 +381,7 @@ static const char *check_entries(const lw_atlas *a)
         for (int32_t node = 0; s->kind != LW_STRIPE_STATIC && node < a->info.nodes; node++) {
             int anchor = lw_atlas_node_anchor(a, node), right;
             uint32_t step = lw_atlas_entry(a, node, s->slot); /* from the node before */
-            if (!anchor)
+            if (!anchor || s->refresh)
                 right = step == LW_ATLAS_NONE || is_slice(a, step, i, 0);
             else if (s->kind == LW_STRIPE_CHOICE)
                 right = step == LW_ATLAS_NONE;

@@ -11,7 +11,7 @@
 typedef struct lw_stripe {
     int32_t kind, first_mb, mbs;
     int32_t slot;     /* its first entry in a node's, a CHOICE's chain; STATIC: its slice */
-    int32_t variants; /* CHOICE */
+    int32_t variants, refresh; /* CHOICE */
     int32_t used;     /* axes with a weight, */
     uint8_t axis[LW_AXES];
     uint32_t weight[LW_AXES]; /* and those weights */

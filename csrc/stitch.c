@@ -16,6 +16,8 @@ struct lw_stitcher {
     int32_t idr_id;     /* for the next IDR picture: two in a row have different ones (7.4.3) */
     uint32_t shown[LW_ATLAS_STRIPES]; /* the slice that made each stripe what it shows */
     uint64_t chained;   /* a bit for each stripe that has shown variant 0 since an anchor; a MOVING one always does */
+    int32_t variant[LW_ATLAS_STRIPES]; /* that each CHOICE shows, */
+    int32_t age[LW_ATLAS_STRIPES];     /* and P slices since its I slice */
 };
 
 int lw_stitcher_open(lw_stitcher **out, const lw_atlas *atlas, int32_t framing)
@@ -69,8 +71,31 @@ static int check_walk(const lw_stitcher *s, int32_t node, int key)
 typedef struct plan {
     uint32_t picks[LW_ATLAS_STRIPES];        /* the slice that each stripe takes, or NONE */
     lw_atlas_slice slices[LW_ATLAS_STRIPES]; /* those that are taken */
-    uint64_t chained;                        /* afterwards */
+    uint64_t chained;                        /* afterwards, */
+    int32_t variant[LW_ATLAS_STRIPES], age[LW_ATLAS_STRIPES]; /* these, too */
 } plan;
+
+/* The slice that a CHOICE takes whose P slices say motion alone, or NONE. */
+static uint32_t pick_moved(const lw_stitcher *s, int32_t stripe, int32_t node, int32_t variant, int key, int32_t *age)
+{
+    const lw_atlas *a = s->atlas;
+    const lw_stripe *st = &a->stripe[stripe];
+    uint32_t own = lw_atlas_entry(a, node, st->slot + 1 + variant), step = lw_atlas_entry(a, node, st->slot);
+    int stays = node == s->node;
+    int goes_on = node == s->node + 1 && lw_atlas_segment_of(a, node) == lw_atlas_segment_of(a, s->node);
+    if (key || !(stays || goes_on) || variant != s->variant[stripe]) {
+        *age = 0;
+        return own == s->shown[stripe] && !key ? LW_ATLAS_NONE : own;
+    }
+    if (stays || step == LW_ATLAS_NONE)
+        return LW_ATLAS_NONE;
+    if (*age >= st->refresh || lw_atlas_slice_at(a, step).type == LW_SLICE_I) {
+        *age = 0;
+        return own;
+    }
+    ++*age;
+    return step;
+}
 
 /* The slice that a stripe takes, or NONE. `variant`: 0 but of a CHOICE. */
 static uint32_t pick(const lw_stitcher *s, int32_t stripe, int32_t node, int32_t variant, int key, uint64_t *chained)
@@ -106,7 +131,10 @@ static int64_t pick_all(const lw_stitcher *s, int32_t node, const int32_t *varia
             if (variant < 0 || variant >= a->stripe[i].variants)
                 return LW_EINVAL;
         }
-        p->picks[i] = pick(s, i, node, variant, key, &p->chained);
+        p->variant[i] = variant;
+        p->age[i] = s->age[i];
+        p->picks[i] = a->stripe[i].refresh ? pick_moved(s, i, node, variant, key, &p->age[i])
+                                           : pick(s, i, node, variant, key, &p->chained);
         most += 4 + LW_H264_HEADER;
         if (p->picks[i] != LW_ATLAS_NONE) {
             p->slices[i] = lw_atlas_slice_at(a, p->picks[i]);
@@ -202,6 +230,8 @@ int64_t lw_stitcher_unit(lw_stitcher *s, int32_t node, const int32_t *variants, 
     s->started = 1;
     s->node = node;
     s->chained = p.chained;
+    memcpy(s->variant, p.variant, sizeof s->variant);
+    memcpy(s->age, p.age, sizeof s->age);
     s->frame_num = u.frame_num;
     if (key)
         s->idr_id ^= LW_H264_IDR_ID ^ (LW_H264_IDR_ID + 1);

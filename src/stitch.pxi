@@ -137,7 +137,7 @@ cdef class AtlasWriter:
         self.stripes, self.stills, self.owners, self.slices, self.known = [], [], [], [], {}
         self.nodes, self.entries, self.segments = [], [], []
 
-    def add_stripe(self, str kind, rows, *, values=None, weights=None, costs=None):
+    def add_stripe(self, str kind, rows, *, values=None, weights=None, costs=None, refresh=0):
         """Adds the next stripe from the top; returns its number.
 
         Args:
@@ -147,6 +147,8 @@ cdef class AtlasWriter:
             weights: of a choice, (AXES,), 0..2^20: what the square of a difference of 1 costs.
             costs: of a choice that shows the mouth, int64 (mouths, variants), 0..2^60: what a variant costs where the
                 avatar would show that image.
+            refresh: of a choice, 0..4096: its chains are of motion alone, go on from any variant, and an I slice comes
+                again after so many; 0: they lean on variant 0 since the anchor.
 
         Raises:
             InvalidArgument: one of them is out of range. BadState: there are slices or segments already.
@@ -168,7 +170,10 @@ cdef class AtlasWriter:
         elif not (values is weights is costs is None):
             raise InvalidArgument(f"values, weights and costs are of a choice, not of what is {kind}")
         number = len(self.stripes)
-        self.stripes.append((self.used, kind, count, values, weights, costs))
+        limit = whole(refresh, "refresh")
+        if not 0 <= limit <= (LW_ATLAS_REFRESH if kind == "choice" else 0):
+            raise InvalidArgument(f"refresh: 0..{LW_ATLAS_REFRESH}, of a choice, not {refresh} of what is {kind}")
+        self.stripes.append((self.used, kind, count, values, weights, costs, limit))
         self.stills.append(None)
         if kind != "static":
             self.owners += [(number, True)] + [(number, False)] * (0 if values is None else len(values))
@@ -265,12 +270,13 @@ cdef class AtlasWriter:
             row = np.empty(len(entries), dtype=np.uint32)
             for i, entry in enumerate(entries):
                 owner, step = self.owners[i]
+                free = self.stripes[owner][6] > 0
                 if step and entry is None and (not anchor or self.stripes[owner][1] == "choice"):
                     row[i] = <uint32_t>LW_ATLAS_NONE
-                elif step and anchor and self.stripes[owner][1] == "choice":
+                elif step and anchor and self.stripes[owner][1] == "choice" and not free:
                     raise InvalidArgument(f"node {len(made)}: an anchor has no chain, entry {i} is None there")
                 else:
-                    row[i] = self._owned(entry, owner, anchor or not step)
+                    row[i] = self._owned(entry, owner, not step or (anchor and not free))
             made.append((_numbers(axes, "<i2", (LW_AXES,), "axes"), bool(anchor)))
             numbers.append(row)
         if not made or len(made) + len(self.nodes) > 1 << 20:
@@ -320,7 +326,8 @@ cdef class AtlasWriter:
             slices = <lw_atlas_slice *>calloc(len(self.slices) + 1, sizeof(lw_atlas_slice))
             if stripes == NULL or nodes == NULL or segments == NULL or slices == NULL:
                 raise OutOfMemory("atlas")
-            for i, (_, kind, rows, value, weight, cost) in enumerate(self.stripes):
+            for i, (_, kind, rows, value, weight, cost, limit) in enumerate(self.stripes):
+                stripes[i].refresh = limit
                 stripes[i].kind, stripes[i].rows = _STRIPE_KINDS[kind], rows
                 stripes[i].still = 0 if self.stills[i] is None else self.stills[i]
                 if kind == "choice":

@@ -8,7 +8,7 @@
 #include "sender.h"
 
 #define BURST_NS (10 * LW_MS)   /* how far pacing may run ahead: the packets of an ordinary picture leave together */
-#define PACE 2.5                /* times the estimate */
+#define PACE_PERCENT 250        /* of the estimate */
 #define RESEND_NS (5 * LW_MS)   /* between two retransmissions of a packet, at least */
 #define RESEND_TIMES 10
 #define LARGE 500               /* bytes of a payload that is worth a probe */
@@ -38,6 +38,12 @@ void lw_net_flush(lw_net *net)
         c->failed_ns = net->now_ns;
         lw_net_tell(c, LW_NET_ERROR, refused);
     }
+}
+
+/* bit/s */
+static int64_t pace_of(const lw_connection *c)
+{
+    return lw_max64(LW_NET_MIN_PACE, c->rate * PACE_PERCENT / 100);
 }
 
 /* Room for a packet to c, aligned as libsrtp wants it. */
@@ -77,8 +83,7 @@ static void transmit(lw_connection *c, int size, lw_srtp_protect protect)
     LW_COUNT(c->count.packets, 1);
     LW_COUNT(c->count.bytes, size);
     lw_estimate_sent(&c->estimate, net->now_ns, size);
-    c->pace_ns = lw_max64(c->pace_ns, net->now_ns - BURST_NS) +
-                 (int64_t)(8e9 * size / lw_max64(LW_NET_MIN_PACE, (int64_t)(PACE * (double)c->rate)));
+    c->pace_ns = lw_max64(c->pace_ns, net->now_ns - BURST_NS) + 8 * LW_SECOND * size / pace_of(c);
 }
 
 void lw_connection_raw(lw_connection *c, const uint8_t *data, size_t size)
@@ -244,15 +249,10 @@ static lw_unit *unit_at(lw_connection *c, int i)
     return &c->unit[(c->unit_first + i) % LW_UNITS];
 }
 
-static void count_queue(lw_connection *c, const lw_unit *u, int sign)
+static void count_queue(lw_connection *c, int64_t bytes, int64_t packets)
 {
-    int64_t bytes = 0, packets = 0;
-    for (int32_t p = u->packet; p >= 0; p = c->net->pool[p].next) {
-        bytes += c->net->pool[p].size;
-        packets++;
-    }
-    LW_COUNT(c->count.queue_bytes, sign * bytes);
-    LW_COUNT(c->count.queue_packets, sign * packets);
+    LW_COUNT(c->count.queue_bytes, bytes);
+    LW_COUNT(c->count.queue_packets, packets);
 }
 
 /* Leaves out every picture of the stream that has not begun. */
@@ -265,22 +265,27 @@ static void give_up(lw_connection *c, const lw_stream *s)
             *unit_at(c, left++) = *u;
             continue;
         }
-        count_queue(c, u, -1);
+        count_queue(c, -u->bytes, -u->packets);
         lw_pool_drop_unit(c->net, u->packet);
         LW_COUNT(c->count.units_dropped, 1);
     }
     c->units = left;
 }
 
-/* Whether the stream's pictures wait for too long, or there is no place for another. */
+/* Whether the stream's pictures would take too long to leave, or there is no place for another. Key frames do not count:
+ * who is given up for the size of one needs another, and would be given up for that. */
 static int is_behind(lw_connection *c, const lw_stream *s)
 {
-    if (c->units == LW_UNITS)
-        return 1;
-    for (int i = 0; i < c->units; i++)
-        if (unit_at(c, i)->stream == s->number)
-            return c->net->now_ns - unit_at(c, i)->queued_ns > LW_NET_BEHIND_NS;
-    return 0;
+    int64_t bytes = 0, oldest = c->net->now_ns;
+    for (int i = 0; i < c->units; i++) {
+        const lw_unit *u = unit_at(c, i);
+        if (u->stream != s->number)
+            continue;
+        bytes += u->key ? 0 : u->bytes;
+        oldest = lw_min64(oldest, u->queued_ns);
+    }
+    return c->units == LW_UNITS || 8 * bytes * LW_SECOND / pace_of(c) > LW_NET_BEHIND_NS ||
+           c->net->now_ns - oldest > LW_NET_STALE_NS;
 }
 
 static int count_queued(lw_connection *c, const lw_stream *s)
@@ -307,14 +312,18 @@ static int take_picture(lw_connection *c, lw_stream *s, const lw_command *m, uin
         }
     }
     s->waiting = 0;
+    int32_t bytes = 0;
+    for (int32_t p = m->packet; p >= 0; p = c->net->pool[p].next)
+        bytes += c->net->pool[p].size;
     lw_pool_hold(c->net, m->packet);
     *unit_at(c, c->units++) = (lw_unit){.queued_ns = c->net->now_ns,
                                         .packet = m->packet,
                                         .packets = m->packets,
+                                        .bytes = bytes,
                                         .timestamp = timestamp,
                                         .stream = (uint8_t)s->number,
                                         .key = m->key != 0};
-    count_queue(c, unit_at(c, c->units - 1), 1);
+    count_queue(c, bytes, m->packets);
     lw_connection_activate(c);
     return 1;
 }
@@ -428,8 +437,8 @@ static int send_next(lw_connection *c)
     int32_t packet = u->packet;
     u->packet = c->net->pool[packet].next;
     u->packets--;
-    LW_COUNT(c->count.queue_bytes, -c->net->pool[packet].size);
-    LW_COUNT(c->count.queue_packets, -1);
+    u->bytes -= c->net->pool[packet].size;
+    count_queue(c, -c->net->pool[packet].size, -1);
     send_packet(c, s, packet, u->timestamp, u->picture, !u->packets);
     if (!u->packets) {
         if (u->key)

@@ -38,7 +38,7 @@ typedef struct lw_packet {
 /* A picture that waits: the packets of it that are left. Each holds a reference to them. */
 typedef struct lw_unit {
     int64_t queued_ns;
-    int32_t packet, packets;
+    int32_t packet, packets, bytes;
     uint32_t timestamp;
     uint16_t picture;
     uint8_t stream, begun, key;

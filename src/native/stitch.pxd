@@ -11,6 +11,7 @@ cdef extern from "lipwire/stitch.h" nogil:
         LW_ATLAS_CHOICES
         LW_ATLAS_VARIANTS
         LW_ATLAS_NONE
+        LW_ATLAS_REFRESH
         LW_ATLAS_SPEAKING
         LW_STRIPE_STATIC
         LW_STRIPE_MOVING
@@ -32,6 +33,7 @@ cdef extern from "lipwire/stitch.h" nogil:
         int32_t rows
         uint32_t still
         int32_t variants
+        int32_t refresh
         int32_t weight[LW_AXES]
         const int16_t *values
         const int64_t *costs

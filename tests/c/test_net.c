@@ -598,6 +598,26 @@ static void test_pacing(void)
     close_scene(&s);
 }
 
+/* A key frame that takes 1.6 s: what waits behind it is not given up, for that would ask for another. */
+static void test_large_key_frame(void)
+{
+    scene s = open_scene(1, 600000);
+    lw_connection_counters count;
+    rtp p;
+    int pictures = 0;
+    for (int i = 0; i < 75; i++) {
+        send_video(s.peer[0], i ? 1200 : 300000, 1920 * i, !i);
+        for (int ms = 0; ms < 40; ms++) {
+            advance(&s, 1);
+            while (receive_rtp(s.fd[0][1], &p))
+                pictures += p.marker;
+        }
+    }
+    lw_connection_stats(s.peer[0], &count);
+    CHECK(!count.units_dropped && pictures == 75 && !count.queue_bytes && !count.queue_packets, "a large key frame is no reason for another");
+    close_scene(&s);
+}
+
 static void test_groups(void)
 {
     scene s = open_scene(3, 1600000);
@@ -903,6 +923,7 @@ int main(void)
     test_scarce_packets();
     test_key_requests();
     test_pacing();
+    test_large_key_frame();
     test_groups();
     test_goodbye();
     test_round_trip();

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lipwire import _core
+from lipwire.atlas.encode import IntraEncoder
 from lipwire.errors import BadData, BadState, InvalidArgument
 from support.stripes import (
     HEIGHT,
@@ -126,6 +127,43 @@ def test_ffmpeg_reads_and_writes_the_same_headers() -> None:
         for unit in units:
             [packet] = rewrite.filter(av.Packet(unit))
             assert _core.nal_split(bytes(packet)) == _core.nal_split(unit)
+
+
+def test_what_says_motion_alone_goes_on_from_any_variant() -> None:
+    """A choice with `refresh`: each I slice is a grey of its own, a P slice keeps what is there."""
+    made, encoder = _core.AtlasWriter(16, 16, (25, 1)), IntraEncoder(1, 1, 10)
+    with pytest.raises(InvalidArgument, match="refresh"):
+        made.add_stripe("choice", 1, values=np.zeros((2, _core.AXES), np.int16), refresh=4097)
+    stripe = made.add_stripe("choice", 1, values=np.zeros((2, _core.AXES), np.int16), refresh=2)
+    keep = made.add_slice(stripe, b"\x40", 3, 26, _core.SLICE_P)  # mb_skip_run: 1
+    own = [
+        [made.add_slice(stripe, *encoder.slice(np.full((24, 16), 40 + 20 * node + 8 * v, np.uint8))) for v in (0, 1)]
+        for node in range(8)
+    ]
+    chain = [None, keep, keep, keep, keep, None, own[6][0], keep]
+    axes = np.zeros(_core.AXES, np.int16)
+    made.add_segment(1, [(axes, node in (0, 4), [chain[node], *own[node]]) for node in range(8)])
+    stitcher, codec = _core.Stitcher(_core.Atlas(made.pack())), decoder()
+    steps = [
+        ((0, 1, True), 48),  # key
+        ((1, 1, False), 48),  # P, from variant 1 as well
+        ((1, 1, False), 48),  # stays
+        ((1, 0, False), 60),  # another variant
+        ((2, 0, False), 60),
+        ((3, 0, False), 60),
+        ((4, 0, False), 120),  # two P slices are behind it
+        ((5, 0, False), 120),  # NONE
+        ((6, 0, False), 160),  # the chain has an I slice
+        ((7, 1, False), 188),
+        ((0, 1, False), 48),  # a jump
+        ((1, 1, False), 48),
+        ((4, 1, True), 128),
+        ((5, 1, False), 128),
+        ((6, 1, False), 168),  # the variant's own
+    ]
+    for (node, variant, key), grey_ in steps:
+        (shown,) = decode([stitcher.unit(node, (variant,), key)], codec)
+        assert abs(int(np.asarray(shown)[:16].mean()) - grey_) <= 1, (node, variant, key)
 
 
 def test_a_still_picture_is_a_dozen_bytes() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from support import gstreamer
 from support.browsing import browser
 from support.stripes import HEIGHT, WIDTH, check, stitch, walk
 
@@ -42,3 +45,9 @@ async def test_chromium_decodes_to_the_very_stripes(chromium: str) -> None:
     assert {tuple(picture[:3]) for picture in pictures} == {("I420", WIDTH, HEIGHT)}
     raw = [np.frombuffer(base64.b64decode(picture[3]), np.uint8) for picture in pictures]
     check([picture.reshape(-1, WIDTH) for picture in raw], expected)
+
+
+@pytest.mark.parametrize("decoder", gstreamer.DECODERS)
+def test_gstreamer_decodes_to_the_very_stripes(decoder: str, tmp_path: Path) -> None:
+    units, expected = stitch(list(walk(8, 150, 0.05)))
+    check(list(gstreamer.decode_h264(b"".join(units), (WIDTH, HEIGHT), tmp_path, decoder)), expected)

@@ -130,6 +130,9 @@ static void blobs(const uint8_t *data, size_t size)
     if (!made_bytes)
         made_bytes = make_blob(made);
     uint8_t *blob = exact(made, made_bytes);
+    uint64_t stripes;
+    memcpy(&stripes, blob + 136, 8);
+    blob[stripes + 2 * 96 + 8] = size ? data[0] >> 3 & 3 : 0; /* the choice's refresh */
     size_t changes = size ? data[0] % 8 : 0, at = 1;
     for (; changes && at + 3 <= size; changes--, at += 3)
         blob[(data[at] << 8 | data[at + 1]) % made_bytes] = data[at + 2];

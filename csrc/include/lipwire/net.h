@@ -19,7 +19,7 @@
  * first thing that is sent, and again when media and clock have come apart by more than a second.
  *
  * Sound leaves at once. Pictures wait in a queue per connection and leave at 2.5 times the estimated rate (never below
- * LW_NET_MIN_PACE), so that a key frame does not overrun the path. A queue that is LW_NET_BEHIND_NS old, or full, is
+ * LW_NET_MIN_PACE), so that a key frame does not overrun the path. A queue that is LW_NET_BEHIND_NS long, or full, is
  * emptied of what has not begun, the stream waits for the next key frame, and nobody else notices.
  *
  * What a hostile peer can cost is bounded: feedback about packets that were not sent is counted and dropped, a packet is
@@ -66,7 +66,8 @@ extern "C" {
 #define LW_NET_MAX_MTU 1472           /* bytes of a UDP datagram: Ethernet's, without IP and UDP headers */
 #define LW_NET_OVERHEAD 62            /* of an MTU: RTP header 12, extensions 32, RTX 2, SRTP tag 16 */
 #define LW_NET_MAX_UNIT (2 << 20)     /* bytes of an access unit */
-#define LW_NET_BEHIND_NS 600000000    /* pictures that waited this long are given up */
+#define LW_NET_BEHIND_NS 600000000    /* pictures are given up that would take this long to leave, key frames not counted, */
+#define LW_NET_STALE_NS 2000000000LL  /* or have waited this long */
 #define LW_NET_MIN_PACE 1500000       /* bit/s */
 #define LW_NET_RTX_SHARE 50           /* per cent of the estimate, and never below 100 kbit/s */
 #define LW_NET_KEY_NS 200000000       /* key requests of one stream that come closer together are one */

@@ -86,6 +86,7 @@ int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out
 #define LW_ATLAS_STRIPES 64    /* of a picture */
 #define LW_ATLAS_CHOICES 16    /* of those, that show a variant */
 #define LW_ATLAS_VARIANTS 4096 /* of a stripe */
+#define LW_ATLAS_REFRESH 4096  /* P slices behind an I slice */
 #define LW_ATLAS_NONE 0xffffffffu
 
 enum lw_stripe_kind {
@@ -102,6 +103,7 @@ typedef struct lw_atlas_stripe {
     int32_t rows;            /* of macroblocks; all stripes together have the picture's */
     uint32_t still;          /* STATIC: its slice */
     int32_t variants;        /* CHOICE: 1..LW_ATLAS_VARIANTS; else 0 */
+    int32_t refresh;         /* CHOICE: how its chains are walked, 0..LW_ATLAS_REFRESH; see lw_atlas_plan */
     int32_t weight[LW_AXES]; /* 0..2^20 */
     const int16_t *values;   /* [variants][LW_AXES], or NULL: all 0 */
     const int64_t *costs;    /* [the plan's mouths][variants], 0..2^60; or NULL: the mouth does not matter */
@@ -132,7 +134,12 @@ typedef struct lw_atlas_slice {
  * The first entry of a CHOICE stripe is its chain, NONE at anchors: the slice, P or I, that turns variant 0 at the node
  * before into variant 0 at this one, or NONE where that stays as it is. It is taken as long as the stripe is chained:
  * it has shown nothing but variant 0 since an anchor. From another variant on, and until the next anchor, the I slices
- * count. */
+ * count.
+ *
+ * Where `refresh` is not 0, the P slices of the stripe's chains say how it has moved and nothing else, so that they go on
+ * from whatever it shows, anchors (but a segment's first) included. The variant's own I slice is taken where the variant
+ * changes, where the walk jumps, at a node whose chain has an I slice, and in place of a P slice where `refresh` of them
+ * have followed on an I slice. */
 typedef struct lw_atlas_plan {
     int32_t width, height;          /* as lw_size_check has it; what is over to whole macroblocks is cropped */
     int32_t fps_num, fps_den;       /* 1..100 frames a second */
@@ -166,8 +173,8 @@ typedef struct lw_atlas_plan {
  *   56 u32 segments, 60 u32 slices, 64 u32 bytes of the note, 68 u32 0, 72 i16[16] axis_min, 104 i16[16] axis_max;
  *   then u64, where these begin: 136 stripes, 144 nodes, 152 segments, 160 entries, 168 slices, 176 data; 184 u64 bytes
  *   of the data, 192 u64 where the note begins, up to 256: 0
- * stripe, 96 bytes: 0 u32 kind, 4 u32 rows, 8 u32 still, 12 u32 variants, 16 u64 where values and 24 u64 where costs
- *   begin (0: there are none), 32 i32[16] weight
+ * stripe, 96 bytes: 0 u32 kind, 4 u32 rows, 8 u32 still (of a choice: refresh), 12 u32 variants, 16 u64 where values and
+ *   24 u64 where costs begin (0: there are none), 32 i32[16] weight
  * values: i16[variants][16]; costs: i64[mouths][variants]
  * node, 40 bytes: 0 i16[16] axis, 32 u32 segment, 36 u32 anchor
  * segment, 16 bytes: 0 u32 first, 4 u32 count, 8 u32 modes, 12 u32 0

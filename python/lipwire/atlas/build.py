@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct, json
@@ -16,11 +17,11 @@ from ..avatar import Avatar
 from ..avatar.art import Axis
 from ..errors import BadState, InvalidArgument
 from ..pools import pool
-from .encode import Decoder, I, IntraEncoder, Slice
+from .encode import Decoder, IntraEncoder, Slice
 from .harvest import MODES, WALK, Poses, speech, watch
-from .moved import Mover, Vector
-from .picture import U8, Easel, visible
-from .proof import measure, quantizer
+from .moved import Field, Mover
+from .picture import BLOCK, U8, Easel, rows_of, visible
+from .proof import measure, psnr, quantizer
 from .stripes import Stripe, at_place, cut
 from .variants import PARTS, Variants, choose, distances, visited
 from .walk import ANCHOR_EVERY, Reach, plan
@@ -33,10 +34,13 @@ PLACES = 420
 """Positions of the head, at most."""
 VARIANTS = {"mouth": 28, "eyes": 14}
 """At most, the one at rest among them."""
-WORSE = 1.5
-"""How much larger than that of an I slice the squared error of a P slice may be."""
-STATIC_FINER = 5
-"""By how much the quantizer of stripes is finer that are sent once."""
+REFRESH = 8
+"""P slices until an I slice comes again."""
+FINER = 2.0
+"""By how many dB the PSNR of what moves, drawn, must be above that of I slices; else an I slice comes."""
+FINER_BY = {"mouth": 0, "eyes": 3, "": 6}
+"""By how much the quantizer is finer of parts, and of what has none: the less often I slices are sent, the better they
+may be."""
 SHARES = {"idle": 0.3, "listening": 0.15, "thinking": 0.05, "speaking": 0.5}
 """How much of its time a face is in a mode, which says what its eyes mostly do."""
 LIMITS = {Axis.HAPPY: 1500, Axis.CONCERNED: 1500, Axis.SURPRISED: 1500, Axis.WAVE: 300}
@@ -60,8 +64,8 @@ class Report(Struct, kw_only=True):
     """From top to bottom: kind or part, and rows of macroblocks."""
     variants: dict[str, int] = {}
     slices: int = 0
-    replaced: int = 0
-    """P slices that did not decode, stitched, as by themselves, and gave way to I slices."""
+    moves: int = 0
+    """P slices among them."""
     psnr: float = 0.0
     """Of luma, in dB: speech, stitched and decoded, against the drawing of the same poses."""
     kbps: float = 0.0
@@ -96,61 +100,37 @@ class _Tools:
         self.easel = Easel(native)
         self.stripes = stripes
         columns = self.easel.columns
-        self._intra = [
-            IntraEncoder(columns, s.rows, max(1, qp - STATIC_FINER) if s.kind == "static" else qp) for s in stripes
-        ]
-        self._movers = [Mover(columns, s.rows, qp) for s in stripes]
+        self._encoders = [IntraEncoder(columns, s.rows, max(10, qp - FINER_BY[s.part])) for s in stripes]
         self._decoders = [Decoder() for _ in stripes]
-        self._shown: dict[int, U8] = {}
-        self._floor: dict[int, float] = {}
+        self.movers = [Mover(columns, s.rows, qp) for s in stripes]
 
     def picture(self, i: int) -> U8:
         """Stripe i of what the easel shows."""
         return self.easel.stripe(self.stripes[i].first, self.stripes[i].rows)
 
     def intra(self, i: int) -> Slice:
-        return self._intra[i].slice(self.picture(i))
+        return self._encoders[i].slice(self.picture(i))
 
-    def start(self, i: int) -> tuple[Slice, bytes]:
-        """Stripe i as an I slice, a chain's first, and a digest of what a decoder shows."""
-        picture = self.picture(i)
-        (slice_,), unit = self._intra[i].encode(picture, True)
-        self._shown[i] = self._decoders[i].decode(unit)
-        self._floor[i] = self._error(self._shown[i], picture)
-        return slice_, self._digest(i)
+    def shown(self, i: int) -> tuple[Slice, bytes]:
+        """The same, and a digest of what a decoder shows."""
+        (slice_,), unit = self._encoders[i].encode(self.picture(i), True)
+        return slice_, self.digest(i, self._decoders[i].decode(unit))
 
-    def go_on(self, i: int, window: tuple[Vector, Vector]) -> tuple[Slice, bytes] | None:
-        """The next one of the chain: a P slice where that looks nearly as good; None: it stays as it is. `window`:
-        what it has moved by."""
-        picture = self.picture(i)
-        moved = self._movers[i].slice(self._shown[i], picture, *window)
-        shown = self._shown[i] if moved is None else moved[1]
-        if self._error(shown, picture) > WORSE * self._floor[i] + picture.size:
-            floor = self._floor[i]
-            slice_, digest = self.start(i)
-            self._floor[i] = floor
-            return slice_, digest
-        self._shown[i] = shown
-        return None if moved is None else (moved[0], self._digest(i))
-
-    def _error(self, shown: U8, picture: U8) -> float:
-        """Squared error, summed."""
-        return float(np.square(shown.astype(np.int32) - picture).sum())
-
-    def _digest(self, i: int) -> bytes:
-        stripe = self.stripes[i]
-        rows = min(stripe.rows * 16, self.easel.height - stripe.first * 16)
-        return visible(self._shown[i], self.easel.columns * 16, 0, rows, self.easel.width)
+    def digest(self, i: int, picture: U8) -> bytes:
+        """Of what of a stripe lies in the frame."""
+        rows = min(self.stripes[i].rows * BLOCK, self.easel.height - self.stripes[i].first * BLOCK)
+        return visible(picture, self.easel.columns * BLOCK, 0, rows, self.easel.width)
 
 
 class _Stock:
-    """All slices: `intra` by (stripe, place, variant); `chain`, and digests of what it shows, by (stripe, segment,
-    node)."""
+    """All that was encoded: `intra` by (stripe, place, variant), and digests of what the first variants show; `moves`
+    and their vectors by (stripe, place, next place): a P slice, or None where nothing moves; no entry: an I slice is
+    better."""
 
     def __init__(self) -> None:
         self.intra: dict[tuple[int, int, int], Slice] = {}
-        self.chain: dict[tuple[int, int, int], Slice] = {}
-        self.shown: dict[tuple[int, int, int], bytes] = {}
+        self.shown: dict[tuple[int, int], bytes] = {}
+        self.moves: dict[tuple[int, int, int], tuple[Slice, Field] | None] = {}
 
 
 class _Maker:
@@ -180,15 +160,10 @@ class _Maker:
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
         stock = self._encoded(jobs, progress)
-        tools = self._tools()
-        for _ in range(4):
-            atlas = _core.Atlas(self._packed(stock))
-            bad = self._unlike(atlas, stock)
-            if not bad:
-                break
-            self.report.replaced += self._replace(tools, stock, bad)
-        else:
-            raise BadState("stitched slices do not decode as they do by themselves: a fault of the stitcher or of x264")
+        atlas = _core.Atlas(self._packed(stock))
+        wrong = self._unlike(atlas, stock)
+        if wrong:
+            raise BadState(f"stitched slices do not decode as they do by themselves: (stripe, node) {wrong[:4]}")
         self.report.psnr, self.report.kbps = measure(atlas, self.native, self.art, self.fps, self.said)
         self.report.bytes = atlas.nbytes
         self.report.seconds = round(time.perf_counter() - self.began, 1)
@@ -201,9 +176,8 @@ class _Maker:
     def _encoded(self, jobs: int, progress: Progress) -> _Stock:
         stock = _Stock()
         work = [lambda place=place: self._place(stock, place) for place in range(len(self.walk.axes))]
-        for k, segment in enumerate(self.walk.segments):
-            for first in range(0, len(segment.places), ANCHOR_EVERY):
-                work.append(lambda k=k, first=first: self._run(stock, k, first))  # type: ignore[misc]
+        steps = {(a, b) for segment in self.walk.segments for a, b in pairwise(segment.places) if a != b}
+        work += [lambda a=a, b=b: self._step(stock, a, b) for a, b in sorted(steps)]  # type: ignore[misc]
         threads = pool(jobs, "lipwire-atlas")
         try:
             tasks = [threads.submit(self._gently, one) for one in work]
@@ -227,47 +201,49 @@ class _Maker:
         tools: _Tools = self.local.tools
         return tools
 
+    def _show(self, tools: _Tools, place: int, variant: int) -> None:
+        """All parts in that variant, or in their last one."""
+        axes, visemes = self.rest.axes[0].copy(), self.rest.visemes[0]
+        for part, variants in self.variants.items():
+            at, own = min(variant, len(variants) - 1), list(PARTS[part])
+            axes[own] = variants.poses.axes[at, own]
+            if part == "mouth":
+                visemes = variants.poses.visemes[at]
+        tools.easel.show(at_place(axes, self.walk.axes[place]), visemes)
+
+    def _count(self, stripe: Stripe) -> int:
+        """How many variants it has."""
+        return len(self.variants[stripe.part]) if stripe.part else 1
+
     def _place(self, stock: _Stock, place: int) -> None:
-        """All variants at a place; at rest also what never moves."""
+        """All variants at a place; at the first one also what never moves."""
         tools = self._tools()
-        for v in range(max([len(variants) for variants in self.variants.values()], default=0)):
-            axes, visemes = self.rest.axes[0].copy(), self.rest.visemes[0]
-            for part, variants in self.variants.items():
-                at, own = min(v, len(variants) - 1), list(PARTS[part])
-                axes[own] = variants.poses.axes[at, own]
-                if part == "mouth":
-                    visemes = variants.poses.visemes[at]
-            tools.easel.show(at_place(axes, self.walk.axes[place]), visemes)
+        for v in range(max(map(self._count, self.stripes))):
+            self._show(tools, place, v)
             for i, stripe in enumerate(self.stripes):
-                if stripe.part and v < len(self.variants[stripe.part]):
-                    stock.intra[i, place, v] = tools.intra(i)
-        if not place:
-            tools.easel.draw(self.rest)
-            for i, stripe in enumerate(self.stripes):
-                if stripe.kind == "static":
-                    stock.intra[i, 0, 0] = tools.intra(i)
-
-    def _show_rest(self, tools: _Tools, place: int) -> None:
-        tools.easel.show(at_place(self.rest.axes[0], self.walk.axes[place]), self.rest.visemes[0])
-
-    def _run(self, stock: _Stock, segment: int, first: int) -> None:
-        """A chain, from an anchor to the next: what moves, and what chooses, at rest."""
-        tools = self._tools()
-        places = self.walk.segments[segment].places[first : first + ANCHOR_EVERY]
-        before: dict[int, bytes] = {}
-        for node, place in enumerate(places, first):
-            if node > first and place == places[node - first - 1]:
-                continue
-            self._show_rest(tools, place)
-            window = self.reach.window(self.walk.axes[places[max(0, node - first - 1)]], self.walk.axes[place])
-            for i, stripe in enumerate(self.stripes):
-                if stripe.kind == "static":
+                if v >= self._count(stripe) or (stripe.kind == "static" and place):
                     continue
-                picture = tools.picture(i).tobytes()
-                link = tools.start(i) if node == first else tools.go_on(i, window) if picture != before[i] else None
-                if link is not None:
-                    stock.chain[i, segment, node], stock.shown[i, segment, node] = link
-                before[i] = picture
+                if v:
+                    stock.intra[i, place, v] = tools.intra(i)
+                else:
+                    stock.intra[i, place, v], stock.shown[i, place] = tools.shown(i)
+
+    def _step(self, stock: _Stock, before: int, after: int) -> None:
+        """How everything moves from one place to the next: as seen at rest, and in the first other variant."""
+        tools = self._tools()
+        drawn: dict[int, list[list[U8]]] = {i: [[], []] for i, s in enumerate(self.stripes) if s.kind != "static"}
+        for v in (0, 1):
+            for k, place in enumerate((before, after)):
+                self._show(tools, place, v)
+                for i, pictures in drawn.items():
+                    if v < self._count(self.stripes[i]):
+                        pictures[k].append(tools.picture(i))
+        low, high = self.reach.window(self.walk.axes[before], self.walk.axes[after])
+        for i, (old, new) in drawn.items():
+            found = tools.movers[i].slice(list(zip(old, new, strict=True)), low, high)
+            shown = old[0] if found is None else tools.movers[i].moved(old[0], found[1])
+            if psnr(float(np.square(shown.astype(np.int32) - new[0]).mean())) >= QUALITIES[self.report.quality] + FINER:
+                stock.moves[i, before, after] = found
 
     # ---- packing
 
@@ -277,7 +253,8 @@ class _Maker:
         report.places = len(self.walk.axes)
         report.variants = {part: len(variants) for part, variants in self.variants.items()}
         report.stripes = [f"{stripe.part or stripe.kind} {stripe.rows}" for stripe in self.stripes]
-        report.slices = len(stock.intra) + len(stock.chain)
+        report.moves = sum(move is not None for move in stock.moves.values())
+        report.slices = len(stock.intra) + len(stock.moves)
         writer = _core.AtlasWriter(
             self.native.width,
             self.native.height,
@@ -292,71 +269,69 @@ class _Maker:
         for i, stripe in enumerate(self.stripes):
             if stripe.kind == "static":
                 writer.set_static(numbers[i], writer.add_slice(numbers[i], *stock.intra[i, 0, 0]))
-        for k, segment in enumerate(self.walk.segments):
+        for segment in self.walk.segments:
             nodes = []
             for n, place in enumerate(segment.places):
                 entries: list[int | None] = []
                 for i, stripe in enumerate(self.stripes):
-                    slices = self._entries(stock, i, stripe, k, n, place)
-                    entries += [None if one is None else writer.add_slice(numbers[i], *one) for one in slices]
+                    if stripe.kind != "static":
+                        count = self._count(stripe)
+                        own = [writer.add_slice(numbers[i], *stock.intra[i, place, v]) for v in range(count)]
+                        last = segment.places[n - 1] if n else place
+                        entries += [self._move(writer, numbers[i], stock, (i, last, place), own[0]), *own]
                 nodes.append((self.walk.axes[place], n % ANCHOR_EVERY == 0, entries))
             writer.add_segment(segment.modes, nodes)
         blob: bytes = writer.pack()
         return blob
 
+    @staticmethod
+    def _move(
+        writer: _core.AtlasWriter, number: int, stock: _Stock, step: tuple[int, int, int], own: int
+    ) -> int | None:
+        """The entry of a chain for a (stripe, place, next place)."""
+        if step[1] == step[2]:
+            return None
+        if step not in stock.moves:
+            return own
+        move = stock.moves[step]
+        return None if move is None else writer.add_slice(number, *move[0])
+
     def _add(self, writer: _core.AtlasWriter, stripe: Stripe) -> int:
+        if stripe.kind == "static":
+            return writer.add_stripe("static", stripe.rows)
         if not stripe.part:
-            return writer.add_stripe(stripe.kind, stripe.rows)
+            return writer.add_stripe("choice", stripe.rows, values=self.rest.axes, refresh=REFRESH)
         variants = self.variants[stripe.part]
         values, weights, costs = variants.poses.axes, variants.weights, variants.costs
-        return writer.add_stripe(stripe.kind, stripe.rows, values=values, weights=weights, costs=costs)
-
-    def _entries(
-        self, stock: _Stock, i: int, stripe: Stripe, segment: int, node: int, place: int
-    ) -> list[Slice | None]:
-        """What a node has of a stripe."""
-        if stripe.kind == "static":
-            return []
-        chain = stock.chain.get((i, segment, node))
-        if stripe.kind == "moving":
-            return [chain]
-        variants = [stock.intra[i, place, v] for v in range(len(self.variants[stripe.part]))]
-        if node % ANCHOR_EVERY:
-            return [chain, *variants]
-        assert chain is not None
-        return [None, chain, *variants[1:]]
+        return writer.add_stripe("choice", stripe.rows, values=values, weights=weights, costs=costs, refresh=REFRESH)
 
     # ---- looking at what comes out
 
-    def _unlike(self, atlas: _core.Atlas, stock: _Stock) -> list[tuple[int, int, int]]:
-        """(stripe, segment, node) where a chain, stitched, does not show what it shows by itself."""
-        stitcher, decoder = _core.Stitcher(atlas), Decoder()
-        expected: dict[int, bytes] = {}
-        bad = []
-        for k, (start, count, _) in enumerate(atlas.segments):
+    def _unlike(self, atlas: _core.Atlas, stock: _Stock) -> list[tuple[int, int]]:
+        """(stripe, node) where a walk at rest, stitched, shows something else than an I slice by itself, or than what
+        was shown before, moved by the vectors."""
+        tools, stitcher, decoder = self._tools(), _core.Stitcher(atlas), Decoder(whole=True)
+        before: dict[int, U8] = {}
+        wrong = []
+        for segment, (start, count, _) in zip(self.walk.segments, atlas.segments, strict=True):
             for n in range(count):
-                picture = decoder.decode(stitcher.unit(start + n, (0,) * len(atlas.variants), k == n == 0))
+                unit = stitcher.unit(start + n, (0,) * len(atlas.variants), start + n == 0)
+                whole = decoder.decode(unit)
+                place, last = segment.places[n], segment.places[n - 1] if n else -1
                 for i, stripe in enumerate(self.stripes):
                     if stripe.kind == "static":
                         continue
-                    expected[i] = stock.shown.get((i, k, n), expected.get(i, b""))
-                    rows = min(stripe.rows * 16, self.native.height - stripe.first * 16)
-                    if visible(picture, self.native.width, stripe.first * 16, rows, self.native.width) != expected[i]:
-                        bad.append((i, k, n))
-        return bad
-
-    def _replace(self, tools: _Tools, stock: _Stock, bad: list[tuple[int, int, int]]) -> int:
-        """I slices in place of P slices, to the end of their runs: what comes behind leans on them."""
-        replaced = 0
-        for i, k, n in bad:
-            places = self.walk.segments[k].places
-            for node in range(n, min(n - n % ANCHOR_EVERY + ANCHOR_EVERY, len(places))):
-                old = stock.chain.get((i, k, node))
-                if old is not None and old.kind != I:
-                    self._show_rest(tools, places[node])
-                    stock.chain[i, k, node], stock.shown[i, k, node] = tools.start(i)
-                    replaced += 1
-        return replaced
+                    picture = rows_of(whole, tools.easel.columns, stripe.first, stripe.rows)
+                    move = stock.moves.get((i, last, place))
+                    right = tools.digest(i, picture) == stock.shown[i, place]
+                    if not right and n and (last == place or move is None):
+                        right = bool((picture == before[i]).all())
+                    elif not right and n and move is not None:
+                        right = bool((picture == tools.movers[i].moved(before[i], move[1])).all())
+                    if not right:
+                        wrong.append((i, start + n))
+                    before[i] = picture
+        return wrong
 
 
 def _rate(mode: str, fps: Fraction) -> Fraction:

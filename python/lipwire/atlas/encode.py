@@ -91,10 +91,11 @@ class IntraEncoder(_Encoder):
 class Decoder:
     """FFmpeg's, which takes nothing that is damaged."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        """`whole`: macroblocks that the stream crops are shown, too."""
         self._codec: Any = av.CodecContext.create("h264", "r")
         self._codec.thread_count = 1
-        self._codec.options = {"err_detect": "explode", "flags": "low_delay"}
+        self._codec.options = {"err_detect": "explode", "flags": "low_delay", "apply_cropping": str(int(not whole))}
 
     def decode(self, unit: bytes) -> U8:
         """The picture of one access unit, as I420."""

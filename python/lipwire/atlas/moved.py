@@ -16,6 +16,8 @@ from .encode import P, Slice
 from .picture import BLOCK, U8, planes
 
 I32 = NDArray[np.int32]
+Field = I32
+"""Vectors of blocks of 8 x 8: (2 rows, 2 columns, 2)."""
 Vector = tuple[int, int]
 """x and y, in quarters of a pixel."""
 FAR = 60
@@ -132,21 +134,22 @@ class Mover:
         self._bit = 0.4 * 2 ** ((qp - 12) / 3)
         """What a bit is worth, in squared error."""
 
-    def slice(self, before: U8, drawn: U8, low: Vector, high: Vector) -> tuple[Slice, U8] | None:
-        """The P slice that turns `before`, as a decoder shows it, into about what is drawn now, and what a decoder
-        shows then; None: nothing has moved. Vectors between `low` and `high` are looked at."""
-        old, new = (planes(p, self.width, self.height) for p in (before, drawn))
-        between = quarters(np.pad(old[0], ((0, 0), (EDGE, EDGE)), mode="edge"))
+    def slice(self, pictures: list[tuple[U8, U8]], low: Vector, high: Vector) -> tuple[Slice, I32] | None:
+        """The P slice, and its vectors, that turns each first picture into about the second one, as well as one slice
+        can do it for all of them; None: nothing has moved. Vectors between `low` and `high` are looked at."""
         window = Window(low, high, self.rows)
-        field, coded = self._choose(self._errors(between, new[0], window), window)
-        if coded is None:
-            return None
-        return coded, self._moved(between, old, field)
+        errors = sum(self._errors(self._between(old), new, window) for old, new in pictures)
+        field, coded = self._choose(np.asarray(errors), window, self._bit * len(pictures))
+        return None if coded is None else (coded, field)
+
+    def _between(self, picture: U8) -> NDArray[np.int16]:
+        luma = planes(picture, self.width, self.height)[0]
+        return quarters(np.pad(luma, ((0, 0), (EDGE, EDGE)), mode="edge"))
 
     def _errors(self, between: NDArray[np.int16], drawn: U8, window: Window) -> NDArray[np.float32]:
         """Squared errors of each block of 8 x 8 under each vector: (2 rows, 2 columns, vectors). Of macroblocks that
         stand still, only under none."""
-        target = drawn.astype(np.int16)
+        target = planes(drawn, self.width, self.height)[0].astype(np.int16)
         out = np.full((2 * self.rows, 2 * self.columns, len(window.x)), np.inf, np.float32)
         none = window.none
         out[..., none] = self._blocks(between, target, 0, 0, 0, self.columns)
@@ -168,7 +171,7 @@ class Mover:
         d = (plane[rows, left + across : right + across] - target[:, left:right]).astype(np.float32)
         return (d * d).reshape(2 * self.rows, 8, -1, 8).sum((1, 3))
 
-    def _choose(self, errors: NDArray[np.float32], window: Window) -> tuple[I32, Slice | None]:
+    def _choose(self, errors: NDArray[np.float32], window: Window, bit: float) -> tuple[I32, Slice | None]:
         """The vectors of all blocks of 8 x 8, (2 rows, 2 columns, 2), and the slice that says them."""
         field = np.zeros((2 * self.rows, 2 * self.columns, 2), np.int32)
         bits, run, said = _Bits(), 0, False
@@ -185,9 +188,9 @@ class Mover:
                     run += 1
                     continue
                 whole = part.sum((0, 1))
-                best, cost = window.best(whole, window.fits16[row], predicted, self._bit)
-                cost += 3 * self._bit
-                four, fourfold = self._four(field, part, y, x, window)
+                best, cost = window.best(whole, window.fits16[row], predicted, bit)
+                cost += 3 * bit
+                four, fourfold = self._four(field, part, y, x, window, bit)
                 alone = float(whole[at]) if skippable else np.inf
                 if alone <= min(cost, fourfold):
                     field[y : y + 2, x : x + 2] = skip
@@ -215,14 +218,14 @@ class Mover:
         return field, bits.done(self.qp)
 
     def _four(
-        self, field: I32, part: NDArray[np.float32], y: int, x: int, window: Window
+        self, field: I32, part: NDArray[np.float32], y: int, x: int, window: Window, bit: float
     ) -> tuple[list[Vector], float]:
         """The vectors of a macroblock's quarters, and what they cost. Leaves the field as it was."""
         before = field[y : y + 2, x : x + 2].copy()
-        vectors, total = [], 10 * self._bit
+        vectors, total = [], 10 * bit
         for k in range(4):
             by, bx = y + k // 2, x + k % 2
-            vector, cost = window.best(part[k // 2, k % 2], window.fits8[by], _predicted(field, by, bx, 1), self._bit)
+            vector, cost = window.best(part[k // 2, k % 2], window.fits8[by], _predicted(field, by, bx, 1), bit)
             field[by, bx] = vector
             vectors.append(vector)
             total += cost
@@ -234,8 +237,9 @@ class Mover:
         bits.se(vector[0] - predicted[0])
         bits.se(vector[1] - predicted[1])
 
-    def _moved(self, between: NDArray[np.int16], old: tuple[U8, U8, U8], field: I32) -> U8:
-        """What a decoder shows."""
+    def moved(self, before: U8, field: I32) -> U8:
+        """What a decoder shows behind the slice with these vectors."""
+        between, old = self._between(before), planes(before, self.width, self.height)
         out = np.empty(self.width * self.height * 3 // 2, np.uint8)
         luma, *chroma = planes(out, self.width, self.height)
         blocks8 = luma.reshape(2 * self.rows, 8, 2 * self.columns, 8)

@@ -67,3 +67,11 @@ def visible(i420: U8, width: int, first: int, rows: int, columns: int) -> bytes:
     for plane in (u, v):
         digest.update(plane[first // 2 : (first + rows) // 2, : columns // 2].tobytes())
     return digest.digest()
+
+
+def rows_of(i420: U8, columns: int, first: int, rows: int) -> U8:
+    """Macroblock rows of a picture that is `columns` macroblocks wide: (rows * 16 * 3 / 2, columns * 16)."""
+    side, height = columns * BLOCK, rows * BLOCK
+    whole = planes(i420, side, i420.size * 2 // 3 // side)
+    cut = [plane[first * size : (first + rows) * size] for plane, size in zip(whole, (16, 8, 8), strict=True)]
+    return np.concatenate([plane.reshape(-1) for plane in cut]).reshape(height * 3 // 2, side)

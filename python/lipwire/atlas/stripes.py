@@ -21,6 +21,8 @@ from .walk import Walk
 F64 = NDArray[np.float64]
 SEEN = 64 * 12**2
 """Squared error of luma in a row of macroblocks that is looked after: 64 pixels that are 12 off."""
+NARROW = 2
+"""Rows between eyes and mouth that are no stripe of their own: what moves goes out of them at once."""
 SAMPLED_PLACES, SAMPLED_STATES = 14, 16
 
 
@@ -57,8 +59,11 @@ def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> Cut:
     ordered = sorted((part for part, span in spans.items() if span[1]), key=lambda part: float(_middle(energy[part])))
     for upper, lower in itertools.pairwise(ordered):
         spans[upper], spans[lower] = _parted(spans[upper], spans[lower], energy[upper], energy[lower])
-    taken = {part: range(*spans[part]) for part in ordered if spans[part][1] > spans[part][0]}
+    taken = {part: range(*spans[part]) for part in ordered}
     lost = sum(float(energy[p].sum()) - sum(float(energy[p][r]) for r in taken.get(p, ())) for p in energy)
+    if len(ordered) == 2 and 0 < spans[ordered[1]][0] - spans[ordered[0]][1] <= NARROW:
+        spans[ordered[0]] = spans[ordered[0]][0], spans[ordered[1]][0]
+    taken = {part: range(*spans[part]) for part in ordered if spans[part][1] > spans[part][0]}
     moving = _moving(easel, walk)
     stripes: list[Stripe] = []
     for row in range(easel.rows):

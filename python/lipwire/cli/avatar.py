@@ -198,7 +198,7 @@ def preencode(
     _say(str(path_of(face, width, height, fps, quality)))
     _say(
         f"{atlas.nbytes / 1e6:.1f} MB, made in {made.seconds:.0f} s: {made.nodes} nodes at {made.places} places, "
-        f"{made.slices} slices at quantizer {made.quantizer}; {made.replaced} P slices gave way to I slices"
+        f"{made.slices} slices at quantizer {made.quantizer}, {made.moves} of them P"
     )
     variants = ", ".join(f"{n} of the {part}" for part, n in made.variants.items())
     _say(f"stripes, with their rows: {', '.join(made.stripes)}; variants: {variants}")
