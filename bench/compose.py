@@ -198,6 +198,16 @@ def with_pillow(drawn: Any) -> Callable[[Any], Any]:
     return compose
 
 
+def tilted(poses: Poses) -> Poses:
+    """The same with the head tilted, to and fro by as much as a speaker tilts it (2 degrees at most)."""
+    out = []
+    for number, (axes, visemes) in enumerate(poses):
+        axes = axes.copy()
+        axes[art.Axis.HEAD_ROLL] = 0.16 + 0.12 * np.sin(number / 8)
+        out.append((axes, visemes))
+    return out
+
+
 def faces(results: Results, quick: bool) -> None:
     """A whole talking frame of the built-in avatar."""
     rounds = 3 if quick else 15
@@ -227,6 +237,13 @@ def faces(results: Results, quick: bool) -> None:
             us=ours,
             peer_us=memcpy,
         )
+        turned: list[float] = []
+        for _ in range(rounds):
+            for pose in tilted(poses):
+                began = time.perf_counter_ns()
+                canvas.draw(*pose)
+                turned.append((time.perf_counter_ns() - began) / 1000)
+        results.add(f"{label}, the head tilted", harness.percentile(turned, 50), "us", n=len(turned))
         if size[0] == 1280:
             against_swscale(results, scene(canvas), quick)
             continue

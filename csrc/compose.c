@@ -1,9 +1,9 @@
 /* Composition of an avatar's layers onto I420 frames.
  *
- * A frame remembers what it shows (lw_canvas). Drawing finds, row by row, the part that layers which differ touch, now
- * or before, and redraws that part of the row: from the top layer down it notes what is to be drawn, leaving out what
- * opaque parts of layers above will hide, then draws the notes from the bottom up while the row is in the first
- * cache. All of it is integer, so a frame is the same on every machine. */
+ * A frame remembers what it shows (lw_canvas). Drawing finds, band by band of LW_BAND rows, the part that layers which
+ * differ touch, now or before, and redraws that part of the band: from the top layer down it notes what is to be drawn,
+ * leaving out what opaque parts of layers above will hide, then draws the notes from the bottom up while the band is in
+ * the first cache. All of it is integer, so a frame is the same on every machine. */
 #include <string.h>
 
 #include "avatar.h"
@@ -90,13 +90,17 @@ static lw_placed placed(const lw_avatar *a, int32_t layer, const lw_canvas *c, i
 
 /* ---- bands ---- */
 
+static lw_box band_at(const scene *s, int32_t y)
+{
+    return (lw_box){0, y, s->width, y + LW_BAND < s->height ? y + LW_BAND : s->height};
+}
+
 /* The part of each band that has to be redrawn: what a changed layer touches, as it was or as it is. */
 static void add_dirty(scene *s, const lw_placed *p)
 {
     const int32_t y1 = p->y1 < s->height ? p->y1 : s->height;
     for (int32_t y = (p->y0 > 0 ? p->y0 : 0) / LW_BAND * LW_BAND; y < y1; y += LW_BAND) {
-        const lw_box band = {0, y, s->width, y + LW_BAND < s->height ? y + LW_BAND : s->height};
-        const lw_box b = lw_placed_box(p, &band);
+        const lw_box band = band_at(s, y), b = lw_placed_box(p, &band);
         lw_box *d = &s->dirty[y / LW_BAND];
         if (b.x0 >= b.x1)
             continue;
@@ -115,7 +119,8 @@ static void add_dirty(scene *s, const lw_placed *p)
 static int note(stroke *to, int count, const lw_extent *open, int opens, int layer, int solid, const lw_box *box)
 {
     for (int k = 0; k < opens; k++) {
-        const int32_t x0 = box->x0 > open[k].x0 ? box->x0 : open[k].x0, x1 = box->x1 < open[k].x1 ? box->x1 : open[k].x1;
+        const int32_t x0 = box->x0 > open[k].x0 ? box->x0 : open[k].x0;
+        const int32_t x1 = box->x1 < open[k].x1 ? box->x1 : open[k].x1;
         if (x0 < x1)
             to[count++] = (stroke){(int16_t)layer, (int16_t)solid, {x0, box->y0, x1, box->y1}};
     }
@@ -154,15 +159,18 @@ static int plan(const scene *s, const lw_box *part, stroke *strokes)
         if (box.x0 >= box.x1)
             continue;
         const int whole = box.y0 == part->y0 && box.y1 == part->y1;
-        lw_run runs[LW_MAX_PIECES];
+        lw_run runs[LW_MAX_PIECES], pieces[LW_MAX_PIECES];
         const int n = lw_placed_runs(&s->at[i], &box, runs);
-        for (int k = 0; k < n; k++) {
-            box.x0 = runs[k].x0;
-            box.x1 = runs[k].x1;
-            count = note(strokes, count, open, opens, i, runs[k].solid, &box);
-            if (runs[k].solid && whole)
-                opens = hide(open, opens, box.x0, box.x1);
+        memcpy(pieces, runs, (size_t)n * sizeof *runs);
+        const int drawn = lw_runs_join(pieces, n, lw_placed_split(&s->at[i]));
+        for (int k = 0; k < drawn; k++) {
+            box.x0 = pieces[k].x0;
+            box.x1 = pieces[k].x1;
+            count = note(strokes, count, open, opens, i, pieces[k].solid, &box);
         }
+        for (int k = 0; k < n && whole; k++)
+            if (runs[k].solid)
+                opens = hide(open, opens, runs[k].x0, runs[k].x1);
     }
     return note(strokes, count, open, opens, -1, 1, part);
 }
@@ -170,7 +178,11 @@ static int plan(const scene *s, const lw_box *part, stroke *strokes)
 static void lay(uint8_t *const *planes, const uint8_t *const *background, int count, int32_t width, const lw_box *box)
 {
     const size_t at = (size_t)box->y0 * (size_t)width + (size_t)box->x0;
-    lw_patch patch = {.dst_pitch = width, .pitch = width, .count = count, .n = box->x1 - box->x0, .rows = box->y1 - box->y0};
+    lw_patch patch = {.dst_pitch = width,
+                      .pitch = width,
+                      .count = count,
+                      .n = box->x1 - box->x0,
+                      .rows = box->y1 - box->y0};
     for (int k = 0; k < count; k++) {
         patch.dst[k] = planes[k] + at;
         patch.value[k] = background[k] + at;
@@ -219,7 +231,7 @@ int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_ca
         s.width = a->width >> chroma;
         s.height = a->height >> chroma;
         for (int32_t y = 0; y < s.height; y += LW_BAND)
-            s.dirty[y / LW_BAND] = canvas->valid ? (lw_box){0} : (lw_box){0, y, s.width, y + LW_BAND < s.height ? y + LW_BAND : s.height};
+            s.dirty[y / LW_BAND] = canvas->valid ? (lw_box){0} : band_at(&s, y);
         for (int32_t i = 0; i < a->layer_count; i++) {
             s.at[i] = placed(a, i, &want, chroma, &now);
             if (canvas->valid && (want.image[i] != canvas->image[i] || want.x8[i] != canvas->x8[i] ||

@@ -293,7 +293,12 @@ static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t
         if (box.x0 >= box.x1)
             continue;
         lw_run runs[LW_MAX_PIECES];
-        const int n = lw_placed_runs(at, &box, runs);
+        const int n = lw_runs_join(runs, lw_placed_runs(at, &box, runs), lw_placed_split(at));
+        /* From a cache line of the sprite on, over pixels that show nothing. */
+        for (int k = 0; k < n && !at->turned && at->plane->w >= LW_WIDE; k++) {
+            const int32_t line = at->x + ((runs[k].x0 - at->x) & ~63), least = k ? runs[k - 1].x1 : 0;
+            runs[k].x0 = runs[k].solid || line < least ? runs[k].x0 : line;
+        }
         for (int k = 0; k < n; k++) {
             box.x0 = runs[k].x0;
             box.x1 = runs[k].x1;

@@ -1,4 +1,4 @@
-/* Sprites: RGBA to premultiplied planes, the runs of their rows, and drawing a part of a row.
+/* Sprites: RGBA to premultiplied planes, the runs of windows of their rows, and drawing a part of a band.
  *
  * A drawn pixel samples the sprite bilinearly at 16ths of a pixel. Outside it is transparent: the border is one pixel
  * of it, and turned sprites are drawn only where samples lie within that. */
@@ -6,7 +6,7 @@
 #include "sprite.h"
 
 #define GAP 64   /* transparent pixels in a row that are worth leaving out, */
-#define SOLID 96 /* opaque ones worth drawing without their alpha */
+#define SOLID 32 /* opaque ones worth hiding what is below */
 
 /* ---- loading ---- */
 
@@ -286,8 +286,8 @@ static int flat_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_P
     return count;
 }
 
-/* The lowest window that holds all rows which a box of a turned sprite samples, or NULL. Some of these may be outside of
- * the sprite: then nothing in it is solid. */
+/* The lowest window that holds all rows which a box of a turned sprite samples, or NULL. Some of these may be outside
+ * of the sprite: then nothing in it is solid. */
 static const lw_runs *window(const lw_placed *p, const lw_box *box, int *inside)
 {
     const int64_t left = (int64_t)box->x0 * p->down, right = (int64_t)(box->x1 - 1) * p->down;
@@ -349,6 +349,16 @@ int lw_placed_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIE
     return p->turned ? turned_runs(p, box, runs) : flat_runs(p, box, runs);
 }
 
+int lw_runs_join(lw_run *runs, int count, int32_t least)
+{
+    int kept = 0;
+    for (int k = 0; k < count; k++) {
+        const lw_run run = {runs[k].x0, runs[k].x1, runs[k].solid && runs[k].x1 - runs[k].x0 >= least};
+        kept = add_piece(runs, kept, run.x0, run.x1, run.solid);
+    }
+    return kept;
+}
+
 /* ---- drawing ---- */
 
 /* The samples of these rows that are within the border; NULL where all are. */
@@ -364,7 +374,8 @@ static const lw_extent *spans_of(const lw_placed *p, const lw_box *box, const lw
         return NULL;
     for (int32_t y = box->y0; y < box->y1; y++) {
         const lw_extent e = row_extent(p, y);
-        spans[y - box->y0] = (lw_extent){lw_clamp(e.x0, box->x0, box->x1) - box->x0, lw_clamp(e.x1, box->x0, box->x1) - box->x0};
+        const int32_t x0 = lw_clamp(e.x0, box->x0, box->x1), x1 = lw_clamp(e.x1, box->x0, box->x1);
+        spans[y - box->y0] = (lw_extent){x0 - box->x0, x1 - box->x0};
     }
     return spans;
 }

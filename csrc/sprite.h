@@ -85,6 +85,14 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 lw_box lw_placed_box(const lw_placed *p, const lw_box *box);
 /* Such a box as runs, in ascending order: within it is drawn only there. Returns how many. */
 int lw_placed_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES]);
+/* Solid runs of fewer pixels become parts of their neighbours: fewer calls, and more pixels for each. Returns how many
+ * runs there are then. */
+int lw_runs_join(lw_run *runs, int count, int32_t least);
+/* How many opaque pixels are worth a piece of their own: more where nothing is interpolated, as blends are cheap. */
+static inline int32_t lw_placed_split(const lw_placed *p)
+{
+    return p->turned || p->wx || p->wy ? 192 : 384;
+}
 /* Draws a part of one of these runs, `solid` if the run is; `planes` are the frame's Y, or U and V, of `width`. */
 void lw_placed_draw(const lw_placed *p, uint8_t *const *planes, int count, int32_t width, const lw_box *box, int solid);
 

@@ -26,12 +26,24 @@ typedef struct halves256 {
     __m256i even, odd;
 } halves256;
 
+/* n < 32 bytes, in pieces whose sizes the compiler knows: all rows of a piece take the same branches. */
+static inline void few(uint8_t *to, const uint8_t *from, size_t n)
+{
+#pragma GCC unroll 5
+    for (size_t size = 16; size; size /= 2)
+        if (n & size) {
+            memcpy(to, from, size);
+            to += size;
+            from += size;
+        }
+}
+
 AVX2 INLINE __m256i get256(const uint8_t *p, ptrdiff_t left)
 {
     uint8_t part[32] = {0};
     if (left >= 32)
         return LOAD256(p);
-    memcpy(part, p, (size_t)left);
+    few(part, p, (size_t)left);
     return LOAD256(part);
 }
 
@@ -43,7 +55,7 @@ AVX2 INLINE void put256(uint8_t *p, __m256i v, ptrdiff_t left)
         return;
     }
     STORE256(part, v);
-    memcpy(p, part, (size_t)left);
+    few(p, part, (size_t)left);
 }
 
 AVX2 INLINE __m256i join256(halves256 s)
@@ -66,7 +78,8 @@ AVX2 INLINE halves256 inverse_of256(halves256 sum)
 
 AVX2 INLINE __m256i over256(__m256i d, __m256i v, halves256 inverse)
 {
-    const __m256i low = _mm256_set1_epi16(255), high = _mm256_set1_epi16((int16_t)0xff00), half = _mm256_set1_epi16(128);
+    const __m256i low = _mm256_set1_epi16(255), high = _mm256_set1_epi16((int16_t)0xff00),
+                  half = _mm256_set1_epi16(128);
     __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(d, low), inverse.even), half);
     even = _mm256_mulhi_epu16(even, _mm256_set1_epi16(257));
     __m256i odd = _mm256_add_epi16(_mm256_mulhi_epu16(_mm256_and_si256(d, high), inverse.odd), half);
@@ -262,8 +275,8 @@ AVX2 INLINE void any_row256(const lw_patch *p, uint8_t *const *dst, const lw_war
                                            _mm256_blendv_epi8(us, _mm256_set1_epi32(last * w->du), over));
         const __m256i v = _mm256_add_epi32(_mm256_set1_epi32(v0),
                                            _mm256_blendv_epi8(vs, _mm256_set1_epi32(last * w->dv), over));
-        const __m256i at = _mm256_add_epi32(
-            _mm256_mullo_epi32(_mm256_srai_epi32(v, 16), _mm256_set1_epi32((int32_t)p->pitch)), _mm256_srai_epi32(u, 16));
+        const __m256i line = _mm256_mullo_epi32(_mm256_srai_epi32(v, 16), _mm256_set1_epi32((int32_t)p->pitch));
+        const __m256i at = _mm256_add_epi32(line, _mm256_srai_epi32(u, 16));
         const __m256i fx = _mm256_and_si256(_mm256_srli_epi32(u, 12), fifteen);
         const __m256i fy = _mm256_and_si256(_mm256_srli_epi32(v, 12), fifteen);
         /* 16-bit pairs (16 - fx, fx), by 16 - fy and by fy */
@@ -343,7 +356,8 @@ AVX512 INLINE halves512 inverse_of512(halves512 sum)
 /* The quotient of odd pixels is t + (t >> 8); the multiplication is a shift on a port that is free. */
 AVX512 INLINE __m512i over512(__m512i d, __m512i v, halves512 inverse)
 {
-    const __m512i low = _mm512_set1_epi16(255), high = _mm512_set1_epi16((int16_t)0xff00), half = _mm512_set1_epi16(128);
+    const __m512i low = _mm512_set1_epi16(255), high = _mm512_set1_epi16((int16_t)0xff00),
+                  half = _mm512_set1_epi16(128);
     __m512i even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(d, low), inverse.even), half);
     even = _mm512_mulhi_epu16(even, _mm512_set1_epi16(257));
     __m512i odd = _mm512_add_epi16(_mm512_mulhi_epu16(_mm512_and_si512(d, high), inverse.odd), half);
@@ -351,35 +365,53 @@ AVX512 INLINE __m512i over512(__m512i d, __m512i v, halves512 inverse)
     return _mm512_adds_epu8(_mm512_mask_blend_epi8(ODD64, even, odd), v);
 }
 
+/* No wider than it must be: a load waits for an older masked store whose bytes it may have to see, masked out or not. */
 AVX512 INLINE __m512i get512(const uint8_t *p, ptrdiff_t left)
 {
-    return left >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(TAIL64(left), p);
+    if (left >= 64)
+        return _mm512_loadu_si512(p);
+    if (left > 32)
+        return _mm512_maskz_loadu_epi8(TAIL64(left), p);
+    if (left > 16)
+        return _mm512_castsi256_si512(_mm256_maskz_loadu_epi8((__mmask32)TAIL64(left), p));
+    return _mm512_castsi128_si512(_mm_maskz_loadu_epi8((__mmask16)TAIL64(left), p));
 }
 
 AVX512 INLINE void put512(uint8_t *p, __m512i v, ptrdiff_t left)
 {
     if (left >= 64)
         _mm512_storeu_si512(p, v);
-    else
+    else if (left > 32)
         _mm512_mask_storeu_epi8(p, TAIL64(left), v);
+    else if (left > 16)
+        _mm256_mask_storeu_epi8(p, (__mmask32)TAIL64(left), _mm512_castsi512_si256(v));
+    else
+        _mm_mask_storeu_epi8(p, (__mmask16)TAIL64(left), _mm512_castsi512_si128(v));
+}
+
+AVX512 INLINE void blend_part512(const lw_patch *p, int count, int blends, ptrdiff_t from, ptrdiff_t to, ptrdiff_t left)
+{
+    halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    if (blends)
+        inverse = inverse512(_mm512_loadu_si512(p->alpha + from));
+    for (int k = 0; k < count; k++) {
+        uint8_t *dst = p->dst[k] + to;
+        if (blends)
+            put512(dst, over512(get512(dst, left), _mm512_loadu_si512(p->value[k] + from), inverse), left);
+        else
+            put512(dst, get512(p->value[k] + from, left), left);
+    }
 }
 
 AVX512 INLINE void blend512(const lw_patch *p, int count, int blends)
 {
-    for (ptrdiff_t j = 0; j < p->rows; j++)
-        for (ptrdiff_t i = 0; i < p->n; i += 64) {
-            const ptrdiff_t from = j * p->pitch + i, to = j * p->dst_pitch + i;
-            halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-            if (blends)
-                inverse = inverse512(_mm512_loadu_si512(p->alpha + from));
-            for (int k = 0; k < count; k++) {
-                uint8_t *dst = p->dst[k] + to;
-                if (blends)
-                    put512(dst, over512(get512(dst, p->n - i), _mm512_loadu_si512(p->value[k] + from), inverse), p->n - i);
-                else
-                    put512(dst, get512(p->value[k] + from, p->n - i), p->n - i);
-            }
-        }
+    const ptrdiff_t n = p->n, whole = n & ~63;
+    for (ptrdiff_t j = 0, from = 0, to = 0; j < p->rows; j++, from += p->pitch, to += p->dst_pitch) {
+        for (ptrdiff_t i = 0; i < whole; i += 64)
+            blend_part512(p, count, blends, from + i, to + i, 64);
+        if (whole < n)
+            blend_part512(p, count, blends, from + whole, to + whole, n - whole);
+    }
 }
 
 AVX512 void lw_blend_avx512(const lw_patch *p)
@@ -432,8 +464,73 @@ AVX512 INLINE void lerp_column512(const lw_patch *p, ptrdiff_t i, int count, int
     }
 }
 
+/* Two rows, or U and V, of at most 32 pixels side by side in one vector: most of what is drawn is no wider. */
+AVX512 INLINE __m512i two512(const uint8_t *a, const uint8_t *b)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(a)), LOAD256(b), 1);
+}
+
+AVX512 INLINE __m512i get_two512(const uint8_t *a, __mmask32 first, const uint8_t *b, __mmask32 second)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(first, a)),
+                              _mm256_maskz_loadu_epi8(second, b), 1);
+}
+
+AVX512 INLINE void put_two512(uint8_t *a, __mmask32 first, uint8_t *b, __mmask32 second, __m512i v)
+{
+    _mm256_mask_storeu_epi8(a, first, _mm512_castsi512_si256(v));
+    _mm256_mask_storeu_epi8(b, second, _mm512_extracti64x4_epi64(v, 1));
+}
+
+AVX512 INLINE halves512 across_two512(const uint8_t *a, const uint8_t *b, __m512i pairs)
+{
+    return (halves512){_mm512_maddubs_epi16(two512(a, b), pairs), _mm512_maddubs_epi16(two512(a + 1, b + 1), pairs)};
+}
+
+/* The upper rows beside the lower ones, one less if they are odd; or U beside V. */
+AVX512 INLINE void lerp_two512(const lw_patch *p, int blends, int32_t wx, int32_t wy)
+{
+    const __m512i pairs = _mm512_set1_epi16(PAIR(wx)), near = _mm512_set1_epi16((int16_t)(16 - wy)),
+                  far = _mm512_set1_epi16((int16_t)wy);
+    const halves512 half = {_mm512_set1_epi16(128), _mm512_set1_epi16(128)};
+    const int uv = p->count > 1;
+    const ptrdiff_t upper = uv ? p->rows : (p->rows + 1) / 2, lower = uv ? p->rows : p->rows - upper;
+    const ptrdiff_t apart = uv ? 0 : upper;
+    const __mmask32 part = (__mmask32)TAIL64(p->n);
+    const uint8_t *a = p->value[0], *b = p->value[uv] + apart * p->pitch, *alpha = p->alpha;
+    uint8_t *to = p->dst[0], *there = p->dst[uv] + apart * p->dst_pitch;
+    halves512 top = weigh512(across_two512(a, b, pairs), near, half), top_alpha = half, sum_alpha = half;
+    if (blends)
+        top_alpha = weigh512(across_two512(alpha, alpha + apart * p->pitch, pairs), near, half);
+    for (ptrdiff_t j = 0; j < upper; j++, to += p->dst_pitch, there += p->dst_pitch) {
+        const ptrdiff_t on = j < lower ? p->pitch : 0;
+        a += p->pitch;
+        b += on;
+        halves512 below = across_two512(a, b, pairs);
+        const halves512 sum = weigh512(below, far, top);
+        top = weigh512(below, near, half);
+        __m512i out = join512(sum);
+        const __mmask32 second = j < lower ? part : 0;
+        if (blends) {
+            alpha += p->pitch;
+            below = across_two512(alpha, uv ? alpha : alpha + (j < lower ? apart : apart - 1) * p->pitch, pairs);
+            sum_alpha = weigh512(below, far, top_alpha);
+            top_alpha = weigh512(below, near, half);
+            out = over512(get_two512(to, part, there, second), out, inverse_of512(sum_alpha));
+        }
+        put_two512(to, part, there, second, out);
+    }
+}
+
 AVX512 void lw_lerp_avx512(const lw_patch *p, int32_t wx, int32_t wy)
 {
+    if (p->n <= 32 && (p->count > 1 || p->rows > 1)) {
+        if (p->alpha)
+            lerp_two512(p, 1, wx, wy);
+        else
+            lerp_two512(p, 0, wx, wy);
+        return;
+    }
     for (ptrdiff_t i = 0; i < p->n; i += 64)
         if (p->count == 1 && p->alpha)
             lerp_column512(p, i, 1, 1, wx, wy);
@@ -457,8 +554,8 @@ static const uint8_t following[64] = {
 
 AVX512 INLINE line512 line_of512(const lw_warp *w)
 {
-    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24,
-                                          22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
+    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                                          24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
                   odd = _mm512_add_epi16(even, _mm512_set1_epi16(1)),
                   e = _mm512_set1_epi16((int16_t)(w->du - 65536)), dv = _mm512_set1_epi16((int16_t)w->dv);
     return (line512){{_mm512_mullo_epi16(even, e), _mm512_mullo_epi16(odd, e)},
@@ -476,8 +573,8 @@ AVX512 INLINE halves512 places512(halves512 line, int32_t from)
 /* Pairs of bytes (16 - f, f). */
 AVX512 INLINE __m512i pairs512(__m512i f)
 {
-    const __m256i low = _mm256_setr_epi16(PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7), PAIR(8),
-                                          PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15));
+    const __m256i low = _mm256_setr_epi16(PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7),
+                                          PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15));
     return _mm512_permutexvar_epi16(f, _mm512_castsi256_si512(low));
 }
 
@@ -491,7 +588,8 @@ AVX512 INLINE __m512i mixed512(__m512i top, __m512i below, __m512i pairs, __m512
 
 AVX512 INLINE halves512 summed512(halves512 top, halves512 below, halves512 pairs, halves512 fy)
 {
-    return (halves512){mixed512(top.even, below.even, pairs.even, fy.even), mixed512(top.odd, below.odd, pairs.odd, fy.odd)};
+    return (halves512){mixed512(top.even, below.even, pairs.even, fy.even),
+                       mixed512(top.odd, below.odd, pairs.odd, fy.odd)};
 }
 
 /* A row of a plane, in pairs for even and for odd pixels. */
@@ -529,7 +627,8 @@ AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int coun
         }
         for (int32_t s = 1; s <= rows; s++) {
             const __m512i step = _mm512_set1_epi16((int16_t)(w->dv < 0 ? -s : s));
-            const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step), odd = _mm512_cmpeq_epi16_mask(row.odd, step);
+            const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step);
+            const __mmask32 odd = _mm512_cmpeq_epi16_mask(row.odd, step);
             /* Beyond the last one there are no pixels, and maybe no row. */
             const ptrdiff_t there = at + (w->dv < 0 ? (-s < last ? last : -s) : 1 + (s > last ? last : s)) * p->pitch;
             for (int k = !blends; k <= count; k++) {
@@ -539,7 +638,8 @@ AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int coun
                 newest[k] = fresh;
             }
         }
-        const halves512 fx = places512(line->u, u), fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
+        const halves512 fx = places512(line->u, u);
+        const halves512 fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
         const halves512 pairs = {pairs512(fx.even), pairs512(fx.odd)};
         halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
         if (blends)
@@ -553,8 +653,8 @@ AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int coun
     }
 }
 
-/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows, or of `two`: their four neighbours are picked
- * out of two vectors, or one, at once. */
+/* Samples of a chunk of 16 pixels that lie within 32 columns of four rows, or of `two`: their four neighbours are
+ * picked out of two vectors, or one, at once. */
 AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pick, __m512i across, __m512i down)
 {
     const __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(row[0])), LOAD256(row[1]), 1);
@@ -573,7 +673,8 @@ AVX512 INLINE __m512i picked512(const uint8_t *const row[4], int two, __m512i pi
 #define WIDEST (2 * 65536)        /* and in 32 columns */
 
 /* A nearly level line of a scaled sprite. */
-AVX512 static void picked_row512(const lw_patch *p, uint8_t *const *dst, const lw_warp *w, int32_t u, int32_t v, int32_t n)
+AVX512 static void picked_row512(const lw_patch *p, uint8_t *const *dst, const lw_warp *w, int32_t u, int32_t v,
+                                 int32_t n)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i spread = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));

@@ -431,7 +431,8 @@ static void test_head(void)
             for (int a = 0; a < 4; a++)
                 if (!random_in(0, 2)) {
                     static const int axes[] = {LW_AXIS_HEAD_X, LW_AXIS_HEAD_Y, LW_AXIS_BREATH, LW_AXIS_HEAD_ROLL};
-                    pose.axis[axes[a]] = (int16_t)(axes[a] == LW_AXIS_HEAD_ROLL && i % 5 == 4 ? 0 : random_in(-32767, 32767));
+                    pose.axis[axes[a]] =
+                        (int16_t)(axes[a] == LW_AXIS_HEAD_ROLL && i % 5 == 4 ? 0 : random_in(-32767, 32767));
                 }
             lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL);
             lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, NULL);

@@ -78,7 +78,9 @@ static void compare(const twins *t, const char *what, int32_t a, int32_t b)
 static void check_rows(const lw_dsp *c, const lw_dsp *candidate, int lerps)
 {
     for (int round = 0; round < 1024 + 2 * MOST; round++) {
-        const int32_t n = round < 1024 ? ca_random_in(1, 200) : round - 1024 < MOST ? round - 1023 : ca_random_in(MOST, 4096);
+        const int32_t n = round < 1024          ? ca_random_in(1, 200)
+                          : round < 1024 + MOST ? round - 1023
+                                                : ca_random_in(MOST, 4096);
         const int32_t rows = n > MOST ? 1 : ca_random_in(1, 9), wx = round & 15, wy = round >> 4 & 15;
         const ptrdiff_t pitch = n + 1 + ca_random_in(0, 40);
         const size_t bytes = (size_t)(pitch * (lerps ? rows : rows - 1) + n + lerps) + LW_PIXEL_PAD;
@@ -141,7 +143,8 @@ static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
             int32_t x = 0;
             *e = (lw_extent){0, 0};
             for (; x < n; x++) {
-                const int64_t u = w.u + (int64_t)x * wide - (int64_t)j * steep, v = w.v + (int64_t)x * steep + (int64_t)j * wide;
+                const int64_t u = w.u + (int64_t)x * wide - (int64_t)j * steep;
+                const int64_t v = w.v + (int64_t)x * steep + (int64_t)j * wide;
                 const int in = u >= -65536 && u < W * 65536 && v >= -65536 && v < H * 65536;
                 if (in && e->x0 == e->x1)
                     *e = (lw_extent){x, x + 1};
@@ -273,7 +276,8 @@ void check_pixels(const lw_dsp *c, const lw_dsp *candidate)
     if (ca_kernel("warp", c->warp == candidate->warp)) {
         check_warp(c, candidate);
         BENCH_PATCHES("warp", warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 65520, .dv = 1600})));
-        BENCH_PATCHES("warp and scale", warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 50000, .dv = 1600})));
+        BENCH_PATCHES("warp and scale",
+                      warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 50000, .dv = 1600})));
     }
     if (ca_kernel("scale_row", c->scale_row == candidate->scale_row)) {
         check_scale(c, candidate, 0);
