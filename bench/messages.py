@@ -130,9 +130,9 @@ def serve(name: str, core: int, pipe: Any) -> None:
                 pipe.recv()
                 pipe.send((Counting.heard, time.process_time()))
 
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop else None) as runner:
-            runner.run(run())
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop if loop else None)
+    with contextlib.suppress(EOFError, KeyboardInterrupt), runner:
+        runner.run(run())
 
 
 # -------------------------------------------------------------------------------------------------------- the clients

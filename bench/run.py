@@ -33,6 +33,7 @@ BENCHES = (
     "agents_talk",
     "room",
     "doors",
+    "messages",
     "interrupts",
     "overload",
     "sync",

@@ -128,7 +128,9 @@ step = st.one_of(
     st.sampled_from([0.0, 0.06]),
     st.sampled_from([1, 3]),
 )
-def test_any_order(latency: float | None, steps: list[tuple[Any, ...]], grace: float, prebuffer: float, most: int) -> None:
+def test_any_order(
+    latency: float | None, steps: list[tuple[Any, ...]], grace: float, prebuffer: float, most: int
+) -> None:
     async def run() -> None:
         play = Play(latency, most, voice_end_grace=grace, prebuffer=prebuffer, voice_end_timeout=0.1)
         await play.session.start()

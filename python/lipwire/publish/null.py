@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._core import BLOCK, Frame
+from .._core import Frame
 from ..stream import Publisher, StreamSpec
 
 

@@ -1,9 +1,9 @@
 """A WebSocket connection that works in turns: bytes are parsed a piece at a time, when it is its turn.
 
-`websockets` knows the protocol: the handshake, pings, closes, fragments, limits and all that is wrong with a frame. But what
-comes ten to fifty times a second is a whole message of ASCII in one frame, and that takes another way: the core takes it
-out of the stream (`_core.TextFrames`), and who listens (`on_text`) hears it in the same callback. There is no copy of it
-but the message, no queue and no task to wake. Every other byte goes to `websockets`, in order.
+`websockets` knows the protocol: the handshake, pings, closes, fragments, limits and all that is wrong with a frame.
+But what comes ten to fifty times a second is a whole message of ASCII in one frame, and that takes another way: the
+core takes it out of the stream (`_core.TextFrames`), and who listens (`on_text`) hears it in the same callback. There
+is no copy of it but the message, no queue and no task to wake. Every other byte goes to `websockets`, in order.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def _call(method: Callable[[], Callable[[], None] | None]) -> None:
 
 
 class Connection(ServerConnection, asyncio.BufferedProtocol):
-    """websockets' connection, which parses what one read brings, up to 64 KiB and 10 000 frames, in one go; this one takes
-    it in steps.
+    """websockets' connection, which parses what one read brings, up to 64 KiB and 10 000 frames, in one go; this one
+    takes it in steps.
 
     Reading stops while something waits to be parsed, while `recv` has frames enough, and while `UNREAD` bytes or more
     wait to be sent. Only pongs can be that many, everything else waits for room: a client that reads nothing is heard,
