@@ -19,11 +19,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*/*.h src/* src/*/*)
+NATIVE := pyproject.toml lipsync/pyproject.toml CMakeLists.txt $(wildcard csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*.h csrc/*/*/*.h src/* src/*/*)
 CBUILD := build/c
 STEP := sh tools/step.sh
 SECONDS_EACH ?= 60
-TSAN_TESTS := test_speech test_engine test_share test_threads
+TSAN_TESTS := test_speech test_engine test_share test_threads test_net_threads
 # Tests of what the binding does.
 ASAN_TESTS := tests/core tests/audio/test_g711.py tests/audio/test_opus.py
 space := $(subst ,, )

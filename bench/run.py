@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 BENCHES = (
     "render_offline",
     "compose",
+    "preencode",
     "resampler",
     "visemes",
     "g7xx",

@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import random
 import signal
 import subprocess
@@ -177,7 +178,7 @@ class Talker:
                     self._heard.clear()
                     await self._heard.wait()
         self.counts["accounted"] += 1
-        played, cut = self._played.pop(event_id), event_id in self._cut
+        played, cut = self._played.pop(event_id, 0), event_id in self._cut
         self._cut.clear()
         if abs(played - sent_ms) <= 1.0 and not cut:
             return
@@ -253,7 +254,6 @@ class Watch:
         seen: dict[str, dict[str, Any]] = {}
         while (now := time.monotonic()) < until:
             self.rss.append((now - began, self.server.rss() / (1 << 20)))
-            near = any(a - SETTLE < now < b + SETTLE for a, b in self.pauses)
             for talker in self.talkers:
                 if talker.session is None:
                     continue
@@ -267,7 +267,7 @@ class Watch:
                 if known is None:  # what starting cost is another matter
                     continue
                 late, blocks = (stats[name] - known[name] for name in ("late", "pcm_dropped"))
-                if near:
+                if self._in_pause():
                     self.late_in_pauses += late
                     self.blocks_in_pauses += blocks
                 else:
@@ -276,15 +276,22 @@ class Watch:
                     self.skew = max(self.skew, abs(stats["skew_ms"]))
             await asyncio.sleep(1.0)
 
+    def _in_pause(self) -> bool:
+        """Whether what the server has just told may be a pause's doing: an answer that was asked for before it comes
+        behind it."""
+        now = time.monotonic()
+        return any(began - SETTLE < now < ended + SETTLE for began, ended in self.pauses)
+
     async def pause(self, until: float, chance: random.Random) -> None:
         """Stops the server now and then."""
         while time.monotonic() < until - 10:
             await asyncio.sleep(30 + 30 * chance.random())
             began = time.monotonic()
+            self.pauses.append((began, math.inf))
             self.server.process.send_signal(signal.SIGSTOP)
             await asyncio.sleep(chance.choice((0.05, 0.3, 0.8, 1.0)))
             self.server.process.send_signal(signal.SIGCONT)
-            self.pauses.append((began, time.monotonic()))
+            self.pauses[-1] = began, time.monotonic()
 
 
 async def viewers(server: Server, talker: Talker, until: float, chance: random.Random, counts: Counter[str]) -> None:

@@ -9,13 +9,13 @@
 #include "avatar.h"
 #include "dsp.h"
 
-#define MAX_OPEN 8 /* parts of a row that nothing hides yet */
-#define MAX_STROKES (LW_MAX_LAYERS * (LW_MAX_RUNS + MAX_OPEN) + MAX_OPEN)
+#define MAX_OPEN 8 /* parts of a band that nothing hides yet */
+#define MAX_STROKES (LW_MAX_LAYERS * (LW_MAX_PIECES + MAX_OPEN) + MAX_OPEN)
 
 typedef struct stroke {
     int16_t layer; /* -1: the background */
     int16_t solid;
-    int32_t x0, x1;
+    lw_box box;
 } stroke;
 
 /* One plane kind (luma; U and V) of one frame. */
@@ -23,7 +23,7 @@ typedef struct scene {
     lw_placed at[LW_MAX_LAYERS];
     int32_t layers;
     int32_t width, height;
-    lw_extent dirty[LW_SIZE_MAX]; /* of each row */
+    lw_box dirty[LW_SIZE_MAX / LW_BAND]; /* of each band */
 } scene;
 
 /* ---- what a pose shows ---- */
@@ -68,45 +68,56 @@ int lw_canvas_same(const lw_canvas *a, const lw_canvas *b)
     return a->valid && b->valid && !memcmp(a, b, sizeof *a);
 }
 
-static lw_placed placed(const lw_avatar *a, int32_t layer, const lw_canvas *c, int chroma)
+/* An angle's cosine and sine; most layers turn by the same. */
+typedef struct turn {
+    int32_t angle, cos_q16, sin_q16;
+} turn;
+
+static lw_placed placed(const lw_avatar *a, int32_t layer, const lw_canvas *c, int chroma, turn *t)
 {
     const lw_plane *p = &a->sprites[c->image[layer]].plane[chroma];
     const lw_layer *l = &a->layers[layer];
     const int32_t unit = chroma ? 1 : 2; /* eighths of luma are sixteenths of chroma */
     if (!c->angle[layer])
         return lw_place(p, c->x8[layer] * unit, c->y8[layer] * unit);
-    int32_t cos_q16, sin_q16;
-    lw_turn_q16(c->angle[layer], &cos_q16, &sin_q16);
+    if (c->angle[layer] != t->angle) {
+        t->angle = c->angle[layer];
+        lw_turn_q16(t->angle, &t->cos_q16, &t->sin_q16);
+    }
     return lw_place_turned(p, c->x8[layer] * unit, c->y8[layer] * unit, l->pivot_x8 * unit, l->pivot_y8 * unit,
-                           cos_q16, sin_q16);
+                           t->cos_q16, t->sin_q16);
 }
 
-/* ---- rows ---- */
+/* ---- bands ---- */
 
-/* The part of each row that has to be redrawn: what a changed layer touches, as it was or as it is; of a turned one up
- * to two pixels more. */
-static void add_dirty(lw_extent *rows, int32_t width, int32_t height, const lw_placed *p)
+/* The part of each band that has to be redrawn: what a changed layer touches, as it was or as it is. */
+static void add_dirty(scene *s, const lw_placed *p)
 {
-    const int32_t y1 = p->y1 < height ? p->y1 : height;
-    const lw_band band = lw_placed_band(p);
-    for (int32_t y = p->y0 > 0 ? p->y0 : 0; y < y1; y++) {
-        lw_extent e = p->turned ? lw_band_extent(&band, y) : lw_placed_extent(p, y);
-        e.x0 = e.x0 > 0 ? e.x0 : 0;
-        e.x1 = e.x1 < width ? e.x1 : width;
-        if (e.x0 < e.x1) {
-            rows[y].x0 = e.x0 < rows[y].x0 ? e.x0 : rows[y].x0;
-            rows[y].x1 = e.x1 > rows[y].x1 ? e.x1 : rows[y].x1;
+    const int32_t y1 = p->y1 < s->height ? p->y1 : s->height;
+    for (int32_t y = (p->y0 > 0 ? p->y0 : 0) / LW_BAND * LW_BAND; y < y1; y += LW_BAND) {
+        const lw_box band = {0, y, s->width, y + LW_BAND < s->height ? y + LW_BAND : s->height};
+        const lw_box b = lw_placed_box(p, &band);
+        lw_box *d = &s->dirty[y / LW_BAND];
+        if (b.x0 >= b.x1)
+            continue;
+        if (d->x0 >= d->x1) {
+            *d = b;
+            continue;
         }
+        d->x0 = b.x0 < d->x0 ? b.x0 : d->x0;
+        d->y0 = b.y0 < d->y0 ? b.y0 : d->y0;
+        d->x1 = b.x1 > d->x1 ? b.x1 : d->x1;
+        d->y1 = b.y1 > d->y1 ? b.y1 : d->y1;
     }
 }
 
-/* Notes the part of [x0, x1) that is open. */
-static int note(stroke *to, int count, const lw_extent *open, int opens, int layer, int solid, int32_t x0, int32_t x1)
+/* Notes the part of the box that is open. */
+static int note(stroke *to, int count, const lw_extent *open, int opens, int layer, int solid, const lw_box *box)
 {
     for (int k = 0; k < opens; k++) {
-        const int32_t from = x0 > open[k].x0 ? x0 : open[k].x0, end = x1 < open[k].x1 ? x1 : open[k].x1;
-        if (from < end)
-            to[count++] = (stroke){(int16_t)layer, (int16_t)solid, from, end};
+        const int32_t x0 = box->x0 > open[k].x0 ? box->x0 : open[k].x0, x1 = box->x1 < open[k].x1 ? box->x1 : open[k].x1;
+        if (x0 < x1)
+            to[count++] = (stroke){(int16_t)layer, (int16_t)solid, {x0, box->y0, x1, box->y1}};
     }
     return count;
 }
@@ -133,30 +144,38 @@ static int hide(lw_extent *open, int opens, int32_t x0, int32_t x1)
     return opens;
 }
 
-/* What a row is made of, the top layer first. Returns how many strokes. */
-static int plan(const scene *s, int32_t y, lw_extent part, stroke *strokes)
+/* What a part of a band is made of, the top layer first. Returns how many strokes. */
+static int plan(const scene *s, const lw_box *part, stroke *strokes)
 {
-    lw_extent open[MAX_OPEN] = {part};
+    lw_extent open[MAX_OPEN] = {{part->x0, part->x1}};
     int opens = 1, count = 0;
     for (int32_t i = s->layers - 1; i >= 0 && opens; i--) {
-        const lw_placed *at = &s->at[i];
-        if (y < at->y0 || y >= at->y1)
+        lw_box box = lw_placed_box(&s->at[i], part);
+        if (box.x0 >= box.x1)
             continue;
-        if (at->turned) {
-            const lw_extent e = lw_placed_extent(at, y);
-            count = note(strokes, count, open, opens, i, 0, e.x0, e.x1);
-            continue;
-        }
-        const lw_runs *r = &at->plane->rows[y - at->y];
-        for (int k = 0; k < r->count; k++) {
-            const int solid = r->solid >> k & 1;
-            const int32_t x0 = at->x + r->run[k].x0, x1 = at->x + r->run[k].x1 < at->x1 ? at->x + r->run[k].x1 : at->x1;
-            count = note(strokes, count, open, opens, i, solid, x0, x1);
-            if (solid)
-                opens = hide(open, opens, x0, x1);
+        const int whole = box.y0 == part->y0 && box.y1 == part->y1;
+        lw_run runs[LW_MAX_PIECES];
+        const int n = lw_placed_runs(&s->at[i], &box, runs);
+        for (int k = 0; k < n; k++) {
+            box.x0 = runs[k].x0;
+            box.x1 = runs[k].x1;
+            count = note(strokes, count, open, opens, i, runs[k].solid, &box);
+            if (runs[k].solid && whole)
+                opens = hide(open, opens, box.x0, box.x1);
         }
     }
-    return note(strokes, count, open, opens, -1, 1, part.x0, part.x1);
+    return note(strokes, count, open, opens, -1, 1, part);
+}
+
+static void lay(uint8_t *const *planes, const uint8_t *const *background, int count, int32_t width, const lw_box *box)
+{
+    const size_t at = (size_t)box->y0 * (size_t)width + (size_t)box->x0;
+    lw_patch patch = {.dst_pitch = width, .pitch = width, .count = count, .n = box->x1 - box->x0, .rows = box->y1 - box->y0};
+    for (int k = 0; k < count; k++) {
+        patch.dst[k] = planes[k] + at;
+        patch.value[k] = background[k] + at;
+    }
+    lw_kernels.blend(&patch);
 }
 
 /* Returns the pixels drawn, of one of the `planes`. */
@@ -164,21 +183,17 @@ static int paint(const scene *s, uint8_t *const *planes, const uint8_t *const *b
 {
     stroke strokes[MAX_STROKES];
     int pixels = 0;
-    for (int32_t y = 0; y < s->height; y++) {
-        const lw_extent part = s->dirty[y];
-        if (part.x0 >= part.x1)
+    for (int32_t band = 0; band * LW_BAND < s->height; band++) {
+        const lw_box *part = &s->dirty[band];
+        if (part->x0 >= part->x1)
             continue;
-        pixels += part.x1 - part.x0;
-        const int n = plan(s, y, part, strokes);
-        const size_t line = (size_t)y * s->width;
-        uint8_t *const rows[2] = {planes[0] + line, count > 1 ? planes[1] + line : NULL};
-        for (int k = n - 1; k >= 0; k--) {
+        pixels += (part->x1 - part->x0) * (part->y1 - part->y0);
+        for (int k = plan(s, part, strokes) - 1; k >= 0; k--) {
             const stroke *t = &strokes[k];
             if (t->layer >= 0)
-                lw_placed_draw(&s->at[t->layer], rows, count, y, t->x0, t->x1, t->solid);
+                lw_placed_draw(&s->at[t->layer], planes, count, s->width, &t->box, t->solid);
             else
-                for (int p = 0; p < count; p++)
-                    lw_kernels.copy(rows[p] + t->x0, background[p] + line + t->x0, (size_t)(t->x1 - t->x0));
+                lay(planes, background, count, s->width, &t->box);
         }
     }
     return pixels;
@@ -189,6 +204,7 @@ int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_ca
     if (!a || !pose || !i420 || !canvas)
         return LW_EINVAL;
     int open, pixels = 0;
+    turn now = {0}, then = {0};
     const lw_canvas want = pose_canvas(a, pose, &open);
     const size_t luma = (size_t)a->width * a->height, quarter = luma / 4;
     uint8_t *const planes[3] = {i420, i420 + luma, i420 + luma + quarter};
@@ -202,15 +218,15 @@ int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_ca
         s.layers = a->layer_count;
         s.width = a->width >> chroma;
         s.height = a->height >> chroma;
-        for (int32_t y = 0; y < s.height; y++)
-            s.dirty[y] = canvas->valid ? (lw_extent){s.width, 0} : (lw_extent){0, s.width};
+        for (int32_t y = 0; y < s.height; y += LW_BAND)
+            s.dirty[y / LW_BAND] = canvas->valid ? (lw_box){0} : (lw_box){0, y, s.width, y + LW_BAND < s.height ? y + LW_BAND : s.height};
         for (int32_t i = 0; i < a->layer_count; i++) {
-            s.at[i] = placed(a, i, &want, chroma);
+            s.at[i] = placed(a, i, &want, chroma, &now);
             if (canvas->valid && (want.image[i] != canvas->image[i] || want.x8[i] != canvas->x8[i] ||
                                   want.y8[i] != canvas->y8[i] || want.angle[i] != canvas->angle[i])) {
-                const lw_placed before = placed(a, i, canvas, chroma);
-                add_dirty(s.dirty, s.width, s.height, &before);
-                add_dirty(s.dirty, s.width, s.height, &s.at[i]);
+                const lw_placed before = placed(a, i, canvas, chroma, &then);
+                add_dirty(&s, &before);
+                add_dirty(&s, &s.at[i]);
             }
         }
         const int drawn = paint(&s, planes + chroma, back + chroma, 1 + chroma);

@@ -24,11 +24,9 @@
     .viseme_rectify = lw_viseme_rectify_c, \
     .viseme_gates = lw_viseme_gates_c, \
     .viseme_classes = lw_viseme_classes_c, \
-    .copy = lw_copy_c, \
     .blend = lw_blend_c, \
     .lerp = lw_lerp_c, \
-    .lerp_blend = lw_lerp_blend_c, \
-    .warp_blend = lw_warp_blend_c, \
+    .warp = lw_warp_c, \
     .scale_row = lw_scale_row_c, \
     .scale_mix = lw_scale_mix_c, \
     .rgba_luma = lw_rgba_luma_c, \
@@ -65,8 +63,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_gates = lw_viseme_gates_avx2;
         dsp->blend = lw_blend_avx2;
         dsp->lerp = lw_lerp_avx2;
-        dsp->lerp_blend = lw_lerp_blend_avx2;
-        dsp->warp_blend = lw_warp_blend_avx2;
+        dsp->warp = lw_warp_avx2;
         dsp->scale_row = lw_scale_row_avx2;
         dsp->scale_mix = lw_scale_mix_avx2;
         dsp->rgba_luma = lw_rgba_luma_avx2;
@@ -84,11 +81,9 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_rectify = lw_viseme_rectify_avx512;
         dsp->viseme_gates = lw_viseme_gates_avx512;
         dsp->viseme_classes = lw_viseme_classes_avx512;
-        dsp->copy = lw_copy_avx512;
         dsp->blend = lw_blend_avx512;
         dsp->lerp = lw_lerp_avx512;
-        dsp->lerp_blend = lw_lerp_blend_avx512;
-        dsp->warp_blend = lw_warp_blend_avx512;
+        dsp->warp = lw_warp_avx512;
         dsp->scale_row = lw_scale_row_avx512;
         dsp->scale_mix = lw_scale_mix_avx512;
         dsp->rgba_luma = lw_rgba_luma_avx512;
@@ -113,7 +108,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->viseme_dense = lw_viseme_dense_neon;
         dsp->blend = lw_blend_neon;
         dsp->lerp = lw_lerp_neon;
-        dsp->lerp_blend = lw_lerp_blend_neon;
+        dsp->warp = lw_warp_neon;
         dsp->scale_row = lw_scale_row_neon;
         dsp->scale_mix = lw_scale_mix_neon;
         dsp->rgba_luma = lw_rgba_luma_neon;

@@ -137,24 +137,18 @@ lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 /* ---- pixels.c (what they share: pixels.h) ---- */
 
+struct lw_patch;
 struct lw_warp;
 struct lw_rgb_matrix;
 /* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past
- * what is asked for; of dst nothing but the n pixels is touched. dst overlaps nothing.
- *   dst = src */
-typedef void lw_copy_fn(uint8_t *dst, const uint8_t *src, size_t n);
-/* dst = value + dst * (255 - alpha) / 255 */
-typedef void lw_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, size_t n);
-/* dst[i] = the bilinear sample at (i + wx / 16, wy / 16) of the rows at src and src + pitch; 0 <= wx, wy < 16, not both
- * 0. */
-typedef void lw_lerp_fn(uint8_t *dst, const uint8_t *src, ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n);
-/* Blends samples that lie so. */
-typedef void lw_lerp_blend_fn(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch, int32_t wx,
-                              int32_t wy, size_t n);
-/* Blends samples along a line: pixel i at (u + i du, v + i dv), rounded down to 16ths; pixel (0, 0) at value and
- * alpha. Onto 1 or 2 rows (U and V) that share the alpha. */
-typedef void lw_warp_blend_fn(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
-                              const struct lw_warp *w, size_t n);
+ * what is asked for; of dst nothing but the patch is touched. dst overlaps nothing.
+ *   dst = value + dst * (255 - alpha) / 255; where there is no alpha, dst = value */
+typedef void lw_blend_fn(const struct lw_patch *p);
+/* The same of bilinear samples: pixel i of row j at (i + wx / 16, j + wy / 16); 0 <= wx, wy < 16. */
+typedef void lw_lerp_fn(const struct lw_patch *p, int32_t wx, int32_t wy);
+/* The same of samples along lines, their places rounded down to 16ths; value and alpha are those of the sprite's pixel
+ * (0, 0). */
+typedef void lw_warp_fn(const struct lw_patch *p, const struct lw_warp *w);
 /* out[i] = (src[at[i]] - 128) * (weight[i] & 255) + (src[at[i] + 1] - 128) * (weight[i] >> 8): weights of sum 128.
  * `at` does not fall and at[i] + 1 < src_n; 0 and beyond of src are readable, src_n and beyond are not. */
 typedef void lw_scale_row_fn(int16_t *out, const uint8_t *src, size_t src_n, const uint16_t *at,
@@ -165,11 +159,9 @@ typedef void lw_scale_mix_fn(uint8_t *out, const int16_t *top, const int16_t *be
 typedef void lw_rgba_luma_fn(uint8_t *y, const uint8_t *rgba, size_t n, const struct lw_rgb_matrix *m);
 typedef void lw_rgba_chroma_fn(uint8_t *u, uint8_t *v, const uint8_t *top, const uint8_t *below, size_t n,
                                const struct lw_rgb_matrix *m);
-lw_copy_fn lw_copy_c, lw_copy_avx512;
 lw_blend_fn lw_blend_c, lw_blend_avx2, lw_blend_avx512, lw_blend_neon;
 lw_lerp_fn lw_lerp_c, lw_lerp_avx2, lw_lerp_avx512, lw_lerp_neon;
-lw_lerp_blend_fn lw_lerp_blend_c, lw_lerp_blend_avx2, lw_lerp_blend_avx512, lw_lerp_blend_neon;
-lw_warp_blend_fn lw_warp_blend_c, lw_warp_blend_avx2, lw_warp_blend_avx512;
+lw_warp_fn lw_warp_c, lw_warp_avx2, lw_warp_avx512, lw_warp_neon;
 lw_scale_row_fn lw_scale_row_c, lw_scale_row_avx2, lw_scale_row_avx512, lw_scale_row_neon;
 lw_scale_mix_fn lw_scale_mix_c, lw_scale_mix_avx2, lw_scale_mix_avx512, lw_scale_mix_neon;
 lw_rgba_luma_fn lw_rgba_luma_c, lw_rgba_luma_avx2, lw_rgba_luma_avx512, lw_rgba_luma_neon;
@@ -197,11 +189,9 @@ typedef struct lw_dsp {
     lw_viseme_rectify_fn *viseme_rectify;
     lw_viseme_gates_fn *viseme_gates;
     lw_viseme_classes_fn *viseme_classes;
-    lw_copy_fn *copy;
     lw_blend_fn *blend;
     lw_lerp_fn *lerp;
-    lw_lerp_blend_fn *lerp_blend;
-    lw_warp_blend_fn *warp_blend;
+    lw_warp_fn *warp;
     lw_scale_row_fn *scale_row;
     lw_scale_mix_fn *scale_mix;
     lw_rgba_luma_fn *rgba_luma;

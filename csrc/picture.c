@@ -285,46 +285,19 @@ void lw_sprite_close(lw_sprite **s)
     }
 }
 
-#define COPY 384 /* opaque pixels of a run that are worth a copy where nothing is interpolated */
-
-static void draw_row(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t y, int32_t x0,
-                     int32_t x1, int solid)
-{
-    x0 = x0 > 0 ? x0 : 0;
-    x1 = x1 < width ? x1 : width;
-    const size_t line = (size_t)y * width;
-    uint8_t *const rows[2] = {planes[0] + line, count > 1 ? planes[1] + line : NULL};
-    if (x0 < x1)
-        lw_placed_draw(at, rows, count, y, x0, x1, solid);
-}
-
 static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t height)
 {
-    const int32_t y1 = at->y1 < height ? at->y1 : height;
-    const int whole = !at->wx && !at->wy;
-    for (int32_t y = at->y0 > 0 ? at->y0 : 0; y < y1; y++) {
-        if (at->turned) {
-            const lw_extent e = lw_placed_extent(at, y);
-            draw_row(at, planes, count, width, y, e.x0, e.x1, 0);
+    for (int32_t y = (at->y0 > 0 ? at->y0 : 0), y1 = at->y1 < height ? at->y1 : height; y < y1; y += LW_BAND) {
+        const lw_box band = {0, y, width, y + LW_BAND < y1 ? y + LW_BAND : y1};
+        lw_box box = lw_placed_box(at, &band);
+        if (box.x0 >= box.x1)
             continue;
-        }
-        const lw_runs *r = &at->plane->rows[y - at->y];
-        int32_t end = 0;
-        for (int k = 0; k < r->count; k++) {
-            int32_t x0 = r->run[k].x0, x1 = r->run[k].x1;
-            int solid = r->solid >> k & 1;
-            /* One blend of neighbours is faster than a short copy between two of them. */
-            while (whole && x1 - x0 < COPY && k + 1 < r->count && r->run[k + 1].x0 == x1 &&
-                   r->run[k + 1].x1 - r->run[k + 1].x0 < COPY) {
-                x1 = r->run[++k].x1;
-                solid = 0;
-            }
-            /* From a cache line on, over pixels that show nothing. */
-            if (whole && !solid && at->plane->w >= LW_WIDE && (x0 & ~63) >= end)
-                x0 &= ~63;
-            end = x1;
-            x1 += at->x;
-            draw_row(at, planes, count, width, y, at->x + x0, x1 < at->x1 ? x1 : at->x1, solid);
+        lw_run runs[LW_MAX_PIECES];
+        const int n = lw_placed_runs(at, &box, runs);
+        for (int k = 0; k < n; k++) {
+            box.x0 = runs[k].x0;
+            box.x1 = runs[k].x1;
+            lw_placed_draw(at, planes, count, width, &box, runs[k].solid);
         }
     }
 }

@@ -22,12 +22,8 @@ const lw_rgb_matrix lw_rgb_matrices[2] = {
     {.y = ROW(4207, 8260, 1604), .u = ROW(-2428, -4768, 7196), .v = ROW(7196, -6026, -1170)},
 };
 
-void lw_copy_c(uint8_t *restrict dst, const uint8_t *restrict src, size_t n)
-{
-    memcpy(dst, src, n);
-}
-
-void lw_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha, size_t n)
+static inline void blend_row(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha,
+                             size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint16_t t = (uint16_t)(dst[i] * (255 - alpha[i]) + 128);
@@ -36,7 +32,21 @@ void lw_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint
     }
 }
 
-void lw_lerp_c(uint8_t *restrict dst, const uint8_t *restrict src, ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n)
+void lw_blend_c(const lw_patch *p)
+{
+    for (ptrdiff_t j = 0; j < p->rows; j++)
+        for (int k = 0; k < p->count; k++) {
+            uint8_t *dst = p->dst[k] + j * p->dst_pitch;
+            const uint8_t *value = p->value[k] + j * p->pitch;
+            if (p->alpha)
+                blend_row(dst, value, p->alpha + j * p->pitch, (size_t)p->n);
+            else
+                memcpy(dst, value, (size_t)p->n);
+        }
+}
+
+static inline void lerp_row(uint8_t *restrict dst, const uint8_t *restrict src, ptrdiff_t pitch, int32_t wx, int32_t wy,
+                            size_t n)
 {
     const uint8_t *below = src + pitch;
     uint16_t a = (uint16_t)((16 - wx) * (16 - wy)), b = (uint16_t)(wx * (16 - wy)), c = (uint16_t)((16 - wx) * wy),
@@ -45,48 +55,49 @@ void lw_lerp_c(uint8_t *restrict dst, const uint8_t *restrict src, ptrdiff_t pit
         dst[i] = (uint8_t)((uint16_t)(src[i] * a + src[i + 1] * b + below[i] * c + below[i + 1] * d + 128) >> 8);
 }
 
-void lw_lerp_blend_c(uint8_t *restrict dst, const uint8_t *restrict value, const uint8_t *restrict alpha,
-                     ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n)
+#define PART 256 /* pixels that stay in the first cache between the steps */
+
+void lw_lerp_c(const lw_patch *p, int32_t wx, int32_t wy)
 {
-    uint8_t v[256], a[256]; /* in cache between the steps */
-    for (size_t i = 0; i < n; i += sizeof v) {
-        const size_t part = n - i < sizeof v ? n - i : sizeof v;
-        lw_lerp_c(v, value + i, pitch, wx, wy, part);
-        lw_lerp_c(a, alpha + i, pitch, wx, wy, part);
-        lw_blend_c(dst + i, v, a, part);
-    }
+    uint8_t value[PART], alpha[PART];
+    for (ptrdiff_t j = 0; j < p->rows; j++)
+        for (ptrdiff_t i = 0; i < p->n; i += PART) {
+            const size_t part = (size_t)(p->n - i < PART ? p->n - i : PART);
+            const ptrdiff_t from = j * p->pitch + i, to = j * p->dst_pitch + i;
+            if (p->alpha)
+                lerp_row(alpha, p->alpha + from, p->pitch, wx, wy, part);
+            for (int k = 0; k < p->count; k++) {
+                if (!p->alpha) {
+                    lerp_row(p->dst[k] + to, p->value[k] + from, p->pitch, wx, wy, part);
+                    continue;
+                }
+                lerp_row(value, p->value[k] + from, p->pitch, wx, wy, part);
+                blend_row(p->dst[k] + to, value, alpha, part);
+            }
+        }
 }
 
-static inline int32_t sample(const uint8_t *p, int32_t pitch, int32_t fx, int32_t fy)
+static inline int32_t sample(const uint8_t *p, ptrdiff_t pitch, int32_t fx, int32_t fy)
 {
     return ((p[0] * (16 - fx) + p[1] * fx) * (16 - fy) + (p[pitch] * (16 - fx) + p[pitch + 1] * fx) * fy + 128) >> 8;
 }
 
-static inline void warp_blend(uint8_t *restrict first, uint8_t *restrict second, const uint8_t *const *value,
-                              const uint8_t *alpha, const lw_warp *w, size_t n)
+void lw_warp_c(const lw_patch *p, const lw_warp *w)
 {
-    for (size_t i = 0; i < n; i++) {
-        const int32_t u = (int32_t)((uint32_t)w->u + (uint32_t)i * (uint32_t)w->du);
-        const int32_t v = (int32_t)((uint32_t)w->v + (uint32_t)i * (uint32_t)w->dv);
-        const int32_t fx = u >> 12 & 15, fy = v >> 12 & 15;
-        const ptrdiff_t at = (ptrdiff_t)(v >> 16) * w->pitch + (u >> 16);
-        const int32_t inverse = 255 - sample(alpha + at, w->pitch, fx, fy);
-        const int32_t sum = sample(value[0] + at, w->pitch, fx, fy) + lw_div255(first[i] * inverse);
-        first[i] = (uint8_t)(sum > 255 ? 255 : sum);
-        if (second) {
-            const int32_t sum2 = sample(value[1] + at, w->pitch, fx, fy) + lw_div255(second[i] * inverse);
-            second[i] = (uint8_t)(sum2 > 255 ? 255 : sum2);
+    for (int32_t j = 0; j < p->rows; j++) {
+        const int32_t x0 = w->spans ? w->spans[j].x0 : 0, x1 = w->spans ? w->spans[j].x1 : p->n;
+        for (int32_t i = x0; i < x1; i++) {
+            const int32_t u = w->u + i * w->du - j * w->dv, v = w->v + i * w->dv + j * w->du;
+            const int32_t fx = u >> 12 & 15, fy = v >> 12 & 15;
+            const ptrdiff_t at = (ptrdiff_t)(v >> 16) * p->pitch + (u >> 16);
+            const int32_t inverse = p->alpha ? 255 - sample(p->alpha + at, p->pitch, fx, fy) : 0;
+            for (int k = 0; k < p->count; k++) {
+                uint8_t *dst = p->dst[k] + j * p->dst_pitch + i;
+                const int32_t sum = sample(p->value[k] + at, p->pitch, fx, fy) + lw_div255(*dst * inverse);
+                *dst = (uint8_t)(sum > 255 ? 255 : sum);
+            }
         }
     }
-}
-
-void lw_warp_blend_c(uint8_t *const *dst, const uint8_t *const *value, int count, const uint8_t *alpha,
-                     const lw_warp *w, size_t n)
-{
-    if (count == 1)
-        warp_blend(dst[0], NULL, value, alpha, w, n);
-    else
-        warp_blend(dst[0], dst[1], value, alpha, w, n);
 }
 
 void lw_scale_row_c(int16_t *restrict out, const uint8_t *restrict src, size_t src_n, const uint16_t *restrict at,

@@ -5,8 +5,8 @@
 #include "dsp.h"
 #include "sprite.h"
 
-#define GAP 96 /* transparent pixels in a row that are worth leaving out, */
-#define SOLID 192 /* opaque ones worth drawing without their alpha */
+#define GAP 64   /* transparent pixels in a row that are worth leaving out, */
+#define SOLID 96 /* opaque ones worth drawing without their alpha */
 
 /* ---- loading ---- */
 
@@ -47,22 +47,14 @@ void lw_sprite_carve(lw_sprite_data *s, lw_arena *arena)
             at[i] = lw_carve(arena, bytes + 63);
             at[i] += -(uintptr_t)at[i] & 63;
         }
-        p->rows = lw_carve(arena, (size_t)(p->h + 1) * sizeof(lw_runs));
+        for (int i = 0; i < LW_WINDOWS; i++)
+            p->windows[i] = lw_carve(arena, (size_t)(p->h + 1) * sizeof(lw_runs));
         if (arena->base) {
             p->alpha = at[0] + first;
             p->value[0] = at[1] + first;
             p->value[1] = k ? at[2] + first : NULL;
         }
     }
-}
-
-/* 0: pixel x of row y shows nothing at any sub-pixel position, 2: it is opaque at all, 1: neither. */
-static int shows(const lw_plane *p, int32_t x, int32_t y)
-{
-    const uint8_t *a = p->alpha + (ptrdiff_t)y * p->pitch + x, *b = a - p->pitch;
-    if (!(a[0] | a[-1] | b[0] | b[-1]))
-        return 0;
-    return (a[0] & a[-1] & b[0] & b[-1]) == 255 ? 2 : 1;
 }
 
 static void add_run(lw_runs *r, int32_t x0, int32_t x1, int solid)
@@ -78,17 +70,46 @@ static void add_run(lw_runs *r, int32_t x0, int32_t x1, int solid)
     r->solid |= (uint8_t)(solid << r->count++);
 }
 
+/* 0: column x shows nothing in the window, 2: it is opaque in all of its rows, 1: neither. */
+static int kind(const uint8_t *seen, const uint8_t *opaque, int32_t rows, int32_t x)
+{
+    return !seen[x] ? 0 : opaque[x] == rows ? 2 : 1;
+}
+
+static lw_runs runs_of(const uint8_t *seen, const uint8_t *opaque, int32_t rows, int32_t w)
+{
+    lw_runs r = {0};
+    for (int32_t x = 0, end; x <= w; x = end) {
+        const int first = kind(seen, opaque, rows, x);
+        for (end = x + 1; end <= w && kind(seen, opaque, rows, end) == first;)
+            end++;
+        if (first || (r.count && end <= w && end - x < GAP))
+            add_run(&r, x, end, first == 2 && end - x >= SOLID);
+    }
+    return r;
+}
+
+/* Adds what pixels of row y show at any sub-pixel position, and whether they are opaque at all, to the columns' counts,
+ * or takes it off. */
+static void count_row(const lw_plane *p, int32_t y, int sign, uint8_t *restrict seen, uint8_t *restrict opaque)
+{
+    const uint8_t *a = p->alpha + (ptrdiff_t)y * p->pitch, *b = a - p->pitch;
+    for (int32_t x = 0; x <= p->w; x++) {
+        seen[x] = (uint8_t)(seen[x] + sign * !!(a[x] | a[x - 1] | b[x] | b[x - 1]));
+        opaque[x] = (uint8_t)(opaque[x] + sign * ((a[x] & a[x - 1] & b[x] & b[x - 1]) == 255));
+    }
+}
+
 void lw_plane_find_runs(lw_plane *p)
 {
-    for (int32_t y = 0; p->w && y <= p->h; y++) {
-        lw_runs *r = &p->rows[y];
-        *r = (lw_runs){0};
-        for (int32_t x = 0, end; x <= p->w; x = end) {
-            const int kind = shows(p, x, y);
-            for (end = x + 1; end <= p->w && shows(p, end, y) == kind;)
-                end++;
-            if (kind || (r->count && end <= p->w && end - x < GAP))
-                add_run(r, x, end, kind == 2 && end - x >= SOLID);
+    for (int i = 0; p->w && i < LW_WINDOWS; i++) {
+        uint8_t seen[LW_IMAGE_MAX + 1] = {0}, opaque[LW_IMAGE_MAX + 1] = {0};
+        const int32_t rows = LW_BAND << i;
+        for (int32_t y = p->h; y >= 0; y--) {
+            count_row(p, y, 1, seen, opaque);
+            if (y + rows <= p->h)
+                count_row(p, y + rows, -1, seen, opaque);
+            p->windows[i][y] = runs_of(seen, opaque, rows, p->w);
         }
     }
 }
@@ -157,18 +178,32 @@ void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16)
     }
 }
 
+/* Edges are half a unit of Q16 beyond the last samples that count, so that what is rounded never decides. */
+static void find_edge(lw_placed *at, int k, int64_t c, int32_t d, int64_t size, int32_t row)
+{
+    at->edge[k].left = -1e9;
+    at->edge[k].right = 1e9;
+    if (!d)
+        return;
+    const double low = (-0.5 - (double)c) / d, high = ((double)(size - c) - 0.5) / d;
+    at->edge[k].left = d > 0 ? low : high;
+    at->edge[k].right = d > 0 ? high : low;
+    at->edge[k].step = -(double)row / d;
+}
+
 lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t px16, int32_t py16, int32_t cos_q16,
                           int32_t sin_q16)
 {
     lw_placed at = {.plane = p, .turned = 1, .across = cos_q16, .down = -sin_q16};
     if (!p->w)
         return at;
-    at.per_across = at.across ? 1.0 / at.across : 0.0;
-    at.per_down = at.down ? 1.0 / at.down : 0.0;
     /* From the pivot to the middle of the frame's pixel (0, 0), turned back, plus the pivot, less half a pixel. */
     const int64_t dx = 8 - (int64_t)x16 - px16, dy = 8 - (int64_t)y16 - py16;
     at.u = ((dx * cos_q16 + dy * sin_q16 + 8) >> 4) + (int64_t)px16 * 4096 - 32768 - (int64_t)p->x * 65536 + 2048;
     at.v = ((dy * cos_q16 - dx * sin_q16 + 8) >> 4) + (int64_t)py16 * 4096 - 32768 - (int64_t)p->y * 65536 + 2048;
+    at.per_across = at.across ? 1.0 / at.across : 0.0;
+    find_edge(&at, 0, at.u + 65536, at.across, ((int64_t)p->w + 1) << 16, -at.down);
+    find_edge(&at, 1, at.v + 65536, at.down, ((int64_t)p->h + 1) << 16, at.across);
     /* The box around its corners, turned forward: the inverse of (c s; -s c) is its transpose over c^2 + s^2. */
     const double norm = (double)cos_q16 * cos_q16 + (double)sin_q16 * sin_q16, c = cos_q16 * 65536.0 / norm,
                  s = sin_q16 * 65536.0 / norm;
@@ -186,74 +221,182 @@ lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t p
     return at;
 }
 
-/* ---- rows ---- */
+/* ---- bands ---- */
 
-/* n / d rounded down; d > 0. The product with 1 / d is off by less than one, n being less than 2^40. */
-static inline int64_t floor_div(int64_t n, int64_t d, double reciprocal)
+/* The least integer that is no less; for values near a frame's. */
+static inline int32_t whole(double x)
 {
-    const int64_t q = (int64_t)((double)n * reciprocal), rest = n - q * d;
-    return q + (rest >= d) - (rest < 0);
+    const int32_t i = (int32_t)x;
+    return i + (i < x);
 }
 
-/* Narrows e to the x for which 0 <= c + x d < size. */
-static inline lw_extent within(lw_extent e, int64_t c, int64_t d, double reciprocal, int64_t size)
+/* What a turned sprite may touch of row y: samples from -1 on, before w and h. */
+static lw_extent row_extent(const lw_placed *p, int32_t y)
 {
-    int64_t lo = e.x0, hi = e.x1;
-    if (d > 0) {
-        lo = -floor_div(c, d, reciprocal);
-        hi = floor_div(size - 1 - c, d, reciprocal) + 1;
-    } else if (d < 0) {
-        lo = -floor_div(size - 1 - c, -d, -reciprocal);
-        hi = floor_div(c, -d, -reciprocal) + 1;
-    } else if (c < 0 || c >= size) {
-        hi = lo;
-    }
-    const int64_t x0 = lw_max64(e.x0, lw_min64(lo, e.x1)), x1 = lw_max64(x0, lw_min64(e.x1, hi));
-    return (lw_extent){(int32_t)x0, (int32_t)x1};
-}
-
-lw_extent lw_placed_extent(const lw_placed *p, int32_t y)
-{
-    lw_extent e = {p->x0, p->x1};
-    if (y < p->y0 || y >= p->y1)
+    const int64_t u = p->u - (int64_t)y * p->down + 65536, v = p->v + (int64_t)y * p->across + 65536;
+    if ((!p->across && (u < 0 || u >> 16 > p->plane->w)) || (!p->down && (v < 0 || v >> 16 > p->plane->h)))
         return (lw_extent){0, 0};
-    if (!p->turned) {
-        const lw_runs *r = &p->plane->rows[y - p->y];
-        if (!r->count)
-            return (lw_extent){0, 0};
-        const int32_t x1 = p->x + r->run[r->count - 1].x1;
-        return (lw_extent){p->x + r->run[0].x0, x1 < p->x1 ? x1 : p->x1};
+    double x0 = p->x0, x1 = p->x1;
+    for (int k = 0; k < 2; k++) {
+        const double left = p->edge[k].left + y * p->edge[k].step, right = p->edge[k].right + y * p->edge[k].step;
+        x0 = left > x0 ? left : x0;
+        x1 = right < x1 ? right : x1;
     }
-    e = within(e, p->u - (int64_t)y * p->down + 65536, p->across, p->per_across, ((int64_t)p->plane->w + 1) << 16);
-    e = within(e, p->v + (int64_t)y * p->across + 65536, p->down, p->per_down, ((int64_t)p->plane->h + 1) << 16);
-    return e;
+    return x0 < x1 ? (lw_extent){whole(x0), whole(x1)} : (lw_extent){0, 0};
 }
 
-lw_band lw_placed_band(const lw_placed *p)
+lw_box lw_placed_box(const lw_placed *p, const lw_box *box)
 {
-    lw_band b = {.left = {-1e9, -1e9}, .right = {1e9, 1e9}, .x0 = p->x0, .x1 = p->x1};
-    if (!p->turned)
-        return b;
-    const double from[2] = {-(double)(p->u + 65536) * p->per_across, -(double)(p->v + 65536) * p->per_down};
-    const double wide[2] = {(p->plane->w + 1) * 65536.0 * p->per_across, (p->plane->h + 1) * 65536.0 * p->per_down};
-    for (int k = 0; k < 2; k++) {
-        if (wide[k] == 0.0)
-            continue;
-        b.left[k] = wide[k] > 0.0 ? from[k] : from[k] + wide[k];
-        b.right[k] = wide[k] > 0.0 ? from[k] + wide[k] : from[k];
-        b.step[k] = k ? -p->across * p->per_down : p->down * p->per_across;
+    lw_box b = {box->x0, p->y0 > box->y0 ? p->y0 : box->y0, box->x1, p->y1 < box->y1 ? p->y1 : box->y1};
+    if (b.y0 >= b.y1)
+        return (lw_box){0};
+    double left = p->x0, right = p->x1;
+    if (p->turned) {
+        for (int k = 0; k < 2; k++) {
+            const double first = b.y0 * p->edge[k].step, last = (b.y1 - 1) * p->edge[k].step;
+            const double l = p->edge[k].left + (first < last ? first : last);
+            const double r = p->edge[k].right + (first < last ? last : first);
+            left = l > left ? l : left;
+            right = r < right ? r : right;
+        }
+        if (left >= right)
+            return (lw_box){0};
+    } else {
+        const lw_runs *r = &p->plane->windows[0][b.y0 - p->y];
+        if (!r->count)
+            return (lw_box){0};
+        left = p->x + r->run[0].x0;
+        right = p->x + r->run[r->count - 1].x1 < p->x1 ? p->x + r->run[r->count - 1].x1 : p->x1;
     }
+    b.x0 = left > b.x0 ? whole(left) : b.x0;
+    b.x1 = right < b.x1 ? whole(right) : b.x1;
     return b;
 }
 
-void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1)
+static int flat_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
+{
+    const lw_runs *r = &p->plane->windows[0][box->y0 - p->y];
+    int count = 0;
+    for (int k = 0; k < r->count; k++) {
+        const int32_t x0 = p->x + r->run[k].x0, x1 = p->x + r->run[k].x1;
+        const lw_run run = {x0 > box->x0 ? x0 : box->x0, x1 < box->x1 ? x1 : box->x1, r->solid >> k & 1};
+        if (run.x0 < run.x1)
+            runs[count++] = run;
+    }
+    return count;
+}
+
+/* The lowest window that holds all rows which a box of a turned sprite samples, or NULL. Some of these may be outside of
+ * the sprite: then nothing in it is solid. */
+static const lw_runs *window(const lw_placed *p, const lw_box *box, int *inside)
+{
+    const int64_t left = (int64_t)box->x0 * p->down, right = (int64_t)(box->x1 - 1) * p->down;
+    const int64_t top = p->v + (int64_t)box->y0 * p->across, below = p->v + (int64_t)(box->y1 - 1) * p->across;
+    int64_t first = ((top + lw_min64(left, right)) >> 16) + 1, last = ((below + lw_max64(left, right)) >> 16) + 1;
+    *inside = first >= 0 && last <= p->plane->h;
+    first = lw_max64(0, lw_min64(first, p->plane->h));
+    last = lw_max64(first, lw_min64(last, p->plane->h));
+    for (int i = 0; i < LW_WINDOWS; i++)
+        if (last - first < LW_BAND << i)
+            return &p->plane->windows[i][first];
+    return NULL;
+}
+
+static int add_piece(lw_run *runs, int count, int32_t x0, int32_t x1, int solid)
+{
+    if (x0 >= x1)
+        return count;
+    if (count && !solid && !runs[count - 1].solid && runs[count - 1].x1 == x0) {
+        runs[count - 1].x1 = x1;
+        return count;
+    }
+    runs[count] = (lw_run){x0, x1, solid};
+    return count + 1;
+}
+
+static int turned_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
+{
+    int inside, count = 0;
+    const lw_runs *r = p->across >= 32768 ? window(p, box, &inside) : NULL;
+    if (!r)
+        return add_piece(runs, 0, box->x0, box->x1, 0);
+    /* Where column 0 begins in the first and in the last row. */
+    const double top = (double)(box->y0 * (int64_t)p->down - p->u - 65536) * p->per_across;
+    const double below = (double)((box->y1 - 1) * (int64_t)p->down - p->u - 65536) * p->per_across;
+    const double first = top < below ? top : below, last = top < below ? below : top, step = 65536.0 * p->per_across;
+    int32_t end = box->x0;
+    for (int k = 0; k < r->count && end < box->x1; k++) {
+        /* What the run covers in any row, and what in all rows. */
+        const double from = r->run[k].x0 * step, to = r->run[k].x1 * step;
+        const int32_t any0 = lw_clamp(whole(first + from) - 1, end, box->x1);
+        const int32_t any1 = lw_clamp(whole(last + to) + 1, any0, box->x1);
+        const int32_t all0 = lw_clamp(whole(last + from) + 1, any0, any1);
+        const int32_t all1 = lw_clamp(whole(first + to) - 1, all0, any1);
+        if (inside && r->solid >> k & 1 && all1 - all0 >= SOLID) {
+            count = add_piece(runs, count, any0, all0, 0);
+            count = add_piece(runs, count, all0, all1, 1);
+            count = add_piece(runs, count, all1, any1, 0);
+        } else {
+            count = add_piece(runs, count, any0, any1, 0);
+        }
+        end = any1;
+    }
+    return count;
+}
+
+int lw_placed_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
+{
+    return p->turned ? turned_runs(p, box, runs) : flat_runs(p, box, runs);
+}
+
+/* ---- drawing ---- */
+
+/* The samples of these rows that are within the border; NULL where all are. */
+static const lw_extent *spans_of(const lw_placed *p, const lw_box *box, const lw_warp *w, lw_extent *spans)
+{
+    const int32_t right = box->x1 - box->x0 - 1, below = box->y1 - box->y0 - 1;
+    const int32_t u0 = w->du < 0 ? right * w->du : 0, u1 = right * w->du - u0, v0 = w->dv < 0 ? right * w->dv : 0,
+                  v1 = right * w->dv - v0;
+    const int32_t s0 = w->dv > 0 ? -below * w->dv : 0, s1 = -below * w->dv - s0, t0 = w->du < 0 ? below * w->du : 0,
+                  t1 = below * w->du - t0;
+    if (w->u + u0 + s0 >= -65536 && (w->u + u1 + s1) >> 16 < p->plane->w && w->v + v0 + t0 >= -65536 &&
+        (w->v + v1 + t1) >> 16 < p->plane->h)
+        return NULL;
+    for (int32_t y = box->y0; y < box->y1; y++) {
+        const lw_extent e = row_extent(p, y);
+        spans[y - box->y0] = (lw_extent){lw_clamp(e.x0, box->x0, box->x1) - box->x0, lw_clamp(e.x1, box->x0, box->x1) - box->x0};
+    }
+    return spans;
+}
+
+void lw_placed_draw(const lw_placed *p, uint8_t *const *planes, int count, int32_t width, const lw_box *box, int solid)
 {
     const lw_plane *s = p->plane;
-    const lw_warp w = {.u = (int32_t)(p->u - (int64_t)y * p->down + (int64_t)x0 * p->across),
-                       .v = (int32_t)(p->v + (int64_t)y * p->across + (int64_t)x0 * p->down),
-                       .du = p->across,
-                       .dv = p->down,
-                       .pitch = s->pitch};
-    uint8_t *const dst[2] = {rows[0] + x0, count > 1 ? rows[1] + x0 : NULL};
-    lw_kernels.warp_blend(dst, (const uint8_t *const *)s->value, count, s->alpha, &w, (size_t)(x1 - x0));
+    const size_t to = (size_t)box->y0 * (size_t)width + (size_t)box->x0;
+    lw_patch patch = {.dst = {planes[0] + to, count > 1 ? planes[1] + to : NULL},
+                      .value = {s->value[0], s->value[1]},
+                      .alpha = solid ? NULL : s->alpha,
+                      .dst_pitch = width,
+                      .pitch = s->pitch,
+                      .count = count,
+                      .n = box->x1 - box->x0,
+                      .rows = box->y1 - box->y0};
+    if (p->turned) {
+        lw_extent spans[LW_BAND];
+        lw_warp w = {.u = (int32_t)(p->u - (int64_t)box->y0 * p->down + (int64_t)box->x0 * p->across),
+                     .v = (int32_t)(p->v + (int64_t)box->y0 * p->across + (int64_t)box->x0 * p->down),
+                     .du = p->across,
+                     .dv = p->down};
+        w.spans = solid ? NULL : spans_of(p, box, &w, spans);
+        lw_kernels.warp(&patch, &w);
+        return;
+    }
+    const ptrdiff_t at = (ptrdiff_t)(box->y0 - p->y - (p->wy != 0)) * s->pitch + box->x0 - p->x - (p->wx != 0);
+    for (int k = 0; k < count; k++)
+        patch.value[k] += at;
+    patch.alpha = solid ? NULL : s->alpha + at;
+    if (p->wx || p->wy)
+        lw_kernels.lerp(&patch, p->wx, p->wy);
+    else
+        lw_kernels.blend(&patch);
 }

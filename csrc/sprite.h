@@ -1,4 +1,4 @@
-/* Sprites as the compositor keeps them, and the drawing of rows of them. Nothing here is exported. */
+/* Sprites as the compositor keeps them, and the drawing of rectangles of them. Nothing here is exported. */
 #ifndef LW_SPRITE_H
 #define LW_SPRITE_H
 
@@ -8,12 +8,18 @@
 #include "pixels.h"
 
 #define LW_MAX_RUNS 8
+#define LW_MAX_PIECES (3 * LW_MAX_RUNS) /* of a turned one: what is solid in all rows, and what is not on both sides */
 #define LW_WIDE 128             /* planes so wide have rows that begin at cache lines */
 #define LW_FARTHEST (8 * 65536) /* eighths of a pixel; images are at most 8192 pixels wide or high */
 
-/* Where a row of a plane has to be drawn: runs of pixels that are not all transparent, in ascending order. Bit i of
- * `solid`: all of run i is opaque. Pixel x stands for the samples x - 1 and x of the rows y - 1 and y, so the runs hold
- * for every sub-pixel position: x is 0..w, y is 0..h. */
+/* Sprites are drawn in bands of LW_BAND rows: so many are planned, and drawn by one call of a kernel, at once. A turned
+ * sprite's rows in a band are more, so windows of some heights are known: LW_BAND, twice, four times that. */
+#define LW_BAND 24
+#define LW_WINDOWS 3
+
+/* Where a window of rows of a plane has to be drawn: runs of columns that are not all transparent, in ascending order.
+ * Bit i of `solid`: all of run i is opaque. Pixel x stands for the samples x - 1 and x of the rows y - 1 and y, so the
+ * runs hold for every sub-pixel position: x is 0..w, y is 0..h. */
 typedef struct lw_runs {
     uint8_t count, solid;
     struct {
@@ -25,8 +31,8 @@ typedef struct lw_runs {
 typedef struct lw_plane {
     int32_t x, y, w, h; /* where the visible part lies in the image, in this plane's pixels; w = 0: nothing visible */
     int32_t pitch;
-    uint8_t *value[2], *alpha; /* of pixel (0, 0); pixels (-1, -1) to (w, h) may be read */
-    lw_runs *rows;             /* h + 1 */
+    uint8_t *value[2], *alpha;    /* of pixel (0, 0); pixels (-1, -1) to (w, h) may be read */
+    lw_runs *windows[LW_WINDOWS]; /* h + 1 each: of rows y to y + (LW_BAND << i) - 1 */
 } lw_plane;
 
 typedef struct lw_sprite_data {
@@ -41,14 +47,23 @@ typedef struct lw_placed {
     int32_t x0, y0, x1, y1; /* what it may touch */
     int turned;
     int64_t u, v;           /* turned: the sample, Q16, that pixel (0, 0) of the frame shows; */
-    int32_t across, down;   /* one pixel to the right adds (across, down), one down (-down, across) */
-    double per_across, per_down; /* 1 / across, 1 / down */
+    int32_t across, down;   /* one pixel to the right adds (across, down), one down (-down, across); */
+    double per_across;      /* 1 / across; */
+    struct {
+        double left, right, step; /* where row 0 begins and ends between either pair of edges, and what a row adds */
+    } edge[2];
 } lw_placed;
 
-/* Half-open; empty where x0 >= x1. */
-typedef struct lw_extent {
+/* Half-open; empty where a side is. */
+typedef struct lw_box {
+    int32_t x0, y0, x1, y1;
+} lw_box;
+
+/* Part of a band of a placed sprite, all of it opaque if solid. */
+typedef struct lw_run {
     int32_t x0, x1;
-} lw_extent;
+    int solid;
+} lw_run;
 
 /* The visible part of an image. Sizes a sprite; carve_ gives it memory, fill_ its pixels. */
 lw_sprite_data lw_sprite_measure(const lw_image *image);
@@ -66,52 +81,11 @@ lw_placed lw_place_turned(const lw_plane *p, int32_t x16, int32_t y16, int32_t p
 /* cos and sin of angle / 65536 turns, Q16. */
 void lw_turn_q16(int32_t angle, int32_t *cos_q16, int32_t *sin_q16);
 
-/* What it may touch of row y. */
-lw_extent lw_placed_extent(const lw_placed *p, int32_t y);
-/* The four edges of a turned plane: what it may touch of a row, and up to two pixels more, without divisions. */
-typedef struct lw_band {
-    double left[2], right[2], step[2]; /* where rows 0 begin and end between either pair of edges, and what a row adds */
-    double x0, x1;
-} lw_band;
-lw_band lw_placed_band(const lw_placed *p);
-static inline lw_extent lw_band_extent(const lw_band *b, int32_t y)
-{
-    double x0 = b->x0, x1 = b->x1;
-    for (int k = 0; k < 2; k++) {
-        const double left = b->left[k] + y * b->step[k], right = b->right[k] + y * b->step[k];
-        x0 = left > x0 ? left : x0;
-        x1 = right < x1 ? right : x1;
-    }
-    return x0 < x1 + 1.0 ? (lw_extent){(int32_t)x0 - 1, (int32_t)x1 + 2} : (lw_extent){0, 0};
-}
-void lw_placed_draw_turned(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0, int32_t x1);
-/* Draws pixels x0..x1 of row y; `rows` are the frame's of Y, or of U and V. They lie within one of the runs, `solid` if
- * it is, or, turned, within the extent. Inline: most rows are a few pixels. */
-static inline void lw_placed_draw(const lw_placed *p, uint8_t *const *rows, int count, int32_t y, int32_t x0,
-                                  int32_t x1, int solid)
-{
-    const lw_plane *s = p->plane;
-    if (p->turned) {
-        lw_placed_draw_turned(p, rows, count, y, x0, x1);
-        return;
-    }
-    const ptrdiff_t at = (ptrdiff_t)(y - p->y - (p->wy != 0)) * s->pitch + x0 - p->x - (p->wx != 0);
-    const uint8_t *alpha = s->alpha + at;
-    const size_t n = (size_t)(x1 - x0);
-    for (int k = 0; k < count; k++) {
-        const uint8_t *value = s->value[k] + at;
-        uint8_t *row = rows[k] + x0;
-        if (!p->wx && !p->wy) {
-            if (solid)
-                lw_kernels.copy(row, value, n);
-            else
-                lw_kernels.blend(row, value, alpha, n);
-        } else if (solid) {
-            lw_kernels.lerp(row, value, s->pitch, p->wx, p->wy, n);
-        } else {
-            lw_kernels.lerp_blend(row, value, alpha, s->pitch, p->wx, p->wy, n);
-        }
-    }
-}
+/* The rows of `box` that it may touch, at most LW_BAND of them, and what it may touch of these. */
+lw_box lw_placed_box(const lw_placed *p, const lw_box *box);
+/* Such a box as runs, in ascending order: within it is drawn only there. Returns how many. */
+int lw_placed_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES]);
+/* Draws a part of one of these runs, `solid` if the run is; `planes` are the frame's Y, or U and V, of `width`. */
+void lw_placed_draw(const lw_placed *p, uint8_t *const *planes, int count, int32_t width, const lw_box *box, int solid);
 
 #endif

@@ -27,9 +27,11 @@ from native.speech cimport *
 from native.motion cimport *
 from native.picture cimport *
 from native.avatar cimport *
+from native.stitch cimport *
 from native.performer cimport *
 from native.share cimport *
 from native.engine cimport *
+from native.net cimport *
 
 import collections
 import operator
@@ -53,6 +55,8 @@ include "motion.pxi"
 include "picture.pxi"
 include "frame.pxi"
 include "avatar.pxi"
+include "stitch.pxi"
 include "performer.pxi"
 include "share.pxi"
 include "engine.pxi"
+include "net.pxi"

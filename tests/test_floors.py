@@ -16,7 +16,7 @@ PACKAGE = ROOT / "python" / "lipwire"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("closing", "errors", "logs", "pools", "text", "_core", "_lazy"),
     ("stream", "outward", "audio", "avatar", "protocol", "process"),
-    ("drawing", "publish", "provider"),
+    ("atlas", "drawing", "publish", "provider"),
     ("session", "channel"),
     ("agents", "capture"),
     ("servers", "conformance"),

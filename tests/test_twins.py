@@ -16,6 +16,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/speech/test_vad.py": ("endpointing",),
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),
+    "atlas/test_build.py": ("encode", "harvest", "moved", "picture", "proof", "stripes", "variants", "walk"),
     "audio/test_speech_file.py": ("decode", "mono"),
     "audio/test_sound_reader.py": ("container", "pcm", "wav"),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),

@@ -1,84 +1,10 @@
-/* Pixels for NEON: products of bytes are widened to 16 bits at once, so pixels and weights stay unsigned. A row ends
- * with a vector that goes through a buffer; sprites are readable past their ends (LW_PIXEL_PAD): only dst needs it. */
+/* Scaling and colour for NEON: products of bytes are widened to 16 bits at once, so pixels and weights stay unsigned. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #include <string.h>
 
 #include "dsp.h"
 #include "pixels.h"
-
-/* (t + (t >> 8)) >> 8 with t = x + 128, for 8 products x = dst * inverse. */
-static inline uint8x8_t fade(uint8x8_t dst, uint8x8_t inverse)
-{
-    const uint16x8_t t = vaddq_u16(vmull_u8(dst, inverse), vdupq_n_u16(128));
-    return vshrn_n_u16(vsraq_n_u16(t, t, 8), 8);
-}
-
-static inline uint8x16_t blend16(uint8x16_t d, uint8x16_t v, uint8x16_t a)
-{
-    const uint8x16_t inverse = vmvnq_u8(a);
-    const uint8x8_t lo = fade(vget_low_u8(d), vget_low_u8(inverse)), hi = fade(vget_high_u8(d), vget_high_u8(inverse));
-    return vqaddq_u8(vcombine_u8(lo, hi), v);
-}
-
-typedef struct weights {
-    uint8x8_t a, b, c, d;
-} weights;
-
-static inline weights weigh(int32_t wx, int32_t wy)
-{
-    return (weights){vdup_n_u8((uint8_t)((16 - wx) * (16 - wy))), vdup_n_u8((uint8_t)(wx * (16 - wy))),
-                     vdup_n_u8((uint8_t)((16 - wx) * wy)), vdup_n_u8((uint8_t)(wx * wy))};
-}
-
-static inline uint8x8_t lerp8(uint8x8_t p, uint8x8_t q, uint8x8_t r, uint8x8_t s, const weights *w)
-{
-    const uint16x8_t sum = vmlal_u8(vmlal_u8(vmlal_u8(vmull_u8(p, w->a), q, w->b), r, w->c), s, w->d);
-    return vrshrn_n_u16(sum, 8);
-}
-
-static inline uint8x16_t lerp16(const uint8_t *src, ptrdiff_t pitch, const weights *w)
-{
-    const uint8x16_t p = vld1q_u8(src), q = vld1q_u8(src + 1), r = vld1q_u8(src + pitch), s = vld1q_u8(src + pitch + 1);
-    return vcombine_u8(lerp8(vget_low_u8(p), vget_low_u8(q), vget_low_u8(r), vget_low_u8(s), w),
-                       lerp8(vget_high_u8(p), vget_high_u8(q), vget_high_u8(r), vget_high_u8(s), w));
-}
-
-/* Runs `expression`, which makes the 16 pixels of dst at i out of `d`, along a row. */
-#define ALONG(expression)                                                                                           \
-    do {                                                                                                            \
-        size_t i = 0;                                                                                               \
-        uint8x16_t d;                                                                                               \
-        for (; i + 16 <= n; i += 16) {                                                                              \
-            d = vld1q_u8(dst + i);                                                                                  \
-            vst1q_u8(dst + i, expression);                                                                          \
-        }                                                                                                           \
-        if (i < n) {                                                                                                \
-            uint8_t part[16] = {0};                                                                                 \
-            memcpy(part, dst + i, n - i);                                                                           \
-            d = vld1q_u8(part);                                                                                     \
-            vst1q_u8(part, expression);                                                                             \
-            memcpy(dst + i, part, n - i);                                                                           \
-        }                                                                                                           \
-    } while (0)
-
-void lw_blend_neon(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, size_t n)
-{
-    ALONG(blend16(d, vld1q_u8(value + i), vld1q_u8(alpha + i)));
-}
-
-void lw_lerp_neon(uint8_t *dst, const uint8_t *src, ptrdiff_t pitch, int32_t wx, int32_t wy, size_t n)
-{
-    const weights w = weigh(wx, wy);
-    ALONG(((void)d, lerp16(src + i, pitch, &w)));
-}
-
-void lw_lerp_blend_neon(uint8_t *dst, const uint8_t *value, const uint8_t *alpha, ptrdiff_t pitch, int32_t wx,
-                        int32_t wy, size_t n)
-{
-    const weights w = weigh(wx, wy);
-    ALONG(blend16(d, lerp16(value + i, pitch, &w), lerp16(alpha + i, pitch, &w)));
-}
 
 /* 8 outputs of a row that shrinks to no less than half: their pixels lie within 16 bytes. */
 void lw_scale_row_neon(int16_t *out, const uint8_t *src, size_t src_n, const uint16_t *at, const uint16_t *weight,

@@ -383,6 +383,76 @@ static void test_drawing(void)
     CHECK(opened && opens > 100, "an open mouth is one that is not at rest");
 }
 
+/* A head that sways and tilts by a few degrees: large layers, mostly opaque, that hide each other, as long rows go. */
+static void make_head(scene *s, int32_t width, int32_t height)
+{
+    static const enum fill fills[] = {FILL_DISC, FILL_SOLID, FILL_DISC, FILL_SOLID, FILL_NOISE, FILL_SPARSE};
+    memset(s, 0, sizeof *s);
+    s->config = (lw_avatar_config){.width = width, .height = height, .images = s->images, .image_count = 7,
+                                   .layers = s->layers, .layer_count = 6};
+    make_image(&s->images[0], width, height, FILL_SOLID);
+    for (int i = 0; i < 6; i++) {
+        const int32_t w = random_in(i < 4 ? 90 : 30, i < 4 ? 180 : 100), h = random_in(i < 4 ? 60 : 20, 130);
+        make_image(&s->images[1 + i], w, h, fills[i]);
+        lw_layer *l = &s->layers[i];
+        *l = (lw_layer){.first_image = 1 + i, .image_count = 1, .select = LW_SELECT_FIXED,
+                        .x8 = random_in(-200, 8 * width - 4 * w), .y8 = random_in(-200, 8 * height - 4 * h)};
+        l->kx8[LW_AXIS_HEAD_X] = random_in(0, 90);
+        l->ky8[LW_AXIS_HEAD_Y] = random_in(0, 90);
+        l->ky8[LW_AXIS_BREATH] = i == 1 ? 16 : 0;
+        l->kangle[LW_AXIS_HEAD_ROLL] = i == 1 ? 0 : 2200; /* 12 degrees */
+        l->pivot_x8 = 8 * width / 2 - l->x8;
+        l->pivot_y8 = 8 * height - l->y8;
+    }
+    if (lw_avatar_open(&s->avatar, &s->config) < 0) {
+        CHECK(0, "a head opens");
+        exit(1);
+    }
+}
+
+static void test_head(void)
+{
+    static const int32_t sizes[][2] = {{250, 140}, {200, 90}};
+    int same = 1, exact = 1, guards = 1;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        scene s;
+        const int32_t w = sizes[k][0], h = sizes[k][1];
+        const size_t bytes = (size_t)w * h * 3 / 2;
+        random_state = 300 + k;
+        make_head(&s, w, h);
+        make_textures(&s);
+        uint8_t *kept = malloc(bytes + 2 * GUARD), *fresh = malloc(bytes + 2 * GUARD), *slow = malloc(bytes);
+        memset(kept, 0xA5, bytes + 2 * GUARD);
+        memset(fresh, 0xA5, bytes + 2 * GUARD);
+        lw_canvas canvas = {0};
+        lw_pose pose = {0};
+        for (int i = 0; i < 120; i++) {
+            lw_canvas forgotten = {0};
+            for (int a = 0; a < 4; a++)
+                if (!random_in(0, 2)) {
+                    static const int axes[] = {LW_AXIS_HEAD_X, LW_AXIS_HEAD_Y, LW_AXIS_BREATH, LW_AXIS_HEAD_ROLL};
+                    pose.axis[axes[a]] = (int16_t)(axes[a] == LW_AXIS_HEAD_ROLL && i % 5 == 4 ? 0 : random_in(-32767, 32767));
+                }
+            lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL);
+            lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, NULL);
+            same &= !memcmp(kept + GUARD, fresh + GUARD, bytes);
+            guards &= guarded(kept, bytes) && guarded(fresh, bytes);
+            if (i % 6 == 0) {
+                reference(&s, &canvas, slow);
+                exact &= !memcmp(slow, kept + GUARD, bytes);
+            }
+        }
+        free(kept);
+        free(fresh);
+        free(slow);
+        drop_textures(&s);
+        drop_scene(&s);
+    }
+    CHECK(same, "a head: what changed, redrawn, equals everything redrawn");
+    CHECK(exact, "a head: equals the reference, bit for bit");
+    CHECK(guards, "a head: nothing outside the frame is written");
+}
+
 static void test_alpha(void)
 {
     scene s = {0};
@@ -541,6 +611,7 @@ static void test_config(void)
 int main(void)
 {
     test_drawing();
+    test_head();
     test_alpha();
     test_far_away();
     test_config();

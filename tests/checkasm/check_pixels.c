@@ -31,65 +31,91 @@ static size_t length(int round)
     return round <= MOST ? (size_t)round : (size_t)ca_random_in(MOST, 4096);
 }
 
-static void check_blend(const lw_dsp *c, const lw_dsp *candidate, const char *name)
+/* The same patch twice, for either form. Destinations end at a page's end; what lies before them, between rows and in a
+ * plane that is not asked for shows what was written there. */
+typedef struct twins {
+    lw_patch want, got;
+    uint8_t *to[2][2];
+    size_t bytes;
+} twins;
+
+static twins make_twins(int32_t n, int32_t rows, int32_t count)
 {
-    const int copies = !strcmp(name, "copy");
-    for (int round = 0; round < MOST + 20; round++) {
-        const size_t n = length(round);
-        const rows d = destinations(n);
-        uint8_t *value = ca_end_of_page(n + LW_PIXEL_PAD), *alpha = ca_end_of_page(n + LW_PIXEL_PAD);
-        noise(value, n + LW_PIXEL_PAD, round % 3 == 0);
-        noise(alpha, n + LW_PIXEL_PAD, round % 5 == 0);
-        if (copies) {
-            c->copy(d.want + 32, value, n);
-            candidate->copy(d.got + 32, value, n);
-        } else {
-            c->blend(d.want + 32, value, alpha, n);
-            candidate->blend(d.got + 32, value, alpha, n);
-        }
-        ca_same(d.want, d.got, d.bytes, "n %zu", n);
-        ca_release();
+    const ptrdiff_t pitch = n + ca_random_in(0, 40);
+    twins t = {.bytes = 32 + (size_t)(pitch * (rows - 1) + n)};
+    t.want = (lw_patch){.dst_pitch = pitch, .count = count, .n = n, .rows = rows};
+    t.got = t.want;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 2; i++)
+            t.to[i][k] = ca_end_of_page(t.bytes);
+        noise(t.to[0][k], t.bytes, 0);
+        memcpy(t.to[1][k], t.to[0][k], t.bytes);
+        t.want.dst[k] = t.to[0][k] + 32;
+        t.got.dst[k] = t.to[1][k] + 32;
     }
-    /* Every destination with every alpha. */
-    for (int alpha = 0; alpha < 256 && !copies; alpha++) {
-        uint8_t a[256 + LW_PIXEL_PAD], v[256 + LW_PIXEL_PAD] = {0}, want[256], got[256];
-        memset(a, alpha, sizeof a);
-        for (int i = 0; i < 256; i++)
-            want[i] = got[i] = (uint8_t)i;
-        c->blend(want, v, a, 256);
-        candidate->blend(got, v, a, 256);
-        ca_same(want, got, 256, "alpha %d", alpha);
+    return t;
+}
+
+static void from(twins *t, const uint8_t *const *value, const uint8_t *alpha, ptrdiff_t pitch)
+{
+    for (int i = 0; i < 2; i++) {
+        lw_patch *p = i ? &t->got : &t->want;
+        p->value[0] = value[0];
+        p->value[1] = p->count > 1 ? value[1] : NULL;
+        p->alpha = alpha;
+        p->pitch = pitch;
     }
 }
 
-static void check_lerp(const lw_dsp *c, const lw_dsp *candidate, int blends)
+static void compare(const twins *t, const char *what, int32_t a, int32_t b)
 {
-    for (int round = 0; round < 256 + MOST; round++) {
-        const size_t n = round < 256 ? (size_t)ca_random_in(1, 200) : length(round - 256);
-        const int32_t wx = round < 256 ? round & 15 : ca_random_in(0, 15), wy = round < 256 ? round >> 4 : 1;
-        if (!wx && !wy)
-            continue;
-        const size_t pitch = n + 1 + (size_t)ca_random_in(0, 40), bytes = pitch + n + 1 + LW_PIXEL_PAD;
-        const rows d = destinations(n);
-        uint8_t *value = ca_end_of_page(bytes), *alpha = ca_end_of_page(bytes);
-        noise(value, bytes, round % 3 == 0);
-        noise(alpha, bytes, round % 4 == 0);
-        if (blends) {
-            c->lerp_blend(d.want + 32, value, alpha, (ptrdiff_t)pitch, wx, wy, n);
-            candidate->lerp_blend(d.got + 32, value, alpha, (ptrdiff_t)pitch, wx, wy, n);
+    for (int k = 0; k < 2; k++)
+        ca_same(t->to[0][k], t->to[1][k], t->bytes, "%s: plane %d of %d, %d x %d, %s, at %d %d", what, k, t->want.count,
+                t->want.n, t->want.rows, t->want.alpha ? "with alpha" : "opaque", a, b);
+}
+
+/* blend, or lerp: every weight, widths, one plane and two, with and without alpha. */
+static void check_rows(const lw_dsp *c, const lw_dsp *candidate, int lerps)
+{
+    for (int round = 0; round < 1024 + 2 * MOST; round++) {
+        const int32_t n = round < 1024 ? ca_random_in(1, 200) : round - 1024 < MOST ? round - 1023 : ca_random_in(MOST, 4096);
+        const int32_t rows = n > MOST ? 1 : ca_random_in(1, 9), wx = round & 15, wy = round >> 4 & 15;
+        const ptrdiff_t pitch = n + 1 + ca_random_in(0, 40);
+        const size_t bytes = (size_t)(pitch * (lerps ? rows : rows - 1) + n + lerps) + LW_PIXEL_PAD;
+        twins t = make_twins(n, rows, 1 + (ca_random() & 1));
+        uint8_t *alpha = ca_end_of_page(bytes), *value[2] = {ca_end_of_page(bytes), ca_end_of_page(bytes)};
+        noise(alpha, bytes, round % 5 == 0);
+        noise(value[0], bytes, round % 3 == 0);
+        noise(value[1], bytes, round % 3 == 0);
+        from(&t, (const uint8_t *const *)value, ca_random() & 1 ? alpha : NULL, pitch);
+        if (lerps) {
+            c->lerp(&t.want, wx, wy);
+            candidate->lerp(&t.got, wx, wy);
         } else {
-            c->lerp(d.want + 32, value, (ptrdiff_t)pitch, wx, wy, n);
-            candidate->lerp(d.got + 32, value, (ptrdiff_t)pitch, wx, wy, n);
+            c->blend(&t.want);
+            candidate->blend(&t.got);
         }
-        ca_same(d.want, d.got, d.bytes, "n %zu, at %d %d", n, wx, wy);
+        compare(&t, lerps ? "lerp" : "blend", wx, wy);
         ca_release();
+    }
+    /* Every destination with every alpha. */
+    for (int level = 0; level < 256 && !lerps; level++) {
+        uint8_t a[256 + LW_PIXEL_PAD], v[256 + LW_PIXEL_PAD] = {0}, want[256], got[256];
+        memset(a, level, sizeof a);
+        for (int i = 0; i < 256; i++)
+            want[i] = got[i] = (uint8_t)i;
+        lw_patch p = {.dst = {want}, .value = {v}, .alpha = a, .count = 1, .n = 256, .rows = 1};
+        c->blend(&p);
+        p.dst[0] = got;
+        candidate->blend(&p);
+        ca_same(want, got, 256, "alpha %d", level);
     }
 }
 
 static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
 {
-    enum { W = 90, H = 70, PITCH = W + 2 };
-    for (int round = 0; round < 600; round++) {
+    enum { W = 190, H = 70, PITCH = W + 2 };
+    for (int round = 0; round < 1500; round++) {
         const size_t bytes = PITCH * (H + 2) + LW_PIXEL_PAD;
         uint8_t *alpha = ca_end_of_page(bytes), *value[2] = {ca_end_of_page(bytes), ca_end_of_page(bytes)};
         noise(alpha, bytes, round % 4 == 0);
@@ -99,23 +125,39 @@ static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
             for (int k = 0; k < 2; k++)
                 value[k][i] = (uint8_t)ca_random_in(0, alpha[i]); /* premultiplied */
         }
-        /* From one place of the sprite, border included, to another. */
-        const int32_t n = ca_random_in(1, 150), u0 = ca_random_in(-65536, W * 65536 - 1),
-                      v0 = ca_random_in(-65536, H * 65536 - 1);
-        int32_t u1 = ca_random_in(-65536, W * 65536 - 1), v1 = ca_random_in(-65536, H * 65536 - 1);
-        if (round % 3) { /* nearly level, as a head sways: some steeper, some narrower than vectors take at once */
-            u1 = lw_clamp(u0 + n * ca_random_in(0, 140000), -65536, W * 65536 - 1);
-            v1 = lw_clamp(v0 + n * ca_random_in(-9000, 9000), -65536, H * 65536 - 1);
+        /* Level lines as a head sways, steeper ones, narrower and wider ones, any. */
+        const int32_t n = ca_random_in(1, 180), rows = ca_random_in(1, 8);
+        const int32_t wide = round % 3 ? 65536 + ca_random_in(-2100, round % 2 ? 2100 : 0)
+                                       : ca_random_in(round % 2 ? 0 : -140000, 140000);
+        const int32_t steep = round % 7 ? ca_random_in(-14000, 14000) : ca_random_in(-140000, 140000) * (round % 2);
+        lw_extent spans[8];
+        lw_warp w = {.u = ca_random_in(-65536, W * 65536 - 1), .v = ca_random_in(-65536, H * 65536 - 1), .du = wide,
+                     .dv = steep, .spans = spans};
+        if (round % 3) /* long lines */
+            w.u = ca_random_in(-65536, 20 * 65536);
+        int all = 1;
+        for (int32_t j = 0; j < rows; j++) {
+            lw_extent *e = &spans[j];
+            int32_t x = 0;
+            *e = (lw_extent){0, 0};
+            for (; x < n; x++) {
+                const int64_t u = w.u + (int64_t)x * wide - (int64_t)j * steep, v = w.v + (int64_t)x * steep + (int64_t)j * wide;
+                const int in = u >= -65536 && u < W * 65536 && v >= -65536 && v < H * 65536;
+                if (in && e->x0 == e->x1)
+                    *e = (lw_extent){x, x + 1};
+                else if (in && e->x1 == x)
+                    e->x1 = x + 1;
+            }
+            all &= e->x0 == 0 && e->x1 == n;
         }
-        const lw_warp w = {.u = u0, .v = v0, .du = (u1 - u0) / n, .dv = (v1 - v0) / n, .pitch = PITCH};
-        const rows d[2] = {destinations((size_t)n), destinations((size_t)n)};
-        const uint8_t *const from[2] = {value[0] + PITCH + 1, value[1] + PITCH + 1};
-        uint8_t *const want[2] = {d[0].want + 32, d[1].want + 32}, *const got[2] = {d[0].got + 32, d[1].got + 32};
-        const int count = 1 + (round & 1); /* with one, the second row stays as it is */
-        c->warp_blend(want, from, count, alpha + PITCH + 1, &w, (size_t)n);
-        candidate->warp_blend(got, from, count, alpha + PITCH + 1, &w, (size_t)n);
-        for (int k = 0; k < 2; k++)
-            ca_same(d[k].want, d[k].got, d[k].bytes, "row %d, n %d, from %d %d by %d %d", k, n, w.u, w.v, w.du, w.dv);
+        if (all)
+            w.spans = NULL;
+        twins t = make_twins(n, rows, 1 + (round >> 1 & 1));
+        const uint8_t *const first[2] = {value[0] + PITCH + 1, value[1] + PITCH + 1};
+        from(&t, first, round & 8 ? alpha + PITCH + 1 : NULL, PITCH);
+        c->warp(&t.want, &w);
+        candidate->warp(&t.got, &w);
+        compare(&t, "warp", wide, steep);
         ca_release();
     }
 }
@@ -181,51 +223,57 @@ static void check_rgba(const lw_dsp *c, const lw_dsp *candidate, int chroma)
     }
 }
 
+/* Eight rows of n pixels of one plane, or of two. */
+static lw_patch bench_patch(int32_t n, int32_t count, int opaque)
+{
+    static uint8_t value[2][14000], alpha[14000], dst[2][6000];
+    static int made;
+    if (!made++) {
+        noise(value[0], sizeof value, 0);
+        noise(alpha, sizeof alpha, 0);
+    }
+    return (lw_patch){.dst = {dst[0], dst[1]}, .value = {value[0], value[1]}, .alpha = opaque ? NULL : alpha,
+                      .dst_pitch = 640, .pitch = 640, .count = count, .n = n, .rows = 8};
+}
+
+#define BENCH_PATCHES(name, call)                                                                                     \
+    for (int b_ = 0; b_ < 5 && ca_benching; b_++) {                                                                   \
+        static const struct {                                                                                         \
+            const char *what;                                                                                         \
+            int32_t n, count, opaque;                                                                                 \
+        } kinds_[] = {{name " 8 pixels", 8, 1, 0},                                                                    \
+                      {name " 40 pixels", 40, 1, 0},                                                                  \
+                      {name " 256 pixels", 256, 1, 0},                                                                \
+                      {name " 256 pixels, opaque", 256, 1, 1},                                                        \
+                      {name " 256 pixels of U and V", 256, 2, 0}};                                                    \
+        const lw_patch p = bench_patch(kinds_[b_].n, kinds_[b_].count, kinds_[b_].opaque);                            \
+        CA_BENCH(kinds_[b_].what, 8.0 * kinds_[b_].n, "pixel", c->call, candidate->call);                             \
+    }
+
 void check_pixels(const lw_dsp *c, const lw_dsp *candidate)
 {
-    static uint8_t value[2][4096 * 4 + 128], alpha[2][4096 + 128], dst[2][4096];
+    static uint8_t value[2][4096 * 4 + 128], dst[2][4096];
     static int16_t wide[2][4096];
     static uint16_t at[1280], weight[1280];
     const lw_rgb_matrix *m = &lw_rgb_matrices[0];
     noise(value[0], sizeof value, 0);
-    noise(alpha[0], sizeof alpha, 0);
     for (int i = 0; i < 1280; i++) {
         at[i] = (uint16_t)(i * 3 / 2);
         weight[i] = (uint16_t)(96 | 32 << 8);
     }
 
-    if (ca_kernel("copy", c->copy == candidate->copy)) {
-        check_blend(c, candidate, "copy");
-        CA_BENCH("copy 8 pixels", 8, "pixel", c->copy(dst[0], value[0], 8), candidate->copy(dst[0], value[0], 8));
-        CA_BENCH("copy 200 pixels", 200, "pixel", c->copy(dst[0], value[0], 200),
-                 candidate->copy(dst[0], value[0], 200));
-    }
     if (ca_kernel("blend", c->blend == candidate->blend)) {
-        check_blend(c, candidate, "blend");
-        CA_BENCH("blend 256 pixels", 256, "pixel", c->blend(dst[0], value[0], alpha[0], 256),
-                 candidate->blend(dst[0], value[0], alpha[0], 256));
+        check_rows(c, candidate, 0);
+        BENCH_PATCHES("blend", blend(&p));
     }
     if (ca_kernel("lerp", c->lerp == candidate->lerp)) {
-        check_lerp(c, candidate, 0);
-        CA_BENCH("lerp 256 pixels", 256, "pixel", c->lerp(dst[0], value[0], 300, 6, 10, 256),
-                 candidate->lerp(dst[0], value[0], 300, 6, 10, 256));
+        check_rows(c, candidate, 1);
+        BENCH_PATCHES("lerp", lerp(&p, 6, 10));
     }
-    if (ca_kernel("lerp_blend", c->lerp_blend == candidate->lerp_blend)) {
-        check_lerp(c, candidate, 1);
-        CA_BENCH("lerp_blend 8 pixels", 8, "pixel", c->lerp_blend(dst[0], value[0], alpha[0], 300, 6, 10, 8),
-                 candidate->lerp_blend(dst[0], value[0], alpha[0], 300, 6, 10, 8));
-        CA_BENCH("lerp_blend 256 pixels", 256, "pixel", c->lerp_blend(dst[0], value[0], alpha[0], 300, 6, 10, 256),
-                 candidate->lerp_blend(dst[0], value[0], alpha[0], 300, 6, 10, 256));
-    }
-    if (ca_kernel("warp_blend", c->warp_blend == candidate->warp_blend)) {
-        const lw_warp w = {.u = 0, .v = 0, .du = 65520, .dv = 1600, .pitch = 300};
+    if (ca_kernel("warp", c->warp == candidate->warp)) {
         check_warp(c, candidate);
-        uint8_t *const to[2] = {dst[0], dst[1]};
-        const uint8_t *const from[2] = {value[0], value[0] + 400};
-        CA_BENCH("warp_blend 256 pixels", 256, "pixel", c->warp_blend(to, from, 1, value[1], &w, 256),
-                 candidate->warp_blend(to, from, 1, value[1], &w, 256));
-        CA_BENCH("warp_blend 256 pixels of U and V", 256, "pixel", c->warp_blend(to, from, 2, value[1], &w, 256),
-                 candidate->warp_blend(to, from, 2, value[1], &w, 256));
+        BENCH_PATCHES("warp", warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 65520, .dv = 1600})));
+        BENCH_PATCHES("warp and scale", warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 50000, .dv = 1600})));
     }
     if (ca_kernel("scale_row", c->scale_row == candidate->scale_row)) {
         check_scale(c, candidate, 0);

@@ -10,6 +10,7 @@ import ast
 import ctypes
 import gc
 import mmap
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 import lipwire
 from lipwire import _core
 from lipwire.errors import InvalidArgument, LipwireError
+from support.stripes import grey
 
 SAMPLES = 480  # a block: what a shared ring takes, and every other taker, too
 PCM: Any = (np.sin(np.arange(SAMPLES) / 7) * 9000).astype("<i2")
@@ -52,9 +54,55 @@ def performance() -> Callable[[Any], Any]:
     return take
 
 
+def net() -> _core.Net:
+    return _core.Net(64, manual=True)
+
+
+def connection(net: _core.Net | None = None, **options: Any) -> _core.Connection:
+    """With one stream, of sound."""
+    made = _core.Connection(net or _core.Net(64, manual=True), **options)
+    made.stream("audio", 1, 0, 48000, cname="c", first=(0, 0), history_ms=0)
+    return made
+
+
+def sent(call: Callable[[_core.Connection, _core.Group, Any], Any]) -> Callable[[Any], Any]:
+    """The datagram that comes of a call."""
+
+    def take(data: Any) -> bytes:
+        net = _core.Net(64, manual=True)
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with here, there:
+            one, group = connection(net, fd=here.fileno()), _core.Group(net, "audio")
+            group.add(one, 0)
+            call(one, group, data)
+            net.run(0)
+            return there.recv(2048)
+
+    return take
+
+
 def rows(extracted: Any) -> bytes:
     return np.asarray(extracted).tobytes()
 
+
+def writer(**settings: Any) -> _core.AtlasWriter:
+    """Of an atlas of one picture, a macroblock."""
+    values: dict[str, Any] = {"width": 16, "height": 16, "fps": (25, 1)} | settings
+    made = _core.AtlasWriter(**values)
+    made.add_stripe("static", 1)
+    return made
+
+
+def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), **settings: Any) -> _core.Atlas:
+    made = writer(**settings)
+    made.add_slice(0, b"\x27", 8, 26, _core.SLICE_I)
+    made.set_static(*static)
+    made.add_segment(modes, [(np.zeros(_core.AXES, np.int16), True, [])])
+    return _core.Atlas(made.pack())
+
+
+GREY = _core.Atlas(grey())
+GREY_SLICE = _core.nal_split(_core.Stitcher(GREY).unit(0, (0,), True))[2]
 
 # Everything that takes PCM16 mono, and everything that takes bytes which are no PCM16.
 PCM_TAKERS: dict[str, Callable[[], Callable[[Any], Any]]] = {
@@ -89,6 +137,15 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "OpusDecoder.decode": (lambda: _core.OpusDecoder().decode, PACKET),
     "base64_decode": (lambda: _core.base64_decode, b"QUJDRA=="),
     "pcm8_decode": (lambda: _core.pcm8_decode, bytes(range(256))),
+    "nal_split": (lambda: _core.nal_split, b"\0\0\1\x67ab\0\0\0\1\x68cd\0"),
+    "slice_payload": (lambda: lambda x: _core.slice_payload(x, GREY.sps, GREY.pps), GREY_SLICE),
+    "AtlasWriter": (lambda: lambda x: packed(note=x).note, bytes(range(256))),
+    "AtlasWriter.add_slice": (lambda: lambda x: writer().add_slice(0, x, 64, 26, _core.SLICE_I), bytes(range(8))),
+    "Atlas": (lambda: lambda x: _core.Atlas(x).nodes, grey()),
+    "Connection.send": (lambda: sent(lambda one, _, data: one.send(0, data, 0)), bytes(range(256))),
+    "Connection.forward": (lambda: sent(lambda one, _, data: one.forward(data)), bytes(range(256))),
+    "Connection.rtcp": (lambda: lambda data: connection().rtcp(data), bytes(range(256))),
+    "Group.send": (lambda: sent(lambda _, group, data: group.send(data, 0)), bytes(range(256))),
     "TextFrames.text": (lambda: lambda x: _core.TextFrames(1000).text(x, 0, 10), FRAME),
     "TextFrames.others": (lambda: lambda x: _core.TextFrames(2).others(x, 100), FRAME),
 }
@@ -274,6 +331,24 @@ def avatar(**changed: Any) -> _core.NativeAvatar:
     return _core.NativeAvatar(values["width"], values["height"], [np.zeros((36, 64, 4), np.uint8)], [])
 
 
+def stream(ssrc: int = 2, payload_type: int = 96, clock_rate: int = 48000, **options: Any) -> int:
+    return connection().stream("vp8", ssrc, payload_type, clock_rate, cname="c", **options)
+
+
+class grouped:
+    """A group, and a connection that may join it."""
+
+    def __init__(self) -> None:
+        self.net = net()
+        self.group, self.one = _core.Group(self.net, "audio"), connection(self.net)
+
+    def add(self, stream: int) -> None:
+        self.group.add(self.one, stream)
+
+    def remove(self, stream: int) -> None:
+        self.group.remove(self.one, stream)
+
+
 # "function:parameter" -> what calls it with that parameter, and a value that it takes.
 WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "check_size:width": (lambda n: _core.check_size(n, 36), 64),
@@ -339,8 +414,57 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "OpusEncoder:bitrate": (lambda n: _core.OpusEncoder(bitrate=n), 16000),
     "OpusEncoder:packet_loss": (lambda n: _core.OpusEncoder(packet_loss=n), 10),
     "OpusEncoder:complexity": (lambda n: _core.OpusEncoder(complexity=n), 5),
+    "AtlasWriter:width": (lambda n: writer(width=n), 64),
+    "AtlasWriter:height": (lambda n: writer(height=n), 64),
+    "AtlasWriter:fps": (lambda n: writer(fps=(n, 1)), 25),
+    "AtlasWriter:mouths": (lambda n: writer(mouths=n), 3),
+    "AtlasWriter.add_stripe:rows": (lambda n: writer(height=64).add_stripe("static", n), 2),
+    "AtlasWriter.add_slice:stripe": (lambda n: writer().add_slice(n, b"\x27", 8, 26, _core.SLICE_I), 0),
+    "AtlasWriter.add_slice:bit_length": (lambda n: writer().add_slice(0, b"\x27", n, 26, _core.SLICE_I), 8),
+    "AtlasWriter.add_slice:qp": (lambda n: writer().add_slice(0, b"\x27", 8, n, _core.SLICE_I), 26),
+    "AtlasWriter.add_slice:slice_type": (lambda n: writer().add_slice(0, b"\x27", 8, 26, n), _core.SLICE_I),
+    "AtlasWriter.set_static:stripe": (lambda n: packed(static=(n, 0)), 0),
+    "AtlasWriter.set_static:slice": (lambda n: packed(static=(0, n)), 0),
+    "AtlasWriter.add_segment:modes": (packed, 3),
+    "Atlas.anchor:node": (lambda n: GREY.anchor(n), 2),
+    "Atlas.head:node": (lambda n: GREY.head(n), 2),
+    "Atlas.choose:mouth": (lambda n: GREY.choose([0] * _core.AXES, n), 2),
+    "Stitcher.unit:node": (lambda n: _core.Stitcher(GREY).unit(n, (0,), True), 2),
+    "Stitcher.unit:variants": (lambda n: _core.Stitcher(GREY).unit(0, (n,), True), 1),
     "RateMeter.add:declared": (lambda n: _core.RateMeter(print).add(n, 480, 0.0), 16000),
     "RateMeter.add:samples": (lambda n: _core.RateMeter(print).add(16000, n, 0.0), 480),
+    "Net:packets": (lambda n: _core.Net(n, manual=True), 64),
+    "Net:wall_ns": (lambda n: _core.Net(64, manual=True, wall_ns=n), 10**12),
+    "Net.run:now_ns": (lambda n: net().run(n), 10**12),
+    "Connection:fd": (lambda n: _core.Connection(net(), n), -1),
+    "Connection:srtp_protect": (lambda n: _core.Connection(net(), srtp_protect=n), 0),
+    "Connection:srtp_protect_rtcp": (lambda n: _core.Connection(net(), srtp_protect_rtcp=n), 0),
+    "Connection:context": (lambda n: _core.Connection(net(), context=n), 0),
+    "Connection:start_bitrate": (lambda n: _core.Connection(net(), start_bitrate=n), 100_000),
+    "Connection:min_bitrate": (lambda n: _core.Connection(net(), min_bitrate=n), 10_000),
+    "Connection:max_bitrate": (lambda n: _core.Connection(net(), max_bitrate=n), 1_000_000),
+    "Connection.route:fd": (lambda n: connection().route(n, None), -1),
+    "Connection.route:channel": (lambda n: connection().route(-1, None, n), 0x4000),
+    "Connection.stream:ssrc": (lambda n: stream(ssrc=n), 2),
+    "Connection.stream:payload_type": (lambda n: stream(payload_type=n), 96),
+    "Connection.stream:clock_rate": (lambda n: stream(clock_rate=n), 48000),
+    "Connection.stream:abs_send_time_id": (lambda n: stream(abs_send_time_id=n), 3),
+    "Connection.stream:twcc_id": (lambda n: stream(twcc_id=n), 4),
+    "Connection.stream:rtx_ssrc": (lambda n: stream(rtx_ssrc=n), 5),
+    "Connection.stream:rtx_payload_type": (lambda n: stream(rtx_payload_type=n), 97),
+    "Connection.stream:mode": (lambda n: stream(mode=n), 1),
+    "Connection.stream:mtu": (lambda n: stream(mtu=n), 1000),
+    "Connection.stream:history_ms": (lambda n: stream(history_ms=n), 100),
+    "Connection.stream:first": (lambda n: stream(first=(n, 0)), 7),
+    "Connection.send:stream": (lambda n: connection().send(n, b"x", 0), 0),
+    "Connection.send:sample": (lambda n: connection().send(0, b"x", n), 480),
+    "Connection.send:duration": (lambda n: connection().send(0, b"x", 0, duration=n), 960),
+    "Group:mode": (lambda n: _core.Group(net(), "h264", mode=n), 0),
+    "Group:mtu": (lambda n: _core.Group(net(), "h264", mtu=n), 1000),
+    "Group.add:stream": (lambda n: grouped().add(n), 0),
+    "Group.remove:stream": (lambda n: grouped().remove(n), 0),
+    "Group.send:sample": (lambda n: grouped().group.send(b"x", n), 480),
+    "Group.send:duration": (lambda n: grouped().group.send(b"x", 0, duration=n), 960),
 }
 OPTIONAL = {
     "Performer.write:now_ns",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import socket
@@ -367,6 +368,45 @@ async def test_a_newer_connection_takes_over(wire: Wire) -> None:
     assert await hear(second) == m.PlaybackStarted("v")
     await beat(second)
     assert len(wire.fake.calls) == 1
+    await second.close()
+
+
+@pytest.mark.parametrize("leaves", ["stays", "closes", "breaks"])
+async def test_what_the_old_connection_had_sent_comes_before_the_newer_ones(wire: Wire, leaves: str) -> None:
+    first = await wire.ready()
+    for _ in range(300):
+        await voice(first, event_id="before")
+    await first.send('{"command":"voice_interrupt","event_id":"i"}')
+    if leaves == "closes":
+        closing = asyncio.create_task(first.close())
+    elif leaves == "breaks":
+        first.transport.close()  # FIN behind what was sent
+    second = await wire.ready()
+    await voice(second, event_id="after")
+    await beat(second)
+    told = [call[4] if call[0] == "voice" else call[0] for call in wire.fake.calls]
+    assert told == ["before"] * 300 + ["interrupt", "after"]
+    if leaves == "closes":
+        await closing
+    await second.close()
+
+
+async def test_an_old_connection_that_sends_on_is_not_read_for_ever(wire: Wire) -> None:
+    first = await wire.ready()
+
+    async def flood() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await voice(first, event_id="old")
+                await asyncio.sleep(0)
+
+    flooding = asyncio.create_task(flood())
+    second = await wire.ready()
+    await voice(second, event_id="new")
+    await beat(second)
+    assert wire.fake.calls[-1][4] == "new"
+    assert await closes(first) == (1000, "superseded by a newer connection")
+    await flooding
     await second.close()
 
 

@@ -10,11 +10,11 @@
  *   are kept longer, and have to live as long as the header says: a performer's avatar, its `draw` with `draw_user`,
  *   and its `frames`; and a performer that is attached to an engine.
  * - Return values >= 0 are counts, and "nothing is ready" is 0. Negative ones are LW_E* codes; lw_strerror names them.
- * - After open nothing allocates, locks or logs, but for lw_performer_write when the sample rate changes. What waits
- *   says so: lw_engine_detach, lw_share_reader_wait.
- * - Time is an argument: functions that need it take `now_ns`. The core itself reads the clock in two places, both by
- *   lw_now_ns: the engine's thread, which has to keep time, and a performer around each call of `draw`, for the
- *   counters of how long those take. Neither changes what comes out.
+ * - After open nothing allocates, locks or logs, but for lw_performer_write when the sample rate changes, and net.h, which
+ *   locks to queue. What waits says so: lw_engine_detach, lw_share_reader_wait, the closing of what net.h has.
+ * - Time is an argument: functions that need it take `now_ns`. The core itself reads the clock in three places, all by
+ *   lw_now_ns: the engine's thread and the net's, which have to keep time, and a performer around each call of `draw`,
+ *   for the counters of how long those take. None changes what comes out.
  * - No function but the readers of an object's atomics (each header names its threads) may run on one object in two
  *   threads at once. What different objects share is never changed after the first of them is open.
  * - PCM is signed 16-bit, little endian, mono. Pixels are I420, 8 bit, limited range, BT.709 unless BT.601 is asked

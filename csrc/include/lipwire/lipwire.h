@@ -14,8 +14,10 @@
 #include "lipwire/motion.h"
 #include "lipwire/picture.h"
 #include "lipwire/avatar.h"
+#include "lipwire/stitch.h"
 #include "lipwire/performer.h"
 #include "lipwire/share.h"
 #include "lipwire/engine.h"
+#include "lipwire/net.h"
 
 #endif

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import zipfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -15,7 +16,7 @@ from ..avatar import DEFAULT, Avatar
 from ..avatar.builtin import BUILTIN
 from ..avatar.source import MANIFEST
 from ..errors import InvalidArgument
-from .options import Size, err, out, parse_size
+from .options import Fps, Size, err, out, parse_size
 from .progress import ProgressBar
 
 app = typer.Typer(
@@ -166,6 +167,42 @@ def preview(
             movie = folder / f"{stem}.mp4"
             film(face, movie, width, height, text, _watched(progress, "film"))
             _say(str(movie))
+
+
+@app.command()
+def preencode(
+    avatar: Annotated[str, typer.Argument(help=f"A name ({', '.join(BUILTIN)}) or a path.")],
+    size: Size = "640x360",
+    fps: Fps = Fraction(25),
+    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    jobs: Annotated[int, typer.Option(help="Threads that encode, which give way to all other work.", min=1)] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Make it anew, even if it is there.")] = False,
+) -> None:
+    """Encode an avatar's video once, so that sessions assemble it instead of encoding (needs espeak-ng)."""
+    from ..atlas import ensure, path_of, report
+
+    face, (width, height) = Avatar.load(avatar), parse_size(size)
+    with ProgressBar(err, "{task.percentage:.0f} %") as progress:
+        task = progress.add_task("pre-encoding", total=1.0)
+        atlas = ensure(
+            face,
+            width,
+            height,
+            fps,
+            lambda done: progress.update(task, completed=done),
+            quality=quality,
+            jobs=jobs,
+            force=force,
+        )
+    made = report(atlas)
+    _say(str(path_of(face, width, height, fps, quality)))
+    _say(
+        f"{atlas.nbytes / 1e6:.1f} MB, made in {made.seconds:.0f} s: {made.nodes} nodes at {made.places} places, "
+        f"{made.slices} slices at quantizer {made.quantizer}; {made.replaced} P slices gave way to I slices"
+    )
+    variants = ", ".join(f"{n} of the {part}" for part, n in made.variants.items())
+    _say(f"stripes, with their rows: {', '.join(made.stripes)}; variants: {variants}")
+    _say(f"speech: {made.psnr:.1f} dB against the drawing, {made.kbps:.0f} kbit/s")
 
 
 @app.command("import")

@@ -6,15 +6,23 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
+
 
 class Outbox:
     """Frames on their way to one WebSocket: bounded, one reader.
 
     When it is full an event of the session takes the place of the oldest frame, and an answer to a message is dropped:
     a client that floods us with messages, and does not read the answers, loses those, not what its session tells.
+
+    Args:
+        limit: frames that it holds.
+        before: that of the connection which this one replaces.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, before: Outbox | None = None) -> None:
+        self._before = before
+        self._read_out = asyncio.Event()
         self._frames: deque[tuple[str, bool]] = deque(maxlen=limit)
         """Each with whether it is an answer."""
         self._wake = asyncio.Event()
@@ -22,6 +30,31 @@ class Outbox:
         self.closing: tuple[int, str] | None = None
         self.on_close: Callable[[], object] | None = None
         """Called once, when `close` is."""
+        self.on_superseded: Callable[[], object] | None = None
+        """Called once, when a newer connection takes its place; it is to `close` it when what its client had sent until
+        then is read. Without one it closes at once."""
+
+    def supersede(self) -> None:
+        """A newer connection takes its place."""
+        if self.on_superseded is not None:
+            self.on_superseded()
+        else:
+            self.close_superseded()
+
+    def close_superseded(self) -> None:
+        """Closes it since a newer connection has taken its place."""
+        self.close(CLOSE_NORMAL, "superseded by a newer connection")
+
+    def read_out(self) -> None:
+        """Nothing more is read of its connection."""
+        self.on_superseded = None
+        self._read_out.set()
+
+    async def first(self) -> None:
+        """Waits until the connection before this one is read out: what came first is done first."""
+        before, self._before = self._before, None
+        if before is not None:
+            await before._read_out.wait()
 
     def put(self, frame: str, *, answer: bool = False) -> None:
         """Queues a text frame, unless the connection is closing."""
@@ -38,6 +71,7 @@ class Outbox:
         if self.closing is None:
             self.closing = (code, reason)
             self._wake.set()
+            self.read_out()
             if self.on_close is not None:
                 self.on_close()
 

@@ -32,7 +32,7 @@ from ..protocol.access import Access
 from ..protocol.ingest import Close, Event, Ingest, Init
 from .authority import Authority, Refused
 from .keys import KeyRing, Owner
-from .outbox import Outbox
+from .outbox import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Outbox
 from .quotas import Admission
 from .utterances import UtteranceGate
 
@@ -45,7 +45,6 @@ MISSED = 200
 """Events that are kept for a client that is not connected; the oldest is dropped. Fewer than an outbox holds."""
 PIECE = 128 << 10
 """Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
-CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
 """WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
 
 HUSH = 0.5
@@ -668,7 +667,8 @@ class Provider:
     # -------------------------------------------------------------------------------------------------- a connection
 
     def attach(self, session: ProviderSession) -> tuple[Ingest, Outbox]:
-        """A WebSocket has come for this session. One that was there is closed with 1000.
+        """A WebSocket has come for this session. One that was there is read out and closed with 1000; who reads the new
+        one waits for that (`Outbox.first`).
 
         1000, because the ones it replaces are half-dead ones of the same client, or a second client: any code that
         means "try again" would let the two replace each other for ever.
@@ -678,10 +678,10 @@ class Provider:
         """
         if session.ended is not None:
             raise ProviderError("SESSION_NOT_FOUND", "Session not found or already terminated")
-        if session.outbox is not None:
-            session.outbox.close(CLOSE_NORMAL, "superseded by a newer connection")
+        before, session.outbox = session.outbox, Outbox(self.config.event_queue, session.outbox)
+        if before is not None:
+            before.supersede()
             session.log.info("a newer connection replaces the old one")
-        session.outbox = Outbox(self.config.event_queue)
         session.connections += 1
         session.last_activity = self.clock()
         if session.tap is not None:

@@ -65,9 +65,22 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         """`recv` has frames enough."""
         self._full = False
         """What is sent waits."""
+        self._held = False
+        """Nothing more is taken from the socket."""
         self._eof = False
         self._lost: tuple[Exception | None] | None = None
         """The transport is gone, with this; told when all that came is parsed."""
+
+    @property
+    def unread(self) -> bool:
+        """More whole frames have come than have been parsed."""
+        return bool(self._waiting) and not self._short
+
+    def hold(self, held: bool) -> None:
+        """Takes nothing more from the socket, or goes on with it; what has been read is parsed in any case."""
+        if held != self._held:
+            self._held = held
+            self._read_or_wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -174,7 +187,7 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
     def _read_or_wait(self) -> None:
         if self._lost is not None:
             return
-        if (self._waiting and not self._short) or self._stopped:
+        if (self._waiting and not self._short) or self._stopped or self._held:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()

@@ -5,7 +5,7 @@ accept-then-close makes a known client loop for ever. Close codes:
 
 | code | when |
 |---|---|
-| 1000 | the session was stopped, replaced or idled out; or a newer connection of the same session took over |
+| 1000 | the session was stopped, replaced or idled out; or a newer connection took over, and this one is read out |
 | 1002, 1007 | frames that break RFC 6455; text that is no UTF-8 |
 | 1008 | `init` for another session than the token's, or none within `INIT_TIMEOUT` |
 | 1009 | a message above the limit, or in more than 4096 fragments |
@@ -40,8 +40,8 @@ from ..logs import sampled
 from ..protocol import messages as m
 from ..protocol.ingest import Ingest
 from ..provider.authority import ASKING_FROM
-from ..provider.outbox import Outbox
-from ..provider.sessions import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Provider, ProviderError, ProviderSession
+from ..provider.outbox import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Outbox
+from ..provider.sessions import Provider, ProviderError, ProviderSession
 from .allowlist import Allowlist, NotAllowed
 from .connection import READ, Connection
 from .errors import retry_after
@@ -65,6 +65,9 @@ SESSION_CONNECTIONS = 8
 SEND_COST, CHARACTER_COST = 30e-6, 1e-9
 """Seconds that sending a frame counts for, and a character of a message received: what websockets does out of our
 sight."""
+QUIET, READ_OUT = 0.05, 1.0
+"""Seconds without a message after which a connection that a newer one replaces is read out; and after which no more is
+taken from its socket, so that what has come is all."""
 CLOSE_POLICY = 1008
 
 
@@ -198,6 +201,7 @@ class _Adapter:
             session.log.exception("handling a message failed")
             outbox.close(CLOSE_FAULT, "internal error")
         finally:
+            outbox.read_out()
             connection.on_text = None
             deadline.cancel()
             if outbox.closing is None:
@@ -210,9 +214,14 @@ class _Adapter:
         """Message after message, in steps, each when it is the connection's turn. Most of them are texts that the
         connection has heard before they get here."""
         turn = connection.turn
-        connection.on_text = functools.partial(self._hear, session, ingest, outbox)
+        reading = _Reading(connection, outbox)
+        await outbox.first()  # bounded: what came there before
+        connection.on_text = functools.partial(self._hear, session, ingest, outbox, reading)
         while outbox.closing is None:
+            reading.begun = False
             message = await connection.recv()
+            reading.begun = True
+            reading.count += 1
             turn.charge(len(message) * CHARACTER_COST)
             steps = self.provider.steps(session, ingest, outbox, message)
             more = True
@@ -221,10 +230,11 @@ class _Adapter:
                 with turn:
                     more = next(steps, False)
 
-    def _hear(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, text: str) -> None:
+    def _hear(self, session: ProviderSession, ingest: Ingest, outbox: Outbox, reading: _Reading, text: str) -> None:
         """A message, in the connection's turn. It is short, and so it is one step."""
         if outbox.closing is not None:
             return
+        reading.count += 1
         try:
             self.provider.receive(session, ingest, outbox, text)
         except Exception:  # the edge: the loop goes on, the connection closes
@@ -234,6 +244,36 @@ class _Adapter:
     def _no_init(self, ingest: Ingest, outbox: Outbox) -> None:
         if not ingest.initialized:
             outbox.close(CLOSE_POLICY, f"no init within {self.init_timeout:g} s")
+
+
+class _Reading:
+    """Where one connection's reader stands, and when it has read all that came before a newer connection did."""
+
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self._connection, self._outbox = connection, outbox
+        self.count = 0
+        """Messages read."""
+        self.begun = True
+        """The newest of them is not done, or it is not time to read."""
+        self._seen = -1
+        outbox.on_superseded = self._superseded
+
+    def _superseded(self) -> None:
+        self._until = asyncio.get_running_loop().time() + READ_OUT
+        self._look()
+
+    def _look(self) -> None:
+        """Is it read out? However long that takes on a busy machine; but a client may send on for ever."""
+        if self._outbox.closing is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._connection.hold(loop.time() > self._until)
+        if self._seen == self.count and not self.begun and not self._connection.unread:
+            self._connection.hold(False)  # its answer to the close is to be read
+            self._outbox.close_superseded()
+        else:
+            self._seen = self.count
+            loop.call_later(QUIET, self._look)
 
 
 async def _discard(connection: Connection) -> None:

@@ -1,0 +1,199 @@
+"""Atlases in the user's cache directory, keyed by what is drawn and by what encodes it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import mmap
+import os
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+from msgspec import json
+
+from .. import _core
+from ..avatar import Avatar
+from ..avatar.art import Art
+from ..errors import BadData, LipwireError
+from .build import NICE, Report, preencode
+
+MAX_BYTES = 1024**3
+"""Of all that is kept; the longest unused goes first."""
+KEPT = 8
+"""Atlases that stay mapped, shared by all sessions of a process."""
+logger = logging.getLogger("lipwire.atlas")
+_lock = threading.Lock()
+_open: OrderedDict[Path, _core.Atlas] = OrderedDict()
+_making: set[tuple[Avatar, int, int, Fraction]] = set()
+_digests: weakref.WeakKeyDictionary[Avatar, dict[tuple[int, int], str]] = weakref.WeakKeyDictionary()
+
+
+def folder() -> Path:
+    """Where atlases are kept: under $XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "atlases"
+
+
+@cache
+def _version() -> str:
+    """Of everything that has a part in an atlas, but for the drawing."""
+    digest = hashlib.sha256(f"{_core.core_version()} {av.__version__} {np.__version__}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _drawing(art: Art) -> str:
+    digest = hashlib.sha256(art.background.tobytes())
+    for layer in art.layers:
+        digest.update(repr((layer.x, layer.y, layer.select, layer.kx, layer.ky, layer.turn, layer.pivot)).encode())
+        for image in layer.images:
+            digest.update(image.tobytes())
+    for coords in (art.mouth_coords, art.viseme_coords):
+        digest.update(np.asarray(coords).tobytes())
+    return digest.hexdigest()
+
+
+def path_of(avatar: Avatar, width: int, height: int, fps: Fraction, quality: str = "medium") -> Path:
+    """The file of an atlas, which need not be there. Draws the avatar, if it was not drawn before."""
+    with _lock:
+        known = _digests.setdefault(avatar, {})
+    if (width, height) not in known:
+        known[width, height] = _drawing(avatar.art(width, height))
+    digest = hashlib.sha256(f"{known[width, height]} {_version()} {fps} {quality}".encode()).hexdigest()[:20]
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in avatar.name)
+    rate = f"{float(fps):.5g}"
+    return folder() / f"{name}-{width}x{height}-{rate}-{quality}-{digest}.atlas"
+
+
+def load(avatar: Avatar, width: int, height: int, fps: Fraction, quality: str = "medium") -> _core.Atlas | None:
+    """The atlas out of the cache, shared by all who ask; None: it is not there. A cache that cannot be read is no
+    error."""
+    try:
+        return _mapped(path_of(avatar, width, height, fps, quality))
+    except (OSError, RuntimeError):  # no home, no readable source
+        return None
+
+
+def _mapped(path: Path) -> _core.Atlas | None:
+    with _lock:
+        if path in _open:
+            _open.move_to_end(path)
+            return _open[path]
+        try:
+            with path.open("rb") as file:
+                atlas = _core.Atlas(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            os.utime(path)
+        except (FileNotFoundError, ValueError):  # not there, or empty
+            return None
+        except BadData as exc:
+            logger.warning("%s is damaged and goes: %s", path, exc)
+            path.unlink(missing_ok=True)
+            return None
+        _open[path] = atlas
+        while len(_open) > KEPT:
+            _open.popitem(last=False)
+        return atlas
+
+
+def ensure(
+    avatar: Avatar,
+    width: int,
+    height: int,
+    fps: Fraction,
+    progress: Callable[[float], None] | None = None,
+    *,
+    quality: str = "medium",
+    jobs: int = 1,
+    force: bool = False,
+) -> _core.Atlas:
+    """The atlas out of the cache, or made now and kept there; of several processes that ask at once one makes it.
+    `force`:
+    made anew in any case. `jobs` and `progress` as in `preencode`.
+
+    Raises:
+        As `preencode`. StorageError, OSError: the cache cannot be written.
+    """
+    path = path_of(avatar, width, height, fps, quality)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        if force or (atlas := _mapped(path)) is None:
+            blob, _ = preencode(avatar, width, height, fps, quality=quality, jobs=jobs, progress=progress)
+            _write(path, blob)
+            _prune(path)
+            with _lock:
+                _open.pop(path, None)
+            atlas = _mapped(path)
+            assert atlas is not None
+    return atlas
+
+
+def report(atlas: _core.Atlas) -> Report:
+    """What its maker says of it."""
+    return json.decode(atlas.note, type=Report)
+
+
+def begin(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
+    """Makes it, where it is not in the cache, in a thread of its own, for those who ask later."""
+    key = avatar, width, height, fps
+    with _lock:
+        if key in _making:
+            return
+        _making.add(key)
+    threading.Thread(target=_make, args=key, name="lipwire-preencode", daemon=True).start()
+
+
+def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # this thread alone
+    what = f"{avatar.name} at {width}x{height}, {float(fps):g} fps"
+    try:
+        if load(avatar, width, height, fps) is None:
+            logger.info("pre-encoding %s in the background; until then an encoder does its work", what)
+            made = report(ensure(avatar, width, height, fps))
+            logger.info("pre-encoded %s: %.1f MB in %.0f s, %.1f dB", what, made.bytes / 1e6, made.seconds, made.psnr)
+    except (LipwireError, OSError, RuntimeError) as exc:  # RuntimeError: no home
+        logger.warning("%s is not pre-encoded: %s", what, exc)
+        return  # it stays among those in the making: it would fail again
+    with _lock:
+        _making.discard((avatar, width, height, fps))
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process makes the same meanwhile."""
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _write(path: Path, blob: bytes) -> None:
+    """Whole or not at all: another process may be reading."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _prune(keep: Path) -> None:
+    files = [(f.stat().st_mtime, f.stat().st_size, f) for f in keep.parent.glob("*.atlas")]
+    total = 0
+    for _, size, file in sorted(files, key=lambda entry: (entry[2] != keep, -entry[0])):
+        total += size
+        if total > MAX_BYTES and file != keep:
+            file.unlink(missing_ok=True)

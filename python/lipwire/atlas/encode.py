@@ -1,0 +1,104 @@
+"""Stripes to slices: x264 through PyAV, at the highest effort, with settings for what is stitched afterwards.
+
+Constrained baseline, CAVLC, one reference, no deblocking, a constant quantizer, and nothing that looks better at the
+price of a larger error. A stripe is encoded as a picture of its own, so that its slice leans on nothing around it.
+All slices of x264 are I slices: it cannot be told to keep motion vectors, and what its filters look at, in a stripe."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import av
+from av.video.frame import PictureType
+
+from .. import _core
+from .picture import BLOCK, U8
+
+P, I = 0, 2  # noqa: E741
+"""Types of slices (ITU-T H.264 table 7-6)."""
+X264 = (
+    "cabac=0:ref=1:bframes=0:8x8dct=0:weightp=0:no-deblock=1:aq-mode=0:mbtree=0:psy=0:scenecut=0:trellis=2:subme=9:me=umh:"
+    "merange=16:partitions=all:no-fast-pskip=1:ipratio=1:chroma-qp-offset=0:keyint=infinite:rc-lookahead=0:"
+    "sync-lookahead=0:sliced-threads=0:threads=1:lookahead-threads=1:qpmin=0:constrained-intra=0"
+)
+SLICES = (1, 5)
+"""NAL unit types of slices: of other pictures, and of IDR ones."""
+
+
+class Slice(NamedTuple):
+    """Slice data behind its header: what `_core.slice_payload` gives."""
+
+    bits: bytes
+    bit_length: int
+    qp: int
+    kind: int
+
+
+def _context(width: int, height: int, qp: int, params: str, intra: bool) -> Any:
+    codec: Any = av.CodecContext.create("libx264", "w")
+    codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
+    codec.time_base, codec.framerate = Fraction(1, 25), Fraction(25)
+    codec.thread_count = 1
+    codec.gop_size = 1 if intra else 1 << 20
+    codec.profile = "Baseline"
+    codec.flags |= av.codec.context.Flags.global_header
+    codec.options = {
+        "preset": "placebo",
+        "tune": "zerolatency",
+        "qp": str(qp),
+        "forced-idr": "1",
+        "x264-params": f"{X264}:keyint=1" if intra else f"{X264}:{params}",
+    }
+    codec.open()
+    return codec
+
+
+class _Encoder:
+    """A picture in, its slices out."""
+
+    def __init__(self, width: int, height: int, qp: int, params: str = "", intra: bool = True) -> None:
+        self._codec = _context(width, height, qp, params, intra)
+        self._pts = 0
+        self._sets: list[bytes] = []
+
+    def encode(self, picture: U8, key: bool) -> tuple[list[Slice], bytes]:
+        """The slices, and the whole access unit (Annex B) that a decoder takes."""
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts, self._pts = self._pts, self._pts + 1
+        frame.time_base = Fraction(1, 25)
+        frame.pict_type = PictureType.I if key else PictureType.NONE
+        unit = b"".join(bytes(packet) for packet in self._codec.encode(frame))
+        if not self._sets:
+            head = _core.nal_split(bytes(self._codec.extradata))
+            self._sets = [next(nal for nal in head if nal[0] & 31 == kind) for kind in (7, 8)]
+        nals = [nal for nal in _core.nal_split(unit) if nal[0] & 31 in SLICES]
+        sets = b"".join(b"\0\0\0\1" + nal for nal in self._sets) if key else b""
+        return [Slice(*_core.slice_payload(nal, *self._sets)) for nal in nals], sets + unit
+
+
+class IntraEncoder(_Encoder):
+    """Each stripe by itself, as one I slice."""
+
+    def __init__(self, columns: int, rows: int, qp: int) -> None:
+        super().__init__(columns * BLOCK, rows * BLOCK, qp)
+
+    def slice(self, stripe: U8) -> Slice:
+        (one,), _ = self.encode(stripe, True)
+        return one
+
+
+class Decoder:
+    """FFmpeg's, which takes nothing that is damaged."""
+
+    def __init__(self) -> None:
+        self._codec: Any = av.CodecContext.create("h264", "r")
+        self._codec.thread_count = 1
+        self._codec.options = {"err_detect": "explode", "flags": "low_delay"}
+
+    def decode(self, unit: bytes) -> U8:
+        """The picture of one access unit, as I420."""
+        frames = self._codec.decode(av.Packet(unit))
+        assert len(frames) == 1, f"{len(frames)} pictures came out of one access unit"
+        picture: U8 = frames[0].to_ndarray()
+        return picture

@@ -1,0 +1,102 @@
+"""How good it looks: coarse quantizers are looked for, and finished atlases are measured, by decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _core
+from ..avatar.art import Art
+from .encode import Decoder, IntraEncoder
+from .harvest import MODES, ONE, Poses, mouth_images, watch
+from .picture import Easel, planes
+
+QUANTIZERS = range(14, 39)
+MEASURED = 20
+"""Seconds of speech."""
+
+
+def psnr(error: float) -> float:
+    """Of a mean squared error, in dB."""
+    return float(10 * np.log10(255**2 / max(error, 1e-3)))
+
+
+def luma_error(easel: Easel, shown: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
+    """Mean squared error of luma of a decoded picture against what the easel shows."""
+    luma = planes(shown[: easel.height * 3 // 2, : easel.width].copy(), easel.width, easel.height)[0]
+    return float(((luma.astype(np.int32) - easel.y) ** 2).mean())
+
+
+def quantizer(easel: Easel, poses: list[Poses], target: float) -> int:
+    """The coarsest at which pictures of these poses, encoded alone, have a PSNR of `target` dB."""
+    shown = [part[[0, len(part) // 3, 2 * len(part) // 3]] for part in poses] or [Poses.rest()]
+
+    def good(qp: int) -> bool:
+        encoder, decoder, error = IntraEncoder(easel.columns, easel.rows, qp), Decoder(), 0.0
+        count = 0
+        for part in shown:
+            for i in range(len(part)):
+                whole = easel.draw(part, i).stripe(0, easel.rows)
+                _, unit = encoder.encode(whole, True)
+                picture = planes(decoder.decode(unit), easel.columns * 16, easel.rows * 16)[0]
+                luma = picture[: easel.height, : easel.width].astype(np.int32)
+                error += float(((luma - easel.y) ** 2).mean())
+                count += 1
+        return psnr(error / count) >= target
+
+    low, high = QUANTIZERS[0], QUANTIZERS[-1]
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if good(middle) else (low, middle - 1)
+    return low
+
+
+class Moment(NamedTuple):
+    """One frame of a performance: the pose as it would be drawn, and where the atlas has it."""
+
+    poses: Poses
+    at: int
+    node: int
+    variants: tuple[int, ...]
+
+
+def performance(
+    atlas: _core.Atlas, art: Art, fps: Fraction, poses: Poses, mode: str, seed: int = 1
+) -> Iterator[Moment]:
+    """Poses with the head where a walk has it, through segments of a mode, and the variants that a session chooses."""
+    random = np.random.default_rng(seed)
+    bit = 1 << MODES.index(mode)
+    segments = [segment for segment in atlas.segments if segment[2] & bit]
+    mouths = mouth_images(art, poses.visemes)
+    node = last = -1
+    out = Poses(poses.axes.copy(), poses.visemes)
+    for i in range(len(poses)):
+        if node == last:
+            first, count, _ = segments[random.integers(len(segments))]
+            node, last = first, first + count - 1
+        else:
+            node += 1
+        for axis, value in atlas.head(node).items():
+            out.axes[i, axis] = round(value * ONE)
+        yield Moment(out, i, node, atlas.choose(out.axes[i] / ONE, int(mouths[i])))
+
+
+def measure(
+    atlas: _core.Atlas, native: _core.NativeAvatar, art: Art, fps: Fraction, said: tuple[bytes, int]
+) -> tuple[float, float]:
+    """(PSNR of luma in dB, kbit/s) of speech, stitched and decoded, against the drawing of the same poses."""
+    easel, stitcher, decoder = Easel(native), _core.Stitcher(atlas), Decoder()
+    poses = watch("speaking", fps, MEASURED, 77, said)
+    error, size = 0.0, 0
+    for moment in performance(atlas, art, fps, poses, "speaking"):
+        unit = stitcher.unit(moment.node, moment.variants, moment.at == 0)
+        size += len(unit)
+        shown = planes(decoder.decode(unit), easel.width, easel.height)[0].astype(np.int32)
+        error += float(((shown - easel.draw(moment.poses, moment.at).y) ** 2).mean())
+    return round(psnr(error / len(poses)), 2), round(8 * size * float(fps) / len(poses) / 1000, 1)
+
+
+__all__ = ["MEASURED", "ONE", "Moment", "measure", "performance", "psnr", "quantizer"]
