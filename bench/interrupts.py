@@ -26,7 +26,7 @@ from harness import ROOT, Results, main, percentile
 from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.provider.client import ProviderClient, request
-from lipwire.publish.tracks import SoundTrack
+from lipwire.publish.sound import Sound, SoundStream
 
 sys.path.insert(0, str(ROOT / "tests"))
 from support.browsing import browser
@@ -56,17 +56,14 @@ class Watch:
 
     def __init__(self) -> None:
         self.interrupted = self.sent = 0.0
-        self._recv, watch = SoundTrack.recv, self
+        really, watch = SoundStream.send, self
 
-        async def recv(track: SoundTrack) -> Any:
-            await track._filled()
-            loud = np.abs(np.frombuffer(track._frames[0].pcm, "<i2")).max(initial=0) > 300
-            packet = await watch._recv(track)
-            if loud:
+        def send(stream: SoundStream, sound: Sound) -> None:
+            really(stream, sound)
+            if np.abs(np.frombuffer(sound.pcm, "<i2")).max(initial=0) > 300:
                 watch.sent = time.time()
-            return packet
 
-        SoundTrack.recv = recv
+        SoundStream.send = send
 
     def on(self, session: Any) -> None:
         """Notes the interrupts of a session."""

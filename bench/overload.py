@@ -17,7 +17,7 @@ from harness import ROOT, Results, main
 from lipwire import Session
 from lipwire._core import BLOCK, RATE
 from lipwire.publish import WebRTC
-from lipwire.publish.tracks import OPUS_BLOCKS
+from lipwire.publish.sound import PACKET_BLOCKS
 from lipwire.publish.turns import processors
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -53,7 +53,7 @@ class Watched(Struct):
     pcm_dropped: int
     """Blocks of them that the engine had no room for."""
     dropped: int
-    """Packets that waited for a viewer's encoder in vain, of all viewers together."""
+    """Packets that there was no room for on the way out, of all viewers together."""
 
 
 async def watched(burning: int, seconds: int) -> Watched:
@@ -89,7 +89,7 @@ async def watched(burning: int, seconds: int) -> Watched:
         samples = publisher.end - publisher.first
         return Watched(
             seconds=samples / RATE,
-            made=(samples // BLOCK - pcm_dropped) // OPUS_BLOCKS,
+            made=(samples // BLOCK - pcm_dropped) // PACKET_BLOCKS,
             got=got,
             pcm_dropped=pcm_dropped,
             dropped=publisher.missed.sound - dropped_before,
@@ -109,7 +109,7 @@ def run(results: Results, quick: bool) -> None:
             made=seen.made,
             a_second=[g.sound / seen.seconds for g in seen.got],
             blocks_the_loop_was_too_late_for=seen.pcm_dropped,
-            dropped_before_an_encoder=seen.dropped,
+            dropped_on_the_way_out=seen.dropped,
             lost_on_the_way=sum(g.lost for g in seen.got),
         )
         fps = [g.pictures / seen.seconds for g in seen.got]

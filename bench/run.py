@@ -39,6 +39,7 @@ BENCHES = (
     "overload",
     "sync",
     "browser_sync",
+    "density",
 )
 
 

@@ -100,6 +100,7 @@ struct lw_motion {
     int32_t quiet, beat_wait, phrase; /* steps of quiet; steps until the next nod; how much a phrase's beginning shows */
     spring head_x, head_y, roll;
     int32_t beat, added_x, added_y, wave; /* smoothed: nods of stress, gestures */
+    int32_t set_x, set_y;                 /* of the gestures, those that were set */
     int32_t gaze_x, gaze_y, gaze_to_x, gaze_to_y, gaze_hold;
     int32_t brow, lids;
     int32_t age;                  /* steps, up to AWAKE */
@@ -561,12 +562,22 @@ static void gesture(lw_motion *m)
     }
     m->added_x = approach(m->added_x, x, 11000);
     m->added_y = approach(m->added_y, y, 11000);
+    m->set_x = approach(m->set_x, x, 11000);
+    m->set_y = approach(m->set_y, at >= 0 ? y : 0, 11000);
     m->wave = approach(m->wave, wave, 4600);
 }
 
 static int16_t signed_axis(int32_t value)
 {
     return (int16_t)lw_clamp(value, -ONE, ONE);
+}
+
+int lw_motion_added(const lw_motion *m, int16_t added[3])
+{
+    added[0] = signed_axis(m->set_x);
+    added[1] = signed_axis(m->set_y);
+    added[2] = signed_axis(OF_EXPRESSION(m, roll));
+    return added[0] || added[1] || added[2];
 }
 
 void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speaking, lw_pose *pose)

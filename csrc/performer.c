@@ -8,10 +8,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "avatar.h"
 #include "common.h"
 #include "lipwire/performer.h"
 #include "lipwire/resample.h"
 #include "resample_join.h"
+#include "walk.h"
 
 #define LOOK_AHEAD (160 * 48) /* samples: the extractor's look-ahead, and the rows that the mouth wants to know before */
 #define LOOK_LESS (100 * 48)  /* where pauses may be shortened: not by what has been looked at */
@@ -34,6 +36,7 @@ typedef struct slot {
     lw_canvas canvas;
     lw_frame_info info;
     uint8_t *pixels;
+    int64_t after; /* sequence of the frame whose unit its own follows on */
 } slot;
 
 typedef struct pcm_block {
@@ -74,6 +77,7 @@ struct lw_performer {
 
     /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
     _Atomic uint32_t settings[LW_MOTION_SETTINGS];
+    _Atomic int look; /* written by anyone */
 
     /* consumer */
     uint32_t settings_seen[LW_MOTION_SETTINGS];
@@ -90,6 +94,9 @@ struct lw_performer {
     lw_mouth *mouths;   /* of the frames in the ring, and of the last one taken out of it: frame n at n % (frame_slots + 1) */
     int good; /* slot with the last picture that config.draw made, kept from reuse; or -1 */
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
+    lw_walk walk;       /* with config.atlas */
+    int follows;        /* the frame before can be had as a unit */
+    int64_t newest;     /* sequence of the newest that can */
 
     /* shared by producer and consumer: how many frames had been taken at an interrupt, or -1 */
     _Atomic int64_t taken_at_cut;
@@ -98,13 +105,18 @@ struct lw_performer {
     uint64_t heard;
     int64_t heard_played, heeded;
     _Atomic uint64_t told; /* number of the last utterance whose end has been read */
+    lw_stitcher *stitcher;
+    int32_t variants[LW_ATLAS_CHOICES]; /* of the newest unit */
+    int64_t stitched;                   /* its frame's sequence; -1: the next unit is the first one */
+    int key_wanted;
+    _Atomic int broken; /* a unit could not be had: they begin anew. For the consumer */
 
     _Atomic int turn; /* 1: one side has it */
     _Atomic int64_t crossed; /* ticks that did not wait for their turn any longer */
 
     /* counters: written by the consumer, read by anyone */
-    _Atomic int64_t frames, frames_unchanged, frames_skipped, frames_dropped, pcm_dropped, events_dropped, underruns,
-        underrun_samples, utterances, draws, draw_errors, draw_slow, draw_ns, draw_worst_ns;
+    _Atomic int64_t frames, frames_unchanged, frames_unseen, frames_stitched, frames_skipped, frames_dropped, pcm_dropped,
+        events_dropped, underruns, underrun_samples, utterances, draws, draw_errors, draw_slow, draw_ns, draw_worst_ns;
 
     ring pcm_ring, event_ring, frame_ring;
     pcm_block *pcm;
@@ -141,15 +153,27 @@ static int bad_size(const lw_performer_config *c)
     return lw_size_check(c->width, c->height) || (c->draw && c->frame_slots == 1);
 }
 
+/* An atlas is one of this avatar's frames. */
+static int bad_atlas(const lw_performer_config *c)
+{
+    lw_atlas_info of;
+    if (!c->atlas)
+        return 0;
+    lw_atlas_describe(c->atlas, &of);
+    return !c->avatar || of.width != c->avatar->width || of.height != c->avatar->height || of.matrix != c->avatar->matrix ||
+           of.mouths != c->avatar->mouth_count || (int64_t)of.fps_num * c->fps_den != (int64_t)c->fps_num * of.fps_den ||
+           of.choices > LW_ATLAS_CHOICES;
+}
+
 int lw_performer_open(lw_performer **out, const lw_performer_config *config)
 {
     if (!out)
         return LW_EINVAL;
     *out = NULL;
     if (!config || lw_bad_fps(config->fps_num, config->fps_den) || config->frame_slots < 0 || config->frame_slots > 256 ||
-        config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config))
+        config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config) || bad_atlas(config))
         return LW_EINVAL;
-    lw_performer want = {.config = *config, .viseme_base = -1, .good = -1};
+    lw_performer want = {.config = *config, .viseme_base = -1, .good = -1, .stitched = -1};
     if (!want.config.frame_slots)
         want.config.frame_slots = 6;
     if (!want.config.pcm_blocks)
@@ -183,11 +207,16 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
         rc = lw_resampler_open(&p->to_viseme, &(lw_resampler_config){.in_rate = LW_RATE, .out_rate = LW_VISEME_RATE});
+    if (rc >= 0 && config->atlas) {
+        lw_walk_open(&p->walk, config->atlas, config->seed);
+        rc = lw_stitcher_open(&p->stitcher, config->atlas, config->framing);
+    }
     if (rc < 0) {
         lw_performer_close(&p);
         return rc;
     }
     atomic_store_explicit(&p->taken_at_cut, -1, memory_order_relaxed);
+    atomic_store_explicit(&p->look, LW_LOOK_PICTURES, memory_order_relaxed);
     *out = p;
     return 0;
 }
@@ -201,6 +230,7 @@ void lw_performer_close(lw_performer **p)
     lw_motion_close(&(*p)->motion);
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
+    lw_stitcher_close(&(*p)->stitcher);
     lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
 }
@@ -430,6 +460,14 @@ int lw_performer_set(lw_performer *p, int setting, int value)
     return 0;
 }
 
+int lw_performer_look(lw_performer *p, int look)
+{
+    if (!p || look & ~(LW_LOOK_PICTURES | LW_LOOK_UNITS))
+        return LW_EINVAL;
+    atomic_store_explicit(&p->look, look, memory_order_relaxed);
+    return 0;
+}
+
 /* ---- rings ---- */
 
 static int64_t ring_room(ring *r, int64_t size)
@@ -643,7 +681,78 @@ static int open_pose(const lw_pose *pose)
     return sum > MOUTH_OPEN;
 }
 
-static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64_t now_ns)
+/* Of a pose that nobody draws: does it show an open mouth? */
+static int opens(const lw_performer *p, const lw_pose *pose)
+{
+    const lw_avatar *a = p->config.avatar;
+    return a ? a->mouth_count && lw_avatar_mouth(a, pose) != a->rest_mouth : open_pose(pose);
+}
+
+/* An expression may part the lips of a face that says nothing. */
+static int says_nothing(const lw_performer *p, const lw_pose *pose)
+{
+    return (!pose->loudness || p->cut) &&
+           (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]);
+}
+
+/* Tells of the first open mouth of an utterance. Returns whether it did. */
+static int tell_mouth(lw_performer *p, int64_t sample, int unseen, int64_t now_ns)
+{
+    if (!p->speaking || p->opened == p->speaking)
+        return 0;
+    p->opened = p->speaking;
+    put_event(p, &(lw_event){.type = LW_EVENT_MOUTH, .utterance = p->speaking, .sample = sample, .value = unseen,
+                             .played = unseen ? now_ns : 0});
+    return 1;
+}
+
+/* Draws the frame into slot `at`; returns whether it differs from the one before. */
+static int draw_frame(lw_performer *p, int at, const lw_pose *pose, int64_t sample, int *open)
+{
+    slot *s = &p->slots[at];
+    if (!p->config.avatar) {
+        *open = open_pose(pose);
+        return p->config.draw ? draw_hook(p, at, pose, sample) : 1;
+    }
+    lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, open);
+    int changed = !lw_canvas_same(&s->canvas, &p->shown);
+    p->shown = s->canvas;
+    return changed;
+}
+
+/* The head goes on along the atlas's nodes, and gestures and expressions are added to it. Returns the node, or -1 where the
+ * atlas does not cover the pose. */
+static int32_t walk_on(lw_performer *p, lw_pose *pose)
+{
+    static const uint8_t axes[3] = {LW_AXIS_HEAD_X, LW_AXIS_HEAD_Y, LW_AXIS_HEAD_ROLL};
+    int16_t added[3];
+    if (!p->config.atlas)
+        return -1;
+    int state = (int)(p->settings_seen[LW_MOTION_STATE] & 255);
+    int32_t node = lw_walk_step(&p->walk, lw_speech_active(p->speech) ? LW_ATLAS_SPEAKING : 1u << state);
+    lw_atlas_head(p->config.atlas, node, pose);
+    if (!lw_motion_added(p->motion, added))
+        return lw_atlas_covers(p->config.atlas, pose) ? node : -1;
+    for (int i = 0; i < 3; i++)
+        pose->axis[axes[i]] = (int16_t)lw_clamp(pose->axis[axes[i]] + added[i], -32767, 32767);
+    pose->axis[LW_AXIS_HEAD_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + 32767) / 2);
+    return -1;
+}
+
+/* Whether the frame at a node is one that can be had as a unit: the first of them only where an IDR picture can be. */
+static int stitches(lw_performer *p, int32_t node, int look, int *key)
+{
+    int on = node >= 0 && look & LW_LOOK_UNITS;
+    if (atomic_exchange_explicit(&p->broken, 0, memory_order_relaxed))
+        p->follows = 0;
+    *key = on && !p->follows;
+    if (*key && lw_atlas_anchor(p->config.atlas, node) != 1)
+        on = *key = 0;
+    p->follows = on;
+    return on;
+}
+
+static int put_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t now_ns, int look)
 {
     int at = free_slot(p);
     if (at < 0) {
@@ -651,24 +760,26 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
         return 0;
     }
     slot *s = &p->slots[at];
-    int open = 0, changed = 1;
-    if (p->config.avatar) {
-        lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, &open);
-        changed = !lw_canvas_same(&s->canvas, &p->shown);
-        p->shown = s->canvas;
-    } else {
-        open = open_pose(pose);
-        changed = p->config.draw ? draw_hook(p, at, pose, sample) : 1;
-    }
-    /* An expression may part the lips of a face that says nothing. */
-    if ((!pose->loudness || p->cut) && (pose->axis[LW_AXIS_HAPPY] | pose->axis[LW_AXIS_CONCERNED] | pose->axis[LW_AXIS_SURPRISED]))
-        open = 0;
+    int32_t node = walk_on(p, pose);
+    int open = 0, changed = 1, key, stitched = stitches(p, node, look, &key);
+    int drawn = look & LW_LOOK_PICTURES || !stitched;
+    if (drawn)
+        changed = draw_frame(p, at, pose, sample, &open);
+    else
+        open = opens(p, pose), p->shown.valid = 0;
+    open = open && !says_nothing(p, pose);
+    s->after = p->newest;
+    if (stitched)
+        p->newest = p->frame;
     s->info = (lw_frame_info){.sample = sample,
                               .sequence = p->frame,
                               .utterance = p->speaking,
                               .generation = lw_speech_heeded(p->speech),
                               .changed = changed,
                               .mouth_open = open,
+                              .drawn = drawn,
+                              .node = stitched ? node : -1,
+                              .key = key,
                               .due_ns = now_ns,
                               .pose = *pose};
     atomic_store_explicit(&s->state, SLOT_READY, memory_order_relaxed);
@@ -677,11 +788,36 @@ static int put_frame(lw_performer *p, const lw_pose *pose, int64_t sample, int64
     ring_advance(&p->frame_ring.written);
     LW_COUNT(p->frames, 1);
     LW_COUNT(p->frames_unchanged, !changed);
-    if (open && p->speaking && p->opened != p->speaking) {
-        p->opened = p->speaking;
-        put_event(p, &(lw_event){.type = LW_EVENT_MOUTH, .utterance = p->speaking, .sample = sample});
-    }
-    return 1;
+    LW_COUNT(p->frames_stitched, stitched);
+    if (open)
+        tell_mouth(p, sample, 0, now_ns);
+    return LW_TICK_FRAME;
+}
+
+/* A frame that nobody looks at. Its mouth stands for that of the last frame that was seen: an interrupt goes on from it. */
+static int pass_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t now_ns)
+{
+    int64_t size = p->config.frame_slots + 1, written = atomic_load_explicit(&p->frame_ring.written, memory_order_relaxed);
+    lw_motion_mouth(p->motion, &p->mouths[(written + size - 1) % size]);
+    p->shown.valid = 0;
+    p->follows = 0;
+    walk_on(p, pose);
+    LW_COUNT(p->frames, 1);
+    LW_COUNT(p->frames_unseen, 1);
+    int open = opens(p, pose) && !says_nothing(p, pose);
+    return open && tell_mouth(p, sample, 1, now_ns) ? LW_TICK_EVENTS : 0;
+}
+
+/* The frame that is due. Returns bits of lw_tick. */
+static int make_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t now_ns, int draw)
+{
+    int look = atomic_load_explicit(&p->look, memory_order_relaxed);
+    if (!look)
+        return pass_frame(p, pose, sample, now_ns);
+    if (draw)
+        return put_frame(p, pose, sample, now_ns, look);
+    LW_COUNT(p->frames_skipped, 1);
+    return 0;
 }
 
 /* Where the next block goes; NULL: the ring is full. */
@@ -710,9 +846,7 @@ static int put_pcm(lw_performer *p, pcm_block *b, int64_t sample)
 static void cut_mouth(lw_performer *p, int64_t taken)
 {
     int64_t written = atomic_load_explicit(&p->frame_ring.written, memory_order_relaxed), size = p->config.frame_slots + 1;
-    lw_mouth seen = {0};
-    if (taken)
-        seen = p->mouths[(taken - 1) % size];
+    lw_mouth seen = p->mouths[(taken + size - 1) % size]; /* before the first it is shut */
     lw_motion_cut(p->motion, &seen);
     for (int64_t i = taken; i < written; i++)
         p->mouths[i % size] = seen;
@@ -765,10 +899,7 @@ static int end_tick(lw_performer *p, int64_t now_ns, int draw)
     lw_motion_step(p->motion, rows, known, lw_speech_active(p->speech), &pose);
     int64_t due = p->frame * LW_RATE * p->config.fps_den / p->config.fps_num;
     if (due < p->clock + LW_BLOCK) {
-        if (draw)
-            p->out |= put_frame(p, &pose, due, now_ns) ? LW_TICK_FRAME : 0;
-        else
-            LW_COUNT(p->frames_skipped, 1);
+        p->out |= make_frame(p, &pose, due, now_ns, draw);
         p->frame++;
     }
     int out = p->out;
@@ -892,6 +1023,54 @@ int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info)
     return 1;
 }
 
+/* The variants of a frame that is acquired; of a stale one those shown before, where there are any. */
+static int choose(const lw_performer *p, const lw_frame_info *of, int stale, int32_t variants[LW_ATLAS_CHOICES])
+{
+    memcpy(variants, p->variants, sizeof p->variants);
+    if (stale && p->stitched >= 0)
+        return 0;
+    const lw_avatar *a = p->config.avatar;
+    return lw_atlas_choose_all(p->config.atlas, &of->pose, a->mouth_count ? lw_avatar_mouth(a, &of->pose) : 0, variants);
+}
+
+static int64_t stitch(lw_performer *p, const lw_frame_info *of, int64_t after, int stale, int *key, uint8_t *out, size_t room)
+{
+    int32_t variants[LW_ATLAS_CHOICES];
+    int rc = of->key || after == p->stitched ? choose(p, of, stale, variants) : LW_EINVAL;
+    if (rc < 0)
+        return rc;
+    *key = of->key || (p->key_wanted && lw_atlas_anchor(p->config.atlas, of->node) == 1);
+    if (of->key)
+        lw_stitcher_reset(p->stitcher);
+    int64_t bytes = lw_stitcher_unit(p->stitcher, of->node, variants, *key, out, room);
+    if (bytes < 0)
+        return bytes;
+    p->stitched = of->sequence;
+    p->key_wanted &= !*key;
+    memcpy(p->variants, variants, sizeof variants);
+    return bytes;
+}
+
+int64_t lw_performer_unit(lw_performer *p, int slot, int stale, int *key, uint8_t *out, size_t room)
+{
+    int is_key = 0;
+    if (!p || !out || slot < 0 || slot >= p->config.frame_slots || p->slots[slot].info.node < 0 ||
+        atomic_load_explicit(&p->slots[slot].state, memory_order_relaxed) != SLOT_HELD)
+        return LW_EINVAL;
+    const struct slot *s = &p->slots[slot];
+    int64_t bytes = stitch(p, &s->info, s->after, stale, &is_key, out, room);
+    if (bytes < 0 && bytes != LW_ENOSPC)
+        atomic_store_explicit(&p->broken, 1, memory_order_relaxed);
+    if (key)
+        *key = is_key;
+    return bytes;
+}
+
+void lw_performer_request_key(lw_performer *p)
+{
+    p->key_wanted = 1;
+}
+
 uint8_t *lw_performer_frame(lw_performer *p, int slot)
 {
     return slot >= 0 && slot < p->config.frame_slots && p->frame_bytes ? p->slots[slot].pixels : NULL;
@@ -911,6 +1090,8 @@ void lw_performer_stats(const lw_performer *p, lw_performer_counters *counters)
                         .generation = lw_speech_generation(p->speech),
                         .frames = READ(frames),
                         .frames_unchanged = READ(frames_unchanged),
+                        .frames_unseen = READ(frames_unseen),
+                        .frames_stitched = READ(frames_stitched),
                         .frames_skipped = READ(frames_skipped),
                         .frames_dropped = READ(frames_dropped),
                         .pcm_dropped = READ(pcm_dropped),

@@ -1,5 +1,7 @@
 # Frames: an lw_picture of one's own, or a performer's slot.
 
+cdef str _NOT_DRAWN = "the frame has no picture: it comes as a unit of encoded video alone (Publisher.wants)"
+
 
 # A frame that a SharedWriter holds is part of a cycle; its slot must find its performer whichever way that is cleared.
 @cython.no_gc_clear
@@ -42,6 +44,8 @@ cdef class Frame:
         self.size = <Py_ssize_t>p.width * p.height * 3 // 2
         self.matrix = matrix
         self.info.changed = 1
+        self.info.drawn = 1
+        self.info.node = -1
         check(lw_picture_fill(&p, 0, 0, 0, _matrix(matrix)))
 
     def __dealloc__(self):
@@ -51,10 +55,14 @@ cdef class Frame:
             free(self.pixels)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
+        if not self.info.drawn:
+            raise BufferError(_NOT_DRAWN)
         PyBuffer_FillInfo(view, self, self.pixels, self.size, 0, flags)
 
-    cdef lw_picture picture(self) noexcept:
+    cdef lw_picture picture(self) except *:
         cdef lw_picture p
+        if not self.info.drawn:
+            raise BadState(_NOT_DRAWN)
         p.i420, p.width, p.height = self.pixels, self.w, self.h
         return p
 
@@ -91,8 +99,10 @@ cdef class Frame:
     def copy(self):
         """The same picture, sample and all, in memory of its own."""
         cdef Frame other = Frame(self.w, self.h, matrix=self.matrix)
-        memcpy(other.pixels, self.pixels, <size_t>self.size)
+        cdef lw_picture p = self.picture()
+        memcpy(other.pixels, p.i420, <size_t>self.size)
         other.info = self.info
+        other.info.node = -1
         return other
 
     def scaled(self, width, height):
@@ -115,6 +125,7 @@ cdef class Frame:
             check(rc, "scale")
             if w == to_w and h == to_h:
                 out.info = self.info
+                out.info.node = -1
                 return out
             source = out
 
@@ -168,6 +179,16 @@ cdef class Frame:
     @changed.setter
     def changed(self, bint value):
         self.info.changed = value
+
+    @property
+    def drawn(self):
+        """Whether it has a picture; False where its unit alone was wanted (`Publisher.wants`)."""
+        return bool(self.info.drawn)
+
+    @property
+    def stitched(self):
+        """Whether it is handed over as a unit of pre-encoded video."""
+        return self.info.node >= 0
 
     @property
     def mouth_open(self):

@@ -27,6 +27,14 @@ TICK_PCM = LW_TICK_PCM
 TICK_FRAME = LW_TICK_FRAME
 TICK_EVENTS = LW_TICK_EVENTS
 
+LOOK_PICTURES = LW_LOOK_PICTURES
+LOOK_UNITS = LW_LOOK_UNITS
+
+# Where units are stitched, before their bytes are known to be so many: one place for all, as who has the interpreter's lock
+# stitches.
+cdef uint8_t *_unit_room = NULL
+cdef size_t _unit_size = 0
+
 
 cdef int _fps(object fps, int32_t *num, int32_t *den) except -1:
     """(numerator, denominator)."""
@@ -81,6 +89,8 @@ cdef class Performer:
             second.
         batch: blocks of sound that may wait until the Engine wakes who reads; pictures and events wake at once.
         turns: write, check_room, end, interrupt and set take turns with ticks, and leave their time in `moments`.
+        atlas: an Atlas of the avatar, at its size and this frame rate: the head goes along its nodes, and frames can be had
+            as units of video (`look`, `unit`).
 
     Attributes:
         moments: with `turns`, of each of these calls, in order, the media clock at which it took effect: the first
@@ -91,6 +101,7 @@ cdef class Performer:
     cdef lw_performer *p
     cdef SharedWriter memory
     cdef readonly NativeAvatar avatar
+    cdef readonly Atlas atlas
     cdef object draw
     cdef readonly int width
     cdef readonly int height
@@ -102,7 +113,7 @@ cdef class Performer:
     def __cinit__(self, NativeAvatar avatar, fps=(25, 1), *, double prebuffer=PREBUFFER,
                   double dry_timeout=DRY_TIMEOUT, double capacity=CAPACITY, frame_slots=6, seed=0, size=None, draw=None,
                   SharedWriter memory=None, double prebuffer_max=0.0, bint catch_up=False, bint turns=False,
-                  voice=None, batch=1):
+                  voice=None, batch=1, Atlas atlas=None):
         cdef lw_performer_config config
         memset(&config, 0, sizeof(config))
         self.avatar = avatar
@@ -133,6 +144,9 @@ cdef class Performer:
         config.turns = turns
         config.voice = _voice(voice)
         config.batch = whole(batch, "batch")
+        if atlas is not None:
+            self.atlas = atlas
+            config.atlas = atlas.a
         self.moments = [] if turns else None
         config.speech.capacity = _samples(capacity)
         # 0 asks the core for its default; here it means none, and one sample is as good as none.
@@ -250,6 +264,17 @@ cdef class Performer:
         cdef int rc = lw_performer_set(self.p, which, to)
         self.leave()
         check(rc, "set")
+
+    def look(self, what):
+        """What is wanted of the frames from the next one on: LOOK_PICTURES (at first), LOOK_UNITS, or both; 0: nobody looks,
+        and none is made. With LOOK_UNITS alone a frame is drawn where it cannot be had as a unit; see
+        `lw_performer_look`.
+
+        Raises:
+            InvalidArgument: something else.
+        """
+        cdef int bits = whole(what, "what")
+        check(lw_performer_look(self.p, bits), "look")
 
     @property
     def writing(self):
@@ -376,6 +401,34 @@ cdef class Performer:
             frame.matrix = self.avatar.matrix
         frame.size = <Py_ssize_t>self.width * self.height * 3 // 2
         return frame
+
+    def unit(self, Frame frame not None, bint stale=False):
+        """The unit of a frame that has been read here and is `stitched`: (bytes of an H.264 access unit in Annex B, whether it
+        is an IDR picture). Each once, in their order. `stale`: the frame knows of too few interrupts; its unit keeps the
+        mouth of the one before, and the head goes on.
+
+        Raises:
+            InvalidArgument: it is not, or not in its turn. The next frames are drawn until units can begin again.
+        """
+        global _unit_room, _unit_size
+        cdef int key = 0
+        cdef size_t bound
+        cdef uint8_t *room
+        cdef int64_t n
+        if frame.owner is not self or self.atlas is None:
+            raise InvalidArgument("the frame is none of this performer's, or there is no atlas")
+        bound = lw_atlas_bound(self.atlas.a)
+        if bound > _unit_size:
+            room = <uint8_t *>realloc(_unit_room, bound)
+            if room == NULL:
+                raise OutOfMemory("unit")
+            _unit_room, _unit_size = room, bound
+        n = check(lw_performer_unit(self.p, frame.slot, stale, &key, _unit_room, _unit_size), "unit")
+        return PyBytes_FromStringAndSize(<char *>_unit_room, n), bool(key)
+
+    def request_key(self):
+        """For the reading thread: the next unit that can be one is to be an IDR picture, within 8 frames or so."""
+        lw_performer_request_key(self.p)
 
     def stats(self):
         """Counters as a dict; see `lw_performer_counters`."""

@@ -14,9 +14,9 @@ from lipwire.audio import espeak as voice
 from support.agora_double.describe import NATIVE
 from support.agora_double.harness import Double
 from support.agora_double.install import install
-from support.machine import AGORA, CHROMIUM, require
+from support.machine import AGORA, CHROMIUM, FIREFOX, require
 
-NEEDS = {"chromium": "browser", "sdk": "agora"}
+NEEDS = {"chromium": "browser", "firefox_path": "browser", "sdk": "agora"}
 """A test that asks for this fixture carries this marker."""
 
 
@@ -49,6 +49,15 @@ def chromium() -> str:
     """Path of a Chromium."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     require(path, "chromium")
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def firefox_path() -> str:
+    """Path of a Firefox."""
+    path = next(filter(None, map(shutil.which, FIREFOX)), None)
+    require(path, "firefox-esr")
     assert path is not None
     return path
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .errors import LipwireError
     from .session.offline import RenderResult, render
     from .session.session import Session
-    from .stream import Publisher, StreamSpec
+    from .stream import Publisher, StreamSpec, Unit
 
     __version__: str
 
@@ -66,6 +66,7 @@ __all__ = [
     "SharedWriter",
     "Sprite",
     "StreamSpec",
+    "Unit",
     "Viseme",
     "VisemeExtractor",
     "VisemeExtractorBatch",
@@ -103,6 +104,7 @@ _WHERE = {
     "SharedWriter": "._core",
     "Sprite": "._core",
     "StreamSpec": ".stream",
+    "Unit": ".stream",
     "Viseme": ".avatar",
     "VisemeExtractor": "._core",
     "VisemeExtractorBatch": "._core",

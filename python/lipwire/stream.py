@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct, structs
 
-from ._core import RATE, Frame, SharedWriter
+from ._core import LOOK_PICTURES, LOOK_UNITS, RATE, Frame, SharedWriter
 from .errors import InvalidArgument
 
 FrameRate = int | float | str | Fraction
@@ -73,9 +73,39 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     """Hz of the PCM and of every `sample` position."""
     matrix: Literal["bt709", "bt601"] = "bt709"
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
+    preencoded: bool = False
+    """Whether there are units for who wants them."""
 
     def __post_init__(self) -> None:
         structs.force_setattr(self, "fps", frame_rate(self.fps))
+
+
+Wants = Literal["nothing", "pictures", "units", "both"]
+"""What a publisher takes of a session's video."""
+LOOKS: dict[str, int] = {
+    "nothing": 0,
+    "pictures": LOOK_PICTURES,
+    "units": LOOK_UNITS,
+    "both": LOOK_PICTURES | LOOK_UNITS,
+}
+"""The same for `_core.Performer.look`."""
+WANTS: tuple[Wants, ...] = ("nothing", "pictures", "units", "both")
+"""By those bits."""
+
+
+class Unit(Struct, frozen=True, gc=False):
+    """A picture as video that was encoded before: an access unit of H.264, constrained baseline, in Annex B."""
+
+    data: bytes
+    """Start codes of four bytes; SPS and PPS before an IDR picture."""
+    sample: int
+    """When it is to be shown, on the media clock."""
+    key: bool
+    """Whether it is an IDR picture. The others refer to the unit before, and to nothing else."""
+
+
+def no_key() -> None:
+    """Nobody makes units."""
 
 
 class Publisher(abc.ABC):
@@ -97,11 +127,29 @@ class Publisher(abc.ABC):
     audio_blocks: int = 1
     """Blocks of 10 ms that `audio` takes at a time, at most. Where it takes several, the session hands two over every
     20 ms, unless a picture is due or something is to be told: half the calls, and half of the loop's wake-ups."""
+    takes_units: bool = False
+    """Whether it may ever want units. Only for such a one a session has its avatar's video encoded before
+    (`Session(preencoded=)`); without, every frame comes as a picture."""
+    request_key: Callable[[], None] = staticmethod(no_key)
+    """Set by the session before `open`: asks for an IDR picture, for who joins or has lost something. The next unit
+    where there can be one is, in 8 frames at most. For the thread that all calls come from."""
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """Memory for the session to draw its pictures in, where this publisher has some: `slots` more than it holds on
         to. Called at most once, before `open`. None: the session draws where it likes."""
         return None
+
+    @property
+    def wants(self) -> Wants:
+        """What it takes now, besides sound: "pictures", or "nothing" while nobody looks. A session asks every 10 ms or
+        so, and makes no picture that nobody wants; its clock, sound, events and figures go on. The next picture comes
+        a frame or so after it is wanted again.
+
+        "units": a frame comes as `unit`, where it can be had as one, and else as `video`, for an encoder: so it is
+        from the first one to the next that can be an IDR picture, and while the face does what was not encoded before
+        (an expression, a gesture). The first unit behind a picture is an IDR picture. "both": every frame comes as
+        `video`, and before it as `unit`, where it can."""
+        return "pictures"
 
     async def open(self, spec: StreamSpec) -> None:
         """Called once, before any sound or picture."""
@@ -115,6 +163,10 @@ class Publisher(abc.ABC):
     def video(self, frame: Frame) -> None:
         """Takes a picture, to be shown when the clock is at `frame.sample`. Keep it no longer than needed: its memory
         is one of the session's few slots."""
+
+    def unit(self, unit: Unit) -> None:
+        """Takes a picture as encoded video, in the place of `video` or besides it. None may be left out without asking
+        for a key: they refer to each other."""
 
     def interrupt(self) -> None:
         """The session has dropped its speech: what was handed over and has not left yet is stale, and must not be
@@ -132,8 +184,8 @@ class Publisher(abc.ABC):
 
 
 class PublisherLike(Protocol):
-    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory` and
-    `broken_off` that it has. `open` and `close` may be plain functions, too."""
+    """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory`,
+    `unit`, `broken_off`, `wants` and `takes_units` that it has. `open` and `close` may be plain functions, too."""
 
     def open(self, spec: StreamSpec) -> Any: ...
     def audio(self, pcm: bytes, sample: int) -> None: ...
@@ -152,6 +204,7 @@ class _Wrapped(Publisher):
         ("interrupt", 0, False),
         ("memory", 2, False),
         ("broken_off", 1, False),
+        ("unit", 1, False),
     )
     """Name, number of arguments, whether it must be there."""
 
@@ -175,6 +228,24 @@ class _Wrapped(Publisher):
                 )
             if name not in ("open", "close"):  # those may be plain functions
                 setattr(self, name, method)
+
+    @property
+    def wants(self) -> Wants:
+        found: Wants = getattr(self.of, "wants", "pictures")
+        return found
+
+    @property
+    def takes_units(self) -> bool:  # type: ignore[override]
+        return bool(getattr(self.of, "takes_units", False))
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        return no_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        if self.takes_units:
+            self.of.request_key = request_key
 
     async def open(self, spec: StreamSpec) -> None:
         await _settled(self.of.open(spec))
@@ -208,14 +279,15 @@ def _takes(method: Callable[..., Any], count: int) -> bool:
 
 def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
     """The Publisher that `publisher` is, or that an object with the same methods stands for. `open`, `audio`, `video`
-    and `close` must be there; `interrupt`, `memory` and `broken_off` may.
+    and `close` must be there; `interrupt`, `memory`, `unit`, `broken_off`, `wants` and `takes_units` may. An object
+    that `takes_units` is given the attribute `request_key`.
 
     Raises:
         InvalidArgument: a method is missing, does not take what it is given, or is `async` where nobody awaits it; the
         message names it.
     """
     whole = publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)
-    for name in ("memory", "audio", "video", "interrupt", "broken_off"):
+    for name in ("memory", "audio", "video", "unit", "interrupt", "broken_off"):
         if inspect.iscoroutinefunction(getattr(whole, name)):
             raise InvalidArgument(
                 f"{type(publisher).__name__}.{name} is async, and nobody awaits it: make it a plain function that does "

@@ -3,6 +3,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from native.avatar cimport lw_avatar
 from native.motion cimport LW_AXES, lw_pose
 from native.speech cimport lw_event, lw_speech_config
+from native.stitch cimport lw_atlas
 from native.viseme cimport LW_VISEMES
 
 
@@ -14,6 +15,8 @@ cdef extern from "lipwire/performer.h" nogil:
         LW_TICK_PCM
         LW_TICK_FRAME
         LW_TICK_EVENTS
+        LW_LOOK_PICTURES
+        LW_LOOK_UNITS
     ctypedef struct lw_performer:
         pass
     ctypedef struct lw_draw_info:
@@ -43,12 +46,16 @@ cdef extern from "lipwire/performer.h" nogil:
         int32_t turns
         float voice
         int32_t batch
+        const lw_atlas *atlas
+        int32_t framing
     ctypedef struct lw_performer_counters:
         int64_t clock
         int64_t buffered
         int64_t generation
         int64_t frames
         int64_t frames_unchanged
+        int64_t frames_unseen
+        int64_t frames_stitched
         int64_t frames_skipped
         int64_t frames_dropped
         int64_t pcm_dropped
@@ -72,6 +79,9 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t generation
         int32_t changed
         int32_t mouth_open
+        int32_t drawn
+        int32_t node
+        int32_t key
         int64_t due_ns
         lw_pose pose
     int lw_performer_open(lw_performer **out, const lw_performer_config *config)
@@ -84,6 +94,7 @@ cdef extern from "lipwire/performer.h" nogil:
     void lw_performer_give_back(lw_performer *p)
     int64_t lw_performer_interrupt(lw_performer *p)
     int lw_performer_set(lw_performer *p, int setting, int value)
+    int lw_performer_look(lw_performer *p, int look)
     uint64_t lw_performer_writing(const lw_performer *p)
     uint64_t lw_performer_utterance(const lw_performer *p)
     int64_t lw_performer_space(const lw_performer *p) nogil
@@ -95,6 +106,8 @@ cdef extern from "lipwire/performer.h" nogil:
     int64_t lw_performer_heeded(const lw_performer *p)
     int lw_performer_read_event(lw_performer *p, lw_event *event)
     int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info)
+    int64_t lw_performer_unit(lw_performer *p, int slot, int stale, int *key, uint8_t *out, size_t room)
+    void lw_performer_request_key(lw_performer *p)
     uint8_t *lw_performer_frame(lw_performer *p, int slot)
     void lw_performer_release_frame(lw_performer *p, int slot)
     void lw_performer_stats(const lw_performer *p, lw_performer_counters *stats)

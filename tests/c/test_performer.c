@@ -597,6 +597,64 @@ static void test_tails(void)
 }
 
 /* Settings come from the producer's side and act on the next tick; the same gesture twice is played twice. */
+/* What nobody looks at is not drawn, and all else goes on: twins, one of which is not looked at for a while. */
+static void test_nobody_looks(void)
+{
+    static lw_frame_info seen[MAX_FRAMES];
+    static lw_event told[MAX_EVENTS];
+    int seen_count = 0, told_count = 0, compared = 0, same = 1;
+    make_vowel(LW_RATE, LW_RATE);
+    for (int blind = 0; blind < 2; blind++) {
+        run r = start((lw_performer_config){.avatar = avatar, .seed = 5});
+        lw_performer_write(r.p, speech, LW_RATE, LW_RATE);
+        lw_performer_end(r.p, 0);
+        step(&r, 2);
+        CHECK(lw_performer_look(r.p, 8) == LW_EINVAL && lw_performer_look(NULL, 0) == LW_EINVAL, "look: refused");
+        CHECK(lw_performer_look(r.p, blind ? 0 : LW_LOOK_PICTURES) == 0, "look");
+        int before = frame_count;
+        step(&r, 100);
+        CHECK(!blind || frame_count == before, "nobody looks: no frame");
+        lw_performer_look(r.p, LW_LOOK_PICTURES);
+        step(&r, 70);
+        lw_performer_counters counters;
+        lw_performer_stats(r.p, &counters);
+        CHECK(counters.frames == 43 && counters.frames_unseen == (blind ? 25 : 0) && counters.frames_skipped == 0,
+              "nobody looks: counted");
+        CHECK(contiguous && heard_count == 172 * LW_BLOCK, "nobody looks: the sound goes on");
+        if (!blind) {
+            memcpy(seen, frames, sizeof seen);
+            memcpy(told, events, sizeof told);
+            seen_count = frame_count, told_count = event_count;
+        }
+        lw_performer_close(&r.p);
+    }
+    for (int i = 0, k = 0; i < seen_count && k < frame_count; i++)
+        if (seen[i].sample == frames[k].sample) {
+            same &= !memcmp(&seen[i].pose, &frames[k].pose, sizeof(lw_pose)) && seen[i].sequence == frames[k].sequence &&
+                    seen[i].mouth_open == frames[k].mouth_open;
+            compared++, k++;
+        }
+    CHECK(same && compared == frame_count && compared == 18, "nobody looks: the same face afterwards");
+    CHECK(told_count == event_count && event_count == 3, "nobody looks: the same events");
+    for (int i = 0; i < event_count; i++) {
+        int mouth = events[i].type == LW_EVENT_MOUTH;
+        CHECK(events[i].type == told[i].type && events[i].sample == told[i].sample &&
+                  events[i].utterance == told[i].utterance, "nobody looks: an event");
+        CHECK(!mouth || (events[i].value == 1 && events[i].played == 10000000 * (events[i].sample / LW_BLOCK + 1)),
+              "nobody looks: the tick of the open mouth");
+    }
+    run r = start((lw_performer_config){.avatar = avatar}); /* an interrupt goes on from the mouth that would have been seen */
+    lw_performer_look(r.p, 0);
+    lw_performer_write(r.p, speech, LW_RATE, LW_RATE);
+    step(&r, 40);
+    lw_performer_interrupt(r.p);
+    lw_performer_look(r.p, LW_LOOK_PICTURES);
+    step(&r, 1);
+    CHECK(frame_count == 1 && frames[0].mouth_open && frames[0].pose.viseme[0] < 32000,
+          "nobody looked: the mouth closes from where it was");
+    lw_performer_close(&r.p);
+}
+
 static void test_settings(void)
 {
     lw_performer *p = NULL;
@@ -759,6 +817,7 @@ int main(void)
     test_interrupt();
     test_interrupt_of_what_is_held_back();
     test_tails();
+    test_nobody_looks();
     test_settings();
     test_allocations();
     test_threads();

@@ -75,6 +75,7 @@ static void *interrupt_speech(void *arg)
         if (generation <= last)
             CHECK(0, "generations rise");
         last = generation;
+        lw_performer_look(s->p, generation % 3 ? LW_LOOK_PICTURES : 0);
         atomic_fetch_add_explicit(&s->interrupts, 1, memory_order_relaxed);
         rest_us(300);
     }

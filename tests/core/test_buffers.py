@@ -380,6 +380,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Performer.write:now_ns": (lambda n: _core.Performer(None).write(PCM, 16000, n), 1),
     "Performer:batch": (lambda n: _core.Performer(None, batch=n), 3),
     "Performer.drain:most": (lambda n: _core.Performer(None).drain(n), 3),
+    "Performer.look:what": (lambda n: _core.Performer(None).look(n), 3),
     "Performer.set:setting": (lambda n: _core.Performer(None).set(n, 0), 1),
     "Performer.set:value": (lambda n: _core.Performer(None).set(0, n), 1),
     "Performer.tick:now_ns": (lambda n: _core.Performer(None).tick(n), 10**12),

@@ -1,18 +1,29 @@
-"""aiortc's private names that Lipwire uses are there, and do what they are used for, in the installed release."""
+"""The private names of aiortc, aioice and pylibsrtp that Lipwire uses are there, and do what they are used for, in the
+installed releases; and an application that uses aiortc itself finds it as it was."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aioice.ice
 import aiortc
+import aiortc.codecs
+import aiortc.codecs.h264 as h264
 import aiortc.codecs.vpx as vpx
+import aiortc.rtcdtlstransport
+import av
+import numpy as np
+import pylibsrtp
 import pytest
+import pytest_asyncio
+from aiortc.mediastreams import VideoStreamTrack
 
 from lipwire.publish import aiortc_private as private
-from lipwire.publish.encoders import START_BITRATE, Vp8
+from lipwire.publish.offer import TRANSPORT_CC
 from lipwire.publish.peer import Peer
 
 
@@ -42,20 +53,6 @@ async def test_media_is_offered_on_one_address_of_one_connection() -> None:
     finally:
         await bound.close()
         await free.close()
-
-
-async def test_pictures_are_encoded_by_our_encoders_and_aiortc_keeps_its_own() -> None:
-    peer = Peer(lambda _: None)
-    try:
-        await peer.answer(await offer("audio", "video"))
-        sender: Any
-        (sender,) = (t.sender for t in peer.pc.getTransceivers() if t.kind == "video")
-        encoder = sender._RTCRtpSender__encoder
-        assert isinstance(encoder, Vp8) and encoder.target_bitrate == START_BITRATE
-    finally:
-        await peer.close()
-    assert (vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE) == (500_000, 1_500_000)
-    assert vpx.Vp8Encoder().target_bitrate == 500_000
 
 
 async def test_what_a_browser_sends_is_decoded_when_it_is_wanted() -> None:
@@ -95,3 +92,163 @@ async def test_what_fails_while_a_connection_is_made_reaches_nobody(monkeypatch:
     assert tried == [peer.pc, peer.pc] and name not in vars(peer.pc)
     gc.collect()
     assert told == []
+
+
+# ----------------------------------------------------------------------------------------------- what is sent by others
+
+
+class Grey(VideoStreamTrack):
+    """A camera."""
+
+    async def recv(self) -> av.VideoFrame:
+        pts, base = await self.next_timestamp()
+        frame = av.VideoFrame.from_ndarray(np.full((72, 64), 100, np.uint8), format="yuv420p")
+        frame.pts, frame.time_base = pts, base
+        return frame
+
+
+class Pair:
+    """Two connections of aiortc's, as an application has them. They are connected."""
+
+    def __init__(self) -> None:
+        self.offerer, self.answerer = (
+            aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[])) for _ in range(2)
+        )
+        self.started: list[Any] = []
+        self.transceiver: Any = None
+
+    async def connect(self, take: bool) -> None:
+        self.offerer.addTransceiver("video", direction="recvonly")
+        await self.offerer.setLocalDescription(await self.offerer.createOffer())
+        await self.answerer.setRemoteDescription(self.offerer.localDescription)
+        (self.transceiver,) = self.answerer.getTransceivers()
+        if take:
+            self.transceiver.direction = "sendrecv"
+            private.take_over(self.transceiver, self.started.append)
+        else:
+            self.answerer.addTrack(Grey())
+        private.offer_addresses(self.answerer, "127.0.0.1")
+        await self.answerer.setLocalDescription(await self.answerer.createAnswer())
+        await self.offerer.setRemoteDescription(self.answerer.localDescription)
+        async with asyncio.timeout(30):
+            while {self.offerer.connectionState, self.answerer.connectionState} != {"connected"}:
+                await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        await self.offerer.close()
+        await self.answerer.close()
+
+
+@pytest_asyncio.fixture
+async def pair() -> AsyncIterator[Pair]:
+    made = Pair()
+    yield made
+    await made.close()
+
+
+async def test_sending_is_taken_over(pair: Pair) -> None:
+    await pair.connect(take=True)
+    sender, transport = pair.transceiver.sender, pair.transceiver.sender.transport
+    assert sender._RTCRtpSender__started is False
+    (parameters,) = pair.started
+    described = pair.answerer.localDescription.sdp
+    assert [f"a=ssrc:{number} " in described for number in private.ssrcs(sender)] == [True, True]
+    assert f"cname:{parameters.rtcp.cname}" in described
+    assert parameters.codecs[0].mimeType == "video/VP8" and parameters.muxId == "0"
+    path = private.path(transport)
+    assert private.path(transport, path) is path
+    pairs = transport.transport._connection._nominated
+    assert path.address == pairs[1].remote_addr and path.fd >= 0
+    pairs.clear()  # as when ICE is closed
+    assert private.path(transport, path) is path
+    protect, protect_rtcp, context, session = private.srtp(transport)
+    assert (
+        isinstance(session, pylibsrtp.Session)
+        and len({protect, protect_rtcp, context}) == 3
+        and all((protect, context))
+    )
+    await pair.close()
+    private.let_go(pair.answerer)
+    assert "send" not in vars(sender)
+
+
+async def test_rtcp_reaches_both(pair: Pair) -> None:
+    await pair.connect(take=True)
+    transport: Any = pair.transceiver.sender.transport
+    came: list[bytes] = []
+    left: list[bytes] = []
+    handled: list[bytes] = []
+
+    async def handle(data: bytes) -> None:
+        handled.append(data)
+
+    transport._handle_rtcp_data = handle
+    private.divert_rtcp(transport, came.append, left.append)
+    far: Any = pair.offerer.getTransceivers()[0].receiver.transport
+    await far._send_rtp(bytes(aiortc.rtp.RtcpRrPacket(ssrc=7)))
+    async with asyncio.timeout(10):
+        while not came:
+            await asyncio.sleep(0.01)
+    assert aiortc.rtp.RtcpPacket.parse(came[0])[0].ssrc == 7
+    assert not handled, "aiortc receives nothing here"
+    transport._rtp_router.receivers.add(object())
+    await transport._handle_rtcp_data(b"\x80")
+    assert handled == [b"\x80"]
+    transport._rtp_router.receivers.clear()
+    await transport._send_rtp(b"of a receiver")
+    assert left == [b"of a receiver"]
+    await pair.close()
+    private.let_go(pair.answerer)
+    assert not {"_handle_rtcp_data", "_send_rtp"} & set(vars(transport))
+
+
+async def test_transport_wide_feedback_is_answered_where_it_is_asked_for(pair: Pair) -> None:
+    pair.offerer.addTransceiver("video", direction="recvonly")
+    await pair.offerer.setLocalDescription(await pair.offerer.createOffer())
+    await pair.answerer.setRemoteDescription(pair.offerer.localDescription)
+    (transceiver,) = pair.answerer.getTransceivers()
+    before = copy.deepcopy(aiortc.codecs.CODECS), copy.deepcopy(aiortc.codecs.HEADER_EXTENSIONS)
+    private.add_transport_cc(transceiver, TRANSPORT_CC, 9)
+    sdp = (await pair.answerer.createAnswer()).sdp
+    assert f"a=extmap:9 {TRANSPORT_CC}\r\n" in sdp
+    assert sdp.count(" transport-cc\r\n") == sum(not c.mimeType.endswith("rtx") for c in transceiver._codecs)
+    assert before == (aiortc.codecs.CODECS, aiortc.codecs.HEADER_EXTENSIONS)
+
+
+# ---------------------------------------------------------------------------------------------- aiortc in other hands
+
+
+def defaults() -> list[Any]:
+    """All of aiortc's that anybody could have changed."""
+    modules = [aiortc.codecs, vpx, h264, aiortc.rtcdtlstransport, aiortc.rtp, aiortc.rtcpeerconnection, aioice.ice]
+    kinds = [
+        *(aiortc.RTCPeerConnection, aiortc.RTCRtpSender, aiortc.RTCRtpReceiver, aiortc.RTCRtpTransceiver),
+        *(aiortc.RTCDtlsTransport, aiortc.RTCIceTransport, aiortc.RTCCertificate, aioice.Connection, vpx.Vp8Encoder),
+    ]
+    found = [dict(vars(one)) for one in [*modules, *kinds]]
+    return [found, copy.deepcopy([aiortc.codecs.CODECS, aiortc.codecs.HEADER_EXTENSIONS])]
+
+
+async def test_an_application_that_uses_aiortc_itself_sees_its_defaults(pair: Pair) -> None:
+    """While it is connected by us as well, and afterwards."""
+    before = defaults()
+    peer = Peer(lambda _: None, ice_host="127.0.0.1")
+    await peer.answer(await offer("audio", "video"))
+    try:
+        assert defaults() == before
+        await pair.connect(take=False)
+        sender: Any = pair.transceiver.sender
+        picture = await asyncio.wait_for(pair.offerer.getReceivers()[0].track.recv(), 30)
+        assert (picture.width, picture.height) == (64, 48)  # its own sender sends
+        encoder = sender._RTCRtpSender__encoder
+        assert type(encoder) is vpx.Vp8Encoder and encoder.target_bitrate == vpx.DEFAULT_BITRATE
+        certificate = aiortc.RTCCertificate.generateCertificate()
+        context = certificate._create_ssl_context(aiortc.rtcdtlstransport.SRTP_PROFILES)
+        assert type(context).__module__ == "OpenSSL.SSL"
+        sdp = pair.answerer.localDescription.sdp
+        assert TRANSPORT_CC not in sdp and "goog-remb" in sdp
+        (certificate,) = vars(pair.answerer)["_RTCPeerConnection__certificates"]
+        assert type(certificate) is aiortc.RTCCertificate
+    finally:
+        await peer.close()
+    assert defaults() == before

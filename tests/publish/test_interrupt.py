@@ -4,8 +4,7 @@ either, however long the event loop stood still before it."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -20,22 +19,22 @@ from lipwire import _core
 from lipwire.audio import espeak
 from lipwire.audio.fade import FADE
 from lipwire.channel import RoomChannel, Rooms
-from lipwire.channel.room.browser import Browser
 from lipwire.protocol.messages import PlaybackFinished, PlaybackStarted
-from lipwire.publish import File, Shared, Tee, WebRTC
-from lipwire.publish.peer import VIDEO_DELAY, Peer
-from lipwire.publish.tracks import Sound, SoundPackets, SoundTrack
+from lipwire.publish import File, Shared, Tee, WebRTC, streams
+from lipwire.publish.encoders import Picture
+from lipwire.publish.sound import Sound, SoundPackets, Sounds
+from lipwire.publish.streams import Pictures
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock
-from support.interrupting import OUTLETS, STATES, interrupted
+from support.interrupting import OUTLETS, STATES, Ears, interrupted
+from support.rtp import Wire
+from support.turns import Turns, watching
 
 RATE, BLOCK = _core.RATE, _core.BLOCK
 OLD, NEW = 300.0, 1900.0
 """Hz of the utterance that is cut off, and of the one after it."""
 STALLS = (0, 1, 2, 30)
 """10 ms that the loop stands still before the interrupt."""
-DELAYED = round(VIDEO_DELAY * RATE) + BLOCK
-"""Samples of the clock by which a picture may be seen after it was handed over."""
 
 
 def tone(hz: float, seconds: float) -> bytes:
@@ -199,78 +198,61 @@ async def test_a_recording(tmp_path: Path, alone: bool) -> None:
 # ------------------------------------------------------------------------------------------------------------- viewers
 
 
-def viewer() -> Peer:
-    """A browser that is connected and whose encoders take nothing until the test does."""
-    peer = Peer(lambda _: None)
-    peer.connected = True
-    return peer
-
-
 class Listener:
-    """Takes a viewer's packets as its encoder would."""
+    """A viewer that takes sound and pictures as its encoders would."""
 
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
+    def __init__(self, sounds: Sounds, pictures: Pictures) -> None:
         self.sound = np.zeros(4 * RATE, "<i2")
-        self.pictures: list[int] = []
+        self.pictures: list[tuple[int, int, bool]] = []
+        """Of each its sample, its generation, and whether its mouth is open."""
+        self._turns, self._wire, self._of = Turns(), Wire("vp8"), pictures
+        sounds._streams["opus"] = Ears(self._hear)
+        pictures._turns = self._turns
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(streams.ENCODERS, "vp8", watching(self._see))
+            pictures.add(self._wire.out)
 
-    def take(self, most: int = 1000) -> None:
-        for _ in range(min(most, len(self.peer.audio._frames))):
-            sound = self.peer.audio._frames.popleft()
-            self.sound[sound.sample : sound.sample + len(sound.pcm) // 2] = np.frombuffer(sound.pcm, "<i2")
-        while self.peer.video._frames:
-            self.pictures.append(self.peer.video._frames.popleft().pts)
+    def _see(self, picture: Picture) -> None:
+        frame = picture.frame
+        self.pictures.append((picture.sample, frame.generation, frame.mouth_open))
+
+    def _hear(self, sound: Sound) -> None:
+        self.sound[sound.sample : sound.sample + len(sound.pcm) // 2] = np.frombuffer(sound.pcm, "<i2")
+
+    def take(self) -> None:
+        """Its picture has its turn."""
+        self._turns.run()
+
+    def close(self) -> None:
+        self._of.remove(self._wire.out)
+        self._wire.close()
 
 
-@contextlib.contextmanager
-def timers_of(clock: Clock) -> Iterator[None]:
-    """The loop's timers go by the clock that the test turns."""
-    loop = asyncio.get_running_loop()
-    began = loop.time() - clock.now / RATE
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "time", lambda: began + clock.now / RATE)
-        yield
-
-
-async def turn() -> None:
-    """What is due happens."""
-    for _ in range(2):
-        await asyncio.sleep(0)
-
-
-async def watch(publisher: Any, add: Callable[[Peer], None], slow: bool, stall: int) -> tuple[Listener, int]:
-    """What a viewer gets whose encoder takes every packet as it comes, or takes none for a while."""
-    peer = viewer()
-    listener = Listener(peer)
+async def watch(
+    publisher: Any, listen: Callable[[], tuple[Sounds, Pictures]], slow: bool, stall: int
+) -> tuple[Listener, int]:
+    """What a viewer gets whose pictures are encoded as they come, or not for a while."""
     async with Talk(publisher) as talk:
-        with timers_of(talk.clock):
-            add(peer)
-            talk.session.write(tone(OLD, 5.0), RATE, "old")
-            for _ in range(51):
-                talk.clock.tick()
-                await turn()
-                if not slow or talk.clock.now < RATE // 4:
-                    listener.take()
-            handed_over = talk.clock.now
-            for _ in range(stall):
-                talk.clock.now += BLOCK
-                talk.session.performer.tick(talk.clock.now * 1_000_000_000 // RATE)
-            sent = int(np.flatnonzero(listener.sound)[-1]) + 1
-            talk.session.interrupt()
-            cut, shown = talk.clock.now, len(listener.pictures)
-            for n in range(110):
-                if n == 10:
-                    talk.session.write(tone(NEW, 0.5), RATE, "new")
-                    talk.session.end("new")
-                talk.clock.tick()
-                await turn()
+        listener = Listener(*listen())
+        talk.session.write(tone(OLD, 5.0), RATE, "old")
+        for _ in range(51):
+            talk.clock.tick()
+            if not slow or talk.clock.now < RATE // 4:
                 listener.take()
-                if talk.clock.now <= cut + DELAYED:  # their sound has left, and so they do
-                    late = listener.pictures[shown:]
-                    shown = len(listener.pictures)
-                    assert all(handed_over - DELAYED <= pts < handed_over or pts >= cut for pts in late)
-            assert listener.pictures[shown:] and all(pts >= cut for pts in listener.pictures[shown:])
-    await peer.close()
+        for _ in range(stall):
+            talk.clock.now += BLOCK
+            talk.session.performer.tick(talk.clock.now * 1_000_000_000 // RATE)
+        sent = int(np.flatnonzero(listener.sound)[-1]) + 1
+        talk.session.interrupt()
+        cut, shown = talk.clock.now, len(listener.pictures)
+        for n in range(110):
+            if n == 10:
+                talk.session.write(tone(NEW, 0.5), RATE, "new")
+                talk.session.end("new")
+            talk.clock.tick()
+            listener.take()
+        assert listener.pictures[shown:] and all(sample >= cut for sample, _, _ in listener.pictures[shown:])
+        listener.close()
     return listener, sent
 
 
@@ -290,7 +272,7 @@ def check_viewer(listener: Listener, sent: int) -> None:
 async def test_viewers(alone: bool, slow: bool, stall: int) -> None:
     viewers = WebRTC()
     publisher = viewers if alone else Tee(Recorder(), viewers)
-    check_viewer(*await watch(publisher, viewers.viewers.add, slow, stall))
+    check_viewer(*await watch(publisher, lambda: (viewers._sounds, viewers._pictures), slow, stall))
 
 
 @pytest.mark.parametrize("stall", STALLS)
@@ -301,89 +283,43 @@ async def test_a_room(alone: bool, slow: bool, stall: int) -> None:
     channel = rooms.channel("lobby", "agent")
     assert isinstance(channel, RoomChannel)
 
-    def join(peer: Peer) -> None:
+    def lobby() -> tuple[Sounds, Pictures]:
         room = rooms._rooms["lobby"]
-        browser = room.browsers["anna"] = Browser(room, "anna")
-        browser.peer, browser.joined, browser._receivers[peer], browser._tasks[peer] = peer, True, {}, set()
+        return room.sounds, room.pictures
 
-    check_viewer(*await watch(channel if alone else Tee(channel, Recorder()), join, slow, stall))
+    check_viewer(*await watch(channel if alone else Tee(channel, Recorder()), lobby, slow, stall))
     await rooms.close()
 
 
-FADED = tone(OLD, 0.005) + bytes(BLOCK)
-"""A block in which what was interrupted ends."""
-
-
-@pytest.mark.parametrize("gathered", [bytes(2 * BLOCK), tone(OLD, 0.01)], ids=["silence", "speech"])
-@pytest.mark.parametrize("slow", [False, True])
-def test_speech_that_begins_right_behind_an_interrupt_is_whole(gathered: bytes, slow: bool) -> None:
-    """The interrupt came in the middle of a packet, and the next block is new from its first sample."""
-    packets, track = SoundPackets(), SoundTrack()
-    if slow:
-        track.put(Sound(tone(OLD, 0.02), -2 * BLOCK))
-    assert packets.add(gathered, 0) is None
-    track.interrupt()
-    packets.interrupt()
-    sound = packets.add(tone(NEW, 0.01), BLOCK)
-    assert sound is not None
-    track.put(sound)
-    sent = track._frames[-1]
-    assert sent.pcm[2 * BLOCK :] == tone(NEW, 0.01)
-    assert not any(sent.pcm[2 * FADE : 2 * BLOCK]) and (not slow or not any(sent.pcm[: 2 * BLOCK]))
-
-
-@pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("slow", [False, True])
-def test_the_end_of_what_was_interrupted_is_heard_once(slow: bool, half: bool) -> None:
-    packets, track = SoundPackets(), SoundTrack()
-    if slow:
-        track.put(Sound(tone(OLD, 0.02), -2 * BLOCK))
-    if half:
-        packets.add(tone(OLD, 0.01), 0)
-    track.interrupt()
-    packets.interrupt()
-    blocks = [FADED, bytes(2 * BLOCK), tone(NEW, 0.01), tone(NEW, 0.01)]
-    for n, pcm in enumerate(blocks, start=int(half)):
-        if (full := packets.add(pcm, n * BLOCK)) is not None:
-            track.put(full)
-    sound = np.frombuffer(b"".join(s.pcm for s in track._frames), "<i2")
-    heard = np.flatnonzero(sound)
-    assert len(heard) and np.count_nonzero(sound[: 2 * BLOCK]) <= FADE  # one fade, and nothing behind it
-    assert heard[0] < 2  # at once: from what waited, or was yet to come
-
-
 async def test_a_mouth_that_a_browser_saw_shut_stays_so() -> None:
-    """Pictures are held back for the sake of their sound. The mouth closes from the newest of them: were that dropped,
-    who had seen the one before it would see the mouth open when all is silent."""
+    """The mouth closes from the newest picture of what was interrupted: were that not shown, who had seen the one
+    before it would see the mouth open when all is silent."""
     spoken = espeak.speak("Papa may buy five big maps, but Bob and Fay have a hobby: peeling apples.")
     speech, chance = np.frombuffer(spoken.pcm, "<i2"), Random(4)
-    viewers, peer = WebRTC(), viewer()
-    viewers.viewers.add(peer)
+    viewers = WebRTC()
+    listener = Listener(viewers._sounds, viewers._pictures)
     shown, opened, late, rose = False, 0, 0, 0
     async with Talk(viewers) as talk:
-        with timers_of(talk.clock):
-            for generation in range(1, 301):
-                length = chance.randrange(spoken.rate // 5, spoken.rate)
-                at = chance.randrange(len(speech) - length)
-                talk.session.write(speech[at : at + length].tobytes(), spoken.rate)
-                speaking = chance.randrange(7, 60)
-                for n in range(speaking + 40):
-                    if n == speaking:
-                        opened += shown
-                        talk.session.interrupt()
-                    talk.clock.tick()
-                    await turn()
-                    peer.audio._frames.clear()
-                    while peer.video._frames:
-                        frame = peer.video._frames.popleft().frame
-                        new = frame.generation == generation
-                        late += n >= speaking and not new
-                        rose += new and frame.mouth_open and not shown
-                        shown = frame.mouth_open
-                        del frame
-                assert not shown
-    await peer.close()
-    assert opened > 60 and late > 60 and rose == 0
+        for generation in range(1, 301):
+            length = chance.randrange(spoken.rate // 5, spoken.rate)
+            at = chance.randrange(len(speech) - length)
+            talk.session.write(speech[at : at + length].tobytes(), spoken.rate)
+            speaking = chance.randrange(7, 60)
+            for n in range(speaking + 40):
+                if n == speaking:
+                    opened += shown
+                    talk.session.interrupt()
+                talk.clock.tick()
+                listener.take()
+                while listener.pictures:
+                    _, made, is_open = listener.pictures.pop(0)
+                    late += n >= speaking and made != generation
+                    rose += made == generation and is_open and not shown
+                    shown = is_open
+            assert not shown
+            await asyncio.sleep(0)
+        listener.close()
+    assert opened > 60 and late == 0 and rose == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- any state
@@ -400,8 +336,8 @@ async def test_from_any_state_nothing_old_leaves(name: str, tmp_path: Path) -> N
 async def test_a_publisher_that_keeps_something_back_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Peer, "interrupt", lambda peer: None)
-    assert (await interrupted("webrtc, slow", 100, tmp_path)).violations > 10
+    monkeypatch.setattr(SoundPackets, "interrupt", lambda packets: None)
+    assert (await interrupted("webrtc", 100, tmp_path)).violations > 10
 
 
 # ------------------------------------------------------------------------------------------------------------ failures

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import aiortc
-import av
-import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import generate_certificate
@@ -18,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lipwire import _core
 from lipwire.errors import InvalidArgument
-from lipwire.publish.encoders import SingleUnits
-from lipwire.publish.offer import parse_offer
+from lipwire.publish.offer import TRANSPORT_CC, parse_offer
 from lipwire.publish.peer import Peer
-from lipwire.publish.tracks import SoundPackets
+from lipwire.publish.sound import Sounds
+from lipwire.publish.streams import Pictures
 
 UNKNOWN = "m=video 9 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=recvonly\r\na=mid:zz\r\na=rtpmap:120 AV1/90000\r\n"
 """A section without a codec that is known here; its transport is that of its bundle."""
@@ -76,7 +73,9 @@ async def answered(
     plays what it shall."""
     changed = asyncio.Event()
     peer = Peer(lambda _: changed.set(), ice_host="127.0.0.1")
-    performer, packets = _core.Performer(None, (50, 1), size=(64, 48)), SoundPackets()
+    performer, sounds, pictures = _core.Performer(None, (50, 1), size=(64, 48)), Sounds(), Pictures()
+    peer.hear(sounds)
+    peer.watch(pictures)
     try:
         sdp, _ = await peer.answer(edit(await client.offer()))
         await client.pc.setRemoteDescription(aiortc.RTCSessionDescription(undo(sdp), "answer"))
@@ -85,15 +84,13 @@ async def answered(
             while not set(plays) <= set(client.got):
                 performer.tick()
                 while (block := performer.read_pcm()) is not None:
-                    if (sound := packets.add(*block)) is not None:
-                        peer.audio.put(sound)
+                    sounds.audio(*block)
                 while (frame := performer.read_frame()) is not None:
-                    peer.show(frame, frame.sample)
+                    pictures.show(frame, frame.sample)
                     del frame
                 await asyncio.sleep(0.01)
         assert peer.connected and set(client.got) == set(plays)
-        for track in (peer.audio, peer.video):
-            assert track.wanted is (track.kind in plays), "what nobody takes is not missed"
+        assert peer.takes == set(plays)
         return sdp
     finally:
         await peer.close()
@@ -215,16 +212,88 @@ async def test_h264_of_other_words(offered: str, single: bool) -> None:
     await client.close()
 
 
-def test_single_units_fit_packets() -> None:
-    encoder, decoder = SingleUnits(), av.CodecContext.create("h264", "r")
-    shown = 0
-    for n in range(3):
-        noise = np.random.default_rng(n).integers(16, 235, (480 * 3 // 2, 640)).astype(np.uint8)
-        frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
-        frame.pts, frame.time_base = n * 3000, Fraction(1, 90000)
-        units, _ = encoder.encode(frame, force_keyframe=n == 2)
-        kinds = {unit[0] & 31 for unit in units}
-        assert max(map(len, units)) <= 1200 and len(units) > 10 and not kinds & {24, 28}
-        assert (5 in kinds) is (n != 1), "a key frame when it is asked for"
-        shown += len(decoder.decode(av.Packet(b"".join(b"\0\0\0\1" + unit for unit in units))))
-    assert shown >= 2
+# ------------------------------------------------------------------------------------------------ shapes of browsers
+
+SAFARI = """\
+m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+TRANSPORT
+a=mid:0
+a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
+a=recvonly
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:111 opus/48000/2
+a=rtcp-fb:111 transport-cc
+a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1
+a=rtpmap:63 red/48000/2
+a=fmtp:63 111/111
+a=rtpmap:9 G722/8000
+a=rtpmap:0 PCMU/8000
+a=rtpmap:8 PCMA/8000
+a=rtpmap:13 CN/8000
+a=rtpmap:110 telephone-event/48000
+m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+TRANSPORT
+a=mid:1
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
+a=extmap:14 urn:ietf:params:rtp-hdrext:toffset
+a=extmap:13 urn:3gpp:video-orientation
+a=recvonly
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:96 H264/90000
+REMB96
+a=rtcp-fb:96 transport-cc
+a=rtcp-fb:96 ccm fir
+a=rtcp-fb:96 nack
+a=rtcp-fb:96 nack pli
+a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640c1f
+a=rtpmap:97 rtx/90000
+a=fmtp:97 apt=96
+a=rtpmap:102 H264/90000
+a=rtcp-fb:102 transport-cc
+a=rtcp-fb:102 ccm fir
+a=rtcp-fb:102 nack
+a=rtcp-fb:102 nack pli
+a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f
+a=rtpmap:103 rtx/90000
+a=fmtp:103 apt=102
+"""
+"""H.264 alone, of two profiles, and no VP8. TRANSPORT and REMB96 are filled in."""
+
+
+@pytest.mark.parametrize("remb", [True, False])
+async def test_an_offer_of_safaris_shape_is_answered_with_h264(remb: bool) -> None:
+    """Feedback about the path is REMB, which comes once a second; transport-wide feedback where there is no other."""
+    client = Client("audio", "video", codec="video/H264")
+    own = await client.offer()
+    transport = "\n".join(
+        re.findall(r"a=(?:ice-\w+:.*|fingerprint:sha-256.*|setup:.*|candidate:.*)", own.split("m=video")[0])
+    )
+    body = SAFARI.replace("TRANSPORT", transport.replace("\r", "")).replace(
+        "REMB96", "a=rtcp-fb:96 goog-remb" if remb else "a=x-nothing"
+    )
+    sdp = own.split("m=")[0] + body.replace("\n", "\r\n")
+    offer = parse_offer(sdp)
+    assert offer.no_silence == {111} and offer.single_units == set()
+    assert offer.transport_cc("1") == (0 if remb else 3) and offer.transport_cc("0") == 3
+    peer = Peer(lambda _: None, ice_host="127.0.0.1")
+    try:
+        answer, _ = await peer.answer(sdp)
+        _, audio, video = answer.split("m=")
+        assert audio.startswith("audio") and " 111 " in audio.split("\r\n")[0] + " "
+        assert video.split("\r\n")[0].split(" ")[3:] == ["102", "103"], "constrained baseline is what we have"
+        assert "a=sendonly" in video and "a=rtcp-fb:102 nack pli" in video
+        assert (f"a=extmap:3 {TRANSPORT_CC}" in video) is not remb
+        assert ("a=rtcp-fb:102 transport-cc" in video) is not remb
+        assert "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid" in video
+    finally:
+        await peer.close()
+        await client.close()

@@ -18,7 +18,6 @@ from lipwire import Frame, _core
 from lipwire.errors import InvalidArgument
 from lipwire.publish.film import FilmWriter
 from lipwire.publish.pyav import picture
-from lipwire.publish.tracks import MAX_VIDEO, Track
 from lipwire.publish.webrtc import WebRTC
 from lipwire.stream import StreamSpec
 
@@ -201,16 +200,18 @@ async def test_null_counts() -> None:
     assert null.gaps == 0
 
 
-@pytest.mark.parametrize("limit", [MAX_VIDEO, 2])
-async def test_a_slow_viewer_loses_the_oldest_pictures(limit: int) -> None:
-    track = Track("video", limit)
-    for number in range(5):
-        track.put(number)
-    assert track.dropped == 5 - limit
-    assert [await track.recv() for _ in range(limit)] == list(range(5))[-limit:]
-    track.stop()
-    with pytest.raises(aiortc.mediastreams.MediaStreamError):
-        await track.recv()
+async def test_nobody_and_somebody_want_pictures() -> None:
+    blind, seeing = lipwire.publish.Null(wants="nothing"), lipwire.publish.Null()
+    assert lipwire.publish.Tee(blind, WebRTC()).wants == "nothing"
+    tee = lipwire.publish.Tee(blind, seeing)
+    assert tee.wants == "pictures"
+    async with lipwire.Session(tee, width=64, height=36) as session:
+        session.write(tone(0.2), RATE)
+        session.end()
+        await session.finished()
+    assert blind.frames == 0 < seeing.frames and blind.samples == seeing.samples > 0
+    with pytest.raises(InvalidArgument, match="one of nothing, pictures"):
+        lipwire.publish.Null(wants="stills")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sdp", ["", "nonsense", "v=0\r\nm=video 9 RTP/AVP"])
@@ -242,9 +243,11 @@ async def test_two_webrtc_peers_hear_and_see() -> None:
 
     try:
         async with lipwire.Session(publisher, width=160, height=90, fps=Fraction(25)) as session:
+            assert publisher.wants == "nothing"
             session.write(tone(20.0), RATE)
             seen = await asyncio.wait_for(asyncio.gather(*(watch(pc) for pc in peers)), 30)
-            assert len(publisher.viewers) == 2
+            assert len(publisher.viewers) == 2 and publisher.wants == "pictures"
+            assert session.stats()["frames_unseen"] < session.stats()["frames"]
     finally:
         for pc in peers:
             await pc.close()

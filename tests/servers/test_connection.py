@@ -12,7 +12,6 @@ import random
 import socket
 import weakref
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -189,7 +188,7 @@ async def test_a_message_takes_any_way_and_keeps_its_place(line: Line, seed: int
 
 async def test_a_whole_text_is_heard_without_the_library(line: Line) -> None:
     (opened,) = line.server._server.all_connections
-    received: list[Any] = []
+    received: list[bytes | bytearray] = []
     receive = opened.protocol.receive_data
     opened.protocol.receive_data = lambda data: (received.append(data), receive(data))[1]  # type: ignore[method-assign]
     await asyncio.sleep(0)

@@ -193,7 +193,8 @@ async def watched() -> Refs:
         publisher.send("to the data channel")
         session.interrupt()
         (peer,) = publisher.viewers
-        found = refs(peer=peer, pc=peer.pc, sound=peer.audio, pictures=peer.video)
+        found = refs(peer=peer, pc=peer.pc, sound=peer._out["audio"], pictures=peer._out["video"])
+        found["link"] = weakref.ref(peer._out["audio"].link)
         for transceiver in peer.pc.getTransceivers():
             found[transceiver.kind] = weakref.ref(transceiver.sender)
             found["dtls"] = weakref.ref(transceiver.sender.transport)

@@ -634,6 +634,41 @@ async def test_a_session_without_a_face_is_sound_only() -> None:
     assert np.count_nonzero(out.pcm) > 1.1 * RATE
 
 
+class Watched(Recorder):
+    wants: Any = "nothing"
+
+
+async def test_what_nobody_looks_at_is_not_drawn_and_all_else_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    out = Watched()
+    stage = Stage(publisher=out, voice_end_grace=0.0)
+    spoken = voice.speak("Papa.")
+    async with stage.session as session:
+        session.write(spoken.pcm, spoken.rate, "a")
+        session.end("a")
+        await stage.finished()
+        unseen = session.stats()
+        assert not out.frames and unseen["frames_unseen"] == unseen["frames"] > 5 and unseen["late"] == 0
+        assert session.latency is not None and 0 < session.latency.total_ms < 10_000
+        assert unseen["stages"]["total"]["count"] == 1 and unseen["fps"] == 0
+        out.wants = "pictures"  # somebody comes, in the middle of it all
+        await out.until(lambda: len(out.frames) > 2)
+        out.wants = "nothing"  # and goes
+        await out.until(lambda: session.stats()["frames_unseen"] > unseen["frames_unseen"] + 5)
+        shown = len(out.frames)
+        out.wants = "fireworks"
+        await out.until(lambda: session.failures["wants"])
+        out.wants = "nothing"
+        session.write(tone(0.1), RATE, "b")
+        session.end("b")
+        await stage.finished()
+        assert session.failures == {"wants": 1} and len(out.frames) == shown
+    assert "one of nothing, pictures" in caplog.text
+    assert out.pcm.size == round(session.stats()["clock_s"] * RATE)
+    assert [type(event) for event in stage.events] == [PlaybackStarted, PlaybackFinished] * 2
+    samples = [sample for sample, _, _ in out.frames]
+    assert samples == list(range(samples[0], samples[-1] + 1, RATE // 25))
+
+
 async def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
     session = lipwire.Session(lipwire.publish.File(tmp_path / "x.mp4"), avatar=None)
     with pytest.raises(InvalidArgument, match="sound only"):

@@ -34,7 +34,7 @@ from lipwire.errors import BufferFull
 from lipwire.publish import File, Null, Shared, Tee, WebRTC
 from lipwire.publish.film import FilmWriter
 from lipwire.publish.peer import Peer
-from lipwire.publish.tracks import Sound
+from lipwire.publish.sound import Sound, SoundStream
 from lipwire.stream import Publisher, StreamSpec
 from support.agent_puppet import Clock
 
@@ -119,38 +119,40 @@ class Filed(Outlet):
         assert bytes(self.encoded) == b"".join(block.tobytes() for block in self.heard)
 
 
-class Viewed(Outlet):
-    """What goes into the encoder of a browser that watches: at once, or when it has time for it."""
+class Ears(SoundStream):
+    """Takes what an encoder would, in its place."""
 
-    def __init__(self, slow: bool, tee: bool = False) -> None:
+    def __init__(self, take: Callable[[Sound], None]) -> None:
+        super().__init__("opus")
+        self._take = take
+
+    def __len__(self) -> int:
+        return 1
+
+    def send(self, sound: Sound) -> None:
+        self._take(sound)
+
+
+class Viewed(Outlet):
+    """What goes into the encoder of the browsers that watch."""
+
+    def __init__(self, tee: bool = False) -> None:
         super().__init__()
-        self.slow, self.tee = slow, tee
+        self.tee = tee
 
     async def open(self) -> None:
         viewers = WebRTC()
         self.publisher = Tee(Null(), Tee(viewers)) if self.tee else viewers
-        self.peer = Peer(lambda _: None)
-        self.peer.connected = True
-        viewers.viewers.add(self.peer)
-
-    def listen(self, chance: random.Random) -> None:
-        waiting = self.peer.audio._frames
-        if self.slow and chance.random() < 0.9 and len(waiting) < 20:
-            return
-        for _ in range(len(waiting)):
-            sound: Sound = waiting.popleft()
-            self.take(sound.pcm)
-
-    async def close(self) -> None:
-        await self.peer.close()
+        viewers._sounds._streams["opus"] = Ears(lambda sound: self.take(sound.pcm))
 
 
 class Room(Outlet):
-    """What a browser in a room gets: of the member that is interrupted, or of one beside it that leads the mix."""
+    """What browsers in a room get: of the member that is interrupted, or of one beside it that leads the mix. `speaks`:
+    one that has a microphone of its own."""
 
-    def __init__(self, slow: bool, leads: bool = True) -> None:
+    def __init__(self, leads: bool = True, speaks: bool = False) -> None:
         super().__init__()
-        self.slow, self.leads = slow, leads
+        self.leads, self.speaks = leads, speaks
 
     async def open(self) -> None:
         self.rooms = Rooms()
@@ -167,8 +169,9 @@ class Room(Outlet):
         browser = room.browsers["anna"] = Browser(room, "anna")
         browser.peer, browser.joined = self.peer, True
         browser._receivers[self.peer], browser._tasks[self.peer] = {}, set()
-
-    listen = Viewed.listen
+        if self.speaks:
+            browser.sounds = room.sounds.fork()
+        (browser.sounds or room.sounds)._streams["opus"] = Ears(lambda sound: self.take(sound.pcm))
 
     async def close(self) -> None:
         if self.other is not None:
@@ -269,13 +272,12 @@ OUTLETS: dict[str, Callable[[Path], Outlet]] = {
     "null": lambda _: Recorded(),
     "tee": lambda _: Recorded(tee=True),
     "file": lambda folder: Filed(folder / "out.mp4"),
-    "webrtc": lambda _: Viewed(slow=False),
-    "webrtc, slow": lambda _: Viewed(slow=True),
-    "webrtc behind a tee": lambda _: Viewed(slow=True, tee=True),
+    "webrtc": lambda _: Viewed(),
+    "webrtc behind a tee": lambda _: Viewed(tee=True),
     "shared memory": lambda _: Ring(),
-    "room": lambda _: Room(slow=False),
-    "room, slow": lambda _: Room(slow=True),
-    "room, not leading": lambda _: Room(slow=True, leads=False),
+    "room": lambda _: Room(),
+    "room, who speaks": lambda _: Room(speaks=True),
+    "room, not leading": lambda _: Room(leads=False),
     "member of the room": lambda _: Beside(),
     "agora": lambda _: Agoras(encoded=False),
     "agora, encoded": lambda _: Agoras(encoded=True),

@@ -16,6 +16,7 @@ AGORA = ROOT / "build" / "agora"
 
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FIREFOX = ("firefox-esr", "firefox")
 
 
 def require(present: object, what: str) -> None:

@@ -100,6 +100,9 @@ int lw_motion_set(lw_motion *m, int setting, int value);
 void lw_motion_step(lw_motion *m, const float *const *rows, int known, int speaking, lw_pose *pose);
 /* The mouth of the last step. */
 void lw_motion_mouth(const lw_motion *m, lw_mouth *mouth);
+/* What the last step added to the head for a gesture that was set, and for expressions: head_x, head_y, head_roll. Returns
+ * whether it is anything; a head that goes another way by itself adds the same. */
+int lw_motion_added(const lw_motion *m, int16_t added[3]);
 /* Speech was cut off: from the mouth that was `shown` last, whatever it has done since, the next steps go straight to
  * rest and nowhere else, until one with `speaking`. */
 void lw_motion_cut(lw_motion *m, const lw_mouth *shown);

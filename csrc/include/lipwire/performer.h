@@ -4,8 +4,8 @@
  *
  * Three threads use one object, lock-free between them. The producer calls write, arrived, end, give_back, interrupt, set, space,
  * writing and utterance. The consumer calls tick; where the performer is attached, that is the engine's thread. The reader
- * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, and the counters read, by any
- * thread.
+ * drains the rings: read_pcm, heard, heeded, read_event, acquire_frame. Frames may be released, the counters read, and look
+ * called, by any thread.
  *
  * Example of use:
  *
@@ -33,6 +33,7 @@
 #include "lipwire/base.h"
 #include "lipwire/motion.h"
 #include "lipwire/speech.h"
+#include "lipwire/stitch.h"
 #include "lipwire/viseme.h"
 
 #ifdef __cplusplus
@@ -79,14 +80,19 @@ typedef struct lw_performer_config {
     float voice;            /* as in lw_viseme_config */
     int32_t batch;          /* blocks that may wait in the ring until the reader is told of them: lw_performer_due;
                                0 = 1, at most pcm_blocks */
+    const lw_atlas *atlas;  /* of the avatar, at its size and this frame rate: the head goes along its nodes, and frames can
+                               be had as units of video. Kept; NULL: there is none */
+    int32_t framing;        /* of its units: enum lw_framing */
 } lw_performer_config;
 
 typedef struct lw_performer_counters {
     int64_t clock;           /* samples */
     int64_t buffered;        /* speech samples waiting */
     int64_t generation;
-    int64_t frames;          /* put into the ring */
+    int64_t frames;          /* put into the ring, or unseen */
     int64_t frames_unchanged;/* of those, not a pixel differed from the one before */
+    int64_t frames_unseen;   /* of those, not in the ring: nobody looked */
+    int64_t frames_stitched; /* of those in the ring, that can be had as units */
     int64_t frames_skipped;  /* not drawn: late */
     int64_t frames_dropped;  /* not drawn: the reader held every slot */
     int64_t pcm_dropped;     /* blocks */
@@ -112,6 +118,9 @@ typedef struct lw_frame_info {
     int64_t generation;  /* interrupts that it knows of */
     int32_t changed;     /* 0: every pixel as in the frame before; 1 where the reader draws */
     int32_t mouth_open;  /* the mouth's image is not that at rest; without an avatar: the pose's mouth is open */
+    int32_t drawn;       /* 0: the slot has no picture of it: its unit alone was wanted */
+    int32_t node;        /* of the atlas; it can be had by lw_performer_unit. -1: it cannot */
+    int32_t key;         /* 1: its unit does not follow on that of the frame before, and is an IDR picture */
     int64_t due_ns;      /* the `now` given to the tick that made it */
     lw_pose pose;
 } lw_frame_info;
@@ -143,6 +152,16 @@ int64_t lw_performer_interrupt(lw_performer *p);
 /* Producer. As lw_motion_set, from the next tick on. Of several between two ticks the last one of each setting
  * counts. */
 int lw_performer_set(lw_performer *p, int setting, int value);
+/* Any thread. What is wanted of the frames from the next one on: bits of lw_look; at first pictures. 0, nobody looks: clock,
+ * sound, pose and events go on, and no frame is drawn or put into the ring; that the mouth is open is told by an event
+ * alone (LW_EVENT_MOUTH with value 1). Where units alone are wanted a frame is drawn if it cannot be had as one: without an
+ * atlas, with a pose that it does not cover (an expression, a gesture), and from there to the next anchor, where the
+ * units begin again with an IDR picture: with these frames an encoder takes over. LW_EINVAL: another bit. */
+enum lw_look {
+    LW_LOOK_PICTURES = 1,
+    LW_LOOK_UNITS = 2
+};
+int lw_performer_look(lw_performer *p, int look);
 uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */
 uint64_t lw_performer_utterance(const lw_performer *p); /* that the last write belonged to */
 int64_t lw_performer_space(const lw_performer *p); /* samples at LW_RATE */
@@ -176,6 +195,14 @@ int lw_performer_read_event(lw_performer *p, lw_event *event);
 /* Reader. The oldest frame: 1 with the slot that it lies in, or 0 for none. The slot's bytes stay as they are until it
  * is released; slots may be released in any order, by any thread. */
 int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info);
+/* Reader. The unit of a frame that has been acquired and has a node: each once, in their order. `stale` 1: the frame knows
+ * of fewer interrupts than there were; its unit keeps the variants shown before, as its mouth is not to be seen, and the
+ * head goes on. *key (may be NULL): whether it is an IDR picture. Returns its bytes, at most lw_atlas_bound. LW_EINVAL: no
+ * such frame, or out of order; LW_ENOSPC: `room` is too small. Where there is no unit of a frame, the next frames are
+ * drawn until the units can begin again. */
+int64_t lw_performer_unit(lw_performer *p, int slot, int stale, int *key, uint8_t *out, size_t room);
+/* Reader. The next unit that can be one is to be an IDR picture. */
+void lw_performer_request_key(lw_performer *p);
 /* A slot's pixels; NULL for a slot out of range, or frames of 0 x 0. */
 uint8_t *lw_performer_frame(lw_performer *p, int slot);
 void lw_performer_release_frame(lw_performer *p, int slot);

@@ -53,7 +53,8 @@ enum lw_event_type {
     LW_EVENT_STARTED = 1,  /* utterance's first sample is in this block */
     LW_EVENT_FINISHED = 2, /* value = 1 if interrupted; `played` samples of it were heard */
     LW_EVENT_UNDERRUN = 3, /* speech went on after a gap; value = the gap in samples */
-    LW_EVENT_MOUTH = 4     /* first frame of the utterance that shows an open mouth (performer only) */
+    LW_EVENT_MOUTH = 4     /* first frame of the utterance that shows an open mouth (performer only); value = 1: nobody looks,
+                              and `played` is the `now_ns` of its tick */
 };
 typedef struct lw_event {
     int32_t type;

@@ -38,6 +38,7 @@ from ..channel.base import (
 from ..errors import BadState, BufferFull, LipwireError
 from ..protocol import transcript as t
 from ..protocol.messages import PlaybackFinished
+from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
 from . import conversation as c
 from .brains.base import Brain, BrainEvent
@@ -101,6 +102,7 @@ class Agent:
         brain: what thinks; not open yet.
         on_event: gets each AgentEvent. What it asks of the agent within the call is done after it.
         spotter: hears voice commands; None = the offline one, where `config.voice_commands`.
+        preencoded: as of Session.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Agent:
         *,
         on_event: Callable[[AgentEvent], None] | None = None,
         spotter: commands.Spotter | None = None,
+        preencoded: Preencoded = "auto",
     ) -> None:
         self.config = config
         self.channel = channel
@@ -129,6 +132,7 @@ class Agent:
             voice_end_grace=0.0,
             voice_end_timeout=DRY,
             capacity=AHEAD,
+            preencoded=preencoded,
         )
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter

@@ -22,7 +22,7 @@ from ..channel.base import Channel
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
 from ..session.session import Session
-from ..stream import Publisher, StreamSpec
+from ..stream import Publisher, StreamSpec, Unit, Wants
 from .replies import Reply
 from .rest_of import rest_of
 
@@ -257,6 +257,25 @@ class ChannelSink(Publisher):
         """The channel's memory, where it has some for the session to draw in."""
         return self._channel.memory(spec, slots)
 
+    @property
+    def wants(self) -> Wants:
+        """What the channel wants."""
+        return self._channel.wants
+
+    @property
+    def takes_units(self) -> bool:  # type: ignore[override]
+        """Whether the channel does."""
+        return self._channel.takes_units
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        """The channel's."""
+        return self._channel.request_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        self._channel.request_key = request_key
+
     async def open(self, spec: StreamSpec) -> None:
         """Joins the channel."""
         await self._channel.open(spec)
@@ -271,6 +290,10 @@ class ChannelSink(Publisher):
     def video(self, frame: Frame) -> None:
         """Carries a picture into the channel."""
         self._channel.video(frame)
+
+    def unit(self, unit: Unit) -> None:
+        """Carries a picture as encoded video into the channel."""
+        self._channel.unit(unit)
 
     def interrupt(self) -> None:
         """Nobody hears any more what waits in the channel."""

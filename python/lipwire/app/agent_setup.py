@@ -108,7 +108,8 @@ class AgentSetup:
             LipwireError: see `brain` and `channel`.
         """
         brain = self.brain(agent)
-        return Agent(agent, self.channel(agent), brain, on_event=on_event)
+        preencoded = self.config.preencoded
+        return Agent(agent, self.channel(agent), brain, on_event=on_event, preencoded=preencoded)
 
     def channel(self, agent: AgentConfig) -> Channel:
         """An Agora channel where that is set up, else a room of this server, unless `transport` says which.

@@ -109,6 +109,10 @@ class Config(Struct, kw_only=True, frozen=True):
     one, or the path of a folder or zip. Artwork is asked for by the `name` in its avatar.toml."""
     any_avatar: bool = True
     """Accept any `avatar_id` and show `avatar` for those that are not installed."""
+    preencoded: Literal["auto", "on", "off"] = "auto"
+    """Hand avatars' video that was encoded before to viewers who take H.264, instead of encoding it for each session
+    (`lipwire avatar preencode`). auto: where it has been made; on: sessions wait until it is; off. Sessions that are
+    recorded do without."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
     prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
@@ -215,6 +219,10 @@ class Config(Struct, kw_only=True, frozen=True):
             _check(name, getattr(self, name))
         if self.tls_key is not None and self.tls_cert is None:
             raise InvalidArgument("tls_key needs tls_cert, the file of its certificate")
+        if self.preencoded == "on" and self.record is not None:
+            raise InvalidArgument(
+                "preencoded = on does not go with record: a replay draws each picture anew; set preencoded to auto"
+            )
         if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"

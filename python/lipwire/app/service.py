@@ -100,6 +100,7 @@ class LiveAvatar(RecordedSession):
             prebuffer_max=config.prebuffer_max_ms / 1000,
             catch_up=config.catch_up,
             capacity=config.buffer_seconds,
+            preencoded="off" if service.recorder is not None else config.preencoded,
         )
         self.on_spoken = service.telemetry.spoken
         if service.recorder is not None:

@@ -147,7 +147,7 @@ def _medoids(d: F64, weight: F64, most: int) -> NDArray[np.int64]:
 def _fit(features: F64, error: F64) -> F64:
     """Weights >= 0 whose sum over the features is nearest to the error."""
     weights = np.zeros(features.shape[1])
-    used: NDArray[np.bool_] = (features > 0).any(0)
+    used: NDArray[np.bool_] = np.any(features > 0, axis=0, keepdims=True)[0]
     while used.any():
         scale = features[:, used].max(0)
         found = np.linalg.lstsq(features[:, used] / scale, error, rcond=None)[0] / scale

@@ -367,6 +367,7 @@ class Replay:
             capacity=settings.capacity,
             seed=settings.seed,
             clock=lambda: r.in_ns(self._now),
+            preencoded="off",
         )
         self._provider = Provider(
             ProviderConfig(

@@ -16,7 +16,7 @@ from .._core import Frame, SharedWriter
 from ..errors import InvalidArgument
 from ..protocol.messages import ErrorEvent
 from ..protocol.transcript import PACKET
-from ..stream import Publisher, StreamSpec, as_publisher
+from ..stream import Publisher, StreamSpec, Unit, Wants, as_publisher
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a channel hands over."""
@@ -185,6 +185,22 @@ class _Wrapped(Channel):
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         return self._publisher.memory(spec, slots)
 
+    @property
+    def wants(self) -> Wants:
+        return self._publisher.wants
+
+    @property
+    def takes_units(self) -> bool:  # type: ignore[override]
+        return self._publisher.takes_units
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        return self._publisher.request_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        self._publisher.request_key = request_key
+
     async def open(self, spec: StreamSpec) -> None:
         await self._publisher.open(spec)
 
@@ -193,6 +209,9 @@ class _Wrapped(Channel):
 
     def video(self, frame: Frame) -> None:
         self._publisher.video(frame)
+
+    def unit(self, unit: Unit) -> None:
+        self._publisher.unit(unit)
 
     def interrupt(self) -> None:
         self._publisher.interrupt()
@@ -215,8 +234,8 @@ class _Wrapped(Channel):
 
 
 def as_channel(channel: Any) -> Channel:
-    """The Channel that `channel` is, or that an object with the same methods stands for; `memory`, `interrupt`, `renew`
-    and `packet_size` may be missing.
+    """The Channel that `channel` is, or that an object with the same methods stands for; `memory`, `interrupt`,
+    `renew`, `wants` and `packet_size` may be missing.
 
     Raises:
         InvalidArgument: a method is missing, or does not take what it is given; the message names it.

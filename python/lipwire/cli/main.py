@@ -16,6 +16,7 @@ from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
 from . import agent, avatar, conformance, doctor, keys, provider, render, replay, tokens
+from .density.command import density
 from .options import err, out
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errn
 """Why a file cannot be written, whoever writes it."""
 bench = typer.Typer(help="Measure Lipwire and its peers.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+bench.command("density")(density)
 
 
 @bench.command("lipsync")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..avatar import DEFAULT
 from .options import AvatarName, Fps, Size, err, out, parse_size
 from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from ..session.preencoded import Preencoded
 
 STANDARD_INPUT = Path("-")
 
@@ -48,6 +51,12 @@ def render(
     poster: Annotated[
         str | None, typer.Option(help="Write the first picture, too: a .png or .jpg path, or png or jpg alone.")
     ] = None,
+    preencoded: Annotated[
+        str,
+        typer.Option(
+            help="Take the avatar's video as it was encoded before: auto (where it has been), on (do so now) or off."
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of blinks and idle movement.")] = 0,
 ) -> None:
     """Render a speech file, or a text, into a film, faster than real time."""
@@ -78,6 +87,7 @@ def render(
             subtitles=subtitles,
             transcript=transcript,
             poster=poster,
+            preencoded=cast("Preencoded", preencoded),
             progress=lambda done, total: bar.update(task, description="rendering", completed=done, total=total or done),
             note=lambda line: bar.update(task, description=line),
         )

@@ -58,8 +58,11 @@ class Stage:
     def __init__(self, face: Avatar | _core.NativeAvatar | None, spec: StreamSpec) -> None:
         self.spec = spec
         self._face = face
+        self.avatar: Avatar | None = None
+        """Whose video can be encoded before."""
         if isinstance(face, Avatar):
             self.name = face.name
+            self.avatar = face
 
     def prepare(self) -> None:
         """Draws an avatar, which may be slow the first time; from then on `spec` has its colour matrix.
@@ -74,6 +77,8 @@ class Stage:
     def performer(self, **options: Any) -> _core.Performer:
         """The performer whose output goes through here; `prepare` first. A seed is another life for each avatar."""
         assert not isinstance(self._face, Avatar), "prepare() comes first"
+        if options.get("atlas") is not None:
+            self.spec = structs.replace(self.spec, preencoded=True)
         if self.name:
             options["seed"] = options.get("seed", 0) ^ zlib.crc32(self.name.encode())
         return _core.Performer(self._face, self.spec.fps.as_integer_ratio(), **options)
@@ -81,6 +86,10 @@ class Stage:
     def open(self, show: Callable[[_core.Frame], None], loop: asyncio.AbstractEventLoop | None) -> None:
         """`show` takes drawn frames: on the loop, or at once where there is none (offline)."""
         self._show = show
+
+    def looks(self, wanted: int) -> int:
+        """What a publisher wants -> what the performer has to make of it, both as `Performer.look` takes it."""
+        return wanted
 
     def events(self, events: list[Event]) -> list[Event]:
         """New events -> those to tell now, each with the sample of the output that it belongs to. Before the sound and
@@ -125,11 +134,17 @@ class SoundStage(Stage):
     def performer(self, **options: Any) -> _core.Performer:
         return _core.Performer(None, (1, 1), **options)  # a pose a second, and it is dropped
 
+    def looks(self, wanted: int) -> int:
+        """There are no pictures to spare."""
+        return _core.LOOK_PICTURES
+
     def frame(self, frame: _core.Frame) -> None: ...
 
 
 class DrawnStage(Stage):
     """For frames that the performer hands on as they are: something else draws them."""
+
+    avatar = None
 
     def __init__(self, name: str, spec: StreamSpec) -> None:
         self.spec = spec
@@ -286,6 +301,10 @@ class SourceStage(DrawnStage):
         self._wait = self.WAIT if loop is None else 0.0
         self._spans: collections.deque[tuple[int, int]] = collections.deque()
         """When the output speaks: (first sample, last sample + 1 or -1)."""
+
+    def looks(self, wanted: int) -> int:
+        """The source's pictures come by themselves, and have to be taken."""
+        return _core.LOOK_PICTURES
 
     def events(self, events: list[Event]) -> list[Event]:
         told = []

@@ -1,6 +1,7 @@
-"""What aiortc has no public way for. Its private names stand in this file alone; tests/publish/test_aiortc_private.py
-checks each of them, and ran against aiortc 1.13 to 1.16 (aioice 0.13), which is what the extra `webrtc` allows. Where a
-name is missing nothing is changed, and the connection works without.
+"""What aiortc has no public way for. Its private names, and those of what it stands on (aioice, pylibsrtp), stand in
+this file alone; tests/publish/test_aiortc_private.py checks each of them, and ran against aiortc 1.13 to 1.16 (aioice
+0.13), which is what the extra `webrtc` allows. Nothing is changed but single objects: an application that uses aiortc
+itself finds it as it was.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import find_common_codecs
-
-from .encoders import H264, SingleUnits, Vp8
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
+from msgspec import Struct
+from pylibsrtp._binding import ffi, lib
 
 LOOPBACK = "127.0.0.1"
 CIPHERS = b":".join(
@@ -25,20 +27,76 @@ CIPHERS = b":".join(
 logger = logging.getLogger("lipwire.webrtc")
 
 
-_ENCODERS = {"video/vp8": Vp8, "video/h264": H264}
+def take_over(transceiver: Any, start: Callable[[Any], None]) -> None:
+    """Has somebody else send what a transceiver has negotiated: `start` is called with the RTCRtpSendParameters when
+    its connection is encrypted, and aiortc's own sender never begins. Before the answer is set."""
+
+    async def send(parameters: Any) -> None:
+        start(parameters)
+
+    vars(transceiver.sender)["send"] = send
 
 
-def use_encoders(pc: RTCPeerConnection, single_units: set[int]) -> None:
-    """Has a connection encode its pictures as `encoders` does; H.264 of the payload types `single_units` in such. After
-    the answer, before anything is sent."""
-    for transceiver in pc.getTransceivers():
-        codecs = getattr(transceiver, "_codecs", [])
-        kind = _ENCODERS.get(codecs[0].mimeType.lower()) if codecs else None
-        if kind is H264 and codecs[0].payloadType in single_units:
-            kind = SingleUnits
-        sender: Any = transceiver.sender
-        if kind is not None and getattr(sender, "_RTCRtpSender__encoder", True) is None:
-            sender._RTCRtpSender__encoder = kind()
+def ssrcs(sender: Any) -> tuple[int, int]:
+    """Those that the answer names: of what is sent, and of what is sent again."""
+    return sender._ssrc, sender._rtx_ssrc
+
+
+class Path(Struct, frozen=True):
+    """Where a connection's packets leave, and where they go."""
+
+    pair: Any
+    """aioice's candidate pair."""
+    fd: int
+    """Of its socket, which is aioice's."""
+    address: tuple[str, int]
+
+
+def path(transport: Any, known: Path | None = None) -> Path:
+    """The one that ICE has chosen for a DTLS transport; `known` itself where that has not changed, or is lost."""
+    pair = transport.transport._connection._nominated.get(1)
+    if known is not None and (pair is None or pair is known.pair):
+        return known
+    return Path(pair, pair.protocol.transport.get_extra_info("socket").fileno(), pair.remote_addr)
+
+
+def srtp(transport: Any) -> tuple[int, int, int, Any]:
+    """(libsrtp's function that protects RTP, that for RTCP, the context of what a DTLS transport sends; who owns
+    that). The first three are addresses. Once it is encrypted."""
+
+    def address(of: Any) -> int:
+        return int(ffi.cast("intptr_t", of))
+
+    session = transport._tx_srtp
+    protect, protect_rtcp = (address(ffi.addressof(lib, name)) for name in ("srtp_protect", "srtp_protect_rtcp"))
+    return protect, protect_rtcp, address(session._srtp[0]), session
+
+
+def divert_rtcp(transport: Any, received: Callable[[bytes], None], send: Callable[[bytes], None]) -> None:
+    """Gives `received` the RTCP that comes over a DTLS transport, decrypted; aiortc gets it, too, where something of it
+    receives. What aiortc has to send, which is RTCP of its receivers, is given to `send`: the SRTP context may have one
+    user."""
+    handle, router = transport._handle_rtcp_data, transport._rtp_router
+
+    async def came(data: bytes) -> None:
+        received(data)
+        if router.receivers:
+            await handle(data)
+
+    async def leave(data: bytes) -> None:
+        send(data)
+
+    vars(transport).update(_handle_rtcp_data=came, _send_rtp=leave)
+
+
+def add_transport_cc(transceiver: Any, uri: str, number: int) -> None:
+    """Has the answer take transport-wide feedback, which aiortc does not know, by the number that the offer gave the
+    extension. After the offer is taken, before the answer is made."""
+    extension = RTCRtpHeaderExtensionParameters(id=number, uri=uri)
+    transceiver._headerExtensions = [*transceiver._headerExtensions, extension]
+    for codec in transceiver._codecs:  # copies, of this connection
+        if not codec.mimeType.lower().endswith("/rtx"):
+            codec.rtcpFeedback = [*codec.rtcpFeedback, RTCRtcpFeedback(type="transport-cc")]
 
 
 def has_codec(kind: str, codecs: list[Any]) -> bool:
@@ -60,16 +118,6 @@ def use_certificate(pc: RTCPeerConnection) -> None:
     name = "_RTCPeerConnection__certificates"
     if hasattr(pc, name) and hasattr(RTCCertificate, "_create_ssl_context"):
         setattr(pc, name, [_Certificate.generateCertificate()])
-
-
-def sends(pc: RTCPeerConnection, kind: str) -> str:
-    """What a connection sends a kind of media as, in small letters; "" = it sends none, or there is no telling. After
-    the answer."""
-    for transceiver in pc.getTransceivers():
-        codecs = getattr(transceiver, "_codecs", [])
-        if transceiver.kind == kind and codecs:
-            return str(codecs[0].mimeType).lower()
-    return ""
 
 
 def contain(pc: RTCPeerConnection) -> None:
@@ -115,11 +163,15 @@ def let_go(pc: RTCPeerConnection) -> None:
     """Has a connection that is closed come apart: its transports call it, and it has them. A circle of the two would
     stay, with the packets that it keeps for retransmission, until Python looks for garbage."""
     vars(pc).pop("_RTCPeerConnection__connect", None)  # ours, which has the one that it stands for
+    for transceiver in pc.getTransceivers():
+        vars(transceiver.sender).pop("send", None)
     transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
     if pc.sctp is not None:
         pc.sctp.remove_all_listeners()
         transports.add(pc.sctp.transport)
     for transport in transports:
+        for name in ("_handle_rtcp_data", "_send_rtp"):
+            vars(transport).pop(name, None)
         ice = transport.transport
         for emitter in (transport, ice, ice.iceGatherer):
             emitter.remove_all_listeners()

@@ -1,41 +1,37 @@
-"""What encodes pictures for one browser: aiortc's VP8 and H.264, with settings for a drawn face.
+"""What encodes pictures for browsers: VP8 and H.264, with settings for a drawn face.
 
-A drawn face is large even gradients and sharp edges. aiortc's own settings are a camera's: 500 kbit/s to begin with, a
-quantizer up to 56 of 63, and a filter against noise, which together show a gradient as blocks. Here the bit rate
-follows the size of the picture, and the quantizer stays where blocks do not show. A new bit rate begins a new stream,
-which costs a key frame: x264 heeds a lower one of a running stream a second late, and a higher one not at all; so the
-bit rate changes in large steps (`STEP`).
+A drawn face is large even gradients and sharp edges. Settings for a camera would show a gradient as blocks. Here the
+bit rate follows the size of the picture, and the quantizer stays where blocks do not show. An encoder has one class of
+bit rate for its life (`rates`): x264 heeds a lower one of a running stream a second late, and a higher one not at all.
 
-Measured on a picture of 1280x720 that speaks: VP8 7.7 ms of a processor a picture (aiortc's settings: 5.4), H.264 3.3
-(14.1), at 54 dB in the backdrop both.
+Measured on a picture of 1280x720 that speaks: VP8 7.7 ms of a processor a picture, H.264 3.3, at 54 dB in the backdrop
+both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import abc
 from fractions import Fraction
 from typing import Any
 
 import av
-from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
+from av.video.frame import PictureType
+from msgspec import Struct
 
-from .pyav import COLOURS, tag
+from .._core import RATE, Frame
+from .pyav import COLOURS, picture, tag
+from .rates import REFERENCE, bit_rates
 from .turns import processors
 
-START_BITRATE, MIN_BITRATE, MAX_BITRATE = 1_500_000, 250_000, 3_000_000
-"""Bit/s of a picture of REFERENCE pixels; of others in proportion to the square root of their pixels (`bit_rates`)."""
-REFERENCE = 640 * 360
-STEP = 0.25
-"""Share by which what the browser can take must have changed before the encoder is told."""
+CLOCK = Fraction(1, RATE)
 VP8_QUANTIZER = (4, 44)
 H264_QUANTIZER = (10, 38)
 X264 = "aq-strength=1.4:chroma-qp-offset=-8:deadzone-intra=4:deadzone-inter=8:no-dct-decimate=1:psy=0:scenecut=0"
 """What keeps small steps of a gradient, in brightness and in colour, that x264 by itself rounds away block by block. It
 halves how far the edges of blocks stand out of an error that is 2 of 255 at most, for a tenth more bits. The last
 leaves key frames to those who ask for them."""
-PACKET = 1150
-"""Bytes of a NAL unit that is a packet by itself."""
+PACKET = 1100
+"""Bytes of a NAL unit that is a packet by itself: what an MTU of 1200 leaves (`lipwire/net.h`, LW_NET_OVERHEAD)."""
 KEY_FRAMES = 3000
 """Frames between two key frames that nobody asked for."""
 KEY_SECONDS = 2
@@ -44,48 +40,21 @@ USUAL_FPS = Fraction(25)
 """Pictures a second, where a frame does not say."""
 
 
-def bit_rates(width: int, height: int) -> tuple[int, int, int]:
-    """Bit/s of a picture of this size: (to begin with, at least, at most)."""
-    scale = max(0.25, min(2.5, (width * height / REFERENCE) ** 0.5))
-    start, low, high = (round(rate * scale) for rate in (START_BITRATE, MIN_BITRATE, MAX_BITRATE))
-    return start, low, high
+class Picture(Struct, frozen=True):
+    """A frame of a session, uncopied."""
 
+    frame: Frame
+    sample: int
+    """When it is to be shown, on the sound's clock."""
+    fps: Fraction | None = None
+    """How many such come in a second, as far as it is known."""
 
-class _Rate:
-    """The bit rate of an encoder, within the limits of its picture's size."""
-
-    def __init__(self) -> None:
-        self._limits = (START_BITRATE, MIN_BITRATE, MAX_BITRATE)
-        self._asked: int | None = None
-        self._used = START_BITRATE
-        self._stream: tuple[int, int, int] | None = None
-        """Width, height and bit rate of what was begun last."""
-
-    def renews(self, frame: Any) -> bool:
-        """Whether the picture that comes next begins a stream: the first, or one of another size or bit rate. An
-        encoder's own `bit_rate` is no measure of that: x264 rounds it."""
-        self._see(frame.width, frame.height)
-        last, self._stream = self._stream, (frame.width, frame.height, self._used)
-        return last != self._stream
-
-    def _see(self, width: int, height: int) -> None:
-        limits = bit_rates(width, height)
-        if limits != self._limits:
-            self._limits, self._used = limits, limits[0]
-            if self._asked is not None:
-                self.ask(self._asked)
-
-    def ask(self, bitrate: int) -> None:
-        """What the browser can take."""
-        self._asked = bitrate
-        _, low, high = self._limits
-        wanted = max(low, min(bitrate, high))
-        if abs(wanted - self._used) > STEP * self._used or wanted in (low, high):
-            self._used = wanted
-
-    @property
-    def used(self) -> int:
-        return self._used
+    def for_encoder(self) -> av.VideoFrame:
+        """The same for PyAV. An object an encoder: which pictures are key frames is marked in it."""
+        shown = picture(self.frame.i420, self.frame.matrix)
+        shown.pts = self.sample
+        shown.time_base = CLOCK
+        return shown
 
 
 def threads(width: int, height: int) -> int:
@@ -93,37 +62,44 @@ def threads(width: int, height: int) -> int:
     return min(2 if width * height > REFERENCE else 1, processors())
 
 
-class _Adapts:
-    """An encoder of aiortc's that still adapts to what the browser says it receives, within what is good for us."""
+class Encoder(abc.ABC):
+    """Pictures to access units, each as soon as it comes. For one thread at a time.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._rate = _Rate()
+    Args:
+        level: its class of bit rate: a place in `rates.bit_rates` of the pictures' size.
+    """
 
-    @property
-    def target_bitrate(self) -> int:
-        return self._rate.used
+    def __init__(self, level: int) -> None:
+        self.level = level
+        self._kind: tuple[int, int, Fraction] | None = None
+        """Width, height and frames a second of the stream that was begun last: another one begins anew."""
+        self._codec: Any = None
 
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._rate.ask(bitrate)
+    def encode(self, picture: Picture, key: bool = False) -> tuple[bytes, bool]:
+        """(the access unit, whether it is a key frame). `key`: it must be one."""
+        frame = picture.for_encoder()
+        kind = width, height, fps = frame.width, frame.height, picture.fps or USUAL_FPS
+        if kind != self._kind:
+            self._codec, self._kind = self._open(frame, bit_rates(width, height)[self.level], fps), kind
+        if key:
+            frame.pict_type = PictureType.I
+        packets = self._codec.encode(frame)
+        return b"".join(map(bytes, packets)), any(packet.is_keyframe for packet in packets)
+
+    @abc.abstractmethod
+    def _open(self, frame: av.VideoFrame, rate: int, fps: Fraction) -> Any:
+        """A codec for pictures like this one, at `rate` bit/s."""
 
 
-class Vp8(_Adapts, Vp8Encoder):
-    """aiortc's."""
+class Vp8(Encoder):
+    """libvpx's, at a constant bit rate."""
 
-    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        if self._rate.renews(frame):
-            self.codec = self._open(frame.width, frame.height)
-        return super().encode(frame, force_keyframe)
-
-    def _open(self, width: int, height: int) -> av.VideoCodecContext:
-        rate = self._rate.used
+    def _open(self, frame: av.VideoFrame, rate: int, fps: Fraction) -> Any:
         codec = av.CodecContext.create("libvpx", "w")
-        codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
+        codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
         codec.bit_rate, codec.gop_size = rate, KEY_FRAMES
         codec.qmin, codec.qmax = VP8_QUANTIZER
-        codec.thread_count = threads(width, height)
+        codec.thread_count = threads(frame.width, frame.height)
         codec.options = {
             "deadline": "realtime",
             "cpu-used": "-6",
@@ -140,36 +116,26 @@ class Vp8(_Adapts, Vp8Encoder):
         return codec
 
 
-class H264(_Adapts, H264Encoder):
-    """aiortc's. x264 counts pictures, not their time, so that it must know how many come in a second: a
-    frame's `opaque` says it, a Fraction."""
+class H264(Encoder):
+    """x264's. It counts pictures, not their time, so that it must know how many come in a second."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._fps = USUAL_FPS
+    x264 = X264
 
-    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        fps, self._fps = self._fps, frame.opaque or USUAL_FPS
-        if self._rate.renews(frame) or fps != self._fps:
-            self.codec = self._open(frame)
-        return super().encode(frame, force_keyframe)
-
-    def _open(self, frame: Any) -> av.VideoCodecContext:
-        rate, width, height = self._rate.used, frame.width, frame.height
+    def _open(self, frame: av.VideoFrame, rate: int, fps: Fraction) -> Any:
         names = {number: name for name, number in COLOURS.items()}
         codec = av.CodecContext.create("libx264", "w")
-        codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
+        codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
         if (colours := names.get(frame.colorspace)) is not None:
             tag(codec, colours)  # a browser guesses by the size where nothing is said
         codec.bit_rate, codec.gop_size = rate, KEY_FRAMES
         codec.qmin, codec.qmax = H264_QUANTIZER
-        codec.time_base, codec.framerate = frame.time_base, self._fps.limit_denominator(1001)
-        codec.thread_count = threads(width, height)
+        codec.time_base, codec.framerate = CLOCK, fps.limit_denominator(1001)
+        codec.thread_count = threads(frame.width, frame.height)
         codec.profile = "Baseline"
         codec.options = {
             "preset": "veryfast",
             "tune": "zerolatency",
-            "x264-params": X264,
+            "x264-params": self.x264,
             "maxrate": str(rate),
             "bufsize": str(rate // 2),
         }
@@ -180,21 +146,18 @@ class SingleUnits(H264):
     """H.264 of which each packet holds one NAL unit (RFC 6184, packetization-mode 0): slices are made to fit. Who takes
     no other is a simple device, which may not know how to ask for a key frame: they come by themselves."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._key_at: Fraction | None = None
+    x264 = f"{X264}:slice-max-size={PACKET}"
 
-    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        at = frame.pts * frame.time_base
-        if force_keyframe or self._key_at is None or not 0 <= at - self._key_at < KEY_SECONDS:
-            self._key_at, force_keyframe = at, True
-        return super().encode(frame, force_keyframe)
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._key_at: int | None = None
 
-    def _open(self, frame: Any) -> av.VideoCodecContext:
-        codec = super()._open(frame)
-        codec.options = {**codec.options, "x264-params": f"{X264}:slice-max-size={PACKET}"}
-        return codec
+    def encode(self, picture: Picture, key: bool = False) -> tuple[bytes, bool]:
+        """As `Encoder.encode`."""
+        if key or self._key_at is None or not 0 <= picture.sample - self._key_at < KEY_SECONDS * RATE:
+            self._key_at, key = picture.sample, True
+        return super().encode(picture, key)
 
-    @classmethod
-    def _packetize(cls, packages: Iterable[bytes]) -> list[bytes]:
-        return list(packages)
+
+ENCODERS: dict[str, type[Encoder]] = {"vp8": Vp8, "h264": H264, "h264 in single units": SingleUnits}
+"""By codec, as `native.Outgoing` names them."""

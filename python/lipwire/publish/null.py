@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from .._core import Frame
-from ..stream import Publisher, StreamSpec
+from ..errors import InvalidArgument
+from ..stream import LOOKS, Publisher, StreamSpec, Unit, Wants
 
 
 class Null(Publisher):
-    """Takes everything, keeps nothing. `samples` and `frames` count; `gaps` counts breaks in the audio's clock."""
+    """Takes everything, keeps nothing. `samples`, `frames`, `units` and `unit_bytes` count; `gaps` counts breaks in the
+    audio's clock.
+
+    Args:
+        wants: what it takes besides sound; "nothing": no picture is made.
+    """
 
     audio_blocks = 64
 
-    def __init__(self) -> None:
+    def __init__(self, *, wants: Wants = "pictures") -> None:
+        if wants not in LOOKS:
+            raise InvalidArgument(f"wants must be one of {', '.join(LOOKS)}, got {wants!r:.40}")
+        self._wants: Wants = wants
         self.samples = 0
         self.frames = 0
+        self.units = 0
+        self.unit_bytes = 0
         self.gaps = 0
         self._next: int | None = None
+
+    @property
+    def takes_units(self) -> bool:  # type: ignore[override]
+        """As it was given."""
+        return LOOKS[self._wants] & LOOKS["units"] != 0
+
+    @property
+    def wants(self) -> Wants:
+        """As it was given."""
+        return self._wants
 
     async def open(self, spec: StreamSpec) -> None:
         """Nothing to open."""
@@ -30,6 +51,11 @@ class Null(Publisher):
     def video(self, frame: Frame) -> None:
         """Counts a frame."""
         self.frames += 1
+
+    def unit(self, unit: Unit) -> None:
+        """Counts a unit, and its bytes."""
+        self.units += 1
+        self.unit_bytes += len(unit.data)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -1,4 +1,4 @@
-"""One browser over WebRTC, through aiortc: its connection, the tracks to it, and what waits for it.
+"""One browser over WebRTC: its connection, which is aiortc's, what it is sent, and what waits for it.
 
 No account, no STUN: loopback and the local network. `webrtc.WebRTC` (a session and its viewers) and `room.Rooms`
 (agents and users) are made of these.
@@ -12,25 +12,22 @@ import binascii
 import logging
 from collections import deque
 from collections.abc import Callable
-from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from .._core import Frame
 from ..errors import InvalidArgument
 from . import aiortc_private
 from .audience import Audience, Missed
-from .offer import parse_offer
-from .tracks import Picture, PictureTrack, SoundTrack, Track
+from .native import Link, Outgoing
+from .offer import TRANSPORT_CC, Offer, parse_offer
+from .sound import Sounds
+from .streams import Pictures
 
 logger = logging.getLogger("lipwire.webrtc")
 
-VIDEO_DELAY = 0.025
-"""Seconds that pictures wait before they are encoded. A browser aligns the tracks by when their packets left, and sound
-leaves later: 10 ms to fill a packet and 6.5 ms of Opus look-ahead, which aiortc's timestamps do not count. The rest is
-what was left in Chromium (bench/browser_sync.py)."""
 ANSWER_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 20.0
 """Seconds from the answer until media must flow."""
@@ -93,10 +90,6 @@ class Outbox:
         return data
 
 
-def _sends(transceiver: Any, track: Track) -> bool:
-    return transceiver.sender.track is track and transceiver.currentDirection in ("sendonly", "sendrecv")
-
-
 class Peer:
     """One browser's connection. It offers; we answer.
 
@@ -125,8 +118,8 @@ class Peer:
         if audience is not None:
             audience.enter(self, user)
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.audio = SoundTrack()
-        self.video = PictureTrack()
+        self.takes: set[str] = set()
+        """The kinds of media that it has agreed to be sent."""
         self.connected = False
         self.closed = False
         self._on_change = on_change
@@ -136,6 +129,12 @@ class Peer:
         self._outbox = Outbox()
         self._deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._links: dict[Any, Link] = {}
+        """By RTCDtlsTransport: one, where what it is sent is bundled."""
+        self._out: dict[str, Outgoing] = {}
+        """By kind, as soon as it can be sent."""
+        self._from: dict[str, Sounds | Pictures] = {}
+        """By kind: what it is to be sent, or is sent."""
         pc = self.pc
         aiortc_private.contain(pc)
         aiortc_private.use_certificate(pc)
@@ -147,12 +146,14 @@ class Peer:
     @property
     def missed(self) -> Missed:
         """What it was too slow for, or this machine."""
-        return Missed(self.audio.dropped, self.video.dropped)
+        sound, pictures = (self._out.get(kind) for kind in ("audio", "video"))
+        unsent = sum(link.stats()["units_dropped"] for link in self._links.values())  # all of them pictures
+        return Missed(sound.missed if sound else 0, unsent + (pictures.missed if pictures else 0))
 
     @property
     def dropped(self) -> int:
         """Packets and pictures that it missed."""
-        return self.audio.dropped + self.video.dropped
+        return self.missed.sound + self.missed.pictures
 
     @property
     def messages_dropped(self) -> int:
@@ -176,16 +177,12 @@ class Peer:
             offer = parse_offer(sdp)
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-                offered = {transceiver.kind for transceiver in self.pc.getTransceivers()}
-                for track in (self.audio, self.video):
-                    if track.kind in offered:
-                        self.pc.addTrack(track)
+                self._agree(offer)
                 aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
-                aiortc_private.use_encoders(self.pc, offer.single_units)
-                self.audio.encodes = aiortc_private.sends(self.pc, "audio") == "audio/opus"
-                for track in (self.audio, self.video):
-                    track.wanted = any(_sends(transceiver, track) for transceiver in self.pc.getTransceivers())
+                self.takes = {
+                    t.kind for t in self.pc.getTransceivers() if t.currentDirection in ("sendonly", "sendrecv")
+                }
         except InvalidArgument:
             await self.close()
             raise
@@ -204,16 +201,51 @@ class Peer:
             self._outbox.put(data)
             self._pump()
 
-    def show(self, frame: Frame, pts: int, fps: Fraction | None = None) -> None:
-        """A picture, uncopied, to be shown at `pts` of the sound's clock; one of `fps` a second."""
-        asyncio.get_running_loop().call_later(VIDEO_DELAY, self.video.put, Picture(frame, pts, fps))
+    def hear(self, sounds: Sounds | None) -> None:
+        """What it hears from now on; None = nothing."""
+        self._take("audio", sounds)
 
-    def interrupt(self) -> None:
-        """What waits for its encoders is stale, and so is the sound that belongs to it and is yet to come: neither is
-        heard or seen, after a fade of 5 ms. Pictures within their `VIDEO_DELAY` are shown: their sound has left, and
-        the mouth closes from the last of them."""
-        self.video.clear()
-        self.audio.interrupt()
+    def watch(self, pictures: Pictures | None) -> None:
+        """What it sees from now on; None = nothing."""
+        self._take("video", pictures)
+
+    def _take(self, kind: str, source: Sounds | Pictures | None) -> None:
+        out, before = self._out.get(kind), self._from.pop(kind, None)
+        if out is not None and before is not None:
+            before.remove(out)
+        if source is not None and not self.closed:
+            self._from[kind] = source
+            if out is not None:
+                source.add(out)
+
+    def _agree(self, offer: Offer) -> None:
+        """Sends sound and pictures where they are offered to be received, one of each."""
+        for kind in ("audio", "video"):
+            transceiver = next((t for t in self.pc.getTransceivers() if t.kind == kind), None)
+            if transceiver is None:
+                continue
+            transceiver.direction = "sendrecv"
+            if number := offer.transport_cc(transceiver.mid):
+                aiortc_private.add_transport_cc(transceiver, TRANSPORT_CC, number)
+            aiortc_private.take_over(transceiver, partial(self._begin, transceiver, offer))
+
+    def _begin(self, transceiver: Any, offer: Offer, parameters: Any) -> None:
+        """Its connection is encrypted."""
+        transport, number = transceiver.sender.transport, parameters.codecs[0].payloadType
+        if self.closed or transceiver.kind in self._out:
+            return
+        link = self._links.get(transport)
+        if link is None:
+            link = self._links[transport] = Link(transport)
+        out = self._out[transceiver.kind] = link.stream(
+            transceiver.kind,
+            aiortc_private.ssrcs(transceiver.sender),
+            parameters,
+            single=number in offer.single_units,
+            dtx=number in offer.no_silence,
+        )
+        if (source := self._from.get(transceiver.kind)) is not None:
+            source.add(out)
 
     def drop(self) -> None:
         """Begins to close."""
@@ -231,8 +263,10 @@ class Peer:
         self.connected = False
         if self._deadline is not None:
             self._deadline.cancel()
-        self.audio.stop()
-        self.video.stop()
+        for kind in tuple(self._from):
+            self._take(kind, None)
+        for link in self._links.values():
+            link.close()
         if self._audience is not None:
             self._audience.leave(self)
         self._on_change(self)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._core import Frame, SharedWriter
-from ..stream import Publisher, PublisherLike, StreamSpec, as_publisher
+from ..stream import LOOKS, WANTS, Publisher, PublisherLike, StreamSpec, Unit, Wants, as_publisher
 
 
 class Tee(Publisher):
@@ -25,6 +25,7 @@ class Tee(Publisher):
         self.publishers = publishers
         self._all = tuple(as_publisher(publisher) for publisher in publishers)
         self.audio_blocks = min((publisher.audio_blocks for publisher in self._all), default=1)
+        self._request_key = Publisher.request_key
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """The memory of the first that has some."""
@@ -32,6 +33,30 @@ class Tee(Publisher):
             if (memory := publisher.memory(spec, slots)) is not None:
                 return memory
         return None
+
+    @property
+    def wants(self) -> Wants:
+        """What any of them wants."""
+        bits = 0
+        for publisher in self._all:
+            bits |= LOOKS[publisher.wants]
+        return WANTS[bits]
+
+    @property
+    def takes_units(self) -> bool:  # type: ignore[override]
+        """Whether any of them may want units."""
+        return any(publisher.takes_units for publisher in self._all)
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        """As it was set."""
+        return self._request_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        self._request_key = request_key
+        for publisher in self._all:
+            publisher.request_key = request_key
 
     async def open(self, spec: StreamSpec) -> None:
         """Opens one after the other. What one raises, closes those that were opened."""
@@ -47,8 +72,13 @@ class Tee(Publisher):
         _each([p.audio for p in self._all], pcm, sample)
 
     def video(self, frame: Frame) -> None:
-        """Hands a picture to each."""
-        _each([p.video for p in self._all], frame)
+        """Hands a picture to each that wants some; who wants units alone has got one already, where there is one."""
+        unseen = ("nothing", "units") if frame.stitched else ("nothing",)
+        _each([p.video for p in self._all if p.wants not in unseen], frame)
+
+    def unit(self, unit: Unit) -> None:
+        """Hands a unit to each that wants some."""
+        _each([p.unit for p in self._all if LOOKS[p.wants] & LOOKS["units"]], unit)
 
     def interrupt(self) -> None:
         """Interrupts each."""

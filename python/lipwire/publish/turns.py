@@ -1,17 +1,18 @@
 """Whose picture is encoded next.
 
-A picture costs a hundred times what a packet of sound does. aiortc encodes on the threads of the event loop's executor,
-and sends on the loop: where the pictures of all viewers are more than the processors can do, what is behind them comes
-late, whatever it is. So few of them are let in at a time, in the order in which viewers ask, and each viewer misses as
-many pictures as it must. Sound asks nobody: it is encoded in the loop's own turn (tracks.py).
+A picture costs a hundred times what a packet of sound does. Where the pictures of all sessions are more than the
+processors can do, what is behind them comes late, whatever it is. So few of them are let in at a time, on threads of
+their own, in the order in which encoders ask, and each misses as many pictures as it must. Sound asks nobody: it is
+encoded in the loop's own turn (sound.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-from typing import ClassVar
-from weakref import WeakKeyDictionary
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from ..pools import pool
 
 
 def processors() -> int:
@@ -19,30 +20,8 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class PictureTurns:
-    """The turns of one event loop.
-
-    Args:
-        at_once: pictures that may be encoded or sent at a time.
-    """
-
-    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, PictureTurns]] = WeakKeyDictionary()
-
-    def __init__(self, at_once: int) -> None:
-        self._free = asyncio.Semaphore(at_once)
-
-    @classmethod
-    def current(cls) -> PictureTurns:
-        """Those of the running loop. One processor is left to the loop, the engine and the sound."""
-        loop = asyncio.get_running_loop()
-        if loop not in cls._of_loop:
-            cls._of_loop[loop] = cls(max(1, processors() - 1))
-        return cls._of_loop[loop]
-
-    async def take(self) -> None:
-        """Waits for a turn; first come, first served."""
-        await self._free.acquire()
-
-    def give(self) -> None:
-        """The picture is on its way, or there is none."""
-        self._free.release()
+@cache
+def encoding() -> ThreadPoolExecutor:
+    """The threads that encode, first come, first served. One processor is left to the loop, the engine and the
+    sound."""
+    return pool(max(1, processors() - 1), "lipwire-encode")

@@ -1,7 +1,7 @@
 """WebRTC to any number of browsers that watch. No account, no STUN: loopback and the local network.
 
-One `WebRTC` publisher belongs to one session; every viewer is a peer connection with its own encoders. Without viewers
-nothing is encoded.
+One `WebRTC` publisher belongs to one session; every viewer is a connection, and all of them share encoders. Without
+viewers nothing is encoded.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from fractions import Fraction
 
 from .._core import Frame
 from ..errors import InvalidArgument
-from ..stream import Publisher, StreamSpec
+from ..stream import Publisher, StreamSpec, Unit, Wants
 from .audience import Audience, Missed
 from .peer import Peer
-from .tracks import SoundPackets
+from .sound import PACKET_BLOCKS, Sounds
+from .streams import Pictures
 
 
 class WebRTC(Publisher):
@@ -26,6 +27,10 @@ class WebRTC(Publisher):
         ice_host: the one address to offer media on; None = every address of the machine.
         audience: of which its viewers are a part, and which has a limit; None = of its own.
     """
+
+    audio_blocks = PACKET_BLOCKS
+    """10 ms blocks of sound that it takes at a time."""
+    takes_units = True
 
     def __init__(
         self,
@@ -41,7 +46,8 @@ class WebRTC(Publisher):
         self.ice_host = ice_host
         self.audience = Audience() if audience is None else audience
         self.closed = False
-        self._packets = SoundPackets()
+        self._sounds = Sounds()
+        self._pictures = Pictures()
         self._gone = Missed()
         self._fps: Fraction | None = None
 
@@ -57,12 +63,14 @@ class WebRTC(Publisher):
 
     def stats(self) -> dict[str, int]:
         """Live figures, JSON-able: `connected`, the `max_viewers` of its audience and how many are in it (`audience`),
-        and what its own viewers missed (`sound_dropped` packets of 20 ms, `pictures_dropped`)."""
+        how many `encoders` of pictures work for its own viewers, and what those missed (`sound_dropped` packets of
+        20 ms, `pictures_dropped`)."""
         missed = self.missed
         return {
             "connected": len(self.viewers),
             "audience": len(self.audience),
             "max_viewers": self.audience.limit,
+            "encoders": self._pictures.encoders,
             "sound_dropped": missed.sound,
             "pictures_dropped": missed.pictures,
         }
@@ -70,6 +78,20 @@ class WebRTC(Publisher):
     async def open(self, spec: StreamSpec) -> None:
         """Nothing more to do until a viewer comes."""
         self._fps = spec.fps
+
+    @property
+    def wants(self) -> Wants:
+        """What viewers take: units, who takes H.264."""
+        return self._pictures.wants
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        """As `Publisher.request_key`."""
+        return self._pictures.units.request_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        self._pictures.units.request_key = request_key
 
     async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.
@@ -86,6 +108,8 @@ class WebRTC(Publisher):
     def _changed(self, viewer: Peer) -> None:
         if viewer.connected:
             self.viewers.add(viewer)
+            viewer.hear(self._sounds)
+            viewer.watch(self._pictures)
         elif viewer in self._peers:
             self._peers.discard(viewer)
             self.viewers.discard(viewer)
@@ -97,23 +121,22 @@ class WebRTC(Publisher):
             viewer.send(text)
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """Gathers 20 ms and hands them to every viewer."""
-        if not self.viewers:
-            self._packets.clear()
-        elif (frame := self._packets.add(pcm, sample)) is not None:
-            for viewer in self.viewers:
-                viewer.audio.put(frame)
+        """Gathers 20 ms, and sends them to every viewer."""
+        self._sounds.audio(pcm, sample)
 
     def video(self, frame: Frame) -> None:
-        """Hands the picture, uncopied, to every viewer."""
-        for viewer in self.viewers:
-            viewer.show(frame, frame.sample, self._fps)
+        """Has the picture, uncopied, encoded for every viewer."""
+        self._pictures.show(frame, frame.sample, self._fps)
+
+    def unit(self, unit: Unit) -> None:
+        """Hands it to every viewer that takes H.264, without an encoder."""
+        self._pictures.unit(unit.data, unit.sample, unit.key)
 
     def interrupt(self) -> None:
-        """Silences what waits for a slow encoder, drops the pictures that do; every viewer falls silent within 5 ms."""
-        for viewer in self.viewers:
-            viewer.interrupt()
-        self._packets.interrupt()
+        """Silences the half of a packet that waits for the other one, drops the picture that waits for its encoder;
+        every viewer falls silent within 5 ms."""
+        self._sounds.interrupt()
+        self._pictures.interrupt()
 
     async def close(self) -> None:
         """Closes every viewer's connection."""

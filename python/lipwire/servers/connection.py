@@ -1,9 +1,9 @@
 """A WebSocket connection that works in turns: bytes are parsed a piece at a time, when it is its turn.
 
-`websockets` knows the protocol: the handshake, pings, closes, fragments, limits and all that is wrong with a frame.
-But what comes ten to fifty times a second is a whole message of ASCII in one frame, and that takes another way: the
-core takes it out of the stream (`_core.TextFrames`), and who listens (`on_text`) hears it in the same callback. There
-is no copy of it but the message, no queue and no task to wake. Every other byte goes to `websockets`, in order.
+`websockets` knows the protocol: the handshake, pings, closes, fragments, limits and all that is wrong with a frame. But
+what comes ten to fifty times a second is a whole message of ASCII in one frame, and that takes another way: the core
+takes it out of the stream (`_core.TextFrames`), and who listens (`on_text`) hears it in the same callback. There is no
+copy of it but the message, no queue and no task to wake. Every other byte goes to `websockets`, in order.
 """
 
 from __future__ import annotations

@@ -60,8 +60,9 @@ class Turns:
         self._schedule()
 
     def _spend(self, turn: Turn, seconds: float) -> None:
-        # No pass is asked for as long as nobody waits for one: what is used in several counts as if it were in one, and
-        # who finds too much used waits a pass for nothing, once in many. An empty pass for every message costs more.
+        # Nobody waits for the next pass as long as nobody has to: what is used in several counts as if it were in one,
+        # and who finds too much used waits a pass for nothing, once in so many. An empty pass for every message costs
+        # more.
         self._used += seconds
         turn.had = max(turn.had, self._virtual - CREDIT) + seconds
 

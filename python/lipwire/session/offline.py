@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -18,15 +18,18 @@ from ..avatar import DEFAULT, Avatar, Voice
 from ..avatar.backdrop import with_backdrop
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, as_face, stage_for
 from ..errors import InvalidArgument
-from ..publish.film import FilmWriter
-from ..stream import FrameRate, StreamSpec, frame_rate
+from ..publish.film import KEY_SECONDS, FilmWriter
+from ..stream import FrameRate, StreamSpec, Unit, frame_rate
 from .beside import Beside, check_names
+from .preencoded import Preencoded, check_preencoded, find_atlas
 from .said import SpokenText
 from .subtitles import Cue, cues_of_text, read_transcript
 from .voice_level import voice_level
 
 AHEAD = 2.0
 """Seconds of speech that are decoded ahead of the clock."""
+ANCHORS = 8
+"""Frames from one that can be a key frame to the next, where video was encoded before; at most."""
 TAIL = 0.2
 """Seconds after the last sound, for the mouth to close."""
 
@@ -64,13 +67,43 @@ def perform(
     if not isinstance(what, Stage):
         size = (0, 0) if what is None else (what.width, what.height)
         what = Stage(what, StreamSpec(session_id="offline", width=size[0], height=size[1], fps=fps))
-    stage = what
+    made = _run(chunks, rate, what, list(cues), seed=seed, voice=voice)
+    return cast("Iterator[tuple[bytes, int] | _core.Frame]", made)
+
+
+def perform_units(
+    chunks: Iterator[bytes],
+    rate: int,
+    stage: Stage,
+    atlas: _core.Atlas,
+    *,
+    seed: int = 0,
+    cues: Sequence[tuple[float, int, int]] = (),
+    voice: float | None = None,
+    pictures: int = 0,
+    key_every: int = 0,
+) -> Iterator[tuple[bytes, int] | _core.Frame | Unit]:
+    """As `perform`, with an atlas of the avatar's video: a Unit comes for each frame that it covers, and a Frame for
+    those that it does not, and behind the Unit of each of the first `pictures`. `key_every`: a key unit is asked for
+    so many units behind the last; 0: none but those that have to be."""
+    return _run(chunks, rate, stage, list(cues), pictures, key_every, seed=seed, voice=voice, atlas=atlas)
+
+
+def _run(
+    chunks: Iterator[bytes],
+    rate: int,
+    stage: Stage,
+    cues: list[tuple[float, int, int]],
+    pictures: int = 0,
+    key_every: int = 0,
+    **options: Any,
+) -> Iterator[tuple[bytes, int] | _core.Frame | Unit]:
     stage.prepare()
-    performer = stage.performer(frame_slots=FRAME_SLOTS, seed=seed, capacity=AHEAD + 60, voice=voice)
+    performer = stage.performer(frame_slots=FRAME_SLOTS, capacity=AHEAD + 60, **options)
     drawn: list[_core.Frame] = []
     stage.open(drawn.append, None)
     try:
-        yield from _perform(chunks, rate, performer, stage, drawn, list(cues))
+        yield from _perform(chunks, rate, performer, stage, drawn, cues, pictures, key_every)
     finally:
         stage.close()
 
@@ -82,10 +115,12 @@ def _perform(
     stage: Stage,
     drawn: list[_core.Frame],
     waiting: list[tuple[float, int, int]],
-) -> Iterator[tuple[bytes, int] | _core.Frame]:
+    pictures: int,
+    key_every: int,
+) -> Iterator[tuple[bytes, int] | _core.Frame | Unit]:
     room = performer.space - AHEAD
     more = True
-    tail = clock = 0
+    tail = clock = frames = behind_key = 0
     while True:
         while more and performer.space > room:
             chunk = next(chunks, None)
@@ -96,6 +131,8 @@ def _perform(
                 performer.write(chunk, rate)
         while waiting and waiting[0][0] * _core.RATE <= clock:
             performer.set(*waiting.pop(0)[1:])
+        if performer.atlas is not None and frames <= pictures:
+            performer.look(_core.LOOK_UNITS | (_core.LOOK_PICTURES if frames < pictures else 0))
         performer.tick()
         clock += _core.BLOCK
         events = []
@@ -107,6 +144,15 @@ def _perform(
         pcm, sample = block
         yield stage.sound(pcm, sample), sample
         while (frame := performer.read_frame()) is not None:
+            frames += 1
+            if frame.stitched:
+                data, key = performer.unit(frame)
+                behind_key = 0 if key else behind_key + 1
+                if behind_key == key_every > 0:
+                    performer.request_key()
+                yield Unit(data, frame.sample, key)
+            if not frame.drawn:
+                continue
             stage.frame(frame)
             del frame
             yield drawn.pop()
@@ -132,6 +178,7 @@ def render(
     subtitles: str | os.PathLike[str] | None = None,
     transcript: str | os.PathLike[str] | None = None,
     poster: str | os.PathLike[str] | None = None,
+    preencoded: Preencoded = "auto",
     progress: Callable[[float, float | None], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> RenderResult:
@@ -149,6 +196,9 @@ def render(
         transcript: what is said in `speech`: a text file, which is spread over the speech without its pauses; or
             subtitles, whose times are kept.
         poster: path of an image of the first picture to write, .png or .jpg.
+        preencoded: whether the avatar's video is taken as it was encoded before, which is faster by far: "auto": where
+            it has been (docs/preencode.md), in an .mp4, .m4v, .mov or .mkv without `quality` and `crf`; "on": it is
+            encoded now, once, where it has not been; "off".
         progress: called now and then with (seconds done, seconds in all or None).
         note: called with a line about something that takes its time before the first picture.
 
@@ -159,6 +209,7 @@ def render(
     """
     began = time.perf_counter()
     rate = frame_rate(fps)
+    check_preencoded(preencoded)
     _check_speech(speech, text, voice, subtitles, transcript)
     beside = Beside(Path(out), subtitles, poster)
     check_names([Path(out), *beside.paths], [speech, transcript, background])
@@ -172,21 +223,33 @@ def render(
     if note is not None and isinstance(face, Avatar) and not face.is_drawn(*size):
         note(f"drawing {face.name} at {size[0]}x{size[1]}, once")
     stage.prepare()
+    atlas = _atlas(preencoded, stage, writer, note)
     frames = clock = 0
     try:
-        writer.open(stage.spec.matrix)
+        writer.open(stage.spec.matrix, atlas)
         beside.open()
         level = voice_level(source, source.rate)
-        for item in perform(iter(source), source.rate, stage, seed=seed, voice=level):
+        if atlas is None:
+            made: Iterator[Any] = perform(iter(source), source.rate, stage, seed=seed, voice=level)
+        else:
+            shown, keys = int(poster is not None), max(1, int(KEY_SECONDS * rate) - ANCHORS)
+            made = perform_units(
+                iter(source), source.rate, stage, atlas, seed=seed, voice=level, pictures=shown, key_every=keys
+            )
+        for item in made:
             if isinstance(item, tuple):
                 pcm, clock = item
                 writer.audio(pcm, clock)
+                continue
+            if isinstance(item, Unit):
+                writer.unit(item)
             else:
-                writer.video(item.i420, item.sample)
+                if not item.stitched:
+                    writer.video(item.i420, item.sample)
                 beside.show(item.i420, stage.spec.matrix)
-                frames += 1
-                if progress is not None and frames % 10 == 0:
-                    progress(clock / _core.RATE, source.duration)
+            frames = writer.pictures
+            if progress is not None and frames % 10 == 0:
+                progress(clock / _core.RATE, source.duration)
         beside.say(cues, stage.delay / _core.RATE)
         writer.close()
         beside.keep()
@@ -199,6 +262,19 @@ def render(
         progress(duration, duration)
     lost = str(source.losses) if isinstance(source, SpeechFile) else ""
     return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began, lost=lost)
+
+
+def _atlas(
+    preencoded: Preencoded, stage: Stage, writer: FilmWriter, note: Callable[[str], None] | None
+) -> _core.Atlas | None:
+    """The video that the film is put together from. Raises InvalidArgument where there has to be some and cannot."""
+    why = writer.encodes
+    if preencoded == "on" and why:
+        raise InvalidArgument(f"preencoded='on' does not go with {why}")
+    if preencoded != "on" or note is None:
+        return find_atlas(preencoded, stage, not why)
+    name = f"encoding {stage.name} at {stage.spec.width}x{stage.spec.height}, once"
+    return find_atlas(preencoded, stage, not why, lambda done: note(f"{name}: {done:.0%}"))
 
 
 def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: Any, transcript: Any) -> None:

@@ -1,8 +1,8 @@
 """The native engine, hooked up to an asyncio loop.
 
-One engine thread ticks every session of a loop. When sessions have something to hand over (a picture, an event, or as
-much sound as their publisher takes at a time) it writes to an eventfd, once a tick for all of them; the loop then
-drains the rings of those sessions. A runtime starts with its first session and stops with its last.
+One engine thread ticks every session of a loop. When a session has something to hand over (a picture, an event, or as
+much sound as its publisher takes at a time) it writes to an eventfd, once a tick for all of them; the loop then drains
+the rings of those sessions. A runtime starts with its first session and stops with its last.
 """
 
 from __future__ import annotations

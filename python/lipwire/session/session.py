@@ -25,11 +25,23 @@ from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
 from ..drawing.stage import FRAME_SLOTS, Face, stage_for
-from ..errors import BadState, BufferFull
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
-from ..stream import FrameRate, Publisher, PublisherLike, StreamSpec, as_publisher, frame_rate
+from ..stream import (
+    LOOKS,
+    FrameRate,
+    Publisher,
+    PublisherLike,
+    StreamSpec,
+    Unit,
+    Wants,
+    as_publisher,
+    frame_rate,
+    no_key,
+)
+from .preencoded import Preencoded, check_preencoded, find_atlas
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -172,6 +184,9 @@ class Session:
         clock: says when speech came: a monotonic one, in ns.
         size: (width, height) of the picture in pixels, even, as `render` takes it. `width` and `height` apart are the
             way of 0.3, and are taken for one release more.
+        preencoded: whether a publisher that takes encoded video is handed the avatar's own, which was encoded before
+            (docs/preencode.md), and nothing is encoded: "auto": where it has been made for this size and rate; "on":
+            it is made by `start`, which takes a minute or so, where it has not; "off".
     """
 
     def __init__(
@@ -194,11 +209,13 @@ class Session:
         seed: int | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         size: tuple[int, int] | None = None,
+        preencoded: Preencoded = "auto",
     ) -> None:
         if size is not None:
             width, height = size
         elif (width, height) != SIZE:
             warnings.warn("Session(width=, height=) is now Session(size=(width, height))", DeprecationWarning, 2)
+        check_preencoded(preencoded)
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
         self._out: Publisher = as_publisher(publisher)
@@ -243,8 +260,11 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
         self._runtime: Runtime | None = None
+        self._wants: Wants = "pictures"
+        self._preencoded: Preencoded = preencoded
         self.failures: Counter[str] = Counter()
-        """Exceptions of publisher and callbacks, by kind: audio, video, interrupt, broken_off, event, special."""
+        """Exceptions of publisher and callbacks, by kind: audio, video, unit, interrupt, broken_off, wants, event,
+        special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
 
     @property
@@ -274,15 +294,20 @@ class Session:
         if self.performer is not None:
             raise BadState("the session has been started")
         await asyncio.get_running_loop().run_in_executor(_drawing, self._stage.prepare)
-        options: dict[str, Any] = dict(self._options)
+        atlas = None
+        if self._out.takes_units or self._preencoded == "on":
+            atlas = await asyncio.to_thread(find_atlas, self._preencoded, self._stage, self._out.takes_units)
         self._blocks = min(self._out.audio_blocks, self._stage.blocks)
-        options["batch"] = min(self._blocks, BATCH)
+        options: dict[str, Any] = dict(self._options, atlas=atlas, batch=min(self._blocks, BATCH))
         if self.width:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
+            if self._out.takes_units:
+                self._out.request_key = self.performer.request_key
             await self._out.open(self._stage.spec)
+            self._heed_wants()
             runtime = self._find_runtime()
             try:
                 runtime.attach(self)
@@ -291,7 +316,7 @@ class Session:
                 raise
         except BaseException:
             await asyncio.to_thread(self._stage.close)
-            self.on_event = self.on_special = self.on_spoken = None  # as in `close`
+            self._forget()
             raise
         self._runtime = runtime
         return self
@@ -314,11 +339,16 @@ class Session:
                 try:
                     await self._out.close()
                 finally:
-                    # Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until
-                    # Python looks for garbage.
-                    self.on_event = self.on_special = self.on_spoken = None
+                    self._forget()
             for what, count in self.failures.items():
                 logger.warning("[%s] %s failed %d times in all", self.id, what, count)
+
+    def _forget(self) -> None:
+        """Who listens has this session, as a rule: a circle of the two would keep it, and its rings, until Python
+        looks for garbage. A publisher may live on, and has the performer."""
+        self.on_event = self.on_special = self.on_spoken = None
+        if self._out.takes_units:
+            self._out.request_key = no_key
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -462,6 +492,7 @@ class Session:
         """Called by the runtime: hands over everything the engine has made since the last time, in clock order, so
         that sound and picture stay together even when the loop comes late."""
         performer, stage = self.performer, self._stage
+        self._heed_wants()
         performer.give_back()
         # Behind an interrupt block by block: the first that knows of it is told from those behind it.
         settled = not self._cut.fading and performer.heeded >= self._cut.generation
@@ -486,6 +517,19 @@ class Session:
         pcm = self._cut.sound(pcm, heeded, utterance)
         self._hand_over("audio", self._out.audio, self._stage.sound(pcm, sample), sample)
 
+    def _heed_wants(self) -> None:
+        """What the publisher wants may have changed."""
+        try:
+            wants = self._out.wants
+            if wants == self._wants:
+                return
+            self._wants = wants
+            if wants not in LOOKS:
+                raise InvalidArgument(f"a publisher's `wants` is one of {', '.join(LOOKS)}, not {wants!r:.40}")
+            self.performer.look(self._stage.looks(LOOKS[wants]))
+        except Exception:  # the edge, as in `_hand_over`
+            self._failed("wants")
+
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""
         number, played = self._heard
@@ -494,40 +538,66 @@ class Session:
             self._tell(_core.EVENT_FINISHED, 1, utterance, self._audio_at + _core.BLOCK, heard)
 
     def _show(self, frame: _core.Frame) -> None:
-        if frame.generation >= self._cut.generation:
-            self._hand_over("video", self._out.video, frame)
+        stale = frame.generation < self._cut.generation
+        if frame.stitched:
+            self._show_unit(frame, stale)
+        if not stale:
+            if frame.drawn and self._wants != "nothing":
+                self._hand_over("video", self._out.video, frame)
             self._measure(frame)
+
+    def _show_unit(self, frame: _core.Frame, stale: bool) -> None:
+        """Units refer to each other, so that one that is stale is not left out: it shows the mouth of the one
+        before."""
+        try:
+            data, key = self.performer.unit(frame, stale)
+        except LipwireError:  # the edge: pictures follow, and then a new beginning
+            self._failed("unit")
+        else:
+            self._hand_over("unit", self._out.unit, Unit(data, frame.sample, key))
 
     def _hand_over(self, what: str, take: Callable[..., None], *args: Any) -> None:
         try:
             take(*args)
         except Exception:  # the edge: one session's publisher must not stop the others' clocks, or its own events
-            self.failures[what] += 1
-            if self.failures[what] == 1:
-                logger.exception("[%s] handing over failed: %s", self.id, what)
+            self._failed(what)
+
+    def _failed(self, what: str) -> None:
+        self.failures[what] += 1
+        if self.failures[what] == 1:
+            logger.exception("[%s] handing over failed: %s", self.id, what)
 
     def _measure(self, frame: _core.Frame) -> None:
-        now = time.monotonic_ns()
         self._skew_ms = (frame.sample - self._audio_at) / (_core.RATE / 1000)
         self.max_skew_ms = max(self.max_skew_ms, abs(self._skew_ms))
-        self._rate.add(now)
-        utterance = self._utterances.get(frame.utterance) if frame.mouth_open else None
+        self._rate.add(time.monotonic_ns())
+        if frame.mouth_open:
+            self._note_mouth(frame.utterance, frame.sample, frame.due_ns)
+
+    def _note_mouth(self, number: int, sample: int, due_ns: int) -> None:
+        """An utterance's mouth is open at `sample`, in the tick that was due at `due_ns`."""
+        utterance = self._utterances.get(number)
         if utterance is not None and not utterance.mouth_seen:
+            now = time.monotonic_ns()
             utterance.mouth_seen = True
-            started_ns = frame.due_ns - (frame.sample - utterance.started_at) * 1_000_000_000 // _core.RATE
+            started_ns = due_ns - (sample - utterance.started_at) * 1_000_000_000 // _core.RATE
             spoken = utterance.spoken
             self.latency = Latency(
                 decode_ms=(utterance.written_ns - spoken.came_ns) / 1e6,
                 buffer_ms=(started_ns - utterance.written_ns) / 1e6,
-                mouth_ms=(frame.due_ns - started_ns) / 1e6,
-                handover_ms=(now - frame.due_ns) / 1e6,
+                mouth_ms=(due_ns - started_ns) / 1e6,
+                handover_ms=(now - due_ns) / 1e6,
                 delay_ms=self._stage.delay / (_core.RATE / 1000),
             )
-            spoken.started_ns, spoken.mouth_ns, spoken.shown_ns = started_ns, frame.due_ns, now
+            spoken.started_ns, spoken.mouth_ns, spoken.shown_ns = started_ns, due_ns, now
             spoken.stages = self.latency.stages()
             self.stages.add(spoken.stages)
 
     def _tell(self, kind: int, value: int, number: int, sample: int, played: int) -> None:
+        if kind == _core.EVENT_MOUTH:
+            if value:  # nobody looks: no frame is going to say it
+                self._note_mouth(number, sample, played)
+            return
         utterance = self._utterances.get(number)
         event_id = utterance.event_id if utterance is not None else None
         cut, played = self._cut.position(number, sample, played)
@@ -543,12 +613,10 @@ class Session:
                 self._hand_over("spoken", self.on_spoken, utterance.spoken)
             if not self._utterances:
                 self._idle.set()
-        elif kind == _core.EVENT_UNDERRUN:
+        else:
             event = Underrun(position_ms, round(value / (_core.RATE / 1000), 1))
             if utterance is not None:
                 utterance.spoken.underruns += 1
-        else:
-            return
         if self.on_event is not None:
             self._hand_over("event", self.on_event, event)
 
@@ -561,7 +629,8 @@ class Session:
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
         (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
-        `clock_s`, `late` (frames not drawn: skipped, or dropped because nobody took those before, which
+        `clock_s`, `frames_unseen` (not drawn, since nobody looked), `late` (not drawn: skipped, or dropped because
+        nobody took those before, which
         `frames_dropped` counts alone), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
         callbacks, by kind).
@@ -590,6 +659,7 @@ class Session:
             "clock_s": counters["clock"] / _core.RATE,
             "frames": counters["frames"],
             "frames_unchanged": counters["frames_unchanged"],
+            "frames_unseen": counters["frames_unseen"],
             "late": counters["frames_skipped"] + counters["frames_dropped"],
             "frames_dropped": counters["frames_dropped"],
             "underruns": counters["underruns"],

@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -41,10 +42,12 @@ from lipwire.channel.base import (
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol.messages import ErrorEvent, bit_rate
 from lipwire.protocol.tokens import verify_token
-from lipwire.stream import StreamSpec
+from lipwire.session import session as session_module
+from lipwire.stream import StreamSpec, Unit
 from support.agora_double.harness import APP, CERT, Double, until
 from support.machine import AGORA
 from support.paths import ROOT
+from support.small_atlas import small_atlas
 
 BLOCK = 480
 SPEC = StreamSpec(session_id="test", width=64, height=36, fps=Fraction(25))
@@ -182,6 +185,53 @@ async def test_a_session_speaks_into_a_channel(double: Double) -> None:
     assert double.calls("service_initialize")[0]["string_uid"] == 0
 
 
+async def test_pre_encoded_video_is_sent_as_it_is(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reaches the library is one stream that a strict decoder takes, out of units and of what is encoded
+    between."""
+    avatar = lipwire.Avatar.load("kit")
+    atlas = small_atlas(avatar)
+    monkeypatch.setattr(session_module, "find_atlas", lambda *args: atlas)
+    handed: list[Unit | int] = []
+
+    class Kept(Agora):
+        def unit(self, unit: Unit) -> None:
+            handed.append(unit)
+            super().unit(unit)
+
+        def video(self, frame: Frame) -> None:
+            handed.append(frame.sample)
+            super().video(frame)
+
+    channel = Kept(AgoraOptions(app_id=APP, token="token", channel="room", uid="7"), workers=Workers())
+    async with lipwire.Session(channel, avatar=avatar, size=(64, 48)) as session:
+        session.write(noise(160), 48_000)
+        await until(lambda: sum(isinstance(item, Unit) for item in handed) > 20)
+        session.special({"emotion": "happy"})
+        await until(lambda: sum(isinstance(item, int) for item in handed) > 8)
+        session.special({"emotion": "neutral"})
+        await until(lambda: isinstance(handed[-1], Unit) and len(handed) > 45)
+        keys = sum(isinstance(item, Unit) and item.key for item in handed)
+        double.tell("7", "event intra")
+        await until(lambda: sum(isinstance(item, Unit) and item.key for item in handed) > keys)
+        assert session.stats()["failures"] == {}
+    calls = double.calls("video_encoded_image_sender_send")
+    assert {call["ret"] for call in calls} == {1} and {
+        (c["codec"], c["width"], c["height"], c["fps"]) for c in calls
+    } == {(2, 64, 48, 25)}
+    assert not double.calls("video_frame_sender_send", "local_video_track_set_video_encoder_config")
+    times = [call["capture_ms"] for call in calls]
+    assert times == sorted(times) and len(calls) > 40
+    sent = {unit.sample // 48: zlib.adler32(unit.data) for unit in handed if isinstance(unit, Unit)}
+    as_they_are = [call for call in calls if sent.get(call["capture_ms"]) == call["hash"]]
+    drawn = [call for call in calls if call["capture_ms"] not in sent]
+    assert len(as_they_are) + len(drawn) == len(calls) and len(drawn) > 5
+    decoder: Any = av.CodecContext.create("h264", "r")
+    decoder.options, decoder.thread_count = {"err_detect": "explode"}, 1
+    packets = [*decoder.parse((double.folder / "video.7").read_bytes()), *decoder.parse(b"")]
+    shown = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    assert len(shown) == len(calls) and not any(frame.is_corrupt for frame in shown)
+
+
 async def test_a_picture_goes_out_with_its_sound(member: Member, double: Double) -> None:
     frame = Frame(64, 36)
     member.channel.video(frame)  # sample 0
@@ -234,12 +284,14 @@ def test_rtc_codec_is_one_of_five() -> None:
 IDENTITY = """
 import os, sys
 from fractions import Fraction
+import av
 import numpy as np
 from lipwire import Frame
 from lipwire.channel.agora.feed import FeedReader, FeedWriter
 from lipwire.channel.agora.sdk import Sdk
 from lipwire.channel.agora.wire import Join
-from lipwire.stream import StreamSpec
+from lipwire.session import session as session_module
+from lipwire.stream import StreamSpec, Unit
 from queue import Queue
 writer = FeedWriter(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25)))
 reader = FeedReader(*map(os.dup, writer.fds))
@@ -609,7 +661,8 @@ async def test_workers_end_with_the_session_s_process(
 import asyncio, os
 from fractions import Fraction
 from lipwire.channel.agora.channel import Agora, AgoraOptions
-from lipwire.stream import StreamSpec
+from lipwire.session import session as session_module
+from lipwire.stream import StreamSpec, Unit
 async def main():
     channel = Agora(AgoraOptions(app_id={APP!r}, token="t", channel="room", uid="1"))
     await channel.open(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25)))

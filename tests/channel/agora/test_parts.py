@@ -23,6 +23,7 @@ from lipwire.channel.agora import wire
 from lipwire.channel.agora.codec import AudioEncoder
 from lipwire.channel.agora.data import BYTES_A_SECOND, PACKET, PACKETS_A_SECOND, QUEUE, Pacer
 from lipwire.channel.agora.feed import FADEABLE, PICTURES, SILENCE, SOUND_BLOCKS, FeedReader, FeedWriter
+from lipwire.channel.agora.units import LIMIT, Units
 from lipwire.channel.agora.worker import Worker
 from lipwire.channel.base import Connection, Trouble
 from lipwire.errors import BadData, BufferFull, InvalidArgument
@@ -48,6 +49,22 @@ def feed() -> Iterator[Ends]:
     reader.close()
     writer.close()
     writer.close()
+
+
+def test_units_wait_for_their_sound_and_begin_with_a_key() -> None:
+    def unit(number: int, key: bool = False) -> wire.Unit:
+        return wire.Unit(1, number * 1920, b"x", key)
+
+    units = Units()
+    assert not units.put(unit(0)) and units.put(unit(1, True)) and units.put(unit(2)) and units.put(unit(3))
+    assert list(units.due(1919)) == [] and list(units.due(2 * 1920)) == [unit(1, True), unit(2)]
+    units.clear()
+    assert not units.put(unit(4)) and list(units.due(10**9)) == []
+    assert units.put(unit(5, True))
+    for number in range(6, 5 + LIMIT):
+        assert units.put(unit(number))
+    assert not units.put(unit(5 + LIMIT)) and list(units.due(10**9)) == []  # too many: all are lost, up to a key
+    assert units.put(unit(100, True)) and list(units.due(10**9)) == [unit(100, True)]
 
 
 def block(n: int) -> bytes:

@@ -124,6 +124,7 @@ async def test_subscriptions(rooms: Rooms) -> None:
 async def test_a_session_is_heard_and_seen_in_process(rooms: Rooms) -> None:
     ears = await Ears(rooms, "ears").open(video=True)
     async with lipwire.Session(rooms.channel("lobby", "face"), width=160, height=90) as session:
+        assert session.publisher.wants == "pictures" and ears.channel.wants == "nothing"
         session.write(tone(1.2), RATE)
         session.end()
         await session.finished()
@@ -460,13 +461,15 @@ async def test_messages_both_ways(rooms: Rooms) -> None:
 async def test_a_session_is_heard_and_seen_by_two_viewers(rooms: Rooms) -> None:
     channel = rooms.channel("lobby", "face")
     async with lipwire.Session(channel, width=160, height=90) as session:
+        assert channel.wants == "nothing"
         session.write(tone(25.0), RATE)
         async with Guest(rooms, "a", role="viewer") as a, Guest(rooms, "b", role="viewer") as b:
             for guest in (a, b):
                 await eventually(lambda g=guest: len(g.pictures) >= 10 and g.level(400, 300) > 8000)  # type: ignore[misc]
                 assert guest.pictures[-1][:2] == (160, 90)
                 assert guest.pictures[-1][2] > 40
-            assert channel.stats()["viewers"] == 2
+            other = await Ears(rooms).open()
+            assert channel.stats()["viewers"] == 2 and (channel.wants, other.channel.wants) == ("pictures", "nothing")
             session.interrupt()
             await eventually(lambda: a.level(200, 300) < 20 and b.level(200, 300) < 20)
             assert np.all(np.diff(a.sound_pts) > 0)

@@ -147,6 +147,7 @@ static void deliver(event *e) {
     else if (strcmp(k, "quality") == 0) CALL(c->has_on, c->on, on_user_network_quality, c, c->uid, e->value, e->value);
     else if (strcmp(k, "capabilities") == 0 && c->capabilities_on != NULL)
         CALL(1, *c->capabilities_on, on_capabilities_changed, c->capabilities_on, NULL, 0);
+    else if (strcmp(k, "intra") == 0) CALL(c->has_user_on, c->user_on, on_intra_request_received, c);
     else if (strcmp(k, "stats") == 0) {
         struct RTCStatsInner s = {.connection_id = 1, .gateway_rtt = e->value, .tx_k_bit_rate = e->value * 50};
         s.user_count = (unsigned)c->seat.count + 1;
@@ -308,9 +309,11 @@ static void *new_sender(void) { return calloc(1, sizeof(sender)); }
 void *do_agora_media_node_factory_create_audio_pcm_data_sender(void *f) { return f ? new_sender() : NULL; }
 void *do_agora_media_node_factory_create_audio_encoded_frame_sender(void *f) { return f ? new_sender() : NULL; }
 void *do_agora_media_node_factory_create_video_frame_sender(void *f) { return f ? new_sender() : NULL; }
+void *do_agora_media_node_factory_create_video_encoded_image_sender(void *f) { return f ? new_sender() : NULL; }
 void do_agora_audio_pcm_data_sender_destroy(void *s) { free(s); }
 void do_agora_audio_encoded_frame_sender_destroy(void *s) { free(s); }
 void do_agora_video_frame_sender_destroy(void *s) { free(s); }
+void do_agora_video_encoded_image_sender_destroy(void *s) { free(s); }
 
 static void *new_track(void *from) {
     track *t = calloc(1, sizeof *t);
@@ -328,6 +331,10 @@ void *do_agora_service_create_custom_audio_track_encoded(void *s, void *from, in
     return s && from ? new_track(from) : NULL;
 }
 void *do_agora_service_create_custom_video_track_frame(void *s, void *from) {
+    return s && from ? new_track(from) : NULL;
+}
+void *do_agora_service_create_custom_video_track_encoded(void *s, void *from, struct SenderOptionsInner *options) {
+    double_note("\"kbps\":%d,\"codec\":%d", options->target_bitrate, options->codec_type);
     return s && from ? new_track(from) : NULL;
 }
 void do_agora_local_audio_track_destroy(void *t) { free(t); }
@@ -582,6 +589,32 @@ int do_agora_video_frame_sender_send(void *at, struct ExternalVideoFrameInner *f
     }
     pthread_mutex_unlock(&lock);
     return rc;
+}
+
+/* An access unit must begin with a start code, and one that is a key with a sequence parameter set. 1: taken. */
+int do_agora_video_encoded_image_sender_send(void *at, uint8_t *data, unsigned size,
+                                             struct EncodedVideoFrameInfoInner *i) {
+    static const uint8_t start[4] = {0, 0, 0, 1};
+    int key = i->frame_type == 3, sps = size > 4 && (data[4] & 31) == 7;
+    double_note("\"hash\":%u,\"size\":%u,\"codec\":%d,\"width\":%d,\"height\":%d,\"fps\":%d,\"key\":%d,\"capture_ms\":%ld",
+                double_adler32(data, size), size, i->codec_type, i->width, i->height, i->frames_per_second, key,
+                (long)i->capture_time_ms);
+    if (size < 5 || memcmp(data, start, 4) || key != sps) return 0;
+    pthread_mutex_lock(&lock);
+    int rc = ready(at);
+    if (rc == 0) {
+        double_note(",\"uid\":\"%s\"", ((sender *)at)->to->uid);
+        ((sender *)at)->to->video_bytes += (int)size;
+        char path[4096]; /* what was sent, for a decoder */
+        snprintf(path, sizeof path, "%s/video.%s", double_folder() ? double_folder() : ".", ((sender *)at)->to->uid);
+        FILE *file = double_folder() ? fopen(path, "ab") : NULL;
+        if (file != NULL) {
+            fwrite(data, 1, size, file);
+            fclose(file);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return rc == 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------- messages */

@@ -58,6 +58,7 @@ NATIVE = [
     "agora_local_video_track_set_video_encoder_config",
     "agora_media_node_factory_create_audio_encoded_frame_sender",
     "agora_media_node_factory_create_audio_pcm_data_sender",
+    "agora_media_node_factory_create_video_encoded_image_sender",
     "agora_media_node_factory_create_video_frame_sender",
     "agora_media_node_factory_destroy",
     "agora_parameter_set_int",
@@ -76,6 +77,7 @@ NATIVE = [
     "agora_service_create",
     "agora_service_create_custom_audio_track_encoded",
     "agora_service_create_custom_audio_track_pcm",
+    "agora_service_create_custom_video_track_encoded",
     "agora_service_create_custom_video_track_frame",
     "agora_service_create_direct_custom_audio_track_pcm",
     "agora_service_create_media_node_factory",
@@ -83,6 +85,8 @@ NATIVE = [
     "agora_service_get_agora_parameter",
     "agora_service_initialize",
     "agora_service_release",
+    "agora_video_encoded_image_sender_destroy",
+    "agora_video_encoded_image_sender_send",
     "agora_video_frame_observer2_create",
     "agora_video_frame_observer2_destroy",
     "agora_video_frame_sender_destroy",
@@ -95,7 +99,8 @@ METHODS = {
     "agora.rtc.rtc_connection.RTCConnection": "connect disconnect release register_observer"
     " register_local_user_observer register_audio_frame_observer register_video_frame_observer get_local_user"
     " set_video_encoder_configuration publish_audio publish_video push_audio_pcm_data push_audio_encoded_data"
-    " push_video_frame send_stream_message send_audio_meta_data renew_token update_audio_scenario",
+    " push_video_frame push_video_encoded_data send_stream_message send_audio_meta_data renew_token"
+    " update_audio_scenario",
     "agora.rtc.local_user.LocalUser": "set_playback_audio_frame_before_mixing_parameters subscribe_audio"
     " subscribe_all_audio unsubscribe_audio unsubscribe_all_audio subscribe_video subscribe_all_video"
     " unsubscribe_video unsubscribe_all_video",
@@ -114,6 +119,8 @@ CLASSES = [
     "VideoDimensions",
     "ExternalVideoFrame",
     "EncodedAudioFrameInfo",
+    "EncodedVideoFrameInfo",
+    "SenderOptions",
     "VideoSubscriptionOptions",
     "PcmAudioFrame",
     "AudioFrame",
@@ -126,6 +133,7 @@ ENUMS = [
     "AudioScenarioType",
     "AudioPublishType",
     "VideoPublishType",
+    "TCcMode",
     "ClientRoleType",
 ]
 

@@ -30,7 +30,7 @@ from ...process.spawn import Module
 from ...process.supervisor import Child, Ended, Limits, Supervisor
 from ...protocol.messages import Quality, VideoEncoding, bit_rate
 from ...protocol.transcript import PACKET, chunks
-from ...stream import StreamSpec
+from ...stream import StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
 from . import data as data_stream
 from . import wire
@@ -191,6 +191,23 @@ class Agora(Channel):
 
     # -------------------------------------------------------------------------------------------------------- life
 
+    @property
+    def takes_units(self) -> bool:  # type: ignore[override]
+        """Where it publishes H.264: then they are sent as they are, and the SDK encodes nothing."""
+        return self.options.video and self.options.video_encoding == "H264"
+
+    @property
+    def wants(self) -> Wants:
+        """Units, where the session has some when it opens: the SDK's connection is for encoded video or for
+        pictures."""
+        if not self.options.video:
+            return "nothing"
+        return "units" if self._encoded else "pictures"
+
+    @property
+    def _encoded(self) -> bool:
+        return self.takes_units and self._spec is not None and self._spec.preencoded
+
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter:
         """The feed's ring, so that pictures are drawn where the worker reads them."""
         if self.feed is not None:
@@ -209,6 +226,7 @@ class Agora(Channel):
             raise BadState("the channel is open")
         if self.feed is None:  # nobody draws in it: pictures are copied
             self.memory(spec, 1)
+        self._spec = spec
         self._worker = self._workers.attach(self)
         try:
             async with asyncio.timeout(START if self._worker.starting else JOIN_TIMEOUT):
@@ -242,6 +260,8 @@ class Agora(Channel):
             audio_scenario=o.audio_scenario,
             receive=o.receive,
             seen_every=o.seen_every,
+            encoded=self._encoded,
+            matrix=s.matrix,
         )
 
     async def close(self) -> None:
@@ -271,6 +291,12 @@ class Agora(Channel):
         """A picture, into the feed."""
         if self._worker is not None and self.feed is not None and self.options.video:
             self.feed.picture(frame)
+
+    def unit(self, unit: Unit) -> None:
+        """A picture as encoded video, to the worker; one that is being started again misses some, and then asks for a
+        key."""
+        if self._worker is not None and self._encoded:
+            self._tell(wire.Unit(self.number, unit.sample, unit.data, unit.key))
 
     def interrupt(self) -> None:
         """Drops what the worker has not sent. Where it keeps up that is a block, or none; after a stall, or while the
@@ -352,10 +378,13 @@ class Agora(Channel):
         if not self._joined.is_set():
             self._set("failed", reason)
 
-    def worker_said(self, report: wire.Left | wire.Happened) -> None:
+    def worker_said(self, report: wire.Left | wire.Happened | wire.KeyWanted) -> None:
         """A report for this session."""
         if isinstance(report, wire.Left):
             self._left.set()
+            return
+        if isinstance(report, wire.KeyWanted):
+            self.request_key()
             return
         event = report.event
         match event:

@@ -29,6 +29,9 @@ class Join(Struct, frozen=True, tag=True, kw_only=True):
     audio_scenario: int
     receive: bool
     seen_every: float
+    encoded: bool = False
+    """Pictures are sent as encoded video: `Unit`s, and those of the feed as they are encoded here."""
+    matrix: str = "bt709"
 
 
 class Leave(Struct, frozen=True, tag=True):
@@ -61,7 +64,16 @@ class Subscribe(Struct, frozen=True, tag=True):
     video: bool
 
 
-Command = Join | Leave | Renew | Send | Note | Subscribe
+class Unit(Struct, frozen=True, tag=True):
+    """A picture as encoded video (`stream.Unit`); to be sent with the sound at `sample`."""
+
+    session: int
+    sample: int
+    data: bytes
+    key: bool
+
+
+Command = Join | Leave | Renew | Send | Note | Subscribe | Unit
 
 
 class Left(Struct, frozen=True, tag=True):
@@ -81,4 +93,10 @@ class Broken(Struct, frozen=True, tag=True):
     reason: str
 
 
-Report = Left | Happened | Broken
+class KeyWanted(Struct, frozen=True, tag=True):
+    """Somebody needs an IDR picture."""
+
+    session: int
+
+
+Report = Left | Happened | Broken | KeyWanted

@@ -18,18 +18,22 @@ import shutil
 import sys
 import time
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from ..._core import BLOCK, RATE, SharedPcm
 from ...audio.fade import is_fade
 from ...process.child import end_within, to_parent
 from ...process.link import OUT, Link
-from ..base import ChannelEvent, Connection, Heard, Message, Network, Seen, SoundNote, Trouble
+from ..base import ChannelEvent, Connection, Heard, Message, Network, Seen, SoundNote, Trouble, UserJoined
 from . import wire
 from .codec import AudioEncoder
 from .data import Pacer
 from .feed import FeedReader
 from .presence import SDK_FOLDER, lacking
-from .sdk import Scenario, Sdk, SdkConnection, SdkError
+from .sdk import KeyRequest, Scenario, Sdk, SdkConnection, SdkError
+
+if TYPE_CHECKING:
+    from .units import Encoder, Units
 
 logger = logging.getLogger("lipwire.agora.worker")
 
@@ -69,6 +73,13 @@ class Member:
         self._generation = 0
         """Of the newest block that was encoded."""
         self._events = events
+        self.units: Units | None = None
+        self.pictures: Encoder | None = None
+        if join.video and join.encoded:
+            from .units import Encoder, Units  # PyAV: for those alone who need it
+
+            self.units = Units()
+            self.pictures = Encoder(join.width, join.height, join.fps, join.kbps, join.matrix)
         self.connection: SdkConnection = sdk.connect(join, lambda event: events.put((self, event)))
 
     def pump(self, now: float) -> None:
@@ -118,10 +129,25 @@ class Member:
         return True
 
     def _show(self) -> None:
-        frame = self.feed.picture(self._position - 1)
+        at = self._position - 1
+        frame = self.feed.picture(at)
+        if self.units is not None and self.pictures is not None:
+            self._send_units(self.units, at if frame is None else frame.sample)
         if frame is not None:
-            self._note_result("picture", self.connection.picture(frame, frame.sample))
+            if self.pictures is None:
+                self._note_result("picture", self.connection.picture(frame, frame.sample))
+            else:
+                data, key = self.pictures.encode(frame)
+                self._note_result("picture", self.connection.unit(data, frame.sample, key))
             self.feed.shown(frame)
+            if self.units is not None:
+                self._send_units(self.units, at)
+
+    def _send_units(self, units: Units, sample: int) -> None:
+        assert self.pictures is not None
+        for unit in units.due(sample):
+            self._note_result("picture", self.connection.unit(unit.data, unit.sample, unit.key))
+            self.pictures.begin()
 
     def _note_result(self, what: str, rc: int) -> None:
         if rc >= 0:
@@ -209,6 +235,11 @@ class Worker:
             return
         if isinstance(event, Connection):
             member.connected = event.state == "connected"
+        if isinstance(event, KeyRequest | UserJoined) and member.pictures is not None:
+            member.pictures.begin()
+            self.link.send(wire.KeyWanted(session))
+        if isinstance(event, KeyRequest):
+            return
         self.report(session, event)  # type: ignore[arg-type]
 
     def report(self, session: int, event: ChannelEvent) -> None:
@@ -238,6 +269,10 @@ class Worker:
                 refuse("send_audio_meta_data", member.connection.note(data))
             case wire.Subscribe(_, user, audio, video):
                 member.connection.subscribe(user, audio, video)
+            case wire.Unit():
+                if member.units is not None and not (member.connected and member.units.put(command)):
+                    member.units.clear()
+                    self.link.send(wire.KeyWanted(command.session))
 
     def enter(self, join: wire.Join) -> None:
         """Joins a channel; anew, if the session has a connection that failed."""

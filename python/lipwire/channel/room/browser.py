@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from fractions import Fraction
 from typing import Any
 
 from aiortc.mediastreams import MediaStreamError
 
-from ..._core import Frame
 from ...errors import NoCapacity
 from ...publish import aiortc_private
 from ...publish.audience import Audience
 from ...publish.peer import Peer
-from ...publish.tracks import SoundPackets
+from ...publish.sound import Sounds
 from ..base import Heard, Message, Seen, UserJoined
 from .microphone import QUIET, Camera, Microphone
 from .place import PACKET_SIZE, Place, Role
@@ -40,7 +38,8 @@ class Browser:
         self.peer: Peer | None = None
         """The connection that carries it."""
         self.joined = False
-        self._packets = SoundPackets()
+        self.sounds: Sounds | None = None
+        """What it hears, where that is not what all hear who say nothing."""
         self.microphone: Microphone | None = None
         self._joining: Peer | None = None
         """The one that shall."""
@@ -103,8 +102,11 @@ class Browser:
             self._rejoin.cancel()
             self._rejoin = None
         old, self.peer, self._joining = self.peer, peer, None
-        self._packets.clear()
+        peer.hear(self.room.sounds if self.sounds is None else self.sounds)
+        peer.watch(self.room.pictures)
         if old is not None:
+            old.hear(None)
+            old.watch(None)
             old.send('{"type":"replaced"}')
             self._silence(old)
             asyncio.get_running_loop().call_later(FAREWELL, old.drop)
@@ -194,6 +196,10 @@ class Browser:
             self.room.heard(self, Heard(self.user, pcm, pts_ms))
 
     def _sound(self, pcm: bytes) -> None:
+        if self.sounds is None:  # from now on it hears everyone but itself
+            self.sounds = self.room.sounds.fork()
+            if self.peer is not None:
+                self.peer.hear(self.sounds)
         self.room.voice(self, pcm)
 
     def review(self, audio: bool, video: bool) -> None:
@@ -202,27 +208,6 @@ class Browser:
             wanted = {"audio": audio, "video": video}
             for kind, receiver in self._receivers[self.peer].items():
                 aiortc_private.receive(receiver, wanted[kind] and self.role == "speaker")
-
-    # ------------------------------------------------------------------------------------------------ what it is shown
-
-    def hear(self, pcm: bytes, sample: int, fades: bool) -> None:
-        """10 ms of what the others say, at `sample` of the room's clock. `fades`: there is the fade of an interrupt in
-        it."""
-        if self.peer is None or not self.peer.connected:
-            return
-        if (sound := self._packets.add(pcm, sample, fades)) is not None:
-            self.peer.audio.put(sound)
-
-    def see(self, frame: Frame, sample: int, fps: Fraction | None) -> None:
-        """A picture of the face of the room, to be shown at `sample` of its clock; one of `fps` a second."""
-        if self.peer is not None and self.peer.connected:
-            self.peer.show(frame, sample, fps)
-
-    def interrupt(self) -> None:
-        """What waits for it is stale."""
-        if self.peer is not None:
-            self.peer.interrupt()
-        self._packets.interrupt()
 
     def send(self, data: str | bytes) -> None:
         """A data message."""

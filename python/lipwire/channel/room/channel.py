@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..._core import Frame
 from ...errors import BadState, InvalidArgument
-from ...stream import StreamSpec
+from ...stream import StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, State, UserJoined
 from .place import PACKET_SIZE, Place
 
@@ -31,6 +31,7 @@ class RoomChannel(Channel):
     """
 
     packet_size = PACKET_SIZE
+    takes_units = True
 
     def __init__(
         self, rooms: Door, name: str, user: str, on_event: Callable[[ChannelEvent], None] | None = None
@@ -75,10 +76,20 @@ class RoomChannel(Channel):
         if self._room is not None:
             self._room.sound(self, pcm, sample)
 
+    @property
+    def wants(self) -> Wants:
+        """What those in the room take who look at it."""
+        return "nothing" if self._room is None else self._room.wanted(self)
+
     def video(self, frame: Frame) -> None:
         """A picture, to everyone, if this is the face of the room."""
         if self._room is not None:
             self._room.show(self, frame)
+
+    def unit(self, unit: Unit) -> None:
+        """The same for who takes H.264, encoded beforehand."""
+        if self._room is not None:
+            self._room.show_unit(self, unit)
 
     def interrupt(self) -> None:
         """Nobody hears or sees any more what was handed over and has not been sent."""
@@ -111,7 +122,7 @@ class RoomChannel(Channel):
         if self._room is not None:
             self._room.review()
 
-    def wants(self, user: str) -> tuple[bool, bool]:
+    def subscribed(self, user: str) -> tuple[bool, bool]:
         """Whether it wants (sound, pictures) of a user."""
         return self._subscriptions.get(user) or self._subscriptions.get(None, (False, False))
 

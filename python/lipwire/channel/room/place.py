@@ -11,6 +11,9 @@ from msgspec import Struct
 from ..._core import Frame
 from ...errors import InvalidArgument, LipwireError
 from ...publish.peer import Peer
+from ...publish.sound import Sounds
+from ...publish.streams import Pictures
+from ...stream import Unit, Wants
 from ..base import ChannelEvent, Heard, Seen
 
 PACKET_SIZE = 16 << 10
@@ -60,6 +63,10 @@ class Place(Protocol):
     name: str
     peers: set[Peer]
     """Every connection that is not closed."""
+    sounds: Sounds
+    """What browsers hear that say nothing themselves,"""
+    pictures: Pictures
+    """and the face that all see."""
 
     def members(self) -> list[Member]:
         """Who is there, agents first."""
@@ -90,6 +97,12 @@ class Place(Protocol):
 
     def show(self, member: Any, frame: Frame) -> None:
         """A picture of an in-process member."""
+
+    def show_unit(self, member: Any, unit: Unit) -> None:
+        """The same, encoded beforehand."""
+
+    def wanted(self, member: Any) -> Wants:
+        """What of the video of an in-process member somebody is shown."""
 
     def interrupt(self, member: Any) -> None:
         """What waits of an in-process member's sound and pictures is stale."""

@@ -28,6 +28,9 @@ from ...audio.fade import fade_out, is_fade
 from ...errors import BadState, NoCapacity
 from ...publish.audience import Audience
 from ...publish.peer import Peer
+from ...publish.sound import Sounds
+from ...publish.streams import Pictures
+from ...stream import LOOKS, WANTS, Unit, Wants
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
 from .browser import Browser
 from .channel import RoomChannel
@@ -92,13 +95,15 @@ class Room:
         self.agents: dict[str, RoomChannel] = {}
         self.browsers: dict[str, Browser] = {}
         self.peers: set[Peer] = set()
+        self.sounds = Sounds()
+        self.pictures = Pictures()
         self._rooms = rooms
         self._seats: dict[RoomChannel, _Seat] = {}
         self._mix = Mix()
         self._face: RoomChannel | None = None
         """Whose pictures the browsers see."""
         self._led_at = float("-inf")
-        self._shown = -1
+        self._would_be = self._shown = -1
         self._missed = [0, 0]
         """Packets and pictures, and messages, that browsers missed which are gone."""
         self._ticking: asyncio.Task[None] | None = None
@@ -160,7 +165,7 @@ class Room:
         """Has decoded what is wanted, and nothing else."""
         connected = sum(browser.connected for browser in self.browsers.values())
         for browser in self.browsers.values():
-            wants = [agent.wants(browser.user) for agent in self.agents.values()]
+            wants = [agent.subscribed(browser.user) for agent in self.agents.values()]
             others = connected - browser.connected
             browser.review(others > 0 or any(audio for audio, _ in wants), any(video for _, video in wants))
 
@@ -169,13 +174,13 @@ class Room:
     def heard(self, source: Browser, event: Heard) -> None:
         """10 ms of a browser."""
         for agent in tuple(self.agents.values()):
-            if agent.wants(source.user)[0]:
+            if agent.subscribed(source.user)[0]:
                 agent.emit(event)
 
     def seen(self, source: Browser | RoomChannel, event: Seen) -> None:
         """A picture of a member."""
         for agent in tuple(self.agents.values()):
-            if agent is not source and agent.wants(source.user)[1]:
+            if agent is not source and agent.subscribed(source.user)[1]:
                 agent.emit(event)
 
     def send(self, source: RoomChannel, data: bytes) -> None:
@@ -190,7 +195,7 @@ class Room:
         """10 ms of an in-process member."""
         seat = self._seats[source]
         fades = seat.fades(pcm)
-        listeners = [a for a in self.agents.values() if a is not source and a.wants(source.user)[0]]
+        listeners = [a for a in self.agents.values() if a is not source and a.subscribed(source.user)[0]]
         if listeners:
             for block in seat.narrow(SILENT if fades else pcm):  # they have heard a fade of their own
                 event = Heard(source.user, block, sample * 1000 // RATE)
@@ -226,33 +231,63 @@ class Room:
             self._ticking = None
 
     def _play(self, pcm: bytes, lead: str | None, fades: bool = False) -> None:
-        at, sounds = self._mix.block(pcm, lead, self.browsers)
-        for browser in self.browsers.values():
-            browser.hear(sounds[browser.user], at, fades)
+        at, heard = self._mix.block(pcm, lead, self.browsers)
+        quiet = next((user for user, browser in self.browsers.items() if browser.sounds is None), None)
+        self.sounds.audio(pcm if quiet is None else heard[quiet], at, fades)  # the same for all who say nothing
+        for user, browser in self.browsers.items():
+            if browser.sounds is not None:
+                browser.sounds.audio(heard[user], at, fades)
+
+    def _watched(self, source: RoomChannel) -> bool:
+        return any(agent is not source and agent.subscribed(source.user)[1] for agent in self.agents.values())
+
+    def wanted(self, source: RoomChannel) -> Wants:
+        """What of the video of an in-process member somebody is shown."""
+        looks = LOOKS["pictures"] if self._watched(source) else 0
+        if self._face is None or self._face is source:
+            looks |= LOOKS[self.pictures.wants]
+        return WANTS[looks]
 
     def show(self, source: RoomChannel, frame: Frame) -> None:
         """A picture of an in-process member."""
         seat = self._seats[source]
-        if self._face is None:
-            self._face = source
-        if any(agent is not source and agent.wants(source.user)[1] for agent in self.agents.values()):
+        if self._watched(source):
             now = asyncio.get_running_loop().time()
             if now - seat.seen_at >= SEEN_EVERY:
                 seat.seen_at = now
                 self.seen(source, Seen(source.user, frame.width, frame.height, bytes(memoryview(frame))))
-        if source is not self._face:
-            return
-        self._shown = max(self._shown + 1, frame.sample + seat.offset)
-        for browser in self.browsers.values():
-            browser.see(frame, self._shown, source.fps)
+        if self._is_face(source):
+            self.pictures.show(frame, self._shown_at(frame.sample + seat.offset), source.fps)
+
+    def show_unit(self, source: RoomChannel, unit: Unit) -> None:
+        """The same, encoded beforehand."""
+        if self._is_face(source):
+            self.pictures.unit(unit.data, self._shown_at(unit.sample + self._seats[source].offset), unit.key)
+
+    def _is_face(self, source: RoomChannel) -> bool:
+        """Whether browsers see it: the first that shows itself."""
+        if self._face is None:
+            self._face = source
+            self.pictures.begin_anew(source.request_key)
+        return self._face is source
+
+    def _shown_at(self, sample: int) -> int:
+        """When, on the room's clock, a picture is shown that would be at `sample`: each after the one before, and both
+        forms of one at once."""
+        if sample != self._would_be:
+            self._would_be, self._shown = sample, max(self._shown + 1, sample)
+        return self._shown
 
     def interrupt(self, source: RoomChannel) -> None:
         """What waits of an in-process member is stale. It is mixed already with what others said at the same time, of
-        which a slow browser misses as much."""
+        which 10 ms at most go with it."""
         self._mix.cut(source.user)
         self._seats[source].interrupt()
+        self.pictures.interrupt()
+        self.sounds.interrupt()
         for browser in self.browsers.values():
-            browser.interrupt()
+            if browser.sounds is not None:
+                browser.sounds.interrupt()
 
     def stats(self) -> dict[str, Any]:
         """See `RoomChannel.stats`."""

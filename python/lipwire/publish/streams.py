@@ -1,0 +1,308 @@
+"""A session's pictures on their way to browsers: encoded once for all who take the same codec and class of bit rate.
+
+Who changes from one source of pictures to another (a codec's class of bit rate, or units that were encoded beforehand)
+is sent the old one until the new one's next key frame, and sees no seam. Who is behind waits for a key frame, and holds
+nobody up; who needs one asks for all, so that they come no closer together than `KEY_EVERY`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from fractions import Fraction
+from threading import Lock
+
+from .._core import RATE, Frame
+from ..errors import BufferFull
+from ..stream import Wants
+from .encoders import ENCODERS, Picture
+from .native import KINDS, Fan, Outgoing
+from .rates import Choice, bit_rates
+from .turns import encoding
+
+logger = logging.getLogger("lipwire.webrtc")
+
+KEY_EVERY = RATE // 2
+"""Samples from one key frame to the next that somebody asked for."""
+UNITS = "h264"
+"""The codec of those that were encoded beforehand."""
+
+
+class Watcher:
+    """What is known of one connection's pictures."""
+
+    def __init__(self, out: Outgoing) -> None:
+        self.out = out
+        self.choice = Choice()
+        self.source: Source | None = None
+        """Whose pictures it is sent,"""
+        self.next: Source | None = None
+        """and whose it is going to be sent, from a key frame on."""
+
+    def release(self) -> None:
+        """It is sent no more of what it is sent now: the key frame that it waits for comes."""
+        if self.source is not None:
+            self.source.fan.remove(self.out)
+            self.source = None
+
+
+class Source:
+    """Access units of one kind for all who take them. Its methods are called under the lock of its `Pictures`."""
+
+    def __init__(self, codec: str) -> None:
+        self.fan = Fan(KINDS[codec], mode=0 if codec == "h264 in single units" else 1)
+        self.joining: set[Watcher] = set()
+
+    def __len__(self) -> int:
+        return len(self.fan) + len(self.joining)
+
+    def join(self, watcher: Watcher) -> None:
+        """It is sent these from the next key frame on."""
+        if watcher.next is not None:
+            watcher.next.joining.discard(watcher)
+        watcher.next = None if watcher.source is self else self
+        if watcher.next is not None:
+            self.joining.add(watcher)
+            self.ask_key()
+
+    def leave(self, watcher: Watcher) -> None:
+        """It is sent nothing of these any more."""
+        self.joining.discard(watcher)
+        self.fan.remove(watcher.out)
+
+    def ask_key(self) -> None:
+        """Somebody needs a key frame."""
+
+    def admit(self) -> None:
+        """What comes next is a key frame: who waits for one gets nothing else any more, so that nobody is sent one
+        picture of both."""
+        for watcher in self.joining:
+            watcher.release()
+
+    def send(self, data: bytes, sample: int, key: bool) -> None:
+        """To everyone."""
+        if key:
+            for watcher in [one for one in self.joining if one.source is None]:
+                watcher.source, watcher.next = self, None
+                self.joining.discard(watcher)
+                self.fan.add(watcher.out)
+        try:
+            self.fan.send(data, sample, key)
+        except BufferFull:
+            self.fan.miss()
+            self.ask_key()
+
+
+class Units(Source):
+    """Those that were encoded beforehand; a session makes them."""
+
+    def __init__(self) -> None:
+        super().__init__(UNITS)
+        self.request_key: Callable[[], None] = lambda: None
+        """Asks the session for a key frame."""
+
+    def ask_key(self) -> None:
+        self.request_key()
+
+    def send(self, data: bytes, sample: int, key: bool) -> None:
+        if key:
+            self.admit()
+        super().send(data, sample, key)
+
+
+class Encoded(Source):
+    """Those of an encoder, which takes the newest picture when its turn comes."""
+
+    def __init__(self, codec: str, level: int, lock: Lock, turns: Executor) -> None:
+        super().__init__(codec)
+        self._encoder = ENCODERS[codec](level)
+        self._lock, self._turns = lock, turns
+        self._picture: Picture | None = None
+        """What waits for its turn."""
+        self._at_work = False
+        self._key = True
+        self._key_at: int | None = None
+
+    def ask_key(self) -> None:
+        self._key = True
+
+    def put(self, picture: Picture) -> None:
+        """A picture that is to be encoded. One that still waits is left out for everyone."""
+        if self._picture is not None:
+            self.fan.miss()
+        if self._is_due(picture.sample):
+            self.admit()
+        self._picture = picture
+        if not self._at_work:
+            self._at_work = True
+            self._turns.submit(self._work)
+
+    def _is_due(self, sample: int) -> bool:
+        return self._key and (self._key_at is None or not 0 <= sample - self._key_at < KEY_EVERY)
+
+    def drop(self) -> None:
+        """What waits is stale."""
+        self._picture = None
+
+    def _work(self) -> None:
+        """A turn, in a thread that encodes. The next one is taken at the end of the queue."""
+        try:
+            self._encode()
+        except Exception:  # the edge of the thread's task
+            logger.exception("a picture cannot be encoded")
+            with self._lock:
+                self.fan.miss()
+                self.ask_key()
+        finally:
+            with self._lock:
+                self._at_work = self._picture is not None
+                if self._at_work:
+                    self._turns.submit(self._work)
+
+    def _encode(self) -> None:
+        with self._lock:
+            picture, self._picture = self._picture, None
+            if picture is None or not len(self):
+                return
+            key = self._is_due(picture.sample)
+            if key:  # but for those who came when this picture waited already
+                self._key = any(watcher.source is not None for watcher in self.joining)
+        data, is_key = self._encoder.encode(picture, key)
+        with self._lock:
+            if is_key:
+                self._key_at = picture.sample
+            if data:
+                self.send(data, picture.sample, is_key)
+
+
+class Pictures:
+    """The pictures of one face, for everyone who watches. All methods are called by the event loop's thread.
+
+    Args:
+        turns: whose threads encode; None = those of the process.
+    """
+
+    def __init__(self, turns: Executor | None = None) -> None:
+        self._turns = turns
+        self._lock = Lock()
+        self._watchers: dict[Outgoing, Watcher] = {}
+        self._encoded: dict[tuple[str, int], Encoded] = {}
+        """By codec and class: those that somebody is sent, or going to be."""
+        self.units = Units()
+        self._stitched = False
+        """Whether what came last had been encoded beforehand."""
+        self._rates = bit_rates(640, 360)
+
+    def __len__(self) -> int:
+        return len(self._watchers)
+
+    @property
+    def wants(self) -> Wants:
+        """What those who watch take. Who can take units is shown pictures until the first one comes."""
+        if not self._watchers:
+            return "nothing"
+        if len(self.units.fan) == len(self._watchers):
+            return "units"
+        return "both" if any(out.codec == UNITS for out in self._watchers) else "pictures"
+
+    @property
+    def encoders(self) -> int:
+        """How many work."""
+        return sum(len(source) > 0 for source in self._encoded.values())
+
+    def add(self, out: Outgoing) -> None:
+        """Somebody watches from now on."""
+        watcher = self._watchers[out] = Watcher(out)
+        out.on_key = lambda: self._ask_key(watcher)
+        out.on_rate = lambda estimate: self._judge(watcher, estimate)
+        out.on_behind = lambda: self._fall_behind(watcher)
+        with self._lock:
+            self._place(watcher)
+
+    def remove(self, out: Outgoing) -> None:
+        """Somebody does not any more. Safe to call twice."""
+        out.quiet()
+        if (watcher := self._watchers.pop(out, None)) is not None:
+            with self._lock:
+                for source in (watcher.source, watcher.next):
+                    if source is not None:
+                        source.leave(watcher)
+                self._tidy()
+
+    def show(self, frame: Frame, sample: int, fps: Fraction | None = None) -> None:
+        """A picture, uncopied, to be shown when the clock is at `sample`; one of `fps` a second."""
+        if not self._watchers:
+            return
+        self._rates = bit_rates(frame.width, frame.height)
+        with self._lock:
+            if not frame.stitched:
+                self._turn(False)
+            picture = Picture(frame, sample, fps)
+            self._tidy()
+            for source in self._encoded.values():
+                source.put(picture)
+
+    def unit(self, data: bytes, sample: int, key: bool) -> None:
+        """An access unit of H.264, Annex B, to be shown when the clock is at `sample`, for whoever can take it."""
+        if not self._watchers:
+            return
+        with self._lock:
+            self._turn(True)
+            self.units.send(data, sample, key)
+
+    def begin_anew(self, request_key: Callable[[], None]) -> None:
+        """Units are somebody else's from now on, who is asked for key frames by `request_key`."""
+        with self._lock:
+            self.units.request_key = request_key
+            for watcher in self._watchers.values():
+                if watcher.source is self.units:
+                    watcher.release()
+                    self.units.join(watcher)
+
+    def interrupt(self) -> None:
+        """What waits for its encoder is stale."""
+        with self._lock:
+            for source in self._encoded.values():
+                source.drop()
+
+    def _turn(self, stitched: bool) -> None:
+        """From now on whoever can take them is sent units, or nobody is."""
+        if stitched != self._stitched:
+            self._stitched = stitched
+            for watcher in self._watchers.values():
+                self._place(watcher)
+
+    def _place(self, watcher: Watcher) -> None:
+        """Where it belongs."""
+        out = watcher.out
+        if self._stitched and out.codec == UNITS:
+            self.units.join(watcher)
+            return
+        key = out.codec, watcher.choice.level
+        if key not in self._encoded:
+            self._encoded[key] = Encoded(*key, self._lock, self._turns or encoding())
+        self._encoded[key].join(watcher)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Lets go of encoders that nobody is sent the pictures of."""
+        for key in [key for key, source in self._encoded.items() if not len(source)]:
+            del self._encoded[key]
+
+    def _ask_key(self, watcher: Watcher) -> None:
+        with self._lock:
+            if watcher.source is not None:
+                watcher.source.ask_key()
+
+    def _judge(self, watcher: Watcher, estimate: int) -> None:
+        before = watcher.choice.level
+        if watcher.choice.judge(estimate, self._rates, asyncio.get_running_loop().time()) != before:
+            with self._lock:
+                self._place(watcher)
+
+    def _fall_behind(self, watcher: Watcher) -> None:
+        if watcher.choice.fall_behind(asyncio.get_running_loop().time()):
+            with self._lock:
+                self._place(watcher)
