@@ -1,6 +1,7 @@
-"""CPU of the engine thread per session, encoding apart: 1, 10 and 50 sessions, idle and talking, 640x360 at 25 fps.
+"""CPU of the engine thread per session, encoding apart: 1, 10, 50 and 200 sessions, idle and talking, 640x360 at 25
+fps; and 200 that talk without a picture.
 
-The whole process (the engine, and Python handing everything to the null publisher) is printed beside.
+Beside it the event loop's thread (Python, that hands everything to the null publisher), and the whole process.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from lipwire.publish import Null
 from lipwire.session.runtime import Runtime
 
 RATE = 24000
-COUNTS = (1, 10, 50)
+CASES = ((1, True), (10, True), (50, True), (200, True), (200, False))
+"""(sessions, whether they are drawn)."""
 
 
 def run(results: Results, quick: bool) -> None:
@@ -24,13 +26,14 @@ def run(results: Results, quick: bool) -> None:
 
 async def measure(results: Results, windows: int, seconds: float) -> None:
     espeak(RATE)
-    for count in COUNTS:
+    for count, drawn in CASES:
         for mode in ("idle", "talking"):
-            await one(results, count, mode, windows, seconds)
+            await one(results, count, drawn, mode, windows, seconds)
 
 
-async def one(results: Results, count: int, mode: str, windows: int, seconds: float) -> None:
-    sessions = [await Session(Null(), seed=i).start() for i in range(count)]
+async def one(results: Results, count: int, drawn: bool, mode: str, windows: int, seconds: float) -> None:
+    face = {} if drawn else {"avatar": None}
+    sessions = [await Session(Null(), seed=i, **face).start() for i in range(count)]
     pcm = espeak(RATE)
     if mode == "talking":  # all of it beforehand, each from another place: feeding is not what is measured
         for i, session in enumerate(sessions):
@@ -42,24 +45,27 @@ async def one(results: Results, count: int, mode: str, windows: int, seconds: fl
     before = stats()
     frames = sum(s.performer.stats()["frames"] for s in sessions)
     late = sum(s.stats()["late"] for s in sessions)
-    engine, process = [], []
+    engine, loop, process = [], [], []
     began = time.monotonic()
     for _ in range(windows):
         busy, cpu, wall = stats()["busy_ns"], time.process_time_ns(), time.monotonic_ns()
+        thread = time.thread_time_ns()
         await asyncio.sleep(seconds)
         wall = time.monotonic_ns() - wall
         engine.append((stats()["busy_ns"] - busy) / wall * 100 / count)
+        loop.append((time.thread_time_ns() - thread) / wall * 100 / count)
         process.append((time.process_time_ns() - cpu) / wall * 100 / count)
     elapsed = time.monotonic() - began
     after = stats()
     late = sum(s.stats()["late"] for s in sessions) - late
     frames = sum(s.performer.stats()["frames"] for s in sessions) - frames
     assert all(s.stats()["talking"] == (mode == "talking") for s in sessions)
-    assert frames > 0.8 * count * elapsed * 25, f"only {frames} frames in {elapsed:.1f} s"
+    assert not drawn or frames > 0.8 * count * elapsed * 25, f"only {frames} frames in {elapsed:.1f} s"
     await asyncio.gather(*(s.close() for s in sessions))
     common = {"n": windows, "cores": len(os.sched_getaffinity(0)), "sessions": count}
+    name = f"{count} {mode}" if drawn else f"{count} {mode}, sound alone"
     results.add(
-        f"engine, {count} {mode}",
+        f"engine, {name}",
         percentile(engine, 50),
         "% core / session",
         **common,
@@ -71,14 +77,15 @@ async def one(results: Results, count: int, mode: str, windows: int, seconds: fl
         ticks=after["ticks"] - before["ticks"],
         late_frames=late,
     )
-    results.add(
-        f"process, {count} {mode}",
-        percentile(process, 50),
-        "% core / session",
-        **common,
-        least=min(process),
-        most=max(process),
-    )
+    for part, figures in (("loop", loop), ("process", process)):
+        results.add(
+            f"{part}, {name}",
+            percentile(figures, 50),
+            "% core / session",
+            **common,
+            least=min(figures),
+            most=max(figures),
+        )
 
 
 if __name__ == "__main__":

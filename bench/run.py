@@ -34,6 +34,7 @@ BENCHES = (
     "agents_talk",
     "room",
     "doors",
+    "messages",
     "interrupts",
     "overload",
     "sync",

@@ -81,6 +81,7 @@ struct lw_performer {
 
     /* consumer */
     uint32_t settings_seen[LW_MOTION_SETTINGS];
+    int still; /* of what the extractor's resampler has had, all that it still knows is 0 */
     int64_t viseme_base; /* media clock of the extractor's first sample, or -1 */
     row rows[ROWS]; /* row i, counted from viseme_base, is at i % ROWS */
     int64_t rows_written, rows_final, rows_read;
@@ -522,6 +523,14 @@ static void take_event(lw_performer *p, const lw_event *event)
     put_event(p, event);
 }
 
+static int is_zero(const int16_t block[LW_BLOCK])
+{
+    int16_t all = 0;
+    for (int i = 0; i < LW_BLOCK; i++)
+        all |= block[i];
+    return !all;
+}
+
 /* The next block that is certain, at the extractor's rate; samples, or -1 where there is none. */
 static int64_t next_block(lw_performer *p, int16_t narrow[NARROW])
 {
@@ -534,11 +543,19 @@ static int64_t next_block(lw_performer *p, int16_t narrow[NARROW])
     if (restarted || p->viseme_base < 0) {
         lw_viseme_restart(p->visemes);
         lw_resampler_reset(p->to_viseme);
+        p->still = 0;
         p->viseme_base = sample;
         p->rows_written = p->rows_final = p->rows_read = 0;
     }
+    int zero = is_zero(block);
+    if (zero && p->still) { /* silence out of silence, and it is where it was */
+        memset(narrow, 0, LW_BLOCK / 3 * sizeof *narrow);
+        return LW_BLOCK / 3;
+    }
     size_t used;
-    return lw_resampler_process(p->to_viseme, block, LW_BLOCK, &used, narrow, NARROW);
+    int64_t made = lw_resampler_process(p->to_viseme, block, LW_BLOCK, &used, narrow, NARROW);
+    p->still = zero && made == LW_BLOCK / 3; /* the first block behind a reset gives less */
+    return made;
 }
 
 static void queue_rows(lw_performer *p, const lw_viseme_part *made)
@@ -803,17 +820,23 @@ static int make_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t no
     return 0;
 }
 
-static int put_pcm(lw_performer *p, const int16_t *pcm, int64_t sample)
+/* Where the next block goes; NULL: the ring is full. */
+static pcm_block *free_block(lw_performer *p)
 {
-    if (!ring_room(&p->pcm_ring, p->config.pcm_blocks)) {
+    return ring_room(&p->pcm_ring, p->config.pcm_blocks)
+               ? &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)] : NULL;
+}
+
+/* Hands over block b, whose sound is there. */
+static int put_pcm(lw_performer *p, pcm_block *b, int64_t sample)
+{
+    if (!b) {
         LW_COUNT(p->pcm_dropped, 1);
         return 0;
     }
-    pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)];
     b->sample = sample;
     b->generation = lw_speech_heeded(p->speech);
     b->played = lw_speech_played(p->speech, &b->utterance);
-    memcpy(b->pcm, pcm, sizeof b->pcm);
     ring_advance(&p->pcm_ring.written);
     return 1;
 }
@@ -847,7 +870,8 @@ static void heed_cut(lw_performer *p)
 /* A tick up to its sound. */
 static void begin_tick(lw_performer *p)
 {
-    int16_t pcm[LW_BLOCK];
+    int16_t nobodys[LW_BLOCK];
+    pcm_block *b = free_block(p);
     lw_event events[TICK_EVENTS];
     p->ours = p->config.turns && take_turn(p);
     if (p->config.turns && !p->ours) {
@@ -855,13 +879,13 @@ static void begin_tick(lw_performer *p)
         atomic_thread_fence(memory_order_seq_cst); /* counted before anything is read: _leave looks behind its writes */
     }
     p->clock = lw_speech_clock(p->speech);
-    int happened = lw_speech_tick(p->speech, pcm, events, TICK_EVENTS);
+    int happened = lw_speech_tick(p->speech, b ? b->pcm : nobodys, events, TICK_EVENTS);
     for (int i = 0; i < happened && i < TICK_EVENTS; i++)
         take_event(p, &events[i]);
     if (happened > TICK_EVENTS)
         LW_COUNT(p->events_dropped, happened - TICK_EVENTS);
     p->out = happened ? LW_TICK_EVENTS : 0;
-    p->out |= put_pcm(p, pcm, p->clock) ? LW_TICK_PCM : 0;
+    p->out |= put_pcm(p, b, p->clock) ? LW_TICK_PCM : 0;
 }
 
 /* The rest of it, when the extractor knows all that it can: the pose, and the picture. */

@@ -564,3 +564,32 @@ def test_the_turn_is_not_held_while_waiting_for_the_interpreter() -> None:
     assert performer.moments is not None
     uncertain = sum(moment < 0 for moment in performer.moments)
     assert uncertain <= 4, f"{uncertain} of {len(performer.moments)} calls held up the clock"
+
+
+def test_a_drain_gives_runs_of_sound_and_pictures_in_clock_order() -> None:
+    performer = _core.Performer(None, (10, 1), size=(64, 36), batch=64)
+    for tick in range(25):
+        performer.tick(tick)
+    events, items = performer.drain(4)
+    assert events == []
+    clock, shown = 0, []
+    for item in items:
+        if isinstance(item, _core.Frame):
+            assert clock - _core.BLOCK <= item.sample < clock
+            shown.append(item.sample)
+        else:
+            pcm, sample, heeded, utterance, played = item
+            assert (sample, heeded, utterance, played) == (clock, 0, 0, 0)
+            assert len(pcm) in range(2 * _core.BLOCK, 9 * _core.BLOCK, 2 * _core.BLOCK)
+            clock += len(pcm) // 2
+    assert clock == 25 * _core.BLOCK
+    assert shown == [0, 4800, 9600]
+    assert performer.drain(4) == ([], [])
+    for tick in range(100):  # the ring holds 64: those behind are dropped
+        performer.tick(tick)
+    performer.read_pcm()
+    performer.tick(0)
+    starts = [(item[1], len(item[0])) for item in performer.drain(64)[1] if isinstance(item, tuple)]
+    ends = [sample + size // 2 for sample, size in starts]
+    gaps = [(end, start) for end, (start, _) in zip(ends, starts[1:], strict=False) if end != start]
+    assert gaps == [((25 + 64) * _core.BLOCK, (25 + 100) * _core.BLOCK)]
