@@ -44,7 +44,7 @@ GROUPS = {
         "Publishers",
         "Where sound and pictures go. The tasks: [publishers](../embedding.md#publishers), [Agora](../agora.md), "
         "[rooms](../agents/rooms.md), [shared memory](../sharing.md).",
-        "Publisher StreamSpec publish channel SharedWriter SharedReader",
+        "Publisher StreamSpec Unit publish channel SharedWriter SharedReader",
     ),
     "pictures": (
         "Pictures",
