@@ -23,7 +23,7 @@ typedef struct scene {
     lw_placed at[LW_MAX_LAYERS];
     int32_t layers;
     int32_t width, height;
-    lw_box dirty[LW_SIZE_MAX / LW_BAND]; /* of each band */
+    lw_box dirty[(LW_SIZE_MAX + LW_BAND - 1) / LW_BAND]; /* of each band */
 } scene;
 
 /* ---- what a pose shows ---- */
