@@ -224,15 +224,16 @@ static void anchor(lw_connection *c, int64_t sample)
         lw_stream_of(c, i)->report_ns = c->net->now_ns;
 }
 
-void lw_connection_key(lw_connection *c, lw_stream *s)
+int lw_connection_key(lw_connection *c, lw_stream *s)
 {
     int64_t now = c->net->now_ns;
     /* One that has only just left may be what this asks for. */
     int on_its_way = c->rtt_ns > 0 && now - s->key_sent_ns < lw_min64(c->rtt_ns, LW_NET_KEY_NS);
     if (on_its_way || now - s->key_told_ns < LW_NET_KEY_NS)
-        return;
+        return 0;
     s->key_told_ns = now;
     lw_net_tell(c, LW_NET_KEY, s->number);
+    return 1;
 }
 
 void lw_connection_activate(lw_connection *c)

@@ -95,8 +95,9 @@ static void on_key(void *user, uint32_t ssrc, int fir)
     /* RFC 5104, 4.3.1.2: the same number is the same command. */
     if (fir >= 0 && fir == s->fir)
         return;
-    s->fir = fir >= 0 ? fir : s->fir;
-    lw_connection_key(c, s);
+    /* One that was left out is still to be answered: it comes again by the same number. */
+    if (lw_connection_key(c, s) && fir >= 0)
+        s->fir = fir;
 }
 
 static void on_remb(void *user, int64_t bitrate)

@@ -266,7 +266,7 @@ uint32_t lw_net_random(lw_net *net);
 void lw_connection_media(lw_connection *c, lw_stream *s, const lw_command *m);
 void lw_connection_raw(lw_connection *c, const uint8_t *data, size_t size); /* lw_connection_forward's */
 void lw_connection_resend(lw_connection *c, lw_stream *s, uint16_t sequence); /* a NACK's */
-void lw_connection_key(lw_connection *c, lw_stream *s);
+int lw_connection_key(lw_connection *c, lw_stream *s); /* asks for a key frame: 1, or 0 where one is on its way or was just asked for */
 void lw_connection_pump(lw_connection *c); /* sends what is due; leaves in due_ns when something will be, or INT64_MAX */
 void lw_connection_activate(lw_connection *c);
 void lw_connection_sweep(lw_connection *c); /* reports, what is kept for too long; every 100 ms */

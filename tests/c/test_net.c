@@ -565,12 +565,21 @@ static void test_key_requests(void)
         advance(&s, 250);
     }
     CHECK(key_events(&s) == 1, "a FIR that is sent again is the same command");
+    lw_connection_rtcp(s.peer[0], b, RTCP(b, 1, 206, 7, 0x1000));
+    int told = 0;
+    for (int i = 0; i < 4; i++) {
+        advance(&s, i ? 250 : 5);
+        told += key_events(&s);
+        lw_connection_rtcp(s.peer[0], b, RTCP(b, 4, 206, 7, 0, 0x1000, 0x06000000));
+    }
+    advance(&s, 5);
+    CHECK(told == 2 && !key_events(&s), "a FIR that came too close to another request is answered when it is repeated");
     lw_connection_rtcp(s.peer[0], b, RTCP(b, 1, 206, 7, 0x2000));
     advance(&s, 5);
     CHECK(!key_events(&s), "sound has no key frames");
     lw_connection_counters count;
     lw_connection_stats(s.peer[0], &count);
-    CHECK(count.key_requests == 23, "counted");
+    CHECK(count.key_requests == 28, "counted");
     close_scene(&s);
 }
 
