@@ -51,7 +51,8 @@ def place(tmp_path: Path) -> Path:
 
 def environment(place: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_", "OPENAI_"))}
-    return kept | {"TMPDIR": str(place.parent / "tmp"), "COLUMNS": "400", "NO_COLOR": "1"} | more
+    own = {"TMPDIR": str(place.parent / "tmp"), "COLUMNS": "400", "NO_COLOR": "1", "LIPWIRE_PREENCODED": "off"}
+    return kept | own | more
 
 
 def start(place: Path, *args: object, **more: str) -> subprocess.Popen[str]:
@@ -674,9 +675,9 @@ def finished(out: str) -> list[tuple[float, bool]]:
 
 
 def test_sigterm_in_speech_lets_it_end(place: Path, serve: Callable[..., Server]) -> None:
-    """All of it is heard and told, and meanwhile nothing new begins."""
+    """All of it is heard and told, and meanwhile nothing new begins. Video that is pre-encoded is broken off."""
     speech_file(place / "in.wav", 4)
-    server = serve("--no-viewer")
+    server = serve("--no-viewer", LIPWIRE_PREENCODED="auto", XDG_CACHE_HOME=str(place / "cache"))
     client = speaking(place, server, server.key)
     server.process.send_signal(signal.SIGTERM)
     health = httpx.get(f"{server.url}/healthz")

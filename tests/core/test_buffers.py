@@ -420,6 +420,10 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "AtlasWriter:fps": (lambda n: writer(fps=(n, 1)), 25),
     "AtlasWriter:mouths": (lambda n: writer(mouths=n), 3),
     "AtlasWriter.add_stripe:rows": (lambda n: writer(height=64).add_stripe("static", n), 2),
+    "AtlasWriter.add_stripe:refresh": (
+        lambda n: writer(height=32).add_stripe("choice", 1, values=np.zeros((1, _core.AXES), np.int16), refresh=n),
+        2,
+    ),
     "AtlasWriter.add_slice:stripe": (lambda n: writer().add_slice(n, b"\x27", 8, 26, _core.SLICE_I), 0),
     "AtlasWriter.add_slice:bit_length": (lambda n: writer().add_slice(0, b"\x27", n, 26, _core.SLICE_I), 8),
     "AtlasWriter.add_slice:qp": (lambda n: writer().add_slice(0, b"\x27", 8, n, _core.SLICE_I), 26),

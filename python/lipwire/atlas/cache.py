@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -163,6 +164,8 @@ def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
             logger.info("pre-encoding %s in the background; until then an encoder does its work", what)
             made = report(ensure(avatar, width, height, fps))
             logger.info("pre-encoded %s: %.1f MB in %.0f s, %.1f dB", what, made.bytes / 1e6, made.seconds, made.psnr)
+    except CancelledError:  # the program ends
+        logger.info("%s is not pre-encoded: it was broken off", what)
     except (LipwireError, OSError, RuntimeError) as exc:  # RuntimeError: no home
         logger.warning("%s is not pre-encoded: %s", what, exc)
         with _lock:
