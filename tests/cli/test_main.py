@@ -51,7 +51,7 @@ def place(tmp_path: Path) -> Path:
 
 def environment(place: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_", "OPENAI_"))}
-    own = {"TMPDIR": str(place.parent / "tmp"), "COLUMNS": "400", "NO_COLOR": "1", "LIPWIRE_PREENCODED": "off"}
+    own = {"TMPDIR": str(place.parent / "tmp"), "COLUMNS": "400", "NO_COLOR": "1"}
     return kept | own | more
 
 
@@ -574,7 +574,7 @@ def serve(place: Path) -> Iterator[Callable[..., Server]]:
     started: list[subprocess.Popen[str]] = []
 
     def launch(*args: object, **more: str) -> Server:
-        started.append(start(place, "serve", *PORTS, *args, **more))
+        started.append(start(place, "serve", *PORTS, *args, **{"LIPWIRE_PREENCODED": "off"} | more))
         return Server(started[-1])
 
     yield launch
