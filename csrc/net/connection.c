@@ -224,18 +224,6 @@ static void anchor(lw_connection *c, int64_t sample)
         lw_stream_of(c, i)->report_ns = c->net->now_ns;
 }
 
-int lw_connection_key(lw_connection *c, lw_stream *s)
-{
-    int64_t now = c->net->now_ns;
-    /* One that has only just left may be what this asks for. */
-    int on_its_way = c->rtt_ns > 0 && now - s->key_sent_ns < lw_min64(c->rtt_ns, LW_NET_KEY_NS);
-    if (on_its_way || now - s->key_told_ns < LW_NET_KEY_NS)
-        return 0;
-    s->key_told_ns = now;
-    lw_net_tell(c, LW_NET_KEY, s->number);
-    return 1;
-}
-
 void lw_connection_activate(lw_connection *c)
 {
     if (c->active)
@@ -248,6 +236,37 @@ void lw_connection_activate(lw_connection *c)
 static lw_unit *unit_at(lw_connection *c, int i)
 {
     return &c->unit[(c->unit_first + i) % LW_UNITS];
+}
+
+/* Whether one waits for its turn, which answers whoever has asked. */
+static int key_waits(lw_connection *c, const lw_stream *s)
+{
+    for (int i = 0; i < c->units; i++) {
+        const lw_unit *u = unit_at(c, i);
+        if (u->stream == s->number && u->key && !u->begun)
+            return 1;
+    }
+    return 0;
+}
+
+/* What was asked for is told of now, or by the sweep when the last time is long enough ago, unless a key frame begins. */
+static void tell_key(lw_connection *c, lw_stream *s)
+{
+    if (!s->key_asked || c->net->now_ns - s->key_told_ns < LW_NET_KEY_NS || key_waits(c, s))
+        return;
+    s->key_asked = 0;
+    s->key_told_ns = c->net->now_ns;
+    lw_net_tell(c, LW_NET_KEY, s->number);
+}
+
+int lw_connection_key(lw_connection *c, lw_stream *s)
+{
+    /* One that has only just left may be what this asks for. */
+    if (c->rtt_ns > 0 && c->net->now_ns - s->key_sent_ns < lw_min64(c->rtt_ns, LW_NET_KEY_NS))
+        return 0;
+    s->key_asked = 1;
+    tell_key(c, s);
+    return 1;
 }
 
 static void count_queue(lw_connection *c, int64_t bytes, int64_t packets)
@@ -434,6 +453,10 @@ static int send_next(lw_connection *c)
     if (!u->begun) {
         u->begun = 1;
         u->picture = s->picture++;
+        if (u->key) {
+            s->key_asked = 0;
+            s->key_sent_ns = c->net->now_ns;
+        }
     }
     int32_t packet = u->packet;
     u->packet = c->net->pool[packet].next;
@@ -516,6 +539,7 @@ void lw_connection_sweep(lw_connection *c)
     for (int i = 0, n = lw_stream_count(c); i < n; i++) {
         lw_stream *s = lw_stream_of(c, i);
         expire(c, s);
+        tell_key(c, s);
         if (s->started && now >= s->report_ns) {
             report(c, s, 0);
             /* RFC 3550, 6.2: about a second, and never two senders in step. */

@@ -95,7 +95,7 @@ static void on_key(void *user, uint32_t ssrc, int fir)
     /* RFC 5104, 4.3.1.2: the same number is the same command. */
     if (fir >= 0 && fir == s->fir)
         return;
-    /* One that was left out is still to be answered: it comes again by the same number. */
+    /* Where one is on its way that may be too old for this: it comes again by the same number. */
     if (lw_connection_key(c, s) && fir >= 0)
         s->fir = fir;
 }

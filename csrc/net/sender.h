@@ -66,6 +66,7 @@ typedef struct lw_stream {
     uint32_t packets, octets; /* as a sender report counts them */
     int64_t next_sample;      /* where sound goes on without a gap; -1: not known */
     int started, waiting, fir;
+    int key_asked; /* since a key frame last began; not told of yet */
     int64_t key_told_ns, key_sent_ns, report_ns;
     uint32_t highest; /* sequence number that the peer has told of */
     int reported;
@@ -266,7 +267,7 @@ uint32_t lw_net_random(lw_net *net);
 void lw_connection_media(lw_connection *c, lw_stream *s, const lw_command *m);
 void lw_connection_raw(lw_connection *c, const uint8_t *data, size_t size); /* lw_connection_forward's */
 void lw_connection_resend(lw_connection *c, lw_stream *s, uint16_t sequence); /* a NACK's */
-int lw_connection_key(lw_connection *c, lw_stream *s); /* asks for a key frame: 1, or 0 where one is on its way or was just asked for */
+int lw_connection_key(lw_connection *c, lw_stream *s); /* asks for a key frame, now or soon: 1, or 0 where one is on its way */
 void lw_connection_pump(lw_connection *c); /* sends what is due; leaves in due_ns when something will be, or INT64_MAX */
 void lw_connection_activate(lw_connection *c);
 void lw_connection_sweep(lw_connection *c); /* reports, what is kept for too long; every 100 ms */

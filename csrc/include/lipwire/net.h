@@ -70,7 +70,7 @@ extern "C" {
 #define LW_NET_STALE_NS 2000000000LL  /* or have waited this long */
 #define LW_NET_MIN_PACE 1500000       /* bit/s */
 #define LW_NET_RTX_SHARE 50           /* per cent of the estimate, and never below 100 kbit/s */
-#define LW_NET_KEY_NS 200000000       /* key requests of one stream that come closer together are one */
+#define LW_NET_KEY_NS 200000000       /* between two LW_NET_KEY of a stream; who asks sooner waits, unless a key frame begins */
 
 enum lw_net_kind { LW_NET_H264 = 1, LW_NET_VP8 = 2, LW_NET_OPUS = 3, LW_NET_AUDIO = 4 /* a packet as it is */ };
 
