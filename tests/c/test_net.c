@@ -642,6 +642,34 @@ static void test_large_key_frame(void)
     close_scene(&s);
 }
 
+/* A key frame of 0.4 s every 0.5 s, as others ask for them: those that come do not queue up behind those that have not begun. */
+static void test_many_key_frames(void)
+{
+    scene s = open_scene(1, 600000); /* 187 bytes a ms leave */
+    lw_connection_counters count;
+    rtp p;
+    int pictures = 0;
+    int64_t late = 0, begun = s.now;
+    for (int i = 0; i < 250; i++) {
+        send_video(s.peer[0], i % 13 ? 3000 : 75000, 1920 * i, !(i % 13));
+        for (int ms = 0; ms < 40; ms++) {
+            advance(&s, 1);
+            while (receive_rtp(s.fd[0][1], &p)) {
+                if (!p.marker)
+                    continue;
+                int64_t sent = begun + (int64_t)(uint32_t)(p.timestamp - 0xffffff00u) / 90 * MS;
+                late = s.now - sent > late ? s.now - sent : late;
+                pictures++;
+            }
+        }
+    }
+    lw_connection_stats(s.peer[0], &count);
+    printf("# %d pictures, at most %d ms late\n", pictures, (int)(late / MS));
+    CHECK(late < 600 * MS, "key frames do not queue up");
+    CHECK(pictures > 100 && count.units_dropped + pictures > 230, "and pictures come between them");
+    close_scene(&s);
+}
+
 static void test_groups(void)
 {
     scene s = open_scene(3, 1600000);
@@ -948,6 +976,7 @@ int main(void)
     test_key_requests();
     test_pacing();
     test_large_key_frame();
+    test_many_key_frames();
     test_groups();
     test_goodbye();
     test_round_trip();
