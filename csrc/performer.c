@@ -1023,14 +1023,16 @@ int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info)
     return 1;
 }
 
-/* The variants of a frame that is acquired; of a stale one those shown before, where there are any. */
+/* The variants of a frame that is acquired. Of a stale one those shown before; where it begins the units anew those are not
+ * what was shown last (pictures were, of the drawn stretch between), and it has the mouth of rest. */
 static int choose(const lw_performer *p, const lw_frame_info *of, int stale, int32_t variants[LW_ATLAS_CHOICES])
 {
     memcpy(variants, p->variants, sizeof p->variants);
-    if (stale && p->stitched >= 0)
+    if (stale && !of->key)
         return 0;
     const lw_avatar *a = p->config.avatar;
-    return lw_atlas_choose_all(p->config.atlas, &of->pose, a->mouth_count ? lw_avatar_mouth(a, &of->pose) : 0, variants);
+    int32_t mouth = stale ? a->rest_mouth : lw_avatar_mouth(a, &of->pose);
+    return lw_atlas_choose_all(p->config.atlas, &of->pose, a->mouth_count ? mouth : 0, variants);
 }
 
 static int64_t stitch(lw_performer *p, const lw_frame_info *of, int64_t after, int stale, int *key, uint8_t *out, size_t room)

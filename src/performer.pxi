@@ -405,7 +405,7 @@ cdef class Performer:
     def unit(self, Frame frame not None, bint stale=False):
         """The unit of a frame that has been read here and is `stitched`: (bytes of an H.264 access unit in Annex B, whether it
         is an IDR picture). Each once, in their order. `stale`: the frame knows of too few interrupts; its unit keeps the
-        mouth of the one before, and the head goes on.
+        mouth of the one before (where units begin anew: has that of rest), and the head goes on.
 
         Raises:
             InvalidArgument: it is not, or not in its turn. The next frames are drawn until units can begin again.

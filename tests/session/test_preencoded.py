@@ -18,7 +18,7 @@ import lipwire
 import lipwire.atlas
 from lipwire import _core
 from lipwire.audio import espeak as voice
-from lipwire.avatar import Avatar
+from lipwire.avatar import VISEMES, Avatar
 from lipwire.avatar.art import EXPRESSIONS
 from lipwire.drawing.stage import Stage, stage_for
 from lipwire.errors import BadState, InvalidArgument
@@ -33,6 +33,7 @@ SIZE = (64, 50)
 """No whole macroblocks."""
 RATE = _core.RATE
 HAPPY, NEUTRAL = EXPRESSIONS.index("happy"), 0
+AA = VISEMES.index("aa")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,35 @@ def test_an_expression_is_drawn_and_nobody_sees_the_seams(avatar: Avatar, atlas:
     inside = max(step for at, step in enumerate(steps) if at not in (first - 1, back - 1))
     # A seam is a step as others are, and what encoding loses; a face that jumps is another thing.
     assert max(steps[first - 1], steps[back - 1]) < 1.5 * inside < max(far(shown[0], other) for other in shown)
+
+
+def test_a_stale_unit_that_begins_anew_has_a_shut_mouth(avatar: Avatar, atlas: _core.Atlas) -> None:
+    performer, decoder = _core.Performer(avatar.at(*SIZE), (25, 1), atlas=atlas, seed=2), Decoder()
+    performer.look(_core.LOOK_PICTURES | _core.LOOK_UNITS)
+    spoken = voice.speak("Mama, papa, mama, papa, mama, papa.")
+    performer.write(spoken.pcm, spoken.rate)
+
+    def frames(stop: int = 1500) -> Iterator[Any]:
+        for _ in range(stop):
+            performer.tick(0, True)
+            yield from (item for item in performer.drain(16)[1] if isinstance(item, _core.Frame))
+
+    for frame in frames():
+        open_mouth = decoder.show(Unit(performer.unit(frame)[0], frame.sample, key=False))
+        if frame.sample > RATE // 2 and frame.visemes[AA] > 0.6:
+            break
+    assert frame.mouth_open
+    performer.set(_core.MOTION_EXPRESSION, HAPPY)
+    performer.interrupt()
+    assert not list(frames(200))[-1].stitched  # nobody takes a unit of these
+    performer.set(_core.MOTION_EXPRESSION, NEUTRAL)
+    frame = next(frame for frame in frames() if frame.stitched)
+    performer.interrupt()  # between its tick and its being taken
+    data, key = performer.unit(frame, True)
+    shown, drawn = decoder.show(Unit(data, frame.sample, key)), frame.i420.reshape(-1)
+    assert key and not frame.mouth_open
+    most = [np.abs(luma(picture) - luma(drawn)).max() for picture in (shown, open_mouth)]
+    assert most[0] < 40 < 80 < most[1], most
 
 
 class Taker(lipwire.Publisher):

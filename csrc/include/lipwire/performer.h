@@ -197,9 +197,9 @@ int lw_performer_read_event(lw_performer *p, lw_event *event);
 int lw_performer_acquire_frame(lw_performer *p, int *slot, lw_frame_info *info);
 /* Reader. The unit of a frame that has been acquired and has a node: each once, in their order. `stale` 1: the frame knows
  * of fewer interrupts than there were; its unit keeps the variants shown before, as its mouth is not to be seen, and the
- * head goes on. *key (may be NULL): whether it is an IDR picture. Returns its bytes, at most lw_atlas_bound. LW_EINVAL: no
- * such frame, or out of order; LW_ENOSPC: `room` is too small. Where there is no unit of a frame, the next frames are
- * drawn until the units can begin again. */
+ * head goes on. Where it begins the units anew its mouth is that of rest. *key (may be NULL): whether it is an IDR
+ * picture. Returns its bytes, at most lw_atlas_bound. LW_EINVAL: no such frame, or out of order; LW_ENOSPC: `room` is too
+ * small. Where there is no unit of a frame, the next frames are drawn until the units can begin again. */
 int64_t lw_performer_unit(lw_performer *p, int slot, int stale, int *key, uint8_t *out, size_t room);
 /* Reader. The next unit that can be one is to be an IDR picture. */
 void lw_performer_request_key(lw_performer *p);
