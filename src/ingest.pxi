@@ -69,7 +69,9 @@ cdef class TextFrames:
                 if (head.first == LW_WS_TEXT and head.masked and not self.parts and head.payload <= self.limit
                         and head.payload > n - head.bytes):
                     return 0
-                self.left = head.bytes + head.payload
+                # RFC 6455, 5.2: the highest bit of a length is 0. Where it is not the library refuses the frame, of which there
+                # is no end.
+                self.left = head.bytes + min(head.payload, (<uint64_t>1 << 63) - 1)
                 if (head.first & 15) < 8:  # control frames come between the parts of others
                     self.parts = not (head.first & 128)
             n = min(n, self.left, <uint64_t>piece)

@@ -353,3 +353,14 @@ def test_the_rate_meter_follows_its_rule() -> None:
 def test_the_rate_meter_takes_chunks_only(declared: int, samples: int) -> None:
     with pytest.raises(InvalidArgument):
         RateMeter().add(declared, samples, 0.0)
+
+
+# --------------------------------------------------------------------------------------------------------------- frames
+
+
+def test_what_follows_a_frame_without_end_is_no_text() -> None:
+    frames, text = _core.TextFrames(65536), b"\x81\x82\0\0\0\0hi"
+    assert frames.text(text, 0, 8) == ("hi", 8)
+    endless = b"\x82\xff" + b"\xff" * 8 + b"\1\2\3\4"
+    assert frames.others(endless, 1 << 20) == len(endless)
+    assert frames.text(text, 0, 8) is None and frames.others(text, 1 << 20) == 8
