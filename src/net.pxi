@@ -103,8 +103,12 @@ cdef class Net:
             BadState: it still has connections or groups.
         """
         cdef int rc
+        cdef lw_net *net = self.net
+        self.net = NULL  # while this holds the GIL: what other threads call from now on finds it closed
         with nogil:
-            rc = lw_net_close(&self.net)
+            rc = lw_net_close(&net)
+        if net != NULL:
+            self.net = net
         check(rc, "the net still has connections or groups")
 
 
@@ -269,9 +273,12 @@ cdef class Connection:
 
     def close(self):
         """Leaves its groups, sends BYE, lets go of socket and SRTP context. Safe to call twice; takes about 0.1 ms."""
-        with nogil:
-            lw_connection_close(&self.c)
+        cdef lw_connection *c = self.c
+        keep = self.keep  # whoever calls it at the same time does not take that away
+        self.c = NULL  # as in Net.close
         self.keep = None
+        with nogil:
+            lw_connection_close(&c)
 
 
 cdef uint32_t net_ssrc(object value, str name) except? 0:
@@ -344,5 +351,7 @@ cdef class Group:
 
     def close(self):
         """Lets its members go. Safe to call twice."""
+        cdef lw_group *g = self.g
+        self.g = NULL  # as in Net.close
         with nogil:
-            lw_group_close(&self.g)
+            lw_group_close(&g)
