@@ -11,7 +11,7 @@
 #define PACE_PERCENT 250        /* of the estimate */
 #define RESEND_NS (5 * LW_MS)   /* between two retransmissions of a packet, at least */
 #define RESEND_TIMES 10
-#define LATE_NS (200 * LW_MS)   /* a picture that has waited for this long does not hold up a key frame */
+#define LATE_NS (200 * LW_MS)   /* that a key frame may be held up by pictures of its stream */
 #define LARGE 500               /* bytes of a payload that is worth a probe */
 
 /* ---- the socket ---- */
@@ -309,14 +309,19 @@ static int is_behind(lw_connection *c, const lw_stream *s)
            c->net->now_ns - oldest > LW_NET_STALE_NS;
 }
 
-/* Whether pictures that nothing needs once a key frame is there would hold it up: another one, or what is late already. */
-static int is_in_the_way(lw_connection *c, const lw_stream *s)
+/* Whether a key frame would be held up by what waits, which nothing needs once it is there: by too much of it, other key
+ * frames counted, or by what is late already. */
+static int holds_up(lw_connection *c, const lw_stream *s)
 {
-    int64_t oldest = c->net->now_ns;
-    for (int i = 0; i < c->units; i++)
-        if (unit_at(c, i)->stream == s->number)
-            oldest = lw_min64(oldest, unit_at(c, i)->queued_ns);
-    return key_waits(c, s) || c->net->now_ns - oldest > LATE_NS;
+    int64_t bytes = 0, oldest = c->net->now_ns;
+    for (int i = 0; i < c->units; i++) {
+        const lw_unit *u = unit_at(c, i);
+        if (u->stream != s->number)
+            continue;
+        bytes += u->bytes;
+        oldest = lw_min64(oldest, u->queued_ns);
+    }
+    return 8 * bytes * LW_SECOND / pace_of(c) > LATE_NS || c->net->now_ns - oldest > LATE_NS;
 }
 
 static int count_queued(lw_connection *c, const lw_stream *s)
@@ -334,7 +339,7 @@ static int take_picture(lw_connection *c, lw_stream *s, const lw_command *m, uin
             lw_connection_key(c, s);
         return 0;
     }
-    if (is_behind(c, s) || (m->key && is_in_the_way(c, s))) {
+    if (is_behind(c, s) || (m->key && holds_up(c, s))) {
         give_up(c, s);
         if (!m->key || c->units == LW_UNITS) {
             s->waiting = 1;

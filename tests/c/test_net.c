@@ -667,6 +667,15 @@ static void test_many_key_frames(void)
     printf("# %d pictures, at most %d ms late\n", pictures, (int)(late / MS));
     CHECK(late < 600 * MS, "key frames do not queue up");
     CHECK(pictures > 100 && count.units_dropped + pictures > 230, "and pictures come between them");
+    advance(&s, 1000);
+    while (receive_rtp(s.fd[0][1], &p))
+        ;
+    for (int i = 250; i < 280; i++)
+        send_video(s.peer[0], 300, 1920 * i, !(i % 10));
+    for (pictures = 0; s.now < begun + 12 * SECOND; advance(&s, 1))
+        while (receive_rtp(s.fd[0][1], &p))
+            pictures += p.marker;
+    CHECK(pictures == 30, "small ones that come at once all leave");
     close_scene(&s);
 }
 

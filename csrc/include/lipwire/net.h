@@ -20,8 +20,8 @@
  *
  * Sound leaves at once. Pictures wait in a queue per connection and leave at 2.5 times the estimated rate (never below
  * LW_NET_MIN_PACE), so that a key frame does not overrun the path. A queue that is LW_NET_BEHIND_NS long, or full, is
- * emptied of what has not begun, the stream waits for the next key frame, and nobody else notices. A key frame does not
- * queue up behind another one, or behind what is late: what of its stream has not begun is given up for it.
+ * emptied of what has not begun, the stream waits for the next key frame, and nobody else notices. What of its stream
+ * would hold up a key frame for more than 200 ms, or is as late, and has not begun, is given up for it.
  *
  * What a hostile peer can cost is bounded: feedback about packets that were not sent is counted and dropped, a packet is
  * retransmitted at most once a round trip and all of them within a budget of LW_NET_RTX_SHARE per cent of the estimate.
