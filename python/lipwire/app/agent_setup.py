@@ -19,6 +19,7 @@ from ..channel.base import Channel
 from ..errors import InvalidArgument
 from ..outward import Outward
 from ..provider.keys import OPERATOR
+from ..session.preencoded import of_server
 from .config import OFFLINE, Config
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ class AgentSetup:
         Raises:
             LipwireError: see `brain` and `channel`.
         """
-        brain = self.brain(agent)
-        preencoded = self.config.preencoded
-        return Agent(agent, self.channel(agent), brain, on_event=on_event, preencoded=preencoded)
+        brain, channel = self.brain(agent), self.channel(agent)
+        taken = agent.avatar is not None and channel.takes_units
+        preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
+        return Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded)
 
     def channel(self, agent: AgentConfig) -> Channel:
         """An Agora channel where that is set up, else a room of this server, unless `transport` says which.

@@ -32,7 +32,7 @@ from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
-from ..provider.sessions import Emit, ProviderError
+from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
@@ -48,7 +48,7 @@ from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
-from ..session.preencoded import begin_atlas
+from ..session.preencoded import begin_atlas, of_server
 from ..session.runtime import Runtime
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
@@ -101,7 +101,9 @@ class LiveAvatar(RecordedSession):
             prebuffer_max=config.prebuffer_max_ms / 1000,
             catch_up=config.catch_up,
             capacity=config.buffer_seconds,
-            preencoded="off" if service.recorder is not None else config.preencoded,
+            preencoded="off"
+            if service.recorder is not None
+            else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
         self.on_spoken = service.telemetry.spoken
         if service.recorder is not None:

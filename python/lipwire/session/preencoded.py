@@ -22,6 +22,16 @@ def check_preencoded(preencoded: str) -> None:
         raise InvalidArgument(f"preencoded must be one of {', '.join(get_args(Preencoded))}, got {preencoded!r:.40}")
 
 
+def of_server(preencoded: Preencoded, pixel_rate: float, taken: bool) -> Preencoded:
+    """What one session is told where a server has this setting: `on` is for whom it can help. Others go on as with
+    auto, instead of being refused for what they did not ask for.
+
+    Args:
+        pixel_rate: width x height x frames a second. taken: whether pictures go to somebody who takes encoded video.
+    """
+    return "auto" if preencoded == "on" and not (taken and pixel_rate <= BACKGROUND) else preencoded
+
+
 def find_atlas(
     preencoded: Preencoded, stage: Stage, taken: bool, progress: Callable[[float], None] | None = None
 ) -> Atlas | None:
