@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 import lipwire
 import lipwire.atlas
 from lipwire import _core
+from lipwire.atlas.build import NICE
 from lipwire.audio import espeak as voice
 from lipwire.avatar import Avatar
 from lipwire.avatar.art import EXPRESSIONS
@@ -191,6 +194,48 @@ async def test_a_session_hands_over_what_is_wanted(
     assert asked[0][0] == "auto" and asked[0][2] is True
     samples = [unit.sample for unit in out.units]
     assert samples == sorted(set(samples)) and beside.units == beside.frames == 0
+
+
+async def test_who_waits_for_video_to_be_encoded_holds_up_nobody(
+    avatar: Avatar, atlas: _core.Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[_core.Atlas] = []
+    asked, may_end, gentle = [], threading.Event(), []
+
+    def load(*of: Any) -> _core.Atlas | None:
+        asked.append(of)
+        return there[0] if there else None
+
+    def ensure(*of: Any) -> _core.Atlas:
+        gentle.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert may_end.wait(60)
+        return atlas
+
+    monkeypatch.setattr(lipwire.atlas, "load", load)
+    monkeypatch.setattr(lipwire.atlas, "ensure", ensure)
+
+    def session(mode: Literal["on", "off"]) -> lipwire.Session:
+        return lipwire.Session(lipwire.publish.Null(wants="units"), avatar=avatar, size=SIZE, preencoded=mode)
+
+    other, waiting = session("off"), [session("on") for _ in range(40)]  # more than the loop's executor has threads
+    starting: list[asyncio.Task[Any]] = []
+    try:
+        async with asyncio.timeout(30):
+            await other.start()
+            starting += [asyncio.create_task(one.start()) for one in waiting]
+            while len(asked) < len(waiting) or not gentle:
+                await asyncio.sleep(0.01)
+            await other.close()
+            there.append(atlas)
+            async with session("on") as late:  # what it needs has come meanwhile
+                assert late.performer.atlas is atlas
+            assert not any(task.done() for task in starting)
+    finally:
+        may_end.set()
+        await asyncio.gather(*starting)
+        await asyncio.gather(*(one.close() for one in waiting))
+    assert all(one.performer.atlas is atlas for one in waiting)
+    assert min(gentle) >= NICE
 
 
 def test_a_film_is_put_together_without_an_encoder(

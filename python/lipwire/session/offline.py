@@ -21,7 +21,7 @@ from ..errors import InvalidArgument
 from ..publish.film import KEY_SECONDS, FilmWriter
 from ..stream import FrameRate, StreamSpec, Unit, frame_rate
 from .beside import Beside, check_names
-from .preencoded import Preencoded, check_preencoded, find_atlas
+from .preencoded import Preencoded, check_preencoded, find_atlas, make_atlas
 from .said import SpokenText
 from .subtitles import Cue, cues_of_text, read_transcript
 from .voice_level import voice_level
@@ -271,10 +271,11 @@ def _atlas(
     why = writer.encodes
     if preencoded == "on" and why:
         raise InvalidArgument(f"preencoded='on' does not go with {why}")
-    if preencoded != "on" or note is None:
-        return find_atlas(preencoded, stage, not why)
+    atlas = find_atlas(preencoded, stage, not why)
+    if atlas is not None or preencoded != "on":
+        return atlas
     name = f"encoding {stage.name} at {stage.spec.width}x{stage.spec.height}, once"
-    return find_atlas(preencoded, stage, not why, lambda done: note(f"{name}: {done:.0%}"))
+    return make_atlas(stage, note and (lambda done: note(f"{name}: {done:.0%}")))
 
 
 def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: Any, transcript: Any) -> None:
