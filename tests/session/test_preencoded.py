@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import threading
+import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -262,6 +263,7 @@ def test_a_film_is_put_together_without_an_encoder(
             size=SIZE,
             seed=2,
             poster="png",
+            preencoded="auto",
             progress=lambda done, _, told=told: told.append(done),  # type: ignore[misc]
         )
         with av.open(str(tmp_path / name)) as film:
@@ -270,7 +272,7 @@ def test_a_film_is_put_together_without_an_encoder(
             assert video.codec_context.profile in ("Baseline", "Constrained Baseline")
             packets = [packet for packet in film.demux(video) if packet.size]
             sizes = [packet.size for packet in packets]
-            assert len(packets) == result.frames == len(units)
+            assert len(packets) == result.frames == len(units) and result.preencoded
             assert [bytes(packet)[4] & 31 == 7 for packet in packets] == [unit.key for unit in units]  # an SPS first
             assert sum(sizes) <= sum(len(unit.data) for unit in units)
             keys = [at for at, unit in enumerate(units) if unit.key]
@@ -285,6 +287,30 @@ def test_a_film_is_put_together_without_an_encoder(
         assert told[-1] == result.duration and (tmp_path / "a.png").stat().st_size > 200
 
 
+def test_a_film_is_the_same_whatever_has_been_encoded_before(
+    avatar: Avatar, atlas: _core.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[_core.Atlas | None] = [None]
+    monkeypatch.setattr(lipwire.atlas, "load", lambda *of: there[0])
+
+    spoken = voice.speak("Good morning.")
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, spoken.rate, 0, "NONE", ""))
+        file.writeframes(spoken.pcm)
+
+    def film(**options: Any) -> tuple[bytes, bool]:
+        path = tmp_path / "a.mp4"
+        made = lipwire.render(tmp_path / "a.wav", path, avatar=avatar, size=SIZE, **options)
+        return path.read_bytes(), made.preencoded
+
+    before = film()
+    there[0] = atlas
+    assert film() == before == film(preencoded="auto", quality="medium") == film(quality="medium")
+    assert not before[1]
+    stitched = film(preencoded="auto")
+    assert stitched[1] and stitched == film(preencoded="on") and stitched[0] != before[0]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
@@ -292,6 +318,7 @@ def test_a_film_is_put_together_without_an_encoder(
         ("a.gif", {}, "does not go with a gif"),
         ("a.mp4", {"crf": 30}, "quality or crf of one's own"),
         ("a.mp4", {"quality": "low"}, "quality or crf of one's own"),
+        ("a.mp4", {"quality": "medium"}, "quality or crf of one's own"),
         ("a.mp4", {"preencoded": "maybe"}, "one of auto, on, off"),
     ],
 )
