@@ -48,7 +48,7 @@ from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
-from ..session.preencoded import begin_atlas, of_server
+from ..session.preencoded import of_server
 from ..session.runtime import Runtime
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
@@ -105,6 +105,7 @@ class LiveAvatar(RecordedSession):
             if service.recorder is not None
             else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
+        self.begins_atlas = service.preencodes
         self.on_spoken = service.telemetry.spoken
         if service.recorder is not None:
             self.record(service.recorder.open(self._header(request, granted)))
@@ -144,8 +145,6 @@ class LiveAvatar(RecordedSession):
             self._let_go()
             raise
         self._service.watched[self.id] = Watched(self, self.viewers, self._encoding)
-        if self._service.preencodes and self._preencoded == "auto" and self.performer.atlas is None:
-            begin_atlas(self._stage, self._out.takes_units)
         return self
 
     def renew(self, token: str) -> None:
@@ -226,7 +225,7 @@ class Service:
             joins_a_minute=self.config.joins_a_minute,
         )
         self._counting = count_requests(authority, self.config.address_request_rate)
-        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
+        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes)
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,

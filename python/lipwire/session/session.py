@@ -41,7 +41,7 @@ from ..stream import (
     frame_rate,
     no_key,
 )
-from .preencoded import Preencoded, check_preencoded, find_atlas, wait_for_atlas
+from .preencoded import Preencoded, begin_atlas, check_preencoded, find_atlas, wait_for_atlas
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -231,6 +231,8 @@ class Session:
         """Of the newest utterance that has been seen to speak,"""
         self.stages = Stages()
         """and of all."""
+        self.begins_atlas = False
+        """Whether video that could be encoded before, and has not been, is in the background: for sessions to come."""
         self.on_spoken: Callable[[Spoken], None] | None = None
         """Called with each utterance that is over."""
         self.max_skew_ms = 0.0
@@ -317,6 +319,8 @@ class Session:
             self._forget()
             raise
         self._runtime = runtime
+        if self.begins_atlas and self._preencoded == "auto" and atlas is None:
+            begin_atlas(self._stage, self._out.takes_units)
         return self
 
     async def _find_atlas(self) -> _core.Atlas | None:
