@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakSet
 
@@ -13,6 +15,13 @@ def pool(threads: int, name: str) -> ThreadPoolExecutor:
     made = ThreadPoolExecutor(threads, name)
     _pools.add(made)
     return made
+
+
+def give_way(nice: int) -> None:
+    """Has this thread, for the rest of its life, give way to threads of a lower `nice`; a process that gives way more
+    already stays as it is."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def end_pools() -> None:

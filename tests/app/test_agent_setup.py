@@ -20,6 +20,7 @@ from lipwire.app.agent_page import PageAgents
 from lipwire.app.agent_setup import AgentSetup, check_brain
 from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
+from lipwire.channel.room.room import Rooms
 from lipwire.errors import InvalidArgument
 from lipwire.protocol.tokens import verify_token
 from lipwire.provider.keys import OPERATOR
@@ -137,6 +138,26 @@ def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, t
         assert isinstance(made.channel(one), Agora)
     with pytest.raises(AgentStartFailed, match="no rooms"):
         made.channel(agent(transport="room"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "more", "told"),
+    [
+        ("on", {"avatar": "kit"}, "on"),
+        ("on", {}, "auto"),  # it has no face
+        ("on", {"avatar": "kit", "width": 1920, "height": 1080}, "auto"),  # that would take it minutes
+        ("off", {"avatar": "kit"}, "off"),
+        ("auto", {}, "auto"),
+    ],
+)
+async def test_encoded_video_is_for_agents_that_it_can_help(wish: Any, more: dict[str, Any], told: str) -> None:
+    rooms = Rooms()
+    made = AgentSetup(Config(preencoded=wish), lambda owner: rooms).make(agent(brain="echo", **more), print)
+    assert made.session._preencoded == told
+    if "avatar" not in more:
+        await made.start()
+        await made.stop()
+    await rooms.close()
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

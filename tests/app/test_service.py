@@ -20,6 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import lipwire
+import lipwire.atlas
+from lipwire.agents.config import AgentConfig
 from lipwire.app.config import Config
 from lipwire.app.service import ENCODED, Service
 from lipwire.errors import InvalidArgument
@@ -534,6 +536,19 @@ async def test_no_room() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- starting, ending
+
+
+async def test_video_is_encoded_beforehand_for_sessions_and_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(lipwire.atlas, "begin", lambda face, *of: begun.append((face.name, *of)))
+    monkeypatch.setattr(lipwire.atlas, "load", lambda *of: None)
+    for more in ({"preencoded": "off"}, {}):
+        async with Service(config(**more), preencodes=True) as service:
+            await post_start(service, small(avatar_id="ohm"))
+            for name, face in (("face", {"avatar": "kit", "width": 66, "height": 38}), ("voice", {})):
+                agent = AgentConfig(name=name, channel="lobby", brain="echo", **face)  # type: ignore[arg-type]
+                await asyncio.wait_for(service.agents.start(agent), WAIT)
+    assert begun == [("ohm", 64, 36, 25), ("kit", 66, 38, 25)]
 
 
 def is_open(port: int) -> bool:

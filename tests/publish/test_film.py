@@ -138,7 +138,9 @@ def test_quality_is_honoured_or_refused(tmp_path: Path) -> None:
         ("a.mp4", {"quality": "best"}, "low, medium, high"),
         ("a.mp4", {"quality": "low", "crf": 20}, "one of the two"),
         ("a.gif", {"crf": 20}, "none to choose"),
+        ("a.mp4", {"quality": "medium", "crf": 20}, "one of the two"),
         ("a.gif", {"quality": "high"}, "none to choose"),
+        ("a.gif", {"quality": "medium"}, "none to choose"),
         ("a.avi", {}, "end its name in"),
     )
     for name, options, match in refused:

@@ -244,6 +244,22 @@ async def test_a_room_with_members() -> None:
     await all_gone(await meet())
 
 
+async def test_a_session_whose_room_stays() -> None:
+    async def show(rooms: Rooms, guest: Guest) -> Refs:
+        session = lipwire.Session(rooms.channel("lobby", "agent"), size=(64, 36))
+        async with session, asyncio.timeout(WAIT):
+            before = len(guest.pictures)
+            while len(guest.pictures) == before:
+                await asyncio.sleep(0.01)
+        return refs(session=session, performer=session.performer)
+
+    rooms = Rooms(ice_host="127.0.0.1")
+    async with Guest(rooms, "anna") as anna:
+        for _ in range(2):  # who comes next is seen as well
+            await all_gone(await show(rooms, anna))
+    await rooms.close()
+
+
 # -------------------------------------------------------------------------------------------------------------- owners
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import threading
+import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 import lipwire
 import lipwire.atlas
 from lipwire import _core
+from lipwire.atlas.build import NICE
 from lipwire.audio import espeak as voice
 from lipwire.avatar import VISEMES, Avatar
 from lipwire.avatar.art import EXPRESSIONS
@@ -223,6 +227,48 @@ async def test_a_session_hands_over_what_is_wanted(
     assert samples == sorted(set(samples)) and beside.units == beside.frames == 0
 
 
+async def test_who_waits_for_video_to_be_encoded_holds_up_nobody(
+    avatar: Avatar, atlas: _core.Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[_core.Atlas] = []
+    asked, may_end, gentle = [], threading.Event(), []
+
+    def load(*of: Any) -> _core.Atlas | None:
+        asked.append(of)
+        return there[0] if there else None
+
+    def ensure(*of: Any) -> _core.Atlas:
+        gentle.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert may_end.wait(60)
+        return atlas
+
+    monkeypatch.setattr(lipwire.atlas, "load", load)
+    monkeypatch.setattr(lipwire.atlas, "ensure", ensure)
+
+    def session(mode: Literal["on", "off"]) -> lipwire.Session:
+        return lipwire.Session(lipwire.publish.Null(wants="units"), avatar=avatar, size=SIZE, preencoded=mode)
+
+    other, waiting = session("off"), [session("on") for _ in range(40)]  # more than the loop's executor has threads
+    starting: list[asyncio.Task[Any]] = []
+    try:
+        async with asyncio.timeout(30):
+            await other.start()
+            starting += [asyncio.create_task(one.start()) for one in waiting]
+            while len(asked) < len(waiting) or not gentle:
+                await asyncio.sleep(0.01)
+            await other.close()
+            there.append(atlas)
+            async with session("on") as late:  # what it needs has come meanwhile
+                assert late.performer.atlas is atlas
+            assert not any(task.done() for task in starting)
+    finally:
+        may_end.set()
+        await asyncio.gather(*starting)
+        await asyncio.gather(*(one.close() for one in waiting))
+    assert all(one.performer.atlas is atlas for one in waiting)
+    assert min(gentle) >= NICE
+
+
 def test_a_film_is_put_together_without_an_encoder(
     avatar: Avatar, atlas: _core.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +293,7 @@ def test_a_film_is_put_together_without_an_encoder(
             size=SIZE,
             seed=2,
             poster="png",
+            preencoded="auto",
             progress=lambda done, _, told=told: told.append(done),  # type: ignore[misc]
         )
         with av.open(str(tmp_path / name)) as film:
@@ -255,7 +302,7 @@ def test_a_film_is_put_together_without_an_encoder(
             assert video.codec_context.profile in ("Baseline", "Constrained Baseline")
             packets = [packet for packet in film.demux(video) if packet.size]
             sizes = [packet.size for packet in packets]
-            assert len(packets) == result.frames == len(units)
+            assert len(packets) == result.frames == len(units) and result.preencoded
             assert [bytes(packet)[4] & 31 == 7 for packet in packets] == [unit.key for unit in units]  # an SPS first
             assert sum(sizes) <= sum(len(unit.data) for unit in units)
             keys = [at for at, unit in enumerate(units) if unit.key]
@@ -270,6 +317,30 @@ def test_a_film_is_put_together_without_an_encoder(
         assert told[-1] == result.duration and (tmp_path / "a.png").stat().st_size > 200
 
 
+def test_a_film_is_the_same_whatever_has_been_encoded_before(
+    avatar: Avatar, atlas: _core.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[_core.Atlas | None] = [None]
+    monkeypatch.setattr(lipwire.atlas, "load", lambda *of: there[0])
+
+    spoken = voice.speak("Good morning.")
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, spoken.rate, 0, "NONE", ""))
+        file.writeframes(spoken.pcm)
+
+    def film(**options: Any) -> tuple[bytes, bool]:
+        path = tmp_path / "a.mp4"
+        made = lipwire.render(tmp_path / "a.wav", path, avatar=avatar, size=SIZE, **options)
+        return path.read_bytes(), made.preencoded
+
+    before = film()
+    there[0] = atlas
+    assert film() == before == film(preencoded="auto", quality="medium") == film(quality="medium")
+    assert not before[1]
+    stitched = film(preencoded="auto")
+    assert stitched[1] and stitched == film(preencoded="on") and stitched[0] != before[0]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
@@ -277,6 +348,7 @@ def test_a_film_is_put_together_without_an_encoder(
         ("a.gif", {}, "does not go with a gif"),
         ("a.mp4", {"crf": 30}, "quality or crf of one's own"),
         ("a.mp4", {"quality": "low"}, "quality or crf of one's own"),
+        ("a.mp4", {"quality": "medium"}, "quality or crf of one's own"),
         ("a.mp4", {"preencoded": "maybe"}, "one of auto, on, off"),
     ],
 )

@@ -19,6 +19,7 @@ from ..channel.base import Channel
 from ..errors import InvalidArgument
 from ..outward import Outward
 from ..provider.keys import OPERATOR
+from ..session.preencoded import of_server
 from .config import OFFLINE, Config
 
 if TYPE_CHECKING:
@@ -52,12 +53,19 @@ class AgentSetup:
         rooms_of: the rooms of an owner; None = there are none, and it can only tell what is missing.
         avatar: from the avatar id that a request names to the name or path of an avatar that is there; raises
             InvalidArgument for an unknown one. An id off the network is never taken for a path.
+        preencodes: as of `Service`.
     """
 
     def __init__(
-        self, config: Config, rooms_of: Callable[[str], Rooms] | None = None, avatar: Callable[[str], str] = str
+        self,
+        config: Config,
+        rooms_of: Callable[[str], Rooms] | None = None,
+        avatar: Callable[[str], str] = str,
+        *,
+        preencodes: bool = False,
     ) -> None:
         self.config = config
+        self._preencodes = preencodes
         self.outward = Outward(config.allowed_outward, trusted=[config.llm_url])
         """Where the URLs of requests may lead."""
         self._avatar = avatar
@@ -107,9 +115,12 @@ class AgentSetup:
         Raises:
             LipwireError: see `brain` and `channel`.
         """
-        brain = self.brain(agent)
-        preencoded = self.config.preencoded
-        return Agent(agent, self.channel(agent), brain, on_event=on_event, preencoded=preencoded)
+        brain, channel = self.brain(agent), self.channel(agent)
+        taken = agent.avatar is not None and channel.takes_units
+        preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
+        made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded)
+        made.session.begins_atlas = self._preencodes
+        return made
 
     def channel(self, agent: AgentConfig) -> Channel:
         """An Agora channel where that is set up, else a room of this server, unless `transport` says which.

@@ -32,7 +32,7 @@ from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
-from ..provider.sessions import Emit, ProviderError
+from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
@@ -48,7 +48,7 @@ from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
 from ..servers.ws import WsServer, serve_ws
-from ..session.preencoded import begin_atlas
+from ..session.preencoded import of_server
 from ..session.runtime import Runtime
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
@@ -101,8 +101,11 @@ class LiveAvatar(RecordedSession):
             prebuffer_max=config.prebuffer_max_ms / 1000,
             catch_up=config.catch_up,
             capacity=config.buffer_seconds,
-            preencoded="off" if service.recorder is not None else config.preencoded,
+            preencoded="off"
+            if service.recorder is not None
+            else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
+        self.begins_atlas = service.preencodes
         self.on_spoken = service.telemetry.spoken
         if service.recorder is not None:
             self.record(service.recorder.open(self._header(request, granted)))
@@ -142,8 +145,6 @@ class LiveAvatar(RecordedSession):
             self._let_go()
             raise
         self._service.watched[self.id] = Watched(self, self.viewers, self._encoding)
-        if self._service.preencodes and self._preencoded == "auto" and self.performer.atlas is None:
-            begin_atlas(self._stage, self._out.takes_units)
         return self
 
     def renew(self, token: str) -> None:
@@ -224,7 +225,7 @@ class Service:
             joins_a_minute=self.config.joins_a_minute,
         )
         self._counting = count_requests(authority, self.config.address_request_rate)
-        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of)
+        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes)
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import defaultdict
@@ -17,7 +16,7 @@ from .. import _core
 from ..avatar import Avatar
 from ..avatar.art import Axis
 from ..errors import BadState, InvalidArgument
-from ..pools import pool
+from ..pools import give_way, pool
 from .encode import Decoder, IntraEncoder, Slice
 from .harvest import MODES, WALK, Poses, speech, watch
 from .moved import Field, Mover
@@ -193,7 +192,7 @@ class _Maker:
     def _gently(self, work: Callable[[], None]) -> None:
         """In a thread of the pool's, which gives way."""
         if not hasattr(self.local, "tools"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            give_way(NICE)
         work()
 
     def _tools(self) -> _Tools:

@@ -26,6 +26,7 @@ from .. import _core
 from ..avatar import Avatar
 from ..avatar.art import Art
 from ..errors import BadData, LipwireError
+from ..pools import give_way
 from .build import NICE, Report, preencode
 
 MAX_BYTES = 1024**3
@@ -156,7 +157,7 @@ def begin(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
 
 
 def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # this thread alone
+    give_way(NICE)
     what = f"{avatar.name} at {width}x{height}, {float(fps):g} fps"
     key = avatar, width, height, fps
     try:

@@ -37,7 +37,9 @@ def render(
     background: Annotated[
         str | None, typer.Option(help="In place of the avatar's own: a colour (#2b6777, teal), or a picture's path.")
     ] = None,
-    quality: Annotated[str, typer.Option(help="low, medium or high: of the picture's encoding.")] = "medium",
+    quality: Annotated[
+        str | None, typer.Option(help="low, medium or high: of the picture's encoding (default: medium).")
+    ] = None,
     crf: Annotated[
         int | None, typer.Option(help="In place of it the encoder's constant rate factor; less is better and larger.")
     ] = None,
@@ -56,7 +58,7 @@ def render(
         typer.Option(
             help="Take the avatar's video as it was encoded before: auto (where it has been), on (do so now) or off."
         ),
-    ] = "auto",
+    ] = "off",
     seed: Annotated[int, typer.Option(help="Of blinks and idle movement.")] = 0,
 ) -> None:
     """Render a speech file, or a text, into a film, faster than real time."""
@@ -93,5 +95,5 @@ def render(
         )
     out.print(
         f"{target}: {result.duration:.2f} s, {result.frames} frames, in {result.elapsed:.2f} s "
-        f"({result.speed:.1f}x real time)"
+        f"({result.speed:.1f}x real time){', of pre-encoded video' if result.preencoded else ''}"
     )

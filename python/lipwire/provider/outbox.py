@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 CLOSE_NORMAL, CLOSE_FAULT, CLOSE_DRAIN = 1000, 1011, 1012
+"""WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
 
 
 class Outbox:

@@ -45,8 +45,6 @@ MISSED = 200
 """Events that are kept for a client that is not connected; the oldest is dropped. Fewer than an outbox holds."""
 PIECE = 128 << 10
 """Bytes of speech that are written in one step: about 3 ms of work where the rate is the least favourable one."""
-"""WebSocket close codes (RFC 6455, section 7.4): it ended, or a newer connection has taken over; a fault; drained."""
-
 HUSH = 0.5
 """Seconds that a session which ends in speech has to fall silent, and to tell how much of it was heard."""
 

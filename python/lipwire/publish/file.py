@@ -35,7 +35,7 @@ class File(Publisher):
     """
 
     def __init__(
-        self, path: str | Path, *, backlog: int = 100, quality: str = "medium", crf: int | None = None
+        self, path: str | Path, *, backlog: int = 100, quality: str | None = None, crf: int | None = None
     ) -> None:
         self.path = Path(path)
         self.dropped = 0

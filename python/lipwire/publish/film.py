@@ -85,18 +85,18 @@ def form_of(path: Path) -> Form:
     return form
 
 
-def crf_of(form: Form, path: Path, quality: str, crf: int | None) -> int | None:
-    """The constant rate factor to encode with. Raises InvalidArgument where the kind of film has none, and out of
-    range."""
-    if quality not in QUALITIES:
+def crf_of(form: Form, path: Path, quality: str | None, crf: int | None) -> int | None:
+    """The constant rate factor to encode with; medium's where nothing is said. Raises InvalidArgument where the kind of
+    film has none, and out of range."""
+    if quality is not None and quality not in QUALITIES:
         raise InvalidArgument(f"quality {quality!r}: one of {', '.join(QUALITIES)}")
     if form.crf is None:
-        if crf is not None or quality != "medium":
+        if crf is not None or quality is not None:
             raise InvalidArgument(f"cannot write {path} with a quality: a {form.name} has none to choose")
         return None
     if crf is None:
-        return form.crf[quality]
-    if quality != "medium":
+        return form.crf[quality or "medium"]
+    if quality is not None:
         raise InvalidArgument(f"quality {quality!r} and crf {crf}: give one of the two")
     if isinstance(crf, bool) or not isinstance(crf, int) or not 0 <= crf <= form.most_crf:
         raise InvalidArgument(f"crf must be a whole number, 0..{form.most_crf} in a {form.name}, got {crf!r}")
@@ -112,7 +112,8 @@ class FilmWriter:
 
     Args:
         path: ends in one of `FORMS`. In a GIF there is no sound, and what is given is left out.
-        quality: low, medium or high. crf: in its place, the encoder's constant rate factor; less is better and larger.
+        quality: low, medium (where nothing is said) or high. crf: in its place, the encoder's constant rate factor;
+            less is better and larger.
 
     Raises:
         InvalidArgument: the name or the quality is none of a film, or it cannot have so many pictures a second.
@@ -125,13 +126,13 @@ class FilmWriter:
         height: int,
         fps: Fraction,
         *,
-        quality: str = "medium",
+        quality: str | None = None,
         crf: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.form = form_of(self.path)
         self._crf = crf_of(self.form, self.path, quality, crf)
-        self._asked = crf is not None or quality != "medium"
+        self._asked = crf is not None or quality is not None
         if fps > self.form.most_fps:
             raise InvalidArgument(f"a {self.form.name} has at most {self.form.most_fps} frames a second, not {fps}")
         self._size, self._fps = (width, height), fps

@@ -21,7 +21,7 @@ from ..errors import InvalidArgument
 from ..publish.film import KEY_SECONDS, FilmWriter
 from ..stream import FrameRate, StreamSpec, Unit, frame_rate
 from .beside import Beside, check_names
-from .preencoded import Preencoded, check_preencoded, find_atlas
+from .preencoded import Preencoded, check_preencoded, find_atlas, make_atlas
 from .said import SpokenText
 from .subtitles import Cue, cues_of_text, read_transcript
 from .voice_level import voice_level
@@ -42,6 +42,8 @@ class RenderResult(Struct, kw_only=True):
     elapsed: float
     lost: str = ""
     """A line about what of the speech file was damaged and left out."""
+    preencoded: bool = False
+    """Whether it was put together from video of the avatar that was encoded before."""
 
     @property
     def speed(self) -> float:
@@ -173,12 +175,12 @@ def render(
     text: str | None = None,
     voice: str | None = None,
     background: str | os.PathLike[str] | None = None,
-    quality: str = "medium",
+    quality: str | None = None,
     crf: int | None = None,
     subtitles: str | os.PathLike[str] | None = None,
     transcript: str | os.PathLike[str] | None = None,
     poster: str | os.PathLike[str] | None = None,
-    preencoded: Preencoded = "auto",
+    preencoded: Preencoded = "off",
     progress: Callable[[float, float | None], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> RenderResult:
@@ -191,14 +193,15 @@ def render(
         size: pixels, even. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001" or a Fraction.
         text: what is said in place of a file, by espeak-ng; voice: its name of one, by default that of the avatar.
         background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
-        quality: low, medium or high. crf: in its place, the encoder's constant rate factor; less is better and larger.
+        quality: low, medium (where nothing is said) or high. crf: in its place, the encoder's constant rate factor;
+            less is better and larger.
         subtitles: path of a file to write, .vtt or .srt: of the text, or of the transcript.
         transcript: what is said in `speech`: a text file, which is spread over the speech without its pauses; or
             subtitles, whose times are kept.
         poster: path of an image of the first picture to write, .png or .jpg.
-        preencoded: whether the avatar's video is taken as it was encoded before, which is faster by far: "auto": where
-            it has been (docs/preencode.md), in an .mp4, .m4v, .mov or .mkv without `quality` and `crf`; "on": it is
-            encoded now, once, where it has not been; "off".
+        preencoded: whether the avatar's video is taken as it was encoded before (docs/preencode.md), which is faster by
+            far, coarser, and another film: "off"; "auto": where it is in this machine's cache, in an .mp4, .m4v, .mov
+            or .mkv without `quality` and `crf`; "on": it is encoded now, once, where it is not.
         progress: called now and then with (seconds done, seconds in all or None).
         note: called with a line about something that takes its time before the first picture.
 
@@ -261,7 +264,8 @@ def render(
     if progress is not None:
         progress(duration, duration)
     lost = str(source.losses) if isinstance(source, SpeechFile) else ""
-    return RenderResult(duration=duration, frames=frames, elapsed=time.perf_counter() - began, lost=lost)
+    elapsed = time.perf_counter() - began
+    return RenderResult(duration=duration, frames=frames, elapsed=elapsed, lost=lost, preencoded=atlas is not None)
 
 
 def _atlas(
@@ -271,10 +275,11 @@ def _atlas(
     why = writer.encodes
     if preencoded == "on" and why:
         raise InvalidArgument(f"preencoded='on' does not go with {why}")
-    if preencoded != "on" or note is None:
-        return find_atlas(preencoded, stage, not why)
+    atlas = find_atlas(preencoded, stage, not why)
+    if atlas is not None or preencoded != "on":
+        return atlas
     name = f"encoding {stage.name} at {stage.spec.width}x{stage.spec.height}, once"
-    return find_atlas(preencoded, stage, not why, lambda done: note(f"{name}: {done:.0%}"))
+    return make_atlas(stage, note and (lambda done: note(f"{name}: {done:.0%}")))
 
 
 def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: Any, transcript: Any) -> None:

@@ -41,7 +41,7 @@ from ..stream import (
     frame_rate,
     no_key,
 )
-from .preencoded import Preencoded, check_preencoded, find_atlas
+from .preencoded import Preencoded, begin_atlas, check_preencoded, find_atlas, wait_for_atlas
 from .runtime import Runtime
 from .stages import Spoken, Stages
 
@@ -231,6 +231,8 @@ class Session:
         """Of the newest utterance that has been seen to speak,"""
         self.stages = Stages()
         """and of all."""
+        self.begins_atlas = False
+        """Whether video that could be encoded before, and has not been, is in the background: for sessions to come."""
         self.on_spoken: Callable[[Spoken], None] | None = None
         """Called with each utterance that is over."""
         self.max_skew_ms = 0.0
@@ -294,9 +296,7 @@ class Session:
         if self.performer is not None:
             raise BadState("the session has been started")
         await asyncio.get_running_loop().run_in_executor(_drawing, self._stage.prepare)
-        atlas = None
-        if self._out.takes_units or self._preencoded == "on":
-            atlas = await asyncio.to_thread(find_atlas, self._preencoded, self._stage, self._out.takes_units)
+        atlas = await self._find_atlas()
         self._blocks = min(self._out.audio_blocks, self._stage.blocks)
         options: dict[str, Any] = dict(self._options, atlas=atlas, batch=min(self._blocks, BATCH))
         if self.width:
@@ -319,7 +319,17 @@ class Session:
             self._forget()
             raise
         self._runtime = runtime
+        if self.begins_atlas and self._preencoded == "auto" and atlas is None:
+            begin_atlas(self._stage, self._out.takes_units)
         return self
+
+    async def _find_atlas(self) -> _core.Atlas | None:
+        mode, taken = self._preencoded, self._out.takes_units
+        if not taken and mode != "on":
+            return None
+        # Not behind those that are being made: what is there is had at once.
+        atlas = await asyncio.get_running_loop().run_in_executor(_drawing, find_atlas, mode, self._stage, taken)
+        return await wait_for_atlas(self._stage) if atlas is None and mode == "on" else atlas
 
     def _find_runtime(self) -> Runtime:
         """What keeps its clock."""

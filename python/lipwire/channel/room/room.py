@@ -30,7 +30,7 @@ from ...publish.audience import Audience
 from ...publish.peer import Peer
 from ...publish.sound import Sounds
 from ...publish.streams import Pictures
-from ...stream import LOOKS, WANTS, Unit, Wants
+from ...stream import LOOKS, WANTS, Unit, Wants, no_key
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
 from .browser import Browser
 from .channel import RoomChannel
@@ -155,6 +155,7 @@ class Room:
             member.leave()
         if member is self._face:
             self._face = None
+            self.pictures.begin_anew(no_key)  # it has the face's performer
         if known:
             self.announce(UserLeft(member.user), member)
             self.tell_members()
