@@ -17,11 +17,11 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from msgspec import Struct
-from websockets.asyncio.server import ServerConnection
 
 from lipwire.app.config import Config
 from lipwire.app.service import LiveAvatar, Service
 from lipwire.avatar.builtin import draw
+from lipwire.servers.connection import Connection
 from lipwire.session.session import Latency
 from lipwire.stream import Publisher
 from peer import Order
@@ -179,7 +179,7 @@ class Live:
     def hook(self) -> None:
         """Puts the stop-watches in: at the socket, before the parser, before the engine, before the publisher."""
         live, provider = self, self.service.provider
-        make, steps, read = provider._make_session, provider.steps, ServerConnection.data_received
+        make, steps, read = provider._make_session, provider.steps, Connection.buffer_updated
 
         async def make_session(*args: Any) -> LiveAvatar:
             session = await make(*args)
@@ -200,12 +200,12 @@ class Live:
             yield from steps(*args)
             live._bytes = []
 
-        def timed_read(connection: ServerConnection, data: bytes) -> None:
+        def timed_read(connection: Connection, nbytes: int) -> None:
             live._bytes.append(NS())
-            read(connection, data)
+            read(connection, nbytes)
 
         provider._make_session, provider.steps = make_session, timed_steps
-        ServerConnection.data_received = timed_read
+        Connection.buffer_updated = timed_read
 
     async def speak(self, **order: Any) -> list[dict[str, Any]]:
         """Runs a peer to its end; the lines it printed."""

@@ -158,8 +158,8 @@ static const char *read_pps(sets *s, const uint8_t *nal, size_t n) /* 7.3.2.2 */
     lw_bits_u(&b, 2);
     s->qp = 26 + lw_bits_se(&b);
     lw_bits_se(&b);
-    if (lw_bits_se(&b))
-        return "the PPS: chroma_qp_index_offset is not 0 (psy=0)";
+    if (lw_bits_se(&b) != LW_H264_CHROMA_QP)
+        return "the PPS: chroma_qp_index_offset is not -6 (psy=0:chroma-qp-offset=-6)";
     s->deblocking_control = (int)lw_bits_u(&b, 1);
     if (lw_bits_u(&b, 1))
         return "the PPS: constrained_intra_pred_flag is 1";
@@ -379,7 +379,7 @@ size_t lw_h264_pps(uint8_t out[LW_H264_PARAMETERS])
     lw_put_u(&p, 0, 3); /* no weighted prediction */
     lw_put_se(&p, 0);   /* QP 26 */
     lw_put_se(&p, 0);
-    lw_put_se(&p, 0);
+    lw_put_se(&p, LW_H264_CHROMA_QP);
     lw_put_u(&p, 4, 3); /* slices say that they are not deblocked; no constrained intra prediction; nothing redundant */
     return finish(&p, raw, out);
 }

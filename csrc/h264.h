@@ -6,6 +6,7 @@
 #include "lipwire/stitch.h"
 
 enum {
+    LW_H264_CHROMA_QP = -6,  /* chroma_qp_index_offset: coarse chroma is seen, as bands */
     LW_H264_PARAMETERS = 96, /* bytes that are enough for a parameter set, */
     LW_H264_HEADER = 20,     /* for a slice header with the NAL unit's own byte, and a skip run */
     LW_H264_FRAME_NUMS = 256, /* MaxFrameNum */

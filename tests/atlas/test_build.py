@@ -56,7 +56,7 @@ def test_what_is_made_is_what_it_says(made: Any) -> None:
     assert sum(int(stripe.split()[1]) for stripe in told.stripes) == blocks(SIZE[1])
     for bit in range(len(MODES)):
         assert any(modes >> bit & 1 for _, _, modes in atlas.segments)
-    assert told.psnr > 30 and told.kbps > 10
+    assert told.psnr > 30 and told.chroma > 40 and told.kbps > 10
 
 
 def test_stitched_it_looks_as_it_is_drawn(made: Any, said: tuple[bytes, int]) -> None:
@@ -166,12 +166,26 @@ def test_a_walk_begins_at_rest_and_goes_in_small_steps(said: tuple[bytes, int]) 
     assert ANCHOR_EVERY == 8
 
 
-def test_rows_of_eyes_and_mouth_are_cut_apart(said: tuple[bytes, int]) -> None:
+def _seen(said: tuple[bytes, int], width: int, height: int) -> tuple[Any, Easel, Any, dict[str, Any]]:
+    """Ohm's art and easel at that size, a walk, and the states of the parts."""
     avatar = Avatar.load("ohm")
-    art, easel = avatar.art(320, 180), Easel(avatar.at(320, 180))
-    walk = plan(art, FPS, said, 0.5, 60)
+    art, easel = avatar.art(width, height), Easel(avatar.at(width, height))
     seen = [(1.0, watch("speaking", FPS, 10, 1, said)), (1.0, watch("idle", FPS, 20, 1))]
     states = {part: variants.visited(art, part, seen) for part in variants.PARTS}
+    return art, easel, plan(art, FPS, said, 0.5, 60), states
+
+
+def test_a_face_too_small_for_rows_of_its_own_is_refused(said: tuple[bytes, int]) -> None:
+    """Rather than shown with a mouth that never opens."""
+    _, *small = _seen(said, 96, 54)
+    with pytest.raises(InvalidArgument, match=r"at 96x54: .* the mouth would never move"):
+        cut(*small)
+    _, *larger = _seen(said, 128, 72)
+    assert [stripe.part for stripe in cut(*larger).stripes if stripe.part] == ["eyes", "mouth"]
+
+
+def test_rows_of_eyes_and_mouth_are_cut_apart(said: tuple[bytes, int]) -> None:
+    art, easel, walk, states = _seen(said, 320, 180)
     found = cut(easel, walk, states)
     assert [stripe.part for stripe in found.stripes if stripe.part] == ["eyes", "mouth"]
     rows = [row for stripe in found.stripes for row in range(stripe.first, stripe.first + stripe.rows)]

@@ -55,10 +55,10 @@ def test_made_once_and_shared(made: list[str]) -> None:
     atlas, path = cache.ensure(avatar, *SIZE, FPS), cache.path_of(avatar, *SIZE, FPS)
     assert path.is_file() and path.parent == cache.folder() and cache.report(atlas).avatar == "ohm"
     assert cache.ensure(avatar, *SIZE, FPS) is atlas and cache.load(avatar, *SIZE, FPS) is atlas
-    assert made == ["ohm medium"]
+    assert made == ["ohm high"]
     again = cache.ensure(avatar, *SIZE, FPS, force=True)
-    assert again is not atlas and made == ["ohm medium"] * 2
-    assert cache.path_of(avatar, *SIZE, Fraction(30)) != path != cache.path_of(avatar, *SIZE, FPS, "high")
+    assert again is not atlas and made == ["ohm high"] * 2
+    assert cache.path_of(avatar, *SIZE, Fraction(30)) != path != cache.path_of(avatar, *SIZE, FPS, "low")
     assert cache.path_of(Avatar.load("kit"), *SIZE, FPS) != path
 
 
@@ -79,7 +79,7 @@ def test_two_that_ask_at_once_make_one(made: list[str]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == ["ohm medium"] and len(set(map(id, found))) == 1
+    assert made == ["ohm high"] and len(set(map(id, found))) == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"LWATLAS\0", b"x" * 4096])
@@ -90,8 +90,8 @@ def test_a_damaged_one_goes(made: list[str], monkeypatch: pytest.MonkeyPatch, da
     monkeypatch.setattr(cache, "_open", type(cache._open)())  # as another process finds it
     path.write_bytes(damage)
     assert cache.load(avatar, *SIZE, FPS) is None
-    assert cache.report(cache.ensure(avatar, *SIZE, FPS)).quality == "medium"
-    assert made == ["ohm medium"] * 2
+    assert cache.report(cache.ensure(avatar, *SIZE, FPS)).quality == "high"
+    assert made == ["ohm high"] * 2
 
 
 def test_the_longest_unused_go_first(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,13 +106,32 @@ def test_the_longest_unused_go_first(made: list[str], monkeypatch: pytest.Monkey
     assert [path.is_file() for path in paths] == [True, False, True]
 
 
+def test_the_best_that_is_there_is_used(made: list[str]) -> None:
+    avatar = Avatar.load("ohm")
+    for quality in ("low", "high", "medium"):
+        cache.ensure(avatar, *SIZE, FPS, quality=quality)
+        best = cache.load(avatar, *SIZE, FPS)
+        assert best is not None
+        assert cache.report(best).quality == ("low" if quality == "low" else "high")
+
+
+def test_what_a_killed_process_left_goes(made: list[str]) -> None:
+    cache.folder().mkdir(parents=True)
+    left, growing = (cache.folder() / name for name in ("left.part", "growing.part"))
+    for part in (left, growing):
+        part.write_bytes(b"half")
+    cache.os.utime(left, (1000, 1000))
+    cache.ensure(Avatar.load("ohm"), *SIZE, FPS)
+    assert not left.exists() and growing.exists()
+
+
 def test_in_the_background(made: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     avatar = Avatar.load("ohm")
     caplog.set_level(logging.INFO, "lipwire.atlas")
     for _ in range(3):
         cache.begin(avatar, *SIZE, FPS)
     _joined()
-    assert cache.load(avatar, *SIZE, FPS) is not None and made == ["ohm medium"]
+    assert cache.load(avatar, *SIZE, FPS) is not None and made == ["ohm high"]
     assert "pre-encoding ohm at 32x32, 25 fps" in caplog.text and "pre-encoded ohm" in caplog.text
 
     def fails(*args: Any, **options: Any) -> None:

@@ -28,7 +28,7 @@ def slices(pictures: list[NDArray[np.uint8]]) -> list[tuple[bytes, int, int, int
     encoder: Any = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = pictures[0].shape[0] * 2 // 3, pictures[0].shape[1]
     encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
-    plain = "keyint=1:cabac=0:8x8dct=0:bframes=0:ref=1:no-deblock=1:weightp=0:threads=1:qp=20:chroma-qp-offset=0:psy=0"
+    plain = "keyint=1:cabac=0:8x8dct=0:bframes=0:ref=1:no-deblock=1:weightp=0:threads=1:qp=20:psy=0:chroma-qp-offset=-6"
     encoder.options = {"preset": "veryfast", "tune": "zerolatency", "x264-params": plain}
     packets = []
     for number, picture in enumerate(pictures):

@@ -22,7 +22,10 @@ ROWS = {"static": 1, "moving": 2, "choice": 2, "moving, too": 1}
 SEGMENTS = ((5, (0, 3)), (4, (0,)), (1, (0,)))
 """Nodes of each, and which of them are anchors."""
 VARIANTS = 3
-X264 = "cabac=0:8x8dct=0:weightp=0:bframes=0:ref=1:no-deblock=1:psy=0:scenecut=0:keyint=infinite:aq-mode=1:threads=1"
+X264 = (
+    "cabac=0:8x8dct=0:weightp=0:bframes=0:ref=1:no-deblock=1:psy=0:chroma-qp-offset=-6:scenecut=0:keyint=infinite:"
+    "aq-mode=1:threads=1"
+)
 
 Picture = NDArray[np.uint8]
 """I420, (height * 3 / 2, width)."""

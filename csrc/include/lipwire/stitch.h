@@ -71,7 +71,7 @@ int lw_nal_next(const uint8_t *stream, size_t n, size_t *at, const uint8_t **nal
 /* Reads one NAL unit with a slice, by the parameter sets (NAL units, too) that it was encoded with. `bits` is where its
  * data goes: n bytes are always enough. *first_mb (may be NULL): its first macroblock. LW_EDATA: it is malformed, or of
  * a kind that cannot be stitched, and *why (may be NULL) says in a few words what for: CAVLC, frames, 4:2:0, 8 bit, no
- * 8x8 transform, one reference, no weighted prediction, no deblocking (idc 1), chroma_qp_index_offset 0,
+ * 8x8 transform, one reference, no weighted prediction, no deblocking (idc 1), chroma_qp_index_offset -6,
  * constrained_intra_pred_flag 0, I or P. LW_ENOSPC: `room` is too small. */
 int lw_slice_read(const void *nal, size_t n, const void *sps, size_t sps_bytes, const void *pps, size_t pps_bytes,
                   uint8_t *bits, size_t room, lw_payload *payload, int32_t *first_mb, const char **why);

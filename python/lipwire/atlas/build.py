@@ -26,13 +26,15 @@ from .stripes import Stripe, at_place, cut
 from .variants import PARTS, Variants, choose, distances, visited
 from .walk import ANCHOR_EVERY, Reach, plan
 
-QUALITIES = {"low": 38.0, "medium": 41.0, "high": 44.0}
-"""Least PSNR of luma that slices are encoded to, in dB, against the drawing."""
+QUALITIES = {"low": 38.0, "medium": 41.0, "high": 45.0}
+"""Least PSNR, in dB, of Y, U and V that whole pictures are encoded to, on average, against the drawing."""
+QUALITY = "high"
+"""That is made unless another is asked for."""
 STEP = 0.40
 """Pixels of a picture of 360 lines that the head moves at once, at least."""
-PLACES = 420
+PLACES = 280
 """Positions of the head, at most."""
-VARIANTS = {"mouth": 28, "eyes": 14}
+VARIANTS = {"mouth": 22, "eyes": 11}
 """At most, the one at rest among them."""
 REFRESH = (2, 10)
 """P slices until an I slice comes again, at least and at most: as many as add BLUR to the error."""
@@ -40,9 +42,11 @@ BLUR = 0.6
 """Of the squared error that `quality` allows: what P slices may add to it."""
 FINER = 2.0
 """By how many dB the PSNR of what moves, drawn, must be above that of I slices; else an I slice comes."""
-FINER_BY = {"mouth": 0, "eyes": 3, "": 6}
+FINER_BY = {"mouth": 0, "eyes": 3, "moving": 10, "static": 12}
 """By how much the quantizer is finer of parts, and of what has none: the less often I slices are sent, the better they
-may be."""
+may be; what stands still is sent in key frames alone."""
+FINEST = 10
+"""The least quantizer."""
 SHARES = {"idle": 0.3, "listening": 0.15, "thinking": 0.05, "speaking": 0.5}
 """How much of its time a face is in a mode, which says what its eyes mostly do."""
 LIMITS = {Axis.HAPPY: 1500, Axis.CONCERNED: 1500, Axis.SURPRISED: 1500, Axis.WAVE: 300}
@@ -70,6 +74,8 @@ class Report(Struct, kw_only=True):
     """P slices among them."""
     psnr: float = 0.0
     """Of luma, in dB: speech, stitched and decoded, against the drawing of the same poses."""
+    chroma: float = 0.0
+    """The same of U or V, whichever is less."""
     kbps: float = 0.0
     """Of that speech."""
 
@@ -80,7 +86,7 @@ def preencode(
     height: int,
     fps: Fraction,
     *,
-    quality: str = "medium",
+    quality: str = QUALITY,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> tuple[bytes, Report]:
@@ -88,7 +94,8 @@ def preencode(
     give way to all others; `progress` is called with the share that is done, 0..1.
 
     Raises:
-        InvalidArgument: there is no such quality, or the size is out of range. BadState: espeak-ng is not installed.
+        InvalidArgument: there is no such quality, or the size is out of range, or so small that eyes and mouth share
+            their rows. BadState: espeak-ng is not installed.
     """
     if quality not in QUALITIES:
         raise InvalidArgument(f"quality must be one of {', '.join(QUALITIES)}, got {quality!r:.40}")
@@ -102,7 +109,7 @@ class _Tools:
         self.easel = Easel(native)
         self.stripes = stripes
         columns = self.easel.columns
-        self._encoders = [IntraEncoder(columns, s.rows, max(10, qp - FINER_BY[s.part])) for s in stripes]
+        self._encoders = [IntraEncoder(columns, s.rows, max(FINEST, qp - FINER_BY[s.part or s.kind])) for s in stripes]
         self._decoders = [Decoder() for _ in stripes]
         self.movers = [Mover(columns, s.rows, qp) for s in stripes]
 
@@ -165,7 +172,8 @@ class _Maker:
         wrong = self._unlike(atlas, stock)
         if wrong:
             raise BadState(f"stitched slices do not decode as they do by themselves: (stripe, node) {wrong[:4]}")
-        self.report.psnr, self.report.kbps = measure(atlas, self.native, self.art, self.fps, self.said)
+        (self.report.psnr, *chroma), self.report.kbps = measure(atlas, self.native, self.art, self.fps, self.said)
+        self.report.chroma = min(chroma)
         self.report.bytes = atlas.nbytes
         self.report.seconds = round(time.perf_counter() - self.began, 1)
         blob = self._packed(stock)

@@ -10,6 +10,7 @@ import mmap
 import os
 import tempfile
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -27,12 +28,16 @@ from ..avatar import Avatar
 from ..avatar.art import Art
 from ..errors import BadData, LipwireError
 from ..pools import give_way
-from .build import NICE, Report, preencode
+from .build import NICE, QUALITIES, QUALITY, Report, preencode
 
 MAX_BYTES = 1024**3
 """Of all that is kept; the longest unused goes first."""
 KEPT = 8
 """Atlases that stay mapped, shared by all sessions of a process."""
+ABANDONED = 3600
+"""Seconds after which what was written in part belongs to a process that is gone."""
+NO_PART = ("__init__.py", Path(__file__).name)
+"""Sources of this package that change nothing of what is made."""
 logger = logging.getLogger("lipwire.atlas")
 _lock = threading.Lock()
 _open: OrderedDict[Path, _core.Atlas] = OrderedDict()
@@ -51,7 +56,8 @@ def _version() -> str:
     """Of everything that has a part in an atlas, but for the drawing."""
     digest = hashlib.sha256(f"{_core.core_version()} {av.__version__} {np.__version__}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+        if source.name not in NO_PART:
+            digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
@@ -66,7 +72,7 @@ def _drawing(art: Art) -> str:
     return digest.hexdigest()
 
 
-def path_of(avatar: Avatar, width: int, height: int, fps: Fraction, quality: str = "medium") -> Path:
+def path_of(avatar: Avatar, width: int, height: int, fps: Fraction, quality: str = QUALITY) -> Path:
     """The file of an atlas, which need not be there. Draws the avatar, if it was not drawn before."""
     with _lock:
         known = _digests.setdefault(avatar, {})
@@ -78,11 +84,12 @@ def path_of(avatar: Avatar, width: int, height: int, fps: Fraction, quality: str
     return folder() / f"{name}-{width}x{height}-{rate}-{quality}-{digest}.atlas"
 
 
-def load(avatar: Avatar, width: int, height: int, fps: Fraction, quality: str = "medium") -> _core.Atlas | None:
-    """The atlas out of the cache, shared by all who ask; None: it is not there. A cache that cannot be read is no
-    error."""
+def load(avatar: Avatar, width: int, height: int, fps: Fraction) -> _core.Atlas | None:
+    """The atlas of the best quality that is in the cache, shared by all who ask; None: there is none. A cache that
+    cannot be read is no error."""
     try:
-        return _mapped(path_of(avatar, width, height, fps, quality))
+        paths = (path_of(avatar, width, height, fps, quality) for quality in reversed(QUALITIES))
+        return next((atlas for atlas in map(_mapped, paths) if atlas is not None), None)
     except (OSError, RuntimeError):  # no home, no readable source
         return None
 
@@ -115,7 +122,7 @@ def ensure(
     fps: Fraction,
     progress: Callable[[float], None] | None = None,
     *,
-    quality: str = "medium",
+    quality: str = QUALITY,
     jobs: int = 1,
     force: bool = False,
 ) -> _core.Atlas:
@@ -200,6 +207,10 @@ def _write(path: Path, blob: bytes) -> None:
 
 
 def _prune(keep: Path) -> None:
+    for part in keep.parent.glob("*.part"):
+        with contextlib.suppress(FileNotFoundError):  # whole by now
+            if part.stat().st_mtime < time.time() - ABANDONED:
+                part.unlink()
     files = [(f.stat().st_mtime, f.stat().st_size, f) for f in keep.parent.glob("*.atlas")]
     total = 0
     for _, size, file in sorted(files, key=lambda entry: (entry[2] != keep, -entry[0])):

@@ -1,8 +1,9 @@
 """Stripes to slices: x264 through PyAV, at the highest effort, with settings for what is stitched afterwards.
 
-Constrained baseline, CAVLC, one reference, no deblocking, a constant quantizer, and nothing that looks better at the
-price of a larger error. A stripe is encoded as a picture of its own, so that its slice leans on nothing around it.
-All slices of x264 are I slices: it cannot be told to keep motion vectors, and what its filters look at, in a stripe."""
+Constrained baseline, CAVLC, one reference, no deblocking, a constant quantizer. Flat blocks and chroma have a finer
+one, as for a live encoder (publish/encoders.py): there coarse steps are seen as bands and blocks. A stripe is encoded
+as a picture of its own, so that its slice leans on nothing around it. All slices of x264 are I slices: it cannot be
+told to keep motion vectors, and what its filters look at, in a stripe."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from .picture import BLOCK, U8
 P, I = 0, 2  # noqa: E741
 """Types of slices (ITU-T H.264 table 7-6)."""
 X264 = (
-    "cabac=0:ref=1:bframes=0:8x8dct=0:weightp=0:no-deblock=1:aq-mode=0:mbtree=0:psy=0:scenecut=0:trellis=2:subme=9:me=umh:"
-    "merange=16:partitions=all:no-fast-pskip=1:ipratio=1:chroma-qp-offset=0:keyint=infinite:rc-lookahead=0:"
+    "cabac=0:ref=1:bframes=0:8x8dct=0:weightp=0:no-deblock=1:aq-mode=1:aq-strength=0.7:qcomp=1:mbtree=0:psy=0:scenecut=0:trellis=2:subme=9:me=umh:"
+    "merange=16:partitions=all:no-fast-pskip=1:ipratio=1:chroma-qp-offset=-6:keyint=infinite:rc-lookahead=0:"
     "sync-lookahead=0:sliced-threads=0:threads=1:lookahead-threads=1:qpmin=0:constrained-intra=0"
 )
 SLICES = (1, 5)
@@ -46,7 +47,7 @@ def _context(width: int, height: int, qp: int, params: str, intra: bool) -> Any:
     codec.options = {
         "preset": "placebo",
         "tune": "zerolatency",
-        "qp": str(qp),
+        "crf": str(qp),  # with qcomp=1 the quantizer of every picture, but that aq-mode spares flat blocks
         "forced-idr": "1",
         "x264-params": f"{X264}:keyint=1" if intra else f"{X264}:{params}",
     }

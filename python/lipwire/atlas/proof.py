@@ -7,13 +7,15 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _core
 from ..avatar.art import Art
 from .encode import Decoder, IntraEncoder
 from .harvest import MODES, ONE, Poses, mouth_images, watch
-from .picture import Easel, planes
+from .picture import BLOCK, U8, Easel, planes
 
+F64 = NDArray[np.float64]
 QUANTIZERS = range(14, 39)
 MEASURED = 20
 """Seconds of speech."""
@@ -24,28 +26,26 @@ def psnr(error: float) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-3)))
 
 
-def luma_error(easel: Easel, shown: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
-    """Mean squared error of luma of a decoded picture against what the easel shows."""
-    luma = planes(shown[: easel.height * 3 // 2, : easel.width].copy(), easel.width, easel.height)[0]
-    return float(((luma.astype(np.int32) - easel.y) ** 2).mean())
+def errors(shown: U8, drawn: U8, width: int, height: int) -> F64:
+    """Mean squared errors of Y, U and V of one I420 picture against another."""
+    pairs = zip(planes(shown, width, height), planes(drawn, width, height), strict=True)
+    return np.array([np.square(one.astype(np.int32) - other).mean() for one, other in pairs])
 
 
 def quantizer(easel: Easel, poses: list[Poses], target: float) -> int:
-    """The coarsest at which pictures of these poses, encoded alone, have a PSNR of `target` dB."""
+    """The coarsest at which pictures of these poses, encoded alone, have a PSNR of `target` dB, on average, in each of
+    Y, U and V: errors of colour are seen as bands and fringes."""
     shown = [part[[0, len(part) // 3, 2 * len(part) // 3]] for part in poses] or [Poses.rest()]
 
     def good(qp: int) -> bool:
-        encoder, decoder, error = IntraEncoder(easel.columns, easel.rows, qp), Decoder(), 0.0
-        count = 0
+        encoder, decoder = IntraEncoder(easel.columns, easel.rows, qp), Decoder()
+        found = []
         for part in shown:
             for i in range(len(part)):
                 whole = easel.draw(part, i).stripe(0, easel.rows)
                 _, unit = encoder.encode(whole, True)
-                picture = planes(decoder.decode(unit), easel.columns * 16, easel.rows * 16)[0]
-                luma = picture[: easel.height, : easel.width].astype(np.int32)
-                error += float(((luma - easel.y) ** 2).mean())
-                count += 1
-        return psnr(error / count) >= target
+                found.append(errors(decoder.decode(unit), whole, easel.columns * BLOCK, easel.rows * BLOCK))
+        return psnr(float(np.mean(found, 0).max())) >= target
 
     low, high = QUANTIZERS[0], QUANTIZERS[-1]
     while low < high:
@@ -86,17 +86,18 @@ def performance(
 
 def measure(
     atlas: _core.Atlas, native: _core.NativeAvatar, art: Art, fps: Fraction, said: tuple[bytes, int]
-) -> tuple[float, float]:
-    """(PSNR of luma in dB, kbit/s) of speech, stitched and decoded, against the drawing of the same poses."""
+) -> tuple[tuple[float, float, float], float]:
+    """(PSNR of Y, U and V in dB, kbit/s) of speech, stitched and decoded, against the drawing of the same poses."""
     easel, stitcher, decoder = Easel(native), _core.Stitcher(atlas), Decoder()
     poses = watch("speaking", fps, MEASURED, 77, said)
-    error, size = 0.0, 0
+    found, size = [], 0
     for moment in performance(atlas, art, fps, poses, "speaking"):
         unit = stitcher.unit(moment.node, moment.variants, moment.at == 0)
         size += len(unit)
-        shown = planes(decoder.decode(unit), easel.width, easel.height)[0].astype(np.int32)
-        error += float(((shown - easel.draw(moment.poses, moment.at).y) ** 2).mean())
-    return round(psnr(error / len(poses)), 2), round(8 * size * float(fps) / len(poses) / 1000, 1)
+        drawn = easel.draw(moment.poses, moment.at).canvas.i420
+        found.append(errors(decoder.decode(unit), drawn, easel.width, easel.height))
+    y, u, v = (round(psnr(float(error)), 2) for error in np.mean(found, 0))
+    return (y, u, v), round(8 * size * float(fps) / len(poses) / 1000, 1)
 
 
-__all__ = ["MEASURED", "ONE", "Moment", "measure", "performance", "psnr", "quantizer"]
+__all__ = ["MEASURED", "ONE", "Moment", "errors", "measure", "performance", "psnr", "quantizer"]

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InvalidArgument
 from .harvest import WALK, Poses
 from .picture import BLOCK, Easel
 from .variants import Visited
@@ -49,7 +50,11 @@ class Cut:
 
 
 def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> Cut:
-    """The stripes for a walk, and for the states that the parts have."""
+    """The stripes for a walk, and for the states that the parts have.
+
+    Raises:
+        InvalidArgument: the picture is so small that no row would be left to a part.
+    """
     places = _extremes(walk)
     changes = {part: _changes(easel, places, states[part]) for part in states}
     spans = {part: _span(change.max((0, 1))) for part, change in changes.items()}
@@ -60,10 +65,16 @@ def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> Cut:
     for upper, lower in itertools.pairwise(ordered):
         spans[upper], spans[lower] = _parted(spans[upper], spans[lower], energy[upper], energy[lower])
     taken = {part: range(*spans[part]) for part in ordered}
+    gone = [part for part in ordered if not taken[part]]
+    if gone:
+        raise InvalidArgument(
+            f"cannot be pre-encoded at {easel.width}x{easel.height}: the {' and the '.join(ordered)} share rows of "
+            f"{BLOCK} pixels, and the {gone[0]} would never move; take a larger size"
+        )
     lost = sum(float(energy[p].sum()) - sum(float(energy[p][r]) for r in taken.get(p, ())) for p in energy)
     if len(ordered) == 2 and 0 < spans[ordered[1]][0] - spans[ordered[0]][1] <= NARROW:
         spans[ordered[0]] = spans[ordered[0]][0], spans[ordered[1]][0]
-    taken = {part: range(*spans[part]) for part in ordered if spans[part][1] > spans[part][0]}
+    taken = {part: range(*spans[part]) for part in ordered}
     moving = _moving(easel, walk)
     stripes: list[Stripe] = []
     for row in range(easel.rows):

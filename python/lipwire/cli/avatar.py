@@ -174,7 +174,7 @@ def preencode(
     avatar: Annotated[str, typer.Argument(help=f"A name ({', '.join(BUILTIN)}) or a path.")],
     size: Size = "640x360",
     fps: Fps = Fraction(25),
-    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    quality: Annotated[str, typer.Option(help="low, medium or high.")] = "high",
     jobs: Annotated[int, typer.Option(help="Threads that encode, which give way to all other work.", min=1)] = 1,
     force: Annotated[bool, typer.Option("--force", help="Make it anew, even if it is there.")] = False,
 ) -> None:
@@ -202,7 +202,7 @@ def preencode(
     )
     variants = ", ".join(f"{n} of the {part}" for part, n in made.variants.items())
     _say(f"stripes, with their rows: {', '.join(made.stripes)}; variants: {variants}")
-    _say(f"speech: {made.psnr:.1f} dB against the drawing, {made.kbps:.0f} kbit/s")
+    _say(f"speech: {made.psnr:.1f} dB against the drawing, colours {made.chroma:.1f} dB, {made.kbps:.0f} kbit/s")
 
 
 @app.command("import")
