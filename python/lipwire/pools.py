@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakSet
 
 _pools: WeakSet[ThreadPoolExecutor] = WeakSet()
+ended = threading.Event()
+"""The program ends: what waits in a thread may give up."""
 
 
 def pool(threads: int, name: str) -> ThreadPoolExecutor:
@@ -27,5 +29,6 @@ def give_way(nice: int) -> None:
 def end_pools() -> None:
     """Ends every idle thread of every pool at once, and the others when their work is done; nothing waits. For the end
     of a program: no pool takes work any more."""
+    ended.set()
     for one in _pools:
         one.shutdown(wait=False, cancel_futures=True)

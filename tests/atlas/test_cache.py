@@ -127,6 +127,7 @@ def test_what_a_killed_process_left_goes(made: list[str]) -> None:
 
 def test_in_the_background(made: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     avatar = Avatar.load("ohm")
+    monkeypatch.setattr(cache, "make_apart", lambda *args: None)  # in this process, where encoding is replaced
     caplog.set_level(logging.INFO, "lipwire.atlas")
     for _ in range(3):
         cache.begin(avatar, *SIZE, FPS)

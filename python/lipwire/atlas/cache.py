@@ -26,8 +26,10 @@ from msgspec import json
 from .. import _core
 from ..avatar import Avatar
 from ..avatar.art import Art
+from ..avatar.builtin import BUILTIN
 from ..errors import BadData, LipwireError
 from ..pools import give_way
+from .apart import make_apart
 from .build import NICE, QUALITIES, QUALITY, Report, preencode
 
 MAX_BYTES = 1024**3
@@ -36,7 +38,7 @@ KEPT = 8
 """Atlases that stay mapped, shared by all sessions of a process."""
 ABANDONED = 3600
 """Seconds after which what was written in part belongs to a process that is gone."""
-NO_PART = ("__init__.py", Path(__file__).name)
+NO_PART = ("__init__.py", "apart.py", Path(__file__).name)
 """Sources of this package that change nothing of what is made."""
 logger = logging.getLogger("lipwire.atlas")
 _lock = threading.Lock()
@@ -147,14 +149,31 @@ def ensure(
     return atlas
 
 
+def ensure_aside(avatar: Avatar, width: int, height: int, fps: Fraction) -> _core.Atlas:
+    """The best that is in the cache, or one that a process of its own makes, where that can draw the avatar: a built-in
+    one, as it is. For a thread that has nothing else to do: it waits, and it gives way.
+
+    Raises:
+        As `ensure`. BadState: it cannot be made. CancelledError: the program ends.
+    """
+    if (atlas := load(avatar, width, height, fps)) is not None:
+        return atlas
+    if avatar.name in BUILTIN and avatar is Avatar.load(avatar.name):
+        make_apart(avatar, width, height, fps)
+        if (atlas := load(avatar, width, height, fps)) is not None:
+            return atlas
+    give_way(NICE)
+    return ensure(avatar, width, height, fps)
+
+
 def report(atlas: _core.Atlas) -> Report:
     """What its maker says of it."""
     return json.decode(atlas.note, type=Report)
 
 
 def begin(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
-    """Makes it, where it is not in the cache, in a thread of its own, for those who ask later. One at a time: while
-    another is made nothing is done, and whoever asks again is heard."""
+    """Has that of a built-in avatar made, where it is not in the cache, by a process of its own, for those who ask
+    later. One at a time: while another is made nothing is done, and whoever asks again is heard."""
     key = avatar, width, height, fps
     with _lock:
         if _making or key in _failed:
@@ -164,13 +183,12 @@ def begin(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
 
 
 def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
-    give_way(NICE)
     what = f"{avatar.name} at {width}x{height}, {float(fps):g} fps"
     key = avatar, width, height, fps
     try:
         if load(avatar, width, height, fps) is None:
             logger.info("pre-encoding %s in the background; until then an encoder does its work", what)
-            made = report(ensure(avatar, width, height, fps))
+            made = report(ensure_aside(avatar, width, height, fps))
             logger.info("pre-encoded %s: %.1f MB in %.0f s, %.1f dB", what, made.bytes / 1e6, made.seconds, made.psnr)
     except CancelledError:  # the program ends
         logger.info("%s is not pre-encoded: it was broken off", what)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from .._core import Atlas
 from ..drawing.stage import Stage
 from ..errors import InvalidArgument
-from ..pools import give_way, pool
+from ..pools import pool
 
 Preencoded = Literal["auto", "on", "off"]
 """auto: where it has been made; on: it is made where it has not; off: never."""
@@ -78,10 +78,10 @@ async def wait_for_atlas(stage: Stage) -> Atlas:
 
 
 def _make_aside(stage: Stage) -> Atlas:
-    from ..atlas.build import NICE
+    from ..atlas import ensure_aside
 
-    give_way(NICE)
-    return make_atlas(stage)
+    assert stage.avatar is not None
+    return ensure_aside(stage.avatar, stage.spec.width, stage.spec.height, stage.spec.fps)
 
 
 def begin_atlas(stage: Stage, taken: bool) -> None:
