@@ -435,7 +435,8 @@ def test_pieces_of_any_size_are_the_same_packets(sizes: list[int], frame_ms: flo
     got += pieces.flush()
     assert got == want
     assert pieces.flush() == []
-    assert len(want) == (0 if not pcm else -(-(len(pcm) // 2 // channels + 312) // pieces.frame_samples))
+    samples = -(-len(pcm) // (2 * channels))  # the last one of two channels may be half of one
+    assert len(want) == (0 if not pcm else -(-(samples + 312) // pieces.frame_samples))
     assert pieces.encode(pcm) + pieces.flush() == want  # as new
 
 
