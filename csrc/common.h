@@ -43,6 +43,22 @@ static inline int lw_bad_fps(int32_t num, int32_t den)
     return num < 1 || den < 1 || num > 100LL * den || num < den;
 }
 
+/* Numbers by chance that are the same for the same seed: xorshift32 (Marsaglia, 2003). The state is never 0. */
+static inline uint32_t lw_random_seed(uint32_t seed)
+{
+    uint32_t x = seed * 2654435761u + 0x9E3779B9u;
+    return x ? x : 1;
+}
+
+static inline uint32_t lw_random_next(uint32_t *state)
+{
+    uint32_t x = *state;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return *state = x;
+}
+
 /* Adds to a counter that one thread writes and any may read. */
 #define LW_COUNT(counter, n) \
     atomic_store_explicit(&(counter), atomic_load_explicit(&(counter), memory_order_relaxed) + (n), memory_order_relaxed)

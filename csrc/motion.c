@@ -127,18 +127,9 @@ static int32_t sine(int32_t phase)
     return phase < 2048 ? s : -s;
 }
 
-static uint32_t next_random(lw_motion *m)
-{
-    uint32_t x = m->random;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    return m->random = x;
-}
-
 static int32_t between(lw_motion *m, int32_t lo, int32_t hi)
 {
-    return lo + (int32_t)(next_random(m) % (uint32_t)(hi - lo + 1));
+    return lo + (int32_t)(lw_random_next(&m->random) % (uint32_t)(hi - lo + 1));
 }
 
 static int32_t times(int32_t a, int32_t b_q15)
@@ -175,9 +166,7 @@ int lw_motion_open(lw_motion **out, const lw_motion_config *config)
     lw_motion *m = *out = calloc(1, sizeof *m);
     if (!m)
         return LW_ENOMEM;
-    m->random = (config ? config->seed : 0) * 2654435761u + 0x9E3779B9u;
-    if (!m->random)
-        m->random = 1;
+    m->random = lw_random_seed(config ? config->seed : 0);
     m->blink_step = m->gesture_step = -1;
     m->blink_at = between(m, 80, 300);
     m->head_x.hold = m->head_y.hold = m->roll.hold = 1;

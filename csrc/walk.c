@@ -1,8 +1,9 @@
-/* A walk over the nodes of an atlas. Segments are chosen at random (xorshift32), never the same one twice in a row where
+/* A walk over the nodes of an atlas. Segments are chosen at random, never the same one twice in a row where
  * there are others; what a stitcher asks of the way from node to node holds for each step. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "walk.h"
 
 #define NEAR 1024
@@ -15,20 +16,9 @@ static const int16_t near[LW_AXES] = {[LW_AXIS_HEAD_X] = 1500,
                                       [LW_AXIS_BREATH] = 5000};
 #define NEAR_OTHER 700
 
-static uint32_t next_random(lw_walk *w)
-{
-    uint32_t x = w->random;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    return w->random = x;
-}
-
 void lw_walk_open(lw_walk *w, const lw_atlas *atlas, uint32_t seed)
 {
-    *w = (lw_walk){.atlas = atlas, .random = seed * 2654435761u + 0x9E3779B9u, .which = -1, .node = -1};
-    if (!w->random)
-        w->random = 1;
+    *w = (lw_walk){.atlas = atlas, .random = lw_random_seed(seed), .which = -1, .node = -1};
     lw_atlas_describe(atlas, &w->info);
 }
 
@@ -61,7 +51,7 @@ static int32_t begin(lw_walk *w, uint32_t mode)
     int32_t count = 0;
     for (int32_t i = 0; i < w->info.segments; i++)
         count += i != w->which && suits(w, i, mode);
-    int32_t pick = count ? (int32_t)(next_random(w) % (uint32_t)count) : -1, chosen = w->which;
+    int32_t pick = count ? (int32_t)(lw_random_next(&w->random) % (uint32_t)count) : -1, chosen = w->which;
     for (int32_t i = 0; i < w->info.segments && pick >= 0; i++)
         if (i != w->which && suits(w, i, mode) && pick-- == 0)
             chosen = i;
