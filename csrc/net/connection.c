@@ -47,6 +47,12 @@ static int64_t pace_of(const lw_connection *c)
     return lw_max64(LW_NET_MIN_PACE, c->rate * PACE_PERCENT / 100);
 }
 
+/* ns that so many bytes take to leave. */
+static int64_t leaving_ns(const lw_connection *c, int64_t bytes)
+{
+    return 8 * bytes * LW_SECOND / pace_of(c);
+}
+
 /* Room for a packet to c, aligned as libsrtp wants it. */
 static uint8_t *packet_room(lw_connection *c)
 {
@@ -84,7 +90,7 @@ static void transmit(lw_connection *c, int size, lw_srtp_protect protect)
     LW_COUNT(c->count.packets, 1);
     LW_COUNT(c->count.bytes, size);
     lw_estimate_sent(&c->estimate, net->now_ns, size);
-    c->pace_ns = lw_max64(c->pace_ns, net->now_ns - BURST_NS) + 8 * LW_SECOND * size / pace_of(c);
+    c->pace_ns = lw_max64(c->pace_ns, net->now_ns - BURST_NS) + leaving_ns(c, size);
 }
 
 void lw_connection_raw(lw_connection *c, const uint8_t *data, size_t size)
@@ -293,35 +299,40 @@ static void give_up(lw_connection *c, const lw_stream *s)
     c->units = left;
 }
 
-/* Whether the stream's pictures would take too long to leave, or there is no place for another. Key frames do not count:
- * who is given up for the size of one needs another, and would be given up for that. */
-static int is_behind(lw_connection *c, const lw_stream *s)
+/* What waits of a stream's pictures. */
+typedef struct backlog {
+    int64_t bytes, key_bytes; /* all; those of key frames among them */
+    int64_t waited;           /* ns: the oldest */
+} backlog;
+
+static backlog backlog_of(lw_connection *c, const lw_stream *s)
 {
-    int64_t bytes = 0, oldest = c->net->now_ns;
+    backlog b = {0};
     for (int i = 0; i < c->units; i++) {
         const lw_unit *u = unit_at(c, i);
         if (u->stream != s->number)
             continue;
-        bytes += u->key ? 0 : u->bytes;
-        oldest = lw_min64(oldest, u->queued_ns);
+        b.bytes += u->bytes;
+        b.key_bytes += u->key ? u->bytes : 0;
+        b.waited = lw_max64(b.waited, c->net->now_ns - u->queued_ns);
     }
-    return c->units == LW_UNITS || 8 * bytes * LW_SECOND / pace_of(c) > LW_NET_BEHIND_NS ||
-           c->net->now_ns - oldest > LW_NET_STALE_NS;
+    return b;
+}
+
+/* Whether the stream's pictures would take too long to leave, or there is no place for another. Key frames do not count:
+ * who is given up for the size of one needs another, and would be given up for that. */
+static int is_behind(lw_connection *c, const lw_stream *s)
+{
+    const backlog b = backlog_of(c, s);
+    return c->units == LW_UNITS || leaving_ns(c, b.bytes - b.key_bytes) > LW_NET_BEHIND_NS || b.waited > LW_NET_STALE_NS;
 }
 
 /* Whether a key frame would be held up by what waits, which nothing needs once it is there: by too much of it, other key
  * frames counted, or by what is late already. */
 static int holds_up(lw_connection *c, const lw_stream *s)
 {
-    int64_t bytes = 0, oldest = c->net->now_ns;
-    for (int i = 0; i < c->units; i++) {
-        const lw_unit *u = unit_at(c, i);
-        if (u->stream != s->number)
-            continue;
-        bytes += u->bytes;
-        oldest = lw_min64(oldest, u->queued_ns);
-    }
-    return 8 * bytes * LW_SECOND / pace_of(c) > LATE_NS || c->net->now_ns - oldest > LATE_NS;
+    const backlog b = backlog_of(c, s);
+    return leaving_ns(c, b.bytes) > LATE_NS || b.waited > LATE_NS;
 }
 
 static int count_queued(lw_connection *c, const lw_stream *s)
