@@ -127,7 +127,7 @@ def test_what_has_moved_is_said_by_vectors_alone() -> None:
         picture[:48] = big[y : y + 48, x : x + 64]
         picture[48:] = picture[:48:2].reshape(24, 64)
         if shown is None:
-            (one,), unit = encoder.encode(picture, True)
+            one, unit = encoder.encode(picture)
             shown = Decoder().decode(unit)
         else:
             found = mover.slice([(shown, picture if k < 5 else shown)], (-12, -12), (12, 12))

@@ -122,7 +122,7 @@ class _Tools:
 
     def shown(self, i: int) -> tuple[Slice, bytes]:
         """The same, and a digest of what a decoder shows."""
-        (slice_,), unit = self._encoders[i].encode(self.picture(i), True)
+        slice_, unit = self._encoders[i].encode(self.picture(i))
         return slice_, self.digest(i, self._decoders[i].decode(unit))
 
     def digest(self, i: int, picture: U8) -> bytes:

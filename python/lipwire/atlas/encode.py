@@ -20,11 +20,11 @@ P, I = 0, 2  # noqa: E741
 """Types of slices (ITU-T H.264 table 7-6)."""
 X264 = (
     "cabac=0:ref=1:bframes=0:8x8dct=0:weightp=0:no-deblock=1:aq-mode=1:aq-strength=0.7:qcomp=1:mbtree=0:psy=0:scenecut=0:trellis=2:subme=9:me=umh:"
-    "merange=16:partitions=all:no-fast-pskip=1:ipratio=1:chroma-qp-offset=-6:keyint=infinite:rc-lookahead=0:"
+    "merange=16:partitions=all:no-fast-pskip=1:ipratio=1:chroma-qp-offset=-6:keyint=1:rc-lookahead=0:"
     "sync-lookahead=0:sliced-threads=0:threads=1:lookahead-threads=1:qpmin=0:constrained-intra=0"
 )
-SLICES = (1, 5)
-"""NAL unit types of slices: of other pictures, and of IDR ones."""
+IDR = 5
+"""NAL unit type of a slice of an IDR picture."""
 
 
 class Slice(NamedTuple):
@@ -36,12 +36,39 @@ class Slice(NamedTuple):
     kind: int
 
 
-def _context(width: int, height: int, qp: int, params: str, intra: bool) -> Any:
+class IntraEncoder:
+    """Each stripe by itself, as one I slice."""
+
+    def __init__(self, columns: int, rows: int, qp: int) -> None:
+        self._codec = _context(columns * BLOCK, rows * BLOCK, qp)
+        self._pts = 0
+        self._sets: list[bytes] = []
+
+    def encode(self, stripe: U8) -> tuple[Slice, bytes]:
+        """The slice, and the whole access unit (Annex B) that a decoder takes."""
+        frame = av.VideoFrame.from_ndarray(stripe, format="yuv420p")
+        frame.pts, self._pts = self._pts, self._pts + 1
+        frame.time_base = Fraction(1, 25)
+        frame.pict_type = PictureType.I
+        unit = b"".join(bytes(packet) for packet in self._codec.encode(frame))
+        if not self._sets:
+            head = _core.nal_split(bytes(self._codec.extradata))
+            self._sets = [next(nal for nal in head if nal[0] & 31 == kind) for kind in (7, 8)]
+        (nal,) = (nal for nal in _core.nal_split(unit) if nal[0] & 31 == IDR)
+        sets = b"".join(b"\0\0\0\1" + nal for nal in self._sets)
+        return Slice(*_core.slice_payload(nal, *self._sets)), sets + unit
+
+    def slice(self, stripe: U8) -> Slice:
+        """The slice alone."""
+        return self.encode(stripe)[0]
+
+
+def _context(width: int, height: int, qp: int) -> Any:
     codec: Any = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
     codec.time_base, codec.framerate = Fraction(1, 25), Fraction(25)
     codec.thread_count = 1
-    codec.gop_size = 1 if intra else 1 << 20
+    codec.gop_size = 1
     codec.profile = "Baseline"
     codec.flags |= av.codec.context.Flags.global_header
     codec.options = {
@@ -49,44 +76,10 @@ def _context(width: int, height: int, qp: int, params: str, intra: bool) -> Any:
         "tune": "zerolatency",
         "crf": str(qp),  # with qcomp=1 the quantizer of every picture, but that aq-mode spares flat blocks
         "forced-idr": "1",
-        "x264-params": f"{X264}:keyint=1" if intra else f"{X264}:{params}",
+        "x264-params": X264,
     }
     codec.open()
     return codec
-
-
-class _Encoder:
-    """A picture in, its slices out."""
-
-    def __init__(self, width: int, height: int, qp: int, params: str = "", intra: bool = True) -> None:
-        self._codec = _context(width, height, qp, params, intra)
-        self._pts = 0
-        self._sets: list[bytes] = []
-
-    def encode(self, picture: U8, key: bool) -> tuple[list[Slice], bytes]:
-        """The slices, and the whole access unit (Annex B) that a decoder takes."""
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts, self._pts = self._pts, self._pts + 1
-        frame.time_base = Fraction(1, 25)
-        frame.pict_type = PictureType.I if key else PictureType.NONE
-        unit = b"".join(bytes(packet) for packet in self._codec.encode(frame))
-        if not self._sets:
-            head = _core.nal_split(bytes(self._codec.extradata))
-            self._sets = [next(nal for nal in head if nal[0] & 31 == kind) for kind in (7, 8)]
-        nals = [nal for nal in _core.nal_split(unit) if nal[0] & 31 in SLICES]
-        sets = b"".join(b"\0\0\0\1" + nal for nal in self._sets) if key else b""
-        return [Slice(*_core.slice_payload(nal, *self._sets)) for nal in nals], sets + unit
-
-
-class IntraEncoder(_Encoder):
-    """Each stripe by itself, as one I slice."""
-
-    def __init__(self, columns: int, rows: int, qp: int) -> None:
-        super().__init__(columns * BLOCK, rows * BLOCK, qp)
-
-    def slice(self, stripe: U8) -> Slice:
-        (one,), _ = self.encode(stripe, True)
-        return one
 
 
 class Decoder:

@@ -43,7 +43,7 @@ def quantizer(easel: Easel, poses: list[Poses], target: float) -> int:
         for part in shown:
             for i in range(len(part)):
                 whole = easel.draw(part, i).stripe(0, easel.rows)
-                _, unit = encoder.encode(whole, True)
+                _, unit = encoder.encode(whole)
                 found.append(errors(decoder.decode(unit), whole, easel.columns * BLOCK, easel.rows * BLOCK))
         return psnr(float(np.mean(found, 0).max())) >= target
 
