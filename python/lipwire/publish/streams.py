@@ -16,7 +16,7 @@ from threading import Lock
 
 from .._core import RATE, Frame
 from ..errors import BufferFull
-from ..stream import Wants
+from ..stream import Wants, no_key
 from .encoders import ENCODERS, Picture
 from .native import KINDS, Fan, Outgoing
 from .rates import Choice, bit_rates
@@ -115,7 +115,7 @@ class Units(Source):
 
     def __init__(self) -> None:
         super().__init__(UNITS)
-        self.request_key: Callable[[], None] = lambda: None
+        self.request_key: Callable[[], None] = no_key
         """Asks the session for a key frame."""
         self._wanted = False
         """Somebody needs one, and the session has not been asked."""

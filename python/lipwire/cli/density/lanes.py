@@ -31,7 +31,7 @@ class Lane(Struct, frozen=True, kw_only=True):
     first: int = 16
     """The count to begin with."""
     goal: str = ""
-    """Of issue 17, for 640x360 at 25 fps on one core."""
+    """For 640x360 at 25 fps on one core."""
     needs: tuple[str, ...] = ()
     """Features of a build, by name."""
     preencoded: bool = False
