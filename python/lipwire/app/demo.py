@@ -186,9 +186,10 @@ async def _report(service: Service, client: ProviderClient, console: Console, fi
             if stats["latency_ms"] is not None and stats["latency_ms"] not in figures.latencies[-1:]:
                 figures.latencies.append(stats["latency_ms"])
             latency = "-" if stats["latency_ms"] is None else f"{stats['latency_ms']:.0f} ms"
+            unseen = "" if stats["viewers"]["connected"] else "  nobody looks, no picture is made"
             line = (
                 f"session {stats['session_id'][:8]}  {stats['state']:<8}  {stats['fps']:4.1f} fps  "
-                f"A/V skew {stats['skew_ms']:+.1f} ms  speech-to-mouth {latency}  late frames {stats['late']}"
+                f"A/V skew {stats['skew_ms']:+.1f} ms  speech-to-mouth {latency}  late frames {stats['late']}{unseen}"
             )
             if live is not None:
                 live.update(Text(line), refresh=True)
