@@ -401,6 +401,19 @@ void lw_h264_header(lw_put *p, const lw_h264_slice *s) /* 7.3.3 */
     lw_put_ue(p, 1); /* no deblocking */
 }
 
+/* One byte of a NAL unit, with the byte before it that keeps three in a row from reading as a start code
+ * (H.264 7.4.1.1). `solid`: it counts as not zero. */
+static uint8_t *store_byte(uint8_t *to, uint8_t byte, int *zeros, int solid)
+{
+    if (*zeros == 2 && byte <= 3) {
+        *to++ = 3;
+        *zeros = 0;
+    }
+    *zeros = byte || solid ? 0 : *zeros + 1;
+    *to++ = byte;
+    return to;
+}
+
 int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out, size_t room)
 {
     uint8_t header[LW_H264_HEADER];
@@ -418,24 +431,16 @@ int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out
     uint8_t *to = out;
     /* The header ends with 010. So a first byte that has two bits of it or more is not 0, and never has to be escaped;
      * and one that has fewer comes behind a byte that is not 0. Either way no zeros are pending. */
-    put = (lw_put){.count = shift};
-    for (size_t i = 0; i <= whole; i++) {
-        uint8_t byte[2];
-        put.out = byte;
-        if (i < whole)
-            lw_put_u(&put, payload->bits[i], 8);
-        else {
-            lw_put_u(&put, payload->bits[i - (rest == 0)] >> (8 - rest) & ((1u << rest) - 1), rest);
-            lw_put_end(&put);
-        }
-        for (uint8_t *from = byte; from < put.out; from++) {
-            if (zeros == 2 && *from <= 3) {
-                *to++ = 3;
-                zeros = 0;
-            }
-            zeros = *from || (to == out && shift >= 2) ? 0 : zeros + 1;
-            *to++ = *from;
-        }
+    uint32_t held = 0; /* its lowest `shift` bits wait for their byte */
+    for (size_t i = 0; i < whole; i++) {
+        held = held << 8 | payload->bits[i];
+        to = store_byte(to, (uint8_t)(held >> shift), &zeros, to == out && shift >= 2);
     }
+    if (rest)
+        held = held << rest | (uint32_t)payload->bits[whole] >> (8 - rest);
+    int count = shift + rest + 1, pad = -count & 7;
+    held = (held << 1 | 1) << pad; /* the stop bit, and zeros up to a whole byte */
+    for (count += pad - 8; count >= 0; count -= 8)
+        to = store_byte(to, (uint8_t)(held >> count), &zeros, to == out && shift >= 2);
     return to - out;
 }
