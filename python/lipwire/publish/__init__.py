@@ -1,6 +1,7 @@
 """Publishers: where a session's sound and picture go.
 
-`null`, `file` and `shared` need nothing more; `webrtc` needs the extra `webrtc` and is imported when first asked for.
+`null`, `file` and `shared` need nothing more; `webrtc` and `rtp` need the extra `webrtc` and are imported when first
+asked for.
 Channels, which also receive, are in `lipwire.channel`.
 """
 
@@ -15,15 +16,17 @@ from ..stream import Publisher, StreamSpec
 if TYPE_CHECKING:
     from .file import File
     from .null import Null
+    from .rtp import RTP
     from .shared import Shared
     from .tee import Tee
     from .webrtc import WebRTC
 
-__all__ = ["File", "Null", "Publisher", "Shared", "StreamSpec", "Tee", "WebRTC"]
+__all__ = ["RTP", "File", "Null", "Publisher", "Shared", "StreamSpec", "Tee", "WebRTC"]
 
 _LAZY = {
     "File": ".file",
     "Null": ".null",
+    "RTP": ".rtp",
     "Shared": ".shared",
     "Tee": ".tee",
     "WebRTC": ".webrtc",
