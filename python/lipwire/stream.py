@@ -74,7 +74,7 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     matrix: Literal["bt709", "bt601"] = "bt709"
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
     preencoded: bool = False
-    """Whether there are units for who wants them."""
+    """Whether there are units for who wants them, at once or later."""
 
     def __post_init__(self) -> None:
         structs.force_setattr(self, "fps", frame_rate(self.fps))

@@ -102,7 +102,7 @@ class Agent:
         brain: what thinks; not open yet.
         on_event: gets each AgentEvent. What it asks of the agent within the call is done after it.
         spotter: hears voice commands; None = the offline one, where `config.voice_commands`.
-        preencoded: as of Session.
+        preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Agent:
             capacity=AHEAD,
             preencoded=preencoded,
         )
+        self.session.waits_for_atlas = False
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
