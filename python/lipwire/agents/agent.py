@@ -105,7 +105,7 @@ class Agent:
         brain: what thinks; not open yet.
         on_event: gets each AgentEvent. What it asks of the agent within the call is done after it.
         spotter: hears voice commands; None = the offline one, where `config.voice_commands`.
-        preencoded: as of Session.
+        preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
         film: records it: what the channel hears and sees of the agent, not of others. What both say is written beside
             it, as WebVTT, where `config.film` names it.
     """
@@ -145,6 +145,7 @@ class Agent:
             capacity=AHEAD,
             preencoded=preencoded,
         )
+        self.session.waits_for_atlas = False
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter
         self._video = VideoSampler(brain.see)

@@ -112,8 +112,9 @@ class Config(Struct, kw_only=True, frozen=True):
     preencoded: Literal["auto", "on", "off"] = "auto"
     """Hand avatars' video that was encoded before to viewers who take H.264, instead of encoding it for each session
     (`lipwire avatar preencode`). auto: where it has been made, and `lipwire serve` makes it in the background for
-    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, larger
-    ones, and agents without an avatar, are as with auto; off. Sessions that are recorded do without."""
+    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, agents
+    join and change over to it; larger ones, and agents without an avatar, are as with auto; off. Sessions that are
+    recorded do without."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
     prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)

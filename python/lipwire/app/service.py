@@ -391,12 +391,14 @@ class Service:
         return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
 
     def has_room_for(self, owner: str, pixel_rate: int) -> bool:
-        """Whether one more face of so many pixels a second is within the limits, and can be encoded for everyone who
-        watches by then, on a machine that keeps up with ease."""
+        """Whether one more face of so many pixels a second is within the limits, and can be encoded besides all that is
+        (once for each session, codec and class of bit rate that somebody is sent; units are not), on a machine that
+        keeps up with ease."""
         provider = self.provider
         over = provider.excess_pixels(provider.authority.owner_named(owner), pixel_rate)
         strained = provider.admission.reason(provider.clock(), EASE)
-        encodable = (len(self.audience) + 1) * pixel_rate <= ENCODED * processors()
+        encoded = sum(watched.publisher.encoded for watched in self.watched.values()) + self.owned_rooms.encoded
+        encodable = encoded + pixel_rate <= ENCODED * processors()
         return encodable and not over and not strained
 
     def _admit_agent(self, agent: AgentConfig) -> None:
