@@ -76,8 +76,8 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     preencoded: bool = False
     """Whether there are units for who wants them, at once or later."""
     parameter_sets: bytes = b""
-    """SPS and PPS of all of them, in Annex B with start codes of four bytes, for who has to say so before the first; none
-    where units come later."""
+    """SPS and PPS of all of them, in Annex B with start codes of four bytes, for who has to say so before the first;
+    none where units come later."""
 
     def __post_init__(self) -> None:
         structs.force_setattr(self, "fps", frame_rate(self.fps))

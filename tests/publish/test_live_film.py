@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from msgspec import structs
 
 import lipwire
 from lipwire import _core
@@ -105,6 +106,10 @@ async def test_units_are_copied_and_a_key_is_asked_for_every_two_seconds(tmp_pat
     film, keys = LiveFilm(tmp_path / "x.mp4"), []
     film.request_key = lambda: keys.append(film.stats()["seconds"])  # as a session sets it
     assert film.takes_units and not LiveFilm(tmp_path / "x.webm").takes_units
+    late = LiveFilm(tmp_path / "late.mp4")
+    await late.open(structs.replace(spec, parameter_sets=b""))  # they come later, and the head is written by then
+    assert late.wants == "pictures"
+    await late.close()
     await film.open(spec)
     assert film.wants == "units"
     for n in range(60):

@@ -173,10 +173,11 @@ class LiveFilm(Publisher):
 
     @property
     def wants(self) -> Wants:
-        """Nothing once it has ended."""
+        """Nothing once it has ended. Units where their parameter sets are known from the beginning, when the head is
+        written."""
         if self._spec is None or not self._spec.width or self.state != "recording":
             return "nothing"
-        return "units" if self._spec.preencoded and self.takes_units else "pictures"
+        return "units" if self._spec.parameter_sets and self.takes_units else "pictures"
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `file`, `state` (new, recording, finished; limit or failed: it ended before the
