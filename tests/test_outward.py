@@ -146,6 +146,7 @@ def test_what_is_told_of_a_url() -> None:
     assert secrets_of(secret) >= {"user", "hunter2", "s3cret"}
     assert (site("https://a"), site("http://[::1]:5/x"), redact("http://[::1]/x")) == ("a", "[::1]:5", "http://[::1]/x")
     assert redact("http://a/?s3cret&b=s3cret") == "http://a/?***&b=***"
+    assert redact("rtmp://u:s3cret@a:1935/app/s3cret?k=s3cret") == "rtmp://a:1935/***"
     assert site("http://u:p@a:port/") == "an address that cannot be read" and redact("http://u:p@a:port/") == "(no URL)"
     assert "\n" not in redact("http://a/x\ny") and "\x1b" not in site("http://a\x1b[31m/")
 

@@ -112,8 +112,9 @@ class Config(Struct, kw_only=True, frozen=True):
     preencoded: Literal["auto", "on", "off"] = "auto"
     """Hand avatars' video that was encoded before to viewers who take H.264, instead of encoding it for each session
     (`lipwire avatar preencode`). auto: where it has been made, and `lipwire serve` makes it in the background for
-    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, larger
-    ones, and agents without an avatar, are as with auto; off. Sessions that are recorded do without."""
+    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, agents
+    join and change over to it; larger ones, and agents without an avatar, are as with auto; off. Sessions that are
+    recorded do without."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
     prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
@@ -139,6 +140,14 @@ class Config(Struct, kw_only=True, frozen=True):
     """MiB of a recording; it ends there. 64 are about half an hour of speech at 24 kHz."""
     record_total_mb: int = 1024
     """MiB of all recordings in the folder; the oldest are deleted for the newest."""
+    films: str | None = None
+    """A folder for films: what of sessions and agents is recorded as MP4 or WebM where their requests ask for it
+    (`record`). Each owner's films are in a folder of their own in it. Not what `record` above is about, which keeps
+    messages. Default: such requests are refused."""
+    film_mb: int = 2048
+    """MiB of a film; it ends there. 2048 are about five hours at 640x360."""
+    films_total_mb: int = 20480
+    """MiB of all in that folder: when they are there, films end and no new one begins. None is deleted."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
@@ -270,6 +279,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "film_mb": (1, 1 << 20),
+    "films_total_mb": (1, 1 << 24),
     "record_session_mb": (1, 1 << 20),
     "record_total_mb": (1, 1 << 24),
 }

@@ -33,6 +33,8 @@ from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError, pixel_rate
+from ..publish.film_folder import NO_FILMS, FilmFolder, FilmLimits
+from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
@@ -42,7 +44,7 @@ from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
+from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, FilmCollector, StageCollector
 from ..servers.rooms import Desk, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
@@ -107,9 +109,14 @@ class LiveAvatar(RecordedSession):
         )
         self.begins_atlas = service.preencodes
         self.on_spoken = service.telemetry.spoken
+        self.film = service.film_for(request, session_id, owner)
+        if self.film is not None and service.films is not None:
+            granted.record = m.FilmGranted(file=service.films.place(self.film))
         if service.recorder is not None:
             self.record(service.recorder.open(self._header(request, granted)))
-            self.publisher = Tee(*(to for to in (self.channel, self.viewers, self.tap) if to is not None))
+        if self.film is not None or self.tap is not None:
+            given = (self.channel, self.viewers, self.film, self.tap)
+            self.publisher = Tee(*(to for to in given if to is not None))
 
     def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
         provider = self._service.provider
@@ -130,9 +137,11 @@ class LiveAvatar(RecordedSession):
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
-        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one."""
+        """As Session's, `viewers` (`WebRTC.stats`), `channel`: figures of the Agora channel, and `film`
+        (`LiveFilm.stats`); None without one."""
         channel = self.channel.stats() if self.channel is not None else None
-        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel}
+        film = self.film.stats() if self.film is not None else None
+        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel, "film": film}
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
@@ -165,6 +174,8 @@ class LiveAvatar(RecordedSession):
     def _let_go(self) -> None:
         """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
         self._emit = _unheard
+        if self.film is not None and self._service.films is not None:
+            self._service.films.forget(self.film)
         if self.channel is not None:
             self.channel.on_event = None
 
@@ -209,6 +220,8 @@ class Service:
         self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
+        self.films = self._films()
+        """Where films of sessions and agents go, if anywhere."""
         self.provider = make_provider(self.config, self.api_key, self._make_session)
         authority = self.provider.authority
         self.owned_rooms = OwnedRooms(
@@ -225,7 +238,9 @@ class Service:
             joins_a_minute=self.config.joins_a_minute,
         )
         self._counting = count_requests(authority, self.config.address_request_rate)
-        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes)
+        self.agent_setup = AgentSetup(
+            self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes, films=self.films
+        )
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,
@@ -259,6 +274,8 @@ class Service:
         ]
         if self.recorder is not None:
             collectors.append(CaptureCollector(self.recorder))
+        if self.films is not None:
+            collectors.append(FilmCollector(self.films))
         self.app = create_http_app(
             self.provider,
             route_handlers=routes,
@@ -294,6 +311,19 @@ class Service:
         c = self.config
         limits = RecordingLimits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
         return None if c.record is None else Recorder(c.record, limits)
+
+    def _films(self) -> FilmFolder | None:
+        c = self.config
+        limits = FilmLimits(film=c.film_mb << 20, total=c.films_total_mb << 20)
+        return None if c.films is None else FilmFolder(c.films, limits)
+
+    def film_for(self, request: m.StartRequest, session_id: str, owner: str) -> LiveFilm | None:
+        """What records a session that asked for it. Raises InvalidArgument, NoCapacity."""
+        if request.record is None:
+            return None
+        if self.films is None:
+            raise InvalidArgument(NO_FILMS)
+        return self.films.open(owner, request.record.file, session_id)
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -361,12 +391,14 @@ class Service:
         return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
 
     def has_room_for(self, owner: str, pixel_rate: int) -> bool:
-        """Whether one more face of so many pixels a second is within the limits, and can be encoded for everyone who
-        watches by then, on a machine that keeps up with ease."""
+        """Whether one more face of so many pixels a second is within the limits, and can be encoded besides all that is
+        (once for each session, codec and class of bit rate that somebody is sent; units are not), on a machine that
+        keeps up with ease."""
         provider = self.provider
         over = provider.excess_pixels(provider.authority.owner_named(owner), pixel_rate)
         strained = provider.admission.reason(provider.clock(), EASE)
-        encodable = (len(self.audience) + 1) * pixel_rate <= ENCODED * processors()
+        encoded = sum(watched.publisher.encoded for watched in self.watched.values()) + self.owned_rooms.encoded
+        encodable = encoded + pixel_rate <= ENCODED * processors()
         return encodable and not over and not strained
 
     def _admit_agent(self, agent: AgentConfig) -> None:

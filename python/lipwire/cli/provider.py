@@ -41,6 +41,9 @@ def serve(
     record: Annotated[
         str | None, typer.Option(help="Record every session into this folder, for `lipwire replay` (default: none is).")
     ] = None,
+    films: Annotated[
+        str | None, typer.Option(help="Folder for films of sessions and agents that ask for one (default: none may).")
+    ] = None,
 ) -> None:
     """Run the avatar provider: HTTP, WebSocket and the viewer page."""
     config = server.load(
@@ -54,6 +57,7 @@ def serve(
         avatar=avatar,
         agora=agora,
         record=record,
+        films=films,
     )
     run_server(lambda asked: _serve(config, asked))
 
@@ -78,6 +82,8 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
         if config.record is not None:
             out.print(f"recording  every session, into {config.record}", soft_wrap=True)
+        if config.films is not None:
+            out.print(f"films      of who asks for one, into {config.films}", soft_wrap=True)
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
 
