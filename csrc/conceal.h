@@ -20,7 +20,6 @@ typedef struct lw_conceal {
     int32_t voiced, hiss;  /* Q15 of the period, and of noise: the sum of their squares is 1 */
     int32_t trend, gain;   /* Q15: what the voice becomes quieter by from period to period, and has so far */
     int32_t run;           /* samples so far */
-    int32_t step, ramp;    /* what the first period would jump by; how far that has been evened out */
     lw_noise unvoiced, ground;
     int16_t period[LW_PITCH_LAGS];
 } lw_conceal;
