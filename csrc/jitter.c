@@ -40,6 +40,8 @@
 #define KEY_HELD_NS (120 * MS) /* a telephone event's packets come at least so often */
 #define EVENTS 32
 #define HYSTERESIS (3 * MS)
+#define SLACK (4 * MS)        /* what the lag may be short of */
+#define PATIENT_MS 20         /* so much too much waits for somebody to be quiet */
 #define QUIET_MOST 330        /* mean absolute value: about -38 dBov */
 
 enum { IDLE, PLAYING, COMFORT };
@@ -130,7 +132,7 @@ static int32_t pending(const lw_jitter *j)
 
 static int64_t target(const lw_jitter *j)
 {
-    int64_t base = lw_delay_base(&j->delay), t = lw_delay_target(&j->delay, j->clock, j->packet_ns);
+    int64_t base = lw_delay_base(&j->delay), t = lw_delay_target(&j->delay, j->packet_ns);
     t = lw_max64(t, base + j->config.min_delay_ms * MS);
     return lw_min64(t, base + j->config.max_delay_ms * MS);
 }
@@ -438,7 +440,7 @@ static int32_t decode(lw_jitter *j, int16_t *to)
         j->stats.jitter_buffer_emitted_count += made;
         int64_t base = lw_delay_base(&j->delay);
         j->stats.jitter_buffer_target_delay_ns += (target(j) - base) * made;
-        j->stats.jitter_buffer_minimum_delay_ns += (lw_delay_target(&j->delay, j->clock, j->packet_ns) - base) * made;
+        j->stats.jitter_buffer_minimum_delay_ns += (lw_delay_target(&j->delay, j->packet_ns) - base) * made;
         lw_delay_decoded(&j->delay, 0);
         j->next = p->place + made;
         j->next_sequence = p->sequence + 1;
@@ -672,7 +674,7 @@ static int32_t too_much(const lw_jitter *j)
 {
     int32_t odd = pending(j) % j->block;
     int64_t counts = lag(j, j->next) - ns_of(j, odd), t = target(j);
-    if (t > counts)
+    if (t > counts + SLACK)
         return odd - (int32_t)((t - counts + BLOCK_NS - 1) / BLOCK_NS) * j->block;
     int64_t blocks = counts - t - HYSTERESIS;
     return odd + (blocks > 0 ? (int32_t)(blocks / BLOCK_NS) * j->block : 0);
@@ -689,9 +691,10 @@ static void adapt(lw_jitter *j)
         .rate = j->rate,
         .least = least,
         .quiet = j->floor < QUIET_MOST ? 2 * j->floor + 4 : 0,
-        .likeness_q15 = urgent ? 19661 : excess > 25 * ms ? 24576 : 29491,
+        .likeness_q15 = urgent ? 19661 : 24576,
     };
-    if (excess >= least) {
+    int patient = excess <= PATIENT_MS * ms && lw_level(j->strip + j->read, j->block) > how.quiet;
+    if (excess >= least && !patient) {
         how.most = excess < most ? excess : most;
         how.wanted = excess;
         if (!decode_ahead(j, j->block + how.most))
