@@ -25,6 +25,7 @@ from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward, redact
 from ..publish.audience import MAX_VIEWERS
+from ..rtp.ports import PORTS, parse_ports
 from ..servers.allowlist import Allowlist
 from ..servers.listen import Limits
 from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
@@ -153,6 +154,19 @@ class Config(Struct, kw_only=True, frozen=True):
     Agora's SDK is installed and the app id looks like one."""
     ice_host: str | None = None
     """The one address to offer WebRTC media on. Default: every address of the machine."""
+    rtp: bool = False
+    """Take speech by plain RTP, and send speech and pictures by it, for sessions that are started with an SDP (`rtp` of
+    `/session/start`)."""
+    rtp_ports: str = PORTS
+    """The UDP ports for that, each even one with the one behind it: two for each kind of media of a session."""
+    rtp_host: str | None = None
+    """The address to receive RTP on. Default: as `host`."""
+    rtp_public_host: str | None = None
+    """The address that answers name, where it is another one: behind a router, in a container. Default: the one of this
+    machine that leads to the peer."""
+    rtp_symmetric: bool = True
+    """Take RTP from another address than the peer's SDP names, where it comes from one from the beginning: the peer is
+    behind a router. Off: from that address alone."""
     agent_brain: BrainKind | None = None
     """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
     /start_agent."""
@@ -329,12 +343,26 @@ def _check(name: str, value: Any) -> None:
             check_headers(value)
         except InvalidArgument as exc:
             raise InvalidArgument(f"{name} {exc}") from exc
+    if name == "rtp_ports":
+        try:
+            parse_ports(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"rtp_ports: {exc}") from exc
+    if name in ("rtp_host", "rtp_public_host") and value is not None:
+        _check_address(name, value)
     if name == "public_hosts":
         Allowlist.of(hosts=value)
     if name == "allowed_origins":
         Allowlist.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
+
+
+def _check_address(name: str, value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as exc:
+        raise InvalidArgument(f"{name} must be a numeric address, got {value!r:.60}") from exc
 
 
 def _check_url(name: str, value: str) -> None:

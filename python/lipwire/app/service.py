@@ -38,6 +38,7 @@ from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
+from ..rtp.inbound import Digit
 from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
@@ -56,6 +57,7 @@ from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
+from .rtp import RtpCall, RtpDoor
 from .telemetry import Telemetry
 
 logger = sampled("lipwire.service")
@@ -77,8 +79,18 @@ CLOSE_SECONDS = 25.0
 class LiveAvatar(RecordedSession):
     """A provider's session, published into its Agora channel, and over WebRTC to whoever watches."""
 
-    def __init__(self, service: Service, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit):
+    def __init__(
+        self,
+        service: Service,
+        session_id: str,
+        request: m.StartRequest,
+        granted: m.Granted,
+        emit: Emit,
+        rtp: RtpCall | None = None,
+    ) -> None:
         config = service.config
+        self._rtp = rtp
+        self.rtp_answer = None if rtp is None else rtp.answer
         self._service = service
         self._emit = emit
         self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
@@ -90,8 +102,10 @@ class LiveAvatar(RecordedSession):
         granted.sample_rate = m.MAX_RATE
         if granted.egress != "video":
             raise InvalidArgument(f"egress {granted.egress!r}: this server sends video")
+        out = None if rtp is None else rtp.publisher
+        outs = [to for to in (self.channel, self.viewers, out) if to is not None]
         super().__init__(
-            self.viewers if self.channel is None else Tee(self.channel, self.viewers),
+            outs[0] if len(outs) == 1 else Tee(*outs),
             avatar=service.choose_avatar(request.avatar_id),
             size=(granted.width, granted.height),
             fps=granted.fps,
@@ -115,8 +129,7 @@ class LiveAvatar(RecordedSession):
         if service.recorder is not None:
             self.record(service.recorder.open(self._header(request, granted)))
         if self.film is not None or self.tap is not None:
-            given = (self.channel, self.viewers, self.film, self.tap)
-            self.publisher = Tee(*(to for to in given if to is not None))
+            self.publisher = Tee(*outs, *(to for to in (self.film, self.tap) if to is not None))
 
     def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
         provider = self._service.provider
@@ -129,6 +142,9 @@ class LiveAvatar(RecordedSession):
         body = msgspec.to_builtins(event)
         self.viewers.send(msgspec.json.encode({"type": "event", "event": body.pop("command"), **body}).decode())
 
+    def _on_digit(self, digit: Digit) -> None:
+        self._on_event(m.Dtmf(digit.digit, digit.duration_ms))
+
     def _on_channel(self, event: ChannelEvent) -> None:
         if isinstance(event, Connection):
             logger.info("[%s] channel: %s (%s)", self.id, event.state, event.reason)
@@ -138,10 +154,24 @@ class LiveAvatar(RecordedSession):
 
     def stats(self) -> dict[str, Any]:
         """As Session's, `viewers` (`WebRTC.stats`), `channel`: figures of the Agora channel, and `film`
-        (`LiveFilm.stats`); None without one."""
+        (`LiveFilm.stats`); None without one. Where RTP was asked for, `rtp` (`RtpCall.stats`), and whether it is
+        `receiving` speech by it."""
         channel = self.channel.stats() if self.channel is not None else None
         film = self.film.stats() if self.film is not None else None
-        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel, "film": film}
+        stats = super().stats() | {"viewers": self.viewers.stats(), "channel": channel, "film": film}
+        if self._rtp is not None:
+            stats |= {"rtp": self._rtp.stats(), "receiving": self._rtp.receiving}
+        return stats
+
+    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
+        if self._rtp is not None:
+            self._rtp.check_voice()
+        super().voice(payload, encoding, sample_rate, event_id)
+
+    def interrupt(self, event_id: str | None = None) -> None:
+        super().interrupt(event_id)
+        if self._rtp is not None:
+            self._rtp.interrupt()
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
@@ -154,6 +184,9 @@ class LiveAvatar(RecordedSession):
             self._let_go()
             raise
         self._service.watched[self.id] = Watched(self, self.viewers, self._encoding)
+        if self._rtp is not None:
+            config, provider = self._service.config, self._service.provider
+            self._rtp.begin(self, self._on_digit, closing=lambda: provider.draining, guard_ms=config.guard_window_ms)
         return self
 
     def renew(self, token: str) -> None:
@@ -163,6 +196,8 @@ class LiveAvatar(RecordedSession):
         self.channel.renew(token)
 
     async def close(self) -> None:
+        if self._rtp is not None:
+            self._rtp.fall_silent()
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
@@ -178,6 +213,8 @@ class LiveAvatar(RecordedSession):
             self._service.films.forget(self.film)
         if self.channel is not None:
             self.channel.on_event = None
+        if self._rtp is not None:
+            self._rtp.close()
 
 
 def _unheard(event: Any) -> None:
@@ -241,6 +278,7 @@ class Service:
         self.agent_setup = AgentSetup(
             self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes, films=self.films
         )
+        self._rtp = RtpDoor(self.config, self.agent_setup.outward)
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,
@@ -412,7 +450,17 @@ class Service:
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit
     ) -> LiveAvatar:
         await self.start_background()  # where the app is mounted in a host that runs no lifespan of ours
-        return await LiveAvatar(self, session_id, request, granted, emit).start()
+        rtp = None
+        if request.rtp is not None:
+            owner = self.provider.owner_of(session_id) or OPERATOR
+            rtp = await self._rtp.open(request.rtp.sdp, session_id=session_id, owner=owner)
+        try:
+            session = LiveAvatar(self, session_id, request, granted, emit, rtp)
+        except BaseException:
+            if rtp is not None:
+                rtp.close()
+            raise
+        return await session.start()
 
     async def say(self, session_id: str, text: str) -> None:
         """Makes a session say `text` with espeak-ng.
