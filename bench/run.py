@@ -33,6 +33,7 @@ BENCHES = (
     "agents",
     "agents_talk",
     "room",
+    "whep",
     "doors",
     "messages",
     "interrupts",

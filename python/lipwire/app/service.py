@@ -43,7 +43,7 @@ from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
 from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
-from ..servers.rooms import Desk, room_routes
+from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
@@ -79,7 +79,7 @@ class LiveAvatar(RecordedSession):
         config = service.config
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
+        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience, ice_servers=service.ice_servers)
         owner = service.provider.owner_of(session_id) or OPERATOR
         self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None and granted.video_encoding not in BROWSERS_TAKE:
@@ -206,6 +206,8 @@ class Service:
         each = 0 if nobody_is_asked else self.config.max_viewers_per_address
         self.audience = SharedAudience(self.config.max_viewers, each)
         """Everyone who watches a session or is in a room."""
+        self.ice_servers = self.config.make_ice_servers()
+        """STUN and TURN."""
         self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
@@ -214,7 +216,7 @@ class Service:
         self.owned_rooms = OwnedRooms(
             lambda owner: authority.owner_named(owner).quota.rooms,
             self.config.max_rooms,
-            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience),
+            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience, ice_servers=self.ice_servers),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
         """The operator's."""
@@ -350,7 +352,9 @@ class Service:
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
-        routes = room_routes(self._desk, self.page, gate=self.gate, face=self.choose_avatar)
+        routes = room_routes(
+            self._desk, self.page, gate=self.gate, face=self.choose_avatar, ice_servers=self.ice_servers
+        )
         if self.page.app_id and self.page.agora_sdk:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
@@ -440,6 +444,8 @@ class Service:
                     route_handlers=self._page_routes(),
                     allowlist=self.allowlist,
                     middleware=[self._counting],
+                    endpoints=room_endpoints(self._desk, gate=self.gate),
+                    ice_servers=self.ice_servers,
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:

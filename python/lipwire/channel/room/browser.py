@@ -12,7 +12,8 @@ from aiortc.mediastreams import MediaStreamError
 from ...errors import NoCapacity
 from ...publish import aiortc_private
 from ...publish.audience import Audience
-from ...publish.peer import Peer
+from ...publish.ice import IceServers
+from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ..base import Heard, Message, Seen, UserJoined
 from .microphone import QUIET, Camera, Microphone
@@ -29,9 +30,16 @@ FAREWELL = 0.3
 class Browser:
     """A user in a browser. It outlives its connections: one that is lost can be followed by another."""
 
-    def __init__(self, room: Place, user: str, ice_host: str | None = None, audience: Audience | None = None) -> None:
+    def __init__(
+        self,
+        room: Place,
+        user: str,
+        ice_host: str | None = None,
+        audience: Audience | None = None,
+        ice_servers: IceServers | None = None,
+    ) -> None:
         self.room, self.user = room, user
-        self._ice_host, self._audience = ice_host, audience
+        self._ice_host, self._audience, self._ice_servers = ice_host, audience, ice_servers
         self.role: Role = "speaker"
         self.writes = True
         """Whether its data messages reach the others."""
@@ -56,8 +64,10 @@ class Browser:
         """Whether sound has come from it."""
         return self.microphone is not None and self.microphone.used
 
-    async def answer(self, sdp: str, kind: str, role: Role, writes: bool = True) -> tuple[str, str]:
-        """See `Rooms.answer`."""
+    async def admit(
+        self, sdp: str, kind: str, role: Role, writes: bool = True, direction: Direction = "sendrecv"
+    ) -> tuple[str, Peer]:
+        """See `Rooms.admit`."""
         try:
             peer = Peer(
                 self._changed,
@@ -66,6 +76,8 @@ class Browser:
                 ice_host=self._ice_host,
                 audience=self._audience,
                 user=self,
+                direction=direction,
+                ice_servers=self._ice_servers,
             )
         except NoCapacity:
             if not self.joined and self._joining is None:
@@ -76,7 +88,8 @@ class Browser:
         if self._joining is not None:
             self._joining.drop()
         self._joining, self.role, self.writes = peer, role, writes
-        return await peer.answer(sdp, kind)
+        sdp, _ = await peer.answer(sdp, kind)
+        return sdp, peer
 
     def _changed(self, peer: Peer) -> None:
         if peer.connected:
@@ -115,6 +128,10 @@ class Browser:
             self.room.announce(UserJoined(self.user), self)
         self.room.tell_members()
         self.room.review()
+
+    def has(self, peer: Peer) -> bool:
+        """Whether a connection carries it, or shall."""
+        return peer in (self.peer, self._joining)
 
     def leave(self) -> None:
         """Ends what runs; the room has removed it."""
