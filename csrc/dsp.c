@@ -17,6 +17,7 @@
     .g722_decode_lanes = lw_g722_decode_lanes_c, \
     .turn8 = lw_turn8_c, \
     .turn16 = lw_turn16_c, \
+    .correlate = lw_correlate_c, \
     .base64 = lw_base64_c, \
     .viseme_spectrum = lw_viseme_spectrum_c, \
     .viseme_mel = lw_viseme_mel_c, \
@@ -55,6 +56,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->g722_decode_lanes = lw_g722_decode_lanes_avx2;
         dsp->turn8 = lw_turn8_avx2;
         dsp->turn16 = lw_turn16_avx2;
+        dsp->correlate = lw_correlate_avx2;
         dsp->base64 = lw_base64_avx2;
         dsp->viseme_spectrum = lw_viseme_spectrum_avx2;
         dsp->viseme_mel = lw_viseme_mel_avx2;
@@ -102,6 +104,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->g722_decode_lanes = lw_g722_decode_lanes_neon;
         dsp->turn8 = lw_turn8_neon;
         dsp->turn16 = lw_turn16_neon;
+        dsp->correlate = lw_correlate_neon;
         dsp->base64 = lw_base64_neon;
         dsp->viseme_spectrum = lw_viseme_spectrum_neon;
         dsp->viseme_mel = lw_viseme_mel_neon;

@@ -94,6 +94,13 @@ lw_turn8_fn lw_turn8_neon;
 lw_turn16_fn lw_turn16_neon;
 #endif
 
+/* ---- pitch.c ---- */
+
+/* out[l] = sum of x[i] y[i + l] for i < n, l = 0..lags-1. n is a multiple of 16, and every sum of such products, in any
+ * order, fits 32 bits. y is read up to n + lags - 1. */
+typedef void lw_correlate_fn(int32_t *out, const int16_t *x, const int16_t *y, size_t n, size_t lags);
+lw_correlate_fn lw_correlate_c, lw_correlate_avx2, lw_correlate_neon;
+
 /* ---- ingest.c ---- */
 
 /* Base64 to bytes: n characters, a multiple of 4, without padding. Returns the place of the first character that is
@@ -182,6 +189,7 @@ typedef struct lw_dsp {
     lw_g722_decode_lanes_fn *g722_decode_lanes;
     lw_turn8_fn *turn8;
     lw_turn16_fn *turn16;
+    lw_correlate_fn *correlate;
     lw_base64_fn *base64;
     lw_viseme_spectrum_fn *viseme_spectrum;
     lw_viseme_mel_fn *viseme_mel;

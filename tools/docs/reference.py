@@ -33,7 +33,7 @@ GROUPS = {
         "Sound",
         "Rates, codecs, packets and visemes; usable alone. The task: [the audio core](../audio-core.md).",
         """Resampler resample VisemeExtractor VisemeExtractorBatch g711 G722Encoder G722Decoder G722EncoderBatch
-        G722DecoderBatch opus""",
+        G722DecoderBatch opus JitterBuffer""",
     ),
     "sessions": (
         "Sessions",
