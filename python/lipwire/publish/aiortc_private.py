@@ -24,6 +24,7 @@ from aiortc.codecs import CODECS
 from aiortc.rtcicetransport import RTCIceGatherer, candidate_to_aioice
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
+from aiortc.rtcrtpreceiver import StreamStatistics
 from msgspec import Struct
 from pylibsrtp._binding import ffi, lib
 
@@ -291,6 +292,8 @@ def let_go(pc: RTCPeerConnection) -> None:
     vars(pc).pop("_RTCPeerConnection__connect", None)  # ours, which has the one that it stands for
     for transceiver in pc.getTransceivers():
         vars(transceiver.sender).pop("send", None)
+        for name in ("receive", "_handle_rtp_packet"):
+            vars(transceiver.receiver).pop(name, None)
     transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
     if pc.sctp is not None:
         pc.sctp.remove_all_listeners()
@@ -316,8 +319,28 @@ def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
         receiver._enabled = wanted
 
 
-def hold_nothing_back(receiver: RTCRtpReceiver) -> None:
-    """Lets each packet of sound go as it comes. aiortc holds four back before it lets one go, which is 60 ms of every
-    answer; who places packets by their own times does not need that."""
-    if (jitter := getattr(receiver, "_RTCRtpReceiver__jitter_buffer", None)) is not None:
-        jitter._prefetch = 1
+def take_packets(receiver: RTCRtpReceiver, put: Callable[[str, Any], None]) -> None:
+    """Has somebody else play what a receiver gets: `put` is called with (the codec's name in lower case, RtpPacket) for
+    each packet, as it comes. aiortc's jitter buffer, its decoder and the thread of that never begin; its receiver
+    reports (RFC 3550, section 6.4.2) go on. Before the answer is set."""
+    prefix = "_RTCRtpReceiver__"
+    codecs: dict[int, Any] = {}
+    streams: dict[int, StreamStatistics] = getattr(receiver, f"{prefix}remote_streams")
+
+    async def receive(parameters: Any) -> None:
+        if not codecs:
+            codecs.update((codec.payloadType, codec) for codec in parameters.codecs)
+            receiver.transport._register_rtp_receiver(receiver, parameters)
+            vars(receiver)[f"{prefix}rtcp_task"] = asyncio.ensure_future(receiver._run_rtcp())
+            vars(receiver)[f"{prefix}started"] = True
+
+    async def handle(packet: Any, arrival_time_ms: int) -> None:
+        codec = codecs.get(packet.payload_type)
+        if codec is None or not receiver._enabled:
+            return
+        if packet.ssrc not in streams:
+            streams[packet.ssrc] = StreamStatistics(codec.clockRate)
+        streams[packet.ssrc].add(packet)
+        put(codec.mimeType.lower().partition("/")[2], packet)
+
+    vars(receiver).update(receive=receive, _handle_rtp_packet=handle)

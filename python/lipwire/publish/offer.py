@@ -135,6 +135,8 @@ class Section:
                 restored.append(line)
             elif (text := self.h264[number]) is not None:
                 restored.append(f"a=fmtp:{number} {text}")
+        if "a=sendonly" not in lines:  # what the peer sends may repeat itself, so that a lost packet is in the next one
+            restored += [f"a=fmtp:{number} useinbandfec=1" for number in _opus(lines)]
         return restored
 
 
@@ -213,6 +215,11 @@ def parse_offer(sdp: str) -> Offer:
     )
     _check(text)
     return Offer(text, sections)
+
+
+def _opus(lines: list[str]) -> list[str]:
+    """Payload types of Opus (RFC 7587, section 6.1)."""
+    return [match[1] for line in lines if (match := re.fullmatch(r"a=rtpmap:(\d+) opus/48000/2", line))]
 
 
 def _split(sdp: str) -> tuple[list[str], list[Section]]:

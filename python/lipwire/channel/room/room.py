@@ -295,10 +295,7 @@ class Room:
         """See `RoomChannel.stats`."""
         peers = [browser.peer for browser in self.browsers.values() if browser.peer is not None]
         users = {
-            browser.user: {
-                "filled_ms": round(browser.microphone.filled_ms, 1),
-                "dropped_ms": round(browser.microphone.dropped_ms, 1),
-            }
+            browser.user: browser.microphone.stats()
             for browser in self.browsers.values()
             if browser.microphone is not None
         }
