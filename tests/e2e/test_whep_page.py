@@ -1,4 +1,5 @@
-"""WHEP in Chromium: a player of somebody else's, on a page of another origin; and the viewer page's own requests."""
+"""WHEP and WHIP in Chromium: a player and a sender of somebody else's, on a page of another origin; and the viewer
+page's own requests."""
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ KEY = "key-of-the-tests"
 
 
 class Site:
-    def __init__(self, service: Service, session_id: str, elsewhere: str) -> None:
-        self.service, self.session, self.elsewhere = service, session_id, elsewhere
+    def __init__(self, service: Service, started: dict[str, Any], elsewhere: str) -> None:
+        self.service, self.elsewhere = service, elsewhere
+        self.session: str = started["session_id"]
+        self.speaker: str = started["session_token"]
 
     def token(self) -> str:
         return self.service.provider.authority.issue("session", self.session, "watch", ttl=600, owner="operator")
@@ -47,7 +50,7 @@ async def site() -> AsyncIterator[Site]:
             headers={"x-api-key": KEY},
             json=start_body(width=160, height=96, fps=25),
         )
-        yield Site(service, reply.json()["session_id"], elsewhere)
+        yield Site(service, reply.json(), elsewhere)
 
 
 async def test_a_player_on_another_site_watches_and_restarts_ice(site: Site, chromium: str) -> None:
@@ -84,14 +87,41 @@ async def test_a_player_on_another_site_watches_and_restarts_ice(site: Site, chr
         assert peer.closed or peer._closing is not None
 
 
+async def test_a_page_on_another_site_speaks_by_whip(site: Site, chromium: str) -> None:
+    session = site.service.watched[site.session].session
+    async with browser(chromium) as launched:
+        page: Any = await launched.new_page()
+        await page.goto(f"{site.elsewhere}/schema/openapi.json")
+        await page.evaluate(PLAYER)
+        url = f"{site.service.viewer_url}whip/{site.session}"
+        watching = {"Authorization": f"Bearer {site.token()}"}
+        assert "NOT_ALLOWED" in await page.evaluate(
+            "(args) => window.whep.send(...args).catch(String)", [url, watching]
+        )
+        speaks = {"Authorization": f"Bearer {site.speaker}"}
+        answer = await page.evaluate("(args) => window.whep.send(...args)", [url, speaks])
+        assert "a=recvonly" in answer and "useinbandfec=1" in answer
+
+        async def said() -> bool:
+            return session.heard[0] == "whip-2" and session.heard[1] > 0.1
+
+        await eventually(said)
+        assert await page.evaluate("window.whep.end()") == 200
+
+        async def gone() -> bool:
+            return not session.stats()["receiving"]
+
+        await eventually(gone)
+
+
 async def test_the_viewer_page_watches_by_whep(site: Site, chromium: str) -> None:
     async with browser(chromium) as launched:
         page: Any = await launched.new_page()
         asked: list[tuple[str, str]] = []
         page.on("request", lambda request: asked.append((request.method, request.url)))
         await page.goto(f"{site.service.viewer_url}?session={site.session}#token={site.token()}")
-        await page.wait_for_function("document.getElementById('stage').dataset.state === 'idle'", timeout=40_000)
-        await page.wait_for_function("document.querySelector('video').videoWidth === 160", timeout=40_000)
+        await eventually(lambda: page.evaluate("document.getElementById('stage').dataset.state === 'idle'"))
+        await eventually(lambda: page.evaluate("document.querySelector('video').videoWidth === 160"))
         (peer,) = site.service.watched[site.session].publisher.viewers
         await page.goto("about:blank")
 

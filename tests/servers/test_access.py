@@ -120,6 +120,7 @@ def routes(world: World, owner: str = OPERATOR, room: str = "lobby") -> list[tup
         ("POST", "api/rooms", {"name": room}, "owner", "create"),
         ("POST", f"api/rooms/{room}/offer", join, "room", "watch"),
         ("POST", f"api/rooms/{room}/offer", join | {"role": "speaker"}, "room", "join"),
+        ("POST", f"whip/{session}", world.sdp["sdp"].replace("recvonly", "sendonly"), "session", "speak"),
         ("POST", f"whep/rooms/{room}", world.sdp["sdp"], "room", "watch"),
         ("POST", f"whip/rooms/{room}", world.sdp["sdp"].replace("recvonly", "sendonly"), "room", "join"),
         ("POST", f"api/rooms/{room}/leave", {"user": "ann"}, "room", "watch"),

@@ -46,6 +46,7 @@ VIEWER_ROUTES = [
     ("GET", "/agent"),
     ("GET", "/api/sessions"),
     ("POST", "/whep/x"),
+    ("POST", "/whip/x"),
     ("POST", "/whep/rooms/x"),
     ("POST", "/whip/rooms/x"),
     ("PATCH", "/whep/peers/x"),
@@ -197,7 +198,7 @@ async def test_plain_text_reaches_nothing(keyless: Site) -> None:
     site, auth = keyless, {"x-api-key": keyless.service.api_key}
     routes = [path for method, path in VIEWER_ROUTES if method == "POST"]
     for path in routes:
-        if "/api/sessions/" in path or path == "/whep/x":
+        if "/api/sessions/" in path or path in ("/whep/x", "/whip/x"):
             continue  # there is none; below there is
         for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
             headers = {"content-type": kind} if kind else {}

@@ -1,4 +1,4 @@
-// What a WHEP player of anybody's does, in Chromium: for tests and for bench/whep.py. Installs window.whep.
+// What a WHEP player and a WHIP sender of anybody's do, in Chromium: for tests and for bench/whep.py. Installs window.whep.
 
 window.whep = {
   // Watches; how many ms from the POST to the first picture.
@@ -17,6 +17,27 @@ window.whep = {
     await pc.setRemoteDescription({ type: 'answer', sdp: this.answer });
     await shown;
     return performance.now() - began;
+  },
+
+  // Sends a tone that comes and goes (WHIP), until the connection is made.
+  async send(url, headers = {}) {
+    const pc = this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    const context = new AudioContext(), tone = context.createOscillator(), gain = context.createGain(), end = context.createMediaStreamDestination();
+    await context.resume();
+    tone.connect(gain).connect(end);
+    for (let second = 0; second < 60; second++) {
+      gain.gain.setValueAtTime(0.5, context.currentTime + 1.5 * second);
+      gain.gain.setValueAtTime(0, context.currentTime + 1.5 * second + 0.5);
+    }
+    tone.start();
+    pc.addTransceiver(end.stream.getAudioTracks()[0], { direction: 'sendonly', streams: [end.stream] });
+    await pc.setLocalDescription();
+    const reply = await fetch(url, { method: 'POST', headers: { ...headers, 'Content-Type': 'application/sdp' }, body: pc.localDescription.sdp });
+    if (reply.status !== 201) throw new Error(await reply.text());
+    Object.assign(this, { headers, location: new URL(reply.headers.get('Location'), reply.url), answer: await reply.text() });
+    await pc.setRemoteDescription({ type: 'answer', sdp: this.answer });
+    while (pc.connectionState !== 'connected') await new Promise((resolve) => setTimeout(resolve, 20));
+    return this.answer;
   },
 
   // A new ICE session by PATCH, as RFC 9725 has it: the answer to the restarted offer is the old one with new names and candidates.

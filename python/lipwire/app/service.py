@@ -36,7 +36,7 @@ from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
-from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
+from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
@@ -47,6 +47,7 @@ from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
+from ..servers.webrtc_http import Admitted, Endpoint
 from ..servers.ws import WsServer, serve_ws
 from ..session.preencoded import of_server
 from ..session.runtime import Runtime
@@ -55,6 +56,7 @@ from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .telemetry import Telemetry
+from .whip import WhipSpeech
 
 logger = sampled("lipwire.service")
 
@@ -105,6 +107,14 @@ class LiveAvatar(RecordedSession):
             if service.recorder is not None
             else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
+        self.whip = WhipSpeech(
+            self,
+            ice_host=config.ice_host,
+            ice_servers=service.ice_servers,
+            closing=lambda: service.provider.draining,
+            guard_ms=config.guard_window_ms,
+        )
+        """Who speaks through it by WHIP."""
         self.begins_atlas = service.preencodes
         self.on_spoken = service.telemetry.spoken
         if service.recorder is not None:
@@ -130,9 +140,15 @@ class LiveAvatar(RecordedSession):
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
-        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one."""
+        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one;
+        `whip` (`WhipSpeech.stats`), and whether it is `receiving` speech so."""
         channel = self.channel.stats() if self.channel is not None else None
-        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel}
+        whip = {"whip": self.whip.stats(), "receiving": self.whip.receiving}
+        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel, **whip}
+
+    def interrupt(self, event_id: str | None = None) -> None:
+        super().interrupt(event_id)
+        self.whip.interrupt()
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
@@ -154,6 +170,7 @@ class LiveAvatar(RecordedSession):
         self.channel.renew(token)
 
     async def close(self) -> None:
+        self.whip.close()
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
@@ -359,6 +376,23 @@ class Service:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
 
+    def _speaking(self) -> Endpoint:
+        """WHIP of sessions."""
+
+        def check(request: Any, session_id: str) -> Caller:
+            return self.gate.session(request, session_id, "speak")
+
+        async def admit(caller: Caller, session_id: str, sdp: str, request: Any) -> Admitted:
+            watched = self.watched.get(session_id)
+            if watched is None:
+                raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
+            self.provider.check_not_draining()
+            assert isinstance(watched.session, LiveAvatar)
+            answer, peer = await watched.session.whip.admit(sdp)
+            return Admitted(answer, peer, peer.drop)
+
+        return Endpoint(path="{name:str}", protocol="whip", about="Speak through a session.", check=check, admit=admit)
+
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
         self.choose_avatar(avatar_id)  # or refuses
@@ -444,7 +478,7 @@ class Service:
                     route_handlers=self._page_routes(),
                     allowlist=self.allowlist,
                     middleware=[self._counting],
-                    endpoints=room_endpoints(self._desk, gate=self.gate),
+                    endpoints=[self._speaking(), *room_endpoints(self._desk, gate=self.gate)],
                     ice_servers=self.ice_servers,
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
