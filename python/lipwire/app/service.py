@@ -39,17 +39,18 @@ from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
 from ..rtp.inbound import Digit
-from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
+from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
 from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, FilmCollector, StageCollector
-from ..servers.rooms import Desk, room_routes
+from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
+from ..servers.webrtc_http import Admitted, Endpoint
 from ..servers.ws import WsServer, serve_ws
 from ..session.preencoded import of_server
 from ..session.runtime import Runtime
@@ -59,6 +60,7 @@ from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
 from .telemetry import Telemetry
+from .whip import WhipSpeech
 
 logger = sampled("lipwire.service")
 
@@ -93,7 +95,7 @@ class LiveAvatar(RecordedSession):
         self.rtp_answer = None if rtp is None else rtp.answer
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
+        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience, ice_servers=service.ice_servers)
         owner = service.provider.owner_of(session_id) or OPERATOR
         self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None and granted.video_encoding not in BROWSERS_TAKE:
@@ -121,6 +123,14 @@ class LiveAvatar(RecordedSession):
             if service.recorder is not None
             else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
+        self.whip = WhipSpeech(
+            self,
+            ice_host=config.ice_host,
+            ice_servers=service.ice_servers,
+            closing=lambda: service.provider.draining,
+            guard_ms=config.guard_window_ms,
+        )
+        """Who speaks through it by WHIP."""
         self.begins_atlas = service.preencodes
         self.on_spoken = service.telemetry.spoken
         self.film = service.film_for(request, session_id, owner)
@@ -154,13 +164,14 @@ class LiveAvatar(RecordedSession):
 
     def stats(self) -> dict[str, Any]:
         """As Session's, `viewers` (`WebRTC.stats`), `channel`: figures of the Agora channel, and `film`
-        (`LiveFilm.stats`); None without one. Where RTP was asked for, `rtp` (`RtpCall.stats`), and whether it is
-        `receiving` speech by it."""
+        (`LiveFilm.stats`); None without one. `whip` (`WhipSpeech.stats`) and, where RTP was asked for, `rtp`
+        (`RtpCall.stats`); whether it is `receiving` speech by one of them."""
         channel = self.channel.stats() if self.channel is not None else None
         film = self.film.stats() if self.film is not None else None
         stats = super().stats() | {"viewers": self.viewers.stats(), "channel": channel, "film": film}
+        stats |= {"whip": self.whip.stats(), "receiving": self.whip.receiving}
         if self._rtp is not None:
-            stats |= {"rtp": self._rtp.stats(), "receiving": self._rtp.receiving}
+            stats |= {"rtp": self._rtp.stats(), "receiving": self._rtp.receiving or self.whip.receiving}
         return stats
 
     def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
@@ -170,6 +181,7 @@ class LiveAvatar(RecordedSession):
 
     def interrupt(self, event_id: str | None = None) -> None:
         super().interrupt(event_id)
+        self.whip.interrupt()
         if self._rtp is not None:
             self._rtp.interrupt()
 
@@ -196,6 +208,7 @@ class LiveAvatar(RecordedSession):
         self.channel.renew(token)
 
     async def close(self) -> None:
+        self.whip.close()
         if self._rtp is not None:
             self._rtp.fall_silent()
         if self._service.watched.pop(self.id, None) is not None:
@@ -254,6 +267,8 @@ class Service:
         each = 0 if nobody_is_asked else self.config.max_viewers_per_address
         self.audience = SharedAudience(self.config.max_viewers, each)
         """Everyone who watches a session or is in a room."""
+        self.ice_servers = self.config.make_ice_servers()
+        """STUN and TURN."""
         self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
@@ -264,7 +279,7 @@ class Service:
         self.owned_rooms = OwnedRooms(
             lambda owner: authority.owner_named(owner).quota.rooms,
             self.config.max_rooms,
-            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience),
+            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience, ice_servers=self.ice_servers),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
         """The operator's."""
@@ -418,10 +433,29 @@ class Service:
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
-        routes = room_routes(self._desk, self.page, gate=self.gate, face=self.choose_avatar)
+        routes = room_routes(
+            self._desk, self.page, gate=self.gate, face=self.choose_avatar, ice_servers=self.ice_servers
+        )
         if self.page.app_id and self.page.agora_sdk:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
+
+    def _speaking(self) -> Endpoint:
+        """WHIP of sessions."""
+
+        def check(request: Any, session_id: str) -> Caller:
+            return self.gate.session(request, session_id, "speak")
+
+        async def admit(caller: Caller, session_id: str, sdp: str, request: Any) -> Admitted:
+            watched = self.watched.get(session_id)
+            if watched is None:
+                raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
+            self.provider.check_not_draining()
+            assert isinstance(watched.session, LiveAvatar)
+            answer, peer = await watched.session.whip.admit(sdp)
+            return Admitted(answer, peer, peer.drop)
+
+        return Endpoint(path="{name:str}", protocol="whip", about="Speak through a session.", check=check, admit=admit)
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -520,6 +554,8 @@ class Service:
                     route_handlers=self._page_routes(),
                     allowlist=self.allowlist,
                     middleware=[self._counting],
+                    endpoints=[self._speaking(), *room_endpoints(self._desk, gate=self.gate)],
+                    ice_servers=self.ice_servers,
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
