@@ -21,6 +21,7 @@ from lipwire.app.service import Service
 from lipwire.errors import InvalidArgument, NoCapacity
 from lipwire.outward import Outward
 from lipwire.protocol import messages as m
+from lipwire.provider.sessions import ProviderError
 from lipwire.rtp.rtcp import is_rtcp
 from lipwire.rtp.sdp import parse_sdp
 from support.provider_stage import start_body
@@ -125,6 +126,8 @@ async def test_who_calls_is_said_and_told_of(service: Service) -> None:
         await ws.send('{"command":"voice","audio":"AAA=","sampleRate":16000,"encoding":"PCM16","event_id":"x"}')
         refused = await events.until(m.ErrorEvent)
         assert (refused.code, refused.event_id) == ("BAD_STATE", "x")
+        with pytest.raises(ProviderError, match="comes by RTP"):
+            await service._speaking().admit(None, reply["session_id"], "v=0", None)  # type: ignore[arg-type]
         await ws.send('{"command":"voice_interrupt"}')
         cut = await events.until(m.PlaybackFinished, interrupted=True)
         assert cut.event_id.startswith("rtp-")

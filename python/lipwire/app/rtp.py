@@ -172,7 +172,8 @@ class RtpCall:
                 to_rtcp=peer.to_rtcp,
                 cname=self._cname,
                 seal=seal,
-                patience=None if peer.named else PATIENCE,
+                patience=PATIENCE,
+                exempt=peer.to if peer.named else None,
                 incoming=lambda: 0 if media.takes is None or self._inbound is None else self._inbound.packets,
             )
             self.publisher = self.publisher or Outbound()
@@ -218,9 +219,9 @@ class RtpCall:
             )
 
     def check_voice(self) -> None:
-        """Raises BadState: speech comes by RTP, so that it comes by no WebSocket."""
+        """Raises BadState: speech comes by RTP, so that it comes by no other way."""
         if self.hears:
-            raise BadState("this session's speech comes by RTP; start one without a section that speaks for voice")
+            raise BadState("This session's speech comes by RTP; start one whose SDP has no section that speaks")
 
     def interrupt(self) -> None:
         """What is being said is void."""
