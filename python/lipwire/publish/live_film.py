@@ -175,7 +175,7 @@ class LiveFilm(Publisher):
         """Nothing once it has ended."""
         if self._spec is None or not self._spec.width or self.state != "recording":
             return "nothing"
-        return "units" if self._spec.preencoded and self.takes_units else "pictures"
+        return "units" if self._spec.parameter_sets and self.takes_units else "pictures"  # its head has them
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `file`, `state` (new, recording, finished; limit or failed: it ended before the

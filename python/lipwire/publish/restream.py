@@ -106,10 +106,10 @@ class Restream(Publisher):
 
     @property
     def wants(self) -> Wants:
-        """Nothing while there is no connection; units where the session has some."""
+        """Nothing while there is no connection; units where the session has some from the beginning on."""
         if not self.connected.is_set() or self._spec is None or not self._spec.width:
             return "nothing"
-        return "units" if self._spec.preencoded else "pictures"
+        return "units" if self._spec.parameter_sets else "pictures"  # the stream's head has them
 
     async def open(self, spec: StreamSpec) -> None:
         """Begins to connect. Does not wait for it (`connected` does): a server that is away must not keep a session
