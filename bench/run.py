@@ -35,6 +35,7 @@ BENCHES = (
     "agents",
     "agents_talk",
     "room",
+    "whep",
     "doors",
     "messages",
     "interrupts",

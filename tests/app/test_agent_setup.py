@@ -276,6 +276,18 @@ def test_tools_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             load_tools(places)
 
 
+def test_the_command_line_may_name_a_film(tmp_path: Path) -> None:
+    film = tmp_path / "talk.webm"
+    config = describe_agent(Config(), "c", film=str(film))
+    made = AgentSetup(Config()).film(config)
+    assert config.film == str(film) and made is not None and made.path == film
+    assert AgentSetup(Config()).film(describe_agent(Config(), "c")) is None
+    (tmp_path / "old.vtt").write_text("WEBVTT\n")
+    for name, why in (("x.avi", "end its name"), ("no/x.mp4", "no folder"), ("old.mp4", "old.vtt is there already")):
+        with pytest.raises(InvalidArgument, match=why):
+            describe_agent(Config(), "c", film=str(tmp_path / name))
+
+
 def test_the_command_line_makes_an_agent() -> None:
     config = describe_agent(Config(), "my room", uid=7, prompt="Be kind.", greeting="Hi.", avatar="kit", name="n")
     assert (config.name, config.channel, config.uid, config.brain, config.avatar) == (

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from msgspec import structs
 
 import lipwire
 from lipwire import _core
 from lipwire.errors import BadState, InvalidArgument
 from lipwire.publish import LiveFilm, Tee
 from lipwire.publish.live_film import FORMS
-from lipwire.stream import StreamSpec
-from support.broadcast import LIT, RATE, SIZE, SOUND_ONLY, SPEC, Flash, claps, performed, read, source
+from lipwire.stream import StreamSpec, Unit
+from support.broadcast import RATE, SIZE, SOUND_ONLY, SPEC, Flash, claps, happy_for_a_while, performed, read, source
 
 
 async def feed(film: LiveFilm, items: list[Any], spec: StreamSpec = SPEC) -> None:
@@ -30,6 +32,8 @@ def hand(film: LiveFilm, items: list[Any]) -> None:
     for item in items:
         if isinstance(item, tuple):
             film.audio(*item)
+        elif isinstance(item, Unit):
+            film.unit(item)
         else:
             film.video(item)
 
@@ -94,6 +98,31 @@ async def test_what_a_killed_process_leaves_can_be_played(ending: str, tmp_path:
     shown = read(str(killed))
     assert len(shown.flashes()) >= 3 and shown.times[-1] > 3.5
     assert np.allclose(shown.skews()[:3], read(str(film.path)).skews()[:3], atol=0.003)
+
+
+async def test_units_are_copied_and_a_key_is_asked_for_every_two_seconds(tmp_path: Path) -> None:
+    spec, items = happy_for_a_while()
+    first, second = [item for item in items if isinstance(item, Unit)][:2]
+    film, keys = LiveFilm(tmp_path / "x.mp4"), []
+    film.request_key = lambda: keys.append(film.stats()["seconds"])  # as a session sets it
+    assert film.takes_units and not LiveFilm(tmp_path / "x.webm").takes_units
+    late = LiveFilm(tmp_path / "late.mp4")
+    await late.open(structs.replace(spec, parameter_sets=b""))  # they come later, and the head is written by then
+    assert late.wants == "pictures"
+    await late.close()
+    await film.open(spec)
+    assert film.wants == "units"
+    for n in range(60):
+        film.unit(Unit(second.data if n else first.data, n * 1920, n == 0))
+        film.audio(bytes(2 * 1920), n * 1920)
+    await film.close()
+    await asyncio.sleep(0)
+    assert len(keys) == 1  # from the fiftieth picture on, until it comes
+    with av.open(str(film.path)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.size]
+    assert len(packets) == 60 and packets[0].is_keyframe
+    # In an MP4 the length stands where Annex B has its start code.
+    assert [nal for nal in _core.nal_split(second.data) if nal not in bytes(packets[1])] == []
 
 
 async def test_an_mp4_that_is_finished_is_an_ordinary_one(tmp_path: Path) -> None:
@@ -173,6 +202,11 @@ async def test_nothing_is_left_where_nothing_was_recorded(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [] and film.stats()["failure"] == "nothing was recorded"
     with pytest.raises(BadState, match="one session"):
         await film.open(SPEC)
+    told: list[LiveFilm] = []
+    never = LiveFilm(tmp_path / "y.mp4", on_end=told.append)
+    await never.close()
+    await never.close()
+    assert told == [never] and never.state == "finished"
 
 
 async def test_what_cannot_be_recorded_is_told_before_it_begins(tmp_path: Path) -> None:
@@ -183,4 +217,4 @@ async def test_what_cannot_be_recorded_is_told_before_it_begins(tmp_path: Path) 
     for path, why in ((tmp_path / "x.mp4", "such a file already"), (tmp_path / "no" / "x.mp4", "No such file")):
         with pytest.raises(InvalidArgument, match=why):
             await LiveFilm(path).open(SPEC)
-    assert (tmp_path / "x.mp4").read_bytes() == b"older" and LIT
+    assert (tmp_path / "x.mp4").read_bytes() == b"older"

@@ -13,41 +13,19 @@ import pytest
 from msgspec import structs
 
 from lipwire import _core
-from lipwire.audio import espeak as voice
-from lipwire.avatar import Avatar
-from lipwire.avatar.art import EXPRESSIONS
-from lipwire.drawing.stage import Stage
 from lipwire.publish.encoders import Picture
 from lipwire.publish.live_film import FORMS
 from lipwire.publish.live_writer import LiveForm, LiveWriter
-from lipwire.session.offline import perform_units
 from lipwire.stream import StreamSpec, Unit
-from support.broadcast import FPS, RATE, SIZE, SOUND_ONLY, SPEC, performed, put, read, source
-from support.small_atlas import small_atlas
+from support.broadcast import FPS, RATE, SIZE, SOUND_ONLY, SPEC, happy_for_a_while, performed, put, read, source
 
 FLV = LiveForm(name="flv", options={"flvflags": "no_duration_filesize"})
 TS = LiveForm(name="mpegts")
 
 
 @pytest.fixture(scope="module")
-def stage() -> Stage:
-    made = Stage(Avatar.load("kit"), SPEC)
-    made.prepare()
-    return made
-
-
-@pytest.fixture(scope="module")
-def mixed(stage: Stage) -> tuple[StreamSpec, list[Any]]:
-    """The spec and the items of a face that is happy for a while: units, then pictures, then units."""
-    atlas = small_atlas(Avatar.load("kit"), *SIZE)
-    happy, neutral = EXPRESSIONS.index("happy"), 0
-    cues = [(0.5, _core.MOTION_EXPRESSION, happy), (1.2, _core.MOTION_EXPRESSION, neutral)]
-    spoken = voice.speak("Mama, papa, mama, papa, mama, papa.")
-    items = [
-        item if not isinstance(item, _core.Frame) else item.copy()
-        for item in perform_units(iter([spoken.pcm]), spoken.rate, stage, atlas, seed=2, cues=cues)
-    ]
-    return stage.spec, items
+def mixed() -> tuple[StreamSpec, list[Any]]:
+    return happy_for_a_while()
 
 
 def sets_of(avcc: bytes) -> dict[str, int]:

@@ -23,7 +23,21 @@ from lipwire.errors import BadState, InvalidArgument
 from lipwire.outward import Outward, OutwardRefused
 from lipwire.publish import Restream
 from lipwire.publish.destination import destination
-from support.broadcast import RATE, SIZE, SOUND_ONLY, SPEC, Flash, Shown, claps, performed, read, read_from, source
+from lipwire.stream import Unit
+from support.broadcast import (
+    RATE,
+    SIZE,
+    SOUND_ONLY,
+    SPEC,
+    Flash,
+    Shown,
+    claps,
+    happy_for_a_while,
+    performed,
+    read,
+    read_from,
+    source,
+)
 from support.certificates import Authority
 from support.ports import free_ports
 
@@ -60,6 +74,8 @@ async def hand(stream: Restream, items: list[Any]) -> None:
             handed = (item[1] - items[0][1]) / RATE
             while stream.connected.is_set() and handed > stream.stats()["written_s"] - before + 0.3:
                 await asyncio.sleep(0.001)
+        elif isinstance(item, Unit):
+            stream.unit(item)
         else:
             stream.video(item)
 
@@ -121,6 +137,24 @@ async def test_a_live_session_is_sent_on_with_sound_and_picture_together() -> No
     shown = await hearing
     given = source(list(performed(2)))
     assert np.allclose(shown.skews(), np.mean(given.skews()), atol=0.045)  # a flash is as fine as the pictures
+
+
+async def test_units_are_sent_on_as_they_are_and_keys_asked_for() -> None:
+    spec, items = happy_for_a_while()
+    listener = Listener(*free_ports(1))
+    hearing = asyncio.create_task(listener.hear())
+    stream = Restream(listener.url)
+    keys: list[int] = []
+    stream.request_key = lambda: keys.append(1)  # as a session sets it
+    async with opened(stream, spec):
+        assert stream.wants == "units" and keys == [1]  # for who has just come
+        frames = [item for item in items if not isinstance(item, tuple)]
+        key = next(n for n, item in enumerate(frames) if isinstance(item, Unit) and not item.key)
+        stream.unit(frames[key])  # cannot be shown
+        await until(lambda: len(keys) == 2)
+        await hand(stream, items)
+    shown = await hearing
+    assert len(shown.times) == len(frames) and np.allclose(np.diff(shown.times), 0.04, atol=0.0021)
 
 
 async def test_a_connection_that_breaks_is_made_anew_and_holds_nobody_up() -> None:

@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 import lipwire
 from lipwire import _core
-from lipwire.drawing.stage import stage_for
+from lipwire.audio import espeak as voice
+from lipwire.avatar import Avatar
+from lipwire.avatar.art import EXPRESSIONS
+from lipwire.drawing.stage import Stage, stage_for
 from lipwire.publish.encoders import Picture
-from lipwire.session.offline import perform
+from lipwire.session.offline import perform, perform_units
 from lipwire.stream import StreamSpec, Unit
+from support.small_atlas import small_atlas
 
 RATE = _core.RATE
 SIZE = (64, 48)
@@ -51,6 +55,20 @@ def performed(seconds: int) -> Iterator[tuple[bytes, int] | _core.Frame]:
     """Sound and pictures of so many claps, in clock order."""
     for item in perform(iter([claps(seconds)]), RATE, stage_for(Flash(), SPEC), voice=-20.0):
         yield item if isinstance(item, tuple) else item.copy()
+
+
+def happy_for_a_while() -> tuple[StreamSpec, list[Any]]:
+    """A face whose video was encoded before: units, then pictures, then units. The spec of its session, and sound and
+    pictures in clock order."""
+    avatar = Avatar.load("kit")
+    stage = Stage(avatar, SPEC)
+    stage.prepare()
+    happy, neutral = EXPRESSIONS.index("happy"), 0
+    cues = [(0.5, _core.MOTION_EXPRESSION, happy), (1.2, _core.MOTION_EXPRESSION, neutral)]
+    spoken = voice.speak("Mama, papa, mama, papa, mama, papa.")
+    made = perform_units(iter([spoken.pcm]), spoken.rate, stage, small_atlas(avatar, *SIZE), seed=2, cues=cues)
+    items = [item.copy() if isinstance(item, _core.Frame) else item for item in made]
+    return stage.spec, items
 
 
 class Shown(Struct):

@@ -255,7 +255,7 @@ class Agent:
     async def _close_parts(self) -> None:
         self._channel.on_event = None
         self._queue.close()
-        parts: list[Any] = [self.brain, self.session, self._spotter, self._captions]
+        parts: list[Any] = [self.brain, self.session, self.film, self._spotter, self._captions]
         for close in [part.close for part in parts if part is not None]:
             try:
                 await close()

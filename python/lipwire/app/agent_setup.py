@@ -127,7 +127,12 @@ class AgentSetup:
         taken = agent.avatar is not None and channel.takes_units
         preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
         film = self.film(agent)
-        made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+        try:
+            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+        except BaseException:
+            if film is not None and self.films is not None:
+                self.films.forget(film)
+            raise
         made.session.begins_atlas = self._preencodes
         return made
 

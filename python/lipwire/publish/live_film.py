@@ -52,6 +52,7 @@ END = 64 << 10
 END_SHARE = 100
 """and one byte for so many of the file: the index of an MP4."""
 
+NOTHING = "nothing was recorded"
 FilmState = Literal["new", "recording", "finished", "limit", "failed"]
 
 
@@ -172,10 +173,11 @@ class LiveFilm(Publisher):
 
     @property
     def wants(self) -> Wants:
-        """Nothing once it has ended."""
+        """Nothing once it has ended. Units where their parameter sets are known from the beginning, when the head is
+        written."""
         if self._spec is None or not self._spec.width or self.state != "recording":
             return "nothing"
-        return "units" if self._spec.preencoded and self.takes_units else "pictures"
+        return "units" if self._spec.parameter_sets and self.takes_units else "pictures"
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `file`, `state` (new, recording, finished; limit or failed: it ended before the
@@ -226,8 +228,13 @@ class LiveFilm(Publisher):
         self._feed.put(unit)
 
     async def close(self) -> None:
-        """Writes what is queued and the end. A disk that hangs is left behind."""
+        """Writes what is queued and the end. A disk that hangs is left behind. Safe to call twice, and before
+        `open`."""
         self._feed.end()
+        if self.state == "new":
+            self.state, self.failure = "finished", NOTHING
+            if self._on_end is not None:
+                self._on_end(self)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, CLOSE)
             if self._thread.is_alive():
@@ -256,7 +263,7 @@ class LiveFilm(Publisher):
             self.size = sink.size
             sink.done()
             if not self._written:  # the session ended before anything of it was to be seen or heard
-                self.size, self.failure = 0, self.failure or "nothing was recorded"
+                self.size, self.failure = 0, self.failure or NOTHING
                 self.path.unlink(missing_ok=True)
             if self._on_end is not None:
                 self._on_end(self)

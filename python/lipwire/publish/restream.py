@@ -106,10 +106,11 @@ class Restream(Publisher):
 
     @property
     def wants(self) -> Wants:
-        """Nothing while there is no connection; units where the session has some."""
+        """Nothing while there is no connection; units where the session has some, whose parameter sets are known from
+        the beginning, when the head of the stream is written."""
         if not self.connected.is_set() or self._spec is None or not self._spec.width:
             return "nothing"
-        return "units" if self._spec.preencoded else "pictures"
+        return "units" if self._spec.parameter_sets else "pictures"
 
     async def open(self, spec: StreamSpec) -> None:
         """Begins to connect. Does not wait for it (`connected` does): a server that is away must not keep a session
