@@ -21,6 +21,7 @@ BENCHES = (
     "visemes",
     "g7xx",
     "opus",
+    "jitter",
     "ingest",
     "hooks",
     "share",
