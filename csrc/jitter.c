@@ -393,13 +393,17 @@ static void count_concealed(lw_jitter *j, int32_t n, int silent)
     j->stats.silent_concealed_samples += silent ? n : 0;
 }
 
+/* From here on sound is made up; what it goes on from is behind `to`, the strip's end. */
+static void go_on_from(lw_jitter *j, const int16_t *to)
+{
+    if (!j->concealing || j->config.decoder.conceal)
+        lw_conceal_begin(&j->conceal, to, j->quiet_known ? j->quiet : NULL, j->rate);
+}
+
 static void begin_concealing(lw_jitter *j)
 {
-    if (!j->concealing) {
-        lw_conceal_begin(&j->conceal, j->strip + j->write, j->quiet_known ? j->quiet : NULL, j->rate);
-        j->concealing = 1;
-        j->stats.concealment_events++;
-    }
+    j->stats.concealment_events += !j->concealing;
+    j->concealing = 1;
 }
 
 /* What is missing to a block, of what might have come. */
@@ -409,17 +413,16 @@ static void go_on(lw_jitter *j)
     int32_t n = j->block - pending(j);
     int16_t *to = room(j, j->block);
     if (d->conceal) {
-        j->stats.concealment_events += !j->concealing;
-        j->concealing = 1;
         n = j->block;
         if (d->conceal(d->state, to, n) != n)
             memset(to, 0, (size_t)n * sizeof *to);
         count_concealed(j, n, j->run >= j->rate / 5);
     } else {
-        begin_concealing(j);
+        go_on_from(j, to);
         count_concealed(j, n, lw_conceal_over(&j->conceal));
         lw_conceal_more(&j->conceal, to, n);
     }
+    begin_concealing(j);
     made_up(j, n);
     j->write += n;
     j->run += n;
@@ -466,10 +469,11 @@ static void play(lw_jitter *j, int32_t skip, int32_t gap, int seam)
         int32_t overlap = (int32_t)((int64_t)j->rate * OVERLAP_US / 1000000) * (gap ? 1 : 2);
         overlap = overlap < have ? overlap : have;
         to = room(j, gap + have);
-        lw_conceal_bridge(to, gap, j->future + skip, have, overlap, j->rate);
+        go_on_from(j, to);
+        lw_conceal_bridge(&j->conceal, to, gap, j->future + skip, have, overlap);
         memcpy(to + gap + overlap, j->future + skip + overlap, (size_t)(have - overlap) * sizeof *to);
         if (gap) {
-            j->stats.concealment_events += !j->concealing;
+            begin_concealing(j);
             count_concealed(j, gap, 0);
             made_up(j, gap);
         }
@@ -490,8 +494,7 @@ static void be_quiet(lw_jitter *j)
         memset(to, 0, (size_t)n * sizeof *to);
     if (j->tail) {
         int16_t tail[LW_PITCH_MOST_RATE / 100];
-        if (!j->concealing || j->config.decoder.conceal)
-            lw_conceal_begin(&j->conceal, to, NULL, j->rate);
+        go_on_from(j, to);
         lw_conceal_more(&j->conceal, tail, n);
         for (int32_t i = 0; i < n; i++)
             to[i] = lw_sat16((to[i] * i + tail[i] * (n - i)) / n);
