@@ -93,12 +93,12 @@ def writer(**settings: Any) -> _core.AtlasWriter:
     return made
 
 
-def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), **settings: Any) -> _core.Atlas:
+def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), noted: Any = None, **settings: Any) -> _core.Atlas:
     made = writer(**settings)
     made.add_slice(0, b"\x27", 8, 26, _core.SLICE_I)
     made.set_static(*static)
     made.add_segment(modes, [(np.zeros(_core.AXES, np.int16), True, [])])
-    return _core.Atlas(made.pack())
+    return _core.Atlas(made.pack(noted))
 
 
 GREY = _core.Atlas(grey())
@@ -142,6 +142,7 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "nal_split": (lambda: _core.nal_split, b"\0\0\1\x67ab\0\0\0\1\x68cd\0"),
     "slice_payload": (lambda: lambda x: _core.slice_payload(x, GREY.sps, GREY.pps), GREY_SLICE),
     "AtlasWriter": (lambda: lambda x: packed(note=x).note, bytes(range(256))),
+    "AtlasWriter.pack": (lambda: lambda x: packed(noted=x, note=b"before").note, bytes(range(256))),
     "AtlasWriter.add_slice": (lambda: lambda x: writer().add_slice(0, x, 64, 26, _core.SLICE_I), bytes(range(8))),
     "Atlas": (lambda: lambda x: _core.Atlas(x).nodes, grey()),
     "Connection.send": (lambda: sent(lambda one, _, data: one.send(0, data, 0)), bytes(range(256))),

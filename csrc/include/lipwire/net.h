@@ -69,7 +69,7 @@ extern "C" {
 #define LW_NET_MAX_UNIT (2 << 20)     /* bytes of an access unit */
 #define LW_NET_BEHIND_NS 600000000    /* pictures are given up that would take this long to leave, key frames not counted, */
 #define LW_NET_STALE_NS 2000000000LL  /* or have waited this long */
-#define LW_NET_MIN_PACE 1500000       /* bit/s */
+#define LW_NET_MIN_PACE 150000        /* bit/s: sound, which is not paced but counted, leaves pictures some of it */
 #define LW_NET_RTX_SHARE 50           /* per cent of the estimate, and never below 100 kbit/s */
 #define LW_NET_KEY_NS 200000000       /* between two LW_NET_KEY of a stream; who asks sooner waits, unless a key frame begins */
 

@@ -27,6 +27,7 @@ from ..outward import Outward, redact
 from ..publish.audience import MAX_VIEWERS
 from ..publish.ice import TTL as TURN_TTL
 from ..publish.ice import IceServers, check_url
+from ..rtp.ports import PORTS, parse_ports
 from ..servers.allowlist import Allowlist
 from ..servers.listen import Limits
 from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
@@ -117,8 +118,9 @@ class Config(Struct, kw_only=True, frozen=True):
     preencoded: Literal["auto", "on", "off"] = "auto"
     """Hand avatars' video that was encoded before to viewers who take H.264, instead of encoding it for each session
     (`lipwire avatar preencode`). auto: where it has been made, and `lipwire serve` makes it in the background for
-    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, larger
-    ones, and agents without an avatar, are as with auto; off. Sessions that are recorded do without."""
+    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, agents
+    join and change over to it; larger ones, and agents without an avatar, are as with auto; off. Sessions that are
+    recorded do without."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
     prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
@@ -144,11 +146,32 @@ class Config(Struct, kw_only=True, frozen=True):
     """MiB of a recording; it ends there. 64 are about half an hour of speech at 24 kHz."""
     record_total_mb: int = 1024
     """MiB of all recordings in the folder; the oldest are deleted for the newest."""
+    films: str | None = None
+    """A folder for films: what of sessions and agents is recorded as MP4 or WebM where their requests ask for it
+    (`record`). Each owner's films are in a folder of their own in it. Not what `record` above is about, which keeps
+    messages. Default: such requests are refused."""
+    film_mb: int = 2048
+    """MiB of a film; it ends there. 2048 are about five hours at 640x360."""
+    films_total_mb: int = 20480
+    """MiB of all in that folder: when they are there, films end and no new one begins. None is deleted."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
     ice_host: str | None = None
     """The one address to offer WebRTC media on. Default: every address of the machine."""
+    rtp: bool = False
+    """Take speech by plain RTP, and send speech and pictures by it, for sessions that are started with an SDP (`rtp` of
+    `/session/start`)."""
+    rtp_ports: str = PORTS
+    """The UDP ports for that, each even one with the one behind it: two for each kind of media of a session."""
+    rtp_host: str | None = None
+    """The address to receive RTP on. Default: as `host`."""
+    rtp_public_host: str | None = None
+    """The address that answers name, where it is another one: behind a router, in a container. Default: the one of this
+    machine that leads to the peer."""
+    rtp_symmetric: bool = True
+    """Take RTP from another address than the peer's SDP names, where it comes from one from the beginning: the peer is
+    behind a router. Off: from that address alone."""
     ice_servers: tuple[str, ...] = ()
     """STUN and TURN servers, as stun:stun.example.org:3478 or turn:turn.example.org:3478?transport=udp: players and the
     pages are told of all of them, this server's own end uses the first STUN and the first TURN server over UDP. In the
@@ -300,6 +323,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "film_mb": (1, 1 << 20),
+    "films_total_mb": (1, 1 << 24),
     "record_session_mb": (1, 1 << 20),
     "record_total_mb": (1, 1 << 24),
 }
@@ -348,6 +373,13 @@ def _check(name: str, value: Any) -> None:
             check_headers(value)
         except InvalidArgument as exc:
             raise InvalidArgument(f"{name} {exc}") from exc
+    if name == "rtp_ports":
+        try:
+            parse_ports(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"rtp_ports: {exc}") from exc
+    if name in ("rtp_host", "rtp_public_host") and value is not None:
+        _check_address(name, value)
     if name == "ice_servers":
         for url in value:
             check_url(url)
@@ -359,6 +391,13 @@ def _check(name: str, value: Any) -> None:
         Allowlist.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
+
+
+def _check_address(name: str, value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as exc:
+        raise InvalidArgument(f"{name} must be a numeric address, got {value!r:.60}") from exc
 
 
 def _check_url(name: str, value: str) -> None:

@@ -64,6 +64,11 @@ class WebRTC(Publisher):
         """Packets and pictures that viewers missed."""
         return self.missed.sound + self.missed.pictures
 
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that are encoded for its viewers now."""
+        return self._pictures.encoded
+
     def stats(self) -> dict[str, int]:
         """Live figures, JSON-able: `connected`, the `max_viewers` of its audience and how many are in it (`audience`),
         how many `encoders` of pictures work for its own viewers, and what those missed (`sound_dropped` packets of

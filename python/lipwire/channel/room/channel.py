@@ -7,8 +7,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Protocol
 
-from ..._core import Frame
+from ..._core import BLOCK, Frame
 from ...errors import BadState, InvalidArgument
+from ...publish.sound import PACKET_BLOCKS
 from ...stream import StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, State, UserJoined
 from .place import PACKET_SIZE, Place
@@ -31,6 +32,8 @@ class RoomChannel(Channel):
     """
 
     packet_size = PACKET_SIZE
+    audio_blocks = PACKET_BLOCKS
+    """10 ms blocks of sound that it takes at a time: what is sent to browsers at once."""
     takes_units = True
 
     def __init__(
@@ -72,9 +75,10 @@ class RoomChannel(Channel):
             self._set("disconnected", reason)
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """10 ms, to everyone."""
+        """10 ms or some of them, to everyone."""
         if self._room is not None:
-            self._room.sound(self, pcm, sample)
+            for at in range(0, len(pcm), 2 * BLOCK):
+                self._room.sound(self, pcm[at : at + 2 * BLOCK], sample + at // 2)
 
     @property
     def wants(self) -> Wants:

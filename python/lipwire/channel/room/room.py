@@ -339,6 +339,11 @@ class Rooms:
     def __len__(self) -> int:
         return len(self._rooms)
 
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that are encoded for those who watch now."""
+        return sum(room.pictures.encoded for room in self._rooms.values())
+
     def list(self) -> dict[str, list[Member]]:
         """Who is where."""
         return {name: room.members() for name, room in self._rooms.items()}
