@@ -360,11 +360,6 @@ typedef struct halves512 {
     __m512i even, odd;
 } halves512;
 
-AVX512 INLINE __mmask64 first512(ptrdiff_t left)
-{
-    return left >= 64 ? ~0ull : TAIL64(left);
-}
-
 /* The upper bytes of even and odd pixels. */
 AVX512 INLINE __m512i join512(halves512 s)
 {
@@ -582,14 +577,20 @@ AVX512 INLINE halves512 where512(halves512 old, __mmask32 even, __mmask32 odd, h
     return (halves512){_mm512_mask_mov_epi16(old.even, even, rest.even), _mm512_mask_mov_epi16(old.odd, odd, rest.odd)};
 }
 
-/* The pixels of all rows between columns `first` and `last`, which are no more than 64; `up`: rows step upwards. */
+/* The pixels of all rows between columns `first` and `last`, which are no more than 64; `up`: lines step upwards. From one
+ * row to the next lines mostly step at the same pixels: what was below a row is then what the next one lies on. */
 AVX512 INLINE void level_column512(const lw_patch *p, const lw_warp *w, const line512 *line, int32_t first, int32_t last,
                                    int count, int blends, int up)
 {
     const uint8_t *const plane[3] = {p->alpha, p->value[0], p->value[1]};
     const int32_t du = w->du, dv = w->dv, steps = ((last - first) * (up ? -dv : dv) + 65535) >> 16;
-    const ptrdiff_t pitch = p->pitch;
+    const ptrdiff_t pitch = p->pitch, on = up ? -pitch : pitch;
     const __m512i one = _mm512_set1_epi16(1);
+    halves512 top[3], below[3], row_before = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    ptrdiff_t expected = 0;
+    int32_t known = 0; /* pixels of which `below` is known */
+    for (int k = 0; k < 3; k++)
+        below[k] = row_before;
     for (int32_t j = 0; j < p->rows; j++) {
         const int32_t x0 = w->spans && w->spans[j].x0 > first ? w->spans[j].x0 : first;
         const int32_t x1 = w->spans && w->spans[j].x1 < last ? w->spans[j].x1 : last;
@@ -605,26 +606,29 @@ AVX512 INLINE void level_column512(const lw_patch *p, const lw_warp *w, const li
             const halves512 row = {
                 _mm512_mask_add_epi16(line->rows.even, _mm512_cmplt_epu16_mask(fv.even, f), line->rows.even, one),
                 _mm512_mask_add_epi16(line->rows.odd, _mm512_cmplt_epu16_mask(fv.odd, f), line->rows.odd, one)};
-            const int32_t end = ((v & 65535) + (part - 1) * dv) >> 16;
-            halves512 top[3], below[3], newest[3];
+            const int anew = at != expected || part > known ||
+                             (_mm512_cmpneq_epi16_mask(row.even, row_before.even) |
+                              _mm512_cmpneq_epi16_mask(row.odd, row_before.odd));
+            /* Beyond the last one there are no pixels, and maybe no row. */
+            const int32_t end = ((v & 65535) + (part - 1) * dv) >> 16, most = up ? -end : end;
             for (int k = !blends; k <= count; k++) {
-                top[k] = row512(plane[k] + at);
+                top[k] = anew ? row512(plane[k] + at) : below[k];
                 below[k] = row512(plane[k] + at + pitch);
-                newest[k] = up ? top[k] : below[k];
             }
             for (int32_t s = 1; s <= steps; s++) {
                 const __m512i step = _mm512_set1_epi16((int16_t)(up ? -s : s));
                 const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step);
                 const __mmask32 odd = _mm512_cmpeq_epi16_mask(row.odd, step);
-                /* Beyond the last one there are no pixels, and maybe no row. */
-                const ptrdiff_t there = at + (up ? (-s < end ? end : -s) : 1 + (s > end ? end : s)) * pitch;
+                const ptrdiff_t there = at + (s > most ? most : s) * on;
                 for (int k = !blends; k <= count; k++) {
-                    const halves512 fresh = row512(plane[k] + there);
-                    top[k] = where512(top[k], even, odd, up ? fresh : newest[k]);
-                    below[k] = where512(below[k], even, odd, up ? newest[k] : fresh);
-                    newest[k] = fresh;
+                    below[k] = where512(below[k], even, odd, row512(plane[k] + there + pitch));
+                    if (anew)
+                        top[k] = where512(top[k], even, odd, row512(plane[k] + there));
                 }
             }
+            expected = at + pitch;
+            known = part;
+            row_before = row;
             const halves512 fx = places512(line->u, u);
             const halves512 fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
             const halves512 pairs = {pairs512(fx.even), pairs512(fx.odd)};
