@@ -127,6 +127,12 @@ class Canvas:
 
 def nal_split(stream: Buffer, /) -> list[bytes]: ...
 def slice_payload(nal: Buffer, sps: Buffer, pps: Buffer) -> tuple[bytes, int, int, int]: ...
+def patch_slice(
+    around: tuple[Buffer, int, int, int],
+    box: tuple[Buffer, int, int, int],
+    size: tuple[int, int],
+    place: tuple[int, int, int, int],
+) -> tuple[bytes, int, int, int]: ...
 
 @disjoint_base
 class AtlasWriter:

@@ -102,11 +102,11 @@ def test_what_shows_something_else_is_found(said: tuple[bytes, int], monkeypatch
     maker = build._Maker(Avatar.load("ohm"), 96, 64, Fraction(5), "low")
     stock = maker._encoded(1, lambda share: None)
     assert maker._unlike(_core.Atlas(maker._packed(stock)), stock) == []
-    moves = [(key, move) for key, move in stock.moves.items() if move is not None]
-    (step, (_, field)), other = moves[0], next(m for key, m in moves[1:] if key[0] == moves[0][0][0])
-    stock.moves[step] = other[0], field
+    (i, _), step = next((key, step) for key, step in stock.steps.items() if step.slice is not None)
+    other = (s.slice for key, s in stock.steps.items() if key[0] == i and s.slice not in (None, step.slice))
+    step.slice = next(other)
     wrong = maker._unlike(_core.Atlas(maker._packed(stock)), stock)
-    assert wrong and {i for i, _ in wrong} == {step[0]}
+    assert wrong and {stripe for stripe, _ in wrong} == {i}
 
 
 def test_an_unknown_quality_is_refused() -> None:
