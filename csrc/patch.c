@@ -126,6 +126,11 @@ static const uint8_t coded_blocks[48] = {47, 31, 15, 0,  23, 27, 29, 30, 7,  11,
                                          16, 3,  5,  10, 12, 19, 21, 26, 28, 35, 37, 42, 44, 1,  2,  4,
                                          8,  17, 18, 20, 24, 6,  9,  22, 25, 32, 33, 34, 36, 40, 38, 41};
 
+/* The codeNum of a coded_block_pattern of an inter macroblock (table 9-4). */
+static const uint8_t coded_numbers[48] = {0,  2,  3,  7,  4,  8,  17, 13, 5,  18, 9,  14, 10, 15, 16, 11,
+                                          1,  32, 33, 36, 34, 37, 44, 40, 35, 45, 38, 41, 39, 42, 43, 19,
+                                          6,  24, 25, 20, 26, 21, 46, 28, 27, 47, 22, 29, 23, 30, 31, 12};
+
 /* The next 16 bits; zeros behind the last one. */
 static uint32_t ahead(const lw_bits *b)
 {
@@ -155,12 +160,15 @@ typedef struct edge {
     uint8_t luma[4], chroma[2][2];
 } edge;
 
-/* One box on its way. */
+/* A slice on its way. */
 typedef struct patch {
-    lw_bits in;
+    lw_bits in; /* the box */
     lw_put out;
     const lw_slice_box *where;
-    int32_t x, y; /* the macroblock, in the box */
+    const lw_residual *residual;
+    int32_t column, row; /* the macroblock, */
+    int32_t x, y;        /* and where it is in the box */
+    int32_t box_qp, qp;  /* QPY of the macroblock before, in the box's own slice and in this one */
     edge left, above[COLUMNS];
 } patch;
 
@@ -262,17 +270,16 @@ static int copy_block(patch *p, int most, int was, int is)
     return count;
 }
 
-/* The contexts of a block at column x and row y of its macroblock: as it was, and as it is. */
+/* The contexts of a block at column x and row y of its macroblock: as it was in the box's own slice, and as it is. */
 static void contexts(const patch *p, const uint8_t *left, const uint8_t *above, int x, int y, int *was, int *is)
 {
-    int a = x || p->x ? *left : -1, b = y || p->y ? *above : -1;
-    *was = context(a, b);
-    *is = context(a < 0 && p->where->left ? 0 : a, b < 0 && p->where->top ? 0 : b);
+    *was = context(x || p->x ? *left : -1, y || p->y ? *above : -1);
+    *is = context(x || p->column ? *left : -1, y || p->row ? *above : -1);
 }
 
 static void copy_luma(patch *p, int whole, int coded)
 {
-    edge *above = &p->above[p->x];
+    edge *above = &p->above[p->column];
     int was, is;
     if (whole) { /* Intra_16x16: DC first, in the context of the first block */
         contexts(p, &p->left.luma[0], &above->luma[0], 0, 0, &was, &is);
@@ -290,7 +297,7 @@ static void copy_luma(patch *p, int whole, int coded)
 
 static void copy_chroma(patch *p, int coded)
 {
-    edge *above = &p->above[p->x];
+    edge *above = &p->above[p->column];
     for (int c = 0; c < 2 && coded; c++)
         copy_block(p, 4, -1, -1);
     for (int i = 0; i < 8; i++) {
@@ -301,6 +308,14 @@ static void copy_chroma(patch *p, int coded)
         }
         p->left.chroma[c][y] = above->chroma[c][x] = (uint8_t)count;
     }
+}
+
+/* mb_qp_delta: 7.4.5. */
+static void put_qp(patch *p, int32_t qp)
+{
+    int32_t delta = qp - p->qp;
+    lw_put_se(&p->out, delta > 25 ? delta - 52 : delta < -26 ? delta + 52 : delta);
+    p->qp = qp;
 }
 
 static void copy_macroblock(patch *p) /* 7.3.5 */
@@ -324,15 +339,123 @@ static void copy_macroblock(patch *p) /* 7.3.5 */
         b->failed |= number > 47;
         blocks = number > 47 ? 0 : coded_blocks[number];
     }
-    if (type || blocks)
-        lw_bits_se(b); /* mb_qp_delta */
     if (!b->failed)
         copy_bits(&p->out, b, from, b->at);
+    if (type || blocks) {
+        int64_t delta = lw_bits_se(b);
+        b->failed |= delta < -26 || delta > 25;
+        p->box_qp = (int32_t)((p->box_qp + 52 + (b->failed ? 0 : delta)) % 52);
+        put_qp(p, p->box_qp);
+    }
     copy_luma(p, type != 0, (int)blocks & 15);
     copy_chroma(p, (int)blocks >> 4);
 }
 
-/* The macroblock of a P slice that comes next, vectors without a residual: skipped over. */
+/* ---- residuals ---- */
+
+static void put_level(lw_put *out, int level, int first, int suffix) /* 9.2.2.1, the other way round */
+{
+    uint32_t code = (uint32_t)(level > 0 ? 2 * level - 2 : -2 * level - 1) - (first ? 2 : 0);
+    uint32_t escape = suffix ? 15u << suffix : 30, prefix = suffix ? code >> suffix : code;
+    if (code >= escape) {
+        lw_put_u(out, 1, 16);
+        lw_put_u(out, code - escape, 12);
+    } else if (!suffix && code >= 14) {
+        lw_put_u(out, 1, 15);
+        lw_put_u(out, code - 14, 4);
+    } else {
+        lw_put_u(out, 1, (int)prefix + 1);
+        lw_put_u(out, suffix ? code & ((1u << suffix) - 1) : 0, suffix);
+    }
+}
+
+static void put_code(lw_put *out, code c)
+{
+    lw_put_u(out, c.bits, c.length);
+}
+
+/* A block of `most` coefficients, in the order of the scan. Returns how many are not 0. */
+static int put_block(lw_put *out, const int16_t *scan, int most, int context)
+{
+    int at[16], count = 0, ones = 0;
+    for (int i = most - 1; i >= 0; i--)
+        if (scan[i])
+            at[count++] = i;
+    while (ones < count && ones < 3 && (scan[at[ones]] == 1 || scan[at[ones]] == -1))
+        ones++;
+    put_token(out, 4 * count + ones, context);
+    int suffix = count > 10 && ones < 3;
+    for (int i = 0; i < count; i++) {
+        int level = scan[at[i]];
+        if (i < ones) {
+            lw_put_u(out, level < 0, 1);
+            continue;
+        }
+        put_level(out, level, i == ones && ones < 3, suffix);
+        suffix += suffix == 0;
+        suffix += suffix < 6 && (level < 0 ? -level : level) > 3 << (suffix - 1);
+    }
+    int zeros = count ? at[0] + 1 - count : 0;
+    if (count && count < most)
+        put_code(out, most == 4 ? zeros_dc[count - 1][zeros] : zeros_4x4[count - 1][zeros]);
+    for (int i = 0; i + 1 < count && zeros; i++) {
+        int run = at[i] - at[i + 1] - 1;
+        put_code(out, runs[zeros > 6 ? 6 : zeros - 1][run]);
+        zeros -= run;
+    }
+    return count;
+}
+
+static int any(const int16_t *levels, int count)
+{
+    int found = 0;
+    for (int i = 0; i < count; i++)
+        found |= levels[i];
+    return found != 0;
+}
+
+/* coded_block_pattern of a macroblock's levels; -1: one is beyond what can be said. */
+static int pattern(const int16_t *levels)
+{
+    int coded = 0;
+    for (int i = 0; levels && i < LW_RESIDUAL_LEVELS; i++)
+        if (levels[i] < -LW_RESIDUAL_MOST || levels[i] > LW_RESIDUAL_MOST)
+            return -1;
+    for (int i = 0; levels && i < 4; i++)
+        coded |= any(levels + 64 * i, 64) << i;
+    return coded | (!levels ? 0 : any(levels + 264, 120) ? 32 : any(levels + 256, 8) ? 16 : 0);
+}
+
+/* What follows on an inter macroblock's vectors. `coded`: its pattern; 0: nothing. */
+static void put_residual(patch *p, const int16_t *levels, int coded)
+{
+    edge *above = &p->above[p->column];
+    int was, is;
+    p->x = p->y = 1; /* not that of the box */
+    lw_put_ue(&p->out, coded_numbers[coded]);
+    if (coded)
+        put_qp(p, p->residual->qp);
+    for (int i = 0; i < 16; i++) {
+        int x = (i & 1) | (i >> 1 & 2), y = (i >> 1 & 1) | (i >> 2 & 2), count = 0;
+        contexts(p, &p->left.luma[y], &above->luma[x], x, y, &was, &is);
+        if (coded >> (i / 4) & 1)
+            count = put_block(&p->out, levels + 16 * i, 16, is);
+        p->left.luma[y] = above->luma[x] = (uint8_t)count;
+    }
+    for (int c = 0; c < 2 && coded >> 4; c++)
+        put_block(&p->out, levels + 256 + 4 * c, 4, -1);
+    for (int i = 0; i < 8; i++) {
+        int x = i & 1, y = i >> 1 & 1, c = i >> 2, count = 0;
+        contexts(p, &p->left.chroma[c][y], &above->chroma[c][x], x, y, &was, &is);
+        if (coded >> 4 == 2)
+            count = put_block(&p->out, levels + 264 + 15 * i, 15, is);
+        p->left.chroma[c][y] = above->chroma[c][x] = (uint8_t)count;
+    }
+}
+
+/* ---- slices ---- */
+
+/* The macroblock of a P slice that comes next, vectors without a residual: skipped over, but for the last bit. */
 static void skip_moved(lw_bits *b)
 {
     uint32_t type = lw_bits_ue(b);
@@ -342,6 +465,7 @@ static void skip_moved(lw_bits *b)
     for (int i = 0; i < (type ? 8 : 2); i++)
         lw_bits_se(b);
     b->failed |= lw_bits_ue(b) != 0; /* coded_block_pattern */
+    b->at -= !b->failed;
 }
 
 static int in_box(const lw_slice_box *w, int32_t mb)
@@ -362,17 +486,23 @@ static const char *write_patch(patch *p, lw_bits *around)
                 return "the P slice is malformed, or has not as many macroblocks";
             skipped = (int32_t)count;
         }
-        if (in_box(w, mb)) {
+        p->column = mb % w->columns, p->row = mb / w->columns;
+        const int16_t *levels = p->residual ? p->residual->levels + (size_t)mb * LW_RESIDUAL_LEVELS : NULL;
+        int boxed = in_box(w, mb), coded = boxed ? 0 : pattern(levels);
+        if (coded < 0 || (coded && skipped))
+            return "the residual is out of range, or of a skipped macroblock";
+        if (boxed) {
             if (!skipped)
                 return "the P slice does not skip the box";
             lw_put_ue(&p->out, run);
             run = 0;
-            p->x = mb % w->columns - w->left, p->y = mb / w->columns - w->top;
+            p->x = p->column - w->left, p->y = p->row - w->top;
             copy_macroblock(p);
             if (p->in.failed)
                 return "the box is malformed, or has PCM macroblocks";
             skipped--;
         } else if (skipped) {
+            p->left = p->above[p->column] = (edge){0};
             run++;
             skipped--;
         } else {
@@ -381,7 +511,8 @@ static const char *write_patch(patch *p, lw_bits *around)
             if (around->failed)
                 return "the P slice has more than vectors";
             lw_put_ue(&p->out, run);
-            copy_bits(&p->out, around, from, around->at);
+            copy_bits(&p->out, around, from, around->at++);
+            put_residual(p, levels, coded);
             run = 0;
             skipped = -1;
         }
@@ -396,18 +527,23 @@ static int good(const lw_payload *p, int32_t type)
     return p && p->bits && p->bit_length && p->bit_length <= INT32_MAX && p->type == type && p->qp >= 0 && p->qp <= 51;
 }
 
-int lw_slice_patch(const lw_payload *around, const lw_payload *box, const lw_slice_box *where, uint8_t *bits, size_t room,
-                   lw_payload *payload, const char **why)
+int lw_slice_patch(const lw_payload *around, const lw_residual *residual, const lw_payload *box,
+                   const lw_slice_box *where, uint8_t *bits, size_t room, lw_payload *payload, const char **why)
 {
     const lw_slice_box *w = where;
-    if (!good(around, LW_SLICE_P) || !good(box, LW_SLICE_I) || !w || !bits || !payload || w->columns < 1 ||
-        w->columns > COLUMNS || w->rows < 1 || w->rows > COLUMNS || w->left < 0 || w->top < 0 || w->width < 1 ||
-        w->height < 1 || w->left > w->columns - w->width || w->top > w->rows - w->height)
+    if (!good(around, LW_SLICE_P) || (box && !good(box, LW_SLICE_I)) || !w || !bits || !payload || w->columns < 1 ||
+        w->columns > COLUMNS || w->rows < 1 || w->rows > COLUMNS || w->left < 0 || w->top < 0 || w->width < 0 ||
+        w->height < 0 || w->left > w->columns - w->width || w->top > w->rows - w->height)
         return LW_EINVAL;
-    size_t most = LW_PATCH_BYTES(around->bit_length, box->bit_length, (size_t)(w->width * w->height));
-    if (room < most)
+    int32_t boxed = w->width * w->height;
+    if (!box != !boxed || (residual && (!residual->levels || residual->qp < 0 || residual->qp > 51)))
+        return LW_EINVAL;
+    size_t inside = box ? box->bit_length : 0, most = LW_PATCH_BYTES(around->bit_length, inside, boxed);
+    if (room < most + (residual ? LW_RESIDUAL_BYTES * (size_t)(w->columns * w->rows) : 0))
         return LW_ENOSPC;
-    patch p = {.in = {.data = box->bits, .end = box->bit_length}, .out = {.out = bits}, .where = w};
+    patch p = {.in = {.data = box ? box->bits : NULL, .end = inside}, .out = {.out = bits}, .where = w};
+    p.residual = residual;
+    p.qp = p.box_qp = box ? box->qp : residual ? residual->qp : around->qp;
     const char *wrong = write_patch(&p, &(lw_bits){.data = around->bits, .end = around->bit_length});
     if (wrong) {
         if (why)
@@ -415,7 +551,7 @@ int lw_slice_patch(const lw_payload *around, const lw_payload *box, const lw_sli
         return LW_EDATA;
     }
     *payload = (lw_payload){.bits = bits, .bit_length = 8 * (size_t)(p.out.out - bits) + (size_t)p.out.count};
-    payload->type = LW_SLICE_P, payload->qp = box->qp;
+    payload->type = LW_SLICE_P, payload->qp = box ? box->qp : residual ? residual->qp : around->qp;
     if (p.out.count)
         *p.out.out = (uint8_t)((p.out.bits & ((1u << p.out.count) - 1)) << (8 - p.out.count));
     return 0;

@@ -72,15 +72,18 @@ cdef lw_payload _payload(Borrowed *source, bit_length, qp, slice_type) except *:
     return payload
 
 
-def patch_slice(around, box, size, place):
+def patch_slice(around, box, size, place, levels=None, qp=0):
     """A P slice of moved and skipped macroblocks with a box of intra ones, which look the same whatever it refers to.
 
     Args:
         around: as `slice_payload` has it, the P slice, of vectors alone. It skips the box, and its vectors are
             predicted as if that was intra.
-        box: as `slice_payload` has it, an I slice of a picture as large as the box.
+        box: as `slice_payload` has it, an I slice of a picture as large as the box; None: there is none.
         size: (columns, rows) of the P slice, in macroblocks, 1..256.
-        place: (left, top, width, height) of the box in it.
+        place: (left, top, width, height) of the box in it; without one all 0.
+        levels: int16 (columns * rows, 384): what macroblocks that are not skipped have beside their motion, as
+            `lw_residual` has it; None: nothing.
+        qp: QPY of that.
 
     Returns:
         As `slice_payload`.
@@ -90,7 +93,11 @@ def patch_slice(around, box, size, place):
     """
     cdef Borrowed first, second
     cdef lw_payload outside, inside, payload
+    cdef lw_payload *boxed = NULL
     cdef lw_slice_box where
+    cdef lw_residual residual
+    cdef lw_residual *added = NULL
+    cdef const int16_t[:, ::1] numbers
     cdef const char *why = NULL
     cdef size_t room
     cdef int rc
@@ -99,19 +106,30 @@ def patch_slice(around, box, size, place):
     left, top, width, height = place
     where.left, where.top = whole(left, "place"), whole(top, "place")
     where.width, where.height = whole(width, "place"), whole(height, "place")
-    bits, bit_length, qp, slice_type = around
+    residual.qp = whole(qp, "qp")
+    if not (0 < where.columns <= 256 and 0 < where.rows <= 256 and 0 <= where.width <= 256 and 0 <= where.height <= 256):
+        raise InvalidArgument(f"a slice has 1..256 macroblocks in width and height, a box no more; not {size!r:.60} "
+                              f"and {place!r:.60}")
+    if levels is not None:
+        numbers = _numbers(levels, "<i2", (where.columns * where.rows, LW_RESIDUAL_LEVELS), "levels")
+        residual.levels = &numbers[0, 0]
+        added = &residual
+    bits, bit_length, first_qp, slice_type = around
     borrow_bytes(bits, &first, "slice data")
     try:
-        outside = _payload(&first, bit_length, qp, slice_type)
-        bits, bit_length, qp, slice_type = box
-        borrow_bytes(bits, &second, "slice data")
+        outside = _payload(&first, bit_length, first_qp, slice_type)
+        inside.bit_length = 0
+        borrow_bytes(b"" if box is None else box[0], &second, "slice data")
         try:
-            inside = _payload(&second, bit_length, qp, slice_type)
-            if not (0 < where.width <= 256 and 0 < where.height <= 256):
-                raise InvalidArgument(f"a box has 1..256 macroblocks in width and height, not {place!r:.60}")
+            if box is not None:
+                bits, bit_length, first_qp, slice_type = box
+                inside = _payload(&second, bit_length, first_qp, slice_type)
+                boxed = &inside
             room = LW_PATCH_BYTES(outside.bit_length, inside.bit_length, <size_t>(where.width * where.height))
+            if added != NULL:
+                room += LW_RESIDUAL_BYTES * <size_t>(where.columns * where.rows)
             made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>room)
-            rc = lw_slice_patch(&outside, &inside, &where, <uint8_t *>PyBytes_AS_STRING(made), room, &payload, &why)
+            rc = lw_slice_patch(&outside, added, boxed, &where, <uint8_t *>PyBytes_AS_STRING(made), room, &payload, &why)
         finally:
             give_back(&second)
     finally:

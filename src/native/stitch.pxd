@@ -35,9 +35,15 @@ cdef extern from "lipwire/stitch.h" nogil:
         int32_t top
         int32_t width
         int32_t height
+    enum:
+        LW_RESIDUAL_LEVELS
+        LW_RESIDUAL_BYTES
+    ctypedef struct lw_residual:
+        const int16_t *levels
+        int32_t qp
     size_t LW_PATCH_BYTES(size_t around, size_t box, size_t macroblocks)
-    int lw_slice_patch(const lw_payload *around, const lw_payload *box, const lw_slice_box *where, uint8_t *bits, size_t room,
-                       lw_payload *payload, const char **why)
+    int lw_slice_patch(const lw_payload *around, const lw_residual *residual, const lw_payload *box,
+                       const lw_slice_box *where, uint8_t *bits, size_t room, lw_payload *payload, const char **why)
     ctypedef struct lw_atlas_stripe:
         int32_t kind
         int32_t rows

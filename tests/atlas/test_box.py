@@ -12,20 +12,9 @@ from lipwire import _core
 from lipwire.atlas.box import Box, Spread, bounds, reached
 from lipwire.atlas.encode import Decoder, I, IntraEncoder, P
 from lipwire.atlas.moved import Mover
-from lipwire.atlas.picture import U8, planes
+from lipwire.atlas.picture import planes
 from lipwire.errors import BadData, InvalidArgument
-
-COLUMNS, ROWS = 6, 4
-WIDTH, HEIGHT = 16 * COLUMNS, 16 * ROWS
-
-
-def picture(seed: int, noise: float, columns: int = COLUMNS, rows: int = ROWS) -> U8:
-    """Waves in all colours, and noise: all kinds of blocks, from none coded to large coefficients."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[: 24 * rows, : 16 * columns]
-    waves = 128 + 60 * np.sin((x + 7 * seed) / 9) * np.cos(y / 7 + seed)
-    made = waves + noise * random.normal(0, 40, waves.shape) * (x > 8 * columns)
-    return np.clip(made, 0, 255).astype(np.uint8)
+from support.pictures import COLUMNS, HEIGHT, ROWS, WIDTH, picture
 
 
 @pytest.mark.parametrize("qp", [16, 24, 38])
@@ -42,7 +31,8 @@ def test_a_box_shows_itself_whatever_was_there(box: Box, qp: int) -> None:
     expected, nodes = [], []
     for k in range(5):
         if k == 0:
-            made, unit = whole.encode(picture(qp, 0.3))
+            first, unit = whole.encode(picture(qp, 0.3))
+            made: tuple[bytes, int, int, int] = first
             expected.append(Decoder().decode(unit))
         else:
             # Vectors of all kinds: of 16 x 16 and of 8 x 8, predicted ones among them; none at all; and all alike.

@@ -101,11 +101,12 @@ def test_what_shows_something_else_is_found(said: tuple[bytes, int], monkeypatch
     monkeypatch.setattr(build, "speech", lambda voice: said)
     maker = build._Maker(Avatar.load("ohm"), 96, 64, Fraction(5), "low")
     stock = maker._encoded(1, lambda share: None)
-    assert maker._unlike(_core.Atlas(maker._packed(stock)), stock) == []
-    (i, _), step = next((key, step) for key, step in stock.steps.items() if step.slice is not None)
-    other = (s.slice for key, s in stock.steps.items() if key[0] == i and s.slice not in (None, step.slice))
-    step.slice = next(other)
-    wrong = maker._unlike(_core.Atlas(maker._packed(stock)), stock)
+    atlas = _core.Atlas(maker._packed(stock))
+    assert maker._unlike(atlas, stock) == []
+    (i, _), step = next((key, step) for key, step in stock.steps.items() if step.field is not None)
+    assert step.field is not None
+    step.field = step.field + np.int32(4)
+    wrong = maker._unlike(atlas, stock)
     assert wrong and {stripe for stripe, _ in wrong} == {i}
 
 

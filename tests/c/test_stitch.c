@@ -452,16 +452,16 @@ static void patches_boxes(void)
     uint8_t bits[LW_PATCH_BYTES(3, 8, 1)];
     const char *why = NULL;
     /* 010: one is skipped; 0001001: mb_type 8; 1, 1, 1. */
-    CHECK(!lw_slice_patch(&around, &box, &where, bits, sizeof bits, &made, &why) && made.bit_length == 13 &&
+    CHECK(!lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits, &made, &why) && made.bit_length == 13 &&
               bits[0] == 0x42 && bits[1] == 0x78 && made.type == LW_SLICE_P && made.qp == 26,
           "a box goes into a slice");
     where.left = 0; /* 1, 0001001, 1, 1, 1, 010 */
-    CHECK(!lw_slice_patch(&around, &box, &where, bits, sizeof bits, &made, &why) && made.bit_length == 14 &&
+    CHECK(!lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits, &made, &why) && made.bit_length == 14 &&
               bits[0] == 0x89 && bits[1] == 0xe8,
           "and skipped ones may follow");
-    CHECK(lw_slice_patch(&around, &box, &where, bits, sizeof bits - 1, &made, &why) == LW_ENOSPC, "no room");
+    CHECK(lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits - 1, &made, &why) == LW_ENOSPC, "no room");
     where.width = 3;
-    CHECK(lw_slice_patch(&around, &box, &where, bits, sizeof bits, &made, &why) == LW_EINVAL, "a box that sticks out");
+    CHECK(lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits, &made, &why) == LW_EINVAL, "a box that sticks out");
 }
 
 int main(void)

@@ -101,9 +101,9 @@ def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), **settings: Any) ->
     return _core.Atlas(made.pack())
 
 
-def patched(box: Any = b"\x27", columns: Any = 1) -> Any:
+def patched(box: Any = b"\x27", columns: Any = 1, qp: Any = 0) -> Any:
     """One macroblock in the place of another one that is skipped (mb_skip_run: 1)."""
-    return _core.patch_slice((b"\x40", 3, 26, _core.SLICE_P), (box, 8, 26, _core.SLICE_I), (columns, 1), (0, 0, 1, 1))
+    return _core.patch_slice((b"\x40", 3, 26, _core.SLICE_P), (box, 8, 26, _core.SLICE_I), (columns, 1), (0, 0, 1, 1), None, qp)
 
 
 GREY = _core.Atlas(grey())
@@ -438,6 +438,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "AtlasWriter.set_static:slice": (lambda n: packed(static=(0, n)), 0),
     "AtlasWriter.add_segment:modes": (packed, 3),
     "patch_slice:size": (lambda n: patched(columns=n), 1),
+    "patch_slice:qp": (lambda n: patched(qp=n), 30),
     "Atlas.anchor:node": (lambda n: GREY.anchor(n), 2),
     "Atlas.head:node": (lambda n: GREY.head(n), 2),
     "Atlas.choose:mouth": (lambda n: GREY.choose([0] * _core.AXES, n), 2),

@@ -264,14 +264,21 @@ static void patches(const uint8_t *data, size_t size)
     lw_payload around = {first, 8 * n, LW_SLICE_P, 20}, box = {second, 8 * size, LW_SLICE_I, 30}, made = {0};
     if (n && size) {
         around.bit_length -= (size_t)cut, box.bit_length -= (size_t)cut;
-        size_t mbs = (size_t)(where.width * where.height), room = LW_PATCH_BYTES(around.bit_length, box.bit_length, mbs);
+        size_t mbs = (size_t)(where.columns * where.rows), boxed = (size_t)(where.width * where.height);
+        int16_t *levels = calloc(mbs, LW_RESIDUAL_LEVELS * sizeof *levels);
+        MUST(levels);
+        for (size_t i = 0; i < size; i++) /* levels of all sizes, those of the box as its slice, at places of it */
+            levels[(i * 37 + second[i]) % (mbs * LW_RESIDUAL_LEVELS)] = (int16_t)((second[i] - 128) * (1 << second[i] % 6));
+        lw_residual residual = {levels, 25}, *added = cut % 2 ? &residual : NULL;
+        size_t room = LW_PATCH_BYTES(around.bit_length, box.bit_length, boxed) + (added ? LW_RESIDUAL_BYTES * mbs : 0);
         uint8_t *bits = malloc(room);
         const char *why = NULL;
         MUST(bits);
-        int rc = lw_slice_patch(&around, &box, &where, bits, room, &made, &why);
+        int rc = lw_slice_patch(&around, added, &box, &where, bits, room, &made, &why);
         MUST(rc == 0 || rc == LW_EINVAL || (rc == LW_EDATA && why));
         MUST(rc || (made.bit_length && (made.bit_length + 7) / 8 <= room && made.type == LW_SLICE_P && made.qp == 30));
-        MUST(rc == LW_EINVAL || lw_slice_patch(&around, &box, &where, bits, room - 1, &made, &why) == LW_ENOSPC);
+        MUST(rc == LW_EINVAL || lw_slice_patch(&around, added, &box, &where, bits, room - 1, &made, &why) == LW_ENOSPC);
+        free(levels);
         free(bits);
     }
     free(first);

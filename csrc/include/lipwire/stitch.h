@@ -83,18 +83,29 @@ int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out
 /* Where a box of macroblocks lies in a P slice. */
 typedef struct lw_slice_box {
     int32_t columns, rows;            /* macroblocks of the slice, 1..256 */
-    int32_t left, top, width, height; /* of the box, within it */
+    int32_t left, top, width, height; /* of the box, within it; 0 x 0: there is none */
 } lw_slice_box;
 
-/* Makes a P slice of two: `around` is one of P_L0_16x16, P_8x8 (of P_L0_8x8) and skipped macroblocks without a residual,
- * in which the box is skipped, though its vectors are predicted as if it was intra; `box` is an I slice of a picture
- * that is as large as the box. The box's macroblocks decode to the same samples as in that picture, whatever the slice
- * refers to. Its QP is the box's. `bits` is where the slice data goes: LW_PATCH_BYTES of both's bit_length and the
- * box's macroblocks. LW_EDATA: one of them is malformed, or has something else in it, and *why (may be NULL) says what;
- * LW_EINVAL, LW_ENOSPC. */
-#define LW_PATCH_BYTES(around, box, macroblocks) (((around) + (box)) / 8 + 64 * (macroblocks) + 8)
-int lw_slice_patch(const lw_payload *around, const lw_payload *box, const lw_slice_box *where, uint8_t *bits, size_t room,
-                   lw_payload *payload, const char **why);
+/* What macroblocks of a P slice have beside their motion: quantized levels in the order in which they are coded, for
+ * each macroblock 16 luma blocks of 16, Cb's and Cr's DC of 4, Cb's and then Cr's four blocks of 15. */
+#define LW_RESIDUAL_LEVELS 384
+#define LW_RESIDUAL_MOST 2000 /* a level is within +- this */
+#define LW_RESIDUAL_BYTES 1536 /* that a macroblock of them takes at most */
+typedef struct lw_residual {
+    const int16_t *levels; /* [columns * rows][LW_RESIDUAL_LEVELS]; those in the box do not count */
+    int32_t qp;            /* QPY */
+} lw_residual;
+
+/* Makes a P slice of parts. `around` is one of P_L0_16x16, P_8x8 (of P_L0_8x8) and skipped macroblocks without a
+ * residual, in which the box is skipped, though its vectors are predicted as if that was intra; `residual` (may be NULL)
+ * is added, to macroblocks that are not skipped; `box` (NULL where there is none) is an I slice of a picture that is as
+ * large as the box. The box's macroblocks decode to the same samples as in that picture, whatever the slice refers to.
+ * `bits` is where the slice data goes: LW_PATCH_BYTES of both's bit_length and the box's macroblocks, and with a
+ * residual LW_RESIDUAL_BYTES for each of the slice. LW_EDATA: one of them is malformed, or has something else in it, and
+ * *why (may be NULL) says what; LW_EINVAL, LW_ENOSPC. */
+#define LW_PATCH_BYTES(around, box, macroblocks) (((around) + (box)) / 8 + 64 * (size_t)(macroblocks) + 8)
+int lw_slice_patch(const lw_payload *around, const lw_residual *residual, const lw_payload *box,
+                   const lw_slice_box *where, uint8_t *bits, size_t room, lw_payload *payload, const char **why);
 
 /* ---- atlases ---- */
 

@@ -6,7 +6,7 @@ place before: the filters of motion compensation look at some pixels around."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +42,15 @@ class Box(NamedTuple):
             cut.append(plane[self.top * size : self.bottom * size, self.left * size : self.right * size].reshape(-1))
         return np.concatenate(cut).reshape(self.height * BLOCK * 3 // 2, self.width * BLOCK)
 
-    def onto(self, stripe: U8, other: U8, width: int, height: int) -> U8:
-        """A copy of a stripe with the box of another one."""
+    def put(self, stripe: U8, inside: U8, width: int, height: int) -> U8:
+        """A copy of a stripe with another picture in the box."""
         out = stripe.copy()
-        pairs = zip(
-            planes(out, width, height), planes(other, width, height), (BLOCK, BLOCK // 2, BLOCK // 2), strict=True
-        )
-        for plane, source, size in pairs:
-            where = np.s_[self.top * size : self.bottom * size, self.left * size : self.right * size]
-            plane[where] = source[where]
+        new = planes(inside, self.width * BLOCK, self.height * BLOCK)
+        for plane, source, size in zip(planes(out, width, height), new, (BLOCK, BLOCK // 2, BLOCK // 2), strict=True):
+            plane[self.top * size : self.bottom * size, self.left * size : self.right * size] = source
         return out
 
-    def without(self, stripe: U8, width: int, height: int) -> U8:
+    def without(self, stripe: NDArray[Any], width: int, height: int) -> NDArray[Any]:
         """A copy of a stripe whose box is black."""
         out = stripe.copy()
         for plane, size in zip(planes(out, width, height), (BLOCK, BLOCK // 2, BLOCK // 2), strict=True):
@@ -75,12 +72,6 @@ class Spread:
         else:
             np.minimum(self._least, stripe, out=self._least)
             np.maximum(self._most, stripe, out=self._most)
-
-    def join(self, other: Spread) -> None:
-        """Adds all that was added to another."""
-        assert other._least is not None and other._most is not None
-        self.add(other._least)
-        self.add(other._most)
 
     def differ(self) -> Box | None:
         """The pixels where they are not alike; None: there are none."""

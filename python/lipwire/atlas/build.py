@@ -26,6 +26,7 @@ from .harvest import MODES, WALK, Poses, speech, watch
 from .moved import Field, Mover
 from .picture import BLOCK, U8, Easel, digest, rows_of, visible
 from .proof import measure, quantizer
+from .residual import Packed, add, residual
 from .stripes import Stripe, at_place, cut
 from .variants import PARTS, Variants, choose, distances, visited
 from .walk import ANCHOR_EVERY, Reach, plan
@@ -47,6 +48,10 @@ FINER_BY = {"mouth": 2, "eyes": 4, "moving": 10, "static": 12}
 anew, the better they may be; what stands still is sent in key frames alone."""
 BOX_FINER_BY = {"mouth": 0, "eyes": 3}
 """The same of what a change of variant encodes."""
+LEFT_FINER_BY = 4
+"""The same of what motion leaves,"""
+LEFT_BIT = 0.4
+"""and what a bit of it is worth, in squared error, at a quantizer of 12."""
 FINEST = 10
 """The least quantizer."""
 SHARES = {"idle": 0.3, "listening": 0.15, "thinking": 0.05, "speaking": 0.5}
@@ -148,11 +153,13 @@ class _Tools:
 
 @dataclass(slots=True)
 class _Step:
-    """How a stripe comes to a node from the one before: by these vectors, that this P slice says (None: as it was), or
-    encoded anew, which is always an own slice's. `reach`: macroblocks that come from where variants differ."""
+    """How a stripe comes to a node from the one before: by these vectors, that this P slice says (None: as it was), and
+    by what they leave; `anew`: its box is encoded in any case. `reach`: macroblocks that come from where variants
+    differ."""
 
     field: Field | None = None
     slice: Slice | None = None
+    residual: Packed | None = None
     reach: NDArray[np.bool_] | None = None
     anew: bool = False
 
@@ -160,22 +167,17 @@ class _Step:
 class _Stock:
     """All that was encoded.
 
-    By (stripe, place, variant), slices and digests of what they show: `intra`, of whole stripes, `renewed`, of what
-    ever moves in them, `boxed`, of what a change of variant encodes anew. By (stripe, place): `pixels`, where
-    variants differ, `boxes`, what that makes (None: nothing). By (stripe, node): `steps`. By stripe: `spreads`, of
-    all its pictures, and `moving`, what ever moves in it."""
+    By (stripe, place, variant), slices and digests of what they show: `intra`, of whole stripes, `boxed`, of what a
+    change of variant encodes anew. By (stripe, place): `pixels`, where variants differ, `boxes`, what that makes (None:
+    nothing). By (stripe, node): `steps`. `whole`: (stripe, place) that are encoded whole."""
 
     def __init__(self) -> None:
         self.intra: dict[tuple[int, int, int], tuple[Slice, bytes]] = {}
-        self.renewed: dict[tuple[int, int, int], tuple[Slice, bytes]] = {}
         self.boxed: dict[tuple[int, int, int], tuple[Slice, bytes]] = {}
         self.pixels: dict[tuple[int, int], Box | None] = {}
         self.boxes: dict[tuple[int, int], Box | None] = {}
         self.steps: dict[tuple[int, int], _Step] = {}
-        self.spreads: dict[int, Spread] = {}
-        self.moving: dict[int, Box] = {}
-        self.patches: dict[tuple[int, int, int], Slice] = {}
-        self.lock = threading.Lock()
+        self.whole: set[tuple[int, int]] = set()
 
 
 class _Maker:
@@ -199,6 +201,9 @@ class _Maker:
                     self.art, stripe.part, states[stripe.part], d, VARIANTS[stripe.part]
                 )
         self.qp = self.report.quantizer = quantizer(easel, [v.poses for v in self.variants.values()], self.target)
+        self.changing = [i for i, stripe in enumerate(self.stripes) if stripe.kind != "static"]
+        self.left_qp = max(FINEST, self.qp - LEFT_FINER_BY)
+        self.left_bit = LEFT_BIT * 2 ** ((self.left_qp - 12) / 3)
         self.local = threading.local()
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
@@ -231,8 +236,7 @@ class _Maker:
 
         try:
             go([partial(self._look, stock, place) for place in places], 0.0, 0.05)
-            stock.moving = {i: bounds(spread.differ(), []) or Box(0, 0, 1, 1) for i, spread in stock.spreads.items()}
-            walks = [(i, s) for s in range(len(self.walk.segments)) for i in stock.moving]
+            walks = [(i, s) for s in range(len(self.walk.segments)) for i in self.changing]
             go([partial(self._follow, stock, i, s) for i, s in walks], 0.05, 0.45)
             self._settle(stock)
             go([partial(self._place, stock, place) for place in places], 0.45, 0.97)
@@ -271,46 +275,63 @@ class _Maker:
     def _look(self, stock: _Stock, place: int) -> None:
         """Where variants differ at a place."""
         tools = self._tools()
-        for i, stripe in enumerate(self.stripes):
-            if stripe.kind == "static":
-                continue
-            spread = Spread(*tools.size(i))
-            for v in range(self._count(stripe)):
-                spread.add(self._drawn(tools, i, place, v))
-            if self._count(stripe) > 1:
+        for i in self.changing:
+            if self._count(self.stripes[i]) > 1:
+                spread = Spread(*tools.size(i))
+                for v in range(self._count(self.stripes[i])):
+                    spread.add(self._drawn(tools, i, place, v))
                 stock.pixels[i, place] = spread.differ()
-            with stock.lock:
-                stock.spreads.setdefault(i, Spread(*tools.size(i))).join(spread)
 
     def _follow(self, stock: _Stock, i: int, s: int) -> None:
         """How stripe i moves along segment s: as seen at rest, and in the first other variant. What is moved is what
-        was shown before, so that errors of many steps do not add up where vectors can mend them."""
+        was shown before, so that the next step mends what the last ones left."""
         tools, segment, first = self._tools(), self.walk.segments[s], self._first(s)
-        mover, pixels = tools.movers[i], stock.pixels
         drawn = self._drawn(tools, i, segment.places[0], 0)
         shown = tools.intra(i, drawn)[1]
-        allowed = self._error(i, shown, drawn) + BLUR * 255**2 / 10 ** (self.target / 10)
+        blur = BLUR * 255**2 / 10 ** (self.target / 10)
+        allowed = self._error(i, shown, drawn) + blur
         stock.steps[i, first] = _Step()
-        for n, (before, after) in enumerate(pairwise(segment.places), first + 1):
-            step = stock.steps[i, n] = _Step()
+        for n, (before, after) in enumerate(pairwise(segment.places), 1):
+            step = stock.steps[i, first + n] = _Step()
             if before == after:
                 continue
             drawn = self._drawn(tools, i, after, 0)
-            pairs = [(shown, drawn)]
-            if self._count(self.stripes[i]) > 1:
-                box = bounds(pixels[i, before], [])
-                other = self._drawn(tools, i, before, 1)
-                if box is not None:
-                    other = box.onto(shown, other, *tools.size(i))
-                pairs.append((other, self._drawn(tools, i, after, 1)))
-            found = mover.slice(pairs, *self.reach.window(self.walk.axes[before], self.walk.axes[after]))
-            if found is not None:
-                step.slice, step.field = found
-                shown = mover.moved(shown, step.field)
-            step.reach = reached(mover.still if step.field is None else step.field, pixels.get((i, before)))
-            if self._error(i, shown, drawn) > allowed:
-                stock.steps[i, n] = _Step(anew=True)
-                shown = tools.intra(i, drawn)[1]
+            shown = self._stepped(stock, tools, step, i, before, after, shown, drawn)
+            box = self._box(stock, step, i, after)
+            if box is not None and n % ANCHOR_EVERY and self._error(i, shown, drawn) > allowed:
+                step.anew = True
+                inside = tools.intra(i, box.part(drawn, *tools.size(i)), change=True)[1]
+                shown = box.put(shown, inside, *tools.size(i))
+                allowed = self._error(i, shown, drawn) + blur
+
+    def _stepped(
+        self, stock: _Stock, tools: _Tools, step: _Step, i: int, before: int, after: int, shown: U8, drawn: U8
+    ) -> U8:
+        """Finds one step from what is shown to what is drawn, and returns what is shown then."""
+        mover, pixels, size = tools.movers[i], stock.pixels, tools.size(i)
+        pairs = [(shown, drawn)]
+        if self._count(self.stripes[i]) > 1:
+            box, other = bounds(pixels[i, before], []), self._drawn(tools, i, before, 1)
+            if box is not None:
+                other = box.put(shown, box.part(other, *size), *size)
+            pairs.append((other, self._drawn(tools, i, after, 1)))
+        found = mover.slice(pairs, *self.reach.window(self.walk.axes[before], self.walk.axes[after]))
+        if found is not None:
+            step.slice, step.field = found
+            shown = mover.moved(shown, step.field)
+        step.reach = reached(mover.still if step.field is None else step.field, pixels.get((i, before)))
+        box = self._box(stock, step, i, after)
+        leave = np.zeros((mover.rows, mover.columns), bool)
+        if box is not None:
+            leave[box.top : box.bottom, box.left : box.right] = True
+        left = residual(shown, drawn, mover.columns, mover.rows, self.left_qp, self.left_bit, leave)
+        step.residual = Packed.of(left) if left.coded.any() else None
+        return add(shown, left.added)
+
+    @staticmethod
+    def _box(stock: _Stock, step: _Step, i: int, place: int) -> Box | None:
+        """What a change of variant encodes behind this step, at least."""
+        return bounds(stock.pixels.get((i, place)), [] if step.reach is None else [step.reach])
 
     def _error(self, i: int, shown: U8, drawn: U8) -> float:
         """Mean squared error of luma."""
@@ -330,60 +351,60 @@ class _Maker:
                 number += 1
 
     def _settle(self, stock: _Stock) -> None:
-        """Says where boxes lie, and what else is to be encoded."""
+        """Says where boxes lie, and what is to be encoded whole."""
         arrivals: dict[tuple[int, int], list[NDArray[np.bool_]]] = defaultdict(list)
-        self.whole, self.anew = {(i, 0) for i in range(len(self.stripes))}, set()
+        stock.whole = {(i, 0) for i in range(len(self.stripes))}
         for node, _, place, anchor in self._nodes():
-            for i in stock.moving:
-                step = stock.steps[i, node]
-                if step.reach is not None:
-                    arrivals[i, place].append(step.reach)
+            for i in self.changing:
+                reach = stock.steps[i, node].reach
+                if reach is not None:
+                    arrivals[i, place].append(reach)
                 if anchor:
-                    self.whole.add((i, place))
-                elif step.anew:
-                    self.anew.add((i, place))
+                    stock.whole.add((i, place))
         stock.boxes = {key: bounds(pixels, arrivals[key]) for key, pixels in stock.pixels.items()}
+        for node, _, place, _ in self._nodes():
+            for i in self.changing:
+                step, box = stock.steps[i, node], stock.boxes.get((i, place))
+                if step.residual is not None and box is not None:
+                    step.residual = step.residual.without(box)
 
     def _place(self, stock: _Stock, place: int) -> None:
-        """All variants at a place: as far as they are wanted, the whole stripe, what ever moves in it, and the box
-        that a change encodes."""
+        """All variants at a place: the whole stripe, where that is wanted, and the box that a change encodes."""
         tools = self._tools()
         for i, stripe in enumerate(self.stripes):
-            wanted: list[tuple[dict[tuple[int, int, int], tuple[Slice, bytes]], Box | None]] = [
-                (stock.boxed, stock.boxes.get((i, place))),
-                (stock.renewed, stock.moving[i] if (i, place) in self.anew else None),
-            ]
-            for v in range(self._count(stripe)):
-                if (i, place) not in self.whole and not any(box for _, box in wanted):
-                    break
+            box, whole = stock.boxes.get((i, place)), (i, place) in stock.whole
+            for v in range(self._count(stripe) if box is not None or whole else 0):
                 picture = self._drawn(tools, i, place, v)
-                if (i, place) in self.whole:
+                if whole:
                     slice_, shown = tools.intra(i, picture)
                     stock.intra[i, place, v] = slice_, tools.whole(i, shown)
-                for to, box in wanted:
-                    if box is not None:
-                        slice_, shown = tools.intra(i, box.part(picture, *tools.size(i)), change=to is stock.boxed)
-                        to[i, place, v] = slice_, digest(shown)
+                if box is not None:
+                    slice_, shown = tools.intra(i, box.part(picture, *tools.size(i)), change=True)
+                    stock.boxed[i, place, v] = slice_, digest(shown)
 
-    def _change(self, stock: _Stock, i: int, node: int, place: int) -> list[Slice]:
+    def _chain(self, stock: _Stock, i: int, node: int) -> Slice | None:
+        """The P slice that leads from the node before to this one, whatever the variant; None: nothing moves."""
+        step, mover = stock.steps[i, node], self._tools().movers[i]
+        left = step.residual
+        if left is None or not left.coded.any():
+            return step.slice
+        around = mover.around(mover.still if step.field is None else step.field, None, left.coded)
+        size = mover.columns, mover.rows
+        return Slice(*_core.patch_slice(around, None, size, (0, 0, 0, 0), left.levels(), self.left_qp))
+
+    def _changes(self, stock: _Stock, i: int, node: int, place: int) -> list[Slice]:
         """The P slices that turn any variant of stripe i at the node before into each of its variants here."""
-        mover, box, step = self._tools().movers[i], stock.boxes[i, place], stock.steps[i, node]
-        around = mover.around(mover.still if step.field is None else step.field, box)
-        variants = range(self._count(self.stripes[i]))
+        step, mover, box = stock.steps[i, node], self._tools().movers[i], stock.boxes[i, place]
+        variants, left = range(self._count(self.stripes[i])), step.residual
         if box is None:
-            return [around for _ in variants]
-        return [self._patched(mover, around, stock.boxed[i, place, v][0], box) for v in variants]
-
-    def _renewal(self, stock: _Stock, i: int, place: int) -> list[Slice]:
-        """The P slices that show each variant of stripe i, whatever was there before but what stands still."""
-        mover, box = self._tools().movers[i], stock.moving[i]
-        around = mover.around(mover.still, box)
-        variants = range(self._count(self.stripes[i]))
-        return [self._patched(mover, around, stock.renewed[i, place, v][0], box) for v in variants]
-
-    @staticmethod
-    def _patched(mover: Mover, around: Slice, inside: Slice, box: Box) -> Slice:
-        return Slice(*_core.patch_slice(around, inside, (mover.columns, mover.rows), box))
+            return [self._chain(stock, i, node) or mover.around(mover.still, None) for _ in variants]
+        field = mover.still if step.field is None else step.field
+        around = mover.around(field, box, None if left is None else left.coded)
+        size, levels = (mover.columns, mover.rows), None if left is None else left.levels()
+        return [
+            Slice(*_core.patch_slice(around, stock.boxed[i, place, v][0], size, box, levels, self.left_qp))
+            for v in variants
+        ]
 
     # ---- packing
 
@@ -393,8 +414,8 @@ class _Maker:
         report.places = len(self.walk.axes)
         report.variants = {part: len(variants) for part, variants in self.variants.items()}
         report.stripes = [f"{stripe.part or stripe.kind} {stripe.rows}" for stripe in self.stripes]
-        report.moves = sum(step.slice is not None for step in stock.steps.values())
-        report.slices = len(stock.intra) + len(stock.renewed) + len(stock.boxed) + report.moves
+        report.moves = sum(step.field is not None for step in stock.steps.values())
+        report.slices = len(stock.intra) + len(stock.boxed) + report.moves
         writer = _core.AtlasWriter(
             self.native.width,
             self.native.height,
@@ -412,7 +433,7 @@ class _Maker:
         nodes: list[tuple[NDArray[np.int16], bool, list[int | None]]] = []
         for node, last, place, anchor in self._nodes():
             entries: list[int | None] = []
-            for i in sorted(stock.moving):
+            for i in self.changing:
                 entries += self._entries(writer, numbers[i], stock, i, node, last, place, anchor)
             nodes.append((self.walk.axes[place], anchor, entries))
         for s, segment in enumerate(self.walk.segments):
@@ -439,16 +460,18 @@ class _Maker:
             return [writer.add_slice(number, *one) for one in slices]
 
         own, changes = none, none
+        if last is not None and count > 1:
+            changes = added(self._changes(stock, i, node, place))
         if anchor:
             own = added([stock.intra[i, place, v][0] for v in range(count)])
         elif step.anew:
-            own = added(self._renewal(stock, i, place))
-        if last is not None and not step.anew and count > 1:
-            changes = added(self._change(stock, i, node, place))
-        chain = own[0] if anchor and step.anew else None
-        if step.slice is not None:
-            chain = writer.add_slice(number, *step.slice)
-        return [chain, *own, *(changes if count > 1 else [])]
+            own = changes
+        chain = self._chain(stock, i, node)
+        return [
+            None if chain is None else writer.add_slice(number, *chain),
+            *own,
+            *(changes if count > 1 else []),
+        ]
 
     def _add(self, writer: _core.AtlasWriter, stripe: Stripe) -> int:
         if stripe.kind == "static":
@@ -472,9 +495,9 @@ class _Maker:
             for node, last, place, _ in self._nodes():
                 chosen = [int(random.integers(c)) if walked else 0 for c in atlas.variants]
                 whole = decoder.decode(stitcher.unit(node, tuple(chosen), node == 0))
-                for i, v in zip(sorted(stock.moving), chosen, strict=True):
+                for i, v in zip(self.changing, chosen, strict=True):
                     picture = rows_of(whole, tools.easel.columns, self.stripes[i].first, self.stripes[i].rows)
-                    right = (i, place) in self.whole and tools.whole(i, picture) == stock.intra[i, place, v][1]
+                    right = (i, place) in stock.whole and tools.whole(i, picture) == stock.intra[i, place, v][1]
                     if not right and last is not None:
                         right = self._follows(stock, (i, node, place), before[i], (picture, v))
                     if not right:
@@ -485,15 +508,14 @@ class _Maker:
     def _follows(self, stock: _Stock, at: tuple[int, int, int], old: tuple[U8, int], new: tuple[U8, int]) -> bool:
         """Whether a picture of a (stripe, node, place), and its variant, follow on another."""
         tools, (i, node, place), (picture, v) = self._tools(), at, new
-        step, expected = stock.steps[i, node], old[0]
+        step, expected, size = stock.steps[i, node], old[0], tools.size(i)
         if step.field is not None:
             expected = tools.movers[i].moved(expected, step.field)
-        box, shown = stock.boxes.get((i, place)) if old[1] != v else None, stock.boxed
-        if step.anew:
-            box, shown = stock.moving[i], stock.renewed
+        if step.residual is not None:
+            expected = add(expected, step.residual.added())
+        box = stock.boxes.get((i, place)) if old[1] != v or step.anew else None
         if box is not None:
-            size = tools.size(i)
-            if digest(box.part(picture, *size)) != shown[i, place, v][1]:
+            if digest(box.part(picture, *size)) != stock.boxed[i, place, v][1]:
                 return False
             picture, expected = box.without(picture, *size), box.without(expected, *size)
         return bool((picture == expected).all())

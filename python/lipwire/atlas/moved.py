@@ -215,8 +215,9 @@ class Mover:
             bits.ue(run)
         return field, bits.done(self.qp)
 
-    def around(self, field: I32, box: Box | None) -> Slice:
-        """The P slice that says these vectors outside a box of macroblocks that are to be intra, and skips those."""
+    def around(self, field: I32, box: Box | None, coded: Mask | None = None) -> Slice:
+        """The P slice that says these vectors outside a box of macroblocks that are to be intra, and skips those.
+        `coded`: macroblocks (rows, columns) that are said in any case, as they have a residual."""
         intra = np.zeros(field.shape[:2], bool)
         if box is not None:
             intra[2 * box.top : 2 * box.bottom, 2 * box.left : 2 * box.right] = True
@@ -226,7 +227,8 @@ class Mover:
                 four = [(int(vx), int(vy)) for vx, vy in field[y : y + 2, x : x + 2].reshape(4, 2)]
                 predicted = _predicted(field, y, x, 2, intra)
                 one = all(vector == four[0] for vector in four)
-                if intra[y, x] or (one and four[0] == _skipped(field, y, x, predicted, intra)):
+                said = coded is not None and bool(coded[y // 2, x // 2])
+                if intra[y, x] or (not said and one and four[0] == _skipped(field, y, x, predicted, intra)):
                     run += 1
                     continue
                 bits.ue(run)
