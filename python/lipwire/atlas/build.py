@@ -43,10 +43,10 @@ VARIANTS = {"mouth": 22, "eyes": 11}
 """At most, the one at rest among them."""
 BLUR = 0.8
 """Of the squared error that `quality` allows: what a stripe may have more of it, moved, before it is encoded anew."""
-FINER_BY = {"mouth": 2, "eyes": 4, "moving": 10, "static": 12}
+FINER_BY = {"mouth": 0, "eyes": 2, "moving": 10, "static": 12}
 """By how much the quantizer is finer of stripes of parts, and of what has none: the less often they are encoded
 anew, the better they may be; what stands still is sent in key frames alone."""
-BOX_FINER_BY = {"mouth": 0, "eyes": 3}
+BOX_FINER_BY = {"mouth": 0, "eyes": 1}
 """The same of what a change of variant encodes."""
 LEFT_FINER_BY = 4
 """The same of what motion leaves,"""
@@ -61,7 +61,7 @@ LIMITS = {Axis.HAPPY: 1500, Axis.CONCERNED: 1500, Axis.SURPRISED: 1500, Axis.WAV
 NICE = 10
 NEVER = 4096
 """P slices behind which anchors are not to renew a stripe by themselves: more than a segment has."""
-WALKED = 3
+WALKED = 2
 """How often the whole walk is looked at afterwards."""
 Progress = Callable[[float], None]
 
@@ -178,6 +178,8 @@ class _Stock:
         self.boxes: dict[tuple[int, int], Box | None] = {}
         self.steps: dict[tuple[int, int], _Step] = {}
         self.whole: set[tuple[int, int]] = set()
+        self.chains: dict[tuple[int, int], Slice | None] = {}
+        self.changes: dict[tuple[int, int], list[Slice]] = {}
 
 
 class _Maker:
@@ -461,12 +463,16 @@ class _Maker:
 
         own, changes = none, none
         if last is not None and count > 1:
-            changes = added(self._changes(stock, i, node, place))
+            if (i, node) not in stock.changes:
+                stock.changes[i, node] = self._changes(stock, i, node, place)
+            changes = added(stock.changes[i, node])
         if anchor:
             own = added([stock.intra[i, place, v][0] for v in range(count)])
         elif step.anew:
             own = changes
-        chain = self._chain(stock, i, node)
+        if (i, node) not in stock.chains:
+            stock.chains[i, node] = self._chain(stock, i, node)
+        chain = stock.chains[i, node]
         return [
             None if chain is None else writer.add_slice(number, *chain),
             *own,
