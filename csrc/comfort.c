@@ -86,6 +86,10 @@ void lw_noise_payload(lw_noise *noise, const uint8_t *payload, size_t n)
 void lw_noise_make(lw_noise *noise, int16_t *out, int32_t n)
 {
     int32_t *b = noise->back;
+    if (!noise->reach) {
+        memset(out, 0, (size_t)n * sizeof *out);
+        return;
+    }
     for (int32_t i = 0; i < n; i++) {
         int32_t random = (int32_t)(lw_random_next(&noise->seed) >> 16) - 32768;
         int64_t f = (int64_t)random * noise->reach >> 15;

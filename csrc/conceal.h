@@ -6,6 +6,7 @@
 
 #include "comfort.h"
 #include "pitch.h"
+#include "predict.h"
 
 /* Samples of history that are read before the end of what there is: two periods and what they are compared by. */
 static inline int32_t lw_conceal_history(int32_t rate)
@@ -20,8 +21,8 @@ typedef struct lw_conceal {
     int32_t voiced, hiss;  /* Q15 of the period, and of noise: the sum of their squares is 1 */
     int32_t trend, gain;   /* Q15: what the voice becomes quieter by from period to period, and has so far */
     int32_t run;           /* samples so far */
-    int32_t step, ramp;    /* what the first period would jump by; how far that has been evened out */
     lw_noise unvoiced, ground;
+    lw_predictor ahead;
     int16_t period[LW_PITCH_LAGS];
 } lw_conceal;
 
@@ -33,9 +34,9 @@ void lw_conceal_more(lw_conceal *c, int16_t *out, int32_t n);
 /* 1: all that is left is background. */
 int lw_conceal_over(const lw_conceal *c);
 
-/* Fills a gap between what was before `out` (lw_conceal_history samples) and `future`, of which there are `have`, in
- * both directions: out[0..gap + overlap), of which the last `overlap` stand in place of the future's first.
- * overlap <= have; gap + overlap <= rate / 10. */
-void lw_conceal_bridge(int16_t *out, int32_t gap, const int16_t *future, int32_t have, int32_t overlap, int32_t rate);
+/* Fills a gap from both ends: out[0..gap) goes on with what `c` goes on with, and leads to `future`, of which there are
+ * `have`. Without a gap, out[0..overlap) goes over into the future's first; with one, it is those.
+ * overlap <= have; gap and overlap <= rate / 10. */
+void lw_conceal_bridge(lw_conceal *c, int16_t *out, int32_t gap, const int16_t *future, int32_t have, int32_t overlap);
 
 #endif

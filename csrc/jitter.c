@@ -40,6 +40,8 @@
 #define KEY_HELD_NS (120 * MS) /* a telephone event's packets come at least so often */
 #define EVENTS 32
 #define HYSTERESIS (3 * MS)
+#define SLACK (4 * MS)        /* what the lag may be short of */
+#define PATIENT_MS 20         /* so much too much waits for somebody to be quiet */
 #define QUIET_MOST 330        /* mean absolute value: about -38 dBov */
 
 enum { IDLE, PLAYING, COMFORT };
@@ -130,7 +132,7 @@ static int32_t pending(const lw_jitter *j)
 
 static int64_t target(const lw_jitter *j)
 {
-    int64_t base = lw_delay_base(&j->delay), t = lw_delay_target(&j->delay, j->clock, j->packet_ns);
+    int64_t base = lw_delay_base(&j->delay), t = lw_delay_target(&j->delay, j->packet_ns);
     t = lw_max64(t, base + j->config.min_delay_ms * MS);
     return lw_min64(t, base + j->config.max_delay_ms * MS);
 }
@@ -391,13 +393,17 @@ static void count_concealed(lw_jitter *j, int32_t n, int silent)
     j->stats.silent_concealed_samples += silent ? n : 0;
 }
 
+/* From here on sound is made up; what it goes on from is behind `to`, the strip's end. */
+static void go_on_from(lw_jitter *j, const int16_t *to)
+{
+    if (!j->concealing || j->config.decoder.conceal)
+        lw_conceal_begin(&j->conceal, to, j->quiet_known ? j->quiet : NULL, j->rate);
+}
+
 static void begin_concealing(lw_jitter *j)
 {
-    if (!j->concealing) {
-        lw_conceal_begin(&j->conceal, j->strip + j->write, j->quiet_known ? j->quiet : NULL, j->rate);
-        j->concealing = 1;
-        j->stats.concealment_events++;
-    }
+    j->stats.concealment_events += !j->concealing;
+    j->concealing = 1;
 }
 
 /* What is missing to a block, of what might have come. */
@@ -407,17 +413,16 @@ static void go_on(lw_jitter *j)
     int32_t n = j->block - pending(j);
     int16_t *to = room(j, j->block);
     if (d->conceal) {
-        j->stats.concealment_events += !j->concealing;
-        j->concealing = 1;
         n = j->block;
         if (d->conceal(d->state, to, n) != n)
             memset(to, 0, (size_t)n * sizeof *to);
         count_concealed(j, n, j->run >= j->rate / 5);
     } else {
-        begin_concealing(j);
+        go_on_from(j, to);
         count_concealed(j, n, lw_conceal_over(&j->conceal));
         lw_conceal_more(&j->conceal, to, n);
     }
+    begin_concealing(j);
     made_up(j, n);
     j->write += n;
     j->run += n;
@@ -435,7 +440,7 @@ static int32_t decode(lw_jitter *j, int16_t *to)
         j->stats.jitter_buffer_emitted_count += made;
         int64_t base = lw_delay_base(&j->delay);
         j->stats.jitter_buffer_target_delay_ns += (target(j) - base) * made;
-        j->stats.jitter_buffer_minimum_delay_ns += (lw_delay_target(&j->delay, j->clock, j->packet_ns) - base) * made;
+        j->stats.jitter_buffer_minimum_delay_ns += (lw_delay_target(&j->delay, j->packet_ns) - base) * made;
         lw_delay_decoded(&j->delay, 0);
         j->next = p->place + made;
         j->next_sequence = p->sequence + 1;
@@ -464,10 +469,11 @@ static void play(lw_jitter *j, int32_t skip, int32_t gap, int seam)
         int32_t overlap = (int32_t)((int64_t)j->rate * OVERLAP_US / 1000000) * (gap ? 1 : 2);
         overlap = overlap < have ? overlap : have;
         to = room(j, gap + have);
-        lw_conceal_bridge(to, gap, j->future + skip, have, overlap, j->rate);
+        go_on_from(j, to);
+        lw_conceal_bridge(&j->conceal, to, gap, j->future + skip, have, overlap);
         memcpy(to + gap + overlap, j->future + skip + overlap, (size_t)(have - overlap) * sizeof *to);
         if (gap) {
-            j->stats.concealment_events += !j->concealing;
+            begin_concealing(j);
             count_concealed(j, gap, 0);
             made_up(j, gap);
         }
@@ -488,8 +494,7 @@ static void be_quiet(lw_jitter *j)
         memset(to, 0, (size_t)n * sizeof *to);
     if (j->tail) {
         int16_t tail[LW_PITCH_MOST_RATE / 100];
-        if (!j->concealing || j->config.decoder.conceal)
-            lw_conceal_begin(&j->conceal, to, NULL, j->rate);
+        go_on_from(j, to);
         lw_conceal_more(&j->conceal, tail, n);
         for (int32_t i = 0; i < n; i++)
             to[i] = lw_sat16((to[i] * i + tail[i] * (n - i)) / n);
@@ -669,7 +674,7 @@ static int32_t too_much(const lw_jitter *j)
 {
     int32_t odd = pending(j) % j->block;
     int64_t counts = lag(j, j->next) - ns_of(j, odd), t = target(j);
-    if (t > counts)
+    if (t > counts + SLACK)
         return odd - (int32_t)((t - counts + BLOCK_NS - 1) / BLOCK_NS) * j->block;
     int64_t blocks = counts - t - HYSTERESIS;
     return odd + (blocks > 0 ? (int32_t)(blocks / BLOCK_NS) * j->block : 0);
@@ -686,9 +691,10 @@ static void adapt(lw_jitter *j)
         .rate = j->rate,
         .least = least,
         .quiet = j->floor < QUIET_MOST ? 2 * j->floor + 4 : 0,
-        .likeness_q15 = urgent ? 19661 : excess > 25 * ms ? 24576 : 29491,
+        .likeness_q15 = urgent ? 19661 : 24576,
     };
-    if (excess >= least) {
+    int patient = excess <= PATIENT_MS * ms && lw_level(j->strip + j->read, j->block) > how.quiet;
+    if (excess >= least && !patient) {
         how.most = excess < most ? excess : most;
         how.wanted = excess;
         if (!decode_ahead(j, j->block + how.most))

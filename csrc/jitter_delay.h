@@ -25,16 +25,20 @@ typedef struct lw_delay {
     int32_t known;  /* there has been a packet */
     uint32_t weight; /* of the next packet: it grows, which is how the others are forgotten */
     uint64_t total;
-    lw_quantile late, usual;
+    uint32_t arrivals;
+    int64_t cheapest, held, held_time;
+    lw_quantile usual;
     uint32_t bins[LW_DELAY_BINS];
     /* The last second and a quarter: least and most in blocks of a quarter. */
     int64_t least[LW_DELAY_BLOCKS], most[LW_DELAY_BLOCKS], block_time;
     int32_t block, blocks;
-    /* Bursts of lateness. */
+    uint32_t late; /* a bit for each block, the last one first: was it as late as half of what was held? */
+    /* Bursts of lateness; the one that goes on, in packets, and how late they were at most. */
     struct {
         int64_t time, height;
     } peaks[LW_DELAY_PEAKS];
-    int64_t beyond_time; /* when a packet was last so late */
+    int64_t beyond_time, beyond_most;
+    int32_t beyond;
     int32_t peak;
     uint32_t loss_q16; /* share of packets that never came */
 } lw_delay;
@@ -47,6 +51,6 @@ void lw_delay_decoded(lw_delay *d, int32_t lost);
 /* The least offset of late. */
 int64_t lw_delay_base(const lw_delay *d);
 /* The offset to play with. packet_ns: the duration of a packet. */
-int64_t lw_delay_target(const lw_delay *d, int64_t now_ns, int64_t packet_ns);
+int64_t lw_delay_target(const lw_delay *d, int64_t packet_ns);
 
 #endif

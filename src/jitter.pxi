@@ -56,7 +56,7 @@ cdef class JitterBuffer:
     little as the lateness of the packets allows; the lag follows it by leaving out and repeating single periods of the
     voice. What is lost is made up: by Opus itself, out of the redundancy of the next packet where it has some; for the
     other codecs of what was before, and of what is behind where that has come. Time is an argument: `now_ns` is of any
-    monotonic clock. Integer arithmetic (but for Opus): the same packets at the same times give the same samples.
+    monotonic clock. The same packets at the same times give the same samples, but for Opus on every machine.
 
     One thread at a time.
 

@@ -275,6 +275,11 @@ class Outward:
             raise OSError(socket.EAI_NONAME, "Name or service not known")
         return found
 
+    def names(self, host: str, address: str, port: int) -> bool:
+        """Whether the settings allow it in so many words, and not because it is public."""
+        parsed, name = ipaddress.ip_address(address), host.lower().rstrip(".")
+        return self.anything or any(entry.names(name, port) or entry.holds(parsed, port) for entry in self._allowed)
+
     def _check_address(self, host: str, address: str, port: int) -> None:
         parsed = ipaddress.ip_address(address)
         if is_public(parsed) or any(entry.holds(parsed, port) for entry in self._allowed):

@@ -43,7 +43,7 @@ GROUPS = {
     "publishers": (
         "Publishers",
         "Where sound and pictures go. The tasks: [publishers](../embedding.md#publishers), [Agora](../agora.md), "
-        "[rooms](../agents/rooms.md), [shared memory](../sharing.md).",
+        "[RTP](../rtp.md), [rooms](../agents/rooms.md), [shared memory](../sharing.md).",
         "Publisher StreamSpec Unit publish channel SharedWriter SharedReader",
     ),
     "pictures": (

@@ -5,8 +5,8 @@
  * packets are is measured, and the lag follows by leaving out and repeating single periods of the voice. What is lost is
  * made up: by the codec, if it can, else of what was before and, where that has come, of what is behind.
  *
- * Time is an argument, in nanoseconds of any monotonic clock. Sound is mono, at one rate. Everything is integer
- * arithmetic: the same packets at the same times give the same samples at every kernel level and on every machine.
+ * Time is an argument, in nanoseconds of any monotonic clock. Sound is mono, at one rate. The same packets at the same
+ * times give the same samples at every kernel level and on every machine.
  *
  * Example of use:
  *

@@ -13,6 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..rtp.ports import PORTS
 from .options import ApiKey, CaFile, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
@@ -35,6 +36,10 @@ def serve(
     avatar: Annotated[
         str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
     ] = None,
+    rtp: Annotated[
+        bool | None, typer.Option(help="Take speech by RTP, and send by it, for sessions started with an SDP.")
+    ] = None,
+    rtp_ports: Annotated[str | None, typer.Option(help=f"UDP ports for that, as a range (default: {PORTS}).")] = None,
     agora: Annotated[
         str | None, typer.Option(help="Publish into Agora channels: on, off, or auto = where the SDK is installed.")
     ] = None,
@@ -55,6 +60,8 @@ def serve(
         api_keys_file=api_keys_file,
         max_sessions=max_sessions,
         avatar=avatar,
+        rtp=rtp,
+        rtp_ports=rtp_ports,
         agora=agora,
         record=record,
         films=films,
@@ -80,6 +87,8 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
                 out.print(f"           ({note})", soft_wrap=True)
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
+        if config.rtp:
+            out.print(f"RTP        ports {config.rtp_ports} of {config.rtp_host or config.bind}")
         if config.record is not None:
             out.print(f"recording  every session, into {config.record}", soft_wrap=True)
         if config.films is not None:

@@ -61,6 +61,20 @@ class AgoraSettings(Struct, kw_only=True):
     enable_string_uid: bool
 
 
+class RtpRequest(Struct, kw_only=True):
+    """`rtp` of a start: speech comes, or speech and pictures leave, by plain RTP as well."""
+
+    sdp: str
+    """The offer (RFC 3264), with lines that end in CR LF or LF."""
+
+
+class RtpReply(Struct, kw_only=True):
+    """What became of it."""
+
+    sdp: str
+    """The answer."""
+
+
 class FilmRequest(Struct, kw_only=True, omit_defaults=True):
     """`record` of POST /session/start: record the session into a film."""
 
@@ -85,6 +99,7 @@ class StartRequest(Struct, kw_only=True, omit_defaults=True):
     sample_rate: int | None = None
     """Hz of the audio that leaves."""
     egress: Egress | None = None
+    rtp: RtpRequest | None = None
     record: FilmRequest | None = None
 
 
@@ -117,6 +132,8 @@ class StartReply(Struct, kw_only=True):
     websocket_address: str
     session_token: str
     granted: Granted | UnsetType = UNSET
+    rtp: RtpReply | UnsetType = UNSET
+    """Where the request has `rtp`."""
 
 
 class StopRequest(Struct, kw_only=True, omit_defaults=True):
@@ -265,6 +282,13 @@ class RateMismatch(Struct, tag_field="command", tag="rate_mismatch", omit_defaul
     changed."""
 
 
+class Dtmf(Struct, tag_field="command", tag="dtmf"):
+    """A key was pressed by who speaks by RTP (RFC 4733): 0..9, *, #, A..D, or the number of another event."""
+
+    digit: str
+    duration_ms: int
+
+
 class ErrorEvent(Struct, tag_field="command", tag="error"):
     """The message with this `event_id` was refused; the connection and all that was accepted before live on."""
 
@@ -273,7 +297,7 @@ class ErrorEvent(Struct, tag_field="command", tag="error"):
     event_id: str | None = None
 
 
-ServerEvent = InitAck | HeartbeatAck | PlaybackStarted | PlaybackFinished | Underrun | RateMismatch | ErrorEvent
+ServerEvent = InitAck | HeartbeatAck | PlaybackStarted | PlaybackFinished | Underrun | RateMismatch | Dtmf | ErrorEvent
 
 _encoder = msgspec.json.Encoder()
 _event_decoder: msgspec.json.Decoder[ServerEvent] = msgspec.json.Decoder(ServerEvent)
@@ -354,6 +378,7 @@ _OPTIONAL_RULES: dict[str, Rule] = {
     "fps": (_frame_rate, f'a number 1..{MAX_FPS}, or a ratio such as "30000/1001"'),
     "sample_rate": _whole(MIN_RATE, MAX_RATE),
     "egress": _one_of("video", "motion", "both"),
+    "rtp": (lambda v: isinstance(v, dict) and isinstance(v.get("sdp"), str), "an object with an SDP offer in sdp"),
     "record": (lambda v: isinstance(v, dict), "an object"),
 }
 _FILM_RULES: dict[str, Rule] = {
@@ -418,6 +443,8 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
     optional = {name: body[name] for name in _OPTIONAL_RULES if body.get(name) is not None}
     for name, value in optional.items():
         _check(name, value, _OPTIONAL_RULES[name])
+    if "rtp" in optional:
+        optional["rtp"] = RtpRequest(sdp=optional["rtp"]["sdp"])
     if (film := optional.get("record")) is not None:
         optional["record"] = _film(film)
     return StartRequest(

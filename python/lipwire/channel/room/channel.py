@@ -132,8 +132,8 @@ class RoomChannel(Channel):
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `state`, `room`, `members`, `viewers` (browsers that are connected), what slow
-        browsers missed (`dropped` packets and pictures, `messages_dropped`), `messages_waiting`, and by `users` the
-        sound that was filled in or came too fast, in ms."""
+        browsers missed (`dropped` packets and pictures, `messages_dropped`), `messages_waiting`, and by `users` what
+        their sound is like (`Microphone.stats`)."""
         room = self._room
         return {"state": self.state, "room": self.name, **(room.stats() if room is not None else {})}
 
