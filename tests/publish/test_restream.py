@@ -227,7 +227,8 @@ async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, when: a
 
 def noise(seconds: int) -> list[Any]:
     """Sound and pictures that no codec makes small."""
-    chance, items = np.random.default_rng(1), []
+    chance = np.random.default_rng(1)
+    items: list[Any] = []
     sound = chance.integers(-8000, 8000, 480 * 100).astype("<i2")
     frames = []
     for _ in range(8):
@@ -240,8 +241,9 @@ def noise(seconds: int) -> list[Any]:
     return items
 
 
-async def test_a_server_that_stands_still_gets_what_is_new_when_it_goes_on() -> None:
+async def test_a_server_that_stands_still_gets_what_is_new_when_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits meanwhile is bounded, and nobody waits for it."""
+    monkeypatch.setattr("lipwire.publish.destination.TIMEOUT", WAIT)
     listener = Listener(*free_ports(1))
     hearing = asyncio.create_task(listener.hear())
     async with Valve(listener.port) as valve:
@@ -347,11 +349,17 @@ async def test_mpeg_ts_goes_over_udp(tmp_path: Path) -> None:
         receiver.bind(("127.0.0.1", 0))
         receiver.setblocking(False)
         datagrams: list[bytes] = []
-        asyncio.get_running_loop().add_reader(receiver.fileno(), lambda: datagrams.append(receiver.recv(65536)))
+
+        def take() -> None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    datagrams.append(receiver.recv(65536))
+
+        asyncio.get_running_loop().add_reader(receiver.fileno(), take)
         async with opened(Restream(f"udp://127.0.0.1:{receiver.getsockname()[1]}?ttl=1")) as stream:
             await hand(stream, items)
-        await asyncio.sleep(0.05)
         asyncio.get_running_loop().remove_reader(receiver.fileno())
+        take()
     assert all(data[0] == 0x47 and len(data) % 188 == 0 and len(data) <= 1316 for data in datagrams)
     path = tmp_path / "x.ts"
     path.write_bytes(b"".join(datagrams))
