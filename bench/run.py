@@ -23,6 +23,7 @@ BENCHES = (
     "visemes",
     "g7xx",
     "opus",
+    "jitter",
     "ingest",
     "hooks",
     "share",

@@ -30,7 +30,7 @@
 #define PRIOR (8 * MS)       /* a first guess, worth one packet */
 #define START_FEW 6          /* packets of which nothing can be said */
 #define START_PACKETS 100    /* from here on the histogram tells more */
-#define START_TIMES_2 5      /* halves of what is usual */
+#define START_TIMES 3        /* what is usual; but twice what was most is enough */
 #define START_MOST (100 * MS)
 #define ANEW 8               /* packets after which the cheapest is looked for again */
 #define FALL 500             /* the held target falls by 1/500 of the time: 2 ms a second */
@@ -161,26 +161,33 @@ static void note_peak(lw_delay *d, int64_t now_ns, int64_t offset)
     d->beyond_time = now_ns;
 }
 
-/* How high the peaks are that come again and again; INT64_MIN: none do. */
+/* How high the peaks are that come again and again, between their mean and the highest; INT64_MIN: none do. */
 static int64_t peaks(const lw_delay *d, int64_t now_ns)
 {
-    int64_t sum = 0;
+    int64_t sum = 0, most = 0;
     int32_t count = 0;
     for (int32_t i = 0; i < LW_DELAY_PEAKS; i++)
         if (d->peaks[i].time && now_ns - d->peaks[i].time < PEAK_MEMORY) {
             count++;
             sum += d->peaks[i].height - d->cheapest;
+            most = lw_max64(most, d->peaks[i].height - d->cheapest);
         }
-    return count >= PEAKS_NEEDED ? d->cheapest + sum / count : INT64_MIN;
+    return count >= PEAKS_NEEDED ? d->cheapest + (sum / count + most) / 2 : INT64_MIN;
 }
 
-/* How late packets were at most in the last second and a quarter, and a little more: INT64_MAX, if that is of no use. */
+/* How much later than the least late ones packets were in the last second and a quarter. */
+static int64_t spread_of(const lw_delay *d)
+{
+    int64_t most = d->most[0];
+    for (int32_t i = 1; i < d->blocks; i++)
+        most = lw_max64(most, d->most[i]);
+    return most - lw_delay_base(d);
+}
+
+/* That, and a little more: INT64_MAX, if it is of no use. */
 static int64_t calm(const lw_delay *d)
 {
-    int64_t base = lw_delay_base(d), most = d->most[0];
-    for (int32_t i = 1; i < LW_DELAY_BLOCKS; i++)
-        most = lw_max64(most, d->most[i]);
-    int64_t spread = (most - base) * 5 / 4 + 2 * BIN;
+    int64_t base = lw_delay_base(d), spread = spread_of(d) * 5 / 4 + 2 * BIN;
     int again = 0; /* how often late blocks began */
     for (uint32_t begins = d->late & ~(d->late << 1); begins; begins &= begins - 1)
         again++;
@@ -193,7 +200,7 @@ static void hold(lw_delay *d, int64_t now_ns)
 {
     int64_t base = lw_delay_base(d), high = peaks(d, now_ns), want = lw_max64(d->cheapest, high);
     if (d->arrivals >= START_FEW && d->arrivals < START_PACKETS)
-        want = lw_max64(want, base + lw_min64((usual(d) - base) * START_TIMES_2 / 2, START_MOST));
+        want = lw_max64(want, base + lw_min64((usual(d) - base) * START_TIMES, lw_min64(2 * spread_of(d), START_MOST)));
     d->held = lw_max64(want, d->held - (now_ns - d->held_time) / FALL);
     d->held_time = now_ns;
     if (high == INT64_MIN)
