@@ -101,14 +101,14 @@ def simulated(
     for i, packet in enumerate(packets):
         if rng.random() < loss:
             continue
-        at = 20 * i + 5 + rng.exponential(jitter + 0.01)
+        at = 20 * i + 5 + min(rng.exponential(jitter + 0.01), 900)
         for _ in range(1 + (rng.random() < copies)):
             arrivals.append((int(at * MS), rtp(i + 65000, 160 * 7 + clock * i, packet)))
             at += rng.random() * 40
     return arrivals
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     codec=st.sampled_from(["pcmu", "g722", "l16", "opus"]),
     seed=st.integers(0, 2**31),
