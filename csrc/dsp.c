@@ -30,6 +30,7 @@
     .blend = lw_blend_c, \
     .lerp = lw_lerp_c, \
     .warp = lw_warp_c, \
+    .look = lw_look_c, \
     .scale_row = lw_scale_row_c, \
     .scale_mix = lw_scale_mix_c, \
     .rgba_luma = lw_rgba_luma_c, \
@@ -70,6 +71,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->blend = lw_blend_avx2;
         dsp->lerp = lw_lerp_avx2;
         dsp->warp = lw_warp_avx2;
+        dsp->look = lw_look_avx2;
         dsp->scale_row = lw_scale_row_avx2;
         dsp->scale_mix = lw_scale_mix_avx2;
         dsp->rgba_luma = lw_rgba_luma_avx2;
@@ -92,6 +94,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->blend = lw_blend_avx512;
         dsp->lerp = lw_lerp_avx512;
         dsp->warp = lw_warp_avx512;
+        dsp->look = lw_look_avx512;
         dsp->scale_row = lw_scale_row_avx512;
         dsp->scale_mix = lw_scale_mix_avx512;
         dsp->rgba_luma = lw_rgba_luma_avx512;

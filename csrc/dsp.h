@@ -157,6 +157,7 @@ lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 struct lw_patch;
 struct lw_warp;
+struct lw_mask;
 struct lw_rgb_matrix;
 /* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past
  * what is asked for; of dst nothing but the patch is touched. dst overlaps nothing.
@@ -167,6 +168,10 @@ typedef void lw_lerp_fn(const struct lw_patch *p, int32_t wx, int32_t wy);
 /* The same of samples along lines, their places rounded down to 16ths; value and alpha are those of the sprite's pixel
  * (0, 0). */
 typedef void lw_warp_fn(const struct lw_patch *p, const struct lw_warp *w);
+/* Masks of rows of alpha, by `count` columns of 1 << shift pixels, shift 3 or more; rows may be read LW_PIXEL_PAD bytes past
+ * that. */
+typedef void lw_look_fn(struct lw_mask *masks, const uint8_t *alpha, ptrdiff_t pitch, int32_t shift, int32_t count,
+                        int32_t rows);
 /* out[i] = (src[at[i]] - 128) * (weight[i] & 255) + (src[at[i] + 1] - 128) * (weight[i] >> 8): weights of sum 128.
  * `at` does not fall and at[i] + 1 < src_n; 0 and beyond of src are readable, src_n and beyond are not. */
 typedef void lw_scale_row_fn(int16_t *out, const uint8_t *src, size_t src_n, const uint16_t *at,
@@ -180,6 +185,7 @@ typedef void lw_rgba_chroma_fn(uint8_t *u, uint8_t *v, const uint8_t *top, const
 lw_blend_fn lw_blend_c, lw_blend_avx2, lw_blend_avx512, lw_blend_neon;
 lw_lerp_fn lw_lerp_c, lw_lerp_avx2, lw_lerp_avx512, lw_lerp_neon;
 lw_warp_fn lw_warp_c, lw_warp_avx2, lw_warp_avx512, lw_warp_neon;
+lw_look_fn lw_look_c, lw_look_avx2, lw_look_avx512;
 lw_scale_row_fn lw_scale_row_c, lw_scale_row_avx2, lw_scale_row_avx512, lw_scale_row_neon;
 lw_scale_mix_fn lw_scale_mix_c, lw_scale_mix_avx2, lw_scale_mix_avx512, lw_scale_mix_neon;
 lw_rgba_luma_fn lw_rgba_luma_c, lw_rgba_luma_avx2, lw_rgba_luma_avx512, lw_rgba_luma_neon;
@@ -213,6 +219,7 @@ typedef struct lw_dsp {
     lw_blend_fn *blend;
     lw_lerp_fn *lerp;
     lw_warp_fn *warp;
+    lw_look_fn *look;
     lw_scale_row_fn *scale_row;
     lw_scale_mix_fn *scale_mix;
     lw_rgba_luma_fn *rgba_luma;

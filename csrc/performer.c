@@ -91,6 +91,7 @@ struct lw_performer {
     int64_t clock; /* media clock of the tick that is being made */
     int ours, out; /* whether that has the turn; bits of lw_tick */
     lw_canvas shown;
+    lw_head *head; /* with config.avatar */
     int64_t heeded_cut; /* interrupts that the mouth knows of */
     int cut;            /* there has been no speech since the last of them */
     lw_mouth *mouths;   /* of the frames in the ring, and of the last one taken out of it: frame n at n % (frame_slots + 1) */
@@ -211,6 +212,8 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
         rc = lw_resampler_open(&p->to_viseme, &(lw_resampler_config){.in_rate = LW_RATE, .out_rate = LW_VISEME_RATE});
+    if (rc >= 0 && config->avatar)
+        rc = lw_head_open(&p->head, config->avatar);
     if (rc >= 0 && config->atlas) {
         lw_walk_open(&p->walk, config->atlas, config->seed);
         rc = lw_stitcher_open(&p->stitcher, config->atlas, config->framing);
@@ -251,6 +254,7 @@ void lw_performer_close(lw_performer **p)
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
     lw_stitcher_close(&(*p)->stitcher);
+    lw_head_close(&(*p)->head);
     lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
 }
@@ -734,7 +738,7 @@ static int draw_frame(lw_performer *p, int at, const lw_pose *pose, int64_t samp
         *open = open_pose(pose);
         return p->config.draw ? draw_hook(p, at, pose, sample) : 1;
     }
-    lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, open);
+    lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, p->head, open);
     int changed = !lw_canvas_same(&s->canvas, &p->shown);
     p->shown = s->canvas;
     return changed;

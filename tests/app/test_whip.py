@@ -76,7 +76,7 @@ async def test_the_newest_sender_speaks(stage: Stage) -> None:
     async with Client(stage.http, stage.whip, stage.bearer, microphone=Tone(words)) as first:
         await stage.until(lambda: stage.session.stats()["whip"]["utterances"] == 1)
         async with Client(stage.http, stage.whip, stage.bearer, microphone=Tone(words)) as second:
-            await stage.until(lambda: len(stage.session.whip._sounds) == 1)
+            await stage.until(lambda: len(stage.session.whip._peers) == 1)
             assert (await first.delete()).status_code == 404  # its connection has ended
             before = stage.session.stats()["whip"]["utterances"]
             await stage.until(lambda: stage.session.stats()["whip"]["utterances"] > before)

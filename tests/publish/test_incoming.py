@@ -125,7 +125,7 @@ def test_what_was_late_or_lost_delays_nothing_for_good(spoil: Any) -> None:
     spoil(packets, random.Random(18))
     lags = Line().play(packets, 8000).lags()
     before, after = settled(lags, 1000, 1800), settled(lags, 5000, 7800)  # two seconds after the last of it
-    assert max(after) <= max(before) + 10, (before, after)
+    assert max(after) < max(before) + 20, (before, after)  # less than a packet
 
 
 @pytest.mark.parametrize("pause_ms", [420, 1000])

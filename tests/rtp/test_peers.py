@@ -13,6 +13,7 @@ import pytest
 
 from lipwire.rtp.formats import Speech
 from lipwire.rtp.inbound import Inbound
+from lipwire.rtp.keys import Key, Opened
 from lipwire.rtp.sdp import Address
 from support.rtp_peers import aligned_snr, ffmpeg_sends, gstreamer_sends
 
@@ -39,13 +40,19 @@ def voice(rate: int, seconds: float = 1.2) -> np.ndarray:
 @pytest.mark.parametrize(
     "sender, codec",
     [("gstreamer", one) for one in ("pcmu", "pcma", "g722", "opus", "l16")]
-    + [("ffmpeg", one) for one in ("pcmu", "g722", "opus")],
+    + [("ffmpeg", one) for one in ("pcmu", "g722", "opus")]
+    + [("gstreamer, encrypted", "pcmu")],
 )
 def test_what_comes_out_is_what_went_in(sender: str, codec: str, tmp_path: Path) -> None:
     speech = SPEECH[codec]
     sent = voice(speech.sample_rate)
-    send = gstreamer_sends if sender == "gstreamer" else ffmpeg_sends
-    packets = send(codec, sent.tobytes(), speech.sample_rate, tmp_path)
+    what = codec, sent.tobytes(), speech.sample_rate, tmp_path
+    if sender == "gstreamer, encrypted":
+        key = Key("1", "AES_CM_128_HMAC_SHA1_80", bytes(range(30)))
+        opened = Opened(key)
+        packets = [clear for one in gstreamer_sends(*what, key.secret) if (clear := opened.rtp(one)) is not None]
+    else:
+        packets = (gstreamer_sends if sender == "gstreamer" else ffmpeg_sends)(*what)
     assert packets, "nothing was caught"
     payload_type = packets[0][1] & 127
     agreed = Speech(codec, payload_type, speech.clock_rate, speech.sample_rate)  # type: ignore[arg-type]

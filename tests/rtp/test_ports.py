@@ -48,6 +48,8 @@ def test_which_address_a_peer_is_told() -> None:
     assert Ports("127.0.0.2", range(2)).source_for("192.0.2.1") == "127.0.0.2"
     assert Ports("0.0.0.0", range(2)).source_for("127.0.0.1") == "127.0.0.1"
     assert Ports("::", range(2)).source_for("::1") == "::1"
+    assert Ports("::", range(2)).source_for("127.0.0.1") == "127.0.0.1"
+    assert Ports("::", range(2)).reaches("127.0.0.1") and not Ports("127.0.0.1", range(2)).reaches("::1")
 
 
 def test_datagrams_come_with_their_source_and_the_time_at_which_the_kernel_had_them() -> None:

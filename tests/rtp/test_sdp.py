@@ -94,7 +94,7 @@ LINES = st.one_of(
 
 
 @given(st.lists(LINES, max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_comes_is_read_or_refused_in_words(lines: list[str]) -> None:
     try:
         sections = parse_sdp("v=0\n" + "\n".join(lines))

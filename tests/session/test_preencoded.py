@@ -267,9 +267,9 @@ async def test_who_waits_for_video_to_be_encoded_holds_up_nobody(
 
 
 async def test_who_does_not_wait_changes_over_when_the_video_is_there(
-    avatar: Avatar, atlas: _core.Atlas, monkeypatch: pytest.MonkeyPatch
+    avatar: Avatar, atlas: _core.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As an agent does, which has to join at once."""
+    """As an agent does, which has to join at once. A film of it has pictures: its head cannot wait."""
     may_end, failing = threading.Event(), [BadState("no voice")]
 
     def ensure(*of: Any) -> _core.Atlas:
@@ -281,8 +281,8 @@ async def test_who_does_not_wait_changes_over_when_the_video_is_there(
     monkeypatch.setattr(lipwire.atlas, "load", lambda *of: None)
     monkeypatch.setattr(lipwire.atlas, "ensure_aside", ensure)
     for units in (False, True):  # the first cannot have it
-        out = Taker("units")
-        live = lipwire.Session(out, avatar=avatar, size=SIZE, preencoded="on")
+        out, film = Taker("units"), lipwire.publish.LiveFilm(tmp_path / f"{units}.mp4")
+        live = lipwire.Session(lipwire.publish.Tee(out, film), avatar=avatar, size=SIZE, preencoded="on")
         live.waits_for_atlas = False
         async with live:
             await out.until(5)
@@ -297,7 +297,10 @@ async def test_who_does_not_wait_changes_over_when_the_video_is_there(
                 assert out.units[0].key and out.order == sorted(out.order)
             else:
                 may_end.clear()
-        assert live.stats()["failures"] == {}
+        assert live.stats()["failures"] == {} and film.stats()["units_dropped"] == 0
+        with av.open(str(film.path)) as played:
+            played.streams.video[0].codec_context.options = {"err_detect": "explode"}
+            assert len(list(played.decode(video=0))) > 30
 
 
 def test_the_head_goes_over_to_an_atlas_that_comes_later(avatar: Avatar, atlas: _core.Atlas) -> None:

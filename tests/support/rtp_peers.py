@@ -25,6 +25,7 @@ GSTREAMER = {
     "l16": ("identity", "rtpL16pay"),
 }
 """What encodes, and what makes packets."""
+SRTPENC = [f"{of}-{what}" for of in ("rtp", "rtcp") for what in ("cipher=aes-128-icm", "auth=hmac-sha1-80")]
 PTIME = "max-ptime=20000000"
 """20 ms; without it a packet is as long as what was read of the file."""
 FFMPEG = {"pcmu": "pcm_mulaw", "g722": "g722", "opus": "libopus"}
@@ -45,10 +46,14 @@ def opened() -> Pair:
     return pair
 
 
-def gstreamer_sends(codec: str, pcm: bytes, rate: int, folder: Path) -> list[bytes]:
-    """RTP of GStreamer's that carries PCM16 mono. Skips where it is not installed."""
+def gstreamer_sends(codec: str, pcm: bytes, rate: int, folder: Path, secret: bytes = b"") -> list[bytes]:
+    """RTP of GStreamer's that carries PCM16 mono; with a master key and salt SRTP, AES_CM_128_HMAC_SHA1_80. Skips where
+    it is not installed."""
     encoder, payloader = GSTREAMER[codec]
-    require(exists("udpsink", "wavparse", encoder, payloader), f"GStreamer's {encoder} and {payloader}")
+    require(
+        exists("udpsink", "wavparse", encoder, payloader, *(["srtpenc"] if secret else [])),
+        f"GStreamer's {encoder} and {payloader}",
+    )
     path = folder / "speech.wav"
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
@@ -56,22 +61,12 @@ def gstreamer_sends(codec: str, pcm: bytes, rate: int, folder: Path) -> list[byt
         out.setframerate(rate)
         out.writeframes(pcm)
     pair = opened()
+    chain: list[str | list[str]] = ["wavparse", "audioconvert", encoder, [payloader, PTIME]]
+    chain += [["srtpenc", f"key={secret.hex()}", *SRTPENC]] if secret else []
     launch(
-        *(
-            "filesrc",
-            f"location={path}",
-            "!",
-            "wavparse",
-            "!",
-            "audioconvert",
-            "!",
-            encoder,
-            "!",
-            payloader,
-            PTIME,
-            "!",
-        ),
-        *("udpsink", "host=127.0.0.1", f"port={pair.port}", "sync=false"),
+        *("filesrc", f"location={path}"),
+        *(word for one in chain for word in ("!", *([one] if isinstance(one, str) else one))),
+        *("!", "udpsink", "host=127.0.0.1", f"port={pair.port}", "sync=false"),
     )
     packets = captured(pair)
     pair.close()

@@ -30,6 +30,8 @@ logger = sampled("lipwire.rtp")
 PATIENCE = 30.0
 """Seconds for which something is sent to a public address without a packet from there: six times as long as a receiver
 that sends reports at all takes to its first."""
+ANYWHERE = "192.0.2.1"
+"""An address that is nobody's (RFC 5737), to ask for the way to the rest of the world; nothing is sent there."""
 LEAST_PORT = 1024
 """What stands below belongs to services that answer whoever asks."""
 
@@ -82,8 +84,8 @@ class RtpDoor:
         except BaseException:
             call.close()
             raise
-        near = next((peer.expected for peer in peers if peer.expected is not None), Address("127.0.0.1", 0))
-        host = self._config.rtp_public_host or self._ports.source_for(near.host)
+        near = next((peer.expected.host for peer in peers if peer.expected is not None), ANYWHERE)
+        host = self._config.rtp_public_host or self._ports.source_for(near)
         call.answer = write_sdp(host, lines, number=secrets.randbits(31))
         return call
 
@@ -119,10 +121,9 @@ class RtpDoor:
             except ValueError:  # a name of what may not be known
                 return None, None
         assert self._ports is not None
-        version = 6 if ":" in self._ports.host else 4
-        fitting = [one for one in found if ipaddress.ip_address(one).version == version]
+        fitting = [one for one in found if self._ports.reaches(one)]
         if not fitting:
-            raise InvalidArgument(f"{address.host} has no IPv{version} address, and RTP is on {self._ports.host} here")
+            raise InvalidArgument(f"{address.host} cannot be reached from {self._ports.host}, where RTP is here")
         if ipaddress.ip_address(fitting[0]).is_multicast:
             raise InvalidArgument(f"{address.host} is a multicast address; RTP goes to one peer")
         place = Address(fitting[0], address.port)
@@ -171,7 +172,8 @@ class RtpCall:
                 to_rtcp=peer.to_rtcp,
                 cname=self._cname,
                 seal=seal,
-                patience=None if peer.named else PATIENCE,
+                patience=PATIENCE,
+                exempt=peer.to if peer.named else None,
                 incoming=lambda: 0 if media.takes is None or self._inbound is None else self._inbound.packets,
             )
             self.publisher = self.publisher or Outbound()
@@ -217,9 +219,9 @@ class RtpCall:
             )
 
     def check_voice(self) -> None:
-        """Raises BadState: speech comes by RTP, so that it comes by no WebSocket."""
+        """Raises BadState: speech comes by RTP, so that it comes by no other way."""
         if self.hears:
-            raise BadState("this session's speech comes by RTP; start one without a section that speaks for voice")
+            raise BadState("This session's speech comes by RTP; start one whose SDP has no section that speaks")
 
     def interrupt(self) -> None:
         """What is being said is void."""

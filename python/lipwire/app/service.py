@@ -26,7 +26,7 @@ from ..channel.agora.presence import available, lacking
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..closing import close_within
-from ..errors import InvalidArgument
+from ..errors import BadState, InvalidArgument
 from ..logs import sampled
 from ..pools import pool
 from ..protocol import messages as m
@@ -174,9 +174,13 @@ class LiveAvatar(RecordedSession):
             stats |= {"rtp": self._rtp.stats(), "receiving": self._rtp.receiving or self.whip.receiving}
         return stats
 
-    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
+    def check_voice(self) -> None:
+        """Raises BadState: speech comes by RTP, and by no other way."""
         if self._rtp is not None:
             self._rtp.check_voice()
+
+    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
+        self.check_voice()
         super().voice(payload, encoding, sample_rate, event_id)
 
     def interrupt(self, event_id: str | None = None) -> None:
@@ -452,6 +456,10 @@ class Service:
                 raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
             self.provider.check_not_draining()
             assert isinstance(watched.session, LiveAvatar)
+            try:
+                watched.session.check_voice()
+            except BadState as exc:
+                raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
             answer, peer = await watched.session.whip.admit(sdp)
             return Admitted(answer, peer, peer.drop)
 

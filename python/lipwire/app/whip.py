@@ -42,9 +42,13 @@ class WhipSpeech:
         self.closed = False
         self._id = session.id
         self._ice_host, self._ice_servers = ice_host, ice_servers
-        self._gate = SpeechGate(RATE, session.write, session.end, name="whip", closing=closing, guard_ms=guard_ms)
+        self._gate: SpeechGate | None = SpeechGate(
+            RATE, session.write, session.end, name="whip", closing=closing, guard_ms=guard_ms
+        )
+        """None once the session, which it has, has ended."""
         self._speaker: Peer | None = None
         self._joining: Peer | None = None
+        self._peers: set[Peer] = set()
         self._sounds: dict[Peer, Incoming] = {}
 
     async def admit(self, sdp: str) -> tuple[str, Peer]:
@@ -64,15 +68,17 @@ class WhipSpeech:
         )
         if self._joining is not None:
             self._joining.drop()
-        self._joining, self._sounds[peer] = peer, Incoming(self._hear)
+        self._joining = peer
+        self._peers.add(peer)
         answer, _ = await peer.answer(sdp)
         return answer, peer
 
     def _track(self, peer: Peer, transceiver: Any) -> None:
-        if peer not in self._sounds or transceiver.kind != "audio":
+        if transceiver.kind != "audio" or peer in self._sounds:
             aiortc_private.receive(transceiver.receiver, False)  # pictures of a sender are not shown: the face is ours
-        else:
-            take_sound(transceiver.receiver, self._sounds[peer], lambda: peer is self._speaker)
+            return
+        self._sounds[peer] = Incoming(self._hear)
+        take_sound(transceiver.receiver, self._sounds[peer], lambda: peer is self._speaker)
 
     def _changed(self, peer: Peer) -> None:
         if peer.connected:
@@ -82,40 +88,48 @@ class WhipSpeech:
             if old is not None:
                 old.drop()
             return
+        self._peers.discard(peer)
         if (incoming := self._sounds.pop(peer, None)) is not None:
             incoming.close()
         if peer is self._joining:
             self._joining = None
         if peer is self._speaker:
             self._speaker = None
-            self._gate.close()
+            if self._gate is not None:
+                self._gate.close()
 
     def _hear(self, pcm: bytes, kind: str) -> None:
-        if not self.closed:
+        if self._gate is not None:
             self._gate.process(pcm, quiet=kind in QUIET)
 
     def interrupt(self) -> None:
         """What is being said is void."""
-        self._gate.interrupt()
+        if self._gate is not None:
+            self._gate.interrupt()
 
     @property
     def receiving(self) -> bool:
         """Whether sound comes."""
-        return self._speaker is not None and self._sounds[self._speaker].awake
+        return self._sound is not None and self._sound.awake
+
+    @property
+    def _sound(self) -> Incoming | None:
+        """Of who speaks."""
+        return None if self._speaker is None else self._sounds.get(self._speaker)
 
     def stats(self) -> dict[str, Any]:
         """Figures, JSON-able: whether somebody is `connected`, `utterances` that began and were not taken (`refused`),
         and of the sound that comes what `JitterBuffer.stats` says."""
-        sound = {} if self._speaker is None else self._sounds[self._speaker].stats()
+        sound = {} if self._sound is None else self._sound.stats()
         return {
             "connected": self._speaker is not None,
-            "utterances": self._gate.utterances,
-            "refused": self._gate.refused,
+            "utterances": 0 if self._gate is None else self._gate.utterances,
+            "refused": 0 if self._gate is None else self._gate.refused,
             **sound,
         }
 
     def close(self) -> None:
         """The session ends, and with it every sender's connection. Safe to call twice."""
-        self.closed = True
-        for peer in tuple(self._sounds):
+        self.closed, self._gate = True, None
+        for peer in tuple(self._peers):
             peer.drop()

@@ -155,7 +155,7 @@ class _Maker:
         self.walk = plan(self.art, fps, self.said, STEP * max(1.0, height / 360), PLACES)
         seen = [(SHARES[mode], watch(mode, _rate(mode, fps), 60, 5, self.said)) for mode in MODES]
         states = {part: visited(self.art, part, seen) for part in PARTS}
-        self.stripes = cut(easel, self.walk, states).stripes
+        self.stripes = cut(easel, self.walk, states)
         self.variants: dict[str, Variants] = {}
         for stripe in self.stripes:
             if stripe.part:

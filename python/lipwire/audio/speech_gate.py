@@ -38,7 +38,7 @@ FLOOR_DB = -90.0
 ONSET = 3
 """Loud blocks of `ONSET_OF` that begin an utterance: a click is none."""
 ONSET_OF = 4
-LEAD = 8
+LEAD = 5
 """Blocks before those that still belong to it: the breath before a word, and its soft consonants."""
 HANGOVER_MS = 600
 """Silence that ends an utterance: longer than a pause within a sentence."""

@@ -100,12 +100,15 @@ class Incoming:
         now_ns: int,
         since_ns: int | None = None,
     ) -> None:
-        """A packet came, of one of `FORMATS`. One of another source, or in another codec, begins anew.
+        """A packet came, of one of `FORMATS`. One of another source, or in another codec, begins anew. After
+        `close` it is ignored.
 
         Args:
             since_ns: where nobody looked from then until now, so that it came at any time between: as evenly as it was
                 sent, is assumed.
         """
+        if self._block is _nowhere:
+            return
         if (codec, ssrc) != self._source:
             self._begin(codec, ssrc)
         assert self._buffer is not None
@@ -118,7 +121,7 @@ class Incoming:
             self._quiet = 0
 
     def _begin(self, codec: str, ssrc: int) -> None:
-        self.close()
+        self._drop()
         self.used = True
         self._source, self._format = (codec, ssrc), FORMATS[codec]
         rate = self._format.rate
@@ -146,10 +149,18 @@ class Incoming:
         return {} if self._buffer is None else self._buffer.stats()
 
     def close(self) -> None:
-        """What waits is dropped, and nothing is handed over until a packet comes. Safe to call twice."""
+        """What waits is dropped, and nothing is handed over any more. Safe to call twice."""
+        self._drop()
+        self._block = _nowhere  # who takes it may have this
+
+    def _drop(self) -> None:
         if self._buffer is not None:
             self._buffer.close()
         self._buffer = self._source = self._came = None
+
+
+def _nowhere(pcm: bytes, kind: str) -> None:
+    """Nobody takes it any more."""
 
 
 class Ticker:

@@ -62,6 +62,7 @@ class Sender:
         seal: encrypts; None = nothing is.
         patience: seconds of the media clock after which nothing more is sent to a receiver of whom nothing is heard,
             until something is: nobody is flooded who never asked (as RFC 7675 has it for WebRTC). None = no such limit.
+        exempt: the one address for which there is none.
         incoming: how many packets have come from there besides RTCP.
     """
 
@@ -75,6 +76,7 @@ class Sender:
         cname: str,
         seal: Sealed | None = None,
         patience: float | None = None,
+        exempt: Address | None = None,
         incoming: Callable[[], int] = lambda: 0,
     ) -> None:
         assert media.sends is not None
@@ -100,6 +102,7 @@ class Sender:
         self.paused = False
         """Nothing is sent, since nothing was heard."""
         self._patience = None if patience is None else round(patience * RATE)
+        self._exempt = exempt
         self._controls, self._incoming = 0, incoming
         self._heard: tuple[int, int] | None = None
         """Packets that had come, and since when there have been no more, on the media clock."""
@@ -143,17 +146,21 @@ class Sender:
     def keep(self, sample: int) -> None:
         """The media clock is at `sample`: is anybody there?"""
         count = self._controls + self._incoming()
-        if self._patience is None or self.to is None or self._last is not None:
+        if self._patience is None or self.to in (None, self._exempt) or self._last is not None:
             return
         if self._heard is None or self._heard[0] != count:
             self._heard = count, sample
             if self.paused:
                 self.paused = False
-                self.route(self.to)
+                self._resume()
         elif not self.paused and sample - self._heard[1] >= self._patience:
-            logger.info("%s:%d says nothing: nothing more is sent there until it does", *self.to)
+            logger.info("port %d: the receiver says nothing, and is sent nothing until it does", self.pair.port)
             self.paused = True
             self.connection.route(-1, None)
+
+    def _resume(self) -> None:
+        if self.to is not None:
+            self.route(self.to)
 
     def forward(self, packet: bytes) -> None:
         """RTCP that is made elsewhere, of a receiver on the same ports."""

@@ -258,7 +258,7 @@ class Pictures:
         """What those who watch take. Who can take units is shown pictures until the first one comes."""
         if not self._watchers:
             return "nothing"
-        if len(self.units.fan) == len(self._watchers) and not self.encoders:
+        if len(self.units.fan) == len(self._watchers) and not (self._encoded and self.encoders):
             return "units"
         return "both" if any(map(self._may_have_units, self._watchers.values())) else "pictures"
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable
 
@@ -146,6 +147,8 @@ class Endpoint:
         if to is None:
             return
         out = self.pair.rtcp or self.pair.rtp
+        if out.family == socket.AF_INET6 and ":" not in to.host:
+            to = Address(f"::ffff:{to.host}", to.port)
         with contextlib.suppress(OSError):  # no route, or no room: the next one may arrive
             out.sendto(report if self._seal is None else self._seal.rtcp(report), to)
 

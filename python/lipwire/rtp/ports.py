@@ -113,16 +113,21 @@ class Ports:
             raise
         return made
 
+    def reaches(self, address: str) -> bool:
+        """Whether an address is of the kind that these ports speak with: `::` speaks with both."""
+        return self.host == "::" or (":" in address) == (self._family == socket.AF_INET6)
+
     def source_for(self, peer: str) -> str:
         """The address of this machine from which packets to `peer` leave, which is what a peer is told where `host` is
         every address. Nothing is sent."""
         if plain(self.host) not in ("0.0.0.0", "::"):
             return self.host
-        with socket.socket(self._family, socket.SOCK_DGRAM) as probe:
+        family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect((peer, 9))
             except OSError:  # no route: nobody will hear anything either
-                return "::1" if self._family == socket.AF_INET6 else "127.0.0.1"
+                return "::1" if family == socket.AF_INET6 else "127.0.0.1"
             return str(probe.getsockname()[0])
 
 

@@ -179,7 +179,7 @@ class Browser:
     def _listen(self, peer: Peer, receiver: Any) -> None:
         if peer in self._microphones:
             return
-        microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(microphone, pcm))
+        microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm))
         take_sound(receiver, microphone.incoming, lambda: peer is self.peer)
 
     async def _watch(self, peer: Peer, track: Any) -> None:
@@ -199,11 +199,11 @@ class Browser:
         if self.joined:
             self.room.heard(self, Heard(self.user, pcm, pts_ms))
 
-    def _sound(self, microphone: Microphone, pcm: bytes) -> None:
-        if not self.joined:
+    def _sound(self, peer: Peer, pcm: bytes) -> None:
+        if not self.joined or peer not in self._microphones:
             return
-        if self.microphone is not microphone:
-            self.microphone = microphone
+        if self.microphone is not self._microphones[peer]:
+            self.microphone = self._microphones[peer]
             self.room.tell_members()
         if self.sounds is None:  # from now on it hears everyone but itself
             self.sounds = self.room.sounds.fork()

@@ -30,7 +30,9 @@ export class Whep {
 
   // Where the servers are known before the offer, the browser need not ask again for them.
   async servers() {
-    return iceServers((await ask(this.#path, { method: 'OPTIONS' })).headers);
+    const reply = await ask(this.#path, { method: 'OPTIONS' });
+    await reply.text();          // which is empty; a browser calls an answer that nobody reads aborted
+    return iceServers(reply.headers);
   }
 
   // Offers at once: candidates follow as they are found. To a server that we reach without help none are needed.
@@ -64,14 +66,15 @@ export class Whep {
     this.#send();
   }
 
-  close() {
+  // `tells`: the server shall end it at once.
+  close(tells) {
     if (this.#closed) return;
     this.#closed = true;
     this.#pc.onicecandidate = null;
-    this.#end();
+    if (tells) this.#end();
   }
 
   #end() {
-    if (this.#location) ask(this.#location, { method: 'DELETE', keepalive: true }).catch(() => {});
+    if (this.#location) ask(this.#location, { method: 'DELETE', keepalive: true }).then((reply) => reply.text()).catch(() => {});
   }
 }
