@@ -94,6 +94,23 @@ lw_turn8_fn lw_turn8_neon;
 lw_turn16_fn lw_turn16_neon;
 #endif
 
+/* ---- pitch.c ---- */
+
+/* out[l] = sum of x[i] y[i + l] for i < n, l = 0..lags-1. n is a multiple of 16, and every sum of such products, in any
+ * order, fits 32 bits. y is read up to n + lags - 1. */
+typedef void lw_correlate_fn(int32_t *out, const int16_t *x, const int16_t *y, size_t n, size_t lags);
+lw_correlate_fn lw_correlate_c, lw_correlate_avx2, lw_correlate_neon;
+
+/* ---- predict.c ---- */
+
+/* Sum of a[i] b[i]: lane k of sixteen adds up the products i with i mod 16 = k, in order; then lanes 8 apart are added,
+ * then 4, 2 and 1. No product is fused with a sum. */
+typedef float lw_dot_fn(const float *a, const float *b, size_t n);
+/* A step of Burg's lattice: f and b become f + k b and b + k f. */
+typedef void lw_burg_fn(float *f, float *b, size_t n, float k);
+lw_dot_fn lw_dot_c, lw_dot_avx2, lw_dot_avx512, lw_dot_neon;
+lw_burg_fn lw_burg_c, lw_burg_avx2, lw_burg_avx512, lw_burg_neon;
+
 /* ---- ingest.c ---- */
 
 /* Base64 to bytes: n characters, a multiple of 4, without padding. Returns the place of the first character that is
@@ -188,6 +205,9 @@ typedef struct lw_dsp {
     lw_g722_decode_lanes_fn *g722_decode_lanes;
     lw_turn8_fn *turn8;
     lw_turn16_fn *turn16;
+    lw_correlate_fn *correlate;
+    lw_dot_fn *dot;
+    lw_burg_fn *burg;
     lw_base64_fn *base64;
     lw_viseme_spectrum_fn *viseme_spectrum;
     lw_viseme_mel_fn *viseme_mel;

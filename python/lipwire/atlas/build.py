@@ -155,7 +155,7 @@ class _Maker:
         self.walk = plan(self.art, fps, self.said, STEP * max(1.0, height / 360), PLACES)
         seen = [(SHARES[mode], watch(mode, _rate(mode, fps), 60, 5, self.said)) for mode in MODES]
         states = {part: visited(self.art, part, seen) for part in PARTS}
-        self.stripes = cut(easel, self.walk, states).stripes
+        self.stripes = cut(easel, self.walk, states)
         self.variants: dict[str, Variants] = {}
         for stripe in self.stripes:
             if stripe.part:
@@ -168,7 +168,8 @@ class _Maker:
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
         stock = self._encoded(jobs, progress)
-        atlas = _core.Atlas(self._packed(stock))
+        writer = self._filled(stock)
+        atlas = _core.Atlas(writer.pack())
         wrong = self._unlike(atlas, stock)
         if wrong:
             raise BadState(f"stitched slices do not decode as they do by themselves: (stripe, node) {wrong[:4]}")
@@ -176,7 +177,7 @@ class _Maker:
         self.report.chroma = min(chroma)
         self.report.bytes = atlas.nbytes
         self.report.seconds = round(time.perf_counter() - self.began, 1)
-        blob = self._packed(stock)
+        blob = writer.pack(json.encode(self.report))
         progress(1.0)
         return blob, self.report
 
@@ -258,7 +259,7 @@ class _Maker:
 
     # ---- packing
 
-    def _packed(self, stock: _Stock) -> bytes:
+    def _filled(self, stock: _Stock) -> _core.AtlasWriter:
         report = self.report
         report.nodes = sum(len(segment.places) for segment in self.walk.segments)
         report.places = len(self.walk.axes)
@@ -274,7 +275,6 @@ class _Maker:
             walk_axes=WALK,
             limits={int(axis): (-most, most) for axis, most in LIMITS.items()},
             mouths=len(self.art.mouth_coords),
-            note=json.encode(report),
         )
         numbers = [self._add(writer, stripe, self._refresh(stock, i)) for i, stripe in enumerate(self.stripes)]
         for i, stripe in enumerate(self.stripes):
@@ -292,8 +292,7 @@ class _Maker:
                         entries += [self._move(writer, numbers[i], stock, (i, last, place), own[0]), *own]
                 nodes.append((self.walk.axes[place], n % ANCHOR_EVERY == 0, entries))
             writer.add_segment(segment.modes, nodes)
-        blob: bytes = writer.pack()
-        return blob
+        return writer
 
     @staticmethod
     def _move(
