@@ -119,13 +119,13 @@ fuzz: $(VENV)/.test
 	  -DLIPWIRE_FUZZ=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" >/dev/null
 	$(BIN)/cmake --build build/fuzz
-	$(BIN)/python tests/fuzz/webrtc.py $(SECONDS_EACH)
+	$(BIN)/python tests/fuzz/webrtc.py $(SECONDS_EACH) & webrtc=$$!; \
 	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH) & differential=$$!; \
 	PYTHONPATH=tests $(BIN)/python -m fuzz.wire $(SECONDS_EACH) & wire=$$!; \
 	ls -d build/fuzz/fuzz_* | grep -v '[.]\|-corpus' | xargs -P 2 -I TARGET sh -c 'mkdir -p TARGET-corpus && \
 	  TARGET -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 TARGET-corpus >TARGET.log 2>&1; rc=$$?; \
 	  echo "== TARGET"; if [ $$rc = 0 ]; then grep -E "executed_units|peak_rss" TARGET.log; else cat TARGET.log; fi; exit $$rc' \
-	  && wait $$differential && wait $$wire
+	  && wait $$webrtc && wait $$differential && wait $$wire
 
 # arm64 in user-mode emulation: the same tests, the NEON kernels.
 arm: $(VENV)/.test

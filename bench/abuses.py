@@ -467,8 +467,8 @@ async def offers(target: Target) -> None:
             listed = (await http.get(target.viewer + "api/sessions")).json().get("sessions", [])
             while target.on:
                 for session in listed or [{"session_id": "none"}]:
-                    url = f"{target.viewer}api/sessions/{session['session_id']}/offer"
-                    await http.post(url, json={"sdp": sdp, "type": "offer"})
+                    url = f"{target.viewer}whep/{session['session_id']}"
+                    await http.post(url, headers={"content-type": "application/sdp"}, content=sdp)
                     target.sent += 1
 
     await asyncio.gather(*(persist(target, one) for _ in range(4)))

@@ -5,6 +5,7 @@ or in a burst (as fast as it can), at random phases against the frame clock; the
 A frame counts when its mouth is not at rest; that pixels of the mouth really moved is asserted. Printed beside: the
 first frame whose pose is at least half way from rest.
 Goals, for the paced sender, counted from the byte's arrival at the server: p50 <= 100 ms, p99 <= 150 ms.
+Then the last stretch, to a viewer over WebRTC: of pre-encoded video, and of each encoder (at_viewer.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+import at_viewer
 from harness import Results, main, percentile, spread
 from lipwire import _core
 from live import Machine, serving
@@ -23,6 +25,7 @@ SAMPLES_PER_MS = _core.RATE / 1000
 def run(results: Results, quick: bool) -> None:
     for scenario, count in (("paced", 12 if quick else 200), ("burst", 4 if quick else 200)):
         asyncio.run(measure(results, scenario, count))
+    at_viewer.run(results, quick)
 
 
 async def measure(results: Results, scenario: str, count: int) -> None:

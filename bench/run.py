@@ -1,5 +1,5 @@
-"""Runs benchmarks, each in a process of its own, one after the other. Results are JSON lines on stdout (and in --out),
-the table is on stderr. What each figure means: bench/README.md."""
+"""Runs benchmarks, each in a process of its own, one after the other (--jobs: more at once). Results are JSON lines on
+stdout (and in --out), the table is on stderr. What each figure means: bench/README.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +23,7 @@ BENCHES = (
     "visemes",
     "g7xx",
     "opus",
+    "jitter",
     "ingest",
     "hooks",
     "share",
@@ -33,6 +36,7 @@ BENCHES = (
     "agents",
     "agents_talk",
     "room",
+    "whep",
     "doors",
     "messages",
     "interrupts",
@@ -53,6 +57,9 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="all of it in some minutes; figures are rougher")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also append the JSON lines to FILE")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="so many at once: to see that they run, not to measure"
+    )
     parser.add_argument("--check", action="store_true", help="exit code 1 if a goal is missed")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in BENCHES]
@@ -68,15 +75,23 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     failed = []
     out = options.out.open("a") if options.out else None
-    try:
-        for name in options.names or BENCHES:
-            began = time.monotonic()
-            if not bench(name, options.quick, out, results):
+    writing = threading.Lock()
+
+    def run(name: str) -> None:
+        began = time.monotonic()
+        good = bench(name, options.quick, out, results, writing)
+        with writing:
+            if not good:
                 failed.append(name)
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
+        list(pool.map(run, options.names or BENCHES))
     except KeyboardInterrupt:
         failed.append("interrupted")
     finally:
+        pool.shutdown(cancel_futures=True)
         if out is not None:
             out.close()
     table(results)
@@ -86,18 +101,19 @@ def main() -> int:
     return 1 if failed or (options.check and missed) else 0
 
 
-def bench(name: str, quick: bool, out: TextIO | None, results: list[dict[str, Any]]) -> bool:
+def bench(name: str, quick: bool, out: TextIO | None, results: list[dict[str, Any]], writing: threading.Lock) -> bool:
     """Runs one; passes its lines on as they come."""
     command = [sys.executable, str(HERE / f"{name}.py"), *(["--quick"] if quick else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            if out is not None:
-                out.write(line)
-                out.flush()
-            results.append(json.loads(line))
+            with writing:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                if out is not None:
+                    out.write(line)
+                    out.flush()
+                results.append(json.loads(line))
     return process.returncode == 0
 
 

@@ -25,11 +25,11 @@ async def main() -> None:
     viewer = Viewer()
     viewer.pc.createDataChannel("lipwire")
     await viewer.pc.setLocalDescription(await viewer.pc.createOffer())
-    offer = viewer.pc.localDescription
     async with httpx.AsyncClient(trust_env=False, timeout=30, headers={"x-api-key": key}) as http:
-        reply = await http.post(f"{url}api/sessions/{session_id}/offer", json={"sdp": offer.sdp, "type": offer.type})
+        sdp = {"content-type": "application/sdp"}
+        reply = await http.post(f"{url}whep/{session_id}", headers=sdp, content=viewer.pc.localDescription.sdp)
     reply.raise_for_status()
-    await viewer.pc.setRemoteDescription(aiortc.RTCSessionDescription(**reply.json()))
+    await viewer.pc.setRemoteDescription(aiortc.RTCSessionDescription(reply.text, "answer"))
     await asyncio.sleep(float(seconds))
     got = await viewer.got()
     await viewer.pc.close()

@@ -129,6 +129,7 @@ int lw_avatar_open(lw_avatar **out, const lw_avatar_config *config)
     fill_background(a, &config->images[0]);
     if (a->layer_count)
         memcpy(a->layers, config->layers, (size_t)a->layer_count * sizeof(lw_layer));
+    a->head = lw_head_find(a);
     if (has_mouth) {
         memcpy(a->mouth_coords, config->mouth_coords, (size_t)a->mouth_count * a->mouth_dims * sizeof(int16_t));
         memcpy(a->viseme_coords, config->viseme_coords, (size_t)LW_VISEMES * a->mouth_dims * sizeof(int16_t));

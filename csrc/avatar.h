@@ -2,6 +2,7 @@
 #ifndef LW_AVATAR_H
 #define LW_AVATAR_H
 
+#include "head.h"
 #include "lipwire/avatar.h"
 #include "sprite.h"
 
@@ -15,6 +16,7 @@ struct lw_avatar {
     int16_t *mouth_coords;  /* [mouth_count][mouth_dims] */
     int16_t *viseme_coords; /* [LW_VISEMES][mouth_dims] */
     int32_t rest_mouth;
+    lw_head_shape head;
 };
 
 /* Index of the mouth image whose coordinate is nearest to the pose's. */

@@ -17,6 +17,9 @@
     .g722_decode_lanes = lw_g722_decode_lanes_c, \
     .turn8 = lw_turn8_c, \
     .turn16 = lw_turn16_c, \
+    .correlate = lw_correlate_c, \
+    .dot = lw_dot_c, \
+    .burg = lw_burg_c, \
     .base64 = lw_base64_c, \
     .viseme_spectrum = lw_viseme_spectrum_c, \
     .viseme_mel = lw_viseme_mel_c, \
@@ -27,6 +30,7 @@
     .blend = lw_blend_c, \
     .lerp = lw_lerp_c, \
     .warp = lw_warp_c, \
+    .look = lw_look_c, \
     .scale_row = lw_scale_row_c, \
     .scale_mix = lw_scale_mix_c, \
     .rgba_luma = lw_rgba_luma_c, \
@@ -55,6 +59,9 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->g722_decode_lanes = lw_g722_decode_lanes_avx2;
         dsp->turn8 = lw_turn8_avx2;
         dsp->turn16 = lw_turn16_avx2;
+        dsp->correlate = lw_correlate_avx2;
+        dsp->dot = lw_dot_avx2;
+        dsp->burg = lw_burg_avx2;
         dsp->base64 = lw_base64_avx2;
         dsp->viseme_spectrum = lw_viseme_spectrum_avx2;
         dsp->viseme_mel = lw_viseme_mel_avx2;
@@ -64,6 +71,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->blend = lw_blend_avx2;
         dsp->lerp = lw_lerp_avx2;
         dsp->warp = lw_warp_avx2;
+        dsp->look = lw_look_avx2;
         dsp->scale_row = lw_scale_row_avx2;
         dsp->scale_mix = lw_scale_mix_avx2;
         dsp->rgba_luma = lw_rgba_luma_avx2;
@@ -72,6 +80,8 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
     if (mask & LW_CPU_AVX512) {
         dsp->fir = lw_fir_avx512;
         dsp->fir_block = lw_fir_block_avx512;
+        dsp->dot = lw_dot_avx512;
+        dsp->burg = lw_burg_avx512;
         dsp->g722_encode_lanes = lw_g722_encode_lanes_avx512;
         dsp->g722_decode_lanes = lw_g722_decode_lanes_avx512;
         dsp->base64 = lw_base64_avx512;
@@ -84,6 +94,7 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->blend = lw_blend_avx512;
         dsp->lerp = lw_lerp_avx512;
         dsp->warp = lw_warp_avx512;
+        dsp->look = lw_look_avx512;
         dsp->scale_row = lw_scale_row_avx512;
         dsp->scale_mix = lw_scale_mix_avx512;
         dsp->rgba_luma = lw_rgba_luma_avx512;
@@ -102,6 +113,9 @@ void lw_dsp_fill(lw_dsp *dsp, uint32_t mask)
         dsp->g722_decode_lanes = lw_g722_decode_lanes_neon;
         dsp->turn8 = lw_turn8_neon;
         dsp->turn16 = lw_turn16_neon;
+        dsp->correlate = lw_correlate_neon;
+        dsp->dot = lw_dot_neon;
+        dsp->burg = lw_burg_neon;
         dsp->base64 = lw_base64_neon;
         dsp->viseme_spectrum = lw_viseme_spectrum_neon;
         dsp->viseme_mel = lw_viseme_mel_neon;

@@ -94,6 +94,23 @@ lw_turn8_fn lw_turn8_neon;
 lw_turn16_fn lw_turn16_neon;
 #endif
 
+/* ---- pitch.c ---- */
+
+/* out[l] = sum of x[i] y[i + l] for i < n, l = 0..lags-1. n is a multiple of 16, and every sum of such products, in any
+ * order, fits 32 bits. y is read up to n + lags - 1. */
+typedef void lw_correlate_fn(int32_t *out, const int16_t *x, const int16_t *y, size_t n, size_t lags);
+lw_correlate_fn lw_correlate_c, lw_correlate_avx2, lw_correlate_neon;
+
+/* ---- predict.c ---- */
+
+/* Sum of a[i] b[i]: lane k of sixteen adds up the products i with i mod 16 = k, in order; then lanes 8 apart are added,
+ * then 4, 2 and 1. No product is fused with a sum. */
+typedef float lw_dot_fn(const float *a, const float *b, size_t n);
+/* A step of Burg's lattice: f and b become f + k b and b + k f. */
+typedef void lw_burg_fn(float *f, float *b, size_t n, float k);
+lw_dot_fn lw_dot_c, lw_dot_avx2, lw_dot_avx512, lw_dot_neon;
+lw_burg_fn lw_burg_c, lw_burg_avx2, lw_burg_avx512, lw_burg_neon;
+
 /* ---- ingest.c ---- */
 
 /* Base64 to bytes: n characters, a multiple of 4, without padding. Returns the place of the first character that is
@@ -139,6 +156,7 @@ lw_viseme_classes_fn lw_viseme_classes_c, lw_viseme_classes_avx512;
 
 struct lw_patch;
 struct lw_warp;
+struct lw_mask;
 struct lw_rgb_matrix;
 /* Sprites: premultiplied values beside their alpha, no larger than it. Rows of them may be read LW_PIXEL_PAD bytes past
  * what is asked for; of dst nothing but the patch is touched. dst overlaps nothing.
@@ -149,6 +167,10 @@ typedef void lw_lerp_fn(const struct lw_patch *p, int32_t wx, int32_t wy);
 /* The same of samples along lines, their places rounded down to 16ths; value and alpha are those of the sprite's pixel
  * (0, 0). */
 typedef void lw_warp_fn(const struct lw_patch *p, const struct lw_warp *w);
+/* Masks of rows of alpha, by `count` columns of 1 << shift pixels, shift 3 or more; rows may be read LW_PIXEL_PAD bytes past
+ * that. */
+typedef void lw_look_fn(struct lw_mask *masks, const uint8_t *alpha, ptrdiff_t pitch, int32_t shift, int32_t count,
+                        int32_t rows);
 /* out[i] = (src[at[i]] - 128) * (weight[i] & 255) + (src[at[i] + 1] - 128) * (weight[i] >> 8): weights of sum 128.
  * `at` does not fall and at[i] + 1 < src_n; 0 and beyond of src are readable, src_n and beyond are not. */
 typedef void lw_scale_row_fn(int16_t *out, const uint8_t *src, size_t src_n, const uint16_t *at,
@@ -162,6 +184,7 @@ typedef void lw_rgba_chroma_fn(uint8_t *u, uint8_t *v, const uint8_t *top, const
 lw_blend_fn lw_blend_c, lw_blend_avx2, lw_blend_avx512, lw_blend_neon;
 lw_lerp_fn lw_lerp_c, lw_lerp_avx2, lw_lerp_avx512, lw_lerp_neon;
 lw_warp_fn lw_warp_c, lw_warp_avx2, lw_warp_avx512, lw_warp_neon;
+lw_look_fn lw_look_c, lw_look_avx2, lw_look_avx512;
 lw_scale_row_fn lw_scale_row_c, lw_scale_row_avx2, lw_scale_row_avx512, lw_scale_row_neon;
 lw_scale_mix_fn lw_scale_mix_c, lw_scale_mix_avx2, lw_scale_mix_avx512, lw_scale_mix_neon;
 lw_rgba_luma_fn lw_rgba_luma_c, lw_rgba_luma_avx2, lw_rgba_luma_avx512, lw_rgba_luma_neon;
@@ -182,6 +205,9 @@ typedef struct lw_dsp {
     lw_g722_decode_lanes_fn *g722_decode_lanes;
     lw_turn8_fn *turn8;
     lw_turn16_fn *turn16;
+    lw_correlate_fn *correlate;
+    lw_dot_fn *dot;
+    lw_burg_fn *burg;
     lw_base64_fn *base64;
     lw_viseme_spectrum_fn *viseme_spectrum;
     lw_viseme_mel_fn *viseme_mel;
@@ -192,6 +218,7 @@ typedef struct lw_dsp {
     lw_blend_fn *blend;
     lw_lerp_fn *lerp;
     lw_warp_fn *warp;
+    lw_look_fn *look;
     lw_scale_row_fn *scale_row;
     lw_scale_mix_fn *scale_mix;
     lw_rgba_luma_fn *rgba_luma;

@@ -27,6 +27,7 @@
 #define TOGETHER 8 /* performers whose visemes are computed side by side */
 #define NARROW (LW_BLOCK / 3 + 2) /* samples that a block makes at LW_VISEME_RATE, at most */
 #define ROWS_AT_ONCE 4
+#define EASE 25 /* frames that the head takes to the nodes of an atlas that comes later */
 #define MOUTH_OPEN 8192 /* q15: weight of the shapes that are neither rest nor a closure */
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_HELD };
@@ -78,6 +79,7 @@ struct lw_performer {
     /* written by the producer, read by the consumer: the newest of each setting, as its count * 256 + value */
     _Atomic uint32_t settings[LW_MOTION_SETTINGS];
     _Atomic int look; /* written by anyone */
+    const lw_atlas *_Atomic adopted; /* written by the reader: an atlas that came later */
 
     /* consumer */
     uint32_t settings_seen[LW_MOTION_SETTINGS];
@@ -89,12 +91,14 @@ struct lw_performer {
     int64_t clock; /* media clock of the tick that is being made */
     int ours, out; /* whether that has the turn; bits of lw_tick */
     lw_canvas shown;
+    lw_head *head; /* with config.avatar */
     int64_t heeded_cut; /* interrupts that the mouth knows of */
     int cut;            /* there has been no speech since the last of them */
     lw_mouth *mouths;   /* of the frames in the ring, and of the last one taken out of it: frame n at n % (frame_slots + 1) */
     int good; /* slot with the last picture that config.draw made, kept from reuse; or -1 */
     uint64_t speaking, opened; /* utterance being spoken; the last one whose open mouth was reported */
-    lw_walk walk;       /* with config.atlas */
+    lw_walk walk;       /* with an atlas */
+    int easing;         /* frames until the head is where it leads */
     int follows;        /* the frame before can be had as a unit */
     int64_t newest;     /* sequence of the newest that can */
 
@@ -105,6 +109,7 @@ struct lw_performer {
     uint64_t heard;
     int64_t heard_played, heeded;
     _Atomic uint64_t told; /* number of the last utterance whose end has been read */
+    const lw_atlas *atlas;
     lw_stitcher *stitcher;
     int32_t variants[LW_ATLAS_CHOICES]; /* of the newest unit */
     int64_t stitched;                   /* its frame's sequence; -1: the next unit is the first one */
@@ -173,7 +178,7 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     if (!config || lw_bad_fps(config->fps_num, config->fps_den) || config->frame_slots < 0 || config->frame_slots > 256 ||
         config->pcm_blocks < 0 || config->pcm_blocks > 65536 || bad_size(config) || bad_atlas(config))
         return LW_EINVAL;
-    lw_performer want = {.config = *config, .viseme_base = -1, .good = -1, .stitched = -1};
+    lw_performer want = {.config = *config, .viseme_base = -1, .good = -1, .stitched = -1, .atlas = config->atlas};
     if (!want.config.frame_slots)
         want.config.frame_slots = 6;
     if (!want.config.pcm_blocks)
@@ -207,6 +212,8 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
         rc = lw_motion_open(&p->motion, &(lw_motion_config){.seed = config->seed});
     if (rc >= 0)
         rc = lw_resampler_open(&p->to_viseme, &(lw_resampler_config){.in_rate = LW_RATE, .out_rate = LW_VISEME_RATE});
+    if (rc >= 0 && config->avatar)
+        rc = lw_head_open(&p->head, config->avatar);
     if (rc >= 0 && config->atlas) {
         lw_walk_open(&p->walk, config->atlas, config->seed);
         rc = lw_stitcher_open(&p->stitcher, config->atlas, config->framing);
@@ -221,6 +228,22 @@ int lw_performer_open(lw_performer **out, const lw_performer_config *config)
     return 0;
 }
 
+int lw_performer_adopt(lw_performer *p, const lw_atlas *atlas)
+{
+    if (!p || !atlas)
+        return LW_EINVAL;
+    if (p->atlas)
+        return LW_ESTATE;
+    lw_performer_config with = p->config;
+    with.atlas = atlas;
+    int rc = bad_atlas(&with) ? LW_EINVAL : lw_stitcher_open(&p->stitcher, atlas, p->config.framing);
+    if (rc < 0)
+        return rc;
+    p->atlas = atlas;
+    atomic_store_explicit(&p->adopted, atlas, memory_order_release);
+    return 0;
+}
+
 void lw_performer_close(lw_performer **p)
 {
     if (!p || !*p)
@@ -231,6 +254,7 @@ void lw_performer_close(lw_performer **p)
     lw_resampler_close(&(*p)->to_viseme);
     lw_resampler_close(&(*p)->input);
     lw_stitcher_close(&(*p)->stitcher);
+    lw_head_close(&(*p)->head);
     lw_pages_close(*p, (*p)->bytes);
     *p = NULL;
 }
@@ -714,7 +738,7 @@ static int draw_frame(lw_performer *p, int at, const lw_pose *pose, int64_t samp
         *open = open_pose(pose);
         return p->config.draw ? draw_hook(p, at, pose, sample) : 1;
     }
-    lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, open);
+    lw_avatar_draw(p->config.avatar, pose, s->pixels, &s->canvas, p->head, open);
     int changed = !lw_canvas_same(&s->canvas, &p->shown);
     p->shown = s->canvas;
     return changed;
@@ -722,20 +746,38 @@ static int draw_frame(lw_performer *p, int at, const lw_pose *pose, int64_t samp
 
 /* The head goes on along the atlas's nodes, and gestures and expressions are added to it. Returns the node, or -1 where the
  * atlas does not cover the pose. */
-static int32_t walk_on(lw_performer *p, lw_pose *pose)
+static int32_t step_on(lw_performer *p, lw_pose *pose)
 {
     static const uint8_t axes[3] = {LW_AXIS_HEAD_X, LW_AXIS_HEAD_Y, LW_AXIS_HEAD_ROLL};
     int16_t added[3];
-    if (!p->config.atlas)
-        return -1;
     int state = (int)(p->settings_seen[LW_MOTION_STATE] & 255);
     int32_t node = lw_walk_step(&p->walk, lw_speech_active(p->speech) ? LW_ATLAS_SPEAKING : 1u << state);
-    lw_atlas_head(p->config.atlas, node, pose);
+    lw_atlas_head(p->walk.atlas, node, pose);
     if (!lw_motion_added(p->motion, added))
-        return lw_atlas_covers(p->config.atlas, pose) ? node : -1;
+        return lw_atlas_covers(p->walk.atlas, pose) ? node : -1;
     for (int i = 0; i < 3; i++)
         pose->axis[axes[i]] = (int16_t)lw_clamp(pose->axis[axes[i]] + added[i], -32767, 32767);
     pose->axis[LW_AXIS_HEAD_TURN] = (int16_t)((pose->axis[LW_AXIS_HEAD_X] + 32767) / 2);
+    return -1;
+}
+
+/* The same, as soon as there is an atlas. Behind one that came later the head goes over to its nodes bit by bit. */
+static int32_t walk_on(lw_performer *p, lw_pose *pose)
+{
+    const lw_atlas *late = p->walk.atlas ? NULL : atomic_load_explicit(&p->adopted, memory_order_acquire);
+    if (late) {
+        lw_walk_open(&p->walk, late, p->config.seed);
+        p->easing = EASE;
+    }
+    if (!p->walk.atlas)
+        return -1;
+    const lw_pose before = *pose;
+    int32_t node = step_on(p, pose);
+    if (!p->easing)
+        return node;
+    for (int i = 0; i < LW_AXES; i++)
+        pose->axis[i] = (int16_t)(pose->axis[i] + (before.axis[i] - pose->axis[i]) * p->easing / (EASE + 1));
+    p->easing--;
     return -1;
 }
 
@@ -746,7 +788,7 @@ static int stitches(lw_performer *p, int32_t node, int look, int *key)
     if (atomic_exchange_explicit(&p->broken, 0, memory_order_relaxed))
         p->follows = 0;
     *key = on && !p->follows;
-    if (*key && lw_atlas_anchor(p->config.atlas, node) != 1)
+    if (*key && lw_atlas_anchor(p->walk.atlas, node) != 1)
         on = *key = 0;
     p->follows = on;
     return on;
@@ -1032,7 +1074,7 @@ static int choose(const lw_performer *p, const lw_frame_info *of, int stale, int
         return 0;
     const lw_avatar *a = p->config.avatar;
     int32_t mouth = stale ? a->rest_mouth : lw_avatar_mouth(a, &of->pose);
-    return lw_atlas_choose_all(p->config.atlas, &of->pose, a->mouth_count ? mouth : 0, variants);
+    return lw_atlas_choose_all(p->atlas, &of->pose, a->mouth_count ? mouth : 0, variants);
 }
 
 static int64_t stitch(lw_performer *p, const lw_frame_info *of, int64_t after, int stale, int *key, uint8_t *out, size_t room)
@@ -1041,7 +1083,7 @@ static int64_t stitch(lw_performer *p, const lw_frame_info *of, int64_t after, i
     int rc = of->key || after == p->stitched ? choose(p, of, stale, variants) : LW_EINVAL;
     if (rc < 0)
         return rc;
-    *key = of->key || (p->key_wanted && lw_atlas_anchor(p->config.atlas, of->node) == 1);
+    *key = of->key || (p->key_wanted && lw_atlas_anchor(p->atlas, of->node) == 1);
     if (of->key)
         lw_stitcher_reset(p->stitcher);
     int64_t bytes = lw_stitcher_unit(p->stitcher, of->node, variants, *key, out, room);

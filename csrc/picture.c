@@ -285,13 +285,10 @@ void lw_sprite_close(lw_sprite **s)
     }
 }
 
-static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t width, int32_t height)
+static void draw(const lw_placed *at, const lw_surface *to, int32_t height)
 {
     for (int32_t y = (at->y0 > 0 ? at->y0 : 0), y1 = at->y1 < height ? at->y1 : height; y < y1; y += LW_BAND) {
-        const lw_box band = {0, y, width, y + LW_BAND < y1 ? y + LW_BAND : y1};
-        lw_box box = lw_placed_box(at, &band);
-        if (box.x0 >= box.x1)
-            continue;
+        lw_box box = {0, y, to->pitch, y + LW_BAND < y1 ? y + LW_BAND : y1};
         lw_run runs[LW_MAX_PIECES];
         const int n = lw_runs_join(runs, lw_placed_runs(at, &box, runs), lw_placed_split(at));
         /* From a cache line of the sprite on, over pixels that show nothing. */
@@ -302,9 +299,17 @@ static void draw(const lw_placed *at, uint8_t *const *planes, int count, int32_t
         for (int k = 0; k < n; k++) {
             box.x0 = runs[k].x0;
             box.x1 = runs[k].x1;
-            lw_placed_draw(at, planes, count, width, &box, runs[k].solid);
+            lw_placed_draw(at, to, &box, runs[k].solid);
         }
     }
+}
+
+/* Its Y, or its U and V. */
+static lw_surface surface_of(const lw_picture *p, int chroma)
+{
+    return (lw_surface){.plane = {plane_of(p, chroma), chroma ? plane_of(p, 2) : NULL},
+                        .count = 1 + chroma,
+                        .pitch = p->width >> chroma};
 }
 
 static int far_away(int32_t x8)
@@ -316,10 +321,10 @@ int lw_sprite_blend(const lw_sprite *s, const lw_picture *to, int32_t x8, int32_
 {
     if (!s || bad_picture(to) || far_away(x8) || far_away(y8))
         return LW_EINVAL;
-    uint8_t *const planes[3] = {to->i420, plane_of(to, 1), plane_of(to, 2)};
     for (int k = 0; k < 2; k++) {
+        const lw_surface there = surface_of(to, k);
         const lw_placed at = lw_place(&s->data.plane[k], x8 * (2 - k), y8 * (2 - k));
-        draw(&at, planes + k, 1 + k, to->width >> k, to->height >> k);
+        draw(&at, &there, to->height >> k);
     }
     return 0;
 }
@@ -329,15 +334,15 @@ int lw_sprite_warp(const lw_sprite *s, const lw_picture *to, const lw_turn *turn
     if (!s || bad_picture(to) || !turn || far_away(turn->x8) || far_away(turn->y8) || far_away(turn->pivot_x8) ||
         far_away(turn->pivot_y8) || turn->scale_q16 < 16384 || turn->scale_q16 > 16 * 65536)
         return LW_EINVAL;
-    uint8_t *const planes[3] = {to->i420, plane_of(to, 1), plane_of(to, 2)};
     int32_t c, n;
     lw_turn_q16(turn->angle & 65535, &c, &n);
     c = (int32_t)((int64_t)c * 65536 / turn->scale_q16);
     n = (int32_t)((int64_t)n * 65536 / turn->scale_q16);
     for (int k = 0; k < 2; k++) {
+        const lw_surface there = surface_of(to, k);
         const lw_placed at = lw_place_turned(&s->data.plane[k], turn->x8 * (2 - k), turn->y8 * (2 - k),
                                              turn->pivot_x8 * (2 - k), turn->pivot_y8 * (2 - k), c, n);
-        draw(&at, planes + k, 1 + k, to->width >> k, to->height >> k);
+        draw(&at, &there, to->height >> k);
     }
     return 0;
 }

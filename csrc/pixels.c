@@ -1,6 +1,6 @@
 /* The pixel kernels in plain C: the specification of those in x86/ and arm/.
  *
- *   blend       dst = value + dst * (255 - alpha) / 255, the division rounded, the sum limited to 255
+ *   blend       dst = value + dst * (255 - alpha) / 255, the division as in lw_faded, the sum limited to 255
  *   lerp        (sum of 4 neighbours * weights + 128) >> 8, weights in 16ths x 16ths
  *   scale       (sum of 4 neighbours * weights + 8192) >> 14, weights in 128ths x 128ths
  *   RGB to YUV  (sum of products with Q14 coefficients + half) >> 14; chroma from the sum of 4 pixels, >> 16 */
@@ -26,8 +26,8 @@ static inline void blend_row(uint8_t *restrict dst, const uint8_t *restrict valu
                              size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        uint16_t t = (uint16_t)(dst[i] * (255 - alpha[i]) + 128);
-        uint16_t sum = (uint16_t)(value[i] + ((uint16_t)(t + (t >> 8)) >> 8));
+        uint16_t t = (uint16_t)(dst[i] * (255 - alpha[i]));
+        uint16_t sum = (uint16_t)(value[i] + ((uint16_t)(t + (t >> 8) + 128) >> 8));
         dst[i] = (uint8_t)(sum > 255 ? 255 : sum);
     }
 }
@@ -93,10 +93,30 @@ void lw_warp_c(const lw_patch *p, const lw_warp *w)
             const int32_t inverse = p->alpha ? 255 - sample(p->alpha + at, p->pitch, fx, fy) : 0;
             for (int k = 0; k < p->count; k++) {
                 uint8_t *dst = p->dst[k] + j * p->dst_pitch + i;
-                const int32_t sum = sample(p->value[k] + at, p->pitch, fx, fy) + lw_div255(*dst * inverse);
+                const int32_t sum = sample(p->value[k] + at, p->pitch, fx, fy) + lw_faded(*dst, inverse);
                 *dst = (uint8_t)(sum > 255 ? 255 : sum);
             }
         }
+    }
+}
+
+void lw_look_c(lw_mask *masks, const uint8_t *alpha, ptrdiff_t pitch, int32_t shift, int32_t count, int32_t rows)
+{
+    for (int32_t j = 0; j < rows; j++) {
+        const uint8_t *a = alpha + j * pitch;
+        lw_mask m = {0, 0};
+        for (int32_t i = 0; i < count; i++) {
+            uint64_t any = 0, all = ~0ull;
+            for (int32_t k = 0; k < 1 << shift; k += 8, a += 8) {
+                uint64_t eight;
+                memcpy(&eight, a, 8);
+                any |= eight;
+                all &= eight;
+            }
+            m.seen |= (uint64_t)(any != 0) << i;
+            m.solid |= (uint64_t)(all == ~0ull) << i;
+        }
+        masks[j] = m;
     }
 }
 

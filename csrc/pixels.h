@@ -38,6 +38,14 @@ static inline int32_t lw_div255(int32_t x)
     return ((x + 128) * 257) >> 16;
 }
 
+/* What is left of a pixel under alpha 255 - inverse: their product / 255, rounded: at worst by 0.502, as 128 / 255 may go
+ * down. */
+static inline int32_t lw_faded(int32_t pixel, int32_t inverse)
+{
+    const int32_t product = pixel * inverse;
+    return (product + (product >> 8) + 128) >> 8;
+}
+
 /* Half-open; empty where x0 >= x1. */
 typedef struct lw_extent {
     int32_t x0, x1;
@@ -58,6 +66,12 @@ typedef struct lw_warp {
     int32_t u, v, du, dv;
     const lw_extent *spans;
 } lw_warp;
+
+/* What a row of alpha shows, by columns of some pixels: bit i of `seen` is set where column i shows anything, of `solid`
+ * where all of it is opaque. */
+typedef struct lw_mask {
+    uint64_t seen, solid;
+} lw_mask;
 
 /* A sample's row along a line: pixel `next` is the first of another row, the one below for dv > 0, above for dv < 0. */
 typedef struct lw_steps {

@@ -2,6 +2,8 @@
  *
  * A drawn pixel samples the sprite bilinearly at 16ths of a pixel. Outside it is transparent: the border is one pixel
  * of it, and turned sprites are drawn only where samples lie within that. */
+#include <string.h>
+
 #include "dsp.h"
 #include "sprite.h"
 
@@ -31,29 +33,34 @@ lw_sprite_data lw_sprite_measure(const lw_image *image)
     return s;
 }
 
+void lw_plane_carve(lw_plane *p, int values, lw_arena *arena)
+{
+    /* Long rows begin at cache lines; the left border is the end of the row before. */
+    const int wide = p->w >= LW_WIDE;
+    p->pitch = wide ? (p->w + 1 + 63) & ~63 : p->w + 2;
+    const size_t first = (size_t)p->pitch + (wide ? 64 : 1);
+    const size_t bytes = first + (size_t)p->pitch * (p->h + 1) + LW_PIXEL_PAD;
+    uint8_t *at[3] = {NULL};
+    for (int i = 0; i < 1 + values; i++) {
+        at[i] = lw_carve(arena, bytes + 63);
+        at[i] += -(uintptr_t)at[i] & 63;
+    }
+    if (arena->base) {
+        p->alpha = at[0] + first;
+        p->value[0] = at[1] + first;
+        p->value[1] = values > 1 ? at[2] + first : NULL;
+    }
+}
+
 void lw_sprite_carve(lw_sprite_data *s, lw_arena *arena)
 {
     for (int k = 0; k < 2; k++) {
         lw_plane *p = &s->plane[k];
         if (!p->w)
             continue;
-        /* Long rows begin at cache lines; the left border is the end of the row before. */
-        const int wide = p->w >= LW_WIDE;
-        p->pitch = wide ? (p->w + 1 + 63) & ~63 : p->w + 2;
-        const size_t first = (size_t)p->pitch + (wide ? 64 : 1);
-        const size_t bytes = first + (size_t)p->pitch * (p->h + 1) + LW_PIXEL_PAD;
-        uint8_t *at[3] = {NULL};
-        for (int i = 0; i < 2 + k; i++) {
-            at[i] = lw_carve(arena, bytes + 63);
-            at[i] += -(uintptr_t)at[i] & 63;
-        }
+        lw_plane_carve(p, 1 + k, arena);
         for (int i = 0; i < LW_WINDOWS; i++)
             p->windows[i] = lw_carve(arena, (size_t)(p->h + 1) * sizeof(lw_runs));
-        if (arena->base) {
-            p->alpha = at[0] + first;
-            p->value[0] = at[1] + first;
-            p->value[1] = k ? at[2] + first : NULL;
-        }
     }
 }
 
@@ -112,6 +119,92 @@ void lw_plane_find_runs(lw_plane *p)
             p->windows[i][y] = runs_of(seen, opaque, rows, p->w);
         }
     }
+}
+
+/* ---- planes that are drawn on ---- */
+
+void lw_plane_look(lw_plane *p, const lw_box *box)
+{
+    const int32_t first = box->x0 >> p->shift, count = ((box->x1 - 1) >> p->shift) + 1 - first;
+    const uint64_t looked = ~0ull >> (64 - count) << first;
+    lw_mask made[LW_BAND];
+    lw_kernels.look(made, p->alpha + (ptrdiff_t)box->y0 * p->pitch + ((ptrdiff_t)first << p->shift), p->pitch, p->shift,
+                    count, box->y1 - box->y0);
+    for (int32_t y = box->y0; y < box->y1; y++) {
+        const lw_mask *m = &made[y - box->y0];
+        p->masks[y].seen = (p->masks[y].seen & ~looked) | m->seen << first;
+        p->masks[y].solid = (p->masks[y].solid & ~looked) | m->solid << first;
+    }
+}
+
+int lw_plane_covers(const lw_plane *p, const lw_box *box)
+{
+    const int32_t first = box->x0 >> p->shift, last = (box->x1 - 1) >> p->shift;
+    const uint64_t asked = ~0ull >> (63 - last + first) << first;
+    uint64_t solid = asked;
+    for (int32_t y = box->y0; y < box->y1; y++)
+        solid &= p->masks[y].solid;
+    return solid == asked;
+}
+
+static int ones_from(uint64_t bits, int from)
+{
+    const uint64_t others = ~(bits >> from);
+    return others ? __builtin_ctzll(others) : 64;
+}
+
+/* Behind what is there already, or a piece that is no more than a gap from it. */
+static void add_near(lw_runs *r, int32_t x0, int32_t x1, int solid)
+{
+    const int32_t end = r->count ? r->run[r->count - 1].x1 : x0;
+    if (end < x0 && x0 - end < GAP)
+        add_run(r, end, x0, 0);
+    if (x0 < x1)
+        add_run(r, x0, x1, solid);
+}
+
+/* The runs of rows `first` to `last` by their masks: as those of a window. */
+static lw_runs runs_of_masks(const lw_plane *p, int32_t first, int32_t last)
+{
+    lw_runs r = {0};
+    lw_mask m = {0, first > 0 && last < p->h ? ~0ull : 0};
+    const int32_t end = last < p->h ? last + 1 : p->h;
+    for (int32_t y = first > 0 ? first - 1 : 0; y < end; y++) {
+        m.seen |= p->masks[y].seen;
+        m.solid &= p->masks[y].solid;
+    }
+    while (m.seen) {
+        const int from = __builtin_ctzll(m.seen), to = from + ones_from(m.seen, from);
+        int32_t x = from << p->shift;
+        while (m.solid) {
+            const int s0 = __builtin_ctzll(m.solid), s1 = s0 + ones_from(m.solid, s0);
+            if (s0 >= to)
+                break;
+            const int32_t x0 = (s0 << p->shift) + 1, x1 = s1 << p->shift;
+            if (x1 - x0 >= SOLID) {
+                add_near(&r, x, x0, 0);
+                add_near(&r, x0, x1, 1);
+                x = x1;
+            }
+            m.solid &= s1 < 64 ? ~0ull << s1 : 0;
+        }
+        add_near(&r, x, (to << p->shift) + 1, 0);
+        m.seen &= to < 64 ? ~0ull << to : 0;
+    }
+    return r;
+}
+
+/* The runs of rows `first` to `last`, or NULL where they are not known; `made` is room for them. */
+static const lw_runs *runs_at(const lw_plane *p, int32_t first, int32_t last, lw_runs *made)
+{
+    if (p->masks) {
+        *made = runs_of_masks(p, first, last);
+        return made;
+    }
+    for (int i = 0; i < LW_WINDOWS && p->windows[0]; i++)
+        if (last - first < LW_BAND << i)
+            return &p->windows[i][first];
+    return NULL;
 }
 
 void lw_sprite_fill(lw_sprite_data *s, const lw_image *image, const lw_rgb_matrix *m)
@@ -245,50 +338,58 @@ static lw_extent row_extent(const lw_placed *p, int32_t y)
     return x0 < x1 ? (lw_extent){whole(x0), whole(x1)} : (lw_extent){0, 0};
 }
 
-lw_box lw_placed_box(const lw_placed *p, const lw_box *box)
+static lw_box turned_box(const lw_placed *p, lw_box b)
 {
-    lw_box b = {box->x0, p->y0 > box->y0 ? p->y0 : box->y0, box->x1, p->y1 < box->y1 ? p->y1 : box->y1};
-    if (b.y0 >= b.y1)
-        return (lw_box){0};
     double left = p->x0, right = p->x1;
-    if (p->turned) {
-        for (int k = 0; k < 2; k++) {
-            const double first = b.y0 * p->edge[k].step, last = (b.y1 - 1) * p->edge[k].step;
-            const double l = p->edge[k].left + (first < last ? first : last);
-            const double r = p->edge[k].right + (first < last ? last : first);
-            left = l > left ? l : left;
-            right = r < right ? r : right;
-        }
-        if (left >= right)
-            return (lw_box){0};
-    } else {
-        const lw_runs *r = &p->plane->windows[0][b.y0 - p->y];
-        if (!r->count)
-            return (lw_box){0};
-        left = p->x + r->run[0].x0;
-        right = p->x + r->run[r->count - 1].x1 < p->x1 ? p->x + r->run[r->count - 1].x1 : p->x1;
+    for (int k = 0; k < 2; k++) {
+        const double first = b.y0 * p->edge[k].step, last = (b.y1 - 1) * p->edge[k].step;
+        const double l = p->edge[k].left + (first < last ? first : last);
+        const double r = p->edge[k].right + (first < last ? last : first);
+        left = l > left ? l : left;
+        right = r < right ? r : right;
     }
+    if (left >= right)
+        return (lw_box){0};
     b.x0 = left > b.x0 ? whole(left) : b.x0;
     b.x1 = right < b.x1 ? whole(right) : b.x1;
     return b;
 }
 
+lw_box lw_placed_box(const lw_placed *p, const lw_box *box)
+{
+    const lw_box b = {box->x0, p->y0 > box->y0 ? p->y0 : box->y0, box->x1, p->y1 < box->y1 ? p->y1 : box->y1};
+    if (b.y0 >= b.y1)
+        return (lw_box){0};
+    if (p->turned)
+        return turned_box(p, b);
+    lw_runs made;
+    const lw_runs *r = runs_at(p->plane, b.y0 - p->y, b.y1 - 1 - p->y, &made);
+    if (r && !r->count)
+        return (lw_box){0};
+    const int32_t left = r ? p->x + r->run[0].x0 : p->x0, end = r ? p->x + r->run[r->count - 1].x1 : p->x1;
+    const int32_t right = end < p->x1 ? end : p->x1;
+    return (lw_box){left > b.x0 ? left : b.x0, b.y0, right < b.x1 ? right : b.x1, b.y1};
+}
+
+/* Of rows that it touches. */
 static int flat_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
 {
-    const lw_runs *r = &p->plane->windows[0][box->y0 - p->y];
+    lw_runs made;
+    const lw_runs *r = runs_at(p->plane, box->y0 - p->y, box->y1 - 1 - p->y, &made);
+    const int32_t end = p->x1 < box->x1 ? p->x1 : box->x1;
     int count = 0;
     for (int k = 0; k < r->count; k++) {
         const int32_t x0 = p->x + r->run[k].x0, x1 = p->x + r->run[k].x1;
-        const lw_run run = {x0 > box->x0 ? x0 : box->x0, x1 < box->x1 ? x1 : box->x1, r->solid >> k & 1};
+        const lw_run run = {x0 > box->x0 ? x0 : box->x0, x1 < end ? x1 : end, r->solid >> k & 1};
         if (run.x0 < run.x1)
             runs[count++] = run;
     }
     return count;
 }
 
-/* The lowest window that holds all rows which a box of a turned sprite samples, or NULL. Some of these may be outside
- * of the sprite: then nothing in it is solid. */
-static const lw_runs *window(const lw_placed *p, const lw_box *box, int *inside)
+/* The runs of all rows which a box of a turned sprite samples, or NULL. Some of these may be outside of the sprite: then
+ * nothing in it is solid. */
+static const lw_runs *window(const lw_placed *p, const lw_box *box, int *inside, lw_runs *made)
 {
     const int64_t left = (int64_t)box->x0 * p->down, right = (int64_t)(box->x1 - 1) * p->down;
     const int64_t top = p->v + (int64_t)box->y0 * p->across, below = p->v + (int64_t)(box->y1 - 1) * p->across;
@@ -296,10 +397,7 @@ static const lw_runs *window(const lw_placed *p, const lw_box *box, int *inside)
     *inside = first >= 0 && last <= p->plane->h;
     first = lw_max64(0, lw_min64(first, p->plane->h));
     last = lw_max64(first, lw_min64(last, p->plane->h));
-    for (int i = 0; i < LW_WINDOWS; i++)
-        if (last - first < LW_BAND << i)
-            return &p->plane->windows[i][first];
-    return NULL;
+    return runs_at(p->plane, (int32_t)first, (int32_t)last, made);
 }
 
 static int add_piece(lw_run *runs, int count, int32_t x0, int32_t x1, int solid)
@@ -316,8 +414,9 @@ static int add_piece(lw_run *runs, int count, int32_t x0, int32_t x1, int solid)
 
 static int turned_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
 {
+    lw_runs made;
     int inside, count = 0;
-    const lw_runs *r = p->across >= 32768 ? window(p, box, &inside) : NULL;
+    const lw_runs *r = p->across >= 32768 ? window(p, box, &inside, &made) : NULL;
     if (!r)
         return add_piece(runs, 0, box->x0, box->x1, 0);
     /* Where column 0 begins in the first and in the last row. */
@@ -344,9 +443,17 @@ static int turned_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX
     return count;
 }
 
-int lw_placed_runs(const lw_placed *p, const lw_box *box, lw_run runs[LW_MAX_PIECES])
+int lw_placed_runs(const lw_placed *p, lw_box *box, lw_run runs[LW_MAX_PIECES])
 {
-    return p->turned ? turned_runs(p, box, runs) : flat_runs(p, box, runs);
+    if (p->y0 >= box->y1 || p->y1 <= box->y0)
+        return 0;
+    if (p->turned) {
+        *box = lw_placed_box(p, box);
+        return box->x0 < box->x1 ? turned_runs(p, box, runs) : 0;
+    }
+    box->y0 = p->y0 > box->y0 ? p->y0 : box->y0;
+    box->y1 = p->y1 < box->y1 ? p->y1 : box->y1;
+    return flat_runs(p, box, runs);
 }
 
 int lw_runs_join(lw_run *runs, int count, int32_t least)
@@ -380,34 +487,53 @@ static const lw_extent *spans_of(const lw_placed *p, const lw_box *box, const lw
     return spans;
 }
 
-void lw_placed_draw(const lw_placed *p, uint8_t *const *planes, int count, int32_t width, const lw_box *box, int solid)
+static void draw_patch(const lw_placed *p, lw_patch *patch, const lw_box *box)
 {
     const lw_plane *s = p->plane;
-    const size_t to = (size_t)box->y0 * (size_t)width + (size_t)box->x0;
-    lw_patch patch = {.dst = {planes[0] + to, count > 1 ? planes[1] + to : NULL},
-                      .value = {s->value[0], s->value[1]},
-                      .alpha = solid ? NULL : s->alpha,
-                      .dst_pitch = width,
-                      .pitch = s->pitch,
-                      .count = count,
-                      .n = box->x1 - box->x0,
-                      .rows = box->y1 - box->y0};
     if (p->turned) {
         lw_extent spans[LW_BAND];
         lw_warp w = {.u = (int32_t)(p->u - (int64_t)box->y0 * p->down + (int64_t)box->x0 * p->across),
                      .v = (int32_t)(p->v + (int64_t)box->y0 * p->across + (int64_t)box->x0 * p->down),
                      .du = p->across,
                      .dv = p->down};
-        w.spans = solid ? NULL : spans_of(p, box, &w, spans);
-        lw_kernels.warp(&patch, &w);
+        w.spans = patch->alpha ? spans_of(p, box, &w, spans) : NULL;
+        lw_kernels.warp(patch, &w);
         return;
     }
     const ptrdiff_t at = (ptrdiff_t)(box->y0 - p->y - (p->wy != 0)) * s->pitch + box->x0 - p->x - (p->wx != 0);
-    for (int k = 0; k < count; k++)
-        patch.value[k] += at;
-    patch.alpha = solid ? NULL : s->alpha + at;
+    for (int k = 0; k < patch->count; k++)
+        patch->value[k] += at;
+    patch->alpha = patch->alpha ? patch->alpha + at : NULL;
     if (p->wx || p->wy)
-        lw_kernels.lerp(&patch, p->wx, p->wy);
+        lw_kernels.lerp(patch, p->wx, p->wy);
     else
-        lw_kernels.blend(&patch);
+        lw_kernels.blend(patch);
+}
+
+void lw_placed_draw(const lw_placed *p, const lw_surface *to, const lw_box *box, int solid)
+{
+    const lw_plane *s = p->plane;
+    const ptrdiff_t at = (ptrdiff_t)box->y0 * to->pitch + box->x0;
+    const int both = to->count > 1;
+    lw_patch patch = {.dst = {to->plane[0] + at, both ? to->plane[1] + at : NULL},
+                      .value = {s->value[0], s->value[1]},
+                      .alpha = solid ? NULL : s->alpha,
+                      .dst_pitch = to->pitch,
+                      .pitch = s->pitch,
+                      .count = to->count,
+                      .n = box->x1 - box->x0,
+                      .rows = box->y1 - box->y0};
+    /* Alpha is drawn as what it covers is: beside Y, or behind U and V. */
+    if (to->alpha && !both) {
+        patch.count = 2;
+        patch.dst[1] = to->alpha + at;
+        patch.value[1] = s->alpha;
+    } else if (to->alpha) {
+        lw_patch cover = patch;
+        cover.count = 1;
+        cover.dst[0] = to->alpha + at;
+        cover.value[0] = s->alpha;
+        draw_patch(p, &cover, box);
+    }
+    draw_patch(p, &patch, box);
 }

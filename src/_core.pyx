@@ -2,7 +2,8 @@
 """The compiled core: thin classes over csrc/include/lipwire. Public names are re-exported by `lipwire`."""
 
 cimport cython
-from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_FULL_RO, PyBUF_WRITABLE
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_Check
@@ -21,6 +22,7 @@ from native.resample cimport *
 from native.g711 cimport *
 from native.g722 cimport *
 from native.opus cimport *
+from native.jitter cimport *
 from native.ingest cimport *
 from native.viseme cimport *
 from native.speech cimport *
@@ -49,6 +51,7 @@ include "g711.pxi"
 include "g722.pxi"
 include "opus.pxi"
 include "opus_coding.pxi"
+include "jitter.pxi"
 include "ingest.pxi"
 include "viseme.pxi"
 include "motion.pxi"

@@ -92,6 +92,7 @@ cdef class Canvas:
     """One I420 frame of an avatar that knows what it shows, so that drawing touches only what changed."""
     cdef NativeAvatar avatar
     cdef lw_canvas state
+    cdef lw_head *head
     cdef readonly object i420
     cdef uint8_t *pixels
     cdef readonly bint mouth_open
@@ -102,6 +103,10 @@ cdef class Canvas:
         self.i420 = np.zeros((avatar.height * 3 // 2, avatar.width), dtype=np.uint8)
         view = self.i420
         self.pixels = &view[0, 0]
+        check(lw_head_open(&self.head, avatar.a), "head")
+
+    def __dealloc__(self):
+        lw_head_close(&self.head)
 
     def draw(self, axes, visemes):
         """Shows a pose: 15 axes (-1..1) and 15 viseme weights (0..1). Returns the luma pixels redrawn."""
@@ -109,7 +114,7 @@ cdef class Canvas:
         cdef int opened = 0
         cdef int pixels
         with nogil:
-            pixels = lw_avatar_draw(self.avatar.a, &pose, self.pixels, &self.state, &opened)
+            pixels = lw_avatar_draw(self.avatar.a, &pose, self.pixels, &self.state, self.head, &opened)
         self.mouth_open = opened
         return check(pixels)
 

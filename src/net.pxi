@@ -175,6 +175,17 @@ cdef class Connection:
         check(lw_connection_route(self.opened(), whole(fd, "fd"), NULL if host is None else <const char *>host, port,
                                   whole(channel, "channel")), f"route to {address}")
 
+    def rtcp_route(self, fd, address):
+        """Where RTCP goes from now on, for a peer that takes it elsewhere than RTP; fd -1, address None: as RTP again.
+
+        Raises:
+            InvalidArgument: the socket cannot have that address. OutOfMemory: no descriptor.
+        """
+        cdef bytes host = None if address is None else address[0].encode()
+        cdef int port = 0 if address is None else whole(address[1], "port")
+        check(lw_connection_rtcp_route(self.opened(), whole(fd, "fd"), NULL if host is None else <const char *>host, port),
+              f"RTCP route to {address}")
+
     def stream(self, kind, ssrc, payload_type, clock_rate, *, cname, mid=None, abs_send_time_id=0, twcc_id=0, rtx_ssrc=0,
                rtx_payload_type=0, mode=1, mtu=1200, history_ms=1000, first=None):
         """A new stream; returns its number in this connection.

@@ -426,6 +426,16 @@ cdef class Performer:
         n = check(lw_performer_unit(self.p, frame.slot, stale, &key, _unit_room, _unit_size), "unit")
         return PyBytes_FromStringAndSize(<char *>_unit_room, n), bool(key)
 
+    def adopt(self, Atlas atlas not None):
+        """For the reading thread, once, where it was made without one: an atlas of the avatar, at its size and this frame
+        rate. The head goes over to its nodes within a second, without a jump; then frames can be had as units.
+
+        Raises:
+            InvalidArgument: it is of something else. BadState: there is one already.
+        """
+        check(lw_performer_adopt(self.p, atlas.a), "this performer and that atlas")
+        self.atlas = atlas
+
     def request_key(self):
         """For the reading thread: the next unit that can be one is to be an IDR picture, within 8 frames or so."""
         lw_performer_request_key(self.p)

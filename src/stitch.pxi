@@ -184,7 +184,6 @@ cdef class AtlasWriter:
     cdef int choices
 
     def __cinit__(self, width, height, fps, *, str matrix="bt709", walk_axes=(), limits=None, mouths=0, note=b""):
-        cdef Borrowed source
         cdef int axis, i
         num, den = fps
         self.plan.width, self.plan.height = whole(width, "width"), whole(height, "height")
@@ -206,13 +205,7 @@ cdef class AtlasWriter:
             if not -32768 <= low <= high <= 32767:
                 raise InvalidArgument(f"the limits of axis {axis}: int16, least <= most, not {least}, {most}")
             self.plan.axis_min[axis], self.plan.axis_max[axis] = low, high
-        borrow_bytes(note, &source, "a note")
-        try:
-            if source.size > 1 << 26:
-                raise InvalidArgument(f"the note has {source.size} bytes; 64 MiB at most")
-            self.note = PyBytes_FromStringAndSize(<const char *>source.data, <Py_ssize_t>source.size)
-        finally:
-            give_back(&source)
+        self._keep(note)
         self.stripes, self.stills, self.owners, self.slices, self.known = [], [], [], [], {}
         self.nodes, self.entries, self.segments = [], [], []
 
@@ -380,11 +373,21 @@ cdef class AtlasWriter:
         if not self.nodes:
             raise BadState("there is no node: add_segment")
 
-    def pack(self):
-        """The blob, which has been opened once to see that it can be.
+    def _keep(self, note):
+        cdef Borrowed source
+        borrow_bytes(note, &source, "a note")
+        try:
+            if source.size > 1 << 26:
+                raise InvalidArgument(f"the note has {source.size} bytes; 64 MiB at most")
+            self.note = PyBytes_FromStringAndSize(<const char *>source.data, <Py_ssize_t>source.size)
+        finally:
+            give_back(&source)
+
+    def pack(self, note=None):
+        """The blob, which has been opened once to see that it can be. `note`: in place of the one before.
 
         Raises:
-            BadState: something is missing; the message says what.
+            InvalidArgument: the note is too long. BadState: something is missing; the message says what.
         """
         cdef lw_atlas_plan plan = self.plan
         cdef lw_atlas_stripe *stripes = NULL
@@ -399,6 +402,8 @@ cdef class AtlasWriter:
         cdef uint64_t at = 0
         cdef Py_ssize_t i, k
         cdef int64_t size
+        if note is not None:
+            self._keep(note)
         self._check_whole()
         data = b"".join([record[3] for record in self.slices])
         table = np.concatenate(self.entries)

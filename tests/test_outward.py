@@ -146,6 +146,7 @@ def test_what_is_told_of_a_url() -> None:
     assert secrets_of(secret) >= {"user", "hunter2", "s3cret"}
     assert (site("https://a"), site("http://[::1]:5/x"), redact("http://[::1]/x")) == ("a", "[::1]:5", "http://[::1]/x")
     assert redact("http://a/?s3cret&b=s3cret") == "http://a/?***&b=***"
+    assert redact("rtmp://u:s3cret@a:1935/app/s3cret?k=s3cret") == "rtmp://a:1935/***"
     assert site("http://u:p@a:port/") == "an address that cannot be read" and redact("http://u:p@a:port/") == "(no URL)"
     assert "\n" not in redact("http://a/x\ny") and "\x1b" not in site("http://a\x1b[31m/")
 
@@ -189,3 +190,18 @@ async def test_more_look_ups_than_turns_are_all_answered() -> None:
     outward = Outward(["localhost"]).of("operator")
     found = await asyncio.gather(*(outward.addresses("localhost", 80) for _ in range(20)))
     assert len(found) == 20 and all(one == found[0] for one in found)
+
+
+@pytest.mark.parametrize(
+    "allowed, host, named",
+    [
+        ((), "8.8.8.8", False),
+        (("8.8.0.0/16",), "8.8.8.8", True),
+        (("8.8.8.8:5004",), "8.8.8.8", True),
+        (("8.8.8.8:9",), "8.8.8.8", False),
+        (("PBX.example.org",), "pbx.example.org.", True),
+        (("*",), "8.8.8.8", True),
+    ],
+)
+def test_what_the_settings_name_and_what_is_merely_public(allowed: tuple[str, ...], host: str, named: bool) -> None:
+    assert Outward(allowed).names(host, "8.8.8.8", 5004) == named

@@ -63,6 +63,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "provider/test_client.py": ("../audio/voice_decoder",),
     "provider/test_sessions.py": ("outbox",),
     "publish/test_film.py": ("palette", "still"),
+    "publish/test_live_writer.py": ("live_tracks",),
+    "publish/test_restream.py": ("destination", "restream_wire", "restream_worker"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_access.py": ("../app/owners",),
     "servers/test_http.py": ("metrics",),

@@ -27,11 +27,11 @@ static inline void put16(uint8_t *p, uint8x16_t v, ptrdiff_t left)
     memcpy(p, part, (size_t)left);
 }
 
-/* (t + (t >> 8)) >> 8 with t = x + 128, for 8 products x = dst * inverse. */
+/* lw_faded of 8 pixels. */
 static inline uint8x8_t fade(uint8x8_t dst, uint8x8_t inverse)
 {
-    const uint16x8_t t = vaddq_u16(vmull_u8(dst, inverse), vdupq_n_u16(128));
-    return vshrn_n_u16(vsraq_n_u16(t, t, 8), 8);
+    const uint16x8_t t = vmull_u8(dst, inverse);
+    return vrshrn_n_u16(vsraq_n_u16(t, t, 8), 8);
 }
 
 static inline uint8x16_t over16(uint8x16_t d, uint8x16_t v, uint8x16_t a)

@@ -93,13 +93,34 @@ static void transmit(lw_connection *c, int size, lw_srtp_protect protect)
     c->pace_ns = lw_max64(c->pace_ns, net->now_ns - BURST_NS) + leaving_ns(c, size);
 }
 
+/* The same for RTCP. Where it has a way of its own it leaves at once: it is rare, and no batch is for two sockets. */
+static void transmit_rtcp(lw_connection *c, int size)
+{
+    uint8_t *data = c->net->buffer[c->net->batch] + LW_CHANNEL;
+    if (c->rtcp_fd < 0) {
+        transmit(c, size, c->protect_rtcp);
+        return;
+    }
+    if (c->protect_rtcp && c->protect_rtcp(c->context, data, &size)) {
+        LW_COUNT(c->count.protect_errors, 1);
+        return;
+    }
+    const struct sockaddr *to = c->rtcp_to_size ? (const struct sockaddr *)&c->rtcp_to : NULL;
+    if (sendto(c->rtcp_fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL, to, c->rtcp_to_size) < 0)
+        LW_COUNT(c->count.unsent, 1);
+    LW_COUNT(c->count.packets, 1);
+    LW_COUNT(c->count.bytes, size);
+}
+
 void lw_connection_raw(lw_connection *c, const uint8_t *data, size_t size)
 {
     if (size < 2)
         return;
-    int rtcp = data[1] >= 192 && data[1] <= 223; /* RFC 5761, 4 */
     memcpy(packet_room(c), data, size);
-    transmit(c, (int)size, rtcp ? c->protect_rtcp : c->protect);
+    if (data[1] >= 192 && data[1] <= 223) /* RFC 5761, 4 */
+        transmit_rtcp(c, (int)size);
+    else
+        transmit(c, (int)size, c->protect);
 }
 
 /* ---- one packet ---- */
@@ -543,7 +564,7 @@ static void report(lw_connection *c, lw_stream *s, int bye)
                                     (uint64_t)(((wall % LW_SECOND) << 32) / LW_SECOND),
                              .cname = s->cname};
     uint8_t *out = packet_room(c);
-    transmit(c, (int)lw_rtcp_sender_report(out, &sender, bye, s->config.rtx_ssrc), c->protect_rtcp);
+    transmit_rtcp(c, (int)lw_rtcp_sender_report(out, &sender, bye, s->config.rtx_ssrc));
 }
 
 static void expire(lw_connection *c, lw_stream *s)
@@ -623,5 +644,7 @@ void lw_connection_end(lw_connection *c)
     c->net->batch_of = NULL;
     if (c->fd >= 0)
         close(c->fd);
-    c->fd = -1;
+    if (c->rtcp_fd >= 0)
+        close(c->rtcp_fd);
+    c->fd = c->rtcp_fd = -1;
 }

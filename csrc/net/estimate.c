@@ -11,6 +11,7 @@
 #define REMB_FRESH_NS 5000000000LL
 #define WINDOW_NS 2000000000LL   /* of loss, by transport-wide feedback: chance alone must not look like congestion */
 #define WINDOW_PACKETS 50
+#define REPORT_NS 5000000000LL   /* between two report blocks; what is beyond it is not made up for */
 
 #define LEAST 12.5 /* ms: of the threshold; the draft has 6, which takes 50 ms of jitter for congestion */
 
@@ -226,8 +227,10 @@ void lw_estimate_feedback(lw_estimate *e, int64_t now_ns, int64_t received, int6
 
 void lw_estimate_report(lw_estimate *e, int64_t now_ns, double fraction)
 {
+    int64_t since = e->report_ns ? lw_min64(now_ns - e->report_ns, REPORT_NS) : 0;
+    e->report_ns = now_ns;
     if (!e->told)
-        by_loss(e, now_ns, fraction, 1);
+        by_loss(e, now_ns, fraction, (double)since / 1e9);
 }
 
 void lw_estimate_remb(lw_estimate *e, int64_t now_ns, int64_t bitrate)

@@ -47,7 +47,7 @@ typedef struct lw_estimate {
     int64_t threshold_ns;
 
     int increasing, told; /* told: transport-wide feedback comes */
-    int64_t changed_ns, decreased_ns, loss_ns;
+    int64_t changed_ns, decreased_ns, loss_ns, report_ns;
     double knee; /* what arrived when it was last too much; 0: not known */
     int64_t window_received, window_lost, window_ns;
     double loss;

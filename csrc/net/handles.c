@@ -161,6 +161,7 @@ int lw_connection_open(lw_connection **out, lw_net *net, const lw_connection_con
     c->fd = to.fd;
     c->to = to.to;
     c->to_size = to.to_size;
+    c->rtcp_fd = -1;
     c->protect = config->protect;
     c->protect_rtcp = config->protect_rtcp;
     c->context = config->context;
@@ -190,17 +191,27 @@ int64_t lw_connection_id(const lw_connection *c)
     return c->id;
 }
 
-int lw_connection_route(lw_connection *c, int fd, const char *host, int port, int channel)
+static int leave_route(lw_connection *c, int kind, int fd, const char *host, int port, int channel)
 {
     lw_route to;
     if (!c)
         return LW_EINVAL;
     int rc = make_route(&to, fd, host, port, channel);
     if (rc >= 0)
-        rc = leave_bytes(c, LW_DO_ROUTE, &to, sizeof to);
+        rc = leave_bytes(c, kind, &to, sizeof to);
     if (rc < 0 && to.fd >= 0)
         close(to.fd);
     return rc;
+}
+
+int lw_connection_route(lw_connection *c, int fd, const char *host, int port, int channel)
+{
+    return leave_route(c, LW_DO_ROUTE, fd, host, port, channel);
+}
+
+int lw_connection_rtcp_route(lw_connection *c, int fd, const char *host, int port)
+{
+    return leave_route(c, LW_DO_RTCP_ROUTE, fd, host, port, 0);
 }
 
 static int bad_name(const char *name, size_t most)

@@ -219,6 +219,17 @@ static void route(lw_connection *c, const lw_packet *packet)
     c->to_size = to.to_size;
 }
 
+static void rtcp_route(lw_connection *c, const lw_packet *packet)
+{
+    lw_route to;
+    memcpy(&to, packet->data, sizeof to);
+    if (c->rtcp_fd >= 0)
+        close(c->rtcp_fd);
+    c->rtcp_fd = to.fd;
+    c->rtcp_to = to.to;
+    c->rtcp_to_size = to.to_size;
+}
+
 static void execute(lw_net *net, const lw_command *m)
 {
     lw_connection *c = m->connection;
@@ -231,6 +242,7 @@ static void execute(lw_net *net, const lw_command *m)
     case LW_DO_RTCP: lw_connection_feedback(c, net->pool[m->packet].data, net->pool[m->packet].size); break;
     case LW_DO_FORWARD: lw_connection_raw(c, net->pool[m->packet].data, net->pool[m->packet].size); break;
     case LW_DO_ROUTE: route(c, &net->pool[m->packet]); break;
+    case LW_DO_RTCP_ROUTE: rtcp_route(c, &net->pool[m->packet]); break;
     case LW_DO_ADD: join_group(m->group, lw_stream_of(c, m->stream)); break;
     case LW_DO_REMOVE:
         if (lw_stream_of(c, m->stream)->group == m->group)

@@ -103,6 +103,9 @@ struct lw_connection {
     struct sockaddr_storage to;
     socklen_t to_size; /* 0: the socket is connected */
     int channel;
+    int rtcp_fd; /* RTCP leaves here, for rtcp_to; -1: as RTP does */
+    struct sockaddr_storage rtcp_to;
+    socklen_t rtcp_to_size;
     lw_srtp_protect protect, protect_rtcp;
     void *context;
 
@@ -156,6 +159,7 @@ enum lw_command_kind {
     LW_DO_RTCP,        /* connection: the bytes in `packet` */
     LW_DO_FORWARD,
     LW_DO_ROUTE,       /* connection: a lw_route in `packet` */
+    LW_DO_RTCP_ROUTE,
     LW_DO_ADD,         /* group, connection, stream */
     LW_DO_REMOVE,
     LW_DO_OPEN,        /* connection */

@@ -2,8 +2,8 @@
  *
  * Sums of neighbours are kept in 16 bits, those of even pixels apart from those of odd ones: a row as it is in memory
  * makes pairs for the even ones, a row from its second byte on for the odd ones, and a pixel is the upper byte of its
- * sum. Odd ones need no shifts: their factors stay in upper bytes, whose product's upper half is what is wanted, and so
- * does the quotient. Divisions by 255 are a multiplication: (t * 257) >> 16 with t = x + 128.
+ * sum. What alpha leaves of a pixel is one multiplication, too: the pixel in the upper byte, 255 - alpha in both bytes, of
+ * which the upper half is their product + product / 256 (lw_faded).
  *
  * A level line follows a row of the sprite until it steps to the next one: of the vectors that hold the row and the one
  * below, the rest is loaded anew there.
@@ -63,28 +63,33 @@ AVX2 INLINE __m256i join256(halves256 s)
     return _mm256_or_si256(_mm256_srli_epi16(s.even, 8), _mm256_and_si256(s.odd, _mm256_set1_epi16((int16_t)0xff00)));
 }
 
-/* 255 - alpha, of even pixels in the lower byte, of odd ones in the upper one: from bytes, and from sums. */
+/* One byte of each 16 bits, twice. */
+AVX2 INLINE __m256i twice256(__m256i v, int upper)
+{
+    const __m256i low = _mm256_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14, 0, 0, 2, 2, 4, 4, 6, 6, 8,
+                                         8, 10, 10, 12, 12, 14, 14);
+    return _mm256_shuffle_epi8(v, upper ? _mm256_or_si256(low, _mm256_set1_epi8(1)) : low);
+}
+
+/* 255 - alpha in both bytes, from bytes and from sums. */
 AVX2 INLINE halves256 inverse256(__m256i alpha)
 {
-    return (halves256){_mm256_andnot_si256(alpha, _mm256_set1_epi16(255)),
-                       _mm256_andnot_si256(alpha, _mm256_set1_epi16((int16_t)0xff00))};
+    const __m256i inverse = _mm256_xor_si256(alpha, _mm256_set1_epi8(-1));
+    return (halves256){twice256(inverse, 0), twice256(inverse, 1)};
 }
 
 AVX2 INLINE halves256 inverse_of256(halves256 sum)
 {
-    return (halves256){_mm256_sub_epi16(_mm256_set1_epi16(255), _mm256_srli_epi16(sum.even, 8)),
-                       _mm256_andnot_si256(sum.odd, _mm256_set1_epi16((int16_t)0xff00))};
+    const __m256i ones = _mm256_set1_epi8(-1);
+    return (halves256){twice256(_mm256_xor_si256(sum.even, ones), 1), twice256(_mm256_xor_si256(sum.odd, ones), 1)};
 }
 
 AVX2 INLINE __m256i over256(__m256i d, __m256i v, halves256 inverse)
 {
-    const __m256i low = _mm256_set1_epi16(255), high = _mm256_set1_epi16((int16_t)0xff00),
-                  half = _mm256_set1_epi16(128);
-    __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(d, low), inverse.even), half);
-    even = _mm256_mulhi_epu16(even, _mm256_set1_epi16(257));
-    __m256i odd = _mm256_add_epi16(_mm256_mulhi_epu16(_mm256_and_si256(d, high), inverse.odd), half);
-    odd = _mm256_add_epi16(odd, _mm256_srli_epi16(odd, 8));
-    return _mm256_adds_epu8(_mm256_or_si256(even, _mm256_and_si256(odd, high)), v);
+    const __m256i high = _mm256_set1_epi16((int16_t)0xff00), half = _mm256_set1_epi16(128);
+    const halves256 left = {_mm256_add_epi16(_mm256_mulhi_epu16(_mm256_slli_epi16(d, 8), inverse.even), half),
+                            _mm256_add_epi16(_mm256_mulhi_epu16(_mm256_and_si256(d, high), inverse.odd), half)};
+    return _mm256_adds_epu8(join256(left), v);
 }
 
 AVX2 void lw_blend_avx2(const lw_patch *p)
@@ -291,8 +296,9 @@ AVX2 INLINE void any_row256(const lw_patch *p, uint8_t *const *dst, const lw_war
             uint8_t part[8] = {0};
             memcpy(part, dst[k] + i, (size_t)(last + 1));
             const __m256i d = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)part));
-            const __m256i t = _mm256_add_epi16(_mm256_mullo_epi16(d, inverse), _mm256_set1_epi32(128));
-            __m256i out = _mm256_add_epi32(_mm256_mulhi_epu16(t, _mm256_set1_epi16(257)), value32);
+            const __m256i t = _mm256_mullo_epi16(d, inverse);
+            const __m256i left = _mm256_add_epi32(_mm256_add_epi32(t, _mm256_srli_epi32(t, 8)), _mm256_set1_epi32(128));
+            __m256i out = _mm256_add_epi32(_mm256_srli_epi32(left, 8), value32);
             out = _mm256_packus_epi32(out, out);
             out = _mm256_packus_epi16(out, out);
             const uint32_t half[2] = {(uint32_t)_mm256_extract_epi32(out, 0), (uint32_t)_mm256_extract_epi32(out, 4)};
@@ -323,107 +329,146 @@ AVX2 void lw_warp_avx2(const lw_patch *p, const lw_warp *w)
     }
 }
 
+AVX2 void lw_look_avx2(lw_mask *masks, const uint8_t *alpha, ptrdiff_t pitch, int32_t shift, int32_t count, int32_t rows)
+{
+    if (shift != 3) {
+        lw_look_c(masks, alpha, pitch, shift, count, rows);
+        return;
+    }
+    for (int32_t j = 0; j < rows; j++) {
+        uint64_t clear = 0, solid = 0;
+        for (int32_t i = 0; i < count; i += 4) {
+            const __m256i a = LOAD256(alpha + j * pitch + 8 * i);
+            const __m256i none = _mm256_cmpeq_epi64(a, _mm256_setzero_si256()),
+                          all = _mm256_cmpeq_epi64(a, _mm256_set1_epi8(-1));
+            clear |= (uint64_t)_mm256_movemask_pd(_mm256_castsi256_pd(none)) << i;
+            solid |= (uint64_t)_mm256_movemask_pd(_mm256_castsi256_pd(all)) << i;
+        }
+        masks[j] = (lw_mask){~clear & TAIL64(count), solid & TAIL64(count)};
+    }
+}
+
 /* ---- AVX-512 ---- */
 
-#define ODD64 0xaaaaaaaaaaaaaaaaull /* bytes */
+/* Of a vector and of a second one, whose bytes are from 64 on. */
+static const uint8_t upper_bytes[64] = {
+    1, 65, 3, 67, 5, 69, 7, 71, 9, 73, 11, 75, 13, 77, 15, 79, 17, 81, 19, 83, 21, 85, 23, 87, 25, 89, 27, 91,
+    29, 93, 31, 95, 33, 97, 35, 99, 37, 101, 39, 103, 41, 105, 43, 107, 45, 109, 47, 111, 49, 113, 51, 115, 53,
+    117, 55, 119, 57, 121, 59, 123, 61, 125, 63, 127};
 
 typedef struct halves512 {
     __m512i even, odd;
 } halves512;
 
-AVX512 INLINE __mmask64 first512(ptrdiff_t left)
-{
-    return left >= 64 ? ~0ull : TAIL64(left);
-}
-
+/* The upper bytes of even and odd pixels. */
 AVX512 INLINE __m512i join512(halves512 s)
 {
-    return _mm512_mask_blend_epi8(ODD64, _mm512_srli_epi16(s.even, 8), s.odd);
+    return _mm512_permutex2var_epi8(s.even, _mm512_loadu_si512(upper_bytes), s.odd);
 }
 
+AVX512 INLINE __m512i twice512(__m512i v, int upper)
+{
+    const __m128i low = _mm_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14);
+    const __m128i order = upper ? _mm_or_si128(low, _mm_set1_epi8(1)) : low;
+    return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(order));
+}
+
+/* Subtracted, as a complement may be an instruction that waits for what was in its register before. */
 AVX512 INLINE halves512 inverse512(__m512i alpha)
 {
-    return (halves512){_mm512_andnot_si512(alpha, _mm512_set1_epi16(255)),
-                       _mm512_andnot_si512(alpha, _mm512_set1_epi16((int16_t)0xff00))};
+    const __m512i inverse = _mm512_subs_epu8(_mm512_set1_epi8(-1), alpha);
+    return (halves512){twice512(inverse, 0), twice512(inverse, 1)};
 }
 
 AVX512 INLINE halves512 inverse_of512(halves512 sum)
 {
-    return (halves512){_mm512_sub_epi16(_mm512_set1_epi16(255), _mm512_srli_epi16(sum.even, 8)),
-                       _mm512_andnot_si512(sum.odd, _mm512_set1_epi16((int16_t)0xff00))};
+    const __m512i ones = _mm512_set1_epi8(-1);
+    return (halves512){twice512(_mm512_subs_epu8(ones, sum.even), 1), twice512(_mm512_subs_epu8(ones, sum.odd), 1)};
 }
 
-/* The quotient of odd pixels is t + (t >> 8); the multiplication is a shift on a port that is free. */
 AVX512 INLINE __m512i over512(__m512i d, __m512i v, halves512 inverse)
 {
-    const __m512i low = _mm512_set1_epi16(255), high = _mm512_set1_epi16((int16_t)0xff00),
-                  half = _mm512_set1_epi16(128);
-    __m512i even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(d, low), inverse.even), half);
-    even = _mm512_mulhi_epu16(even, _mm512_set1_epi16(257));
-    __m512i odd = _mm512_add_epi16(_mm512_mulhi_epu16(_mm512_and_si512(d, high), inverse.odd), half);
-    odd = _mm512_add_epi16(odd, _mm512_mulhi_epu16(odd, _mm512_set1_epi16(256)));
-    return _mm512_adds_epu8(_mm512_mask_blend_epi8(ODD64, even, odd), v);
+    const __m512i high = _mm512_set1_epi16((int16_t)0xff00), half = _mm512_set1_epi16(128);
+    const halves512 left = {_mm512_add_epi16(_mm512_mulhi_epu16(_mm512_slli_epi16(d, 8), inverse.even), half),
+                            _mm512_add_epi16(_mm512_mulhi_epu16(_mm512_and_si512(d, high), inverse.odd), half)};
+    return _mm512_adds_epu8(join512(left), v);
 }
 
-/* No wider than it must be: a load waits for an older masked store whose bytes it may have to see, masked out or not. */
-AVX512 INLINE __m512i get512(const uint8_t *p, ptrdiff_t left)
+/* Widths of columns: a whole vector, or a part of a vector no wider than it must be, as a load waits for an older masked
+ * store whose bytes it may have to see, masked out or not. Rows of a column all take the same branches. */
+enum { WHOLE, PART, PART32, PART16 };
+
+AVX512 INLINE int width512(ptrdiff_t left)
 {
-    if (left >= 64)
+    return left >= 64 ? WHOLE : left > 32 ? PART : left > 16 ? PART32 : PART16;
+}
+
+AVX512 INLINE __m512i get512(const uint8_t *p, int width, __mmask64 mask)
+{
+    if (width == WHOLE)
         return _mm512_loadu_si512(p);
-    if (left > 32)
-        return _mm512_maskz_loadu_epi8(TAIL64(left), p);
-    if (left > 16)
-        return _mm512_castsi256_si512(_mm256_maskz_loadu_epi8((__mmask32)TAIL64(left), p));
-    return _mm512_castsi128_si512(_mm_maskz_loadu_epi8((__mmask16)TAIL64(left), p));
+    if (width == PART)
+        return _mm512_maskz_loadu_epi8(mask, p);
+    if (width == PART32)
+        return _mm512_castsi256_si512(_mm256_maskz_loadu_epi8((__mmask32)mask, p));
+    return _mm512_castsi128_si512(_mm_maskz_loadu_epi8((__mmask16)mask, p));
 }
 
-AVX512 INLINE void put512(uint8_t *p, __m512i v, ptrdiff_t left)
+AVX512 INLINE void put512(uint8_t *p, __m512i v, int width, __mmask64 mask)
 {
-    if (left >= 64)
+    if (width == WHOLE)
         _mm512_storeu_si512(p, v);
-    else if (left > 32)
-        _mm512_mask_storeu_epi8(p, TAIL64(left), v);
-    else if (left > 16)
-        _mm256_mask_storeu_epi8(p, (__mmask32)TAIL64(left), _mm512_castsi512_si256(v));
+    else if (width == PART)
+        _mm512_mask_storeu_epi8(p, mask, v);
+    else if (width == PART32)
+        _mm256_mask_storeu_epi8(p, (__mmask32)mask, _mm512_castsi512_si256(v));
     else
-        _mm_mask_storeu_epi8(p, (__mmask16)TAIL64(left), _mm512_castsi512_si128(v));
+        _mm_mask_storeu_epi8(p, (__mmask16)mask, _mm512_castsi512_si128(v));
 }
 
-AVX512 INLINE void blend_part512(const lw_patch *p, int count, int blends, ptrdiff_t from, ptrdiff_t to, ptrdiff_t left)
+/* A kernel's column of 64 pixels or fewer, made for what it is made of: `column` takes a patch, where it begins, planes,
+ * whether there is alpha, its width and the mask of it. */
+#define MADE512(column, count, blends, width, ...)                                                                 \
+    case 8 * (count) + 4 * (blends) + (width):                                                                      \
+        column(&patch, i, count, blends, width, mask, ##__VA_ARGS__);                                               \
+        break
+#define MADE512_ALL(column, count, blends, ...)                                                                    \
+    MADE512(column, count, blends, WHOLE, ##__VA_ARGS__);                                                           \
+    MADE512(column, count, blends, PART, ##__VA_ARGS__);                                                            \
+    MADE512(column, count, blends, PART32, ##__VA_ARGS__);                                                          \
+    MADE512(column, count, blends, PART16, ##__VA_ARGS__)
+#define COLUMNS512(p, column, ...)                                                                                 \
+    const lw_patch patch = *(p); /* not what stores might change */                                                 \
+    for (ptrdiff_t i = 0; i < patch.n; i += 64) {                                                                   \
+        const int width = width512(patch.n - i);                                                                    \
+        const __mmask64 mask = width == WHOLE ? ~0ull : TAIL64(patch.n - i);                                        \
+        switch (8 * patch.count + 4 * (patch.alpha != NULL) + width) {                                              \
+            MADE512_ALL(column, 1, 0, ##__VA_ARGS__);                                                               \
+            MADE512_ALL(column, 1, 1, ##__VA_ARGS__);                                                               \
+            MADE512_ALL(column, 2, 0, ##__VA_ARGS__);                                                               \
+            MADE512_ALL(column, 2, 1, ##__VA_ARGS__);                                                               \
+        }                                                                                                           \
+    }
+
+AVX512 INLINE void blend_column512(const lw_patch *p, ptrdiff_t i, int count, int blends, int width, __mmask64 mask)
 {
     halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    if (blends)
-        inverse = inverse512(_mm512_loadu_si512(p->alpha + from));
-    for (int k = 0; k < count; k++) {
-        uint8_t *dst = p->dst[k] + to;
+    const uint8_t *alpha = p->alpha + (blends ? i : 0), *from[2] = {p->value[0] + i, count > 1 ? p->value[1] + i : NULL};
+    uint8_t *to[2] = {p->dst[0] + i, count > 1 ? p->dst[1] + i : NULL};
+    for (ptrdiff_t j = 0; j < p->rows; j++) {
         if (blends)
-            put512(dst, over512(get512(dst, left), _mm512_loadu_si512(p->value[k] + from), inverse), left);
-        else
-            put512(dst, get512(p->value[k] + from, left), left);
-    }
-}
-
-AVX512 INLINE void blend512(const lw_patch *p, int count, int blends)
-{
-    const ptrdiff_t n = p->n, whole = n & ~63;
-    for (ptrdiff_t j = 0, from = 0, to = 0; j < p->rows; j++, from += p->pitch, to += p->dst_pitch) {
-        for (ptrdiff_t i = 0; i < whole; i += 64)
-            blend_part512(p, count, blends, from + i, to + i, 64);
-        if (whole < n)
-            blend_part512(p, count, blends, from + whole, to + whole, n - whole);
+            inverse = inverse512(_mm512_loadu_si512(alpha + j * p->pitch));
+        for (int k = 0; k < count; k++) {
+            const __m512i v = get512(from[k] + j * p->pitch, width, mask);
+            uint8_t *dst = to[k] + j * p->dst_pitch;
+            put512(dst, blends ? over512(get512(dst, width, mask), v, inverse) : v, width, mask);
+        }
     }
 }
 
 AVX512 void lw_blend_avx512(const lw_patch *p)
 {
-    if (p->count == 1 && p->alpha)
-        blend512(p, 1, 1);
-    else if (p->count == 1)
-        blend512(p, 1, 0);
-    else if (p->alpha)
-        blend512(p, 2, 1);
-    else
-        blend512(p, 2, 0);
+    COLUMNS512(p, blend_column512)
 }
 
 AVX512 INLINE halves512 across512(const uint8_t *src, __m512i pairs)
@@ -438,7 +483,8 @@ AVX512 INLINE halves512 weigh512(halves512 a, __m512i w, halves512 sum)
                        _mm512_add_epi16(_mm512_mullo_epi16(a.odd, w), sum.odd)};
 }
 
-AVX512 INLINE void lerp_column512(const lw_patch *p, ptrdiff_t i, int count, int blends, int32_t wx, int32_t wy)
+AVX512 INLINE void lerp_column512(const lw_patch *p, ptrdiff_t i, int count, int blends, int width,
+                                  __mmask64 mask, int32_t wx, int32_t wy)
 {
     const __m512i pairs = _mm512_set1_epi16(PAIR(wx)), near = _mm512_set1_epi16((int16_t)(16 - wy)),
                   far = _mm512_set1_epi16((int16_t)wy);
@@ -458,88 +504,15 @@ AVX512 INLINE void lerp_column512(const lw_patch *p, ptrdiff_t i, int count, int
             uint8_t *dst = p->dst[k] + j * p->dst_pitch + i;
             __m512i out = join512(sum[1 + k]);
             if (blends)
-                out = over512(get512(dst, p->n - i), out, inverse_of512(sum[0]));
-            put512(dst, out, p->n - i);
+                out = over512(get512(dst, width, mask), out, inverse_of512(sum[0]));
+            put512(dst, out, width, mask);
         }
-    }
-}
-
-/* Two rows, or U and V, of at most 32 pixels side by side in one vector: most of what is drawn is no wider. */
-AVX512 INLINE __m512i two512(const uint8_t *a, const uint8_t *b)
-{
-    return _mm512_inserti64x4(_mm512_castsi256_si512(LOAD256(a)), LOAD256(b), 1);
-}
-
-AVX512 INLINE __m512i get_two512(const uint8_t *a, __mmask32 first, const uint8_t *b, __mmask32 second)
-{
-    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(first, a)),
-                              _mm256_maskz_loadu_epi8(second, b), 1);
-}
-
-AVX512 INLINE void put_two512(uint8_t *a, __mmask32 first, uint8_t *b, __mmask32 second, __m512i v)
-{
-    _mm256_mask_storeu_epi8(a, first, _mm512_castsi512_si256(v));
-    _mm256_mask_storeu_epi8(b, second, _mm512_extracti64x4_epi64(v, 1));
-}
-
-AVX512 INLINE halves512 across_two512(const uint8_t *a, const uint8_t *b, __m512i pairs)
-{
-    return (halves512){_mm512_maddubs_epi16(two512(a, b), pairs), _mm512_maddubs_epi16(two512(a + 1, b + 1), pairs)};
-}
-
-/* The upper rows beside the lower ones, one less if they are odd; or U beside V. */
-AVX512 INLINE void lerp_two512(const lw_patch *p, int blends, int32_t wx, int32_t wy)
-{
-    const __m512i pairs = _mm512_set1_epi16(PAIR(wx)), near = _mm512_set1_epi16((int16_t)(16 - wy)),
-                  far = _mm512_set1_epi16((int16_t)wy);
-    const halves512 half = {_mm512_set1_epi16(128), _mm512_set1_epi16(128)};
-    const int uv = p->count > 1;
-    const ptrdiff_t upper = uv ? p->rows : (p->rows + 1) / 2, lower = uv ? p->rows : p->rows - upper;
-    const ptrdiff_t apart = uv ? 0 : upper;
-    const __mmask32 part = (__mmask32)TAIL64(p->n);
-    const uint8_t *a = p->value[0], *b = p->value[uv] + apart * p->pitch, *alpha = p->alpha;
-    uint8_t *to = p->dst[0], *there = p->dst[uv] + apart * p->dst_pitch;
-    halves512 top = weigh512(across_two512(a, b, pairs), near, half), top_alpha = half, sum_alpha = half;
-    if (blends)
-        top_alpha = weigh512(across_two512(alpha, alpha + apart * p->pitch, pairs), near, half);
-    for (ptrdiff_t j = 0; j < upper; j++, to += p->dst_pitch, there += p->dst_pitch) {
-        const ptrdiff_t on = j < lower ? p->pitch : 0;
-        a += p->pitch;
-        b += on;
-        halves512 below = across_two512(a, b, pairs);
-        const halves512 sum = weigh512(below, far, top);
-        top = weigh512(below, near, half);
-        __m512i out = join512(sum);
-        const __mmask32 second = j < lower ? part : 0;
-        if (blends) {
-            alpha += p->pitch;
-            below = across_two512(alpha, uv ? alpha : alpha + (j < lower ? apart : apart - 1) * p->pitch, pairs);
-            sum_alpha = weigh512(below, far, top_alpha);
-            top_alpha = weigh512(below, near, half);
-            out = over512(get_two512(to, part, there, second), out, inverse_of512(sum_alpha));
-        }
-        put_two512(to, part, there, second, out);
     }
 }
 
 AVX512 void lw_lerp_avx512(const lw_patch *p, int32_t wx, int32_t wy)
 {
-    if (p->n <= 32 && (p->count > 1 || p->rows > 1)) {
-        if (p->alpha)
-            lerp_two512(p, 1, wx, wy);
-        else
-            lerp_two512(p, 0, wx, wy);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < p->n; i += 64)
-        if (p->count == 1 && p->alpha)
-            lerp_column512(p, i, 1, 1, wx, wy);
-        else if (p->count == 1)
-            lerp_column512(p, i, 1, 0, wx, wy);
-        else if (p->alpha)
-            lerp_column512(p, i, 2, 1, wx, wy);
-        else
-            lerp_column512(p, i, 2, 0, wx, wy);
+    COLUMNS512(p, lerp_column512, wx, wy)
 }
 
 /* Pixels along a level line: what is added to the place of the first of 64, of v the upper half, too. */
@@ -604,51 +577,70 @@ AVX512 INLINE halves512 where512(halves512 old, __mmask32 even, __mmask32 odd, h
     return (halves512){_mm512_mask_mov_epi16(old.even, even, rest.even), _mm512_mask_mov_epi16(old.odd, odd, rest.odd)};
 }
 
-/* `rows`: how many, at most, 64 pixels step to. */
-AVX512 INLINE void level_row512(const lw_patch *p, uint8_t *const *dst, int count, int blends, const line512 *line,
-                                const lw_warp *w, int32_t rows, int32_t u, int32_t v, int32_t n)
+/* The pixels of all rows between columns `first` and `last`, which are no more than 64; `up`: lines step upwards. From one
+ * row to the next lines mostly step at the same pixels: what was below a row is then what the next one lies on. */
+AVX512 INLINE void level_column512(const lw_patch *p, const lw_warp *w, const line512 *line, int32_t first, int32_t last,
+                                   int count, int blends, int up)
 {
     const uint8_t *const plane[3] = {p->alpha, p->value[0], p->value[1]};
-    for (int32_t i = 0, part; i < n; i += part, u += part * w->du, v += part * w->dv) {
-        part = lw_warp_columns(u, w->du, n - i < 64 ? n - i : 64);
-        const ptrdiff_t at = (ptrdiff_t)(v >> 16) * p->pitch + (u >> 16);
-        const __m512i f = _mm512_set1_epi16((int16_t)v), one = _mm512_set1_epi16(1);
-        const halves512 fv = {_mm512_add_epi16(line->v.even, f), _mm512_add_epi16(line->v.odd, f)};
-        /* Each pixel's row, counted from the first one's: a sum that wraps is one more. */
-        const halves512 row = {
-            _mm512_mask_add_epi16(line->rows.even, _mm512_cmplt_epu16_mask(fv.even, f), line->rows.even, one),
-            _mm512_mask_add_epi16(line->rows.odd, _mm512_cmplt_epu16_mask(fv.odd, f), line->rows.odd, one)};
-        const int32_t last = ((v & 65535) + (part - 1) * w->dv) >> 16;
-        halves512 top[3], below[3], newest[3];
-        for (int k = !blends; k <= count; k++) {
-            top[k] = row512(plane[k] + at);
-            below[k] = row512(plane[k] + at + p->pitch);
-            newest[k] = w->dv < 0 ? top[k] : below[k];
-        }
-        for (int32_t s = 1; s <= rows; s++) {
-            const __m512i step = _mm512_set1_epi16((int16_t)(w->dv < 0 ? -s : s));
-            const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step);
-            const __mmask32 odd = _mm512_cmpeq_epi16_mask(row.odd, step);
+    const int32_t du = w->du, dv = w->dv, steps = ((last - first) * (up ? -dv : dv) + 65535) >> 16;
+    const ptrdiff_t pitch = p->pitch, on = up ? -pitch : pitch;
+    const __m512i one = _mm512_set1_epi16(1);
+    halves512 top[3], below[3], row_before = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    ptrdiff_t expected = 0;
+    int32_t known = 0; /* pixels of which `below` is known */
+    for (int k = 0; k < 3; k++)
+        below[k] = row_before;
+    for (int32_t j = 0; j < p->rows; j++) {
+        const int32_t x0 = w->spans && w->spans[j].x0 > first ? w->spans[j].x0 : first;
+        const int32_t x1 = w->spans && w->spans[j].x1 < last ? w->spans[j].x1 : last;
+        int32_t u = w->u + x0 * du - j * dv, v = w->v + x0 * dv + j * du;
+        for (int32_t x = x0, part; x < x1; x += part, u += part * du, v += part * dv) {
+            part = lw_warp_columns(u, du, x1 - x);
+            const int width = width512(part);
+            const __mmask64 mask = TAIL64(part);
+            const ptrdiff_t at = (ptrdiff_t)(v >> 16) * pitch + (u >> 16), to = j * p->dst_pitch + x;
+            const __m512i f = _mm512_set1_epi16((int16_t)v);
+            const halves512 fv = {_mm512_add_epi16(line->v.even, f), _mm512_add_epi16(line->v.odd, f)};
+            /* Each pixel's row, counted from the first one's: a sum that wraps is one more. */
+            const halves512 row = {
+                _mm512_mask_add_epi16(line->rows.even, _mm512_cmplt_epu16_mask(fv.even, f), line->rows.even, one),
+                _mm512_mask_add_epi16(line->rows.odd, _mm512_cmplt_epu16_mask(fv.odd, f), line->rows.odd, one)};
+            const int anew = at != expected || part > known ||
+                             (_mm512_cmpneq_epi16_mask(row.even, row_before.even) |
+                              _mm512_cmpneq_epi16_mask(row.odd, row_before.odd));
             /* Beyond the last one there are no pixels, and maybe no row. */
-            const ptrdiff_t there = at + (w->dv < 0 ? (-s < last ? last : -s) : 1 + (s > last ? last : s)) * p->pitch;
+            const int32_t end = ((v & 65535) + (part - 1) * dv) >> 16, most = up ? -end : end;
             for (int k = !blends; k <= count; k++) {
-                const halves512 fresh = row512(plane[k] + there);
-                top[k] = where512(top[k], even, odd, w->dv < 0 ? fresh : newest[k]);
-                below[k] = where512(below[k], even, odd, w->dv < 0 ? newest[k] : fresh);
-                newest[k] = fresh;
+                top[k] = anew ? row512(plane[k] + at) : below[k];
+                below[k] = row512(plane[k] + at + pitch);
             }
-        }
-        const halves512 fx = places512(line->u, u);
-        const halves512 fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
-        const halves512 pairs = {pairs512(fx.even), pairs512(fx.odd)};
-        halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-        if (blends)
-            inverse = inverse_of512(summed512(top[0], below[0], pairs, fy));
-        for (int k = 0; k < count; k++) {
-            __m512i out = join512(summed512(top[1 + k], below[1 + k], pairs, fy));
+            for (int32_t s = 1; s <= steps; s++) {
+                const __m512i step = _mm512_set1_epi16((int16_t)(up ? -s : s));
+                const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step);
+                const __mmask32 odd = _mm512_cmpeq_epi16_mask(row.odd, step);
+                const ptrdiff_t there = at + (s > most ? most : s) * on;
+                for (int k = !blends; k <= count; k++) {
+                    below[k] = where512(below[k], even, odd, row512(plane[k] + there + pitch));
+                    if (anew)
+                        top[k] = where512(top[k], even, odd, row512(plane[k] + there));
+                }
+            }
+            expected = at + pitch;
+            known = part;
+            row_before = row;
+            const halves512 fx = places512(line->u, u);
+            const halves512 fy = {_mm512_srli_epi16(fv.even, 12), _mm512_srli_epi16(fv.odd, 12)};
+            const halves512 pairs = {pairs512(fx.even), pairs512(fx.odd)};
+            halves512 inverse = {_mm512_setzero_si512(), _mm512_setzero_si512()};
             if (blends)
-                out = over512(get512(dst[k] + i, part), out, inverse);
-            put512(dst[k] + i, out, part);
+                inverse = inverse_of512(summed512(top[0], below[0], pairs, fy));
+            for (int k = 0; k < count; k++) {
+                __m512i out = join512(summed512(top[1 + k], below[1 + k], pairs, fy));
+                if (blends)
+                    out = over512(get512(p->dst[k] + to, width, mask), out, inverse);
+                put512(p->dst[k] + to, out, width, mask);
+            }
         }
     }
 }
@@ -713,8 +705,9 @@ AVX512 static void picked_row512(const lw_patch *p, uint8_t *const *dst, const l
             const uint8_t *const c[4] = {from + at, from + at + pitch, from + third, from + fourth};
             const __m512i value32 = picked512(c, most == 1, pick, across, down);
             const __m512i d = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, dst[k] + i));
-            const __m512i t = _mm512_add_epi16(_mm512_mullo_epi16(d, inverse), _mm512_set1_epi32(128));
-            const __m512i out = _mm512_add_epi32(_mm512_mulhi_epu16(t, _mm512_set1_epi16(257)), value32);
+            const __m512i t = _mm512_mullo_epi16(d, inverse);
+            const __m512i left = _mm512_add_epi32(_mm512_add_epi32(t, _mm512_srli_epi32(t, 8)), _mm512_set1_epi32(128));
+            const __m512i out = _mm512_add_epi32(_mm512_srli_epi32(left, 8), value32);
             _mm_mask_storeu_epi8(dst[k] + i, lanes, _mm512_cvtusepi32_epi8(out));
         }
     }
@@ -727,23 +720,53 @@ AVX512 void lw_warp_avx512(const lw_patch *p, const lw_warp *w)
         lw_warp_avx2(p, w);
         return;
     }
-    const line512 line = line_of512(w);
-    const int32_t steep = w->dv < 0 ? -w->dv : w->dv, rows = ((p->n < 64 ? p->n : 64) * steep + 65535) >> 16;
-    for (int32_t j = 0; j < p->rows; j++) {
-        const int32_t x0 = w->spans ? w->spans[j].x0 : 0, n = (w->spans ? w->spans[j].x1 : p->n) - x0;
-        const int32_t u = w->u + x0 * w->du - j * w->dv, v = w->v + x0 * w->dv + j * w->du;
-        const ptrdiff_t to = j * p->dst_pitch + x0;
-        uint8_t *const dst[2] = {p->dst[0] + to, p->count > 1 ? p->dst[1] + to : NULL};
-        if (!level)
-            picked_row512(p, dst, w, u, v, n);
-        else if (p->count == 1 && p->alpha)
-            level_row512(p, dst, 1, 1, &line, w, rows, u, v, n);
-        else if (p->count == 1)
-            level_row512(p, dst, 1, 0, &line, w, rows, u, v, n);
-        else if (p->alpha)
-            level_row512(p, dst, 2, 1, &line, w, rows, u, v, n);
-        else
-            level_row512(p, dst, 2, 0, &line, w, rows, u, v, n);
+    const lw_patch patch = *p; /* not what stores might change */
+    const lw_warp warp = *w;
+    if (!level) {
+        for (int32_t j = 0; j < patch.rows; j++) {
+            const int32_t x0 = warp.spans ? warp.spans[j].x0 : 0, n = (warp.spans ? warp.spans[j].x1 : patch.n) - x0;
+            const ptrdiff_t to = j * patch.dst_pitch + x0;
+            uint8_t *const dst[2] = {patch.dst[0] + to, patch.count > 1 ? patch.dst[1] + to : NULL};
+            picked_row512(&patch, dst, &warp, warp.u + x0 * warp.du - j * warp.dv, warp.v + x0 * warp.dv + j * warp.du, n);
+        }
+        return;
+    }
+    const line512 line = line_of512(&warp);
+    for (int32_t i = 0; i < patch.n; i += 64) {
+        const int32_t end = patch.n - i < 64 ? patch.n : i + 64;
+#define LEVEL512(count, blends, up)                                                                                \
+    case 4 * (count) + 2 * (blends) + (up):                                                                         \
+        level_column512(&patch, &warp, &line, i, end, count, blends, up);                                           \
+        break
+        switch (4 * patch.count + 2 * (patch.alpha != NULL) + (warp.dv < 0)) {
+            LEVEL512(1, 0, 0);
+            LEVEL512(1, 0, 1);
+            LEVEL512(1, 1, 0);
+            LEVEL512(1, 1, 1);
+            LEVEL512(2, 0, 0);
+            LEVEL512(2, 0, 1);
+            LEVEL512(2, 1, 0);
+            LEVEL512(2, 1, 1);
+        }
+#undef LEVEL512
+    }
+}
+
+AVX512 void lw_look_avx512(lw_mask *masks, const uint8_t *alpha, ptrdiff_t pitch, int32_t shift, int32_t count,
+                           int32_t rows)
+{
+    if (shift != 3) {
+        lw_look_c(masks, alpha, pitch, shift, count, rows);
+        return;
+    }
+    for (int32_t j = 0; j < rows; j++) {
+        lw_mask m = {0, 0};
+        for (int32_t i = 0; i < count; i += 8) {
+            const __m512i a = _mm512_loadu_si512(alpha + j * pitch + 8 * i);
+            m.seen |= (uint64_t)_mm512_test_epi64_mask(a, a) << i;
+            m.solid |= (uint64_t)_mm512_cmpeq_epi64_mask(a, _mm512_set1_epi8(-1)) << i;
+        }
+        masks[j] = (lw_mask){m.seen & TAIL64(count), m.solid & TAIL64(count)};
     }
 }
 #endif

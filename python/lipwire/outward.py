@@ -34,7 +34,8 @@ Resolve = Callable[[str, int, str], Awaitable[list[str]]]
 """(host, port, owner who asks) -> addresses. Raises OSError: there are none."""
 
 HTTP, WEBSOCKET = ("http", "https"), ("ws", "wss")
-PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+RTMP = ("rtmp", "rtmps")
+PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "rtmp": 1935, "rtmps": 443}
 ANY = "*"
 
 CLOSED: tuple[Network, ...] = tuple(
@@ -154,10 +155,13 @@ def site(url: str) -> str:
 
 
 def redact(url: str) -> str:
-    """The URL for a log: without user and password, without the values of its query, without its fragment."""
+    """The URL for a log: without user and password, without the values of its query, without its fragment; of RTMP
+    without its path, the end of which is the key of a stream."""
     parts = _split(url)
     if parts is None:
         return "(no URL)"
+    if parts.scheme in RTMP:
+        return _printable(f"{parts.scheme}://{site(url)}/***")
     members = (member.partition("=") for member in parts.query.split("&"))
     query = "&".join(f"{name}=***" if equals else "***" for name, equals, _ in members)
     return _printable(f"{parts.scheme}://{site(url)}{parts.path}") + (f"?{_printable(query)}" if parts.query else "")
@@ -270,6 +274,11 @@ class Outward:
         if not found:
             raise OSError(socket.EAI_NONAME, "Name or service not known")
         return found
+
+    def names(self, host: str, address: str, port: int) -> bool:
+        """Whether the settings allow it in so many words, and not because it is public."""
+        parsed, name = ipaddress.ip_address(address), host.lower().rstrip(".")
+        return self.anything or any(entry.names(name, port) or entry.holds(parsed, port) for entry in self._allowed)
 
     def _check_address(self, host: str, address: str, port: int) -> None:
         parsed = ipaddress.ip_address(address)

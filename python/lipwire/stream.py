@@ -74,7 +74,10 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     matrix: Literal["bt709", "bt601"] = "bt709"
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
     preencoded: bool = False
-    """Whether there are units for who wants them."""
+    """Whether there are units for who wants them, at once or later."""
+    parameter_sets: bytes = b""
+    """SPS and PPS of all of them, in Annex B with start codes of four bytes, for who has to say so before the first;
+    none where units come later."""
 
     def __post_init__(self) -> None:
         structs.force_setattr(self, "fps", frame_rate(self.fps))

@@ -47,4 +47,9 @@ cdef extern from "lipwire/avatar.h" nogil:
         int32_t y8[LW_MAX_LAYERS]
         int32_t angle[LW_MAX_LAYERS]
     int lw_canvas_same(const lw_canvas *a, const lw_canvas *b)
-    int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open)
+    ctypedef struct lw_head:
+        pass
+    int lw_head_open(lw_head **out, const lw_avatar *a)
+    void lw_head_close(lw_head **h)
+    int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, lw_head *head,
+                       int *mouth_open)

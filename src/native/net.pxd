@@ -98,6 +98,7 @@ cdef extern from "lipwire/net.h" nogil:
     int lw_connection_open(lw_connection **out, lw_net *net, const lw_connection_config *config)
     int64_t lw_connection_id(const lw_connection *c)
     int lw_connection_route(lw_connection *c, int fd, const char *host, int port, int channel)
+    int lw_connection_rtcp_route(lw_connection *c, int fd, const char *host, int port)
     int lw_connection_stream(lw_connection *c, const lw_stream_config *config)
     int lw_connection_send(lw_connection *c, int stream, const lw_media *media)
     int lw_connection_rtcp(lw_connection *c, const void *data, size_t size)

@@ -85,6 +85,7 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t due_ns
         lw_pose pose
     int lw_performer_open(lw_performer **out, const lw_performer_config *config)
+    int lw_performer_adopt(lw_performer *p, const lw_atlas *atlas)
     void lw_performer_enter(lw_performer *p)
     int64_t lw_performer_leave(lw_performer *p) nogil
     int lw_performer_write(lw_performer *p, const void *pcm, size_t n, int32_t rate) nogil

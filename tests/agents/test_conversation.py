@@ -810,3 +810,27 @@ def test_what_users_said_stands_before_its_answer_whenever_it_becomes_known() ->
         d.brain(b.UserText(f"i{n}", f"question {n}", True))
     history = [(entry["content"], entry["turn_id"]) for entry in d.conversation.history.as_list()]
     assert history == [(f"{what} {n}", n) for n in (1, 2, 3) for what in ("question", "answer")]
+
+
+def test_what_was_said_has_its_times_where_there_is_a_film() -> None:
+    for film in ("", "operator/x.mp4"):
+        d = Desk(film=film)
+        d("joined", "7")
+        d.run(1.0)
+        d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000 - 200_000_000))
+        d.run(1.0)
+        d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000 - 100_000_000))
+        d.run(0.3)
+        d.brain(b.UserText("i1", "What is it?", True))
+        d.reply("r1", "It is nothing at all.", 2000)
+        d.play("r1")
+        d.run(1.0)
+        d("interrupt")
+        captions = d.of(c.Caption)
+        if not film:
+            assert captions == []
+            continue
+        assert [(one.who, one.text) for one in captions] == [("user", "What is it?"), ("a", captions[1].text)]
+        assert (captions[0].start_ms, captions[0].end_ms) == (pytest.approx(800, abs=1), pytest.approx(1900, abs=1))
+        assert captions[1].text and "It is nothing at all.".startswith(captions[1].text)
+        assert (captions[1].start_ms, captions[1].end_ms) == (pytest.approx(2300, abs=11), pytest.approx(3300, abs=11))

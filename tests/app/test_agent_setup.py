@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+import lipwire.atlas
 from lipwire.agents.brains.base import Services
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed
@@ -160,6 +162,22 @@ async def test_encoded_video_is_for_agents_that_it_can_help(wish: Any, more: dic
     await rooms.close()
 
 
+async def test_an_agent_does_not_wait_for_its_video_to_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has 20 s to join, and that takes a minute."""
+    may_end = threading.Event()
+    monkeypatch.setattr(lipwire.atlas, "load", lambda *of: None)
+    monkeypatch.setattr(lipwire.atlas, "ensure_aside", lambda *of: may_end.wait(60))
+    rooms, face = Rooms(), agent(brain="echo", avatar="kit", width=64, height=36)
+    made = AgentSetup(Config(preencoded="on"), lambda owner: rooms).make(face, print)
+    try:
+        await made.start()
+        assert made.session.performer.atlas is None and made.session._adopting is not None
+        await made.stop()
+    finally:
+        may_end.set()
+        await rooms.close()
+
+
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = AgentSetup(Config()).missing()
     assert nothing["realtime"] == ["OPENAI_API_KEY"]
@@ -256,6 +274,18 @@ def test_tools_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     }.items():
         with pytest.raises(InvalidArgument, match=word):
             load_tools(places)
+
+
+def test_the_command_line_may_name_a_film(tmp_path: Path) -> None:
+    film = tmp_path / "talk.webm"
+    config = describe_agent(Config(), "c", film=str(film))
+    made = AgentSetup(Config()).film(config)
+    assert config.film == str(film) and made is not None and made.path == film
+    assert AgentSetup(Config()).film(describe_agent(Config(), "c")) is None
+    (tmp_path / "old.vtt").write_text("WEBVTT\n")
+    for name, why in (("x.avi", "end its name"), ("no/x.mp4", "no folder"), ("old.mp4", "old.vtt is there already")):
+        with pytest.raises(InvalidArgument, match=why):
+            describe_agent(Config(), "c", film=str(tmp_path / name))
 
 
 def test_the_command_line_makes_an_agent() -> None:

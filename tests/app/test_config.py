@@ -126,6 +126,9 @@ def test_addresses_have_a_scheme_and_a_host(name: str, scheme: str) -> None:
 
 OUT_OF_RANGE = [
     ("http_port", 65536),
+    ("rtp_ports", "80-90"),
+    ("rtp_host", "pbx.example.org"),
+    ("rtp_public_host", "203.0.113.999"),
     ("ws_port", -1),
     ("viewer_port", 70000),
     ("max_sessions", 0),

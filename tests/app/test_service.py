@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import lipwire
 import lipwire.atlas
+from lipwire import Frame
 from lipwire.agents.config import AgentConfig
 from lipwire.app.config import Config
 from lipwire.app.service import ENCODED, Service
@@ -29,8 +31,11 @@ from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, ProviderFault, encode, request
 from lipwire.provider.keys import OPERATOR, is_made
 from lipwire.servers.http import serve_http
+from lipwire.stream import StreamSpec
 from support.machine import engine_threads
 from support.paths import ROOT
+from support.rtp import Wire as RtpWire
+from support.turns import Turns
 
 WAIT = 20
 KEY = "a-key-for-tests"
@@ -73,6 +78,28 @@ async def service() -> AsyncIterator[Service]:
 
 def test_a_key_that_the_server_makes_cannot_be_guessed_and_never_waits() -> None:
     assert is_made(Service(config(api_key=None)).api_key.encode())
+
+
+async def test_what_is_encoded_is_counted_and_who_shares_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    service = Service(config(max_pixel_rate=0))
+    channel = service.rooms.channel("lobby", "agent")
+    await channel.open(StreamSpec(session_id="s", width=640, height=360, fps=Fraction(25)))
+    pictures = service.rooms._rooms["lobby"].pictures
+    pictures._turns = Turns()
+    with RtpWire("vp8") as first:
+        wires = [first, *(RtpWire(codec, net=first.net) for codec in ("vp8", "vp8", "h264"))]
+        for wire in wires:
+            pictures.add(wire.out)
+        channel.video(Frame(640, 360))
+        left = ENCODED - 2 * 640 * 360 * 25  # of each codec one
+        assert service.has_room_for(OPERATOR, left) and not service.has_room_for(OPERATOR, left + 1)
+        for wire in wires[::-1]:
+            pictures.remove(wire.out)
+            if wire is not first:
+                wire.close()
+    assert service.has_room_for(OPERATOR, ENCODED)
+    await channel.close()
 
 
 @pytest.mark.parametrize("counted", [True, False])

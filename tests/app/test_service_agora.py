@@ -72,13 +72,12 @@ async def test_a_client_speaks_into_the_channel_it_names(double: Double) -> None
         assert (encoder["codec"], encoder["width"], encoder["height"]) == (12, 64, 36)
         (connect,) = double.calls("rtc_conn_connect")
         assert connect["args"][1:] == ["token", "room", "7"]
-        double.tell("7", "event stats 25")
-        channel = live(running, client).channel
-        assert channel is not None
-        await until(lambda: channel.network.rtt_ms == 25)
-        figures = await metrics(running)
+        figures: dict[str, float] = {}
+        async with asyncio.timeout(20):
+            while figures.get("lipwire_channel_rtt_ms_max") != 25:  # the double tells figures of its own twice a second
+                double.tell("7", "event stats 25")
+                figures = await metrics(running)
         assert figures['lipwire_channels{state="connected"}'] == 1
-        assert figures["lipwire_channel_rtt_ms_max"] == 25
         assert figures["lipwire_channel_tx_kbps"] == 1250
         double.tell("7", "event token_will_expire 0 token")
         (renewed,) = await until(lambda: double.calls("rtc_conn_renew_token"))

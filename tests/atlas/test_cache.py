@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,27 @@ def test_two_that_ask_at_once_make_one(made: list[str]) -> None:
     for thread in threads:
         thread.join()
     assert made == ["ohm high"] and len(set(map(id, found))) == 1
+    assert [file.suffix for file in cache.folder().iterdir()] == [".atlas"], "what was locked is gone"
+
+
+def test_one_at_a_time_although_what_is_locked_goes_each_time(tmp_path: Path) -> None:
+    inside, worst = 0, []
+
+    def work() -> None:
+        nonlocal inside
+        for _ in range(60):
+            with cache._alone(tmp_path / "a.atlas"):
+                inside += 1
+                time.sleep(0)
+                worst.append(inside)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(worst) == 360 and max(worst) == 1 and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", [b"", b"LWATLAS\0", b"x" * 4096])
@@ -121,8 +143,12 @@ def test_what_a_killed_process_left_goes(made: list[str]) -> None:
     for part in (left, growing):
         part.write_bytes(b"half")
     cache.os.utime(left, (1000, 1000))
-    cache.ensure(Avatar.load("ohm"), *SIZE, FPS)
-    assert not left.exists() and growing.exists()
+    old, held = (cache.folder() / name for name in ("old.lock", "held.lock"))
+    old.touch()
+    with cache._alone(held.with_suffix(".atlas")):
+        cache.ensure(Avatar.load("ohm"), *SIZE, FPS)
+        assert held.exists()
+    assert not left.exists() and growing.exists() and not old.exists() and not held.exists()
 
 
 def test_in_the_background(made: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

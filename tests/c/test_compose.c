@@ -11,7 +11,7 @@
 #define MAX_PIXELS (200 * 200)
 #define GUARD 64
 
-static const uint64_t golden = 0xf9db79016fbc3c05u;
+static const uint64_t golden = 0x00bfff2cb56becdau;
 
 /* ---- random avatars ---- */
 
@@ -21,6 +21,7 @@ typedef struct scene {
     lw_layer layers[LW_MAX_LAYERS];
     int16_t mouths[16 * LW_MOUTH_DIMS], visemes[LW_VISEMES * LW_MOUTH_DIMS];
     lw_avatar *avatar;
+    int head_first, head_count; /* layers that are one thing; 0: there is no head */
 } scene;
 
 enum fill { FILL_NOISE, FILL_SOLID, FILL_DISC, FILL_EMPTY, FILL_SPARSE };
@@ -226,11 +227,65 @@ static void turn_back(const lw_layer *l, const lw_canvas *c, int i, int half, in
     *y16 = (int)floor(v * 16.0 + 0.5);
 }
 
+/* The layer of the head that covers most. */
+static int anchor_of(const scene *s)
+{
+    int best = s->head_first;
+    long most = -1;
+    for (int i = s->head_first; i < s->head_first + s->head_count; i++) {
+        const lw_image *image = &s->images[s->layers[i].first_image];
+        long count = 0;
+        for (long k = 0; k < (long)image->width * image->height; k++)
+            count += image->rgba[4 * k + 3] == 255;
+        if (count > most)
+            most = count, best = i;
+    }
+    return best;
+}
+
+/* `value` with a sample of the texture over it. */
+static int over(const texture *t, const uint8_t *data, int x16, int y16, int value)
+{
+    if (x16 <= -16 || y16 <= -16 || x16 >= 16 * t->w || y16 >= 16 * t->h)
+        return value;
+    const int product = value * (255 - sample(t, t->alpha, x16, y16));
+    value = sample(t, data, x16, y16) + (product + product / 256 + 128) / 256;
+    return value > 255 ? 255 : value;
+}
+
+/* The head upright, as it is before it is turned, on the pixels of one of its layers' image, whose corner is at (BEFORE,
+ * BEFORE). */
+#define BEFORE 64
+static texture head_texture(const scene *s, const lw_canvas *c, int plane, int anchor)
+{
+    static uint8_t value[320 * 272], alpha[320 * 272];
+    const int half = plane != 0;
+    texture t = {320 >> half, 272 >> half, value, alpha};
+    for (int y = 0; y < t.h; y++)
+        for (int x = 0; x < t.w; x++) {
+            int v = 0, a = 0;
+            for (int i = s->head_first; i < s->head_first + s->head_count; i++) {
+                const texture *of = &textures[c->image[i]][plane];
+                const int unit = half ? 1 : 2, x16 = 16 * (x - (BEFORE >> half)) - (c->x8[i] - c->x8[anchor]) * unit,
+                          y16 = 16 * (y - (BEFORE >> half)) - (c->y8[i] - c->y8[anchor]) * unit;
+                v = over(of, of->value, x16, y16, v);
+                a = over(of, of->alpha, x16, y16, a);
+            }
+            value[y * t.w + x] = (uint8_t)v;
+            alpha[y * t.w + x] = (uint8_t)a;
+        }
+    return t;
+}
+
 static void reference(const scene *s, const lw_canvas *c, uint8_t *frame)
 {
     int32_t w = s->config.width, h = s->config.height;
+    const int anchor = s->head_count ? anchor_of(s) : -1;
     for (int plane = 0; plane < 3; plane++) {
         int half = plane != 0, pw = w >> half, ph = h >> half;
+        texture head = {0};
+        if (s->head_count)
+            head = head_texture(s, c, plane, anchor);
         uint8_t *out = frame + (plane == 0 ? 0 : plane == 1 ? w * h : w * h * 5 / 4);
         for (int y = 0; y < ph; y++)
             for (int x = 0; x < pw; x++) {
@@ -245,15 +300,14 @@ static void reference(const scene *s, const lw_canvas *c, uint8_t *frame)
                     value = (int)floor(sum / 4.0 + 128.5);
                 }
                 for (int i = 0; i < s->config.layer_count; i++) {
-                    const texture *t = &textures[c->image[i]][plane];
-                    int x16 = 16 * x - c->x8[i] * (half ? 1 : 2), y16 = 16 * y - c->y8[i] * (half ? 1 : 2);
-                    if (c->angle[i])
-                        turn_back(&s->layers[i], c, i, half, x, y, &x16, &y16);
-                    if (x16 <= -16 || y16 <= -16 || x16 >= 16 * t->w || y16 >= 16 * t->h)
-                        continue;
-                    value = sample(t, t->value, x16, y16) +
-                            (int)floor(value * (255 - sample(t, t->alpha, x16, y16)) / 255.0 + 0.5);
-                    value = value > 255 ? 255 : value;
+                    const int headed = s->head_count && i == s->head_first && c->angle[i];
+                    const int layer = headed ? anchor : i, border = headed ? 16 * (BEFORE >> half) : 0;
+                    const texture *t = headed ? &head : &textures[c->image[i]][plane];
+                    int x16 = 16 * x - c->x8[layer] * (half ? 1 : 2), y16 = 16 * y - c->y8[layer] * (half ? 1 : 2);
+                    if (c->angle[layer])
+                        turn_back(&s->layers[layer], c, layer, half, x, y, &x16, &y16);
+                    value = over(t, t->value, x16 + border, y16 + border, value);
+                    i += headed ? s->head_count - 1 : 0;
                 }
                 out[y * pw + x] = (uint8_t)value;
             }
@@ -327,19 +381,19 @@ static void test_drawing(void)
             if (i == 0)
                 pose = rest;
             memcpy(before, kept + GUARD, bytes);
-            int pixels = lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, &open), changed = 0;
+            int pixels = lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL, &open), changed = 0;
             for (int32_t p = 0; p < w * h; p++)
                 changed += before[p] != kept[GUARD + p];
             counted &= pixels >= changed && pixels <= w * h && (i || pixels == w * h);
             memset(fresh + GUARD, random_in(0, 255), bytes);
-            counted &= lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, NULL) == w * h;
+            counted &= lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, NULL, NULL) == w * h;
             same &= !memcmp(kept + GUARD, fresh + GUARD, bytes) && !memcmp(&canvas, &forgotten, sizeof canvas);
             guards &= guarded(kept, bytes) && guarded(fresh, bytes);
             for (size_t n = 0; n < bytes && i % 8 == 0; n++)
                 hash = (hash ^ kept[GUARD + n]) * 1099511628211u;
             memcpy(before, kept + GUARD, bytes);
-            still &= lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL) == 0 && !memcmp(before, kept + GUARD,
-                bytes);
+            still &= lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL, NULL) == 0 &&
+                     !memcmp(before, kept + GUARD, bytes);
             if (i % 8 == 0) {
                 reference(&s, &canvas, slow);
                 exact &= !memcmp(slow, kept + GUARD, bytes);
@@ -383,25 +437,35 @@ static void test_drawing(void)
     CHECK(opened && opens > 100, "an open mouth is one that is not at rest");
 }
 
-/* A head that sways and tilts by a few degrees: large layers, mostly opaque, that hide each other, as long rows go. */
+/* A head that sways and tilts by a few degrees: large layers, mostly opaque, that hide each other, as long rows go, two of
+ * them below the head proper; one of its layers has a bank of images. */
 static void make_head(scene *s, int32_t width, int32_t height)
 {
     static const enum fill fills[] = {FILL_DISC, FILL_SOLID, FILL_DISC, FILL_SOLID, FILL_NOISE, FILL_SPARSE};
     memset(s, 0, sizeof *s);
-    s->config = (lw_avatar_config){.width = width, .height = height, .images = s->images, .image_count = 7,
+    s->config = (lw_avatar_config){.width = width, .height = height, .images = s->images, .image_count = 9,
                                    .layers = s->layers, .layer_count = 6};
+    s->head_first = 2;
+    s->head_count = 4;
     make_image(&s->images[0], width, height, FILL_SOLID);
-    for (int i = 0; i < 6; i++) {
+    const int32_t x8 = random_in(0, 8 * width - 600), y8 = random_in(-100, 8 * height - 600);
+    for (int i = 0, image = 1; i < 6; i++) {
         const int32_t w = random_in(i < 4 ? 90 : 30, i < 4 ? 180 : 100), h = random_in(i < 4 ? 60 : 20, 130);
-        make_image(&s->images[1 + i], w, h, fills[i]);
         lw_layer *l = &s->layers[i];
-        *l = (lw_layer){.first_image = 1 + i, .image_count = 1, .select = LW_SELECT_FIXED,
+        *l = (lw_layer){.first_image = image, .image_count = i == 4 ? 3 : 1,
+                        .select = i == 4 ? LW_AXIS_JAW : LW_SELECT_FIXED,
                         .x8 = random_in(-200, 8 * width - 4 * w), .y8 = random_in(-200, 8 * height - 4 * h)};
+        if (i >= s->head_first) {
+            l->x8 = x8 + random_in(-160, 160);
+            l->y8 = y8 + random_in(-160, 160);
+        }
+        for (int k = 0; k < l->image_count; k++)
+            make_image(&s->images[image++], w, h, fills[i]);
         l->kx8[LW_AXIS_HEAD_X] = random_in(0, 90);
         l->ky8[LW_AXIS_HEAD_Y] = random_in(0, 90);
         l->ky8[LW_AXIS_BREATH] = i == 1 ? 16 : 0;
         l->kangle[LW_AXIS_HEAD_ROLL] = i == 1 ? 0 : 2200; /* 12 degrees */
-        l->pivot_x8 = 8 * width / 2 - l->x8;
+        l->pivot_x8 = 8 * width / 2 - l->x8 + (i & 1);
         l->pivot_y8 = 8 * height - l->y8;
     }
     if (lw_avatar_open(&s->avatar, &s->config) < 0) {
@@ -413,7 +477,7 @@ static void make_head(scene *s, int32_t width, int32_t height)
 static void test_head(void)
 {
     static const int32_t sizes[][2] = {{250, 140}, {200, 90}, {128, LW_SIZE_MAX}};
-    int same = 1, exact = 1, guards = 1;
+    int same = 1, exact = 1, guards = 1, refused = 1;
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         scene s;
         const int32_t w = sizes[k][0], h = sizes[k][1];
@@ -426,23 +490,34 @@ static void test_head(void)
         memset(fresh, 0xA5, bytes + 2 * GUARD);
         lw_canvas canvas = {0};
         lw_pose pose = {0};
+        lw_head *head, *other;
+        int opened = lw_head_open(&head, s.avatar) == 0 && lw_head_open(&other, s.avatar) == 0;
+        CHECK(opened && head && other && lw_head_bytes(head) > 0, "a head has its memory");
+        refused &= lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL, NULL) == LW_EINVAL;
         for (int i = 0; i < (h < 1000 ? 120 : 13); i++) {
             lw_canvas forgotten = {0};
-            for (int a = 0; a < 4; a++)
-                if (!random_in(0, 2)) {
-                    static const int axes[] = {LW_AXIS_HEAD_X, LW_AXIS_HEAD_Y, LW_AXIS_BREATH, LW_AXIS_HEAD_ROLL};
+            for (int a = 0; a < 5; a++)
+                if (!random_in(0, 2) && (i % 4 != 1 || a == 4)) { /* now and then the head stands, and its jaw moves */
+                    static const int axes[] = {LW_AXIS_HEAD_X, LW_AXIS_HEAD_Y, LW_AXIS_BREATH, LW_AXIS_HEAD_ROLL,
+                                               LW_AXIS_JAW};
                     pose.axis[axes[a]] =
                         (int16_t)(axes[a] == LW_AXIS_HEAD_ROLL && i % 5 == 4 ? 0 : random_in(-32767, 32767));
                 }
-            lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, NULL);
-            lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, NULL);
+            lw_avatar_draw(s.avatar, &pose, kept + GUARD, &canvas, head, NULL);
+            if (i % 3 == 0) { /* made anew */
+                lw_head_close(&other);
+                lw_head_open(&other, s.avatar);
+            }
+            lw_avatar_draw(s.avatar, &pose, fresh + GUARD, &forgotten, other, NULL);
             same &= !memcmp(kept + GUARD, fresh + GUARD, bytes);
             guards &= guarded(kept, bytes) && guarded(fresh, bytes);
-            if (i % 6 == 0) {
+            if (i % 6 < 2) {
                 reference(&s, &canvas, slow);
                 exact &= !memcmp(slow, kept + GUARD, bytes);
             }
         }
+        lw_head_close(&head);
+        lw_head_close(&other);
         free(kept);
         free(fresh);
         free(slow);
@@ -452,6 +527,7 @@ static void test_head(void)
     CHECK(same, "a head: what changed, redrawn, equals everything redrawn");
     CHECK(exact, "a head: equals the reference, bit for bit");
     CHECK(guards, "a head: nothing outside the frame is written");
+    CHECK(refused, "a head: not without its memory");
 }
 
 static void test_alpha(void)
@@ -471,11 +547,11 @@ static void test_alpha(void)
                                           .layers = s.layers, .layer_count = 0};
             lw_pose pose = {0};
             lw_canvas canvas = {0};
-            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_avatar_draw(s.avatar, &pose, back, &canvas, NULL) == 1024;
+            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_avatar_draw(s.avatar, &pose, back, &canvas, NULL, NULL) == 1024;
             lw_avatar_close(&s.avatar);
             s.config.layer_count = 1;
             canvas.valid = 0;
-            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_avatar_draw(s.avatar, &pose, frame, &canvas,
+            ok &= lw_avatar_open(&s.avatar, &s.config) == 0 && lw_avatar_draw(s.avatar, &pose, frame, &canvas, NULL,
                 NULL) == 1024;
             if (!alpha)
                 ok &= !memcmp(frame, back, sizeof frame);
@@ -503,7 +579,7 @@ static void test_far_away(void)
     lw_avatar_config bare = s.config;
     lw_avatar *background = NULL;
     bare.layer_count = 0;
-    int ok = lw_avatar_open(&background, &bare) == 0 && lw_avatar_draw(background, &pose, empty, &canvas, NULL) > 0;
+    int ok = lw_avatar_open(&background, &bare) == 0 && lw_avatar_draw(background, &pose, empty, &canvas, NULL, NULL) > 0;
     for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
         lw_avatar_close(&s.avatar);
         for (int n = 0; n < 2; n++) {
@@ -518,7 +594,7 @@ static void test_far_away(void)
             random_pose(&pose, 1);
             for (int a = 0; a < LW_AXES; a++)
                 pose.axis[a] = (int16_t)abs(pose.axis[a]);
-            ok &= lw_avatar_draw(s.avatar, &pose, frame, &canvas, NULL) >= 0 && !memcmp(frame, empty, bytes);
+            ok &= lw_avatar_draw(s.avatar, &pose, frame, &canvas, NULL, NULL) >= 0 && !memcmp(frame, empty, bytes);
         }
     }
     CHECK(ok, "layers far away are not seen");
@@ -599,10 +675,14 @@ static void test_config(void)
     lw_pose pose = {0};
     lw_canvas canvas = {0};
     uint8_t byte = 0;
-    CHECK(lw_avatar_draw(NULL, &pose, &byte, &canvas, NULL) == LW_EINVAL &&
-              lw_avatar_draw(s.avatar, NULL, &byte, &canvas, NULL) == LW_EINVAL &&
-              lw_avatar_draw(s.avatar, &pose, NULL, &canvas, NULL) == LW_EINVAL &&
-              lw_avatar_draw(s.avatar, &pose, &byte, NULL, NULL) == LW_EINVAL, "nothing to draw with");
+    CHECK(lw_avatar_draw(NULL, &pose, &byte, &canvas, NULL, NULL) == LW_EINVAL &&
+              lw_avatar_draw(s.avatar, NULL, &byte, &canvas, NULL, NULL) == LW_EINVAL &&
+              lw_avatar_draw(s.avatar, &pose, NULL, &canvas, NULL, NULL) == LW_EINVAL &&
+              lw_avatar_draw(s.avatar, &pose, &byte, NULL, NULL, NULL) == LW_EINVAL, "nothing to draw with");
+    lw_head *none = (lw_head *)(uintptr_t)16;
+    CHECK(lw_head_open(&none, s.avatar) == 0 && !none && lw_head_bytes(NULL) == 0, "an avatar without a head");
+    lw_head_close(&none);
+    CHECK(lw_head_open(NULL, s.avatar) == LW_EINVAL && lw_head_open(&none, NULL) == LW_EINVAL, "a head of nothing");
     drop_scene(&s);
     lw_avatar_close(&s.avatar);
     lw_avatar_close(NULL);

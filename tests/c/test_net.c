@@ -598,12 +598,13 @@ static void test_key_requests(void)
     close_scene(&s);
 }
 
-static void test_pacing(void)
+/* A key frame of `size` bytes where `estimate` bit/s are carried: `pace` bit/s leave. */
+static void test_pacing(int estimate, int size, int pace)
 {
-    scene s = open_scene(1, 800000); /* 2 Mbit/s are sent: 250 bytes a ms */
+    scene s = open_scene(1, estimate);
     rtp p;
     int64_t bytes = 0, most = 0, begun = s.now;
-    int wanted = send_video(s.peer[0], 50000, 0, 1);
+    int wanted = send_video(s.peer[0], (size_t)size, 0, 1);
     send_sound(s.peer[0], 0);
     advance(&s, 1);
     int sound = 0, packets = 0;
@@ -613,12 +614,14 @@ static void test_pacing(void)
             packets += p.ssrc == 0x1000;
             bytes += p.size;
         }
-        most = bytes - (s.now - begun) / MS * 250 > most ? bytes - (s.now - begun) / MS * 250 : most;
+        int64_t ahead = bytes - (s.now - begun) / MS * pace / 8000;
+        most = ahead > most ? ahead : most;
     }
+    int64_t took = (s.now - begun) / MS, due = (int64_t)size * 8000 / pace;
     CHECK(sound == 1, "sound does not wait for a key frame");
     CHECK(packets == wanted, "the key frame leaves");
-    CHECK(most <= 250 * 10 + 1300, "never faster than 2.5 times the estimate, but for 10 ms");
-    CHECK(s.now - begun >= 180 * MS && s.now - begun <= 230 * MS, "and not slower");
+    CHECK(most <= pace / 8000 * 10 + 1300, "never faster than 2.5 times the estimate, but for 10 ms");
+    CHECK(took >= due * 7 / 10 && took <= due * 23 / 20, "and not slower");
     close_scene(&s);
 }
 
@@ -706,15 +709,15 @@ static void test_groups(void)
     CHECK(all, "for each member, under his own numbers");
     while (next_event(&s, &e))
         ;
-    /* The second one's path is slow: it gets the least that is sent, 1.5 Mbit/s, and 2.6 are wanted; the others have 4. */
+    /* The second one's path is slow: 1.5 Mbit/s leave, and 2.6 are wanted; the others have 4. */
     uint8_t b[64];
-    lw_connection_rtcp(s.peer[1], b, RTCP(b, 15, 206, 7, 0, 0x52454d42, 0x01000000 | 0 << 18 | 60000, 0x1000));
+    lw_connection_rtcp(s.peer[1], b, RTCP(b, 15, 206, 7, 0, 0x52454d42, 0x01000000 | 4 << 18 | 37500, 0x1000));
     static uint8_t big[25000];
     memset(big, 9, sizeof big);
     memcpy(big, "\0\0\0\1\x41", 5);
     int got[3] = {0}, behind = 0, key = 0, slow_units = 0;
     for (int i = 1; i <= 50; i++) {
-        lw_connection_rtcp(s.peer[1], b, RTCP(b, 15, 206, 7, 0, 0x52454d42, 0x01000000 | 0 << 18 | 60000, 0x1000));
+        lw_connection_rtcp(s.peer[1], b, RTCP(b, 15, 206, 7, 0, 0x52454d42, 0x01000000 | 4 << 18 | 37500, 0x1000));
         lw_group_send(g, &(lw_media){.data = big, .size = i % 25 ? 12000 : sizeof big, .sample = 1920 * i, .key = i % 25 == 0});
         for (int k = 0; k < (i == 50 ? 100 : 40); k++) {
             advance(&s, 1);
@@ -787,6 +790,22 @@ static void test_goodbye(void)
     CHECK(n > 16 && lw_get16(b) == 0x4001 && lw_get16(b + 2) == (uint32_t)n - 4 && b[4] == 0x90, "has its channel in front");
     n = recv(pair[1], b, sizeof b, MSG_DONTWAIT);
     CHECK(n == 12 && b[5] == 201, "as has what is forwarded");
+    int beside[2];
+    open_pair(beside);
+    CHECK(lw_connection_rtcp_route(c, beside[0], NULL, 0) == 0, "RTCP has a way of its own");
+    lw_connection_forward(c, "\x80\xc9\0\1\0\0\0\7", 8);
+    lw_connection_send(c, 0, &(lw_media){.data = "x", .size = 1, .sample = 1920, .duration = 960});
+    advance(&s, 1);
+    CHECK(recv(beside[1], b, sizeof b, MSG_DONTWAIT) == 8 && b[1] == 201, "which it goes, as it is");
+    CHECK(recv(pair[1], b, sizeof b, MSG_DONTWAIT) > 16 && b[4] == 0x80 && b[5] < 192, "and RTP the other");
+    CHECK(recv(pair[1], b, sizeof b, MSG_DONTWAIT) < 0, "alone");
+    CHECK(lw_connection_rtcp_route(c, -1, NULL, 0) == 0, "and takes that of RTP again");
+    lw_connection_forward(c, "\x80\xc9\0\1\0\0\0\7", 8);
+    advance(&s, 1);
+    CHECK(recv(pair[1], b, sizeof b, MSG_DONTWAIT) == 12 && recv(beside[1], b, 1, MSG_DONTWAIT) <= 0, "with it");
+    close(beside[0]);
+    close(beside[1]);
+    CHECK(lw_connection_rtcp_route(c, pair[0], "127.0.0.1", 9) == LW_EINVAL, "an address that RTCP cannot have");
     CHECK(lw_connection_route(c, pair[0], "127.0.0.1", 9, 0) == LW_EINVAL, "an address that the socket cannot have");
     close(pair[1]);
     close(pair[0]);
@@ -983,7 +1002,9 @@ int main(void)
     test_nack_storm();
     test_scarce_packets();
     test_key_requests();
-    test_pacing();
+    test_pacing(800000, 50000, 2000000);
+    test_pacing(100000, 8000, 250000);
+    test_pacing(50000, 6000, LW_NET_MIN_PACE);
     test_large_key_frame();
     test_many_key_frames();
     test_groups();

@@ -24,6 +24,7 @@ HIDING: list[Any] = [
     {"command": "special", "content": f"Bearer {SECRET}"},
     {"command": "special", "content": "{broken, token: " + SECRET},
     {"command": "heartbeat", "token": [SECRET]},
+    {"command": "init", "rtp": {"sdp": f"v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{SECRET}|2^31\r\n"}},
     {"command": "heartbeat", "token": {"x": SECRET}},
 ]
 
@@ -59,10 +60,11 @@ def test_what_holds_none_stays_as_it_came(message: str) -> None:
 
 
 def test_a_start_request_loses_its_token_only() -> None:
-    start = request("room", uid="7")
+    start = request("room", uid="7", rtp=m.RtpRequest(sdp="v=0"))
     cleaned = r.clean_request(start)
     assert cleaned.agora_settings.token == r.REMOVED and start.agora_settings.token == "local"
     assert (cleaned.agora_settings.channel, cleaned.agora_settings.uid) == ("room", "7")
+    assert cleaned.rtp is None  # it has keys, and what came by it is recorded as calls
 
 
 def test_an_error_does_not_repeat_a_secret() -> None:

@@ -165,6 +165,29 @@ static void check_warp(const lw_dsp *c, const lw_dsp *candidate)
     }
 }
 
+/* Rows of alpha with clear and opaque stretches, columns of 8 pixels and wider ones. */
+static void check_look(const lw_dsp *c, const lw_dsp *candidate)
+{
+    for (int round = 0; round < 400; round++) {
+        const int32_t shift = round % 4 ? 3 : ca_random_in(3, 6), count = ca_random_in(1, 64), rows = ca_random_in(1, 24);
+        const ptrdiff_t pitch = ((ptrdiff_t)count << shift) + ca_random_in(0, 40);
+        const size_t bytes = (size_t)(pitch * (rows - 1) + ((ptrdiff_t)count << shift)) + LW_PIXEL_PAD;
+        uint8_t *alpha = ca_end_of_page(bytes);
+        lw_mask *want = ca_end_of_page(sizeof *want * (size_t)rows), *got = ca_end_of_page(sizeof *got * (size_t)rows);
+        for (size_t i = 0, left = 0, level = 0; i < bytes; i++, left--) {
+            if (!left) {
+                left = (size_t)ca_random_in(1, 60);
+                level = (size_t)ca_random_in(0, 2);
+            }
+            alpha[i] = (uint8_t)(level == 2 ? 255 : level ? ca_random() : 0);
+        }
+        c->look(want, alpha, pitch, shift, count, rows);
+        candidate->look(got, alpha, pitch, shift, count, rows);
+        ca_same(want, got, sizeof *want * (size_t)rows, "shift %d, %d columns, %d rows", shift, count, rows);
+        ca_release();
+    }
+}
+
 static void check_scale(const lw_dsp *c, const lw_dsp *candidate, int mixes)
 {
     for (int round = 0; round < 400; round++) {
@@ -278,6 +301,12 @@ void check_pixels(const lw_dsp *c, const lw_dsp *candidate)
         BENCH_PATCHES("warp", warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 65520, .dv = 1600})));
         BENCH_PATCHES("warp and scale",
                       warp(&p, &((const lw_warp){.u = 1 << 20, .v = 1 << 16, .du = 50000, .dv = 1600})));
+    }
+    if (ca_kernel("look", c->look == candidate->look)) {
+        static lw_mask masks[24];
+        check_look(c, candidate);
+        CA_BENCH("look 200 pixels", 8.0 * 200, "pixel", c->look(masks, value[0], 256, 3, 25, 8),
+                 candidate->look(masks, value[0], 256, 3, 25, 8));
     }
     if (ca_kernel("scale_row", c->scale_row == candidate->scale_row)) {
         check_scale(c, candidate, 0);

@@ -72,6 +72,6 @@ void ca_report(const char *what, double units, const char *unit, double first_ns
 /* ---- the areas ---- */
 
 typedef void ca_area(const lw_dsp *c, const lw_dsp *candidate);
-ca_area check_resample, check_g711, check_g722, check_opus, check_base64, check_viseme, check_pixels;
+ca_area check_resample, check_g711, check_g722, check_opus, check_pitch, check_base64, check_viseme, check_pixels;
 
 #endif

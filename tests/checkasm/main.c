@@ -10,8 +10,8 @@
 
 #include "checkasm.h"
 
-static ca_area *const areas[] = {check_resample, check_g711,   check_g722,
-                                 check_opus,     check_base64, check_viseme, check_pixels}; /* one a file */
+static ca_area *const areas[] = {check_resample, check_g711,   check_g722,  check_opus,
+                                 check_pitch,    check_base64, check_viseme, check_pixels}; /* one a file */
 
 int ca_benching;
 static const char *only, *level = "", *kernel = "";

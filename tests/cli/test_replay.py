@@ -83,9 +83,9 @@ async def test_it_is_shown_on_a_page_to_who_watches(recording: Path) -> None:
 
         class Page:
             async def answer(self, sdp: str) -> tuple[str, str]:
-                offer = f"{page}/api/sessions/{sessions[0]['session_id']}/offer"
-                answer = (await http.post(offer, json={"sdp": sdp, "type": "offer"})).json()
-                return answer["sdp"], answer["type"]
+                plain = {"content-type": "application/sdp"}
+                reply = await http.post(f"{page}/whep/{sessions[0]['session_id']}", headers=plain, content=sdp)
+                return reply.text, "answer"
 
         watcher = await Watcher(Page()).join()  # type: ignore[arg-type]
         told, _ = await child.communicate()

@@ -93,12 +93,12 @@ def writer(**settings: Any) -> _core.AtlasWriter:
     return made
 
 
-def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), **settings: Any) -> _core.Atlas:
+def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), noted: Any = None, **settings: Any) -> _core.Atlas:
     made = writer(**settings)
     made.add_slice(0, b"\x27", 8, 26, _core.SLICE_I)
     made.set_static(*static)
     made.add_segment(modes, [(np.zeros(_core.AXES, np.int16), True, [])])
-    return _core.Atlas(made.pack())
+    return _core.Atlas(made.pack(noted))
 
 
 def patched(box: Any = b"\x27", columns: Any = 1, qp: Any = 0) -> Any:
@@ -142,10 +142,13 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "OpusDecoder.decode": (lambda: _core.OpusDecoder().decode, PACKET),
     "base64_decode": (lambda: _core.base64_decode, b"QUJDRA=="),
     "pcm8_decode": (lambda: _core.pcm8_decode, bytes(range(256))),
+    "JitterBuffer.put": (lambda: lambda x: _core.JitterBuffer("pcmu").put(x, 0), b"\x80" + bytes(171)),
+    "JitterBuffer.put_payload": (lambda: lambda x: _core.JitterBuffer("pcmu").put_payload(0, 0, x, 0), bytes(160)),
     "nal_split": (lambda: _core.nal_split, b"\0\0\1\x67ab\0\0\0\1\x68cd\0"),
     "slice_payload": (lambda: lambda x: _core.slice_payload(x, GREY.sps, GREY.pps), GREY_SLICE),
     "patch_slice": (lambda: lambda x: patched(box=x), b"\x27" + bytes(7)),
     "AtlasWriter": (lambda: lambda x: packed(note=x).note, bytes(range(256))),
+    "AtlasWriter.pack": (lambda: lambda x: packed(noted=x, note=b"before").note, bytes(range(256))),
     "AtlasWriter.add_slice": (lambda: lambda x: writer().add_slice(0, x, 64, 26, _core.SLICE_I), bytes(range(8))),
     "Atlas": (lambda: lambda x: _core.Atlas(x).nodes, grey()),
     "Connection.send": (lambda: sent(lambda one, _, data: one.send(0, data, 0)), bytes(range(256))),
@@ -409,6 +412,20 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "G722DecoderBatch:channels": (lambda n: _core.G722DecoderBatch(n), 3),
     "G722DecoderBatch:bitrate": (lambda n: _core.G722DecoderBatch(3, n), 48000),
     "G722DecoderBatch.reset:channel": (lambda n: _core.G722DecoderBatch(3).reset(n), 2),
+    "JitterBuffer:sample_rate": (lambda n: _core.JitterBuffer("l16", sample_rate=n), 24000),
+    "JitterBuffer:clock_rate": (lambda n: _core.JitterBuffer("l16", clock_rate=n), 48000),
+    "JitterBuffer:payload_type": (lambda n: _core.JitterBuffer("l16", payload_type=n), 96),
+    "JitterBuffer:comfort_noise_type": (lambda n: _core.JitterBuffer("l16", comfort_noise_type=n), 13),
+    "JitterBuffer:event_type": (lambda n: _core.JitterBuffer("l16", event_type=n), 101),
+    "JitterBuffer:min_delay_ms": (lambda n: _core.JitterBuffer("l16", min_delay_ms=n), 40),
+    "JitterBuffer:max_delay_ms": (lambda n: _core.JitterBuffer("l16", max_delay_ms=n), 400),
+    "JitterBuffer:max_packets": (lambda n: _core.JitterBuffer("l16", max_packets=n), 50),
+    "JitterBuffer.put:now_ns": (lambda n: _core.JitterBuffer("pcmu").put(bytes(172), n), 10**12),
+    "JitterBuffer.put_payload:sequence": (lambda n: _core.JitterBuffer("pcmu").put_payload(n, 0, bytes(160), 0), 7),
+    "JitterBuffer.put_payload:timestamp": (lambda n: _core.JitterBuffer("pcmu").put_payload(0, n, bytes(160), 0), 160),
+    "JitterBuffer.put_payload:now_ns": (lambda n: _core.JitterBuffer("pcmu").put_payload(0, 0, bytes(160), n), 10**12),
+    "JitterBuffer.get:now_ns": (lambda n: _core.JitterBuffer("pcmu").get(n), 10**12),
+    "JitterBuffer.get_into:now_ns": (lambda n: _core.JitterBuffer("pcmu").get_into(bytearray(160), n), 10**12),
     "opus_pack:toc": (lambda n: _core.opus_pack([b"abc"], toc=n), 8),
     "opus_pack:size": (lambda n: _core.opus_pack([PACKET], size=n), 300),
     "opus_pad:size": (lambda n: _core.opus_pad(PACKET, n), 300),
@@ -480,6 +497,11 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Group.send:duration": (lambda n: grouped().group.send(b"x", 0, duration=n), 960),
 }
 OPTIONAL = {
+    "JitterBuffer:clock_rate",
+    "JitterBuffer:comfort_noise_type",
+    "JitterBuffer:event_type",
+    "JitterBuffer:payload_type",
+    "JitterBuffer:sample_rate",
     "Performer.write:now_ns",
     "SharedReader.seek:sample",
     "SharedWriter.write_frame:sample",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 import lipwire
 from lipwire import Compositor, Frame, Sprite, _core
-from lipwire.avatar.art import AXES
+from lipwire.avatar import Avatar, bake
+from lipwire.avatar.art import AXES, Axis
 from lipwire.errors import InvalidArgument
 
 pytestmark = pytest.mark.kernels
@@ -231,3 +233,25 @@ def test_a_layer_turns_with_its_axis_and_dirty_rows_hold() -> None:
         assert np.array_equal(canvas.i420, fresh.i420)
         assert canvas.draw(axes, [0] * 15) == 0
     assert np.array_equal(canvas.i420, flat) and avatar.matrix == "bt601"
+
+
+def test_a_head_composed_first_looks_like_its_layers_drawn_one_by_one() -> None:
+    """Layers whose pivots lie apart turn alone; a quarter of a pixel at 2 degrees is not seen."""
+    art = Avatar.load("aria").art(320, 180)
+    apart = [
+        dataclasses.replace(layer, pivot=(layer.pivot[0] + 0.5 * (i % 2), layer.pivot[1]))
+        for i, layer in enumerate(art.layers)
+    ]
+    together, alone = _core.Canvas(bake(art)), _core.Canvas(bake(dataclasses.replace(art, layers=apart)))
+    axes, visemes = [0.0] * len(AXES), [0.0] * 15
+    for number in range(24):
+        for axis, share in ((Axis.HEAD_X, 0.31), (Axis.HEAD_Y, 0.23), (Axis.GAZE_X, 0.7), (Axis.JAW, 0.9)):
+            axes[axis] = share * float(np.sin(number * (1.1 + axis)))
+        axes[Axis.HEAD_ROLL] = 0.28 * float(np.sin(number))
+        visemes[number % 15] = 1.0
+        together.draw(axes, visemes)
+        alone.draw(axes, visemes)
+        visemes[number % 15] = 0.0
+        for rows, decibels in ((slice(0, 180), 40), (slice(180, None), 45)):
+            error = together.i420[rows].astype(float) - alone.i420[rows]
+            assert (error**2).mean() < 255**2 / 10 ** (decibels / 10), f"pose {number}"

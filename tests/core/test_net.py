@@ -487,6 +487,7 @@ def test_what_is_refused(net: _core.Net, ends: Callable[[], Ends]) -> None:
         "bytes of RTCP": lambda: connection.rtcp(b""),
         "packet of 1473 bytes": lambda: connection.forward(bytes(1473)),
         "route to": lambda: connection.route(end.out.fileno(), ("example.org", 9)),
+        "RTCP route to": lambda: connection.rtcp_route(end.out.fileno(), ("example.org", 9)),
         "connection to": lambda: _core.Connection(net, -1, ("127.0.0.1", 9)),
         "net": lambda: _core.Net(3),
     }.items():
@@ -534,4 +535,8 @@ def test_a_new_route_and_ipv6(net: _core.Net, ends: Callable[[], Ends]) -> None:
         connection.send(sound, b"and here", 2880)
         net.run(10**12 + 2 * MS)
     assert [data[12:] for data in first.datagrams() if not rtp.is_rtcp(data)] == [b"and here"]
+    beside = ends()
+    connection.rtcp_route(beside.out.fileno(), beside.back.getsockname())
     connection.close()
+    assert [data[1] for data in beside.datagrams()] == [200]  # a sender report, with its BYE
+    assert list(first.datagrams()) == []

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^(<!-- not run: (?P<why>.+?) -->\n)?```python\n(?P<code>.*?)^```$", re.M | re.S)
 FILE = re.compile(r"# (\w+\.py)\n")
-NEEDS = {"numba": "@lipwire.hook", "aiortc": "Rooms(", "litestar": "create_"}
+NEEDS = {"numba": "@lipwire.hook", "aiortc": "Rooms(", "pylibsrtp": "publish.RTP", "litestar": "create_"}
 
 
 def blocks() -> list[Any]:

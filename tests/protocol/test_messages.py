@@ -88,6 +88,7 @@ def test_many_missing_fields() -> None:
         ("fps", [0, 61, 60.5, "fast", "30000/0", "1/2", True, []], "a number 1..60, or a ratio"),
         ("sample_rate", [7999, 48001, 16000.0], "integer 8000..48000"),
         ("egress", ["audio", "", 5], "one of video, motion, both"),
+        ("rtp", ["v=0", 5, {}, {"sdp": 1}, {"sdp": None}], "an object with an SDP offer in sdp"),
     ],
 )
 def test_out_of_range_names_field_value_and_allowed(name: str, values: list[Any], allowed: str) -> None:
@@ -120,6 +121,11 @@ def test_quality_gives_the_picture_and_explicit_values_win() -> None:
     assert mine.bitrate == 8 * medium.bitrate
     only_width = m.grant(m.parse_start(start_body(width=480)))
     assert (only_width.width, only_width.height) == (480, 360)
+
+
+def test_an_offer_of_rtp_is_taken_as_text() -> None:
+    assert m.parse_start(start_body(rtp={"sdp": "v=0", "later": 1})).rtp == m.RtpRequest(sdp="v=0")
+    assert m.parse_start(start_body(rtp=None)).rtp is None
 
 
 def test_stop() -> None:
@@ -155,6 +161,7 @@ def test_messages_on_the_wire() -> None:
             {"command": "playback_finished", "event_id": "e", "position_ms": 1500, "interrupted": True},
         ),
         (m.Underrun(10, 20), {"command": "underrun", "position_ms": 10, "duration_ms": 20}),
+        (m.Dtmf("#", 120), {"command": "dtmf", "digit": "#", "duration_ms": 120}),
         (m.RateMismatch(24000, 16000), {"command": "rate_mismatch", "declared": 24000, "measured": 16000}),
         (m.ErrorEvent("C", "text", "e"), {"command": "error", "code": "C", "message": "text", "event_id": "e"}),
         (m.StopReply(), {"status": "success", "message": "Session terminated successfully"}),

@@ -259,12 +259,15 @@ async def test_idle_sessions_end_and_talking_ones_do_not() -> None:
     await stage.start(uid="1", activity_idle_timeout=10)
     await stage.start(uid="2", activity_idle_timeout=0)
     await stage.start(uid="3", activity_idle_timeout=10)
-    stage.made[2].figures["talking"] = True
+    stage.made[2].figures["receiving"] = True  # it hears, by RTP, somebody who says nothing
     assert await stage.provider.sweep(stage.now + 9.9) == []
     assert await stage.provider.sweep(stage.now + 10) == [stage.made[0].id]
     assert stage.made[0].closed == 1
-    stage.made[2].figures["talking"] = False
+    stage.made[2].figures |= {"talking": True, "receiving": False}
     assert await stage.provider.sweep(stage.now + 19.9) == []
+    assert await stage.provider.sweep(stage.now + 20) == []
+    stage.made[2].figures["talking"] = False
+    assert await stage.provider.sweep(stage.now + 29.9) == []
     assert await stage.provider.sweep(stage.now + 1e9) == [stage.made[2].id]
     assert [s.id for s in stage.provider.sessions] == [stage.made[1].id]
 

@@ -112,14 +112,15 @@ async def test_over_http_it_is_a_503_that_says_when_to_try_again() -> None:
         connections: list[Any] = []
         replies = []
         for path, more in (
-            (f"api/sessions/{client.session.session_id}/offer", {}),
-            (f"api/sessions/{client.session.session_id}/offer", {}),
+            (f"whep/{client.session.session_id}", {}),
+            (f"whep/{client.session.session_id}", {}),
             ("api/rooms/lobby/offer", {"user": "anna"}),
         ):
             pc, sdp = await offer()
             connections.append(pc)
-            replies.append(await http.post(path, json={"sdp": sdp, "type": "offer", **more}))
-        assert [reply.status_code for reply in replies] == [200, 503, 503], [reply.text for reply in replies]
+            form: dict[str, Any] = {"headers": {"content-type": "application/sdp"}, "content": sdp, "params": more}
+            replies.append(await http.post(path, **form))
+        assert [reply.status_code for reply in replies] == [201, 503, 503], [reply.text for reply in replies]
         for reply in replies[1:]:
             assert reply.json()["code"] == "NO_CAPACITY" and "max_viewers" in reply.json()["message"]
             assert int(reply.headers["Retry-After"]) >= 1

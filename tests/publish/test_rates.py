@@ -67,3 +67,43 @@ def test_who_falls_behind_has_a_lower_one() -> None:
     choice = Choice()
     assert [choice.fall_behind(n) for n in range(START + 1)] == [True] * START + [False]
     assert choice.level == 0
+    assert choice.fall_behind(9, units=True) and not choice.units and choice.level == 0
+
+
+UNITS = 760_000
+"""Between the second class and the third."""
+
+
+@pytest.mark.parametrize(
+    ("estimate", "sent", "units", "level"),
+    [
+        (LIMITED * UNITS, UNITS, True, START),
+        (LIMITED * UNITS - 1, UNITS, False, 1),
+        (200_000, UNITS, False, 0),
+        (200_000, 160_000, True, START),  # a face at rest: more than it is sent
+        (140_000, 160_000, False, 0),
+        (LIMITED * UNITS, 900_000, True, 1),  # an encoder's
+    ],
+)
+def test_units_have_the_bit_rate_that_they_have(estimate: float, sent: int, units: bool, level: int) -> None:
+    choice = Choice()
+    assert choice.judge(int(estimate), sent, RATES, 0.0, UNITS) == level
+    assert choice.units is units
+
+
+def test_units_are_tried_again_in_their_place_among_the_classes() -> None:
+    choice, now, seen = Choice(), 0.0, []
+    choice.judge(100_000, UNITS, RATES, now, UNITS)
+    assert (choice.level, choice.units) == (0, False)
+    while not choice.units:
+        now += 1.0
+        before = choice.level
+        choice.rise(int(1.5 * RATES[choice.level]), RATES, now, UNITS)
+        seen += [choice.level] * (choice.level != before)
+        assert now < 10 * PATIENCE
+    assert seen == [1], "the third class has more than units"
+    assert choice.judge(500_000, UNITS, RATES, now + 1, UNITS) == 1 and not choice.units
+    choice.rise(10**7, RATES, now + 1 + 2 * PATIENCE - 0.1, UNITS)
+    assert not choice.units, "who had to come back waits longer"
+    choice.rise(10**7, RATES, now + 1 + 2 * PATIENCE, UNITS)
+    assert choice.units

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lipwire
-from lipwire._core import RATE
+from lipwire._core import RATE, nal_split
 from lipwire.channel import RoomChannel, Rooms
 from lipwire.publish import StreamSpec, WebRTC, encoders, streams
 from lipwire.publish.encoders import Picture
@@ -129,7 +129,7 @@ def test_each_codec_has_its_own(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
-async def test_who_can_take_less_has_another_encoder_and_sees_no_seam(stage: Stage, codec: str) -> None:
+def test_who_can_take_less_has_another_encoder_and_sees_no_seam(stage: Stage, codec: str) -> None:
     slow, fast = stage.watch(codec), stage.watch(codec)
     stage.show(55)  # what is sent is known after 2 s
     slow.out.on_rate(10)
@@ -148,7 +148,7 @@ async def test_who_can_take_less_has_another_encoder_and_sees_no_seam(stage: Sta
     assert stage.pictures.encoders == 1
 
 
-async def test_who_falls_behind_is_sent_less(stage: Stage) -> None:
+def test_who_falls_behind_is_sent_less(stage: Stage) -> None:
     wire = stage.watch("vp8")
     stage.show()
     wire.out.on_behind()
@@ -331,6 +331,105 @@ class Stitched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._of, name)
+
+
+class Face:
+    """Whose pictures are units where they are wanted, each behind a key frame as a session's are."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.encoder, self.units = stage, encoders.H264(3), list[bytes]()
+        self.sent: list[str] = []
+        """What each frame came as."""
+        self._noise = np.random.default_rng(1)
+        stage.pictures.units.request_key = self._ask
+        self._wanted = True
+
+    def _ask(self) -> None:
+        self._wanted = True
+
+    def _frame(self) -> lipwire.Frame:
+        """Of many bits."""
+        made = frame(self.stage.number)
+        made.i420[:HEIGHT] += self._noise.integers(-16, 17, (HEIGHT, WIDTH), np.int8).view(np.uint8)
+        return made
+
+    def show(self) -> None:
+        stage, shown = self.stage, self._frame()
+        wants, sample = stage.pictures.wants, stage.number * STEP
+        units = wants in ("units", "both")
+        if units:
+            key, self._wanted = self._wanted or self.sent[-1] == "pictures", False
+            data, is_key = self.encoder.encode(Picture(shown, sample), key)
+            self.units.append(data)
+            stage.pictures.unit(data, sample, is_key)
+        if wants in ("pictures", "both"):
+            stage.pictures.show(Stitched(shown) if units else shown, sample)  # type: ignore[arg-type]
+            stage.turns.run()
+        self.sent.append(wants)
+        stage.number += 1
+
+
+@pytest.mark.parametrize("says", ["rate", "loss"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_whose_path_does_not_carry_units_has_an_encoder_until_it_does(stage: Stage, alone: bool, says: str) -> None:
+    """By what a receiver really reports, on time that the test turns; nobody sees the changes, and the other none of
+    it."""
+    slow, face = stage.watch("h264"), Face(stage)
+    other = None if alone else stage.watch("h264")
+
+    def play(frames: int, **report: Any) -> None:
+        for _ in range(frames):
+            face.show()
+            slow.run(1 / 25)
+            if other is not None:
+                other.run(0)
+            if stage.number % 25 == 0:
+                slow.report(**report)
+            slow.tell()
+
+    bad: dict[str, Any] = {"carries": 250_000} if says == "rate" else {"lost": 0.3}
+    good: dict[str, Any] = {"carries": 2_000_000} if says == "rate" else {}
+    play(75, **good)
+    assert face.sent[-40:] == ["units"] * 40 and 300_000 < stage.pictures.units.bit_rate < 900_000
+    for _ in range(8):
+        play(25, **bad)
+        if not stage.pictures._watchers[slow.out].choice.units:
+            break
+    stage.encoded.clear()
+    play(75, **good)
+    assert face.sent[-50:] == ["pictures" if alone else "both"] * 50
+    ((_, level), count), *others = stage.encoded.items()
+    assert level <= START and count >= 60 and not others
+    for _ in range(60):
+        play(25, **good)
+        if face.sent[-1] == "units":
+            break
+    play(10, **good)
+    assert face.sent[-10:] == ["units"] * 10 and stage.pictures.encoders == 0
+    got = slow.units()
+    numbers = [round(unit.sample / STEP) for unit in got]
+    assert sorted(set(numbers)) == list(range(numbers[0], stage.number))
+    assert len(numbers) - len(set(numbers)) == (not alone), "one as a unit, and again behind it, as a key frame"
+    assert [unit.sample for unit in got] == sorted({unit.sample for unit in got})
+    assert decoded("h264", got) == pytest.approx(greys(got), abs=3)
+    assert slow.out.missed == 0
+    if other is not None:
+        units = other.units()
+        assert len(units) == stage.number
+        assert [nal_split(unit.data) for unit in units] == [nal_split(unit) for unit in face.units]
+
+
+def test_who_falls_behind_with_units_has_an_encoder(stage: Stage) -> None:
+    wire, face = stage.watch("h264"), Face(stage)
+    for _ in range(5):
+        face.show()
+    wire.out.on_behind()
+    for _ in range(5):
+        face.show()
+    assert face.sent[5:] == ["pictures"] * 5 and stage.encoded["h264", START - 1] == 5
+    stage.pictures.begin_anew(face._ask)
+    face.show()
+    assert face.sent[-1] == "pictures", "another's are no smaller"
 
 
 async def test_threads_of_the_loop_do_the_same() -> None:

@@ -68,7 +68,13 @@ class World:
         return self.service.provider.authority.issue(subject, id, role, **{"ttl": 60, "owner": owner, **more})
 
     async def ask(self, method: str, path: str, who: dict[str, str], body: Any = None) -> httpx.Response:
-        return await self.http.request(method, self.service.viewer_url + path, headers=who, json=body)
+        """`body`: JSON, or SDP as a text."""
+        url = self.service.viewer_url + path
+        if isinstance(body, str):
+            return await self.http.request(
+                method, url, headers={**who, "content-type": "application/sdp"}, content=body
+            )
+        return await self.http.request(method, url, headers=who, json=body)
 
     async def mint(self, path: str, key: str = KEY, **body: Any) -> httpx.Response:
         return await self.http.post(f"{self.service.http_url}/{path}", headers={"x-api-key": key}, json=body)
@@ -107,13 +113,16 @@ def routes(world: World, owner: str = OPERATOR, room: str = "lobby") -> list[tup
     return [
         ("GET", "api/sessions", None, "owner", "list"),
         ("GET", f"api/sessions/{session}", None, "session", "watch"),
-        ("POST", f"api/sessions/{session}/offer", world.sdp, "session", "watch"),
+        ("POST", f"whep/{session}", world.sdp["sdp"], "session", "watch"),
         ("POST", f"api/sessions/{session}/say", {"text": "Hello."}, "session", "control"),
         ("POST", f"api/sessions/{session}/interrupt", {}, "session", "control"),
         ("GET", "api/rooms", None, "owner", "list"),
         ("POST", "api/rooms", {"name": room}, "owner", "create"),
         ("POST", f"api/rooms/{room}/offer", join, "room", "watch"),
         ("POST", f"api/rooms/{room}/offer", join | {"role": "speaker"}, "room", "join"),
+        ("POST", f"whip/{session}", world.sdp["sdp"].replace("recvonly", "sendonly"), "session", "speak"),
+        ("POST", f"whep/rooms/{room}", world.sdp["sdp"], "room", "watch"),
+        ("POST", f"whip/rooms/{room}", world.sdp["sdp"].replace("recvonly", "sendonly"), "room", "join"),
         ("POST", f"api/rooms/{room}/leave", {"user": "ann"}, "room", "watch"),
         ("POST", "api/agents", {"channel": room, "avatar": ""}, "room", "agents"),
         ("POST", "api/agents/stop", {"channel": room}, "room", "agents"),
@@ -223,14 +232,14 @@ async def test_joins_of_an_address_are_counted(tmp_path: Path) -> None:
     async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=30) as http:
         world = World(service, http, operator=KEY)
         await world.open()
-        path, key = f"api/sessions/{world.sessions[OPERATOR].session_id}/offer", {"x-api-key": KEY}
-        replies = [await world.ask("POST", path, key, world.sdp) for _ in range(3)]
-    assert [reply.status_code for reply in replies] == [200, 200, 429]
+        path, key = f"whep/{world.sessions[OPERATOR].session_id}", {"x-api-key": KEY}
+        replies = [await world.ask("POST", path, key, world.sdp["sdp"]) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [201, 201, 429]
     assert replies[2].json()["code"] == "RATE_LIMITED"
     assert 1 <= int(replies[2].headers["retry-after"]) <= 30
 
 
-@pytest.mark.parametrize("path", ["api/rooms", "api/rooms/r/offer", "api/sessions/{}/offer"])
+@pytest.mark.parametrize("path", ["api/rooms", "api/rooms/r/offer", "whep/{}", "whip/rooms/r"])
 async def test_a_join_is_counted_before_its_body_is_parsed(tmp_path: Path, path: str) -> None:
     config = Config(
         api_key=KEY, host="127.0.0.1", http_port=0, ws_port=0, viewer_port=0, ice_host="127.0.0.1", joins_a_minute=2
@@ -239,7 +248,8 @@ async def test_a_join_is_counted_before_its_body_is_parsed(tmp_path: Path, path:
         world = World(service, http, operator=KEY)
         await world.open()
         url = path.format(world.sessions[OPERATOR].session_id)
-        replies = [await world.ask("POST", url, {"x-api-key": KEY}, {"name": 1}) for _ in range(3)]
+        body: Any = "no SDP" if url.startswith("wh") else {"name": 1}
+        replies = [await world.ask("POST", url, {"x-api-key": KEY}, body) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [400, 400, 429]
 
 
@@ -282,11 +292,11 @@ async def test_viewers_of_an_address_are_counted_over_http(tmp_path: Path) -> No
     async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=30) as http:
         world = World(service, http, operator=KEY)
         await world.open()
-        path, key = f"api/sessions/{world.sessions[OPERATOR].session_id}/offer", {"x-api-key": KEY}
-        assert (await world.ask("POST", path, key, world.sdp)).status_code == 200
+        path, key = f"whep/{world.sessions[OPERATOR].session_id}", {"x-api-key": KEY}
+        assert (await world.ask("POST", path, key, world.sdp["sdp"])).status_code == 201
         join = world.sdp | {"user": "ann"}
         assert (await world.ask("POST", "api/rooms/lobby/offer", key, join)).status_code == 200
-        for full, body in ((path, world.sdp), ("api/rooms/lobby/offer", world.sdp | {"user": "bob"})):
+        for full, body in ((path, world.sdp["sdp"]), ("api/rooms/lobby/offer", world.sdp | {"user": "bob"})):
             reply = await world.ask("POST", full, key, body)
             assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (503, "NO_CAPACITY", "5")
 

@@ -28,6 +28,13 @@ from lipwire.app.service import Service
 from support.agent_site import basic
 from support.provider_stage import start_body
 
+
+@schemathesis.serializer("application/sdp", "application/trickle-ice-sdpfrag")
+def as_text(ctx: Any, value: Any) -> bytes:
+    """A body that is a text."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
 CHECKS: list[Any] = [
     not_a_server_error,
     status_code_conformance,

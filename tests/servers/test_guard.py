@@ -45,7 +45,12 @@ VIEWER_ROUTES = [
     ("GET", "/viewer.js"),
     ("GET", "/agent"),
     ("GET", "/api/sessions"),
-    ("POST", "/api/sessions/x/offer"),
+    ("POST", "/whep/x"),
+    ("POST", "/whip/x"),
+    ("POST", "/whep/rooms/x"),
+    ("POST", "/whip/rooms/x"),
+    ("PATCH", "/whep/peers/x"),
+    ("DELETE", "/whip/peers/x"),
     ("POST", "/api/sessions/x/say"),
     ("POST", "/api/sessions/x/interrupt"),
     ("GET", "/api/config"),
@@ -193,7 +198,7 @@ async def test_plain_text_reaches_nothing(keyless: Site) -> None:
     site, auth = keyless, {"x-api-key": keyless.service.api_key}
     routes = [path for method, path in VIEWER_ROUTES if method == "POST"]
     for path in routes:
-        if "/api/sessions/" in path:
+        if "/api/sessions/" in path or path in ("/whep/x", "/whip/x"):
             continue  # there is none; below there is
         for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
             headers = {"content-type": kind} if kind else {}
@@ -202,8 +207,8 @@ async def test_plain_text_reaches_nothing(keyless: Site) -> None:
             assert reply.json()["code"] == "UNSUPPORTED_MEDIA_TYPE"
     assert site.service.rooms.list() == {}
     reply = await site.call("http_port", "POST", "/session/start", auth, json=start_body(width=64, height=64))
-    for path in ("offer", "say", "interrupt"):
-        where = f"/api/sessions/{reply.json()['session_id']}/{path}"
+    session = reply.json()["session_id"]
+    for where in (f"/whep/{session}", f"/api/sessions/{session}/say", f"/api/sessions/{session}/interrupt"):
         reply_ = await site.call("viewer_port", "POST", where, {"content-type": "text/plain"}, content=b"{}")
         assert (reply_.status_code, reply_.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 

@@ -29,7 +29,7 @@ from lipwire.session import offline, session
 from lipwire.session.offline import perform_units
 from lipwire.session.preencoded import begin_atlas
 from lipwire.stream import StreamSpec, Unit, Wants
-from support.small_atlas import EVERY, small_atlas
+from support.small_atlas import EVERY, HEAD_ROLL, HEAD_X, HEAD_Y, small_atlas
 
 SIZE = (64, 50)
 """No whole macroblocks."""
@@ -264,6 +264,68 @@ async def test_who_waits_for_video_to_be_encoded_holds_up_nobody(
         await asyncio.gather(*starting)
         await asyncio.gather(*(one.close() for one in waiting))
     assert all(one.performer.atlas is atlas for one in waiting)
+
+
+async def test_who_does_not_wait_changes_over_when_the_video_is_there(
+    avatar: Avatar, atlas: _core.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an agent does, which has to join at once. A film of it has pictures: its head cannot wait."""
+    may_end, failing = threading.Event(), [BadState("no voice")]
+
+    def ensure(*of: Any) -> _core.Atlas:
+        assert may_end.wait(60)
+        if failing:
+            raise failing.pop()
+        return atlas
+
+    monkeypatch.setattr(lipwire.atlas, "load", lambda *of: None)
+    monkeypatch.setattr(lipwire.atlas, "ensure_aside", ensure)
+    for units in (False, True):  # the first cannot have it
+        out, film = Taker("units"), lipwire.publish.LiveFilm(tmp_path / f"{units}.mp4")
+        live = lipwire.Session(lipwire.publish.Tee(out, film), avatar=avatar, size=SIZE, preencoded="on")
+        live.waits_for_atlas = False
+        async with live:
+            await out.until(5)
+            assert live.performer.atlas is None and live._stage.spec.preencoded
+            may_end.set()
+            assert live._adopting is not None
+            await live._adopting
+            await out.until(26 + EVERY)
+            assert (live.performer.atlas is atlas) is units
+            assert out.order[-1] == ("u" if units else "p") and out.order[0] == "p"
+            if units:
+                assert out.units[0].key and out.order == sorted(out.order)
+            else:
+                may_end.clear()
+        assert live.stats()["failures"] == {} and film.stats()["units_dropped"] == 0
+        with av.open(str(film.path)) as played:
+            played.streams.video[0].codec_context.options = {"err_detect": "explode"}
+            assert len(list(played.decode(video=0))) > 30
+
+
+def test_the_head_goes_over_to_an_atlas_that_comes_later(avatar: Avatar, atlas: _core.Atlas) -> None:
+    performer = _core.Performer(avatar.at(*SIZE), (25, 1), seed=2)
+    performer.look(_core.LOOK_UNITS)
+    spoken = voice.speak("Mama, papa, mama, papa, mama, papa, mama, papa.")
+    performer.write(spoken.pcm, spoken.rate)
+    heads, stitched = [], []
+    for tick in range(320):
+        if tick == 100:
+            performer.adopt(atlas)
+        performer.tick(0, True)
+        for frame in (item for item in performer.drain(16)[1] if isinstance(item, _core.Frame)):
+            heads.append(frame.axes[[HEAD_X, HEAD_Y, HEAD_ROLL]])
+            stitched.append(frame.stitched)
+            if frame.stitched:
+                _, key = performer.unit(frame)
+                assert key == (sum(stitched) == 1)
+    steps = np.abs(np.diff(heads, axis=0)).max(axis=1)
+    assert 25 + 25 <= stitched.index(True) <= 25 + 25 + EVERY + 1 and all(stitched[stitched.index(True) :])
+    assert steps[24:51].max() < 1.2 * steps[51:].max(), "no more than a head moves by itself"
+    with pytest.raises(BadState):
+        performer.adopt(atlas)
+    with pytest.raises(InvalidArgument):
+        _core.Performer(avatar.at(80, 60), (25, 1)).adopt(atlas)
 
 
 def test_a_film_is_put_together_without_an_encoder(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from typing import Any, Self
 
 
@@ -28,10 +29,11 @@ class Proxy:
     Args:
         loss: share of the packets to the viewer that are lost, but for those of ICE and DTLS.
         jitter: seconds that the others are delayed by, at most.
+        uplink: it is what the viewer sends that this happens to.
     """
 
-    def __init__(self, loss: float = 0.0, jitter: float = 0.0, seed: int = 1) -> None:
-        self.loss, self.jitter = loss, jitter
+    def __init__(self, loss: float = 0.0, jitter: float = 0.0, seed: int = 1, *, uplink: bool = False) -> None:
+        self.loss, self.jitter, self.uplink = loss, jitter, uplink
         self.lost = self.passed = 0
         self._chance = random.Random(seed)
         self._server: tuple[str, int] | None = None
@@ -68,17 +70,24 @@ class Proxy:
 
     def _from_viewer(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self._viewer = addr
-        self._far.transport.sendto(data, self._server)
+        self._pass(data, self.uplink, self._to_server)
 
     def _from_server(self, data: bytes, _: tuple[Any, ...]) -> None:
-        if data[0] < 128:  # STUN and DTLS (RFC 7983)
-            self._deliver(data)
+        self._pass(data, not self.uplink, self._to_viewer)
+
+    def _pass(self, data: bytes, spoilt: bool, deliver: Callable[[bytes], None]) -> None:
+        if not spoilt or data[0] < 128:  # STUN and DTLS (RFC 7983)
+            deliver(data)
         elif self._chance.random() < self.loss:
             self.lost += 1
         else:
             self.passed += 1
-            asyncio.get_running_loop().call_later(self._chance.random() * self.jitter, self._deliver, data)
+            asyncio.get_running_loop().call_later(self._chance.random() * self.jitter, deliver, data)
 
-    def _deliver(self, data: bytes) -> None:
+    def _to_viewer(self, data: bytes) -> None:
         if not self._near.transport.is_closing():
             self._near.transport.sendto(data, self._viewer)
+
+    def _to_server(self, data: bytes) -> None:
+        if not self._far.transport.is_closing():
+            self._far.transport.sendto(data, self._server)

@@ -7,6 +7,7 @@ import struct
 from types import SimpleNamespace
 from typing import Any, Self
 
+from aiortc import rtp
 from aiortc.codecs.h264 import h264_depayload
 from aiortc.codecs.vpx import vp8_depayload
 from msgspec import Struct
@@ -17,6 +18,7 @@ from lipwire.publish.native import KINDS, Outgoing
 CLOCKS = {"opus": 48_000, "pcmu": 8000, "pcma": 8000, "g722": 8000}
 """Hz of timestamps; of pictures 90 000."""
 SECOND = 1_000_000_000
+SSRC = 1234
 
 
 class Packet(Struct, frozen=True):
@@ -65,11 +67,14 @@ class Wire:
         self._far.setblocking(False)
         self._near.setblocking(False)
         self._now = 0
+        self._got: list[Packet] = []
+        self.highest = 0
+        """Number of the newest packet that has come."""
         self.connection = Connection(self.net, self._near.fileno(), self._far.getsockname())
         self._clock = CLOCKS.get(codec, 90_000)
         stream = self.connection.stream(
             KINDS.get(codec, "audio"),
-            1234,
+            SSRC,
             96,
             self._clock,
             cname="wire",
@@ -79,19 +84,45 @@ class Wire:
         link: Any = SimpleNamespace(net=self.net, connection=self.connection)
         self.out = Outgoing(link, stream, codec, dtx)
 
-    def packets(self) -> list[Packet]:
-        """What has come since the last time, a second later."""
-        for _ in range(100):
+    def run(self, seconds: float) -> None:
+        """Time passes, of all connections of the net."""
+        for _ in range(round(100 * seconds)):
             self._now += SECOND // 100
             self.net.run(self._now)
-        got: list[Packet] = []
         while True:
             try:
                 packet = read_packet(self._far.recv(2048))
             except BlockingIOError:
-                return got
+                return
             if packet is not None:
-                got.append(packet)
+                self._got.append(packet)
+                self.highest = packet.number
+
+    def packets(self) -> list[Packet]:
+        """What has come since the last time, a second later."""
+        self.run(1)
+        got, self._got = self._got, []
+        return got
+
+    def report(self, lost: float = 0.0, carries: int | None = None) -> None:
+        """The receiver's report: the share of the packets that was `lost` since the last, and, if it says that, the
+        bit/s that it can take."""
+        block = rtp.RtcpReceiverInfo(SSRC, round(256 * lost), 0, self.highest, 0, 0, 0)
+        told = bytes(rtp.RtcpRrPacket(ssrc=1, reports=[block]))
+        if carries is not None:
+            fci = rtp.pack_remb_fci(carries, [SSRC])
+            told += bytes(rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci))
+        self.connection.rtcp(told)
+
+    def tell(self) -> None:
+        """What the sender tells of this connection, where nobody else listens to its net."""
+        for number, kind, value in self.net.events():
+            if number != self.connection.id:
+                continue
+            if kind == "rate":
+                self.out.on_rate(value)
+            elif kind != "error":
+                (self.out.on_key if kind == "key" else self.out.on_behind)()
 
     def units(self) -> list[Unit]:
         """The same, by access units."""

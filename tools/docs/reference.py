@@ -33,7 +33,7 @@ GROUPS = {
         "Sound",
         "Rates, codecs, packets and visemes; usable alone. The task: [the audio core](../audio-core.md).",
         """Resampler resample VisemeExtractor VisemeExtractorBatch g711 G722Encoder G722Decoder G722EncoderBatch
-        G722DecoderBatch opus""",
+        G722DecoderBatch opus JitterBuffer""",
     ),
     "sessions": (
         "Sessions",
@@ -43,7 +43,7 @@ GROUPS = {
     "publishers": (
         "Publishers",
         "Where sound and pictures go. The tasks: [publishers](../embedding.md#publishers), [Agora](../agora.md), "
-        "[rooms](../agents/rooms.md), [shared memory](../sharing.md).",
+        "[RTP](../rtp.md), [rooms](../agents/rooms.md), [shared memory](../sharing.md).",
         "Publisher StreamSpec Unit publish channel SharedWriter SharedReader",
     ),
     "pictures": (

@@ -10,10 +10,14 @@
  *     lw_image image = {.rgba = background, .width = 64, .height = 36};
  *     if (lw_avatar_open(&a, &(lw_avatar_config){.width = 64, .height = 36, .images = &image, .image_count = 1}) < 0)
  *         return 1;
+ *     lw_head *head;
+ *     if (lw_head_open(&head, a) < 0)
+ *         return 1;
  *     lw_canvas canvas = {0};
  *     lw_pose pose = {0};
- *     int first = lw_avatar_draw(a, &pose, frame, &canvas, NULL);  // all of it: 64 * 36
- *     int second = lw_avatar_draw(a, &pose, frame, &canvas, NULL); // nothing has changed: 0
+ *     int first = lw_avatar_draw(a, &pose, frame, &canvas, head, NULL);  // all of it: 64 * 36
+ *     int second = lw_avatar_draw(a, &pose, frame, &canvas, head, NULL); // nothing has changed: 0
+ *     lw_head_close(&head);
  *     lw_avatar_close(&a);
  *     return first != 64 * 36 || second != 0;
  */
@@ -35,7 +39,8 @@ extern "C" {
 
 /* A layer shows one image of its bank at a position that is linear in the pose's axes:
  * x = (x8 + sum kx8[a] * axis[a]) / 8 pixels, y likewise (eighths of a luma pixel at full deflection), and turned about
- * its pivot by sum kangle[a] * axis[a]. A chroma pixel lies in the middle of its four luma pixels. */
+ * its pivot by sum kangle[a] * axis[a]. A chroma pixel lies in the middle of its four luma pixels. The layers of a head
+ * (lw_head) turn as one, about the pivot of the one that covers most. */
 typedef struct lw_layer {
     int32_t first_image, image_count; /* all images of a layer have one size */
     int32_t select;                   /* an lw_axis (bank index linear in 0..1), LW_SELECT_FIXED or _MOUTH */
@@ -68,6 +73,15 @@ int lw_avatar_matrix(const lw_avatar *a);
 size_t lw_avatar_bytes(const lw_avatar *a); /* native memory held */
 void lw_avatar_close(lw_avatar **a);
 
+/* Memory in which an avatar's head is composed upright, before it is drawn turned or at a fraction of a pixel: one for all
+ * frames that are drawn in turn, as those of a session are. A head is the layers that follow each other, turn by the same
+ * angle about the same place and so are one thing on the frame. For an avatar that has none *out is NULL, and 0 is
+ * returned. What is drawn does not depend on what was drawn before. One thread at a time; the avatar must outlive it. */
+typedef struct lw_head lw_head;
+int lw_head_open(lw_head **out, const lw_avatar *a);
+size_t lw_head_bytes(const lw_head *h); /* native memory held, once it has been drawn; 0 for NULL */
+void lw_head_close(lw_head **h);
+
 /* What a frame buffer shows, so that the next drawing into it touches only what changed. */
 typedef struct lw_canvas {
     int32_t valid; /* 0: unknown, draw everything */
@@ -77,9 +91,11 @@ typedef struct lw_canvas {
 /* 1 if both are known and show the same. */
 int lw_canvas_same(const lw_canvas *a, const lw_canvas *b);
 
-/* Draws the pose into an I420 frame of width * height * 3 / 2 contiguous bytes. Returns the luma pixels redrawn (0
- * when the frame already showed it); *mouth_open (may be NULL) is 1 when the mouth image is not the one at rest. */
-int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, int *mouth_open);
+/* Draws the pose into an I420 frame of width * height * 3 / 2 contiguous bytes; `head` is what lw_head_open gave for
+ * this avatar. Returns the luma pixels redrawn (0 when the frame already showed it); *mouth_open (may be NULL) is 1 when the mouth image is not the
+ * one at rest. */
+int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, lw_head *head,
+                   int *mouth_open);
 
 #ifdef __cplusplus
 }

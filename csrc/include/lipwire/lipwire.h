@@ -8,6 +8,7 @@
 #include "lipwire/g711.h"
 #include "lipwire/g722.h"
 #include "lipwire/opus.h"
+#include "lipwire/jitter.h"
 #include "lipwire/ingest.h"
 #include "lipwire/viseme.h"
 #include "lipwire/speech.h"

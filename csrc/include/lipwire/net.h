@@ -69,7 +69,7 @@ extern "C" {
 #define LW_NET_MAX_UNIT (2 << 20)     /* bytes of an access unit */
 #define LW_NET_BEHIND_NS 600000000    /* pictures are given up that would take this long to leave, key frames not counted, */
 #define LW_NET_STALE_NS 2000000000LL  /* or have waited this long */
-#define LW_NET_MIN_PACE 1500000       /* bit/s */
+#define LW_NET_MIN_PACE 150000        /* bit/s: sound, which is not paced but counted, leaves pictures some of it */
 #define LW_NET_RTX_SHARE 50           /* per cent of the estimate, and never below 100 kbit/s */
 #define LW_NET_KEY_NS 200000000       /* between two LW_NET_KEY of a stream; who asks sooner waits, unless a key frame begins */
 
@@ -187,6 +187,9 @@ int64_t lw_connection_id(const lw_connection *c); /* unique in its net */
 /* Where packets go from now on. `channel`: 0, or a TURN channel number (RFC 8656, 0x4000..0x4fff), which is put in
  * front of each. What is queued stays queued. */
 int lw_connection_route(lw_connection *c, int fd, const char *host, int port, int channel);
+/* Where RTCP goes from now on, to a peer that takes it elsewhere than RTP (no rtcp-mux, RFC 5761): from a socket of its
+ * own. fd -1: as RTP again. */
+int lw_connection_rtcp_route(lw_connection *c, int fd, const char *host, int port);
 /* The new stream's number, 0... LW_EINVAL: a value is out of range, or the SSRC is taken. LW_ENOSPC: too many. */
 int lw_connection_stream(lw_connection *c, const lw_stream_config *config);
 /* Returns the number of packets it makes. LW_EINVAL: no such stream; empty, too long, or no NAL unit in it; in mode 0, a

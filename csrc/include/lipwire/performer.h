@@ -127,6 +127,10 @@ typedef struct lw_frame_info {
 
 /* LW_EINVAL: one of them is out of range, or two of them want to draw. LW_ENOMEM. */
 int lw_performer_open(lw_performer **out, const lw_performer_config *config);
+/* Reader. As config.atlas, where there was none: within a second the head goes over from where it is to the atlas's nodes,
+ * and from then on frames can be had as units. Once. LW_EINVAL: it is of another avatar, size or frame rate; LW_ESTATE:
+ * there is one. LW_ENOMEM. */
+int lw_performer_adopt(lw_performer *p, const lw_atlas *atlas);
 /* Producer. With config.turns: before and behind each call below, so that none falls into the middle of a tick, and a
  * recording can say which block was the first to know of it. One waits for the other, but never longer than
  * LW_TURN_NS: then both go on. _leave returns the media clock at which the call took effect: the next tick's first

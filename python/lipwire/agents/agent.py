@@ -38,10 +38,13 @@ from ..channel.base import (
 from ..errors import BadState, BufferFull, LipwireError
 from ..protocol import transcript as t
 from ..protocol.messages import PlaybackFinished
+from ..publish.live_film import LiveFilm
+from ..publish.tee import Tee
 from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
 from . import conversation as c
 from .brains.base import Brain, BrainEvent
+from .captions import Captions
 from .config import AgentConfig
 from .conversation import Conversation, Priority
 from .doubt import Doubting
@@ -102,7 +105,9 @@ class Agent:
         brain: what thinks; not open yet.
         on_event: gets each AgentEvent. What it asks of the agent within the call is done after it.
         spotter: hears voice commands; None = the offline one, where `config.voice_commands`.
-        preencoded: as of Session.
+        preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
+        film: records it: what the channel hears and sees of the agent, not of others. What both say is written beside
+            it, as WebVTT, where `config.film` names it.
     """
 
     def __init__(
@@ -114,16 +119,22 @@ class Agent:
         on_event: Callable[[AgentEvent], None] | None = None,
         spotter: commands.Spotter | None = None,
         preencoded: Preencoded = "auto",
+        film: LiveFilm | None = None,
     ) -> None:
         self.config = config
+        self.film = film
         self.channel = channel
         self._channel = as_channel(channel)
         self.brain = brain
         self.on_event = on_event
         self.conversation = Conversation(config, room=self._channel.packet_size, sender=secrets.token_hex(5))
         self._echo = EchoGuard()
+        self._captions: Captions | None = None
+        if film is not None:
+            self._captions = Captions(film.path.with_suffix(".vtt"), lambda: film.zero / RATE)
+        sink = ChannelSink(self._channel, self._block, self._echo.played)
         self.session = Session(
-            ChannelSink(self._channel, self._block, self._echo.played),
+            sink if film is None else Tee(sink, film),
             avatar=config.avatar,
             size=(config.width, config.height),
             fps=config.fps,
@@ -134,6 +145,7 @@ class Agent:
             capacity=AHEAD,
             preencoded=preencoded,
         )
+        self.session.waits_for_atlas = False
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
@@ -243,7 +255,8 @@ class Agent:
     async def _close_parts(self) -> None:
         self._channel.on_event = None
         self._queue.close()
-        for close in (self.brain.close, self.session.close, *([self._spotter.close] if self._spotter else ())):
+        parts: list[Any] = [self.brain, self.session, self.film, self._spotter, self._captions]
+        for close in [part.close for part in parts if part is not None]:
             try:
                 await close()
             except Exception:  # the edge: the others are to be closed as well
@@ -382,6 +395,7 @@ class Agent:
         return self.conversation.stats() | {
             "sound_lost": self._playout.lost,
             "session": self.session.stats() if self.session.performer is not None else None,
+            "film": None if self.film is None else self.film.stats(),
             "channel": self._channel.stats(),
         }
 
@@ -508,6 +522,9 @@ class Agent:
                 self._playout.hold()
             case c.Release():
                 self._playout.release()
+            case c.Caption():
+                if self._captions is not None:
+                    self._captions.add(action)
             case c.Doubted(on):
                 if isinstance(self.brain, Doubting):
                     self.brain.doubt(on)

@@ -129,6 +129,11 @@ class AgentConfig(Struct, kw_only=True):
     height: int = 360
     fps: float = 25
     """As `stream.frame_rate` reads it."""
+    record: str | None = None
+    """What its film is to be called, in the server's folder of films; "" = as the server likes; None = it is not
+    recorded."""
+    film: str = ""
+    """Its film: where it is in that folder; without `record`, a path of the operator's. No request says this."""
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""

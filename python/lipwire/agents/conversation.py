@@ -171,6 +171,18 @@ class Emit(Struct, frozen=True):
     event: AgentEvent
 
 
+class Caption(Struct, frozen=True):
+    """A text is final, and is known to have been said from `start_ms` to `end_ms` of the clock: for the film of the
+    agent."""
+
+    who: str
+    text: str
+    start_ms: float
+    end_ms: float
+    words: tuple[b.TimedWord, ...] = ()
+    """Where their times are known, from `start_ms` on."""
+
+
 class Look(Struct, frozen=True):
     """The face shows what the agent does."""
 
@@ -207,6 +219,7 @@ Action = (
     | Doubted
     | Send
     | Emit
+    | Caption
     | Look
     | Spot
     | Leave
@@ -292,6 +305,12 @@ class Conversation:
     @property
     def _now_ms(self) -> int:
         return self.clock * 1000 // RATE
+
+    def _ms_at(self, at_ns: int | None, otherwise: float) -> float:
+        """What the clock's time was at a moment of CLOCK_MONOTONIC."""
+        if at_ns is None:
+            return otherwise
+        return max(0.0, min(self._now_ms - (self._ns - at_ns) / 1e6, self._now_ms))
 
     def _in(self, seconds: float) -> int:
         return self.clock + round(seconds * RATE)
@@ -581,8 +600,8 @@ class Conversation:
             case b.Stamp(reply_id, name, at_ns):
                 if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
                     reply.turn.mark(name, at_ns)
-            case b.SpeechStarted(_, item_id):
-                self._user_speaks(item_id)
+            case b.SpeechStarted(onset_ns, item_id):
+                self._user_speaks(onset_ns, item_id)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
             case b.UserText():
@@ -613,7 +632,7 @@ class Conversation:
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
         self._review()
 
-    def _user_speaks(self, item_id: str | None) -> None:
+    def _user_speaks(self, onset_ns: int, item_id: str | None) -> None:
         if self.paused:
             return
         if self._doubt is None:
@@ -624,6 +643,7 @@ class Conversation:
             return
         self._due = None
         turn = self.turns.begin("speech", self._now_ms, self._speaks)
+        turn.user_began_ns = onset_ns
         self._is_of(item_id, turn)
         if self._doubt is not None:
             self._doubt.until = None
@@ -668,6 +688,10 @@ class Conversation:
         turn.user_text = event.text
         self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Emit(Said("user", event.text, turn.turn_id)))
+        if self.config.film:
+            start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
+            end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
+            self._do(Caption(user or "user", event.text, start_ms, end_ms))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
 
@@ -953,6 +977,9 @@ class Conversation:
             self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
             self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
+            if self.config.film:
+                words = tuple(reply.heard_words(played_ms))
+                self._do(Caption(self.config.name, text, self._now_ms - played_ms, self._now_ms, words))
         turn = reply.turn
         if turn is None:
             return

@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from .._core import Frame, SharedWriter
+from .._core import BLOCK, Frame, SharedWriter
 from ..channel.base import Channel
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
@@ -258,6 +258,11 @@ class ChannelSink(Publisher):
         return self._channel.memory(spec, slots)
 
     @property
+    def audio_blocks(self) -> int:  # type: ignore[override]
+        """As many as the channel takes."""
+        return self._channel.audio_blocks
+
+    @property
     def wants(self) -> Wants:
         """What the channel wants."""
         return self._channel.wants
@@ -281,11 +286,12 @@ class ChannelSink(Publisher):
         await self._channel.open(spec)
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """Carries 10 ms of sound into the channel."""
+        """Carries 10 ms of sound into the channel, or as many times that as it takes; each of them is counted."""
         self._channel.audio(pcm, sample)
         if self._on_sound is not None:
             self._on_sound(pcm)
-        self._on_block(sample)
+        for at in range(sample, sample + len(pcm) // 2, BLOCK):
+            self._on_block(at)
 
     def video(self, frame: Frame) -> None:
         """Carries a picture into the channel."""

@@ -37,6 +37,8 @@ class Turn(Struct, kw_only=True):
     end_ms: int | None = None
     user_text: str = ""
     agent_text: str = ""
+    user_began_ns: int | None = None
+    """When the user's speech of it began,"""
     user_ended_ns: int | None = None
     """When it was decided that the user's part is over: from here on the user waits."""
     marks: dict[str, int] = {}

@@ -9,6 +9,7 @@ import os
 import sys
 import typing
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from ..agents.errors import AgentStartFailed
 from ..agents.rest.wire import check_body
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import Asr, TokenRequest
+from ..publish.live_film import check_new_film
 from ..servers.rooms import PICTURE
 from .agent_page import fit
 from .agent_setup import AgentSetup
@@ -127,6 +129,7 @@ def describe_agent(
     avatar: str = NO_AVATAR,
     tools: Iterable[str] = (),
     idle_timeout: float = 0.0,
+    film: str | None = None,
 ) -> AgentConfig:
     """What the command line asks for, checked as the REST API would.
 
@@ -135,6 +138,8 @@ def describe_agent(
     """
     check_body(TokenRequest, {"channel": channel, "uid": uid})
     check_body(Asr, {"language": language})
+    if film is not None:
+        check_new_film(Path(film))
     changes: Changes = {
         "brain": choose_brain(config, llm_key),
         "uid": str(uid),
@@ -147,6 +152,7 @@ def describe_agent(
         "width": PICTURE[0],
         "height": PICTURE[1],
         "tools": load_tools(tools),
+        "film": film or "",
     }
     if voice:
         changes["voice"] = voice
@@ -173,6 +179,8 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console, asked:
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
         kind = f"brain {agent.brain}, {shown}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        if agent.film:
+            console.print(f"recording  the agent, into {agent.film}", markup=False, soft_wrap=True)
         console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
         if config.viewer:
             console.print(f"talk to it {shown_link(service, console, agent.channel)}", markup=False, soft_wrap=True)

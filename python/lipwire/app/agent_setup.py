@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
@@ -19,6 +20,8 @@ from ..channel.base import Channel
 from ..errors import InvalidArgument
 from ..outward import Outward
 from ..provider.keys import OPERATOR
+from ..publish.film_folder import NO_FILMS, FilmFolder
+from ..publish.live_film import LiveFilm
 from ..session.preencoded import of_server
 from .config import OFFLINE, Config
 
@@ -54,6 +57,7 @@ class AgentSetup:
         avatar: from the avatar id that a request names to the name or path of an avatar that is there; raises
             InvalidArgument for an unknown one. An id off the network is never taken for a path.
         preencodes: as of `Service`.
+        films: where those go that are recorded; None = nowhere.
     """
 
     def __init__(
@@ -63,9 +67,11 @@ class AgentSetup:
         avatar: Callable[[str], str] = str,
         *,
         preencodes: bool = False,
+        films: FilmFolder | None = None,
     ) -> None:
         self.config = config
         self._preencodes = preencodes
+        self.films = films
         self.outward = Outward(config.allowed_outward, trusted=[config.llm_url])
         """Where the URLs of requests may lead."""
         self._avatar = avatar
@@ -92,6 +98,8 @@ class AgentSetup:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
+        if agent.record is not None and self.films is None:
+            raise InvalidArgument(NO_FILMS)
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -118,9 +126,23 @@ class AgentSetup:
         brain, channel = self.brain(agent), self.channel(agent)
         taken = agent.avatar is not None and channel.takes_units
         preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
-        made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded)
+        film = self.film(agent)
+        try:
+            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+        except BaseException:
+            if film is not None and self.films is not None:
+                self.films.forget(film)
+            raise
         made.session.begins_atlas = self._preencodes
         return made
+
+    def film(self, agent: AgentConfig) -> LiveFilm | None:
+        """What records it, where that was asked for; `agent.film` says where. Raises InvalidArgument, NoCapacity."""
+        if agent.record is None or self.films is None:
+            return LiveFilm(agent.film) if agent.film else None
+        film = self.films.open(agent.owner, agent.record or None, f"agent-{secrets.token_hex(4)}")
+        agent.film = self.films.place(film)
+        return film
 
     def channel(self, agent: AgentConfig) -> Channel:
         """An Agora channel where that is set up, else a room of this server, unless `transport` says which.

@@ -25,6 +25,9 @@ from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward, redact
 from ..publish.audience import MAX_VIEWERS
+from ..publish.ice import TTL as TURN_TTL
+from ..publish.ice import IceServers, check_url
+from ..rtp.ports import PORTS, parse_ports
 from ..servers.allowlist import Allowlist
 from ..servers.listen import Limits
 from ..session.session import PREBUFFER_MAX, VOICE_END_GRACE
@@ -43,7 +46,10 @@ ALIASES = {
 }
 """Names that others have given some settings in the environment; LIPWIRE_* wins over them."""
 HEADERS = frozenset({"llm_headers", "stt_headers", "tts_headers"})
-SECRETS = frozenset({"api_key", "session_secret", "openai_api_key", "agora_app_certificate"}) | HEADERS
+SECRETS = HEADERS | {
+    *("api_key", "session_secret", "openai_api_key", "agora_app_certificate"),
+    *("turn_secret", "turn_password"),
+}
 
 
 class Config(Struct, kw_only=True, frozen=True):
@@ -112,8 +118,9 @@ class Config(Struct, kw_only=True, frozen=True):
     preencoded: Literal["auto", "on", "off"] = "auto"
     """Hand avatars' video that was encoded before to viewers who take H.264, instead of encoding it for each session
     (`lipwire avatar preencode`). auto: where it has been made, and `lipwire serve` makes it in the background for
-    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, larger
-    ones, and agents without an avatar, are as with auto; off. Sessions that are recorded do without."""
+    built-in avatars at the sizes that are asked for; on: sessions up to 1280x720 at 30 wait until it is made, agents
+    join and change over to it; larger ones, and agents without an avatar, are as with auto; off. Sessions that are
+    recorded do without."""
     prebuffer_ms: int = round(1000 * _core.PREBUFFER)
     """Speech that must be there before an utterance starts: more rides out jitter, less answers sooner."""
     prebuffer_max_ms: int = round(1000 * PREBUFFER_MAX)
@@ -139,11 +146,45 @@ class Config(Struct, kw_only=True, frozen=True):
     """MiB of a recording; it ends there. 64 are about half an hour of speech at 24 kHz."""
     record_total_mb: int = 1024
     """MiB of all recordings in the folder; the oldest are deleted for the newest."""
+    films: str | None = None
+    """A folder for films: what of sessions and agents is recorded as MP4 or WebM where their requests ask for it
+    (`record`). Each owner's films are in a folder of their own in it. Not what `record` above is about, which keeps
+    messages. Default: such requests are refused."""
+    film_mb: int = 2048
+    """MiB of a film; it ends there. 2048 are about five hours at 640x360."""
+    films_total_mb: int = 20480
+    """MiB of all in that folder: when they are there, films end and no new one begins. None is deleted."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
     ice_host: str | None = None
     """The one address to offer WebRTC media on. Default: every address of the machine."""
+    rtp: bool = False
+    """Take speech by plain RTP, and send speech and pictures by it, for sessions that are started with an SDP (`rtp` of
+    `/session/start`)."""
+    rtp_ports: str = PORTS
+    """The UDP ports for that, each even one with the one behind it: two for each kind of media of a session."""
+    rtp_host: str | None = None
+    """The address to receive RTP on. Default: as `host`."""
+    rtp_public_host: str | None = None
+    """The address that answers name, where it is another one: behind a router, in a container. Default: the one of this
+    machine that leads to the peer."""
+    rtp_symmetric: bool = True
+    """Take RTP from another address than the peer's SDP names, where it comes from one from the beginning: the peer is
+    behind a router. Off: from that address alone."""
+    ice_servers: tuple[str, ...] = ()
+    """STUN and TURN servers, as stun:stun.example.org:3478 or turn:turn.example.org:3478?transport=udp: players and the
+    pages are told of all of them, this server's own end uses the first STUN and the first TURN server over UDP. In the
+    environment with commas between. Default: none, which is enough where browsers reach this server's addresses."""
+    turn_secret: str | None = None
+    """Of the TURN servers (coturn: `static-auth-secret`): everyone who may connect is given a name and a password that
+    are made with it. Besides it only `turn_username` and `turn_password` are possible."""
+    turn_ttl_seconds: float = TURN_TTL
+    """What is made with `turn_secret` is good for so long."""
+    turn_username: str | None = None
+    """Of the TURN servers, for everyone, in place of `turn_secret`."""
+    turn_password: str | None = None
+    """It goes to everyone who may connect."""
     agent_brain: BrainKind | None = None
     """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
     /start_agent."""
@@ -224,6 +265,7 @@ class Config(Struct, kw_only=True, frozen=True):
             raise InvalidArgument(
                 "preencoded = on does not go with record: a replay draws each picture anew; set preencoded to auto"
             )
+        self.make_ice_servers()
         if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
@@ -233,6 +275,16 @@ class Config(Struct, kw_only=True, frozen=True):
     def keyed(self) -> bool:
         """Whether somebody has set keys. Only without any do the pages ask for nothing."""
         return self.api_key is not None or self.api_keys_file is not None
+
+    def make_ice_servers(self) -> IceServers:
+        """The STUN and TURN servers. Raises InvalidArgument where their settings do not go together."""
+        return IceServers(
+            self.ice_servers,
+            secret=self.turn_secret,
+            username=self.turn_username,
+            password=self.turn_password,
+            ttl=self.turn_ttl_seconds,
+        )
 
     @property
     def bind(self) -> str:
@@ -266,10 +318,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "voice_end_timeout_ms": (0, 60_000),
     "guard_window_ms": (0, 60_000),
     "buffer_seconds": (1, 3600),
+    "turn_ttl_seconds": (60, 30 * 86_400),
     "max_connections": (16, 1_000_000),
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "film_mb": (1, 1 << 20),
+    "films_total_mb": (1, 1 << 24),
     "record_session_mb": (1, 1 << 20),
     "record_total_mb": (1, 1 << 24),
 }
@@ -318,12 +373,31 @@ def _check(name: str, value: Any) -> None:
             check_headers(value)
         except InvalidArgument as exc:
             raise InvalidArgument(f"{name} {exc}") from exc
+    if name == "rtp_ports":
+        try:
+            parse_ports(value)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"rtp_ports: {exc}") from exc
+    if name in ("rtp_host", "rtp_public_host") and value is not None:
+        _check_address(name, value)
+    if name == "ice_servers":
+        for url in value:
+            check_url(url)
+    if name == "turn_secret" and value == "":
+        raise InvalidArgument("turn_secret must not be empty")
     if name == "public_hosts":
         Allowlist.of(hosts=value)
     if name == "allowed_origins":
         Allowlist.of(origins=value)
     if name == "log_level" and value.lower() not in LOG_LEVELS:
         raise InvalidArgument(f"log_level must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
+
+
+def _check_address(name: str, value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as exc:
+        raise InvalidArgument(f"{name} must be a numeric address, got {value!r:.60}") from exc
 
 
 def _check_url(name: str, value: str) -> None:

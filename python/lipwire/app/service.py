@@ -26,27 +26,31 @@ from ..channel.agora.presence import available, lacking
 from ..channel.base import ChannelEvent, Connection, client_event
 from ..channel.room.room import Rooms
 from ..closing import close_within
-from ..errors import InvalidArgument
+from ..errors import BadState, InvalidArgument
 from ..logs import sampled
 from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError, pixel_rate
+from ..publish.film_folder import NO_FILMS, FilmFolder, FilmLimits
+from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
-from ..servers.access import Gate, admin_token, count_requests, link, minting_routes
+from ..rtp.inbound import Digit
+from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, StageCollector
-from ..servers.rooms import Desk, room_routes
+from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, FilmCollector, StageCollector
+from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
+from ..servers.webrtc_http import Admitted, Endpoint
 from ..servers.ws import WsServer, serve_ws
 from ..session.preencoded import of_server
 from ..session.runtime import Runtime
@@ -54,7 +58,9 @@ from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
+from .rtp import RtpCall, RtpDoor
 from .telemetry import Telemetry
+from .whip import WhipSpeech
 
 logger = sampled("lipwire.service")
 
@@ -75,11 +81,21 @@ CLOSE_SECONDS = 25.0
 class LiveAvatar(RecordedSession):
     """A provider's session, published into its Agora channel, and over WebRTC to whoever watches."""
 
-    def __init__(self, service: Service, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit):
+    def __init__(
+        self,
+        service: Service,
+        session_id: str,
+        request: m.StartRequest,
+        granted: m.Granted,
+        emit: Emit,
+        rtp: RtpCall | None = None,
+    ) -> None:
         config = service.config
+        self._rtp = rtp
+        self.rtp_answer = None if rtp is None else rtp.answer
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience)
+        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience, ice_servers=service.ice_servers)
         owner = service.provider.owner_of(session_id) or OPERATOR
         self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None and granted.video_encoding not in BROWSERS_TAKE:
@@ -88,8 +104,10 @@ class LiveAvatar(RecordedSession):
         granted.sample_rate = m.MAX_RATE
         if granted.egress != "video":
             raise InvalidArgument(f"egress {granted.egress!r}: this server sends video")
+        out = None if rtp is None else rtp.publisher
+        outs = [to for to in (self.channel, self.viewers, out) if to is not None]
         super().__init__(
-            self.viewers if self.channel is None else Tee(self.channel, self.viewers),
+            outs[0] if len(outs) == 1 else Tee(*outs),
             avatar=service.choose_avatar(request.avatar_id),
             size=(granted.width, granted.height),
             fps=granted.fps,
@@ -105,11 +123,23 @@ class LiveAvatar(RecordedSession):
             if service.recorder is not None
             else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
+        self.whip = WhipSpeech(
+            self,
+            ice_host=config.ice_host,
+            ice_servers=service.ice_servers,
+            closing=lambda: service.provider.draining,
+            guard_ms=config.guard_window_ms,
+        )
+        """Who speaks through it by WHIP."""
         self.begins_atlas = service.preencodes
         self.on_spoken = service.telemetry.spoken
+        self.film = service.film_for(request, session_id, owner)
+        if self.film is not None and service.films is not None:
+            granted.record = m.FilmGranted(file=service.films.place(self.film))
         if service.recorder is not None:
             self.record(service.recorder.open(self._header(request, granted)))
-            self.publisher = Tee(*(to for to in (self.channel, self.viewers, self.tap) if to is not None))
+        if self.film is not None or self.tap is not None:
+            self.publisher = Tee(*outs, *(to for to in (self.film, self.tap) if to is not None))
 
     def _header(self, request: m.StartRequest, granted: m.Granted) -> Header:
         provider = self._service.provider
@@ -122,6 +152,9 @@ class LiveAvatar(RecordedSession):
         body = msgspec.to_builtins(event)
         self.viewers.send(msgspec.json.encode({"type": "event", "event": body.pop("command"), **body}).decode())
 
+    def _on_digit(self, digit: Digit) -> None:
+        self._on_event(m.Dtmf(digit.digit, digit.duration_ms))
+
     def _on_channel(self, event: ChannelEvent) -> None:
         if isinstance(event, Connection):
             logger.info("[%s] channel: %s (%s)", self.id, event.state, event.reason)
@@ -130,9 +163,31 @@ class LiveAvatar(RecordedSession):
             self._on_event(told)
 
     def stats(self) -> dict[str, Any]:
-        """As Session's, `viewers` (`WebRTC.stats`), and `channel`: figures of the Agora channel; None without one."""
+        """As Session's, `viewers` (`WebRTC.stats`), `channel`: figures of the Agora channel, and `film`
+        (`LiveFilm.stats`); None without one. `whip` (`WhipSpeech.stats`) and, where RTP was asked for, `rtp`
+        (`RtpCall.stats`); whether it is `receiving` speech by one of them."""
         channel = self.channel.stats() if self.channel is not None else None
-        return super().stats() | {"viewers": self.viewers.stats(), "channel": channel}
+        film = self.film.stats() if self.film is not None else None
+        stats = super().stats() | {"viewers": self.viewers.stats(), "channel": channel, "film": film}
+        stats |= {"whip": self.whip.stats(), "receiving": self.whip.receiving}
+        if self._rtp is not None:
+            stats |= {"rtp": self._rtp.stats(), "receiving": self._rtp.receiving or self.whip.receiving}
+        return stats
+
+    def check_voice(self) -> None:
+        """Raises BadState: speech comes by RTP, and by no other way."""
+        if self._rtp is not None:
+            self._rtp.check_voice()
+
+    def voice(self, payload: bytes, encoding: str, sample_rate: int, event_id: str | None = None) -> None:
+        self.check_voice()
+        super().voice(payload, encoding, sample_rate, event_id)
+
+    def interrupt(self, event_id: str | None = None) -> None:
+        super().interrupt(event_id)
+        self.whip.interrupt()
+        if self._rtp is not None:
+            self._rtp.interrupt()
 
     def voice_end(self, event_id: str | None) -> None:
         """The wire's name for `end`."""
@@ -145,6 +200,9 @@ class LiveAvatar(RecordedSession):
             self._let_go()
             raise
         self._service.watched[self.id] = Watched(self, self.viewers, self._encoding)
+        if self._rtp is not None:
+            config, provider = self._service.config, self._service.provider
+            self._rtp.begin(self, self._on_digit, closing=lambda: provider.draining, guard_ms=config.guard_window_ms)
         return self
 
     def renew(self, token: str) -> None:
@@ -154,6 +212,9 @@ class LiveAvatar(RecordedSession):
         self.channel.renew(token)
 
     async def close(self) -> None:
+        self.whip.close()
+        if self._rtp is not None:
+            self._rtp.fall_silent()
         if self._service.watched.pop(self.id, None) is not None:
             self.viewers.send('{"type":"event","event":"session_ended"}')
             await asyncio.sleep(0)
@@ -165,8 +226,12 @@ class LiveAvatar(RecordedSession):
     def _let_go(self) -> None:
         """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
         self._emit = _unheard
+        if self.film is not None and self._service.films is not None:
+            self._service.films.forget(self.film)
         if self.channel is not None:
             self.channel.on_event = None
+        if self._rtp is not None:
+            self._rtp.close()
 
 
 def _unheard(event: Any) -> None:
@@ -206,15 +271,19 @@ class Service:
         each = 0 if nobody_is_asked else self.config.max_viewers_per_address
         self.audience = SharedAudience(self.config.max_viewers, each)
         """Everyone who watches a session or is in a room."""
+        self.ice_servers = self.config.make_ice_servers()
+        """STUN and TURN."""
         self.telemetry = Telemetry(self.config.tracing)
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
+        self.films = self._films()
+        """Where films of sessions and agents go, if anywhere."""
         self.provider = make_provider(self.config, self.api_key, self._make_session)
         authority = self.provider.authority
         self.owned_rooms = OwnedRooms(
             lambda owner: authority.owner_named(owner).quota.rooms,
             self.config.max_rooms,
-            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience),
+            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience, ice_servers=self.ice_servers),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
         """The operator's."""
@@ -225,7 +294,10 @@ class Service:
             joins_a_minute=self.config.joins_a_minute,
         )
         self._counting = count_requests(authority, self.config.address_request_rate)
-        self.agent_setup = AgentSetup(self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes)
+        self.agent_setup = AgentSetup(
+            self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes, films=self.films
+        )
+        self._rtp = RtpDoor(self.config, self.agent_setup.outward)
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,
@@ -259,6 +331,8 @@ class Service:
         ]
         if self.recorder is not None:
             collectors.append(CaptureCollector(self.recorder))
+        if self.films is not None:
+            collectors.append(FilmCollector(self.films))
         self.app = create_http_app(
             self.provider,
             route_handlers=routes,
@@ -294,6 +368,19 @@ class Service:
         c = self.config
         limits = RecordingLimits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
         return None if c.record is None else Recorder(c.record, limits)
+
+    def _films(self) -> FilmFolder | None:
+        c = self.config
+        limits = FilmLimits(film=c.film_mb << 20, total=c.films_total_mb << 20)
+        return None if c.films is None else FilmFolder(c.films, limits)
+
+    def film_for(self, request: m.StartRequest, session_id: str, owner: str) -> LiveFilm | None:
+        """What records a session that asked for it. Raises InvalidArgument, NoCapacity."""
+        if request.record is None:
+            return None
+        if self.films is None:
+            raise InvalidArgument(NO_FILMS)
+        return self.films.open(owner, request.record.file, session_id)
 
     def choose_avatar(self, avatar_id: str) -> Avatar:
         """The avatar for an `avatar_id`. Raises InvalidArgument for an unknown one unless any will do."""
@@ -350,10 +437,33 @@ class Service:
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
-        routes = room_routes(self._desk, self.page, gate=self.gate, face=self.choose_avatar)
+        routes = room_routes(
+            self._desk, self.page, gate=self.gate, face=self.choose_avatar, ice_servers=self.ice_servers
+        )
         if self.page.app_id and self.page.agora_sdk:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
+
+    def _speaking(self) -> Endpoint:
+        """WHIP of sessions."""
+
+        def check(request: Any, session_id: str) -> Caller:
+            return self.gate.session(request, session_id, "speak")
+
+        async def admit(caller: Caller, session_id: str, sdp: str, request: Any) -> Admitted:
+            watched = self.watched.get(session_id)
+            if watched is None:
+                raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
+            self.provider.check_not_draining()
+            assert isinstance(watched.session, LiveAvatar)
+            try:
+                watched.session.check_voice()
+            except BadState as exc:
+                raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
+            answer, peer = await watched.session.whip.admit(sdp)
+            return Admitted(answer, peer, peer.drop)
+
+        return Endpoint(path="{name:str}", protocol="whip", about="Speak through a session.", check=check, admit=admit)
 
     def _avatar_of(self, avatar_id: str) -> str:
         """Of an agent: a built-in one's name, or the place of ours."""
@@ -361,12 +471,14 @@ class Service:
         return avatar_id if avatar_id in Avatar.builtin() else self.config.avatar
 
     def has_room_for(self, owner: str, pixel_rate: int) -> bool:
-        """Whether one more face of so many pixels a second is within the limits, and can be encoded for everyone who
-        watches by then, on a machine that keeps up with ease."""
+        """Whether one more face of so many pixels a second is within the limits, and can be encoded besides all that is
+        (once for each session, codec and class of bit rate that somebody is sent; units are not), on a machine that
+        keeps up with ease."""
         provider = self.provider
         over = provider.excess_pixels(provider.authority.owner_named(owner), pixel_rate)
         strained = provider.admission.reason(provider.clock(), EASE)
-        encodable = (len(self.audience) + 1) * pixel_rate <= ENCODED * processors()
+        encoded = sum(watched.publisher.encoded for watched in self.watched.values()) + self.owned_rooms.encoded
+        encodable = encoded + pixel_rate <= ENCODED * processors()
         return encodable and not over and not strained
 
     def _admit_agent(self, agent: AgentConfig) -> None:
@@ -380,7 +492,17 @@ class Service:
         self, session_id: str, request: m.StartRequest, granted: m.Granted, emit: Emit
     ) -> LiveAvatar:
         await self.start_background()  # where the app is mounted in a host that runs no lifespan of ours
-        return await LiveAvatar(self, session_id, request, granted, emit).start()
+        rtp = None
+        if request.rtp is not None:
+            owner = self.provider.owner_of(session_id) or OPERATOR
+            rtp = await self._rtp.open(request.rtp.sdp, session_id=session_id, owner=owner)
+        try:
+            session = LiveAvatar(self, session_id, request, granted, emit, rtp)
+        except BaseException:
+            if rtp is not None:
+                rtp.close()
+            raise
+        return await session.start()
 
     async def say(self, session_id: str, text: str) -> None:
         """Makes a session say `text` with espeak-ng.
@@ -440,6 +562,8 @@ class Service:
                     route_handlers=self._page_routes(),
                     allowlist=self.allowlist,
                     middleware=[self._counting],
+                    endpoints=[self._speaking(), *room_endpoints(self._desk, gate=self.gate)],
+                    ice_servers=self.ice_servers,
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:

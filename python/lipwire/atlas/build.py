@@ -41,7 +41,9 @@ PLACES = 280
 """Positions of the head, at most."""
 VARIANTS = {"mouth": 36, "eyes": 24}
 """At most, the one at rest among them."""
-COUNTS = (1, 2, 4, 6, 8, 11, 14, 18, 22, 27, 32, 36)
+LEAST = {"mouth": 20, "eyes": 10}
+"""The same, at least, whatever they take; a part that has not so many states has fewer."""
+COUNTS = (12, 14, 16, 18, 20, 22, 24, 27, 30, 33, 36)
 """How many are looked at."""
 BUDGET = 22_500_000
 """Bytes that all parts' variants may take at 640 x 360, about; of larger pictures more, by their area."""
@@ -186,8 +188,6 @@ class _Stock:
         self.boxes: dict[tuple[int, int], Box | None] = {}
         self.steps: dict[tuple[int, int], _Step] = {}
         self.whole: set[tuple[int, int]] = set()
-        self.chains: dict[tuple[int, int], Slice | None] = {}
-        self.changes: dict[tuple[int, int], list[Slice]] = {}
 
 
 class _Maker:
@@ -202,7 +202,7 @@ class _Maker:
         self.walk = plan(self.art, fps, self.said, STEP * max(1.0, height / 360), PLACES)
         seen = [(SHARES[mode], watch(mode, _rate(mode, fps), 60, 5, self.said)) for mode in MODES]
         states = {part: visited(self.art, part, seen) for part in PARTS}
-        self.stripes = cut(easel, self.walk, states).stripes
+        self.stripes = cut(easel, self.walk, states)
         self.variants: dict[str, Variants] = {}
         tables = {
             stripe.part: _table(self.art, easel, stripe, states[stripe.part]) for stripe in self.stripes if stripe.part
@@ -259,7 +259,8 @@ class _Maker:
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
         stock = self._encoded(jobs, progress)
-        atlas = _core.Atlas(self._packed(stock))
+        writer = self._filled(stock)
+        atlas = _core.Atlas(writer.pack())
         wrong = self._unlike(atlas, stock)
         if wrong:
             raise BadState(f"stitched slices do not decode as they do by themselves: (stripe, node) {wrong[:4]}")
@@ -267,7 +268,7 @@ class _Maker:
         self.report.chroma = min(chroma)
         self.report.bytes = atlas.nbytes
         self.report.seconds = round(time.perf_counter() - self.began, 1)
-        blob = self._packed(stock)
+        blob = writer.pack(json.encode(self.report))
         progress(1.0)
         return blob, self.report
 
@@ -459,7 +460,7 @@ class _Maker:
 
     # ---- packing
 
-    def _packed(self, stock: _Stock) -> bytes:
+    def _filled(self, stock: _Stock) -> _core.AtlasWriter:
         report = self.report
         report.nodes = sum(len(segment.places) for segment in self.walk.segments)
         report.places = len(self.walk.axes)
@@ -475,7 +476,6 @@ class _Maker:
             walk_axes=WALK,
             limits={int(axis): (-most, most) for axis, most in LIMITS.items()},
             mouths=len(self.art.mouth_coords),
-            note=json.encode(report),
         )
         numbers = [self._add(writer, stripe) for stripe in self.stripes]
         for i, stripe in enumerate(self.stripes):
@@ -489,8 +489,7 @@ class _Maker:
             nodes.append((self.walk.axes[place], anchor, entries))
         for s, segment in enumerate(self.walk.segments):
             writer.add_segment(segment.modes, nodes[self._first(s) :][: len(segment.places)])
-        blob: bytes = writer.pack()
-        return blob
+        return writer
 
     def _entries(
         self,
@@ -512,16 +511,12 @@ class _Maker:
 
         own, changes = none, none
         if last is not None and count > 1:
-            if (i, node) not in stock.changes:
-                stock.changes[i, node] = self._changes(stock, i, node, place)
-            changes = added(stock.changes[i, node])
+            changes = added(self._changes(stock, i, node, place))
         if anchor:
             own = added([stock.intra[i, place, v][0] for v in range(count)])
         elif step.anew:
             own = changes
-        if (i, node) not in stock.chains:
-            stock.chains[i, node] = self._chain(stock, i, node)
-        chain = stock.chains[i, node]
+        chain = self._chain(stock, i, node)
         return [
             None if chain is None else writer.add_slice(number, *chain),
             *own,
@@ -580,8 +575,9 @@ def _table(art: Art, easel: Easel, stripe: Stripe, states: Visited) -> list[Vari
     """Variants of a stripe's part, from few to many; each leaves less error than those before."""
     d = distances(easel, states, stripe.first, stripe.rows)
     most = VARIANTS[stripe.part]
+    least = min(LEAST[stripe.part], most)
     table: list[Variants] = []
-    for count in sorted({min(count, most) for count in COUNTS if count >= min(4, most)}):
+    for count in [least, *(count for count in COUNTS if least < count <= most)]:
         found = choose(art, stripe.part, states, d, count)
         if not table or (found.error < table[-1].error and len(found) > len(table[-1])):
             table.append(found)

@@ -18,6 +18,7 @@ from concurrent.futures import CancelledError
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -203,13 +204,27 @@ def _make(avatar: Avatar, width: int, height: int, fps: Fraction) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """No other process makes the same meanwhile."""
-    with path.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+    """Nobody else makes the same meanwhile. The file that is locked goes while it still is: who has opened it by then
+    finds, with the lock, that it is no longer there, and takes the one that is."""
+    lock = path.with_suffix(".lock")
+    while True:
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_there(lock, file):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_there(path: Path, file: IO[str]) -> bool:
+    """Whether the file is the one of that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _write(path: Path, blob: bytes) -> None:
@@ -225,6 +240,11 @@ def _write(path: Path, blob: bytes) -> None:
 
 
 def _prune(keep: Path) -> None:
+    for lock in keep.parent.glob("*.lock"):  # of processes that were killed, and of versions that left them
+        with contextlib.suppress(OSError), lock.open() as left:  # somebody has it, or it is gone
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_there(lock, left):
+                lock.unlink()
     for part in keep.parent.glob("*.part"):
         with contextlib.suppress(FileNotFoundError):  # whole by now
             if part.stat().st_mtime < time.time() - ABANDONED:

@@ -40,17 +40,8 @@ class Stripe:
     part: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Stripes from top to bottom; `lost`: mean squared error of luma, summed over the picture, of what a part changes
-    outside its own stripe."""
-
-    stripes: list[Stripe]
-    lost: float
-
-
-def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> Cut:
-    """The stripes for a walk, and for the states that the parts have.
+def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> list[Stripe]:
+    """The stripes for a walk, and for the states that the parts have, from top to bottom.
 
     Raises:
         InvalidArgument: the picture is so small that no row would be left to a part.
@@ -71,7 +62,6 @@ def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> Cut:
             f"cannot be pre-encoded at {easel.width}x{easel.height}: the {' and the '.join(ordered)} share rows of "
             f"{BLOCK} pixels, and the {gone[0]} would never move; take a larger size"
         )
-    lost = sum(float(energy[p].sum()) - sum(float(energy[p][r]) for r in taken.get(p, ())) for p in energy)
     if len(ordered) == 2 and 0 < spans[ordered[1]][0] - spans[ordered[0]][1] <= NARROW:
         spans[ordered[0]] = spans[ordered[0]][0], spans[ordered[1]][0]
     taken = {part: range(*spans[part]) for part in ordered}
@@ -85,7 +75,7 @@ def cut(easel: Easel, walk: Walk, states: dict[str, Visited]) -> Cut:
             stripes.append(Stripe(kind, last.first, last.rows + 1, part))
         else:
             stripes.append(Stripe(kind, row, 1, part))
-    return Cut(stripes, lost)
+    return stripes
 
 
 def _extremes(walk: Walk) -> NDArray[np.int16]:

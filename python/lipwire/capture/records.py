@@ -189,6 +189,8 @@ _SECRET = re.compile(
 """A member of this name is a secret, whatever it holds."""
 _IN_URL = re.compile(r"(://)[^/\s@]+@|([?&](?:[^=&\s]*(?:key|token|secret|sig|passw)[^=&\s]*)=)[^&\s]+", re.IGNORECASE)
 _BEARER = re.compile(r"\b(bearer\s+)\S+", re.IGNORECASE)
+_SDES = re.compile(r"(\binline:)[^\s|\\]+")
+"""The key in a session description (RFC 4568)."""
 _NAMED = re.compile(r"(Invalid value for (\S+?): ).*", re.DOTALL)
 
 
@@ -214,6 +216,7 @@ def _clean_string(text: str) -> str:
             return REMOVED if _SECRET.search(text) else text
         cleaned = clean_value(inner)
         return text if cleaned == inner else msgspec.json.encode(cleaned).decode()
+    text = _SDES.sub(r"\1" + REMOVED, text)
     return _BEARER.sub(
         r"\1" + REMOVED, _IN_URL.sub(lambda found: f"{found[1] or found[2]}{REMOVED}" + "@" * bool(found[1]), text)
     )
@@ -248,9 +251,10 @@ def clean_event(text: str) -> str:
 
 
 def clean_request(request: m.StartRequest) -> m.StartRequest:
-    """A start request without its token."""
+    """A start request without its token, and without `rtp`, which has keys and cannot be replayed: what it brought is
+    recorded as calls."""
     agora = msgspec.structs.replace(request.agora_settings, token=REMOVED)
-    return msgspec.structs.replace(request, agora_settings=agora)
+    return msgspec.structs.replace(request, agora_settings=agora, rtp=None)
 
 
 def new_header(

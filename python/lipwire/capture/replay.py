@@ -120,9 +120,9 @@ def look(path: str | os.PathLike[str]) -> tuple[r.Header, Told]:
 
 
 def _of_channel(text: str) -> bool:
-    """Whether an event came of the session's channel, which a replay has not."""
+    """Whether an event came of the session's channel, or of who spoke by RTP: a replay has neither."""
     event = m.decode_event(text)
-    return isinstance(event, m.ErrorEvent) and event.code in OF_CHANNEL
+    return isinstance(event, m.Dtmf) or (isinstance(event, m.ErrorEvent) and event.code in OF_CHANNEL)
 
 
 def _place(op: int) -> int:

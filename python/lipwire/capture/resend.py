@@ -82,7 +82,8 @@ class Resend:
         Raises:
             ProviderFault: the provider refused the session or a connection.
         """
-        start = msgspec.structs.replace(self.header.request, agora_settings=self.agora)
+        # Not into the film that it was: there it is, or there is no folder for any.
+        start = msgspec.structs.replace(self.header.request, agora_settings=self.agora, record=None)
         async with httpx.AsyncClient(
             headers={"x-api-key": self._key}, timeout=TIMEOUT, trust_env=False, verify=self._tls
         ) as http:

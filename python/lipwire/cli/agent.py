@@ -36,6 +36,10 @@ def agent(
     idle_timeout: Annotated[
         float, typer.Option(min=0, help="Seconds without anybody after which it leaves; 0 = never.")
     ] = 0,
+    film: Annotated[
+        str | None,
+        typer.Option(help="Record it into this .mp4 or .webm, what is said beside it as .vtt (default: it is not)."),
+    ] = None,
     api_key: ApiKey = None,
 ) -> None:
     """Put a voice agent into a channel, and serve the page to talk to it."""
@@ -63,5 +67,6 @@ def agent(
         avatar=avatar,
         tools=tool or (),
         idle_timeout=idle_timeout,
+        film=film,
     )
     run_server(lambda asked: run_agent(config, wanted, out, asked))

@@ -13,6 +13,7 @@ import typer
 from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..rtp.ports import PORTS
 from .options import ApiKey, CaFile, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
@@ -35,11 +36,18 @@ def serve(
     avatar: Annotated[
         str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
     ] = None,
+    rtp: Annotated[
+        bool | None, typer.Option(help="Take speech by RTP, and send by it, for sessions started with an SDP.")
+    ] = None,
+    rtp_ports: Annotated[str | None, typer.Option(help=f"UDP ports for that, as a range (default: {PORTS}).")] = None,
     agora: Annotated[
         str | None, typer.Option(help="Publish into Agora channels: on, off, or auto = where the SDK is installed.")
     ] = None,
     record: Annotated[
         str | None, typer.Option(help="Record every session into this folder, for `lipwire replay` (default: none is).")
+    ] = None,
+    films: Annotated[
+        str | None, typer.Option(help="Folder for films of sessions and agents that ask for one (default: none may).")
     ] = None,
 ) -> None:
     """Run the avatar provider: HTTP, WebSocket and the viewer page."""
@@ -52,8 +60,11 @@ def serve(
         api_keys_file=api_keys_file,
         max_sessions=max_sessions,
         avatar=avatar,
+        rtp=rtp,
+        rtp_ports=rtp_ports,
         agora=agora,
         record=record,
+        films=films,
     )
     run_server(lambda asked: _serve(config, asked))
 
@@ -76,8 +87,12 @@ async def _serve(config: Config, asked: asyncio.Event) -> None:
                 out.print(f"           ({note})", soft_wrap=True)
         if config.api_key is None:
             out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
+        if config.rtp:
+            out.print(f"RTP        ports {config.rtp_ports} of {config.rtp_host or config.bind}")
         if config.record is not None:
             out.print(f"recording  every session, into {config.record}", soft_wrap=True)
+        if config.films is not None:
+            out.print(f"films      of who asks for one, into {config.films}", soft_wrap=True)
         out.print("Ctrl-C ends it.")
         await asyncio.Event().wait()
 

@@ -77,8 +77,9 @@ class Stage:
     def performer(self, **options: Any) -> _core.Performer:
         """The performer whose output goes through here; `prepare` first. A seed is another life for each avatar."""
         assert not isinstance(self._face, Avatar), "prepare() comes first"
-        if options.get("atlas") is not None:
-            self.spec = structs.replace(self.spec, preencoded=True)
+        if (atlas := options.get("atlas")) is not None:
+            sets = b"".join(b"\0\0\0\1" + found for found in (atlas.sps, atlas.pps))
+            self.spec = structs.replace(self.spec, preencoded=True, parameter_sets=sets)
         if self.name:
             options["seed"] = options.get("seed", 0) ^ zlib.crc32(self.name.encode())
         return _core.Performer(self._face, self.spec.fps.as_integer_ratio(), **options)

@@ -152,6 +152,11 @@ class Child(Generic[T]):
         """It has not ended, and is not about to."""
         return self._reason is None
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that it has not taken yet."""
+        return self._link.waiting
+
     def tell(self, message: Any, fds: Sequence[int] = ()) -> None:
         """Sends a message, with duplicates of file descriptors; from any thread. Does nothing while the child ends."""
         self._link.send(message, fds)

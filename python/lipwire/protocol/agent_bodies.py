@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_origin
 from msgspec import Meta, Struct, field
 
 from .._lazy import moved
+from .messages import FILM_NAME, FILM_NAME_WORDS
 
 Status = Literal["IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED"]
 STATUSES: tuple[Status, ...] = ("IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED")
@@ -84,6 +85,7 @@ Messages = Annotated[
     list[dict[str, Any]],
     Meta(max_length=256, description='at most 256 messages {"role": "system", "content": ...}'),
 ]
+FilmName = Annotated[str, Meta(pattern=rf"^{FILM_NAME.pattern}$(?!\n)", description=FILM_NAME_WORDS)]
 Size = Annotated[int, Meta(ge=16, le=1920, multiple_of=2, description="an even integer 16..1920")]
 Fps = Annotated[float, Meta(ge=1, le=60, description="a number 1..60, such as 25 or 29.97")]
 
@@ -164,6 +166,13 @@ class AvatarSpec(Struct, kw_only=True):
     params: AvatarParams = field(default_factory=AvatarParams)
 
 
+class Film(Struct, kw_only=True):
+    """An addition of ours: record the agent into a film, and what is said beside it as WebVTT. Without `file` the
+    server makes a name, so that an empty object will do."""
+
+    file: FilmName = ""
+
+
 class CustomLlm(Struct, kw_only=True):
     """v1: the chat completions service."""
 
@@ -179,7 +188,7 @@ class CustomLlm(Struct, kw_only=True):
 
 
 class PropertiesV1(Struct, kw_only=True):
-    """v1 (reference 002). `avatar` is an addition of ours."""
+    """v1 (reference 002). `avatar` and `record` are additions of ours."""
 
     token: Token = ""
     channel: Channel
@@ -195,6 +204,7 @@ class PropertiesV1(Struct, kw_only=True):
     custom_llm: CustomLlm
     vad: Vad = field(default_factory=Vad)
     avatar: AvatarSpec = field(default_factory=lambda: AvatarSpec(enable=False))
+    record: Film = field(default_factory=Film)
 
 
 class JoinV1(Struct, kw_only=True):
@@ -237,6 +247,7 @@ class PropertiesV2(Struct, kw_only=True):
     llm: LlmV2
     turn_detection: TurnsV2 = field(default_factory=TurnsV2)
     avatar: AvatarSpec = field(default_factory=lambda: AvatarSpec(enable=False))
+    record: Film = field(default_factory=Film)
 
 
 class JoinV2(Struct, kw_only=True):
@@ -323,6 +334,13 @@ class ErrorReply(Struct, kw_only=True):
     reason: str
 
 
+class FilmReply(Struct, kw_only=True):
+    """Where the film of an agent is."""
+
+    file: str
+    """Its path below the server's folder of films."""
+
+
 class AgentReply(Struct, kw_only=True, omit_defaults=True):
     """200 of join, leave, update, speak, interrupt and GET: the agent as it is. Times in Unix seconds."""
 
@@ -338,6 +356,8 @@ class AgentReply(Struct, kw_only=True, omit_defaults=True):
     status: Status | None = None
     message: str | None = None
     """Why it ended."""
+    record: FilmReply | None = None
+    """Where it is recorded, if it is."""
 
 
 class AgentList(Struct, kw_only=True):

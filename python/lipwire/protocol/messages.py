@@ -11,6 +11,7 @@ server's events with `decode_event`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal
@@ -25,6 +26,13 @@ VideoEncoding = Literal["H264", "VP8", "AV1"]
 AudioEncoding = Literal["PCM16", "PCM8", "OPUS"]
 Egress = Literal["video", "motion", "both"]
 
+FILM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,119}\.(mp4|webm)")
+"""What a request may call its film. No separators, no leading dot: it is a file in the server's folder and no other
+place."""
+FILM_NAME_WORDS = (
+    "a name of at most 125 letters, digits, '.', '_', '-' and spaces that begins with a letter or digit and ends in "
+    ".mp4 or .webm"
+)
 MIN_RATE, MAX_RATE = 8_000, 48_000
 MAX_FPS = 60
 """Sample rates in Hz that `voice` may carry."""
@@ -53,6 +61,27 @@ class AgoraSettings(Struct, kw_only=True):
     enable_string_uid: bool
 
 
+class RtpRequest(Struct, kw_only=True):
+    """`rtp` of a start: speech comes, or speech and pictures leave, by plain RTP as well."""
+
+    sdp: str
+    """The offer (RFC 3264), with lines that end in CR LF or LF."""
+
+
+class RtpReply(Struct, kw_only=True):
+    """What became of it."""
+
+    sdp: str
+    """The answer."""
+
+
+class FilmRequest(Struct, kw_only=True, omit_defaults=True):
+    """`record` of POST /session/start: record the session into a film."""
+
+    file: str | None = None
+    """Its name, which ends in .mp4 or .webm; None: the server makes one."""
+
+
 class StartRequest(Struct, kw_only=True, omit_defaults=True):
     """Body of POST /session/start. The fields from `width` on are Lipwire's additions; None = by `quality`."""
 
@@ -70,6 +99,15 @@ class StartRequest(Struct, kw_only=True, omit_defaults=True):
     sample_rate: int | None = None
     """Hz of the audio that leaves."""
     egress: Egress | None = None
+    rtp: RtpRequest | None = None
+    record: FilmRequest | None = None
+
+
+class FilmGranted(Struct, kw_only=True):
+    """Where the film of a session is."""
+
+    file: str
+    """Its path below the server's folder of films."""
 
 
 class Granted(Struct, kw_only=True):
@@ -82,6 +120,8 @@ class Granted(Struct, kw_only=True):
     sample_rate: int
     video_encoding: VideoEncoding
     egress: Egress
+    record: FilmGranted | UnsetType = UNSET
+    """Where it is recorded that asked for it."""
 
 
 class StartReply(Struct, kw_only=True):
@@ -92,6 +132,8 @@ class StartReply(Struct, kw_only=True):
     websocket_address: str
     session_token: str
     granted: Granted | UnsetType = UNSET
+    rtp: RtpReply | UnsetType = UNSET
+    """Where the request has `rtp`."""
 
 
 class StopRequest(Struct, kw_only=True, omit_defaults=True):
@@ -240,6 +282,13 @@ class RateMismatch(Struct, tag_field="command", tag="rate_mismatch", omit_defaul
     changed."""
 
 
+class Dtmf(Struct, tag_field="command", tag="dtmf"):
+    """A key was pressed by who speaks by RTP (RFC 4733): 0..9, *, #, A..D, or the number of another event."""
+
+    digit: str
+    duration_ms: int
+
+
 class ErrorEvent(Struct, tag_field="command", tag="error"):
     """The message with this `event_id` was refused; the connection and all that was accepted before live on."""
 
@@ -248,7 +297,7 @@ class ErrorEvent(Struct, tag_field="command", tag="error"):
     event_id: str | None = None
 
 
-ServerEvent = InitAck | HeartbeatAck | PlaybackStarted | PlaybackFinished | Underrun | RateMismatch | ErrorEvent
+ServerEvent = InitAck | HeartbeatAck | PlaybackStarted | PlaybackFinished | Underrun | RateMismatch | Dtmf | ErrorEvent
 
 _encoder = msgspec.json.Encoder()
 _event_decoder: msgspec.json.Decoder[ServerEvent] = msgspec.json.Decoder(ServerEvent)
@@ -329,10 +378,17 @@ _OPTIONAL_RULES: dict[str, Rule] = {
     "fps": (_frame_rate, f'a number 1..{MAX_FPS}, or a ratio such as "30000/1001"'),
     "sample_rate": _whole(MIN_RATE, MAX_RATE),
     "egress": _one_of("video", "motion", "both"),
+    "rtp": (lambda v: isinstance(v, dict) and isinstance(v.get("sdp"), str), "an object with an SDP offer in sdp"),
+    "record": (lambda v: isinstance(v, dict), "an object"),
 }
-ADDITIONS = ("width", "height", "fps", "sample_rate", "egress")
+_FILM_RULES: dict[str, Rule] = {
+    "file": (lambda v: isinstance(v, str) and FILM_NAME.fullmatch(v) is not None, FILM_NAME_WORDS),
+}
+ADDITIONS = ("width", "height", "fps", "sample_rate", "egress", "record")
 """The optional fields of /session/start that are Lipwire's own."""
-ALLOWED: dict[str, str] = {name: rule[1] for name, rule in (_START_RULES | _AGORA_RULES | _OPTIONAL_RULES).items()}
+ALLOWED: dict[str, str] = {
+    name: rule[1] for name, rule in (_START_RULES | _AGORA_RULES | _OPTIONAL_RULES | _FILM_RULES).items()
+}
 """What each field of a start request may be, in words."""
 
 
@@ -387,11 +443,21 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
     optional = {name: body[name] for name in _OPTIONAL_RULES if body.get(name) is not None}
     for name, value in optional.items():
         _check(name, value, _OPTIONAL_RULES[name])
+    if "rtp" in optional:
+        optional["rtp"] = RtpRequest(sdp=optional["rtp"]["sdp"])
+    if (film := optional.get("record")) is not None:
+        optional["record"] = _film(film)
     return StartRequest(
         **{name: body[name] for name in _START_RULES if name != "agora_settings"},
         agora_settings=AgoraSettings(**{name: agora[name] for name in _AGORA_RULES}),
         **optional,
     )
+
+
+def _film(asked: dict[str, Any]) -> FilmRequest:
+    if (file := asked.get("file")) is not None:
+        _check("record.file", file, _FILM_RULES["file"])
+    return FilmRequest(file=file)
 
 
 def parse_stop(body: dict[str, Any]) -> StopRequest:

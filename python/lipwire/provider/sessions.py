@@ -120,7 +120,8 @@ class LiveSession(Protocol):
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able. Known keys feed /metrics: `talking` (bool), and ever-growing ints `frames`,
-        `late`, `underruns`. `talking` also keeps a session from idling out."""
+        `late`, `underruns`. `talking` also keeps a session from idling out, as does `receiving` (bool): sound comes by
+        another way than the WebSocket."""
         ...
 
     async def close(self) -> None:
@@ -163,7 +164,7 @@ MakeSession = Callable[[str, m.StartRequest, m.Granted, Emit], Awaitable[LiveSes
 
 May raise `InvalidArgument` (-> 400, say for an unknown avatar), `NoCapacity` or `OutOfMemory` (-> 503). It may change
 `granted` to what it really gives. `emit` belongs to the event loop's thread. A session with an attribute `tap` that is
-not None has its wire told to that `Tap`.
+not None has its wire told to that `Tap`; one with a `rtp_answer` that is not None has answered the request's `rtp`.
 """
 
 
@@ -182,9 +183,11 @@ class ProviderError(LipwireError):
         "SESSION_NOT_FOUND": (404, "Not found"),
         "ENDPOINT_NOT_FOUND": (404, "Not found"),
         "CHANNEL_IN_USE": (409, "Conflict"),
+        "PRECONDITION_FAILED": (412, "Precondition failed"),
         "BODY_TOO_LARGE": (413, "Payload too large"),
         "UNSUPPORTED_MEDIA_TYPE": (415, "Unsupported media type"),
         "HOST_NOT_ALLOWED": (421, "Misdirected request"),
+        "PRECONDITION_REQUIRED": (428, "Precondition required"),
         "BUFFER_FULL": (429, "Too many requests"),
         "SESSION_LIMIT": (429, "Too many sessions"),
         "RATE_LIMITED": (429, "Too many requests"),
@@ -236,6 +239,8 @@ class ProviderSession:
         self.live: LiveSession | None = None
         self.gate = UtteranceGate(grace)
         self.tap: Tap | None = None
+        self.rtp_answer: str | None = None
+        """The SDP that the request's is answered with."""
         self.log = session_logger(session_id)
         self._errors_total = errors_total
 
@@ -444,6 +449,7 @@ class Provider:
             websocket_address=self.config.public_ws_url,
             session_token=self.session_token(session),
             granted=session.granted if additions else msgspec.UNSET,
+            rtp=msgspec.UNSET if session.rtp_answer is None else m.RtpReply(sdp=session.rtp_answer),
         )
 
     def session_token(self, session: ProviderSession, ttl: float | None = None) -> str:
@@ -503,6 +509,7 @@ class Provider:
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
             session.tap = getattr(session.live, "tap", None)
+            session.rtp_answer = getattr(session.live, "rtp_answer", None)
         except (NoCapacity, OutOfMemory) as exc:
             wait = exc.retry_after if isinstance(exc, NoCapacity) else self.config.retry_after
             raise ProviderError("NO_CAPACITY", str(exc), retry_after=wait) from exc
@@ -605,7 +612,7 @@ class Provider:
         """Ends the sessions whose `activity_idle_timeout` is over at `now` (of `clock`), and those whose owner has no
         key any more, which nobody could stop; their ids.
 
-        Activity is any message, a WebSocket that comes or goes, and speech that still plays.
+        Activity is any message, a WebSocket that comes or goes, speech that still plays, and sound that comes by RTP.
         """
         over: dict[ProviderSession, EndReason] = {}
         owners = self.authority.keys.owners
@@ -615,7 +622,7 @@ class Provider:
                 over[session] = "stopped"
             elif timeout == 0 or now - session.last_activity < timeout:
                 continue
-            elif _stats(session).get("talking"):
+            elif (stats := _stats(session)).get("talking") or stats.get("receiving"):
                 session.last_activity = now
             else:
                 over[session] = "idle"

@@ -6,16 +6,29 @@ itself finds it as it was.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver
+from aiortc import (
+    RTCCertificate,
+    RTCConfiguration,
+    RTCIceCandidate,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+)
 from aiortc.codecs import CODECS
+from aiortc.rtcicetransport import RTCIceGatherer, candidate_to_aioice
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
+from aiortc.rtcrtpreceiver import StreamStatistics
 from msgspec import Struct
 from pylibsrtp._binding import ffi, lib
+
+from .ice import IceServer
 
 LOOPBACK = "127.0.0.1"
 CIPHERS = b":".join(
@@ -24,6 +37,9 @@ CIPHERS = b":".join(
     for key in (b"ECDSA", b"RSA")
 )
 """aiortc has those of ECDSA alone, and none in common with a peer whose certificate is of RSA, as GStreamer's is."""
+GATHERING = 2
+"""Seconds that a STUN or TURN server may take; without an answer a connection is offered without it. aioice gives it
+five, which the one who waits for the answer to its offer would notice."""
 logger = logging.getLogger("lipwire.webrtc")
 
 
@@ -49,7 +65,10 @@ class Path(Struct, frozen=True):
     """aioice's candidate pair."""
     fd: int
     """Of its socket, which is aioice's."""
-    address: tuple[str, int]
+    address: tuple[str, int] | None
+    """None: of the TURN server, which the socket is connected to,"""
+    channel: int = 0
+    """on this channel (RFC 8656, section 12)."""
 
 
 def path(transport: Any, known: Path | None = None) -> Path:
@@ -57,7 +76,12 @@ def path(transport: Any, known: Path | None = None) -> Path:
     pair = transport.transport._connection._nominated.get(1)
     if known is not None and (pair is None or pair is known.pair):
         return known
-    return Path(pair, pair.protocol.transport.get_extra_info("socket").fileno(), pair.remote_addr)
+    way = pair.protocol.transport
+    relay = getattr(way, "_TurnTransport__inner_protocol", None)
+    if relay is None:
+        return Path(pair, way.get_extra_info("socket").fileno(), pair.remote_addr)
+    fd = relay.transport.get_extra_info("socket").fileno()
+    return Path(pair, fd, None, relay.peer_to_channel[pair.remote_addr])  # bound by the checks that chose it
 
 
 def srtp(transport: Any) -> tuple[int, int, int, Any]:
@@ -153,10 +177,113 @@ def offer_addresses(pc: RTCPeerConnection, host: str | None) -> None:
 
 
 def _on(host: str | None, gather: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    async def candidates(component: int, addresses: list[str], **more: Any) -> Any:
-        return await gather(component=component, addresses=[host] if host else addresses or [LOOPBACK], **more)
+    async def candidates(component: int, addresses: list[str], timeout: float = GATHERING) -> Any:
+        return await gather(component=component, addresses=[host] if host else addresses or [LOOPBACK], timeout=timeout)
 
     return candidates
+
+
+# ------------------------------------------------------------------------------------------ ICE, after the answer
+
+
+def ice_of(pc: RTCPeerConnection, mid: str) -> Any:
+    """The RTCIceTransport of a media section; None = there is no such section."""
+    for transceiver in pc.getTransceivers():
+        if transceiver.mid == mid:
+            return transceiver.receiver.transport.transport
+    return pc.sctp.transport.transport if pc.sctp is not None and pc.sctp.mid == mid else None
+
+
+def ice_connection(ice: Any) -> Any:
+    """aioice's connection of an RTCIceTransport."""
+    return ice._connection
+
+
+def ice_names(ice: Any) -> tuple[str | None, str | None]:
+    """The peer's username fragment and password in the ICE session that there is."""
+    return ice._connection.remote_username, ice._connection.remote_password
+
+
+async def add_candidate(connection: Any, candidate: RTCIceCandidate) -> None:
+    """Gives aioice's connection one more of the peer's candidates. That there are no more it is never told (RFC 8838,
+    section 14): it would give up before checks come from where we were not told of, such as what stands behind a
+    name."""
+    with contextlib.suppress(ValueError):  # the offer said that these were all
+        await connection.add_remote_candidate(candidate_to_aioice(candidate))
+
+
+class Restart:
+    """A new ICE session for a connection that goes on over its old path until the new one is found (RFC 8839, section
+    4.4.1.1.1), which aiortc has no way for: another of aioice's connections, which receives for the same reader.
+
+    Args:
+        ice: the RTCIceTransport, whose ICE is complete.
+        servers: STUN and TURN. host: as in `offer_addresses`.
+        names: the peer's new username fragment and password. candidates: its new candidates.
+    """
+
+    def __init__(
+        self,
+        ice: Any,
+        servers: list[IceServer],
+        host: str | None,
+        names: tuple[str, str],
+        candidates: list[RTCIceCandidate],
+    ) -> None:
+        self._ice, self._old = ice, ice._connection
+        self.names, self._candidates = names, candidates
+        self.connection: Any = RTCIceGatherer(configuration(servers).iceServers)._connection
+        self.connection.ice_controlling = self._old.ice_controlling
+        self.connection.remote_is_lite = self._old.remote_is_lite
+        self.connection.remote_username, self.connection.remote_password = names
+        self.connection._queue = self._old._queue
+        gather = self.connection.get_component_candidates
+        vars(self.connection)["get_component_candidates"] = _on(host, gather)
+
+    async def gather(self) -> list[str]:
+        """Our new candidates, as they stand behind a=candidate:."""
+        await self.connection.gather_candidates()
+        for candidate in self._candidates:
+            await add_candidate(self.connection, candidate)
+        return [candidate.to_sdp() for candidate in self.connection.local_candidates]
+
+    async def connect(self) -> None:
+        """Finds the new path. The old one no longer has to be answered for. Raises ConnectionError."""
+        consent, self._old._query_consent_task = self._old._query_consent_task, None
+        if consent is not None:
+            consent.cancel()
+        await self.connection.connect()
+
+    async def move(self, moved: Callable[[], None]) -> None:
+        """Moves there; `moved` is called before the old path is closed."""
+        ice, monitor = self._ice, "_RTCIceTransport__monitor_task"
+        getattr(ice, monitor).cancel()  # which would take the end of the old connection for the end of all
+        ice._connection = ice.iceGatherer._connection = self.connection
+        ice._recv, ice._send = self.connection.recv, self.connection.send
+        setattr(ice, monitor, asyncio.ensure_future(ice._monitor()))
+        moved()
+        self._old._queue = asyncio.Queue()  # its end must not reach the reader, who has the queue that both had
+        await asyncio.shield(_release(self._old))
+
+    async def give_up(self) -> None:
+        """Ends it without the connection, which stays as it is."""
+        self.connection._queue = asyncio.Queue()
+        await asyncio.shield(_release(self.connection))
+
+
+async def _release(connection: Any) -> None:
+    await connection.close()
+    _come_apart(connection)
+
+
+def configuration(servers: list[IceServer]) -> RTCConfiguration:
+    """For a connection of aiortc's. Without servers it asks none, where aiortc would ask one of Google's."""
+    return RTCConfiguration(
+        iceServers=[
+            RTCIceServer(urls=server.url, username=server.username or None, credential=server.credential or None)
+            for server in servers
+        ]
+    )
 
 
 def let_go(pc: RTCPeerConnection) -> None:
@@ -165,6 +292,8 @@ def let_go(pc: RTCPeerConnection) -> None:
     vars(pc).pop("_RTCPeerConnection__connect", None)  # ours, which has the one that it stands for
     for transceiver in pc.getTransceivers():
         vars(transceiver.sender).pop("send", None)
+        for name in ("receive", "_handle_rtp_packet"):
+            vars(transceiver.receiver).pop(name, None)
     transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
     if pc.sctp is not None:
         pc.sctp.remove_all_listeners()
@@ -175,10 +304,13 @@ def let_go(pc: RTCPeerConnection) -> None:
         ice = transport.transport
         for emitter in (transport, ice, ice.iceGatherer):
             emitter.remove_all_listeners()
-        connection: Any = getattr(ice.iceGatherer, "_connection", None)
-        if connection is not None:
-            vars(connection).pop("get_component_candidates", None)  # ours, which has the one that it stands for
-            getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
+        if (connection := getattr(ice.iceGatherer, "_connection", None)) is not None:
+            _come_apart(connection)
+
+
+def _come_apart(connection: Any) -> None:
+    vars(connection).pop("get_component_candidates", None)  # ours, which has the one that it stands for
+    getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
 
 
 def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
@@ -187,8 +319,28 @@ def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
         receiver._enabled = wanted
 
 
-def hold_nothing_back(receiver: RTCRtpReceiver) -> None:
-    """Lets each packet of sound go as it comes. aiortc holds four back before it lets one go, which is 60 ms of every
-    answer; who places packets by their own times does not need that."""
-    if (jitter := getattr(receiver, "_RTCRtpReceiver__jitter_buffer", None)) is not None:
-        jitter._prefetch = 1
+def take_packets(receiver: RTCRtpReceiver, put: Callable[[str, Any], None]) -> None:
+    """Has somebody else play what a receiver gets: `put` is called with (the codec's name in lower case, RtpPacket) for
+    each packet, as it comes. aiortc's jitter buffer, its decoder and the thread of that never begin; its receiver
+    reports (RFC 3550, section 6.4.2) go on. Before the answer is set."""
+    prefix = "_RTCRtpReceiver__"
+    codecs: dict[int, Any] = {}
+    streams: dict[int, StreamStatistics] = getattr(receiver, f"{prefix}remote_streams")
+
+    async def receive(parameters: Any) -> None:
+        if not codecs:
+            codecs.update((codec.payloadType, codec) for codec in parameters.codecs)
+            receiver.transport._register_rtp_receiver(receiver, parameters)
+            vars(receiver)[f"{prefix}rtcp_task"] = asyncio.ensure_future(receiver._run_rtcp())
+            vars(receiver)[f"{prefix}started"] = True
+
+    async def handle(packet: Any, arrival_time_ms: int) -> None:
+        codec = codecs.get(packet.payload_type)
+        if codec is None or not receiver._enabled:
+            return
+        if packet.ssrc not in streams:
+            streams[packet.ssrc] = StreamStatistics(codec.clockRate)
+        streams[packet.ssrc].add(packet)
+        put(codec.mimeType.lower().partition("/")[2], packet)
+
+    vars(receiver).update(receive=receive, _handle_rtp_packet=handle)

@@ -151,8 +151,8 @@ class Link:
         protect, protect_rtcp, context, session = aiortc_private.srtp(transport)
         self.connection = Connection(
             self.net,
-            self._path.fd,
-            self._path.address,
+            -1,
+            None,
             protect,
             protect_rtcp,
             context,
@@ -160,6 +160,7 @@ class Link:
             start_bitrate=CLASSES[START],
             max_bitrate=MOST,
         )
+        self.connection.route(self._path.fd, self._path.address, self._path.channel)
         self._number = self.connection.id
         self._outs: dict[int, Outgoing] = {}
         self._last: dict[str, int] | None = None
@@ -224,14 +225,20 @@ class Link:
         elif (found := self._outs.get(value)) is not None:
             (found.on_key if kind == "key" else found.on_behind)()
 
-    def _received(self, data: bytes) -> None:
-        """RTCP of the peer. It may have chosen another path since the last."""
+    def reroute(self) -> None:
+        """Takes the path that the peer has chosen."""
         if self._last is not None:
             return
         path = aiortc_private.path(self._transport, self._path)
         if path is not self._path:
             self._path = path
-            self.connection.route(path.fd, path.address)
+            self.connection.route(path.fd, path.address, path.channel)
+
+    def _received(self, data: bytes) -> None:
+        """RTCP of the peer. It may have chosen another path since the last."""
+        if self._last is not None:
+            return
+        self.reroute()
         with contextlib.suppress(InvalidArgument, BufferFull):  # no RTCP, or more than there is room for
             self.connection.rtcp(data)
 

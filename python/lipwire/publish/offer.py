@@ -23,6 +23,7 @@ MID = re.compile(r"[!-~]{1,64}")
 FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})+")
 DIGESTS = ("sha-256", "sha-384", "sha-512")
 MEDIA = re.compile(r"m=(\S+) (\d+)(?:/\d+)? (\S+) (.+)")
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 STATIC = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
 """Payload types of ours that need no a=rtpmap (RFC 3551, section 6)."""
 TRANSPORT = ("ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup")
@@ -54,6 +55,11 @@ class Section:
     @property
     def mid(self) -> str | None:
         return next(iter(self.values("mid")), None)
+
+    @property
+    def direction(self) -> str:
+        """Which way it goes; sendrecv where nothing is said (RFC 8866, section 6.7)."""
+        return next((way for line in self.lines if (way := line.removeprefix("a=")) in DIRECTIONS), "sendrecv")
 
     def complete(self) -> None:
         """Says what an offer may leave out, and leaves out what aiortc's parser stops at."""
@@ -129,6 +135,8 @@ class Section:
                 restored.append(line)
             elif (text := self.h264[number]) is not None:
                 restored.append(f"a=fmtp:{number} {text}")
+        if "a=sendonly" not in lines:  # what the peer sends may repeat itself, so that a lost packet is in the next one
+            restored += [f"a=fmtp:{number} useinbandfec=1" for number in _opus(lines)]
         return restored
 
 
@@ -149,6 +157,18 @@ class Offer(NamedTuple):
     def no_silence(self) -> set[int]:
         """Payload types of sound that would rather be sent no silence."""
         return {number for section in self.sections if not section.rejected for number in section.no_silence}
+
+    def check_directions(self, allowed: tuple[str, ...]) -> None:
+        """
+        Raises:
+            InvalidArgument: a section of sound or pictures has a direction that does not fit what it is asked for.
+        """
+        for number, section in enumerate(self.sections):
+            if not section.rejected and section.kind in ("audio", "video") and section.direction not in allowed:
+                raise InvalidArgument(
+                    f"media section {number} of the SDP offer is {section.direction}; here it must be "
+                    f"{' or '.join(allowed)}"
+                )
 
     def transport_cc(self, mid: str | None) -> int:
         """The number of the extension for transport-wide feedback, where that is the only word that a section's
@@ -195,6 +215,11 @@ def parse_offer(sdp: str) -> Offer:
     )
     _check(text)
     return Offer(text, sections)
+
+
+def _opus(lines: list[str]) -> list[str]:
+    """Payload types of Opus (RFC 7587, section 6.1)."""
+    return [match[1] for line in lines if (match := re.fullmatch(r"a=rtpmap:(\d+) opus/48000/2", line))]
 
 
 def _split(sdp: str) -> tuple[list[str], list[Section]]:

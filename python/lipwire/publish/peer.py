@@ -1,7 +1,6 @@
 """One browser over WebRTC: its connection, which is aiortc's, what it is sent, and what waits for it.
 
-No account, no STUN: loopback and the local network. `webrtc.WebRTC` (a session and its viewers) and `room.Rooms`
-(agents and users) are made of these.
+`webrtc.WebRTC` (a session and its viewers) and `room.Rooms` (agents and users) are made of these.
 """
 
 from __future__ import annotations
@@ -10,17 +9,21 @@ import asyncio
 import base64
 import binascii
 import logging
+import secrets
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.sdp import candidate_from_sdp
 
-from ..errors import InvalidArgument
+from ..errors import BadState, InvalidArgument
 from . import aiortc_private
 from .audience import Audience, Missed
+from .fragment import MAX_CANDIDATES, Fragment, make_fragment
+from .ice import IceServers
 from .native import Link, Outgoing
 from .offer import TRANSPORT_CC, Offer, parse_offer
 from .sound import Sounds
@@ -32,6 +35,14 @@ ANSWER_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 20.0
 """Seconds from the answer until media must flow."""
 CHANNEL = "lipwire"
+Direction = Literal["sendonly", "recvonly", "sendrecv"]
+"""What a connection is for, as its answer says it."""
+OFFERED: dict[Direction, tuple[str, ...]] = {
+    "sendonly": ("recvonly", "sendrecv"),
+    "recvonly": ("sendonly", "sendrecv"),
+    "sendrecv": ("recvonly", "sendonly", "sendrecv", "inactive"),
+}
+"""What an offer may say to that."""
 IN_FLIGHT = 64 << 10
 """Bytes of data messages that the transport is given at a time."""
 OUTBOX = 256 << 10
@@ -100,6 +111,8 @@ class Peer:
         ice_host: the one address to offer media on; None = every address of the machine.
         audience: of whom it is one, from now until it is closed; None = nobody counts.
         user: who is behind it, where that is known: one place in the audience, however many connections.
+        direction: sendonly to who watches, recvonly from who sends; each offers the other half, or both.
+        ice_servers: STUN and TURN for our end; None = neither.
 
     Raises:
         NoCapacity: the audience is full.
@@ -113,15 +126,26 @@ class Peer:
         ice_host: str | None = None,
         audience: Audience | None = None,
         user: object = None,
+        direction: Direction = "sendrecv",
+        ice_servers: IceServers | None = None,
     ) -> None:
         self._audience = audience
         if audience is not None:
             audience.enter(self, user)
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._ice_servers = IceServers() if ice_servers is None else ice_servers
+        self.pc = RTCPeerConnection(aiortc_private.configuration(self._ice_servers.own()))
         self.takes: set[str] = set()
         """The kinds of media that it has agreed to be sent."""
         self.connected = False
         self.closed = False
+        self.ice_tag = _tag()
+        """Names the ICE session that there is, as a strong entity-tag (RFC 9110, section 8.8.3)."""
+        self._direction: Direction = direction
+        self._candidates = 0
+        """That were trickled to us in it."""
+        self._restart: aiortc_private.Restart | None = None
+        """A new ICE session that has no path yet, and what looks for one."""
+        self._moving: asyncio.Task[None] | None = None
         self._on_change = on_change
         self._on_message = on_message
         self._ice_host = ice_host
@@ -175,6 +199,7 @@ class Peer:
             if kind != "offer" or "m=" not in sdp:
                 raise InvalidArgument("an SDP offer with at least one media section is needed")
             offer = parse_offer(sdp)
+            offer.check_directions(OFFERED[self._direction])
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
                 self._agree(offer)
@@ -194,6 +219,85 @@ class Peer:
             raise
         self._deadline = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT, self._too_late)
         return offer.answer(self.pc.localDescription.sdp), self.pc.localDescription.type
+
+    # ------------------------------------------------------------------------------------- ICE, after the answer
+
+    def restarts(self, fragment: Fragment) -> bool:
+        """Whether it asks for a new ICE session: it has other names than the peer has in this one."""
+        if fragment.ufrag is None:
+            return False
+        names = (fragment.ufrag, fragment.password)
+        if self._restart is not None:
+            return names != self._restart.names
+        found = (aiortc_private.ice_of(self.pc, section.mid) for section in fragment.sections)
+        known = [aiortc_private.ice_names(ice) for ice in found if ice is not None]
+        return any(None not in there and there != names for there in known)
+
+    async def trickle(self, fragment: Fragment) -> None:
+        """Takes more of the peer's candidates, up to `MAX_CANDIDATES` of an ICE session; the others are left out, as
+        are those of sections that there are not."""
+        for section in fragment.sections:
+            ice = aiortc_private.ice_of(self.pc, section.mid)
+            for candidate in section.candidates if ice is not None else ():
+                self._candidates += 1
+                if self._candidates <= MAX_CANDIDATES and not self.closed:
+                    of = aiortc_private.ice_connection(ice) if self._restart is None else self._restart.connection
+                    await aiortc_private.add_candidate(of, candidate_from_sdp(candidate))
+
+    async def restart(self, fragment: Fragment) -> str:
+        """Begins a new ICE session; the answering fragment, with all our candidates in it. Sound and pictures go on
+        over the old path until the new one is found. Where none is found in `CONNECT_TIMEOUT` the connection ends.
+
+        Raises:
+            InvalidArgument: the peer's media are not in one bundle, or the fragment is about none of them. BadState:
+            the ICE session that there is has no path yet. All of them leave it as it is.
+        """
+        ices = {t.receiver.transport.transport for t in self.pc.getTransceivers()}
+        mid = next((s.mid for s in fragment.sections if aiortc_private.ice_of(self.pc, s.mid) in ices), None)
+        if len(ices) != 1 or mid is None or fragment.ufrag is None or fragment.password is None:
+            raise InvalidArgument("ICE is restarted for media in one bundle, and an SDP fragment names one of them")
+        (ice,) = ices
+        if ice.state != "completed" or self.closed:
+            raise BadState("ICE is not complete, so there is nothing to restart")
+        found = [one for section in fragment.sections for one in section.candidates][:MAX_CANDIDATES]
+        restart = aiortc_private.Restart(
+            ice,
+            self._ice_servers.own(),
+            self._ice_host,
+            (fragment.ufrag, fragment.password),
+            [candidate_from_sdp(one) for one in found],
+        )
+        try:
+            candidates = await restart.gather()
+            if self.closed:
+                raise BadState("the connection has ended")
+        except BaseException:
+            await restart.give_up()
+            raise
+        if self._moving is not None:
+            self._moving.cancel()
+        self._restart, self._candidates, self.ice_tag = restart, len(found), _tag()
+        self._moving = asyncio.create_task(self._move(restart), name="lipwire-peer-restart")
+        ours = (restart.connection.local_username, restart.connection.local_password)
+        return make_fragment(self.pc.localDescription.sdp, mid, *ours, candidates)
+
+    async def _move(self, restart: aiortc_private.Restart) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await restart.connect()
+        except BaseException as exc:
+            await restart.give_up()
+            if not isinstance(exc, (ConnectionError, TimeoutError)):
+                raise
+            logger.info("peer %s: no path after an ICE restart: %s", id(self), exc or type(exc).__name__)
+            self.drop()
+            return
+        self._restart = None
+        await restart.move(self._reroute)
+
+    def _reroute(self) -> None:
+        for link in self._links.values():
+            link.reroute()
 
     def send(self, data: str | bytes) -> None:
         """Queues a data message; see `Outbox` for what a slow browser misses."""
@@ -224,7 +328,7 @@ class Peer:
             transceiver = next((t for t in self.pc.getTransceivers() if t.kind == kind), None)
             if transceiver is None:
                 continue
-            transceiver.direction = "sendrecv"
+            transceiver.direction = self._direction
             if number := offer.transport_cc(transceiver.mid):
                 aiortc_private.add_transport_cc(transceiver, TRANSPORT_CC, number)
             aiortc_private.take_over(transceiver, partial(self._begin, transceiver, offer))
@@ -263,6 +367,9 @@ class Peer:
         self.connected = False
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._moving is not None:
+            self._moving.cancel()
+        self._restart = self._moving = None
         for kind in tuple(self._from):
             self._take(kind, None)
         for link in self._links.values():
@@ -308,3 +415,7 @@ class Peer:
             return
         while channel.bufferedAmount < IN_FLIGHT and (data := self._outbox.take()) is not None:
             channel.send(data)
+
+
+def _tag() -> str:
+    return f'"{secrets.token_hex(8)}"'

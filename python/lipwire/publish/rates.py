@@ -4,6 +4,9 @@ What a receiver says that it can take follows what it is sent: it begins with th
 of it. So little of it means nothing while it is no less than what is sent, as of a face at rest; a viewer goes a class
 down where less gets through than was sent. And a higher class has to be tried before it is known to fit: who had to
 come back from there waits longer before the next try.
+
+Units, which were encoded beforehand, have the bit rate that they have: they stand among the classes in the place that
+this gives them. Whose path does not carry them has an encoder's pictures, and tries them again as it tries a class.
 """
 
 from __future__ import annotations
@@ -32,38 +35,57 @@ def bit_rates(width: int, height: int) -> tuple[int, ...]:
 
 
 class Choice:
-    """The class of one viewer. Times are seconds of any steady clock."""
+    """The class of one viewer, and whether it can have units. Times are seconds of any steady clock."""
 
     def __init__(self) -> None:
         self.level = START
+        self.units = True
+        """Whether its path carries units, as far as it is known."""
         self._changed: float | None = None
         self._tried = False
         """It has gone up last."""
         self._patience = PATIENCE
 
-    def judge(self, estimate: int, sent: int, rates: tuple[int, ...], now: float) -> int:
-        """Its class from now on, where its path carries `estimate` bit/s, and it was sent `sent` lately (0: that is not
-        known yet)."""
-        if estimate < min(DOWN * rates[self.level], LIMITED * sent) and self.level > 0:
-            if self._tried:
-                self._patience = min(2 * self._patience, MOST_PATIENCE)
+    def judge(self, estimate: int, sent: int, rates: tuple[int, ...], now: float, units: int = 0) -> int:
+        """Its class from now on, where its path carries `estimate` bit/s, it was sent `sent` lately, and units have
+        had `units` at most (0: that is not known yet, or there are none)."""
+        less = LIMITED * sent
+        too_high = self.level > 0 and estimate < min(DOWN * rates[self.level], less)
+        too_much = self.units and estimate < min(LIMITED * units, less)
+        if too_high or too_much:
             fits = [level for level in range(self.level) if rates[level] <= estimate]
-            self._change(max(fits, default=0), now)
-        elif self.level + 1 < len(rates) and estimate >= min(UP * rates[self.level], rates[self.level + 1]):
-            self._try(now)
+            self._lower(max(fits, default=0) if too_high else self.level, now, units=self.units and not too_much)
+        else:
+            self.rise(estimate, rates, now, units)
         return self.level
 
-    def fall_behind(self, now: float) -> bool:
-        """Its pictures waited so long that they were given up. Whether its class is a lower one now."""
-        if self.level == 0:
+    def rise(self, estimate: int, rates: tuple[int, ...], now: float, units: int = 0) -> None:
+        """What is next above, if its path may carry that and it has waited for long enough: a higher class, or units.
+        As in `judge`."""
+        if self._changed is not None and now - self._changed < self._patience:
+            return
+        enough = UP * rates[self.level]
+        above = rates[self.level + 1] if self.level + 1 < len(rates) else None
+        units = units or rates[START]
+        if not self.units and (above is None or above > units):
+            if estimate >= min(enough, units):
+                self._change(self.level, now, units=True, tried=True)
+        elif above is not None and estimate >= min(enough, above):
+            self._change(self.level + 1, now, units=self.units, tried=True)
+
+    def fall_behind(self, now: float, *, units: bool = False) -> bool:
+        """Its pictures, which were units or an encoder's, waited so long that they were given up. Whether it is to
+        have others now."""
+        if self.level == 0 and not units:
             return False
-        self._change(self.level - 1, now)
+        self._lower(max(0, self.level - 1), now, units=self.units and not units)
         return True
 
-    def _try(self, now: float) -> None:
-        if self._changed is None or now - self._changed >= self._patience:
-            self._change(self.level + 1, now)
+    def _lower(self, level: int, now: float, *, units: bool) -> None:
+        if self._tried:
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+        self._change(level, now, units=units, tried=False)
 
-    def _change(self, level: int, now: float) -> None:
-        self._tried = level > self.level
-        self.level, self._changed = level, now
+    def _change(self, level: int, now: float, *, units: bool, tried: bool) -> None:
+        self.level, self.units = level, units
+        self._tried, self._changed = tried, now

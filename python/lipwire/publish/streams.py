@@ -2,22 +2,25 @@
 
 Who changes from one source of pictures to another (a codec's class of bit rate, or units that were encoded beforehand)
 is sent the old one until the new one's next key frame, and sees no seam. Who is behind waits for a key frame, and holds
-nobody up; who needs one asks for all, so that they come no closer together than `KEY_EVERY`.
+nobody up; who needs one asks for all, so that they come no closer together than `KEY_EVERY`. Whose path carries no
+units is sent an encoder's pictures, of a lower bit rate, until it does (`rates.Choice`): the others keep the units.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from fractions import Fraction
 from threading import Lock
+
+from msgspec.structs import replace
 
 from .._core import RATE, Frame
 from ..errors import BufferFull
 from ..stream import Wants, no_key
-from .encoders import ENCODERS, Picture
+from .encoders import ENCODERS, USUAL_FPS, Picture
 from .native import KINDS, Fan, Outgoing
 from .rates import Choice, bit_rates
 from .turns import encoding
@@ -28,6 +31,9 @@ KEY_EVERY = RATE // 2
 """Samples from one key frame to the next that somebody asked for."""
 MEASURED = 2 * RATE
 """Samples over which a bit rate is measured."""
+LATER = 2
+"""Samples by which an encoder's picture comes behind the unit of the same frame, where somebody is sent both: a
+timestamp of its own, at the clock of RTP."""
 UNITS = "h264"
 """The codec of those that were encoded beforehand."""
 
@@ -38,6 +44,8 @@ class Watcher:
     def __init__(self, out: Outgoing) -> None:
         self.out = out
         self.choice = Choice()
+        self.estimate = 0
+        """Bit/s that its path carries; 0: not known yet."""
         self.source: Source | None = None
         """Whose pictures it is sent,"""
         self.next: Source | None = None
@@ -117,6 +125,8 @@ class Units(Source):
         super().__init__(UNITS)
         self.request_key: Callable[[], None] = no_key
         """Asks the session for a key frame."""
+        self.most = 0
+        """Bit/s: the highest `bit_rate` so far."""
         self._wanted = False
         """Somebody needs one, and the session has not been asked."""
         self._at = 0
@@ -131,6 +141,10 @@ class Units(Source):
             self._wanted = False
             self.request_key()
 
+    def begin_anew(self, request_key: Callable[[], None]) -> None:
+        """They are somebody else's from now on."""
+        self.request_key, self.most = request_key, 0
+
     def expect(self, sample: int, key: bool) -> None:
         """The next one to be sent is this."""
         self._at = sample
@@ -142,6 +156,7 @@ class Units(Source):
             self._wanted = False
             self.admit()
         super().send(data, sample, key)
+        self.most = max(self.most, self.bit_rate)
         self._ask_in_time()
 
 
@@ -161,11 +176,14 @@ class Encoded(Source):
     def ask_key(self) -> None:
         self._key = True
 
-    def put(self, picture: Picture) -> None:
-        """A picture that is to be encoded. One that still waits is left out for everyone."""
+    def put(self, picture: Picture, sent: Source | None = None) -> None:
+        """A picture that is to be encoded. One that still waits is left out for everyone. `sent`: who is sent that has
+        this one already."""
         if self._picture is not None:
             self.fan.miss()
         if self._is_due(picture.sample):
+            if sent is not None and any(watcher.source is sent for watcher in self.joining):
+                picture = replace(picture, sample=picture.sample + LATER)
             self.admit()
         self._picture = picture
         if not self._at_work:
@@ -227,6 +245,10 @@ class Pictures:
         self._stitched = False
         """Whether what came last had been encoded beforehand."""
         self._rates = bit_rates(640, 360)
+        self._pixel_rate = 0
+        """Pixels a second of what is shown."""
+        self._at = self._reviewed_at = 0
+        """Samples: of what came last, and when it was last looked at who could have more."""
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -236,14 +258,19 @@ class Pictures:
         """What those who watch take. Who can take units is shown pictures until the first one comes."""
         if not self._watchers:
             return "nothing"
-        if len(self.units.fan) == len(self._watchers):
+        if len(self.units.fan) == len(self._watchers) and not (self._encoded and self.encoders):
             return "units"
-        return "both" if any(out.codec == UNITS for out in self._watchers) else "pictures"
+        return "both" if any(map(self._may_have_units, self._watchers.values())) else "pictures"
 
     @property
     def encoders(self) -> int:
         """How many work."""
         return sum(len(source) > 0 for source in self._encoded.values())
+
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that they encode."""
+        return self.encoders * self._pixel_rate
 
     def add(self, out: Outgoing) -> None:
         """Somebody watches from now on."""
@@ -269,13 +296,15 @@ class Pictures:
         if not self._watchers:
             return
         self._rates = bit_rates(frame.width, frame.height)
+        self._pixel_rate = round(frame.width * frame.height * (fps or USUAL_FPS))
         with self._lock:
             if not frame.stitched:
                 self._turn(False)
+            self._review(sample)
             picture = Picture(frame, sample, fps)
             self._tidy()
             for source in self._encoded.values():
-                source.put(picture)
+                source.put(picture, self.units if frame.stitched else None)
 
     def unit(self, data: bytes, sample: int, key: bool) -> None:
         """An access unit of H.264, Annex B, to be shown when the clock is at `sample`, for whoever can take it."""
@@ -284,16 +313,17 @@ class Pictures:
         with self._lock:
             self.units.expect(sample, key)
             self._turn(True)
+            self._review(sample)
             self.units.send(data, sample, key)
 
     def begin_anew(self, request_key: Callable[[], None]) -> None:
         """Units are somebody else's from now on, who is asked for key frames by `request_key`."""
         with self._lock:
-            self.units.request_key = request_key
+            self.units.begin_anew(request_key)
             for watcher in self._watchers.values():
                 if watcher.source is self.units:
                     watcher.release()
-                    self.units.join(watcher)
+                    self._place(watcher)
 
     def interrupt(self) -> None:
         """What waits for its encoder is stale."""
@@ -308,13 +338,16 @@ class Pictures:
             for watcher in self._watchers.values():
                 self._place(watcher)
 
+    @staticmethod
+    def _may_have_units(watcher: Watcher) -> bool:
+        return watcher.out.codec == UNITS and watcher.choice.units
+
     def _place(self, watcher: Watcher) -> None:
         """Where it belongs."""
-        out = watcher.out
-        if self._stitched and out.codec == UNITS:
+        if self._stitched and self._may_have_units(watcher):
             self.units.join(watcher)
             return
-        key = out.codec, watcher.choice.level
+        key = watcher.out.codec, watcher.choice.level
         if key not in self._encoded:
             self._encoded[key] = Encoded(*key, self._lock, self._turns or encoding())
         self._encoded[key].join(watcher)
@@ -331,13 +364,35 @@ class Pictures:
                 watcher.source.ask_key()
 
     def _judge(self, watcher: Watcher, estimate: int) -> None:
-        before = watcher.choice.level
+        watcher.estimate = estimate
         sent = 0 if watcher.source is None else watcher.source.bit_rate
-        if watcher.choice.judge(estimate, sent, self._rates, asyncio.get_running_loop().time()) != before:
-            with self._lock:
-                self._place(watcher)
+        with self._lock, self._choosing(watcher) as choice:
+            choice.judge(estimate, sent, self._rates, self._at / RATE, self._most(watcher))
 
     def _fall_behind(self, watcher: Watcher) -> None:
-        if watcher.choice.fall_behind(asyncio.get_running_loop().time()):
-            with self._lock:
-                self._place(watcher)
+        with self._lock, self._choosing(watcher) as choice:
+            choice.fall_behind(self._at / RATE, units=watcher.source is self.units)
+
+    def _review(self, sample: int) -> None:
+        """What came last is of `sample`. Once a second who has waited for long enough tries something better."""
+        self._at = sample
+        if 0 <= sample - self._reviewed_at < RATE:
+            return
+        self._reviewed_at = sample
+        for watcher in self._watchers.values():
+            with self._choosing(watcher) as choice:
+                if watcher.estimate:
+                    choice.rise(watcher.estimate, self._rates, sample / RATE, self._most(watcher))
+
+    def _most(self, watcher: Watcher) -> int:
+        """Bit/s that units need, for who could take them."""
+        return self.units.most if watcher.out.codec == UNITS else 0
+
+    @contextmanager
+    def _choosing(self, watcher: Watcher) -> Iterator[Choice]:
+        """Its place follows what is chosen within."""
+        choice = watcher.choice
+        before = choice.level, choice.units
+        yield choice
+        if (choice.level, choice.units) != before:
+            self._place(watcher)

@@ -1,4 +1,4 @@
-"""WebRTC to any number of browsers that watch. No account, no STUN: loopback and the local network.
+"""WebRTC to any number of browsers that watch. No account; no STUN or TURN, unless servers for that are given.
 
 One `WebRTC` publisher belongs to one session; every viewer is a connection, and all of them share encoders. Without
 viewers nothing is encoded.
@@ -14,6 +14,7 @@ from .._core import Frame
 from ..errors import InvalidArgument
 from ..stream import Publisher, StreamSpec, Unit, Wants
 from .audience import Audience, Missed
+from .ice import IceServers
 from .peer import Peer
 from .sound import PACKET_BLOCKS, Sounds
 from .streams import Pictures
@@ -26,6 +27,7 @@ class WebRTC(Publisher):
         on_message: called with each text or bytes that a viewer sends on the data channel "lipwire".
         ice_host: the one address to offer media on; None = every address of the machine.
         audience: of which its viewers are a part, and which has a limit; None = of its own.
+        ice_servers: STUN and TURN for our end of each connection; None = neither.
     """
 
     audio_blocks = PACKET_BLOCKS
@@ -38,12 +40,13 @@ class WebRTC(Publisher):
         *,
         ice_host: str | None = None,
         audience: Audience | None = None,
+        ice_servers: IceServers | None = None,
     ) -> None:
         self.viewers: set[Peer] = set()
         """Those that are connected."""
         self._peers: set[Peer] = set()
         self.on_message = on_message
-        self.ice_host = ice_host
+        self.ice_host, self.ice_servers = ice_host, ice_servers
         self.audience = Audience() if audience is None else audience
         self.closed = False
         self._sounds = Sounds()
@@ -60,6 +63,11 @@ class WebRTC(Publisher):
     def dropped(self) -> int:
         """Packets and pictures that viewers missed."""
         return self.missed.sound + self.missed.pictures
+
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that are encoded for its viewers now."""
+        return self._pictures.encoded
 
     def stats(self) -> dict[str, int]:
         """Live figures, JSON-able: `connected`, the `max_viewers` of its audience and how many are in it (`audience`),
@@ -99,11 +107,23 @@ class WebRTC(Publisher):
         Raises:
             InvalidArgument: it is no usable offer. NoCapacity: there are too many viewers.
         """
+        return (await self.admit(sdp, kind))[0], "answer"
+
+    async def admit(self, sdp: str, kind: str = "offer") -> tuple[str, Peer]:
+        """The same; (the answer's SDP, the connection)."""
         if self.closed:
             raise InvalidArgument("the session has ended")
-        viewer = Peer(self._changed, self.on_message, ice_host=self.ice_host, audience=self.audience)
+        viewer = Peer(
+            self._changed,
+            self.on_message,
+            ice_host=self.ice_host,
+            audience=self.audience,
+            direction="sendonly",
+            ice_servers=self.ice_servers,
+        )
         self._peers.add(viewer)
-        return await viewer.answer(sdp, kind)
+        sdp, _ = await viewer.answer(sdp, kind)
+        return sdp, viewer
 
     def _changed(self, viewer: Peer) -> None:
         if viewer.connected:

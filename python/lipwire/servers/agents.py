@@ -208,6 +208,7 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
             state=record.status if version == "v1" else None,
             status=record.status if version == "v2" else None,
             message=record.reason or None,
+            record=b.FilmReply(file=record.config.film) if record.config.film else None,
         )
 
     @post(

@@ -237,3 +237,15 @@ def operation(
             answer.content = {**(answer.content or {}), SDP: plain}
 
     return Described
+
+
+def media_operation(kind: str) -> type[Operation]:
+    """The class of an operation whose body is a text of this media type."""
+
+    @dataclass
+    class Described(Operation):
+        def __post_init__(self) -> None:
+            text = OpenAPIMediaType(schema=cast(Schema, {"type": "string"}))
+            self.request_body = RequestBody(content={kind: text}, required=True)
+
+    return Described

@@ -26,7 +26,7 @@ HSTS = b"max-age=15552000"
 """180 days (RFC 6797)."""
 PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
-    (b"access-control-allow-headers", b"content-type, x-api-key, authorization"),
+    (b"access-control-allow-headers", b"content-type, x-api-key, authorization, if-match"),
     (b"access-control-max-age", b"600"),
 ]
 FRAMES = b"frame-ancestors 'self'"
@@ -93,7 +93,7 @@ def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
 def _readable(origin: str) -> list[tuple[bytes, bytes]]:
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
-        (b"access-control-expose-headers", b"retry-after"),
+        (b"access-control-expose-headers", b"retry-after, location, etag, link, accept-patch, accept-post"),
         (b"vary", b"origin"),
     ]
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
 from ..publish.audience import Audience
+from ..publish.film_folder import FilmFolder
 from ..session.stages import Stages
 from .listen import Door
 
@@ -61,6 +62,21 @@ class CaptureCollector(Collector):
         yield _Counter("lipwire_recordings_deleted", "Recordings deleted for newer ones", counts["deleted"])
         yield _Counter("lipwire_recording_bytes", "Bytes written of recordings", counts["bytes"])
         yield _Counter("lipwire_recording_records_lost", "Records a slow disk had no time for", counts["lost"])
+
+
+class FilmCollector(Collector):
+    """What is recorded as films."""
+
+    def __init__(self, films: FilmFolder) -> None:
+        self._films = films
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._films.counts
+        ended = Counter({name: counts[name] for name in ("finished", "limit", "failed")})
+        yield _Gauge("lipwire_films", "Films that are being recorded", self._films.active)
+        yield _Counter("lipwire_films_started", "Films begun", counts["started"])
+        yield _labelled("lipwire_films_ended", "Films ended, by how", "how", ended)
+        yield _Counter("lipwire_film_bytes", "Bytes of films that have ended", counts["bytes"])
 
 
 class ProviderCollector(Collector):

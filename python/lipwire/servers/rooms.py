@@ -7,6 +7,7 @@
 | GET /api/faces/{name} | a still picture of an avatar (`faces`) |
 | GET, POST /api/rooms | who is where; a new room |
 | POST /api/rooms/{name}/offer | a browser joins by WebRTC |
+| POST /whep/rooms/{name}, /whip/rooms/{name} | any player watches, any sender is heard (`webrtc_http`) |
 | POST /api/rooms/{name}/leave | its user leaves, at once |
 | POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
 
@@ -18,6 +19,7 @@ are JSON objects and say so; an offer may be plain SDP, too (`offers`).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,10 +34,13 @@ from .._core import check_size
 from ..agents.config import AgentConfig, BrainKind, Transport
 from ..agents.describe import Changes, make_config, prompt
 from ..avatar import Avatar
-from ..channel.room.place import check_name
+from ..channel.room.place import Role, check_name, made_up_user
 from ..channel.room.room import Rooms
 from ..errors import InvalidArgument, LipwireError, NoCapacity
+from ..protocol.access import Action
 from ..provider.sessions import ProviderError
+from ..publish.ice import IceServers
+from ..publish.peer import Direction
 from .access import OPEN, Caller, Gate, not_allowed
 from .allowlist import Allowlist
 from .docs import describe_api, operation
@@ -45,6 +50,7 @@ from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
 from .viewer import HEADERS, WEB, read_text, static
+from .webrtc_http import Admit, Admitted, Endpoint, webrtc_http_routes
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
@@ -60,6 +66,13 @@ IDLE_TIMEOUT = 60.0
 """Seconds that an agent of the page stays after the last of its users has left."""
 AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 """Where Agora's web SDK connects to, subdomains of them at any port."""
+
+
+ENDPOINTS: tuple[tuple[str, str, Action, Role, Direction], ...] = (
+    ("whep", "Watch a room.", "watch", "viewer", "sendonly"),
+    ("whip", "Be heard and seen in a room, as ?user=, which a token's name stands for.", "join", "speaker", "recvonly"),
+)
+"""WHEP and WHIP of rooms: protocol, what it is for, what one must be allowed, and how one is in the room."""
 
 
 class PageConfig(Struct, kw_only=True, frozen=True):
@@ -236,7 +249,12 @@ def _sdk_file(page: PageConfig) -> bytes | None:
 
 
 def room_routes(
-    desk_of: Callable[[str], Desk], page: PageConfig, *, gate: Gate, face: Callable[[str], Avatar] = Avatar.load
+    desk_of: Callable[[str], Desk],
+    page: PageConfig,
+    *,
+    gate: Gate,
+    face: Callable[[str], Avatar] = Avatar.load,
+    ice_servers: IceServers | None = None,
 ) -> list[ControllerRouterHandler]:
     """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
 
@@ -244,10 +262,12 @@ def room_routes(
         desk_of: the rooms and agents of an owner, by its name.
         gate: lets in who may.
         face: the avatar of a name in `page.avatars`.
+        ice_servers: STUN and TURN, which the page is told of.
 
     Raises:
         InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
     """
+    servers = IceServers() if ice_servers is None else ice_servers
     sdk = _sdk_file(page)
 
     @get("/api/config", sync_to_thread=False)
@@ -273,6 +293,7 @@ def room_routes(
             "user": caller.name,
             "joins": caller.may("join", "room", room or page.channel),
             "watch": page.watch_path,
+            "ice_servers": servers.current(),
         }
 
     @get("/api/rooms", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
@@ -376,6 +397,37 @@ def room_routes(
     ]
 
 
+def room_endpoints(desk_of: Callable[[str], Desk], *, gate: Gate) -> list[Endpoint]:
+    """WHEP and WHIP of rooms, for `webrtc_http_routes`."""
+
+    def admit_as(role: Role, direction: Direction) -> Admit:
+        async def admit(caller: Caller, name: str, sdp: str, request: AnyRequest) -> Admitted:
+            user = _user(caller, {"user": request.query_params.get("user") or caller.name or str(made_up_user())})
+            rooms = desk_of(caller.owner.name).rooms
+            _leave_some(rooms, name)
+            joins = caller.may("join", "room", name.strip())
+            answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction)
+
+            def end() -> None:
+                if not rooms.leave(name, user, peer):
+                    peer.drop()
+
+            return Admitted(answer, peer, end)
+
+        return admit
+
+    return [
+        Endpoint(
+            path="rooms/{name:str}",
+            protocol=protocol,
+            about=about,
+            check=partial(gate.room, action=action),
+            admit=admit_as(role, direction),
+        )
+        for protocol, about, action, role, direction in ENDPOINTS
+    ]
+
+
 def create_rooms(
     rooms: Rooms,
     page: PageConfig,
@@ -385,11 +437,13 @@ def create_rooms(
     gate: Gate = OPEN,
     allowlist: Allowlist | None = None,
     face: Callable[[str], Avatar] = Avatar.load,
+    ice_servers: IceServers | None = None,
 ) -> Litestar:
     """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
     may join and start agents: mount it where only those do who may."""
     desk = Desk(rooms, start_agent, stop_agent)
-    routes = room_routes(lambda _: desk, page, gate=gate, face=face)
+    routes = room_routes(lambda _: desk, page, gate=gate, face=face, ice_servers=ice_servers)
+    routes += webrtc_http_routes(room_endpoints(lambda _: desk, gate=gate), gate=gate, ice_servers=ice_servers)
     app = Litestar(
         route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
         exception_handlers={Exception: on_exception},

@@ -1,4 +1,4 @@
-"""The viewer page and what it calls: sessions, a WebRTC offer, "say this", interrupt.
+"""The viewer page and what it calls: sessions, WHEP (`webrtc_http`), "say this", interrupt.
 
 Anybody gets the page; what it calls asks the `Gate`: for the list an API key or its owner's token, for one session a
 token to watch or to control it.
@@ -16,21 +16,21 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler
 from msgspec import Struct
 
-from ..errors import LipwireError
 from ..provider.sessions import ProviderError
+from ..publish.ice import IceServers
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
-from .access import Gate
+from .access import Caller, Gate
 from .allowlist import Allowlist
 from .docs import describe_api, operation
-from .errors import MAX_BODY, AnyRequest, as_provider_error, on_exception
+from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
-from .offers import ANSWERED, Offer, give_answer, read_offer
+from .webrtc_http import Admitted, Endpoint, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
 FILES = (
-    *("index.html", "viewer.css", "viewer.js", "rtc.js", "server.js", "face.js", "line.js", "favicon.svg"),
+    *("index.html", "viewer.css", "viewer.js", "rtc.js", "whep.js", "server.js", "face.js", "line.js", "favicon.svg"),
     *("help.html", "help.css"),
 )
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -96,6 +96,8 @@ def create_viewer(
     route_handlers: Sequence[ControllerRouterHandler] = (),
     allowlist: Allowlist | None = None,
     middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
+    endpoints: Sequence[Endpoint] = (),
+    ice_servers: IceServers | None = None,
 ) -> Litestar:
     """The ASGI app.
 
@@ -106,6 +108,8 @@ def create_viewer(
         route_handlers: more handlers on the same port, such as `rooms.room_routes`.
         allowlist: the names of this server, and the pages that may call it; as for `http.create_app`.
         middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
+        endpoints: of WHIP and WHEP, besides the one that sessions are watched by.
+        ice_servers: STUN and TURN, which those tell of.
     """
 
     def find(session_id: str) -> Watched:
@@ -140,22 +144,16 @@ def create_viewer(
         caller = gate.session(request, session_id, "watch")
         return reply([session_id], controls=caller.may("control", "session", session_id))
 
-    @post(
-        "/api/sessions/{session_id:str}/offer",
-        status_code=200,
-        operation_class=operation(Offer, sdp=True),
-        responses=refusals(400, 401, 403, 404, 429, 503, codes=PAGED) | ANSWERED,
-    )
-    async def offer(request: AnyRequest, session_id: FromPath[str]) -> Response[Any]:
-        gate.session(request, session_id, "watch")
-        watched = find(session_id)
-        gate.count_join()
-        body = await read_offer(request)
-        try:
-            sdp, kind = await watched.publisher.answer(read_text(body, "sdp", 65536), read_text(body, "type", 16))
-        except LipwireError as exc:
-            raise as_provider_error(exc) from exc
-        return give_answer(request, sdp, kind)
+    async def watch(caller: Caller, session_id: str, sdp: str, request: AnyRequest) -> Admitted:
+        answer, peer = await find(session_id).publisher.admit(sdp)
+        return Admitted(answer, peer, peer.drop)
+
+    def may_watch(request: AnyRequest, session_id: str) -> Caller:
+        caller = gate.session(request, session_id, "watch")
+        find(session_id)
+        return caller
+
+    watching = Endpoint(path="{name:str}", protocol="whep", about="Watch a session.", check=may_watch, admit=watch)
 
     @post(
         "/api/sessions/{session_id:str}/say",
@@ -186,7 +184,10 @@ def create_viewer(
 
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
     app = Litestar(
-        route_handlers=[list_sessions, one_session, offer, say, interrupt, *pages, *route_handlers],
+        route_handlers=[
+            *(list_sessions, one_session, say, interrupt, *pages, *route_handlers),
+            *webrtc_http_routes([watching, *endpoints], gate=gate, ice_servers=ice_servers),
+        ],
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),
         logging_config=None,

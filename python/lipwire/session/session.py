@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .. import _core
 from .._core import opus_parse
@@ -233,6 +233,8 @@ class Session:
         """and of all."""
         self.begins_atlas = False
         """Whether video that could be encoded before, and has not been, is in the background: for sessions to come."""
+        self.waits_for_atlas = True
+        """Whether `start` waits where preencoded='on' has it made. If not, pictures come until it is there."""
         self.on_spoken: Callable[[Spoken], None] | None = None
         """Called with each utterance that is over."""
         self.max_skew_ms = 0.0
@@ -262,6 +264,8 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
         self._runtime: Runtime | None = None
+        self._adopting: asyncio.Task[None] | None = None
+        """Waits for video that is being encoded."""
         self._wants: Wants = "pictures"
         self._preencoded: Preencoded = preencoded
         self.failures: Counter[str] = Counter()
@@ -302,6 +306,9 @@ class Session:
         if self.width:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
+        comes_later = atlas is None and self._preencoded == "on"
+        if comes_later:
+            self._stage.spec = structs.replace(self._stage.spec, preencoded=True)
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
             if self._out.takes_units:
@@ -319,6 +326,8 @@ class Session:
             self._forget()
             raise
         self._runtime = runtime
+        if comes_later:
+            self._adopting = asyncio.create_task(self._adopt(), name="lipwire-session-atlas")
         if self.begins_atlas and self._preencoded == "auto" and atlas is None:
             begin_atlas(self._stage, self._out.takes_units)
         return self
@@ -329,7 +338,15 @@ class Session:
             return None
         # Not behind those that are being made: what is there is had at once.
         atlas = await asyncio.get_running_loop().run_in_executor(_drawing, find_atlas, mode, self._stage, taken)
-        return await wait_for_atlas(self._stage) if atlas is None and mode == "on" else atlas
+        waits = atlas is None and mode == "on" and self.waits_for_atlas
+        return await wait_for_atlas(self._stage) if waits else atlas
+
+    async def _adopt(self) -> None:
+        """Has the avatar's video encoded, and takes it from then on."""
+        try:
+            self.performer.adopt(await wait_for_atlas(self._stage))
+        except Exception as exc:  # the edge of the task: the session goes on as it is
+            logger.warning("[%s] %s is not pre-encoded, an encoder goes on: %s", self.id, self.avatar, exc)
 
     def _find_runtime(self) -> Runtime:
         """What keeps its clock."""
@@ -339,6 +356,8 @@ class Session:
         """Stops the clock and closes the publisher. What has not been heard to its end counts as interrupted. Safe to
         call twice."""
         runtime, self._runtime = self._runtime, None
+        if self._adopting is not None:
+            self._adopting.cancel()
         if runtime is not None:
             try:
                 await runtime.detach(self)

@@ -38,6 +38,8 @@ class Cue(Struct, frozen=True):
     start: float
     end: float
     text: str
+    voice: str = ""
+    """Who says it, where there are several; SubRip has no place for it."""
 
 
 def check_subtitles(path: Path) -> None:
@@ -53,6 +55,8 @@ def write_cues(cues: Iterable[Cue], suffix: str) -> bytes:
     for number, cue in enumerate(cues, 1):
         start, end = (_stamp(at, "." if vtt else ",") for at in (cue.start, cue.end))
         text = html.escape(cue.text, quote=False) if vtt else cue.text
+        if vtt and cue.voice:
+            text = f"<v {html.escape(' '.join(cue.voice.split()), quote=False)}>{text}"
         head = "" if vtt else f"{number}\n"
         parts.append(f"{head}{start} --> {end}\n{text}\n")
     return "\n".join(parts).encode()
@@ -157,6 +161,17 @@ def cues_of_words(text: str, words: Sequence[tuple[float, int]], duration: float
     known = [(start, part) for start, part in zip(starts, parts, strict=True) if start is not None]
     ends = [start for start, _ in known[1:]] + [duration]
     return [Cue(start, end, " ".join(text[a:b].split())) for (start, (a, b)), end in zip(known, ends, strict=True)]
+
+
+def cues_between(text: str, start: float, end: float) -> list[Cue]:
+    """Cues where it is known when all of it is said: each as long as its share of the characters."""
+    parts = pieces(text)
+    lengths = np.cumsum([0, *(sum(not c.isspace() for c in text[a:b]) for a, b in parts)])
+    times = start + (end - start) * lengths / max(1, lengths[-1])
+    return [
+        Cue(float(begin), float(until), " ".join(text[a:b].split()))
+        for (begin, until), (a, b) in zip(pairwise(times), parts, strict=True)
+    ]
 
 
 def cues_of_text(text: str, chunks: Iterable[bytes], rate: int) -> list[Cue]:

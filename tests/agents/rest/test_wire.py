@@ -165,6 +165,13 @@ def test_the_whole_of_v2() -> None:
     assert w.parse_join(off, "v2").avatar is None
 
 
+@pytest.mark.parametrize(("version", "body"), [("v1", V1), ("v2", V2)])
+def test_a_film_is_asked_for_by_an_object(version: w.Version, body: dict[str, Any]) -> None:
+    for asked, meant in ((None, None), ({}, ""), ({"file": None}, ""), ({"file": "a talk.webm"}, "a talk.webm")):
+        assert w.parse_join(changed(body, "properties.record", asked), version).record == meant
+    assert w.parse_join(body, version).record is None
+
+
 def test_null_and_empty_count_as_absent() -> None:
     body = changed(V1, "properties.custom_llm.greeting", "")
     for path in ("custom_llm.token", "custom_llm.model", "custom_llm.max_history", "vad", "tts.voice_id", "rtc_codec"):
@@ -202,6 +209,8 @@ SHARED_BAD: dict[str, list[Any]] = {
     "properties.avatar.params.quality": ["best"],
     "properties.avatar.params.width": [15, 641, 5000, "640"],
     "properties.avatar.params.fps": [0, 61, "25", True],
+    "properties.record": ["x.mp4", 5],
+    "properties.record.file": ["", 5, "../x.mp4", "x.mp4\n", "x.avi", ".mp4"],
 }
 LLM_BAD: dict[str, list[Any]] = {
     "url": [ABSENT, None, "", "x", "ftp://a", "http://", "https://a b", 5, "http://a\n"],

@@ -275,6 +275,9 @@ def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
                 must = "must be a number 0..4294967295, as a string, unless enable_string_uid is true"
                 faults.append(Fault(f"{prefix}{name}", f"{must}, got {show(uid)}"))
     changes |= _face(below) | ({"transcripts": "v0.3"} if version == "v1" else {})
+    given = body.get("properties")
+    if isinstance(given, dict) and isinstance(given.get("record"), dict):
+        changes["record"] = below.get("record.file", "")
     if faults:
         raise InvalidAgentRequest.because(faults)
     return make_config(found["name"], changes["channel"], changes)

@@ -12,10 +12,12 @@ from aiortc.mediastreams import MediaStreamError
 from ...errors import NoCapacity
 from ...publish import aiortc_private
 from ...publish.audience import Audience
-from ...publish.peer import Peer
+from ...publish.ice import IceServers
+from ...publish.incoming import take_sound
+from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ..base import Heard, Message, Seen, UserJoined
-from .microphone import QUIET, Camera, Microphone
+from .microphone import Camera, Microphone
 from .place import PACKET_SIZE, Place, Role
 
 logger = logging.getLogger("lipwire.room")
@@ -29,9 +31,16 @@ FAREWELL = 0.3
 class Browser:
     """A user in a browser. It outlives its connections: one that is lost can be followed by another."""
 
-    def __init__(self, room: Place, user: str, ice_host: str | None = None, audience: Audience | None = None) -> None:
+    def __init__(
+        self,
+        room: Place,
+        user: str,
+        ice_host: str | None = None,
+        audience: Audience | None = None,
+        ice_servers: IceServers | None = None,
+    ) -> None:
         self.room, self.user = room, user
-        self._ice_host, self._audience = ice_host, audience
+        self._ice_host, self._audience, self._ice_servers = ice_host, audience, ice_servers
         self.role: Role = "speaker"
         self.writes = True
         """Whether its data messages reach the others."""
@@ -45,6 +54,7 @@ class Browser:
         """The one that shall."""
         self._receivers: dict[Peer, dict[str, Any]] = {}
         self._tasks: dict[Peer, set[asyncio.Task[None]]] = {}
+        self._microphones: dict[Peer, Microphone] = {}
         self._rejoin: asyncio.TimerHandle | None = None
 
     @property
@@ -54,10 +64,12 @@ class Browser:
     @property
     def speaks(self) -> bool:
         """Whether sound has come from it."""
-        return self.microphone is not None and self.microphone.used
+        return self.microphone is not None and self.microphone.incoming.used
 
-    async def answer(self, sdp: str, kind: str, role: Role, writes: bool = True) -> tuple[str, str]:
-        """See `Rooms.answer`."""
+    async def admit(
+        self, sdp: str, kind: str, role: Role, writes: bool = True, direction: Direction = "sendrecv"
+    ) -> tuple[str, Peer]:
+        """See `Rooms.admit`."""
         try:
             peer = Peer(
                 self._changed,
@@ -66,6 +78,8 @@ class Browser:
                 ice_host=self._ice_host,
                 audience=self._audience,
                 user=self,
+                direction=direction,
+                ice_servers=self._ice_servers,
             )
         except NoCapacity:
             if not self.joined and self._joining is None:
@@ -76,7 +90,8 @@ class Browser:
         if self._joining is not None:
             self._joining.drop()
         self._joining, self.role, self.writes = peer, role, writes
-        return await peer.answer(sdp, kind)
+        sdp, _ = await peer.answer(sdp, kind)
+        return sdp, peer
 
     def _changed(self, peer: Peer) -> None:
         if peer.connected:
@@ -84,9 +99,9 @@ class Browser:
                 self._join(peer)
             return
         self.room.peers.discard(peer)
+        self._silence(peer)
         self._receivers.pop(peer, None)
-        for task in self._tasks.pop(peer, ()):
-            task.cancel()
+        self._tasks.pop(peer, None)
         if peer is self._joining:
             self._joining = None
         elif peer is self.peer:
@@ -116,6 +131,10 @@ class Browser:
         self.room.tell_members()
         self.room.review()
 
+    def has(self, peer: Peer) -> bool:
+        """Whether a connection carries it, or shall."""
+        return peer in (self.peer, self._joining)
+
     def leave(self) -> None:
         """Ends what runs; the room has removed it."""
         self.joined = False
@@ -142,11 +161,11 @@ class Browser:
         if role == "viewer":
             aiortc_private.receive(receiver, False)
             return
-        if receiver.track.kind == "audio":
-            aiortc_private.hold_nothing_back(receiver)  # microphone.py goes by the packets' own times
         self._receivers[peer][receiver.track.kind] = receiver
-        read = self._listen if receiver.track.kind == "audio" else self._watch
-        task = asyncio.create_task(read(peer, receiver.track), name=f"lipwire-room-{receiver.track.kind}")
+        if receiver.track.kind == "audio":
+            self._listen(peer, receiver)
+            return
+        task = asyncio.create_task(self._watch(peer, receiver.track), name="lipwire-room-video")
         self._tasks[peer].add(task)
 
     def _silence(self, peer: Peer) -> None:
@@ -154,29 +173,14 @@ class Browser:
             task.cancel()
         for receiver in self._receivers.get(peer, {}).values():
             aiortc_private.receive(receiver, False)
+        if (microphone := self._microphones.pop(peer, None)) is not None:
+            microphone.incoming.close()
 
-    async def _listen(self, peer: Peer, track: Any) -> None:
-        microphone = Microphone(self._heard, self._sound)
-        now = asyncio.get_running_loop().time
-        with contextlib.suppress(MediaStreamError):
-            while True:
-                try:
-                    async with asyncio.timeout(QUIET):
-                        frame = await track.recv()
-                except TimeoutError:
-                    microphone.idle(now())
-                    continue
-                if peer is not self.peer:
-                    continue
-                self.microphone = microphone
-                first = not microphone.used
-                try:
-                    microphone.feed(frame, now())
-                except Exception:  # the edge: one user's odd sound must not end the room
-                    logger.exception("[%s] the sound of %s cannot be used", self.room.name, self.user)
-                    return
-                if first:
-                    self.room.tell_members()
+    def _listen(self, peer: Peer, receiver: Any) -> None:
+        if peer in self._microphones:
+            return
+        microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm))
+        take_sound(receiver, microphone.incoming, lambda: peer is self.peer)
 
     async def _watch(self, peer: Peer, track: Any) -> None:
         camera = Camera(lambda width, height, i420: self.room.seen(self, Seen(self.user, width, height, i420)))
@@ -195,7 +199,12 @@ class Browser:
         if self.joined:
             self.room.heard(self, Heard(self.user, pcm, pts_ms))
 
-    def _sound(self, pcm: bytes) -> None:
+    def _sound(self, peer: Peer, pcm: bytes) -> None:
+        if not self.joined or peer not in self._microphones:
+            return
+        if self.microphone is not self._microphones[peer]:
+            self.microphone = self._microphones[peer]
+            self.room.tell_members()
         if self.sounds is None:  # from now on it hears everyone but itself
             self.sounds = self.room.sounds.fork()
             if self.peer is not None:

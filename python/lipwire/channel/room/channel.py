@@ -7,8 +7,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Protocol
 
-from ..._core import Frame
+from ..._core import BLOCK, Frame
 from ...errors import BadState, InvalidArgument
+from ...publish.sound import PACKET_BLOCKS
 from ...stream import StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, State, UserJoined
 from .place import PACKET_SIZE, Place
@@ -31,6 +32,8 @@ class RoomChannel(Channel):
     """
 
     packet_size = PACKET_SIZE
+    audio_blocks = PACKET_BLOCKS
+    """10 ms blocks of sound that it takes at a time: what is sent to browsers at once."""
     takes_units = True
 
     def __init__(
@@ -72,9 +75,10 @@ class RoomChannel(Channel):
             self._set("disconnected", reason)
 
     def audio(self, pcm: bytes, sample: int) -> None:
-        """10 ms, to everyone."""
+        """10 ms or some of them, to everyone."""
         if self._room is not None:
-            self._room.sound(self, pcm, sample)
+            for at in range(0, len(pcm), 2 * BLOCK):
+                self._room.sound(self, pcm[at : at + 2 * BLOCK], sample + at // 2)
 
     @property
     def wants(self) -> Wants:
@@ -128,8 +132,8 @@ class RoomChannel(Channel):
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `state`, `room`, `members`, `viewers` (browsers that are connected), what slow
-        browsers missed (`dropped` packets and pictures, `messages_dropped`), `messages_waiting`, and by `users` the
-        sound that was filled in or came too fast, in ms."""
+        browsers missed (`dropped` packets and pictures, `messages_dropped`), `messages_waiting`, and by `users` what
+        their sound is like (`Microphone.stats`)."""
         room = self._room
         return {"state": self.state, "room": self.name, **(room.stats() if room is not None else {})}
 

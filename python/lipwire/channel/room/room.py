@@ -27,7 +27,8 @@ from ..._core import BLOCK, RATE, Frame, Resampler
 from ...audio.fade import fade_out, is_fade
 from ...errors import BadState, NoCapacity
 from ...publish.audience import Audience
-from ...publish.peer import Peer
+from ...publish.ice import IceServers
+from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...publish.streams import Pictures
 from ...stream import LOOKS, WANTS, Unit, Wants, no_key
@@ -294,10 +295,7 @@ class Room:
         """See `RoomChannel.stats`."""
         peers = [browser.peer for browser in self.browsers.values() if browser.peer is not None]
         users = {
-            browser.user: {
-                "filled_ms": round(browser.microphone.filled_ms, 1),
-                "dropped_ms": round(browser.microphone.dropped_ms, 1),
-            }
+            browser.user: browser.microphone.stats()
             for browser in self.browsers.values()
             if browser.microphone is not None
         }
@@ -319,6 +317,7 @@ class Rooms:
         max_members: how many may be in one, agents and users together; more are refused.
         ice_host: the one address to offer browsers media on; None = every address of the machine.
         audience: of which the browsers of all rooms are a part, and which has a limit; None = of their own.
+        ice_servers: STUN and TURN for our end of each browser's connection; None = neither.
     """
 
     def __init__(
@@ -328,9 +327,10 @@ class Rooms:
         max_members: int = 16,
         ice_host: str | None = None,
         audience: Audience | None = None,
+        ice_servers: IceServers | None = None,
     ) -> None:
         self.max_rooms, self.max_members = max_rooms, max_members
-        self.ice_host = ice_host
+        self.ice_host, self.ice_servers = ice_host, ice_servers
         self.audience = Audience() if audience is None else audience
         self._rooms: dict[str, Room] = {}
         self._held: dict[str, asyncio.TimerHandle] = {}
@@ -338,6 +338,11 @@ class Rooms:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that are encoded for those who watch now."""
+        return sum(room.pictures.encoded for room in self._rooms.values())
 
     def list(self) -> dict[str, list[Member]]:
         """Who is where."""
@@ -382,6 +387,21 @@ class Rooms:
             InvalidArgument: a bad name, or no usable offer. RoomError: an agent has this name. NoCapacity: the room is
             full, or there are too many rooms or viewers.
         """
+        return (await self.admit(name, user, sdp, kind, role=role, writes=writes))[0], "answer"
+
+    async def admit(
+        self,
+        name: str,
+        user: str,
+        sdp: str,
+        kind: str = "offer",
+        *,
+        role: Role = "speaker",
+        writes: bool = True,
+        direction: Direction = "sendrecv",
+    ) -> tuple[str, Peer]:
+        """The same, for a browser that may be one that only sends ("recvonly", as we answer) or only watches
+        ("sendonly"); (the answer's SDP, the connection)."""
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
         browser = room.browsers.get(user)
@@ -390,17 +410,17 @@ class Rooms:
                 raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
             if browser is None:
                 self._check_space(room)
-                browser = room.browsers[user] = Browser(room, user, self.ice_host, self.audience)
+                browser = room.browsers[user] = Browser(room, user, self.ice_host, self.audience, self.ice_servers)
                 self._unhold(name)
-            return await browser.answer(sdp, kind, role, writes)
+            return await browser.admit(sdp, kind, role, writes, direction)
         finally:
             self.tidy(room)
 
-    def leave(self, name: str, user: str) -> bool:
-        """A browser's user leaves, at once; False = it is not there."""
+    def leave(self, name: str, user: str, peer: Peer | None = None) -> bool:
+        """A browser's user leaves, at once; False = it is not there, or not by this connection."""
         room = self._rooms.get(name.strip())
         browser = room.browsers.get(user.strip()) if room is not None else None
-        if room is None or browser is None:
+        if room is None or browser is None or (peer is not None and not browser.has(peer)):
             return False
         room.remove(browser)
         return True

@@ -115,11 +115,11 @@ class Generator:
             first = not any(self.watchers.values())
             watcher = Watcher(self.codec, self.fps, self.limit, keeps=first)
             sdp = await watcher.offer()
-            url = f"{self.viewer_url}api/sessions/{talker.session_id}/offer"
-            reply = await self.http.post(url, json={"sdp": sdp, "type": "offer"})
-            if reply.status_code != 200:
+            url = f"{self.viewer_url}whep/{talker.session_id}"
+            reply = await self.http.post(url, headers={"content-type": "application/sdp"}, content=sdp)
+            if reply.status_code != 201:
                 raise RuntimeError(f"the server answered an offer with {reply.status_code}: {reply.text[:300]}")
-            await watcher.connect(reply.json()["sdp"])
+            await watcher.connect(reply.text)
             there.append(watcher)
 
     def _all(self) -> list[Any]:

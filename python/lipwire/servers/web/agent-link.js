@@ -20,8 +20,11 @@ export const keyed = () => (key ? { 'X-Api-Key': key } : {});
 
 export const api = (path, body) => request(path, body, { timeout: 40000, headers: keyed() });
 
+// A STUN or TURN server, as a browser takes it.
+const asBrowser = ({ url, username, credential }) => (username ? { urls: url, username, credential } : { urls: url });
+
 export class RoomLink {
-  constructor({ channel, user, on, watches, codec }) {
+  constructor({ channel, user, on, watches, codec, iceServers }) {
     this.channel = channel;
     this.role = watches ? 'viewer' : 'speaker';
     this.user = user;
@@ -29,7 +32,7 @@ export class RoomLink {
     this.closed = false;
     this.media = new MediaStream();              // both tracks in one stream: then a browser lip-syncs them
     this.done = new Promise((resolve) => { this.resolve = resolve; });
-    const pc = this.pc = new RTCPeerConnection({ iceServers: [] });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: (iceServers ?? []).map(asBrowser) });
     this.data = pc.createDataChannel('lipwire');
     this.data.binaryType = 'arraybuffer';
     this.data.onmessage = ({ data }) => this.#message(data);

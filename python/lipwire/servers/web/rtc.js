@@ -1,6 +1,6 @@
-// What both pages do before they send an offer.
+// What both pages need to make an offer.
 
-const GATHER_MS = 2000;        // no STUN, so candidates are all local and come at once
+const GATHER_MS = 2000;        // candidates of this machine come at once; those of STUN and TURN servers are waited for, so long at most
 
 // What pictures can come as, best first: the server encodes H.264 in half the time of VP8.
 export const CODECS = ['H264', 'VP8'];

@@ -48,22 +48,26 @@ const WORDS = {
 // Why the server does not let us in, in words; '' = its answer was about something else.
 export const refusal = (error) => WORDS[error.code]?.(error.message) ?? '';
 
-// JSON in, JSON out. Errors are for people to read; `status` is there where the server answered.
-export async function request(path, body, { timeout, headers = {} }) {
-  const init = { cache: 'no-store', headers: withToken({ Accept: 'application/json', ...headers }), signal: AbortSignal.timeout(timeout) };
-  if (body !== undefined) {
-    Object.assign(init, { method: 'POST', body: JSON.stringify(body) });
-    init.headers['Content-Type'] = 'application/json';
-  }
+// Asks the server for whatever it is; what it answers. Errors are for people to read; `status` is there where the server answered.
+export async function ask(path, { method = 'GET', body, kind, headers = {}, timeout = 8000, keepalive = false }) {
+  const init = { method, body, keepalive, cache: 'no-store', headers: withToken(headers), signal: AbortSignal.timeout(timeout) };
+  if (kind) init.headers['Content-Type'] = kind;
   let response;
   try {
     response = await fetch(new URL(path, document.baseURI), init);   // relative: the app may be mounted under a prefix
   } catch (error) {
     throw Object.assign(new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.'), { unreachable: true });
   }
+  if (response.ok) return response;
   const data = await response.json().catch(() => null);
-  if (!response.ok) throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status, code: data?.code });
-  return data;
+  throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status, code: data?.code });
+}
+
+// JSON in, JSON out.
+export async function request(path, body, { timeout, headers = {} }) {
+  const how = body === undefined ? {} : { method: 'POST', kind: 'application/json', body: JSON.stringify(body) };
+  const reply = await ask(path, { ...how, headers: { Accept: 'application/json', ...headers }, timeout });
+  return reply.json().catch(() => null);
 }
 
 // A picture, as a Blob. Not by <img>, which could not carry the token.
@@ -73,7 +77,7 @@ export async function picture(path, headers = {}) {
   return reply.blob();
 }
 
-const withToken = (headers) => (token ? { ...headers, Authorization: `Bearer ${token}` } : headers);
+const withToken = (headers) => (token ? { ...headers, Authorization: `Bearer ${token}` } : { ...headers });
 
 // Sent even while the page goes away; nobody waits for the answer. (sendBeacon could not carry the token.)
 export function farewell(path, body, headers = {}) {

@@ -9,8 +9,9 @@
 
 import { Still } from './face.js';
 import { Backoff, Nap, Watch, answers } from './line.js';
-import { CODECS, gathered, hasCodec, preferCodec } from './rtc.js';
+import { CODECS, hasCodec, preferCodec } from './rtc.js';
 import { REFUSED, refusal, request, subject } from './server.js';
+import { Whep } from './whep.js';
 
 const POLL_MS = 1000;          // looking for a session, and for another try where a connection does not come about
 const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
@@ -96,7 +97,8 @@ class Link {
     this.misses = 0;           // polls in a row that did not list our session
     this.codec = codecFor(session);
     this.done = new Promise((resolve) => { this.resolve = resolve; });
-    const pc = this.pc = new RTCPeerConnection({ iceServers: [] });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
+    this.whep = new Whep(`whep/${encodeURIComponent(this.id)}`, pc);
     this.media = new MediaStream();                 // both tracks in one stream here, and one msid in the answer: then a browser lip-syncs them
     this.channel = pc.createDataChannel('lipwire');
     this.channel.onmessage = (event) => onMessage(this, event.data);
@@ -119,13 +121,11 @@ class Link {
 
   async open() {
     const { pc } = this;
-    await pc.setLocalDescription();
-    await gathered(pc);
+    const iceServers = await this.whep.servers();
     if (this.closed) return;
-    const { sdp, type } = pc.localDescription;
-    const answer = await api(sessionPath(this.id, 'offer'), { sdp, type });
+    if (iceServers.length) pc.setConfiguration({ iceServers, bundlePolicy: 'max-bundle' });
+    await this.whep.open();
     if (this.closed) return;
-    await pc.setRemoteDescription(answer);
     await new Promise((resolve, reject) => {
       this.connectTimer = setTimeout(() => reject(new Error('No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
       this.onconnected = resolve;
@@ -142,6 +142,7 @@ class Link {
     if (video.srcObject === this.media) keepStill();
     clearTimeout(this.lostTimer);
     this.watch?.close();
+    this.whep.close(reason === 'switch' || reason === 'failed');   // else the server knows, and may have forgotten us
     this.channel.onmessage = this.channel.onclose = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.channel.close();

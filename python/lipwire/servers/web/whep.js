@@ -1,0 +1,80 @@
+// WHEP (draft-ietf-wish-whep): one POST begins to watch. Any other player can do the same.
+
+import { ask } from './server.js';
+
+const SDP = 'application/sdp', FRAGMENT = 'application/trickle-ice-sdpfrag';
+
+// The STUN and TURN servers that Link headers name, as RTCPeerConnection takes them.
+export function iceServers(headers) {
+  const found = [];
+  for (const [, urls, parameters] of (headers.get('Link') ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+=(?:"(?:[^"\\]|\\.)*"|[^",;\s]*))*)/g)) {
+    const named = {};
+    for (const [, name, quoted, plain] of parameters.matchAll(/;\s*([\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*))/g)) {
+      named[name] = quoted === undefined ? plain : quoted.replace(/\\(.)/g, '$1');
+    }
+    if (named.rel !== 'ice-server') continue;
+    found.push(named.username === undefined ? { urls } : { urls, username: named.username, credential: named.credential });
+  }
+  return found;
+}
+
+// One connection by WHEP, for an RTCPeerConnection that has what it wants to receive.
+export class Whep {
+  #path; #pc; #location = ''; #tag = ''; #waiting = []; #sending = false; #closed = false;
+
+  constructor(path, pc) {
+    this.#path = path;
+    this.#pc = pc;
+    pc.onicecandidate = ({ candidate }) => this.#found(candidate);
+  }
+
+  // Where the servers are known before the offer, the browser need not ask again for them.
+  async servers() {
+    const reply = await ask(this.#path, { method: 'OPTIONS' });
+    await reply.text();          // which is empty; a browser calls an answer that nobody reads aborted
+    return iceServers(reply.headers);
+  }
+
+  // Offers at once: candidates follow as they are found. To a server that we reach without help none are needed.
+  async open() {
+    await this.#pc.setLocalDescription();
+    const reply = await ask(this.#path, { method: 'POST', kind: SDP, body: this.#pc.localDescription.sdp });
+    this.#location = new URL(reply.headers.get('Location'), reply.url).href;
+    this.#tag = reply.headers.get('ETag') ?? '*';
+    if (this.#closed) return this.#end();
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp: await reply.text() });
+    this.#send();
+  }
+
+  // A browser hides its own addresses behind names that only its own network knows: those are not worth a request.
+  #found(candidate) {
+    if (!candidate?.candidate || candidate.address?.endsWith('.local') || candidate.protocol !== 'udp') return;
+    this.#waiting.push(candidate);
+    this.#send();
+  }
+
+  async #send() {
+    if (!this.#location || !this.#waiting.length || this.#sending || this.#closed) return;
+    this.#sending = true;
+    const taken = this.#waiting.splice(0), [{ sdpMid, usernameFragment }] = taken;
+    const password = /a=ice-pwd:(.*)/.exec(this.#pc.localDescription.sdp)[1].trim();
+    const media = /m=.*/.exec(this.#pc.localDescription.sdp)[0].trim();
+    const lines = [`a=ice-ufrag:${usernameFragment}`, `a=ice-pwd:${password}`, media, `a=mid:${sdpMid}`];
+    const body = [...lines, ...taken.map(({ candidate }) => `a=${candidate}`), ''].join('\r\n');
+    await ask(this.#location, { method: 'PATCH', kind: FRAGMENT, body, headers: { 'If-Match': this.#tag } }).catch(() => {});   // others may do
+    this.#sending = false;
+    this.#send();
+  }
+
+  // `tells`: the server shall end it at once.
+  close(tells) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#pc.onicecandidate = null;
+    if (tells) this.#end();
+  }
+
+  #end() {
+    if (this.#location) ask(this.#location, { method: 'DELETE', keepalive: true }).then((reply) => reply.text()).catch(() => {});
+  }
+}

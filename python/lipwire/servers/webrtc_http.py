@@ -1,0 +1,254 @@
+"""WHEP and WHIP: WebRTC that begins with one HTTP request, for any player and any sender that speaks them.
+
+| route | for |
+|---|---|
+| POST /whep/{session_id} | watch a session |
+| POST /whep/rooms/{name} | watch a room |
+| POST /whip/{session_id} | speak through a session |
+| POST /whip/rooms/{name}?user= | be heard and seen in a room |
+| OPTIONS of these | what is taken, and which STUN and TURN servers there are |
+| PATCH /whep/peers/{id}, /whip/peers/{id} | more ICE candidates (trickle), or a new ICE session (restart) |
+| DELETE of these | the end |
+
+WHIP is RFC 9725, WHEP draft-ietf-wish-whep-03. Who may is the `Gate`'s to say, at every request: a bearer token of the
+pages or of a session, or an API key. Errors are `{error, message, code}`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from litestar import Response, delete, patch, post, route
+from litestar.enums import HttpMethod
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct, field
+
+from ..errors import LipwireError
+from ..provider.sessions import ProviderError
+from ..publish.fragment import MEDIA_TYPE, parse_fragment
+from ..publish.ice import IceServer, IceServers
+from ..publish.peer import Peer
+from .access import Caller, Gate
+from .docs import SDP, media_operation
+from .errors import AnyRequest, as_provider_error, path_of
+from .http import PAGED, header, media_type, read_body, refusals
+
+READ = [HttpMethod.GET, HttpMethod.HEAD]
+TAG = re.compile(r'\s*(\*|"\*"|(?:W/)?"[^"]*")\s*(?:,|$)')
+"""One of If-Match (RFC 9110, section 13.1.1); the drafts' own examples have the asterisk in quotes."""
+
+Admit = Callable[[Caller, str, str, AnyRequest], Awaitable["Admitted"]]
+"""(who asks, the name in the path, its offer, the request): lets one in. Raises LipwireError."""
+Check = Callable[[AnyRequest, str], Caller]
+"""(request, the name in the path): who asks, if it may. Raises ProviderError."""
+
+
+class Admitted(Struct):
+    """One who was let in."""
+
+    answer: str
+    """SDP."""
+    peer: Peer
+    end: Callable[[], object]
+    """Ends its connection, where it asks for that."""
+
+
+class Endpoint(Struct, kw_only=True):
+    """One URL that offers are posted to."""
+
+    path: str
+    """Behind the protocol's name; it has {name:str} in it."""
+    protocol: str
+    """whep or whip."""
+    about: str
+    """What is done there, for the description of the API."""
+    check: Check
+    admit: Admit
+
+
+class Resource(Struct):
+    """One who is there, as WHIP and WHEP name it: a session of theirs."""
+
+    endpoint: Endpoint
+    name: str
+    admitted: Admitted
+
+
+class Resources(Struct):
+    """Those who are there, by ids that nobody can guess."""
+
+    _there: dict[tuple[str, str], Resource] = field(default_factory=dict)
+
+    def add(self, resource: Resource) -> str:
+        """One more; its id."""
+        for key in [key for key, other in self._there.items() if other.admitted.peer.closed]:
+            del self._there[key]
+        id = secrets.token_urlsafe(16)
+        self._there[resource.endpoint.protocol, id] = resource
+        return id
+
+    def find(self, protocol: str, id: str, request: AnyRequest) -> Resource:
+        """One, for who may have to do with it. Raises ProviderError."""
+        resource = self._there.get((protocol, id))
+        if resource is None or resource.admitted.peer.closed:
+            raise ProviderError("SESSION_NOT_FOUND", "This connection has ended")
+        resource.endpoint.check(request, resource.name)
+        return resource
+
+
+class Linked(Response[Any]):
+    """An answer that tells of STUN and TURN servers, each in a Link header of its own: some clients read no list."""
+
+    def __init__(self, content: Any, servers: Iterable[IceServer], **more: Any) -> None:
+        super().__init__(content, **more)
+        self.links = [server.link for server in servers]
+
+    def to_asgi_response(self, *args: Any, **more: Any) -> ASGIResponse:
+        """As its own, with these headers."""
+        response = super().to_asgi_response(*args, **more)
+        for link in self.links:
+            response.headers.add("link", link)
+        return response
+
+
+async def read_text(request: AnyRequest, kind: str) -> str:
+    """A body of this media type.
+
+    Raises:
+        ProviderError: UNSUPPORTED_MEDIA_TYPE; VALIDATION_ERROR: it is no text.
+    """
+    if media_type(request) != kind:
+        raise ProviderError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {kind}")
+    try:
+        return (await read_body(request)).decode()
+    except UnicodeDecodeError:
+        raise ProviderError("VALIDATION_ERROR", "The body is no UTF-8 text") from None
+
+
+def check_tag(request: AnyRequest, tag: str) -> None:
+    """Raises ProviderError: PRECONDITION_REQUIRED (RFC 6585), PRECONDITION_FAILED (RFC 9110)."""
+    said = header(request, b"if-match")
+    if said is None:
+        raise ProviderError("PRECONDITION_REQUIRED", "If-Match with the ETag of the ICE session is needed, or *")
+    if not {"*", '"*"', tag} & set(TAG.findall(said.decode("latin-1"))):
+        raise ProviderError("PRECONDITION_FAILED", "The ICE session that If-Match names is not the one that there is")
+
+
+def webrtc_http_routes(
+    endpoints: Sequence[Endpoint], *, gate: Gate, ice_servers: IceServers | None = None
+) -> list[ControllerRouterHandler]:
+    """The handlers of these endpoints, and of those who are let in there.
+
+    Args:
+        gate: counts who joins. ice_servers: those that are told of.
+    """
+    resources, servers = Resources(), IceServers() if ice_servers is None else ice_servers
+    handlers: list[ControllerRouterHandler] = []
+    for endpoint in endpoints:
+        handlers += _of_endpoint(endpoint, resources, gate, servers)
+    for protocol in dict.fromkeys(endpoint.protocol for endpoint in endpoints):
+        handlers += _of_peers(protocol, resources)
+    return handlers
+
+
+def _of_endpoint(
+    endpoint: Endpoint, resources: Resources, gate: Gate, servers: IceServers
+) -> list[ControllerRouterHandler]:
+    path = f"/{endpoint.protocol}/{endpoint.path}"
+
+    @post(
+        path,
+        name=f"POST {path}",
+        status_code=201,
+        operation_class=media_operation(SDP),
+        description=endpoint.about,
+        responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=PAGED) | {201: _answered(SDP)},
+        media_type=SDP,
+    )
+    async def create(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
+        caller = endpoint.check(request, name)
+        gate.count_join()
+        sdp = await read_text(request, SDP)
+        try:
+            admitted = await endpoint.admit(caller, name, sdp, request)
+        except LipwireError as exc:
+            raise as_provider_error(exc) from exc
+        id = resources.add(Resource(endpoint, name, admitted))
+        asked = path_of(request)
+        where = asked[: len(asked) - len(path.replace("{name:str}", name))]  # of a prefix that the app is mounted under
+        headers = {
+            "Location": f"{where}/{endpoint.protocol}/peers/{id}",
+            "ETag": admitted.peer.ice_tag,
+            "Accept-Patch": MEDIA_TYPE,
+        }
+        return Linked(admitted.answer, servers.current(), status_code=201, media_type=SDP, headers=headers)
+
+    @route(path, name=f"OPTIONS {path}", http_method=HttpMethod.OPTIONS, include_in_schema=False, status_code=200)
+    async def options(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
+        told: list[IceServer] = []
+        says_who = any(header(request, name) is not None for name in (b"authorization", b"x-api-key"))
+        if servers and (gate.open or says_who):
+            endpoint.check(request, name)
+            told = servers.current()
+        headers = {"Allow": "GET, HEAD, OPTIONS, POST", "Accept-Post": SDP}
+        return Linked(None, told, status_code=200, media_type="text/plain", headers=headers)
+
+    @route(path, name=f"GET {path}", http_method=READ, status_code=204, include_in_schema=False, sync_to_thread=False)
+    def nothing(request: AnyRequest, name: FromPath[str]) -> None:
+        endpoint.check(request, name)
+
+    return [options, create, nothing]  # the first, or Litestar has made one of its own by then
+
+
+def _of_peers(protocol: str, resources: Resources) -> list[ControllerRouterHandler]:
+    path = f"/{protocol}/peers/{{id:str}}"
+    statuses = (400, 401, 403, 404, 412, 428, 429, 503)
+
+    @patch(
+        path,
+        name=f"PATCH {path}",
+        status_code=200,
+        operation_class=media_operation(MEDIA_TYPE),
+        responses=refusals(*statuses, codes=PAGED | {"PRECONDITION_FAILED", "PRECONDITION_REQUIRED"})
+        | {200: _answered(MEDIA_TYPE), 204: ResponseSpec(None, description="Taken", generate_examples=False)},
+    )
+    async def trickle(request: AnyRequest, id: FromPath[str]) -> Response[Any]:
+        """More ICE candidates: 204. Or a new ICE session, where the names in it are new: 200."""
+        peer = resources.find(protocol, id, request).admitted.peer
+        try:
+            fragment = parse_fragment(await read_text(request, MEDIA_TYPE))
+            check_tag(request, peer.ice_tag)
+            if not peer.restarts(fragment):
+                await peer.trickle(fragment)
+                return Response(None, status_code=204)
+            answer = await peer.restart(fragment)
+        except LipwireError as exc:
+            raise as_provider_error(exc) from exc
+        return Response(answer, status_code=200, media_type=MEDIA_TYPE, headers={"ETag": peer.ice_tag})
+
+    @delete(
+        path,
+        name=f"DELETE {path}",
+        status_code=200,
+        responses=refusals(401, 403, 404, 429, codes=PAGED),
+        sync_to_thread=False,
+    )
+    def end(request: AnyRequest, id: FromPath[str]) -> None:
+        """Ends the connection."""
+        resources.find(protocol, id, request).admitted.end()
+
+    @route(path, name=f"GET {path}", http_method=READ, status_code=204, include_in_schema=False, sync_to_thread=False)
+    def nothing(request: AnyRequest, id: FromPath[str]) -> None:
+        resources.find(protocol, id, request)
+
+    return [trickle, end, nothing]
+
+
+def _answered(kind: str) -> ResponseSpec:
+    return ResponseSpec(str, description="With all candidates in it", generate_examples=False, media_type=kind)

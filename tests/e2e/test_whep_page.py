@@ -1,0 +1,133 @@
+"""WHEP and WHIP in Chromium: a player and a sender of somebody else's, on a page of another origin; and the viewer
+page's own requests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from lipwire.app.config import Config
+from lipwire.app.service import Service
+from support.browsing import browser, eventually
+from support.ports import free_ports
+from support.provider_stage import start_body
+
+PLAYER = (Path(__file__).parents[1] / "support" / "whep_in_browser.js").read_text()
+KEY = "key-of-the-tests"
+
+
+class Site:
+    def __init__(self, service: Service, started: dict[str, Any], elsewhere: str) -> None:
+        self.service, self.elsewhere = service, elsewhere
+        self.session: str = started["session_id"]
+        self.speaker: str = started["session_token"]
+
+    def token(self) -> str:
+        return self.service.provider.authority.issue("session", self.session, "watch", ttl=600, owner="operator")
+
+
+@pytest_asyncio.fixture
+async def site() -> AsyncIterator[Site]:
+    """A server, and a page of another origin: the same server under another name, as far as a browser can tell."""
+    http_port, ws_port, viewer_port = free_ports(3)
+    elsewhere = f"http://elsewhere.localhost:{http_port}"
+    config = Config(
+        http_port=http_port,
+        ws_port=ws_port,
+        viewer_port=viewer_port,
+        host="127.0.0.1",
+        api_key=KEY,
+        ice_host="127.0.0.1",
+        allowed_origins=(elsewhere,),
+    )
+    async with Service(config) as service, httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        reply = await http.post(
+            f"{service.http_url}/session/start",
+            headers={"x-api-key": KEY},
+            json=start_body(width=160, height=96, fps=25),
+        )
+        yield Site(service, reply.json(), elsewhere)
+
+
+async def test_a_player_on_another_site_watches_and_restarts_ice(site: Site, chromium: str) -> None:
+    async with browser(chromium) as launched:
+        page: Any = await launched.new_page()
+        await page.goto(f"{site.elsewhere}/schema/openapi.json")
+        await page.evaluate(PLAYER)
+        url = f"{site.service.viewer_url}whep/{site.session}"
+        assert "MISSING_TOKEN" in await page.evaluate("(url) => window.whep.watch(url).catch(String)", url)
+        headers = {"Authorization": f"Bearer {site.token()}"}
+        assert await page.evaluate("([url, headers]) => window.whep.watch(url, headers)", [url, headers]) > 0
+        before = await page.evaluate("window.whep.path()")
+        tag = await page.evaluate("window.whep.tag")
+        assert await page.evaluate("window.whep.restart()") != tag
+
+        async def moved() -> bool:
+            now = await page.evaluate("window.whep.path()")
+            return now["theirs"] != before["theirs"] and now["pictures"] > before["pictures"] + 10
+
+        await eventually(moved)
+        (peer,) = site.service.watched[site.session].publisher.viewers
+
+        async def settled() -> bool:  # the path before is closed, and it did not end anything
+            return peer._moving is not None and peer._moving.done()
+
+        await eventually(settled)
+        at = (await page.evaluate("window.whep.path()"))["pictures"]
+
+        async def goes_on() -> bool:
+            return bool((await page.evaluate("window.whep.path()"))["pictures"] > at + 10)
+
+        await eventually(goes_on)
+        assert await page.evaluate("window.whep.end()") == 200
+        assert peer.closed or peer._closing is not None
+
+
+async def test_a_page_on_another_site_speaks_by_whip(site: Site, chromium: str) -> None:
+    session = site.service.watched[site.session].session
+    async with browser(chromium) as launched:
+        page: Any = await launched.new_page()
+        await page.goto(f"{site.elsewhere}/schema/openapi.json")
+        await page.evaluate(PLAYER)
+        url = f"{site.service.viewer_url}whip/{site.session}"
+        watching = {"Authorization": f"Bearer {site.token()}"}
+        assert "NOT_ALLOWED" in await page.evaluate(
+            "(args) => window.whep.send(...args).catch(String)", [url, watching]
+        )
+        speaks = {"Authorization": f"Bearer {site.speaker}"}
+        answer = await page.evaluate("(args) => window.whep.send(...args)", [url, speaks])
+        assert "a=recvonly" in answer and "useinbandfec=1" in answer
+
+        async def said() -> bool:
+            return session.heard[0] == "whip-2" and session.heard[1] > 0.1
+
+        await eventually(said)
+        assert await page.evaluate("window.whep.end()") == 200
+
+        async def gone() -> bool:
+            return not session.stats()["receiving"]
+
+        await eventually(gone)
+
+
+async def test_the_viewer_page_watches_by_whep(site: Site, chromium: str) -> None:
+    async with browser(chromium) as launched:
+        page: Any = await launched.new_page()
+        asked: list[tuple[str, str]] = []
+        page.on("request", lambda request: asked.append((request.method, request.url)))
+        await page.goto(f"{site.service.viewer_url}?session={site.session}#token={site.token()}")
+        await eventually(lambda: page.evaluate("document.getElementById('stage').dataset.state === 'idle'"))
+        await eventually(lambda: page.evaluate("document.querySelector('video').videoWidth === 160"))
+        (peer,) = site.service.watched[site.session].publisher.viewers
+        await page.goto("about:blank")
+
+        async def gone() -> bool:
+            return peer.closed
+
+        await eventually(gone)
+    doors = [(method, url.removeprefix(site.service.viewer_url)) for method, url in asked if "/whep/" in url]
+    assert doors[:2] == [("OPTIONS", f"whep/{site.session}"), ("POST", f"whep/{site.session}")], doors
