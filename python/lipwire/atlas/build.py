@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..avatar import Avatar
-from ..avatar.art import Axis
+from ..avatar.art import Art, Axis
 from ..errors import BadState, InvalidArgument
 from ..pools import give_way, pool
 from .box import Box, Spread, bounds, reached
@@ -28,7 +28,7 @@ from .picture import BLOCK, U8, Easel, digest, rows_of, visible
 from .proof import measure, quantizer
 from .residual import Packed, add, residual
 from .stripes import Stripe, at_place, cut
-from .variants import PARTS, Variants, choose, distances, visited
+from .variants import PARTS, Variants, Visited, choose, distances, visited
 from .walk import ANCHOR_EVERY, Reach, plan
 
 QUALITIES = {"low": 38.0, "medium": 41.0, "high": 45.0}
@@ -39,8 +39,16 @@ STEP = 0.40
 """Pixels of a picture of 360 lines that the head moves at once, at least."""
 PLACES = 280
 """Positions of the head, at most."""
-VARIANTS = {"mouth": 22, "eyes": 11}
+VARIANTS = {"mouth": 36, "eyes": 24}
 """At most, the one at rest among them."""
+LEAST = {"mouth": 20, "eyes": 10}
+"""The same, at least, whatever they take; a part that has not so many states has fewer."""
+COUNTS = (12, 14, 16, 18, 20, 22, 24, 27, 30, 33, 36)
+"""How many are looked at."""
+BUDGET = 22_500_000
+"""Bytes that all parts' variants may take at 640 x 360, about; of larger pictures more, by their area."""
+TWICE = 1.85
+"""How often a change lies in an atlas, for each place: with motion around it, and with none."""
 BLUR = 0.8
 """Of the squared error that `quality` allows: what a stripe may have more of it, moved, before it is encoded anew."""
 FINER_BY = {"mouth": 0, "eyes": 2, "moving": 10, "static": 12}
@@ -52,6 +60,8 @@ LEFT_FINER_BY = 4
 """The same of what motion leaves,"""
 LEFT_BIT = 0.4
 """and what a bit of it is worth, in squared error, at a quantizer of 12."""
+SAMPLED = 6
+"""Variants whose bytes are looked at."""
 FINEST = 10
 """The least quantizer."""
 SHARES = {"idle": 0.3, "listening": 0.15, "thinking": 0.05, "speaking": 0.5}
@@ -178,8 +188,6 @@ class _Stock:
         self.boxes: dict[tuple[int, int], Box | None] = {}
         self.steps: dict[tuple[int, int], _Step] = {}
         self.whole: set[tuple[int, int]] = set()
-        self.chains: dict[tuple[int, int], Slice | None] = {}
-        self.changes: dict[tuple[int, int], list[Slice]] = {}
 
 
 class _Maker:
@@ -196,17 +204,58 @@ class _Maker:
         states = {part: visited(self.art, part, seen) for part in PARTS}
         self.stripes = cut(easel, self.walk, states)
         self.variants: dict[str, Variants] = {}
-        for stripe in self.stripes:
-            if stripe.part:
-                d = distances(easel, states[stripe.part], stripe.first, stripe.rows)
-                self.variants[stripe.part] = choose(
-                    self.art, stripe.part, states[stripe.part], d, VARIANTS[stripe.part]
-                )
-        self.qp = self.report.quantizer = quantizer(easel, [v.poses for v in self.variants.values()], self.target)
+        tables = {
+            stripe.part: _table(self.art, easel, stripe, states[stripe.part]) for stripe in self.stripes if stripe.part
+        }
+        firsts = [table[0].poses for table in tables.values()]
+        self.qp = self.report.quantizer = quantizer(easel, firsts, self.target)
+        self._share_out(easel, tables)
         self.changing = [i for i, stripe in enumerate(self.stripes) if stripe.kind != "static"]
         self.left_qp = max(FINEST, self.qp - LEFT_FINER_BY)
         self.left_bit = LEFT_BIT * 2 ** ((self.left_qp - 12) / 3)
         self.local = threading.local()
+
+    def _share_out(self, easel: Easel, tables: dict[str, list[Variants]]) -> None:
+        """Gives each part as many variants as leave the least error in the budget: one after the other takes the step
+        that takes off most for its bytes."""
+        tools = _Tools(self.native, self.stripes, self.qp)
+        places, anchors = len(self.walk.axes), {p for s in self.walk.segments for p in s.places[::ANCHOR_EVERY]}
+        left = BUDGET * max(1.0, easel.width * easel.height / (640 * 360))
+        size: dict[str, float] = {}
+        for i, stripe in enumerate(self.stripes):
+            if stripe.part:
+                self.variants[stripe.part] = tables[stripe.part][-1]
+                boxed, whole = self._sizes(tools, i)
+                size[stripe.part] = TWICE * places * boxed + len(anchors) * whole
+        at = dict.fromkeys(tables, 0)
+        left -= sum(size[part] * len(table[0]) for part, table in tables.items())
+        while True:
+            best, rate = "", 0.0
+            for part, table in tables.items():
+                if at[part] + 1 < len(table):
+                    now, more = table[at[part]], table[at[part] + 1]
+                    price = size[part] * (len(more) - len(now))
+                    if price <= left and (now.error - more.error) / max(price, 1.0) > rate:
+                        best, rate = part, (now.error - more.error) / max(price, 1.0)
+            if not best:
+                break
+            left -= size[best] * (len(tables[best][at[best] + 1]) - len(tables[best][at[best]]))
+            at[best] += 1
+        self.variants = {part: table[at[part]] for part, table in tables.items()}
+
+    def _sizes(self, tools: _Tools, i: int) -> tuple[float, float]:
+        """Bytes of a box of stripe i at rest, and of its I slice, on average over some variants."""
+        count = self._count(self.stripes[i])
+        pictures = [self._drawn(tools, i, 0, v) for v in sorted({k * count // SAMPLED for k in range(SAMPLED)})]
+        spread = Spread(*tools.size(i))
+        for picture in pictures:
+            spread.add(picture)
+        box = bounds(spread.differ(), [])
+        whole = [len(tools.intra(i, picture)[0].bits) for picture in pictures]
+        if box is None:
+            return 0.0, float(np.mean(whole))
+        boxed = [len(tools.intra(i, box.part(picture, *tools.size(i)), change=True)[0].bits) for picture in pictures]
+        return float(np.mean(boxed)), float(np.mean(whole))
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
         stock = self._encoded(jobs, progress)
@@ -462,16 +511,12 @@ class _Maker:
 
         own, changes = none, none
         if last is not None and count > 1:
-            if (i, node) not in stock.changes:
-                stock.changes[i, node] = self._changes(stock, i, node, place)
-            changes = added(stock.changes[i, node])
+            changes = added(self._changes(stock, i, node, place))
         if anchor:
             own = added([stock.intra[i, place, v][0] for v in range(count)])
         elif step.anew:
             own = changes
-        if (i, node) not in stock.chains:
-            stock.chains[i, node] = self._chain(stock, i, node)
-        chain = stock.chains[i, node]
+        chain = self._chain(stock, i, node)
         return [
             None if chain is None else writer.add_slice(number, *chain),
             *own,
@@ -524,6 +569,19 @@ class _Maker:
                 return False
             picture, expected = box.without(picture, *size), box.without(expected, *size)
         return bool((picture == expected).all())
+
+
+def _table(art: Art, easel: Easel, stripe: Stripe, states: Visited) -> list[Variants]:
+    """Variants of a stripe's part, from few to many; each leaves less error than those before."""
+    d = distances(easel, states, stripe.first, stripe.rows)
+    most = VARIANTS[stripe.part]
+    least = min(LEAST[stripe.part], most)
+    table: list[Variants] = []
+    for count in [least, *(count for count in COUNTS if least < count <= most)]:
+        found = choose(art, stripe.part, states, d, count)
+        if not table or (found.error < table[-1].error and len(found) > len(table[-1])):
+            table.append(found)
+    return table
 
 
 def _rate(mode: str, fps: Fraction) -> Fraction:
