@@ -11,7 +11,7 @@
             abort(); \
     } while (0)
 
-enum { BLOCK_MOST = 480, STEPS = 150 };
+enum { BLOCK_MOST = 480, STEPS = 80 };
 
 /* Plays `data`, seven bytes a step; returns a sum of all that came out. */
 static uint64_t run(const uint8_t *data, size_t size)
