@@ -168,9 +168,7 @@ static uint64_t slots_of(const lw_atlas_plan *plan)
 {
     uint64_t slots = 0;
     for (int32_t i = 0; i < plan->stripe_count; i++)
-        slots += plan->stripes[i].kind == LW_STRIPE_MOVING   ? 1
-                 : plan->stripes[i].kind == LW_STRIPE_CHOICE ? 1 + (uint64_t)plan->stripes[i].variants
-                                                             : 0;
+        slots += lw_stripe_entries(plan->stripes[i].kind, plan->stripes[i].variants, plan->stripes[i].refresh);
     return slots;
 }
 
@@ -312,7 +310,7 @@ static const char *open_stripes(lw_atlas *a, const blob *b)
         const char *wrong = kind == LW_STRIPE_CHOICE ? open_choice(a, b, s, from) : NULL;
         if (wrong)
             return wrong;
-        a->slots += 1 + (kind == LW_STRIPE_CHOICE ? (uint32_t)s->variants : 0);
+        a->slots += lw_stripe_entries(s->kind, s->variants, s->refresh);
     }
     return left ? "the stripes are not as high as the picture" : NULL;
 }
@@ -372,26 +370,51 @@ static int is_slice(const lw_atlas *a, uint32_t slice, int32_t stripe, int only_
     return s.stripe == stripe && (s.type == LW_SLICE_I || !only_i);
 }
 
+/* Of a CHOICE whose chains are of motion alone. */
+static int is_free_node(const lw_atlas *a, int32_t stripe, int32_t node)
+{
+    const lw_stripe *s = &a->stripe[stripe];
+    uint32_t step = lw_atlas_entry(a, node, s->slot);
+    int anchor = lw_atlas_node_anchor(a, node);
+    int needed = anchor || (step != LW_ATLAS_NONE && is_slice(a, step, stripe, 1));
+    int right = step == LW_ATLAS_NONE || is_slice(a, step, stripe, 0);
+    for (int32_t v = 0; v < s->variants; v++) {
+        uint32_t own = lw_atlas_entry(a, node, s->slot + 1 + v), change = LW_ATLAS_NONE;
+        if (s->variants > 1)
+            change = lw_atlas_entry(a, node, s->slot + 1 + s->variants + v);
+        needed |= change == LW_ATLAS_NONE && s->variants > 1;
+        right &= own == LW_ATLAS_NONE ? !needed : is_slice(a, own, stripe, anchor);
+        right &= change == LW_ATLAS_NONE || is_slice(a, change, stripe, 0);
+    }
+    return right;
+}
+
+/* Of any other stripe that is not STATIC. */
+static int is_node_of(const lw_atlas *a, int32_t stripe, int32_t node)
+{
+    const lw_stripe *s = &a->stripe[stripe];
+    uint32_t step = lw_atlas_entry(a, node, s->slot); /* from the node before */
+    int right;
+    if (!lw_atlas_node_anchor(a, node))
+        right = step == LW_ATLAS_NONE || is_slice(a, step, stripe, 0);
+    else if (s->kind == LW_STRIPE_CHOICE)
+        right = step == LW_ATLAS_NONE;
+    else
+        right = is_slice(a, step, stripe, 1);
+    for (int32_t v = 0; v < s->variants; v++)
+        right &= is_slice(a, lw_atlas_entry(a, node, s->slot + 1 + v), stripe, 1);
+    return right;
+}
+
 static const char *check_entries(const lw_atlas *a)
 {
     for (int32_t i = 0; i < a->info.stripes; i++) {
         const lw_stripe *s = &a->stripe[i];
         if (s->kind == LW_STRIPE_STATIC && !is_slice(a, (uint32_t)s->slot, i, 1))
             return "a static stripe without an I slice of its own";
-        for (int32_t node = 0; s->kind != LW_STRIPE_STATIC && node < a->info.nodes; node++) {
-            int anchor = lw_atlas_node_anchor(a, node), right;
-            uint32_t step = lw_atlas_entry(a, node, s->slot); /* from the node before */
-            if (!anchor || s->refresh)
-                right = step == LW_ATLAS_NONE || is_slice(a, step, i, 0);
-            else if (s->kind == LW_STRIPE_CHOICE)
-                right = step == LW_ATLAS_NONE;
-            else
-                right = is_slice(a, step, i, 1);
-            for (int32_t v = 0; v < s->variants; v++)
-                right &= is_slice(a, lw_atlas_entry(a, node, s->slot + 1 + v), i, 1);
-            if (!right)
+        for (int32_t node = 0; s->kind != LW_STRIPE_STATIC && node < a->info.nodes; node++)
+            if (!(s->refresh ? is_free_node(a, i, node) : is_node_of(a, i, node)))
                 return "an entry is no slice of its stripe, or not of a type that may be there";
-        }
     }
     return NULL;
 }

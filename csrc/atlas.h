@@ -47,6 +47,13 @@ static inline uint64_t lw_load64(const uint8_t *p)
 
 enum { LW_NODE_BYTES = 40, LW_SEGMENT_BYTES = 16, LW_SLICE_BYTES = 16, LW_STRIPE_BYTES = 96, LW_HEADER_BYTES = 256 };
 
+/* A stripe's entries in each node: its chain, its variants, and changes to them; see lw_atlas_plan. */
+static inline uint32_t lw_stripe_entries(int32_t kind, int32_t variants, int32_t refresh)
+{
+    uint32_t count = (uint32_t)variants;
+    return kind == LW_STRIPE_STATIC ? 0 : kind == LW_STRIPE_MOVING ? 1 : 1 + count + (refresh && count > 1 ? count : 0);
+}
+
 static inline int lw_atlas_node_anchor(const lw_atlas *a, int32_t node)
 {
     return a->nodes[(size_t)node * LW_NODE_BYTES + 36] & 1;

@@ -73,7 +73,7 @@ typedef struct sets {
     uint32_t frame_num_bits, poc_type, poc_bits, mbs; /* SPS */
     int delta_always_zero;
     uint32_t id; /* PPS */
-    int bottom_field_order, weighted, deblocking_control, redundant;
+    int bottom_field_order, weighted, deblocking_control, constrained_intra, redundant;
     uint32_t references;
     int64_t qp;
 } sets;
@@ -161,8 +161,7 @@ static const char *read_pps(sets *s, const uint8_t *nal, size_t n) /* 7.3.2.2 */
     if (lw_bits_se(&b) != LW_H264_CHROMA_QP)
         return "the PPS: chroma_qp_index_offset is not -6 (psy=0:chroma-qp-offset=-6)";
     s->deblocking_control = (int)lw_bits_u(&b, 1);
-    if (lw_bits_u(&b, 1))
-        return "the PPS: constrained_intra_pred_flag is 1";
+    s->constrained_intra = (int)lw_bits_u(&b, 1);
     s->redundant = (int)lw_bits_u(&b, 1);
     if (b.at < b.end && (lw_bits_u(&b, 2) || lw_bits_se(&b))) /* of a high profile */
         return "the PPS: 8x8 transform, scaling matrices, or a second chroma_qp_index_offset (8x8dct=0)";
@@ -217,6 +216,8 @@ static const char *read_header(lw_bits *b, const sets *s, uint8_t nal, lw_payloa
     if (s->redundant && lw_bits_ue(b))
         return "a redundant slice";
     if (type == LW_SLICE_P) {
+        if (!s->constrained_intra)
+            return "the PPS: constrained_intra_pred_flag is 0 (constrained-intra=1)";
         uint32_t references = lw_bits_u(b, 1) ? lw_bits_ue(b) : s->references;
         if (references)
             return "more than one reference (ref=1)";
@@ -380,7 +381,7 @@ size_t lw_h264_pps(uint8_t out[LW_H264_PARAMETERS])
     lw_put_se(&p, 0);   /* QP 26 */
     lw_put_se(&p, 0);
     lw_put_se(&p, LW_H264_CHROMA_QP);
-    lw_put_u(&p, 4, 3); /* slices say that they are not deblocked; no constrained intra prediction; nothing redundant */
+    lw_put_u(&p, 6, 3); /* slices say that they are not deblocked; constrained intra prediction; nothing redundant */
     return finish(&p, raw, out);
 }
 

@@ -75,26 +75,34 @@ typedef struct plan {
     int32_t variant[LW_ATLAS_STRIPES], age[LW_ATLAS_STRIPES]; /* these, too */
 } plan;
 
-/* The slice that a CHOICE takes whose P slices say motion alone, or NONE. */
-static uint32_t pick_moved(const lw_stitcher *s, int32_t stripe, int32_t node, int32_t variant, int key, int32_t *age)
+/* The slice that a CHOICE takes whose P slices say motion alone, into *slice, or NONE. LW_EINVAL: none shows that
+ * variant now. */
+static int pick_moved(const lw_stitcher *s, int32_t stripe, int32_t node, int32_t variant, int key, uint32_t *slice,
+                      int32_t *age)
 {
     const lw_atlas *a = s->atlas;
     const lw_stripe *st = &a->stripe[stripe];
     uint32_t own = lw_atlas_entry(a, node, st->slot + 1 + variant), step = lw_atlas_entry(a, node, st->slot);
-    int stays = node == s->node;
+    int stays = node == s->node, same = variant == s->variant[stripe];
     int goes_on = node == s->node + 1 && lw_atlas_segment_of(a, node) == lw_atlas_segment_of(a, s->node);
-    if (key || !(stays || goes_on) || variant != s->variant[stripe]) {
-        *age = 0;
-        return own == s->shown[stripe] && !key ? LW_ATLAS_NONE : own;
+    uint32_t change = st->variants > 1 ? lw_atlas_entry(a, node, st->slot + 1 + st->variants + variant) : LW_ATLAS_NONE;
+    if (!key && !stays && goes_on) {
+        int anchor = lw_atlas_node_anchor(a, node), only = !same && change == LW_ATLAS_NONE;
+        int due = step != LW_ATLAS_NONE && (*age >= st->refresh || lw_atlas_slice_at(a, step).type == LW_SLICE_I);
+        if (own == LW_ATLAS_NONE || (anchor && !due && !only)) {
+            *age += step != LW_ATLAS_NONE;
+            *slice = same ? step : change;
+            return 0;
+        }
+    } else if (!key && stays && (same || own == LW_ATLAS_NONE)) {
+        if (!same && step != LW_ATLAS_NONE)
+            return LW_EINVAL; /* its change would move what has moved already */
+        *slice = same ? LW_ATLAS_NONE : change;
+        return 0;
     }
-    if (stays || step == LW_ATLAS_NONE)
-        return LW_ATLAS_NONE;
-    if (*age >= st->refresh || lw_atlas_slice_at(a, step).type == LW_SLICE_I) {
-        *age = 0;
-        return own;
-    }
-    ++*age;
-    return step;
+    *age = 0;
+    *slice = own == s->shown[stripe] && !key ? LW_ATLAS_NONE : own;
+    return 0;
 }
 
 /* The slice that a stripe takes, or NONE. `variant`: 0 but of a CHOICE. */
@@ -133,8 +141,10 @@ static int64_t pick_all(const lw_stitcher *s, int32_t node, const int32_t *varia
         }
         p->variant[i] = variant;
         p->age[i] = s->age[i];
-        p->picks[i] = a->stripe[i].refresh ? pick_moved(s, i, node, variant, key, &p->age[i])
-                                           : pick(s, i, node, variant, key, &p->chained);
+        if (!a->stripe[i].refresh)
+            p->picks[i] = pick(s, i, node, variant, key, &p->chained);
+        else if (pick_moved(s, i, node, variant, key, &p->picks[i], &p->age[i]))
+            return LW_EINVAL;
         most += 4 + LW_H264_HEADER;
         if (p->picks[i] != LW_ATLAS_NONE) {
             p->slices[i] = lw_atlas_slice_at(a, p->picks[i]);

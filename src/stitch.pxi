@@ -61,6 +61,85 @@ def slice_payload(nal, sps, pps):
     return bits[:(payload.bit_length + 7) // 8], payload.bit_length, payload.qp, payload.type
 
 
+cdef lw_payload _payload(Borrowed *source, bit_length, qp, slice_type) except *:
+    """Slice data of Python's; `source` has its bits, and stays borrowed."""
+    cdef lw_payload payload
+    cdef int64_t length = whole64(bit_length, "bit_length")
+    payload.qp, payload.type = whole(qp, "qp"), whole(slice_type, "slice_type")
+    if not 1 <= length <= 8 * <int64_t>source.size or length > 0x7FFFFFFF:
+        raise InvalidArgument(f"bit_length is out of range: {bit_length}, of {source.size} bytes")
+    payload.bits, payload.bit_length = <const uint8_t *>source.data, <size_t>length
+    return payload
+
+
+def patch_slice(around, box, size, place, levels=None, qp=0):
+    """A P slice of moved and skipped macroblocks with a box of intra ones, which look the same whatever it refers to.
+
+    Args:
+        around: as `slice_payload` has it, the P slice, of vectors alone. It skips the box, and its vectors are
+            predicted as if that was intra.
+        box: as `slice_payload` has it, an I slice of a picture as large as the box; None: there is none.
+        size: (columns, rows) of the P slice, in macroblocks, 1..256.
+        place: (left, top, width, height) of the box in it; without one all 0.
+        levels: int16 (columns * rows, 384): what macroblocks that are not skipped have beside their motion, as
+            `lw_residual` has it; None: nothing.
+        qp: QPY of that.
+
+    Returns:
+        As `slice_payload`.
+
+    Raises:
+        BadData: one of the slices is malformed, or has something else in it. InvalidArgument: a number is out of range.
+    """
+    cdef Borrowed first, second
+    cdef lw_payload outside, inside, payload
+    cdef lw_payload *boxed = NULL
+    cdef lw_slice_box where
+    cdef lw_residual residual
+    cdef lw_residual *added = NULL
+    cdef const int16_t[:, ::1] numbers
+    cdef const char *why = NULL
+    cdef size_t room
+    cdef int rc
+    columns, rows = size
+    where.columns, where.rows = whole(columns, "size"), whole(rows, "size")
+    left, top, width, height = place
+    where.left, where.top = whole(left, "place"), whole(top, "place")
+    where.width, where.height = whole(width, "place"), whole(height, "place")
+    residual.qp = whole(qp, "qp")
+    if not (0 < where.columns <= 256 and 0 < where.rows <= 256 and 0 <= where.width <= 256 and 0 <= where.height <= 256):
+        raise InvalidArgument(f"a slice has 1..256 macroblocks in width and height, a box no more; not {size!r:.60} "
+                              f"and {place!r:.60}")
+    if levels is not None:
+        numbers = _numbers(levels, "<i2", (where.columns * where.rows, LW_RESIDUAL_LEVELS), "levels")
+        residual.levels = &numbers[0, 0]
+        added = &residual
+    bits, bit_length, first_qp, slice_type = around
+    borrow_bytes(bits, &first, "slice data")
+    try:
+        outside = _payload(&first, bit_length, first_qp, slice_type)
+        inside.bit_length = 0
+        borrow_bytes(b"" if box is None else box[0], &second, "slice data")
+        try:
+            if box is not None:
+                bits, bit_length, first_qp, slice_type = box
+                inside = _payload(&second, bit_length, first_qp, slice_type)
+                boxed = &inside
+            room = LW_PATCH_BYTES(outside.bit_length, inside.bit_length, <size_t>(where.width * where.height))
+            if added != NULL:
+                room += LW_RESIDUAL_BYTES * <size_t>(where.columns * where.rows)
+            made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>room)
+            rc = lw_slice_patch(&outside, added, boxed, &where, <uint8_t *>PyBytes_AS_STRING(made), room, &payload, &why)
+        finally:
+            give_back(&second)
+    finally:
+        give_back(&first)
+    if rc == LW_EDATA:
+        raise BadData(f"these slices cannot be put together: {why.decode()}")
+    check(rc, f"a P slice of {size!r:.60} macroblocks with an I slice at {place!r:.60}")
+    return made[:(payload.bit_length + 7) // 8], payload.bit_length, payload.qp, payload.type
+
+
 cdef object _numbers(array, str kind, shape, str name, most=None):
     """A contiguous array of this type; numbers that it cannot hold are refused, and those beyond 0..most."""
     given = np.asarray(array)
@@ -95,7 +174,7 @@ cdef class AtlasWriter:
     cdef bytes note
     cdef list stripes   # (first row, kind, rows, values, weights, costs)
     cdef list stills    # of each stripe: its slice, or None
-    cdef list owners    # of each entry of a node: its stripe, and whether it is the step from the node before
+    cdef list owners    # of each entry of a node: its stripe, and "step", "own" or "change"
     cdef list slices    # (stripe, type, qp, stored bytes)
     cdef dict known     # these -> number
     cdef list nodes     # (axes, anchor)
@@ -140,8 +219,8 @@ cdef class AtlasWriter:
             weights: of a choice, (AXES,), 0..2^20: what the square of a difference of 1 costs.
             costs: of a choice that shows the mouth, int64 (mouths, variants), 0..2^60: what a variant costs where the
                 avatar would show that image.
-            refresh: of a choice, 0..4096: its chains are of motion alone, go on from any variant, and an I slice comes
-                again after so many; 0: they lean on variant 0 since the anchor.
+            refresh: of a choice, 0..4096: its chains are of motion alone, go on from any variant, and after so many the
+                next anchor has an I slice; 0: they lean on variant 0 since the anchor.
 
         Raises:
             InvalidArgument: one of them is out of range. BadState: there are slices or segments already.
@@ -169,7 +248,9 @@ cdef class AtlasWriter:
         self.stripes.append((self.used, kind, count, values, weights, costs, limit))
         self.stills.append(None)
         if kind != "static":
-            self.owners += [(number, True)] + [(number, False)] * (0 if values is None else len(values))
+            variants = 0 if values is None else len(values)
+            changes = variants if limit and variants > 1 else 0
+            self.owners += [(number, "step")] + [(number, "own")] * variants + [(number, "change")] * changes
         self.used += count
         return number
 
@@ -194,15 +275,11 @@ cdef class AtlasWriter:
         cdef lw_payload payload
         cdef int64_t stored
         cdef int number = self._stripe(stripe)
-        cdef int64_t length = whole64(bit_length, "bit_length")
-        payload.qp, payload.type = whole(qp, "qp"), whole(slice_type, "slice_type")
         columns = (self.plan.width + 15) // 16
         borrow_bytes(bits, &source, "slice data")
         try:
-            if not 1 <= length <= 8 * <int64_t>source.size or length > 0x7FFFFFFF:
-                raise InvalidArgument(f"bit_length is out of range: {bit_length}, of {source.size} bytes")
-            payload.bits, payload.bit_length = <const uint8_t *>source.data, <size_t>length
-            out = PyBytes_FromStringAndSize(NULL, length // 8 * 3 // 2 + 8)
+            payload = _payload(&source, bit_length, qp, slice_type)
+            out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(payload.bit_length // 8 * 3 // 2 + 8))
             stored = lw_slice_store(&payload, self.stripes[number][0] * columns, <uint8_t *>PyBytes_AS_STRING(out),
                                     <size_t>PyBytes_GET_SIZE(out))
         finally:
@@ -246,7 +323,10 @@ cdef class AtlasWriter:
             nodes: (axes, anchor, entries) of each. axes: int16 (AXES,); anchor: all of its slices are I, the first
                 node's have to be; entries: numbers of slices in the order of the stripes, for each moving one (at an
                 anchor I, else None: as at the node before), for each choice its chain (at an anchor None, else as
-                before: what turns variant 0 at the node before into variant 0 here) and one a variant.
+                before: what turns variant 0 at the node before into variant 0 here) and one a variant; with `refresh`
+                and more than one variant, another one for each: what turns any variant at the node before into it, or
+                None. Away from anchors variants' own may then be None, where the chain has no I slice and there is a
+                change for each; else they are taken in any case.
 
         Raises:
             InvalidArgument: one of them is out of range; nothing was added.
@@ -262,14 +342,17 @@ cdef class AtlasWriter:
                 raise InvalidArgument(f"node {len(made)}: {len(entries)} entries; {len(self.owners)} are wanted")
             row = np.empty(len(entries), dtype=np.uint32)
             for i, entry in enumerate(entries):
-                owner, step = self.owners[i]
+                owner, role = self.owners[i]
                 free = self.stripes[owner][6] > 0
-                if step and entry is None and (not anchor or self.stripes[owner][1] == "choice"):
+                choice = self.stripes[owner][1] == "choice"
+                if entry is None and (role == "change" or (not anchor and (role == "step" or free)) or
+                                      (role == "step" and choice)):
                     row[i] = <uint32_t>LW_ATLAS_NONE
-                elif step and anchor and self.stripes[owner][1] == "choice" and not free:
+                elif role == "step" and anchor and choice and not free:
                     raise InvalidArgument(f"node {len(made)}: an anchor has no chain, entry {i} is None there")
                 else:
-                    row[i] = self._owned(entry, owner, not step or (anchor and not free))
+                    only_i = (anchor or not free) if role == "own" else role == "step" and anchor and not free
+                    row[i] = self._owned(entry, owner, only_i)
             made.append((_numbers(axes, "<i2", (LW_AXES,), "axes"), bool(anchor)))
             numbers.append(row)
         if not made or len(made) + len(self.nodes) > 1 << 20:

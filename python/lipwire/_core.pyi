@@ -127,6 +127,14 @@ class Canvas:
 
 def nal_split(stream: Buffer, /) -> list[bytes]: ...
 def slice_payload(nal: Buffer, sps: Buffer, pps: Buffer) -> tuple[bytes, int, int, int]: ...
+def patch_slice(
+    around: tuple[Buffer, int, int, int],
+    box: tuple[Buffer, int, int, int] | None,
+    size: tuple[int, int],
+    place: tuple[int, int, int, int],
+    levels: NDArray[Any] | None = None,
+    qp: int = 0,
+) -> tuple[bytes, int, int, int]: ...
 
 @disjoint_base
 class AtlasWriter:

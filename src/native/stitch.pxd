@@ -28,6 +28,22 @@ cdef extern from "lipwire/stitch.h" nogil:
     int lw_slice_read(const void *nal, size_t n, const void *sps, size_t sps_bytes, const void *pps, size_t pps_bytes,
                       uint8_t *bits, size_t room, lw_payload *payload, int32_t *first_mb, const char **why)
     int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out, size_t room)
+    ctypedef struct lw_slice_box:
+        int32_t columns
+        int32_t rows
+        int32_t left
+        int32_t top
+        int32_t width
+        int32_t height
+    enum:
+        LW_RESIDUAL_LEVELS
+        LW_RESIDUAL_BYTES
+    ctypedef struct lw_residual:
+        const int16_t *levels
+        int32_t qp
+    size_t LW_PATCH_BYTES(size_t around, size_t box, size_t macroblocks)
+    int lw_slice_patch(const lw_payload *around, const lw_residual *residual, const lw_payload *box,
+                       const lw_slice_box *where, uint8_t *bits, size_t room, lw_payload *payload, const char **why)
     ctypedef struct lw_atlas_stripe:
         int32_t kind
         int32_t rows

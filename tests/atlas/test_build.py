@@ -101,12 +101,13 @@ def test_what_shows_something_else_is_found(said: tuple[bytes, int], monkeypatch
     monkeypatch.setattr(build, "speech", lambda voice: said)
     maker = build._Maker(Avatar.load("ohm"), 96, 64, Fraction(5), "low")
     stock = maker._encoded(1, lambda share: None)
-    assert maker._unlike(_core.Atlas(maker._filled(stock).pack()), stock) == []
-    moves = [(key, move) for key, move in stock.moves.items() if move is not None]
-    (step, (_, field)), other = moves[0], next(m for key, m in moves[1:] if key[0] == moves[0][0][0])
-    stock.moves[step] = other[0], field
-    wrong = maker._unlike(_core.Atlas(maker._filled(stock).pack()), stock)
-    assert wrong and {i for i, _ in wrong} == {step[0]}
+    atlas = _core.Atlas(maker._filled(stock).pack())
+    assert maker._unlike(atlas, stock) == []
+    (i, _), step = next((key, step) for key, step in stock.steps.items() if step.field is not None)
+    assert step.field is not None
+    step.field = step.field + np.int32(4)
+    wrong = maker._unlike(atlas, stock)
+    assert wrong and {stripe for stripe, _ in wrong} == {i}
 
 
 def test_an_unknown_quality_is_refused() -> None:

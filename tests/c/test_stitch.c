@@ -402,8 +402,72 @@ static void survives(void)
           "cut off");
 }
 
+/* One stripe of motion alone, two variants, three nodes, an anchor first: with these entries it opens, or does not. */
+static int opens(const uint32_t entries[3 * 5])
+{
+    static uint8_t made[4096];
+    static int16_t values[2][LW_AXES];
+    lw_atlas_slice two[2] = {{0, 8, LW_SLICE_I, 26, 0}, {8, 8, LW_SLICE_P, 26, 0}};
+    lw_atlas_stripe stripe = {.kind = LW_STRIPE_CHOICE, .rows = 1, .variants = 2, .refresh = 1, .values = values[0]};
+    lw_atlas_node nodes[3] = {{.anchor = 1}};
+    lw_atlas_segment segment = {0, 3, 1};
+    lw_atlas_plan plan = {.width = 16, .height = 16, .fps_num = 25, .fps_den = 1, .stripes = &stripe, .stripe_count = 1};
+    plan.nodes = nodes, plan.node_count = 3, plan.segments = &segment, plan.segment_count = 1, plan.entries = entries;
+    plan.slices = two, plan.slice_count = 2, plan.data = data, plan.data_bytes = 16;
+    int64_t bytes = lw_atlas_pack(&plan, made, sizeof made);
+    lw_atlas *a;
+    int rc = lw_atlas_open(&a, made, bytes > 0 ? (size_t)bytes : 0, NULL);
+    lw_atlas_close(&a);
+    return rc == 0;
+}
+
+static void checks_changes(void)
+{
+    enum { I = 0, P = 1 };
+    const uint32_t none = LW_ATLAS_NONE;
+    uint32_t entries[3 * 5] = {none, I, I, none, none, /* its chain, its variants, changes to them */
+                               P, none, none, P, P, P, I, I, P, none};
+    CHECK(opens(entries), "variants of their own may be missing where there are changes");
+    static const struct {
+        int at;
+        uint32_t value;
+    } wrong[] = {{1, LW_ATLAS_NONE}, {2, P}, {5, I}, {8, LW_ATLAS_NONE}, {11, 2}, {12, LW_ATLAS_NONE}, {13, 2}, {10, 2}};
+    int refused = 1;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        uint32_t before = entries[wrong[i].at];
+        entries[wrong[i].at] = wrong[i].value;
+        refused &= !opens(entries);
+        entries[wrong[i].at] = before;
+    }
+    entries[5] = none, entries[11] = P;
+    CHECK(refused && opens(entries), "each node shows each variant, whatever was before");
+}
+
+/* Two macroblocks, the second one in the place of a skipped one: Intra_16x16, DC, nothing coded. */
+static void patches_boxes(void)
+{
+    const uint8_t skip = 0x60, grey = 0x27; /* mb_skip_run 2; mb_type 3, chroma mode 0, mb_qp_delta 0, no coefficient */
+    lw_payload around = {&skip, 3, LW_SLICE_P, 30}, box = {&grey, 8, LW_SLICE_I, 26}, made;
+    lw_slice_box where = {2, 1, 1, 0, 1, 1};
+    uint8_t bits[LW_PATCH_BYTES(3, 8, 1)];
+    const char *why = NULL;
+    /* 010: one is skipped; 0001001: mb_type 8; 1, 1, 1. */
+    CHECK(!lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits, &made, &why) && made.bit_length == 13 &&
+              bits[0] == 0x42 && bits[1] == 0x78 && made.type == LW_SLICE_P && made.qp == 26,
+          "a box goes into a slice");
+    where.left = 0; /* 1, 0001001, 1, 1, 1, 010 */
+    CHECK(!lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits, &made, &why) && made.bit_length == 14 &&
+              bits[0] == 0x89 && bits[1] == 0xe8,
+          "and skipped ones may follow");
+    CHECK(lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits - 1, &made, &why) == LW_ENOSPC, "no room");
+    where.width = 3;
+    CHECK(lw_slice_patch(&around, NULL, &box, &where, bits, sizeof bits, &made, &why) == LW_EINVAL, "a box that sticks out");
+}
+
 int main(void)
 {
+    checks_changes();
+    patches_boxes();
     assembles();
     counts();
     takes_what_changes();

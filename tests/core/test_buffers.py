@@ -101,6 +101,12 @@ def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), noted: Any = None, 
     return _core.Atlas(made.pack(noted))
 
 
+def patched(box: Any = b"\x27", columns: Any = 1, qp: Any = 0) -> Any:
+    """One macroblock in the place of another one that is skipped (mb_skip_run: 1)."""
+    around, inside = (b"\x40", 3, 26, _core.SLICE_P), (box, 8, 26, _core.SLICE_I)
+    return _core.patch_slice(around, inside, (columns, 1), (0, 0, 1, 1), None, qp)
+
+
 GREY = _core.Atlas(grey())
 GREY_SLICE = _core.nal_split(_core.Stitcher(GREY).unit(0, (0,), True))[2]
 
@@ -141,6 +147,7 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "JitterBuffer.put_payload": (lambda: lambda x: _core.JitterBuffer("pcmu").put_payload(0, 0, x, 0), bytes(160)),
     "nal_split": (lambda: _core.nal_split, b"\0\0\1\x67ab\0\0\0\1\x68cd\0"),
     "slice_payload": (lambda: lambda x: _core.slice_payload(x, GREY.sps, GREY.pps), GREY_SLICE),
+    "patch_slice": (lambda: lambda x: patched(box=x), b"\x27" + bytes(7)),
     "AtlasWriter": (lambda: lambda x: packed(note=x).note, bytes(range(256))),
     "AtlasWriter.pack": (lambda: lambda x: packed(noted=x, note=b"before").note, bytes(range(256))),
     "AtlasWriter.add_slice": (lambda: lambda x: writer().add_slice(0, x, 64, 26, _core.SLICE_I), bytes(range(8))),
@@ -448,6 +455,8 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "AtlasWriter.set_static:stripe": (lambda n: packed(static=(n, 0)), 0),
     "AtlasWriter.set_static:slice": (lambda n: packed(static=(0, n)), 0),
     "AtlasWriter.add_segment:modes": (packed, 3),
+    "patch_slice:size": (lambda n: patched(columns=n), 1),
+    "patch_slice:qp": (lambda n: patched(qp=n), 30),
     "Atlas.anchor:node": (lambda n: GREY.anchor(n), 2),
     "Atlas.head:node": (lambda n: GREY.head(n), 2),
     "Atlas.choose:mouth": (lambda n: GREY.choose([0] * _core.AXES, n), 2),

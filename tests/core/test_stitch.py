@@ -130,40 +130,57 @@ def test_ffmpeg_reads_and_writes_the_same_headers() -> None:
 
 
 def test_what_says_motion_alone_goes_on_from_any_variant() -> None:
-    """A choice with `refresh`: each I slice is a grey of its own, a P slice keeps what is there."""
+    """A choice with `refresh`: each variant of each node is a grey of its own, a change to it is a bit lighter, a P
+    slice of the chain keeps what is there."""
     made, encoder = _core.AtlasWriter(16, 16, (25, 1)), IntraEncoder(1, 1, 10)
     with pytest.raises(InvalidArgument, match="refresh"):
         made.add_stripe("choice", 1, values=np.zeros((2, _core.AXES), np.int16), refresh=4097)
-    stripe = made.add_stripe("choice", 1, values=np.zeros((2, _core.AXES), np.int16), refresh=2)
-    keep = made.add_slice(stripe, b"\x40", 3, 26, _core.SLICE_P)  # mb_skip_run: 1
-    own = [
-        [made.add_slice(stripe, *encoder.slice(np.full((24, 16), 40 + 20 * node + 8 * v, np.uint8))) for v in (0, 1)]
-        for node in range(8)
-    ]
-    chain = [None, keep, keep, keep, keep, None, own[6][0], keep]
-    axes = np.zeros(_core.AXES, np.int16)
-    made.add_segment(1, [(axes, node in (0, 4), [chain[node], *own[node]]) for node in range(8)])
+    stripe = made.add_stripe("choice", 1, values=np.zeros((2, _core.AXES), np.int16), refresh=3)
+    skipped = (b"\x40", 3, 26, _core.SLICE_P)  # mb_skip_run: 1
+
+    def grey_of(node: int, variant: int, more: int = 0, *, patched: bool = False) -> int:
+        picture = np.full((24, 16), 20 + 20 * node + 8 * variant + more, np.uint8)
+        found = encoder.slice(picture)
+        return made.add_slice(stripe, *(_core.patch_slice(skipped, found, (1, 1), (0, 0, 1, 1)) if patched else found))
+
+    keep = made.add_slice(stripe, *skipped)
+    own: dict[int, list[int | None]] = {n: [grey_of(n, v, patched=n == 5) for v in (0, 1)] for n in (0, 4, 5, 6, 8)}
+    changes = {n: [grey_of(n, v, 4, patched=True) for v in (0, 1)] for n in (1, 2, 3, 4, 7, 8, 9)}
+    chain = [None, keep, keep, keep, keep, None, own[6][0], keep, None, None]
+    axes, none = np.zeros(_core.AXES, np.int16), [None, None]
+    made.add_segment(
+        1, [(axes, n in (0, 4, 8), [chain[n], *own.get(n, none), *changes.get(n, none)]) for n in range(10)]
+    )
     stitcher, codec = _core.Stitcher(_core.Atlas(made.pack())), decoder()
     steps = [
-        ((0, 1, True), 48),  # key
-        ((1, 1, False), 48),  # P, from variant 1 as well
-        ((1, 1, False), 48),  # stays
-        ((1, 0, False), 60),  # another variant
-        ((2, 0, False), 60),
-        ((3, 0, False), 60),
-        ((4, 0, False), 120),  # two P slices are behind it
-        ((5, 0, False), 120),  # NONE
-        ((6, 0, False), 160),  # the chain has an I slice
-        ((7, 1, False), 188),
-        ((0, 1, False), 48),  # a jump
-        ((1, 1, False), 48),
-        ((4, 1, True), 128),
+        ((0, 1, True), 28),  # key
+        ((1, 1, False), 28),  # P, from variant 1 as well
+        ((1, 1, False), 28),  # stays
+        ((2, 0, False), 64),  # a change
+        ((3, 0, False), 64),
+        ((4, 0, False), 100),  # three P slices are behind it
+        ((5, 0, False), 120),  # no anchor: its own is taken
+        ((6, 0, False), 140),  # the chain has an I slice
+        ((7, 1, False), 172),
+        ((8, 1, False), 172),  # NONE; one P slice is behind this anchor
+        ((8, 0, False), 180),  # stays: its own
+        ((9, 0, False), 180),
+        ((9, 1, False), 212),  # a change where nothing moves
+        ((0, 1, False), 28),  # a jump
+        ((1, 0, False), 44),
+        ((4, 1, True), 108),
         ((5, 1, False), 128),
-        ((6, 1, False), 168),  # the variant's own
+        ((6, 1, False), 148),
+        ((7, 1, False), 148),
+        ((8, 0, False), 184),  # a change at an anchor
     ]
     for (node, variant, key), grey_ in steps:
         (shown,) = decode([stitcher.unit(node, (variant,), key)], codec)
         assert abs(int(np.asarray(shown)[:16].mean()) - grey_) <= 1, (node, variant, key)
+    stitcher.unit(0, (0,))
+    stitcher.unit(1, (0,))
+    with pytest.raises(InvalidArgument, match="node 1"):
+        stitcher.unit(1, (1,))  # what has moved would move again
 
 
 def test_a_still_picture_is_a_dozen_bytes() -> None:
@@ -286,7 +303,7 @@ def test_a_writer_says_what_is_wrong() -> None:
         (X264.replace("weightp=0", "weightp=2"), None, "weighted prediction"),
         (X264.replace("ref=1", "ref=3"), "baseline", "more than one reference"),
         (X264.replace("psy=0", "psy-rd=1.0,0:subme=8"), "baseline", "chroma_qp_index_offset"),
-        (X264 + ":constrained-intra=1", "baseline", "constrained_intra_pred"),
+        (X264.replace("constrained-intra=1", "constrained-intra=0"), "baseline", "constrained_intra_pred"),
         (X264 + ":interlaced=1", "main", "interlaced"),
         (X264.replace("bframes=0", "bframes=2:b-adapt=0"), None, "neither an I nor a P"),
     ],

@@ -1,8 +1,9 @@
 /* Atlases and slices of anybody's: a blob that was packed and then changed at random opens or is refused, and whatever
  * opens can be asked and walked without a byte beyond its memory; slices of any bits, by parameter sets of any bits, are
- * read or refused; and what is read, stored and stitched reads as the same bits.
+ * read or refused; and what is read, stored and stitched reads as the same bits; slices of any bits are put together to
+ * a patch, or refused.
  *
- * The first byte says which of the three. Of a blob the rest is changes: place (2 bytes), value, and then the walk. */
+ * The first byte says which of these. Of a blob the rest is changes: place (2 bytes), value, and then the walk. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,26 +32,28 @@ static void *exact(const void *bytes, size_t n) /* so that the sanitizer sees a 
 
 /* ---- blobs ---- */
 
-enum { COLUMNS = 3, VARIANTS = 4, NODES = 5, SLOTS = 2 + VARIANTS, ROOM = 8192 };
+enum { COLUMNS = 3, VARIANTS = 4, FREE = 2, NODES = 5, SLOTS = 2 + VARIANTS + 1 + 2 * FREE, ROOM = 8192 };
+enum { STRIPES = 4, FIRST_FREE = 2 + NODES + VARIANTS, SLICES = FIRST_FREE + 1 + 2 * FREE };
 
 static size_t make_blob(uint8_t out[ROOM])
 {
     static uint8_t stored[4096];
-    lw_atlas_slice slices[2 + NODES + VARIANTS];
+    lw_atlas_slice slices[SLICES];
     uint32_t count = 0, entries[NODES * SLOTS];
     uint64_t used = 0;
     lw_atlas_node nodes[NODES] = {{.anchor = 1}, {.anchor = 0}, {.anchor = 0}, {.anchor = 1}, {.anchor = 0}};
     int16_t values[VARIANTS][LW_AXES] = {{0}, {1}, {2}, {3}};
     int64_t costs[2 * VARIANTS] = {0, 1, 2, 3, 3, 2, 1, 0};
-    lw_atlas_stripe stripes[3] = {{.kind = LW_STRIPE_STATIC, .rows = 1},
-                                  {.kind = LW_STRIPE_MOVING, .rows = 2},
-                                  {.kind = LW_STRIPE_CHOICE, .rows = 1, .variants = VARIANTS}};
-    stripes[2].values = values[0], stripes[2].costs = costs;
-    static const int32_t first_mb[3] = {0, COLUMNS, 3 * COLUMNS};
-    stripes[2].weight[0] = stripes[2].weight[14] = 5;
-    for (int i = 0; i < 2 + NODES + VARIANTS; i++) {
-        int32_t stripe = i == 0 ? 0 : i <= NODES ? 1 : 2;
-        int p_slice = (stripe == 1 && !nodes[i - 1].anchor) || i == 1 + NODES + VARIANTS; /* the last: the chain */
+    lw_atlas_stripe stripes[STRIPES] = {{.kind = LW_STRIPE_STATIC, .rows = 1},
+                                        {.kind = LW_STRIPE_MOVING, .rows = 2},
+                                        {.kind = LW_STRIPE_CHOICE, .rows = 1, .variants = VARIANTS},
+                                        {.kind = LW_STRIPE_CHOICE, .rows = 1, .variants = FREE, .refresh = 2}};
+    stripes[2].values = values[0], stripes[2].costs = costs, stripes[3].values = values[0];
+    static const int32_t first_mb[STRIPES] = {0, COLUMNS, 3 * COLUMNS, 4 * COLUMNS};
+    stripes[2].weight[0] = stripes[2].weight[14] = stripes[3].weight[0] = 5;
+    for (int i = 0; i < SLICES; i++) {
+        int32_t stripe = i == 0 ? 0 : i <= NODES ? 1 : i < FIRST_FREE ? 2 : 3;
+        int p_slice = stripe == 1 ? !nodes[i - 1].anchor : i == FIRST_FREE - 1 || i >= FIRST_FREE + FREE; /* chains */
         uint8_t bits[40] = {0};
         bits[i] = (uint8_t)(1 + i);
         lw_payload p = {bits, 200 + (size_t)i, p_slice ? LW_SLICE_P : LW_SLICE_I, 20 + i};
@@ -64,10 +67,16 @@ static size_t make_blob(uint8_t out[ROOM])
         for (int v = 0; v < VARIANTS; v++)
             entries[i * SLOTS + 2 + v] = (uint32_t)(1 + NODES + v);
         entries[i * SLOTS + 1] = nodes[i].anchor ? LW_ATLAS_NONE : 1 + NODES + VARIANTS;
+        uint32_t *own = entries + i * SLOTS + 2 + VARIANTS;
+        own[0] = i % 2 ? FIRST_FREE + 2 * FREE : LW_ATLAS_NONE;
+        for (uint32_t v = 0; v < FREE; v++) {
+            own[1 + v] = i == 1 || i == 2 ? LW_ATLAS_NONE : FIRST_FREE + v;
+            own[1 + FREE + v] = i == 4 ? LW_ATLAS_NONE : FIRST_FREE + FREE + v;
+        }
     }
     lw_atlas_segment segments[2] = {{0, 3, 1}, {3, 2, 2}};
-    lw_atlas_plan plan = {.width = 16 * COLUMNS, .height = 60, .fps_num = 25, .fps_den = 1, .walk_axes = 3, .mouths = 2};
-    plan.stripes = stripes, plan.stripe_count = 3, plan.nodes = nodes, plan.node_count = NODES, plan.segments = segments;
+    lw_atlas_plan plan = {.width = 16 * COLUMNS, .height = 76, .fps_num = 25, .fps_den = 1, .walk_axes = 3, .mouths = 2};
+    plan.stripes = stripes, plan.stripe_count = STRIPES, plan.nodes = nodes, plan.node_count = NODES, plan.segments = segments;
     plan.segment_count = 2, plan.entries = entries, plan.slices = slices, plan.slice_count = count;
     plan.data = stored, plan.data_bytes = used, plan.note = "note", plan.note_bytes = 4;
     int64_t bytes = lw_atlas_pack(&plan, out, ROOM);
@@ -132,7 +141,7 @@ static void blobs(const uint8_t *data, size_t size)
     uint8_t *blob = exact(made, made_bytes);
     uint64_t stripes;
     memcpy(&stripes, blob + 136, 8);
-    blob[stripes + 2 * 96 + 8] = size ? data[0] >> 3 & 3 : 0; /* the choice's refresh */
+    blob[stripes + 3 * 96 + 8] = size ? 1 + (data[0] >> 3 & 3) : 1; /* the free choice's refresh */
     size_t changes = size ? data[0] % 8 : 0, at = 1;
     for (; changes && at + 3 <= size; changes--, at += 3)
         blob[(data[at] << 8 | data[at + 1]) % made_bytes] = data[at + 2];
@@ -240,11 +249,49 @@ static void slices(const uint8_t *data, size_t size, int good_sets)
     free(bits);
 }
 
+/* ---- patches ---- */
+
+/* The first bytes are the sizes, the P slice's bytes among them, then come both slices. */
+static void patches(const uint8_t *data, size_t size)
+{
+    if (size < 8)
+        return;
+    lw_slice_box where = {1 + data[0] % 6, 1 + data[1] % 6, data[2] % 4, data[3] % 4, 1 + data[4] % 4, 1 + data[5] % 4};
+    size_t n = 1 + data[6];
+    int cut = data[7] % 8;
+    data += 8, size -= 8;
+    uint8_t *first = take(&data, &size, &n), *second = exact(data, size);
+    lw_payload around = {first, 8 * n, LW_SLICE_P, 20}, box = {second, 8 * size, LW_SLICE_I, 30}, made = {0};
+    if (n && size) {
+        around.bit_length -= (size_t)cut, box.bit_length -= (size_t)cut;
+        size_t mbs = (size_t)(where.columns * where.rows), boxed = (size_t)(where.width * where.height);
+        int16_t *levels = calloc(mbs, LW_RESIDUAL_LEVELS * sizeof *levels);
+        MUST(levels);
+        for (size_t i = 0; i < size; i++) /* levels of all sizes, those of the box as its slice, at places of it */
+            levels[(i * 37 + second[i]) % (mbs * LW_RESIDUAL_LEVELS)] = (int16_t)((second[i] - 128) * (1 << second[i] % 6));
+        lw_residual residual = {levels, 25}, *added = cut % 2 ? &residual : NULL;
+        size_t room = LW_PATCH_BYTES(around.bit_length, box.bit_length, boxed) + (added ? LW_RESIDUAL_BYTES * mbs : 0);
+        uint8_t *bits = malloc(room);
+        const char *why = NULL;
+        MUST(bits);
+        int rc = lw_slice_patch(&around, added, &box, &where, bits, room, &made, &why);
+        MUST(rc == 0 || rc == LW_EINVAL || (rc == LW_EDATA && why));
+        MUST(rc || (made.bit_length && (made.bit_length + 7) / 8 <= room && made.type == LW_SLICE_P && made.qp == 30));
+        MUST(rc == LW_EINVAL || lw_slice_patch(&around, added, &box, &where, bits, room - 1, &made, &why) == LW_ENOSPC);
+        free(levels);
+        free(bits);
+    }
+    free(first);
+    free(second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
         return 0;
-    if (data[0] % 4 == 0)
+    if (data[0] % 8 == 4)
+        patches(data + 1, size - 1);
+    else if (data[0] % 4 == 0)
         blobs(data + 1, size - 1);
     else if (data[0] % 4 == 3) {
         lw_payload p = {data + 1, 8 * (size - 1), LW_SLICE_I, data[0] % 52};

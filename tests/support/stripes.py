@@ -24,7 +24,7 @@ SEGMENTS = ((5, (0, 3)), (4, (0,)), (1, (0,)))
 VARIANTS = 3
 X264 = (
     "cabac=0:8x8dct=0:weightp=0:bframes=0:ref=1:no-deblock=1:psy=0:chroma-qp-offset=-6:scenecut=0:keyint=infinite:"
-    "aq-mode=1:threads=1"
+    "aq-mode=1:threads=1:constrained-intra=1"
 )
 
 Picture = NDArray[np.uint8]

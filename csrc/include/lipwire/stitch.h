@@ -72,7 +72,7 @@ int lw_nal_next(const uint8_t *stream, size_t n, size_t *at, const uint8_t **nal
  * data goes: n bytes are always enough. *first_mb (may be NULL): its first macroblock. LW_EDATA: it is malformed, or of
  * a kind that cannot be stitched, and *why (may be NULL) says in a few words what for: CAVLC, frames, 4:2:0, 8 bit, no
  * 8x8 transform, one reference, no weighted prediction, no deblocking (idc 1), chroma_qp_index_offset -6,
- * constrained_intra_pred_flag 0, I or P. LW_ENOSPC: `room` is too small. */
+ * I, or P with constrained_intra_pred_flag 1. LW_ENOSPC: `room` is too small. */
 int lw_slice_read(const void *nal, size_t n, const void *sps, size_t sps_bytes, const void *pps, size_t pps_bytes,
                   uint8_t *bits, size_t room, lw_payload *payload, int32_t *first_mb, const char **why);
 
@@ -80,9 +80,36 @@ int lw_slice_read(const void *nal, size_t n, const void *sps, size_t sps_bytes, 
  * bytes written, at most bit_length / 8 * 3 / 2 + 8; LW_EINVAL, LW_ENOSPC. */
 int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out, size_t room);
 
+/* Where a box of macroblocks lies in a P slice. */
+typedef struct lw_slice_box {
+    int32_t columns, rows;            /* macroblocks of the slice, 1..256 */
+    int32_t left, top, width, height; /* of the box, within it; 0 x 0: there is none */
+} lw_slice_box;
+
+/* What macroblocks of a P slice have beside their motion: quantized levels in the order in which they are coded, for
+ * each macroblock 16 luma blocks of 16, Cb's and Cr's DC of 4, Cb's and then Cr's four blocks of 15. */
+#define LW_RESIDUAL_LEVELS 384
+#define LW_RESIDUAL_MOST 2000 /* a level is within +- this */
+#define LW_RESIDUAL_BYTES 1536 /* that a macroblock of them takes at most */
+typedef struct lw_residual {
+    const int16_t *levels; /* [columns * rows][LW_RESIDUAL_LEVELS]; those in the box do not count */
+    int32_t qp;            /* QPY */
+} lw_residual;
+
+/* Makes a P slice of parts. `around` is one of P_L0_16x16, P_8x8 (of P_L0_8x8) and skipped macroblocks without a
+ * residual, in which the box is skipped, though its vectors are predicted as if that was intra; `residual` (may be NULL)
+ * is added, to macroblocks that are not skipped; `box` (NULL where there is none) is an I slice of a picture that is as
+ * large as the box. The box's macroblocks decode to the same samples as in that picture, whatever the slice refers to.
+ * `bits` is where the slice data goes: LW_PATCH_BYTES of both's bit_length and the box's macroblocks, and with a
+ * residual LW_RESIDUAL_BYTES for each of the slice. LW_EDATA: one of them is malformed, or has something else in it, and
+ * *why (may be NULL) says what; LW_EINVAL, LW_ENOSPC. */
+#define LW_PATCH_BYTES(around, box, macroblocks) (((around) + (box)) / 8 + 64 * (size_t)(macroblocks) + 8)
+int lw_slice_patch(const lw_payload *around, const lw_residual *residual, const lw_payload *box,
+                   const lw_slice_box *where, uint8_t *bits, size_t room, lw_payload *payload, const char **why);
+
 /* ---- atlases ---- */
 
-#define LW_ATLAS_VERSION 1
+#define LW_ATLAS_VERSION 2
 #define LW_ATLAS_STRIPES 64    /* of a picture */
 #define LW_ATLAS_CHOICES 16    /* of those, that show a variant */
 #define LW_ATLAS_VARIANTS 4096 /* of a stripe */
@@ -92,7 +119,7 @@ int64_t lw_slice_store(const lw_payload *payload, int32_t first_mb, uint8_t *out
 enum lw_stripe_kind {
     LW_STRIPE_STATIC = 0, /* one I slice */
     LW_STRIPE_MOVING,     /* depends on the node: I at anchors, else P; or NONE: as at the node before */
-    LW_STRIPE_CHOICE      /* depends on node and variant: I; or a step from variant 0 at the node before to that here */
+    LW_STRIPE_CHOICE      /* depends on node and variant: I; or a step from the node before to this one */
 };
 
 /* Which variant a stripe shows: that of the least
@@ -129,7 +156,8 @@ typedef struct lw_atlas_slice {
 } lw_atlas_slice;
 
 /* What an atlas is made of. A node has one entry of `entries` for each MOVING stripe and 1 + variants of them for each
- * CHOICE stripe, in the order of the stripes; a plan has those of all nodes, one behind the other.
+ * CHOICE stripe (more where `refresh` is not 0), in the order of the stripes; a plan has those of all nodes, one behind
+ * the other.
  *
  * The first entry of a CHOICE stripe is its chain, NONE at anchors: the slice, P or I, that turns variant 0 at the node
  * before into variant 0 at this one, or NONE where that stays as it is. It is taken as long as the stripe is chained:
@@ -137,9 +165,12 @@ typedef struct lw_atlas_slice {
  * count.
  *
  * Where `refresh` is not 0, the P slices of the stripe's chains say how it has moved and nothing else, so that they go on
- * from whatever it shows, anchors (but a segment's first) included. The variant's own I slice is taken where the variant
- * changes, where the walk jumps, at a node whose chain has an I slice, and in place of a P slice where `refresh` of them
- * have followed on an I slice. */
+ * from whatever it shows, anchors (but a segment's first) included. Behind its variants such a stripe has, if it has
+ * more than one, another entry for each: the change, a slice that turns any variant at the node before into this one
+ * here, with what lies around it moved as the chain says, or NONE.
+ *   A variant's own slice is I at anchors. It is taken there on a jump, where the chain is I, where there is no change,
+ * and once `refresh` P slices have moved the stripe. At other nodes it is I, or a P slice that shows the same whatever
+ * was before, and is always taken; or NONE, where the chain is not I and there are changes to all variants. */
 typedef struct lw_atlas_plan {
     int32_t width, height;          /* as lw_size_check has it; what is over to whole macroblocks is cropped */
     int32_t fps_num, fps_den;       /* 1..100 frames a second */
@@ -178,7 +209,7 @@ typedef struct lw_atlas_plan {
  * values: i16[variants][16]; costs: i64[mouths][variants]
  * node, 40 bytes: 0 i16[16] axis, 32 u32 segment, 36 u32 anchor
  * segment, 16 bytes: 0 u32 first, 4 u32 count, 8 u32 modes, 12 u32 0
- * entry: u32 slice
+ * entry: u32 slice, or LW_ATLAS_NONE
  * slice, 16 bytes: 0 u64 at (from the beginning of the data), 8 u32 bytes, 12 u8 type, 13 u8 qp, 14 u8 stripe, 15: 0 */
 int64_t lw_atlas_pack(const lw_atlas_plan *plan, void *out, size_t room);
 
@@ -242,8 +273,8 @@ typedef struct lw_stitcher lw_stitcher;
 int lw_stitcher_open(lw_stitcher **out, const lw_atlas *atlas, int32_t framing);
 /* The next picture, one access unit: the node with these variants (one for each choice from the top, NULL where there
  * are none). `key` 1: as IDR picture; the first one has to be. Returns its bytes. LW_EINVAL: no such node or variant,
- * `key` away from an anchor, or a node that is neither that of the last picture, nor the next of its segment, nor an
- * anchor. LW_ESTATE: the first one without `key`. LW_ENOSPC: `room` may be too small; lw_atlas_bound never
+ * `key` away from an anchor, a node that is neither that of the last picture, nor the next of its segment, nor an
+ * anchor, or, at the last picture's, another variant that only a change from the node before shows. LW_ESTATE: the first one without `key`. LW_ENOSPC: `room` may be too small; lw_atlas_bound never
  * is. After an error all is as it was. */
 int64_t lw_stitcher_unit(lw_stitcher *s, int32_t node, const int32_t *variants, int key, uint8_t *out, size_t room);
 /* The next picture is the first one: something else was sent meanwhile. */

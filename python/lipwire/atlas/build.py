@@ -5,25 +5,30 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct, json
+from numpy.typing import NDArray
 
 from .. import _core
 from ..avatar import Avatar
-from ..avatar.art import Axis
+from ..avatar.art import Art, Axis
 from ..errors import BadState, InvalidArgument
 from ..pools import give_way, pool
+from .box import Box, Spread, bounds, reached
 from .encode import Decoder, IntraEncoder, Slice
 from .harvest import MODES, WALK, Poses, speech, watch
 from .moved import Field, Mover
-from .picture import BLOCK, U8, Easel, rows_of, visible
-from .proof import measure, psnr, quantizer
+from .picture import BLOCK, U8, Easel, digest, rows_of, visible
+from .proof import measure, quantizer
+from .residual import Packed, add, residual
 from .stripes import Stripe, at_place, cut
-from .variants import PARTS, Variants, choose, distances, visited
+from .variants import PARTS, Variants, Visited, choose, distances, visited
 from .walk import ANCHOR_EVERY, Reach, plan
 
 QUALITIES = {"low": 38.0, "medium": 41.0, "high": 45.0}
@@ -34,17 +39,29 @@ STEP = 0.40
 """Pixels of a picture of 360 lines that the head moves at once, at least."""
 PLACES = 280
 """Positions of the head, at most."""
-VARIANTS = {"mouth": 22, "eyes": 11}
+VARIANTS = {"mouth": 36, "eyes": 24}
 """At most, the one at rest among them."""
-REFRESH = (2, 10)
-"""P slices until an I slice comes again, at least and at most: as many as add BLUR to the error."""
-BLUR = 0.6
-"""Of the squared error that `quality` allows: what P slices may add to it."""
-FINER = 2.0
-"""By how many dB the PSNR of what moves, drawn, must be above that of I slices; else an I slice comes."""
-FINER_BY = {"mouth": 0, "eyes": 3, "moving": 10, "static": 12}
-"""By how much the quantizer is finer of parts, and of what has none: the less often I slices are sent, the better they
-may be; what stands still is sent in key frames alone."""
+LEAST = {"mouth": 20, "eyes": 10}
+"""The same, at least, whatever they take; a part that has not so many states has fewer."""
+COUNTS = (12, 14, 16, 18, 20, 22, 24, 27, 30, 33, 36)
+"""How many are looked at."""
+BUDGET = 22_500_000
+"""Bytes that all parts' variants may take at 640 x 360, about; of larger pictures more, by their area."""
+TWICE = 1.85
+"""How often a change lies in an atlas, for each place: with motion around it, and with none."""
+BLUR = 0.8
+"""Of the squared error that `quality` allows: what a stripe may have more of it, moved, before it is encoded anew."""
+FINER_BY = {"mouth": 0, "eyes": 2, "moving": 10, "static": 12}
+"""By how much the quantizer is finer of stripes of parts, and of what has none: the less often they are encoded
+anew, the better they may be; what stands still is sent in key frames alone."""
+BOX_FINER_BY = {"mouth": 0, "eyes": 1}
+"""The same of what a change of variant encodes."""
+LEFT_FINER_BY = 4
+"""The same of what motion leaves,"""
+LEFT_BIT = 0.4
+"""and what a bit of it is worth, in squared error, at a quantizer of 12."""
+SAMPLED = 6
+"""Variants whose bytes are looked at."""
 FINEST = 10
 """The least quantizer."""
 SHARES = {"idle": 0.3, "listening": 0.15, "thinking": 0.05, "speaking": 0.5}
@@ -52,6 +69,10 @@ SHARES = {"idle": 0.3, "listening": 0.15, "thinking": 0.05, "speaking": 0.5}
 LIMITS = {Axis.HAPPY: 1500, Axis.CONCERNED: 1500, Axis.SURPRISED: 1500, Axis.WAVE: 300}
 """How far an axis that the table has nothing for may go (q15): less is not seen."""
 NICE = 10
+NEVER = 4096
+"""P slices behind which anchors are not to renew a stripe by themselves: more than a segment has."""
+WALKED = 2
+"""How often the whole walk is looked at afterwards."""
 Progress = Callable[[float], None]
 
 
@@ -108,39 +129,65 @@ class _Tools:
     def __init__(self, native: _core.NativeAvatar, stripes: list[Stripe], qp: int) -> None:
         self.easel = Easel(native)
         self.stripes = stripes
-        columns = self.easel.columns
-        self._encoders = [IntraEncoder(columns, s.rows, max(FINEST, qp - FINER_BY[s.part or s.kind])) for s in stripes]
-        self._decoders = [Decoder() for _ in stripes]
-        self.movers = [Mover(columns, s.rows, qp) for s in stripes]
+        self._qp = [
+            [max(FINEST, qp - finer.get(stripe.part or stripe.kind, 0)) for finer in (FINER_BY, BOX_FINER_BY)]
+            for stripe in stripes
+        ]
+        self._encoders: dict[tuple[int, int, int], tuple[IntraEncoder, Decoder]] = {}
+        self.movers = [Mover(self.easel.columns, stripe.rows, qp) for stripe in stripes]
 
     def picture(self, i: int) -> U8:
         """Stripe i of what the easel shows."""
         return self.easel.stripe(self.stripes[i].first, self.stripes[i].rows)
 
-    def intra(self, i: int) -> Slice:
-        return self._encoders[i].slice(self.picture(i))
+    def intra(self, i: int, picture: U8, *, change: bool = False) -> tuple[Slice, U8]:
+        """An I slice of stripe i, or of a box of it, and what a decoder shows; `change`: of what changes with its
+        variants."""
+        columns, rows = picture.shape[1] // BLOCK, picture.shape[0] * 2 // 3 // BLOCK
+        key = columns, rows, self._qp[i][change]
+        if key not in self._encoders:
+            self._encoders[key] = IntraEncoder(*key), Decoder()
+        encoder, decoder = self._encoders[key]
+        slice_, unit = encoder.encode(picture)
+        return slice_, decoder.decode(unit)
 
-    def shown(self, i: int) -> tuple[Slice, bytes]:
-        """The same, and a digest of what a decoder shows."""
-        slice_, unit = self._encoders[i].encode(self.picture(i))
-        return slice_, self.digest(i, self._decoders[i].decode(unit))
+    def size(self, i: int) -> tuple[int, int]:
+        """Of stripe i, in pixels."""
+        return self.easel.columns * BLOCK, self.stripes[i].rows * BLOCK
 
-    def digest(self, i: int, picture: U8) -> bytes:
-        """Of what of a stripe lies in the frame."""
+    def whole(self, i: int, picture: U8) -> bytes:
+        """A digest of what of stripe i lies in the frame."""
         rows = min(self.stripes[i].rows * BLOCK, self.easel.height - self.stripes[i].first * BLOCK)
         return visible(picture, self.easel.columns * BLOCK, 0, rows, self.easel.width)
 
 
+@dataclass(slots=True)
+class _Step:
+    """How a stripe comes to a node from the one before: by these vectors, that this P slice says (None: as it was), and
+    by what they leave; `anew`: its box is encoded in any case. `reach`: macroblocks that come from where variants
+    differ."""
+
+    field: Field | None = None
+    slice: Slice | None = None
+    residual: Packed | None = None
+    reach: NDArray[np.bool_] | None = None
+    anew: bool = False
+
+
 class _Stock:
-    """All that was encoded: `intra` by (stripe, place, variant), and digests of what the first variants show; `moves`
-    and their vectors by (stripe, place, next place): a P slice, or None where nothing moves; no entry: an I slice is
-    better; `blurs`: mean squared errors of a stripe's moves."""
+    """All that was encoded.
+
+    By (stripe, place, variant), slices and digests of what they show: `intra`, of whole stripes, `boxed`, of what a
+    change of variant encodes anew. By (stripe, place): `pixels`, where variants differ, `boxes`, what that makes (None:
+    nothing). By (stripe, node): `steps`. `whole`: (stripe, place) that are encoded whole."""
 
     def __init__(self) -> None:
-        self.intra: dict[tuple[int, int, int], Slice] = {}
-        self.shown: dict[tuple[int, int], bytes] = {}
-        self.moves: dict[tuple[int, int, int], tuple[Slice, Field] | None] = {}
-        self.blurs: dict[int, list[float]] = defaultdict(list)
+        self.intra: dict[tuple[int, int, int], tuple[Slice, bytes]] = {}
+        self.boxed: dict[tuple[int, int, int], tuple[Slice, bytes]] = {}
+        self.pixels: dict[tuple[int, int], Box | None] = {}
+        self.boxes: dict[tuple[int, int], Box | None] = {}
+        self.steps: dict[tuple[int, int], _Step] = {}
+        self.whole: set[tuple[int, int]] = set()
 
 
 class _Maker:
@@ -157,14 +204,58 @@ class _Maker:
         states = {part: visited(self.art, part, seen) for part in PARTS}
         self.stripes = cut(easel, self.walk, states)
         self.variants: dict[str, Variants] = {}
-        for stripe in self.stripes:
-            if stripe.part:
-                d = distances(easel, states[stripe.part], stripe.first, stripe.rows)
-                self.variants[stripe.part] = choose(
-                    self.art, stripe.part, states[stripe.part], d, VARIANTS[stripe.part]
-                )
-        self.qp = self.report.quantizer = quantizer(easel, [v.poses for v in self.variants.values()], self.target)
+        tables = {
+            stripe.part: _table(self.art, easel, stripe, states[stripe.part]) for stripe in self.stripes if stripe.part
+        }
+        firsts = [table[0].poses for table in tables.values()]
+        self.qp = self.report.quantizer = quantizer(easel, firsts, self.target)
+        self._share_out(easel, tables)
+        self.changing = [i for i, stripe in enumerate(self.stripes) if stripe.kind != "static"]
+        self.left_qp = max(FINEST, self.qp - LEFT_FINER_BY)
+        self.left_bit = LEFT_BIT * 2 ** ((self.left_qp - 12) / 3)
         self.local = threading.local()
+
+    def _share_out(self, easel: Easel, tables: dict[str, list[Variants]]) -> None:
+        """Gives each part as many variants as leave the least error in the budget: one after the other takes the step
+        that takes off most for its bytes."""
+        tools = _Tools(self.native, self.stripes, self.qp)
+        places, anchors = len(self.walk.axes), {p for s in self.walk.segments for p in s.places[::ANCHOR_EVERY]}
+        left = BUDGET * max(1.0, easel.width * easel.height / (640 * 360))
+        size: dict[str, float] = {}
+        for i, stripe in enumerate(self.stripes):
+            if stripe.part:
+                self.variants[stripe.part] = tables[stripe.part][-1]
+                boxed, whole = self._sizes(tools, i)
+                size[stripe.part] = TWICE * places * boxed + len(anchors) * whole
+        at = dict.fromkeys(tables, 0)
+        left -= sum(size[part] * len(table[0]) for part, table in tables.items())
+        while True:
+            best, rate = "", 0.0
+            for part, table in tables.items():
+                if at[part] + 1 < len(table):
+                    now, more = table[at[part]], table[at[part] + 1]
+                    price = size[part] * (len(more) - len(now))
+                    if price <= left and (now.error - more.error) / max(price, 1.0) > rate:
+                        best, rate = part, (now.error - more.error) / max(price, 1.0)
+            if not best:
+                break
+            left -= size[best] * (len(tables[best][at[best] + 1]) - len(tables[best][at[best]]))
+            at[best] += 1
+        self.variants = {part: table[at[part]] for part, table in tables.items()}
+
+    def _sizes(self, tools: _Tools, i: int) -> tuple[float, float]:
+        """Bytes of a box of stripe i at rest, and of its I slice, on average over some variants."""
+        count = self._count(self.stripes[i])
+        pictures = [self._drawn(tools, i, 0, v) for v in sorted({k * count // SAMPLED for k in range(SAMPLED)})]
+        spread = Spread(*tools.size(i))
+        for picture in pictures:
+            spread.add(picture)
+        box = bounds(spread.differ(), [])
+        whole = [len(tools.intra(i, picture)[0].bits) for picture in pictures]
+        if box is None:
+            return 0.0, float(np.mean(whole))
+        boxed = [len(tools.intra(i, box.part(picture, *tools.size(i)), change=True)[0].bits) for picture in pictures]
+        return float(np.mean(boxed)), float(np.mean(whole))
 
     def make(self, jobs: int, progress: Progress) -> tuple[bytes, Report]:
         stock = self._encoded(jobs, progress)
@@ -184,16 +275,23 @@ class _Maker:
     # ---- encoding
 
     def _encoded(self, jobs: int, progress: Progress) -> _Stock:
+        """In three rounds: where variants differ, how everything moves, and then what that leaves to be encoded."""
         stock = _Stock()
-        work = [lambda place=place: self._place(stock, place) for place in range(len(self.walk.axes))]
-        steps = {(a, b) for segment in self.walk.segments for a, b in pairwise(segment.places) if a != b}
-        work += [lambda a=a, b=b: self._step(stock, a, b) for a, b in sorted(steps)]  # type: ignore[misc]
+        places = range(len(self.walk.axes))
         threads = pool(jobs, "lipwire-atlas")
-        try:
+
+        def go(work: list[Callable[[], None]], since: float, until: float) -> None:
             tasks = [threads.submit(self._gently, one) for one in work]
-            for done, task in enumerate(tasks):
+            for k, task in enumerate(tasks, 1):
                 task.result()
-                progress(0.97 * done / len(tasks))
+                progress(since + (until - since) * k / len(tasks))
+
+        try:
+            go([partial(self._look, stock, place) for place in places], 0.0, 0.05)
+            walks = [(i, s) for s in range(len(self.walk.segments)) for i in self.changing]
+            go([partial(self._follow, stock, i, s) for i, s in walks], 0.05, 0.45)
+            self._settle(stock)
+            go([partial(self._place, stock, place) for place in places], 0.45, 0.97)
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
         return stock
@@ -211,51 +309,154 @@ class _Maker:
         tools: _Tools = self.local.tools
         return tools
 
-    def _show(self, tools: _Tools, place: int, variant: int) -> None:
-        """All parts in that variant, or in their last one."""
-        axes, visemes = self.rest.axes[0].copy(), self.rest.visemes[0]
-        for part, variants in self.variants.items():
-            at, own = min(variant, len(variants) - 1), list(PARTS[part])
-            axes[own] = variants.poses.axes[at, own]
+    def _drawn(self, tools: _Tools, i: int, place: int, variant: int) -> U8:
+        """Stripe i at a place, its part in that variant, all others at rest."""
+        axes, visemes, part = self.rest.axes[0].copy(), self.rest.visemes[0], self.stripes[i].part
+        if part:
+            own, poses = list(PARTS[part]), self.variants[part].poses
+            axes[own] = poses.axes[variant, own]
             if part == "mouth":
-                visemes = variants.poses.visemes[at]
+                visemes = poses.visemes[variant]
         tools.easel.show(at_place(axes, self.walk.axes[place]), visemes)
+        return tools.picture(i)
 
     def _count(self, stripe: Stripe) -> int:
         """How many variants it has."""
         return len(self.variants[stripe.part]) if stripe.part else 1
 
-    def _place(self, stock: _Stock, place: int) -> None:
-        """All variants at a place; at the first one also what never moves."""
+    def _look(self, stock: _Stock, place: int) -> None:
+        """Where variants differ at a place."""
         tools = self._tools()
-        for v in range(max(map(self._count, self.stripes))):
-            self._show(tools, place, v)
-            for i, stripe in enumerate(self.stripes):
-                if v >= self._count(stripe) or (stripe.kind == "static" and place):
-                    continue
-                if v:
-                    stock.intra[i, place, v] = tools.intra(i)
-                else:
-                    stock.intra[i, place, v], stock.shown[i, place] = tools.shown(i)
+        for i in self.changing:
+            if self._count(self.stripes[i]) > 1:
+                spread = Spread(*tools.size(i))
+                for v in range(self._count(self.stripes[i])):
+                    spread.add(self._drawn(tools, i, place, v))
+                stock.pixels[i, place] = spread.differ()
 
-    def _step(self, stock: _Stock, before: int, after: int) -> None:
-        """How everything moves from one place to the next: as seen at rest, and in the first other variant."""
+    def _follow(self, stock: _Stock, i: int, s: int) -> None:
+        """How stripe i moves along segment s: as seen at rest, and in the first other variant. What is moved is what
+        was shown before, so that the next step mends what the last ones left."""
+        tools, segment, first = self._tools(), self.walk.segments[s], self._first(s)
+        drawn = self._drawn(tools, i, segment.places[0], 0)
+        shown = tools.intra(i, drawn)[1]
+        blur = BLUR * 255**2 / 10 ** (self.target / 10)
+        allowed = self._error(i, shown, drawn) + blur
+        stock.steps[i, first] = _Step()
+        for n, (before, after) in enumerate(pairwise(segment.places), 1):
+            step = stock.steps[i, first + n] = _Step()
+            if before == after:
+                continue
+            drawn = self._drawn(tools, i, after, 0)
+            shown = self._stepped(stock, tools, step, i, before, after, shown, drawn)
+            box = self._box(stock, step, i, after)
+            if box is not None and n % ANCHOR_EVERY and self._error(i, shown, drawn) > allowed:
+                step.anew = True
+                inside = tools.intra(i, box.part(drawn, *tools.size(i)), change=True)[1]
+                shown = box.put(shown, inside, *tools.size(i))
+                allowed = self._error(i, shown, drawn) + blur
+
+    def _stepped(
+        self, stock: _Stock, tools: _Tools, step: _Step, i: int, before: int, after: int, shown: U8, drawn: U8
+    ) -> U8:
+        """Finds one step from what is shown to what is drawn, and returns what is shown then."""
+        mover, pixels, size = tools.movers[i], stock.pixels, tools.size(i)
+        pairs = [(shown, drawn)]
+        if self._count(self.stripes[i]) > 1:
+            box, other = bounds(pixels[i, before], []), self._drawn(tools, i, before, 1)
+            if box is not None:
+                other = box.put(shown, box.part(other, *size), *size)
+            pairs.append((other, self._drawn(tools, i, after, 1)))
+        found = mover.slice(pairs, *self.reach.window(self.walk.axes[before], self.walk.axes[after]))
+        if found is not None:
+            step.slice, step.field = found
+            shown = mover.moved(shown, step.field)
+        step.reach = reached(mover.still if step.field is None else step.field, pixels.get((i, before)))
+        box = self._box(stock, step, i, after)
+        leave = np.zeros((mover.rows, mover.columns), bool)
+        if box is not None:
+            leave[box.top : box.bottom, box.left : box.right] = True
+        left = residual(shown, drawn, mover.columns, mover.rows, self.left_qp, self.left_bit, leave)
+        step.residual = Packed.of(left) if left.coded.any() else None
+        return add(shown, left.added)
+
+    @staticmethod
+    def _box(stock: _Stock, step: _Step, i: int, place: int) -> Box | None:
+        """What a change of variant encodes behind this step, at least."""
+        return bounds(stock.pixels.get((i, place)), [] if step.reach is None else [step.reach])
+
+    def _error(self, i: int, shown: U8, drawn: U8) -> float:
+        """Mean squared error of luma."""
+        lines = self.stripes[i].rows * BLOCK
+        return float(np.square(shown[:lines].astype(np.int32) - drawn[:lines]).mean())
+
+    def _first(self, s: int) -> int:
+        """The first node of segment s."""
+        return sum(len(segment.places) for segment in self.walk.segments[:s])
+
+    def _nodes(self) -> Iterator[tuple[int, int | None, int, bool]]:
+        """Each node: its number, the place before in its segment, its place, and whether it is an anchor."""
+        number = 0
+        for segment in self.walk.segments:
+            for n, place in enumerate(segment.places):
+                yield number, segment.places[n - 1] if n else None, place, n % ANCHOR_EVERY == 0
+                number += 1
+
+    def _settle(self, stock: _Stock) -> None:
+        """Says where boxes lie, and what is to be encoded whole."""
+        arrivals: dict[tuple[int, int], list[NDArray[np.bool_]]] = defaultdict(list)
+        stock.whole = {(i, 0) for i in range(len(self.stripes))}
+        for node, _, place, anchor in self._nodes():
+            for i in self.changing:
+                reach = stock.steps[i, node].reach
+                if reach is not None:
+                    arrivals[i, place].append(reach)
+                if anchor:
+                    stock.whole.add((i, place))
+        stock.boxes = {key: bounds(pixels, arrivals[key]) for key, pixels in stock.pixels.items()}
+        for node, _, place, _ in self._nodes():
+            for i in self.changing:
+                step, box = stock.steps[i, node], stock.boxes.get((i, place))
+                if step.residual is not None and box is not None:
+                    step.residual = step.residual.without(box)
+
+    def _place(self, stock: _Stock, place: int) -> None:
+        """All variants at a place: the whole stripe, where that is wanted, and the box that a change encodes."""
         tools = self._tools()
-        drawn: dict[int, list[list[U8]]] = {i: [[], []] for i, s in enumerate(self.stripes) if s.kind != "static"}
-        for v in (0, 1):
-            for k, place in enumerate((before, after)):
-                self._show(tools, place, v)
-                for i, pictures in drawn.items():
-                    if v < self._count(self.stripes[i]):
-                        pictures[k].append(tools.picture(i))
-        low, high = self.reach.window(self.walk.axes[before], self.walk.axes[after])
-        for i, (old, new) in drawn.items():
-            found = tools.movers[i].slice(list(zip(old, new, strict=True)), low, high)
-            shown = old[0] if found is None else tools.movers[i].moved(old[0], found[1])
-            blur = float(np.square(shown.astype(np.int32) - new[0]).mean())
-            if psnr(blur) >= self.target + FINER:
-                stock.moves[i, before, after] = found
-                stock.blurs[i].append(blur)
+        for i, stripe in enumerate(self.stripes):
+            box, whole = stock.boxes.get((i, place)), (i, place) in stock.whole
+            for v in range(self._count(stripe) if box is not None or whole else 0):
+                picture = self._drawn(tools, i, place, v)
+                if whole:
+                    slice_, shown = tools.intra(i, picture)
+                    stock.intra[i, place, v] = slice_, tools.whole(i, shown)
+                if box is not None:
+                    slice_, shown = tools.intra(i, box.part(picture, *tools.size(i)), change=True)
+                    stock.boxed[i, place, v] = slice_, digest(shown)
+
+    def _chain(self, stock: _Stock, i: int, node: int) -> Slice | None:
+        """The P slice that leads from the node before to this one, whatever the variant; None: nothing moves."""
+        step, mover = stock.steps[i, node], self._tools().movers[i]
+        left = step.residual
+        if left is None or not left.coded.any():
+            return step.slice
+        around = mover.around(mover.still if step.field is None else step.field, None, left.coded)
+        size = mover.columns, mover.rows
+        return Slice(*_core.patch_slice(around, None, size, (0, 0, 0, 0), left.levels(), self.left_qp))
+
+    def _changes(self, stock: _Stock, i: int, node: int, place: int) -> list[Slice]:
+        """The P slices that turn any variant of stripe i at the node before into each of its variants here."""
+        step, mover, box = stock.steps[i, node], self._tools().movers[i], stock.boxes[i, place]
+        variants, left = range(self._count(self.stripes[i])), step.residual
+        if box is None:
+            return [self._chain(stock, i, node) or mover.around(mover.still, None) for _ in variants]
+        field = mover.still if step.field is None else step.field
+        around = mover.around(field, box, None if left is None else left.coded)
+        size, levels = (mover.columns, mover.rows), None if left is None else left.levels()
+        return [
+            Slice(*_core.patch_slice(around, stock.boxed[i, place, v][0], size, box, levels, self.left_qp))
+            for v in variants
+        ]
 
     # ---- packing
 
@@ -265,8 +466,8 @@ class _Maker:
         report.places = len(self.walk.axes)
         report.variants = {part: len(variants) for part, variants in self.variants.items()}
         report.stripes = [f"{stripe.part or stripe.kind} {stripe.rows}" for stripe in self.stripes]
-        report.moves = sum(move is not None for move in stock.moves.values())
-        report.slices = len(stock.intra) + len(stock.moves)
+        report.moves = sum(step.field is not None for step in stock.steps.values())
+        report.slices = len(stock.intra) + len(stock.boxed) + report.moves
         writer = _core.AtlasWriter(
             self.native.width,
             self.native.height,
@@ -276,78 +477,111 @@ class _Maker:
             limits={int(axis): (-most, most) for axis, most in LIMITS.items()},
             mouths=len(self.art.mouth_coords),
         )
-        numbers = [self._add(writer, stripe, self._refresh(stock, i)) for i, stripe in enumerate(self.stripes)]
+        numbers = [self._add(writer, stripe) for stripe in self.stripes]
         for i, stripe in enumerate(self.stripes):
             if stripe.kind == "static":
-                writer.set_static(numbers[i], writer.add_slice(numbers[i], *stock.intra[i, 0, 0]))
-        for segment in self.walk.segments:
-            nodes = []
-            for n, place in enumerate(segment.places):
-                entries: list[int | None] = []
-                for i, stripe in enumerate(self.stripes):
-                    if stripe.kind != "static":
-                        count = self._count(stripe)
-                        own = [writer.add_slice(numbers[i], *stock.intra[i, place, v]) for v in range(count)]
-                        last = segment.places[n - 1] if n else place
-                        entries += [self._move(writer, numbers[i], stock, (i, last, place), own[0]), *own]
-                nodes.append((self.walk.axes[place], n % ANCHOR_EVERY == 0, entries))
-            writer.add_segment(segment.modes, nodes)
+                writer.set_static(numbers[i], writer.add_slice(numbers[i], *stock.intra[i, 0, 0][0]))
+        nodes: list[tuple[NDArray[np.int16], bool, list[int | None]]] = []
+        for node, last, place, anchor in self._nodes():
+            entries: list[int | None] = []
+            for i in self.changing:
+                entries += self._entries(writer, numbers[i], stock, i, node, last, place, anchor)
+            nodes.append((self.walk.axes[place], anchor, entries))
+        for s, segment in enumerate(self.walk.segments):
+            writer.add_segment(segment.modes, nodes[self._first(s) :][: len(segment.places)])
         return writer
 
-    @staticmethod
-    def _move(
-        writer: _core.AtlasWriter, number: int, stock: _Stock, step: tuple[int, int, int], own: int
-    ) -> int | None:
-        """The entry of a chain for a (stripe, place, next place)."""
-        if step[1] == step[2]:
-            return None
-        if step not in stock.moves:
-            return own
-        move = stock.moves[step]
-        return None if move is None else writer.add_slice(number, *move[0])
+    def _entries(
+        self,
+        writer: _core.AtlasWriter,
+        number: int,
+        stock: _Stock,
+        i: int,
+        node: int,
+        last: int | None,
+        place: int,
+        anchor: bool,
+    ) -> list[int | None]:
+        """Those of stripe i at a node: its chain from the place before, its variants, and changes to them."""
+        count, step = self._count(self.stripes[i]), stock.steps[i, node]
+        none: list[int | None] = [None] * count
 
-    def _refresh(self, stock: _Stock, i: int) -> int:
-        """After how many P slices stripe i is to have an I slice."""
-        blur, least = float(np.mean(stock.blurs[i] or [0.0])), 1e-3
-        allowed = BLUR * 255**2 / 10 ** (self.target / 10)
-        return int(np.clip(allowed / max(blur, least), *REFRESH))
+        def added(slices: list[Slice]) -> list[int | None]:
+            return [writer.add_slice(number, *one) for one in slices]
 
-    def _add(self, writer: _core.AtlasWriter, stripe: Stripe, refresh: int) -> int:
+        own, changes = none, none
+        if last is not None and count > 1:
+            changes = added(self._changes(stock, i, node, place))
+        if anchor:
+            own = added([stock.intra[i, place, v][0] for v in range(count)])
+        elif step.anew:
+            own = changes
+        chain = self._chain(stock, i, node)
+        return [
+            None if chain is None else writer.add_slice(number, *chain),
+            *own,
+            *(changes if count > 1 else []),
+        ]
+
+    def _add(self, writer: _core.AtlasWriter, stripe: Stripe) -> int:
         if stripe.kind == "static":
             return writer.add_stripe("static", stripe.rows)
         if not stripe.part:
-            return writer.add_stripe("choice", stripe.rows, values=self.rest.axes, refresh=refresh)
+            return writer.add_stripe("choice", stripe.rows, values=self.rest.axes, refresh=NEVER)
         variants = self.variants[stripe.part]
         values, weights, costs = variants.poses.axes, variants.weights, variants.costs
-        return writer.add_stripe("choice", stripe.rows, values=values, weights=weights, costs=costs, refresh=refresh)
+        return writer.add_stripe("choice", stripe.rows, values=values, weights=weights, costs=costs, refresh=NEVER)
 
     # ---- looking at what comes out
 
     def _unlike(self, atlas: _core.Atlas, stock: _Stock) -> list[tuple[int, int]]:
-        """(stripe, node) where a walk at rest, stitched, shows something else than an I slice by itself, or than what
-        was shown before, moved by the vectors."""
-        tools, stitcher, decoder = self._tools(), _core.Stitcher(atlas), Decoder(whole=True)
-        before: dict[int, U8] = {}
+        """(stripe, node) where a walk, stitched, shows something else than an I slice by itself, or than what was shown
+        before, moved by the vectors, with the box of the variant in it. At rest, then in variants at random."""
+        tools, decoder, random = self._tools(), Decoder(whole=True), np.random.default_rng(1)
         wrong = []
-        for segment, (start, count, _) in zip(self.walk.segments, atlas.segments, strict=True):
-            for n in range(count):
-                unit = stitcher.unit(start + n, (0,) * len(atlas.variants), start + n == 0)
-                whole = decoder.decode(unit)
-                place, last = segment.places[n], segment.places[n - 1] if n else -1
-                for i, stripe in enumerate(self.stripes):
-                    if stripe.kind == "static":
-                        continue
-                    picture = rows_of(whole, tools.easel.columns, stripe.first, stripe.rows)
-                    move = stock.moves.get((i, last, place))
-                    right = tools.digest(i, picture) == stock.shown[i, place]
-                    if not right and n and (last == place or move is None):
-                        right = bool((picture == before[i]).all())
-                    elif not right and n and move is not None:
-                        right = bool((picture == tools.movers[i].moved(before[i], move[1])).all())
+        for walked in range(WALKED):
+            stitcher = _core.Stitcher(atlas)
+            before: dict[int, tuple[U8, int]] = {}
+            for node, last, place, _ in self._nodes():
+                chosen = [int(random.integers(c)) if walked else 0 for c in atlas.variants]
+                whole = decoder.decode(stitcher.unit(node, tuple(chosen), node == 0))
+                for i, v in zip(self.changing, chosen, strict=True):
+                    picture = rows_of(whole, tools.easel.columns, self.stripes[i].first, self.stripes[i].rows)
+                    right = (i, place) in stock.whole and tools.whole(i, picture) == stock.intra[i, place, v][1]
+                    if not right and last is not None:
+                        right = self._follows(stock, (i, node, place), before[i], (picture, v))
                     if not right:
-                        wrong.append((i, start + n))
-                    before[i] = picture
+                        wrong.append((i, node))
+                    before[i] = picture, v
         return wrong
+
+    def _follows(self, stock: _Stock, at: tuple[int, int, int], old: tuple[U8, int], new: tuple[U8, int]) -> bool:
+        """Whether a picture of a (stripe, node, place), and its variant, follow on another."""
+        tools, (i, node, place), (picture, v) = self._tools(), at, new
+        step, expected, size = stock.steps[i, node], old[0], tools.size(i)
+        if step.field is not None:
+            expected = tools.movers[i].moved(expected, step.field)
+        if step.residual is not None:
+            expected = add(expected, step.residual.added())
+        box = stock.boxes.get((i, place)) if old[1] != v or step.anew else None
+        if box is not None:
+            if digest(box.part(picture, *size)) != stock.boxed[i, place, v][1]:
+                return False
+            picture, expected = box.without(picture, *size), box.without(expected, *size)
+        return bool((picture == expected).all())
+
+
+def _table(art: Art, easel: Easel, stripe: Stripe, states: Visited) -> list[Variants]:
+    """Variants of a stripe's part, from few to many; each leaves less error than those before."""
+    d = distances(easel, states, stripe.first, stripe.rows)
+    most = VARIANTS[stripe.part]
+    least = min(LEAST[stripe.part], most)
+    table: list[Variants] = []
+    for count in [least, *(count for count in COUNTS if least < count <= most)]:
+        found = choose(art, stripe.part, states, d, count)
+        if not table or (found.error < table[-1].error and len(found) > len(table[-1])):
+            table.append(found)
+    return table
 
 
 def _rate(mode: str, fps: Fraction) -> Fraction:

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .box import Box
 from .encode import P, Slice
 from .picture import BLOCK, U8, planes
 
 I32 = NDArray[np.int32]
 Field = I32
 """Vectors of blocks of 8 x 8: (2 rows, 2 columns, 2)."""
+Mask = NDArray[np.bool_]
+"""Of blocks of 8 x 8: (2 rows, 2 columns)."""
 Vector = tuple[int, int]
 """x and y, in quarters of a pixel."""
 FAR = 60
@@ -131,6 +134,8 @@ class Mover:
     def __init__(self, columns: int, rows: int, qp: int) -> None:
         self.columns, self.rows, self.qp = columns, rows, qp
         self.width, self.height = columns * BLOCK, rows * BLOCK
+        self.still = np.zeros((2 * rows, 2 * columns, 2), np.int32)
+        """Vectors of what does not move."""
         self._bit = 0.4 * 2 ** ((qp - 12) / 3)
         """What a bit is worth, in squared error."""
 
@@ -199,23 +204,42 @@ class Mover:
                 bits.ue(run)
                 run, said = 0, True
                 if cost <= fourfold:
-                    bits.ue(0)  # P_L0_16x16
                     field[y : y + 2, x : x + 2] = best
-                    self._difference(bits, best, predicted)
+                    self._say_one(bits, best, predicted)
                 else:
-                    bits.ue(3)  # P_8x8
-                    for _ in range(4):
-                        bits.ue(0)  # P_L0_8x8
-                    for k, vector in enumerate(four):
-                        by, bx = y + k // 2, x + k % 2
-                        self._difference(bits, vector, _predicted(field, by, bx, 1))
-                        field[by, bx] = vector
-                bits.ue(0)  # coded_block_pattern: none
+                    field[y : y + 2, x : x + 2] = np.reshape(four, (2, 2, 2))
+                    self._say_four(bits, four, [_predicted(field, y + k // 2, x + k % 2, 1) for k in range(4)])
         if not said:
             return field, None
         if run:
             bits.ue(run)
         return field, bits.done(self.qp)
+
+    def around(self, field: I32, box: Box | None, coded: Mask | None = None) -> Slice:
+        """The P slice that says these vectors outside a box of macroblocks that are to be intra, and skips those.
+        `coded`: macroblocks (rows, columns) that are said in any case, as they have a residual."""
+        intra = np.zeros(field.shape[:2], bool)
+        if box is not None:
+            intra[2 * box.top : 2 * box.bottom, 2 * box.left : 2 * box.right] = True
+        bits, run = _Bits(), 0
+        for y in range(0, 2 * self.rows, 2):
+            for x in range(0, 2 * self.columns, 2):
+                four = [(int(vx), int(vy)) for vx, vy in field[y : y + 2, x : x + 2].reshape(4, 2)]
+                predicted = _predicted(field, y, x, 2, intra)
+                one = all(vector == four[0] for vector in four)
+                said = coded is not None and bool(coded[y // 2, x // 2])
+                if intra[y, x] or (not said and one and four[0] == _skipped(field, y, x, predicted, intra)):
+                    run += 1
+                    continue
+                bits.ue(run)
+                run = 0
+                if one:
+                    self._say_one(bits, four[0], predicted)
+                else:
+                    self._say_four(bits, four, [_predicted(field, y + k // 2, x + k % 2, 1, intra) for k in range(4)])
+        if run:
+            bits.ue(run)
+        return bits.done(self.qp)
 
     def _four(
         self, field: I32, part: NDArray[np.float32], y: int, x: int, window: Window, bit: float
@@ -232,10 +256,24 @@ class Mover:
         field[y : y + 2, x : x + 2] = before
         return vectors, total
 
+    def _say_one(self, bits: _Bits, vector: Vector, predicted: Vector) -> None:
+        """A macroblock of one vector."""
+        bits.ue(0)  # P_L0_16x16
+        self._say(bits, [vector], [predicted])
+
+    def _say_four(self, bits: _Bits, four: list[Vector], predicted: list[Vector]) -> None:
+        """A macroblock of one vector for each quarter."""
+        bits.ue(3)  # P_8x8
+        for _ in range(4):
+            bits.ue(0)  # P_L0_8x8
+        self._say(bits, four, predicted)
+
     @staticmethod
-    def _difference(bits: _Bits, vector: Vector, predicted: Vector) -> None:
-        bits.se(vector[0] - predicted[0])
-        bits.se(vector[1] - predicted[1])
+    def _say(bits: _Bits, vectors: list[Vector], predicted: list[Vector]) -> None:
+        for vector, other in zip(vectors, predicted, strict=True):
+            bits.se(vector[0] - other[0])
+            bits.se(vector[1] - other[1])
+        bits.ue(0)  # coded_block_pattern: none
 
     def moved(self, before: U8, field: I32) -> U8:
         """What a decoder shows behind the slice with these vectors."""
@@ -274,26 +312,26 @@ def _chroma(plane: U8, x: int, y: int) -> U8:
     return (((8 - fy) * upper + fy * lower + 32) >> 6).astype(np.uint8)
 
 
-def _predicted(field: I32, y: int, x: int, size: int) -> Vector:
+def _predicted(field: I32, y: int, x: int, size: int, intra: Mask | None = None) -> Vector:
     """The median prediction of a block of `size` x `size` blocks of 8 x 8 at (y, x): 8.4.1.3, where all refer to one
-    picture."""
+    picture, but for those that are intra."""
     columns = field.shape[1]
-    a = field[y, x - 1] if x else None
-    b = field[y - 1, x] if y else None
     inside = size == 1 and y % 2 == 1 and x % 2 == 1  # the block to the upper right comes later
-    c = field[y - 1, x + size] if y and x + size < columns and not inside else None
-    if c is None and y and x:
-        c = field[y - 1, x - 1]
-    known = [v for v in (a, b, c) if v is not None]
+    third = (y - 1, x + size) if y and x + size < columns and not inside else (y - 1, x - 1)
+    at = ((y, x - 1), (y - 1, x), third)
+    known = [(int(field[k][0]), int(field[k][1])) for k in at if min(k) >= 0 and not (intra is not None and intra[k])]
     if len(known) == 1:
-        return int(known[0][0]), int(known[0][1])
-    zero = (0, 0)
-    xs, ys = zip(*((int(v[0]), int(v[1])) if v is not None else zero for v in (a, b, c)), strict=True)
+        return known[0]
+    known += [(0, 0)] * (3 - len(known))
+    xs, ys = zip(*known, strict=True)
     return sorted(xs)[1], sorted(ys)[1]
 
 
-def _skipped(field: I32, y: int, x: int, predicted: Vector) -> Vector:
+def _skipped(field: I32, y: int, x: int, predicted: Vector, intra: Mask | None = None) -> Vector:
     """The vector of a skipped macroblock (8.4.1.1)."""
-    if not y or not x or not field[y, x - 1].any() or not field[y - 1, x].any():
+    if not y or not x:
         return 0, 0
+    for k in ((y, x - 1), (y - 1, x)):
+        if not (intra is not None and intra[k]) and not field[k].any():
+            return 0, 0
     return predicted

@@ -63,10 +63,15 @@ def visible(i420: U8, width: int, first: int, rows: int, columns: int) -> bytes:
     """A digest of lines first .. first + rows of a picture of `width` (all even), as far as `columns`."""
     height = i420.size * 2 // 3 // width
     y, u, v = planes(i420, width, height)
-    digest = hashlib.blake2b(y[first : first + rows, :columns].tobytes(), digest_size=16)
+    found = hashlib.blake2b(y[first : first + rows, :columns].tobytes(), digest_size=16)
     for plane in (u, v):
-        digest.update(plane[first // 2 : (first + rows) // 2, : columns // 2].tobytes())
-    return digest.digest()
+        found.update(plane[first // 2 : (first + rows) // 2, : columns // 2].tobytes())
+    return found.digest()
+
+
+def digest(i420: U8) -> bytes:
+    """Of a whole picture."""
+    return hashlib.blake2b(i420.tobytes(), digest_size=16).digest()
 
 
 def rows_of(i420: U8, columns: int, first: int, rows: int) -> U8:

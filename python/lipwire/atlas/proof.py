@@ -14,6 +14,7 @@ from ..avatar.art import Art
 from .encode import Decoder, IntraEncoder
 from .harvest import MODES, ONE, Poses, mouth_images, watch
 from .picture import BLOCK, U8, Easel, planes
+from .variants import PARTS, Variants
 
 F64 = NDArray[np.float64]
 QUANTIZERS = range(14, 39)
@@ -82,6 +83,22 @@ def performance(
         for axis, value in atlas.head(node).items():
             out.axes[i, axis] = round(value * ONE)
         yield Moment(out, i, node, atlas.choose(out.axes[i] / ONE, int(mouths[i])))
+
+
+def shown_poses(moments: list[Moment], parts: list[str], variants: dict[str, Variants]) -> Poses:
+    """The poses that an atlas has for a performance: parts in the variants that were chosen. `parts`: of each choice,
+    or "" where it has none."""
+    out = Poses(
+        np.array([moment.poses.axes[moment.at] for moment in moments]),
+        np.array([moment.poses.visemes[moment.at] for moment in moments]),
+    )
+    for k, part in enumerate(parts):
+        if part:
+            chosen, own = [moment.variants[k] for moment in moments], list(PARTS[part])
+            out.axes[:, own] = variants[part].poses.axes[chosen][:, own]
+            if part == "mouth":
+                out.visemes[:] = variants[part].poses.visemes[chosen]
+    return out
 
 
 def measure(

@@ -6,6 +6,7 @@ mouth images) and a weight for each axis, fitted to the same errors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,10 @@ SCALE = 1 << 16
 _GRID = {JAW: 2048, BLINK: 4096, GAZE_X: 2048, GAZE_Y: 2048, BROW: 4096, LIDS: 2048}
 """Steps of q15 within which states count as one."""
 _PIXELS = 1 << 14
+MOST_WEIGHT = 1 << 20
+FACTORS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 3.0, 10.0, 50.0)
+ROUNDS = 12
+"""How weights are bettered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +117,30 @@ def choose(art: Art, part: str, states: Visited, d: F64, most: int) -> Variants:
     near = np.argsort(d[:, medoids], 1)[:, :4]
     rows = np.arange(len(states))[:, None]
     fitted = _fit(apart[rows, near].reshape(-1, len(axes)), (d[rows, medoids[near]] - base[rows, near]).reshape(-1))
+    found, error = _bettered(
+        np.clip(np.rint(fitted * SCALE), 0, MOST_WEIGHT),
+        lambda tried: float((states.weight * d[rows[:, 0], medoids[np.argmin(base * SCALE + apart @ tried, 1)]]).sum()),
+    )
     weights = np.zeros(_core.AXES, np.int32)
-    weights[axes] = np.clip(np.rint(fitted * SCALE), 0, 1 << 20)
-    cost = base * SCALE + apart @ weights[axes]
-    shown = medoids[np.argmin(cost, 1)]
-    return Variants(poses, weights, costs, float((states.weight * d[np.arange(len(states)), shown]).sum()))
+    weights[axes] = found
+    return Variants(poses, weights, costs, error)
+
+
+def _bettered(weights: F64, error: Callable[[F64], float]) -> tuple[F64, float]:
+    """Weights near to these that leave the least error: one after the other is tried larger and smaller."""
+    best = error(weights)
+    for _ in range(ROUNDS):
+        before = best
+        for k in range(len(weights)):
+            for factor in FACTORS:
+                tried = weights.copy()
+                tried[k] = min(np.rint(max(tried[k], 1.0) * factor), MOST_WEIGHT)
+                now = error(tried)
+                if now < best:
+                    weights, best = tried, now
+        if best == before:
+            break
+    return weights, best
 
 
 def _medoids(d: F64, weight: F64, most: int) -> NDArray[np.int64]:
