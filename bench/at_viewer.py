@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from contextlib import ExitStack
+from fractions import Fraction
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,8 @@ from msgspec import Struct
 import lipwire
 from harness import Results, percentile, spread
 from lipwire import _core
+from lipwire.atlas import load
+from lipwire.avatar import Avatar
 from lipwire.cli.density.rtp import is_rtp
 from lipwire.cli.density.watchers import Watcher
 from lipwire.publish import WebRTC, native
@@ -123,8 +126,9 @@ async def measure(results: Results, name: str, codec: str, preencoded: Preencode
             encoders = publisher.stats()["encoders"]
             found = viewer.decoded()
             await viewer.close()
-    assert encoders == (preencoded != "on") and not found.get("faults") and not found.get("refused"), found
-    assert len(said) >= 0.9 * count and found["pictures"] > 10 * count and viewer.video_codec == codec
+    assert encoders == (preencoded != "on") and not found.get("refused"), found
+    assert found["pictures"] > 10 * count and found.get("faults", 0) <= found["pictures"] // 20, found
+    assert len(said) >= count - max(1, count // 20) and viewer.video_codec == codec
     pictures, sounds = viewer.whole("picture", 90_000), viewer.whole("sound", _core.RATE)
     mouth, sound, last = [], [], []
     for one in said:
@@ -138,6 +142,9 @@ async def measure(results: Results, name: str, codec: str, preencoded: Preencode
 
 
 def run(results: Results, quick: bool) -> None:
-    """All of them."""
+    """All of them; quickly without what would have to be encoded first."""
     for name, codec, preencoded in LANES:
-        asyncio.run(measure(results, name, codec, preencoded, 6 if quick else 60))
+        if quick and preencoded == "on" and load(Avatar.load("aria"), *SIZE, Fraction(FPS)) is None:
+            results.skip("pre-encoded video", "there is none in the cache, and it takes a minute")
+        else:
+            asyncio.run(measure(results, name, codec, preencoded, 2 if quick else 60))

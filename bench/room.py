@@ -1,4 +1,5 @@
-"""Rooms: from the microphone to `Heard`, what a room costs with one user who talks, and what joins and leaves cost.
+"""Rooms: from the microphone to `Heard`, on a good line and two seconds after a bad moment of it; what a room costs
+with one user who talks, and what joins and leaves cost.
 
 The user is aiortc in a process of its own, over loopback: 20 ms packets of silence with a burst of a tone each half
 second. A burst's time is when its first sample was "recorded": the start of its packet, which leaves 20 ms later.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import random
 import resource
 import sys
 import time
@@ -25,6 +27,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 RATE, PACKET, EVERY = 48_000, 960, 25
 LOUD = 1500
+SPOILT, MENDED = 150, 300
+"""Packets before the bad moment, and before what is measured after it."""
 
 
 def post(url: str, body: dict[str, Any]) -> Any:
@@ -49,7 +53,25 @@ class Joined:
         post(f"{self.url}/api/rooms/{room}/leave", {"user": user})
 
 
-def talk(url: str, seconds: float, pipe: Any) -> None:
+def spoil(transport: Any, how: str) -> None:
+    """Loses one packet of what a user sends, or has a second of it come up to 50 ms late."""
+    send, chance, count = transport._send_rtp, random.Random(18), 0
+
+    async def spoilt(data: bytes) -> None:
+        nonlocal count
+        count += 1
+        if how == "one lost packet" and count == SPOILT:
+            return
+        if how == "a second of jitter" and SPOILT <= count < SPOILT + 50:
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.05 * chance.random(), lambda: asyncio.ensure_future(send(data)))
+            return
+        await send(data)
+
+    transport._send_rtp = spoilt
+
+
+def talk(url: str, seconds: float, how: str, pipe: Any) -> None:
     """The user's process: sends the times of its bursts, CLOCK_MONOTONIC seconds."""
     from support.guest import Guest, Tone
 
@@ -66,7 +88,8 @@ def talk(url: str, seconds: float, pipe: Any) -> None:
             bursts.append(started + at / RATE)
             return np.sin(2 * np.pi * 1000 * np.arange(PACKET) / RATE) * 12000
 
-        async with Guest(Joined(url), "anna", microphone=Tone(make)):  # type: ignore[arg-type]
+        async with Guest(Joined(url), "anna", microphone=Tone(make)) as guest:  # type: ignore[arg-type]
+            spoil(guest.pc.getSenders()[0].transport, how)
             await asyncio.sleep(seconds)
 
     asyncio.run(main())
@@ -106,20 +129,31 @@ async def measure(results: Results, seconds: float, joins: int) -> None:
     channel = rooms.channel("lobby", "ears", hear)
     await channel.open(StreamSpec(session_id="bench", width=64, height=36, fps=Fraction(25)))
     channel.subscribe()
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
     url = f"http://127.0.0.1:{server.port}"
-    process = multiprocessing.get_context("spawn").Process(target=talk, args=(url, seconds, theirs))
-    process.start()
-    while len(steps) < 100:
-        await asyncio.sleep(0.05)
-    before, at, blocks = cpu(), time.monotonic(), len(steps)
-    await asyncio.sleep(seconds - 5)
-    load = 100 * (cpu() - before) / (time.monotonic() - at)
-    heard = (len(steps) - blocks) / (time.monotonic() - at)
-    bursts = await asyncio.to_thread(ours.recv)
-    await asyncio.to_thread(process.join)
-    delays = np.array([min((a - b for a in arrivals if a > b), default=np.nan) for b in bursts]) * 1000
-    delays = delays[(delays < 490)]
+
+    async def listen(how: str) -> tuple[Any, float, float]:
+        """(ms from microphone to `Heard`, % of a core, blocks a second)."""
+        arrivals.clear()
+        steps.clear()
+        ours, theirs = multiprocessing.get_context("spawn").Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=talk, args=(url, seconds, how, theirs))
+        process.start()
+        while len(steps) < 100:
+            await asyncio.sleep(0.05)
+        before, at, blocks = cpu(), time.monotonic(), len(steps)
+        await asyncio.sleep(seconds - 5)
+        load = 100 * (cpu() - before) / (time.monotonic() - at)
+        heard = (len(steps) - blocks) / (time.monotonic() - at)
+        bursts = await asyncio.to_thread(ours.recv)
+        await asyncio.to_thread(process.join)
+        bursts = bursts[MENDED // EVERY if how else 0 :]
+        delays = np.array([min((a - b for a in arrivals if a > b), default=np.nan) for b in bursts]) * 1000
+        return delays[(delays < 490)], load, heard
+
+    delays, load, heard = await listen("")
+    for how in ("one lost packet", "a second of jitter"):
+        times = spread(list((await listen(how))[0]))
+        results.add(f"microphone -> Heard, 2 s after {how}", times["p50"], "ms", n=int(seconds), **times)
     await channel.close()
 
     async def join(number: int) -> None:

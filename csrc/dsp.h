@@ -106,8 +106,9 @@ lw_correlate_fn lw_correlate_c, lw_correlate_avx2, lw_correlate_neon;
 /* Sum of a[i] b[i]: lane k of sixteen adds up the products i with i mod 16 = k, in order; then lanes 8 apart are added,
  * then 4, 2 and 1. No product is fused with a sum. */
 typedef float lw_dot_fn(const float *a, const float *b, size_t n);
-/* A step of Burg's lattice: f and b become f + k b and b + k f. */
-typedef void lw_burg_fn(float *f, float *b, size_t n, float k);
+/* A step of Burg's lattice: f and b become f + k b and b + k f. Returns the sum of f[i + 1] b[i], i < n - 1, of what they
+ * became, added up as above; 0 < n. */
+typedef float lw_burg_fn(float *f, float *b, size_t n, float k);
 lw_dot_fn lw_dot_c, lw_dot_avx2, lw_dot_avx512, lw_dot_neon;
 lw_burg_fn lw_burg_c, lw_burg_avx2, lw_burg_avx512, lw_burg_neon;
 

@@ -130,9 +130,16 @@ static int32_t pending(const lw_jitter *j)
     return j->write - j->read;
 }
 
+/* Without min_delay_ms. What a lost packet needs of the next one, if that can pay: half a packet's time for a bridge to it, all of
+ * it for the redundancy in it. */
+static int64_t wanted(const lw_jitter *j)
+{
+    return lw_delay_target(&j->delay, j->config.decoder.recover ? j->packet_ns : j->packet_ns / 2);
+}
+
 static int64_t target(const lw_jitter *j)
 {
-    int64_t base = lw_delay_base(&j->delay), t = lw_delay_target(&j->delay, j->packet_ns);
+    int64_t base = lw_delay_base(&j->delay), t = wanted(j);
     t = lw_max64(t, base + j->config.min_delay_ms * MS);
     return lw_min64(t, base + j->config.max_delay_ms * MS);
 }
@@ -440,7 +447,7 @@ static int32_t decode(lw_jitter *j, int16_t *to)
         j->stats.jitter_buffer_emitted_count += made;
         int64_t base = lw_delay_base(&j->delay);
         j->stats.jitter_buffer_target_delay_ns += (target(j) - base) * made;
-        j->stats.jitter_buffer_minimum_delay_ns += (lw_delay_target(&j->delay, j->packet_ns) - base) * made;
+        j->stats.jitter_buffer_minimum_delay_ns += (wanted(j) - base) * made;
         lw_delay_decoded(&j->delay, 0);
         j->next = p->place + made;
         j->next_sequence = p->sequence + 1;

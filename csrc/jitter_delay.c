@@ -9,8 +9,7 @@
  *   held       the target rises at once and falls slowly, as every change can be heard
  *   calm       but when the last second and a quarter spread over much less than that, what they say holds at once: a
  *              burst of jitter is forgotten when it is over, unless it is one of several
- *   loss       where packets get lost, it pays to have the next one there when half of one is missing: to know both sides
- *              of the gap, or for the codec's redundancy
+ *   loss       where packets get lost, it pays to have the next one there when one is missing
  */
 #include "jitter_delay.h"
 
@@ -261,8 +260,8 @@ int64_t lw_delay_base(const lw_delay *d)
     return least;
 }
 
-int64_t lw_delay_target(const lw_delay *d, int64_t packet_ns)
+int64_t lw_delay_target(const lw_delay *d, int64_t ahead_ns)
 {
     int64_t target = d->held + MARGIN;
-    return d->loss_q16 > LOSS_MATTERS_Q16 ? lw_max64(target, usual(d) + packet_ns / 2) : target;
+    return d->loss_q16 > LOSS_MATTERS_Q16 ? lw_max64(target, usual(d) + ahead_ns) : target;
 }

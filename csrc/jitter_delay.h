@@ -50,7 +50,7 @@ void lw_delay_arrival(lw_delay *d, int64_t now_ns, int64_t offset);
 void lw_delay_decoded(lw_delay *d, int32_t lost);
 /* The least offset of late. */
 int64_t lw_delay_base(const lw_delay *d);
-/* The offset to play with. packet_ns: the duration of a packet. */
-int64_t lw_delay_target(const lw_delay *d, int64_t packet_ns);
+/* The offset to play with. ahead_ns: how long before it is due the packet behind a lost one is of use. */
+int64_t lw_delay_target(const lw_delay *d, int64_t ahead_ns);
 
 #endif

@@ -32,42 +32,44 @@ float lw_dot_c(const float *a, const float *b, size_t n)
     return add_up(lane);
 }
 
-void lw_burg_c(float *f, float *b, size_t n, float k)
+float lw_burg_c(float *f, float *b, size_t n, float k)
 {
     for (size_t i = 0; i < n; i++) {
         float t = f[i];
         f[i] = t + k * b[i];
         b[i] = b[i] + k * t;
     }
+    return lw_dot_c(f + 1, b, n - 1);
 }
 
 void lw_predict_begin(lw_predictor *p, const int16_t *x, int32_t n, int32_t order, int32_t direction)
 {
-    float forward[LW_PREDICT_SAMPLES], backward[LW_PREDICT_SAMPLES], a[LW_PREDICT_ORDER + 1], next[LW_PREDICT_ORDER + 1];
+    float forward[LW_PREDICT_SAMPLES], backward[LW_PREDICT_SAMPLES];
+    float a[LW_PREDICT_ORDER + 2], turned[2 * LW_PREDICT_ORDER + 2], *r = turned + LW_PREDICT_ORDER + 1;
     order = lw_clamp(order, 0, n / 3 < LW_PREDICT_ORDER ? n / 3 : LW_PREDICT_ORDER);
     memset(p, 0, sizeof *p);
     for (int32_t i = 0; i < n; i++)
         forward[i] = backward[i] = direction > 0 ? x[i] : x[n - 1 - i];
     for (int32_t i = 0; i < order; i++)
         p->past[LW_PREDICT_ORDER - order + i] = forward[n - order + i];
-    a[0] = 1;
+    /* The coefficients so far, and the same backwards with a 0 in front, which takes the same step as the errors do. */
+    a[0] = r[0] = 1;
     int32_t made = 0;
     /* Errors of prediction forwards, from f on, and backwards, of the samples that both have. */
     float *f = forward + 1;
+    float shared = lw_kernels.dot(f, backward, (size_t)n - 1);
     double power = 0;
     for (size_t left = (size_t)n - 1; made < order; made++, f++, left--) {
         if (made % FRESH == 0)
             power = (double)lw_kernels.dot(f, f, left) + (double)lw_kernels.dot(backward, backward, left);
         if (!(power > 1))
             break;
-        float k = (float)(-2 * (double)lw_kernels.dot(f, backward, left) / power);
+        float k = (float)(-2 * (double)shared / power);
         k = k > 1 ? 1 : k < -1 ? -1 : k;
-        lw_kernels.burg(f, backward, left, k);
+        shared = lw_kernels.burg(f, backward, left, k);
         power = power * (1 - (double)k * k) - (double)f[0] * f[0] - (double)backward[left - 1] * backward[left - 1];
-        a[made + 1] = 0;
-        for (int32_t i = 0; i <= made + 1; i++)
-            next[i] = a[i] + k * a[made + 1 - i];
-        memcpy(a, next, (size_t)(made + 2) * sizeof *a);
+        a[made + 1] = *--r = 0;
+        lw_kernels.burg(a, r, (size_t)made + 2, k);
     }
     p->order = made;
     for (int32_t i = 0; i < made; i++)

@@ -11,6 +11,7 @@ typedef struct {
 
 static buffer *buffer_open(int rate)
 {
+    lw_cpu_use(lw_cpu_detect());
     buffer *b = calloc(1, sizeof *b);
     if (!b)
         return NULL;

@@ -25,7 +25,7 @@ float lw_dot_neon(const float *a, const float *b, size_t n)
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
-void lw_burg_neon(float *f, float *b, size_t n, float k)
+float lw_burg_neon(float *f, float *b, size_t n, float k)
 {
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
@@ -38,6 +38,7 @@ void lw_burg_neon(float *f, float *b, size_t n, float k)
         f[i] = t + k * b[i];
         b[i] = b[i] + k * t;
     }
+    return lw_dot_neon(f + 1, b, n - 1);
 }
 
 #endif

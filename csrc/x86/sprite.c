@@ -589,17 +589,27 @@ AVX512 INLINE void level_column512(const lw_patch *p, const lw_warp *w, const li
     halves512 top[3], below[3], row_before = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     ptrdiff_t expected = 0;
     int32_t known = 0; /* pixels of which `below` is known */
+    int width = WHOLE;
+    __mmask64 mask = 0;
     for (int k = 0; k < 3; k++)
         below[k] = row_before;
-    for (int32_t j = 0; j < p->rows; j++) {
-        const int32_t x0 = w->spans && w->spans[j].x0 > first ? w->spans[j].x0 : first;
-        const int32_t x1 = w->spans && w->spans[j].x1 < last ? w->spans[j].x1 : last;
-        int32_t u = w->u + x0 * du - j * dv, v = w->v + x0 * dv + j * du;
-        for (int32_t x = x0, part; x < x1; x += part, u += part * du, v += part * dv) {
+    int32_t u0 = w->u + first * du, v0 = w->v + first * dv;
+    ptrdiff_t line_at = 0;
+    for (int32_t j = 0; j < p->rows; j++, u0 -= dv, v0 += du, line_at += p->dst_pitch) {
+        int32_t x = first, x1 = last, u = u0, v = v0;
+        if (w->spans) {
+            x = w->spans[j].x0 > first ? w->spans[j].x0 : first;
+            x1 = w->spans[j].x1 < last ? w->spans[j].x1 : last;
+            u += (x - first) * du;
+            v += (x - first) * dv;
+        }
+        for (int32_t part; x < x1; x += part, u += part * du, v += part * dv) {
             part = lw_warp_columns(u, du, x1 - x);
-            const int width = width512(part);
-            const __mmask64 mask = TAIL64(part);
-            const ptrdiff_t at = (ptrdiff_t)(v >> 16) * pitch + (u >> 16), to = j * p->dst_pitch + x;
+            if (part != known) {
+                width = width512(part);
+                mask = TAIL64(part);
+            }
+            const ptrdiff_t at = (ptrdiff_t)(v >> 16) * pitch + (u >> 16), to = line_at + x;
             const __m512i f = _mm512_set1_epi16((int16_t)v);
             const halves512 fv = {_mm512_add_epi16(line->v.even, f), _mm512_add_epi16(line->v.odd, f)};
             /* Each pixel's row, counted from the first one's: a sum that wraps is one more. */
@@ -615,11 +625,12 @@ AVX512 INLINE void level_column512(const lw_patch *p, const lw_warp *w, const li
                 top[k] = anew ? row512(plane[k] + at) : below[k];
                 below[k] = row512(plane[k] + at + pitch);
             }
+            ptrdiff_t there = at;
             for (int32_t s = 1; s <= steps; s++) {
                 const __m512i step = _mm512_set1_epi16((int16_t)(up ? -s : s));
                 const __mmask32 even = _mm512_cmpeq_epi16_mask(row.even, step);
                 const __mmask32 odd = _mm512_cmpeq_epi16_mask(row.odd, step);
-                const ptrdiff_t there = at + (s > most ? most : s) * on;
+                there += s <= most ? on : 0;
                 for (int k = !blends; k <= count; k++) {
                     below[k] = where512(below[k], even, odd, row512(plane[k] + there + pitch));
                     if (anew)

@@ -103,9 +103,8 @@ def packed(modes: Any = 1, static: tuple[Any, Any] = (0, 0), noted: Any = None, 
 
 def patched(box: Any = b"\x27", columns: Any = 1, qp: Any = 0) -> Any:
     """One macroblock in the place of another one that is skipped (mb_skip_run: 1)."""
-    return _core.patch_slice(
-        (b"\x40", 3, 26, _core.SLICE_P), (box, 8, 26, _core.SLICE_I), (columns, 1), (0, 0, 1, 1), None, qp
-    )
+    around, inside = (b"\x40", 3, 26, _core.SLICE_P), (box, 8, 26, _core.SLICE_I)
+    return _core.patch_slice(around, inside, (columns, 1), (0, 0, 1, 1), None, qp)
 
 
 GREY = _core.Atlas(grey())

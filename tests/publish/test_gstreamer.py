@@ -12,7 +12,11 @@ import pytest
 
 from lipwire import Frame
 from lipwire.publish.encoders import H264, Picture
-from support.gstreamer import DECODERS, decode_h264
+from lipwire.publish.live_film import FORMS
+from lipwire.publish.live_writer import LiveWriter
+from support.broadcast import happy_for_a_while, put
+from support.gstreamer import DECODERS, decode_h264, exists, launch
+from support.machine import require
 
 SIZE = 250, 142
 """No multiple of 16, nor of what GStreamer pads rows to."""
@@ -39,3 +43,24 @@ def test_gstreamer_decodes_what_ffmpeg_does(decoder: str, tmp_path: Path) -> Non
     stream, expected = encoded(20)
     assert len(expected) == 20
     np.testing.assert_array_equal(decode_h264(stream, SIZE, tmp_path, decoder), np.stack(expected))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_film_of_units_and_an_encoders_pictures_is_one_stream_to_others_too(decoder: str, tmp_path: Path) -> None:
+    """Whose head has two sets of parameters."""
+    require(exists("qtdemux", "h264parse", decoder), f"GStreamer's qtdemux, h264parse and {decoder}")
+    spec, items = happy_for_a_while()
+    film, target = tmp_path / "x.mp4", tmp_path / "x.yuv"
+    writer = LiveWriter(str(film), FORMS[".mp4"], spec)
+    writer.open()
+    for item in items:
+        put(writer, item)
+    writer.close()
+    said = launch(
+        *("filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse", "!", decoder, "max-errors=0", "!"),
+        *("video/x-raw,format=I420", "!", "filesink", f"location={target}"),
+    )
+    assert said == "", said
+    with av.open(str(film)) as file:
+        expected = [frame.to_ndarray(format="yuv420p") for frame in file.decode(video=0)]
+    assert target.read_bytes() == np.stack(expected).tobytes()

@@ -8,7 +8,6 @@ import logging
 import re
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ import lipwire
 from lipwire import _core
 from lipwire.errors import BadState, InvalidArgument
 from lipwire.outward import Outward, OutwardRefused
-from lipwire.publish import Restream
+from lipwire.publish import Restream, Tee
+from lipwire.publish import restream_wire as w
 from lipwire.publish.destination import destination
 from lipwire.stream import Unit
 from support.broadcast import (
@@ -29,8 +29,10 @@ from support.broadcast import (
     SIZE,
     SOUND_ONLY,
     SPEC,
+    Ears,
     Flash,
     Shown,
+    check_together,
     claps,
     happy_for_a_while,
     performed,
@@ -41,7 +43,7 @@ from support.broadcast import (
 from support.certificates import Authority
 from support.ports import free_ports
 
-WAIT = 20
+WAIT = 60
 KEY = "se|cr'et:k]e\\y"
 """A stream's key, with all that FFmpeg's own syntax uses."""
 URL_KEY = "live_53cr3t-k3y"
@@ -52,14 +54,14 @@ class Listener:
 
     def __init__(self, port: int) -> None:
         self.url = f"rtmp://127.0.0.1:{port}/live/{URL_KEY}"
-        self._port = port
+        self.port = port
 
     async def hear(self, until: Callable[[Any], Shown] = read_from) -> Shown:
         """One stream, to its end."""
 
         def listen() -> Shown:
             options = {"listen": "1", "listen_timeout": str(WAIT)}
-            with av.open(f"rtmp://127.0.0.1:{self._port}/live/x", options=options, timeout=WAIT) as file:
+            with av.open(f"rtmp://127.0.0.1:{self.port}/live/x", options=options, timeout=WAIT) as file:
                 return until(file)
 
         return await asyncio.to_thread(listen)
@@ -72,7 +74,7 @@ async def hand(stream: Restream, items: list[Any]) -> None:
         if isinstance(item, tuple):
             stream.audio(*item)
             handed = (item[1] - items[0][1]) / RATE
-            while stream.connected.is_set() and handed > stream.stats()["written_s"] - before + 0.3:
+            while stream.connected.is_set() and handed > stream.stats()["written_s"] - before + 0.2:
                 await asyncio.sleep(0.001)
         elif isinstance(item, Unit):
             stream.unit(item)
@@ -100,10 +102,10 @@ async def opened(stream: Restream, spec: Any = SPEC, *, connects: bool = True) -
 
 def check(shown: Shown, items: list[Any]) -> None:
     given = source(items)
-    assert shown.codecs == ("h264", "aac") or set(shown.codecs) == {"h264", "aac"}
+    assert set(shown.codecs) == {"h264", "aac"}
     assert abs(len(shown.times) - len(given.times)) <= 2 and shown.jumps < 0.003
     assert np.allclose(np.diff(shown.times), 0.04, atol=0.0021)
-    assert np.allclose(shown.skews(), given.skews(), atol=0.004)
+    check_together(shown, given)
 
 
 async def test_a_session_reaches_an_rtmp_server(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,16 +129,14 @@ async def test_a_session_reaches_an_rtmp_server(caplog: pytest.LogCaptureFixture
 async def test_a_live_session_is_sent_on_with_sound_and_picture_together() -> None:
     listener = Listener(*free_ports(1))
     hearing = asyncio.create_task(listener.hear())
-    stream = Restream(listener.url)
-    async with lipwire.Session(stream, avatar=Flash(), size=SIZE) as session:
+    stream, ears = Restream(listener.url), Ears()
+    async with lipwire.Session(Tee(ears, stream), avatar=Flash(), size=SIZE) as session:
         async with asyncio.timeout(WAIT):
             await stream.connected.wait()
         session.write(claps(2), RATE)
         session.end()
         await session.finished()
-    shown = await hearing
-    given = source(list(performed(2)))
-    assert np.allclose(shown.skews(), np.mean(given.skews()), atol=0.045)  # a flash is as fine as the pictures
+    check_together(await hearing, source(ears.items))
 
 
 async def test_units_are_sent_on_as_they_are_and_keys_asked_for() -> None:
@@ -190,34 +190,108 @@ async def test_a_connection_that_breaks_is_made_anew_and_holds_nobody_up() -> No
     assert shown.times[0] < 0.1  # from zero again
 
 
-async def test_a_server_that_takes_nothing_costs_a_bounded_memory_and_no_time() -> None:
-    """It answers as one does until the stream begins, and then reads no more."""
+class Valve:
+    """A connection to a server that can be stopped, with as little in it as the system allows."""
+
+    def __init__(self, to: int) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self._to = to
+        self.port = 0
+
+    async def __aenter__(self) -> Valve:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        listener.bind(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self._server = await asyncio.start_server(self._forward, sock=listener, limit=4096)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        await asyncio.gather(pump(reader, back, self.open), pump(there, writer))
+
+
+async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, when: asyncio.Event | None = None) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(1 << 16):
+            if when is not None:
+                await when.wait()
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+def noise(seconds: int) -> list[Any]:
+    """Sound and pictures that no codec makes small."""
+    chance = np.random.default_rng(1)
+    items: list[Any] = []
+    sound = chance.integers(-8000, 8000, 480 * 100).astype("<i2")
+    frames = []
+    for _ in range(8):
+        frames.append(_core.Frame(*SIZE))
+        frames[-1].i420[:] = chance.integers(0, 256, frames[-1].i420.shape, dtype=np.uint8)
+    for n in range(seconds * 100):
+        items.append((np.roll(sound, n)[:480].tobytes(), n * 480))
+        if n % 4 == 0:
+            items.append((frames[n // 4 % 8], n * 480))
+    return items
+
+
+async def test_a_server_that_stands_still_gets_what_is_new_when_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits meanwhile is bounded, and nobody waits for it."""
+    monkeypatch.setattr("lipwire.publish.destination.TIMEOUT", WAIT)
     listener = Listener(*free_ports(1))
-    go_on = threading.Event()
+    hearing = asyncio.create_task(listener.hear())
+    async with Valve(listener.port) as valve:
+        stream = Restream(f"rtmp://127.0.0.1:{valve.port}/live/{URL_KEY}")
+        async with opened(stream):
+            child: Any = stream._child
+            valve.open.clear()
+            most = 0
+            for what, sample in noise(30):
+                if isinstance(what, bytes):
+                    stream.audio(what, sample)
+                else:
+                    child.tell(w.Drawn(what.i420.tobytes(), sample))  # as `video`, with a time
+                most = max(most, child.waiting)
+                if sample % 4800 == 0:
+                    await asyncio.sleep(0.001)
+            valve.open.set()
+            await until(lambda: stream.stats()["written_s"] > 29)
+            stats = stream.stats()
+            assert stats["connections"] == 1 and most < 8 << 20
+            assert stats["silence_s"] > 4 and stats["pictures_dropped"] > 100
+    shown = await hearing
+    # One stream still, whose sound has no hole: silence is where it was left out.
+    assert shown.jumps < 0.003 and len(shown.sound) > 28 * RATE
+    assert 100 < len(shown.times) < 650 and shown.times[-1] > 28
 
-    def stalls(file: Any) -> Shown:
-        go_on.wait(WAIT)
-        return Shown()
 
-    hearing = asyncio.create_task(listener.hear(stalls))
-    stream = Restream(listener.url)
-    noise = np.random.default_rng(1).integers(0, 256, (72, 64), dtype=np.uint8)
-    frame = _core.Frame(64, 48)
-    frame.i420[:] = noise
-    async with opened(stream):
-        child = stream._child
-        assert child is not None
-        for n in range(40_000):
-            stream.audio(bytes(960), n * 480)
-            if child.waiting > 4 << 20:
-                break
-            if n % 4 == 0:
-                stream.video(frame)
-            if n % 100 == 0:
-                await asyncio.sleep(0)
-        assert child.waiting < 9 << 20
-        go_on.set()
-    await hearing
+async def test_a_server_that_takes_nothing_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.publish.destination.TIMEOUT", 1)
+    listener = Listener(*free_ports(1))
+    hearing = asyncio.create_task(listener.hear())
+    async with Valve(listener.port) as valve:
+        stream = Restream(f"rtmp://127.0.0.1:{valve.port}/live/{URL_KEY}")
+        async with opened(stream):
+            child: Any = stream._child
+            valve.open.clear()
+            for what, sample in noise(60):
+                if isinstance(what, bytes):
+                    stream.audio(what, sample)
+                else:
+                    child.tell(w.Drawn(what.i420.tobytes(), sample))
+                while stream.connected.is_set() and sample / RATE > stream.stats()["written_s"] + 0.3:
+                    await asyncio.sleep(0.001)
+            await until(lambda: stream.stats()["failures"])
+            assert stream.stats()["last_failure"] and stream.wants == "nothing"
+        valve.open.set()
+    with contextlib.suppress(OSError):  # the beginning of a stream is none
+        await hearing
 
 
 async def test_tcurl_and_keys_reach_the_server_as_they_were_written() -> None:
@@ -251,13 +325,6 @@ async def test_rtmps_is_for_the_host_that_the_certificate_names(trusted: bool, t
     listener = Listener(plain)
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                while data := await source.read(1 << 16):
-                    sink.write(data)
-                    await sink.drain()
-            sink.close()
-
         there, back = await asyncio.open_connection("127.0.0.1", plain)
         await asyncio.gather(pump(reader, back), pump(there, writer))
 
@@ -282,11 +349,17 @@ async def test_mpeg_ts_goes_over_udp(tmp_path: Path) -> None:
         receiver.bind(("127.0.0.1", 0))
         receiver.setblocking(False)
         datagrams: list[bytes] = []
-        asyncio.get_running_loop().add_reader(receiver.fileno(), lambda: datagrams.append(receiver.recv(65536)))
+
+        def take() -> None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    datagrams.append(receiver.recv(65536))
+
+        asyncio.get_running_loop().add_reader(receiver.fileno(), take)
         async with opened(Restream(f"udp://127.0.0.1:{receiver.getsockname()[1]}?ttl=1")) as stream:
             await hand(stream, items)
-        await asyncio.sleep(0.05)
         asyncio.get_running_loop().remove_reader(receiver.fileno())
+        take()
     assert all(data[0] == 0x47 and len(data) % 188 == 0 and len(data) <= 1316 for data in datagrams)
     path = tmp_path / "x.ts"
     path.write_bytes(b"".join(datagrams))

@@ -20,7 +20,9 @@ from lipwire.publish.rtp import RTP, Sender
 from lipwire.rtp.ports import Ports
 from lipwire.rtp.rtcp import is_rtcp
 from lipwire.rtp.sdp import Address, parse_sdp
+from support.gstreamer import exists
 from support.guest import amplitude
+from support.machine import require
 from support.rtp_offers import free_pairs
 from support.rtp_peers import Receiver
 
@@ -91,6 +93,50 @@ async def test_ffmpeg_plays_our_description(codec: Any, srtp: bool, tmp_path: Pa
     stats = out.stats()
     assert [one["kind"] for one in stats] == ["audio", "video"] and all(one["packets"] > 0 for one in stats)
     await out.close()
+
+
+async def test_gstreamer_plays_what_is_sent(tmp_path: Path) -> None:
+    parts = [
+        "udpsrc",
+        "rtpjitterbuffer",
+        "rtph264depay",
+        "avdec_h264",
+        "videoconvert",
+        "rtppcmudepay",
+        "mulawdec",
+        "identity",
+    ]
+    require(exists(*parts), f"GStreamer's {', '.join(parts)}")
+    audio, video = free_pairs(2)
+    out = RTP("127.0.0.1", audio_port=audio, video_port=video, codec="pcmu")
+    caps = "application/x-rtp,media={},clock-rate={},encoding-name={},payload={}".format
+    sound, pictures = tmp_path / "sound", tmp_path / "pictures"
+    playing = await asyncio.create_subprocess_exec(
+        *("gst-launch-1.0", "-q"),
+        *("udpsrc", f"port={audio}", f"caps={caps('audio', 8000, 'PCMU', 0)}", "!", "rtppcmudepay", "!", "mulawdec"),
+        *("!", "identity", "eos-after=40", "!", "filesink", f"location={sound}"),
+        *("udpsrc", f"port={video}", f"caps={caps('video', 90000, 'H264', 96)}", "!", "rtpjitterbuffer"),
+        *("!", "rtph264depay", "!", "avdec_h264", "!", "videoconvert", "!", "video/x-raw,format=I420"),
+        *("!", "identity", "eos-after=5", "!", "filesink", f"location={pictures}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    await out.open(SPEC)
+    feed = Feed(out)
+    feeding = asyncio.create_task(feed.run())
+    try:
+        said, _ = await asyncio.wait_for(playing.communicate(), 60)
+    finally:
+        if playing.returncode is None:
+            playing.kill()
+        feed.enough.set()
+        await feeding
+        await out.close()
+    assert playing.returncode == 0, said
+    pcm = np.frombuffer(sound.read_bytes(), np.int16).astype(np.float64)[160 * 10 :]
+    assert amplitude(pcm, 300.0, 8000) == pytest.approx(8000, rel=0.2)
+    frame = np.frombuffer(pictures.read_bytes(), np.uint8)[-64 * 48 * 3 // 2 :][: 64 * 48]
+    assert frame.max() > 180 and abs(int(np.median(frame)) - 100) < 12
 
 
 OFFER = """v=0

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 from aiortc.sdp import candidate_from_sdp
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.channel.base import ChannelEvent, Heard
+from lipwire.provider.sessions import ProviderError
 from lipwire.publish import aiortc_private
 from lipwire.publish.fragment import parse_fragment
 from lipwire.publish.peer import Peer
+from lipwire.servers.webrtc_http import Admitted, Endpoint, Resources
 from lipwire.stream import StreamSpec
 from support.guest import Tone, sine
 from support.provider_stage import start_body
@@ -83,6 +87,26 @@ async def test_a_player_watches_until_it_says_goodbye(site: Site) -> None:
         assert peer.closed and not site.viewers
         for again in (await player.delete(), await player.patch(player.fragment(), "*")):
             assert (again.status_code, again.json()["code"]) == (404, "SESSION_NOT_FOUND")
+
+
+async def test_who_is_gone_is_forgotten() -> None:
+    class Gone:
+        closed = False
+
+    resources, peer = Resources(), Gone()
+    endpoint: Any = Endpoint(path="{name:str}", protocol="whep", about="", check=lambda *_: None, admit=None)  # type: ignore[arg-type]
+    admitted: Any = Admitted("", peer, id)  # type: ignore[arg-type]
+    number = resources.add(endpoint, "s", admitted)
+    request: Any = None
+    assert resources.find("whep", number, request)[0] is peer
+    with pytest.raises(ProviderError):
+        resources.find("whip", number, request)
+    peer.closed = True
+    with pytest.raises(ProviderError):
+        resources.find("whep", number, request)
+    del peer, admitted
+    gc.collect()
+    assert len(resources) == 0
 
 
 async def test_a_player_trickles(site: Site) -> None:

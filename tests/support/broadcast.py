@@ -106,6 +106,35 @@ class Shown(Struct):
         return [flash - burst for flash, burst in zip(self.flashes(), bursts, strict=True)]
 
 
+def check_together(shown: Shown, given: Shown) -> None:
+    """Whether every picture that is there is shown with the sound that it was handed over with. Some may be missing: a
+    machine that is busy leaves pictures out, and none of them may move another."""
+    bursts, wanted = shown.bursts(), given.bursts()
+    assert bursts and len(bursts) == len(wanted)
+    shift = bursts[0] - wanted[0]
+    assert np.allclose(np.array(bursts) - wanted, shift, atol=0.003)
+    assert len(shown.times) > len(given.times) / 4
+    times = np.array(given.times)
+    for time, luma in zip(shown.times, shown.luma, strict=True):
+        at = int(np.argmin(np.abs(times + shift - time)))
+        assert abs(times[at] + shift - time) < 0.004, (time, times[at] + shift)
+        assert (luma > LIT) == (given.luma[at] > LIT), time
+
+
+class Ears(lipwire.publish.Null):
+    """What a session hands over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: list[Any] = []
+
+    def audio(self, pcm: bytes, sample: int) -> None:
+        self.items.append((pcm, sample))
+
+    def video(self, frame: lipwire.Frame) -> None:
+        self.items.append(frame.copy())
+
+
 def source(items: list[tuple[bytes, int] | _core.Frame]) -> Shown:
     """What was handed over."""
     shown = Shown()

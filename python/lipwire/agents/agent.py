@@ -44,9 +44,9 @@ from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
 from . import conversation as c
 from .brains.base import Brain, BrainEvent
-from .captions import Captions
 from .config import AgentConfig
 from .conversation import Conversation, Priority
+from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
 from .playout import ChannelSink, Playout

@@ -35,6 +35,7 @@ from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.film_folder import NO_FILMS, FilmFolder, FilmLimits
 from ..publish.live_film import LiveFilm
+from ..publish.peer import Peer
 from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
@@ -461,7 +462,7 @@ class Service:
             except BadState as exc:
                 raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
             answer, peer = await watched.session.whip.admit(sdp)
-            return Admitted(answer, peer, peer.drop)
+            return Admitted(answer, peer, Peer.drop)
 
         return Endpoint(path="{name:str}", protocol="whip", about="Speak through a session.", check=check, admit=admit)
 

@@ -20,6 +20,8 @@ from .live_writer import LiveForm
 
 TIMEOUT = 10
 """Seconds after which a server that takes nothing is given up."""
+IN_FLIGHT = 256 << 10
+"""Bytes that the system may keep for a server: what is late is to be late here, where it can be left out."""
 DATAGRAM = 1316
 """Bytes of MPEG-TS in a datagram: seven packets of 188, the most that fits into an Ethernet frame."""
 UDP_OPTIONS = frozenset({"ttl", "localaddr", "localport", "pkt_size", "dscp"})
@@ -154,6 +156,7 @@ class RtmpDestination(Destination):
             "f": "flv",
             "flvflags": "no_duration_filesize",
             "rw_timeout": str(TIMEOUT * 1_000_000),
+            "send_buffer_size": str(IN_FLIGHT),
             "rtmp_tcurl": f"{parts.scheme}://{host}:{self._port}/{self._app}",
         }
         if parts.scheme == "rtmps":

@@ -28,7 +28,7 @@ STABLE = 10 * RATE
 """Samples of a connection after which a failure is the first one again."""
 WAITING = 8 << 20
 """Bytes that may wait for the process that writes; what is more is left out, up to the next key frame."""
-FINISH = 5.0
+FINISH = 8.0
 """Seconds that the end of a stream may take."""
 
 State = Literal["new", "connecting", "live", "waiting", "ended"]

@@ -24,7 +24,7 @@ from .encoders import Picture
 from .feed import Feed, Sound
 from .live_writer import LiveWriter
 
-TELL = RATE // 5
+TELL = RATE // 10
 """Samples from one `Progress` to the next."""
 LEAVE = 15.0
 """Seconds that the end may take when nobody waits for it."""

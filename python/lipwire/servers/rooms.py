@@ -40,7 +40,7 @@ from ..errors import InvalidArgument, LipwireError, NoCapacity
 from ..protocol.access import Action
 from ..provider.sessions import ProviderError
 from ..publish.ice import IceServers
-from ..publish.peer import Direction
+from ..publish.peer import Direction, Peer
 from .access import OPEN, Caller, Gate, not_allowed
 from .allowlist import Allowlist
 from .docs import describe_api, operation
@@ -408,7 +408,7 @@ def room_endpoints(desk_of: Callable[[str], Desk], *, gate: Gate) -> list[Endpoi
             joins = caller.may("join", "room", name.strip())
             answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction)
 
-            def end() -> None:
+            def end(peer: Peer) -> None:
                 if not rooms.leave(name, user, peer):
                     peer.drop()
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ..provider.sessions import ProviderError
 from ..publish.ice import IceServers
+from ..publish.peer import Peer
 from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Caller, Gate
@@ -146,7 +147,7 @@ def create_viewer(
 
     async def watch(caller: Caller, session_id: str, sdp: str, request: AnyRequest) -> Admitted:
         answer, peer = await find(session_id).publisher.admit(sdp)
-        return Admitted(answer, peer, peer.drop)
+        return Admitted(answer, peer, Peer.drop)
 
     def may_watch(request: AnyRequest, session_id: str) -> Caller:
         caller = gate.session(request, session_id, "watch")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ..errors import LipwireError
 from ..provider.sessions import ProviderError
@@ -55,7 +56,7 @@ class Admitted(Struct):
     answer: str
     """SDP."""
     peer: Peer
-    end: Callable[[], object]
+    end: Callable[[Peer], object]
     """Ends its connection, where it asks for that."""
 
 
@@ -77,29 +78,35 @@ class Resource(Struct):
 
     endpoint: Endpoint
     name: str
-    admitted: Admitted
+    end: Callable[[Peer], object]
+    peer: weakref.ref[Peer]
+    """Whoever let it in keeps it, for as long as it is there."""
 
 
-class Resources(Struct):
+class Resources:
     """Those who are there, by ids that nobody can guess."""
 
-    _there: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._there: dict[tuple[str, str], Resource] = {}
 
-    def add(self, resource: Resource) -> str:
+    def __len__(self) -> int:
+        return len(self._there)
+
+    def add(self, endpoint: Endpoint, name: str, admitted: Admitted) -> str:
         """One more; its id."""
-        for key in [key for key, other in self._there.items() if other.admitted.peer.closed]:
-            del self._there[key]
-        id = secrets.token_urlsafe(16)
-        self._there[resource.endpoint.protocol, id] = resource
-        return id
+        key = (endpoint.protocol, secrets.token_urlsafe(16))
+        gone = weakref.ref(admitted.peer, lambda _: self._there.pop(key, None))
+        self._there[key] = Resource(endpoint, name, admitted.end, gone)
+        return key[1]
 
-    def find(self, protocol: str, id: str, request: AnyRequest) -> Resource:
+    def find(self, protocol: str, id: str, request: AnyRequest) -> tuple[Peer, Resource]:
         """One, for who may have to do with it. Raises ProviderError."""
         resource = self._there.get((protocol, id))
-        if resource is None or resource.admitted.peer.closed:
+        peer = None if resource is None else resource.peer()
+        if resource is None or peer is None or peer.closed:
             raise ProviderError("SESSION_NOT_FOUND", "This connection has ended")
         resource.endpoint.check(request, resource.name)
-        return resource
+        return peer, resource
 
 
 class Linked(Response[Any]):
@@ -179,7 +186,7 @@ def _of_endpoint(
             admitted = await endpoint.admit(caller, name, sdp, request)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
-        id = resources.add(Resource(endpoint, name, admitted))
+        id = resources.add(endpoint, name, admitted)
         asked = path_of(request)
         where = asked[: len(asked) - len(path.replace("{name:str}", name))]  # of a prefix that the app is mounted under
         headers = {
@@ -220,7 +227,7 @@ def _of_peers(protocol: str, resources: Resources) -> list[ControllerRouterHandl
     )
     async def trickle(request: AnyRequest, id: FromPath[str]) -> Response[Any]:
         """More ICE candidates: 204. Or a new ICE session, where the names in it are new: 200."""
-        peer = resources.find(protocol, id, request).admitted.peer
+        peer, _ = resources.find(protocol, id, request)
         try:
             fragment = parse_fragment(await read_text(request, MEDIA_TYPE))
             check_tag(request, peer.ice_tag)
@@ -241,7 +248,8 @@ def _of_peers(protocol: str, resources: Resources) -> list[ControllerRouterHandl
     )
     def end(request: AnyRequest, id: FromPath[str]) -> None:
         """Ends the connection."""
-        resources.find(protocol, id, request).admitted.end()
+        peer, resource = resources.find(protocol, id, request)
+        resource.end(peer)
 
     @route(path, name=f"GET {path}", http_method=READ, status_code=204, include_in_schema=False, sync_to_thread=False)
     def nothing(request: AnyRequest, id: FromPath[str]) -> None:

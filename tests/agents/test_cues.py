@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lipwire.agents.brains.base import TimedWord
-from lipwire.agents.captions import Captions, cues_of
 from lipwire.agents.conversation import Caption
+from lipwire.agents.cues import Captions, cues_of
 from lipwire.session.subtitles import Cue, read_transcript
 
 
