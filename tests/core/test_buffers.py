@@ -467,6 +467,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Net:packets": (lambda n: _core.Net(n, manual=True), 64),
     "Net:wall_ns": (lambda n: _core.Net(64, manual=True, wall_ns=n), 10**12),
     "Net.run:now_ns": (lambda n: net().run(n), 10**12),
+    "Connection.rtcp_route:fd": (lambda n: connection().rtcp_route(n, None), -1),
     "Connection:fd": (lambda n: _core.Connection(net(), n), -1),
     "Connection:srtp_protect": (lambda n: _core.Connection(net(), srtp_protect=n), 0),
     "Connection:srtp_protect_rtcp": (lambda n: _core.Connection(net(), srtp_protect_rtcp=n), 0),
