@@ -38,6 +38,7 @@
 #define STRAY_SEQUENCE 3000   /* RFC 3550, A.1: MAX_DROPOUT */
 #define SEEN 1024             /* sequence numbers that duplicates are known of */
 #define KEY_HELD_NS (120 * MS) /* a telephone event's packets come at least so often */
+#define SEGMENT 0xFFFF        /* the length of a telephone event's segment that others follow */
 #define EVENTS 32
 #define HYSTERESIS (3 * MS)
 #define SLACK (4 * MS)        /* what the lag may be short of */
@@ -97,7 +98,8 @@ struct lw_jitter {
     lw_jitter_event_t events[EVENTS];
     int32_t event_head, event_count;
     int64_t event_time, held_until;
-    int32_t event_known, event_ended;
+    int32_t event_known, event_ended, event_before; /* event_before: of its length, in segments that are over */
+    lw_jitter_event_t event;                        /* as its newest packet has it */
 
     lw_jitter_stats_t stats;
 };
@@ -216,6 +218,25 @@ static void begin_stream(lw_jitter *j, int64_t now, uint16_t sequence, uint32_t 
         j->config.decoder.reset(j->config.decoder.state);
 }
 
+static void tell_event(lw_jitter *j, lw_jitter_event_t event)
+{
+    if (j->event_count == EVENTS) {
+        j->event_head = (j->event_head + 1) % EVENTS;
+        j->event_count--;
+    }
+    j->events[(j->event_head + j->event_count++) % EVENTS] = event;
+}
+
+/* An event that goes on is over, whether its end was lost or not, as long as is known. */
+static void close_event(lw_jitter *j)
+{
+    if (!j->event_known || j->event_ended)
+        return;
+    j->event_ended = 1;
+    j->event.end = 1;
+    tell_event(j, j->event);
+}
+
 /* Can it be of the same stream? A new beginning is believed at once when nothing is being played, else when the packet
  * behind it goes on in the same way (RFC 3550, A.1). Returns 1: go on. */
 static int follow_stream(lw_jitter *j, int64_t now, uint16_t sequence, uint32_t timestamp, int kind)
@@ -243,6 +264,7 @@ static int follow_stream(lw_jitter *j, int64_t now, uint16_t sequence, uint32_t 
         }
         j->stats.packets_lost += j->top_sequence - j->first_sequence + 1 - j->received;
         j->stats.restarts++;
+        close_event(j);
         forget_stream(j);
     }
     begin_stream(j, now, sequence, timestamp);
@@ -274,16 +296,8 @@ static int64_t take_sequence(lw_jitter *j, uint16_t sequence)
     return s;
 }
 
-static void tell_event(lw_jitter *j, lw_jitter_event_t event)
-{
-    if (j->event_count == EVENTS) {
-        j->event_head = (j->event_head + 1) % EVENTS;
-        j->event_count--;
-    }
-    j->events[(j->event_head + j->event_count++) % EVENTS] = event;
-}
-
-/* RFC 4733, 2.3. All packets of an event have its first timestamp; the last one is sent three times. */
+/* RFC 4733, 2.3. All packets of an event have its first timestamp; the last one is sent three times. What is longer than its
+ * field for that comes in segments, each of which begins where the one before is full (2.5.1.3). */
 static int take_event(lw_jitter *j, int64_t now, int64_t time, const uint8_t *data, size_t n)
 {
     if (n < 4) {
@@ -293,19 +307,27 @@ static int take_event(lw_jitter *j, int64_t now, int64_t time, const uint8_t *da
     lw_jitter_event_t event = {data[0], data[1] & 63, data[1] >> 7, data[2] << 8 | data[3]};
     if (j->event_known && time < j->event_time)
         return 0; /* of an event that is over */
-    int fresh = !j->event_known || time > j->event_time;
-    if (fresh) {
+    int goes_on = j->event_known && !j->event_ended && event.event == j->event.event;
+    if (goes_on && time - j->event_time == SEGMENT) {
+        j->event_time = time;
+        j->event_before += SEGMENT;
+    } else if (!j->event_known || time > j->event_time) {
+        close_event(j);
         j->event_known = 1;
         j->event_time = time;
-        j->event_ended = 0;
+        j->event_ended = j->event_before = 0;
+        j->event = event;
         if (!event.end)
             tell_event(j, event);
     }
     j->held_until = now + KEY_HELD_NS;
-    if (event.end && !j->event_ended) {
-        j->event_ended = 1;
-        tell_event(j, event);
-    }
+    if (j->event_ended)
+        return 1;
+    event.duration += j->event_before;
+    if (event.duration >= j->event.duration || event.end)
+        j->event = event;
+    if (event.end)
+        close_event(j);
     return 1;
 }
 
@@ -753,6 +775,8 @@ static void learn_quiet(lw_jitter *j, const int16_t *x)
 int32_t lw_jitter_get(lw_jitter *j, int64_t now_ns, int16_t *out)
 {
     keep_time(j, now_ns);
+    if (j->clock >= j->held_until)
+        close_event(j);
     j->stretched = LW_JITTER_NORMAL;
     int state = j->state;
     while (pending(j) < j->block) {

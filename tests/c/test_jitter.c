@@ -410,6 +410,40 @@ static void test_events(void)
     lw_jitter_close(&j);
 }
 
+static void press(lw_jitter *j, uint16_t sequence, uint32_t timestamp, int key, int end, int duration, int64_t now)
+{
+    uint8_t event[4] = {(uint8_t)key, (uint8_t)(end << 7 | 10), (uint8_t)(duration >> 8), (uint8_t)duration};
+    lw_jitter_put(j, now, sequence, timestamp, LW_JITTER_EVENT, event, 4);
+}
+
+/* Ends that are lost, and a key that is held for longer than its length can say at once. */
+static void test_events_whose_end_is_lost(void)
+{
+    lw_jitter *j = open_ulaw((lw_jitter_config){0});
+    int64_t now = 0;
+    int16_t out[80];
+    lw_jitter_event_t e;
+    speak(j, 0, 50, 0, &now);
+    press(j, 50, 8000, 5, 0, 160, now);
+    press(j, 51, 8000, 5, 0, 320, now);
+    press(j, 55, 9600, 6, 0, 160, now); /* three are missing */
+    CHECK(lw_jitter_event(j, &e) && e.event == 5 && !e.end, "a key");
+    CHECK(lw_jitter_event(j, &e) && e.event == 5 && e.end && e.duration == 320, "is over when the next one is pressed");
+    CHECK(lw_jitter_event(j, &e) && e.event == 6 && !e.end && !lw_jitter_event(j, &e), "which goes on");
+    for (int i = 0; i < 14; i++)
+        lw_jitter_get(j, now += 10 * MS, out);
+    CHECK(lw_jitter_event(j, &e) && e.event == 6 && e.end && e.duration == 160, "until nothing is heard of it");
+    press(j, 56, 9600, 6, 1, 320, now);
+    CHECK(!lw_jitter_event(j, &e), "and that is told once");
+    press(j, 57, 16000, 7, 0, 0xFFFF, now);
+    press(j, 58, 16000 + 0xFFFF, 7, 0, 160, now);
+    press(j, 59, 16000 + 0xFFFF, 7, 1, 320, now);
+    CHECK(lw_jitter_event(j, &e) && e.event == 7 && !e.end, "a long one begins");
+    CHECK(lw_jitter_event(j, &e) && e.event == 7 && e.end && e.duration == 0xFFFF + 320, "and ends, whole");
+    CHECK(!lw_jitter_event(j, &e), "and that is all");
+    lw_jitter_close(&j);
+}
+
 static void test_strays(void)
 {
     lw_jitter *j = open_ulaw((lw_jitter_config){.max_packets = 8});
@@ -563,6 +597,7 @@ int main(void)
     test_overtaken();
     test_pauses();
     test_events();
+    test_events_whose_end_is_lost();
     test_strays();
     test_too_late();
     test_levels();

@@ -115,7 +115,8 @@ typedef struct lw_jitter_stats {
     int32_t target_ns;          /* now: lag that is aimed at, behind the fastest packets of late */
 } lw_jitter_stats_t;
 
-/* A telephone event (RFC 4733). It is told when it begins and, with its length, when it has ended. */
+/* A telephone event (RFC 4733). It is told when it begins and, with its length, when it has ended: its
+ * sender says so, another one begins, or nothing has been heard of it for 120 ms. */
 typedef struct lw_jitter_event_t {
     int32_t event;    /* 0..15: DTMF 0-9, *, #, A-D; 16: flash */
     int32_t volume;   /* dBm0 below 0: 0..63 */
