@@ -59,9 +59,15 @@ def test_what_is_sealed_is_opened_once_and_by_its_key(suite: str) -> None:
     assert opened.rtp(packet) is None
 
 
-def test_one_key_has_few_sources() -> None:
+def test_one_key_has_few_sources_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that begins stream after stream is heard; who has been silent for the longest is forgotten."""
+    caplog.set_level("INFO", "lipwire.rtp")
     key = Key("1", SUITE, bytes(30))
     session, opened = Sealed(key).session, Opened(key)
-    taken = [opened.rtp(session.protect(rtp(b"x", 1, 0, ssrc=number))) for number in range(1, MAX_SSRCS + 9)]
-    assert [one is not None for one in taken] == [True] * MAX_SSRCS + [False] * 8
-    assert opened.rtp(session.protect(rtp(b"x", 2, 0, ssrc=1))) is not None
+    sealed = [session.protect(rtp(b"x", 1, 0, ssrc=number)) for number in range(1, MAX_SSRCS + 9)]
+    assert all(opened.rtp(one) for one in sealed[:MAX_SSRCS])
+    assert not any(opened.rtp(one) for one in sealed[:MAX_SSRCS]), "they came before"
+    assert opened.rtp(session.protect(rtp(b"x", 2, 0, ssrc=1)))
+    assert all(opened.rtp(one) for one in sealed[MAX_SSRCS:])
+    assert opened.rtp(sealed[0]) is None and opened.rtp(sealed[1]), "1 is known still, 2 is not"
+    assert [one.levelname for one in caplog.records] == ["INFO"]

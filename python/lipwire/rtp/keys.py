@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import logging
 import re
 import secrets
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from msgspec import Struct
 
 from ..errors import InvalidArgument
+
+logger = logging.getLogger("lipwire.rtp")
 
 SUITES: dict[str, tuple[str, int]] = {
     "AEAD_AES_256_GCM": ("SRTP_PROFILE_AEAD_AES_256_GCM", 44),
@@ -28,7 +31,8 @@ LEAST_LIFETIME = 1 << 20
 """Packets that a key has to be good for: it is not changed while a session lasts, and this is hours of speech."""
 _KEY = re.compile(r"(\d{1,9}) (\w{1,40}) inline:([A-Za-z0-9+/=]{1,80})(?:\|(2\^\d{1,2}|\d{1,18}))?", re.ASCII)
 MAX_SSRCS = 16
-"""Sources that one key may encrypt in a session; libsrtp keeps something of each."""
+"""Sources of one key that are known at a time: libsrtp keeps something of each, so the one that has been silent for the
+longest is forgotten."""
 
 
 class Key(Struct, frozen=True):
@@ -108,7 +112,9 @@ class Opened:
 
         self._session = _session(key, inbound=True)
         self._faults: tuple[type[Exception], ...] = (Error, ValueError)
-        self._ssrcs: set[bytes] = set()
+        self._ssrcs: dict[bytes, None] = {}
+        """Those that are known, the one that was heard last at the end."""
+        self._full = False
 
     def rtp(self, packet: bytes) -> bytes | None:
         """The packet in the clear; None = it is not its sender's, or came before."""
@@ -119,16 +125,24 @@ class Opened:
         return self._open(self._session.unprotect_rtcp, packet, packet[4:8])
 
     def _open(self, unprotect: Any, packet: bytes, ssrc: bytes) -> bytes | None:
-        known = ssrc in self._ssrcs
-        if len(ssrc) < 4 or (not known and len(self._ssrcs) >= MAX_SSRCS):
+        if len(ssrc) < 4:
             return None
         try:
             clear: bytes = unprotect(packet)
         except self._faults:
             return None
-        if not known:
-            self._ssrcs.add(ssrc)
+        self._ssrcs.pop(ssrc, None)
+        self._ssrcs[ssrc] = None
+        if len(self._ssrcs) > MAX_SSRCS:
+            self._forget(next(iter(self._ssrcs)))
         return clear
+
+    def _forget(self, ssrc: bytes) -> None:
+        del self._ssrcs[ssrc]
+        self._session.remove_stream(int.from_bytes(ssrc))
+        if not self._full:
+            logger.info("a peer's key has had more than %d sources; those that are silent are forgotten", MAX_SSRCS)
+        self._full = True
 
 
 class Sealed:
