@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lipwire.errors import InvalidArgument, NoCapacity
+from lipwire.rtp import ports as ports_module
 from lipwire.rtp.ports import DATAGRAM, Pair, Ports, parse_ports, receive
 from lipwire.rtp.sdp import Address
 from support.rtp_offers import free_pairs
@@ -67,4 +68,19 @@ def test_datagrams_come_with_their_source_and_the_time_at_which_the_kernel_had_t
         assert first.source == Address("127.0.0.1", peer.getsockname()[1])
         assert before - 10**8 <= first.came_ns <= second.came_ns <= third.came_ns  # clocks are read one after the other
         assert first.came_ns <= after + 10**9
+    pair.close()
+
+
+def test_a_loop_that_stood_still_hears_all_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is older than a time is as old as that, and not the newest of all."""
+    monkeypatch.setattr(ports_module, "OLDEST", 40_000_000)
+    pair = Ports("127.0.0.1", free_pairs(1)).open()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        for payload in (b"one", b"two", b"three"):
+            peer.sendto(payload, ("127.0.0.1", pair.port))
+            time.sleep(0.03)
+        found = receive(pair.rtp, 9)
+    now = time.monotonic_ns()
+    assert [one.data for one in sorted(found, key=lambda one: one.came_ns)] == [b"one", b"two", b"three"]
+    assert found[0].came_ns <= now - 40_000_000
     pair.close()

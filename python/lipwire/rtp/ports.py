@@ -20,7 +20,7 @@ DATAGRAM = 2048
 TIMESTAMPS = 35
 """SO_TIMESTAMPNS of Linux: the kernel notes when a datagram came, so that a loop that is late takes none for late."""
 OLDEST = 1_000_000_000
-"""ns: what the kernel calls older came while the wall clock was set."""
+"""ns: as older than that nothing counts, as where the wall clock was set meanwhile."""
 BUFFER = 256 << 10
 """Bytes that may wait in the kernel for one port."""
 _TIMESPEC = struct.Struct("@ll")
@@ -136,9 +136,11 @@ _TAKEN = {98, 13}
 
 
 def receive(of: socket.socket, most: int) -> list[Datagram]:
-    """Up to so many datagrams that have come, oldest first. Those that are longer than `DATAGRAM` are empty here."""
+    """Up to so many datagrams that have come, in the kernel's order; their times do not go back. Those that are longer
+    than `DATAGRAM` are empty here."""
     found: list[Datagram] = []
     ahead = time.monotonic_ns() - time.time_ns()
+    newest = 0
     while len(found) < most:
         try:
             data, ancillary, flags, address = of.recvmsg(DATAGRAM, 64)
@@ -153,7 +155,6 @@ def receive(of: socket.socket, most: int) -> list[Datagram]:
             if level == socket.SOL_SOCKET and kind == TIMESTAMPS and len(value) >= _TIMESPEC.size:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(value)
                 came = seconds * 1_000_000_000 + nanoseconds + ahead
-        if not now - OLDEST <= came <= now:
-            came = now
+        newest = came = max(newest, min(max(came, now - OLDEST), now))
         found.append(Datagram(b"" if flags & socket.MSG_TRUNC else data, Address(plain(address[0]), address[1]), came))
     return found
