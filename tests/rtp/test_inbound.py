@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from aiortc.rtp import RtcpPacket, RtcpRrPacket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipwire._core import alaw_encode, ulaw_decode, ulaw_encode
+from lipwire.audio.speech_gate import SpeechGate
 from lipwire.rtp.formats import Speech
 from lipwire.rtp.inbound import LINGER, MOST_BEHIND, Digit, Inbound
+from lipwire.rtp.rtcp import goodbye, receiver_report
 from lipwire.rtp.sdp import Address
 from support.rtp_offers import event, rtp, sender_report
 
@@ -161,6 +164,43 @@ def test_a_loop_that_stood_still_reads_half_a_second_at_most() -> None:
     before = len(call.quiet)
     call.inbound.advance(call.now + 3600 * 1000 * MS)
     assert len(call.quiet) - before == MOST_BEHIND + 1
+
+
+@pytest.mark.parametrize("farewell", [False, True])
+def test_comfort_noise_of_who_has_gone_comes_to_an_end(farewell: bool) -> None:
+    call = Call()
+    said = speech(20)
+    for number, payload in enumerate(said):
+        call.take(rtp(payload, number, 160 * number))
+    call.take(rtp(bytes([60]), 20, 160 * 20, payload_type=13))
+    if farewell:
+        bye = receiver_report(0x1234, "a", []) + goodbye(0x1234)
+        call.inbound.receive(bye, Address(PEER.host, 4001), call.now, control=True)
+    call.wait(300)
+    assert call.inbound.active
+    call.wait(1000 if farewell else 29_000)
+    assert call.inbound.active != farewell
+    call.wait(2000)
+    assert not call.inbound.active
+    for number, payload in enumerate(said):
+        call.take(rtp(payload, 21 + number, 160 * (2000 + number)))
+    call.wait(300)
+    assert call.inbound.active and call.sound.count(ulaw_decode(b"".join(said))) == 2
+
+
+def test_an_utterance_ends_soon_after_its_sender_stopped() -> None:
+    """The buffer goes on with the sound for half a second, of which nobody has to hear more than a little."""
+    call = Call()
+    ends: list[int] = []
+    gate = SpeechGate(8000, lambda *said: None, lambda event_id: ends.append(call.now))
+    call.hear = lambda pcm, quiet: gate.process(pcm, quiet)  # type: ignore[method-assign]
+    call.inbound = Inbound(PCMU, call.hear, call.digits.append, expected=PEER)
+    for number, payload in enumerate([b"\xff" * 160] * 20 + speech(40)):
+        call.take(rtp(payload, number, 160 * number))
+    assert gate.speaking
+    stopped = call.now
+    call.wait(1000)
+    assert len(ends) == 1 and 200 * MS <= ends[0] - stopped <= 400 * MS
 
 
 def test_alaw_too() -> None:

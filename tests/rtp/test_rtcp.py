@@ -68,3 +68,24 @@ def test_what_a_receiver_hears() -> None:
 def test_any_bytes_are_heard(data: bytes) -> None:
     heard = Heard(data)
     assert len(heard.reports) <= 16 and len(heard.gone) <= 16 * 31
+
+
+def test_a_key_that_is_held_makes_no_jitter() -> None:
+    reception = Reception(1, 8000, 0)
+    for number in range(80):
+        held = number >= 50  # a telephone event: all packets have its first timestamp
+        reception.take(number, 160 * min(number, 50), number * SECOND // 50, timed=not held)
+    assert (reception.jitter_ms, reception.received, reception.lost) == (0, 80, 0)
+
+
+def test_of_whom_a_receiver_speaks() -> None:
+    other = Reception(5, 8000, 0).block(0)
+    for packet, about in (
+        (receiver_report(1, "a", []), set()),
+        (receiver_report(1, "a", [Reception(7, 8000, 0).block(0), other]), {5, 7}),
+        (struct.pack("!BBHI", 0x81, 200, 12, 1) + bytes(20) + other, {5}),
+        (struct.pack("!BBHII", 0x81, 206, 2, 1, 9), {9}),
+        (struct.pack("!BBHI", 0x9F, 201, 7, 1) + other, {5}),  # one of the 31 that it claims
+        (b"x", set()),
+    ):
+        assert Heard(packet).about == about

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lipwire.rtp.sdp import Address
-from lipwire.rtp.source import Source, plain
+from lipwire.rtp.source import CANDIDATES, Source, plain
 
 HERE, THERE, ELSEWHERE = (Address("192.0.2.1", port) for port in (4000, 5000, 6000))
 
@@ -36,8 +36,22 @@ def test_who_is_announced_may_speak_up_later() -> None:
     """An attacker who was quicker is put out, and cannot come back."""
     source = Source(HERE)
     assert [source.judge(THERE, 9, n) for n in (1, 2)] == ["waits", "new"]
-    assert [source.judge(HERE, 1, n) for n in (100, 101)] == ["waits", "new"]
+    assert [source.judge(HERE, 1, n) for n in (100, 101)] == ["new", "taken"]
     assert source.judge(THERE, 9, 3) == "stranger"
+
+
+def test_strangers_between_its_packets_keep_nobody_out() -> None:
+    source = Source(None)
+    told = []
+    for n in range(3):
+        told.append(source.judge(HERE, 1, n))
+        for port in range(1, CANDIDATES):
+            source.judge(Address("192.0.2.66", port), n, 100 * n)  # each time another SSRC
+    assert told == ["waits", "new", "taken"] and source.address == HERE
+    for n in range(2000):
+        source = source if n else Source(None)
+        source.judge(Address("192.0.2.66", n), n, 7)
+    assert len(source._candidates) == CANDIDATES
 
 
 def test_a_source_that_begins_another_stream_is_followed() -> None:

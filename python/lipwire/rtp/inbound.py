@@ -27,7 +27,7 @@ from ..logs import sampled
 from .formats import Speech
 from .rtcp import Heard, Reception, goodbye, is_rtcp, receiver_report
 from .sdp import Address
-from .source import Source
+from .source import CANDIDATES, Source
 
 logger = sampled("lipwire.rtp")
 
@@ -36,6 +36,10 @@ MOST_BEHIND = 50
 """Blocks that are read at once at most, where the loop stood still; what would be older is left out."""
 LINGER = 100
 """Blocks of nothing until a stream counts as one that has stopped."""
+COMFORT_NS = 30_000_000_000
+"""So long comfort noise goes on without a packet: who only is silent describes it anew, or speaks."""
+CONCEALED = 10
+"""Blocks in a row that may stand in for something lost; more of them stand for a sender that has stopped."""
 QUIET = frozenset({"comfort", "idle"})
 """Blocks that nobody sent."""
 DIGITS = "0123456789*#ABCD"
@@ -104,12 +108,16 @@ class Inbound:
         self._types = {speech.payload_type, speech.comfort_noise_type, speech.event_type} - {None}
         self._block_of = np.zeros(speech.sample_rate // 100, np.int16)
         self._reception: Reception | None = None
-        self._waiting: tuple[bytes, int, Address] | None = None
-        """The first packet of who may become the source, when it came, and from where."""
+        self._waiting: dict[tuple[Address, int], tuple[bytes, int]] = {}
+        """Of who may become the source, by address and SSRC: the first packet, and when it came."""
         self._next_ns: int | None = None
         """When the next block is due; None = there is no stream."""
-        self._empty = 0
-        """Blocks of nothing in a row."""
+        self._empty = self._concealed = 0
+        """Blocks of nothing in a row, and of what was made up."""
+        self._came_ns = 0
+        """When the newest packet came."""
+        self._gone = False
+        """The source has said goodbye, and nothing since."""
         self._read_ns = 0
         """When the newest block was read: what came before it and was not known then comes now."""
 
@@ -137,31 +145,40 @@ class Inbound:
         if verdict == "stranger":
             self.counts["strangers"] += 1
         elif verdict == "waits":
-            self.counts["strangers"] += self._waiting is not None
-            self._waiting = data, now_ns, address
+            self._wait(data, (address, ssrc), now_ns)
         else:
             if verdict == "new":
-                self._begin(ssrc)
+                self._begin(ssrc, sequence)
             self._put(data, now_ns)
 
-    def _begin(self, ssrc: int) -> None:
-        """A source is believed from now on."""
-        first, self._waiting = self._waiting, None
+    def _wait(self, data: bytes, of: tuple[Address, int], now_ns: int) -> None:
+        if of in self._waiting or len(self._waiting) == CANDIDATES:
+            self._waiting.pop(of if of in self._waiting else next(iter(self._waiting)))
+            self.counts["strangers"] += 1
+        self._waiting[of] = data, now_ns
+
+    def _begin(self, ssrc: int, sequence: int) -> None:
+        """A source is believed from now on, of which this is the first packet or, where one waits, the second."""
         assert self.source.address is not None
         logger.info("[%s] RTP comes from %s:%d", self._cname, *self.source.address)
         self._on_source(self.source.address, True)
+        first = self._waiting.pop((self.source.address, ssrc), None)
+        if self._waiting:
+            self.counts["strangers"] += len(self._waiting)
+        self._waiting.clear()
         self._reception = None
         self._jitter.reset()
-        if first is not None and (int.from_bytes(first[0][8:12]), first[2]) == (ssrc, self.source.address):
-            self._put(*first[:2])
+        if first is not None and (int.from_bytes(first[0][2:4]) + 1) & 0xFFFF == sequence:
+            self._put(*first)
 
     def _put(self, data: bytes, now_ns: int) -> None:
         sequence, timestamp, ssrc = struct.unpack_from("!HII", data, 2)
         if self._reception is None:
             self._reception = Reception(ssrc, self.speech.clock_rate, sequence)
-        self._reception.take(sequence, timestamp, now_ns)
+        self._reception.take(sequence, timestamp, now_ns, timed=data[1] & 127 == self.speech.payload_type)
         self._jitter.put(data, now_ns)
         self.packets += 1
+        self._came_ns, self._gone = now_ns, False
         if self._next_ns is None:
             self._next_ns, self._empty = now_ns, 0
 
@@ -176,6 +193,8 @@ class Inbound:
             self.rtcp_from = address
             self._on_source(address, False)
         reception = self._reception
+        if reception is not None and reception.ssrc in heard.gone:
+            self._gone = True
         if reception is not None and (middle := heard.reports.get(reception.ssrc)) is not None:
             reception.report_came(middle, now_ns)
 
@@ -193,8 +212,10 @@ class Inbound:
     def _block(self, now_ns: int) -> None:
         self._read_ns = now_ns
         kind = self._jitter.get_into(self._block_of, now_ns)
-        quiet = kind in QUIET
-        self._empty = self._empty + 1 if kind == "idle" else 0
+        self._concealed = self._concealed + 1 if kind == "concealed" else 0
+        quiet = kind in QUIET or self._concealed > CONCEALED
+        over = self._gone or now_ns - self._came_ns > COMFORT_NS
+        self._empty = self._empty + 1 if kind == "idle" or (kind == "comfort" and over) else 0
         self._next_ns = None if self._empty > LINGER else now_ns + BLOCK_NS
         self._deliver(self._block_of.tobytes(), quiet)
         for event, seconds, ended in self._jitter.events():

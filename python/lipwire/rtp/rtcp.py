@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 SENDER, RECEIVER, DESCRIPTION, GOODBYE = 200, 201, 202, 203
+FEEDBACK = (205, 206)
 INTERVAL = 5.0
 """Seconds between two reports, half as much or more at random (RFC 3550, 6.2 and 6.3.1)."""
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
@@ -41,8 +42,8 @@ class Reception:
         self._report: tuple[int, int] | None = None
         """Of the last sender report: the middle 32 bits of its NTP time, and when it came."""
 
-    def take(self, sequence: int, timestamp: int, now_ns: int) -> None:
-        """A packet."""
+    def take(self, sequence: int, timestamp: int, now_ns: int, *, timed: bool = True) -> None:
+        """A packet. `timed`: it left at the time of its timestamp. A telephone event's is that of its beginning."""
         step = (sequence - self._highest) & 0xFFFF
         if step < MAX_DROPOUT:
             self._highest += step
@@ -51,6 +52,8 @@ class Reception:
             self.received = self._expected_before = self._received_before = 0
             self._transit = None
         self.received += 1
+        if not timed:
+            return
         arrival = now_ns * self.clock_rate // 1_000_000_000
         transit = (arrival - timestamp) & 0xFFFFFFFF
         if self._transit is not None:
@@ -113,6 +116,8 @@ class Heard:
     def __init__(self, packet: bytes) -> None:
         self.reports: dict[int, int] = {}
         """SSRC -> the middle 32 bits of its sender report's NTP time."""
+        self.about: set[int] = set()
+        """SSRCs that report blocks and feedback (RFC 4585) speak of: who says that has received something of theirs."""
         self.gone: set[int] = set()
         """SSRCs that said goodbye."""
         self.malformed = False
@@ -137,8 +142,17 @@ class Heard:
             if size < 28:
                 return 0
             self.reports[int.from_bytes(packet[at + 4 : at + 8])] = int.from_bytes(packet[at + 10 : at + 14])
+            self._blocks(packet, at + 28, at + size, items)
+        elif kind == RECEIVER:
+            self._blocks(packet, at + 8, at + size, items)
+        elif kind in FEEDBACK and size >= 12:
+            self.about.add(int.from_bytes(packet[at + 8 : at + 12]))
         elif kind == GOODBYE:
             if size < 4 + 4 * items:
                 return 0
             self.gone |= {int.from_bytes(packet[i : i + 4]) for i in range(at + 4, at + 4 + 4 * items, 4)}
         return size
+
+    def _blocks(self, packet: bytes, at: int, end: int, count: int) -> None:
+        """Those that are there."""
+        self.about |= {int.from_bytes(packet[i : i + 4]) for i in range(at, min(at + 24 * count, end - 23), 24)}

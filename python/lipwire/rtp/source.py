@@ -16,8 +16,8 @@ Verdict = Literal["taken", "new", "waits", "stranger"]
 """taken: of the source that is known. new: of one that is from now on, and the packet that waited was its first.
 waits: the next packet says whether it is one. stranger: of somebody else."""
 
-SEQUENTIAL = 2
-"""Packets in a row that make a source which nobody announced (RFC 3550, A.1)."""
+CANDIDATES = 8
+"""Sources of which the next packet may make the one that is believed, at a time: the newest ones."""
 
 
 def plain(host: str) -> str:
@@ -44,28 +44,27 @@ class Source:
         self.address: Address | None = None
         """Who is believed; None = nobody yet."""
         self.ssrc = 0
-        self._candidate: tuple[Address, int, int, int] | None = None
-        """Address, SSRC, the number that comes next, and how many came in a row."""
+        self._candidates: dict[tuple[Address, int], int] = {}
+        """Address and SSRC -> the number that comes next: two packets in a row make a source which nobody announced
+        (RFC 3550, A.1)."""
 
     def judge(self, address: Address, ssrc: int, sequence: int, *, authentic: bool = False) -> Verdict:
         """What to do with a valid RTP packet. `authentic`: its sender has the key."""
         known = address == self.address
         if known and ssrc == self.ssrc:
-            self._candidate = None
+            for other in [other for other in self._candidates if other[0] == address]:
+                del self._candidates[other]
             return "taken"
         if not (known or authentic or self._may(address)):
             return "stranger"
-        if authentic or (self.address is None and self._is_announced(address)):
+        one = (address, ssrc)
+        if authentic or (not known and self._is_announced(address)) or self._candidates.pop(one, None) == sequence:
             self._become(address, ssrc)
             return "new"
-        candidate, self._candidate = self._candidate, (address, ssrc, (sequence + 1) & 0xFFFF, 1)
-        if candidate is None or candidate[:3] != (address, ssrc, sequence):
-            return "waits"
-        if candidate[3] + 1 < SEQUENTIAL:
-            self._candidate = *self._candidate[:3], candidate[3] + 1
-            return "waits"
-        self._become(address, ssrc)
-        return "new"
+        self._candidates[one] = (sequence + 1) & 0xFFFF
+        if len(self._candidates) > CANDIDATES:
+            del self._candidates[next(iter(self._candidates))]
+        return "waits"
 
     def is_peer(self, address: Address, announced: Address | None) -> bool:
         """Whether RTCP from `address` may be its own: of the host that is believed, or from where the description
@@ -75,7 +74,8 @@ class Source:
         return announced is not None and address == (plain(announced.host), announced.port)
 
     def _become(self, address: Address, ssrc: int) -> None:
-        self.address, self.ssrc, self._candidate = address, ssrc, None
+        self.address, self.ssrc = address, ssrc
+        self._candidates.clear()
 
     def _is_announced(self, address: Address) -> bool:
         return self.expected is not None and address == self.expected
