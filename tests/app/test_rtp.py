@@ -22,10 +22,11 @@ from lipwire.errors import InvalidArgument, NoCapacity
 from lipwire.outward import Outward
 from lipwire.protocol import messages as m
 from lipwire.provider.sessions import ProviderError
+from lipwire.rtp.inbound import Digit
 from lipwire.rtp.rtcp import is_rtcp
-from lipwire.rtp.sdp import parse_sdp
+from lipwire.rtp.sdp import Address, parse_sdp
 from support.provider_stage import start_body
-from support.rtp_offers import ASTERISK, event, free_pairs, rtp
+from support.rtp_offers import ASTERISK, event, free_pairs, rtp, sender_report
 
 KEY = "a-key-for-tests"
 WAIT = 20
@@ -234,3 +235,30 @@ async def test_ports_are_a_limit_and_a_server_without_rtp_says_so() -> None:
     call = await told.open(ASTERISK, session_id="s", owner="o")
     assert parse_sdp(call.answer)[0].host == "203.0.113.9"
     call.close()
+
+
+async def test_nothing_is_sent_to_where_it_may_not_go_whoever_speaks_from_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    door = RtpDoor(config(), Outward(["127.0.0.1"]))
+    video = VIDEO.format(4002).replace("\n", "\nc=IN IP4 127.0.0.1\n", 1)
+    sdp = offer(4000).replace("127.0.0.1", "10.1.2.3") + video
+    for host, port, allowed in (
+        *(("8.8.8.8", 5000, True), ("8.8.8.8", 53, False), ("10.9.9.9", 5000, False)),
+        *(("10.1.2.3", 5000, True), ("10.1.2.3", 111, False), ("127.0.0.1", 5000, True)),
+    ):
+        call = await door.open(sdp, session_id="s", owner="o")
+        (inbound,), sender = [one.inbound for one in call._endpoints if one.inbound], call.publisher.senders[0]  # type: ignore
+        for number in range(2):
+            inbound.receive(rtp(b"\xff" * 160, number, 160 * number), Address(host, port), 10**12)
+        assert inbound.source.address == (host, port), "it is heard"
+        assert sender.to == (Address(host, port) if allowed else None)
+        for at in (Address(host, 5001), Address(host, 53)):
+            inbound.receive(sender_report(0x1234, 1), at, 10**12, control=True)
+        assert sender._to_rtcp == (Address(host, 5001) if allowed else None)
+        call.close()
+    assert "nothing is sent to 8.8.8.8:53" in caplog.text
+    caplog.clear()
+    caplog.set_level("INFO", "lipwire.rtp")
+    call._press(Digit("7", 100))
+    assert caplog.messages == ["[s] a key was pressed"], "people press their numbers and codes"

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import lipwire
 from lipwire import Frame, StreamSpec
 from lipwire.errors import BadState, InvalidArgument
-from lipwire.publish.rtp import RTP, Sender
+from lipwire.publish.rtp import RTP, SDES, Sender
+from lipwire.rtp.keys import Key
 from lipwire.rtp.ports import Ports
-from lipwire.rtp.rtcp import is_rtcp
+from lipwire.rtp.rtcp import Reception, is_rtcp, receiver_report
 from lipwire.rtp.sdp import Address, parse_sdp
 from support.gstreamer import exists
 from support.guest import amplitude
@@ -257,16 +259,40 @@ async def test_who_is_never_heard_of_is_sent_no_more_until_it_is() -> None:
     pair = Ports("127.0.0.1", free_pairs(2)[1:]).open()
     came = [0]
     there = Address("127.0.0.1", port)
-    sender = Sender(media, pair, to=there, to_rtcp=None, cname="c", patience=30.0, incoming=lambda: came[0])
+    reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    reports.bind(("127.0.0.1", 0))
+    reports.settimeout(20)
+    to_rtcp = Address(*reports.getsockname())
+    sender = Sender(media, pair, to=there, to_rtcp=to_rtcp, cname="c", patience=30.0, incoming=lambda: came[0])
     paused = []
     for second, packets in ((0, 0), (29, 0), (30, 0), (31, 0), (32, 1), (61, 1), (62, 1), (63, 2)):
         came[0] = packets
         sender.keep(second * 48000)
         paused.append(sender.paused)
     assert paused == [False, False, True, True, False, False, True, False]
-    sender.control(b"\x80\xc9\x00\x01\x00\x00\x00\x01", Address("127.0.0.1", 9))
-    sender.keep(95 * 48000)
+    sender.keep(94 * 48000)
+    assert sender.paused
+    block = Reception(sender.ssrc, 8000, 0).block(0)
+    signs = [
+        (b"x", "127.0.0.1"),
+        (receiver_report(1, "r", []), "127.0.0.1"),  # which takes no packet of ours to say
+        (receiver_report(1, "r", [Reception(sender.ssrc ^ 1, 8000, 0).block(0)]), "127.0.0.1"),
+        (receiver_report(1, "r", [block]), "127.0.0.2"),
+    ]
+    for encrypted in (False, True):
+        for data, host in signs:
+            sender.media = replace(media, their_key=Key("1", SDES, bytes(30)) if encrypted else None)
+            sender.control(data, Address(host, 9))
+            sender.keep(95 * 48000)
+            assert sender.paused
+    sender.forward(receiver_report(2, "while it is paused", []))
+    sender.control(receiver_report(1, "r", [block]), Address("127.0.0.1", 9))
+    sender.keep(96 * 48000)
     assert not sender.paused
+    sender.forward(receiver_report(2, "and after that", []))
+    while b"after" not in (data := reports.recv(2048)):
+        assert b"while" not in data, "RTCP pauses, too"
+    reports.close()
     sender.keep(200 * 48000)
     assert sender.paused
     sender.close()

@@ -1,7 +1,8 @@
 """Plain RTP for the sessions of `lipwire serve`: the offer of a start, its ports, and the way of its speech.
 
 Where packets go is an outward address that came in a request: to what an offer names RTP and RTCP are sent only if
-`allowed_outward` lets them, or to who has sent us valid RTP, and never to a port below 1024.
+`allowed_outward` lets them, or to who has sent us valid RTP from an address that is public, allowed, or in the offer,
+and never to a port below 1024.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from ..audio.speech_gate import SpeechGate
 from ..errors import BadState, InvalidArgument
 from ..logs import sampled
-from ..outward import Outward, OutwardRefused
+from ..outward import Outward, OutwardRefused, is_public
 from ..publish.rtp import Outbound, Sender
 from ..rtp.endpoint import Endpoint
 from ..rtp.inbound import Digit, Inbound
@@ -76,7 +77,7 @@ class RtpDoor:
             peers = [await self._find(one, owner) for one in media]
         except (InvalidArgument, OSError) as exc:
             raise InvalidArgument(f"rtp.sdp: {exc}") from exc
-        call = RtpCall(session_id, symmetric=self._config.rtp_symmetric)
+        call = RtpCall(session_id, self._outward, symmetric=self._config.rtp_symmetric)
         lines = []
         try:
             for one, peer in zip(media, peers, strict=True):
@@ -133,10 +134,10 @@ class RtpDoor:
 class RtpCall:
     """The RTP of one session."""
 
-    def __init__(self, session_id: str, *, symmetric: bool) -> None:
+    def __init__(self, session_id: str, outward: Outward, *, symmetric: bool) -> None:
         self.answer = ""
         """The SDP."""
-        self._id, self._symmetric = session_id, symmetric
+        self._id, self._outward, self._symmetric = session_id, outward, symmetric
         self._cname = f"{session_id[:36]}@lipwire"
         self._endpoints: list[Endpoint] = []
         self._inbound: Inbound | None = None
@@ -163,7 +164,7 @@ class RtpCall:
     def _endpoint(self, media: Media, peer: _Peer, pair: Pair) -> Endpoint:
         seal = None if media.our_key is None else Sealed(media.our_key)
         opened = None if media.their_key is None else Opened(media.their_key)
-        sender = None
+        sender, inbound = None, None
         if media.sends is not None:
             sender = Sender(
                 media,
@@ -174,11 +175,10 @@ class RtpCall:
                 seal=seal,
                 patience=PATIENCE,
                 exempt=peer.to if peer.named else None,
-                incoming=lambda: 0 if media.takes is None or self._inbound is None else self._inbound.packets,
+                incoming=lambda: 0 if inbound is None else inbound.packets,
             )
             self.publisher = self.publisher or Outbound()
             self.publisher.senders.append(sender)
-        inbound = None
         if media.takes is not None:
             inbound = self._inbound = Inbound(
                 media.takes,
@@ -188,7 +188,7 @@ class RtpCall:
                 expected_rtcp=peer.expected_rtcp,
                 symmetric=self._symmetric,
                 authentic=opened is not None,
-                on_source=lambda address, is_media: _follow(sender, address, is_media),
+                on_source=lambda address, is_media: self._follow(sender, peer, address, is_media),
                 cname=self._cname,
             )
         return Endpoint(
@@ -199,7 +199,33 @@ class RtpCall:
             seal=seal,
             send=None if sender is None else sender.forward,
             allowed=peer.to_rtcp,
+            may=lambda address: self._may(address, peer),
         )
+
+    def _may(self, address: Address, peer: _Peer) -> bool:
+        """Whether something may be sent to where packets come from, which plain RTP has no proof of."""
+        host = address.host
+        return address.port >= LEAST_PORT and (
+            any(said is not None and said.host == host for said in (peer.expected, peer.expected_rtcp))
+            or is_public(ipaddress.ip_address(host))
+            or self._outward.names(host, host, address.port)
+        )
+
+    def _follow(self, sender: Sender | None, peer: _Peer, address: Address, media: bool) -> None:
+        """Sends to where it comes from (symmetric RTP, RFC 4961)."""
+        if sender is None:
+            return
+        may = self._may(address, peer)
+        if not may:
+            logger.warning(
+                "[%s] nothing is sent to %s:%d, where %s comes from: the setting allowed_outward lacks it, or its "
+                "port is below %d",
+                *(self._id, *address, "RTP" if media else "RTCP", LEAST_PORT),
+            )
+        if media:
+            sender.route(address if may else None)
+        elif may and address.host in {at.host for at in (sender.to, peer.to_rtcp) if at is not None}:
+            sender.route_rtcp(address)
 
     # ----------------------------------------------------------------------------------------------------- a session
 
@@ -233,7 +259,7 @@ class RtpCall:
             self._gate.process(pcm, quiet)
 
     def _press(self, digit: Digit) -> None:
-        logger.info("[%s] the key %s was pressed", self._id, digit.digit)
+        logger.info("[%s] a key was pressed", self._id)  # not which: they are people's numbers and codes
         self._tell(digit)
 
     @property
@@ -267,13 +293,3 @@ class RtpCall:
             endpoint.close()
         for sender in [] if self.publisher is None else self.publisher.senders:
             sender.close()  # where no session has closed the publisher
-
-
-def _follow(sender: Sender | None, address: Address, media: bool) -> None:
-    """Sends to where it comes from (symmetric RTP, RFC 4961)."""
-    if sender is None:
-        return
-    if media:
-        sender.route(address)
-    else:
-        sender.route_rtcp(address)

@@ -30,7 +30,9 @@ from ..rtp.formats import SENT
 from ..rtp.keys import Key, Opened, Sealed, check_suites
 from ..rtp.negotiation import Media, negotiate
 from ..rtp.ports import PORTS, Pair, Ports, parse_ports
+from ..rtp.rtcp import Heard
 from ..rtp.sdp import Address, Format, connection, parse_sdp, write_sdp
+from ..rtp.source import plain
 from ..stream import Publisher, StreamSpec, Unit, Wants
 from .encoders import KEY_SECONDS
 from .native import HISTORY, KINDS, MOST, MTU, Outgoing, _Loop
@@ -60,8 +62,9 @@ class Sender:
         to: where RTP goes; None = nowhere yet (`route`). to_rtcp: where sender reports go; None = with RTP.
         cname: the same for all that is to be played together (RFC 3550, 6.5.1).
         seal: encrypts; None = nothing is.
-        patience: seconds of the media clock after which nothing more is sent to a receiver of whom nothing is heard,
-            until something is: nobody is flooded who never asked (as RFC 7675 has it for WebRTC). None = no such limit.
+        patience: seconds of the media clock after which neither RTP nor RTCP is sent to a receiver of whom nothing is
+            heard, until something is: nobody is flooded who never asked (as RFC 7675 has it for WebRTC). What counts is
+            RTCP of its host that speaks of our SSRC, which takes having received it. None = no such limit.
         exempt: the one address for which there is none.
         incoming: how many packets have come from there besides RTCP.
     """
@@ -99,6 +102,7 @@ class Sender:
         self._home.links[self._number] = self  # type: ignore[assignment]  # what it is told of is `told`
         self._last: dict[str, int] | None = None
         self.to: Address | None = None
+        self._to_rtcp: Address | None = None
         self.paused = False
         """Nothing is sent, since nothing was heard."""
         self._patience = None if patience is None else round(patience * RATE)
@@ -108,9 +112,10 @@ class Sender:
         """Packets that had come, and since when there have been no more, on the media clock."""
         sends = media.sends
         name = "h264 in single units" if media.single_units else sends.name
+        self.ssrc = secrets.randbelow(2**32 - 1) + 1
         stream = self.connection.stream(
             KINDS.get(name, "audio"),
-            secrets.randbelow(2**32 - 1) + 1,
+            self.ssrc,
             sends.payload_type,
             sends.clock_rate,
             cname=cname,
@@ -122,45 +127,53 @@ class Sender:
         if to is not None:
             self.route(to, to_rtcp)
 
-    def route(self, to: Address, to_rtcp: Address | None = None) -> None:
-        """Where packets go from now on, and RTCP (None = where it went)."""
-        if self._last is None:
-            self.to = to
-            self.connection.route(self.pair.rtp.fileno(), to)
-            if to_rtcp is not None:
-                self.route_rtcp(to_rtcp)
+    def route(self, to: Address | None, to_rtcp: Address | None = None) -> None:
+        """Where packets go from now on (None = nowhere, RTCP neither), and RTCP (None = where it went)."""
+        self.to, self._to_rtcp = to, to_rtcp or self._to_rtcp
+        self._lead()
 
     def route_rtcp(self, to: Address) -> None:
         """Where RTCP goes from now on; with RTP where it comes to the same port."""
-        if self._last is None and self.pair.rtcp is not None:
-            self.connection.rtcp_route(self.pair.rtcp.fileno(), to)
+        self._to_rtcp = to
+        self._lead()
+
+    def _lead(self) -> None:
+        """Tells the native sender."""
+        if self._last is not None:
+            return
+        to, to_rtcp = (None, None) if self.paused else (self.to, self._to_rtcp)
+        self.connection.route(-1 if to is None else self.pair.rtp.fileno(), to)
+        if self.pair.rtcp is not None:
+            apart = to is not None and to_rtcp is not None
+            self.connection.rtcp_route(self.pair.rtcp.fileno() if apart else -1, to_rtcp if apart else None)
 
     def control(self, data: bytes, source: Address) -> None:
         """RTCP that came, in the clear: of the receiver, or of a stranger, which is not heard."""
-        ours = self.to is not None and source.host == self.to.host
+        ours = self.to is not None and source.host == plain(self.to.host)
         if self._last is None and (ours or self.media.their_key is not None):
-            self._controls += 1
+            self._controls += ours and self.ssrc in Heard(data).about
             with contextlib.suppress(InvalidArgument, BufferFull):  # no RTCP, or more than there is room for
                 self.connection.rtcp(data)
 
     def keep(self, sample: int) -> None:
         """The media clock is at `sample`: is anybody there?"""
         count = self._controls + self._incoming()
-        if self._patience is None or self.to in (None, self._exempt) or self._last is not None:
+        if self._patience is None or self._last is not None:
             return
-        if self._heard is None or self._heard[0] != count:
+        if self.to in (None, self._exempt):
+            self._resume()
+        elif self._heard is None or self._heard[0] != count:
             self._heard = count, sample
-            if self.paused:
-                self.paused = False
-                self._resume()
+            self._resume()
         elif not self.paused and sample - self._heard[1] >= self._patience:
             logger.info("port %d: the receiver says nothing, and is sent nothing until it does", self.pair.port)
             self.paused = True
-            self.connection.route(-1, None)
+            self._lead()
 
     def _resume(self) -> None:
-        if self.to is not None:
-            self.route(self.to)
+        if self.paused:
+            self.paused = False
+            self._lead()
 
     def forward(self, packet: bytes) -> None:
         """RTCP that is made elsewhere, of a receiver on the same ports."""

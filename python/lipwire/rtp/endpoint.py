@@ -41,6 +41,7 @@ class Endpoint:
         seal: encrypts receiver reports; None = they are plain.
         send: sends a receiver report in the place of the sockets here, where the native sender has the keys.
         allowed: where receiver reports may go before their receiver has sent any RTCP; None = nowhere.
+        may: whether they may go to where its RTCP comes from.
     """
 
     def __init__(
@@ -53,13 +54,14 @@ class Endpoint:
         seal: Sealed | None = None,
         send: Callable[[bytes], None] | None = None,
         allowed: Address | None = None,
+        may: Callable[[Address], bool] = lambda address: True,
     ) -> None:
         self.pair, self.inbound = pair, inbound
         self.flooded = 0
         """Ticks in which more had come than is read in one."""
         self.unauthenticated = 0
         self._control, self._opened = control, opened
-        self._seal, self._send, self._allowed = seal, send, allowed
+        self._seal, self._send, self._allowed, self._may = seal, send, allowed, may
         self._loop = asyncio.get_running_loop()
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -143,7 +145,9 @@ class Endpoint:
         if self._send is not None:
             self._send(report)
             return
-        to = self.inbound.rtcp_from or self._allowed
+        to = self.inbound.rtcp_from
+        if to is None or not self._may(to):
+            to = self._allowed
         if to is None:
             return
         out = self.pair.rtcp or self.pair.rtp
