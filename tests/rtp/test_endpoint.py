@@ -57,9 +57,11 @@ async def test_it_hears_and_answers_with_reports(encrypted: bool) -> None:
         expected_rtcp=peer.address(peer.rtcp),
         authentic=encrypted,
     )
+    may = [False]
     endpoint = Endpoint(
         pair,
         inbound,
+        may=lambda address: may[0],
         opened=Opened(theirs) if encrypted else None,
         seal=Sealed(ours) if encrypted else None,
     )
@@ -75,6 +77,10 @@ async def test_it_hears_and_answers_with_reports(encrypted: bool) -> None:
     report = sender_report(0x1234, 1 << 40)
     peer.rtcp.sendto(session.protect_rtcp(report) if encrypted else report, ("127.0.0.1", pair.port + 1))
     await until(lambda: inbound.rtcp_from)
+    endpoint.tell(inbound.report(time.monotonic_ns()))
+    with pytest.raises(BlockingIOError):
+        peer.rtcp.recv(99)  # nor where nothing may be sent
+    may[0] = True
     endpoint.tell(inbound.report(time.monotonic_ns()))
     endpoint.close()
     endpoint.close()

@@ -224,7 +224,9 @@ class RtpCall:
             )
         if media:
             sender.route(address if may else None)
-        elif may and address.host in {at.host for at in (sender.to, peer.to_rtcp) if at is not None}:
+            if self._inbound is not None and (rtcp_from := self._inbound.rtcp_from) is not None:
+                self._follow(sender, peer, rtcp_from, False)  # which may have come first
+        elif may and address.host in {at.host for at in (sender.to, peer.expected_rtcp) if at is not None}:
             sender.route_rtcp(address)
 
     # ----------------------------------------------------------------------------------------------------- a session
