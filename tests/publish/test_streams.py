@@ -370,7 +370,7 @@ class Face:
 
 
 def test_a_peak_of_units_is_forgotten(stage: Stage) -> None:
-    """Who cannot take it is not kept off for good, whatever many key frames once came to; nor by what was never known."""
+    """Who cannot take it is not kept off for good, whatever many key frames once came to."""
     units, wire = stage.pictures.units, stage.watch("h264")
     units.most = peak = 1_600_000
     for _ in range(75):

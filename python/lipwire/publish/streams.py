@@ -320,10 +320,6 @@ class Pictures:
             self._review(sample)
             self.units.send(data, sample, key)
 
-    def fade(self) -> None:
-        """A second has gone by: half of a peak is forgotten in 140, so that it keeps nobody off for good."""
-        self.most = max(min(self.most, 1), self.most * 199 // 200)
-
     def begin_anew(self, request_key: Callable[[], None]) -> None:
         """Units are somebody else's from now on, who is asked for key frames by `request_key`."""
         with self._lock:
