@@ -106,6 +106,11 @@ async def test_an_agent_is_filmed_with_what_it_said(films: tuple[Service, httpx.
     await until(agent.history)
     left = (await client.post(f"{here}/leave", json={})).json()
     assert left["record"] == {"file": "operator/agent.webm"}
+    refused = await client.post(f"{AGENTS}/join", json=changed(body, "properties.record", {"file": "agent.mp4"}))
+    assert refused.status_code == 400 and "there is such a film already" in refused.json()["detail"]
+    refused = await client.post("/session/start", json=start(file="agent.mp4"))
+    assert refused.status_code == 400 and "there is such a film already" in refused.json()["message"]
+    assert service.films is not None and (service.films.active, service.films.counts["started"]) == (0, 1)
     shown = read(str(folder / "operator" / "agent.webm"))
     assert shown.codecs == ("vp9", "opus")
     cues: Any = read_transcript(folder / "operator" / "agent.vtt")

@@ -98,6 +98,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Rooms of one owner; 0 = none."""
     key_request_rate: float = 50.0
     """Requests a second with one owner's keys, twice as many at once; more are refused with 429."""
+    key_films_mb: int = 5120
+    """MiB of all films of one owner, those that have ended among them; 0 = none."""
     address_request_rate: float = 200.0
     """Requests a second from one address, twice as many at once; more are refused with 429. 0 = no limit."""
     max_viewers_per_address: int = 10
@@ -306,6 +308,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "key_agents": (0, 1024),
     "key_rooms": (0, 1024),
     "key_request_rate": (0.01, 1e6),
+    "key_films_mb": (0, 1 << 24),
     "address_request_rate": (0, 1e6),
     "joins_a_minute": (0, 1e6),
     "max_late_percent": (0, 100),
