@@ -369,6 +369,25 @@ class Face:
         stage.number += 1
 
 
+def test_a_peak_of_units_is_forgotten(stage: Stage) -> None:
+    """Who cannot take it is not kept off for good, whatever many key frames once came to."""
+    units, wire = stage.pictures.units, stage.watch("h264")
+    units.most = peak = 1_600_000
+    for _ in range(75):
+        stage.show()
+        wire.run(1 / 25)
+    assert peak * 0.98 < units.most < peak * 0.996, "three seconds of the media clock"
+    for _ in range(277):
+        units.fade()
+    assert units.most == pytest.approx(peak / 4, rel=0.02)
+    units.most = 1
+    units.fade()
+    assert units.most == 1
+    units.most = 0
+    units.fade()
+    assert units.most == 0
+
+
 @pytest.mark.parametrize("says", ["rate", "loss"])
 @pytest.mark.parametrize("alone", [False, True])
 def test_whose_path_does_not_carry_units_has_an_encoder_until_it_does(stage: Stage, alone: bool, says: str) -> None:

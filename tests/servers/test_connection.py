@@ -137,6 +137,7 @@ async def test_one_that_has_ended_is_freed_without_the_garbage_collector(line: L
     try:
         line.writer.write(burst(5) + abuse.frame((1000).to_bytes(2, "big"), 0x8))
         await line.calls(5)
+        line.writer.close()
         await gone(line)
         await line.stage.provider.stop(m.StopRequest(session_id=session.id))
         line.fake.emit = print  # as a real one's, it is held no longer than it is needed

@@ -91,6 +91,8 @@ def test_cues_begin_with_their_words() -> None:
     text = "One two. Three four."
     words = [(0.2, 0), (0.5, 4), (1.4, 9), (1.8, 15)]
     assert cues_of_words(text, words, 2.5) == [Cue(0.2, 1.4, "One two."), Cue(1.4, 2.5, "Three four.")]
+    assert cues_of_words("Hm.", [], 2.0) == [Cue(0.0, 2.0, "Hm.")], "a voice that told no words"
+    assert cues_of_words("...", [], 2.0) == [], "and one that had none to tell"
 
 
 def test_a_text_is_spread_over_the_speech_without_its_pauses() -> None:

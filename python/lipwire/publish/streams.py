@@ -126,7 +126,7 @@ class Units(Source):
         self.request_key: Callable[[], None] = no_key
         """Asks the session for a key frame."""
         self.most = 0
-        """Bit/s: the highest `bit_rate` so far."""
+        """Bit/s: the highest `bit_rate`; what it was a while ago counts for less."""
         self._wanted = False
         """Somebody needs one, and the session has not been asked."""
         self._at = 0
@@ -140,6 +140,10 @@ class Units(Source):
         if self._wanted and (self._key_at is None or not 0 <= self._at - self._key_at < KEY_EVERY):
             self._wanted = False
             self.request_key()
+
+    def fade(self) -> None:
+        """A second has gone by: half of a peak is forgotten in 140, so that it keeps nobody off for good."""
+        self.most = max(min(self.most, 1), self.most * 199 // 200)
 
     def begin_anew(self, request_key: Callable[[], None]) -> None:
         """They are somebody else's from now on."""
@@ -379,6 +383,7 @@ class Pictures:
         if 0 <= sample - self._reviewed_at < RATE:
             return
         self._reviewed_at = sample
+        self.units.fade()
         for watcher in self._watchers.values():
             with self._choosing(watcher) as choice:
                 if watcher.estimate:

@@ -152,13 +152,16 @@ def _cut(text: str, begin: int, end: int) -> int:
 
 
 def cues_of_words(text: str, words: Sequence[tuple[float, int]], duration: float) -> list[Cue]:
-    """Cues where it is known when which word is said: `words` are (seconds, its first character), in order."""
+    """Cues where it is known when which word is said: `words` are (seconds, its first character), in order. Where none
+    is (a voice has no word for dots), each is as long as its share of the characters."""
     parts = pieces(text)
     starts = []
     for begin, end in parts:
         inside = [at for at, first in words if begin <= first < end]
         starts.append(inside[0] if inside else None)
     known = [(start, part) for start, part in zip(starts, parts, strict=True) if start is not None]
+    if not known:
+        return cues_between(text, 0.0, duration)
     ends = [start for start, _ in known[1:]] + [duration]
     return [Cue(start, end, " ".join(text[a:b].split())) for (start, (a, b)), end in zip(known, ends, strict=True)]
 
