@@ -153,7 +153,7 @@ class Config(Struct, kw_only=True, frozen=True):
     (`record`). Each owner's films are in a folder of their own in it. Not what `record` above is about, which keeps
     messages. Default: such requests are refused."""
     film_mb: int = 2048
-    """MiB of a film; it ends there. 2048 are about five hours at 640x360."""
+    """MiB of a film with its transcript; it ends there. 2048 are about five hours at 640x360."""
     films_total_mb: int = 20480
     """MiB of all in that folder: when they are there, films end and no new one begins. None is deleted."""
     agora: Literal["auto", "on", "off"] = "auto"
