@@ -11,15 +11,19 @@ from typing import Any
 import httpx
 import msgspec
 import numpy as np
+import pytest
 import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
+from lipwire.errors import NoCapacity
 from lipwire.provider.client import request
+from lipwire.provider.keys import OPERATOR, key_line, make_key
+from lipwire.publish.film_folder import LEAST
 from lipwire.session.subtitles import Cue, read_transcript
 from support.agent_bodies import V2, changed
 from support.agent_site import basic
-from support.broadcast import RATE, claps, read
+from support.broadcast import RATE, SPEC, claps, read
 
 KEY = "a-key-for-tests"
 WAIT = 20
@@ -106,6 +110,11 @@ async def test_an_agent_is_filmed_with_what_it_said(films: tuple[Service, httpx.
     await until(agent.history)
     left = (await client.post(f"{here}/leave", json={})).json()
     assert left["record"] == {"file": "operator/agent.webm"}
+    refused = await client.post(f"{AGENTS}/join", json=changed(body, "properties.record", {"file": "agent.mp4"}))
+    assert refused.status_code == 400 and "there is such a film already" in refused.json()["detail"]
+    refused = await client.post("/session/start", json=start(file="agent.mp4"))
+    assert refused.status_code == 400 and "there is such a film already" in refused.json()["message"]
+    assert service.films is not None and (service.films.active, service.films.counts["started"]) == (0, 1)
     shown = read(str(folder / "operator" / "agent.webm"))
     assert shown.codecs == ("vp9", "opus")
     cues: Any = read_transcript(folder / "operator" / "agent.vtt")
@@ -131,3 +140,19 @@ async def test_without_a_folder_nobody_is_filmed() -> None:
         for bad in ({"file": "../x.mp4"}, {"file": 5}, "x.mp4"):
             wrong = await client.post("/session/start", json=start() | {"record": bad})
             assert wrong.status_code == 400 and "record" in wrong.json()["message"], bad
+
+
+async def test_films_of_an_owner_have_the_room_that_the_file_of_keys_says(tmp_path: Path) -> None:
+    lines = key_line("acme", make_key(), {"films_mb": 0}), key_line("other", make_key())
+    (tmp_path / "keys").write_text("\n".join(lines))
+    service = Service(config(films=str(tmp_path), key_films_mb=1, api_keys_file=str(tmp_path / "keys")))
+    assert service.films is not None
+    for owner, room in (("acme", False), ("other", True), (OPERATOR, True)):
+        film = service.films.open(owner, "x.mp4", "s")
+        if room:
+            await film.open(SPEC)
+        else:
+            with pytest.raises(NoCapacity, match="key_films_mb"):
+                await film.open(SPEC)
+        assert film.charge(LEAST) == (owner == OPERATOR)
+        await film.close()

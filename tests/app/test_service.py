@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -80,9 +81,11 @@ def test_a_key_that_the_server_makes_cannot_be_guessed_and_never_waits() -> None
     assert is_made(Service(config(api_key=None)).api_key.encode())
 
 
-async def test_what_is_encoded_is_counted_and_who_shares_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_encoded_is_counted_and_who_shares_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
-    service = Service(config(max_pixel_rate=0))
+    service = Service(config(max_pixel_rate=0, films=str(tmp_path)))
     channel = service.rooms.channel("lobby", "agent")
     await channel.open(StreamSpec(session_id="s", width=640, height=360, fps=Fraction(25)))
     pictures = service.rooms._rooms["lobby"].pictures
@@ -100,6 +103,13 @@ async def test_what_is_encoded_is_counted_and_who_shares_it_is_not(monkeypatch: 
                 wire.close()
     assert service.has_room_for(OPERATOR, ENCODED)
     await channel.close()
+    assert service.films is not None
+    film = service.films.open(OPERATOR, "x.mp4", "s")
+    await film.open(StreamSpec(session_id="s", width=640, height=360, fps=Fraction(25)))
+    left = ENCODED - 640 * 360 * 25
+    assert service.has_room_for(OPERATOR, left) and not service.has_room_for(OPERATOR, left + 1)
+    await film.close()
+    assert service.has_room_for(OPERATOR, ENCODED)
 
 
 @pytest.mark.parametrize("counted", [True, False])

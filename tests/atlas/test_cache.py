@@ -116,7 +116,7 @@ def test_a_damaged_one_goes(made: list[str], monkeypatch: pytest.MonkeyPatch, da
     assert made == ["ohm high"] * 2
 
 
-def test_the_longest_unused_go_first(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longest_unused_go_first(made: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     avatar = Avatar.load("ohm")
     paths = [cache.path_of(avatar, *SIZE, FPS, quality) for quality in ("low", "medium", "high")]
     for quality in ("low", "medium"):
@@ -124,7 +124,10 @@ def test_the_longest_unused_go_first(made: list[str], monkeypatch: pytest.Monkey
     monkeypatch.setattr(cache, "MAX_BYTES", 2 * paths[0].stat().st_size + 8)
     for age, path in enumerate(paths[:2]):
         cache.os.utime(path, (1000 - age, 1000 - age))
+    gone = cache.folder() / "gone.atlas"
+    gone.symlink_to(tmp_path / "nowhere")  # as one that another process removes between the listing and the look
     cache.ensure(avatar, *SIZE, FPS, quality="high")
+    gone.unlink()
     assert [path.is_file() for path in paths] == [True, False, True]
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from lipwire.errors import InvalidArgument, NoCapacity
-from lipwire.publish.film_folder import FilmFolder, FilmLimits
-from support.broadcast import SPEC, performed
+from lipwire.publish.film_folder import LEAST, FilmFolder, FilmLimits
+from lipwire.publish.live_film import LiveFilm
+from support.broadcast import SPEC, performed, read
 
 LIMITS = FilmLimits(film=8 << 20, total=32 << 20)
+
+
+def hand(film: LiveFilm, seconds: int) -> None:
+    for item in performed(seconds):
+        film.audio(*item) if isinstance(item, tuple) else film.video(item)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +33,7 @@ def test_no_name_leads_out_of_it(name: str, tmp_path: Path) -> None:
     assert not any(path.is_file() for path in tmp_path.rglob("*")) and films.active == 0
 
 
-def test_each_owner_has_a_folder_and_each_name_is_there_once(tmp_path: Path) -> None:
+async def test_each_owner_has_a_folder_and_each_name_is_there_once(tmp_path: Path) -> None:
     films = FilmFolder(tmp_path / "films", LIMITS)
     one, other = films.open("ann", "talk 1.mp4", "s"), films.open("bob", "talk 1.mp4", "s")
     assert (films.place(one), films.place(other)) == ("ann/talk 1.mp4", "bob/talk 1.mp4")
@@ -41,23 +49,83 @@ def test_each_owner_has_a_folder_and_each_name_is_there_once(tmp_path: Path) -> 
     assert films.active == 2
     (tmp_path / "films" / "eve").symlink_to(tmp_path)
     with pytest.raises(InvalidArgument, match="is a link"):
-        films.open("eve", "x.mp4", "s")
+        await films.open("eve", "x.mp4", "s").open(SPEC)
+    (tmp_path / "films" / "ann").mkdir()
+    (tmp_path / "films" / "ann" / "older.webm").touch()
+    older = films.open("ann", "older.mp4", "s")
+    with pytest.raises(InvalidArgument, match="there is such a film already"):
+        await older.open(SPEC)
+    assert not older.path.exists() and films.counts["started"] == 0
+    await older.close()  # as its session does
+    assert films.counts["finished"] == 0 and older not in films._active
 
 
 async def test_it_counts_and_is_full_when_it_is(tmp_path: Path) -> None:
     films = FilmFolder(tmp_path, FilmLimits(film=4 << 20, total=3 << 20))
     film = films.open("ann", "x.mp4", "s")
     await film.open(SPEC)
-    for item in performed(1):
-        film.audio(*item) if isinstance(item, tuple) else film.video(item)
+    hand(film, 1)
     await film.close()
     assert films.active == 0
     assert films.counts == {"started": 1, "finished": 1, "limit": 0, "failed": 0, "bytes": film.path.stat().st_size}
     (tmp_path / "other").write_bytes(bytes((2 << 20) + 1))
-    with pytest.raises(NoCapacity, match="full"):
-        films.open("ann", "y.mp4", "s")
+    films.look().result()
+    with pytest.raises(NoCapacity, match="films_total_mb"):
+        await films.open("ann", "y.mp4", "s").open(SPEC)
     (tmp_path / "other").unlink()
-    assert films.open("ann", "y.mp4", "s")
+    after = films.open("ann", "z.mp4", "s")
+    await after.open(SPEC)  # it looks again before it refuses
+    await after.close()
+
+
+async def test_whoever_fills_their_part_ends_nobody_elses_films(tmp_path: Path) -> None:
+    quota = {"ann": None, "bob": LEAST + 30_000}
+    films = FilmFolder(tmp_path, LIMITS, quota.__getitem__)
+    ann, bob = films.open("ann", "x.mp4", "s"), films.open("bob", "x.mp4", "s")
+    for film in (ann, bob):
+        await film.open(SPEC)
+    hand(bob, 1)
+    while bob.stats()["seconds"] < 0.5:
+        await asyncio.sleep(0.01)
+    assert bob.charge(LEAST - 1000)  # a transcript
+    assert not bob.charge(31_000)
+    hand(bob, 1)  # which is late, and finds it full
+    hand(ann, 1)
+    for film in (ann, bob):
+        await film.close()
+    assert (ann.state, bob.state) == ("finished", "limit")
+    assert "key_films_mb" in bob.stats()["failure"] and read(str(bob.path)).times
+    (tmp_path / "bob" / "more").write_bytes(bytes(LEAST))
+    films.look().result()
+    with pytest.raises(NoCapacity, match="the films of bob"):
+        await films.open("bob", "y.mp4", "s").open(SPEC)
+    again = films.open("ann", "y.mp4", "s")
+    await again.open(SPEC)
+    hand(again, 1)
+    assert films.encoded == SPEC.width * SPEC.height * SPEC.fps
+    await again.close()
+    assert films.encoded == 0 and again.state == "finished"
+
+
+async def test_a_disk_that_hangs_holds_up_no_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    films, goes_on = FilmFolder(tmp_path, LIMITS), threading.Event()
+    film = films.open("ann", "x.mp4", "s")
+    monkeypatch.setattr(films, "_make", lambda folder: goes_on.wait() and folder.mkdir())
+    opening = asyncio.create_task(film.open(SPEC))
+    await asyncio.sleep(0)
+    assert not opening.done()  # and this goes on
+    goes_on.set()
+    await opening
+    await film.close()
+    goes_on.clear()
+    monkeypatch.setattr("lipwire.publish.live_film.OPEN", 0)
+    monkeypatch.setattr(films, "_make", lambda folder: goes_on.wait())
+    late = films.open("ann", "late.mp4", "s")
+    with pytest.raises(NoCapacity, match="has not answered"):
+        await late.open(SPEC)
+    goes_on.set()
+    await late.close()
+    assert films.active == 0
 
 
 def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ import lipwire
 from lipwire import _core
 from lipwire.errors import BadState, InvalidArgument
 from lipwire.publish import LiveFilm, Tee
-from lipwire.publish.live_film import FORMS
+from lipwire.publish.live_film import FORMS, NICE
+from lipwire.publish.live_tracks import threads_for
 from lipwire.stream import StreamSpec, Unit
 from support.broadcast import (
     RATE,
@@ -168,28 +170,40 @@ async def test_a_disk_that_is_full_ends_the_film_and_what_is_there_plays(
 async def test_a_film_ends_at_its_limit_and_is_whole(by: str, tmp_path: Path) -> None:
     most, used = 120_000, 0
 
-    def allow(more: int) -> bool:
+    def allow(more: int) -> str:
         nonlocal used
         used += more
-        return used < most // 2
+        return "" if used < most // 2 else "the disk is another's, too"
 
     options: dict[str, Any] = {"limit": most} if by == "limit" else {"allow": allow}
     film = LiveFilm(tmp_path / "x.mp4", **options)
     await play(film, 12)
     await film.close()
-    assert film.state == "limit" and film.stats()["failure"] == "it has reached its limit"
+    assert film.state == "limit" and film.stats()["failure"] == (
+        "it has reached its limit" if by == "limit" else allow(0)
+    )
     assert film.path.stat().st_size <= most
     assert read(str(film.path)).times[-1] > 1
 
 
 async def test_sound_alone_is_recorded_too(tmp_path: Path) -> None:
     film = LiveFilm(tmp_path / "x.mp4")
-    items = [item for item in performed(2) if isinstance(item, tuple)]
+    items = [item for item in performed(7) if isinstance(item, tuple)]
     await feed(film, items, SOUND_ONLY)
     assert film.wants == "nothing"
+    await written(film, 6.9)
+    killed = tmp_path / "killed.mp4"
+    killed.write_bytes(film.path.read_bytes())
+    assert film._thread is not None and film._thread.native_id is not None
+    assert os.getpriority(os.PRIO_PROCESS, film._thread.native_id) >= NICE  # it gives way to sessions
     await film.close()
     shown = read(str(film.path))
-    assert shown.codecs == ("aac",) and len(shown.bursts()) == 2
+    assert shown.codecs == ("aac",) and len(shown.bursts()) == 7
+    assert len(read(str(killed)).sound) >= 5.9 * RATE  # no more than 2 s are lost
+
+
+def test_an_encoder_has_threads_by_the_size_of_pictures() -> None:
+    assert [threads_for(*size) for size in ((640, 360), (1280, 720), (1920, 1080))] == [1, 2, 4]
 
 
 async def test_nothing_is_left_where_nothing_was_recorded(tmp_path: Path) -> None:

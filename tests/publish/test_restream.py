@@ -19,7 +19,7 @@ import pytest
 import lipwire
 from lipwire import _core
 from lipwire.errors import BadState, InvalidArgument
-from lipwire.outward import Outward, OutwardRefused
+from lipwire.outward import ANY, Outward, OutwardRefused
 from lipwire.publish import Restream, Tee
 from lipwire.publish import restream_wire as w
 from lipwire.publish.destination import destination
@@ -171,6 +171,8 @@ async def test_a_connection_that_breaks_is_made_anew_and_holds_nobody_up() -> No
     async with opened(stream, connects=False):
         await until(lambda: stream.stats()["failures"])  # nobody is there yet
         assert stream.stats()["last_failure"] == "Connection refused" and stream.wants == "nothing"
+        await until(lambda: stream.state == "connecting" and stream._child is not None)
+        assert stream.stats()["last_failure"] == "Connection refused"  # until there is another one
         first = asyncio.create_task(listener.hear(some))
         await until(stream.connected.is_set)
         n = 0
@@ -342,6 +344,18 @@ async def test_rtmps_is_for_the_host_that_the_certificate_names(trusted: bool, t
         assert len((await hearing).times) > 20
 
 
+async def test_a_system_whose_certificates_are_no_file_is_told_of_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bundle = f"rtmps://localhost/live/{URL_KEY}", tmp_path / "bundle.crt"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr("lipwire.publish.destination.BUNDLES", (str(bundle),))
+    with pytest.raises(InvalidArgument, match="give ca="):
+        destination(url)
+    bundle.touch()
+    assert f"ca_file={bundle}" in (await destination(url).place(Outward([ANY]))).place.replace("\\", "")
+
+
 async def test_mpeg_ts_goes_over_udp(tmp_path: Path) -> None:
     items = list(performed(3))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
@@ -356,7 +370,7 @@ async def test_mpeg_ts_goes_over_udp(tmp_path: Path) -> None:
                     datagrams.append(receiver.recv(65536))
 
         asyncio.get_running_loop().add_reader(receiver.fileno(), take)
-        async with opened(Restream(f"udp://127.0.0.1:{receiver.getsockname()[1]}?ttl=1")) as stream:
+        async with opened(Restream(f"udp://127.0.0.1:{receiver.getsockname()[1]}?ttl=1&localaddr=127.0.0.1")) as stream:
             await hand(stream, items)
         asyncio.get_running_loop().remove_reader(receiver.fileno())
         take()
@@ -418,6 +432,11 @@ async def test_an_hls_playlist_is_live_and_its_old_segments_go(spec: Any, tmp_pa
         ("udp://host", "needs a port"),
         ("udp://host:1?fifo_size=1", "cannot have fifo_size"),
         ("udp://host:1/x", "cannot have a path"),
+        ("udp://host:1?ttl=300", r"ttl must be a whole number, 0\.\.255"),
+        ("udp://host:1?pkt_size=+7", "pkt_size must be"),
+        ("udp://host:1?dscp=%261", "dscp must be"),
+        ("udp://host:1?localaddr=1.2.3.4%26ttl=1", "localaddr must be an IP address"),
+        ("udp://host:1?localaddr=fe80::1%25a%26ttl=1", "localaddr must be an IP address"),
         ("no/such/folder/x.m3u8", "no folder"),
     ],
 )
@@ -470,5 +489,6 @@ async def test_a_name_is_connected_to_by_the_address_that_was_checked() -> None:
 
     assert "]rtmp://93.184.216.34:1935/app/key?t=1" in (await place("rtmp://name.test/app/key?t=1")).place
     assert (await place("udp://name.test:5000")).place == "udp://93.184.216.34:5000?pkt_size=1316"
+    assert (await place("udp://name.test:5000?localaddr=::1")).place.endswith("&localaddr=::1")
     secure = (await place("rtmps://u:p@name.test/app/inst/key")).place  # whose certificate says so
     assert "]rtmps://u:p@name.test:443/app/inst/key" in secure and "tls_verify=1" in secure

@@ -131,7 +131,7 @@ class Agent:
         self._echo = EchoGuard()
         self._captions: Captions | None = None
         if film is not None:
-            self._captions = Captions(film.path.with_suffix(".vtt"), lambda: film.zero / RATE)
+            self._captions = Captions(film)
         sink = ChannelSink(self._channel, self._block, self._echo.played)
         self.session = Session(
             sink if film is None else Tee(sink, film),

@@ -98,6 +98,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Rooms of one owner; 0 = none."""
     key_request_rate: float = 50.0
     """Requests a second with one owner's keys, twice as many at once; more are refused with 429."""
+    key_films_mb: int = 5120
+    """MiB of all films of one owner, those that have ended among them; 0 = none."""
     address_request_rate: float = 200.0
     """Requests a second from one address, twice as many at once; more are refused with 429. 0 = no limit."""
     max_viewers_per_address: int = 10
@@ -151,7 +153,7 @@ class Config(Struct, kw_only=True, frozen=True):
     (`record`). Each owner's films are in a folder of their own in it. Not what `record` above is about, which keeps
     messages. Default: such requests are refused."""
     film_mb: int = 2048
-    """MiB of a film; it ends there. 2048 are about five hours at 640x360."""
+    """MiB of a film with its transcript; it ends there. 2048 are about five hours at 640x360."""
     films_total_mb: int = 20480
     """MiB of all in that folder: when they are there, films end and no new one begins. None is deleted."""
     agora: Literal["auto", "on", "off"] = "auto"
@@ -306,6 +308,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "key_agents": (0, 1024),
     "key_rooms": (0, 1024),
     "key_request_rate": (0.01, 1e6),
+    "key_films_mb": (0, 1 << 24),
     "address_request_rate": (0, 1e6),
     "joins_a_minute": (0, 1e6),
     "max_late_percent": (0, 100),

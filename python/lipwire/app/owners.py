@@ -40,6 +40,7 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
         agents=config.key_agents,
         rooms=config.key_rooms,
         request_rate=config.key_request_rate,
+        films_mb=config.key_films_mb,
     )
     file = None if config.api_keys_file is None else Path(config.api_keys_file)
     admission = Admission(

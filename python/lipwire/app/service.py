@@ -373,7 +373,12 @@ class Service:
     def _films(self) -> FilmFolder | None:
         c = self.config
         limits = FilmLimits(film=c.film_mb << 20, total=c.films_total_mb << 20)
-        return None if c.films is None else FilmFolder(c.films, limits)
+        return None if c.films is None else FilmFolder(c.films, limits, self._films_quota)
+
+    def _films_quota(self, owner: str) -> int | None:
+        """Bytes of all films of an owner."""
+        most = self.provider.authority.owner_named(owner).quota.films_mb
+        return None if most is None else most << 20
 
     def film_for(self, request: m.StartRequest, session_id: str, owner: str) -> LiveFilm | None:
         """What records a session that asked for it. Raises InvalidArgument, NoCapacity."""
@@ -473,12 +478,13 @@ class Service:
 
     def has_room_for(self, owner: str, pixel_rate: int) -> bool:
         """Whether one more face of so many pixels a second is within the limits, and can be encoded besides all that is
-        (once for each session, codec and class of bit rate that somebody is sent; units are not), on a machine that
-        keeps up with ease."""
+        (once for each session, codec and class of bit rate that somebody is sent, and for each film; units are not), on
+        a machine that keeps up with ease."""
         provider = self.provider
         over = provider.excess_pixels(provider.authority.owner_named(owner), pixel_rate)
         strained = provider.admission.reason(provider.clock(), EASE)
         encoded = sum(watched.publisher.encoded for watched in self.watched.values()) + self.owned_rooms.encoded
+        encoded += 0 if self.films is None else self.films.encoded
         encodable = encoded + pixel_rate <= ENCODED * processors()
         return encodable and not over and not strained
 

@@ -249,7 +249,10 @@ def _prune(keep: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # whole by now
             if part.stat().st_mtime < time.time() - ABANDONED:
                 part.unlink()
-    files = [(f.stat().st_mtime, f.stat().st_size, f) for f in keep.parent.glob("*.atlas")]
+    files = []
+    for file in keep.parent.glob("*.atlas"):
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+            files.append(((there := file.stat()).st_mtime, there.st_size, file))
     total = 0
     for _, size, file in sorted(files, key=lambda entry: (entry[2] != keep, -entry[0])):
         total += size

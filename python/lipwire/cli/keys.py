@@ -38,6 +38,7 @@ def new(
     agents: Annotated[int | None, typer.Option(min=0, help="Agents; 0 = none.")] = None,
     rooms: Annotated[int | None, typer.Option(min=0, help="Rooms; 0 = none.")] = None,
     request_rate: Annotated[float | None, typer.Option(min=MIN_RATE, help="Requests a second.")] = None,
+    films_mb: Annotated[int | None, typer.Option(min=0, help="MiB of all its films; 0 = none.")] = None,
 ) -> None:
     """Make a key, print it this once, and add its digest to the file. A running server takes it within a second."""
     given = {
@@ -46,6 +47,7 @@ def new(
         "agents": agents,
         "rooms": rooms,
         "request_rate": request_rate,
+        "films_mb": films_mb,
     }
     key = make_key()
     line = key_line(name, key, {field: value for field, value in given.items() if value is not None})

@@ -4,7 +4,7 @@ The operator's own key is a setting (`api_key`) and may be any text; its owner g
 owners' keys stand as digests in a file, one a line:
 
     # name:digest                      what the owner may have, where it differs from the settings
-    acme:sha256-4f1c...                sessions=20 pixel_rate=100000000 agents=5 rooms=5 request_rate=10
+    acme:sha256-4f1c...                sessions=20 pixel_rate=100000000 agents=5 rooms=5 request_rate=10 films_mb=2048
     acme:sha256-90ab...                a second key of the same owner, while the first is being replaced
 
 Those keys are made here and nowhere else (`make_key`: 192 random bits), and what does not look like one is not
@@ -59,6 +59,8 @@ class Quota(Struct, kw_only=True, frozen=True):
     rooms: int | None = None
     request_rate: float | None = None
     """Requests a second with its keys, MIN_RATE or more; twice as many at once."""
+    films_mb: int | None = None
+    """MiB of all its films, those that have ended among them."""
 
 
 class Owner(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import ipaddress
 import os
 import re
 import ssl
@@ -24,8 +25,17 @@ IN_FLIGHT = 256 << 10
 """Bytes that the system may keep for a server: what is late is to be late here, where it can be left out."""
 DATAGRAM = 1316
 """Bytes of MPEG-TS in a datagram: seven packets of 188, the most that fits into an Ethernet frame."""
-UDP_OPTIONS = frozenset({"ttl", "localaddr", "localport", "pkt_size", "dscp"})
-"""Options of FFmpeg's udp that a URL may have."""
+UDP_NUMBERS = {"ttl": (0, 255), "localport": (0, 65535), "pkt_size": (188, 65507), "dscp": (0, 63)}
+"""Options of FFmpeg's udp that a URL may have, with what each may be;"""
+UDP_OPTIONS = UDP_NUMBERS.keys() | {"localaddr"}
+"""and all of them."""
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Gentoo
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # Alpine, macOS, BSD
+)
+"""Where systems have the certificates that they trust in one file; FFmpeg takes no folder of them."""
 IN_OPTION, IN_TEE = "\\':]", "\\'|"
 """What means something within an option of an output of `tee`, and within all of its outputs."""
 LISTED = 6
@@ -111,6 +121,14 @@ def _split(url: str, shape: str) -> SplitResult:
     return parts
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text  # a zone may be any text
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -118,6 +136,14 @@ def _bracketed(host: str) -> str:
 def _escaped(text: str, special: str) -> str:
     """For FFmpeg's av_get_token, to which these characters mean something."""
     return "".join(f"\\{c}" if c in special else c for c in text)
+
+
+def _trusted() -> str:
+    """The file of the certificates that the system trusts. Raises InvalidArgument: there is none."""
+    for file in (ssl.get_default_verify_paths().cafile, *BUNDLES):
+        if file is not None and os.path.isfile(file):
+            return file
+    raise InvalidArgument("rtmps://: this system has no file of the certificates that it trusts; give ca=")
 
 
 class RtmpDestination(Destination):
@@ -143,6 +169,8 @@ class RtmpDestination(Destination):
         self._host = parts.hostname or ""
         self._port = parts.port or PORTS[parts.scheme]
         self.name = redact(url)
+        if parts.scheme == "rtmps" and self._ca is None:
+            self._ca = _trusted()
 
     async def check(self, outward: Outward) -> None:
         """As `Destination.check`."""
@@ -161,8 +189,8 @@ class RtmpDestination(Destination):
         }
         if parts.scheme == "rtmps":
             options["tls_verify"] = "1"
-            if (trusted := self._ca or ssl.get_default_verify_paths().cafile) is not None:
-                options["ca_file"] = trusted
+            assert self._ca is not None
+            options["ca_file"] = self._ca
         else:
             host = _bracketed(addresses[0])
         user, at, _ = parts.netloc.rpartition("@")
@@ -190,6 +218,19 @@ class UdpDestination(Destination):
         if self._options.keys() - UDP_OPTIONS or parts.path not in ("", "/") or parts.username is not None:
             known = ", ".join(sorted(UDP_OPTIONS))
             raise InvalidArgument(f"{self.name} cannot have {unknown:.80}; options are {known}")
+        self._check_options()
+
+    def _check_options(self) -> None:
+        """Raises InvalidArgument. FFmpeg takes the values as they are, and decodes nothing in them."""
+        for option, value in self._options.items():
+            if option in UDP_NUMBERS:
+                least, most = UDP_NUMBERS[option]
+                wanted = f"a whole number, {least}..{most}"
+                good = re.fullmatch("[0-9]{1,5}", value) and least <= int(value) <= most
+            else:
+                wanted, good = "an IP address", _is_address(value)
+            if not good:
+                raise InvalidArgument(f"{self.name}: {option} must be {wanted}, got {value!r:.40}")
 
     async def check(self, outward: Outward) -> None:
         """As `Destination.check`."""

@@ -6,11 +6,14 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from msgspec import Struct
 
 from ..errors import InvalidArgument, NoCapacity
+from ..pools import pool
 from ..protocol.messages import FILM_NAME, FILM_NAME_WORDS
 from .live_film import FORMS, LiveFilm
 
@@ -18,6 +21,10 @@ NO_FILMS = "record: this server keeps no films; its setting films names the fold
 """What a request is told that asks for one where there is no folder."""
 LEAST = 1 << 20
 """Bytes that a film may have at least; with less left no new one begins."""
+LOOK_EVERY = 60.0
+"""Seconds after which a film that begins has the folder looked through again: some may have been deleted."""
+
+_looking = pool(1, "lipwire-films")
 
 
 class FilmLimits(Struct, frozen=True, kw_only=True):
@@ -32,23 +39,38 @@ class FilmLimits(Struct, frozen=True, kw_only=True):
 class FilmFolder:
     """The films of a process. Each owner has a folder of their own in it, so that nobody's names meet another's.
 
+    What is in it is counted once, on a thread, and then kept account of; nothing here waits for the disk on the event
+    loop.
+
     Args:
         folder: made, for its owner only, where it is missing.
         limits: of their size.
+        quota: bytes that all films of an owner may have together; None = as many as there are.
 
     Raises:
         InvalidArgument: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], limits: FilmLimits) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        limits: FilmLimits,
+        quota: Callable[[str], int | None] = lambda owner: None,
+    ) -> None:
         self.folder = Path(folder)
         self.limits = limits
         self.counts: Counter[str] = Counter({"started": 0, "finished": 0, "limit": 0, "failed": 0, "bytes": 0})
         """For /metrics: films begun, and how they ended; bytes of those that have."""
+        self._quota = quota
         self._active: set[LiveFilm] = set()
-        self._total = 0
+        self._used: Counter[str] = Counter()
+        """Bytes by owner; what lies in the folder itself is nobody's (""),"""
+        self._since: Counter[str] = Counter()
+        """and what of them came while they were being counted, which may have been counted or not."""
         self._lock = threading.Lock()
         self._make(self.folder)
+        self._looked = time.monotonic()
+        self._look = _looking.submit(self._count)
 
     def _make(self, folder: Path) -> None:
         try:
@@ -71,48 +93,92 @@ class FilmFolder:
             id.
 
         Raises:
-            InvalidArgument: the name is none, or there is such a file. NoCapacity: the folder is full.
+            InvalidArgument: the name is none, or one of a film that is being made. `LiveFilm.open` raises it where
+            there is such a file, and NoCapacity where the folder is full, or the owner's part of it.
         """
         name = name or f"{time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())}-{of}.mp4"
         if not FILM_NAME.fullmatch(name):
             raise InvalidArgument(f"record.file {name!r:.80} must be {FILM_NAME_WORDS}")
-        folder = self.folder / owner
-        if folder.is_symlink() or Path(owner).name != owner:
-            raise InvalidArgument(f"films: the folder of {owner!r:.80} is a link, or none")
-        self._make(folder)
-        path = folder / name
+        if Path(owner).name != owner:
+            raise InvalidArgument(f"films: {owner!r:.80} is no owner's name")
+        path, most = self.folder / owner / name, self._quota(owner)
         with self._lock:
-            taken = {film.path.with_suffix("") for film in self._active}
-            if path.with_suffix("") in taken or any(path.with_suffix(one).exists() for one in (*FORMS, ".vtt")):
-                raise InvalidArgument(f"record.file {name!r}: there is such a film already; choose another name")
-            self._total = self._used()  # some may have been deleted
-            if self._total > self.limits.total - LEAST:
-                raise NoCapacity("the folder of films is full", retry_after=60)
-            film = LiveFilm(path, limit=self.limits.film, allow=self._allow, on_end=self._over)
+            if path.with_suffix("") in {film.path.with_suffix("") for film in self._active}:
+                raise _taken(name)
+            film = LiveFilm(
+                path,
+                limit=self.limits.film,
+                allow=lambda more: self._allow(owner, more, most),
+                on_end=self._over,
+                prepare=lambda: self._prepare(path, owner, most),
+            )
             self._active.add(film)
-        self.counts["started"] += 1
         return film
+
+    def _prepare(self, path: Path, owner: str, most: int | None) -> None:
+        """What the disk has to say to a new film; on a thread. Raises InvalidArgument, NoCapacity."""
+        if path.parent.is_symlink():
+            raise InvalidArgument(f"films: the folder of {owner!r:.80} is a link")
+        self._make(path.parent)
+        if any(path.with_suffix(one).exists() for one in (*FORMS, ".vtt")):
+            raise _taken(path.name)
+        self._look.result()
+        if self._full(owner, most, LEAST):
+            self.look().result()
+        elif time.monotonic() - self._looked > LOOK_EVERY:
+            self.look()
+        if full := self._full(owner, most, LEAST):
+            raise NoCapacity(f"record: {full}; delete some", retry_after=60)
+        with self._lock:
+            self.counts["started"] += 1
 
     def place(self, film: LiveFilm) -> str:
         """Where in the folder it is."""
         return film.path.relative_to(self.folder).as_posix()
 
-    def _used(self) -> int:
-        """Bytes of all files."""
-        total = 0
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that are encoded for films."""
+        with self._lock:
+            return sum(film.encoded for film in self._active)
+
+    def look(self) -> Future[None]:
+        """Counts again what is there, on a thread; done when that is."""
+        with self._lock:
+            if self._look.done():
+                self._looked = time.monotonic()
+                self._look = _looking.submit(self._count)
+            return self._look
+
+    def _count(self) -> None:
+        with self._lock:
+            self._since.clear()
+        found: Counter[str] = Counter()
         for root, _, names in os.walk(self.folder):
+            owner = Path(root).relative_to(self.folder).parts[:1]
             for name in names:
                 try:
-                    total += os.lstat(os.path.join(root, name)).st_size
+                    found["".join(owner)] += os.lstat(os.path.join(root, name)).st_size
                 except OSError:  # it has just gone
                     continue
-        return total
-
-    def _allow(self, more: int) -> bool:
-        """Films have become larger by so many bytes. Whether they may go on."""
         with self._lock:
-            self._total += more
-            return self._total < self.limits.total
+            self._used = found + self._since
+
+    def _full(self, owner: str, most: int | None, least: int = 1) -> str:
+        """Which limit leaves less than so many bytes to an owner, in words; empty: none."""
+        with self._lock:
+            if most is not None and self._used[owner] + least > most:
+                return f"the films of {owner} have reached their limit (key_films_mb)"
+            if self._used.total() + least > self.limits.total:
+                return "the folder of films is full (films_total_mb)"
+        return ""
+
+    def _allow(self, owner: str, more: int, most: int | None) -> str:
+        """A film has become larger by so many bytes. Why it has to end; empty: it may go on."""
+        with self._lock:
+            self._used[owner] += more
+            self._since[owner] += more
+        return self._full(owner, most)
 
     def forget(self, film: LiveFilm) -> None:
         """It never began: its session could not start. Safe to call for any."""
@@ -123,5 +189,10 @@ class FilmFolder:
         with self._lock:
             if film in self._active:
                 self._active.discard(film)
-                self.counts[film.state] += 1
-                self.counts["bytes"] += film.size
+                if film.opened:
+                    self.counts[film.state] += 1
+                    self.counts["bytes"] += film.size
+
+
+def _taken(name: str) -> InvalidArgument:
+    return InvalidArgument(f"record.file {name!r}: there is such a film already; choose another name")

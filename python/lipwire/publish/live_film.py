@@ -12,13 +12,16 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
 
 import av
+from msgspec import structs
 
 from .._core import RATE, Frame
-from ..errors import BadState, InvalidArgument
+from ..errors import BadState, InvalidArgument, NoCapacity
+from ..pools import give_way, pool
 from ..stream import Publisher, StreamSpec, Unit, Wants
 from .encoders import Picture
 from .feed import Feed, Sound
@@ -45,12 +48,17 @@ FORMS = {
 """By what the name ends in."""
 BEHIND = 20.0
 """Seconds that a disk may be behind before some is left out."""
-CLOSE = 8.0
-"""Seconds that the end may take."""
+OPEN, CLOSE = 10.0, 8.0
+"""Seconds that the beginning and the end may take."""
 END = 64 << 10
 """Bytes that are kept for the end of the file, below a limit,"""
 END_SHARE = 100
 """and one byte for so many of the file: the index of an MP4."""
+NICE = 10
+"""What films are encoded at: who looks at a session now comes first."""
+FULL = "it has reached its limit"
+_opening = pool(4, "lipwire-film-open")
+"""A disk that hangs holds up no event loop, and nobody else's threads."""
 
 NOTHING = "nothing was recorded"
 FilmState = Literal["new", "recording", "finished", "limit", "failed"]
@@ -133,7 +141,8 @@ class LiveFilm(Publisher):
     Args:
         path: a file that is not there yet, in a folder that is.
         limit: bytes; the film ends there. None: it has none.
-        allow: called with each number of bytes that was written, on the thread; where it says no, the film ends, too.
+        allow: called with each number of bytes that was written, on a thread; where it says why not, the film ends.
+        prepare: called by `open`, on a thread, before the file is made; what it raises, `open` does.
         on_end: called once, on that thread, when the file is complete or given up.
 
     Raises:
@@ -147,8 +156,9 @@ class LiveFilm(Publisher):
         path: str | os.PathLike[str],
         *,
         limit: int | None = None,
-        allow: Callable[[int], bool] | None = None,
+        allow: Callable[[int], str] | None = None,
         on_end: Callable[[LiveFilm], None] | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.path = Path(path)
         self.form = live_form(self.path)
@@ -159,9 +169,10 @@ class LiveFilm(Publisher):
         """Bytes so far."""
         self.zero = 0
         """The sample of the session's clock that is at its beginning."""
-        self._limit, self._allow, self._on_end = limit, allow, on_end
+        self._limit, self._allow, self._on_end, self._prepare = limit, allow, on_end, prepare
+        self._refused = ""
         self._feed = Feed(BEHIND)
-        self._written = 0
+        self._written = self._charged = 0
         self._spec: StreamSpec | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -178,6 +189,30 @@ class LiveFilm(Publisher):
         if self._spec is None or not self._spec.width or self.state != "recording":
             return "nothing"
         return "units" if self._spec.parameter_sets and self.takes_units else "pictures"
+
+    @property
+    def opened(self) -> bool:
+        """Whether it has begun."""
+        return self._thread is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has ended with nothing in it, so that there is no file."""
+        return self.opened and self.state != "recording" and not self._written
+
+    @property
+    def encoded(self) -> int:
+        """Pixels a second that it encodes."""
+        spec = self._spec
+        return 0 if spec is None or self.wants != "pictures" else int(spec.width * spec.height * spec.fps)
+
+    def charge(self, more: int) -> bool:
+        """Bytes of what is beside it count as its own, and towards the same limits. Returns whether there is room for
+        them; where there is none, it ends."""
+        self._charged += more
+        if self._allow is not None:
+            self._refused = self._refused or self._allow(more)
+        return not self._refused and not self._is_full(self.size)
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `file`, `state` (new, recording, finished; limit or failed: it ended before the
@@ -200,19 +235,39 @@ class LiveFilm(Publisher):
 
         Raises:
             InvalidArgument: that is impossible, or there is one of that name. BadState: one session, one film.
+            NoCapacity: the disk does not answer.
         """
         if self.state != "new":
             raise BadState("a LiveFilm is for one session")
+        loop = asyncio.get_running_loop()
+        making = _opening.submit(self._make)
         try:
-            sink = _Sink(self.path)
+            async with asyncio.timeout(OPEN):
+                sink = await asyncio.wrap_future(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._undo)
+            raise
+        except TimeoutError:
+            making.add_done_callback(self._undo)
+            raise NoCapacity(f"the disk for {self.path.name} has not answered within {OPEN:g} s") from None
         except FileExistsError:
             raise InvalidArgument(f"cannot record into {self.path.name}: there is such a file already") from None
         except OSError as exc:
             raise InvalidArgument(f"cannot record into {self.path.name}: {exc.strerror}") from exc
-        self._spec, self._loop = spec, asyncio.get_running_loop()
+        self._spec, self._loop = spec, loop
         self.state = "recording"
         self._thread = threading.Thread(target=self._run, args=(sink, spec), name="lipwire-film", daemon=True)
         self._thread.start()
+
+    def _make(self) -> _Sink:
+        if self._prepare is not None:
+            self._prepare()
+        return _Sink(self.path)
+
+    def _undo(self, making: Future[_Sink]) -> None:
+        if not making.cancelled() and making.exception() is None:
+            making.result().done()
+            self.path.unlink(missing_ok=True)
 
     def audio(self, pcm: bytes, sample: int) -> None:
         """Queues sound."""
@@ -247,6 +302,7 @@ class LiveFilm(Publisher):
     # ------------------------------------------------------------------------------------------------------ the thread
 
     def _run(self, sink: _Sink, spec: StreamSpec) -> None:
+        give_way(NICE)  # and so do the encoder's threads, which this one begins
         try:
             self._write(sink, spec)
         except Exception as exc:  # the edge of the thread: the session goes on
@@ -269,7 +325,10 @@ class LiveFilm(Publisher):
                 self._on_end(self)
 
     def _write(self, sink: _Sink, spec: StreamSpec) -> None:
-        writer = LiveWriter(sink, self.form, spec, ask_key=self._ask_key)
+        form = self.form
+        if not (spec.width or form.webm):  # no key frame cuts it
+            form = structs.replace(form, options=form.options | {"frag_duration": str(KEY_SECONDS * 1_000_000)})
+        writer = LiveWriter(sink, form, spec, ask_key=self._ask_key)
         good = 0
         try:
             writer.open()
@@ -286,7 +345,9 @@ class LiveFilm(Publisher):
                         writer.lost()
                 grown, good = sink.size - good, sink.size
                 self.size, self._written = good, writer.written
-                if (grown and self._allow is not None and not self._allow(grown)) or self._is_full(good):
+                if grown and self._allow is not None:
+                    self._refused = self._refused or self._allow(grown)
+                if self._refused or self._is_full(good):
                     self._full()
                     break
             writer.close()
@@ -305,13 +366,11 @@ class LiveFilm(Publisher):
         self.zero = sample
 
     def _is_full(self, size: int) -> bool:
-        return self._limit is not None and size > self._limit - END - size // END_SHARE
+        return self._limit is not None and size + self._charged > self._limit - END - size // END_SHARE
 
     def _full(self) -> None:
-        self.state, self.failure = "limit", "it has reached its limit"
-        logger.warning(
-            "[%s] the film %s ended: it has reached its limit; its session goes on", self._name, self.path.name
-        )
+        self.state, self.failure = "limit", self._refused or FULL
+        logger.warning("[%s] the film %s ended: %s; its session goes on", self._name, self.path.name, self.failure)
 
     def _ask_key(self) -> None:
         assert self._loop is not None

@@ -28,6 +28,12 @@ IDR, SPS, PPS = 5, 7, 8
 """Types of NAL units."""
 
 
+def threads_for(width: int, height: int) -> int:
+    """Of the encoder of a film beside which sessions go on: 1 up to 640x360, 2 up to 1280x720, 4."""
+    pixels = width * height
+    return 1 if pixels <= 640 * 360 else 2 if pixels <= 1280 * 720 else THREADS
+
+
 class PictureTrack(abc.ABC):
     """Pictures to packets, whose times count frames. For one thread.
 
@@ -132,7 +138,7 @@ class Vp9Track(PictureTrack):
         context = stream.codec_context
         context.time_base = 1 / spec.fps
         context.gop_size = max(1, int(KEY_SECONDS * spec.fps))
-        context.thread_count = THREADS
+        context.thread_count = threads_for(spec.width, spec.height)
         tag(context, spec.matrix)
 
     def picture(self, picture: Picture, at: int, key: bool) -> list[Any]:

@@ -76,7 +76,10 @@ class Restream(Publisher):
         self._closing = False
         self._skipping = False
         """A unit was left out, so that those behind it are of no use up to the next key."""
+        self._reason = ""
+        """Why the present connection ends, as far as its process has said so,"""
         self._failure = ""
+        """and why the last one did."""
         self._progress = w.Progress(0, 0, 0, 0, 0)
         """Of the present connection,"""
         self._before = w.Progress(0, 0, 0, 0, 0)
@@ -161,7 +164,7 @@ class Restream(Publisher):
             return str(exc)
         except OSError as exc:
             return exc.strerror or type(exc).__name__
-        self._child, self._failure = child, ""
+        self._child, self._reason = child, ""
         child.tell(
             w.Open(
                 place=place.place,
@@ -185,7 +188,7 @@ class Restream(Publisher):
         finally:
             self._child = None
             self.connected.clear()
-        return self._failure or ended.reason
+        return self._reason or ended.reason
 
     def _add_up(self) -> None:
         fields = {
@@ -207,7 +210,7 @@ class Restream(Publisher):
             case w.Progress():
                 self._progress = answer
             case w.Failed(reason):
-                self._failure = reason
+                self._reason = reason
 
     # ----------------------------------------------------------------------------------------------------------- output
 
