@@ -128,6 +128,15 @@ async def test_one_section_is_rejected_and_the_others_play(kinds: tuple[str, ...
     assert len(re.findall("^m=", sdp, re.M)) == len(kinds) + 1
 
 
+async def test_one_section_of_a_kind_plays() -> None:
+    """Of others nothing is taken either."""
+    client = Client("audio", "video", "audio", "video", "video")
+    for transceiver in client.pc.getTransceivers():
+        transceiver.direction = "sendrecv"
+    sdp = await answered(client)
+    assert re.findall("m=(?:audio|video) .*?a=(sendrecv|inactive)", sdp, re.S) == ["sendrecv"] * 2 + ["inactive"] * 3
+
+
 async def test_a_data_channel_alone() -> None:
     await answered(Client(), plays=())
 

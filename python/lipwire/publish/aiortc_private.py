@@ -40,6 +40,9 @@ CIPHERS = b":".join(
 GATHERING = 2
 """Seconds that a STUN or TURN server may take; without an answer a connection is offered without it. aioice gives it
 five, which the one who waits for the answer to its offer would notice."""
+MAX_SOURCES = 8
+"""That a receiver keeps account of, the newest: a receiver report has room for 31 (RFC 3550, section 6.4.2), and who
+sends may name as many as it likes."""
 logger = logging.getLogger("lipwire.webrtc")
 
 
@@ -313,6 +316,42 @@ def _come_apart(connection: Any) -> None:
     getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
 
 
+class _Newest(dict[int, Any]):
+    """A dict that keeps its `MAX_SOURCES` newest keys."""
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        if key not in self and len(self) >= MAX_SOURCES:
+            del self[next(iter(self))]
+        super().__setitem__(key, value)
+
+
+def bound_sources(receiver: RTCRtpReceiver) -> None:
+    """Has a receiver keep account of few sources. Its reports of too many fail, which ends the task that makes them,
+    and whoever stops it waits for that task for ever. Safe to call twice."""
+    for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams"):
+        attribute = f"_RTCRtpReceiver__{name}"
+        if not isinstance(getattr(receiver, attribute, None), (_Newest, type(None))):
+            setattr(receiver, attribute, _Newest())
+
+
+async def abandon(pc: RTCPeerConnection) -> None:
+    """Ends what runs of a connection that does not close: the tasks and threads of its receivers, and its
+    transports."""
+    transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+    for transceiver in pc.getTransceivers():
+        task = getattr(transceiver.receiver, "_RTCRtpReceiver__rtcp_task", None)
+        if task is not None:
+            task.cancel()
+        transceiver.receiver._handle_disconnect()
+    if pc.sctp is not None:
+        transports.add(pc.sctp.transport)
+    for transport in transports:
+        await transport.stop()
+        await transport.transport.stop()
+        await transport.transport._connection.close()  # which the one before left out where it was cancelled
+    pc.remove_all_listeners()
+
+
 def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
     """Has what a browser sends decoded, or its packets dropped before that."""
     if hasattr(receiver, "_enabled"):
@@ -325,6 +364,7 @@ def take_packets(receiver: RTCRtpReceiver, put: Callable[[str, Any], None]) -> N
     reports (RFC 3550, section 6.4.2) go on. Before the answer is set."""
     prefix = "_RTCRtpReceiver__"
     codecs: dict[int, Any] = {}
+    bound_sources(receiver)
     streams: dict[int, StreamStatistics] = getattr(receiver, f"{prefix}remote_streams")
 
     async def receive(parameters: Any) -> None:

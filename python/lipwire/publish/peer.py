@@ -34,6 +34,8 @@ logger = logging.getLogger("lipwire.webrtc")
 ANSWER_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 20.0
 """Seconds from the answer until media must flow."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that aiortc may take to close a connection; then what runs of it is ended."""
 CHANNEL = "lipwire"
 Direction = Literal["sendonly", "recvonly", "sendrecv"]
 """What a connection is for, as its answer says it."""
@@ -323,11 +325,14 @@ class Peer:
                 source.add(out)
 
     def _agree(self, offer: Offer) -> None:
-        """Sends sound and pictures where they are offered to be received, one of each."""
-        for kind in ("audio", "video"):
-            transceiver = next((t for t in self.pc.getTransceivers() if t.kind == kind), None)
-            if transceiver is None:
+        """Sends sound and pictures where they are offered to be received, and takes what is sent, one of each."""
+        agreed: set[str] = set()
+        for transceiver in self.pc.getTransceivers():
+            aiortc_private.bound_sources(transceiver.receiver)
+            if transceiver.kind in agreed:
+                transceiver.direction = "inactive"
                 continue
+            agreed.add(transceiver.kind)
             transceiver.direction = self._direction
             if number := offer.transport_cc(transceiver.mid):
                 aiortc_private.add_transport_cc(transceiver, TRANSPORT_CC, number)
@@ -378,10 +383,19 @@ class Peer:
             self._audience.leave(self)
         self._on_change(self)
         try:
-            await self.pc.close()
+            await self._end()
         except Exception as exc:  # the edge of the task: aiortc fails on connections that it has half made
             logger.info("peer %s: not closed cleanly: %s", id(self), exc or type(exc).__name__)
         aiortc_private.let_go(self.pc)
+
+    async def _end(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.pc.close()
+        except TimeoutError:
+            logger.warning("peer %s: aiortc does not close it; its transports are stopped", id(self))
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await aiortc_private.abandon(self.pc)
 
     async def _changed(self) -> None:
         state = self.pc.connectionState

@@ -158,7 +158,7 @@ class Browser:
         receiver = transceiver.receiver
         if peer not in self._tasks:
             return
-        if role == "viewer":
+        if role == "viewer" or receiver.track.kind in self._receivers[peer]:
             aiortc_private.receive(receiver, False)
             return
         self._receivers[peer][receiver.track.kind] = receiver
@@ -177,8 +177,6 @@ class Browser:
             microphone.incoming.close()
 
     def _listen(self, peer: Peer, receiver: Any) -> None:
-        if peer in self._microphones:
-            return
         microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm))
         take_sound(receiver, microphone.incoming, lambda: peer is self.peer)
 
