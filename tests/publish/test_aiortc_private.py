@@ -127,15 +127,15 @@ async def test_a_connection_that_aiortc_does_not_close_is_ended(monkeypatch: pyt
     await pc.setLocalDescription(await pc.createOffer())
     answer, kind = await peer.answer(pc.localDescription.sdp)
     await pc.setRemoteDescription(aiortc.RTCSessionDescription(answer, kind))
+    receivers: list[Any] = [t.receiver for t in peer.pc.getTransceivers()]
     async with asyncio.timeout(30):
-        while not peer.connected:
+        while not (peer._links and all(one._RTCRtpReceiver__started for one in receivers)):
             await asyncio.sleep(0.01)
-        (transport,) = {t.receiver.transport for t in peer.pc.getTransceivers()}
+        (transport,) = {one.transport for one in receivers}
         connection = transport.transport._connection
         peer._links[transport]._forward(b"\x80\xc9" + bytes(3000))  # aiortc makes it, and must not hear that it fails
         await peer.close()
     assert connection._closed and transport.transport.state == "closed"
-    receivers: list[Any] = [t.receiver for t in peer.pc.getTransceivers()]
     assert all(one._RTCRtpReceiver__decoder_thread is None for one in receivers)
     await pc.close()
 
