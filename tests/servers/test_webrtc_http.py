@@ -210,6 +210,8 @@ async def test_ice_is_restarted_and_nothing_stops(site: Site) -> None:
         fresh = reply.headers["etag"]
         assert fresh != tag and (await player.patch(body, tag)).status_code == 412
         assert (await player.patch(body, fresh)).status_code == 204  # the same names: candidates of the new session
+        again = await player.patch(body.replace("a=ice-ufrag:", "a=ice-ufrag:else"), fresh)  # one at a time
+        assert (again.status_code, again.json()["code"]) == (503, "NO_CAPACITY")
         answer = parse_fragment(reply.text)
         assert answer.ufrag is not None and answer.password is not None
         restart.connection.remote_username, restart.connection.remote_password = answer.ufrag, answer.password
@@ -225,6 +227,29 @@ async def test_ice_is_restarted_and_nothing_stops(site: Site) -> None:
         assert ice._connection is not theirs and theirs._closed
         await player.until(sound=5, pictures=3)
         assert player.pc.connectionState == "connected" and peer.connected
+
+
+async def test_a_restart_that_is_ended_before_it_began_leaves_nothing(site: Site) -> None:
+    async with Client(site.http, site.whep) as player:
+        await player.until(pictures=1)
+        (peer,) = site.viewers
+        await peer.restart(parse_fragment(player.fragment().replace("a=ice-ufrag:", "a=ice-ufrag:else")))
+        restart, moving = peer._restart, peer._moving
+        assert restart is not None and moving is not None and not restart.connection._closed
+        moving.cancel()
+        await peer.close()
+        assert restart.connection._closed and not restart.connection._protocols
+
+
+async def test_a_restart_counts_as_a_join() -> None:
+    async with make(Config(**PORTS, api_key=KEY, joins_a_minute=1)) as site:
+        player = Client(site.http, site.whep)
+        assert (await player.offer()).status_code == 201
+        assert (await player.patch(player.fragment(), "*")).status_code == 204
+        refused = await player.patch(player.fragment().replace("a=ice-ufrag:", "a=ice-ufrag:else"), "*")
+        assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMITED")
+        await player.close()
+        await site.close()
 
 
 async def test_a_page_of_another_origin_may_watch(site: Site) -> None:

@@ -233,13 +233,13 @@ class Restart:
         names: tuple[str, str],
         candidates: list[RTCIceCandidate],
     ) -> None:
-        self._ice, self._old = ice, ice._connection
+        self._ice, old = ice, ice._connection
         self.names, self._candidates = names, candidates
         self.connection: Any = RTCIceGatherer(configuration(servers).iceServers)._connection
-        self.connection.ice_controlling = self._old.ice_controlling
-        self.connection.remote_is_lite = self._old.remote_is_lite
+        self.connection.ice_controlling = old.ice_controlling
+        self.connection.remote_is_lite = old.remote_is_lite
         self.connection.remote_username, self.connection.remote_password = names
-        self.connection._queue = self._old._queue
+        self.connection._queue = old._queue
         gather = self.connection.get_component_candidates
         vars(self.connection)["get_component_candidates"] = _on(host, gather)
 
@@ -252,24 +252,25 @@ class Restart:
 
     async def connect(self) -> None:
         """Finds the new path. The old one no longer has to be answered for. Raises ConnectionError."""
-        consent, self._old._query_consent_task = self._old._query_consent_task, None
+        old = self._ice._connection
+        consent, old._query_consent_task = old._query_consent_task, None
         if consent is not None:
             consent.cancel()
         await self.connection.connect()
 
     async def move(self, moved: Callable[[], None]) -> None:
         """Moves there; `moved` is called before the old path is closed."""
-        ice, monitor = self._ice, "_RTCIceTransport__monitor_task"
+        ice, old, monitor = self._ice, self._ice._connection, "_RTCIceTransport__monitor_task"
         getattr(ice, monitor).cancel()  # which would take the end of the old connection for the end of all
         ice._connection = ice.iceGatherer._connection = self.connection
         ice._recv, ice._send = self.connection.recv, self.connection.send
         setattr(ice, monitor, asyncio.ensure_future(ice._monitor()))
         moved()
-        self._old._queue = asyncio.Queue()  # its end must not reach the reader, who has the queue that both had
-        await asyncio.shield(_release(self._old))
+        old._queue = asyncio.Queue()  # its end must not reach the reader, who has the queue that both had
+        await asyncio.shield(_release(old))
 
     async def give_up(self) -> None:
-        """Ends it without the connection, which stays as it is."""
+        """Ends it without the connection, which stays as it is. Safe to call twice."""
         self.connection._queue = asyncio.Queue()
         await asyncio.shield(_release(self.connection))
 
