@@ -37,7 +37,7 @@ from ..publish.ice import IceServer, IceServers
 from ..publish.peer import Peer
 from .access import Caller, Gate
 from .docs import SDP, media_operation
-from .errors import AnyRequest, as_provider_error, path_of
+from .errors import AnyRequest, as_provider_error
 from .http import PAGED, header, media_type, read_body, refusals
 
 READ = [HttpMethod.GET, HttpMethod.HEAD]
@@ -187,10 +187,10 @@ def _of_endpoint(
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
         id = resources.add(endpoint, name, admitted)
-        asked = path_of(request)
-        where = asked[: len(asked) - len(path.replace("{name:str}", name))]  # of a prefix that the app is mounted under
+        # Relative: a proxy may have taken a prefix off. Litestar takes a slash at the end off `path`.
+        up = path.count("/") - 2 + (request.scope.get("raw_path") or b"").endswith(b"/")
         headers = {
-            "Location": f"{where}/{endpoint.protocol}/peers/{id}",
+            "Location": f"{'../' * up}peers/{id}",
             "ETag": admitted.peer.ice_tag,
             "Accept-Patch": MEDIA_TYPE,
         }
