@@ -122,7 +122,16 @@ async def test_the_viewer_page_watches_by_whep(site: Site, chromium: str) -> Non
         await page.goto(f"{site.service.viewer_url}?session={site.session}#token={site.token()}")
         await eventually(lambda: page.evaluate("document.getElementById('stage').dataset.state === 'idle'"))
         await eventually(lambda: page.evaluate("document.querySelector('video').videoWidth === 160"))
-        (peer,) = site.service.watched[site.session].publisher.viewers
+        viewers = site.service.watched[site.session].publisher.viewers
+        (lost,) = viewers
+        lost._channel.close()  # for the page the connection is lost: it says goodbye, and comes again
+
+        async def returned() -> bool:
+            return viewers.isdisjoint({lost}) and any(peer.connected for peer in viewers)
+
+        await eventually(returned)
+        assert "DELETE" in [method for method, _ in asked]
+        (peer,) = viewers
         await page.goto("about:blank")
 
         async def gone() -> bool:

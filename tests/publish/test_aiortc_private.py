@@ -23,6 +23,7 @@ import pytest_asyncio
 from aiortc.mediastreams import VideoStreamTrack
 
 from lipwire.publish import aiortc_private as private
+from lipwire.publish import peer as peers
 from lipwire.publish.offer import TRANSPORT_CC
 from lipwire.publish.peer import Peer
 
@@ -93,6 +94,50 @@ async def test_what_fails_while_a_connection_is_made_reaches_nobody(monkeypatch:
     assert tried == [peer.pc, peer.pc] and name not in vars(peer.pc)
     gc.collect()
     assert told == []
+
+
+async def test_few_sources_of_a_receiver_are_kept_account_of() -> None:
+    pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    receiver: Any = pc.addTransceiver("video").receiver
+    private.bound_sources(receiver)
+    streams, seen = (getattr(receiver, f"_RTCRtpReceiver__{name}") for name in ("remote_streams", "active_ssrc"))
+    private.take_packets(receiver, lambda codec, packet: None)
+    assert receiver._RTCRtpReceiver__remote_streams is streams
+    for ssrc in (*range(100), 95):
+        streams[ssrc] = seen[ssrc] = ssrc
+    assert list(streams) == list(seen) == list(range(92, 100))
+    await pc.close()
+    private.let_go(pc)
+
+
+async def test_a_connection_that_aiortc_does_not_close_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the task of a receiver's reports has failed, for which `stop` waits."""
+    monkeypatch.setattr(peers, "CLOSE_TIMEOUT", 0.1)
+
+    def spoil(transceiver: Any) -> None:
+        async def fails() -> None:
+            transceiver.receiver._RTCRtpReceiver__rtcp_started.set()
+
+        vars(transceiver.receiver)["_run_rtcp"] = fails
+
+    peer = Peer(lambda _: None, on_track=spoil, ice_host="127.0.0.1")
+    pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    for kind in ("audio", "video"):
+        pc.addTransceiver(kind)
+    await pc.setLocalDescription(await pc.createOffer())
+    answer, kind = await peer.answer(pc.localDescription.sdp)
+    await pc.setRemoteDescription(aiortc.RTCSessionDescription(answer, kind))
+    receivers: list[Any] = [t.receiver for t in peer.pc.getTransceivers()]
+    async with asyncio.timeout(30):
+        while not (peer._links and all(one._RTCRtpReceiver__started for one in receivers)):
+            await asyncio.sleep(0.01)
+        (transport,) = {one.transport for one in receivers}
+        connection = transport.transport._connection
+        peer._links[transport]._forward(b"\x80\xc9" + bytes(3000))  # aiortc makes it, and must not hear that it fails
+        await peer.close()
+    assert connection._closed and transport.transport.state == "closed"
+    assert all(one._RTCRtpReceiver__decoder_thread is None for one in receivers)
+    await pc.close()
 
 
 # ----------------------------------------------------------------------------------------------- what is sent by others

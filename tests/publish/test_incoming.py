@@ -13,7 +13,7 @@ import pytest
 
 from lipwire._core import RATE, G722Encoder, OpusEncoder, alaw_encode, ulaw_encode
 from lipwire.publish import incoming as incoming_module
-from lipwire.publish.incoming import BLOCK_BYTES, FORMATS, MS, QUIET_FOR, TICK, Incoming, Ticker
+from lipwire.publish.incoming import BLOCK_BYTES, CHANGE_EVERY, FORMATS, MS, QUIET_FOR, TICK, Incoming, Ticker
 
 START = 1_000_000 * MS
 PERIOD = 200
@@ -200,6 +200,16 @@ def test_another_source_or_codec_begins_anew() -> None:
     line.incoming.close()
     line.incoming.close()
     assert line.incoming.used and not line.incoming.awake and line.incoming.stats() == {}
+
+
+def test_sources_do_not_change_all_the_time() -> None:
+    line, made = Line(), []
+    begin = line.incoming._begin
+    vars(line.incoming)["_begin"] = lambda codec, ssrc: (made.append(ssrc), begin(codec, ssrc))
+    for number in range(1000):
+        line.incoming.put("pcmu", number, 1, 1, b"\xff" * 160, START + number * MS)
+    assert made == list(range(0, 1000, CHANGE_EVERY // MS))
+    line.incoming.close()
 
 
 class Counted(Incoming):

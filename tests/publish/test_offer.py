@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lipwire import _core
 from lipwire.errors import InvalidArgument
+from lipwire.publish.fragment import MAX_CANDIDATES
 from lipwire.publish.offer import TRANSPORT_CC, parse_offer
 from lipwire.publish.peer import Peer
 from lipwire.publish.sound import Sounds
@@ -126,6 +127,38 @@ def cut(sdp: str) -> str:
 async def test_one_section_is_rejected_and_the_others_play(kinds: tuple[str, ...], put: Callable[[str], str]) -> None:
     sdp = await answered(Client(*kinds), put, cut, plays=kinds)
     assert len(re.findall("^m=", sdp, re.M)) == len(kinds) + 1
+
+
+async def test_one_section_of_a_kind_plays() -> None:
+    """Of others nothing is taken either."""
+    client = Client("audio", "video", "audio", "video", "video")
+    for transceiver in client.pc.getTransceivers():
+        transceiver.direction = "sendrecv"
+    sdp = await answered(client)
+    assert re.findall("m=(?:audio|video) .*?a=(sendrecv|inactive)", sdp, re.S) == ["sendrecv"] * 2 + ["inactive"] * 3
+
+
+async def test_candidates_of_an_offer_are_those_that_we_can_use_and_few() -> None:
+    client = Client("audio", "video")
+    sdp = re.sub(r"a=(candidate|end-of-candidates)[^\r]*\r\n", "", await client.offer())
+    await client.close()
+
+    def put(candidates: list[str]) -> str:
+        return re.sub(r"(a=mid:\d\r\n)", lambda mid: mid[1] + "".join(f"a=candidate:{c}\r\n" for c in candidates), sdp)
+
+    host = "1 1 udp 1 {} 9 typ host"
+    good = [host.format(f"127.0.0.{number + 1}") for number in range(40)]
+    bad = [
+        host.format("x.local"),
+        host.format("example.org"),
+        good[0].replace("udp", "tcp"),
+        good[0].replace(" 9 ", " 0 "),
+    ]
+    offer = parse_offer(put(bad + good))
+    kept = re.findall("a=candidate:([^\r]*)", offer.sdp)
+    assert kept == good + good[: MAX_CANDIDATES - 40] and offer.candidates == MAX_CANDIDATES
+    with pytest.raises(InvalidArgument, match="a=candidate is malformed"):
+        parse_offer(put(["1 1 udp 1 x.local\t9 typ host"]))
 
 
 async def test_a_data_channel_alone() -> None:

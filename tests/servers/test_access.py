@@ -616,7 +616,7 @@ async def test_requests_of_an_address_are_counted_and_told_when_to_come_back() -
     await server.close()
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/healthz"), ("GET", "/session/x/y")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/healthz"), ("OPTIONS", "/session/x/y")])
 async def test_what_is_not_there_counts_too(method: str, path: str) -> None:
     stage = Stage()
     app = create_app(stage.provider, middleware=[count_requests(stage.provider.authority, 5)])
@@ -627,6 +627,8 @@ async def test_what_is_not_there_counts_too(method: str, path: str) -> None:
         assert (replies[10].status_code, replies[10].json()["code"]) == (429, "RATE_LIMITED")
         assert replies[10].headers["retry-after"] == "1"
         assert (await http.get("/healthz")).status_code == 429
+        page = {"origin": "https://app.example", "access-control-request-method": "GET"}
+        assert (await http.options("/healthz", headers=page)).status_code != 429
     await server.close()
 
 

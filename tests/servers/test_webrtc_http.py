@@ -77,7 +77,7 @@ async def test_a_player_watches_until_it_says_goodbye(site: Site) -> None:
     async with Client(site.http, site.whep) as player:
         headers = player.reply.headers
         assert headers["content-type"].startswith("application/sdp")
-        assert headers["location"].startswith("/whep/peers/") and headers["accept-patch"] == FRAGMENT["content-type"]
+        assert headers["location"].startswith("peers/") and headers["accept-patch"] == FRAGMENT["content-type"]
         assert headers["etag"].startswith('"') and len(headers["etag"]) > 8 and "link" not in headers
         assert player.reply.text.count("a=sendonly") == 2
         await player.until(sound=3, pictures=2)
@@ -125,6 +125,7 @@ async def test_a_room_is_watched_and_spoken_in(site: Site) -> None:
         httpx.AsyncClient(base_url=site.service.viewer_url, trust_env=False, timeout=60) as stranger,
         Client(stranger, "/whip/rooms/lobby", bearer, microphone=Tone(sine(440, 8000))) as sender,
     ):
+        assert sender.reply.headers["location"].startswith("../peers/")
         assert "a=recvonly" in sender.reply.text and "a=sendonly" not in sender.reply.text
         async with Client(site.http, "/whep/rooms/lobby?user=eve") as player, asyncio.timeout(30):
             await player.until(sound=3)
@@ -159,7 +160,8 @@ async def test_what_is_asked_of_an_endpoint(site: Site) -> None:
         reply = await site.http.post(site.whep, headers=headers, content=content)
         assert (reply.status_code, set(reply.json())) == (status, {"error", "message", "code"}), reply.text
     assert (await site.http.post("/whep/none", headers=SDP, content=sdp)).status_code == 404
-    reply = await site.http.post(site.whep, headers=SDP, content=sdp.replace("recvonly", "sendrecv"))
+    reply = await site.http.post(f"{site.whep}/", headers=SDP, content=sdp.replace("recvonly", "sendrecv"))
+    assert reply.headers["location"].startswith("../peers/")
     assert reply.status_code == 201 and "a=sendonly" in reply.text and "a=sendrecv" not in reply.text
     await player.close()
     await site.close()
@@ -210,6 +212,8 @@ async def test_ice_is_restarted_and_nothing_stops(site: Site) -> None:
         fresh = reply.headers["etag"]
         assert fresh != tag and (await player.patch(body, tag)).status_code == 412
         assert (await player.patch(body, fresh)).status_code == 204  # the same names: candidates of the new session
+        again = await player.patch(body.replace("a=ice-ufrag:", "a=ice-ufrag:else"), fresh)  # one at a time
+        assert (again.status_code, again.json()["code"]) == (503, "NO_CAPACITY")
         answer = parse_fragment(reply.text)
         assert answer.ufrag is not None and answer.password is not None
         restart.connection.remote_username, restart.connection.remote_password = answer.ufrag, answer.password
@@ -225,6 +229,29 @@ async def test_ice_is_restarted_and_nothing_stops(site: Site) -> None:
         assert ice._connection is not theirs and theirs._closed
         await player.until(sound=5, pictures=3)
         assert player.pc.connectionState == "connected" and peer.connected
+
+
+async def test_a_restart_that_is_ended_before_it_began_leaves_nothing(site: Site) -> None:
+    async with Client(site.http, site.whep) as player:
+        await player.until(pictures=1)
+        (peer,) = site.viewers
+        await peer.restart(parse_fragment(player.fragment().replace("a=ice-ufrag:", "a=ice-ufrag:else")))
+        restart, moving = peer._restart, peer._moving
+        assert restart is not None and moving is not None and not restart.connection._closed
+        moving.cancel()
+        await peer.close()
+        assert restart.connection._closed and not restart.connection._protocols
+
+
+async def test_a_restart_counts_as_a_join() -> None:
+    async with make(Config(**PORTS, api_key=KEY, joins_a_minute=1)) as site:
+        player = Client(site.http, site.whep)
+        assert (await player.offer()).status_code == 201
+        assert (await player.patch(player.fragment(), "*")).status_code == 204
+        refused = await player.patch(player.fragment().replace("a=ice-ufrag:", "a=ice-ufrag:else"), "*")
+        assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMITED")
+        await player.close()
+        await site.close()
 
 
 async def test_a_page_of_another_origin_may_watch(site: Site) -> None:

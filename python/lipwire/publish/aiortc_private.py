@@ -40,6 +40,9 @@ CIPHERS = b":".join(
 GATHERING = 2
 """Seconds that a STUN or TURN server may take; without an answer a connection is offered without it. aioice gives it
 five, which the one who waits for the answer to its offer would notice."""
+MAX_SOURCES = 8
+"""That a receiver keeps account of, the newest: a receiver report has room for 31 (RFC 3550, section 6.4.2), and who
+sends may name as many as it likes."""
 logger = logging.getLogger("lipwire.webrtc")
 
 
@@ -230,13 +233,13 @@ class Restart:
         names: tuple[str, str],
         candidates: list[RTCIceCandidate],
     ) -> None:
-        self._ice, self._old = ice, ice._connection
+        self._ice, old = ice, ice._connection
         self.names, self._candidates = names, candidates
         self.connection: Any = RTCIceGatherer(configuration(servers).iceServers)._connection
-        self.connection.ice_controlling = self._old.ice_controlling
-        self.connection.remote_is_lite = self._old.remote_is_lite
+        self.connection.ice_controlling = old.ice_controlling
+        self.connection.remote_is_lite = old.remote_is_lite
         self.connection.remote_username, self.connection.remote_password = names
-        self.connection._queue = self._old._queue
+        self.connection._queue = old._queue
         gather = self.connection.get_component_candidates
         vars(self.connection)["get_component_candidates"] = _on(host, gather)
 
@@ -249,24 +252,25 @@ class Restart:
 
     async def connect(self) -> None:
         """Finds the new path. The old one no longer has to be answered for. Raises ConnectionError."""
-        consent, self._old._query_consent_task = self._old._query_consent_task, None
+        old = self._ice._connection
+        consent, old._query_consent_task = old._query_consent_task, None
         if consent is not None:
             consent.cancel()
         await self.connection.connect()
 
     async def move(self, moved: Callable[[], None]) -> None:
         """Moves there; `moved` is called before the old path is closed."""
-        ice, monitor = self._ice, "_RTCIceTransport__monitor_task"
+        ice, old, monitor = self._ice, self._ice._connection, "_RTCIceTransport__monitor_task"
         getattr(ice, monitor).cancel()  # which would take the end of the old connection for the end of all
         ice._connection = ice.iceGatherer._connection = self.connection
         ice._recv, ice._send = self.connection.recv, self.connection.send
         setattr(ice, monitor, asyncio.ensure_future(ice._monitor()))
         moved()
-        self._old._queue = asyncio.Queue()  # its end must not reach the reader, who has the queue that both had
-        await asyncio.shield(_release(self._old))
+        old._queue = asyncio.Queue()  # its end must not reach the reader, who has the queue that both had
+        await asyncio.shield(_release(old))
 
     async def give_up(self) -> None:
-        """Ends it without the connection, which stays as it is."""
+        """Ends it without the connection, which stays as it is. Safe to call twice."""
         self.connection._queue = asyncio.Queue()
         await asyncio.shield(_release(self.connection))
 
@@ -313,6 +317,42 @@ def _come_apart(connection: Any) -> None:
     getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
 
 
+class _Newest(dict[int, Any]):
+    """A dict that keeps its `MAX_SOURCES` newest keys."""
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        if key not in self and len(self) >= MAX_SOURCES:
+            del self[next(iter(self))]
+        super().__setitem__(key, value)
+
+
+def bound_sources(receiver: RTCRtpReceiver) -> None:
+    """Has a receiver keep account of few sources. Its reports of too many fail, which ends the task that makes them,
+    and whoever stops it waits for that task for ever. Safe to call twice."""
+    for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams"):
+        attribute = f"_RTCRtpReceiver__{name}"
+        if not isinstance(getattr(receiver, attribute, None), (_Newest, type(None))):
+            setattr(receiver, attribute, _Newest())
+
+
+async def abandon(pc: RTCPeerConnection) -> None:
+    """Ends what runs of a connection that does not close: the tasks and threads of its receivers, and its
+    transports."""
+    transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+    for transceiver in pc.getTransceivers():
+        task = getattr(transceiver.receiver, "_RTCRtpReceiver__rtcp_task", None)
+        if task is not None:
+            task.cancel()
+        transceiver.receiver._handle_disconnect()
+    if pc.sctp is not None:
+        transports.add(pc.sctp.transport)
+    for transport in transports:
+        await transport.stop()
+        await transport.transport.stop()
+        await transport.transport._connection.close()  # which the one before left out where it was cancelled
+    pc.remove_all_listeners()
+
+
 def receive(receiver: RTCRtpReceiver, wanted: bool) -> None:
     """Has what a browser sends decoded, or its packets dropped before that."""
     if hasattr(receiver, "_enabled"):
@@ -325,6 +365,7 @@ def take_packets(receiver: RTCRtpReceiver, put: Callable[[str, Any], None]) -> N
     reports (RFC 3550, section 6.4.2) go on. Before the answer is set."""
     prefix = "_RTCRtpReceiver__"
     codecs: dict[int, Any] = {}
+    bound_sources(receiver)
     streams: dict[int, StreamStatistics] = getattr(receiver, f"{prefix}remote_streams")
 
     async def receive(parameters: Any) -> None:

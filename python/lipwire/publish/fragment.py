@@ -65,7 +65,7 @@ def parse_fragment(text: str) -> Fragment:
         elif name == "candidate":
             if kept is None:
                 raise InvalidArgument("a=candidate of the SDP fragment stands in front of its m= line")
-            kept += _usable(value)
+            kept += usable(value)
     return Fragment(*_names(said), sections)
 
 
@@ -81,11 +81,11 @@ def _names(said: dict[str, set[str]]) -> tuple[str | None, str | None]:
     return ufrag, password
 
 
-def _usable(value: str) -> Iterable[str]:
-    """A candidate, if we can use it. Raises InvalidArgument where it is malformed."""
+def usable(value: str) -> Iterable[str]:
+    """A candidate (what stands behind a=candidate:), if we can use it. Raises InvalidArgument where it is malformed."""
     match = CANDIDATE.fullmatch(value)
     if match is None or not 0 <= int(match["port"]) < 65_536 or int(match["priority"]) >= 1 << 32:
-        raise InvalidArgument(f"a=candidate of the SDP fragment is malformed: {value!a:.80}")
+        raise InvalidArgument(f"a=candidate is malformed (RFC 8839, section 5.1): {value!a:.80}")
     fits = match["component"] == "1" and match["transport"].lower() == "udp" and match["type"] in TYPES
     return [value] if fits and int(match["port"]) and _is_address(match["host"]) else []
 

@@ -31,6 +31,9 @@ MAX_BEHIND = 5_000 * MS
 """Ticks are made up for that far back; the rest of a longer standstill is not."""
 MAX_DELAY_MS = 5_000
 """Sound may lag by that much, on the worst of networks, or after such a standstill."""
+CHANGE_EVERY = 100 * MS
+"""What comes of another source, or in another codec, sooner after the last that did is dropped: each costs a new
+buffer."""
 MAX_PACKETS = 512
 MAX_PAYLOAD = 2048
 """Bytes of a packet: more than any codec here needs."""
@@ -84,6 +87,8 @@ class Incoming:
         """ns without anything to play."""
         self._came: tuple[int, int] | None = None
         """When the newest packet came, and its timestamp."""
+        self._began: int | None = None
+        """When the first of its source did."""
 
     @property
     def awake(self) -> bool:
@@ -100,8 +105,8 @@ class Incoming:
         now_ns: int,
         since_ns: int | None = None,
     ) -> None:
-        """A packet came, of one of `FORMATS`. One of another source, or in another codec, begins anew. After
-        `close` it is ignored.
+        """A packet came, of one of `FORMATS`. One of another source, or in another codec, begins anew, once in
+        `CHANGE_EVERY`. After `close` it is ignored.
 
         Args:
             since_ns: where nobody looked from then until now, so that it came at any time between: as evenly as it was
@@ -110,6 +115,9 @@ class Incoming:
         if self._block is _nowhere:
             return
         if (codec, ssrc) != self._source:
+            if self._began is not None and now_ns - self._began < CHANGE_EVERY:
+                return
+            self._began = now_ns
             self._begin(codec, ssrc)
         assert self._buffer is not None
         if since_ns is not None and self._came is not None:

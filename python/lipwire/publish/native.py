@@ -245,5 +245,5 @@ class Link:
     def _forward(self, data: bytes) -> None:
         """RTCP of aiortc's receivers."""
         if self._last is None:
-            with contextlib.suppress(BufferFull):
+            with contextlib.suppress(InvalidArgument, BufferFull):  # it would end the task of aiortc's that makes it
                 self.connection.forward(data)

@@ -15,6 +15,7 @@ from aiortc.sdp import SessionDescription
 
 from ..errors import InvalidArgument
 from . import aiortc_private
+from .fragment import MAX_CANDIDATES, usable
 
 MAX_SECTIONS = 16
 """Media sections; each may cost a socket until they are bundled."""
@@ -69,6 +70,13 @@ class Section:
             self.lines += [f"a=rtpmap:{number} {STATIC[number]}" for number in added]
             mapped.update(added)
         self.lines[1:] = [line for line in map(_plain, self.lines[1:]) if _is_read(line, mapped)]
+
+    def bound_candidates(self, room: int) -> int:
+        """Leaves out what exceeds `room` candidates; how many there are."""
+        candidates = [number for number, line in enumerate(self.lines) if line.startswith("a=candidate:")]
+        for number in reversed(candidates[room:]):
+            del self.lines[number]
+        return min(room, len(candidates))
 
     def inherit(self, first: Section, names: tuple[str, ...]) -> None:
         """Lines of the first section of its bundle that it has none of."""
@@ -147,6 +155,8 @@ class Offer(NamedTuple):
     """What aiortc is given."""
     sections: list[Section]
     """All of it."""
+    candidates: int
+    """How many it has."""
 
     @property
     def single_units(self) -> set[int]:
@@ -209,12 +219,15 @@ def parse_offer(sdp: str) -> Offer:
         )
     if first is not None and first.rejected and kept[0].mid in bundle:
         kept[0].inherit(first, ("candidate",))
+    candidates = 0
+    for section in kept:
+        candidates += section.bound_candidates(MAX_CANDIDATES - candidates)
     rejected = {section.mid for section in sections if section.rejected}
     text = _text(
         [*(_without(line, rejected) for line in session), *(line for section in kept for line in section.lines)]
     )
     _check(text)
-    return Offer(text, sections)
+    return Offer(text, sections, candidates)
 
 
 def _opus(lines: list[str]) -> list[str]:
@@ -223,13 +236,10 @@ def _opus(lines: list[str]) -> list[str]:
 
 
 def _split(sdp: str) -> tuple[list[str], list[Section]]:
-    """(lines in front, media sections). Chromium hides its addresses behind mDNS names that nobody answers for here;
-    looking one up costs 1 s, so they are left out."""
+    """(lines in front, media sections)."""
     session: list[str] = []
     sections: list[list[str]] = []
     for line in sdp.splitlines():
-        if line.startswith("a=candidate") and ".local " in line:
-            continue
         if line.startswith("m="):
             sections.append([])
         (sections[-1] if sections else session).append(line)
@@ -253,11 +263,15 @@ def _plain(line: str) -> str:
 
 
 def _is_read(line: str, mapped: set[str]) -> bool:
-    """Whether aiortc reads it: formats of payload types that are there, sources with a value (RFC 5576)."""
+    """Whether aiortc is to read it: formats of payload types that are there, sources with a value (RFC 5576),
+    candidates that we can use. Chromium hides its addresses behind mDNS names that nobody answers for here; looking
+    one up costs 1 s."""
     if line.startswith("a=fmtp:"):
         return line.removeprefix("a=fmtp:").split(" ")[0] in mapped
     if line.startswith("a=ssrc:"):
         return re.fullmatch(r"a=ssrc:\d+ [^: ]+:.*", line) is not None
+    if line.startswith("a=candidate:"):
+        return bool(usable(line.removeprefix("a=candidate:")))
     return True
 
 

@@ -34,6 +34,8 @@ logger = logging.getLogger("lipwire.webrtc")
 ANSWER_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 20.0
 """Seconds from the answer until media must flow."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that aiortc may take to close a connection; then what runs of it is ended."""
 CHANNEL = "lipwire"
 Direction = Literal["sendonly", "recvonly", "sendrecv"]
 """What a connection is for, as its answer says it."""
@@ -142,9 +144,9 @@ class Peer:
         """Names the ICE session that there is, as a strong entity-tag (RFC 9110, section 8.8.3)."""
         self._direction: Direction = direction
         self._candidates = 0
-        """That were trickled to us in it."""
+        """Of the peer in it, those of its offer among them."""
         self._restart: aiortc_private.Restart | None = None
-        """A new ICE session that has no path yet, and what looks for one."""
+        """A new ICE session that has no path yet, one at a time, and what looks for one."""
         self._moving: asyncio.Task[None] | None = None
         self._on_change = on_change
         self._on_message = on_message
@@ -200,6 +202,7 @@ class Peer:
                 raise InvalidArgument("an SDP offer with at least one media section is needed")
             offer = parse_offer(sdp)
             offer.check_directions(OFFERED[self._direction])
+            self._candidates = offer.candidates
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
                 self._agree(offer)
@@ -250,7 +253,7 @@ class Peer:
 
         Raises:
             InvalidArgument: the peer's media are not in one bundle, or the fragment is about none of them. BadState:
-            the ICE session that there is has no path yet. All of them leave it as it is.
+            the ICE session that there is has no path yet, or another one is being begun. All of them leave it as it is.
         """
         ices = {t.receiver.transport.transport for t in self.pc.getTransceivers()}
         mid = next((s.mid for s in fragment.sections if aiortc_private.ice_of(self.pc, s.mid) in ices), None)
@@ -259,24 +262,26 @@ class Peer:
         (ice,) = ices
         if ice.state != "completed" or self.closed:
             raise BadState("ICE is not complete, so there is nothing to restart")
+        if self._restart is not None:
+            raise BadState("ICE is being restarted already; wait for the new path, or connect anew")
         found = [one for section in fragment.sections for one in section.candidates][:MAX_CANDIDATES]
-        restart = aiortc_private.Restart(
+        restart = self._restart = aiortc_private.Restart(
             ice,
             self._ice_servers.own(),
             self._ice_host,
             (fragment.ufrag, fragment.password),
             [candidate_from_sdp(one) for one in found],
         )
+        self._candidates = len(found)
         try:
             candidates = await restart.gather()
             if self.closed:
                 raise BadState("the connection has ended")
         except BaseException:
+            self._restart = None
             await restart.give_up()
             raise
-        if self._moving is not None:
-            self._moving.cancel()
-        self._restart, self._candidates, self.ice_tag = restart, len(found), _tag()
+        self.ice_tag = _tag()
         self._moving = asyncio.create_task(self._move(restart), name="lipwire-peer-restart")
         ours = (restart.connection.local_username, restart.connection.local_password)
         return make_fragment(self.pc.localDescription.sdp, mid, *ours, candidates)
@@ -285,12 +290,9 @@ class Peer:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await restart.connect()
-        except BaseException as exc:
-            await restart.give_up()
-            if not isinstance(exc, (ConnectionError, TimeoutError)):
-                raise
+        except Exception as exc:  # the edge of the task
             logger.info("peer %s: no path after an ICE restart: %s", id(self), exc or type(exc).__name__)
-            self.drop()
+            self.drop()  # which gives it up
             return
         self._restart = None
         await restart.move(self._reroute)
@@ -323,11 +325,14 @@ class Peer:
                 source.add(out)
 
     def _agree(self, offer: Offer) -> None:
-        """Sends sound and pictures where they are offered to be received, one of each."""
-        for kind in ("audio", "video"):
-            transceiver = next((t for t in self.pc.getTransceivers() if t.kind == kind), None)
-            if transceiver is None:
+        """Sends sound and pictures where they are offered to be received, and takes what is sent, one of each."""
+        agreed: set[str] = set()
+        for transceiver in self.pc.getTransceivers():
+            aiortc_private.bound_sources(transceiver.receiver)
+            if transceiver.kind in agreed:
+                transceiver.direction = "inactive"
                 continue
+            agreed.add(transceiver.kind)
             transceiver.direction = self._direction
             if number := offer.transport_cc(transceiver.mid):
                 aiortc_private.add_transport_cc(transceiver, TRANSPORT_CC, number)
@@ -369,7 +374,7 @@ class Peer:
             self._deadline.cancel()
         if self._moving is not None:
             self._moving.cancel()
-        self._restart = self._moving = None
+        self._moving = None
         for kind in tuple(self._from):
             self._take(kind, None)
         for link in self._links.values():
@@ -378,10 +383,22 @@ class Peer:
             self._audience.leave(self)
         self._on_change(self)
         try:
-            await self.pc.close()
+            await self._end()
         except Exception as exc:  # the edge of the task: aiortc fails on connections that it has half made
             logger.info("peer %s: not closed cleanly: %s", id(self), exc or type(exc).__name__)
         aiortc_private.let_go(self.pc)
+
+    async def _end(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                restart, self._restart = self._restart, None
+                if restart is not None:  # the task that moves may have been ended before it began
+                    await restart.give_up()
+                await self.pc.close()
+        except TimeoutError:
+            logger.warning("peer %s: aiortc does not close it; its transports are stopped", id(self))
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await aiortc_private.abandon(self.pc)
 
     async def _changed(self) -> None:
         state = self.pc.connectionState

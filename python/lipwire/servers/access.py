@@ -202,7 +202,7 @@ def count_requests(authority: Authority, rate: float) -> Callable[[ASGIApp], ASG
             forwarded = [v.decode("latin-1") for name, v in scope["headers"] if name == b"x-forwarded-for"]
             ASKING_FROM.set(asking_from(client[0] if client else "", forwarded))
             address = network(ASKING_FROM.get())
-            if rate and address is not None and scope.get("method") != "OPTIONS":
+            if rate and address is not None and not _is_preflight(scope):
                 wait = authority.requests.take(("address", address), rate, authority.clock())
                 if wait:
                     text = f"More than {rate:g} requests a second from this address"
@@ -213,6 +213,12 @@ def count_requests(authority: Authority, rate: float) -> Callable[[ASGIApp], ASG
         return counted
 
     return around
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks whether it may ask (Fetch, section 4.8)."""
+    names = {name for name, _ in scope["headers"]}
+    return scope.get("method") == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
 # ------------------------------------------------------------------------------------------------------- making tokens

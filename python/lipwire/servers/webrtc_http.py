@@ -37,7 +37,7 @@ from ..publish.ice import IceServer, IceServers
 from ..publish.peer import Peer
 from .access import Caller, Gate
 from .docs import SDP, media_operation
-from .errors import AnyRequest, as_provider_error, path_of
+from .errors import AnyRequest, as_provider_error
 from .http import PAGED, header, media_type, read_body, refusals
 
 READ = [HttpMethod.GET, HttpMethod.HEAD]
@@ -153,14 +153,14 @@ def webrtc_http_routes(
     """The handlers of these endpoints, and of those who are let in there.
 
     Args:
-        gate: counts who joins. ice_servers: those that are told of.
+        gate: counts who joins, and who restarts ICE. ice_servers: those that are told of.
     """
     resources, servers = Resources(), IceServers() if ice_servers is None else ice_servers
     handlers: list[ControllerRouterHandler] = []
     for endpoint in endpoints:
         handlers += _of_endpoint(endpoint, resources, gate, servers)
     for protocol in dict.fromkeys(endpoint.protocol for endpoint in endpoints):
-        handlers += _of_peers(protocol, resources)
+        handlers += _of_peers(protocol, resources, gate)
     return handlers
 
 
@@ -187,10 +187,10 @@ def _of_endpoint(
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
         id = resources.add(endpoint, name, admitted)
-        asked = path_of(request)
-        where = asked[: len(asked) - len(path.replace("{name:str}", name))]  # of a prefix that the app is mounted under
+        # Relative: a proxy may have taken a prefix off. Litestar takes a slash at the end off `path`.
+        up = path.count("/") - 2 + (request.scope.get("raw_path") or b"").endswith(b"/")
         headers = {
-            "Location": f"{where}/{endpoint.protocol}/peers/{id}",
+            "Location": f"{'../' * up}peers/{id}",
             "ETag": admitted.peer.ice_tag,
             "Accept-Patch": MEDIA_TYPE,
         }
@@ -213,7 +213,7 @@ def _of_endpoint(
     return [options, create, nothing]  # the first, or Litestar has made one of its own by then
 
 
-def _of_peers(protocol: str, resources: Resources) -> list[ControllerRouterHandler]:
+def _of_peers(protocol: str, resources: Resources, gate: Gate) -> list[ControllerRouterHandler]:
     path = f"/{protocol}/peers/{{id:str}}"
     statuses = (400, 401, 403, 404, 412, 428, 429, 503)
 
@@ -234,6 +234,7 @@ def _of_peers(protocol: str, resources: Resources) -> list[ControllerRouterHandl
             if not peer.restarts(fragment):
                 await peer.trickle(fragment)
                 return Response(None, status_code=204)
+            gate.count_join()  # a new ICE session costs as much as the first
             answer = await peer.restart(fragment)
         except LipwireError as exc:
             raise as_provider_error(exc) from exc

@@ -493,6 +493,18 @@ async def test_a_viewer_is_not_heard(rooms: Rooms) -> None:
         assert ears.of(Heard) == []
 
 
+async def test_an_offer_that_fails_takes_nothing_from_who_is_there(rooms: Rooms) -> None:
+    ears = await Ears(rooms).open()
+    async with Guest(rooms, "anna", microphone=Tone(sine(440, 8000))) as anna:
+        await eventually(lambda: ears.of(Heard))
+        with pytest.raises(InvalidArgument):
+            await rooms.answer("lobby", "anna", "v=0\r\nm=audio 9 x 0\r\n", role="viewer", writes=False)
+        rooms._rooms["lobby"].review()  # as when somebody comes or goes
+        ears.events.clear()
+        anna.channel.send("still here")
+        await eventually(lambda: amplitude(ears.heard("anna")[-3200:], 440, 16_000) > 6000 and ears.of(Message))
+
+
 async def test_who_returns_is_the_same_user(rooms: Rooms) -> None:
     ears = await Ears(rooms).open()
     first = await Guest(rooms, "anna", microphone=Tone(sine(440, 8000))).join()

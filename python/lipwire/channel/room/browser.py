@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import Any
 
 from aiortc.mediastreams import MediaStreamError
@@ -41,9 +42,6 @@ class Browser:
     ) -> None:
         self.room, self.user = room, user
         self._ice_host, self._audience, self._ice_servers = ice_host, audience, ice_servers
-        self.role: Role = "speaker"
-        self.writes = True
-        """Whether its data messages reach the others."""
         self.peer: Peer | None = None
         """The connection that carries it."""
         self.joined = False
@@ -73,7 +71,7 @@ class Browser:
         try:
             peer = Peer(
                 self._changed,
-                self._said,
+                partial(self._said, writes),
                 lambda transceiver: self._track(peer, role, transceiver),
                 ice_host=self._ice_host,
                 audience=self._audience,
@@ -89,7 +87,7 @@ class Browser:
         self.room.peers.add(peer)
         if self._joining is not None:
             self._joining.drop()
-        self._joining, self.role, self.writes = peer, role, writes
+        self._joining = peer
         sdp, _ = await peer.answer(sdp, kind)
         return sdp, peer
 
@@ -145,11 +143,11 @@ class Browser:
         self.peer = self._joining = None
         self.microphone = None  # which has this
 
-    def _said(self, data: str | bytes) -> None:
+    def _said(self, writes: bool, data: str | bytes) -> None:
         raw = data.encode() if isinstance(data, str) else data
         if len(raw) > PACKET_SIZE:
             logger.warning("[%s] %s sent a message of %d bytes; dropped", self.room.name, self.user, len(raw))
-        elif self.joined and self.writes:
+        elif self.joined and writes:
             self.room.announce(Message(self.user, raw), self)
 
     # -------------------------------------------------------------------------------------------- what it lets us hear
@@ -158,7 +156,7 @@ class Browser:
         receiver = transceiver.receiver
         if peer not in self._tasks:
             return
-        if role == "viewer":
+        if role == "viewer" or receiver.track.kind in self._receivers[peer]:
             aiortc_private.receive(receiver, False)
             return
         self._receivers[peer][receiver.track.kind] = receiver
@@ -177,8 +175,6 @@ class Browser:
             microphone.incoming.close()
 
     def _listen(self, peer: Peer, receiver: Any) -> None:
-        if peer in self._microphones:
-            return
         microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm))
         take_sound(receiver, microphone.incoming, lambda: peer is self.peer)
 
@@ -215,8 +211,8 @@ class Browser:
         """Has its sound and pictures decoded, or not."""
         if self.peer is not None:
             wanted = {"audio": audio, "video": video}
-            for kind, receiver in self._receivers[self.peer].items():
-                aiortc_private.receive(receiver, wanted[kind] and self.role == "speaker")
+            for kind, receiver in self._receivers[self.peer].items():  # of a viewer there are none
+                aiortc_private.receive(receiver, wanted[kind])
 
     def send(self, data: str | bytes) -> None:
         """A data message."""

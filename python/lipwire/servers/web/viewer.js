@@ -142,7 +142,7 @@ class Link {
     if (video.srcObject === this.media) keepStill();
     clearTimeout(this.lostTimer);
     this.watch?.close();
-    this.whep.close(reason === 'switch' || reason === 'failed');   // else the server knows, and may have forgotten us
+    this.whep.close(reason !== 'ended');   // of a session that has ended the server knows
     this.channel.onmessage = this.channel.onclose = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.channel.close();
