@@ -66,10 +66,11 @@ async def measure(results: Results, scenario: str, count: int) -> None:
         stages["handover"].append(own.handover_ms)
         whole = sum(values[-1] for values in stages.values())
         assert abs(whole - sent_total[-1]) < 5, f"stages add up to {whole:.1f} ms of {sent_total[-1]:.1f} ms"
-    assert never <= count // 20, f"{never} of {count} utterances never showed an open mouth"
-    assert unrested <= count // 20, f"{unrested} of {count} utterances began with an open mouth"
+    few = max(1, count // 20)  # one, where all are few: on a machine that stands still for a moment
+    assert never <= few, f"{never} of {count} utterances never showed an open mouth"
+    assert unrested <= few, f"{unrested} of {count} utterances began with an open mouth"
     still = sum(new <= 2 * old for new, old in zip(moved, rested, strict=True))
-    assert still <= count // 10, f"in {still} of {count} utterances nobody could see the mouth move"
+    assert still <= 2 * few, f"in {still} of {count} utterances nobody could see the mouth move"
 
     common = {"n": len(received_total), "cores": len(os.sched_getaffinity(0)), **noise}
     paced = scenario == "paced"

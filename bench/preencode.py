@@ -26,6 +26,7 @@ from lipwire.avatar.builtin import BUILTIN
 
 FPS = Fraction(25)
 SIZE = (640, 360)
+QUICK = (320, 180)
 RATE = 24000
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -44,7 +45,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def play(avatar: Avatar, atlas: _core.Atlas, mode: str, poses: Poses) -> list[Moment]:
-    return list(performance(atlas, avatar.art(*SIZE), FPS, poses, mode))
+    return list(performance(atlas, avatar.art(atlas.width, atlas.height), FPS, poses, mode))
 
 
 def kept(maker: _Maker, moments: list[Moment]) -> list[Moment]:
@@ -101,13 +102,14 @@ def judged(easel: Easel, moments: list[Moment], units: Iterator[bytes]) -> dict[
 
 
 def compare(results: Results, avatar: Avatar, maker: _Maker, atlas: _core.Atlas, mode: str, poses: Poses) -> None:
-    easel = Easel(avatar.at(*SIZE))
+    size = atlas.width, atlas.height
+    easel = Easel(avatar.at(*size))
     own = play(avatar, atlas, mode, poses)
     for what, moments, goal in (("", kept(maker, own), ">= 0"), (" of the motion itself", own, None)):
         ours = judged(easel, moments, stitched(atlas, own))
         asked = ours["bitrate"]
         for _ in range(3):  # x264 misses what it is asked for: until it is met, or it has more than we
-            theirs = judged(easel, moments, ultrafast(Easel(avatar.at(*SIZE)), moments, asked))
+            theirs = judged(easel, moments, ultrafast(Easel(avatar.at(*size)), moments, asked))
             if theirs["bitrate"] >= 0.98 * ours["bitrate"]:
                 break
             asked *= ours["bitrate"] / theirs["bitrate"]
@@ -124,11 +126,12 @@ def compare(results: Results, avatar: Avatar, maker: _Maker, atlas: _core.Atlas,
 
 
 def run(results: Results, quick: bool) -> None:
+    size = QUICK if quick else SIZE
     for name in BUILTIN[:1] if quick else BUILTIN:
         avatar = Avatar.load(name)
-        avatar.at(*SIZE)
+        avatar.at(*size)
         began = time.thread_time(), time.perf_counter()
-        maker = _Maker(avatar, *SIZE, FPS, QUALITY)
+        maker = _Maker(avatar, *size, FPS, QUALITY)
         blob, report = maker.make(1, lambda share: None)
         atlas = _core.Atlas(blob)
         results.add(
