@@ -334,15 +334,7 @@ class LiveFilm(Publisher):
             writer.open()
             writer.on_begin = self._begin
             while (item := self._feed.take()) is not None:
-                match item:
-                    case Sound(pcm, sample):
-                        writer.audio(pcm, sample)
-                    case Picture():
-                        writer.picture(item)
-                    case Unit():
-                        writer.unit(item)
-                    case _:
-                        writer.lost()
+                writer.take(item)
                 grown, good = sink.size - good, sink.size
                 self.size, self._written = good, writer.written
                 if grown and self._allow is not None:

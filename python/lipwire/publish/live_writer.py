@@ -12,6 +12,7 @@ from msgspec import Struct
 from .._core import RATE
 from ..stream import StreamSpec, Unit, no_key
 from .encoders import Picture
+from .feed import Item, Sound
 from .film import AUDIO_BITRATE, CLOCK, KEY_SECONDS
 from .live_tracks import H264Track, PictureTrack, Vp9Track
 
@@ -98,6 +99,18 @@ class LiveWriter:
             sound.options = {"aac_coder": "fast"}
         self._sound = sound
         self._file.start_encoding()
+
+    def take(self, item: Item) -> None:
+        """What a `Feed` has given."""
+        match item:
+            case Sound(pcm, sample):
+                self.audio(pcm, sample)
+            case Picture():
+                self.picture(item)
+            case Unit():
+                self.unit(item)
+            case _:
+                self.lost()
 
     def audio(self, pcm: bytes, sample: int) -> None:
         """PCM16 mono at 48 kHz. Where some is missing before it, there is silence; what was there already is left

@@ -74,9 +74,8 @@ class Writing:
     def _run(self) -> None:
         try:
             self._write()
-        except (
-            Exception
-        ) as exc:  # the edge: the next process tries again. The text of FFmpeg's errors has the URL in it
+        except Exception as exc:  # the edge: the next process tries again
+            # The text of FFmpeg's errors has the URL in it.
             reason = exc.strerror if isinstance(exc, OSError | av.FFmpegError) else None
             self._link.send(w.Failed(reason or type(exc).__name__))
             self._link.drain(1.0)
@@ -92,15 +91,7 @@ class Writing:
         writer.open()
         self._link.send(w.Live())
         while (item := self._feed.take()) is not None:
-            match item:
-                case Sound(pcm, sample):
-                    writer.audio(pcm, sample)
-                case Picture():
-                    writer.picture(item)
-                case Unit():
-                    writer.unit(item)
-                case _:
-                    writer.lost()
+            writer.take(item)
             if writer.written - self._told >= TELL:
                 self._tell(writer)
         writer.close()
