@@ -33,12 +33,12 @@ from ..rtp.ports import PORTS, Pair, Ports, parse_ports
 from ..rtp.rtcp import Heard
 from ..rtp.sdp import Address, Format, connection, parse_sdp, write_sdp
 from ..rtp.source import plain
-from ..stream import Publisher, StreamSpec, Unit, Wants
+from ..stream import StreamSpec, Unit
 from .encoders import KEY_SECONDS
 from .native import HISTORY, KINDS, MOST, MTU, Outgoing, _Loop
 from .rates import CLASSES, START
 from .sound import PACKET_BLOCKS, Sounds
-from .streams import Pictures
+from .streams import Pictures, PicturesPublisher
 
 logger = logging.getLogger("lipwire.rtp")
 
@@ -203,7 +203,7 @@ class Sender:
         self._home.leave(self._number)
 
 
-class Outbound(Publisher):
+class Outbound(PicturesPublisher):
     """A publisher over senders that somebody else has made, and closes behind it."""
 
     audio_blocks = PACKET_BLOCKS
@@ -224,20 +224,6 @@ class Outbound(Publisher):
                 self._sounds.add(sender.out)
             elif spec.width:
                 self._pictures.add(sender.out)
-
-    @property
-    def wants(self) -> Wants:
-        """What is sent of pictures."""
-        return self._pictures.wants
-
-    @property
-    def request_key(self) -> Callable[[], None]:
-        """As `Publisher.request_key`."""
-        return self._pictures.units.request_key
-
-    @request_key.setter
-    def request_key(self, request_key: Callable[[], None]) -> None:
-        self._pictures.units.request_key = request_key
 
     def audio(self, pcm: bytes, sample: int) -> None:
         """Gathers 20 ms, and sends them."""

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from .._core import RATE, Frame
 from ..errors import BufferFull
-from ..stream import Wants, no_key
+from ..stream import Publisher, Wants, no_key
 from .encoders import ENCODERS, USUAL_FPS, Picture
 from .native import KINDS, Fan, Outgoing
 from .rates import Choice, bit_rates
@@ -401,3 +401,23 @@ class Pictures:
         yield choice
         if (choice.level, choice.units) != before:
             self._place(watcher)
+
+
+class PicturesPublisher(Publisher):
+    """A publisher whose pictures go through `Pictures`."""
+
+    _pictures: Pictures
+
+    @property
+    def wants(self) -> Wants:
+        """What its receivers take: units, who takes H.264."""
+        return self._pictures.wants
+
+    @property
+    def request_key(self) -> Callable[[], None]:
+        """As `Publisher.request_key`."""
+        return self._pictures.units.request_key
+
+    @request_key.setter
+    def request_key(self, request_key: Callable[[], None]) -> None:
+        self._pictures.units.request_key = request_key

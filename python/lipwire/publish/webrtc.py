@@ -12,15 +12,15 @@ from fractions import Fraction
 
 from .._core import Frame
 from ..errors import InvalidArgument
-from ..stream import Publisher, StreamSpec, Unit, Wants
+from ..stream import StreamSpec, Unit
 from .audience import Audience, Missed
 from .ice import IceServers
 from .peer import Peer
 from .sound import PACKET_BLOCKS, Sounds
-from .streams import Pictures
+from .streams import Pictures, PicturesPublisher
 
 
-class WebRTC(Publisher):
+class WebRTC(PicturesPublisher):
     """A publisher for browsers.
 
     Args:
@@ -86,20 +86,6 @@ class WebRTC(Publisher):
     async def open(self, spec: StreamSpec) -> None:
         """Nothing more to do until a viewer comes."""
         self._fps = spec.fps
-
-    @property
-    def wants(self) -> Wants:
-        """What viewers take: units, who takes H.264."""
-        return self._pictures.wants
-
-    @property
-    def request_key(self) -> Callable[[], None]:
-        """As `Publisher.request_key`."""
-        return self._pictures.units.request_key
-
-    @request_key.setter
-    def request_key(self, request_key: Callable[[], None]) -> None:
-        self._pictures.units.request_key = request_key
 
     async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.
