@@ -6,14 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from .. import caches
 from .art import Art, Layer
 from .builtin import draw
 
@@ -22,8 +23,8 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 def folder() -> Path:
-    """Where drawings are kept: under $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "avatars"
+    """Where drawings are kept."""
+    return caches.folder("avatars")
 
 
 @cache
@@ -48,7 +49,7 @@ def drawn(name: str, width: int, height: int) -> Art:
     art = draw(name, width, height)
     with contextlib.suppress(OSError):
         _write(path, art)
-        _prune(path.parent)
+        caches.prune(path, MAX_BYTES)
     return art
 
 
@@ -83,7 +84,6 @@ def _read(path: Path) -> Art:
 
 
 def _write(path: Path, art: Art) -> None:
-    """Whole or not at all: another process may be reading."""
     meta = {
         "name": art.name,
         "width": art.width,
@@ -93,27 +93,15 @@ def _write(path: Path, art: Art) -> None:
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
-                background=art.background,
-                mouth_coords=art.mouth_coords,
-                viseme_coords=art.viseme_coords,
-                **{f"layer{i}": np.stack(layer.images) for i, layer in enumerate(art.layers)},  # type: ignore[arg-type]
-            )
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _prune(where: Path) -> None:
-    files = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in where.iterdir()), reverse=True)
-    total = 0
-    for _, size, file in files:
-        total += size
-        if total > MAX_BYTES:
-            file.unlink(missing_ok=True)
+    images: dict[str, Any] = {f"layer{i}": np.stack(layer.images) for i, layer in enumerate(art.layers)}
+    caches.write(
+        path,
+        lambda file: np.savez(
+            file,
+            meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+            background=art.background,
+            mouth_coords=art.mouth_coords,
+            viseme_coords=art.viseme_coords,
+            **images,
+        ),
+    )
