@@ -40,13 +40,21 @@ from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
 from ..rtp.inbound import Digit
+from ..rtp.tally import Tally
 from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, FilmCollector, StageCollector
+from ..servers.metrics import (
+    AudienceCollector,
+    CaptureCollector,
+    DoorCollector,
+    FilmCollector,
+    HeardCollector,
+    StageCollector,
+)
 from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
@@ -71,6 +79,8 @@ EASE = 0.3
 """Part of the limits of `Admission` from which on faces are smaller, long before no more are let in."""
 STATS_INTERVAL = 0.5
 SWEEP_INTERVAL = 1.0
+WAYS_IN = ("rtp", "whip", "room")
+"""Of sound in packets: plain RTP, WHIP through a session, and microphones in rooms, by WHIP or not."""
 BROWSERS_TAKE = ("H264", "VP8")
 """What pictures are encoded as for browsers: the page asks first for what the session was started with."""
 _saying = pool(1, "lipwire-say")
@@ -130,6 +140,7 @@ class LiveAvatar(RecordedSession):
             ice_servers=service.ice_servers,
             closing=lambda: service.provider.draining,
             guard_ms=config.guard_window_ms,
+            tally=service.heard["whip"],
         )
         """Who speaks through it by WHIP."""
         self.begins_atlas = service.preencodes
@@ -275,6 +286,8 @@ class Service:
         self.ice_servers = self.config.make_ice_servers()
         """STUN and TURN."""
         self.telemetry = Telemetry(self.config.tracing)
+        self.heard = {by: Tally() for by in WAYS_IN}
+        """Sound that comes in packets."""
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
         self.films = self._films()
@@ -284,7 +297,12 @@ class Service:
         self.owned_rooms = OwnedRooms(
             lambda owner: authority.owner_named(owner).quota.rooms,
             self.config.max_rooms,
-            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience, ice_servers=self.ice_servers),
+            lambda: Rooms(
+                ice_host=self.config.ice_host,
+                audience=self.audience,
+                ice_servers=self.ice_servers,
+                tally=self.heard["room"],
+            ),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
         """The operator's."""
@@ -298,7 +316,7 @@ class Service:
         self.agent_setup = AgentSetup(
             self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes, films=self.films
         )
-        self._rtp = RtpDoor(self.config, self.agent_setup.outward)
+        self._rtp = RtpDoor(self.config, self.agent_setup.outward, self.heard["rtp"])
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,
@@ -328,6 +346,7 @@ class Service:
             AgentCollector(self.agents),
             AudienceCollector(self.audience),
             DoorCollector(self.door),
+            HeardCollector(self.heard),
             StageCollector(self.telemetry),
         ]
         if self.recorder is not None:

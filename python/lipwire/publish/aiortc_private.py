@@ -332,7 +332,9 @@ def bound_sources(receiver: RTCRtpReceiver) -> None:
     rate, the one that reads packets. After the offer is taken, which may give it another transport. Safe to call
     twice."""
     prefix = "_RTCRtpReceiver__"
-    kept = [(receiver, f"{prefix}{name}") for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams")]
+    kept: list[tuple[Any, str]] = [
+        (receiver, f"{prefix}{name}") for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams")
+    ]
     kept.append((getattr(receiver, f"{prefix}remote_bitrate_estimator", None), "ssrcs"))  # of sound there is none
     kept.append((receiver.transport._rtp_router, "ssrc_table"))
     for owner, name in kept:

@@ -54,6 +54,9 @@ class Carrier(Protocol):
     net: Net
     connection: Connection
 
+    def stats(self) -> dict[str, int]:
+        """Of `_core.Connection.stats`; of one that is closed the last ones."""
+
 
 class LoopNet:
     """The native sender of an event loop: there while there are connections."""
