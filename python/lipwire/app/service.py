@@ -13,7 +13,9 @@ from urllib.parse import quote
 import msgspec
 from prometheus_client.registry import Collector
 
+from .._core import RATE
 from ..agents.config import AgentConfig
+from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
@@ -63,6 +65,8 @@ from ..servers.webrtc_http import Admitted, Endpoint
 from ..servers.ws import WsServer, serve_ws
 from ..session.preencoded import of_server
 from ..session.runtime import Runtime
+from ..session.stages import Spoken
+from ..session.subtitles import Cue
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
@@ -79,6 +83,8 @@ EASE = 0.3
 """Part of the limits of `Admission` from which on faces are smaller, long before no more are let in."""
 STATS_INTERVAL = 0.5
 SWEEP_INTERVAL = 1.0
+NAMELESS = "speech"
+"""What stands for an utterance without an event_id in the times beside a film."""
 WAYS_IN = ("rtp", "whip", "room")
 """Of sound in packets: plain RTP, WHIP through a session, and microphones in rooms, by WHIP or not."""
 BROWSERS_TAKE = ("H264", "VP8")
@@ -144,8 +150,9 @@ class LiveAvatar(RecordedSession):
         )
         """Who speaks through it by WHIP."""
         self.begins_atlas = service.preencodes
-        self.on_spoken = service.telemetry.spoken
+        self.on_spoken = self._spoken
         self.film = service.film_for(request, session_id, owner)
+        self._captions = None if self.film is None else Captions(self.film)
         if self.film is not None and service.films is not None:
             granted.record = m.FilmGranted(file=service.films.place(self.film))
         if service.recorder is not None:
@@ -163,6 +170,13 @@ class LiveAvatar(RecordedSession):
         self._emit(event)
         body = msgspec.to_builtins(event)
         self.viewers.send(msgspec.json.encode({"type": "event", "event": body.pop("command"), **body}).decode())
+
+    def _spoken(self, spoken: Spoken) -> None:
+        """An utterance is over. Its words are not known here: its client has sent sound, and knows its event_id."""
+        self._service.telemetry.spoken(spoken)
+        if self._captions is not None and spoken.span is not None and spoken.finished is not None:
+            start, end = (at / RATE for at in spoken.span)
+            self._captions.put([Cue(start, end, " ".join((spoken.finished.event_id or "").split()) or NAMELESS)])
 
     def _on_digit(self, digit: Digit) -> None:
         self._on_event(m.Dtmf(digit.digit, digit.duration_ms))
@@ -234,6 +248,8 @@ class LiveAvatar(RecordedSession):
             await super().close()
         finally:
             self._let_go()
+        if self._captions is not None:
+            await self._captions.close()
 
     def _let_go(self) -> None:
         """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
