@@ -23,6 +23,7 @@ from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Caller, Gate
 from .allowlist import Allowlist
+from .client import client_files
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
@@ -77,8 +78,8 @@ def read_text(body: dict[str, Any], name: str, limit: int, default: str | None =
     return value
 
 
-def static(path: str, name: str, headers: Mapping[str, str] = HEADERS) -> HTTPRouteHandler:
-    """A handler for a file of the folder `web`."""
+def static(path: str, name: str | Path, headers: Mapping[str, str] = HEADERS) -> HTTPRouteHandler:
+    """A handler for a file of the folder `web`, or of any other."""
     data = (WEB / name).read_bytes()
     kind = TYPES[Path(name).suffix]
 
@@ -87,6 +88,11 @@ def static(path: str, name: str, headers: Mapping[str, str] = HEADERS) -> HTTPRo
         return Response(data, media_type=kind, headers=dict(headers))
 
     return file
+
+
+def client_modules() -> list[HTTPRouteHandler]:
+    """Handlers for lipwire-client, which the pages are made with, too."""
+    return [static(f"/client/{file.name}", file) for file in client_files()]
 
 
 def create_viewer(
@@ -186,7 +192,7 @@ def create_viewer(
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
     app = Litestar(
         route_handlers=[
-            *(list_sessions, one_session, say, interrupt, *pages, *route_handlers),
+            *(list_sessions, one_session, say, interrupt, *pages, *client_modules(), *route_handlers),
             *webrtc_http_routes([watching, *endpoints], gate=gate, ice_servers=ice_servers),
         ],
         exception_handlers={Exception: on_exception},
