@@ -164,4 +164,95 @@ export class Player {
   reset(): void;
 }
 
+export interface ChannelOptions {
+  player: Player;
+  /** `arkit` and `head` by default; besides `visemes`, `azure`, `pose`. */
+  sets?: string[];
+  encoding?: 'binary' | 'json';
+  /** NO_MOTION: the server sends none, or no such sets. BAD_DATA. */
+  onError?: (error: MotionError) => void;
+  onOpen?: () => void;
+}
+
+/** Motion over the data channel of a connection of your own: made before its offer. */
+export class MotionChannel {
+  constructor(pc: RTCPeerConnection, options: ChannelOptions);
+  readonly channel: RTCDataChannel;
+  readonly clock?: ReceiverClock;
+  readonly player: Player;
+  /** performance.now() when it opened, and when the first frames came; NaN until then. */
+  readonly openedAt: number;
+  readonly firstAt: number;
+  sets: string[];
+  /** The player follows what is heard of this receiver. */
+  follow(receiver: RTCRtpReceiver): void;
+  /** Other sets from now on. */
+  ask(sets: string[]): void;
+  close(): void;
+}
+
+/** Plays pieces of sound one after the other, and is the clock of what is heard. */
+export class SoundQueue implements Clock {
+  constructor(options?: { rate?: number; context?: AudioContext });
+  readonly context: AudioContext;
+  readonly node: AudioNode;
+  readonly blocked: boolean;
+  /** ms that wait to be heard. */
+  readonly waiting: number;
+  readonly stats: { pieces: number; gaps: number; left_out: number };
+  muted: boolean;
+  put(sound: Sound): void;
+  sample(now: number): number;
+  resume(): Promise<void>;
+  close(): void;
+}
+
+export type Mode = 'auto' | 'motion' | 'video';
+export type State = 'connecting' | 'live' | 'reconnecting' | 'ended' | 'failed' | 'closed';
+
+export interface ConnectOptions {
+  /** Where the server's pages are; by default where this module came from. */
+  url?: string | URL;
+  token?: string;
+  /** The id of a session, or the name of a room. */
+  session?: string;
+  room?: string;
+  /** Who one is in a room, where the token does not say. */
+  user?: string;
+  /** `auto`: motion, and video where the server sends none. */
+  mode?: Mode;
+  /** `websocket`: where UDP does not pass. */
+  carrier?: 'webrtc' | 'websocket';
+  sets?: string[];
+  encoding?: 'binary' | 'json';
+  /** In a room: what is heard of us. */
+  microphone?: MediaStreamTrack | null;
+  /** What plays the sound; an element of its own by default, null = nobody. */
+  audio?: HTMLMediaElement | null;
+  /** ms by which poses are later than the sound. */
+  delay?: number;
+}
+
+/** Events: state, media, cue (detail: Cue), message (detail: string | ArrayBuffer), error (detail: MotionError). */
+export class Connection extends EventTarget {
+  constructor(options: ConnectOptions);
+  readonly player: Player;
+  readonly state: State;
+  readonly error: MotionError | null;
+  readonly mode: 'motion' | 'video';
+  readonly media: MediaStream | null;
+  readonly pc: RTCPeerConnection | null;
+  readonly channel: MotionChannel | null;
+  /** Whether the browser plays nothing until the user has done something: call `play` then. */
+  readonly soundBlocked: boolean;
+  /** Settled when it is over. */
+  readonly done: Promise<void>;
+  muted: boolean;
+  play(): Promise<void>;
+  change(mode: Mode): void;
+  close(): void;
+}
+
+export function connect(options: ConnectOptions): Connection;
+
 export interface Renderer { draw(pose: Pose): void }

@@ -56,7 +56,7 @@ MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
 """Characters of what the page sends along with a new agent."""
 SDK_PATH = "/agora-rtc-sdk.js"
-SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js", "face.js", "line.js", "help.html", "help.css")
+SHARED = ("viewer.css", "favicon.svg", "server.js", "face.js", "help.html", "help.css")
 """Files that the viewer page has, too."""
 PICTURE = (1280, 720)
 """Width and height in pixels of a face where the page asks for none."""
