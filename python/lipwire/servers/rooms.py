@@ -49,14 +49,14 @@ from .faces import face_route
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
-from .viewer import HEADERS, WEB, read_text, static
+from .viewer import HEADERS, WEB, client_modules, read_text, static
 from .webrtc_http import Admit, Admitted, Endpoint, webrtc_http_routes
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
 """Characters of what the page sends along with a new agent."""
 SDK_PATH = "/agora-rtc-sdk.js"
-SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js", "face.js", "line.js", "help.html", "help.css")
+SHARED = ("viewer.css", "favicon.svg", "server.js", "face.js", "help.html", "help.css")
 """Files that the viewer page has, too."""
 PICTURE = (1280, 720)
 """Width and height in pixels of a face where the page asks for none."""
@@ -445,7 +445,10 @@ def create_rooms(
     routes = room_routes(lambda _: desk, page, gate=gate, face=face, ice_servers=ice_servers)
     routes += webrtc_http_routes(room_endpoints(lambda _: desk, gate=gate), gate=gate, ice_servers=ice_servers)
     app = Litestar(
-        route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
+        route_handlers=[
+            *(*routes, *client_modules(), static("/", "agent.html", page_policy(page))),
+            *(static(f"/{f}", f) for f in SHARED),
+        ],
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,
