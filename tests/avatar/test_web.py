@@ -134,3 +134,18 @@ def test_what_was_made_is_kept_while_there_is_room(monkeypatch: pytest.MonkeyPat
     kept.get(avatar, 32, 24)
     again = kept.get(avatar, 64, 48)
     assert again is not first and again == first
+
+
+def test_of_a_built_in_avatar_the_files_outlive_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ohm = Avatar.load("ohm")
+    made = WebAvatars().get(ohm, 64, 48)
+    monkeypatch.setattr(web, "webp", lambda _: pytest.fail("it was made again"))
+    assert WebAvatars().get(ohm, 64, 48) == made
+    toml = artwork.TOML.replace('name = "Dot"', 'name = "ohm"')
+    other = Avatar.load(str(artwork.write(tmp_path / "other", artwork.files(toml))))
+    monkeypatch.setattr(web, "webp", lambda _: b"another")
+    assert WebAvatars().get(other, 64, 48) != made, "artwork that has its name is none"
+    for kept in (tmp_path / "lipwire" / "avatars").glob("*.zip"):
+        kept.write_bytes(b"damaged")
+    assert set(WebAvatars().get(ohm, 64, 48).images.values()) == {b"another"}

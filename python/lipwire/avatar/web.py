@@ -13,8 +13,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 from urllib.parse import quote
+from zipfile import ZipFile
 
 import av
 import numpy as np
@@ -24,6 +26,8 @@ from .. import _core
 from ..errors import InvalidArgument
 from . import Avatar
 from .art import AXES, VISEMES
+from .builtin import BUILTIN
+from .cache import DRAWING, Keeper
 from .rig import RigLayer, mouth_points, rig
 from .sheet import Piece, pack
 from .still import rest_axes
@@ -102,8 +106,11 @@ def web_avatar(avatar: Avatar, width: int, height: int) -> WebAvatar:
         "head": _head(native, layers, pieces),
         "mouth": {"images": mouth_points(art)[0].tolist(), "visemes": mouth_points(art)[1].tolist()},
     }
-    data = json.dumps(manifest, separators=(",", ":")).encode()
-    return WebAvatar(data, hashlib.sha256(data).hexdigest()[:20], images)
+    return _named(json.dumps(manifest, separators=(",", ":")).encode(), images)
+
+
+def _named(manifest: bytes, images: dict[str, bytes]) -> WebAvatar:
+    return WebAvatar(manifest, hashlib.sha256(manifest).hexdigest()[:20], images)
 
 
 def _layer(name: str, row: RigLayer, pieces: Sequence[Piece | None]) -> dict[str, Any]:
@@ -153,6 +160,29 @@ def webp(picture: NDArray[np.uint8]) -> bytes:
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
 
 
+def _read(path: Path) -> WebAvatar:
+    with ZipFile(path) as file:
+        return _named(file.read(MANIFEST), {name: file.read(name) for name in file.namelist() if name != MANIFEST})
+
+
+def _write(file: IO[bytes], made: WebAvatar) -> None:
+    with ZipFile(file, "w") as archive:
+        for name, data in {MANIFEST: made.manifest, **made.images}.items():
+            archive.writestr(name, data)
+
+
+MANIFEST = "manifest.json"
+_files = Keeper(".zip", (*DRAWING, "rig", "sheet", "still", "web"), _read, _write)
+
+
+def _made(avatar: Avatar, width: int, height: int) -> WebAvatar:
+    """`web_avatar`, of a built-in one out of the cache where it was made before."""
+    check_size(width, height)
+    if avatar.name not in BUILTIN or avatar is not Avatar.load(avatar.name):  # artwork may have any name
+        return web_avatar(avatar, width, height)
+    return _files.get(avatar.name, width, height, lambda: web_avatar(avatar, width, height))
+
+
 class WebAvatars:
     """The files that were asked for last. Safe on any thread; one set is made at a time."""
 
@@ -165,7 +195,7 @@ class WebAvatars:
         with self._lock:
             key = avatar, width, height
             if key not in self._kept:
-                self._kept[key] = web_avatar(avatar, width, height)
+                self._kept[key] = _made(avatar, width, height)
                 while sum(made.nbytes for made in self._kept.values()) > KEPT_BYTES and len(self._kept) > 1:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
