@@ -20,7 +20,10 @@ from importlib import metadata
 from pathlib import Path
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "lipwire")
-DATA = ("py.typed", "_core.pyi", "index.html", "agent.html", "viewer.js", "agent.js", "viewer.css", "favicon.svg", "player.js")
+DATA = (
+    *("py.typed", "_core.pyi", "index.html", "agent.html", "viewer.js", "agent.js", "viewer.css", "favicon.svg"),
+    "player.js",
+)
 """Files that a wheel must hold, wherever in the package they stand."""
 
 

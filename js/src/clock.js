@@ -3,7 +3,7 @@
 // A clock has `sample(now)`: the sample that is heard at `now`, in ms of performance.now(); NaN while that is not known.
 // It may have `arrived(sample, now)`, which a player calls with the newest frame of each message.
 
-const SLEW_MS = 200;           // in which most of an error is made good,
+const SLEW_MS = 120;           // in which most of an error is made good,
 const SLEW_MOST = 0.1;         // by running faster or slower by a tenth at most, which nobody sees
 const JUMP_MS = 120;           // an error above this is another place in the stream: there at once
 
@@ -92,31 +92,37 @@ export class ArrivalClock {
   }
 }
 
-const PACKET_SPAN_MS = 150;    // some packets of sound
+const SPAN_MS = 160;           // some packets of sound
+const BLOCK_MS = 10;           // a packet is handed out in blocks of this; half of them begin in its middle
 const STATS_MS = 1000;
-const STALE_MS = 500;          // a source that has delivered nothing for so long says nothing of now
+const STALE_MS = 1000;         // a source that has delivered nothing for so long says nothing of now
+const LATENCY_MS = 30;         // of speakers of which the browser tells nothing
 
 /**
- * The sound of a WebRTC connection: when which packet was handed to the speakers is told by
- * RTCRtpReceiver.getSynchronizationSources(), how long they take by the statistics of the playout, where there are any, and
- * which sample a packet begins with by the server's events "clock" (`anchor`).
+ * The sound of a WebRTC connection. RTCRtpReceiver.getSynchronizationSources() tells when the browser handed which packet to
+ * its output, the statistics of the playout how long that takes from there, where there are any, and the server's events
+ * "clock" which sample a packet begins with (`anchor`).
+ *
+ * An output asks for B ms at a time, at T. The end of what it got, on average the middle of the packet that is told of, is
+ * heard at T + latency + B. B is twice what the newest T is old on average, whenever one looks.
  */
 export class ReceiverClock {
-  #receiver; #line; #arrival; #least = new Least(PACKET_SPAN_MS);
+  #receiver; #line; #arrival;
   #anchor = null;              // {rtp, sample}
   #ratio = 1;                  // samples of the clock for one of RTP
-  #follows = false;
+  #seen = []; #sum = 0;        // {at, offset}: when packets were handed out, less where they begin, in ms
+  #age = BLOCK_MS / 2; #followed = -Infinity;
   #asked = -Infinity; #played = null; #held = null;
 
   constructor(receiver, { rate = 48 } = {}) {
     this.#receiver = receiver;
     this.#line = new Timeline(rate);
     this.#arrival = new ArrivalClock({ rate, more: 100 });
-    this.latency = 0;            // ms from the speakers' side of the browser to the ear, as far as the browser tells
+    this.latency = LATENCY_MS;   // ms from the browser's side of the output to the ear, as far as the browser tells
   }
 
   /** Whether it follows the sound, and not only what comes. */
-  get follows() { return this.#follows; }
+  get follows() { return performance.now() - this.#followed < STALE_MS; }
 
   /** What the server says: its packets that begin with `rtp` are those that begin with `sample`; `rtpRate` in Hz. */
   anchor(rtp, sample, rtpRate = 48000) {
@@ -127,8 +133,9 @@ export class ReceiverClock {
   arrived(sample, now) { this.#arrival.arrived(sample, now); }
 
   sample(now) {
+    if (now - this.#asked > STATS_MS) this.#ask(now);
     this.#look(now);
-    if (!this.follows) this.#guess(now);
+    if (!(now - this.#followed < STALE_MS)) this.#guess(now);
     return this.#line.sample(now);
   }
 
@@ -139,19 +146,23 @@ export class ReceiverClock {
   }
 
   #look(now) {
-    if (now - this.#asked > STATS_MS) this.#ask(now);
-    if (!this.#anchor) return;
-    const [source] = this.#receiver.getSynchronizationSources?.() ?? [];
+    const [source] = this.#anchor ? this.#receiver.getSynchronizationSources?.() ?? [] : [];
     if (source?.rtpTimestamp === undefined) return;
     const at = source.timestamp - (source.timestamp > 1e11 ? performance.timeOrigin : 0);
     if (!(now - at < STALE_MS)) return;
-    const passed = (source.rtpTimestamp - this.#anchor.rtp) | 0;              // it wraps at 2 ** 32
-    const begins = this.#anchor.sample + passed * this.#ratio, rate = this.#line.rate;
-    // The first part of a packet is delivered earlier than the rest, under the same number.
-    const offset = this.#least.put(now, at + this.latency - begins / rate);
-    this.#line.observe(now, (now - offset) * rate);
-    this.#follows = true;
+    this.#followed = now;
+    this.#age += (Math.max(0, now - at) - this.#age) / 32;
+    const passed = (source.rtpTimestamp - this.#anchor.rtp) | 0, begins = this.#anchor.sample + passed * this.#ratio;   // it wraps at 2 ** 32
     if (Math.abs(passed) > 2 ** 30) this.#anchor = { rtp: source.rtpTimestamp, sample: begins };
+    if (at !== this.#seen.at(-1)?.at) this.#see(at, at - begins / this.#line.rate);
+    const offset = this.#sum / this.#seen.length + this.latency + 2 * this.#age - BLOCK_MS;
+    this.#line.observe(now, (now - offset) * this.#line.rate);
+  }
+
+  #see(at, offset) {
+    this.#seen.push({ at, offset });
+    this.#sum += offset;
+    while (this.#seen[0].at < at - SPAN_MS) this.#sum -= this.#seen.shift().offset;
   }
 
   // What is known only later: how long the speakers take, and how long the sound waits, for who has to do without the rest.
