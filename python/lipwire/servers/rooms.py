@@ -43,6 +43,7 @@ from ..publish.ice import IceServers
 from ..publish.peer import Direction, Peer
 from .access import OPEN, Caller, Gate, not_allowed
 from .allowlist import Allowlist
+from .avatars import avatar_routes
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception
 from .faces import face_route
@@ -391,6 +392,7 @@ def room_routes(
     return [
         *(config, list_rooms, create_room, offer, leave, start, stop),
         face_route(page.avatars, face, gate),
+        *avatar_routes(page.avatars, face, gate),
         *([agora_sdk] if sdk is not None else []),
         *(static(path, "agent.html", headers) for path in ("/agent", "/agent.html")),
         *(static(f"/{name}", name) for name in files),

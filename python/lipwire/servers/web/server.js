@@ -4,6 +4,7 @@
 // bar into this tab's storage at once, so that it is in no bookmark and on no screenshot, and a reload finds it.
 
 import { Server } from './client/requests.js';
+import { subjectOf } from './client/token.js';
 
 const STORE = 'lipwire.token';
 
@@ -30,15 +31,7 @@ function takeToken() {
 const token = takeToken();
 window.addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });   // a new link, pasted
 
-// What it is for: {kind: 'session' | 'room' | 'owner' | '', id}. Only the server can say whether that is true.
-function readSubject() {
-  try {
-    const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
-    const [, kind, id] = /^([a-z]+):(.*)$/s.exec(JSON.parse(new TextDecoder().decode(bytes)).sub);
-    return { kind, id };
-  } catch { return { kind: '', id: '' }; }
-}
-export const subject = readSubject();
+export const subject = subjectOf(token);                  // what it is for
 
 export const REFUSED = 'This page opens with a link';
 const WORDS = {
