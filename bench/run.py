@@ -28,6 +28,7 @@ BENCHES = (
     "hooks",
     "share",
     "engine_cpu",
+    "motion_cpu",
     "memory",
     "latency",
     "agora",
