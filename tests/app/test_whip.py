@@ -88,6 +88,8 @@ async def test_sound_is_said_in_utterances_until_the_sender_goes(stage: Stage) -
         assert (await sender.delete()).status_code == 200
     await stage.until(lambda: not figures()["whip"]["connected"])
     assert not figures()["receiving"] and figures()["whip"]["refused"] == 0
+    tallied = stage.service.heard["whip"].read()
+    assert tallied.streams == 0 and tallied.packets_received >= told["whip"]["packetsReceived"]
     async with asyncio.timeout(30):
         await stage.session.finished()  # what had begun has its end
 

@@ -145,6 +145,36 @@ async def test_few_sources_of_a_receiver_are_kept_account_of() -> None:
     private.let_go(pc)
 
 
+async def test_a_flood_of_sources_leaves_nothing_and_the_bit_rate_is_reported() -> None:
+    """Each packet of another source, as whoever sends may have it: a report about 256 of them could not be written, and
+    the task that reads the connection would end."""
+    pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    receiver: Any = pc.addTransceiver("video").receiver
+    router = receiver.transport._rtp_router
+    private.bound_sources(receiver)
+    router.register_receiver(receiver, ssrcs=[], payload_types=[100])
+    reports: list[Any] = []
+
+    async def report(packet: Any) -> None:
+        reports.append(packet)
+
+    vars(receiver).update(_send_rtcp=report, _RTCRtpReceiver__rtcp_ssrc=1)
+    for number in range(1000):
+        packet = aiortc.rtp.RtpPacket(payload_type=100, ssrc=number, payload=bytes(1000))
+        packet.extensions.abs_send_time = number * 20 * (1 << 18) // 1000 % (1 << 24)  # ms, in 6.18 bits of seconds
+        assert router.route_rtp(packet) is receiver
+        await receiver._handle_rtp_packet(packet, arrival_time_ms=20 * number)
+    newest = list(range(1000 - private.MAX_SOURCES, 1000))
+    assert list(router.ssrc_table) == newest == list(receiver._RTCRtpReceiver__active_ssrc)
+    assert list(receiver._RTCRtpReceiver__remote_bitrate_estimator.ssrcs) == newest
+    named = [aiortc.rtp.unpack_remb_fci(one.fci)[1] for one in reports]
+    assert len(named) > 10 and named[-1] == list(range(named[-1][-1] - private.MAX_SOURCES + 1, named[-1][-1] + 1))
+    router.unregister_receiver(receiver)
+    assert not router.ssrc_table
+    await pc.close()
+    private.let_go(pc)
+
+
 async def test_a_connection_that_aiortc_does_not_close_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the task of a receiver's reports has failed, for which `stop` waits."""
     monkeypatch.setattr(peers, "CLOSE_TIMEOUT", 0.1)

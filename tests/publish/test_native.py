@@ -21,7 +21,7 @@ from lipwire._core import RATE
 from lipwire.avatar import Avatar
 from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
-from lipwire.publish.native import Link, _Loop
+from lipwire.publish.native import Link, LoopNet
 from lipwire.publish.streams import KEY_EVERY
 from lipwire.session import session as session_module
 from support.proxy import Proxy
@@ -191,14 +191,14 @@ async def test_the_last_one_takes_the_sender_along() -> None:
             await viewer.join(publisher)
         await until(lambda: all(viewer.pictures for viewer in viewers))
         loop = asyncio.get_running_loop()
-        assert len(_Loop._of[loop].links) == 2
+        assert len(LoopNet._of[loop].links) == 2
         await viewers[0].close()
         await until(lambda: len(publisher.viewers) == 1)
         shown = len(viewers[1].pictures)
         await until(lambda: len(viewers[1].pictures) > shown + 3)
         await viewers[1].close()
         await until(lambda: not publisher.viewers)
-        assert loop not in _Loop._of
+        assert loop not in LoopNet._of
         del viewer
         viewers.clear()
         await until(lambda: not [one for one in gc.get_objects() if type(one) is Link])

@@ -351,12 +351,19 @@ class _Newest(dict[int, Any]):
 
 
 def bound_sources(receiver: RTCRtpReceiver) -> None:
-    """Has a receiver keep account of few sources. Its reports of too many fail, which ends the task that makes them,
-    and whoever stops it waits for that task for ever. Safe to call twice."""
-    for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams"):
-        attribute = f"_RTCRtpReceiver__{name}"
-        if not isinstance(getattr(receiver, attribute, None), (_Newest, type(None))):
-            setattr(receiver, attribute, _Newest())
+    """Has a receiver keep account of few sources, and so what routes packets to it. Its reports of too many fail: that
+    ends the task that makes them, and whoever stops it waits for that task for ever; or, where they are about the bit
+    rate, the one that reads packets. After the offer is taken, which may give it another transport. Safe to call
+    twice."""
+    prefix = "_RTCRtpReceiver__"
+    kept: list[tuple[Any, str]] = [
+        (receiver, f"{prefix}{name}") for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams")
+    ]
+    kept.append((getattr(receiver, f"{prefix}remote_bitrate_estimator", None), "ssrcs"))  # of sound there is none
+    kept.append((receiver.transport._rtp_router, "ssrc_table"))
+    for owner, name in kept:
+        if not isinstance(getattr(owner, name, None), (_Newest, type(None))):
+            setattr(owner, name, _Newest())
 
 
 async def abandon(pc: RTCPeerConnection) -> None:
