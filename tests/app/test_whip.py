@@ -54,7 +54,10 @@ class Stage:
 @asynccontextmanager
 async def staged(**changes: Any) -> AsyncIterator[Stage]:
     config = Config(**(PORTS | changes), api_key=KEY)
-    async with Service(config) as service, httpx.AsyncClient(base_url=service.viewer_url, trust_env=False) as http:
+    async with (
+        Service(config) as service,
+        httpx.AsyncClient(base_url=service.viewer_url, trust_env=False, timeout=60) as http,
+    ):
         body = start_body(width=64, height=64, fps=10)
         reply = await http.post(f"{service.http_url}/session/start", headers={"x-api-key": KEY}, json=body)
         yield Stage(service, http, reply.json())
@@ -158,12 +161,10 @@ async def test_gstreamer_speaks(tmp_path: Path) -> None:
 
 
 def without_upnp(folder: Path) -> Path:
-    """A folder with a library that stands in for gupnp-igd, by which Debian 12's libnice would ask routers for ports:
-    that one brings libsoup 3, and whip-client, which has libsoup 2, ends where both are there."""
+    """A folder with a library that stands in for gupnp-igd, by which Debian's libnice would ask routers for ports: that
+    one brings libsoup 3, and whip-client, which has libsoup 2, ends where both are there."""
     names = ("gupnp_simple_igd_" + name for name in ("add_port", "get_type", "remove_port_local", "thread_new"))
     (folder / "none.c").write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in names))
-    library = "libgupnp-igd-1.0.so.4"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", f"-Wl,-soname,{library}", "-o", folder / library, folder / "none.c"], check=True
-    )
+    for library in ("libgupnp-igd-1.0.so.4", "libgupnp-igd-1.6.so.0"):  # Debian 12's, and later ones
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / library, folder / "none.c"], check=True)
     return folder
