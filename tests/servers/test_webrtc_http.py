@@ -158,6 +158,30 @@ async def test_a_room_is_watched_and_spoken_in(site: Site) -> None:
     await channel.close()
 
 
+async def test_a_room_is_talked_in_over_one_connection(site: Site) -> None:
+    heard: list[ChannelEvent] = []
+    channel = site.service.rooms.channel("lobby", "agent", heard.append)
+    await channel.open(StreamSpec(session_id="s", width=64, height=64, fps=Fraction(10)))
+    channel.subscribe()
+    talker = Client(site.http, "/rtc/rooms/lobby?user=anna", microphone=Tone(sine(440, 8000)), trickles=True)
+    for transceiver in talker.pc.getTransceivers():
+        transceiver.direction = "sendrecv"
+    async with (
+        talker,
+        Client(site.http, "/rtc/rooms/lobby?user=bob", microphone=Tone(sine(220, 8000))),
+        asyncio.timeout(30),
+    ):
+        assert talker.reply.headers["location"].startswith("../peers/") and "a=sendrecv" in talker.reply.text
+        await talker.until(sound=3)  # of bob
+        while not any(isinstance(event, Heard) and event.user == "anna" for event in heard):
+            await asyncio.sleep(0.01)
+        refused = await talker.patch(talker.fragment(), '"another"')
+        assert (refused.status_code, refused.json()["code"]) == (412, "PRECONDITION_FAILED")
+        assert (await talker.delete()).status_code == 200
+        assert [member.user for member in site.service.rooms.list()["lobby"]] == ["agent", "bob"]
+    await channel.close()
+
+
 async def test_what_is_asked_of_an_endpoint(site: Site) -> None:
     player = Client(site.http, site.whep)
     await player.pc.setLocalDescription(await player.pc.createOffer())
@@ -303,5 +327,5 @@ async def test_ice_servers_are_told_to_who_may_connect() -> None:
             reply = await nobody.options(site.whep)
             assert (reply.status_code, reply.headers.get_list("link")) == (200, [])
         assert (await site.http.options(site.whep, headers=stranger)).status_code == 401
-        page = (await site.http.get("/api/config")).json()["ice_servers"]
-        assert [server["url"] for server in page] == list(urls) and page[1]["username"].endswith(":lipwire")
+        told = (await site.http.options("/rtc/rooms/lobby")).headers.get_list("link")
+        assert [link.split(";")[0] for link in told] == [f"<{url}>" for url in urls]

@@ -1,7 +1,5 @@
 // What both pages need to make an offer.
 
-const GATHER_MS = 2000;        // candidates of this machine come at once; those of STUN and TURN servers are waited for, so long at most
-
 // What pictures can come as, best first: the server encodes H.264 in half the time of VP8.
 export const CODECS = ['H264', 'VP8'];
 export const hasCodec = (name) => (RTCRtpReceiver.getCapabilities?.('video')?.codecs ?? []).some((codec) => codec.mimeType.toLowerCase() === `video/${name.toLowerCase()}`);
@@ -12,12 +10,4 @@ export function preferCodec(transceiver, name) {
   if (!codecs || !transceiver.setCodecPreferences) return;
   const rank = (codec) => (codec.mimeType.toLowerCase() === first ? 0 : 1);
   transceiver.setCodecPreferences([...codecs].sort((a, b) => rank(a) - rank(b)));   // sort is stable: the rest keeps its order
-}
-
-export function gathered(pc) {
-  if (pc.iceGatheringState === 'complete') return null;
-  return new Promise((resolve) => {
-    setTimeout(resolve, GATHER_MS);
-    pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(); });
-  });
 }

@@ -78,10 +78,3 @@ export async function picture(path, headers = {}) {
 }
 
 const withToken = (headers) => (token ? { ...headers, Authorization: `Bearer ${token}` } : { ...headers });
-
-// Sent even while the page goes away; nobody waits for the answer. (sendBeacon could not carry the token.)
-export function farewell(path, body, headers = {}) {
-  fetch(new URL(path, document.baseURI), {
-    method: 'POST', keepalive: true, headers: withToken({ 'Content-Type': 'application/json', ...headers }), body: JSON.stringify(body),
-  }).catch(() => {});
-}
