@@ -96,6 +96,41 @@ async def test_what_fails_while_a_connection_is_made_reaches_nobody(monkeypatch:
     assert told == []
 
 
+async def test_who_asks_over_the_path_that_is_used_is_there() -> None:
+    """Though it may not answer when it is asked, as FFmpeg's WHIP does not."""
+    ours, theirs = (aioice.Connection(ice_controlling=controlling) for controlling in (False, True))
+    for one, other in ((ours, theirs), (theirs, ours)):
+        vars(one)["get_component_candidates"] = private._on("127.0.0.1", one.get_component_candidates)
+        await one.gather_candidates()
+        other.remote_username, other.remote_password = one.local_username, one.local_password
+    for candidate in ours.local_candidates:
+        await theirs.add_remote_candidate(candidate)
+    await theirs.add_remote_candidate(None)
+    private.heed_checks(ours)
+    private.heed_checks(ours)
+    await asyncio.gather(ours.connect(), theirs.connect())
+    pair: Any = theirs._nominated[1]
+
+    async def ask() -> Any:
+        key = str(theirs.remote_password).encode()
+        request = theirs.build_request(pair, nominate=False)
+        await pair.protocol.request(request, pair.remote_addr, integrity_key=key)
+        return ours._query_consent_task
+
+    first = ours._query_consent_task
+    second = await ask()
+    assert second is not first and await ask() is second, "once in a while"
+    elsewhere = theirs.build_request(pair, nominate=False)
+    private._come_apart(ours)
+    private.heed_checks(ours)
+    ours.check_incoming(elsewhere, ("127.0.0.1", 9), ours._nominated[1].protocol)
+    assert ours._query_consent_task is second, "not over this path"
+    third = await ask()
+    await asyncio.sleep(0)
+    assert third is not second and first.cancelled() and second.cancelled() and not third.done()
+    await asyncio.gather(ours.close(), theirs.close())
+
+
 async def test_few_sources_of_a_receiver_are_kept_account_of() -> None:
     pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
     receiver: Any = pc.addTransceiver("video").receiver

@@ -169,11 +169,13 @@ async def test_a_viewer_on_a_bad_network_plays_and_the_others_do_not_notice() ->
         await bad.join(publisher, proxy)
         await until(lambda: len(publisher.viewers) == 2)
         await until(lambda: len(bad.pictures) > 80 and len(fine.pictures) > 80 and proxy.lost > 10)
-        numbers = [p.sequence_number for p in fine.of("video")]
-        assert all((b - a) % 65536 == 1 for a, b in itertools.pairwise(numbers))
+        packets = fine.of("video")
+        assert all((b.sequence_number - a.sequence_number) % 65536 == 1 for a, b in itertools.pairwise(packets))
         links = [link for peer in publisher.viewers for link in peer._links.values()]
         assert sum(link.stats()["retransmitted"] for link in links) > 0
-        assert keys(fine.of("video")) < 10
+        # However often the bad one asks for key frames, and however long this takes; and where it changes its class.
+        lasted = (packets[-1].timestamp - packets[0].timestamp) % 2**32 * RATE // 90_000
+        assert keys(packets) <= 3 + lasted // KEY_EVERY
         assert publisher.missed.sound == 0
         await bad.close()
         await fine.close()

@@ -4,20 +4,21 @@
 //   open(), close(reason), microphone(track | null), camera(track | null), send(object), media (MediaStream), done (Promise
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
-import { Watch } from './line.js';
-import { CODECS, preferCodec } from './rtc.js';
-import { request } from './server.js';
-import { Whep } from './whep.js';
+import { Watch } from './client/line.js';
+import { CODECS, keepShort, preferCodec } from './client/rtc.js';
+import { Whep } from './client/whep.js';
+import { ask, request } from './server.js';
 
 const CONNECT_MS = 12000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
-const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
 const MAX_BUFFERED = 256 * 1024;
 
 let key = '';
 // An API key in place of a token: it opens everything of its owner's.
 export function setKey(text) { key = text; }
 export const keyed = () => (key ? { 'X-Api-Key': key } : {});
+
+const withKey = (path, how) => ask(path, { ...how, headers: { ...how.headers, ...keyed() } });
 
 export const api = (path, body) => request(path, body, { timeout: 40000, headers: keyed() });
 
@@ -28,7 +29,7 @@ export class RoomLink {
     this.media = new MediaStream();              // both tracks in one stream: then a browser lip-syncs them
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
-    this.whep = new Whep(`${watches ? 'whep' : 'rtc'}/rooms/${encodeURIComponent(channel)}?user=${encodeURIComponent(user)}`, pc, keyed());
+    this.whep = new Whep(withKey, `${watches ? 'whep' : 'rtc'}/rooms/${encodeURIComponent(channel)}?user=${encodeURIComponent(user)}`, pc);
     this.data = pc.createDataChannel('lipwire');
     this.data.binaryType = 'arraybuffer';
     this.data.onmessage = ({ data }) => this.#message(data);
@@ -38,8 +39,7 @@ export class RoomLink {
     this.picture = pc.addTransceiver('video', { direction: 'sendrecv' });
     preferCodec(this.picture, codec || CODECS[0]);
     pc.ontrack = ({ track, receiver }) => {
-      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
-      else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
+      keepShort(receiver);
       this.media.addTrack(track);
       if (this.media.getTracks().length === 2) this.on.media();
     };

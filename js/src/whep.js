@@ -1,8 +1,6 @@
 // WHEP (draft-ietf-wish-whep), and the room's door for both ways, which is like it: one POST begins. Any other player can do the
 // same.
 
-import { ask } from './server.js';
-
 const ANSWER_MS = 12000;       // the server has 10 s for it
 const SDP = 'application/sdp', FRAGMENT = 'application/trickle-ice-sdpfrag';
 
@@ -20,14 +18,14 @@ export function iceServers(headers) {
   return found;
 }
 
-// One connection, for an RTCPeerConnection that has what it wants to receive, and to send. `headers` go with each request.
+// One connection, for an RTCPeerConnection that has what it wants to receive, and to send. `ask`: of a Server (requests.js).
 export class Whep {
-  #path; #pc; #headers; #location = ''; #tag = ''; #waiting = []; #sending = false; #closed = false;
+  #ask; #path; #pc; #location = ''; #tag = ''; #waiting = []; #sending = false; #closed = false;
 
-  constructor(path, pc, headers = {}) {
+  constructor(ask, path, pc) {
+    this.#ask = ask;
     this.#path = path;
     this.#pc = pc;
-    this.#headers = headers;
     pc.onicecandidate = ({ candidate }) => this.#found(candidate);
   }
 
@@ -48,8 +46,6 @@ export class Whep {
     await this.#pc.setRemoteDescription({ type: 'answer', sdp: await reply.text() });
     this.#send();
   }
-
-  #ask(path, how) { return ask(path, { ...how, headers: { ...how.headers, ...this.#headers } }); }
 
   // A browser hides its own addresses behind names that only its own network knows: those are not worth a request.
   #found(candidate) {
