@@ -155,6 +155,15 @@ int lw_avatar_matrix(const lw_avatar *a)
     return a->matrix;
 }
 
+int lw_avatar_head(const lw_avatar *a, int32_t *first, int32_t *anchor)
+{
+    if (!a || !first || !anchor)
+        return LW_EINVAL;
+    *first = a->head.first;
+    *anchor = a->head.anchor;
+    return a->head.count;
+}
+
 size_t lw_avatar_bytes(const lw_avatar *a)
 {
     return a->bytes;

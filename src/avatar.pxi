@@ -24,6 +24,7 @@ cdef class NativeAvatar:
         matrix: "bt709" or "bt601", of the frames that are drawn (both limited range).
     """
     cdef lw_avatar *a
+    cdef int layers
     cdef readonly int width
     cdef readonly int height
     cdef readonly str matrix
@@ -64,7 +65,7 @@ cdef class NativeAvatar:
             config.images = image_list
             config.image_count = len(images)
             config.layers = layer_list
-            config.layer_count = len(layers)
+            config.layer_count = self.layers = len(layers)
             if mouth_coords is not None:
                 coords = mouth = _coords(mouth_coords, "mouth_coords")
                 config.mouth_count, config.mouth_dims = coords.shape[0], coords.shape[1]
@@ -86,6 +87,14 @@ cdef class NativeAvatar:
     def nbytes(self):
         """Native memory held."""
         return lw_avatar_bytes(self.a)
+
+    @property
+    def head(self):
+        """The layers that turn as one: (the first, how many, which of them the others lie on); (0, 0, 0): there is no
+        head."""
+        cdef int32_t first = 0, anchor = 0
+        cdef int count = check(lw_avatar_head(self.a, &first, &anchor))
+        return first, count, anchor
 
 
 cdef class Canvas:
@@ -117,6 +126,13 @@ cdef class Canvas:
             pixels = lw_avatar_draw(self.avatar.a, &pose, self.pixels, &self.state, self.head, &opened)
         self.mouth_open = opened
         return check(pixels)
+
+    def shown(self, int layer):
+        """What it shows of a layer: (number of the image, x and y of its corner in eighths of a pixel, turned by so many
+        65536ths of a turn)."""
+        if not 0 <= layer < self.avatar.layers or not self.state.valid:
+            raise InvalidArgument(f"layer {layer} is not shown: there are {self.avatar.layers}, once something is drawn")
+        return self.state.image[layer], self.state.x8[layer], self.state.y8[layer], self.state.angle[layer]
 
     def forget(self):
         """The next draw repaints everything."""

@@ -20,7 +20,10 @@ from importlib import metadata
 from pathlib import Path
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "lipwire")
-DATA = ("py.typed", "_core.pyi", "index.html", "agent.html", "viewer.js", "agent.js", "viewer.css", "favicon.svg")
+DATA = (
+    *("py.typed", "_core.pyi", "index.html", "agent.html", "viewer.js", "agent.js", "viewer.css", "favicon.svg"),
+    "player.js",
+)
 """Files that a wheel must hold, wherever in the package they stand."""
 
 
@@ -107,7 +110,8 @@ def pages(folder: Path) -> None:
             said += line
         found = re.search(r"viewer\s+(http://\S+)", said)
         assert found, said
-        for path, word in (("", b"viewer.js"), ("agent", b"agent.js"), ("viewer.js", b"RTCPeerConnection")):
+        served = (("", b"viewer.js"), ("agent", b"agent.js"), ("viewer.js", b"RTCPeerConnection"))
+        for path, word in (*served, ("client/index.js", b"Player")):
             with urllib.request.urlopen(found[1] + path, timeout=30) as answer:
                 body = answer.read()
             assert answer.status == 200 and word in body, (path, body[:200])

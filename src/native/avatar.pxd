@@ -50,6 +50,7 @@ cdef extern from "lipwire/avatar.h" nogil:
     ctypedef struct lw_head:
         pass
     int lw_head_open(lw_head **out, const lw_avatar *a)
+    int lw_avatar_head(const lw_avatar *a, int32_t *first, int32_t *anchor)
     void lw_head_close(lw_head **h)
     int lw_avatar_draw(const lw_avatar *a, const lw_pose *pose, uint8_t *i420, lw_canvas *canvas, lw_head *head,
                        int *mouth_open)

@@ -682,6 +682,10 @@ static void test_config(void)
     lw_head *none = (lw_head *)(uintptr_t)16;
     CHECK(lw_head_open(&none, s.avatar) == 0 && !none && lw_head_bytes(NULL) == 0, "an avatar without a head");
     lw_head_close(&none);
+    int32_t first = 9, anchor = 9;
+    CHECK(lw_avatar_head(s.avatar, &first, &anchor) == 0 && !first && !anchor, "no layer of it is one's head");
+    CHECK(lw_avatar_head(NULL, &first, &anchor) == LW_EINVAL && lw_avatar_head(s.avatar, NULL, &anchor) == LW_EINVAL &&
+              lw_avatar_head(s.avatar, &first, NULL) == LW_EINVAL, "the head of nothing");
     CHECK(lw_head_open(NULL, s.avatar) == LW_EINVAL && lw_head_open(&none, NULL) == LW_EINVAL, "a head of nothing");
     drop_scene(&s);
     lw_avatar_close(&s.avatar);

@@ -79,6 +79,9 @@ void lw_avatar_close(lw_avatar **a);
  * returned. What is drawn does not depend on what was drawn before. One thread at a time; the avatar must outlive it. */
 typedef struct lw_head lw_head;
 int lw_head_open(lw_head **out, const lw_avatar *a);
+/* Which layers that is, for who draws them elsewhere: how many from layer *first on (0: there is no head), all of them
+ * about the pivot, at the place and by the angle of layer *anchor. */
+int lw_avatar_head(const lw_avatar *a, int32_t *first, int32_t *anchor);
 size_t lw_head_bytes(const lw_head *h); /* native memory held, once it has been drawn; 0 for NULL */
 void lw_head_close(lw_head **h);
 

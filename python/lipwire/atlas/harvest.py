@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from .. import _core
 from ..audio import espeak
 from ..avatar.art import STATES, Art
+from ..avatar.rig import mouth_points
 from ..avatar.voice import Voice
 
 MODES = (*STATES, "speaking")
 """Bit 1 << its index stands for a mode."""
 ONE = 32767
 """A pose's axis or weight at full deflection."""
-COORD_SCALE = 4096
-"""Of mouth coordinates, as `avatar.bake` has it."""
 SPEECH = (
     "Good morning! How are you today? I am very happy that you have come to talk with me about your next journey. "
     "Five thousand people buy more peaches and plums in August. Ask me anything, at any time, and I will stop at once. "
@@ -99,9 +98,7 @@ def watch(mode: str, fps: Fraction, seconds: float, seed: int, said: tuple[bytes
 
 def mouth_images(art: Art, visemes: NDArray[np.int16]) -> NDArray[np.int64]:
     """The mouth's image that the compositor shows for each row of viseme weights (n, VISEMES): `lw_avatar_mouth`."""
-    bank, corners = (
-        np.rint(np.asarray(c) * COORD_SCALE).astype(np.int64) for c in (art.mouth_coords, art.viseme_coords)
-    )
+    bank, corners = (points.astype(np.int64) for points in mouth_points(art))
     weights = visemes.astype(np.int64)
     weights[:, 0] += np.maximum(ONE - weights.sum(1), 0)
     points = (weights @ corners) >> 15

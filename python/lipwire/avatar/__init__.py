@@ -8,18 +8,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from .. import _core
 from ..errors import InvalidArgument
 from .art import AXES, VISEMES, Art, Axis, Viseme
 from .builtin import BUILTIN
 from .cache import drawn, is_drawn
+from .rig import mouth_points, rig
 from .voice import VOICES, Voice
 
 __all__ = ["AXES", "VISEMES", "Avatar", "Axis", "Viseme", "Voice", "bake"]
 
-COORD_SCALE = 4096
 DEFAULT = BUILTIN[0]
 KEPT = 8
 """Sizes of avatars that stay in memory."""
@@ -28,25 +26,9 @@ KEPT = 8
 def bake(art: Art) -> _core.NativeAvatar:
     """Converts drawn layers to the compositor's form (premultiplied I420, positions in eighths of a pixel, angles in
     65536ths of a turn)."""
-    images = [art.background]
-    layers = []
-    for layer in art.layers:
-        if layer.select == "fixed":
-            select = _core.SELECT_FIXED
-        elif layer.select == "mouth":
-            select = _core.SELECT_MOUTH
-        else:
-            select = AXES.index(layer.select)
-        kx, ky = ([round(gains.get(axis, 0.0) * 8) for axis in AXES] for gains in (layer.kx, layer.ky))
-        position = round(layer.x * 8), round(layer.y * 8)
-        pivot = round((layer.pivot[0] - layer.x) * 8), round((layer.pivot[1] - layer.y) * 8)
-        angles = [round(layer.turn.get(axis, 0.0) / 360 * 65536) for axis in AXES]
-        layers.append((len(images), len(layer.images), select, *position, kx, ky, *pivot, angles))
-        images.extend(layer.images)
-    mouth, visemes = (
-        np.rint(np.asarray(coords) * COORD_SCALE).astype(np.int16) for coords in (art.mouth_coords, art.viseme_coords)
-    )
-    return _core.NativeAvatar(art.width, art.height, images, layers, mouth, visemes)
+    images = [art.background, *(image for layer in art.layers for image in layer.images)]
+    mouth, visemes = mouth_points(art)
+    return _core.NativeAvatar(art.width, art.height, images, rig(art), mouth, visemes)
 
 
 class Avatar:

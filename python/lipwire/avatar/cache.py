@@ -1,4 +1,4 @@
-"""Drawings of the built-in avatars in the user's cache directory, keyed by the code that draws them."""
+"""What is made of the built-in avatars, in the user's cache directory, keyed by the code that makes it."""
 
 from __future__ import annotations
 
@@ -6,62 +6,88 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import IO, Generic, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 
+from .. import caches
 from .art import Art, Layer
 from .builtin import draw
 
+T = TypeVar("T")
 MAX_BYTES = 256 * 1024 * 1024
 """Of all that is kept; the longest unused goes first."""
 
 
 def folder() -> Path:
-    """Where drawings are kept: under $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "avatars"
+    """Where drawings are kept."""
+    return caches.folder("avatars")
 
 
 @cache
-def _version() -> str:
+def _version(modules: tuple[str, ...]) -> str:
     """Of everything that has a part in a drawing."""
     digest = hashlib.sha256(np.__version__.encode())
-    for name in ("art", "raster", "figure", "mouth", "toon", "aria", "ohm", "kit", "builtin", "cache"):
+    for name in modules:
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
+class Keeper(Generic[T]):
+    """Keeps what is made of a built-in avatar for one size, in a file each. A cache that cannot be read or written is
+    no error.
+
+    Args:
+        suffix: of the files. modules: of this folder, those that make it. read, write: a file's content; what `read`
+        raises, other than a fault of its own, is a damaged file's.
+    """
+
+    def __init__(
+        self, suffix: str, modules: tuple[str, ...], read: Callable[[Path], T], write: Callable[[IO[bytes], T], None]
+    ) -> None:
+        self._suffix, self._modules, self._read, self._write = suffix, modules, read, write
+
+    def get(self, name: str, width: int, height: int, make: Callable[[], T]) -> T:
+        """Out of the cache where it was made before, else of `make`."""
+        try:
+            path = self._path(name, width, height)
+        except (OSError, RuntimeError):  # no home, no readable source
+            return make()
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+            kept = self._read(path)
+            os.utime(path)
+            return kept
+        made = make()
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            caches.write(path, lambda file: self._write(file, made))
+            caches.prune(path, MAX_BYTES)
+        return made
+
+    def has(self, name: str, width: int, height: int) -> bool:
+        """Whether it was made before."""
+        try:
+            return self._path(name, width, height).is_file()
+        except (OSError, RuntimeError):
+            return False
+
+    def _path(self, name: str, width: int, height: int) -> Path:
+        return folder() / f"{name}-{width}x{height}-{_version(self._modules)}{self._suffix}"
+
+
 def drawn(name: str, width: int, height: int) -> Art:
-    """`draw`, out of the cache where it has been drawn before. A cache that cannot be read or written is no error."""
-    try:
-        path = _path(name, width, height)
-    except (OSError, RuntimeError):  # no home, no readable source
-        return draw(name, width, height)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-        art = _read(path)
-        os.utime(path)
-        return art
-    art = draw(name, width, height)
-    with contextlib.suppress(OSError):
-        _write(path, art)
-        _prune(path.parent)
-    return art
+    """`draw`, out of the cache where it has been drawn before."""
+    return _drawings.get(name, width, height, lambda: draw(name, width, height))
 
 
 def is_drawn(name: str, width: int, height: int) -> bool:
     """Whether `drawn` has it."""
-    try:
-        return _path(name, width, height).is_file()
-    except (OSError, RuntimeError):
-        return False
-
-
-def _path(name: str, width: int, height: int) -> Path:
-    return folder() / f"{name}-{width}x{height}-{_version()}.npz"
+    return _drawings.has(name, width, height)
 
 
 def _read(path: Path) -> Art:
@@ -82,8 +108,7 @@ def _read(path: Path) -> Art:
         )
 
 
-def _write(path: Path, art: Art) -> None:
-    """Whole or not at all: another process may be reading."""
+def _write(file: IO[bytes], art: Art) -> None:
     meta = {
         "name": art.name,
         "width": art.width,
@@ -92,28 +117,16 @@ def _write(path: Path, art: Art) -> None:
             {f.name: getattr(layer, f.name) for f in fields(layer) if f.name != "images"} for layer in art.layers
         ],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
-                background=art.background,
-                mouth_coords=art.mouth_coords,
-                viseme_coords=art.viseme_coords,
-                **{f"layer{i}": np.stack(layer.images) for i, layer in enumerate(art.layers)},  # type: ignore[arg-type]
-            )
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    np.savez(
+        file,
+        meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+        background=art.background,
+        mouth_coords=art.mouth_coords,
+        viseme_coords=art.viseme_coords,
+        **{f"layer{i}": np.stack(layer.images) for i, layer in enumerate(art.layers)},  # type: ignore[arg-type]
+    )
 
 
-def _prune(where: Path) -> None:
-    files = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in where.iterdir()), reverse=True)
-    total = 0
-    for _, size, file in files:
-        total += size
-        if total > MAX_BYTES:
-            file.unlink(missing_ok=True)
+DRAWING = ("art", "raster", "figure", "mouth", "toon", "aria", "ohm", "kit", "builtin", "cache")
+"""The modules that draw the built-in avatars."""
+_drawings = Keeper(".npz", DRAWING, _read, _write)

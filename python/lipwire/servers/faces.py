@@ -43,9 +43,7 @@ def face_route(names: Collection[str], find: Callable[[str], Avatar], gate: Gate
     async def face(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
         gate.caller(request)
         if name not in names:
-            raise ProviderError(
-                "ENDPOINT_NOT_FOUND", f"There is no avatar {name!r:.60} here; there is {_listed(names)}"
-            )
+            raise not_offered(name, names)
         shape = request.query_params.get("shape", "wide")
         if shape not in SHAPES:
             raise ProviderError("VALIDATION_ERROR", f"shape must be {' or '.join(SHAPES)}, got {shape!r:.60}")
@@ -58,5 +56,8 @@ def face_route(names: Collection[str], find: Callable[[str], Avatar], gate: Gate
     return face
 
 
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(names) or "none"
+def not_offered(name: str, names: Collection[str]) -> ProviderError:
+    """What is answered to who asks for an avatar that is none of these."""
+    return ProviderError(
+        "ENDPOINT_NOT_FOUND", f"There is no avatar {name!r:.60} here; there is {', '.join(names) or 'none'}"
+    )

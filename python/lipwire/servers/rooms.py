@@ -43,20 +43,21 @@ from ..publish.ice import IceServers
 from ..publish.peer import Direction, Peer
 from .access import OPEN, Caller, Gate, not_allowed
 from .allowlist import Allowlist
+from .avatars import avatar_routes
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception
 from .faces import face_route
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
-from .viewer import HEADERS, WEB, read_text, static
+from .viewer import HEADERS, WEB, client_modules, read_text, static
 from .webrtc_http import Admit, Admitted, Endpoint, webrtc_http_routes
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
 """Characters of what the page sends along with a new agent."""
 SDK_PATH = "/agora-rtc-sdk.js"
-SHARED = ("viewer.css", "favicon.svg", "rtc.js", "server.js", "face.js", "line.js", "help.html", "help.css")
+SHARED = ("viewer.css", "favicon.svg", "server.js", "face.js", "help.html", "help.css")
 """Files that the viewer page has, too."""
 PICTURE = (1280, 720)
 """Width and height in pixels of a face where the page asks for none."""
@@ -391,6 +392,7 @@ def room_routes(
     return [
         *(config, list_rooms, create_room, offer, leave, start, stop),
         face_route(page.avatars, face, gate),
+        *avatar_routes(page.avatars, face, gate),
         *([agora_sdk] if sdk is not None else []),
         *(static(path, "agent.html", headers) for path in ("/agent", "/agent.html")),
         *(static(f"/{name}", name) for name in files),
@@ -445,7 +447,10 @@ def create_rooms(
     routes = room_routes(lambda _: desk, page, gate=gate, face=face, ice_servers=ice_servers)
     routes += webrtc_http_routes(room_endpoints(lambda _: desk, gate=gate), gate=gate, ice_servers=ice_servers)
     app = Litestar(
-        route_handlers=[*routes, static("/", "agent.html", page_policy(page)), *(static(f"/{f}", f) for f in SHARED)],
+        route_handlers=[
+            *(*routes, *client_modules(), static("/", "agent.html", page_policy(page))),
+            *(static(f"/{f}", f) for f in SHARED),
+        ],
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire rooms", "What the agent page calls.", security=SCHEMES),
         logging_config=None,

@@ -23,6 +23,7 @@ from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Caller, Gate
 from .allowlist import Allowlist
+from .client import client_files
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
@@ -30,10 +31,7 @@ from .http import PAGED, SCHEMES, read_object, refusals
 from .webrtc_http import Admitted, Endpoint, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
-FILES = (
-    *("index.html", "viewer.css", "viewer.js", "rtc.js", "whep.js", "server.js", "face.js", "line.js", "favicon.svg"),
-    *("help.html", "help.css"),
-)
+FILES = (*("index.html", "viewer.css", "viewer.js", "server.js", "face.js", "favicon.svg", "help.html", "help.css"),)
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {
@@ -77,8 +75,8 @@ def read_text(body: dict[str, Any], name: str, limit: int, default: str | None =
     return value
 
 
-def static(path: str, name: str, headers: Mapping[str, str] = HEADERS) -> HTTPRouteHandler:
-    """A handler for a file of the folder `web`."""
+def static(path: str, name: str | Path, headers: Mapping[str, str] = HEADERS) -> HTTPRouteHandler:
+    """A handler for a file of the folder `web`, or of any other."""
     data = (WEB / name).read_bytes()
     kind = TYPES[Path(name).suffix]
 
@@ -87,6 +85,11 @@ def static(path: str, name: str, headers: Mapping[str, str] = HEADERS) -> HTTPRo
         return Response(data, media_type=kind, headers=dict(headers))
 
     return file
+
+
+def client_modules() -> list[HTTPRouteHandler]:
+    """Handlers for lipwire-client, which the pages are made with, too."""
+    return [static(f"/client/{file.name}", file) for file in client_files()]
 
 
 def create_viewer(
@@ -186,7 +189,7 @@ def create_viewer(
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
     app = Litestar(
         route_handlers=[
-            *(list_sessions, one_session, say, interrupt, *pages, *route_handlers),
+            *(list_sessions, one_session, say, interrupt, *pages, *client_modules(), *route_handlers),
             *webrtc_http_routes([watching, *endpoints], gate=gate, ice_servers=ice_servers),
         ],
         exception_handlers={Exception: on_exception},

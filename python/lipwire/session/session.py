@@ -690,6 +690,8 @@ class Session:
             self._utterances.pop(number, None)
             if utterance is not None and self.on_spoken is not None:
                 utterance.spoken.end(self.id, event, time.monotonic_ns())
+                if played:
+                    utterance.spoken.span = (utterance.started_at, sample)
                 self._hand_over("spoken", self.on_spoken, utterance.spoken)
             if not self._utterances:
                 self._idle.set()

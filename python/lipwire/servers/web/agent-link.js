@@ -4,13 +4,12 @@
 //   open(), close(reason), microphone(track | null), camera(track | null), send(object), media (MediaStream), done (Promise
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
-import { Watch } from './line.js';
-import { CODECS, gathered, preferCodec } from './rtc.js';
+import { Watch } from './client/line.js';
+import { CODECS, gathered, keepShort, preferCodec } from './client/rtc.js';
 import { farewell, request } from './server.js';
 
 const CONNECT_MS = 12000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
-const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
 const MAX_BUFFERED = 256 * 1024;
 
 let key = '';
@@ -42,8 +41,7 @@ export class RoomLink {
     this.picture = pc.addTransceiver('video', { direction: 'sendrecv' });
     preferCodec(this.picture, codec || CODECS[0]);
     pc.ontrack = ({ track, receiver }) => {
-      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
-      else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
+      keepShort(receiver);
       this.media.addTrack(track);
       if (this.media.getTracks().length === 2) this.on.media();
     };

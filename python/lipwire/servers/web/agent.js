@@ -5,7 +5,7 @@
 //   agent-transcript.js data messages -> conversation;   agent-view.js   conversation -> page
 //   agent-mic.js        microphone, camera, loudness;  agent-words.js  what the page itself says
 //   agent-export.js     a conversation as a file
-//   face.js             the still picture behind everything;  line.js  whether the server is there, and when to try again
+//   face.js             the still picture behind everything;  client/line.js  whether the server is there, and when to try again
 //
 // It runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`: styles change through the CSSOM only.
 
@@ -17,8 +17,8 @@ import { Assembler, Conversation } from './agent-transcript.js';
 import { caption, put, renderChat, renderLine, renderTurns } from './agent-view.js';
 import { BRAINS, CHIPS, STAND_INS, STATES, failure, unheard } from './agent-words.js';
 import { Still, pictureSize } from './face.js';
-import { Backoff, Nap, answers } from './line.js';
-import { CODECS, hasCodec } from './rtc.js';
+import { Backoff, Nap, answers } from './client/line.js';
+import { CODECS, hasCodec } from './client/rtc.js';
 import { REFUSED, keep, kept, refusal, subject } from './server.js';
 
 const FIGURES_MS = 2000;

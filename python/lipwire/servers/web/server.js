@@ -3,6 +3,9 @@
 // A link brings it in its fragment (#token=...), which no browser sends to a server or in a Referer. It goes from the address
 // bar into this tab's storage at once, so that it is in no bookmark and on no screenshot, and a reload finds it.
 
+import { Server } from './client/requests.js';
+import { subjectOf } from './client/token.js';
+
 const STORE = 'lipwire.token';
 
 // What this tab (sessionStorage) or this browser (localStorage) keeps. Nothing where that is not allowed: in a frame of another
@@ -28,15 +31,7 @@ function takeToken() {
 const token = takeToken();
 window.addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });   // a new link, pasted
 
-// What it is for: {kind: 'session' | 'room' | 'owner' | '', id}. Only the server can say whether that is true.
-function readSubject() {
-  try {
-    const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
-    const [, kind, id] = /^([a-z]+):(.*)$/s.exec(JSON.parse(new TextDecoder().decode(bytes)).sub);
-    return { kind, id };
-  } catch { return { kind: '', id: '' }; }
-}
-export const subject = readSubject();
+export const subject = subjectOf(token);                  // what it is for
 
 export const REFUSED = 'This page opens with a link';
 const WORDS = {
@@ -49,19 +44,8 @@ const WORDS = {
 export const refusal = (error) => WORDS[error.code]?.(error.message) ?? '';
 
 // Asks the server for whatever it is; what it answers. Errors are for people to read; `status` is there where the server answered.
-export async function ask(path, { method = 'GET', body, kind, headers = {}, timeout = 8000, keepalive = false }) {
-  const init = { method, body, keepalive, cache: 'no-store', headers: withToken(headers), signal: AbortSignal.timeout(timeout) };
-  if (kind) init.headers['Content-Type'] = kind;
-  let response;
-  try {
-    response = await fetch(new URL(path, document.baseURI), init);   // relative: the app may be mounted under a prefix
-  } catch (error) {
-    throw Object.assign(new Error(error.name === 'TimeoutError' ? 'The server took too long to answer.' : 'The server does not answer.'), { unreachable: true });
-  }
-  if (response.ok) return response;
-  const data = await response.json().catch(() => null);
-  throw Object.assign(new Error(data?.message || `The server answered ${response.status}.`), { status: response.status, code: data?.code });
-}
+const server = new Server(document.baseURI, token);
+export const { ask } = server;
 
 // JSON in, JSON out.
 export async function request(path, body, { timeout, headers = {} }) {
@@ -72,16 +56,14 @@ export async function request(path, body, { timeout, headers = {} }) {
 
 // A picture, as a Blob. Not by <img>, which could not carry the token.
 export async function picture(path, headers = {}) {
-  const reply = await fetch(new URL(path, document.baseURI), { headers: withToken(headers), signal: AbortSignal.timeout(20000) });
+  const reply = await fetch(new URL(path, document.baseURI), { headers: server.headers(headers), signal: AbortSignal.timeout(20000) });
   if (!reply.ok) throw new Error(`The server answered ${reply.status}.`);
   return reply.blob();
 }
 
-const withToken = (headers) => (token ? { ...headers, Authorization: `Bearer ${token}` } : { ...headers });
-
 // Sent even while the page goes away; nobody waits for the answer. (sendBeacon could not carry the token.)
 export function farewell(path, body, headers = {}) {
   fetch(new URL(path, document.baseURI), {
-    method: 'POST', keepalive: true, headers: withToken({ 'Content-Type': 'application/json', ...headers }), body: JSON.stringify(body),
+    method: 'POST', keepalive: true, headers: server.headers({ 'Content-Type': 'application/json', ...headers }), body: JSON.stringify(body),
   }).catch(() => {});
 }

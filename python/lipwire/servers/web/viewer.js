@@ -1,4 +1,4 @@
-// Lipwire viewer: one page, one peer connection, no dependencies but the modules beside it.
+// Lipwire viewer: one page, one peer connection, no dependencies but the modules beside it and lipwire-client (client/).
 //
 //   supervise()  the only loop that opens connections: list sessions -> Link -> wait for its end -> again.
 //   Link         one RTCPeerConnection from offer to close. Whatever ends it resolves `done` once, with a reason.
@@ -7,11 +7,11 @@
 // Text from the server only ever reaches the page as text nodes, and styles only through
 // the CSSOM, so the page runs under `default-src 'none'; script-src 'self'; style-src 'self'; ...`.
 
+import { Backoff, Nap, Watch, answers } from './client/line.js';
+import { CODECS, hasCodec, keepShort, preferCodec } from './client/rtc.js';
+import { Whep } from './client/whep.js';
 import { Still } from './face.js';
-import { Backoff, Nap, Watch, answers } from './line.js';
-import { CODECS, hasCodec, preferCodec } from './rtc.js';
-import { REFUSED, refusal, request, subject } from './server.js';
-import { Whep } from './whep.js';
+import { REFUSED, ask, refusal, request, subject } from './server.js';
 
 const POLL_MS = 1000;          // looking for a session, and for another try where a connection does not come about
 const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
@@ -19,7 +19,6 @@ const SLOW_MS = 5000;
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
 const INTERRUPTED_MS = 1600;   // how long "Interrupted" stays readable
-const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
 const SKEW_OK_MS = 45;         // ITU-R BT.1359: sound that leads by more than this is noticed
 const SPARK_POINTS = 60;       // half a minute of stats
 const RATE_MS = 4000;          // what the rates of this browser are means of: a second alone shows how it catches up
@@ -98,7 +97,7 @@ class Link {
     this.codec = codecFor(session);
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
-    this.whep = new Whep(`whep/${encodeURIComponent(this.id)}`, pc);
+    this.whep = new Whep(ask, `whep/${encodeURIComponent(this.id)}`, pc);
     this.media = new MediaStream();                 // both tracks in one stream here, and one msid in the answer: then a browser lip-syncs them
     this.channel = pc.createDataChannel('lipwire');
     this.channel.onmessage = (event) => onMessage(this, event.data);
@@ -106,8 +105,7 @@ class Link {
     for (const kind of ['video', 'audio']) pc.addTransceiver(kind, { direction: 'recvonly' });
     preferCodec(pc.getTransceivers()[0], this.codec);
     pc.ontrack = ({ track, receiver }) => {
-      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
-      else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
+      keepShort(receiver);
       this.media.addTrack(track);
     };
     pc.onconnectionstatechange = () => {

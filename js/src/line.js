@@ -1,4 +1,4 @@
-// Whether the server is still there, and when to try again. For both pages.
+// Whether the server is still there, and when to try again.
 
 const LOOK_MS = 400;
 const QUIET_MS = 900;          // nothing received for so long: ask the server whether it is there
@@ -7,10 +7,10 @@ const SILENT_MS = 4000;        // it answers, but nothing comes over this connec
 const ASLEEP_MS = 3000;        // between two looks: this machine slept, which says nothing of the server
 const FIRST_MS = 300, CAP_MS = 1600;
 
-// Whether anything answers at our address: true, false, or null = it takes too long to tell.
-export async function answers() {
+// Whether anything answers at `base`, by default our own address: true, false, or null = it takes too long to tell.
+export async function answers(base = document.baseURI) {
   try {
-    const reply = await fetch(new URL('favicon.svg', document.baseURI), { cache: 'no-store', signal: AbortSignal.timeout(ASK_MS) });
+    const reply = await fetch(new URL('favicon.svg', base), { cache: 'no-store', signal: AbortSignal.timeout(ASK_MS) });
     return reply.status < 500;                   // a proxy in front of a dead server says 502 to 504
   } catch (error) {
     return error.name === 'TimeoutError' ? null : false;
@@ -27,8 +27,8 @@ async function received(pc) {
 
 // Calls `lost` once where a connection that was made is dead. ICE alone would need 10 s and more to miss a killed server.
 export class Watch {
-  constructor(pc, lost) {
-    Object.assign(this, { pc, lost, bytes: -1, at: performance.now(), asking: false });
+  constructor(pc, lost, base = document.baseURI) {
+    Object.assign(this, { pc, lost, base, bytes: -1, at: performance.now(), asking: false });
     this.heard = this.asked = this.at;
     this.timer = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -45,7 +45,7 @@ export class Watch {
       this.#end();
     } else if (now - this.asked > QUIET_MS && !this.asking) {
       this.asking = true;
-      const there = await answers();
+      const there = await answers(this.base);
       this.asking = false;
       this.asked = performance.now();
       if (there === false && this.timer && this.bytes === bytes) this.#end();

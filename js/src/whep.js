@@ -1,7 +1,5 @@
 // WHEP (draft-ietf-wish-whep): one POST begins to watch. Any other player can do the same.
 
-import { ask } from './server.js';
-
 const SDP = 'application/sdp', FRAGMENT = 'application/trickle-ice-sdpfrag';
 
 // The STUN and TURN servers that Link headers name, as RTCPeerConnection takes them.
@@ -18,11 +16,12 @@ export function iceServers(headers) {
   return found;
 }
 
-// One connection by WHEP, for an RTCPeerConnection that has what it wants to receive.
+// One connection by WHEP, for an RTCPeerConnection that has what it wants to receive. `ask`: of a Server (requests.js).
 export class Whep {
-  #path; #pc; #location = ''; #tag = ''; #waiting = []; #sending = false; #closed = false;
+  #ask; #path; #pc; #location = ''; #tag = ''; #waiting = []; #sending = false; #closed = false;
 
-  constructor(path, pc) {
+  constructor(ask, path, pc) {
+    this.#ask = ask;
     this.#path = path;
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => this.#found(candidate);
@@ -30,7 +29,7 @@ export class Whep {
 
   // Where the servers are known before the offer, the browser need not ask again for them.
   async servers() {
-    const reply = await ask(this.#path, { method: 'OPTIONS' });
+    const reply = await this.#ask(this.#path, { method: 'OPTIONS' });
     await reply.text();          // which is empty; a browser calls an answer that nobody reads aborted
     return iceServers(reply.headers);
   }
@@ -38,7 +37,7 @@ export class Whep {
   // Offers at once: candidates follow as they are found. To a server that we reach without help none are needed.
   async open() {
     await this.#pc.setLocalDescription();
-    const reply = await ask(this.#path, { method: 'POST', kind: SDP, body: this.#pc.localDescription.sdp });
+    const reply = await this.#ask(this.#path, { method: 'POST', kind: SDP, body: this.#pc.localDescription.sdp });
     this.#location = new URL(reply.headers.get('Location'), reply.url).href;
     this.#tag = reply.headers.get('ETag') ?? '*';
     if (this.#closed) return this.#end();
@@ -61,7 +60,7 @@ export class Whep {
     const media = /m=.*/.exec(this.#pc.localDescription.sdp)[0].trim();
     const lines = [`a=ice-ufrag:${usernameFragment}`, `a=ice-pwd:${password}`, media, `a=mid:${sdpMid}`];
     const body = [...lines, ...taken.map(({ candidate }) => `a=${candidate}`), ''].join('\r\n');
-    await ask(this.#location, { method: 'PATCH', kind: FRAGMENT, body, headers: { 'If-Match': this.#tag } }).catch(() => {});   // others may do
+    await this.#ask(this.#location, { method: 'PATCH', kind: FRAGMENT, body, headers: { 'If-Match': this.#tag } }).catch(() => {});   // others may do
     this.#sending = false;
     this.#send();
   }
@@ -75,6 +74,6 @@ export class Whep {
   }
 
   #end() {
-    if (this.#location) ask(this.#location, { method: 'DELETE', keepalive: true }).then((reply) => reply.text()).catch(() => {});
+    if (this.#location) this.#ask(this.#location, { method: 'DELETE', keepalive: true }).then((reply) => reply.text()).catch(() => {});
   }
 }

@@ -1,5 +1,6 @@
-// What both pages need to make an offer.
+// What an offer needs.
 
+const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
 const GATHER_MS = 2000;        // candidates of this machine come at once; those of STUN and TURN servers are waited for, so long at most
 
 // What pictures can come as, best first: the server encodes H.264 in half the time of VP8.
@@ -12,6 +13,12 @@ export function preferCodec(transceiver, name) {
   if (!codecs || !transceiver.setCodecPreferences) return;
   const rank = (codec) => (codec.mimeType.toLowerCase() === first ? 0 : 1);
   transceiver.setCodecPreferences([...codecs].sort((a, b) => rank(a) - rank(b)));   // sort is stable: the rest keeps its order
+}
+
+// As little delay as a network that is a little uneven allows.
+export function keepShort(receiver) {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
+  else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
 }
 
 export function gathered(pc) {

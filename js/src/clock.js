@@ -1,0 +1,185 @@
+// Which sample of the server's media clock is heard now.
+//
+// A clock has `sample(now)`: the sample that is heard at `now`, in ms of performance.now(); NaN while that is not known.
+// It may have `arrived(sample, now)`, which a player calls with the newest frame of each message.
+
+const SLEW_MS = 120;           // in which most of an error is made good,
+const SLEW_MOST = 0.1;         // by running faster or slower by a tenth at most, which nobody sees
+const JUMP_MS = 120;           // an error above this is another place in the stream: there at once
+
+/** A line through what is observed: it runs on between observations, and never jumps where it need not. */
+export class Timeline {
+  #at = NaN;
+  #sample = NaN;
+
+  /** @param {number} rate samples in a ms */
+  constructor(rate = 48) { this.rate = rate; }
+
+  get known() { return !Number.isNaN(this.#sample); }
+
+  /** The sample at `now`, which does not go back. */
+  sample(now) { return this.#sample + Math.max(0, now - this.#at) * this.rate; }
+
+  /** At `now` the sample should be `sample`. */
+  observe(now, sample) {
+    const error = (sample - this.sample(now)) / this.rate;
+    if (!(Math.abs(error) <= JUMP_MS)) {
+      this.#sample = sample;
+    } else {
+      const passed = Math.max(0, now - this.#at);
+      const most = SLEW_MOST * passed, part = error * (1 - Math.exp(-passed / SLEW_MS));
+      this.#sample = this.sample(now) + Math.max(-most, Math.min(most, part)) * this.rate;
+    }
+    this.#at = now;
+  }
+
+  reset() { this.#at = this.#sample = NaN; }
+}
+
+/** A clock that stands where it is put: for tests, films and pictures of one moment. */
+export class FixedClock {
+  constructor(at = 0) { this.at = at; }
+  sample() { return this.at; }
+}
+
+/** The least of the newest values: of what comes late, the punctual. */
+class Least {
+  #held = [];
+
+  constructor(span) { this.span = span; }
+
+  put(now, value) {
+    while (this.#held.length && this.#held.at(-1).value >= value) this.#held.pop();
+    this.#held.push({ now, value });
+    while (this.#held[0].now < now - this.span) this.#held.shift();
+    return this.#held[0].value;
+  }
+
+  clear() { this.#held.length = 0; }
+}
+
+const ARRIVAL_SPAN_MS = 4000, LATENESS_DECAY = 0.98, DELAY_MOST_MS = 80;
+
+/**
+ * Without a sound to follow: the stream is as old as the most punctual of its messages, and waits as long as most of them are
+ * late, 80 ms at most, and `more`.
+ */
+export class ArrivalClock {
+  #least = new Least(ARRIVAL_SPAN_MS);
+  #line;
+  #late = 0;
+
+  constructor({ rate = 48, more = 40 } = {}) {
+    this.more = more;            // ms: what an interpolation needs, or the sound of the stream waits
+    this.#line = new Timeline(rate);
+  }
+
+  /** ms by which what is shown is behind what comes. */
+  get delay() { return Math.min(DELAY_MOST_MS, this.#late) + this.more; }
+
+  arrived(sample, now) {
+    const age = now - sample / this.#line.rate, least = this.#least.put(now, age), late = age - least;
+    this.#late = late > this.#late ? late : this.#late * LATENESS_DECAY + late * (1 - LATENESS_DECAY);
+    this.#line.observe(now, (now - least - this.delay) * this.#line.rate);
+  }
+
+  sample(now) { return this.#line.sample(now); }
+
+  reset() {
+    this.#least.clear();
+    this.#line.reset();
+    this.#late = 0;
+  }
+}
+
+const SPAN_MS = 160;           // some packets of sound
+const BLOCK_MS = 10;           // a packet is handed out in blocks of this; half of them begin in its middle
+const STATS_MS = 1000;
+const STALE_MS = 1000;         // a source that has delivered nothing for so long says nothing of now
+const LATENCY_MS = 30;         // of speakers of which the browser tells nothing
+
+/**
+ * The sound of a WebRTC connection. RTCRtpReceiver.getSynchronizationSources() tells when the browser handed which packet to
+ * its output, the statistics of the playout how long that takes from there, where there are any, and the server's events
+ * "clock" which sample a packet begins with (`anchor`).
+ *
+ * An output asks for B ms at a time, at T. The end of what it got, on average the middle of the packet that is told of, is
+ * heard at T + latency + B. B is twice what the newest T is old on average, whenever one looks.
+ */
+export class ReceiverClock {
+  #receiver; #line; #arrival;
+  #anchor = null;              // {rtp, sample}
+  #ratio = 1;                  // samples of the clock for one of RTP
+  #seen = []; #sum = 0;        // {at, offset}: when packets were handed out, less where they begin, in ms
+  #age = BLOCK_MS / 2; #followed = -Infinity;
+  #asked = -Infinity; #played = null; #held = null;
+
+  constructor(receiver, { rate = 48 } = {}) {
+    this.#receiver = receiver;
+    this.#line = new Timeline(rate);
+    this.#arrival = new ArrivalClock({ rate, more: 100 });
+    this.latency = LATENCY_MS;   // ms from the browser's side of the output to the ear, as far as the browser tells
+  }
+
+  /** Whether it follows the sound, and not only what comes. */
+  get follows() { return performance.now() - this.#followed < STALE_MS; }
+
+  /** What the server says: its packets that begin with `rtp` are those that begin with `sample`; `rtpRate` in Hz. */
+  anchor(rtp, sample, rtpRate = 48000) {
+    this.#anchor = { rtp, sample };
+    this.#ratio = this.#line.rate * 1000 / rtpRate;
+  }
+
+  arrived(sample, now) { this.#arrival.arrived(sample, now); }
+
+  sample(now) {
+    if (now - this.#asked > STATS_MS) this.#ask(now);
+    this.#look(now);
+    if (!(now - this.#followed < STALE_MS)) this.#guess(now);
+    return this.#line.sample(now);
+  }
+
+  // Until the sound is there: as what comes, so that a face moves at once.
+  #guess(now) {
+    const sample = this.#arrival.sample(now);
+    if (!Number.isNaN(sample)) this.#line.observe(now, sample);
+  }
+
+  #look(now) {
+    const [source] = this.#anchor ? this.#receiver.getSynchronizationSources?.() ?? [] : [];
+    if (source?.rtpTimestamp === undefined) return;
+    const at = source.timestamp - (source.timestamp > 1e11 ? performance.timeOrigin : 0);
+    if (!(now - at < STALE_MS)) return;
+    this.#followed = now;
+    this.#age += (Math.max(0, now - at) - this.#age) / 32;
+    const passed = (source.rtpTimestamp - this.#anchor.rtp) | 0, begins = this.#anchor.sample + passed * this.#ratio;   // it wraps at 2 ** 32
+    if (Math.abs(passed) > 2 ** 30) this.#anchor = { rtp: source.rtpTimestamp, sample: begins };
+    if (at !== this.#seen.at(-1)?.at) this.#see(at, at - begins / this.#line.rate);
+    const offset = this.#sum / this.#seen.length + this.latency + 2 * this.#age - BLOCK_MS;
+    this.#line.observe(now, (now - offset) * this.#line.rate);
+  }
+
+  #see(at, offset) {
+    this.#seen.push({ at, offset });
+    this.#sum += offset;
+    while (this.#seen[0].at < at - SPAN_MS) this.#sum -= this.#seen.shift().offset;
+  }
+
+  // What is known only later: how long the speakers take, and how long the sound waits, for who has to do without the rest.
+  async #ask(now) {
+    this.#asked = now;
+    const report = await this.#receiver.getStats().catch(() => null);
+    for (const entry of report?.values() ?? []) {
+      if (entry.type === 'media-playout') {
+        const { totalPlayoutDelay: delay, totalSamplesCount: samples } = entry, before = this.#played;
+        if (before && samples > before.samples) this.latency = Math.min(500, (delay - before.delay) / (samples - before.samples) * 1000);
+        this.#played = { delay, samples };
+      }
+      if (entry.type === 'inbound-rtp' && entry.jitterBufferEmittedCount) {
+        const { jitterBufferDelay: delay, jitterBufferEmittedCount: samples } = entry, before = this.#held;
+        if (before && samples > before.samples) this.#arrival.more = Math.min(500, (delay - before.delay) / (samples - before.samples) * 1000 + this.latency);
+        this.#held = { delay, samples };
+      }
+    }
+  }
+}

@@ -1,0 +1,306 @@
+// Connections: to a session or a room, over WebRTC or a WebSocket, with motion or with video, again and again until closed.
+
+import { ArrivalClock } from './clock.js';
+import { MotionError } from './errors.js';
+import { Backoff, Nap, Watch } from './line.js';
+import { DEFAULT_SETS, MotionChannel } from './motion-channel.js';
+import { Player } from './player.js';
+import { Reader } from './reader.js';
+import { Server } from './requests.js';
+import { CODECS, gathered, keepShort, preferCodec } from './rtc.js';
+import { SoundQueue } from './sound.js';
+import { Whep } from './whep.js';
+
+const CONNECT_MS = 10000;
+const LOST_MS = 3000;          // 'disconnected' this long is lost
+const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket'];
+
+/** What does not pass by waiting: the token, the name, what this server does not do. */
+const isFinal = (error) => error.code === 'NO_MOTION' || error.code === 'NO_VIDEO' || error.status >= 400 && error.status < 500 && error.status !== 429;
+
+/** One connection over WebRTC. `done` is why it ended: 'lost', 'ended', 'replaced', 'closed', or an error. */
+class RtcLink {
+  constructor({ server, session, room, user, motion, sets, encoding, player, microphone, on }) {
+    Object.assign(this, { server, player, on, closed: false });
+    this.done = new Promise((resolve) => { this.resolve = resolve; });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
+    this.door = microphone ? new RoomDoor(server, room, user, pc) : new Whep(server.ask, whepPath(session, room, user), pc);
+    this.media = new MediaStream();      // both tracks in one stream: then a browser lip-syncs them
+    this.data = pc.createDataChannel('lipwire');
+    this.data.binaryType = 'arraybuffer';
+    this.data.onmessage = ({ data }) => this.#message(data);
+    this.data.onclose = () => this.close('lost');
+    this.sound = pc.addTransceiver('audio', { direction: microphone ? 'sendrecv' : 'recvonly' });
+    if (microphone) this.sound.sender.replaceTrack(microphone);
+    this.picture = motion ? null : pc.addTransceiver('video', { direction: 'recvonly' });
+    if (this.picture) preferCodec(this.picture, CODECS[0]);
+    if (motion) this.motion = new MotionChannel(pc, { player, sets, encoding, onError: (error) => this.#failed(error) });
+    this.motion?.follow(this.sound.receiver);
+    pc.ontrack = ({ track, receiver }) => { keepShort(receiver); this.media.addTrack(track); };
+    pc.onconnectionstatechange = () => this.#changed();
+  }
+
+  async open() {
+    const { pc } = this, iceServers = await this.door.servers();
+    if (this.closed) return;
+    if (iceServers.length) pc.setConfiguration({ iceServers, bundlePolicy: 'max-bundle' });
+    await this.door.open();
+    if (this.closed) return;
+    if (this.picture?.currentDirection === 'inactive') throw new MotionError('NO_VIDEO', 'The server sends motion here, and no video.');
+    await new Promise((resolve, reject) => {
+      this.connectTimer = setTimeout(() => reject(new MotionError('NO_MEDIA', 'No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
+      this.onconnected = resolve;
+      this.#changed();
+      this.done.then(resolve);
+    }).finally(() => clearTimeout(this.connectTimer));
+    if (!this.closed) this.watch = new Watch(pc, () => this.close('lost'), this.server.url);
+  }
+
+  #changed() {
+    clearTimeout(this.lostTimer);
+    const { connectionState } = this.pc;
+    if (connectionState === 'failed' || connectionState === 'closed') this.close('lost');
+    if (connectionState === 'disconnected') this.lostTimer = setTimeout(() => this.close('lost'), LOST_MS);
+    if (connectionState === 'connected') this.onconnected?.();
+  }
+
+  #message(data) {
+    this.on.message(data);
+    if (typeof data !== 'string' || !data.startsWith('{"type":')) return;
+    let type, event;
+    try { ({ type, event } = JSON.parse(data)); } catch { return; }
+    if (type === 'event' && event === 'session_ended') this.close('ended');
+    if (type === 'replaced') this.close('replaced');
+  }
+
+  #failed(error) {
+    if (error.code === 'NO_MOTION') this.close(error);
+    else this.on.error(error);
+  }
+
+  // Idempotent. Handlers go first, so that nothing of a closed link reaches anybody.
+  close(reason) {
+    if (this.closed) return;
+    this.closed = true;
+    clearTimeout(this.lostTimer);
+    this.watch?.close();
+    this.door.close(reason !== 'ended');
+    this.data.onmessage = this.data.onclose = this.pc.ontrack = this.pc.onconnectionstatechange = null;
+    this.motion?.close();
+    this.data.close();
+    this.pc.close();
+    this.resolve(reason);
+  }
+}
+
+function whepPath(session, room, user) {
+  if (!room) return `whep/${encodeURIComponent(session)}`;
+  return `whep/rooms/${encodeURIComponent(room)}${user ? `?user=${encodeURIComponent(user)}` : ''}`;
+}
+
+/** Joins a room to be heard in it, too. The members of Whep. */
+class RoomDoor {
+  constructor(server, room, user, pc) {
+    Object.assign(this, { server, pc, user, path: `api/rooms/${encodeURIComponent(room)}` });
+  }
+
+  #post(verb, body, more = {}) {
+    return this.server.ask(`${this.path}/${verb}`, { method: 'POST', kind: 'application/json', body: JSON.stringify(body), ...more });
+  }
+
+  async servers() {
+    const reply = await this.server.ask('api/config', {}), { ice_servers: found = [], user } = await reply.json();
+    this.user = user || this.user || String(1 + Math.floor(Math.random() * 2 ** 31));
+    return found.map(({ url, username, credential }) => (username ? { urls: url, username, credential } : { urls: url }));
+  }
+
+  async open() {
+    await this.pc.setLocalDescription();
+    await gathered(this.pc);
+    const { sdp, type } = this.pc.localDescription;
+    const reply = await this.#post('offer', { sdp, type, user: this.user, role: 'speaker' }, { timeout: 20000 });
+    if (this.pc.signalingState !== 'closed') await this.pc.setRemoteDescription(await reply.json());
+  }
+
+  close(tells) {
+    if (tells) this.#post('leave', { user: this.user }, { keepalive: true }).then((reply) => reply.text()).catch(() => {});
+  }
+}
+
+/** One connection over a WebSocket: where UDP does not pass. It has no video. */
+class SocketLink {
+  #reader = new Reader();
+
+  constructor({ server, session, room, user, sets, encoding, player, sound, on }) {
+    Object.assign(this, { player, on, closed: false });
+    this.done = new Promise((resolve) => { this.resolve = resolve; });
+    const query = new URLSearchParams({ sets: sets.join(','), encoding, sound: sound ? 'pcm16' : 'none', ...(user ? { user } : {}) });
+    const path = room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`;
+    this.address = server.address(`${path}?${query}`, 'ws');
+    this.protocols = ['lipwire-motion', ...(server.token ? [`token.${server.token}`] : [])];
+    if (sound) this.sound = player.clock = new SoundQueue();
+    else player.clock = new ArrivalClock();
+  }
+
+  async open() {
+    const socket = this.socket = new WebSocket(this.address, this.protocols);
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = ({ data }) => this.#take(data);
+    await new Promise((resolve, reject) => {
+      socket.onopen = resolve;
+      socket.onclose = () => reject(new MotionError('UNREACHABLE', 'The server lets no WebSocket through to this session.'));
+    });
+    socket.onclose = ({ code, reason }) => this.close(code === 1000 ? 'ended' : reason || 'lost');
+  }
+
+  #take(data) {
+    let records;
+    try {
+      records = this.#reader.put(data);
+    } catch (error) {
+      if (!(error instanceof MotionError)) throw error;
+      this.on.error(error);
+      ({ records } = error);
+    }
+    for (const record of records) {
+      if (record.type === 'sound') this.sound?.put(record);
+      if (record.type === 'error' || record.kind === 'error') this.close(new MotionError('NO_MOTION', record.message ?? record.value));
+    }
+    this.player.put(records);
+  }
+
+  close(reason) {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.socket) this.socket.onmessage = this.socket.onclose = this.socket.onopen = null;
+    this.socket?.close();
+    this.sound?.close();
+    this.resolve(reason);
+  }
+}
+
+/**
+ * Fires 'state' (its `state` is another), 'media' (its `media` is another), 'cue' (`detail`: an event when it is heard),
+ * 'message' (`detail`: what came over the data channel "lipwire") and 'error' (`detail`: a MotionError).
+ */
+export class Connection extends EventTarget {
+  #options; #server; #link = null; #nap = new Nap(); #backoff = new Backoff(); #audio; #mode;
+
+  constructor({ url = new URL('../', import.meta.url), token = '', session, room, user = '', mode = 'auto', carrier = 'webrtc', sets = DEFAULT_SETS, encoding = 'binary', microphone = null, audio, delay = 0 }) {
+    super();
+    if (!session === !room) throw new TypeError('connect() needs a session or a room');
+    if (!MODES.includes(mode)) throw new TypeError(`mode is ${MODES.join(', ')}, not ${mode}`);
+    if (!CARRIERS.includes(carrier)) throw new TypeError(`carrier is ${CARRIERS.join(' or ')}, not ${carrier}`);
+    if (carrier === 'websocket' && (mode === 'video' || microphone)) throw new TypeError('a WebSocket carries neither video nor a microphone');
+    if (microphone && !room) throw new TypeError('a microphone is heard in a room; a session is spoken to by WHIP');
+    this.#server = new Server(url, token);
+    this.#options = { session, room, user, carrier, sets, encoding, microphone };
+    this.#audio = audio === undefined ? new Audio() : audio;
+    this.#mode = mode;
+    /** 'connecting', 'live', 'reconnecting', 'ended' (the session), 'failed' (`error` says why) or 'closed'. */
+    this.state = 'connecting';
+    this.error = null;
+    /** Whether the browser plays nothing until the user has done something: call `play` then. */
+    this.soundBlocked = false;
+    this.media = null;
+    this.player = new Player({ clock: new ArrivalClock(), delay, onCue: (cue) => this.#tell('cue', cue) });
+    this.done = this.#run();
+  }
+
+  /** What comes now: 'motion' or 'video'. */
+  get mode() { return this.#mode === 'video' ? 'video' : 'motion'; }
+  /** The RTCPeerConnection; null without. */
+  get pc() { return this.#link?.pc ?? null; }
+  /** Of motion: the data channel that it comes over; null without. */
+  get channel() { return this.#link?.motion ?? null; }
+
+  /** Video in the place of motion, or the other way round, over a new connection. */
+  change(mode) {
+    if (!MODES.includes(mode)) throw new TypeError(`mode is ${MODES.join(', ')}, not ${mode}`);
+    if (mode === 'video' && this.#options.carrier === 'websocket') throw new TypeError('a WebSocket carries no video');
+    const before = this.mode;
+    this.#mode = mode;
+    if (this.mode !== before) this.#link?.close('change');
+  }
+
+  /** Plays the sound, where the browser has waited for a gesture. */
+  async play() {
+    if (this.#link?.sound instanceof SoundQueue) await this.#link.sound.resume();
+    else if (this.#audio && this.media) await this.#audio.play();
+    this.#block(false);
+  }
+
+  set muted(muted) {
+    this.isMuted = muted;
+    if (this.#audio) this.#audio.muted = muted;
+    if (this.#link?.sound instanceof SoundQueue) this.#link.sound.muted = muted;
+  }
+  get muted() { return this.isMuted === true; }
+
+  /** For good. */
+  close() {
+    this.#set('closed');
+    this.#link?.close('closed');
+    this.#nap.wake();
+  }
+
+  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+
+  #set(state, error = null) {
+    if (this.state === 'closed' || this.state === state) return;
+    this.state = state;
+    this.error = error;
+    this.#tell('state', state);
+  }
+
+  #block(blocked) {
+    if (this.soundBlocked === blocked) return;
+    this.soundBlocked = blocked;
+    this.#tell('state', this.state);
+  }
+
+  async #run() {
+    while (!['closed', 'ended', 'failed'].includes(this.state)) {
+      const link = this.#link = this.#make();
+      await link.open().then(() => this.#live(link), (error) => link.close(error));
+      const why = await link.done;
+      this.#link = null;
+      this.#left(why);
+      if (this.state === 'reconnecting' && why !== 'change') await this.#nap.take(this.#backoff.next());
+    }
+    if (this.#audio) this.#audio.srcObject = null;
+  }
+
+  #make() {
+    const on = { message: (data) => this.#tell('message', data), error: (error) => this.#tell('error', error) };
+    const options = { ...this.#options, server: this.#server, player: this.player, sound: this.#audio !== null, on };
+    return this.#options.carrier === 'websocket' ? new SocketLink(options) : new RtcLink({ ...options, motion: this.mode === 'motion' });
+  }
+
+  #live(link) {
+    if (link.closed) return;
+    this.#backoff.reset();
+    this.media = link.media ?? null;
+    this.#set('live');
+    this.#tell('media', this.media);
+    if (link.sound instanceof SoundQueue) {
+      link.sound.muted = this.muted;
+      this.#block(link.sound.blocked);
+    } else if (this.#audio) {
+      this.#audio.srcObject = this.media;
+      this.#audio.play().then(() => this.#block(false), (error) => { if (error.name === 'NotAllowedError') this.#block(true); });
+    }
+  }
+
+  #left(why) {
+    this.player.reset();
+    this.player.clock = new ArrivalClock();
+    if (why === 'ended' || why === 'replaced') this.#set('ended');
+    else if (why?.code === 'NO_MOTION' && this.#mode === 'auto') { this.#mode = 'video'; this.#set('reconnecting'); }
+    else if (why instanceof Error && isFinal(why)) { this.#set('failed', why); this.#tell('error', why); }
+    else this.#set('reconnecting', why instanceof Error ? why : null);
+  }
+}
+
+/** Connects, and goes on connecting until it is closed, the session has ended, or the server has refused. docs/client.md. */
+export function connect(options) { return new Connection(options); }
