@@ -495,7 +495,7 @@ def skin_colours(on: Skin) -> F64:
     c = blend(c, colour("#b5735f"), 0.30 * spot((0.325, 0.08, 0.75), 0.24))
     c = blend(c, colour("#5a2620"), 0.90 * spot((0.058, -0.402, 0.93), 0.036))
     lid = np.zeros(on.total)
-    shape = on._lid_shape(np.zeros(on.count), True)
+    shape = on.lid_shape(np.zeros(on.count), True)
     close = np.exp(-(((on.from_lids) / 2.0) ** 2)) * (shape > 0.02) * (abs(on.from_lids) < 8)
     lid[: on.count] = close
     c = blend(c, colour("#8a4a3e"), 0.40 * lid * ~on.under_eye[on.from_net])
