@@ -23,6 +23,7 @@ from lipwire.app.config import Config
 from lipwire.app.service import LiveAvatar, Service
 from support.certificates import Authority
 from support.guest import PACKET, RATE, Pictures, Tone
+from support.island import island
 from support.machine import require
 from support.paths import ROOT
 from support.provider_stage import start_body
@@ -132,32 +133,36 @@ async def test_ffmpeg_speaks(stage: Stage, tmp_path: Path) -> None:
 
 async def test_gstreamer_speaks(tmp_path: Path) -> None:
     """Meetecho's client over GStreamer's webrtcbin, as Debian has it. libnice knows no loopback, so that the two meet
-    on this machine's own address."""
+    on a network of their own."""
     program = shutil.which("whip-client")
     require(program and shutil.which("cc"), "whip-client (Debian: simple-whip-client), and a C compiler")
+    require(shutil.which("ip"), "ip (Debian: iproute2)")
     assert program is not None
     pipeline = (
         "audiotestsrc is-live=true wave=ticks tick-interval=1500000000 sine-periods-per-tick=220 ! audioconvert "
         "! audioresample ! opusenc ! rtpopuspay pt=100 ssrc=1 "
         "! application/x-rtp,media=audio,encoding-name=OPUS,payload=100"
     )
-    async with staged(ice_host=None) as stage:
-        sender = await asyncio.create_subprocess_exec(
-            *(program, "-o", "-u", stage.url, "-t", stage.token, "-A", pipeline),
-            env=os.environ | {"LD_LIBRARY_PATH": str(without_upnp(tmp_path))},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        figures = stage.session.stats
-        try:
-            await stage.until(lambda: stage.session.heard[0] not in (None, "whip-1") or sender.returncode is not None)
-            assert figures()["whip"]["packetsReceived"] > 20
-        finally:
-            if sender.returncode is None:
-                sender.send_signal(signal.SIGINT)
-            said, _ = await sender.communicate()
-        assert sender.returncode == 0, said
-        await stage.until(lambda: not figures()["whip"]["connected"])
+    with island() as (address, inside):
+        async with staged(host=address, ice_host=address) as stage:
+            sender = await asyncio.create_subprocess_exec(
+                *(*inside, program, "-o", "-u", stage.url, "-t", stage.token, "-A", pipeline),
+                env=os.environ | {"LD_LIBRARY_PATH": str(without_upnp(tmp_path))},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            figures = stage.session.stats
+            try:
+                await stage.until(
+                    lambda: stage.session.heard[0] not in (None, "whip-1") or sender.returncode is not None
+                )
+                assert figures()["whip"]["packetsReceived"] > 20
+            finally:
+                if sender.returncode is None:
+                    sender.send_signal(signal.SIGINT)
+                said, _ = await sender.communicate()
+            assert sender.returncode == 0, said
+            await stage.until(lambda: not figures()["whip"]["connected"])
 
 
 def without_upnp(folder: Path) -> Path:
