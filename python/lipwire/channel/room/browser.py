@@ -15,6 +15,7 @@ from ...publish import aiortc_private
 from ...publish.audience import Audience
 from ...publish.ice import IceServers
 from ...publish.incoming import take_sound
+from ...publish.motion_track import MotionTrack
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...rtp.tally import Tally
@@ -68,7 +69,13 @@ class Browser:
         return self.microphone is not None and self.microphone.incoming.used
 
     async def admit(
-        self, sdp: str, kind: str, role: Role, writes: bool = True, direction: Direction = "sendrecv"
+        self,
+        sdp: str,
+        kind: str,
+        role: Role,
+        writes: bool = True,
+        direction: Direction = "sendrecv",
+        black: MotionTrack | None = None,
     ) -> tuple[str, Peer]:
         """See `Rooms.admit`."""
         try:
@@ -81,6 +88,7 @@ class Browser:
                 user=self,
                 direction=direction,
                 ice_servers=self._ice_servers,
+                black=black,
             )
         except NoCapacity:
             if not self.joined and self._joining is None:
@@ -120,9 +128,11 @@ class Browser:
         old, self.peer, self._joining = self.peer, peer, None
         peer.hear(self.room.sounds if self.sounds is None else self.sounds)
         peer.watch(self.room.pictures)
+        peer.move(self.room.motion)
         if old is not None:
             old.hear(None)
             old.watch(None)
+            old.move(None)
             old.send('{"type":"replaced"}')
             self._silence(old)
             asyncio.get_running_loop().call_later(FAREWELL, old.drop)
