@@ -63,7 +63,7 @@ class Watcher:
     def _motion(self) -> Motion:
         return self.room.motion
 
-    def has(self, peer: Peer) -> bool:
+    def ends_with(self, peer: Peer) -> bool:
         """No connection carries it."""
         return False
 
