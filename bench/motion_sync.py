@@ -54,11 +54,13 @@ TEXT = (
 )
 RATE = 48
 """Samples in a ms."""
-WINDOW, HOP = 100 * RATE, 25 * RATE
+WINDOW, HOP = 200 * RATE, 20 * RATE
 """Of the recording, in which one place of the speech is looked for."""
+AGREE_MS = 6.0
+"""Sound goes on as it does: of a place that is right, one of the next is right, too, and says the same but for this."""
 REACH = 400 * RATE
 """How far from where it is expected to either side."""
-SURE = 0.8
+SURE = 0.9
 """Correlation from which on it is found,"""
 LOUD = 150.0
 """in a window of this root mean square at least."""
@@ -281,11 +283,14 @@ def places(
         spectrum = np.fft.rfft(said[start : start + 2 * REACH + WINDOW], size) * np.conj(np.fft.rfft(window, size))
         fits = np.fft.irfft(spectrum, size)[: 2 * REACH]
         here = power[start + WINDOW : start + WINDOW + 2 * REACH] - power[start : start + 2 * REACH]
-        fits /= np.sqrt(here * (window**2).sum()) + 1e-9
+        fits /= np.sqrt(np.maximum(here, WINDOW * LOUD**2 / 4) * (window**2).sum())
         best = int(np.argmax(fits))
         if fits[best] >= SURE:
             found.append((times[at + WINDOW // 2], first + start + best + WINDOW // 2))
-    return np.array(found)
+    rows = np.array(found)
+    lag = rows[:, 0] - rows[:, 1] / RATE
+    same = (np.abs(np.diff(lag)) < AGREE_MS) & (np.diff(rows[:, 0]) < 3 * HOP / RATE)
+    return rows[np.append(same, False) | np.insert(same, 0, False)]
 
 
 def offsets(drawn: np.ndarray[Any, Any], heard: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -328,9 +333,10 @@ async def measure(chromium: str, sink: Sink, results: Results, quick: bool) -> N
         for name, rough in (("plain", False), ("5 % lost, 50 +-50 ms", True)):
             late, figures = await watched(stage, sink, seconds, rough)
             about = {"n": len(late), "worst": float(np.abs(late).max()), **figures}
-            middle, most = float(np.median(late)), float(np.quantile(np.abs(late), 0.99))
-            results.add(f"pose late against sound, {name}, p50", middle, "ms", goal="within 20", **about)
-            results.add(f"pose off sound, {name}, p99 of |late|", most, "ms", goal="<= 45")
+            about["late_ms"] = {str(p): float(np.quantile(late, p / 100)) for p in (1, 5, 25, 50, 75, 95, 99)}
+            middle, most = abs(float(np.median(late))), float(np.quantile(np.abs(late), 0.99))
+            results.add(f"pose off sound, {name}, p50", middle, "ms", goal="<= 20", **about)
+            results.add(f"pose off sound, {name}, p99", most, "ms", goal="<= 45", n=len(late))
         joined = []
         for _ in range(2 if quick else 7):
             page, _ = await stage.join()
@@ -338,8 +344,10 @@ async def measure(chromium: str, sink: Sink, results: Results, quick: bool) -> N
             joined.append(await page.evaluate("window.moved"))
             await page.close()
         worst = max(joined)
-        results.add("late joiner's face moves after its channel's opening", worst, "ms", goal="<= 200", all=joined)
+        name = "late joiner's face moves after its channel's opening"
+        results.add(name, worst, "ms", goal="<= 200", n=len(joined), all=joined)
         speaking.cancel()
+        await asyncio.wait([speaking])
 
 
 async def _speak(client: ProviderClient, pcm: bytes, rate: int) -> None:
