@@ -17,6 +17,20 @@ from support.browsing import browser, eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "key-of-the-tests"
+SEI = """async ([url, token]) => {
+  const { ArrivalClock, Player, followSei } = await import('/client/index.js');
+  const { preferCodec } = await import('/client/rtc.js');
+  const pc = window.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  const { receiver } = pc.addTransceiver('video', { direction: 'recvonly' });
+  preferCodec(pc.getTransceivers()[0], 'H264');
+  const player = window.player = new Player({ clock: new ArrivalClock() });
+  window.errors = [];
+  followSei(receiver, player, (error) => window.errors.push(error.message));
+  await pc.setLocalDescription();
+  const headers = { 'Content-Type': 'application/sdp', Authorization: `Bearer ${token}` };
+  const reply = await fetch(url, { method: 'POST', body: pc.localDescription.sdp, headers });
+  await pc.setRemoteDescription({ type: 'answer', sdp: await reply.text() });
+}"""
 TEXT = "Mama made a marble rainbow above Bombay. People buy more peaches and plums in August."
 CONNECT = """async (options) => {
   const { connect } = await import('/client/index.js');
@@ -49,9 +63,11 @@ class Site:
         """A page that connects so, and draws nothing but looks at each pose."""
         page = await self.chromium.new_page()
         await page.goto(f"{self.service.viewer_url}schema/openapi.json")
-        token = self.service.provider.authority.issue("session", self.session, "watch", ttl=600, owner="operator")
-        await page.evaluate(CONNECT, {"session": self.session, "token": token} | options)
+        await page.evaluate(CONNECT, {"session": self.session, "token": self.token()} | options)
         return page
+
+    def token(self) -> str:
+        return self.service.provider.authority.issue("session", self.session, "watch", ttl=600, owner="operator")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -119,6 +135,16 @@ async def test_a_websocket_brings_motion_and_sound(site: Site, say: Callable[[st
     await eventually(becomes(page, "window.cues.includes('finished')"))
     assert await page.evaluate("connection.player.clock.waiting") < 1000
     await page.evaluate("connection.close()")
+    await page.close()
+
+
+async def test_motion_comes_in_a_track_of_black_pictures(site: Site) -> None:
+    page = await site.chromium.new_page()
+    await page.goto(f"{site.service.viewer_url}schema/openapi.json")
+    url = f"{site.service.viewer_url}whep/{site.session}?motion=sei&sets=head,visemes"
+    await page.evaluate(SEI, [url, site.token()])
+    await eventually(lambda: page.evaluate("player.stats.frames > 10 && Object.keys(player.pose().sets).join()"))
+    assert await page.evaluate("[Object.keys(player.pose().sets).sort().join(), ...errors]") == ["head,visemes"]
     await page.close()
 
 
