@@ -70,7 +70,8 @@ class Cursor {
   }
 }
 
-const UTF8 = new TextDecoder();
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const UTF8 = { decode(bytes) { try { return strict.decode(bytes); } catch { throw bad('a text that is no UTF-8'); } } };
 const ASCII = { decode: (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('') };
 
 /** What all frames under a header have: `sets` by name, each with the names of its channels and where they begin in `values`. */
