@@ -21,7 +21,7 @@ const AGAIN_MS = [1000, 2000, 4000, 8000];
 export function artworkSize(width, height, aspect = width / height, longest = MAX_SIDE) {
   const across = Math.max(width, height * aspect), tall = across / aspect;
   const part = Math.min(1, Math.min(longest, MAX_SIDE) / Math.max(across, tall), Math.sqrt(MAX_PIXELS / (across * tall)));
-  const even = (side) => Math.max(MIN_SIDE, 2 * Math.floor(side * part / 2 + 0.25));
+  const even = (side) => Math.max(MIN_SIDE, part < 1 ? 2 * Math.floor(side * part / 2 + 1e-6) : 2 * Math.round(side / 2));
   return { width: even(across), height: even(tall) };
 }
 
