@@ -12,9 +12,9 @@ const STYLE = `
 .picture, canvas, video { position: absolute; inset: 0; width: 100%; height: 100%; }
 canvas, video { object-fit: cover; }
 [hidden] { display: none !important; }
-.words { position: absolute; inset: auto 0 0; display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; justify-content: center; padding: 1.5rem 1rem 1rem; text-align: center; background: linear-gradient(#0b0d0f00, #0b0d0fcc 40%); }
+.words { position: absolute; inset: auto 0 0; display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; justify-content: center; padding: 3rem 1rem 1rem; text-align: center; text-shadow: 0 1px 8px #000a; background: linear-gradient(#0b0d0f00, #0b0d0fa6); pointer-events: none; }
 p { margin: 0; max-width: 36rem; text-wrap: balance; overflow-wrap: anywhere; }
-button { font: inherit; font-weight: 600; min-height: 2.75rem; padding: 0 1.4rem; color: #16191b; background: #fff; border: 0; border-radius: 2rem; cursor: pointer; }
+button { pointer-events: auto; font: inherit; font-weight: 600; min-height: 2.75rem; padding: 0 1.4rem; color: #16191b; background: #fff; border: 0; border-radius: 2rem; cursor: pointer; }
 button:focus-visible { outline: 3px solid #9cc7ff; outline-offset: 2px; }
 `;
 const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'];
@@ -193,13 +193,21 @@ export class LipwireAvatar extends HTMLElement {
       const found = reply?.sessions.filter(({ state }) => state !== 'ended').at(-1);   // the newest
       if (found) return { session: found.session_id, avatar: avatar || found.avatar };
       if (reply === undefined) this.#set('connecting', UNREACHABLE);
-      else this.#set('waiting');
+      else await this.#wait(run);
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, WAIT_MS);
         run.wake.signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
       });
     }
     return null;
+  }
+
+  // Who speaks here is there at rest, before anybody does.
+  async #wait(run) {
+    this.#set('waiting');
+    if (run.renderer || run.options.mode === 'video' || run.options.renderer === '3d') return;
+    const avatar = run.options.avatar || await this.#first(run).catch(() => '');
+    if (avatar && !run.closed && !run.renderer) await this.#draw(run, avatar);
   }
 
   // null: there is no such session yet; undefined: nobody answers.
@@ -338,7 +346,8 @@ export class LipwireAvatar extends HTMLElement {
 
   #refuse(error) {
     const known = error instanceof MotionError, advice = ADVICE[error.code] ?? '';
-    const text = [known ? error.message.replace(/\.?$/, '.') : 'Something went wrong here.', advice].join(' ').trim();
+    const said = known ? error.message.replace(/\.?$/, '.') : 'Something went wrong here.';
+    const text = `${said[0].toUpperCase()}${said.slice(1)} ${advice}`.trim();
     if (!known) console.error(error);
     const run = this.#run;
     run?.connection?.close();
