@@ -109,7 +109,7 @@ asan-python: $(VENV)/.test
 	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address"
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
-	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider $(ASAN_TESTS)
+	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider -n 2 --dist loadgroup $(ASAN_TESTS)
 
 # Each target: what it knows from earlier runs (build/fuzz/NAME), then random input for SECONDS_EACH.
 fuzz: $(VENV)/.test

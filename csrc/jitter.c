@@ -36,6 +36,8 @@
 #define GIVE_UP_MS 500        /* without a packet: the stream pauses */
 #define TIMES_OFF_NS (200 * MS) /* calls that are so far off are another beginning */
 #define STRAY_SEQUENCE 3000   /* RFC 3550, A.1: MAX_DROPOUT */
+#define STEP (1000 * MS)      /* a packet that is here so long before its time has another time */
+#define STEP_LATE (200 * MS)  /* what is further from being on time than this is not right behind what was before */
 #define SEEN 1024             /* sequence numbers that duplicates are known of */
 #define KEY_HELD_NS (120 * MS) /* a telephone event's packets come at least so often */
 #define SEGMENT 0xFFFF        /* the length of a telephone event's segment that others follow */
@@ -66,6 +68,7 @@ struct lw_jitter {
     int known;
     int64_t start_ns, first_time, last_time; /* last_time: extended timestamp */
     int64_t first_sequence, top_sequence, received;
+    int64_t anew; /* sequence number from which on time is counted as it is now */
     int64_t last_offset;
     uint64_t seen[SEEN / 64];
     int64_t silent[EVENTS]; /* sequence numbers of packets without sound */
@@ -109,6 +112,11 @@ struct lw_jitter {
 static int64_t ns_of(const lw_jitter *j, int64_t samples)
 {
     return samples / j->rate * 1000000000 + samples % j->rate * 1000000000 / j->rate;
+}
+
+static int64_t samples_of(const lw_jitter *j, int64_t ns)
+{
+    return ns / 1000000000 * j->rate + ns % 1000000000 * j->rate / 1000000000;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -208,6 +216,7 @@ static void begin_stream(lw_jitter *j, int64_t now, uint16_t sequence, uint32_t 
     j->start_ns = now;
     j->first_time = j->last_time = timestamp;
     j->first_sequence = sequence;
+    j->anew = INT64_MIN;
     j->top_sequence = j->first_sequence - 1;
     j->received = 0;
     j->last_offset = 0;
@@ -269,6 +278,28 @@ static int follow_stream(lw_jitter *j, int64_t now, uint16_t sequence, uint32_t 
     }
     begin_stream(j, now, sequence, timestamp);
     return 1;
+}
+
+/* A sender that counts time from elsewhere on, in the middle of its sequence: the newest packet is of an earlier time than one
+ * before it, or it is here a second and more before its time. It is played right behind what was before it, but for what is lost
+ * between; where that is not about now, behind a pause say, as if it were on time. */
+static void follow_step(lw_jitter *j, int64_t now, uint16_t sequence, int64_t time)
+{
+    int32_t ahead = (int16_t)(sequence - (uint16_t)j->top_sequence);
+    if (ahead <= 0 || !j->delay.known || (time >= j->last_time && time - j->last_time <= j->config.clock_rate))
+        return;
+    int64_t base = lw_delay_base(&j->delay), one = samples_of(j, j->packet_ns);
+    int64_t last = place_of(j, j->last_time), place = last + ahead * one, stands = place_of(j, time);
+    if (time >= j->last_time &&
+        (stands - place <= samples_of(j, STEP) || offset_of(j, now, stands) >= base - STEP))
+        return;
+    int64_t late = offset_of(j, now, place) - base;
+    if (late > STEP_LATE || late < -STEP_LATE)
+        place = lw_max64(last + one, samples_of(j, now - j->start_ns - base));
+    j->first_time = time - place * j->config.clock_rate / j->rate;
+    j->last_time = time;
+    j->anew = j->top_sequence + ahead;
+    j->stats.restarts++;
 }
 
 /* The extended sequence number; -1: it was here before, or too long ago to know. */
@@ -362,13 +393,19 @@ int lw_jitter_put(lw_jitter *j, int64_t now_ns, uint16_t sequence, uint32_t time
         return LW_EINVAL;
     if (!follow_stream(j, now_ns, sequence, timestamp, kind))
         return 0;
+    int64_t time = j->last_time + (int32_t)(timestamp - (uint32_t)j->last_time);
+    if (kind != LW_JITTER_EVENT) /* whose timestamp is that of its beginning */
+        follow_step(j, now_ns, sequence, time);
     int64_t s = take_sequence(j, sequence);
     if (s == INT64_MIN)
         return 0;
-    int64_t time = j->last_time + (int32_t)(timestamp - (uint32_t)j->last_time);
     if (kind == LW_JITTER_EVENT) {
         j->silent[j->silents++ % EVENTS] = s;
         return take_event(j, now_ns, time, data, n);
+    }
+    if (s < j->anew) {
+        j->stats.packets_discarded++; /* of a time that is no longer known */
+        return 0;
     }
     packet p = {.sequence = s, .place = place_of(j, time), .arrival = now_ns, .kind = kind, .size = (int32_t)n};
     if (kind != LW_JITTER_CN)

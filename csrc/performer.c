@@ -120,8 +120,8 @@ struct lw_performer {
     _Atomic int64_t crossed; /* ticks that did not wait for their turn any longer */
 
     /* counters: written by the consumer, read by anyone */
-    _Atomic int64_t frames, frames_unchanged, frames_unseen, frames_stitched, frames_skipped, frames_dropped, pcm_dropped,
-        events_dropped, underruns, underrun_samples, utterances, draws, draw_errors, draw_slow, draw_ns, draw_worst_ns;
+    _Atomic int64_t frames, frames_unchanged, frames_unseen, frames_stitched, frames_undrawn, frames_skipped, frames_dropped,
+        pcm_dropped, events_dropped, underruns, underrun_samples, utterances, draws, draw_errors, draw_slow, draw_ns, draw_worst_ns;
 
     ring pcm_ring, event_ring, frame_ring;
     pcm_block *pcm;
@@ -486,7 +486,7 @@ int lw_performer_set(lw_performer *p, int setting, int value)
 
 int lw_performer_look(lw_performer *p, int look)
 {
-    if (!p || look & ~(LW_LOOK_PICTURES | LW_LOOK_UNITS))
+    if (!p || look & ~(LW_LOOK_PICTURES | LW_LOOK_UNITS | LW_LOOK_POSES))
         return LW_EINVAL;
     atomic_store_explicit(&p->look, look, memory_order_relaxed);
     return 0;
@@ -804,7 +804,7 @@ static int put_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t now
     slot *s = &p->slots[at];
     int32_t node = walk_on(p, pose);
     int open = 0, changed = 1, key, stitched = stitches(p, node, look, &key);
-    int drawn = look & LW_LOOK_PICTURES || !stitched;
+    int drawn = look & LW_LOOK_PICTURES || (look & LW_LOOK_UNITS && !stitched);
     if (drawn)
         changed = draw_frame(p, at, pose, sample, &open);
     else
@@ -831,6 +831,7 @@ static int put_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t now
     LW_COUNT(p->frames, 1);
     LW_COUNT(p->frames_unchanged, !changed);
     LW_COUNT(p->frames_stitched, stitched);
+    LW_COUNT(p->frames_undrawn, !drawn);
     if (open)
         tell_mouth(p, sample, 0, now_ns);
     return LW_TICK_FRAME;
@@ -1136,6 +1137,7 @@ void lw_performer_stats(const lw_performer *p, lw_performer_counters *counters)
                         .frames_unchanged = READ(frames_unchanged),
                         .frames_unseen = READ(frames_unseen),
                         .frames_stitched = READ(frames_stitched),
+                        .frames_undrawn = READ(frames_undrawn),
                         .frames_skipped = READ(frames_skipped),
                         .frames_dropped = READ(frames_dropped),
                         .pcm_dropped = READ(pcm_dropped),

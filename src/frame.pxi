@@ -1,6 +1,6 @@
 # Frames: an lw_picture of one's own, or a performer's slot.
 
-cdef str _NOT_DRAWN = "the frame has no picture: it comes as a unit of encoded video alone (Publisher.wants)"
+cdef str _NOT_DRAWN = "the frame has no picture: its unit or its pose alone was wanted (Publisher.wants, takes_motion)"
 
 
 # A frame that a SharedWriter holds is part of a cycle; its slot must find its performer whichever way that is cleared.
@@ -105,6 +105,16 @@ cdef class Frame:
         other.info.node = -1
         return other
 
+    def posed(self, sample):
+        """The same pose at another `sample`, without a picture: it may be kept as long as one likes."""
+        cdef Frame other = Frame.__new__(Frame)
+        other.w, other.h, other.matrix = self.w, self.h, self.matrix
+        other.info = self.info
+        other.info.sample = whole64(sample, "sample")
+        other.info.drawn = 0
+        other.info.node = -1
+        return other
+
     def scaled(self, width, height):
         """A frame of another size, bilinear, positions in 128ths of a pixel. Below half the size it takes several
         steps, so that no pixel is left out; sizes even, 16..4096."""
@@ -182,7 +192,8 @@ cdef class Frame:
 
     @property
     def drawn(self):
-        """Whether it has a picture; False where its unit alone was wanted (`Publisher.wants`)."""
+        """Whether it has a picture; False where its unit (`Publisher.wants`) or its pose (`Publisher.takes_motion`) alone was
+        wanted."""
         return bool(self.info.drawn)
 
     @property

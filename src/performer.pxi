@@ -29,6 +29,7 @@ TICK_EVENTS = LW_TICK_EVENTS
 
 LOOK_PICTURES = LW_LOOK_PICTURES
 LOOK_UNITS = LW_LOOK_UNITS
+LOOK_POSES = LW_LOOK_POSES
 
 # Where units are stitched, before their bytes are known to be so many: one place for all, as who has the interpreter's lock
 # stitches.
@@ -266,9 +267,9 @@ cdef class Performer:
         check(rc, "set")
 
     def look(self, what):
-        """What is wanted of the frames from the next one on: LOOK_PICTURES (at first), LOOK_UNITS, or both; 0: nobody looks,
-        and none is made. With LOOK_UNITS alone a frame is drawn where it cannot be had as a unit; see
-        `lw_performer_look`.
+        """What is wanted of the frames from the next one on: bits of LOOK_PICTURES (at first), LOOK_UNITS and LOOK_POSES; 0:
+        nobody looks, and none is made. With LOOK_UNITS and no pictures a frame is drawn where it cannot be had as a unit;
+        with LOOK_POSES alone none is; see `lw_performer_look`.
 
         Raises:
             InvalidArgument: something else.

@@ -14,8 +14,8 @@ from support.paths import ROOT
 PACKAGE = ROOT / "python" / "lipwire"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("closing", "errors", "logs", "pools", "text", "_core", "_lazy"),
-    ("stream", "outward", "audio", "avatar", "protocol", "process", "rtp"),
+    ("caches", "closing", "errors", "logs", "pools", "text", "_core", "_lazy"),
+    ("stream", "outward", "audio", "avatar", "motion", "protocol", "process", "rtp"),
     ("atlas", "drawing", "publish", "provider"),
     ("session", "channel"),
     ("agents", "capture"),

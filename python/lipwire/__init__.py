@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .errors import LipwireError
     from .session.offline import RenderResult, render
     from .session.session import Session
-    from .stream import Publisher, StreamSpec, Unit
+    from .stream import Cue, Publisher, StreamSpec, Unit
 
     __version__: str
 
@@ -49,6 +49,7 @@ __all__ = [
     "Avatar",
     "Axis",
     "Compositor",
+    "Cue",
     "Frame",
     "FrameSource",
     "G722Decoder",
@@ -88,6 +89,7 @@ _WHERE = {
     "Avatar": ".avatar",
     "Axis": ".avatar",
     "Compositor": "._core",
+    "Cue": ".stream",
     "Frame": "._core",
     "FrameSource": ".drawing.frame_source",
     "G722Decoder": "._core",

@@ -1,4 +1,5 @@
-"""The one contract for what leaves a session: `StreamSpec` says what comes, a `Publisher` takes it."""
+"""The one contract for what leaves a session: `StreamSpec` says what comes, a `Publisher` takes it: sound, pictures,
+encoded video, poses (motion) and cues."""
 
 from __future__ import annotations
 
@@ -107,6 +108,20 @@ class Unit(Struct, frozen=True, gc=False):
     """Whether it is an IDR picture. The others refer to the unit before, and to nothing else."""
 
 
+CueKind = Literal["interrupt", "started", "finished", "underrun", "state", "expression", "gesture"]
+
+
+class Cue(Struct, frozen=True, gc=False):
+    """Something that happened in a session, for who draws the face elsewhere."""
+
+    kind: CueKind
+    value: str
+    """Of "state", "expression" and "gesture" its name (`avatar.art` lists them); of the others the `event_id` of
+    the utterance, "" where it has none."""
+    sample: int
+    """When, on the media clock. What is handed over of an earlier time comes before it, of a later time behind it."""
+
+
 def no_key() -> None:
     """Nobody makes units."""
 
@@ -114,9 +129,9 @@ def no_key() -> None:
 class Publisher(abc.ABC):
     """Where sound and pictures go. All calls come from one thread, the event loop's where there is one.
 
-    `sample` and `frame.sample` count on one media clock at 48 kHz, without gaps in the audio. `audio`, `video` and
-    `interrupt` must not block: a publisher that cannot keep up drops and counts. What one raises is counted and logged
-    by the session, and the session goes on.
+    `sample` and `frame.sample` count on one media clock at 48 kHz, without gaps in the audio. `audio`, `video`,
+    `motion`, `cue` and `interrupt` must not block: a publisher that cannot keep up drops and counts. What one raises is
+    counted and logged by the session, and the session goes on.
 
     Every publisher of this package derives from it. An object that merely has `open`, `audio`, `video` and `close`
     is taken as well (`as_publisher`).
@@ -154,6 +169,12 @@ class Publisher(abc.ABC):
         `video`, and before it as `unit`, where it can."""
         return "pictures"
 
+    @property
+    def takes_motion(self) -> bool:
+        """Whether it takes poses and cues now. Asked like `wants`, and apart from it: one that wants "nothing" and
+        takes motion has the session draw no picture at all."""
+        return False
+
     async def open(self, spec: StreamSpec) -> None:
         """Called once, before any sound or picture."""
 
@@ -170,6 +191,16 @@ class Publisher(abc.ABC):
     def unit(self, unit: Unit) -> None:
         """Takes a picture as encoded video, in the place of `video` or besides it. None may be left out without asking
         for a key: they refer to each other."""
+
+    def motion(self, frame: Frame) -> None:
+        """Takes the pose of a frame, drawn or not, before its picture: `frame.axes`, `.visemes`, `.loudness`, what
+        speaks (`.utterance`), when (`.sample`) and how many interrupts it knows of (`.generation`); never one that is
+        stale. There is one for each frame of the session's rate that was not late. To keep: `frame.posed(sample)`; the
+        frame itself may be one of the session's few slots."""
+
+    def cue(self, cue: Cue) -> None:
+        """Takes what happened, in its place among sound and motion: an interrupt (behind `interrupt`), the beginning
+        and the end of an utterance, an underrun, and what state, expression or gesture was set."""
 
     def interrupt(self) -> None:
         """The session has dropped its speech: what was handed over and has not left yet is stale, and must not be
@@ -188,7 +219,8 @@ class Publisher(abc.ABC):
 
 class PublisherLike(Protocol):
     """What a session takes besides a `Publisher`: any object with these methods, and those of `interrupt`, `memory`,
-    `unit`, `broken_off`, `wants` and `takes_units` that it has. `open` and `close` may be plain functions, too."""
+    `unit`, `motion`, `cue`, `broken_off`, `wants`, `takes_units` and `takes_motion` that it has. `open` and
+    `close` may be plain functions, too."""
 
     def open(self, spec: StreamSpec) -> Any: ...
     def audio(self, pcm: bytes, sample: int) -> None: ...
@@ -208,6 +240,8 @@ class _Wrapped(Publisher):
         ("memory", 2, False),
         ("broken_off", 1, False),
         ("unit", 1, False),
+        ("motion", 1, False),
+        ("cue", 1, False),
     )
     """Name, number of arguments, whether it must be there."""
 
@@ -240,6 +274,11 @@ class _Wrapped(Publisher):
     @property
     def takes_units(self) -> bool:  # type: ignore[override]
         return bool(getattr(self.of, "takes_units", False))
+
+    @property
+    def takes_motion(self) -> bool:
+        """Where it does not say: if it has a method for it."""
+        return bool(getattr(self.of, "takes_motion", hasattr(self.of, "motion")))
 
     @property
     def request_key(self) -> Callable[[], None]:
@@ -282,15 +321,15 @@ def _takes(method: Callable[..., Any], count: int) -> bool:
 
 def as_publisher(publisher: Publisher | PublisherLike) -> Publisher:
     """The Publisher that `publisher` is, or that an object with the same methods stands for. `open`, `audio`, `video`
-    and `close` must be there; `interrupt`, `memory`, `unit`, `broken_off`, `wants` and `takes_units` may. An object
-    that `takes_units` is given the attribute `request_key`.
+    and `close` must be there; `interrupt`, `memory`, `unit`, `motion`, `cue`, `broken_off`, `wants`, `takes_units` and
+    `takes_motion` may. An object that `takes_units` is given the attribute `request_key`.
 
     Raises:
         InvalidArgument: a method is missing, does not take what it is given, or is `async` where nobody awaits it; the
         message names it.
     """
     whole = publisher if isinstance(publisher, Publisher) else _Wrapped(publisher)
-    for name in ("memory", "audio", "video", "unit", "interrupt", "broken_off"):
+    for name in ("memory", "audio", "video", "unit", "motion", "cue", "interrupt", "broken_off"):
         if inspect.iscoroutinefunction(getattr(whole, name)):
             raise InvalidArgument(
                 f"{type(publisher).__name__}.{name} is async, and nobody awaits it: make it a plain function that does "

@@ -17,6 +17,7 @@ cdef extern from "lipwire/performer.h" nogil:
         LW_TICK_EVENTS
         LW_LOOK_PICTURES
         LW_LOOK_UNITS
+        LW_LOOK_POSES
     ctypedef struct lw_performer:
         pass
     ctypedef struct lw_draw_info:
@@ -56,6 +57,7 @@ cdef extern from "lipwire/performer.h" nogil:
         int64_t frames_unchanged
         int64_t frames_unseen
         int64_t frames_stitched
+        int64_t frames_undrawn
         int64_t frames_skipped
         int64_t frames_dropped
         int64_t pcm_dropped

@@ -82,15 +82,20 @@ async def test_what_was_said_is_heard_in_it_and_figures_tell_of_it(
     place = started["granted"]["record"]["file"]
     assert re.fullmatch(rf"operator/[\dTZ-]+-{started['session_id']}\.mp4", place)
     session = service.watched[started["session_id"]].session
-    session.write(claps(1), RATE)
-    session.end()
-    await asyncio.wait_for(session.finished(), WAIT)
+    for event_id in (None, "line-2"):
+        session.write(claps(1) if event_id is None else bytes(RATE // 5 * 2), RATE, event_id)
+        session.end()
+        await asyncio.wait_for(session.finished(), WAIT)
     figures = (await client.get(f"/session/{started['session_id']}")).json()["stats"]
     assert figures["film"]["state"] == "recording" and figures["film"]["seconds"] > 0
     assert "lipwire_films 1.0" in (await client.get("/metrics")).text
     await service.drain(0)  # as a server that is asked to end
     shown = read(str(folder / place))
     assert len(shown.bursts()) == 1 and len(shown.times) > 20
+    cues: Any = read_transcript((folder / place).with_suffix(".vtt"))
+    assert [cue.text for cue in cues] == ["speech", "line-2"], "its words are its client's to know"
+    assert [round(cue.end - cue.start, 2) for cue in cues] == [1, 0.2]
+    assert cues[0].start < shown.bursts()[0] < cues[0].end <= cues[1].start
     assert service.films is not None and service.films.counts["finished"] == 1
 
 

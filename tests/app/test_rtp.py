@@ -104,6 +104,13 @@ class Events:
                 self.all.append(m.decode_event(str(await self._ws.recv())))
 
 
+async def heard(service: Service, http: httpx.AsyncClient) -> dict[str, float]:
+    """The figures of Prometheus for sound in packets."""
+    lines = (await http.get(service.http_url + "/metrics")).text.splitlines()
+    named = (line.removeprefix("lipwire_heard_").rsplit(" ", 1) for line in lines if line.startswith("lipwire_heard_"))
+    return {name: float(value) for name, value in named}
+
+
 async def test_who_calls_is_said_and_told_of(service: Service) -> None:
     caller = Caller()
     reply = (await start(service, offer(caller.port))).json()
@@ -138,7 +145,12 @@ async def test_who_calls_is_said_and_told_of(service: Service) -> None:
         assert stats["rtp"]["in"]["source"] == f"127.0.0.1:{caller.port}" and stats["rtp"]["out"] == []
         json.dumps(stats)
         async with httpx.AsyncClient(trust_env=False, headers={"x-api-key": KEY}) as http:
+            during = await heard(service, http)
             await http.request("DELETE", service.http_url + "/session/stop", json={"session_id": reply["session_id"]})
+            after = await heard(service, http)
+    packets = 'packets_received_total{by="rtp"}'
+    assert during['streams{by="rtp"}'] == 1 and during[packets] > 80 and during['target_delay_seconds{by="rtp"}'] > 0
+    assert after['streams{by="rtp"}'] == 0 and after[packets] >= during[packets], "of a session that is over, too"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", section.port))
     caller.socket.close()

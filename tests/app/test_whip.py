@@ -1,19 +1,30 @@
-"""app/whip.py: a session spoken through by WHIP, over the real server, with aiortc as the sender. Chromium is in
-tests/e2e/test_whep_page.py."""
+"""app/whip.py: a session spoken through by WHIP, over the real server, with aiortc, FFmpeg and GStreamer as senders.
+Chromium is in tests/e2e/test_whep_page.py, a sender from npm in tests/e2e/test_peers_from_npm.py."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import LiveAvatar, Service
+from support.certificates import Authority
 from support.guest import PACKET, RATE, Pictures, Tone
+from support.machine import require
+from support.paths import ROOT
 from support.provider_stage import start_body
 from support.whip import Client
 
@@ -27,6 +38,7 @@ class Stage:
     def __init__(self, service: Service, http: httpx.AsyncClient, started: dict[str, Any]) -> None:
         self.service, self.http = service, http
         self.whip = f"/whip/{started['session_id']}"
+        self.url = f"{service.viewer_url}{self.whip.lstrip('/')}"
         self.token: str = started["session_token"]
         self.bearer = {"authorization": f"Bearer {self.token}"}
         session = service.watched[started["session_id"]].session
@@ -39,13 +51,19 @@ class Stage:
                 await asyncio.sleep(0.01)
 
 
-@pytest_asyncio.fixture
-async def stage() -> AsyncIterator[Stage]:
-    config = Config(**PORTS, api_key=KEY)
+@asynccontextmanager
+async def staged(**changes: Any) -> AsyncIterator[Stage]:
+    config = Config(**(PORTS | changes), api_key=KEY)
     async with Service(config) as service, httpx.AsyncClient(base_url=service.viewer_url, trust_env=False) as http:
         body = start_body(width=64, height=64, fps=10)
         reply = await http.post(f"{service.http_url}/session/start", headers={"x-api-key": KEY}, json=body)
         yield Stage(service, http, reply.json())
+
+
+@pytest_asyncio.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with staged() as made:
+        yield made
 
 
 def words(at: int) -> np.ndarray[Any, Any]:
@@ -70,6 +88,8 @@ async def test_sound_is_said_in_utterances_until_the_sender_goes(stage: Stage) -
         assert (await sender.delete()).status_code == 200
     await stage.until(lambda: not figures()["whip"]["connected"])
     assert not figures()["receiving"] and figures()["whip"]["refused"] == 0
+    tallied = stage.service.heard["whip"].read()
+    assert tallied.streams == 0 and tallied.packets_received >= told["whip"]["packetsReceived"]
     async with asyncio.timeout(30):
         await stage.session.finished()  # what had begun has its end
 
@@ -85,3 +105,65 @@ async def test_the_newest_sender_speaks(stage: Stage) -> None:
             await stage.session.close()
             assert (await second.delete()).status_code == 404
     assert stage.session.stats()["whip"]["connected"] is False
+
+
+async def test_ffmpeg_speaks(stage: Stage, tmp_path: Path) -> None:
+    """The muxer `whip`, which FFmpeg has from 8.0 on: sound and pictures, and its goodbye."""
+    require("whip" in av.formats_available, "FFmpeg's whip (PyAV 16)")
+    figures = stage.session.stats
+    certificate, key = Authority(tmp_path).issue("ffmpeg")
+    sender = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "support.ffmpeg_whip", stage.url, stage.token, str(certificate), str(key)),
+        cwd=ROOT / "tests",
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        await stage.until(lambda: stage.session.heard[0] not in (None, "whip-1") or sender.returncode is not None)
+        assert figures()["whip"]["packetsReceived"] > 20
+    finally:
+        _, said = await sender.communicate(b"")
+    assert sender.returncode == 0, said
+    await stage.until(lambda: not figures()["whip"]["connected"])
+
+
+async def test_gstreamer_speaks(tmp_path: Path) -> None:
+    """Meetecho's client over GStreamer's webrtcbin, as Debian has it. libnice knows no loopback, so that the two meet
+    on this machine's own address."""
+    program = shutil.which("whip-client")
+    require(program and shutil.which("cc"), "whip-client (Debian: simple-whip-client), and a C compiler")
+    assert program is not None
+    pipeline = (
+        "audiotestsrc is-live=true wave=ticks tick-interval=1500000000 sine-periods-per-tick=220 ! audioconvert "
+        "! audioresample ! opusenc ! rtpopuspay pt=100 ssrc=1 "
+        "! application/x-rtp,media=audio,encoding-name=OPUS,payload=100"
+    )
+    async with staged(ice_host=None) as stage:
+        sender = await asyncio.create_subprocess_exec(
+            *(program, "-o", "-u", stage.url, "-t", stage.token, "-A", pipeline),
+            env=os.environ | {"LD_LIBRARY_PATH": str(without_upnp(tmp_path))},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        figures = stage.session.stats
+        try:
+            await stage.until(lambda: stage.session.heard[0] not in (None, "whip-1") or sender.returncode is not None)
+            assert figures()["whip"]["packetsReceived"] > 20
+        finally:
+            if sender.returncode is None:
+                sender.send_signal(signal.SIGINT)
+            said, _ = await sender.communicate()
+        assert sender.returncode == 0, said
+        await stage.until(lambda: not figures()["whip"]["connected"])
+
+
+def without_upnp(folder: Path) -> Path:
+    """A folder with a library that stands in for gupnp-igd, by which Debian 12's libnice would ask routers for ports:
+    that one brings libsoup 3, and whip-client, which has libsoup 2, ends where both are there."""
+    names = ("gupnp_simple_igd_" + name for name in ("add_port", "get_type", "remove_port_local", "thread_new"))
+    (folder / "none.c").write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in names))
+    library = "libgupnp-igd-1.0.so.4"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", f"-Wl,-soname,{library}", "-o", folder / library, folder / "none.c"], check=True
+    )
+    return folder

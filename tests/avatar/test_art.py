@@ -11,6 +11,8 @@ from lipwire.avatar.art import AXES, VISEMES, Art
 from lipwire.avatar.builtin import BUILTIN, draw
 from lipwire.avatar.figure import LID_STEPS, LIDS_AT_REST
 
+pytestmark = pytest.mark.xdist_group("art")  # each is drawn once, for all of the tests
+
 SIZES = [(640, 360), (320, 180), (512, 512), (360, 640), (1280, 720)]
 CUT = {"body", "arm"}  # may run out of the frame
 TOON = {"ohm": ohm.MOUTH, "kit": kit.MOUTH}

@@ -469,6 +469,39 @@ static void test_strays(void)
     lw_jitter_close(&j);
 }
 
+/* A sender whose timestamps step while its sequence goes on is heard on at once: all of it, with nothing between. */
+static void test_steps(void)
+{
+    static const struct {
+        int step_ms, lost, pause_ms;
+    } cases[] = {{1500, 0, 0}, {2900, 0, 0}, {-60, 0, 0}, {-700, 0, 0}, {-2900, 0, 0}, {1500, 2, 0}, {-1500, 2, 0}, {-1500, 0, 900}};
+    int whole = 1, soon = 1, lag = 1;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        lw_jitter *j = open_ulaw((lw_jitter_config){0});
+        int64_t now = 0;
+        lw_jitter_stats_t s0, s1;
+        int16_t out[80];
+        speak(j, 0, 100, 0, &now);
+        lw_jitter_stats(j, &s0);
+        for (int64_t end = now + (cases[k].pause_ms + 20 * cases[k].lost) * MS; now < end; now += 10 * MS)
+            lw_jitter_get(j, now + MS, out);
+        speak(j, 100 + cases[k].lost, 40, (uint32_t)(8 * cases[k].step_ms), &now);
+        whole &= !lw_jitter_put(j, now, 99, 99 * 160, LW_JITTER_SPEECH, any, 80); /* was there */
+        for (int i = 0; i < 20; i++, now += 10 * MS)
+            lw_jitter_get(j, now + MS, out);
+        lw_jitter_stats(j, &s1);
+        whole &= s1.packets_received == 140 && s1.packets_lost == cases[k].lost && !s1.packets_discarded && s1.restarts == 1 &&
+                 s1.jitter_buffer_emitted_count - s0.jitter_buffer_emitted_count >= 40 * 160;
+        int64_t other = s1.idle_samples - s0.idle_samples + s1.concealed_samples - s0.concealed_samples;
+        soon &= other <= 8 * (200 + cases[k].pause_ms + 20 * cases[k].lost);
+        lag &= s1.target_ns < s0.target_ns + 12 * MS;
+        lw_jitter_close(&j);
+    }
+    CHECK(whole, "timestamps that step lose nothing");
+    CHECK(soon, "and what is said goes on at once");
+    CHECK(lag, "no later than it did");
+}
+
 static void test_too_late(void)
 {
     begin(300, RATE);
@@ -599,6 +632,7 @@ int main(void)
     test_events();
     test_events_whose_end_is_lost();
     test_strays();
+    test_steps();
     test_too_late();
     test_levels();
     test_machines();

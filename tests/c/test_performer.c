@@ -655,6 +655,37 @@ static void test_nobody_looks(void)
     lw_performer_close(&r.p);
 }
 
+/* Who wants poses alone has every frame, and none is drawn: twins, one of which is looked at. */
+static void test_poses_alone(void)
+{
+    static lw_frame_info seen[MAX_FRAMES];
+    int seen_count = 0, same = 1;
+    make_vowel(LW_RATE / 2, LW_RATE);
+    for (int alone = 0; alone < 2; alone++) {
+        run r = start((lw_performer_config){.avatar = avatar, .seed = 5});
+        lw_performer_look(r.p, alone ? LW_LOOK_POSES : LW_LOOK_PICTURES | LW_LOOK_POSES);
+        lw_performer_write(r.p, speech, LW_RATE / 2, LW_RATE);
+        lw_performer_end(r.p, 0);
+        step(&r, 30);
+        lw_performer_interrupt(r.p);
+        step(&r, 30);
+        lw_performer_counters counters;
+        lw_performer_stats(r.p, &counters);
+        CHECK(counters.frames == 15 && counters.frames_unseen == 0 && counters.frames_undrawn == (alone ? 15 : 0),
+              "poses alone: counted");
+        if (!alone) {
+            memcpy(seen, frames, sizeof seen);
+            seen_count = frame_count;
+        }
+        lw_performer_close(&r.p);
+    }
+    for (int i = 0; i < seen_count; i++)
+        same &= !memcmp(&seen[i].pose, &frames[i].pose, sizeof(lw_pose)) && seen[i].sample == frames[i].sample &&
+                seen[i].mouth_open == frames[i].mouth_open && seen[i].generation == frames[i].generation &&
+                seen[i].drawn && !frames[i].drawn && frames[i].node < 0;
+    CHECK(seen_count == 15 && frame_count == 15 && same, "poses alone: the same face");
+}
+
 static void test_settings(void)
 {
     lw_performer *p = NULL;
@@ -818,6 +849,7 @@ int main(void)
     test_interrupt_of_what_is_held_back();
     test_tails();
     test_nobody_looks();
+    test_poses_alone();
     test_settings();
     test_allocations();
     test_threads();

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib.util
 import io
 import json
@@ -31,6 +33,7 @@ from lipwire.cli.progress import ProgressBar
 from support.agent_bodies import V2
 from support.machine import require
 from support.provider_stage import start_body
+from support.zygote import Zygote
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
 COMMANDS = (
@@ -69,7 +72,17 @@ def start(place: Path, *args: object, **more: str) -> subprocess.Popen[str]:
     )
 
 
+@functools.cache
+def zygote() -> Zygote:
+    forks = Zygote()
+    atexit.register(forks.close)
+    return forks
+
+
 def run(place: Path, *args: object, **more: str) -> tuple[int, str, str]:
+    """The command, to its end: (exit code, stdout, stderr)."""
+    if "PYTHONPATH" not in more:  # which counts where imports begin
+        return zygote().run(place, [*map(str, args)], environment(place, **more), WAIT)
     process = start(place, *args, **more)
     try:
         out, err = process.communicate(timeout=WAIT)

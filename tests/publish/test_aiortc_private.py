@@ -96,6 +96,41 @@ async def test_what_fails_while_a_connection_is_made_reaches_nobody(monkeypatch:
     assert told == []
 
 
+async def test_who_asks_over_the_path_that_is_used_is_there() -> None:
+    """Though it may not answer when it is asked, as FFmpeg's WHIP does not."""
+    ours, theirs = (aioice.Connection(ice_controlling=controlling) for controlling in (False, True))
+    for one, other in ((ours, theirs), (theirs, ours)):
+        vars(one)["get_component_candidates"] = private._on("127.0.0.1", one.get_component_candidates)
+        await one.gather_candidates()
+        other.remote_username, other.remote_password = one.local_username, one.local_password
+    for candidate in ours.local_candidates:
+        await theirs.add_remote_candidate(candidate)
+    await theirs.add_remote_candidate(None)
+    private.heed_checks(ours)
+    private.heed_checks(ours)
+    await asyncio.gather(ours.connect(), theirs.connect())
+    pair: Any = theirs._nominated[1]
+
+    async def ask() -> Any:
+        key = str(theirs.remote_password).encode()
+        request = theirs.build_request(pair, nominate=False)
+        await pair.protocol.request(request, pair.remote_addr, integrity_key=key)
+        return ours._query_consent_task
+
+    first = ours._query_consent_task
+    second = await ask()
+    assert second is not first and await ask() is second, "once in a while"
+    elsewhere = theirs.build_request(pair, nominate=False)
+    private._come_apart(ours)
+    private.heed_checks(ours)
+    ours.check_incoming(elsewhere, ("127.0.0.1", 9), ours._nominated[1].protocol)
+    assert ours._query_consent_task is second, "not over this path"
+    third = await ask()
+    await asyncio.sleep(0)
+    assert third is not second and first.cancelled() and second.cancelled() and not third.done()
+    await asyncio.gather(ours.close(), theirs.close())
+
+
 async def test_few_sources_of_a_receiver_are_kept_account_of() -> None:
     pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
     receiver: Any = pc.addTransceiver("video").receiver
@@ -106,6 +141,36 @@ async def test_few_sources_of_a_receiver_are_kept_account_of() -> None:
     for ssrc in (*range(100), 95):
         streams[ssrc] = seen[ssrc] = ssrc
     assert list(streams) == list(seen) == list(range(92, 100))
+    await pc.close()
+    private.let_go(pc)
+
+
+async def test_a_flood_of_sources_leaves_nothing_and_the_bit_rate_is_reported() -> None:
+    """Each packet of another source, as whoever sends may have it: a report about 256 of them could not be written, and
+    the task that reads the connection would end."""
+    pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    receiver: Any = pc.addTransceiver("video").receiver
+    router = receiver.transport._rtp_router
+    private.bound_sources(receiver)
+    router.register_receiver(receiver, ssrcs=[], payload_types=[100])
+    reports: list[Any] = []
+
+    async def report(packet: Any) -> None:
+        reports.append(packet)
+
+    vars(receiver).update(_send_rtcp=report, _RTCRtpReceiver__rtcp_ssrc=1)
+    for number in range(1000):
+        packet = aiortc.rtp.RtpPacket(payload_type=100, ssrc=number, payload=bytes(1000))
+        packet.extensions.abs_send_time = number * 20 * (1 << 18) // 1000 % (1 << 24)  # ms, in 6.18 bits of seconds
+        assert router.route_rtp(packet) is receiver
+        await receiver._handle_rtp_packet(packet, arrival_time_ms=20 * number)
+    newest = list(range(1000 - private.MAX_SOURCES, 1000))
+    assert list(router.ssrc_table) == newest == list(receiver._RTCRtpReceiver__active_ssrc)
+    assert list(receiver._RTCRtpReceiver__remote_bitrate_estimator.ssrcs) == newest
+    named = [aiortc.rtp.unpack_remb_fci(one.fci)[1] for one in reports]
+    assert len(named) > 10 and named[-1] == list(range(named[-1][-1] - private.MAX_SOURCES + 1, named[-1][-1] + 1))
+    router.unregister_receiver(receiver)
+    assert not router.ssrc_table
     await pc.close()
     private.let_go(pc)
 

@@ -107,6 +107,38 @@ async def test_whoever_fills_their_part_ends_nobody_elses_films(tmp_path: Path) 
     assert films.encoded == 0 and again.state == "finished"
 
 
+def grow(film: LiveFilm, size: int) -> bool:
+    """So many bytes more beside a film, as of its transcript; whether there is room for them."""
+    film.path.parent.mkdir(exist_ok=True)
+    with film.path.with_suffix(".vtt").open("ab") as file:
+        file.truncate(file.tell() + size)
+    return film.charge(size)
+
+
+async def test_who_has_most_leaves_the_rest_of_a_full_folder_to_the_others(tmp_path: Path) -> None:
+    """No quota anywhere, as the operator has none. 4 of 32 MiB are kept for those that have begun."""
+    mib, limits = 1 << 20, FilmLimits(film=64 << 20, total=32 << 20)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "x.mp4").write_bytes(bytes(2 * mib))
+    films = FilmFolder(tmp_path, limits)
+    films.look().result()
+    long, short, bob, cid = (films.open(owner, None, of) for owner, of in ("a1", "a2", "b3", "c4"))
+    assert grow(long, 17 * mib) and grow(short, mib) and grow(cid, mib), "as much as they like, while there is room"
+    assert grow(bob, 8 * mib), "3 MiB are left, and of 30 he has less than a third"
+    new = films.open("d", None, "new")
+    with pytest.raises(NoCapacity, match=r"nearly full .*; delete some"):
+        await new.open(SPEC)
+    films.forget(new)  # as the session does that could not start
+    assert not grow(short, 1) and "a has more than a share" in short._refused
+    assert grow(bob, 1) and grow(cid, 1)
+    for film in (bob, cid):  # they end, and so what they have is no longer shared
+        films.forget(film)
+    assert grow(long, 1) is False and "this one has more than a share" in long._refused
+
+    small = films.open("a", None, "small")
+    assert grow(small, mib) and not grow(small, 2 * mib) and "is full" in small._refused
+
+
 async def test_a_disk_that_hangs_holds_up_no_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     films, goes_on = FilmFolder(tmp_path, LIMITS), threading.Event()
     film = films.open("ann", "x.mp4", "s")

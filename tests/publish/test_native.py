@@ -21,7 +21,7 @@ from lipwire._core import RATE
 from lipwire.avatar import Avatar
 from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
-from lipwire.publish.native import Link, _Loop
+from lipwire.publish.native import Link, LoopNet
 from lipwire.publish.streams import KEY_EVERY
 from lipwire.session import session as session_module
 from support.proxy import Proxy
@@ -169,11 +169,13 @@ async def test_a_viewer_on_a_bad_network_plays_and_the_others_do_not_notice() ->
         await bad.join(publisher, proxy)
         await until(lambda: len(publisher.viewers) == 2)
         await until(lambda: len(bad.pictures) > 80 and len(fine.pictures) > 80 and proxy.lost > 10)
-        numbers = [p.sequence_number for p in fine.of("video")]
-        assert all((b - a) % 65536 == 1 for a, b in itertools.pairwise(numbers))
+        packets = fine.of("video")
+        assert all((b.sequence_number - a.sequence_number) % 65536 == 1 for a, b in itertools.pairwise(packets))
         links = [link for peer in publisher.viewers for link in peer._links.values()]
         assert sum(link.stats()["retransmitted"] for link in links) > 0
-        assert keys(fine.of("video")) < 10
+        # However often the bad one asks for key frames, and however long this takes; and where it changes its class.
+        lasted = (packets[-1].timestamp - packets[0].timestamp) % 2**32 * RATE // 90_000
+        assert keys(packets) <= 3 + lasted // KEY_EVERY
         assert publisher.missed.sound == 0
         await bad.close()
         await fine.close()
@@ -189,14 +191,14 @@ async def test_the_last_one_takes_the_sender_along() -> None:
             await viewer.join(publisher)
         await until(lambda: all(viewer.pictures for viewer in viewers))
         loop = asyncio.get_running_loop()
-        assert len(_Loop._of[loop].links) == 2
+        assert len(LoopNet._of[loop].links) == 2
         await viewers[0].close()
         await until(lambda: len(publisher.viewers) == 1)
         shown = len(viewers[1].pictures)
         await until(lambda: len(viewers[1].pictures) > shown + 3)
         await viewers[1].close()
         await until(lambda: not publisher.viewers)
-        assert loop not in _Loop._of
+        assert loop not in LoopNet._of
         del viewer
         viewers.clear()
         await until(lambda: not [one for one in gc.get_objects() if type(one) is Link])

@@ -131,6 +131,7 @@ async def test_a_room_is_watched_and_spoken_in(site: Site) -> None:
             await player.until(sound=3)
             while not any(isinstance(event, Heard) and event.user == "anna" for event in heard):
                 await asyncio.sleep(0.01)
+            assert site.service.heard["room"].read().packets_received > 0
         assert (await sender.delete()).status_code == 200  # and she has left, without the wait of a lost connection
         assert "anna" not in [member.user for member in site.service.rooms.list()["lobby"]]
         other = Client(stranger, "/whip/rooms/lobby?user=bob", bearer, microphone=Tone(sine(440, 8000)))

@@ -149,6 +149,7 @@ class Taker(lipwire.Publisher):
     """Takes what it wants, and decodes it."""
 
     takes_units = True
+    takes_motion = False
 
     def __init__(self, wants: Wants) -> None:
         self._wants: Wants = wants
@@ -156,6 +157,7 @@ class Taker(lipwire.Publisher):
         self.units: list[Unit] = []
         self.pictures: list[tuple[int, bool]] = []
         self.order: list[str] = []
+        self.poses: list[int] = []
         self.came = asyncio.Event()
 
     @property
@@ -183,6 +185,9 @@ class Taker(lipwire.Publisher):
         self.order.append("p")
         assert frame.drawn and frame.i420.any()
 
+    def motion(self, frame: lipwire.Frame) -> None:
+        self.poses.append(frame.sample)
+
     def unit(self, unit: Unit) -> None:
         if unit.key:
             self.decoder = Decoder()
@@ -205,6 +210,12 @@ async def test_a_session_hands_over_what_is_wanted(
         assert out.order.count("p") < EVERY and out.order[-1] == "u" and out.units[0].key
         await out.change("both", 24)
         assert out.order[-6:] in (["p", "u"] * 3, ["u", "p"] * 3)
+        out.takes_motion = True
+        await out.change("units")
+        first = len(out.units)
+        await out.until(6)
+        assert out.poses[-6:] == [unit.sample for unit in out.units[first:]][-6:]
+        out.takes_motion = False
         out.request_key()  # somebody joins
         before = len(out.units)
         await out.until(24)

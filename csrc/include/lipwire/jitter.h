@@ -109,7 +109,7 @@ typedef struct lw_jitter_stats {
     int64_t removed_samples_for_acceleration;
     int64_t comfort_samples; /* comfort noise that the sender asked for */
     int64_t idle_samples;
-    int64_t restarts;           /* the sender began anew: another timeline */
+    int64_t restarts;           /* the sender began anew, or counts its time from elsewhere on */
     int32_t buffered_packets;   /* now */
     int32_t buffered_ns;        /* now: decoded and not */
     int32_t target_ns;          /* now: lag that is aimed at, behind the fastest packets of late */

@@ -93,6 +93,7 @@ typedef struct lw_performer_counters {
     int64_t frames_unchanged;/* of those, not a pixel differed from the one before */
     int64_t frames_unseen;   /* of those, not in the ring: nobody looked */
     int64_t frames_stitched; /* of those in the ring, that can be had as units */
+    int64_t frames_undrawn;  /* of those in the ring, without a picture: as a unit or a pose alone */
     int64_t frames_skipped;  /* not drawn: late */
     int64_t frames_dropped;  /* not drawn: the reader held every slot */
     int64_t pcm_dropped;     /* blocks */
@@ -118,7 +119,7 @@ typedef struct lw_frame_info {
     int64_t generation;  /* interrupts that it knows of */
     int32_t changed;     /* 0: every pixel as in the frame before; 1 where the reader draws */
     int32_t mouth_open;  /* the mouth's image is not that at rest; without an avatar: the pose's mouth is open */
-    int32_t drawn;       /* 0: the slot has no picture of it: its unit alone was wanted */
+    int32_t drawn;       /* 0: the slot has no picture of it: its unit or its pose alone was wanted */
     int32_t node;        /* of the atlas; it can be had by lw_performer_unit. -1: it cannot */
     int32_t key;         /* 1: its unit does not follow on that of the frame before, and is an IDR picture */
     int64_t due_ns;      /* the `now` given to the tick that made it */
@@ -160,10 +161,12 @@ int lw_performer_set(lw_performer *p, int setting, int value);
  * sound, pose and events go on, and no frame is drawn or put into the ring; that the mouth is open is told by an event
  * alone (LW_EVENT_MOUTH with value 1). Where units alone are wanted a frame is drawn if it cannot be had as one: without an
  * atlas, with a pose that it does not cover (an expression, a gesture), and from there to the next anchor, where the
- * units begin again with an IDR picture: with these frames an encoder takes over. LW_EINVAL: another bit. */
+ * units begin again with an IDR picture: with these frames an encoder takes over. Where poses are wanted every frame is put
+ * into the ring, and those alone: none is drawn. LW_EINVAL: another bit. */
 enum lw_look {
     LW_LOOK_PICTURES = 1,
-    LW_LOOK_UNITS = 2
+    LW_LOOK_UNITS = 2,
+    LW_LOOK_POSES = 4
 };
 int lw_performer_look(lw_performer *p, int look);
 uint64_t lw_performer_writing(const lw_performer *p);   /* as lw_speech_writing */

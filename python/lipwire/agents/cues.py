@@ -56,13 +56,15 @@ class Captions:
 
     def add(self, caption: Caption) -> None:
         """A text that has been said. One from before the film is left out, and so is one from when it has ended."""
+        self.put(cues_of(caption))
+
+    def put(self, cues: Iterable[Cue]) -> None:
+        """The same, as cues, in seconds of the channel's clock."""
         if self._ended or self._film.state not in ("new", "recording"):
             return
         zero = self._film.zero / RATE
         cues = [
-            structs.replace(cue, start=max(0.0, cue.start - zero), end=cue.end - zero)
-            for cue in cues_of(caption)
-            if cue.end > zero
+            structs.replace(cue, start=max(0.0, cue.start - zero), end=cue.end - zero) for cue in cues if cue.end > zero
         ]
         if not cues:
             return
@@ -100,7 +102,7 @@ class Captions:
 
     def _end(self, why: str | None) -> None:
         self._ended = True
-        logger.warning("the transcript %s ended: %s; its agent goes on", self.path.name, why)
+        logger.warning("the transcript %s ended: %s; what is filmed goes on", self.path.name, why)
 
     def _append(self, text: bytes, begins: bool) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if begins else 0)

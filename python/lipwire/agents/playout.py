@@ -22,7 +22,7 @@ from ..channel.base import Channel
 from ..errors import BufferFull, LipwireError
 from ..protocol.messages import PlaybackFinished
 from ..session.session import Session
-from ..stream import Publisher, StreamSpec, Unit, Wants
+from ..stream import Cue, Publisher, StreamSpec, Unit, Wants
 from .replies import Reply
 from .rest_of import rest_of
 
@@ -300,6 +300,19 @@ class ChannelSink(Publisher):
     def unit(self, unit: Unit) -> None:
         """Carries a picture as encoded video into the channel."""
         self._channel.unit(unit)
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether the channel does."""
+        return self._channel.takes_motion
+
+    def motion(self, frame: Frame) -> None:
+        """Carries a pose into the channel."""
+        self._channel.motion(frame)
+
+    def cue(self, cue: Cue) -> None:
+        """Tells the channel what happened."""
+        self._channel.cue(cue)
 
     def interrupt(self) -> None:
         """Nobody hears any more what waits in the channel."""

@@ -155,7 +155,7 @@ class Config(Struct, kw_only=True, frozen=True):
     film_mb: int = 2048
     """MiB of a film with its transcript; it ends there. 2048 are about five hours at 640x360."""
     films_total_mb: int = 20480
-    """MiB of all in that folder: when they are there, films end and no new one begins. None is deleted."""
+    """MiB of all in that folder. In the last eighth none begins, and who has most ends first. None is deleted."""
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""

@@ -23,6 +23,7 @@ from ..rtp.keys import Opened, Sealed
 from ..rtp.negotiation import Media, negotiate
 from ..rtp.ports import Pair, Ports, parse_ports
 from ..rtp.sdp import Address, write_sdp
+from ..rtp.tally import Tally
 from ..session.session import Session
 from .config import Config
 
@@ -57,10 +58,11 @@ class RtpDoor:
     Args:
         config: the settings.
         outward: where packets may go.
+        tally: has the jitter buffers of what comes.
     """
 
-    def __init__(self, config: Config, outward: Outward) -> None:
-        self._config, self._outward = config, outward
+    def __init__(self, config: Config, outward: Outward, tally: Tally | None = None) -> None:
+        self._config, self._outward, self._tally = config, outward, tally
         self._ports = Ports(config.rtp_host or config.bind, parse_ports(config.rtp_ports)) if config.rtp else None
 
     async def open(self, sdp: str, *, session_id: str, owner: str) -> RtpCall:
@@ -77,7 +79,7 @@ class RtpDoor:
             peers = [await self._find(one, owner) for one in media]
         except (InvalidArgument, OSError) as exc:
             raise InvalidArgument(f"rtp.sdp: {exc}") from exc
-        call = RtpCall(session_id, self._outward, symmetric=self._config.rtp_symmetric)
+        call = RtpCall(session_id, self._outward, symmetric=self._config.rtp_symmetric, tally=self._tally)
         lines = []
         try:
             for one, peer in zip(media, peers, strict=True):
@@ -134,10 +136,10 @@ class RtpDoor:
 class RtpCall:
     """The RTP of one session."""
 
-    def __init__(self, session_id: str, outward: Outward, *, symmetric: bool) -> None:
+    def __init__(self, session_id: str, outward: Outward, *, symmetric: bool, tally: Tally | None = None) -> None:
         self.answer = ""
         """The SDP."""
-        self._id, self._outward, self._symmetric = session_id, outward, symmetric
+        self._id, self._outward, self._symmetric, self._tally = session_id, outward, symmetric, tally
         self._cname = f"{session_id[:36]}@lipwire"
         self._endpoints: list[Endpoint] = []
         self._inbound: Inbound | None = None
@@ -190,6 +192,7 @@ class RtpCall:
                 authentic=opened is not None,
                 on_source=lambda address, is_media: self._follow(sender, peer, address, is_media),
                 cname=self._cname,
+                tally=self._tally,
             )
         return Endpoint(
             pair,

@@ -13,7 +13,9 @@ from urllib.parse import quote
 import msgspec
 from prometheus_client.registry import Collector
 
+from .._core import RATE
 from ..agents.config import AgentConfig
+from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
 from ..audio import espeak as voice
@@ -40,13 +42,21 @@ from ..publish.tee import Tee
 from ..publish.turns import processors
 from ..publish.webrtc import WebRTC
 from ..rtp.inbound import Digit
+from ..rtp.tally import Tally
 from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
 from ..servers.listen import Door, Limits
-from ..servers.metrics import AudienceCollector, CaptureCollector, DoorCollector, FilmCollector, StageCollector
+from ..servers.metrics import (
+    AudienceCollector,
+    CaptureCollector,
+    DoorCollector,
+    FilmCollector,
+    HeardCollector,
+    StageCollector,
+)
 from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
@@ -55,6 +65,8 @@ from ..servers.webrtc_http import Admitted, Endpoint
 from ..servers.ws import WsServer, serve_ws
 from ..session.preencoded import of_server
 from ..session.runtime import Runtime
+from ..session.stages import Spoken
+from ..session.subtitles import Cue
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup
 from .config import LOOPBACK, Config, is_loopback
@@ -71,6 +83,10 @@ EASE = 0.3
 """Part of the limits of `Admission` from which on faces are smaller, long before no more are let in."""
 STATS_INTERVAL = 0.5
 SWEEP_INTERVAL = 1.0
+NAMELESS = "speech"
+"""What stands for an utterance without an event_id in the times beside a film."""
+WAYS_IN = ("rtp", "whip", "room")
+"""Of sound in packets: plain RTP, WHIP through a session, and microphones in rooms, by WHIP or not."""
 BROWSERS_TAKE = ("H264", "VP8")
 """What pictures are encoded as for browsers: the page asks first for what the session was started with."""
 _saying = pool(1, "lipwire-say")
@@ -130,11 +146,13 @@ class LiveAvatar(RecordedSession):
             ice_servers=service.ice_servers,
             closing=lambda: service.provider.draining,
             guard_ms=config.guard_window_ms,
+            tally=service.heard["whip"],
         )
         """Who speaks through it by WHIP."""
         self.begins_atlas = service.preencodes
-        self.on_spoken = service.telemetry.spoken
+        self.on_spoken = self._spoken
         self.film = service.film_for(request, session_id, owner)
+        self._captions = None if self.film is None else Captions(self.film)
         if self.film is not None and service.films is not None:
             granted.record = m.FilmGranted(file=service.films.place(self.film))
         if service.recorder is not None:
@@ -152,6 +170,13 @@ class LiveAvatar(RecordedSession):
         self._emit(event)
         body = msgspec.to_builtins(event)
         self.viewers.send(msgspec.json.encode({"type": "event", "event": body.pop("command"), **body}).decode())
+
+    def _spoken(self, spoken: Spoken) -> None:
+        """An utterance is over. Its words are not known here: its client has sent sound, and knows its event_id."""
+        self._service.telemetry.spoken(spoken)
+        if self._captions is not None and spoken.span is not None and spoken.finished is not None:
+            start, end = (at / RATE for at in spoken.span)
+            self._captions.put([Cue(start, end, " ".join((spoken.finished.event_id or "").split()) or NAMELESS)])
 
     def _on_digit(self, digit: Digit) -> None:
         self._on_event(m.Dtmf(digit.digit, digit.duration_ms))
@@ -223,6 +248,8 @@ class LiveAvatar(RecordedSession):
             await super().close()
         finally:
             self._let_go()
+        if self._captions is not None:
+            await self._captions.close()
 
     def _let_go(self) -> None:
         """Nobody is told anything any more. Who was has this session, and would keep it in a circle."""
@@ -275,6 +302,8 @@ class Service:
         self.ice_servers = self.config.make_ice_servers()
         """STUN and TURN."""
         self.telemetry = Telemetry(self.config.tracing)
+        self.heard = {by: Tally() for by in WAYS_IN}
+        """Sound that comes in packets."""
         self.recorder = self._recorder()
         """What records every session, where the settings want it."""
         self.films = self._films()
@@ -284,7 +313,12 @@ class Service:
         self.owned_rooms = OwnedRooms(
             lambda owner: authority.owner_named(owner).quota.rooms,
             self.config.max_rooms,
-            lambda: Rooms(ice_host=self.config.ice_host, audience=self.audience, ice_servers=self.ice_servers),
+            lambda: Rooms(
+                ice_host=self.config.ice_host,
+                audience=self.audience,
+                ice_servers=self.ice_servers,
+                tally=self.heard["room"],
+            ),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
         """The operator's."""
@@ -298,7 +332,7 @@ class Service:
         self.agent_setup = AgentSetup(
             self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes, films=self.films
         )
-        self._rtp = RtpDoor(self.config, self.agent_setup.outward)
+        self._rtp = RtpDoor(self.config, self.agent_setup.outward, self.heard["rtp"])
         self.agents = agents or AgentManager(
             lambda agent, tell: self.telemetry.watch(self.agent_setup.make(agent, tell)),
             limit=self.config.max_agents,
@@ -328,6 +362,7 @@ class Service:
             AgentCollector(self.agents),
             AudienceCollector(self.audience),
             DoorCollector(self.door),
+            HeardCollector(self.heard),
             StageCollector(self.telemetry),
         ]
         if self.recorder is not None:

@@ -13,6 +13,7 @@ from ..publish import aiortc_private
 from ..publish.ice import IceServers
 from ..publish.incoming import Incoming, take_sound
 from ..publish.peer import Peer
+from ..rtp.tally import Tally
 from ..session.session import Session
 
 logger = sampled("lipwire.whip")
@@ -28,6 +29,7 @@ class WhipSpeech:
         session: says it, cut into utterances.
         ice_host, ice_servers: as of a `Peer`.
         closing: whether no new utterance may begin. guard_ms: after an interrupt nothing does for so long.
+        tally: has the senders' jitter buffers.
     """
 
     def __init__(
@@ -38,10 +40,11 @@ class WhipSpeech:
         ice_servers: IceServers | None = None,
         closing: Callable[[], bool] = lambda: False,
         guard_ms: int = 0,
+        tally: Tally | None = None,
     ) -> None:
         self.closed = False
         self._id = session.id
-        self._ice_host, self._ice_servers = ice_host, ice_servers
+        self._ice_host, self._ice_servers, self._tally = ice_host, ice_servers, tally
         self._gate: SpeechGate | None = SpeechGate(
             RATE, session.write, session.end, name="whip", closing=closing, guard_ms=guard_ms
         )
@@ -77,7 +80,7 @@ class WhipSpeech:
         if transceiver.kind != "audio" or peer in self._sounds:
             aiortc_private.receive(transceiver.receiver, False)  # pictures of a sender are not shown: the face is ours
             return
-        self._sounds[peer] = Incoming(self._hear)
+        self._sounds[peer] = Incoming(self._hear, self._tally)
         take_sound(transceiver.receiver, self._sounds[peer], lambda: peer is self._speaker)
 
     def _changed(self, peer: Peer) -> None:

@@ -8,9 +8,7 @@ import hashlib
 import logging
 import mmap
 import os
-import tempfile
 import threading
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ import av
 import numpy as np
 from msgspec import json
 
-from .. import _core
+from .. import _core, caches
 from ..avatar import Avatar
 from ..avatar.art import Art
 from ..avatar.builtin import BUILTIN
@@ -37,8 +35,6 @@ MAX_BYTES = 1024**3
 """Of all that is kept; the longest unused goes first."""
 KEPT = 8
 """Atlases that stay mapped, shared by all sessions of a process."""
-ABANDONED = 3600
-"""Seconds after which what was written in part belongs to a process that is gone."""
 NO_PART = ("__init__.py", "apart.py", Path(__file__).name)
 """Sources of this package that change nothing of what is made."""
 logger = logging.getLogger("lipwire.atlas")
@@ -50,8 +46,8 @@ _digests: weakref.WeakKeyDictionary[Avatar, dict[tuple[int, int], str]] = weakre
 
 
 def folder() -> Path:
-    """Where atlases are kept: under $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "atlases"
+    """Where atlases are kept."""
+    return caches.folder("atlases")
 
 
 @cache
@@ -141,8 +137,9 @@ def ensure(
     with _alone(path):
         if force or (atlas := _mapped(path)) is None:
             blob, _ = preencode(avatar, width, height, fps, quality=quality, jobs=jobs, progress=progress)
-            _write(path, blob)
-            _prune(path)
+            caches.write(path, lambda file: file.write(blob))
+            _remove_locks(path.parent)
+            caches.prune(path, MAX_BYTES)
             with _lock:
                 _open.pop(path, None)
             atlas = _mapped(path)
@@ -227,34 +224,10 @@ def _is_there(path: Path, file: IO[str]) -> bool:
         return False
 
 
-def _write(path: Path, blob: bytes) -> None:
-    """Whole or not at all: another process may be reading."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(blob)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _prune(keep: Path) -> None:
-    for lock in keep.parent.glob("*.lock"):  # of processes that were killed, and of versions that left them
+def _remove_locks(where: Path) -> None:
+    """Those of processes that were killed, and of versions that left them."""
+    for lock in where.glob("*.lock"):
         with contextlib.suppress(OSError), lock.open() as left:  # somebody has it, or it is gone
             fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_there(lock, left):
                 lock.unlink()
-    for part in keep.parent.glob("*.part"):
-        with contextlib.suppress(FileNotFoundError):  # whole by now
-            if part.stat().st_mtime < time.time() - ABANDONED:
-                part.unlink()
-    files = []
-    for file in keep.parent.glob("*.atlas"):
-        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
-            files.append(((there := file.stat()).st_mtime, there.st_size, file))
-    total = 0
-    for _, size, file in sorted(files, key=lambda entry: (entry[2] != keep, -entry[0])):
-        total += size
-        if total > MAX_BYTES and file != keep:
-            file.unlink(missing_ok=True)

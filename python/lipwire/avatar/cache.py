@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
@@ -16,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from .. import caches
 from .art import Art, Layer
 from .builtin import draw
 
@@ -25,8 +25,8 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 def folder() -> Path:
-    """Where drawings are kept: under $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "avatars"
+    """Where drawings are kept."""
+    return caches.folder("avatars")
 
 
 @cache
@@ -64,8 +64,9 @@ class Keeper(Generic[T]):
             return kept
         made = make()
         with contextlib.suppress(OSError):
-            _write_whole(path, lambda file: self._write(file, made))
-            _prune(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            caches.write(path, lambda file: self._write(file, made))
+            caches.prune(path, MAX_BYTES)
         return made
 
     def has(self, name: str, width: int, height: int) -> bool:
@@ -129,25 +130,3 @@ def _write(file: IO[bytes], art: Art) -> None:
 DRAWING = ("art", "raster", "figure", "mouth", "toon", "aria", "ohm", "kit", "builtin", "cache")
 """The modules that draw the built-in avatars."""
 _drawings = Keeper(".npz", DRAWING, _read, _write)
-
-
-def _write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Whole or not at all: another process may be reading."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _prune(where: Path) -> None:
-    files = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in where.iterdir()), reverse=True)
-    total = 0
-    for _, size, file in files:
-        total += size
-        if total > MAX_BYTES:
-            file.unlink(missing_ok=True)

@@ -221,7 +221,7 @@ class ReplaySession(Session):
     def take_pictures(self) -> None:
         """Hands over those that have been made, whose sound is not taken yet."""
         while (frame := self.performer.read_frame()) is not None:
-            self._stage.frame(frame)
+            self._frame(frame)
 
     def interrupt(self, event_id: str | None = None) -> None:
         """What was handed over of the pictures made before had been taken by then: later it would have been stale."""

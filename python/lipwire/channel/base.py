@@ -16,7 +16,7 @@ from .._core import Frame, SharedWriter
 from ..errors import InvalidArgument
 from ..protocol.messages import ErrorEvent
 from ..protocol.transcript import PACKET
-from ..stream import Publisher, StreamSpec, Unit, Wants, as_publisher
+from ..stream import Cue, Publisher, StreamSpec, Unit, Wants, as_publisher
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a channel hands over."""
@@ -213,6 +213,16 @@ class _Wrapped(Channel):
     def unit(self, unit: Unit) -> None:
         self._publisher.unit(unit)
 
+    @property
+    def takes_motion(self) -> bool:
+        return self._publisher.takes_motion
+
+    def motion(self, frame: Frame) -> None:
+        self._publisher.motion(frame)
+
+    def cue(self, cue: Cue) -> None:
+        self._publisher.cue(cue)
+
     def interrupt(self) -> None:
         self._publisher.interrupt()
 
@@ -235,7 +245,7 @@ class _Wrapped(Channel):
 
 def as_channel(channel: Any) -> Channel:
     """The Channel that `channel` is, or that an object with the same methods stands for; `memory`, `interrupt`,
-    `renew`, `wants` and `packet_size` may be missing.
+    `motion`, `cue`, `renew`, `wants` and `packet_size` may be missing.
 
     Raises:
         InvalidArgument: a method is missing, or does not take what it is given; the message names it.

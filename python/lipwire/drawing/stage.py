@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -92,6 +92,10 @@ class Stage:
         """What a publisher wants -> what the performer has to make of it, both as `Performer.look` takes it."""
         return wanted
 
+    def poses(self, frame: _core.Frame) -> Sequence[_core.Frame]:
+        """A new frame -> those whose poses belong to this moment of the output."""
+        return (frame,)
+
     def events(self, events: list[Event]) -> list[Event]:
         """New events -> those to tell now, each with the sample of the output that it belongs to. Before the sound and
         the frames of the same moment."""
@@ -105,6 +109,7 @@ class Stage:
         return newest
 
     def frame(self, frame: _core.Frame) -> None:
+        """A new frame with a picture, or a unit: drawn here, where it is, and shown."""
         self._show(frame)
 
     def interrupt(self, utterance: int) -> list[Event]:
@@ -127,19 +132,23 @@ def _nowhere(frame: _core.Frame) -> None:
 
 
 class SoundStage(Stage):
-    """For sound without a picture: nothing is drawn, no frame is shown."""
+    """For sound without a picture: nothing is drawn, and there are poses where they are wanted."""
 
     def __init__(self, spec: StreamSpec) -> None:
         super().__init__(None, structs.replace(spec, width=0, height=0))
 
     def performer(self, **options: Any) -> _core.Performer:
-        return _core.Performer(None, (1, 1), **options)  # a pose a second, and it is dropped
+        performer = super().performer(**options)
+        performer.look(0)
+        return performer
 
     def looks(self, wanted: int) -> int:
-        """There are no pictures to spare."""
-        return _core.LOOK_PICTURES
+        """There is nothing to look at."""
+        return wanted & _core.LOOK_POSES
 
-    def frame(self, frame: _core.Frame) -> None: ...
+    def events(self, events: list[Event]) -> list[Event]:
+        """Nobody sees that the mouth opens."""
+        return [event for event in events if event[0] != _core.EVENT_MOUTH]
 
 
 class DrawnStage(Stage):
@@ -300,12 +309,24 @@ class SourceStage(DrawnStage):
         self._positions = collections.deque([(0, 0)] * (self.delay // _core.BLOCK))
         """As Performer.heard, of the blocks in the line."""
         self._wait = self.WAIT if loop is None else 0.0
+        self._poses: collections.deque[_core.Frame] = collections.deque()
+        """Of a delay."""
         self._spans: collections.deque[tuple[int, int]] = collections.deque()
         """When the output speaks: (first sample, last sample + 1 or -1)."""
 
     def looks(self, wanted: int) -> int:
-        """The source's pictures come by themselves, and have to be taken."""
+        """The source's pictures come by themselves, and have to be taken; poses come with them."""
+        if not wanted & _core.LOOK_POSES:
+            self._poses.clear()
         return _core.LOOK_PICTURES
+
+    def poses(self, frame: _core.Frame) -> Sequence[_core.Frame]:
+        """They wait with the sound that they belong to."""
+        self._poses.append(frame.posed(frame.sample + self.delay))
+        due = []
+        while self._poses and self._poses[0].sample <= frame.sample:
+            due.append(self._poses.popleft())
+        return due
 
     def events(self, events: list[Event]) -> list[Event]:
         told = []

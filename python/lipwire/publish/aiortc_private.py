@@ -40,6 +40,8 @@ CIPHERS = b":".join(
 GATHERING = 2
 """Seconds that a STUN or TURN server may take; without an answer a connection is offered without it. aioice gives it
 five, which the one who waits for the answer to its offer would notice."""
+HEED_EVERY = 1.0
+"""Seconds; what a peer asks more often is not heeded."""
 MAX_SOURCES = 8
 """That a receiver keeps account of, the newest: a receiver report has room for 31 (RFC 3550, section 6.4.2), and who
 sends may name as many as it likes."""
@@ -215,6 +217,27 @@ async def add_candidate(connection: Any, candidate: RTCIceCandidate) -> None:
         await connection.add_remote_candidate(candidate_to_aioice(candidate))
 
 
+def heed_checks(connection: Any) -> None:
+    """Has aioice's connection go on while its peer asks whether we are there, over the path that is used and under the
+    passwords of both, even if it does not answer when it is asked itself. FFmpeg's WHIP does not, and would be taken
+    for gone after 30 s. For what only receives: to whom media is sent has to answer (RFC 7675). Safe to call twice."""
+    if "check_incoming" in vars(connection):
+        return
+    check, loop, heeded = connection.check_incoming, asyncio.get_running_loop(), 0.0
+
+    def came(message: Any, address: tuple[str, int], protocol: Any) -> None:
+        nonlocal heeded
+        check(message, address, protocol)
+        asking = connection._query_consent_task
+        used = any(pair.remote_addr == address for pair in connection._nominated.values())
+        if asking is not None and used and loop.time() - heeded > HEED_EVERY:
+            heeded = loop.time()
+            asking.cancel()
+            connection._query_consent_task = loop.create_task(connection.query_consent())  # which counts anew
+
+    vars(connection)["check_incoming"] = came
+
+
 class Restart:
     """A new ICE session for a connection that goes on over its old path until the new one is found (RFC 8839, section
     4.4.1.1.1), which aiortc has no way for: another of aioice's connections, which receives for the same reader.
@@ -313,7 +336,8 @@ def let_go(pc: RTCPeerConnection) -> None:
 
 
 def _come_apart(connection: Any) -> None:
-    vars(connection).pop("get_component_candidates", None)  # ours, which has the one that it stands for
+    for name in ("get_component_candidates", "check_incoming"):  # ours, which have those that they stand for
+        vars(connection).pop(name, None)
     getattr(connection, "_check_list", []).clear()  # pairs have their sockets' protocols, and those have it
 
 
@@ -327,12 +351,19 @@ class _Newest(dict[int, Any]):
 
 
 def bound_sources(receiver: RTCRtpReceiver) -> None:
-    """Has a receiver keep account of few sources. Its reports of too many fail, which ends the task that makes them,
-    and whoever stops it waits for that task for ever. Safe to call twice."""
-    for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams"):
-        attribute = f"_RTCRtpReceiver__{name}"
-        if not isinstance(getattr(receiver, attribute, None), (_Newest, type(None))):
-            setattr(receiver, attribute, _Newest())
+    """Has a receiver keep account of few sources, and so what routes packets to it. Its reports of too many fail: that
+    ends the task that makes them, and whoever stops it waits for that task for ever; or, where they are about the bit
+    rate, the one that reads packets. After the offer is taken, which may give it another transport. Safe to call
+    twice."""
+    prefix = "_RTCRtpReceiver__"
+    kept: list[tuple[Any, str]] = [
+        (receiver, f"{prefix}{name}") for name in ("active_ssrc", "lsr", "lsr_time", "remote_streams")
+    ]
+    kept.append((getattr(receiver, f"{prefix}remote_bitrate_estimator", None), "ssrcs"))  # of sound there is none
+    kept.append((receiver.transport._rtp_router, "ssrc_table"))
+    for owner, name in kept:
+        if not isinstance(getattr(owner, name, None), (_Newest, type(None))):
+            setattr(owner, name, _Newest())
 
 
 async def abandon(pc: RTCPeerConnection) -> None:

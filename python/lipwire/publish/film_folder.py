@@ -21,6 +21,9 @@ NO_FILMS = "record: this server keeps no films; its setting films names the fold
 """What a request is told that asks for one where there is no folder."""
 LEAST = 1 << 20
 """Bytes that a film may have at least; with less left no new one begins."""
+KEPT = 8
+"""One part in so many of the folder is kept for films that have begun: no new one begins in it, and who has more than a
+fair share leaves it to the others."""
 LOOK_EVERY = 60.0
 """Seconds after which a film that begins has the folder looked through again: some may have been deleted."""
 
@@ -33,7 +36,20 @@ class FilmLimits(Struct, frozen=True, kw_only=True):
     film: int
     """A film ends there."""
     total: int
-    """All in the folder: no new one begins when they are there. Nothing is deleted: they are their owners'."""
+    """All in the folder. Nothing is deleted: they are their owners'."""
+
+    @property
+    def kept(self) -> int:
+        """What is kept for films that have begun."""
+        return max(LEAST, self.total // KEPT)
+
+
+class _Running(Struct):
+    """A film that is being made."""
+
+    owner: str
+    bytes: int = 0
+    """With what is beside it."""
 
 
 class FilmFolder:
@@ -62,7 +78,7 @@ class FilmFolder:
         self.counts: Counter[str] = Counter({"started": 0, "finished": 0, "limit": 0, "failed": 0, "bytes": 0})
         """For /metrics: films begun, and how they ended; bytes of those that have."""
         self._quota = quota
-        self._active: set[LiveFilm] = set()
+        self._active: dict[LiveFilm, _Running] = {}
         self._used: Counter[str] = Counter()
         """Bytes by owner; what lies in the folder itself is nobody's (""),"""
         self._since: Counter[str] = Counter()
@@ -105,14 +121,15 @@ class FilmFolder:
         with self._lock:
             if path.with_suffix("") in {film.path.with_suffix("") for film in self._active}:
                 raise _taken(name)
+            running = _Running(owner)
             film = LiveFilm(
                 path,
                 limit=self.limits.film,
-                allow=lambda more: self._allow(owner, more, most),
+                allow=lambda more: self._allow(running, more, most),
                 on_end=self._over,
                 prepare=lambda: self._prepare(path, owner, most),
             )
-            self._active.add(film)
+            self._active[film] = running
         return film
 
     def _prepare(self, path: Path, owner: str, most: int | None) -> None:
@@ -123,11 +140,11 @@ class FilmFolder:
         if any(path.with_suffix(one).exists() for one in (*FORMS, ".vtt")):
             raise _taken(path.name)
         self._look.result()
-        if self._full(owner, most, LEAST):
+        if self._has_no_room(owner, most):
             self.look().result()
         elif time.monotonic() - self._looked > LOOK_EVERY:
             self.look()
-        if full := self._full(owner, most, LEAST):
+        if full := self._has_no_room(owner, most):
             raise NoCapacity(f"record: {full}; delete some", retry_after=60)
         with self._lock:
             self.counts["started"] += 1
@@ -164,34 +181,56 @@ class FilmFolder:
         with self._lock:
             self._used = found + self._since
 
-    def _full(self, owner: str, most: int | None, least: int = 1) -> str:
-        """Which limit leaves less than so many bytes to an owner, in words; empty: none."""
+    def _has_no_room(self, owner: str, most: int | None) -> str:
+        """Why no film of an owner begins, in words; empty: one may."""
         with self._lock:
-            if most is not None and self._used[owner] + least > most:
-                return f"the films of {owner} have reached their limit (key_films_mb)"
-            if self._used.total() + least > self.limits.total:
-                return "the folder of films is full (films_total_mb)"
+            if most is not None and self._used[owner] + LEAST > most:
+                return _over_quota(owner)
+            if self._used.total() + self.limits.kept > self.limits.total:
+                return "the folder of films is nearly full (films_total_mb), and the rest is for those that have begun"
         return ""
 
-    def _allow(self, owner: str, more: int, most: int | None) -> str:
+    def _allow(self, film: _Running, more: int, most: int | None) -> str:
         """A film has become larger by so many bytes. Why it has to end; empty: it may go on."""
         with self._lock:
-            self._used[owner] += more
-            self._since[owner] += more
-        return self._full(owner, most)
+            film.bytes += more
+            self._used[film.owner] += more
+            self._since[film.owner] += more
+            if most is not None and self._used[film.owner] >= most:
+                return _over_quota(film.owner)
+            return self._has_enough(film)
+
+    def _has_enough(self, film: _Running) -> str:
+        """Why a film leaves what room there is to others: the folder is full; or nearly, and its owner has more than an
+        equal part of what those who film now have and could have, or it has more than that of its owner's films."""
+        total, left = self.limits.total, self.limits.total - self._used.total()
+        if left >= self.limits.kept:
+            return ""
+        if left <= 0:
+            return "the folder of films is full (films_total_mb)"
+        sizes = [one.bytes for one in self._active.values() if one.owner == film.owner]
+        owners = {one.owner for one in self._active.values()}
+        others = sum(used for owner, used in self._used.items() if owner not in owners)
+        if self._used[film.owner] * len(owners) > total - others:
+            return f"the folder of films is nearly full (films_total_mb), and {film.owner} has more than a share of it"
+        if film.bytes * len(sizes) > sum(sizes) + left:
+            return "the folder of films is nearly full (films_total_mb), and this one has more than a share of it"
+        return ""
 
     def forget(self, film: LiveFilm) -> None:
         """It never began: its session could not start. Safe to call for any."""
         with self._lock:
-            self._active.discard(film)
+            self._active.pop(film, None)
 
     def _over(self, film: LiveFilm) -> None:
         with self._lock:
-            if film in self._active:
-                self._active.discard(film)
-                if film.opened:
-                    self.counts[film.state] += 1
-                    self.counts["bytes"] += film.size
+            if self._active.pop(film, None) is not None and film.opened:
+                self.counts[film.state] += 1
+                self.counts["bytes"] += film.size
+
+
+def _over_quota(owner: str) -> str:
+    return f"the films of {owner} have reached their limit (key_films_mb)"
 
 
 def _taken(name: str) -> InvalidArgument:

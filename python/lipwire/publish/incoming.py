@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct
 
 from .._core import RATE, JitterBuffer, Resampler
+from ..rtp.tally import Tally
 from . import aiortc_private
 
 logger = logging.getLogger("lipwire.webrtc")
@@ -70,14 +71,16 @@ class Incoming:
         block: called with (10 ms of PCM16 mono at 48 kHz, what most of it is, as `JitterBuffer.get_into` says), once
             for each tick from the first packet on; when nothing has come for `QUIET_FOR` it pauses until something
             does.
+        tally: has its jitter buffers, too.
     """
 
-    def __init__(self, block: Callable[[bytes, str], None]) -> None:
+    def __init__(self, block: Callable[[bytes, str], None], tally: Tally | None = None) -> None:
         self.used = False
         """Whether any sound has ever come."""
         self.filled_ms = 0
         """ms that were made up, or silent, in place of what was lost or not sent."""
         self._block = block
+        self._tally = tally or Tally()
         self._buffer: JitterBuffer | None = None
         self._source: tuple[str, int] | None = None
         self._format = FORMATS["opus"]
@@ -133,8 +136,8 @@ class Incoming:
         self.used = True
         self._source, self._format = (codec, ssrc), FORMATS[codec]
         rate = self._format.rate
-        self._buffer = JitterBuffer(
-            self._format.codec, sample_rate=rate, max_delay_ms=MAX_DELAY_MS, max_packets=MAX_PACKETS
+        self._buffer = self._tally.add(
+            JitterBuffer(self._format.codec, sample_rate=rate, max_delay_ms=MAX_DELAY_MS, max_packets=MAX_PACKETS)
         )
         self._up = None if rate == RATE else Resampler(rate, RATE)
 
@@ -163,7 +166,7 @@ class Incoming:
 
     def _drop(self) -> None:
         if self._buffer is not None:
-            self._buffer.close()
+            self._tally.close(self._buffer)
         self._buffer = self._source = self._came = None
 
 

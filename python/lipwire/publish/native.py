@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 from .._core import Connection, Group, Net
@@ -41,19 +41,36 @@ def _nothing(*_: Any) -> None:
     """Nobody listens."""
 
 
-class _Loop:
+class Told(Protocol):
+    """Who sends over a connection of the native sender."""
+
+    def told(self, kind: str, value: int) -> None:
+        """An event of it: rate, key, behind or error."""
+
+
+class Carrier(Protocol):
+    """What outgoing media leave by."""
+
+    net: Net
+    connection: Connection
+
+    def stats(self) -> dict[str, int]:
+        """Of `_core.Connection.stats`; of one that is closed the last ones."""
+
+
+class LoopNet:
     """The native sender of an event loop: there while there are connections."""
 
-    _of: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop]] = WeakKeyDictionary()
+    _of: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopNet]] = WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.net = Net()
-        self.links: dict[int, Link] = {}
+        self.links: dict[int, Told] = {}
         self._loop = loop
         loop.add_reader(self.net.fileno(), self._tell)
 
     @classmethod
-    def current(cls) -> _Loop:
+    def current(cls) -> LoopNet:
         """Of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in cls._of:
@@ -77,7 +94,7 @@ class _Loop:
 class Outgoing:
     """One kind of media that a connection is sent."""
 
-    def __init__(self, link: Link, stream: int, codec: str, dtx: bool = False) -> None:
+    def __init__(self, link: Carrier, stream: int, codec: str, dtx: bool = False) -> None:
         self.link, self.stream = link, stream
         self.codec = codec
         """opus, pcmu, pcma, g722, vp8, h264, or "h264 in single units"."""
@@ -144,7 +161,7 @@ class Link:
     """
 
     def __init__(self, transport: Any) -> None:
-        self._home = _Loop.current()
+        self._home = LoopNet.current()
         self.net = self._home.net
         self._transport = transport
         self._path = aiortc_private.path(transport)

@@ -206,6 +206,10 @@ class Peer:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
                 self._agree(offer)
+                if self._direction == "recvonly":
+                    for transceiver in self.pc.getTransceivers():
+                        ice = transceiver.receiver.transport.transport
+                        aiortc_private.heed_checks(aiortc_private.ice_connection(ice))
                 aiortc_private.offer_addresses(self.pc, self._ice_host)
                 await self.pc.setLocalDescription(await self.pc.createAnswer())
                 self.takes = {
@@ -272,6 +276,8 @@ class Peer:
             (fragment.ufrag, fragment.password),
             [candidate_from_sdp(one) for one in found],
         )
+        if self._direction == "recvonly":
+            aiortc_private.heed_checks(restart.connection)
         self._candidates = len(found)
         try:
             candidates = await restart.gather()

@@ -35,7 +35,7 @@ from ..rtp.sdp import Address, Format, connection, parse_sdp, write_sdp
 from ..rtp.source import plain
 from ..stream import StreamSpec, Unit
 from .encoders import KEY_SECONDS
-from .native import HISTORY, KINDS, MOST, MTU, Outgoing, _Loop
+from .native import HISTORY, KINDS, MOST, MTU, LoopNet, Outgoing
 from .rates import CLASSES, START
 from .sound import PACKET_BLOCKS, Sounds
 from .streams import Pictures, PicturesPublisher
@@ -84,7 +84,7 @@ class Sender:
     ) -> None:
         assert media.sends is not None
         self.media, self.pair = media, pair
-        self._home = _Loop.current()
+        self._home = LoopNet.current()
         self.net = self._home.net
         protect, protect_rtcp, context, owner = (0, 0, 0, None) if seal is None else seal.native()
         self.connection = Connection(
@@ -99,7 +99,7 @@ class Sender:
             max_bitrate=MOST,
         )
         self._number = self.connection.id
-        self._home.links[self._number] = self  # type: ignore[assignment]  # what it is told of is `told`
+        self._home.links[self._number] = self
         self._last: dict[str, int] | None = None
         self.to: Address | None = None
         self._to_rtcp: Address | None = None
@@ -123,7 +123,7 @@ class Sender:
             mtu=MTU,
             history_ms=HISTORY[media.kind] if "nack" in media.feedback else 0,
         )
-        self.out = Outgoing(self, stream, name, sends.parameter("usedtx") == "1")  # type: ignore[arg-type]
+        self.out = Outgoing(self, stream, name, sends.parameter("usedtx") == "1")
         if to is not None:
             self.route(to, to_rtcp)
 

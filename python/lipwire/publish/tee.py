@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._core import Frame, SharedWriter
-from ..stream import LOOKS, WANTS, Publisher, PublisherLike, StreamSpec, Unit, Wants, as_publisher
+from ..stream import LOOKS, WANTS, Cue, Publisher, PublisherLike, StreamSpec, Unit, Wants, as_publisher
 
 
 class Tee(Publisher):
@@ -48,6 +48,11 @@ class Tee(Publisher):
         return any(publisher.takes_units for publisher in self._all)
 
     @property
+    def takes_motion(self) -> bool:
+        """Whether any of them does."""
+        return any(publisher.takes_motion for publisher in self._all)
+
+    @property
     def request_key(self) -> Callable[[], None]:
         """As it was set."""
         return self._request_key
@@ -79,6 +84,14 @@ class Tee(Publisher):
     def unit(self, unit: Unit) -> None:
         """Hands a unit to each that wants some."""
         _each([p.unit for p in self._all if LOOKS[p.wants] & LOOKS["units"]], unit)
+
+    def motion(self, frame: Frame) -> None:
+        """Hands a pose to each that takes them."""
+        _each([p.motion for p in self._all if p.takes_motion], frame)
+
+    def cue(self, cue: Cue) -> None:
+        """Tells each that takes motion."""
+        _each([p.cue for p in self._all if p.takes_motion], cue)
 
     def interrupt(self) -> None:
         """Interrupts each."""

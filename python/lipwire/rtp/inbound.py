@@ -28,6 +28,7 @@ from .formats import Speech
 from .rtcp import Heard, Reception, goodbye, is_rtcp, receiver_report
 from .sdp import Address
 from .source import CANDIDATES, Source
+from .tally import Tally
 
 logger = sampled("lipwire.rtp")
 
@@ -69,6 +70,7 @@ class Inbound:
         authentic: whether packets were encrypted with the sender's key, and have been decrypted.
         on_source: called with each address that is believed, of RTP (True) or RTCP (False).
         cname: of receiver reports.
+        tally: has its jitter buffer, too.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Inbound:
         authentic: bool = False,
         on_source: Callable[[Address, bool], None] = lambda address, media: None,
         cname: str = "lipwire",
+        tally: Tally | None = None,
     ) -> None:
         self.speech = speech
         self.source = Source(expected, symmetric=symmetric)
@@ -97,13 +100,16 @@ class Inbound:
         self._announced_rtcp = expected_rtcp
         self._authentic, self._on_source = authentic, on_source
         self._cname, self._ssrc = cname, secrets.randbits(32) or 1
-        self._jitter = JitterBuffer(
-            speech.codec,
-            sample_rate=speech.sample_rate,
-            clock_rate=speech.clock_rate,
-            payload_type=speech.payload_type,
-            comfort_noise_type=speech.comfort_noise_type,
-            event_type=speech.event_type,
+        self._tally = tally or Tally()
+        self._jitter = self._tally.add(
+            JitterBuffer(
+                speech.codec,
+                sample_rate=speech.sample_rate,
+                clock_rate=speech.clock_rate,
+                payload_type=speech.payload_type,
+                comfort_noise_type=speech.comfort_noise_type,
+                event_type=speech.event_type,
+            )
         )
         self._types = {speech.payload_type, speech.comfort_noise_type, speech.event_type} - {None}
         self._block_of = np.zeros(speech.sample_rate // 100, np.int16)
@@ -255,4 +261,4 @@ class Inbound:
 
     def close(self) -> None:
         """Gives the jitter buffer's memory back."""
-        self._jitter.close()
+        self._tally.close(self._jitter)

@@ -13,6 +13,7 @@ from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
 from ..publish.audience import Audience
 from ..publish.film_folder import FilmFolder
+from ..rtp.tally import Tally
 from ..session.stages import Stages
 from .listen import Door
 
@@ -149,6 +150,30 @@ class AudienceCollector(Collector):
         yield _Counter("lipwire_viewers_refused", "Browsers refused because there were too many", audience.refused)
         yield _Counter("lipwire_viewer_pictures_dropped", "Pictures viewers missed for want of time", missed.pictures)
         yield _Counter("lipwire_viewer_sound_dropped", "Packets of sound (20 ms) viewers missed", missed.sound)
+
+
+class HeardCollector(Collector):
+    """Sound that comes in packets, by its way in: what jitter buffers have done, as W3C webrtc-stats names it."""
+
+    def __init__(self, heard: Mapping[str, Tally]) -> None:
+        self._heard = heard
+
+    def collect(self) -> Iterable[Metric]:
+        told = {by: tally.read() for by, tally in self._heard.items()}
+        for kind, name, text in (
+            (_Gauge, "streams", "Streams of sound that are there"),
+            (_Gauge, "target_delay_seconds", "The most that any of them is to lag by now"),
+            (_Counter, "packets_received", "Packets that came, without duplicates"),
+            (_Counter, "packets_lost", "Packets that did not come"),
+            (_Counter, "packets_discarded", "Packets that came too late, or had no room"),
+            (_Counter, "concealed_samples", "Samples (48 kHz) made up in place of what was lost or late"),
+            (_Counter, "jitter_buffer_emitted_samples", "Samples (48 kHz) that came in packets and were played"),
+            (_Counter, "jitter_buffer_delay_seconds", "Delay of each of those samples in the jitter buffer, summed up"),
+        ):
+            family: CounterMetricFamily | GaugeMetricFamily = kind(f"lipwire_heard_{name}", text, labels=["by"])
+            for by, tallied in told.items():
+                family.add_metric([by], getattr(tallied, name))
+            yield family
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

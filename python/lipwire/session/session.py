@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -24,13 +24,15 @@ from ..audio.fade import FADE, fade_out
 from ..audio.voice_decoder import VoiceDecoder
 from ..avatar import DEFAULT
 from ..avatar.art import EXPRESSIONS, GESTURES, STATES
-from ..drawing.stage import FRAME_SLOTS, Face, stage_for
+from ..drawing.stage import FRAME_SLOTS, Event, Face, stage_for
 from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import (
     LOOKS,
+    Cue,
+    CueKind,
     FrameRate,
     Publisher,
     PublisherLike,
@@ -68,6 +70,14 @@ _SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
     "state": (_core.MOTION_STATE, STATES),
     "emotion": (_core.MOTION_EXPRESSION, EXPRESSIONS),
     "gesture": (_core.MOTION_GESTURE, GESTURES),
+}
+
+_SET: tuple[CueKind, ...] = ("state", "expression", "gesture")
+"""What cues call those settings."""
+_HAPPENED: dict[int, CueKind] = {
+    _core.EVENT_STARTED: "started",
+    _core.EVENT_FINISHED: "finished",
+    _core.EVENT_UNDERRUN: "underrun",
 }
 
 
@@ -267,10 +277,12 @@ class Session:
         self._adopting: asyncio.Task[None] | None = None
         """Waits for video that is being encoded."""
         self._wants: Wants = "pictures"
+        self._moves = False
+        """Whether the publisher takes motion."""
         self._preencoded: Preencoded = preencoded
         self.failures: Counter[str] = Counter()
-        """Exceptions of publisher and callbacks, by kind: audio, video, unit, interrupt, broken_off, wants, event,
-        special."""
+        """Exceptions of publisher and callbacks, by kind: audio, video, unit, motion, cue, interrupt, broken_off,
+        wants, event, special."""
         self.performer: _core.Performer = None  # type: ignore[assignment]
 
     @property
@@ -455,9 +467,13 @@ class Session:
             fading=cut.fading,
         )
         self._hand_over("interrupt", self._out.interrupt)
+        self._cue("interrupt", self.heard[0] or event_id, at)
         self._decoder.reset()
         self._ended = None
-        for event in self._stage.interrupt(self.performer.utterance):
+        events = self._stage.interrupt(self.performer.utterance)
+        if events and self._moves:
+            self._hand_over_cues(self._cues_of(events), None)
+        for event in events:
             self._tell(*event)
 
     def special(self, content: Any, event_id: str | None = None) -> None:
@@ -471,6 +487,7 @@ class Session:
             setting, names = _SPECIAL.get(key, (0, ()))
             if isinstance(name, str) and name in names:
                 self.performer.set(setting, names.index(name))
+                self._cue(_SET[setting], name, self._audio_at + _core.BLOCK + self._stage.delay)
             elif names:
                 logger.warning("[%s] special: no %s %.60r; there are: %s", self.id, key, name, ", ".join(names))
             elif self.on_special is not None:
@@ -530,13 +547,46 @@ class Session:
             if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
                 utterance.started_at = event[3]
         events = stage.events(events)
+        cues = self._cues_of(events) if events and self._moves else None
         for item in items:
+            if cues:
+                self._hand_over_cues(cues, item.sample if isinstance(item, _core.Frame) else item[1])
             if isinstance(item, _core.Frame):
-                stage.frame(item)
+                self._frame(item)
             else:
                 self._sound(*item)
+        if cues:
+            self._hand_over_cues(cues, None)
         for event in events:
             self._tell(*event)
+
+    def _cues_of(self, events: list[Event]) -> deque[Cue]:
+        """In the clock's order, as they are."""
+        cues: deque[Cue] = deque()
+        for kind, _, number, sample, _ in events:
+            if (happened := _HAPPENED.get(kind)) is not None:
+                utterance = self._utterances.get(number)
+                cues.append(Cue(happened, (utterance and utterance.event_id) or "", sample))
+        return cues
+
+    def _hand_over_cues(self, cues: deque[Cue], until: int | None) -> None:
+        while cues and (until is None or cues[0].sample <= until):
+            self._hand_over("cue", self._out.cue, cues.popleft())
+
+    def _cue(self, kind: CueKind, value: str | None, sample: int) -> None:
+        """What a caller did."""
+        if self._moves:
+            self._hand_over("cue", self._out.cue, Cue(kind, value or "", sample))
+
+    def _frame(self, frame: _core.Frame) -> None:
+        if self._moves:
+            for pose in self._stage.poses(frame):
+                if pose.generation >= self._cut.generation:
+                    self._hand_over("motion", self._out.motion, pose)
+        if frame.drawn or frame.stitched:
+            self._stage.frame(frame)
+        else:
+            self._show(frame)
 
     def _sound(self, pcm: bytes, sample: int, heeded: int, utterance: int, played: int) -> None:
         self._audio_at = sample + len(pcm) // 2 - _core.BLOCK
@@ -549,21 +599,22 @@ class Session:
     def _heed_wants(self) -> None:
         """What the publisher wants may have changed."""
         try:
-            wants = self._out.wants
-            if wants == self._wants:
+            wants, moves = self._out.wants, self._out.takes_motion
+            if wants == self._wants and moves == self._moves:
                 return
-            self._wants = wants
+            self._wants, self._moves = wants, moves
             if wants not in LOOKS:
                 raise InvalidArgument(f"a publisher's `wants` is one of {', '.join(LOOKS)}, not {wants!r:.40}")
-            self.performer.look(self._stage.looks(LOOKS[wants]))
+            self.performer.look(self._stage.looks(LOOKS[wants] | (_core.LOOK_POSES if moves else 0)))
         except Exception:  # the edge, as in `_hand_over`
             self._failed("wants")
 
     def _cut_off(self) -> None:
         """The clock has stopped: tells the end of all that has not come to it."""
         number, played = self._heard
-        for utterance in tuple(self._utterances):
+        for utterance, known in tuple(self._utterances.items()):
             heard = played if utterance == number else 0
+            self._cue("finished", known.event_id, self._audio_at + _core.BLOCK)
             self._tell(_core.EVENT_FINISHED, 1, utterance, self._audio_at + _core.BLOCK, heard)
 
     def _show(self, frame: _core.Frame) -> None:
@@ -639,6 +690,8 @@ class Session:
             self._utterances.pop(number, None)
             if utterance is not None and self.on_spoken is not None:
                 utterance.spoken.end(self.id, event, time.monotonic_ns())
+                if played:
+                    utterance.spoken.span = (utterance.started_at, sample)
                 self._hand_over("spoken", self.on_spoken, utterance.spoken)
             if not self._utterances:
                 self._idle.set()
@@ -658,7 +711,8 @@ class Session:
         hand-over; `max_skew_ms` the worst), `latency_ms` and its `latency` by stage (of the newest utterance), `stages`
         (how that is spread: of each stage `count`, and of the newest 100 utterances `p50_ms`, `p95_ms` and `max_ms`),
         `buffered_ms`, `prebuffer_ms` (as it has grown), `caught_up_ms` (silence left out of late speech),
-        `clock_s`, `frames_unseen` (not drawn, since nobody looked), `late` (not drawn: skipped, or dropped because
+        `clock_s`, `frames_unseen` (not drawn, since nobody looked), `frames_undrawn` (their pose or unit alone was
+        wanted), `late` (not drawn: skipped, or dropped because
         nobody took those before, which
         `frames_dropped` counts alone), `drawing` (of a Renderer, hook or
         FrameSource: its name, and how it does; None for an avatar), `failures` (exceptions of the publisher and of
@@ -689,6 +743,7 @@ class Session:
             "frames": counters["frames"],
             "frames_unchanged": counters["frames_unchanged"],
             "frames_unseen": counters["frames_unseen"],
+            "frames_undrawn": counters["frames_undrawn"],
             "late": counters["frames_skipped"] + counters["frames_dropped"],
             "frames_dropped": counters["frames_dropped"],
             "underruns": counters["underruns"],

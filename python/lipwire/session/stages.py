@@ -35,6 +35,8 @@ class Spoken(Struct, kw_only=True):
     session_id: str = ""
     finished: PlaybackFinished | None = None
     finished_ns: int | None = None
+    span: tuple[int, int] | None = None
+    """Media clock of its first sample, and of its end; None: nothing of it was heard."""
 
     def end(self, session_id: str, finished: PlaybackFinished, now_ns: int) -> None:
         """It is over."""

@@ -29,7 +29,7 @@ OLD = Build("before", "/nowhere/python", COMMON | {"wants": False, "units": Fals
 NEW = Build("this build", "/nowhere/python3", COMMON | {"wants": True, "units": True, "atlas": True})
 
 
-def run(*arguments: object, cwd: Path) -> str:
+def run(*arguments: object, cwd: Path) -> tuple[str, str]:
     lipwire = Path(sys.executable).parent / "lipwire"
     done = subprocess.run(
         [lipwire, "bench", "density", *map(str, arguments)],
@@ -41,7 +41,7 @@ def run(*arguments: object, cwd: Path) -> str:
         timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout, done.stderr
 
 
 def test_what_is_counted_came(tmp_path: Path, say: object) -> None:
@@ -49,7 +49,8 @@ def test_what_is_counted_came(tmp_path: Path, say: object) -> None:
     require(len(os.sched_getaffinity(0)) > 1, "a second processor")
     file = tmp_path / "density.json"
     options = ("--size", "160x90", "--fps", 10, "--at", 2, "--seconds", 1, "--json", file)
-    said = run("--paths", "engine,webrtc-vp8", *options, cwd=tmp_path)
+    said, told = run("--paths", "engine,webrtc-vp8", *options, cwd=tmp_path)
+    assert "measuring engine, this build" in told and "measuring webrtc-vp8, this build" in told  # no terminal
     found = json.loads(file.read_bytes())
     assert [lane["name"] for lane in found["lanes"]] == ["engine", "webrtc-vp8"]
     engine, webrtc = (lane["results"][0] for lane in found["lanes"])

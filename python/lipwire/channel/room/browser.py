@@ -17,6 +17,7 @@ from ...publish.ice import IceServers
 from ...publish.incoming import take_sound
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
+from ...rtp.tally import Tally
 from ..base import Heard, Message, Seen, UserJoined
 from .microphone import Camera, Microphone
 from .place import PACKET_SIZE, Place, Role
@@ -39,9 +40,11 @@ class Browser:
         ice_host: str | None = None,
         audience: Audience | None = None,
         ice_servers: IceServers | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.room, self.user = room, user
         self._ice_host, self._audience, self._ice_servers = ice_host, audience, ice_servers
+        self._tally = tally
         self.peer: Peer | None = None
         """The connection that carries it."""
         self.joined = False
@@ -175,7 +178,7 @@ class Browser:
             microphone.incoming.close()
 
     def _listen(self, peer: Peer, receiver: Any) -> None:
-        microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm))
+        microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm), self._tally)
         take_sound(receiver, microphone.incoming, lambda: peer is self.peer)
 
     async def _watch(self, peer: Peer, track: Any) -> None:

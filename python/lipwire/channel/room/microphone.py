@@ -12,6 +12,7 @@ import av
 
 from ..._core import RATE, Resampler
 from ...publish.incoming import Incoming
+from ...rtp.tally import Tally
 from ..base import HEARD_RATE
 
 HEARD_BYTES = HEARD_RATE // 100 * 2
@@ -28,10 +29,13 @@ class Microphone:
     Args:
         heard: called with (PCM16 mono at 16 kHz, pts_ms), 10 ms at a time.
         sound: called with the same at 48 kHz.
+        tally: has its jitter buffers, too.
     """
 
-    def __init__(self, heard: Callable[[bytes, int], None], sound: Callable[[bytes], None]) -> None:
-        self.incoming = Incoming(self._push)
+    def __init__(
+        self, heard: Callable[[bytes, int], None], sound: Callable[[bytes], None], tally: Tally | None = None
+    ) -> None:
+        self.incoming = Incoming(self._push, tally)
         """Which has its packets, and its time."""
         self._heard, self._sound = heard, sound
         self._to_heard = Resampler(RATE, HEARD_RATE)

@@ -31,6 +31,7 @@ from ...publish.ice import IceServers
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...publish.streams import Pictures
+from ...rtp.tally import Tally
 from ...stream import LOOKS, WANTS, Unit, Wants, no_key
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
 from .browser import Browser
@@ -318,6 +319,7 @@ class Rooms:
         ice_host: the one address to offer browsers media on; None = every address of the machine.
         audience: of which the browsers of all rooms are a part, and which has a limit; None = of their own.
         ice_servers: STUN and TURN for our end of each browser's connection; None = neither.
+        tally: has the jitter buffers of all who are heard.
     """
 
     def __init__(
@@ -328,9 +330,10 @@ class Rooms:
         ice_host: str | None = None,
         audience: Audience | None = None,
         ice_servers: IceServers | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.max_rooms, self.max_members = max_rooms, max_members
-        self.ice_host, self.ice_servers = ice_host, ice_servers
+        self.ice_host, self.ice_servers, self._tally = ice_host, ice_servers, tally
         self.audience = Audience() if audience is None else audience
         self._rooms: dict[str, Room] = {}
         self._held: dict[str, asyncio.TimerHandle] = {}
@@ -410,7 +413,9 @@ class Rooms:
                 raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
             if browser is None:
                 self._check_space(room)
-                browser = room.browsers[user] = Browser(room, user, self.ice_host, self.audience, self.ice_servers)
+                browser = room.browsers[user] = Browser(
+                    room, user, self.ice_host, self.audience, self.ice_servers, self._tally
+                )
                 self._unhold(name)
             return await browser.admit(sdp, kind, role, writes, direction)
         finally:

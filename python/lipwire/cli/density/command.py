@@ -57,6 +57,8 @@ def density(
     with err.status("") as status, Measurement(settings, status.update) as measurement:
         try:
             for lane, build in order(lanes, builds):
+                if not err.is_terminal:  # where there is no line that says what goes on
+                    err.print(f"measuring {lane.name}, {build.name}: some minutes", markup=False)
                 report.results.append(measurement.run(lane, build))
         finally:  # what there is by then is worth something, too
             status.stop()

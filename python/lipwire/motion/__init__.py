@@ -1,0 +1,1 @@
+"""Motion: what a face does, as numbers, for who draws it elsewhere. Files of it are read and written here."""
