@@ -87,6 +87,8 @@ static const look looks[LW_EXPRESSIONS] = {
     [LW_EXPRESSION_SURPRISED] = {24000, -8192, 0, {[10] = 3000, [13] = 14000}}, /* aa, O: parted */
 };
 
+static const uint8_t axis_of[LW_EXPRESSIONS] = {0, LW_AXIS_HAPPY, LW_AXIS_CONCERNED, LW_AXIS_SURPRISED};
+
 struct lw_motion {
     uint32_t random;
     int mode, side, state, expression, gesture, gesture_step; /* gesture_step -1: none plays */
@@ -314,6 +316,26 @@ static void add_expressions(const lw_motion *m, lw_pose *pose)
         pose->viseme[0] = (int16_t)(room - added);
 }
 
+/* The way back from add_expressions: what is left to rest, and which share of the room the expressions took, say how much
+ * room there was. */
+void lw_motion_said(const lw_pose *pose, int16_t said[LW_VISEMES])
+{
+    int32_t share[LW_VISEMES] = {0}, shares = 0, left = ONE, rest = ONE;
+    for (int e = 1; e < LW_EXPRESSIONS; e++)
+        for (int i = 1; pose->axis[axis_of[e]] > 0 && i < LW_VISEMES; i++)
+            share[i] += times(looks[e].mouth[i], pose->axis[axis_of[e]]);
+    for (int i = 1; i < LW_VISEMES; i++) {
+        shares += share[i];
+        left -= pose->viseme[i];
+    }
+    int32_t room = shares >= ONE ? 0 : lw_clamp((int32_t)((int64_t)left * ONE / (ONE - shares)), 0, ONE);
+    for (int i = 1; i < LW_VISEMES; i++) {
+        said[i] = (int16_t)lw_clamp(pose->viseme[i] - times(share[i], room), 0, ONE);
+        rest -= said[i];
+    }
+    said[0] = (int16_t)lw_clamp(rest, 0, ONE);
+}
+
 /* One step of the way to rest of a mouth that was cut off. */
 static void close_mouth(lw_motion *m)
 {
@@ -403,11 +425,10 @@ void lw_motion_cut(lw_motion *m, const lw_mouth *shown)
 
 static void fade_expressions(lw_motion *m, lw_pose *pose)
 {
-    static const uint8_t axis[LW_EXPRESSIONS] = {0, LW_AXIS_HAPPY, LW_AXIS_CONCERNED, LW_AXIS_SURPRISED};
     for (int e = 1; e < LW_EXPRESSIONS; e++) {
         int32_t to = e == m->expression ? ONE : 0, step = ONE / FADE_STEPS + 1;
         m->weight[e] += lw_clamp(to - m->weight[e], -step, step);
-        pose->axis[axis[e]] = (int16_t)m->weight[e];
+        pose->axis[axis_of[e]] = (int16_t)m->weight[e];
     }
 }
 

@@ -7,7 +7,7 @@ from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_R
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_Check
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeASCII
@@ -27,6 +27,8 @@ from native.ingest cimport *
 from native.viseme cimport *
 from native.speech cimport *
 from native.motion cimport *
+from native.face cimport *
+from native.motion_stream cimport *
 from native.picture cimport *
 from native.avatar cimport *
 from native.stitch cimport *
@@ -55,11 +57,13 @@ include "jitter.pxi"
 include "ingest.pxi"
 include "viseme.pxi"
 include "motion.pxi"
+include "face.pxi"
 include "picture.pxi"
 include "frame.pxi"
 include "avatar.pxi"
 include "stitch.pxi"
 include "performer.pxi"
+include "motion_stream.pxi"
 include "share.pxi"
 include "engine.pxi"
 include "net.pxi"

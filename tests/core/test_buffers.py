@@ -152,6 +152,8 @@ BYTE_TAKERS: dict[str, tuple[Callable[[], Callable[[Any], Any]], bytes]] = {
     "AtlasWriter.pack": (lambda: lambda x: packed(noted=x, note=b"before").note, bytes(range(256))),
     "AtlasWriter.add_slice": (lambda: lambda x: writer().add_slice(0, x, 64, 26, _core.SLICE_I), bytes(range(8))),
     "Atlas": (lambda: lambda x: _core.Atlas(x).nodes, grey()),
+    "MotionEncoder.sound": (lambda: lambda x: _core.MotionEncoder.sound(480, 1, x), bytes(range(256))),
+    "MotionDecoder.put": (lambda: _core.MotionDecoder().put, _core.MotionEncoder.event(1, 2, 3, "state", "idle")),
     "Connection.send": (lambda: sent(lambda one, _, data: one.send(0, data, 0)), bytes(range(256))),
     "Connection.forward": (lambda: sent(lambda one, _, data: one.forward(data)), bytes(range(256))),
     "Connection.rtcp": (lambda: lambda data: connection().rtcp(data), bytes(range(256))),
@@ -336,6 +338,10 @@ def frame() -> _core.Frame:
     return _core.Frame(64, 36)
 
 
+def moving(**options: Any) -> _core.MotionEncoder:
+    return _core.MotionEncoder(["azure"], **{"fps": (25, 1)} | options)
+
+
 def avatar(**changed: Any) -> _core.NativeAvatar:
     values = {"width": 64, "height": 36} | changed
     return _core.NativeAvatar(values["width"], values["height"], [np.zeros((36, 64, 4), np.uint8)], [])
@@ -372,6 +378,23 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "NativeAvatar:height": (lambda n: avatar(height=n), 36),
     "Frame:width": (lambda n: _core.Frame(n, 36), 64),
     "Frame:height": (lambda n: _core.Frame(64, n), 36),
+    "Frame.posed:sample": (lambda n: frame().posed(n), 480),
+    "MotionEncoder:fps": (lambda n: moving(fps=(n, 1)), 25),
+    "MotionEncoder:earlier": (lambda n: moving(earlier=n), 2),
+    "MotionEncoder:id": (lambda n: moving(id=n), 255),
+    "MotionEncoder.encode:sample": (lambda n: moving().encode(frame(), sample=n), 1920),
+    "MotionEncoder.encode:generation": (lambda n: moving().encode(frame(), generation=n), 2),
+    "MotionEncoder.keep:sample": (lambda n: moving().keep(frame(), sample=n), 1920),
+    "MotionEncoder.keep:generation": (lambda n: moving().keep(frame(), generation=n), 2),
+    "MotionEncoder.encode_values:sample": (lambda n: moving().encode_values(n, 0, True, [7]), 1920),
+    "MotionEncoder.encode_values:generation": (lambda n: moving().encode_values(0, n, True, [7]), 2),
+    "MotionEncoder.keep_values:sample": (lambda n: moving().keep_values(n, 0, True, [7]), 1920),
+    "MotionEncoder.keep_values:generation": (lambda n: moving().keep_values(0, n, True, [7]), 2),
+    "MotionEncoder.event:number": (lambda n: _core.MotionEncoder.event(n, 0, 0, "clock"), 1),
+    "MotionEncoder.event:sample": (lambda n: _core.MotionEncoder.event(1, n, 0, "clock"), 480),
+    "MotionEncoder.event:generation": (lambda n: _core.MotionEncoder.event(1, 0, n, "clock"), 2),
+    "MotionEncoder.sound:sample": (lambda n: _core.MotionEncoder.sound(n, 1, b""), 480),
+    "MotionEncoder.sound:codec": (lambda n: _core.MotionEncoder.sound(0, n, b""), 2),
     "Frame.scaled:width": (lambda n: frame().scaled(n, 36), 32),
     "Frame.scaled:height": (lambda n: frame().scaled(64, n), 18),
     "Sprite.scaled:width": (lambda n: _core.Sprite(np.zeros((8, 8, 4), np.uint8)).scaled(n, 8), 5),
@@ -499,6 +522,10 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Group.send:duration": (lambda n: grouped().group.send(b"x", 0, duration=n), 960),
 }
 OPTIONAL = {
+    "MotionEncoder.encode:generation",
+    "MotionEncoder.encode:sample",
+    "MotionEncoder.keep:generation",
+    "MotionEncoder.keep:sample",
     "JitterBuffer:clock_rate",
     "JitterBuffer:comfort_noise_type",
     "JitterBuffer:event_type",

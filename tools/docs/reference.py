@@ -44,7 +44,7 @@ GROUPS = {
         "Publishers",
         "Where sound and pictures go. The tasks: [publishers](../embedding.md#publishers), [Agora](../agora.md), "
         "[RTP](../rtp.md), [rooms](../agents/rooms.md), [shared memory](../sharing.md).",
-        "Publisher StreamSpec Unit publish channel SharedWriter SharedReader",
+        "Publisher StreamSpec Unit Cue publish channel SharedWriter SharedReader",
     ),
     "pictures": (
         "Pictures",

@@ -13,6 +13,8 @@
 #include "lipwire/viseme.h"
 #include "lipwire/speech.h"
 #include "lipwire/motion.h"
+#include "lipwire/face.h"
+#include "lipwire/motion_stream.h"
 #include "lipwire/picture.h"
 #include "lipwire/avatar.h"
 #include "lipwire/stitch.h"

@@ -106,6 +106,8 @@ int lw_motion_added(const lw_motion *m, int16_t added[3]);
 /* Speech was cut off: from the mouth that was `shown` last, whatever it has done since, the next steps go straight to
  * rest and nowhere else, until one with `speaking`. */
 void lw_motion_cut(lw_motion *m, const lw_mouth *shown);
+/* Of a pose what speech alone has made of its mouth: without what its expressions add. Weights as in lw_pose. */
+void lw_motion_said(const lw_pose *pose, int16_t said[LW_VISEMES]);
 /* Asks for its memory, of which a step will soon have need. */
 void lw_motion_prefetch(const lw_motion *m);
 void lw_motion_close(lw_motion **m);
