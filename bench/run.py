@@ -43,6 +43,7 @@ BENCHES = (
     "overload",
     "sync",
     "browser_sync",
+    "motion_sync",
     "density",
 )
 

@@ -182,6 +182,7 @@ export class Player {
   }
 
   #takeEvent(event) {
+    if (event.kind === 'clock' || event.kind === 'error') return;    // of the connection, and nothing to be seen
     if (event.number && this.#numbers.has(event.number)) return;
     if (event.number) this.#numbers.add(event.number);
     if (this.#numbers.size > NUMBERS) this.#numbers.delete(this.#numbers.values().next().value);
@@ -211,13 +212,12 @@ export class Player {
     }
     const now = this.now(), found = this.#position(now), at = Number.isNaN(found) ? this.#shownSample : found;
     if (Number.isNaN(at)) return this.#pose;
-    const passed = (at - this.#shownSample) / this.#rate;
-    const away = !(now - this.#shownAt < AWAY_MS && Math.abs(passed) < AWAY_MS);
+    const gone = (at - this.#shownSample) / this.#rate, away = !(now - this.#shownAt < AWAY_MS && Math.abs(gone) < AWAY_MS);
     if (away) this.stats.jumps++;
     else this.#interval += (Math.max(DISPLAY_MS[0], Math.min(DISPLAY_MS[1], now - this.#shownAt)) - this.#interval) / 16;
     this.#tell(at);
     this.#shed(at);
-    this.#follow(at, Math.max(0, passed), away);
+    this.#follow(at, away ? 0 : Math.max(0, gone), away);
     this.#shownAt = now;
     this.#shownSample = at;
     return this.#show(at, this.#carried);

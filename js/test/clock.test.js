@@ -55,7 +55,8 @@ class Output {
     return new Map([['p', { type: 'media-playout', totalPlayoutDelay: samples * this.latency / 1000, totalSamplesCount: samples }]]);
   }
 
-  heard(now) { return this.first + (now - this.latency + this.phase) * 48; }
+  // The newest block is heard `latency` after it was handed out.
+  heard(now) { return this.first + (now - this.latency + this.burst - 10 + this.phase) * 48; }
 }
 
 for (const options of [

@@ -62,6 +62,15 @@ test('between frames it goes straight from one to the next, and never beyond', (
   }
 });
 
+test('before the first frame it is at rest, and comes from there', () => {
+  const stage = new Stage([POSE]);
+  stage.frame(10, [0, 30000, 8192, 0, 0, 30000, 9000]);
+  const seen = stage.show(0, 420, ({ sets }) => [...sets.pose]);
+  assert.deepEqual(seen[0], [0, 0, 0.25, 1, 0, 0, 0]);
+  for (const [n, pose] of seen.entries()) assert.ok(pose.every(Number.isFinite) && (n === 0 || pose[1] >= seen[n - 1][1]), pose);
+  near(seen.at(-1)[1], 30000 / 32767, 0.05);
+});
+
 test('an id is never between two', () => {
   const stage = new Stage([AZURE]);
   stage.frame(0, [3]);
@@ -149,6 +158,7 @@ test('a newer generation is an interrupt, too, where the event is lost', () => {
 test('events come once, when they are heard', () => {
   const stage = new Stage([ARKIT]);
   stage.frame(0, [0, 0, 0, 0]);
+  stage.put(event(0, 1, 0, 7, 'rtp:1 sample:1'), event(0, 1, 0, 8, 'no'));   // those are not for the face
   for (let n = 0; n < 3; n++) stage.put(event(5, 100 * 48, 0, 5, 'happy'), event(4, 50 * 48, 0, 1, 'e1'));
   stage.at(49);
   assert.deepEqual(stage.cues, []);

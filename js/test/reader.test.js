@@ -69,6 +69,7 @@ test('what is no message is refused, and costs nothing of what was there', () =>
     bytes(header([{ ...ARKIT, names: ['a', 'a'] }])), bytes(header([ARKIT], { fps: [0, 1] })), bytes(header([ARKIT], { fps: [25, 0] })),
     bytes(header([{ set: 'x', kind: 0, names: Array.from({ length: 1025 }, (_, n) => `n${n}`) }])),
     bytes(record(2, [1, 5, 0, 1, 0, 9, 0])), bytes(record(2, [1, 5, 0, 1, 0, 0, 0])),           // from before the clock; at the same sample
+    bytes(record(2, [...frame.slice(2), 0])), bytes(record(3, [1, 1, 0, 0, 0, 0])), bytes(record(1, [...good.slice(2), 0])),
     bytes(record(2, [1, ...huge, ...huge])), bytes(record(3, [...varint(1), ...varint(1), 0, 0, ...varint(5000)])),
     new Uint8Array((1 << 20) + 1), 'x'.repeat((1 << 20) + 1), 'no JSON', '7', 'null', '"text"',
     text({ ...JSON_HEADER, version: 3 }), text({ ...JSON_HEADER, fps: [25] }), text({ ...JSON_HEADER, sets: { a: [1] } }), text({ ...JSON_HEADER, clock_rate: 'x' }),
