@@ -169,7 +169,9 @@ export class Draw2D {
     clearTimeout(this.#settle);
     const { clientWidth, clientHeight } = this.#canvas, density = window.devicePixelRatio || 1;
     const [exact] = entry.devicePixelContentBoxSize ?? [];
-    const width = exact?.inlineSize ?? clientWidth * density, height = exact?.blockSize ?? clientHeight * density;
+    // The exact one knows on which pixel it begins; where a density is only emulated it does not know that.
+    const side = (about, told) => (Math.abs(told - about) < 2 ? told : about);
+    const width = side(clientWidth * density, exact?.inlineSize), height = side(clientHeight * density, exact?.blockSize);
     if (!(width >= 1 && height >= 1)) return;    // not shown: when it is, we are told
     const { aspect, most } = this.#options, wanted = artworkSize(width, height, aspect, most);
     this.#settle = setTimeout(() => this.#load(wanted), this.#size ? SETTLED_MS : 0);
