@@ -62,6 +62,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "e2e/test_viewer_page.py": ("../servers/viewer",),
     "lipsync/test_sets.py": ("../audio/espeak",),
     "motion/head/test_build.py": ("cache", "expressions", "parts", "sculpt", "skin"),
+    "motion/test_reader.py": ("track",),
     "provider/test_client.py": ("../audio/voice_decoder",),
     "provider/test_sessions.py": ("outbox",),
     "publish/test_film.py": ("palette", "still"),

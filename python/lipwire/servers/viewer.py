@@ -23,7 +23,7 @@ from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Caller, Gate
 from .allowlist import Allowlist
-from .client import client_files
+from .client import client_files, head_route
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
@@ -91,8 +91,8 @@ def static(path: str, name: str | Path, headers: Mapping[str, str] = HEADERS) ->
 
 
 def client_modules() -> list[HTTPRouteHandler]:
-    """Handlers for lipwire-client, which the pages are made with, too."""
-    return [static(f"/client/{file.name}", file) for file in client_files()]
+    """Handlers for lipwire-client, which the pages are made with, too, and for its 3D head."""
+    return [*(static(f"/client/{file.name}", file) for file in client_files()), head_route(HEADERS)]
 
 
 def create_viewer(
