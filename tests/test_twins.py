@@ -25,7 +25,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "capture/test_replay.py": ("outcome", "resend", "session"),
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "units", "wire", "worker"),
-    "channel/room/test_room.py": ("browser", "channel", "microphone", "place"),
+    "channel/room/test_room.py": ("browser", "channel", "microphone", "place", "watcher"),
     "cli/test_keys.py": ("tokens",),
     "cli/density/test_density.py": (
         "command",
@@ -65,6 +65,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "motion/test_reader.py": ("track",),
     "provider/test_client.py": ("../audio/voice_decoder",),
     "provider/test_sessions.py": ("outbox",),
+    "publish/test_motion.py": ("motion_queue",),
+    "publish/test_motion_line.py": ("motion_track", "motion_video"),
     "publish/test_film.py": ("palette", "still"),
     "publish/test_live_writer.py": ("live_tracks",),
     "publish/test_restream.py": ("destination", "restream_wire", "restream_worker"),

@@ -28,7 +28,7 @@ from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
-from .webrtc_http import Admitted, Endpoint, webrtc_http_routes
+from .webrtc_http import Admitted, Endpoint, asked_black, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
 FILES = (
@@ -135,6 +135,7 @@ def create_viewer(
             "fps": float(session.fps),
             "avatar": session.avatar,
             "video_encoding": find(session_id).video_encoding,
+            "egress": find(session_id).publisher.egress,
         }
 
     def reply(listed: list[str], controls: bool) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def create_viewer(
         return reply([session_id], controls=caller.may("control", "session", session_id))
 
     async def watch(caller: Caller, session_id: str, sdp: str, request: AnyRequest) -> Admitted:
-        answer, peer = await find(session_id).publisher.admit(sdp)
+        answer, peer = await find(session_id).publisher.admit(sdp, black=asked_black(request))
         return Admitted(answer, peer, Peer.drop)
 
     def may_watch(request: AnyRequest, session_id: str) -> Caller:
