@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
+from lipwire.provider.client import ProviderClient, request
 from support.browsing import browser, eventually
 from support.paths import ROOT
 
@@ -78,6 +79,36 @@ async def world(chromium: str) -> AsyncIterator[World]:
     config = Config(api_key=KEY, allowed_origins=(origin,), **places, **busy)
     async with server, browser(chromium) as launched, Service(config) as service:
         yield World(service, launched, origin)
+
+
+async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str], tuple[bytes, int]]) -> None:
+    page = await world.open()
+
+    async def becomes(condition: Callable[[Any], Any]) -> Any:
+        async def it_is() -> Any:
+            return condition(await page.evaluate(LOOK))
+
+        await eventually(it_is)
+        return await page.evaluate(LOOK)
+
+    waiting = await becomes(lambda seen: seen["state"] == "waiting")
+    assert waiting["told"] == "waiting" and "session" in waiting["text"]
+    async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
+        await page.evaluate("() => { document.querySelector('lipwire-avatar').style.width = '160px'; }")
+        live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
+        assert live["size"] == {"width": 320, "height": 180}, "the canvas has 160 x 90 pixels, of which each is four"
+        assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
+        await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
+        talked = await becomes(lambda seen: "started" in seen["cues"] and seen["energy"] > 1e-4)
+        await becomes(lambda seen: seen["places"] != talked["places"] and "finished" in seen["cues"])
+        assert (talked["frames"], talked["video"], talked["errors"]) == (0, 0, []), "no video is sent"
+
+        await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('mode', 'video')")
+        await becomes(lambda seen: seen["state"] == "live" and seen["frames"] > 3)
+        await page.evaluate("() => document.querySelector('lipwire-avatar').removeAttribute('mode')")
+        await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"])
+    await becomes(lambda seen: seen["state"] == "waiting")
+    await page.context.close()
 
 
 async def test_what_is_refused_is_said_where_the_face_would_be(world: World) -> None:
