@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lipwire import VisemeExtractor
+from lipwire import VisemeExtractor, render
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState
 
@@ -271,6 +271,26 @@ def cherry(given: Path | None) -> System:
     return Program("cherry", [program, "--fps", "100", "-i", "FILE"], CHERRY_GROUPS)
 
 
+class Mouths:
+    """The mouth shapes that `lipwire.render` writes of a file, in Rhubarb's format."""
+
+    name = "lipwire-mouths"
+    kind: Kind = "groups"
+    offline = True
+
+    def run(self, sounds: Sequence[sets.Samples], progress: Progress) -> Answer:
+        rows: list[Rows] = []
+        began = time.thread_time()
+        with tempfile.TemporaryDirectory() as folder:
+            speech, shapes = Path(folder, "speech.wav"), Path(folder, "mouths.tsv")
+            for pcm in sounds:
+                sets.write_wave(speech, pcm)
+                render(speech, shapes)
+                rows.append(parse_shapes(shapes.read_text(), RHUBARB_GROUPS, len(pcm) // HOP))
+                progress(1)
+        return Answer(rows, time.thread_time() - began)
+
+
 class PocketSphinx:
     """pocketsphinx's phone recognition (allphone) with the English model that it bundles."""
 
@@ -313,7 +333,8 @@ class PocketSphinx:
 # ---- all of them --------------------------------------------------------------------------------------------------
 
 NAMES = (
-    "lipwire", "lipwire-early", "headaudio", "wlipsync", "pocketsphinx", "rhubarb-phonetic", "rhubarb-words", "cherry",
+    "lipwire", "lipwire-early", "lipwire-mouths", "headaudio", "wlipsync", "pocketsphinx", "rhubarb-phonetic",
+    "rhubarb-words", "cherry",
 )  # fmt: skip
 
 
@@ -322,6 +343,7 @@ def find(name: str, peers: Path, rhubarb_program: Path | None = None, cherry_pro
     makers: dict[str, Callable[[], System]] = {
         "lipwire": Lipwire,
         "lipwire-early": lambda: Lipwire("lipwire-early", early=True),
+        "lipwire-mouths": Mouths,
         "headaudio": lambda: HeadAudio(peers),
         "wlipsync": lambda: WLipSync(peers),
         "pocketsphinx": PocketSphinx,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._lazy import attribute, find_moved, installed
 
 if TYPE_CHECKING:
-    from . import channel, publish
+    from . import channel, motion, publish
     from ._core import (
         Compositor,
         Frame,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .drawing.process_source import ProcessSource
     from .drawing.renderer import Renderer
     from .errors import LipwireError
+    from .motion import MotionReader, MotionTrack, read_motion
+    from .session.motion_files import write_motion
     from .session.offline import RenderResult, render
     from .session.session import Session
     from .stream import Cue, Publisher, StreamSpec, Unit
@@ -59,6 +61,8 @@ __all__ = [
     "Hook",
     "JitterBuffer",
     "LipwireError",
+    "MotionReader",
+    "MotionTrack",
     "ProcessSource",
     "Publisher",
     "RenderResult",
@@ -78,10 +82,13 @@ __all__ = [
     "create_app",
     "g711",
     "hook",
+    "motion",
     "opus",
     "publish",
+    "read_motion",
     "render",
     "resample",
+    "write_motion",
 ]
 
 _WHERE = {
@@ -99,6 +106,8 @@ _WHERE = {
     "Hook": ".drawing.hook",
     "JitterBuffer": "._core",
     "LipwireError": ".errors",
+    "MotionReader": ".motion",
+    "MotionTrack": ".motion",
     "ProcessSource": ".drawing.process_source",
     "Publisher": ".stream",
     "RenderResult": ".session.offline",
@@ -118,10 +127,13 @@ _WHERE = {
     "create_app": ".app.service",
     "g711": ".audio.g711",
     "hook": ".drawing.hook",
+    "motion": ".motion",
     "opus": ".audio.opus",
     "publish": ".publish",
+    "read_motion": ".motion",
     "render": ".session.offline",
     "resample": ".audio.resample",
+    "write_motion": ".session.motion_files",
 }
 
 _MODULES = frozenset(

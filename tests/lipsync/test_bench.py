@@ -106,7 +106,7 @@ def test_delay_is_one_for_all_sets_and_conditions(speech: sets.LabelledSet) -> N
 # ---- peers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n in systems.NAMES if n not in ("lipwire", "lipwire-early", "pocketsphinx")])
+@pytest.mark.parametrize("name", [n for n in systems.NAMES if "lipwire" not in n and n != "pocketsphinx"])
 def test_a_missing_peer_says_how_to_get_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(systems.Missing, match=r"--install-peers|github\.com"):
@@ -159,7 +159,7 @@ def test_a_program_that_fails_is_an_error(tmp_path: Path) -> None:
         system.run([np.zeros(1600, np.int16)], ignore)
 
 
-@pytest.mark.parametrize("name", ["headaudio", "wlipsync", "pocketsphinx"])
+@pytest.mark.parametrize("name", ["lipwire-mouths", "headaudio", "wlipsync", "pocketsphinx"])
 def test_peers_that_are_here_hear_speech(name: str, speech: sets.LabelledSet) -> None:
     try:
         system = systems.find(name, systems.peers_folder())

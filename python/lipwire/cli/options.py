@@ -42,7 +42,8 @@ CaFile = Annotated[
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 
 
-def _frame_rate(text: str | Fraction) -> Fraction:
+def read_fps(text: str | Fraction) -> Fraction:
+    """Of an option. Raises BadParameter."""
     try:
         return frame_rate(text)
     except InvalidArgument as exc:
@@ -50,7 +51,7 @@ def _frame_rate(text: str | Fraction) -> Fraction:
 
 
 Fps = Annotated[
-    Fraction, typer.Option(parser=_frame_rate, metavar="RATE", help="Frames a second: 25, 29.97 or 30000/1001.")
+    Fraction, typer.Option(parser=read_fps, metavar="RATE", help="Frames a second: 25, 29.97 or 30000/1001.")
 ]
 AvatarName = Annotated[
     str, typer.Option("--avatar", help=f"A name ({', '.join(Avatar.builtin())}), or the path of a folder or zip.")

@@ -1,4 +1,4 @@
-"""`lipwire render`: a speech file, or a text, into a film."""
+"""`lipwire render`: a speech file, or a text, into a film, or into files of motion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..avatar import DEFAULT
-from .options import AvatarName, Fps, Size, err, out, parse_size
+from .options import AvatarName, err, out, parse_size, read_fps
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -20,15 +20,21 @@ STANDARD_INPUT = Path("-")
 
 def render(
     speech: Annotated[
-        Path,
+        Path | None,
         typer.Argument(metavar="SPEECH", help="Any audio file; -: standard input. Left out where there is --text."),
-    ],
+    ] = None,
     film: Annotated[
         Path | None,
-        typer.Argument(metavar="FILM", help="What to write: .mp4, .m4v, .mov, .mkv, .webm, or .gif without sound."),
+        typer.Argument(
+            metavar="FILM",
+            help="What to write: .mp4, .m4v, .mov, .mkv, .webm, or .gif without sound; or a file of motion alone.",
+        ),
     ] = None,
-    size: Size = "640x360",
-    fps: Fps = Fraction(25),
+    size: Annotated[str | None, typer.Option(help="Frame size in pixels, even numbers (default: 640x360).")] = None,
+    fps: Annotated[
+        Fraction | None,
+        typer.Option(parser=read_fps, metavar="RATE", help="Frames a second: 25, 29.97 or 30000/1001 (default: 25)."),
+    ] = None,
     avatar: AvatarName = DEFAULT,
     text: Annotated[str | None, typer.Option(help="Say this instead of a file (espeak-ng).")] = None,
     voice: Annotated[
@@ -59,26 +65,46 @@ def render(
             help="Take the avatar's video as it was encoded before: auto (where it has been), on (do so now) or off."
         ),
     ] = "off",
+    motion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write what the face does, too, or alone: a path that ends in .lwm, .json, .tsv, .xml, .dat, "
+            ".rhubarb.json, .a2f.json, .azure.json (docs/motion.md), or such an end alone. May be given several times."
+        ),
+    ] = None,
+    motion_sets: Annotated[
+        str | None,
+        typer.Option(
+            help="What .lwm and .json have, with commas: visemes, arkit, head, pose, azure (default: arkit,head)."
+        ),
+    ] = None,
+    motion_head: Annotated[
+        Path | None, typer.Option(help="A head of yours, .glb, to put the motion of a .glb on.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of blinks and idle movement.")] = 0,
 ) -> None:
-    """Render a speech file, or a text, into a film, faster than real time."""
+    """Render a speech file, or a text, into a film, or into files of motion, faster than real time."""
     from ..audio.decode import standard_input
     from ..session.offline import render as render_file
 
-    if (film is None) == (text is None):
+    if text is not None and film is not None:
+        raise typer.BadParameter("with --text, give the film to write only", param_hint="SPEECH FILM")
+    source, target = (speech, film) if text is None else (None, speech)
+    if (text is None and source is None) or (target is None and not motion):
         raise typer.BadParameter(
-            "give the speech and the film to write" if text is None else "with --text, give the film to write only",
+            "give the speech and the film to write, or --motion"
+            if text is None
+            else "with --text, give the film to write",
             param_hint="SPEECH FILM",
         )
-    source: Any = None if text is not None else standard_input() if speech == STANDARD_INPUT else speech
-    target = speech if film is None else film
+    given: Any = standard_input() if source == STANDARD_INPUT else source
     with ProgressBar(err) as bar:
         task = bar.add_task("rendering", total=1.0)
         result = render_file(
-            source,
+            given,
             target,
             avatar=avatar,
-            size=parse_size(size),
+            size=None if size is None else parse_size(size),
             fps=fps,
             seed=seed,
             text=text,
@@ -90,10 +116,18 @@ def render(
             transcript=transcript,
             poster=poster,
             preencoded=cast("Preencoded", preencoded),
+            motion=motion or (),
+            motion_head=motion_head,
+            motion_sets=None if motion_sets is None else motion_sets.split(","),
             progress=lambda done, total: bar.update(task, description="rendering", completed=done, total=total or done),
             note=lambda line: bar.update(task, description=line),
         )
-    out.print(
-        f"{target}: {result.duration:.2f} s, {result.frames} frames, in {result.elapsed:.2f} s "
-        f"({result.speed:.1f}x real time){', of pre-encoded video' if result.preencoded else ''}"
-    )
+    took = f"in {result.elapsed:.2f} s ({result.speed:.1f}x real time)"
+    if result.frames:
+        out.print(
+            f"{target}: {result.duration:.2f} s, {result.frames} frames, {took}"
+            f"{', of pre-encoded video' if result.preencoded else ''}"
+        )
+    for file in result.motion:
+        alone = "" if result.frames else f", {took}"
+        out.print(f"{file.path}: {result.duration:.2f} s, {file.frames} poses, {file.size / 1000:.1f} kB{alone}")

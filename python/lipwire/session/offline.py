@@ -21,6 +21,7 @@ from ..errors import InvalidArgument
 from ..publish.film import KEY_SECONDS, FilmWriter
 from ..stream import FrameRate, StreamSpec, Unit, frame_rate
 from .beside import Beside, check_names
+from .motion_files import MotionFiles, WrittenMotion, is_motion
 from .preencoded import Preencoded, check_preencoded, find_atlas, make_atlas
 from .said import SpokenText
 from .subtitles import Cue, cues_of_text, read_transcript
@@ -39,11 +40,14 @@ class RenderResult(Struct, kw_only=True):
 
     duration: float
     frames: int
+    """Pictures of the film."""
     elapsed: float
     lost: str = ""
     """A line about what of the speech file was damaged and left out."""
     preencoded: bool = False
     """Whether it was put together from video of the avatar that was encoded before."""
+    motion: tuple[WrittenMotion, ...] = ()
+    """The files of motion that were written."""
 
     @property
     def speed(self) -> float:
@@ -166,11 +170,11 @@ def _perform(
 
 def render(
     speech: Source | None,
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     *,
     avatar: Face = DEFAULT,
-    size: tuple[int, int] = (640, 360),
-    fps: FrameRate = 25,
+    size: tuple[int, int] | None = None,
+    fps: FrameRate | None = None,
     seed: int = 0,
     text: str | None = None,
     voice: str | None = None,
@@ -181,16 +185,21 @@ def render(
     transcript: str | os.PathLike[str] | None = None,
     poster: str | os.PathLike[str] | None = None,
     preencoded: Preencoded = "off",
+    motion: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    motion_sets: Sequence[str] | None = None,
+    motion_head: str | os.PathLike[str] | None = None,
     progress: Callable[[float, float | None], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> RenderResult:
-    """Renders a talking avatar into a film.
+    """Renders a talking avatar into a film, or what its face does into files of motion, or both.
 
     Args:
         speech: any audio file that FFmpeg reads, or what is in one; None: `text` is said.
-        out: path of the film; its end says which kind: .mp4, .m4v, .mov, .mkv, .webm or .gif (without sound).
+        out: path of the film; its end says which kind: .mp4, .m4v, .mov, .mkv, .webm or .gif (without sound). Or that
+            of a file of motion, as `motion` has them. None: no film.
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
-        size: pixels, even. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001" or a Fraction.
+        size: pixels, even; 640 x 360 where nothing is said. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001"
+            or a Fraction; 25 where nothing is said.
         text: what is said in place of a file, by espeak-ng; voice: its name of one, by default that of the avatar.
         background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
         quality: low, medium (where nothing is said) or high. crf: in its place, the encoder's constant rate factor;
@@ -202,44 +211,117 @@ def render(
         preencoded: whether the avatar's video is taken as it was encoded before (docs/preencode.md), which is faster by
             far, coarser, and another film: "off"; "auto": where it is in this machine's cache, in an .mp4, .m4v, .mov
             or .mkv without `quality` and `crf`; "on": it is encoded now, once, where it is not.
+        motion: paths of files to write of what the face does, without pictures: .lwm, .json, and those of other
+            programs (docs/motion.md has all). Only an end, such as "lwm", is a file beside the film.
+        motion_sets: which channels .lwm and .json have: visemes, arkit, head, pose, azure; arkit and head where nothing
+            is said. motion_head: the .glb file of a head, for a .glb.
         progress: called now and then with (seconds done, seconds in all or None).
         note: called with a line about something that takes its time before the first picture.
 
     Raises:
         InvalidArgument: a path, the size, the rate or the avatar's name does not do, or options do not go together.
         BadData: there is no sound. BadState: a text needs espeak-ng, which is not installed.
-        StorageError: the film cannot be written to its end, because the disk is full, say; nothing of it is left.
+        StorageError: a file cannot be written to its end, because the disk is full, say; nothing of any is left.
     """
     began = time.perf_counter()
-    rate = frame_rate(fps)
+    rate = frame_rate(25 if fps is None else fps)
+    film, moves = _outputs(out, motion)
     check_preencoded(preencoded)
+    if film is None:
+        of_pictures = {"size": size, "background": background, "quality": quality, "crf": crf, "poster": poster}
+        _check_no_film(of_pictures, preencoded)
     _check_speech(speech, text, voice, subtitles, transcript)
-    beside = Beside(Path(out), subtitles, poster)
-    check_names([Path(out), *beside.paths], [speech, transcript, background])
+    files = MotionFiles(
+        moves,
+        film,
+        sets=motion_sets,
+        fps=rate,
+        asked=fps is not None,
+        head=motion_head,
+        speech=os.fspath(speech) if isinstance(speech, str | os.PathLike) else "",
+    )
+    outputs = [*([] if film is None else [film]), *files.paths]
+    beside = Beside(outputs[0], subtitles, poster)
+    check_names([*outputs, *beside.paths], [speech, transcript, background, motion_head])
     face = as_face(avatar)
     source = _source(speech, text, voice or _voice_of(face))
     if background is not None:
         face = _before(face, background)
-    stage = stage_for(face, StreamSpec(session_id=Path(out).name, width=size[0], height=size[1], fps=rate))
-    writer = FilmWriter(Path(out), *size, rate, quality=quality, crf=crf)
+    scene: _Film | None = None
+    if film is not None:
+        size = (640, 360) if size is None else size
+        stage = stage_for(face, StreamSpec(session_id=film.name, width=size[0], height=size[1], fps=rate))
+        scene = _Film(stage, FilmWriter(film, *size, rate, quality=quality, crf=crf), beside)
     cues = _cues(source, transcript) if subtitles is not None else []
-    if note is not None and isinstance(face, Avatar) and not face.is_drawn(*size):
-        note(f"drawing {face.name} at {size[0]}x{size[1]}, once")
-    stage.prepare()
-    atlas = _atlas(preencoded, stage, writer, note)
-    frames = clock = 0
+    if scene is not None:
+        scene.prepare(face, preencoded, note)
+    parts: list[_Film | Beside | MotionFiles] = [beside, files] if scene is None else [scene, beside, files]
+    seconds = 0.0
+    delay = 0
     try:
-        writer.open(stage.spec.matrix, atlas)
-        beside.open()
+        for part in parts:
+            part.open()
         level = voice_level(source, source.rate)
-        if atlas is None:
-            made: Iterator[Any] = perform(iter(source), source.rate, stage, seed=seed, voice=level)
-        else:
-            shown, keys = int(poster is not None), max(1, int(KEY_SECONDS * rate) - ANCHORS)
-            made = perform_units(
-                iter(source), source.rate, stage, atlas, seed=seed, voice=level, pictures=shown, key_every=keys
+        if scene is not None:
+            seconds = scene.make(source, seed, level, progress)
+            delay = scene.stage.delay
+        if files.paths:
+            moved = files.make(
+                lambda often: perform(iter(source), source.rate, _unseen(face, often), seed=seed, voice=level),
+                delay,
+                None if scene is not None or progress is None else lambda done: progress(done, source.duration),
             )
-        for item in made:
+            seconds = seconds or moved
+        beside.say(cues, delay / _core.RATE)
+        for part in parts:
+            part.keep()
+    except BaseException:
+        for part in parts:
+            part.drop()
+        raise
+    if progress is not None:
+        progress(seconds, seconds)
+    return RenderResult(
+        duration=seconds,
+        frames=0 if scene is None else scene.frames,
+        elapsed=time.perf_counter() - began,
+        lost=str(source.losses) if isinstance(source, SpeechFile) else "",
+        preencoded=scene is not None and scene.atlas is not None,
+        motion=files.written,
+    )
+
+
+class _Film:
+    """The film that `render` makes, as far as it is concerned with pictures."""
+
+    def __init__(self, stage: Stage, writer: FilmWriter, beside: Beside) -> None:
+        self.stage = stage
+        self.atlas: _core.Atlas | None = None
+        self.frames = 0
+        self._writer = writer
+        self._beside = beside
+
+    def prepare(self, face: Face, preencoded: Preencoded, note: Callable[[str], None] | None) -> None:
+        """Draws what is drawn once, and encodes what is encoded once."""
+        spec = self.stage.spec
+        if note is not None and isinstance(face, Avatar) and not face.is_drawn(spec.width, spec.height):
+            note(f"drawing {face.name} at {spec.width}x{spec.height}, once")
+        self.stage.prepare()
+        self.atlas = _atlas(preencoded, self.stage, self._writer, note)
+
+    def open(self) -> None:
+        self._writer.open(self.stage.spec.matrix, self.atlas)
+
+    def make(
+        self,
+        source: SpeechFile | SpokenText,
+        seed: int,
+        level: float | None,
+        progress: Callable[[float, float | None], None] | None,
+    ) -> float:
+        """All pictures and all sound; returns how many seconds they take."""
+        writer, stage, clock = self._writer, self.stage, 0
+        for item in self._made(source, seed, level):
             if isinstance(item, tuple):
                 pcm, clock = item
                 writer.audio(pcm, clock)
@@ -249,23 +331,58 @@ def render(
             else:
                 if not item.stitched:
                     writer.video(item.i420, item.sample)
-                beside.show(item.i420, stage.spec.matrix)
-            frames = writer.pictures
-            if progress is not None and frames % 10 == 0:
+                self._beside.show(item.i420, stage.spec.matrix)
+            self.frames = writer.pictures
+            if progress is not None and self.frames % 10 == 0:
                 progress(clock / _core.RATE, source.duration)
-        beside.say(cues, stage.delay / _core.RATE)
-        writer.close()
-        beside.keep()
-    except BaseException:
-        writer.abort()
-        beside.drop()
-        raise
-    duration = (clock + _core.BLOCK) / _core.RATE
-    if progress is not None:
-        progress(duration, duration)
-    lost = str(source.losses) if isinstance(source, SpeechFile) else ""
-    elapsed = time.perf_counter() - began
-    return RenderResult(duration=duration, frames=frames, elapsed=elapsed, lost=lost, preencoded=atlas is not None)
+        return (clock + _core.BLOCK) / _core.RATE
+
+    def _made(self, source: SpeechFile | SpokenText, seed: int, level: float | None) -> Iterator[Any]:
+        if self.atlas is None:
+            return perform(iter(source), source.rate, self.stage, seed=seed, voice=level)
+        return perform_units(
+            iter(source),
+            source.rate,
+            self.stage,
+            self.atlas,
+            seed=seed,
+            voice=level,
+            pictures=int(self._beside.poster is not None),
+            key_every=max(1, int(KEY_SECONDS * self.stage.spec.fps) - ANCHORS),
+        )
+
+    def keep(self) -> None:
+        self._writer.close()
+
+    def drop(self) -> None:
+        self._writer.abort()
+
+
+def _outputs(
+    out: str | os.PathLike[str] | None, motion: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+) -> tuple[Path | None, list[str | os.PathLike[str]]]:
+    """(the film, files of motion). Raises InvalidArgument: there is neither."""
+    moves = [motion] if isinstance(motion, str | os.PathLike) else list(motion)
+    if out is not None and is_motion(out):
+        return None, [out, *moves]
+    if out is None and not moves:
+        raise InvalidArgument("say what is to be written: a film, or a file of motion")
+    return None if out is None else Path(out), moves
+
+
+def _check_no_film(of_pictures: dict[str, Any], preencoded: Preencoded) -> None:
+    """Raises InvalidArgument: something is asked of pictures, and none are made."""
+    given = [name for name, value in of_pictures.items() if value is not None]
+    given += ["preencoded"] if preencoded != "off" else []
+    if given:
+        raise InvalidArgument(f"{given[0]} is for pictures, and no film is made; give one to write besides the motion")
+
+
+def _unseen(face: Face, fps: Fraction) -> Stage:
+    """For the poses of an avatar's film, without its pictures."""
+    stage = Stage(None, StreamSpec(session_id="motion", width=0, height=0, fps=fps))
+    stage.name = face.name if isinstance(face, Avatar) else ""
+    return stage
 
 
 def _atlas(

@@ -1,0 +1,50 @@
+"""`lipwire motion`: what is in a file of motion, and into another kind with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import out
+
+app = typer.Typer(help="Files of motion: what a face does, as numbers.", no_args_is_help=True)
+
+MotionFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .lwm or .json file.")]
+
+
+@app.command()
+def info(file: MotionFile) -> None:
+    """Print what is in a file of motion."""
+    from ..motion import read_motion
+
+    track = read_motion(file)
+    header = track.header
+    out.print(f"{file}: {track.duration:.2f} s, {len(track.samples)} frames at {float(header.fps):g} a second")
+    for name, channels in header.sets.items():
+        moving = int((track.of(name) != 0).any(axis=0).sum())
+        out.print(f"  {name}: {len(channels)} channels, {moving} of them ever other than 0")
+    if len(track.samples):
+        out.print(f"  speaking: {track.speaking.mean():.0%} of the frames; interrupts: {track.generations[-1]}")
+    for kind, count in Counter(event.kind for event in track.events).items():
+        out.print(f"  {kind}: {count}")
+
+
+@app.command()
+def convert(
+    file: MotionFile,
+    to: Annotated[Path, typer.Argument(metavar="TO", help="What to write; its end says which kind (docs/motion.md).")],
+    speech: Annotated[str, typer.Option(help="Where the sound is, for kinds of files that name it.")] = "",
+    head: Annotated[Path | None, typer.Option(help="A .glb file of a head to put the motion on, for .glb.")] = None,
+) -> None:
+    """Write what is in a file of motion as another kind of file."""
+    from ..motion import read_motion
+    from ..session.beside import check_names
+    from ..session.motion_files import write_motion
+
+    check_names([to], [file, head])
+    track = read_motion(file)
+    write_motion(track, to, speech=speech, head=head)
+    out.print(f"{to}: {track.duration:.2f} s, {len(track.samples)} frames, {to.stat().st_size / 1000:.1f} kB")

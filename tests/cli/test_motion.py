@@ -1,0 +1,72 @@
+"""`lipwire motion`, and `lipwire render` of motion, as a user runs them."""
+
+from __future__ import annotations
+
+import re
+import wave
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lipwire.cli.main import app
+from lipwire.errors import BadData, InvalidArgument
+
+
+@pytest.fixture
+def speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    with wave.open("in.wav", "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(32_000))
+    return "in.wav"
+
+
+def lipwire(*args: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(args))
+    if code == 1:
+        assert result.exception is not None
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_into_files_of_motion_and_from_one_to_another(speech: str) -> None:
+    done = lipwire("render", speech, "talk.lwm", "--motion", "talk.tsv", "--motion-sets", "visemes,head", "--fps", "30")
+    assert re.fullmatch(
+        r"talk\.lwm: 1\.2\d s, 3\d poses, [\d.]+ kB, in [\d.]+ s \([\d.]+x real time\)\n"
+        r"talk\.tsv: 1\.2\d s, 12\d poses, [\d.]+ kB, in [\d.]+ s \([\d.]+x real time\)\n",
+        done,
+    )
+    told = lipwire("motion", "info", "talk.lwm")
+    assert re.match(r"talk\.lwm: 1\.2\d s, 3\d frames at 30 a second\n  visemes: 15 channels, 1 of them", told)
+    assert "speaking: " in told
+    assert lipwire("motion", "convert", "talk.lwm", "other.json").startswith("other.json: 1.2")
+    lipwire("motion", "convert", "other.json", "other.xml", "--speech", "in.wav")
+    assert "<soundFile>in.wav</soundFile>" in Path("other.xml").read_text()
+    lipwire("render", speech, "--motion", "alone.json")
+    assert sorted(path.name for path in Path().iterdir()) == sorted(
+        ["alone.json", "in.wav", "other.json", "other.xml", "talk.lwm", "talk.tsv"]
+    )
+
+
+def test_what_cannot_be(speech: str) -> None:
+    lipwire("render", speech, code=2)
+    lipwire("render", "--motion", "a.lwm", code=2)
+    lipwire("render", speech, "a.lwm", "--text", "Hi.", code=2)
+    for kind, args in (
+        (InvalidArgument, ["render", speech, "a.lwm", "--size", "64x36"]),
+        (InvalidArgument, ["motion", "info", "none.lwm"]),
+        (BadData, ["motion", "info", speech]),
+        (BadData, ["motion", "convert", speech, "a.json"]),
+        (InvalidArgument, ["motion", "convert", speech, speech]),
+    ):
+        with pytest.raises(kind):
+            lipwire(*args, code=1)
+    assert [path.name for path in Path().iterdir()] == ["in.wav"]
+
+
+def test_the_kinds_that_there_are_are_told(speech: str) -> None:
+    text = lipwire("render", "--help")
+    assert ".a2f.json" in text
