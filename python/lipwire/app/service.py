@@ -478,9 +478,7 @@ class Service:
 
     def _page_routes(self) -> list[Any]:
         """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
-        routes = room_routes(
-            self._desk, self.page, gate=self.gate, face=self.choose_avatar, ice_servers=self.ice_servers
-        )
+        routes = room_routes(self._desk, self.page, gate=self.gate, face=self.choose_avatar)
         if self.page.app_id and self.page.agora_sdk:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes

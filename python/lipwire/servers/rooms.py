@@ -6,9 +6,9 @@
 | GET /api/config | what the page can offer |
 | GET /api/faces/{name} | a still picture of an avatar (`faces`) |
 | GET, POST /api/rooms | who is where; a new room |
-| POST /api/rooms/{name}/offer | a browser joins by WebRTC |
-| POST /whep/rooms/{name}, /whip/rooms/{name} | any player watches, any sender is heard (`webrtc_http`) |
-| POST /api/rooms/{name}/leave | its user leaves, at once |
+| POST /rtc/rooms/{name} | a browser joins by WebRTC (`webrtc_http`) |
+| POST /whep/rooms/{name}, /whip/rooms/{name} | any player watches, any sender is heard |
+| POST /api/rooms/{name}/offer, /api/rooms/{name}/leave | joining and leaving as they were until 0.4; they go with 0.7 |
 | POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
 
 Anybody gets the page; what it calls asks the `Gate`. A room is its owner's: each owner of API keys has rooms of its
@@ -70,10 +70,11 @@ AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 
 
 ENDPOINTS: tuple[tuple[str, str, Action, Role, Direction], ...] = (
+    ("rtc", "Talk in a room, as ?user=, which a token's name stands for.", "join", "speaker", "sendrecv"),
     ("whep", "Watch a room.", "watch", "viewer", "sendonly"),
     ("whip", "Be heard and seen in a room, as ?user=, which a token's name stands for.", "join", "speaker", "recvonly"),
 )
-"""WHEP and WHIP of rooms: protocol, what it is for, what one must be allowed, and how one is in the room."""
+"""The doors of rooms: protocol, what it is for, what one must be allowed, and how one is in the room."""
 
 
 class PageConfig(Struct, kw_only=True, frozen=True):
@@ -255,7 +256,6 @@ def room_routes(
     *,
     gate: Gate,
     face: Callable[[str], Avatar] = Avatar.load,
-    ice_servers: IceServers | None = None,
 ) -> list[ControllerRouterHandler]:
     """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
 
@@ -263,12 +263,10 @@ def room_routes(
         desk_of: the rooms and agents of an owner, by its name.
         gate: lets in who may.
         face: the avatar of a name in `page.avatars`.
-        ice_servers: STUN and TURN, which the page is told of.
 
     Raises:
         InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
     """
-    servers = IceServers() if ice_servers is None else ice_servers
     sdk = _sdk_file(page)
 
     @get("/api/config", sync_to_thread=False)
@@ -294,7 +292,6 @@ def room_routes(
             "user": caller.name,
             "joins": caller.may("join", "room", room or page.channel),
             "watch": page.watch_path,
-            "ice_servers": servers.current(),
         }
 
     @get("/api/rooms", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
@@ -322,6 +319,7 @@ def room_routes(
     @post(
         "/api/rooms/{name:str}/offer",
         status_code=200,
+        deprecated=True,
         operation_class=operation(RoomOffer, sdp=True),
         responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=PAGED) | ANSWERED,
     )
@@ -348,6 +346,7 @@ def room_routes(
     @post(
         "/api/rooms/{name:str}/leave",
         status_code=200,
+        deprecated=True,
         operation_class=operation(Leave),
         responses=refusals(400, 401, 403, 404, 429, codes=PAGED),
     )
@@ -400,7 +399,7 @@ def room_routes(
 
 
 def room_endpoints(desk_of: Callable[[str], Desk], *, gate: Gate) -> list[Endpoint]:
-    """WHEP and WHIP of rooms, for `webrtc_http_routes`."""
+    """The doors of rooms, for `webrtc_http_routes`."""
 
     def admit_as(role: Role, direction: Direction) -> Admit:
         async def admit(caller: Caller, name: str, sdp: str, request: AnyRequest) -> Admitted:
@@ -444,7 +443,7 @@ def create_rooms(
     """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
     may join and start agents: mount it where only those do who may."""
     desk = Desk(rooms, start_agent, stop_agent)
-    routes = room_routes(lambda _: desk, page, gate=gate, face=face, ice_servers=ice_servers)
+    routes = room_routes(lambda _: desk, page, gate=gate, face=face)
     routes += webrtc_http_routes(room_endpoints(lambda _: desk, gate=gate), gate=gate, ice_servers=ice_servers)
     app = Litestar(
         route_handlers=[

@@ -1,4 +1,4 @@
-"""WHEP and WHIP: WebRTC that begins with one HTTP request, for any player and any sender that speaks them.
+"""WHEP, WHIP and what is like them: WebRTC that begins with one HTTP request.
 
 | route | for |
 |---|---|
@@ -6,12 +6,14 @@
 | POST /whep/rooms/{name} | watch a room |
 | POST /whip/{session_id} | speak through a session |
 | POST /whip/rooms/{name}?user= | be heard and seen in a room |
+| POST /rtc/rooms/{name}?user= | both, over one connection |
 | OPTIONS of these | what is taken, and which STUN and TURN servers there are |
-| PATCH /whep/peers/{id}, /whip/peers/{id} | more ICE candidates (trickle), or a new ICE session (restart) |
-| DELETE of these | the end |
+| PATCH of `Location` | more ICE candidates (trickle), or a new ICE session (restart) |
+| DELETE of it | the end |
 
-WHIP is RFC 9725, WHEP draft-ietf-wish-whep-03. Who may is the `Gate`'s to say, at every request: a bearer token of the
-pages or of a session, or an API key. Errors are `{error, message, code}`.
+WHIP is RFC 9725, WHEP draft-ietf-wish-whep-03; /rtc is the same for both ways, of which there is no standard. Who may
+is the `Gate`'s to say, at every request: a bearer token of the pages or of a session, or an API key. Errors are
+`{error, message, code}`.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Endpoint(Struct, kw_only=True):
     path: str
     """Behind the protocol's name; it has {name:str} in it."""
     protocol: str
-    """whep or whip."""
+    """whep, whip, or rtc."""
     about: str
     """What is done there, for the description of the API."""
     check: Check

@@ -422,10 +422,10 @@ class Rooms:
             self.tidy(room)
 
     def leave(self, name: str, user: str, peer: Peer | None = None) -> bool:
-        """A browser's user leaves, at once; False = it is not there, or not by this connection."""
+        """A browser's user leaves, at once; False = it is not there, or not by this connection alone."""
         room = self._rooms.get(name.strip())
         browser = room.browsers.get(user.strip()) if room is not None else None
-        if room is None or browser is None or (peer is not None and not browser.has(peer)):
+        if room is None or browser is None or (peer is not None and not browser.ends_with(peer)):
             return False
         room.remove(browser)
         return True

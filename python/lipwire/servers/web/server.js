@@ -60,10 +60,3 @@ export async function picture(path, headers = {}) {
   if (!reply.ok) throw new Error(`The server answered ${reply.status}.`);
   return reply.blob();
 }
-
-// Sent even while the page goes away; nobody waits for the answer. (sendBeacon could not carry the token.)
-export function farewell(path, body, headers = {}) {
-  fetch(new URL(path, document.baseURI), {
-    method: 'POST', keepalive: true, headers: server.headers({ 'Content-Type': 'application/json', ...headers }), body: JSON.stringify(body),
-  }).catch(() => {});
-}
