@@ -344,7 +344,7 @@ cdef class Performer:
         """
         cdef int16_t run[DRAIN_BLOCKS][LW_BLOCK]
         cdef int blocks = whole(most, "most"), n = 0
-        cdef int64_t first = 0, sample = 0, waiting
+        cdef int64_t first = 0, sample = 0, waiting, before
         cdef Py_ssize_t shown = 0
         cdef bint due
         cdef lw_event event
@@ -354,11 +354,15 @@ cdef class Performer:
         blocks = min(blocks, DRAIN_BLOCKS)
         while lw_performer_read_event(self.p, &event):
             events.append((event.type, event.value, event.utterance, event.sample, event.played))
+        # The blocks that are there before the frames are read, and those of the frames: of what comes meanwhile, however long
+        # this thread waits for the processor, sound and frames stay together for the next time.
+        before = lw_performer_waiting(self.p)
         while (frame := self.read_frame()) is not None:
             frames.append(frame)
-        waiting = lw_performer_waiting(self.p)  # of the frames read: the sound, too
-        while waiting > 0:
+        waiting = lw_performer_waiting(self.p)
+        while waiting > 0 and (before > 0 or shown < len(frames)):
             waiting -= 1
+            before -= 1
             if n and lw_performer_sample(self.p) != first + n * LW_BLOCK:  # some were dropped in between
                 items.append(self.sound(run[0], n, first))
                 n = 0

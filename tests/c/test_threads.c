@@ -235,7 +235,7 @@ static void *want(void *arg)
 {
     units *u = arg;
     for (int i = 0; !atomic_load(&u->ticked); i++) {
-        lw_performer_look(u->p, i % 8 ? LW_LOOK_UNITS : i / 8 % 4);
+        lw_performer_look(u->p, i % 8 ? LW_LOOK_UNITS : i / 8 % 8);
         rest_us(200);
     }
     return NULL;

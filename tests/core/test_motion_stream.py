@@ -64,7 +64,7 @@ def frames(draw: Any, encoder: _core.MotionEncoder) -> list[list[int]]:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_what_goes_in_comes_out_and_any_message_stands_alone(data: Any) -> None:
     sets = data.draw(st.lists(st.sampled_from(SETS), min_size=1, unique=True))
@@ -245,7 +245,7 @@ def test_values_cannot_run_over() -> None:
         decoder.put(bytes((1 << 20) + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_whatever_comes_is_read_or_refused(data: Any) -> None:
     encoder = _core.MotionEncoder(["arkit", "head"], (25, 1), earlier=2)
