@@ -8,7 +8,6 @@ second. A burst's time is when its first sample was "recorded": the start of its
 from __future__ import annotations
 
 import asyncio
-import json
 import multiprocessing
 import random
 import resource
@@ -17,6 +16,7 @@ import time
 import urllib.request
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 
@@ -31,26 +31,27 @@ SPOILT, MENDED = 150, 300
 """Packets before the bad moment, and before what is measured after it."""
 
 
-def post(url: str, body: dict[str, Any]) -> Any:
-    data = json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as reply:
-        return json.load(reply)
-
-
 class Joined:
     """aiortc's offer over HTTP, with the members of `Rooms` that `guest.Guest` uses."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._location = ""
 
     async def answer(self, room: str, user: str, sdp: str, *, role: str) -> tuple[str, str]:
-        body = {"sdp": sdp, "type": "offer", "user": user, "role": role}
-        reply = await asyncio.to_thread(post, f"{self.url}/api/rooms/{room}/offer", body)
-        return reply["sdp"], reply["type"]
+        door = "rtc" if role == "speaker" else "whep"
+        answer = await asyncio.to_thread(self._ask, "POST", f"{self.url}/{door}/rooms/{room}?user={user}", sdp)
+        return answer, "answer"
 
     def leave(self, room: str, user: str) -> None:
-        post(f"{self.url}/api/rooms/{room}/leave", {"user": user})
+        self._ask("DELETE", self._location)
+
+    def _ask(self, method: str, url: str, sdp: str | None = None) -> str:
+        data = None if sdp is None else sdp.encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/sdp"}, method=method)
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            self._location = urljoin(url, reply.headers.get("Location", self._location))
+            return str(reply.read().decode())
 
 
 def spoil(transport: Any, how: str) -> None:

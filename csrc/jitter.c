@@ -296,7 +296,7 @@ static void follow_step(lw_jitter *j, int64_t now, uint16_t sequence, int64_t ti
     int64_t late = offset_of(j, now, place) - base;
     if (late > STEP_LATE || late < -STEP_LATE)
         place = lw_max64(last + one, samples_of(j, now - j->start_ns - base));
-    j->first_time = time - place * j->config.clock_rate / j->rate;
+    j->first_time = time - (place / j->rate * j->config.clock_rate + place % j->rate * j->config.clock_rate / j->rate);
     j->last_time = time;
     j->anew = j->top_sequence + ahead;
     j->stats.restarts++;

@@ -127,3 +127,7 @@ async def main():
 sys.exit(asyncio.run(main()))
 END
 env/bin/python serve.py
+# Output as seen:
+#   PyAV 18.1.0, libavformat (62, 12, 102), aiortc 1.16.0
+#   checks after the connection was made: {'by us': 6, 'answered': 0, 'by FFmpeg': 6}
+#   50 s were to be sent; the server closed after 30 s; the sender's exit code was 1

@@ -7,7 +7,7 @@ import { DEFAULT_SETS, MotionChannel } from './motion-channel.js';
 import { Player } from './player.js';
 import { Reader } from './reader.js';
 import { Server } from './requests.js';
-import { CODECS, gathered, keepShort, preferCodec } from './rtc.js';
+import { CODECS, keepShort, preferCodec } from './rtc.js';
 import { SoundQueue } from './sound.js';
 import { Whep } from './whep.js';
 
@@ -24,7 +24,7 @@ class RtcLink {
     Object.assign(this, { server, player, on, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
-    this.door = microphone ? new RoomDoor(server, room, user, pc) : new Whep(server.ask, whepPath(session, room, user), pc);
+    this.door = new Whep(server.ask, doorPath({ session, room, user, talks: Boolean(microphone) }), pc);
     this.media = new MediaStream();      // both tracks in one stream: then a browser lip-syncs them
     this.data = pc.createDataChannel('lipwire');
     this.data.binaryType = 'arraybuffer';
@@ -93,38 +93,9 @@ class RtcLink {
   }
 }
 
-function whepPath(session, room, user) {
+function doorPath({ session, room, user, talks }) {
   if (!room) return `whep/${encodeURIComponent(session)}`;
-  return `whep/rooms/${encodeURIComponent(room)}${user ? `?user=${encodeURIComponent(user)}` : ''}`;
-}
-
-/** Joins a room to be heard in it, too. The members of Whep. */
-class RoomDoor {
-  constructor(server, room, user, pc) {
-    Object.assign(this, { server, pc, user, path: `api/rooms/${encodeURIComponent(room)}` });
-  }
-
-  #post(verb, body, more = {}) {
-    return this.server.ask(`${this.path}/${verb}`, { method: 'POST', kind: 'application/json', body: JSON.stringify(body), ...more });
-  }
-
-  async servers() {
-    const reply = await this.server.ask('api/config', {}), { ice_servers: found = [], user } = await reply.json();
-    this.user = user || this.user || String(1 + Math.floor(Math.random() * 2 ** 31));
-    return found.map(({ url, username, credential }) => (username ? { urls: url, username, credential } : { urls: url }));
-  }
-
-  async open() {
-    await this.pc.setLocalDescription();
-    await gathered(this.pc);
-    const { sdp, type } = this.pc.localDescription;
-    const reply = await this.#post('offer', { sdp, type, user: this.user, role: 'speaker' }, { timeout: 20000 });
-    if (this.pc.signalingState !== 'closed') await this.pc.setRemoteDescription(await reply.json());
-  }
-
-  close(tells) {
-    if (tells) this.#post('leave', { user: this.user }, { keepalive: true }).then((reply) => reply.text()).catch(() => {});
-  }
+  return `${talks ? 'rtc' : 'whep'}/rooms/${encodeURIComponent(room)}${user ? `?user=${encodeURIComponent(user)}` : ''}`;
 }
 
 /** One connection over a WebSocket: where UDP does not pass. It has no video. */

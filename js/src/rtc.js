@@ -1,7 +1,6 @@
 // What an offer needs.
 
 const TARGET_BUFFER_MS = 40;   // the same for audio and video, or the browser itself would move lips and voice apart
-const GATHER_MS = 2000;        // candidates of this machine come at once; those of STUN and TURN servers are waited for, so long at most
 
 // What pictures can come as, best first: the server encodes H.264 in half the time of VP8.
 export const CODECS = ['H264', 'VP8'];
@@ -19,12 +18,4 @@ export function preferCodec(transceiver, name) {
 export function keepShort(receiver) {
   if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = TARGET_BUFFER_MS;
   else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = TARGET_BUFFER_MS / 1000;
-}
-
-export function gathered(pc) {
-  if (pc.iceGatheringState === 'complete') return null;
-  return new Promise((resolve) => {
-    setTimeout(resolve, GATHER_MS);
-    pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(); });
-  });
 }

@@ -1,5 +1,7 @@
-// WHEP (draft-ietf-wish-whep): one POST begins to watch. Any other player can do the same.
+// WHEP (draft-ietf-wish-whep), and the room's door for both ways, which is like it: one POST begins. Any other player can do the
+// same.
 
+const ANSWER_MS = 12000;       // the server has 10 s for it
 const SDP = 'application/sdp', FRAGMENT = 'application/trickle-ice-sdpfrag';
 
 // The STUN and TURN servers that Link headers name, as RTCPeerConnection takes them.
@@ -16,7 +18,7 @@ export function iceServers(headers) {
   return found;
 }
 
-// One connection by WHEP, for an RTCPeerConnection that has what it wants to receive. `ask`: of a Server (requests.js).
+// One connection, for an RTCPeerConnection that has what it wants to receive, and to send. `ask`: of a Server (requests.js).
 export class Whep {
   #ask; #path; #pc; #location = ''; #tag = ''; #waiting = []; #sending = false; #closed = false;
 
@@ -37,7 +39,7 @@ export class Whep {
   // Offers at once: candidates follow as they are found. To a server that we reach without help none are needed.
   async open() {
     await this.#pc.setLocalDescription();
-    const reply = await this.#ask(this.#path, { method: 'POST', kind: SDP, body: this.#pc.localDescription.sdp });
+    const reply = await this.#ask(this.#path, { method: 'POST', kind: SDP, body: this.#pc.localDescription.sdp, timeout: ANSWER_MS });
     this.#location = new URL(reply.headers.get('Location'), reply.url).href;
     this.#tag = reply.headers.get('ETag') ?? '*';
     if (this.#closed) return this.#end();

@@ -157,6 +157,21 @@ def test_reports_tell_what_came() -> None:
     assert call.sources == [(PEER, True), (Address("192.0.2.9", 5), False)]
 
 
+def test_who_has_gone_is_sent_no_reports() -> None:
+    """Whoever is at an address that packets once named must not be sent them for as long as a session lasts."""
+    call = Call()
+    (payload,) = speech(1)
+    call.take(rtp(payload, 0, 0))
+    later = call.now + 30_000 * MS
+    assert call.inbound.report(later - 20 * MS) is not None
+    assert call.inbound.report(later) is None and call.inbound.goodbye(later) is None
+    call.take(rtp(payload, 1, 160))
+    assert call.inbound.report(call.now) is not None
+    bye = receiver_report(0x1234, "a", []) + goodbye(0x1234)
+    call.inbound.receive(bye, PEER, call.now, control=True)
+    assert call.inbound.report(call.now) is None
+
+
 def test_a_loop_that_stood_still_reads_half_a_second_at_most() -> None:
     call = Call()
     call.take(rtp(speech(1)[0], 0, 0))

@@ -123,6 +123,7 @@ def routes(world: World, owner: str = OPERATOR, room: str = "lobby") -> list[tup
         ("POST", f"whip/{session}", world.sdp["sdp"].replace("recvonly", "sendonly"), "session", "speak"),
         ("POST", f"whep/rooms/{room}", world.sdp["sdp"], "room", "watch"),
         ("POST", f"whip/rooms/{room}", world.sdp["sdp"].replace("recvonly", "sendonly"), "room", "join"),
+        ("POST", f"rtc/rooms/{room}", world.sdp["sdp"], "room", "join"),
         ("POST", f"api/rooms/{room}/leave", {"user": "ann"}, "room", "watch"),
         ("POST", "api/agents", {"channel": room, "avatar": ""}, "room", "agents"),
         ("POST", "api/agents/stop", {"channel": room}, "room", "agents"),

@@ -115,28 +115,70 @@ async def test_a_player_trickles(site: Site) -> None:
 
 
 async def test_a_room_is_watched_and_spoken_in(site: Site) -> None:
+    """By one name with one token: WHIP and WHEP beside each other, and each ends by itself."""
     heard: list[ChannelEvent] = []
     channel = site.service.rooms.channel("lobby", "agent", heard.append)
     await channel.open(StreamSpec(session_id="s", width=64, height=64, fps=Fraction(10)))
     channel.subscribe()
     token = site.service.provider.authority.issue("room", "lobby", "member", ttl=60, owner="operator", name="anna")
     bearer = {"authorization": f"Bearer {token}"}
+
+    async def until_heard() -> None:
+        heard.clear()
+        async with asyncio.timeout(30):
+            while not any(isinstance(event, Heard) and event.user == "anna" for event in heard):
+                await asyncio.sleep(0.01)
+
+    def members() -> list[str]:
+        return [member.user for member in site.service.rooms.list()["lobby"] if member.connected]
+
     async with (
         httpx.AsyncClient(base_url=site.service.viewer_url, trust_env=False, timeout=60) as stranger,
         Client(stranger, "/whip/rooms/lobby", bearer, microphone=Tone(sine(440, 8000))) as sender,
+        Client(site.http, "/whip/rooms/lobby?user=bob", microphone=Tone(sine(220, 8000))),
     ):
         assert sender.reply.headers["location"].startswith("../peers/")
         assert "a=recvonly" in sender.reply.text and "a=sendonly" not in sender.reply.text
-        async with Client(site.http, "/whep/rooms/lobby?user=eve") as player, asyncio.timeout(30):
-            await player.until(sound=3)
-            while not any(isinstance(event, Heard) and event.user == "anna" for event in heard):
-                await asyncio.sleep(0.01)
-            assert site.service.heard["room"].read().packets_received > 0
+        for _ in range(2):  # a second player takes the place of the first
+            player = Client(stranger, "/whep/rooms/lobby", bearer)
+            assert (await player.offer()).status_code == 201
+            await player.connect()
+            await player.until(sound=3)  # of bob
+            await until_heard()
+        assert members() == ["agent", "anna", "bob"]
+        assert site.service.heard["room"].read().packets_received > 0
+        assert (await player.delete()).status_code == 200
+        await until_heard()
         assert (await sender.delete()).status_code == 200  # and she has left, without the wait of a lost connection
-        assert "anna" not in [member.user for member in site.service.rooms.list()["lobby"]]
-        other = Client(stranger, "/whip/rooms/lobby?user=bob", bearer, microphone=Tone(sine(440, 8000)))
+        assert members() == ["agent", "bob"]
+        other = Client(stranger, "/whip/rooms/lobby?user=eve", bearer, microphone=Tone(sine(440, 8000)))
         assert ((await other.offer()).status_code, other.reply.json()["code"]) == (403, "NOT_ALLOWED")
-        await other.close()
+        for client in (player, other):
+            await client.close()
+    await channel.close()
+
+
+async def test_a_room_is_talked_in_over_one_connection(site: Site) -> None:
+    heard: list[ChannelEvent] = []
+    channel = site.service.rooms.channel("lobby", "agent", heard.append)
+    await channel.open(StreamSpec(session_id="s", width=64, height=64, fps=Fraction(10)))
+    channel.subscribe()
+    talker = Client(site.http, "/rtc/rooms/lobby?user=anna", microphone=Tone(sine(440, 8000)), trickles=True)
+    for transceiver in talker.pc.getTransceivers():
+        transceiver.direction = "sendrecv"
+    async with (
+        talker,
+        Client(site.http, "/rtc/rooms/lobby?user=bob", microphone=Tone(sine(220, 8000))),
+        asyncio.timeout(30),
+    ):
+        assert talker.reply.headers["location"].startswith("../peers/") and "a=sendrecv" in talker.reply.text
+        await talker.until(sound=3)  # of bob
+        while not any(isinstance(event, Heard) and event.user == "anna" for event in heard):
+            await asyncio.sleep(0.01)
+        refused = await talker.patch(talker.fragment(), '"another"')
+        assert (refused.status_code, refused.json()["code"]) == (412, "PRECONDITION_FAILED")
+        assert (await talker.delete()).status_code == 200
+        assert [member.user for member in site.service.rooms.list()["lobby"]] == ["agent", "bob"]
     await channel.close()
 
 
@@ -285,5 +327,5 @@ async def test_ice_servers_are_told_to_who_may_connect() -> None:
             reply = await nobody.options(site.whep)
             assert (reply.status_code, reply.headers.get_list("link")) == (200, [])
         assert (await site.http.options(site.whep, headers=stranger)).status_code == 401
-        page = (await site.http.get("/api/config")).json()["ice_servers"]
-        assert [server["url"] for server in page] == list(urls) and page[1]["username"].endswith(":lipwire")
+        told = (await site.http.options("/rtc/rooms/lobby")).headers.get_list("link")
+        assert [link.split(";")[0] for link in told] == [f"<{url}>" for url in urls]

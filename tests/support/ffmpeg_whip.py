@@ -2,7 +2,7 @@
 standard input ends. A process of its own: PyAV holds the interpreter while it connects.
 
 The certificate is given: that which FFmpeg makes by itself with GnuTLS, as in PyAV's, is on a curve (P-224) which
-OpenSSL does not take.
+OpenSSL does not take (findings/ffmpeg-whip-certificate-is-refused-by-openssl.sh).
 """
 
 from __future__ import annotations

@@ -140,11 +140,11 @@ class FilmFolder:
         if any(path.with_suffix(one).exists() for one in (*FORMS, ".vtt")):
             raise _taken(path.name)
         self._look.result()
-        if self._has_no_room(owner, most):
+        if self._no_room(owner, most):
             self.look().result()
         elif time.monotonic() - self._looked > LOOK_EVERY:
             self.look()
-        if full := self._has_no_room(owner, most):
+        if full := self._no_room(owner, most):
             raise NoCapacity(f"record: {full}; delete some", retry_after=60)
         with self._lock:
             self.counts["started"] += 1
@@ -181,7 +181,7 @@ class FilmFolder:
         with self._lock:
             self._used = found + self._since
 
-    def _has_no_room(self, owner: str, most: int | None) -> str:
+    def _no_room(self, owner: str, most: int | None) -> str:
         """Why no film of an owner begins, in words; empty: one may."""
         with self._lock:
             if most is not None and self._used[owner] + LEAST > most:
@@ -198,9 +198,9 @@ class FilmFolder:
             self._since[film.owner] += more
             if most is not None and self._used[film.owner] >= most:
                 return _over_quota(film.owner)
-            return self._has_enough(film)
+            return self._too_much(film)
 
-    def _has_enough(self, film: _Running) -> str:
+    def _too_much(self, film: _Running) -> str:
         """Why a film leaves what room there is to others: the folder is full; or nearly, and its owner has more than an
         equal part of what those who film now have and could have, or it has more than that of its owner's films."""
         total, left = self.limits.total, self.limits.total - self._used.total()

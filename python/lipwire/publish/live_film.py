@@ -210,9 +210,14 @@ class LiveFilm(Publisher):
         """Bytes of what is beside it count as its own, and towards the same limits. Returns whether there is room for
         them; where there is none, it ends."""
         self._charged += more
-        if self._allow is not None:
+        return self._has_room(more)
+
+    def _has_room(self, more: int) -> bool:
+        """Whether it goes on, which has become larger by so many bytes, with what is beside it."""
+        if more and self._allow is not None:
             self._refused = self._refused or self._allow(more)
-        return not self._refused and not self._is_full(self.size)
+        full = self._limit is not None and self.size + self._charged > self._limit - END - self.size // END_SHARE
+        return not self._refused and not full
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able: `file`, `state` (new, recording, finished; limit or failed: it ended before the
@@ -337,9 +342,7 @@ class LiveFilm(Publisher):
                 writer.take(item)
                 grown, good = sink.size - good, sink.size
                 self.size, self._written = good, writer.written
-                if grown and self._allow is not None:
-                    self._refused = self._refused or self._allow(grown)
-                if self._refused or self._is_full(good):
+                if not self._has_room(grown):
                     self._full()
                     break
             writer.close()
@@ -356,9 +359,6 @@ class LiveFilm(Publisher):
 
     def _begin(self, sample: int) -> None:
         self.zero = sample
-
-    def _is_full(self, size: int) -> bool:
-        return self._limit is not None and size + self._charged > self._limit - END - size // END_SHARE
 
     def _full(self) -> None:
         self.state, self.failure = "limit", self._refused or FULL

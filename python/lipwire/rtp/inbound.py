@@ -39,6 +39,8 @@ LINGER = 100
 """Blocks of nothing until a stream counts as one that has stopped."""
 COMFORT_NS = 30_000_000_000
 """So long comfort noise goes on without a packet: who only is silent describes it anew, or speaks."""
+REPORTED_NS = 30_000_000_000
+"""So long reports are sent to whoever sends nothing: the address of a packet is no proof that it came from there."""
 CONCEALED = 10
 """Blocks in a row that may stand in for something lost; more of them stand for a sender that has stopped."""
 QUIET = frozenset({"comfort", "idle"})
@@ -233,8 +235,9 @@ class Inbound:
     # ------------------------------------------------------------------------------------------------------ reports
 
     def report(self, now_ns: int) -> bytes | None:
-        """A receiver report; None = there is nothing to tell of."""
-        if self._reception is None:
+        """A receiver report; None = there is nothing to tell of, or nobody who would know of it: the source has said
+        goodbye, or nothing has come of it for `REPORTED_NS`."""
+        if self._reception is None or self._gone or now_ns - self._came_ns > REPORTED_NS:
             return None
         return receiver_report(self._ssrc, self._cname, [self._reception.block(now_ns)])
 

@@ -71,7 +71,7 @@ def avatar_routes(names: Collection[str], find: Callable[[str], Avatar], gate: G
             raise ProviderError("ENDPOINT_NOT_FOUND", f"No {file!r:.60} here; an avatar's manifest is NAME.json")
         made = await files(name, request.query_params.get("size", DEFAULT_SIZE))
         headers = {"ETag": f'"{made.tag}"', "Cache-Control": CHECKED}
-        if _names(header(request, b"if-none-match"), made.tag):
+        if has_tag(header(request, b"if-none-match"), made.tag):
             return Response(b"", status_code=304, headers=headers)
         return Response(made.manifest, media_type="application/json", headers=headers)
 
@@ -89,13 +89,13 @@ def avatar_routes(names: Collection[str], find: Callable[[str], Avatar], gate: G
         if data is None:
             raise ProviderError("ENDPOINT_NOT_FOUND", f"{name!r} has no image {file!r:.60}; ask for its manifest")
         headers = {"ETag": f'"{file}"', "Cache-Control": FOR_EVER}
-        if _names(header(request, b"if-none-match"), file):
+        if has_tag(header(request, b"if-none-match"), file):
             return Response(b"", status_code=304, headers=headers)
         return Response(data, media_type="image/webp", headers=headers)
 
     return [manifest, image]
 
 
-def _names(if_none_match: bytes | None, tag: str) -> bool:
-    """Whether the header (RFC 9110, section 13.1.2) names this tag."""
+def has_tag(if_none_match: bytes | None, tag: str) -> bool:
+    """Whether the header If-None-Match (RFC 9110, section 13.1.2) names this tag."""
     return if_none_match is not None and f'"{tag}"' in if_none_match.decode("latin-1")

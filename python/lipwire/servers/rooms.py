@@ -6,9 +6,9 @@
 | GET /api/config | what the page can offer |
 | GET /api/faces/{name} | a still picture of an avatar (`faces`) |
 | GET, POST /api/rooms | who is where; a new room |
-| POST /api/rooms/{name}/offer | a browser joins by WebRTC |
-| POST /whep/rooms/{name}, /whip/rooms/{name} | any player watches, any sender is heard (`webrtc_http`) |
-| POST /api/rooms/{name}/leave | its user leaves, at once |
+| POST /rtc/rooms/{name} | a browser joins by WebRTC (`webrtc_http`) |
+| POST /whep/rooms/{name}, /whip/rooms/{name} | any player watches, any sender is heard |
+| POST /api/rooms/{name}/offer, /api/rooms/{name}/leave | joining and leaving as they were until 0.4; they go with 0.7 |
 | POST /api/agents, /api/agents/stop | an agent comes into a channel, or leaves it |
 
 Anybody gets the page; what it calls asks the `Gate`. A room is its owner's: each owner of API keys has rooms of its
@@ -51,7 +51,7 @@ from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
 from .viewer import HEADERS, WEB, client_modules, read_text, static
-from .webrtc_http import Admit, Admitted, Endpoint, webrtc_http_routes
+from .webrtc_http import Admit, Admitted, Endpoint, asked_black, webrtc_http_routes
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
@@ -70,10 +70,11 @@ AGORA_HOSTS = ("agora.io", "sd-rtn.com")
 
 
 ENDPOINTS: tuple[tuple[str, str, Action, Role, Direction], ...] = (
+    ("rtc", "Talk in a room, as ?user=, which a token's name stands for.", "join", "speaker", "sendrecv"),
     ("whep", "Watch a room.", "watch", "viewer", "sendonly"),
     ("whip", "Be heard and seen in a room, as ?user=, which a token's name stands for.", "join", "speaker", "recvonly"),
 )
-"""WHEP and WHIP of rooms: protocol, what it is for, what one must be allowed, and how one is in the room."""
+"""The doors of rooms: protocol, what it is for, what one must be allowed, and how one is in the room."""
 
 
 class PageConfig(Struct, kw_only=True, frozen=True):
@@ -201,7 +202,7 @@ def _check_picture(width: int | None, height: int | None) -> None:
         raise InvalidArgument(f"a picture of {width}x{height} is too large; 1920x1080 pixels are allowed")
 
 
-def _user(caller: Caller, body: dict[str, Any]) -> str:
+def user_of(caller: Caller, body: dict[str, Any]) -> str:
     """The name in the room: the token's where it has one, which the body can leave out and cannot change."""
     asked = read_text(body, "user", 200, caller.name or None).strip()
     if caller.name and asked != caller.name:
@@ -209,7 +210,7 @@ def _user(caller: Caller, body: dict[str, Any]) -> str:
     return asked
 
 
-def _leave_some(rooms: Rooms, name: str | None) -> None:
+def leave_some(rooms: Rooms, name: str | None) -> None:
     """Raises NoCapacity where a new room would be one of the last quarter: that is kept for agents."""
     there = rooms.list()
     if (name is None or name.strip() not in there) and len(there) >= rooms.max_rooms - rooms.max_rooms // 4:
@@ -255,7 +256,6 @@ def room_routes(
     *,
     gate: Gate,
     face: Callable[[str], Avatar] = Avatar.load,
-    ice_servers: IceServers | None = None,
 ) -> list[ControllerRouterHandler]:
     """The handlers: for `viewer.create_viewer`, or for any Litestar application with `http.on_exception`.
 
@@ -263,12 +263,10 @@ def room_routes(
         desk_of: the rooms and agents of an owner, by its name.
         gate: lets in who may.
         face: the avatar of a name in `page.avatars`.
-        ice_servers: STUN and TURN, which the page is told of.
 
     Raises:
         InvalidArgument: `page.agora_sdk` is no file that can be read, and no URL.
     """
-    servers = IceServers() if ice_servers is None else ice_servers
     sdk = _sdk_file(page)
 
     @get("/api/config", sync_to_thread=False)
@@ -294,7 +292,6 @@ def room_routes(
             "user": caller.name,
             "joins": caller.may("join", "room", room or page.channel),
             "watch": page.watch_path,
-            "ice_servers": servers.current(),
         }
 
     @get("/api/rooms", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
@@ -314,7 +311,7 @@ def room_routes(
         body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
         try:
-            _leave_some(rooms, name)
+            leave_some(rooms, name)
             return {"name": rooms.create(name)}
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
@@ -322,6 +319,7 @@ def room_routes(
     @post(
         "/api/rooms/{name:str}/offer",
         status_code=200,
+        deprecated=True,
         operation_class=operation(RoomOffer, sdp=True),
         responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=PAGED) | ANSWERED,
     )
@@ -335,10 +333,10 @@ def room_routes(
         joins = caller.may("join", "room", name.strip())
         if role == "speaker" and not joins:
             raise not_allowed(caller)
-        user, sdp = _user(caller, body), read_text(body, "sdp", MAX_SDP)
+        user, sdp = user_of(caller, body), read_text(body, "sdp", MAX_SDP)
         rooms = desk_of(caller.owner.name).rooms
         try:
-            _leave_some(rooms, name)
+            leave_some(rooms, name)
             kind = read_text(body, "type", 16, "offer")
             sdp, kind = await rooms.answer(name, user, sdp, kind, role=role, writes=joins)
         except LipwireError as exc:
@@ -348,12 +346,13 @@ def room_routes(
     @post(
         "/api/rooms/{name:str}/leave",
         status_code=200,
+        deprecated=True,
         operation_class=operation(Leave),
         responses=refusals(400, 401, 403, 404, 429, codes=PAGED),
     )
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
         caller = gate.room(request, name, "watch")
-        user = _user(caller, await read_object(request))
+        user = user_of(caller, await read_object(request))
         return {"left": desk_of(caller.owner.name).rooms.leave(name, user)}
 
     agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504, codes=PAGED)
@@ -400,15 +399,16 @@ def room_routes(
 
 
 def room_endpoints(desk_of: Callable[[str], Desk], *, gate: Gate) -> list[Endpoint]:
-    """WHEP and WHIP of rooms, for `webrtc_http_routes`."""
+    """The doors of rooms, for `webrtc_http_routes`."""
 
     def admit_as(role: Role, direction: Direction) -> Admit:
         async def admit(caller: Caller, name: str, sdp: str, request: AnyRequest) -> Admitted:
-            user = _user(caller, {"user": request.query_params.get("user") or caller.name or str(made_up_user())})
+            user = user_of(caller, {"user": request.query_params.get("user") or caller.name or str(made_up_user())})
             rooms = desk_of(caller.owner.name).rooms
-            _leave_some(rooms, name)
+            leave_some(rooms, name)
             joins = caller.may("join", "room", name.strip())
-            answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction)
+            black = asked_black(request) if role == "viewer" else None
+            answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction, black=black)
 
             def end(peer: Peer) -> None:
                 if not rooms.leave(name, user, peer):
@@ -444,7 +444,7 @@ def create_rooms(
     """An ASGI app of the rooms and their page alone, to run or to mount. Where no `gate` is given whoever reaches it
     may join and start agents: mount it where only those do who may."""
     desk = Desk(rooms, start_agent, stop_agent)
-    routes = room_routes(lambda _: desk, page, gate=gate, face=face, ice_servers=ice_servers)
+    routes = room_routes(lambda _: desk, page, gate=gate, face=face)
     routes += webrtc_http_routes(room_endpoints(lambda _: desk, gate=gate), gate=gate, ice_servers=ice_servers)
     app = Litestar(
         route_handlers=[

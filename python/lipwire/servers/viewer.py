@@ -23,15 +23,18 @@ from ..publish.webrtc import WebRTC
 from ..session.session import Session
 from .access import Caller, Gate
 from .allowlist import Allowlist
-from .client import client_files
+from .client import client_files, head_route
 from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
-from .webrtc_http import Admitted, Endpoint, webrtc_http_routes
+from .webrtc_http import Admitted, Endpoint, asked_black, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
-FILES = (*("index.html", "viewer.css", "viewer.js", "server.js", "face.js", "favicon.svg", "help.html", "help.css"),)
+FILES = (
+    *("index.html", "viewer.css", "viewer.js", "drawn.js", "server.js", "face.js", "favicon.svg"),
+    *("help.html", "help.css"),
+)
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {
@@ -88,8 +91,8 @@ def static(path: str, name: str | Path, headers: Mapping[str, str] = HEADERS) ->
 
 
 def client_modules() -> list[HTTPRouteHandler]:
-    """Handlers for lipwire-client, which the pages are made with, too."""
-    return [static(f"/client/{file.name}", file) for file in client_files()]
+    """Handlers for lipwire-client, which the pages are made with, too, and for its 3D head."""
+    return [*(static(f"/client/{file.name}", file) for file in client_files()), head_route(HEADERS)]
 
 
 def create_viewer(
@@ -132,6 +135,7 @@ def create_viewer(
             "fps": float(session.fps),
             "avatar": session.avatar,
             "video_encoding": find(session_id).video_encoding,
+            "egress": find(session_id).publisher.egress,
         }
 
     def reply(listed: list[str], controls: bool) -> dict[str, Any]:
@@ -149,7 +153,7 @@ def create_viewer(
         return reply([session_id], controls=caller.may("control", "session", session_id))
 
     async def watch(caller: Caller, session_id: str, sdp: str, request: AnyRequest) -> Admitted:
-        answer, peer = await find(session_id).publisher.admit(sdp)
+        answer, peer = await find(session_id).publisher.admit(sdp, black=asked_black(request))
         return Admitted(answer, peer, Peer.drop)
 
     def may_watch(request: AnyRequest, session_id: str) -> Caller:

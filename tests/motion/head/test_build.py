@@ -188,7 +188,7 @@ def test_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache._head.cache_clear()
     old = cache.folder() / "head-older.glb"
     old.parent.mkdir(parents=True)
-    old.write_bytes(b"")
+    old.write_bytes(bytes(cache.MAX_BYTES))
     found: list[bytes] = []
     threads = [threading.Thread(target=lambda: found.append(cache.head_glb())) for _ in range(3)]
     for thread in threads:

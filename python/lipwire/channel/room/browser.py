@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...publish import aiortc_private
 from ...publish.audience import Audience
 from ...publish.ice import IceServers
 from ...publish.incoming import take_sound
+from ...publish.motion_track import MotionTrack
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...rtp.tally import Tally
@@ -31,7 +33,8 @@ FAREWELL = 0.3
 
 
 class Browser:
-    """A user in a browser. It outlives its connections: one that is lost can be followed by another."""
+    """A user in a browser. It outlives its connections: one that is lost can be followed by another. It has one for
+    all, or one that only sends beside one that only watches, as WHIP and WHEP are."""
 
     def __init__(
         self,
@@ -46,13 +49,16 @@ class Browser:
         self._ice_host, self._audience, self._ice_servers = ice_host, audience, ice_servers
         self._tally = tally
         self.peer: Peer | None = None
-        """The connection that carries it."""
+        """The connection that it hears and sees by, and is heard by, too, where it sends."""
+        self.sender: Peer | None = None
+        """One that only sends."""
         self.joined = False
         self.sounds: Sounds | None = None
         """What it hears, where that is not what all hear who say nothing."""
         self.microphone: Microphone | None = None
-        self._joining: Peer | None = None
-        """The one that shall."""
+        self._joining: set[Peer] = set()
+        """Those that shall carry it."""
+        self._directions: dict[Peer, Direction] = {}
         self._receivers: dict[Peer, dict[str, Any]] = {}
         self._tasks: dict[Peer, set[asyncio.Task[None]]] = {}
         self._microphones: dict[Peer, Microphone] = {}
@@ -60,7 +66,7 @@ class Browser:
 
     @property
     def connected(self) -> bool:
-        return self.peer is not None and self.peer.connected
+        return any(peer.connected for peer in self._carriers)
 
     @property
     def speaks(self) -> bool:
@@ -68,7 +74,13 @@ class Browser:
         return self.microphone is not None and self.microphone.incoming.used
 
     async def admit(
-        self, sdp: str, kind: str, role: Role, writes: bool = True, direction: Direction = "sendrecv"
+        self,
+        sdp: str,
+        kind: str,
+        role: Role,
+        writes: bool = True,
+        direction: Direction = "sendrecv",
+        black: MotionTrack | None = None,
     ) -> tuple[str, Peer]:
         """See `Rooms.admit`."""
         try:
@@ -81,60 +93,95 @@ class Browser:
                 user=self,
                 direction=direction,
                 ice_servers=self._ice_servers,
+                black=black,
             )
         except NoCapacity:
-            if not self.joined and self._joining is None:
+            if not self.joined and not self._joining:
                 self.room.remove(self)
             raise
-        self._receivers[peer], self._tasks[peer] = {}, set()
+        self._receivers[peer], self._tasks[peer], self._directions[peer] = {}, set(), direction
         self.room.peers.add(peer)
-        if self._joining is not None:
-            self._joining.drop()
-        self._joining = peer
+        for other in self._instead_of(peer, self._joining):
+            other.drop()
+        self._joining.add(peer)
         sdp, _ = await peer.answer(sdp, kind)
         return sdp, peer
 
     def _changed(self, peer: Peer) -> None:
         if peer.connected:
-            if peer is self._joining:
+            if peer in self._joining:
                 self._join(peer)
             return
         self.room.peers.discard(peer)
         self._silence(peer)
-        self._receivers.pop(peer, None)
-        self._tasks.pop(peer, None)
-        if peer is self._joining:
-            self._joining = None
-        elif peer is self.peer:
-            self.peer = None
+        carried = self._carries(peer)
+        self._forget(peer)
+        if carried and not self._carriers:
             logger.info("[%s] %s lost its connection", self.room.name, self.user)
             self._rejoin = asyncio.get_running_loop().call_later(REJOIN, self.room.remove, self)
+        if carried:
             self.room.tell_members()
-        if self.peer is None and not self.joined and self._joining is None:
+        if not self._carriers and not self.joined and not self._joining:
             self.room.remove(self)
+
+    @property
+    def _carriers(self) -> list[Peer]:
+        return [peer for peer in (self.peer, self.sender) if peer is not None]
+
+    def _carries(self, peer: Peer) -> bool:
+        return peer in self._carriers
+
+    def _instead_of(self, peer: Peer, others: Iterable[Peer]) -> list[Peer]:
+        """Whose place a connection takes: that of all but one that does the other half."""
+        ways = {"sendonly", "recvonly"}
+        return [one for one in others if {self._directions[peer], self._directions[one]} != ways]
+
+    def _forget(self, peer: Peer) -> None:
+        """A connection no longer carries it."""
+        self.peer = None if peer is self.peer else self.peer
+        self.sender = None if peer is self.sender else self.sender
+        self._joining.discard(peer)
+        self._receivers.pop(peer, None)
+        self._tasks.pop(peer, None)
+        self._directions.pop(peer, None)
 
     def _join(self, peer: Peer) -> None:
         if self._rejoin is not None:
             self._rejoin.cancel()
             self._rejoin = None
-        old, self.peer, self._joining = self.peer, peer, None
-        peer.hear(self.room.sounds if self.sounds is None else self.sounds)
-        peer.watch(self.room.pictures)
-        if old is not None:
+        self._joining.discard(peer)
+        replaced = self._instead_of(peer, self._carriers)
+        for old in replaced:
             old.hear(None)
             old.watch(None)
+            old.move(None)
             old.send('{"type":"replaced"}')
             self._silence(old)
+            self._forget(old)
             asyncio.get_running_loop().call_later(FAREWELL, old.drop)
+        if self._directions[peer] == "recvonly":
+            self.sender = peer
+        else:
+            self.peer = peer
+            peer.hear(self.room.sounds if self.sounds is None else self.sounds)
+            peer.watch(self.room.pictures)
+            peer.move(self.room.motion)
         if not self.joined:
             self.joined = True
             self.room.announce(UserJoined(self.user), self)
         self.room.tell_members()
         self.room.review()
 
-    def has(self, peer: Peer) -> bool:
-        """Whether a connection carries it, or shall."""
-        return peer in (self.peer, self._joining)
+    def ends_with(self, peer: Peer) -> bool:
+        """Whether a connection, which is ended, is the only one that carries it, or shall. If not, it goes on."""
+        known = {*self._carriers, *self._joining}
+        if known == {peer}:
+            return True
+        if self._carries(peer):
+            self._silence(peer)
+            self._forget(peer)
+            self.room.tell_members()
+        return False
 
     def leave(self) -> None:
         """Ends what runs; the room has removed it."""
@@ -143,7 +190,8 @@ class Browser:
             self._rejoin.cancel()
         for peer in tuple(self._tasks):
             peer.drop()
-        self.peer = self._joining = None
+        self.peer = self.sender = None
+        self._joining.clear()
         self.microphone = None  # which has this
 
     def _said(self, writes: bool, data: str | bytes) -> None:
@@ -179,7 +227,7 @@ class Browser:
 
     def _listen(self, peer: Peer, receiver: Any) -> None:
         microphone = self._microphones[peer] = Microphone(self._heard, lambda pcm: self._sound(peer, pcm), self._tally)
-        take_sound(receiver, microphone.incoming, lambda: peer is self.peer)
+        take_sound(receiver, microphone.incoming, lambda: self._carries(peer))
 
     async def _watch(self, peer: Peer, track: Any) -> None:
         camera = Camera(lambda width, height, i420: self.room.seen(self, Seen(self.user, width, height, i420)))
@@ -187,7 +235,7 @@ class Browser:
         with contextlib.suppress(MediaStreamError):
             while True:
                 frame = await track.recv()
-                if peer is self.peer:
+                if self._carries(peer):
                     try:
                         camera.take(frame, now())
                     except Exception:  # the edge, as above
@@ -212,12 +260,12 @@ class Browser:
 
     def review(self, audio: bool, video: bool) -> None:
         """Has its sound and pictures decoded, or not."""
-        if self.peer is not None:
-            wanted = {"audio": audio, "video": video}
-            for kind, receiver in self._receivers[self.peer].items():  # of a viewer there are none
+        wanted = {"audio": audio, "video": video}
+        for peer in self._carriers:
+            for kind, receiver in self._receivers[peer].items():  # of a viewer there are none
                 aiortc_private.receive(receiver, wanted[kind])
 
     def send(self, data: str | bytes) -> None:
         """A data message."""
-        if self.peer is not None:
-            self.peer.send(data)
+        if (peer := self.peer or self.sender) is not None:
+            peer.send(data)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from functools import cache
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
+from ... import caches
+
+MAX_BYTES = 12_000_000
+"""Of all that is kept: this head, and one that older code made."""
 _one_at_a_time = Lock()
 
 
 def folder() -> Path:
-    """Where the head is kept: under $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwire" / "heads"
+    """Where the head is kept. Raises RuntimeError: there is no home."""
+    return caches.folder("heads")
 
 
 def version() -> str:
@@ -39,28 +41,15 @@ def head_glb() -> bytes:
 def _head() -> bytes:
     from .build import build
 
-    path = None
-    with contextlib.suppress(OSError, RuntimeError):  # no home, no readable source
+    try:
         path = folder() / f"head-{version()}.glb"
+    except (OSError, RuntimeError):  # no home, no readable source
+        return build()
+    with contextlib.suppress(OSError):
         return path.read_bytes()
     data = build()
-    if path is not None:
-        with contextlib.suppress(OSError):
-            _keep(path, data)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        caches.write(path, lambda file: file.write(data))
+        caches.prune(path, MAX_BYTES)
     return data
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """Writes it whole or not at all, and drops what older code made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            file.write(data)
-            file.close()
-            os.replace(file.name, path)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-    for other in path.parent.glob("head-*.glb"):
-        if other != path:
-            other.unlink(missing_ok=True)

@@ -404,7 +404,7 @@ def hair_part() -> Part:
     rim = np.clip(arc / (0.26 - 0.08 * low), 0, 1)
     round_off = np.sqrt(1 - (1 - rim) ** 2)
     full = outer + 0.014 * lock * smoothstep(0.02, 0.35, tt) - 0.03 * smoothstep(0.16, 0.0, tt)
-    base = np.minimum(head - 0.02, outer * 0.90)
+    base = np.minimum(head - 0.10, outer * 0.90)
     radius = base + (full - base) * round_off
     points = CENTRE + rays * radius[:, None]
     shade = np.clip(0.50 + 0.16 * lock + 0.22 * smoothstep(0.25, 0.6, tt) - 0.35 * smoothstep(0.14, 0.0, tt), 0, 1)
@@ -495,7 +495,7 @@ def skin_colours(on: Skin) -> F64:
     c = blend(c, colour("#b5735f"), 0.30 * spot((0.325, 0.08, 0.75), 0.24))
     c = blend(c, colour("#5a2620"), 0.90 * spot((0.058, -0.402, 0.93), 0.036))
     lid = np.zeros(on.total)
-    shape = on._lid_shape(np.zeros(on.count), True)
+    shape = on.lid_shape(np.zeros(on.count), True)
     close = np.exp(-(((on.from_lids) / 2.0) ** 2)) * (shape > 0.02) * (abs(on.from_lids) < 8)
     lid[: on.count] = close
     c = blend(c, colour("#8a4a3e"), 0.40 * lid * ~on.under_eye[on.from_net])

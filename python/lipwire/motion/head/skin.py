@@ -148,7 +148,7 @@ class Skin:
     def _row_point(self, row: int) -> I64:
         return np.asarray(self.grid[row, self.column], np.int64)
 
-    def _lid_shape(self, x: F64, upper: bool) -> F64:
+    def lid_shape(self, x: F64, upper: bool) -> F64:
         """How open an eye is in each column, 0..1; `x` is how far from the slit, 0..1."""
         t = (abs(self.u) - (EYE_FROM + EYE_TO) / 2) / ((EYE_TO - EYE_FROM) / 2)
         t = t / (1 + 0.5 * x)
@@ -165,7 +165,7 @@ class Skin:
                 part = side & (self.under_eye != upper)
                 x = np.clip(abs(self.from_lids) / reach, 0, 2)
                 fall = ((1 - x) + np.sqrt((1 - x) ** 2 + 0.02)) / (1 + np.sqrt(1.02))
-                shape = self._lid_shape(np.clip(x, 0, 1.2), upper)
+                shape = self.lid_shape(np.clip(x, 0, 1.2), upper)
                 e = np.where(part, e + (1 if upper else -1) * amount * angle * shape * fall, e)
                 if upper:
                     fold = 0.020 * np.exp(-(((x - 0.40) / 0.10) ** 2)) * shape * np.clip(0.35 + 0.65 * amount, 0, 1.2)

@@ -5,8 +5,9 @@
 //   of why it ended), figures() and on: {data(text | ArrayBuffer), media(), members(list)}.
 
 import { Watch } from './client/line.js';
-import { CODECS, gathered, keepShort, preferCodec } from './client/rtc.js';
-import { farewell, request } from './server.js';
+import { CODECS, keepShort, preferCodec } from './client/rtc.js';
+import { Whep } from './client/whep.js';
+import { ask, request } from './server.js';
 
 const CONNECT_MS = 12000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
@@ -17,21 +18,18 @@ let key = '';
 export function setKey(text) { key = text; }
 export const keyed = () => (key ? { 'X-Api-Key': key } : {});
 
+const withKey = (path, how) => ask(path, { ...how, headers: { ...how.headers, ...keyed() } });
+
 export const api = (path, body) => request(path, body, { timeout: 40000, headers: keyed() });
 
-// A STUN or TURN server, as a browser takes it.
-const asBrowser = ({ url, username, credential }) => (username ? { urls: url, username, credential } : { urls: url });
-
 export class RoomLink {
-  constructor({ channel, user, on, watches, codec, iceServers }) {
-    this.channel = channel;
-    this.role = watches ? 'viewer' : 'speaker';
-    this.user = user;
+  constructor({ channel, user, on, watches, codec }) {
     this.on = on;
     this.closed = false;
     this.media = new MediaStream();              // both tracks in one stream: then a browser lip-syncs them
     this.done = new Promise((resolve) => { this.resolve = resolve; });
-    const pc = this.pc = new RTCPeerConnection({ iceServers: (iceServers ?? []).map(asBrowser) });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
+    this.whep = new Whep(withKey, `${watches ? 'whep' : 'rtc'}/rooms/${encodeURIComponent(channel)}?user=${encodeURIComponent(user)}`, pc);
     this.data = pc.createDataChannel('lipwire');
     this.data.binaryType = 'arraybuffer';
     this.data.onmessage = ({ data }) => this.#message(data);
@@ -55,17 +53,13 @@ export class RoomLink {
     this.data.onopen = () => this.onready?.();
   }
 
-  get path() { return `api/rooms/${encodeURIComponent(this.channel)}`; }
-
   async open() {
     const { pc } = this;
-    await pc.setLocalDescription();
-    await gathered(pc);
+    const iceServers = await this.whep.servers();
     if (this.closed) return;
-    const { sdp, type } = pc.localDescription;
-    const answer = await api(`${this.path}/offer`, { sdp, type, user: this.user, role: this.role });
+    if (iceServers.length) pc.setConfiguration({ iceServers, bundlePolicy: 'max-bundle' });
+    await this.whep.open();
     if (this.closed) return;
-    await pc.setRemoteDescription(answer);
     await new Promise((resolve, reject) => {
       this.connectTimer = setTimeout(() => reject(new Error('No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
       this.onready = () => { if (pc.connectionState === 'connected' && this.data.readyState === 'open') resolve(); };
@@ -120,9 +114,7 @@ export class RoomLink {
     this.watch?.close();
     this.data.onmessage = this.data.onclose = this.data.onopen = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
-    if (reason === 'left') {
-      farewell(`${this.path}/leave`, { user: this.user }, keyed());
-    }
+    this.whep.close(reason === 'left');
     this.data.close();
     this.pc.close();
     this.resolve(reason);

@@ -179,7 +179,7 @@ async function supervise() {
   while (wanted) {
     setPhase(again ? 'reconnecting' : 'connecting', ui.detail);
     const on = { data: (data) => onData(mine, data), media: () => onMedia(mine), members: (list) => onMembers(mine, list) };
-    const options = { channel: channel(), user: user(), on, agora: config.agora, watches: !config.joins, codec: askedCodec(), iceServers: config.ice_servers };
+    const options = { channel: channel(), user: user(), on, agora: config.agora, watches: !config.joins, codec: askedCodec() };
     const mine = link = transport() === 'agora' ? new AgoraLink(options) : new RoomLink(options);
     let why;
     try {

@@ -28,7 +28,7 @@ function takeToken() {
   return kept('sessionStorage', STORE) ?? '';
 }
 
-const token = takeToken();
+export const token = takeToken();
 window.addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });   // a new link, pasted
 
 export const subject = subjectOf(token);                  // what it is for
@@ -59,11 +59,4 @@ export async function picture(path, headers = {}) {
   const reply = await fetch(new URL(path, document.baseURI), { headers: server.headers(headers), signal: AbortSignal.timeout(20000) });
   if (!reply.ok) throw new Error(`The server answered ${reply.status}.`);
   return reply.blob();
-}
-
-// Sent even while the page goes away; nobody waits for the answer. (sendBeacon could not carry the token.)
-export function farewell(path, body, headers = {}) {
-  fetch(new URL(path, document.baseURI), {
-    method: 'POST', keepalive: true, headers: server.headers({ 'Content-Type': 'application/json', ...headers }), body: JSON.stringify(body),
-  }).catch(() => {});
 }
