@@ -225,6 +225,18 @@ def test_a_track_has_one_header(file: bytes, why: str) -> None:
     assert len(list(MotionReader(file))) in (0, 3)
 
 
+def test_a_track_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of a few bytes each may be thousands of channels wide."""
+    frames = [codec.frames(GROUPS, [(n, [0, 0, 0, 0])], 0, False) for n in range(6)]
+    monkeypatch.setattr("lipwire.motion.reader.MAX_VALUES", 20)
+    assert read_motion(codec.lwm(HEADER, *frames[:5])).values.shape == (5, 4)
+    with pytest.raises(BadData, match="more than 20 values; MotionReader"):
+        read_motion(codec.lwm(HEADER, *frames))
+    monkeypatch.setattr("lipwire.motion.reader.MAX_JSON", 1 << 20)
+    with pytest.raises(BadData, match="more than 1 MiB of JSON"):
+        read_motion(text() + b" " * (1 << 20))
+
+
 def text(**changes: Any) -> bytes:
     file: dict[str, Any] = {
         "header": {"fps": [25, 1], "sets": {"arkit": ["jawOpen"], "mine": ["a", "b"]}},
