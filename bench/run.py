@@ -44,6 +44,7 @@ BENCHES = (
     "overload",
     "sync",
     "browser_sync",
+    "motion_sync",
     "density",
 )
 

@@ -21,7 +21,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "audio/test_sound_reader.py": ("container", "pcm", "wav"),
     "avatar/test_art.py": ("aria", "builtin", "figure", "kit", "ohm", "raster", "toon"),
     "avatar/test_manifest.py": ("artwork", "make", "source", "voice"),
-    "avatar/test_web.py": ("rig", "sheet"),
+    "avatar/test_web.py": ("packing", "rig"),
     "capture/test_replay.py": ("outcome", "resend", "session"),
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "units", "wire", "worker"),

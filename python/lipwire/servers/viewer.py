@@ -31,7 +31,10 @@ from .http import PAGED, SCHEMES, read_object, refusals
 from .webrtc_http import Admitted, Endpoint, asked_black, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
-FILES = (*("index.html", "viewer.css", "viewer.js", "server.js", "face.js", "favicon.svg", "help.html", "help.css"),)
+FILES = (
+    *("index.html", "viewer.css", "viewer.js", "drawn.js", "server.js", "face.js", "favicon.svg"),
+    *("help.html", "help.css"),
+)
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {
