@@ -194,5 +194,5 @@ async def test_motion_in_a_black_video_passes_through_chromium(site: Site, chrom
             for message in read_user_data(bytes(unit)):
                 reader.put(message)
         steps = {b - a for a, b in itertools.pairwise(sorted(reader.frames))}
-        assert len(reader.frames) > 10 and steps == {48_000 // 25}
+        assert len(reader.frames) > 10 and {step % (48_000 // 25) for step in steps} == {0}
         assert ("state", "avatar:aria") in [(kind, value) for _, _, kind, value in reader.alone]

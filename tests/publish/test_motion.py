@@ -15,7 +15,7 @@ from lipwire.errors import InvalidArgument
 from lipwire.protocol.messages import MotionSet
 from lipwire.publish import motion as module
 from lipwire.publish.motion import HEADERS, Ask, Motion, MotionFigures, check_ask, parse_ask
-from lipwire.publish.motion_queue import FRAMES, TOO_SLOW, MotionQueue, MotionSounds, check_codec
+from lipwire.publish.motion_queue import FRAMES, SOUNDS, TOO_SLOW, MotionQueue, MotionSounds, check_codec
 from lipwire.stream import Cue
 from support.motion import Ear, Reader, poses, tone
 
@@ -191,17 +191,17 @@ async def test_a_slow_reader_misses_the_oldest_frames_and_no_event() -> None:
     queue, sounds = MotionQueue(Ask(), "pcm16"), MotionSounds(figures)
     motion, frames = begun(queue, figures=figures), poses(2.0)
     sounds.add(queue)
-    sounds.audio(tone(2.0), 0)
+    sounds.audio(tone(4.0), 0)
     for frame in frames:
         motion.frame(frame)
     motion.cue(Cue("state", "idle", 5))
     count = len(queue._waiting)
-    assert count == 1 + FRAMES + 25 + 1 and figures.dropped == len(frames) - FRAMES + 75
+    assert count == 1 + FRAMES + SOUNDS + 1 and figures.dropped == len(frames) - FRAMES + 200 - SOUNDS
     reader = Reader()
     for _ in range(count):
         reader.put(await queue.take() or b"")
     assert list(reader.frames) == [frame.sample for frame in frames[-FRAMES:]] and len(reader.events) == 1
-    assert [(at, codec, len(pcm)) for at, codec, pcm in reader.sounds][-1] == (2 * RATE - 960, 1, 1920)
+    assert [(at, codec, len(pcm)) for at, codec, pcm in reader.sounds][-1] == (4 * RATE - 960, 1, 1920)
     motion.frame(frames[0], 3 * RATE)
     motion.interrupt()
     sounds.interrupt()
