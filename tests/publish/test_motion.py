@@ -141,9 +141,13 @@ def test_a_newcomer_has_headers_and_a_broadcast_has_them_for_ever() -> None:
     assert len(samples) == 1 + HEADERS and samples[-1] <= RATE
     reader = read(cast)
     assert len(reader.headers) == 3 and not cast.of("header"), "in messages of frames, once a second"
+    for number, frame in enumerate(frames[:30]):
+        motion.frame(frame, 20 * RATE + number * STEP)
+    spread = [sample - 20 * RATE for kind, _, sample in late.got[1:] if kind == "header"]
+    assert len(spread) == HEADERS and RATE // 4 < spread[0] < spread[1] - RATE // 4, "and not in one burst later"
     small = Ear(anew=True, most=200)
     motion.add(small)
-    motion.frame(frames[0], 3 * RATE)
+    motion.frame(frames[0], 30 * RATE)
     assert all(len(message) <= 200 for message in small.of("frames")) and small.of("event"), "apart, where it is long"
 
 

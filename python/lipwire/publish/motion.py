@@ -181,7 +181,7 @@ class _Stream:
         self._figures = figures
         self.listeners: set[Listener] = set()
         self._young: dict[Listener, list[int]] = {}
-        """Who is sent headers again, and the samples from which on that is due."""
+        """Who is sent headers again, and the samples from which on that is due; none before its first frame."""
         self._repeats: list[tuple[bytes, int]] = []
         """Events that are sent again, and how many times."""
         self._header_at: int | None = None
@@ -194,7 +194,7 @@ class _Stream:
             return
         self._greet(listener, at)
         if self._lossy:
-            self._young[listener] = [at + (n + 1) * RATE // (HEADERS + 1) for n in range(HEADERS)]
+            self._young[listener] = []
 
     def remove(self, listener: Listener) -> None:
         self.listeners.discard(listener)
@@ -202,7 +202,9 @@ class _Stream:
 
     def frame(self, frame: Frame, sample: int, generation: int) -> None:
         for listener, due in tuple(self._young.items()):
-            if sample >= due[0]:
+            if not due:
+                due += [sample + (n + 1) * RATE // (HEADERS + 1) for n in range(HEADERS)]
+            elif sample >= due[0]:
                 self._greet(listener, sample)
                 del due[0]
                 if not due:
