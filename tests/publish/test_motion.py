@@ -14,7 +14,7 @@ from lipwire._core import MOTION_SETS, RATE
 from lipwire.errors import InvalidArgument
 from lipwire.protocol.messages import MotionSet
 from lipwire.publish import motion as module
-from lipwire.publish.motion import HEADERS, Ask, Motion, MotionFigures, check_ask, parse_ask
+from lipwire.publish.motion import HEADERS, MAX_VALUE, Ask, Motion, MotionFigures, check_ask, parse_ask
 from lipwire.publish.motion_queue import FRAMES, SOUNDS, TOO_SLOW, MotionQueue, MotionSounds, check_codec
 from lipwire.stream import Cue
 from support.motion import Ear, Reader, poses, tone
@@ -169,13 +169,13 @@ def test_an_interrupt_and_a_new_face_are_generations() -> None:
     motion, frames = begun(ear), poses(0.4)
     motion.frame(frames[0])
     motion.interrupt()
-    motion.cue(Cue("interrupt", "", frames[1].sample))
+    motion.cue(Cue("interrupt", "x" * 100_000, frames[1].sample))
     motion.frame(frames[1], 5000)
     motion.begin(Fraction(50))
     motion.frame(frames[2], 6000)
     reader = read(ear)
     assert reader.generations == {frames[0].sample: 0, 5000: 1, 6000: 2} and ear.interrupts == 1
-    assert reader.events[1] == (frames[1].sample, 1, "interrupt", "")
+    assert reader.events[1] == (frames[1].sample, 1, "interrupt", "x" * MAX_VALUE)
     assert [tuple(header[2]) for header in reader.headers] == [(25, 1), (50, 1)]
     assert len({header[0] for header in reader.headers}) == 2, "another id"
 

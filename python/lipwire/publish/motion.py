@@ -34,6 +34,8 @@ HEADER_EVERY = RATE
 NO_MOTION = "no motion is sent here (egress: video)"
 MAX_ASK = 1024
 """Bytes of what somebody asks."""
+MAX_VALUE = 128
+"""Characters of an event's value; an `event_id` that is longer is cut, as it comes from a client and goes to all."""
 UNNUMBERED = 0
 """The number of events that are never taken for one that came before."""
 Kind = Literal["header", "frames", "event"]
@@ -333,7 +335,7 @@ class Motion:
         self._number += 1
         at = cue.sample if sample is None else sample
         for stream in tuple(self._streams.values()):
-            stream.event(self._number, at, self.generation, cue.kind, cue.value)
+            stream.event(self._number, at, self.generation, cue.kind, cue.value[:MAX_VALUE])
 
     def interrupt(self) -> None:
         """What waits anywhere is stale."""
