@@ -19,6 +19,7 @@ BENCHES = (
     "render_offline",
     "compose",
     "preencode",
+    "motion_bandwidth",
     "resampler",
     "visemes",
     "g7xx",

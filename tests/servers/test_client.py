@@ -57,7 +57,7 @@ def test_what_npm_packs() -> None:
     done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=60, check=True)
     (pack,) = json.loads(done.stdout)
     files = {file["path"] for file in pack["files"]}
-    modules = {f"src/{file.name}" for file in FOLDER.iterdir()}
+    modules = {f"{folder}/{file.name}" for folder in ("src", "examples") for file in (JS / folder).iterdir()}
     assert files - {"LICENSE"} == {"package.json", "README.md"} | modules
 
 
