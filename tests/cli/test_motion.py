@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from lipwire.cli.main import app
 from lipwire.errors import BadData, InvalidArgument
+from lipwire.motion.head import head_glb
 
 
 @pytest.fixture
@@ -49,6 +50,22 @@ def test_into_files_of_motion_and_from_one_to_another(speech: str) -> None:
     assert sorted(path.name for path in Path().iterdir()) == sorted(
         ["alone.json", "in.wav", "other.json", "other.xml", "talk.lwm", "talk.tsv"]
     )
+
+
+def test_a_3d_head_and_its_animation(speech: str) -> None:
+    """The head alone; motion on it; on that head as if it were somebody else's: the same file."""
+    assert lipwire("motion", "head", "head.glb") == f"head.glb: {len(head_glb()) / 1e6:.1f} MB, 52 morph targets\n"
+    assert Path("head.glb").read_bytes() == head_glb()
+    lipwire("motion", "head", "head.gltf", code=2)
+    assert lipwire("render", speech, "talk.json", "--motion", "talk.glb").startswith("talk.json: 1.2")
+    lipwire("render", speech, "theirs.glb", "--motion-head", "head.glb")
+    lipwire("motion", "convert", "talk.json", "again.glb", "--head", "head.glb")
+    talk = Path("talk.glb").read_bytes()
+    assert talk == Path("theirs.glb").read_bytes() and len(talk) > len(head_glb())
+    assert len(talk) == Path("again.glb").stat().st_size, "but for what .json rounds"
+    with pytest.raises(InvalidArgument, match=r"in\.wav is no GLB file"):
+        lipwire("render", speech, "other.glb", "--motion-head", "in.wav", code=1)
+    assert not Path("other.glb").exists()
 
 
 def test_what_cannot_be(speech: str) -> None:

@@ -48,3 +48,18 @@ def convert(
     track = read_motion(file)
     write_motion(track, to, speech=speech, head=head)
     out.print(f"{to}: {track.duration:.2f} s, {len(track.samples)} frames, {to.stat().st_size / 1000:.1f} kB")
+
+
+@app.command()
+def head(
+    to: Annotated[Path, typer.Argument(metavar="TO", help="A .glb file.")],
+) -> None:
+    """Write Lipwire's own 3D head, at rest (docs/heads.md)."""
+    from ..motion.head import head_glb
+    from ..session.motion_files import write_whole
+
+    if to.suffix.lower() != ".glb":
+        raise typer.BadParameter(f"{to} is to end in .glb", param_hint="TO")
+    data = head_glb()
+    write_whole(to, data)
+    out.print(f"{to}: {len(data) / 1_000_000:.1f} MB, 52 morph targets")

@@ -68,7 +68,7 @@ def render(
     motion: Annotated[
         list[str] | None,
         typer.Option(
-            help="Write what the face does, too, or alone: a path that ends in .lwm, .json, .tsv, .xml, .dat, "
+            help="Write what the face does, too, or alone: a path that ends in .lwm, .json, .tsv, .xml, .dat, .glb, "
             ".rhubarb.json, .a2f.json, .azure.json (docs/motion.md), or such an end alone. May be given several times."
         ),
     ] = None,

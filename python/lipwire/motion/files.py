@@ -112,6 +112,12 @@ def _each(objects: Iterable[bytes]) -> bytes:
     return b",".join(b"\n" + line for line in objects)
 
 
+def _glb(track: MotionTrack, details: Details) -> bytes:
+    from .glb import write_glb
+
+    return write_glb(track, details.head)
+
+
 WRITERS: dict[str, Writer] = {
     ".a2f.json": Writer(
         says="blend shapes as Audio2Face exports them",
@@ -137,6 +143,7 @@ WRITERS: dict[str, Writer] = {
         fps=MOUTHS,
         counts=True,
     ),
+    ".glb": Writer(says="an animation of a 3D head, glTF", write=_glb, sets=("arkit", "head")),
     ".lwm": Writer(says="Lipwire's motion, binary", write=_lwm),
     ".json": Writer(says="Lipwire's motion, readable", write=_json),
     ".tsv": Writer(

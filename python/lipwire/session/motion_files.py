@@ -169,8 +169,12 @@ def write_motion(track: MotionTrack, path: Name, *, speech: str = "", head: Name
         InvalidArgument: the name is of no kind of motion, the track lacks what that kind is made of, or the file cannot
         be created. StorageError: the disk is full, say; what was there before stays.
     """
-    data = encode_motion(track, path, speech=speech, head=head)
-    part = Part(Path(path))
+    write_whole(Path(path), encode_motion(track, path, speech=speech, head=head))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Makes a file, whole or not at all. Raises InvalidArgument: it cannot be created; StorageError."""
+    part = Part(path)
     try:
         part.open()
         part.write(data)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..gltf import LOOK_ASIDE, LOOK_DOWN, LOOK_UP
 from .expressions import jaw_moves, rotated
 from .sculpt import CENTRE, EYE, EYE_RADIUS, F64, cast, directions, f64, hair, length, skin, smoothstep, unit
-from .skin import I64, Skin, vertex_normals
+from .skin import I64, Skin
 
 
 class Part(Struct):
@@ -522,6 +522,3 @@ def everything(on: Skin, shapes: Mapping[str, F64]) -> list[Part]:
     for sign in (1.0, -1.0):
         parts += [eye(sign), eye_shade(on, shapes, sign), glint(sign), lashes(on, shapes, sign), brow(on, shapes, sign)]
     return [*parts, *teeth(True), *teeth(False), tongue(), hair_part(), clothes()]
-
-
-__all__ = ["Part", "everything", "vertex_normals"]

@@ -67,60 +67,57 @@ HELD = (1.0, 1.0, 0.9, 0.6, 0.25, 0.0, 0.0, 0.0)
 
 
 class Skin:
-    """The net, its fields, and where its points are with the lids as they are told."""
+    """The net, its fields, and where its points are with the lids as they are told. Points of the net come first, then
+    those that hang on its slits."""
 
     def __init__(self) -> None:
-        half = f64(COLUMNS)
-        self.u_of = np.concatenate([-half[:0:-1], half])
-        rows, columns = len(ROWS) + NECK, len(self.u_of)
-        self.rows, self.columns = rows, columns
-        down = np.linspace(0, 1, NECK + 1)[1:]
-        self.e_of = np.concatenate([ROWS, -50 * (1 - down)])
-        self.neck_of = np.concatenate([np.zeros(len(ROWS)), down])
-        self.mouth_row = ROWS.index(MOUTH_ROW)
-        self.eye_row = ROWS.index(EYE_ROW)
-        grid = np.arange(rows * columns).reshape(rows, columns)
-        self.grid = grid
-        self.row, self.column = (a.ravel() for a in np.indices((rows, columns)))
-        below = np.zeros(rows * columns, bool)  # of a slit's points: the lower one
         self.quads: list[I64] = []
-        lower = grid.copy()  # what the quads under a row take as their upper edge
         self.slits: dict[str, tuple[I64, I64]] = {}
-        extra_row, extra_column = [], []
-        at = rows * columns
-        for name, row, start, stop in (
-            ("mouth", self.mouth_row, -MOUTH_HALF, MOUTH_HALF),
-            ("eyeLeft", self.eye_row, EYE_FROM, EYE_TO),
-            ("eyeRight", self.eye_row, -EYE_TO, -EYE_FROM),
-        ):
-            a, b = int(np.argmin(abs(self.u_of - start))), int(np.argmin(abs(self.u_of - stop)))
-            inside = np.arange(a + 1, b)
-            lower[row, inside] = at + np.arange(len(inside))
-            extra_row.append(np.full(len(inside), row))
-            extra_column.append(inside)
-            at += len(inside)
-            self.slits[name] = (grid[row, a : b + 1].copy(), lower[row, a : b + 1].copy())
-        self.row = np.concatenate([self.row, *extra_row])
-        self.column = np.concatenate([self.column, *extra_column])
-        below = np.concatenate([below, np.ones(at - rows * columns, bool)])
-        self.count = at
-        """Points of the net itself; those of the rims and the mouth's wall follow."""
-        wrap = np.arange(columns + 1) % columns
-        for j in range(rows - 1):
-            self.quads.append(
-                np.stack([lower[j, wrap[:-1]], grid[j + 1, wrap[:-1]], grid[j + 1, wrap[1:]], lower[j, wrap[1:]]], 1)
-            )
-        self.u, self.e0 = self.u_of[self.column], self.e_of[self.row]
-        self.neck = self.neck_of[self.row]
+        """The upper and the lower points of each, from its one end to the other, which they share."""
+        half = f64(COLUMNS)
+        self._weave(np.concatenate([-half[:0:-1], half]))
         self._shape_rows()
-        self.under_mouth = (self.row > self.mouth_row) | (below & (self.row == self.mouth_row))
-        self.under_eye = (self.row > self.eye_row) | (below & (self.row == self.eye_row))
         self._hang()
         self._relief = self._lip_relief()
-        self._cast, self._cast_at = np.zeros((self.count, 3)), np.full(self.count, np.inf)  # of the lids at rest
+        e, _ = self._open_lids((1, 1), (1, 1))
+        self._rest_e = e
+        self._rest_cast = cast(skin, self._origins, directions(self.u, e))
         self.rest = self.place()
-        self.normals = self.normals_of(self.rest)
+        """Every point's place (n, 3), at rest."""
         self._fields()
+
+    def _weave(self, u_of: F64) -> None:
+        """The net: rows, columns, slits, and quads between them."""
+        rows, columns = len(ROWS) + NECK, len(u_of)
+        down = np.linspace(0, 1, NECK + 1)[1:]
+        e_of, neck_of = np.concatenate([ROWS, -50 * (1 - down)]), np.concatenate([np.zeros(len(ROWS)), down])
+        mouth_row, eye_row = ROWS.index(MOUTH_ROW), ROWS.index(EYE_ROW)
+        grid = np.arange(rows * columns).reshape(rows, columns)
+        lower = grid.copy()  # what the quads under a row take as their upper edge
+        twice: list[tuple[int, int]] = []  # row and column of a slit's lower points
+        for name, row, start, stop in (
+            ("mouth", mouth_row, -MOUTH_HALF, MOUTH_HALF),
+            ("eyeLeft", eye_row, EYE_FROM, EYE_TO),
+            ("eyeRight", eye_row, -EYE_TO, -EYE_FROM),
+        ):
+            a, b = int(np.argmin(abs(u_of - start))), int(np.argmin(abs(u_of - stop)))
+            lower[row, a + 1 : b] = grid.size + len(twice) + np.arange(b - a - 1)
+            twice += [(row, column) for column in range(a + 1, b)]
+            self.slits[name] = (grid[row, a : b + 1], lower[row, a : b + 1].copy())
+        self.count = grid.size + len(twice)
+        """Points of the net."""
+        upper_edge, lower_edge = (np.concatenate([points, points[:, :1]], 1) for points in (lower[:-1], grid[1:]))
+        corners = [upper_edge[:, :-1], lower_edge[:, :-1], lower_edge[:, 1:], upper_edge[:, 1:]]
+        self.quads.append(np.stack(corners, -1).reshape(-1, 4))
+        at = np.concatenate([np.indices(grid.shape).reshape(2, -1), np.array(twice).T], 1)
+        self.row, self.column = at
+        self.u, self.e0, self.neck = u_of[self.column], e_of[self.row], neck_of[self.row]
+        """Of each point: azimuth and elevation in degrees, rows still straight; 0 on the head, to 1 down the neck."""
+        is_lower = np.arange(self.count) >= grid.size
+        self.under_mouth = (self.row > mouth_row) | (is_lower & (self.row == mouth_row))
+        self.under_eye = (self.row > eye_row) | (is_lower & (self.row == eye_row))
+        self._beside_mouth, self._beside_eyes = grid[mouth_row, self.column], grid[eye_row, self.column]
+        self._origins = CENTRE + self.neck[:, None] * (0, -1.62, -0.34)
 
     # ---- where points are ---------------------------------------------------------------------------------------
 
@@ -142,11 +139,8 @@ class Skin:
         )
         self.e = self.e + near * 1.25 * np.clip(across, -1.2, 1.6)
         self.s = s
-        self.from_lips = self.e - self.e[self._row_point(self.mouth_row)]
-        self.from_lids = self.e - self.e[self._row_point(self.eye_row)]
-
-    def _row_point(self, row: int) -> I64:
-        return np.asarray(self.grid[row, self.column], np.int64)
+        self.from_lips = self.e - self.e[self._beside_mouth]
+        self.from_lids = self.e - self.e[self._beside_eyes]
 
     def lid_shape(self, x: F64, upper: bool) -> F64:
         """How open an eye is in each column, 0..1; `x` is how far from the slit, 0..1."""
@@ -157,8 +151,17 @@ class Skin:
 
     def place(self, left: tuple[float, float] = (1, 1), right: tuple[float, float] = (1, 1)) -> F64:
         """Every point's place (n, 3). `left`, `right`: how far the upper and the lower lid are open: 1 rest, 0 shut."""
-        e = self.e.copy()
-        crease = np.zeros(self.count)
+        e, crease = self._open_lids(left, right)
+        rays = directions(self.u, e)
+        moved = np.flatnonzero(e != self._rest_e)
+        points = self._rest_cast.copy()
+        points[moved] = cast(skin, self._origins[moved], rays[moved])
+        points += rays * (self._relief - crease)[:, None]
+        return np.concatenate([points, *(hang(points) for hang in self._hangers)])
+
+    def _open_lids(self, left: tuple[float, float], right: tuple[float, float]) -> tuple[F64, F64]:
+        """The points' elevations, and how deep the lids' folds are."""
+        e, crease = self.e.copy(), np.zeros(self.count)
         for sign, (up, low) in ((1, left), (-1, right)):
             side = (np.sign(self.u) == sign) & (self.neck == 0)
             for upper, amount, reach, angle in ((True, up, REACH[0], LIDS[0]), (False, low, REACH[1], LIDS[1])):
@@ -168,19 +171,11 @@ class Skin:
                 shape = self.lid_shape(np.clip(x, 0, 1.2), upper)
                 e = np.where(part, e + (1 if upper else -1) * amount * angle * shape * fall, e)
                 if upper:
-                    fold = 0.020 * np.exp(-(((x - 0.40) / 0.10) ** 2)) * shape * np.clip(0.35 + 0.65 * amount, 0, 1.2)
+                    fold = 0.020 * np.exp(-(((x - 0.40) / 0.10) ** 2)) * np.clip(0.35 + 0.65 * amount, 0, 1.2)
                 else:
-                    fold = 0.006 * np.exp(-(((x - 0.55) / 0.16) ** 2)) * shape
-                crease = np.where(part, fold, crease)
-        rays = directions(self.u, e)
-        moved = np.flatnonzero(abs(e - self._cast_at) > 1e-9)
-        origins = CENTRE + self.neck[moved, None] * (0, -1.62, -0.34)
-        points = self._cast.copy()
-        points[moved] = cast(skin, origins, rays[moved])
-        if len(moved) == self.count:
-            self._cast, self._cast_at = points, e
-        points = points + rays * (self._relief - crease)[:, None]
-        return np.concatenate([points, *(hang(points) for hang in self._hangers)])
+                    fold = 0.006 * np.exp(-(((x - 0.55) / 0.16) ** 2))
+                crease = np.where(part, fold * shape, crease)
+        return e, crease
 
     def _lip_relief(self) -> F64:
         """How far the lips stand out of the skin."""
@@ -216,44 +211,44 @@ class Skin:
     def _hang(self) -> None:
         """The rims of the lids and the wall of the mouth: more points and quads."""
         self._hangers: list[Callable[[F64], F64]] = []
-        self.at_slit: list[I64] = [np.arange(self.count)]  # of each point the net's point whose fields it has
-        self.depth: list[F64] = [np.full(self.count, -1.0)]  # rows behind the lips; -1: the net's own
-        self.inner_lower: list[NDArray[np.bool_]] = [self.under_mouth]
-        at = self.count
+        self._begun: list[tuple[I64, int, NDArray[np.bool_]]] = [
+            (np.arange(self.count), -1, self.under_mouth)
+        ]  # of each row: the net's points that it goes with, how far behind the lips, whether under the mouth's slit
         for name, sign in (("eyeLeft", 1), ("eyeRight", -1)):
             for edge, upper in zip(self.slits[name], (True, False), strict=True):
-                middle = EYE * (sign, 1, 1)
-                for step, radius in enumerate((EYE_RADIUS + 0.006, EYE_RADIUS * 0.94)):
-                    self._hangers.append(partial(_on_ball, edge, middle, radius))
-                    before = edge if step == 0 else np.arange(at - len(edge), at)
-                    self._strip(before, np.arange(at, at + len(edge)), upper)
-                    at += len(edge)
-                    self.at_slit.append(edge)
-                    self.depth.append(np.full(len(edge), -1.0))
-                    self.inner_lower.append(np.zeros(len(edge), bool))
+                before = edge
+                for radius in (EYE_RADIUS + 0.006, EYE_RADIUS * 0.94):
+                    hang = partial(_on_ball, edge, EYE * (sign, 1, 1), radius)
+                    before = self._add_row(hang, edge, before, upper, -1, lower=False)
         ends = []
         for edge, upper in zip(self.slits["mouth"], (True, False), strict=True):
-            s = np.clip(abs(self.s[edge]), 0, 1)
-            taper = np.sqrt(1 - s**2)
+            taper = np.sqrt(1 - np.clip(self.s[edge] ** 2, 0, 1))
             before = edge
             for k, (away, depth, wide) in enumerate(INNER):
-                sign = 1 if upper else -1
-                move = np.stack([np.zeros(len(edge)), sign * away * taper**0.7, np.full(len(edge), depth)], 1)
-                self._hangers.append(partial(_behind, edge, move, wide))
-                new = np.arange(at, at + len(edge))
-                self._strip(before, new, upper)
-                before = new
-                at += len(edge)
-                self.at_slit.append(edge)
-                self.depth.append(np.full(len(edge), float(k)))
-                self.inner_lower.append(np.full(len(edge), not upper))
+                up = (1 if upper else -1) * away * taper**0.7
+                move = np.stack([0 * up, up, np.full(len(edge), depth)], 1)
+                before = self._add_row(partial(_behind, edge, move, wide), edge, before, upper, k, lower=not upper)
             ends.append(before)
         self._strip(ends[0], ends[1], True)
-        self.total = at
-        self.from_net = np.concatenate(self.at_slit)
-        self.behind = np.concatenate(self.depth)
-        self.lower = np.concatenate(self.inner_lower)
+        self.from_net = np.concatenate([edge for edge, _, _ in self._begun])
+        """Of every point the one of the net whose place among rows and columns it has."""
+        self.behind = np.concatenate([np.full(len(edge), k) for edge, k, _ in self._begun])
+        """Which row of the mouth's wall a point is of; -1: none."""
+        self.lower = np.concatenate([lower for _, _, lower in self._begun])
+        """Whether a point is under the mouth's slit, or hangs on its lower edge."""
+        self.total = len(self.from_net)
         self.triangles = self._triangles()
+
+    def _add_row(
+        self, hang: Callable[[F64], F64], edge: I64, before: I64, upper: bool, behind: int, *, lower: bool
+    ) -> I64:
+        """Another row that hangs on an edge, after the row `before`: its points."""
+        start = sum(len(points) for points, _, _ in self._begun)
+        new = np.arange(start, start + len(edge))
+        self._hangers.append(hang)
+        self._strip(before, new, upper)
+        self._begun.append((edge, behind, np.full(len(edge), lower)))
+        return new
 
     def _strip(self, outer: I64, inner: I64, upper: bool) -> None:
         """Quads from a row to the next one inwards, seen from the front: of an upper slit the inner row is below."""
@@ -272,11 +267,6 @@ class Skin:
         one, two = quads[~other], quads[other]
         cuts = [one[:, [0, 1, 2]], one[:, [0, 2, 3]], two[:, [0, 1, 3]], two[:, [1, 2, 3]]]
         return np.concatenate(cuts)
-
-    def normals_of(self, points: F64) -> F64:
-        """Normals (n, 3) by the areas of the faces around; alike where points of different rows lie in one place at
-        the ends of slits."""
-        return vertex_normals(points, self.triangles)
 
     # ---- fields -------------------------------------------------------------------------------------------------
 
@@ -303,12 +293,15 @@ class Skin:
         self.jaw_shut = (together * (1 - back) + 0.45 * back) * share
         """Without one: both lips go half of the way."""
         taper = np.sqrt(np.clip(1 - s**2, 0, 1))
-        held = np.where(behind, f64(HELD)[np.maximum(self.behind, 0).astype(int)], 1.0)
+        held = np.where(behind, f64(HELD)[np.maximum(self.behind, 0)], 1.0)
         d_up, d_low = (d[net] for d in self._lip_distance())
         at = np.where(behind, 0, 1)
         self.upper_lip = np.where(~self.lower, taper * held * smoothstep(2.5, 0.8, d_up * at), 0)
         self.lower_lip = np.where(self.lower, taper * held * smoothstep(2.3, 0.8, d_low * at), 0)
+        """Each lip with what is near it, for movements that part them."""
         self.d_up, self.d_low, self.held, self.q = d_up, d_low, held, q
+        """Distances from the slit, 1 at the edge of the red; how much the lips' own movements take along; degrees below
+        the slit."""
         self.left = smoothstep(-0.09, 0.09, self.rest[:, 0])
 
 
