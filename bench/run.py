@@ -19,6 +19,7 @@ BENCHES = (
     "render_offline",
     "compose",
     "preencode",
+    "motion_bandwidth",
     "resampler",
     "visemes",
     "g7xx",
@@ -43,6 +44,7 @@ BENCHES = (
     "overload",
     "sync",
     "browser_sync",
+    "motion_sync",
     "density",
 )
 

@@ -4,8 +4,9 @@ Writes, always the same:
 
     golden.lwm, golden.json   one file in both kinds: all sets, an interrupt, events of each kind
     messages.json             [{"hex": a message, "records": what it says}], to be given to one reader in this order
-    hostile.json              [{"name", "hex", "records"}]: each for a reader of its own; what is whole in it, before
-                              the reader has to refuse it
+    hostile/NAME.lwm          files that a reader has to refuse
+    hostile.json              [{"name", "hex", "records"}]: a message that a reader of its own has to refuse, and what
+                              of it is whole before that; also in a file of that name
 
 A record is {"type": "header", "id", "clock_rate", "fps", "groups": [[set, kind, names]]}, {"type": "frames", "header",
 "generation", "speaking", "frames": [{"sample", "integers", "values"}], oldest first}, {"type": "event", "number",
@@ -104,6 +105,7 @@ def hostile() -> dict[str, bytes]:
         "values that are cut": good + codec.record(2, b"\0\1\0\0\x1f\1"),
         "earlier frames that are not there": good + codec.record(2, frame[2:6] + b"\x0f" + frame[7:]),
         "an earlier frame before the beginning": good + codec.record(2, b"\0\1\0\1\0\2\0"),
+        "an earlier frame at the same time": good + codec.record(2, b"\0\5\0\1\0\0\0"),
         "a value out of all range": good + codec.record(2, b"\0\1\0\0\x08" + codec.signed(2**31)),
         "another version": good + codec.header(GROUPS, (25, 1), version=2),
         "no frames a second": good + codec.header(GROUPS, (0, 1)),
@@ -113,7 +115,18 @@ def hostile() -> dict[str, bytes]:
         "more groups than there are": good + codec.record(1, b"\1\0\1\1\1" + codec.varint(2**40)),
         "more channels than can be": good + codec.header([("x", 0, [f"c{n}" for n in range(1100)])], (25, 1)),
         "an event that is cut": good + codec.record(3, b"\1\1\0\0\x09abc"),
-        "an event that is no text": good + codec.record(3, b"\1\1\0\0\2\xff\xfe"),
+    }
+
+
+def hostile_files() -> dict[str, bytes]:
+    good = codec.lwm(codec.header(GROUPS, (25, 1)), codec.frames(GROUPS, [(0, [1, 1, 2, 3, 4])], 0, True))
+    return {
+        "nothing": b"",
+        "another file": b"RIFF" + good,
+        "a file that is cut": good[:-2],
+        "a block without an end": good + b"\xff" * 12,
+        "a block of 4 EiB": good + codec.varint(2**62),
+        **{name: codec.lwm(message) for name, message in hostile().items()},
     }
 
 
@@ -153,7 +166,9 @@ def read(message: bytes, decoder: codec.Decoder) -> list[dict[str, Any]]:
 
 
 def write(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "hostile").mkdir(parents=True, exist_ok=True)
+    for name, data in hostile_files().items():
+        (folder / "hostile" / f"{name}.lwm").write_bytes(data)
     track = golden()
     (folder / "golden.lwm").write_bytes(encode_motion(track, "golden.lwm"))
     (folder / "golden.json").write_bytes(encode_motion(track, "golden.json"))

@@ -21,7 +21,7 @@ const AGAIN_MS = [1000, 2000, 4000, 8000];
 export function artworkSize(width, height, aspect = width / height, longest = MAX_SIDE) {
   const across = Math.max(width, height * aspect), tall = across / aspect;
   const part = Math.min(1, Math.min(longest, MAX_SIDE) / Math.max(across, tall), Math.sqrt(MAX_PIXELS / (across * tall)));
-  const even = (side) => Math.max(MIN_SIDE, 2 * Math.floor(side * part / 2 + 0.25));
+  const even = (side) => Math.max(MIN_SIDE, part < 1 ? 2 * Math.floor(side * part / 2 + 1e-6) : 2 * Math.round(side / 2));
   return { width: even(across), height: even(tall) };
 }
 
@@ -169,7 +169,9 @@ export class Draw2D {
     clearTimeout(this.#settle);
     const { clientWidth, clientHeight } = this.#canvas, density = window.devicePixelRatio || 1;
     const [exact] = entry.devicePixelContentBoxSize ?? [];
-    const width = exact?.inlineSize ?? clientWidth * density, height = exact?.blockSize ?? clientHeight * density;
+    // The exact one knows on which pixel it begins; where a density is only emulated it does not know that.
+    const side = (about, told) => (Math.abs(told - about) < 2 ? told : about);
+    const width = side(clientWidth * density, exact?.inlineSize), height = side(clientHeight * density, exact?.blockSize);
     if (!(width >= 1 && height >= 1)) return;    // not shown: when it is, we are told
     const { aspect, most } = this.#options, wanted = artworkSize(width, height, aspect, most);
     this.#settle = setTimeout(() => this.#load(wanted), this.#size ? SETTLED_MS : 0);

@@ -207,6 +207,11 @@ export class SoundQueue implements Clock {
   close(): void;
 }
 
+/** The motion messages in an access unit of H.264 in Annex B. */
+export function motionIn(unit: Uint8Array): Uint8Array[];
+/** Feeds a player with the motion in an H.264 track; returns what ends it. Throws MotionError (NO_MOTION) where a browser cannot. */
+export function followSei(receiver: RTCRtpReceiver, player: Player, onError?: (error: MotionError) => void): () => void;
+
 export type Mode = 'auto' | 'motion' | 'video';
 export type State = 'connecting' | 'live' | 'reconnecting' | 'ended' | 'failed' | 'closed';
 

@@ -6,4 +6,5 @@ export { MotionError } from './errors.js';
 export { MotionChannel } from './motion-channel.js';
 export { Player } from './player.js';
 export { EVENTS, KINDS, Reader, readFile } from './reader.js';
+export { followSei, motionIn } from './sei.js';
 export { SoundQueue } from './sound.js';

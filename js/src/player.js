@@ -145,7 +145,7 @@ export class Player {
     const layout = this.#layout;
     if (!layout || header.channels !== layout.header.channels) return;
     const newest = frames.at(-1).sample;
-    if (generation > this.#generation) this.#cutOff(generation, this.#generation < 0 ? -Infinity : newest);
+    if (generation > this.#generation) this.#cutOff(generation, this.#generation < 0 ? -Infinity : frames[0].sample);
     for (const { sample, values } of frames) {
       if (generation < this.#generation && sample >= this.#cut) continue;
       this.#insert({ sample, values, speaking, generation, shut: layout.shut(values), blinks: layout.blinks(values) });
@@ -165,7 +165,7 @@ export class Player {
     this.stats.frames++;
     if (n === 0 && frames.length && frame.sample < this.#shownSample) { this.stats.late++; return; }
     if (frame.sample < this.#shownSample) this.stats.late++;
-    if (n > 0 && n < frames.length && frames[n - 1].sample <= this.#shownSample) this.#broken = true;   // it was drawn without
+    if (frames[n - 1]?.sample <= this.#shownSample && frames[n]?.sample > this.#shownSample) this.#broken = true;   // it was drawn without
     frames.splice(n, 0, frame);
     if (frames.length > MOST_FRAMES) frames.splice(0, frames.length - MOST_FRAMES);
   }
@@ -182,10 +182,11 @@ export class Player {
   }
 
   #takeEvent(event) {
+    if (event.kind === 'clock' || event.kind === 'error') return;    // of the connection, and nothing to be seen
     if (event.number && this.#numbers.has(event.number)) return;
     if (event.number) this.#numbers.add(event.number);
     if (this.#numbers.size > NUMBERS) this.#numbers.delete(this.#numbers.values().next().value);
-    if (event.generation > this.#generation) this.#cutOff(event.generation, event.kind === 'interrupt' ? event.sample : -Infinity);
+    if (event.generation > this.#generation) this.#cutOff(event.generation, event.sample);
     else if (event.kind === 'interrupt' && event.generation === this.#generation) this.#cutOff(event.generation, Math.min(event.sample, this.#cut));
     if (event.kind === 'interrupt') { this.onCue(event); return; }
     let n = this.#cues.length;
@@ -209,15 +210,15 @@ export class Player {
       this.#aim(sample, 0, true);
       return this.#show(sample, false);
     }
-    const now = this.now(), found = this.#position(now), at = Number.isNaN(found) ? this.#shownSample : found;
+    const now = this.now(), heard = this.#position(now), at = Number.isNaN(heard) ? this.#shownSample : heard;
     if (Number.isNaN(at)) return this.#pose;
-    const passed = (at - this.#shownSample) / this.#rate;
-    const away = !(now - this.#shownAt < AWAY_MS && Math.abs(passed) < AWAY_MS);
-    if (away) this.stats.jumps++;
-    else this.#interval += (Math.max(DISPLAY_MS[0], Math.min(DISPLAY_MS[1], now - this.#shownAt)) - this.#interval) / 16;
+    const seen = now - this.#shownAt < AWAY_MS, gone = (at - this.#shownSample) / this.#rate, leapt = !(Math.abs(gone) < AWAY_MS);
+    if (!seen || leapt) this.stats.jumps++;
+    if (seen) this.#interval += (Math.max(DISPLAY_MS[0], Math.min(DISPLAY_MS[1], now - this.#shownAt)) - this.#interval) / 16;
     this.#tell(at);
     this.#shed(at);
-    this.#follow(at, Math.max(0, passed), away);
+    const passed = !seen || leapt ? 0 : Math.max(0, Number.isNaN(heard) ? now - this.#shownAt : gone);
+    this.#follow(at, passed, seen, leapt);
     this.#shownAt = now;
     this.#shownSample = at;
     return this.#show(at, this.#carried);
@@ -227,10 +228,10 @@ export class Player {
     while (this.#cues.length && this.#cues[0].sample <= at) this.onCue(this.#cues.shift());
   }
 
-  // Of what is past, one frame is needed.
+  // Of what is past, one frame is needed, and some more where a clock finds that it is a little earlier.
   #shed(at) {
     let past = 0;
-    while (past + 1 < this.#frames.length && this.#frames[past + 1].sample <= at) past++;
+    while (past + 1 < this.#frames.length && this.#frames[past + 1].sample <= at - AWAY_MS * this.#rate) past++;
     if (past) this.#frames.splice(0, past);
   }
 
@@ -242,15 +243,15 @@ export class Player {
   }
 
   // Where the pose is not the one that goes on from what was seen, the difference fades.
-  #follow(at, passed, away) {
+  #follow(at, passed, seen, leapt) {
     const before = this.#mode, held = this.#heldFrame;
-    this.#mode = this.#aim(at, passed, away);
+    this.#mode = this.#aim(at, passed, !seen || leapt);
     const placed = this.#mode === 'sent' || this.#mode === 'held';
-    const leapt = this.#broken || before !== 'sent' && (before !== this.#mode || held !== this.#heldFrame);
-    if (away) this.#carried = false;
-    else if (placed && leapt) this.#begin();
+    const another = this.#broken || leapt || before !== 'sent' && (before !== this.#mode || held !== this.#heldFrame);
+    if (!seen) this.#carried = false;
+    else if (leapt || placed && another) this.#begin();
     if (placed) this.#broken = false;
-    if (this.#carried) this.#fade(passed);
+    if (this.#carried) this.#fade(leapt ? this.#interval : passed);
   }
 
   #begin() {

@@ -70,7 +70,8 @@ class Cursor {
   }
 }
 
-const UTF8 = new TextDecoder();
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const UTF8 = { decode(bytes) { try { return strict.decode(bytes); } catch { throw bad('a text that is no UTF-8'); } } };
 const ASCII = { decode: (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('') };
 
 /** What all frames under a header have: `sets` by name, each with the names of its channels and where they begin in `values`. */
@@ -148,9 +149,9 @@ export class Reader {
 
   #record(type, body) {
     switch (type) {
-      case HEADER: return this.#keep(readHeader(body));
+      case HEADER: return this.#keep(whole(body, readHeader(body)));
       case FRAMES: return this.#frames(body);
-      case EVENT: return readEvent(body);
+      case EVENT: return whole(body, readEvent(body));
       case SOUND: return readSound(body);
     }
     return null;                                 // of a newer version
@@ -166,10 +167,10 @@ export class Reader {
       if (sample < 0 || sample === behind.sample) throw bad(`an earlier frame at sample ${sample}, behind one at ${behind.sample}`);
       frames.unshift({ sample, integers: readStep(body, header, behind.integers) });
     }
-    return {
+    return whole(body, {
       type: 'frames', header, generation, speaking: (flags & 16) !== 0,
       frames: frames.map(({ sample, integers }) => ({ sample, values: Float32Array.from(integers, (v, n) => v * SCALES[header.kinds[n]]) })),
-    };
+    });
   }
 
   // JSON -----------------------------------------------------------------------------------
@@ -198,6 +199,11 @@ function bytesOf(message) {
   if (message instanceof ArrayBuffer) return new Uint8Array(message);
   if (ArrayBuffer.isView(message)) return new Uint8Array(message.buffer, message.byteOffset, message.byteLength);
   throw new TypeError('a message is a string, an ArrayBuffer or a view of one');
+}
+
+function whole(body, found) {
+  if (body.at !== body.end) throw bad(`a record that goes on for ${body.end - body.at} bytes behind its end, at byte ${body.at}`);
+  return found;
 }
 
 function readHeader(body) {

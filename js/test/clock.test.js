@@ -39,7 +39,7 @@ test('without sound the stream waits for what comes late, 80 ms at most', () => 
  */
 class Output {
   constructor({ burst, phase = 0, latency, first = 0, rtp = 0, absolute = false }) {
-    Object.assign(this, { burst, phase, latency, first, rtp, absolute });
+    Object.assign(this, { burst, phase, latency, first, rtp, absolute, held: 0 });
   }
 
   getSynchronizationSources() {
@@ -47,7 +47,8 @@ class Output {
     if (bursts < 1) return [];
     const last = (bursts + 1) * this.burst - 10 + this.phase, at = bursts * this.burst;   // ms of sound: where the newest block begins
     const packet = Math.floor((last + 10.6) / 20) * 20;      // a block needs 0.6 ms more than its own 10: NetEQ's cross-fade
-    return [{ timestamp: at + (this.absolute ? performance.timeOrigin : 0), rtpTimestamp: (this.rtp + packet * 48) >>> 0 }];
+    const rtpTimestamp = (this.rtp + packet * 48 - this.held * 48) >>> 0;
+    return [{ timestamp: at + (this.absolute ? performance.timeOrigin : 0), rtpTimestamp }];
   }
 
   async getStats() {
@@ -55,7 +56,8 @@ class Output {
     return new Map([['p', { type: 'media-playout', totalPlayoutDelay: samples * this.latency / 1000, totalSamplesCount: samples }]]);
   }
 
-  heard(now) { return this.first + (now - this.latency + this.phase) * 48; }
+  // The newest block is heard `latency` after it was handed out.
+  heard(now) { return this.first + (now - this.held - this.latency + this.burst - 10 + this.phase) * 48; }
 }
 
 for (const options of [
@@ -75,6 +77,24 @@ for (const options of [
     assert.ok(worst < 11, worst);
   });
 }
+
+test('where the sound is held up the clock is with it again within 300 ms', async () => {
+  const output = new Output({ burst: 20, phase: 10, latency: 30 }), clock = new ReceiverClock(output);
+  clock.anchor(0, 0);
+  for (const [held, until] of [[0, 2000], [90, 3000], [40, 4000]]) {   // ms that it stands still for
+    const began = output.now ?? 0;
+    output.held += held;
+    let before = -Infinity;
+    for (let ms = began + 40; ms < until; ms += 1000 / 60) {
+      output.now = ms;
+      const found = clock.sample(ms);
+      await null; await null;
+      assert.ok(found >= before);
+      before = found;
+      if (ms > began + 300 && ms > 1500) assert.ok(Math.abs(found - output.heard(ms)) / 48 < 12, [held, ms, (found - output.heard(ms)) / 48]);
+    }
+  }
+});
 
 test('before the sound is there, and where a browser tells nothing, it is as what comes', () => {
   const clock = new ReceiverClock({ getStats: async () => new Map() });

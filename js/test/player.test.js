@@ -62,6 +62,15 @@ test('between frames it goes straight from one to the next, and never beyond', (
   }
 });
 
+test('before the first frame it is at rest, and comes from there', () => {
+  const stage = new Stage([POSE]);
+  stage.frame(10, [0, 30000, 8192, 0, 0, 30000, 9000]);
+  const seen = stage.show(0, 420, ({ sets }) => [...sets.pose]);
+  assert.deepEqual(seen[0], [0, 0, 0.25, 1, 0, 0, 0]);
+  for (const [n, pose] of seen.entries()) assert.ok(pose.every(Number.isFinite) && (n === 0 || pose[1] >= seen[n - 1][1]), pose);
+  near(seen.at(-1)[1], 30000 / 32767, 0.05);
+});
+
 test('an id is never between two', () => {
   const stage = new Stage([AZURE]);
   stage.frame(0, [3]);
@@ -90,7 +99,7 @@ test('frames that come twice, out of order, or too late', () => {
   for (const n of [2, 0, 1, 1, 4, 3, 2]) stage.frame(n, [0, 0, n * 50, 0]);
   assert.equal(stage.player.stats.frames, 5);
   for (const ms of [0, 40, 70, 100, 155]) near(jaw(stage.at(ms)), ms / 40 * 50 / 255);
-  stage.frame(1, [0, 0, 255, 0]);
+  stage.frame(1.5, [0, 0, 255, 0]);
   assert.equal(stage.player.stats.late, 1);
   near(jaw(stage.at(158)), 158 / 40 * 50 / 255);
 });
@@ -146,9 +155,18 @@ test('a newer generation is an interrupt, too, where the event is lost', () => {
   assert.equal(stage.cues.length, 1);
 });
 
+test('an event of a newer generation is a sign, too', () => {
+  const stage = new Stage([ARKIT]);
+  for (let n = 0; n < 10; n++) stage.frame(n, [0, 0, 200, 0]);
+  stage.at(30);
+  stage.put(event(3, 100 * 48, 1, 2));
+  assert.equal(stage.player.stats.cleared, 7);        // those behind it
+});
+
 test('events come once, when they are heard', () => {
   const stage = new Stage([ARKIT]);
   stage.frame(0, [0, 0, 0, 0]);
+  stage.put(event(0, 1, 0, 7, 'rtp:1 sample:1'), event(0, 1, 0, 8, 'no'));   // those are not for the face
   for (let n = 0; n < 3; n++) stage.put(event(5, 100 * 48, 0, 5, 'happy'), event(4, 50 * 48, 0, 1, 'e1'));
   stage.at(49);
   assert.deepEqual(stage.cues, []);
@@ -182,15 +200,33 @@ test('another header of the same sets goes on; one of others begins anew', () =>
   assert.equal(stage.player.ready, false);
 });
 
-test('after a reconnect the face goes on from where it was', () => {
+test('while nothing is known of the sound it goes to rest, and after a reconnect on from there, without a leap', () => {
   const stage = new Stage([ARKIT]);
   for (let n = 0; n < 4; n++) stage.frame(n, [0, 0, 200, 0]);
   stage.at(20);
   near(jaw(stage.at(36)), 200 / 255);
   stage.player.reset();
-  for (let n = 0; n < 4; n++) stage.frame(n, [0, 0, 0, 0]);
-  const seen = stage.show(52, 120, jaw);
-  assert.ok(seen[0] < 200 / 255 && seen[0] > 0.2 && seen.at(-1) < 0.1, seen);
+  stage.player.clock = { sample: () => NaN };
+  const lost = stage.show(52, 400, jaw);
+  assert.ok(lost[0] < 200 / 255 && lost[0] > 0.2 && lost.at(-1) < 0.01, lost);
+  stage.player.clock = stage.clock;
+  for (let n = 0; n < 400; n++) stage.frame(n, [0, 0, 200, 0]);
+  stage.ms = 410;
+  stage.clock.at = 200 * STEP;                        // it went on meanwhile
+  const first = jaw(stage.player.pose());
+  assert.ok(first > 0.2 && first < 0.6, first);
+  stage.ms += 100;
+  stage.clock.at += 4800;
+  near(jaw(stage.player.pose()), 200 / 255, 0.02);
+});
+
+test('a clock that goes back a little finds what was there', () => {
+  const stage = new Stage([ARKIT]);
+  for (let n = 0; n < 30; n++) stage.frame(n, [0, 0, 4 * n, 0]);
+  stage.show(0, 800, jaw);
+  stage.ms += TICK;
+  stage.clock.at = 700 * 48;
+  near(jaw(stage.player.pose()), 70 / 255, 1e-3);
 });
 
 test('the pose of a moment is what it is, whatever was seen before', () => {

@@ -76,6 +76,8 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     """Which RGB the pictures' Y, U and V stand for; limited range. What is encoded should be tagged with it."""
     preencoded: bool = False
     """Whether there are units for who wants them, at once or later."""
+    avatar: str = ""
+    """Name of the face, as `Session.avatar`; who draws it elsewhere may need it."""
     parameter_sets: bytes = b""
     """SPS and PPS of all of them, in Annex B with start codes of four bytes, for who has to say so before the first;
     none where units come later."""

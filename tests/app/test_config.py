@@ -63,6 +63,7 @@ def test_a_named_file_counts_instead(tmp_path: Path) -> None:
         ("BUFFER_SECONDS", "12.5", 12.5),
         ("API_KEY", "1234", "1234"),
         ("ICE_HOST", "127.0.0.1", "127.0.0.1"),
+        ("EGRESS", "motion", "motion"),
         ("LOG_LEVEL", "INFO", "INFO"),
         ("PUBLIC_HOSTS", "a.example, *.b.example", ("a.example", "*.b.example")),
         ("PUBLIC_HOSTS", "", ()),
@@ -217,6 +218,7 @@ def test_a_wrong_type_in_the_file(line: str, tmp_path: Path) -> None:
 
 def test_a_word_that_is_none_of_the_allowed_names_them(tmp_path: Path) -> None:
     refused("LIPWIRE_AGORA: agora must be one of auto, on, off", environment={"LIPWIRE_AGORA": ""})
+    refused("LIPWIRE_EGRESS", environment={"LIPWIRE_EGRESS": "sound"})
     (tmp_path / "lipwire.toml").write_text('tracing = "sometimes"\n')
     refused("lipwire.toml, line 1: tracing must be one of auto, on, off, got 'sometimes'")
 

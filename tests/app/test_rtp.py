@@ -167,6 +167,8 @@ async def test_who_looks_is_sent_sound_and_pictures() -> None:
     (elsewhere,) = free_pairs(1)
     async with Service(config(allowed_outward=("127.0.0.1",))) as service:
         sdp = offer(elsewhere, VIDEO.format(screen.port)).replace("a=sendrecv", "a=rtcp-mux\na=sendrecv")
+        unseen = await start(service, sdp, egress="motion")
+        assert unseen.status_code == 400 and "sound alone" in unseen.json()["message"]
         reply = (await start(service, sdp)).json()
         sound, video = parse_sdp(reply["rtp"]["sdp"])
         assert [one.direction for one in (sound, video)] == ["sendrecv", "sendonly"]

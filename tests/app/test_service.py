@@ -183,15 +183,6 @@ async def post_start(service: Service, start: m.StartRequest | None = None) -> m
     return msgspec.json.decode(reply.content, type=m.StartReply)
 
 
-@pytest.mark.parametrize("egress", ["motion", "both"])
-async def test_what_is_not_sent_is_refused(service: Service, egress: Any) -> None:
-    async with httpx.AsyncClient(trust_env=False, headers={"x-api-key": KEY}) as http:
-        body = msgspec.json.encode(msgspec.structs.replace(small(), egress=egress))
-        reply = await http.post(service.http_url + "/session/start", content=body)
-    assert reply.status_code == 400 and egress in reply.json()["message"]
-    assert not service.watched
-
-
 async def opened(service: Service, start: m.StartRequest | None = None, init: bool = True) -> Wire:
     return await Wire.open(await post_start(service, start), start, init)
 

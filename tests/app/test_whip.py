@@ -23,6 +23,7 @@ from lipwire.app.config import Config
 from lipwire.app.service import LiveAvatar, Service
 from support.certificates import Authority
 from support.guest import PACKET, RATE, Pictures, Tone
+from support.island import island
 from support.machine import require
 from support.paths import ROOT
 from support.provider_stage import start_body
@@ -54,7 +55,10 @@ class Stage:
 @asynccontextmanager
 async def staged(**changes: Any) -> AsyncIterator[Stage]:
     config = Config(**(PORTS | changes), api_key=KEY)
-    async with Service(config) as service, httpx.AsyncClient(base_url=service.viewer_url, trust_env=False) as http:
+    async with (
+        Service(config) as service,
+        httpx.AsyncClient(base_url=service.viewer_url, trust_env=False, timeout=60) as http,
+    ):
         body = start_body(width=64, height=64, fps=10)
         reply = await http.post(f"{service.http_url}/session/start", headers={"x-api-key": KEY}, json=body)
         yield Stage(service, http, reply.json())
@@ -129,41 +133,43 @@ async def test_ffmpeg_speaks(stage: Stage, tmp_path: Path) -> None:
 
 async def test_gstreamer_speaks(tmp_path: Path) -> None:
     """Meetecho's client over GStreamer's webrtcbin, as Debian has it. libnice knows no loopback, so that the two meet
-    on this machine's own address."""
+    on a network of their own."""
     program = shutil.which("whip-client")
     require(program and shutil.which("cc"), "whip-client (Debian: simple-whip-client), and a C compiler")
+    require(shutil.which("ip"), "ip (Debian: iproute2)")
     assert program is not None
     pipeline = (
         "audiotestsrc is-live=true wave=ticks tick-interval=1500000000 sine-periods-per-tick=220 ! audioconvert "
         "! audioresample ! opusenc ! rtpopuspay pt=100 ssrc=1 "
         "! application/x-rtp,media=audio,encoding-name=OPUS,payload=100"
     )
-    async with staged(ice_host=None) as stage:
-        sender = await asyncio.create_subprocess_exec(
-            *(program, "-o", "-u", stage.url, "-t", stage.token, "-A", pipeline),
-            env=os.environ | {"LD_LIBRARY_PATH": str(without_upnp(tmp_path))},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        figures = stage.session.stats
-        try:
-            await stage.until(lambda: stage.session.heard[0] not in (None, "whip-1") or sender.returncode is not None)
-            assert figures()["whip"]["packetsReceived"] > 20
-        finally:
-            if sender.returncode is None:
-                sender.send_signal(signal.SIGINT)
-            said, _ = await sender.communicate()
-        assert sender.returncode == 0, said
-        await stage.until(lambda: not figures()["whip"]["connected"])
+    with island() as (address, inside):
+        async with staged(host=address, ice_host=address) as stage:
+            sender = await asyncio.create_subprocess_exec(
+                *(*inside, program, "-o", "-u", stage.url, "-t", stage.token, "-A", pipeline),
+                env=os.environ | {"LD_LIBRARY_PATH": str(without_upnp(tmp_path))},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            figures = stage.session.stats
+            try:
+                await stage.until(
+                    lambda: stage.session.heard[0] not in (None, "whip-1") or sender.returncode is not None
+                )
+                assert figures()["whip"]["packetsReceived"] > 20
+            finally:
+                if sender.returncode is None:
+                    sender.send_signal(signal.SIGINT)
+                said, _ = await sender.communicate()
+            assert sender.returncode == 0, said
+            await stage.until(lambda: not figures()["whip"]["connected"])
 
 
 def without_upnp(folder: Path) -> Path:
-    """A folder with a library that stands in for gupnp-igd, by which Debian 12's libnice would ask routers for ports:
-    that one brings libsoup 3, and whip-client, which has libsoup 2, ends where both are there."""
+    """A folder with a library that stands in for gupnp-igd, by which Debian's libnice would ask routers for ports: that
+    one brings libsoup 3, and whip-client, which has libsoup 2, ends where both are there."""
     names = ("gupnp_simple_igd_" + name for name in ("add_port", "get_type", "remove_port_local", "thread_new"))
     (folder / "none.c").write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in names))
-    library = "libgupnp-igd-1.0.so.4"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", f"-Wl,-soname,{library}", "-o", folder / library, folder / "none.c"], check=True
-    )
+    for library in ("libgupnp-igd-1.0.so.4", "libgupnp-igd-1.6.so.0"):  # Debian 12's, and later ones
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / library, folder / "none.c"], check=True)
     return folder

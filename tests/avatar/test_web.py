@@ -1,4 +1,4 @@
-"""avatar/web.py, rig.py and sheet.py: a browser gets every pixel and every number of what the server draws."""
+"""avatar/web.py, rig.py and packing.py: a browser gets every pixel and every number of what the server draws."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lipwire import _core
-from lipwire.avatar import AXES, Avatar, sheet, web
+from lipwire.avatar import AXES, Avatar, packing, web
+from lipwire.avatar.packing import WIDE, Piece, pack
 from lipwire.avatar.rig import RigLayer, rig
-from lipwire.avatar.sheet import WIDE, Piece, pack
 from lipwire.avatar.web import MAX_SIDE, WebAvatars, check_size, web_avatar
 from lipwire.errors import InvalidArgument
 from support import artwork
@@ -70,12 +70,12 @@ def test_images_are_whole_on_their_sheets() -> None:
 
 
 def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "TALL", 64)
+    monkeypatch.setattr(packing, "TALL", 64)
     images = [spot(60, 40, (0, 0, 60, 40), seed) for seed in range(80)]
     sheets, pieces = pack(images)
     assert len(sheets) == 3 and all(one.shape[0] <= 64 for one in sheets)
     assert all(np.array_equal(cut(sheets, piece, image), image) for piece, image in zip(pieces, images, strict=True))
-    monkeypatch.setattr(sheet, "MOST", 64 * WIDE)
+    monkeypatch.setattr(packing, "MOST", 64 * WIDE)
     with pytest.raises(InvalidArgument, match="million pixels at this size"):
         pack(images)
 

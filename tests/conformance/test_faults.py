@@ -69,6 +69,7 @@ RED: dict[str, str] = {
     "one path": "handshake.path",
     "token wanted": "http.start.no-app-token",
     "another owner's channel": "http.channel-in-use",
+    "grants what it has": "http.start.egress",
     "restarts after a drop": "life.resume.speech",
     "waits for everything": "speech.voice-end.missing",
     "starts late": "timing.start",

@@ -40,11 +40,14 @@ async def test_what_they_send_is_said(tmp_path: Path) -> None:
         file.setparams((1, 2, RATE, 0, "NONE", ""))
         file.writeframes((np.sin(2 * np.pi * 300 * t) * 9000).astype("<i2").tobytes())
     config = Config(http_port=0, ws_port=0, viewer=False, host="127.0.0.1", rtp=True, api_key=KEY)
-    async with Service(config) as service, httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+    async with (
+        Service(config) as service,
+        httpx.AsyncClient(base_url=service.http_url, trust_env=False, timeout=60, headers={"x-api-key": KEY}) as http,
+    ):
 
         async def speak(number: int, command: str, said: str) -> None:
             body = start_body(width=64, height=64, fps=10, channel=f"line-{number}") | {"rtp": {"sdp": offer(said)}}
-            started = (await http.post("/session/start", headers={"x-api-key": KEY}, json=body)).json()
+            started = (await http.post("/session/start", json=body)).json()
             assert "rtp" in started, started
             port = re.search(r"m=audio (\d+)", started["rtp"]["sdp"])
             assert port is not None
@@ -61,7 +64,7 @@ async def test_what_they_send_is_said(tmp_path: Path) -> None:
             told: dict[str, Any] = {"utterances": 0}
             async with asyncio.timeout(30):
                 while not told["utterances"]:
-                    told = (await http.get(path, headers={"x-api-key": KEY})).json()["stats"]["rtp"]["in"]
+                    told = (await http.get(path)).json()["stats"]["rtp"]["in"]
             assert told["buffer"]["packetsLost"] == 0 and told["packets"] > 10, f"{command}\n{told}"
 
         async with asyncio.TaskGroup() as group:

@@ -58,7 +58,7 @@ async def test_one_speaks_and_another_sees_and_hears_it(chromium: str, tmp_path:
     config = Config(http_port=0, ws_port=0, viewer_port=0, host="127.0.0.1", ice_host="127.0.0.1", api_key=KEY)
     async with (
         Service(config) as service,
-        httpx.AsyncClient(base_url=service.http_url, trust_env=False, headers={"x-api-key": KEY}) as http,
+        httpx.AsyncClient(base_url=service.http_url, trust_env=False, timeout=60, headers={"x-api-key": KEY}) as http,
         browser(chromium) as launched,
     ):
         started = (await http.post("/session/start", json=start_body(width=160, height=96, fps=25))).json()

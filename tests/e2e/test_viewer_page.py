@@ -285,6 +285,45 @@ async def test_a_wish_is_met_or_answered(world: World) -> None:
         await page.page.close()
 
 
+async def test_the_face_is_drawn_here(world: World) -> None:
+    """Chosen by keyboard, kept for the next time: no video is sent, and motion moves the mouth."""
+    async with world.client() as client:
+        page = await world.open()
+        await page.connected()
+
+        async def rates() -> list[str]:
+            return [await page.page.inner_text(f"[data-f={name}]") for name in ("video_rate", "motion_rate")]
+
+        async def drawn() -> bool:
+            return await page.ask("() => window.lipwire.connected && window.lipwire.drawn?.pictures > 3")
+
+        async def measured() -> bool:
+            return "–" not in (await rates())[await page.ask("() => window.lipwire.drawn ? 1 : 0")]
+
+        await eventually(measured)
+        await page.page.focus("[name=picture]:checked")
+        await page.page.keyboard.press("ArrowRight")
+        await eventually(drawn)
+        assert await page.ask("() => document.activeElement.value") == "drawn"
+        resting = await page.ask("() => window.lipwire.drawn.face.places")
+        await client.speak(*world.voice("Mama made a marble rainbow above Bombay."), chunk_ms=40, pace=9.0)
+
+        async def talks() -> bool:
+            speaking = await page.state() == "speaking"
+            return speaking and await page.ask("() => window.lipwire.drawn.face.places") != resting
+
+        await eventually(talks)
+        await eventually(measured)
+        rtp, (video, motion) = await page.rtp(), map(float, await rates())
+        assert (rtp["frames"], rtp["codec"]) == (0, "")
+        assert rtp["energy"] > 1e-4
+        assert 0 < 10 * motion < video
+        await page.page.reload()
+        await eventually(drawn)
+        assert page.complaints == []
+        await page.page.close()
+
+
 async def test_figures_are_what_they_say(world: World) -> None:
     async with world.client() as client:
         page = await world.open()

@@ -27,7 +27,6 @@ from lipwire import _core
 from lipwire.errors import InvalidArgument
 from lipwire.motion import MotionHeader, MotionTrack, encode_motion
 from lipwire.motion.exports import AZURE_SHAPES
-from lipwire.motion.files import Details
 from lipwire.motion.mouths import mouth_cues
 
 NAME = 'a "b" <c> & d\u00e9\x01.wav'
@@ -65,7 +64,7 @@ MOUTHS = _mouths()
 def test_rhubarbs_files(tmp_path: Path) -> None:
     cues = [(round(cue.start, 2), round(cue.end, 2), cue.shape) for cue in mouth_cues(MOUTHS)]
     assert len(cues) > 15
-    files = {end: encode_motion(MOUTHS, f"x{end}", Details(speech=NAME)) for end in (".tsv", ".xml", ".rhubarb.json")}
+    files = {end: encode_motion(MOUTHS, f"x{end}", speech=NAME) for end in (".tsv", ".xml", ".rhubarb.json")}
     text = {end: data.decode() for end, data in files.items()}
     assert detect_format("out.txt", text[".xml"]) == "xml"
     read = parse_rhubarb_tsv(text[".tsv"]), parse_rhubarb_xml(text[".xml"]), parse_rhubarb_json(text[".rhubarb.json"])
@@ -83,19 +82,19 @@ def test_rhubarbs_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(60)])
 def test_mohos_switch_data(fps: Fraction) -> None:
     cues = mouth_cues(MOUTHS)
-    read, end = parse_moho_dat(encode_motion(MOUTHS, "x.dat", Details(fps=fps)).decode(), float(fps))
+    read, end = parse_moho_dat(encode_motion(MOUTHS, "x.dat", fps=fps).decode(), float(fps))
     assert [shape for _, _, shape in read] == [cue.shape for cue in cues]
     for (start, _, _), cue in zip(read, cues, strict=True):
         assert -1e-6 < cue.start - start < 1 / fps + 1e-6, "the frame in which it begins"
     assert end == pytest.approx(3.0, abs=float(1 / fps))
-    named = encode_motion(MOUTHS, "x.opentoonz.dat", Details(fps=fps)).decode().splitlines()
+    named = encode_motion(MOUTHS, "x.opentoonz.dat", fps=fps).decode().splitlines()
     assert named[0] == "MohoSwitch1"
     assert {line.split()[1] for line in named[1:]} <= {"MBP", "etc", "E", "AI", "O", "U", "FV", "L", "rest"}
     assert len(named) == len(cues) + 2
 
 
 def test_a_dat_of_few_frames_has_one_shape_a_frame() -> None:
-    lines = encode_motion(MOUTHS, "x.dat", Details(fps=Fraction(2))).decode().splitlines()[1:]
+    lines = encode_motion(MOUTHS, "x.dat", fps=Fraction(2)).decode().splitlines()[1:]
     frames = [int(line.split()[0]) for line in lines]
     assert frames == sorted(set(frames))
     assert frames[0] == 1
@@ -104,7 +103,7 @@ def test_a_dat_of_few_frames_has_one_shape_a_frame() -> None:
 def test_audio2faces_weights(tmp_path: Path) -> None:
     track = track_of(("head", "arkit"), Fraction(30), 2.0)
     path = tmp_path / "out.a2f.json"
-    path.write_bytes(encode_motion(track, path, Details(speech=NAME)))
+    path.write_bytes(encode_motion(track, path, speech=NAME))
     document = json.loads(path.read_text())
     assert (document["numPoses"], document["numFrames"], document["exportFps"]) == (52, 60, 30.0)
     read, warnings = read_a2f(str(path))

@@ -20,7 +20,7 @@ def test_the_longest_end_counts(end: str) -> None:
 @pytest.mark.parametrize("name", ["a.mp4", "a", "lwm", "a.json/b.wav", ""])
 def test_other_names_are_none_of_motion(name: str) -> None:
     assert writer_for(name) is None
-    with pytest.raises(InvalidArgument, match=r"motion goes into \.a2f\.json"):
+    with pytest.raises(InvalidArgument, match=r"end its name in one of \.a2f\.json \(blend shapes"):
         encode_motion(MotionTrack.of_frames(MotionHeader(groups=(), fps=Fraction(25)), []), name)
 
 

@@ -301,10 +301,16 @@ def test_golden_files_are_read_as_others_read_them(tmp_path: Path) -> None:
             for frame in record.get("frames", ()):
                 del frame["integers"]
         assert [told(record) for record in decoder.put(bytes.fromhex(message["hex"]))] == message["records"]
-    for message in msgspec.json.decode((tmp_path / "hostile.json").read_bytes()):
-        file = codec.lwm(bytes.fromhex(message["hex"]))
+    for file in (tmp_path / "hostile").iterdir():
         with pytest.raises(BadData):
-            list(MotionReader(file))
+            read_motion(file)
+    for message in msgspec.json.decode((tmp_path / "hostile.json").read_bytes()):
+        with pytest.raises(BadData) as damage:
+            _core.MotionDecoder().put(bytes.fromhex(message["hex"]))
+        whole = [told(record) for record in vars(damage.value)["records"]]
+        assert [record["type"] for record in whole] == [record["type"] for record in message["records"]], message[
+            "name"
+        ]
 
 
 @settings(max_examples=100, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -88,6 +89,7 @@ def test_many_missing_fields() -> None:
         ("fps", [0, 61, 60.5, "fast", "30000/0", "1/2", True, []], "a number 1..60, or a ratio"),
         ("sample_rate", [7999, 48001, 16000.0], "integer 8000..48000"),
         ("egress", ["audio", "", 5], "one of video, motion, both"),
+        ("motion", ["sei", 5, []], "an object"),
         ("rtp", ["v=0", 5, {}, {"sdp": 1}, {"sdp": None}], "an object with an SDP offer in sdp"),
     ],
 )
@@ -113,7 +115,7 @@ def test_quality_gives_the_picture_and_explicit_values_win() -> None:
     assert (medium.width, medium.height, medium.fps) == (640, 360, 25)
     assert (high.width, high.height, high.fps) == (1280, 720, 25)
     assert low.bitrate < medium.bitrate < high.bitrate
-    assert (medium.sample_rate, medium.egress, medium.video_encoding) == (48000, "video", "H264")
+    assert (medium.sample_rate, medium.egress, medium.video_encoding) == (48000, "both", "H264")
     for fps, granted in ((29.97, 29.97), ("29.97", 29.97), ("30000/1001", 30000 / 1001), (25.0, 25)):
         assert m.grant(m.parse_start(start_body(fps=fps))).fps == granted
     mine = m.grant(m.parse_start(start_body(width=1280, height=720, fps=50, sample_rate=24000, egress="motion")))
@@ -121,6 +123,34 @@ def test_quality_gives_the_picture_and_explicit_values_win() -> None:
     assert mine.bitrate == 8 * medium.bitrate
     only_width = m.grant(m.parse_start(start_body(width=480)))
     assert (only_width.width, only_width.height) == (480, 360)
+
+
+@pytest.mark.parametrize(
+    ("motion", "egress", "granted"),
+    [
+        ({}, None, m.MotionRequest()),
+        ({"sets": ["pose", "head"], "more": 1}, "both", m.MotionRequest(sets=["pose", "head"])),
+        ({"carrier": "sei", "sets": None}, "motion", m.MotionRequest(carrier="sei")),
+        ({"sets": []}, None, "motion.sets"),
+        ({"sets": ["face"]}, None, "some of visemes, arkit, head, pose, azure"),
+        ({"carrier": "pigeon"}, "motion", "one of data, sei"),
+        ({}, "video", "egress 'video' sends none"),
+        ({"carrier": "sei"}, "both", "egress must be 'motion'"),
+        ({"carrier": "sei"}, None, "egress must be 'motion'"),
+    ],
+)
+def test_motion_goes_with_egress(motion: Any, egress: Any, granted: Any) -> None:
+    body = start_body(motion=motion, egress=egress)
+    if isinstance(granted, m.MotionRequest):
+        assert m.parse_start(body).motion == granted
+        return
+    with pytest.raises(InvalidArgument, match=re.escape(granted)):
+        m.parse_start(body)
+
+
+def test_what_is_not_said_is_the_server_s() -> None:
+    said, not_said = (m.parse_start(start_body(egress=egress)) for egress in ("video", None))
+    assert [m.grant(one, "motion").egress for one in (said, not_said)] == ["video", "motion"]
 
 
 def test_an_offer_of_rtp_is_taken_as_text() -> None:

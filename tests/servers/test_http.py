@@ -85,7 +85,7 @@ async def test_additions_are_granted(site: Site) -> None:
         "bitrate": 106667,
         "sample_rate": 48000,
         "video_encoding": "H264",
-        "egress": "video",
+        "egress": "both",
     }
 
 

@@ -91,6 +91,7 @@ SUBTLE = {
     "one path": "another path than / is refused",
     "token wanted": "agora_settings.token may not be null",
     "another owner's channel": "whoever has a key replaces the session",
+    "grants what it has": "egress is video, whatever was asked",
     "restarts after a drop": "queued speech is gone with the connection",
     "waits for everything": "plays when voice_end has come",
     "starts late": "three seconds after the first speech",
@@ -361,7 +362,10 @@ class FlawedProvider:
         now = int(time.time())
         token = jwt.encode({"sub": session_id, "iat": now, "exp": now + 3600, "jti": str(uuid.uuid4())}, SECRET)
         names = ("session_id", "websocket_address", "session_token")
-        return dict(zip(names, (session_id, self.ws, token), strict=True))
+        reply: dict[str, Any] = dict(zip(names, (session_id, self.ws, token), strict=True))
+        if (egress := body.get("egress")) is not None:
+            reply["granted"] = {"egress": "video" if "grants what it has" in self.faults else egress}
+        return reply
 
     def _validate(self, body: dict[str, Any]) -> None:
         agora = body.get("agora_settings")
@@ -384,7 +388,7 @@ class FlawedProvider:
         ]
         wrong += [] if isinstance(idle, int | float) and idle >= 0 else ["activity_idle_timeout"]
         if "closed list of keys" in self.faults:
-            wrong += [name for name in body if name not in (*RULES, "activity_idle_timeout")]
+            wrong += [name for name in body if name not in (*RULES, "activity_idle_timeout", "egress")]
         if wrong:
             raise Refused("VALIDATION_ERROR", f"Invalid value for {wrong[0]}")
 

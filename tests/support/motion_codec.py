@@ -106,9 +106,10 @@ class Decoder:
         values = step(body, groups, [0] * sum(len(names) for _, _, names in groups))
         found = [(sample, values)]
         for _ in range(flags & 15):
-            sample -= body.varint()
-            if sample < 0:
-                raise Damaged("before the beginning")
+            before = body.varint()
+            sample -= before
+            if sample < 0 or not before:
+                raise Damaged("before the beginning, or no earlier")
             values = step(body, groups, values)
             found.append((sample, values))
         return [("frames", number, generation, bool(flags & 16), found[::-1])]

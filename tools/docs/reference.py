@@ -46,6 +46,11 @@ GROUPS = {
         "[RTP](../rtp.md), [rooms](../agents/rooms.md), [shared memory](../sharing.md).",
         "Publisher StreamSpec Unit Cue publish channel SharedWriter SharedReader",
     ),
+    "motion": (
+        "Motion",
+        "What a face does, as numbers, in files. The task: [motion](../motion.md).",
+        "motion MotionReader MotionTrack read_motion write_motion",
+    ),
     "pictures": (
         "Pictures",
         "Avatars, frames, and whatever draws them. The tasks: [avatars](../avatars.md), [renderers](../renderers.md), "

@@ -144,6 +144,7 @@ class Agent:
             voice_end_timeout=DRY,
             capacity=AHEAD,
             preencoded=preencoded,
+            egress=config.egress or "both",
         )
         self.session.waits_for_atlas = False
         self._playout = Playout(self.session, self.conversation.over)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from ..protocol.messages import Egress, MotionCarrier, MotionSet
 from ..provider.keys import OPERATOR
 
 BrainKind = Literal["realtime", "cascade", "echo", "script"]
@@ -129,6 +130,12 @@ class AgentConfig(Struct, kw_only=True):
     height: int = 360
     fps: float = 25
     """As `stream.frame_rate` reads it."""
+    egress: Egress | None = None
+    """What of its face is sent: pictures, motion or both; None = both in a room, pictures in an Agora channel."""
+    motion_sets: list[MotionSet] = field(default_factory=lambda: ["arkit", "head"])
+    """Sets of motion for those who do not say, and for an Agora channel,"""
+    motion_carrier: MotionCarrier = "data"
+    """and what carries it there."""
     record: str | None = None
     """What its film is to be called, in the server's folder of films; "" = as the server likes; None = it is not
     recorded."""
@@ -140,5 +147,5 @@ class AgentConfig(Struct, kw_only=True):
 
     @property
     def pixel_rate(self) -> int:
-        """Width x height x frames a second of its face; 0 = it has none."""
-        return 0 if self.avatar is None else math.ceil(self.width * self.height * self.fps)
+        """Width x height x frames a second of its face; 0 = none is drawn."""
+        return 0 if self.avatar is None or self.egress == "motion" else math.ceil(self.width * self.height * self.fps)

@@ -22,6 +22,7 @@ from ..outward import Outward
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
 from ..publish.live_film import LiveFilm
+from ..publish.motion import MotionFigures, check_sets
 from ..session.preencoded import of_server
 from .config import OFFLINE, Config
 
@@ -58,6 +59,7 @@ class AgentSetup:
             InvalidArgument for an unknown one. An id off the network is never taken for a path.
         preencodes: as of `Service`.
         films: where those go that are recorded; None = nowhere.
+        motion_figures: of all motion.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class AgentSetup:
         *,
         preencodes: bool = False,
         films: FilmFolder | None = None,
+        motion_figures: MotionFigures | None = None,
     ) -> None:
         self.config = config
+        self.motion_figures = motion_figures
         self._preencodes = preencodes
         self.films = films
         self.outward = Outward(config.allowed_outward, trusted=[config.llm_url])
@@ -100,6 +104,9 @@ class AgentSetup:
             )
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
+        agent.egress = agent.egress or c.egress
+        if agent.egress == "motion" and agent.record is not None:
+            raise InvalidArgument("record: a film has pictures, and with egress 'motion' none are made")
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -151,10 +158,12 @@ class AgentSetup:
             InvalidArgument: a bad name or user id. AgentStartFailed: there are no rooms.
         """
         if self.goes_to_agora(agent):
-            return Agora(self.agora_options(agent))
+            return Agora(self.agora_options(agent), motion_figures=self.motion_figures)
         if self._rooms_of is None:
             raise AgentStartFailed("this server has no rooms")
-        return self._rooms_of(agent.owner).channel(agent.channel, agent.uid)
+        sets = check_sets(agent.motion_sets)
+        egress = agent.egress or "both"
+        return self._rooms_of(agent.owner).channel(agent.channel, agent.uid, egress=egress, motion_sets=sets)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
         """How an agent joins an Agora channel. With a certificate, which is the operator's, its token is made where an
@@ -177,6 +186,9 @@ class AgentSetup:
             audio_scenario=agent.audio_scenario,
             receive=True,
             video=agent.avatar is not None,
+            egress=agent.egress or "video",
+            motion_carrier=agent.motion_carrier,
+            motion_sets=check_sets(agent.motion_sets),
         )
 
     def brain(self, agent: AgentConfig) -> Brain:

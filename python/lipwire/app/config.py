@@ -24,6 +24,7 @@ from ..agents.headers import check_headers
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..outward import Outward, redact
+from ..protocol.messages import Egress
 from ..publish.audience import MAX_VIEWERS
 from ..publish.ice import TTL as TURN_TTL
 from ..publish.ice import IceServers, check_url
@@ -159,6 +160,9 @@ class Config(Struct, kw_only=True, frozen=True):
     agora: Literal["auto", "on", "off"] = "auto"
     """Publish a session into the Agora channel that its `agora_settings` name, besides to the viewer page. auto: where
     Agora's SDK is installed and the app id looks like one."""
+    egress: Egress | None = None
+    """What of a face is sent where a request does not say: video, motion (for who draws it, docs/motion.md) or both.
+    Default: both to viewers, who ask for what they want, and video into Agora's channels."""
     ice_host: str | None = None
     """The one address to offer WebRTC media on. Default: every address of the machine."""
     rtp: bool = False

@@ -32,6 +32,7 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
         guard_window=config.guard_window_ms / 1000,
         correct_rate=config.correct_rate,
         voice_end_grace=config.voice_end_grace_ms / 1000,
+        egress=config.egress,
         **secret,
     )
     quota = Quota(

@@ -153,6 +153,12 @@ class RtpCall:
         """Whether speech is taken."""
         return self._inbound is not None
 
+    @property
+    def shows(self) -> bool:
+        """Whether pictures are sent."""
+        senders = [] if self.publisher is None else self.publisher.senders
+        return any(sender.media.kind == "video" for sender in senders)
+
     def add(self, media: Media, peer: _Peer, ports: Ports) -> int:
         """Takes a section; its port. Raises NoCapacity."""
         pair = ports.open(mux=media.section.mux)

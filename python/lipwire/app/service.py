@@ -37,6 +37,7 @@ from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.film_folder import NO_FILMS, FilmFolder, FilmLimits
 from ..publish.live_film import LiveFilm
+from ..publish.motion import DEFAULT_SETS, MotionFigures, check_sets
 from ..publish.peer import Peer
 from ..publish.tee import Tee
 from ..publish.turns import processors
@@ -55,8 +56,10 @@ from ..servers.metrics import (
     DoorCollector,
     FilmCollector,
     HeardCollector,
+    MotionCollector,
     StageCollector,
 )
+from ..servers.motion import motion_routes
 from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
@@ -112,15 +115,21 @@ class LiveAvatar(RecordedSession):
         self.rtp_answer = None if rtp is None else rtp.answer
         self._service = service
         self._emit = emit
-        self.viewers = WebRTC(ice_host=config.ice_host, audience=service.audience, ice_servers=service.ice_servers)
+        _check_egress(request, granted.egress, shows=rtp is not None and rtp.shows)
+        self.viewers = WebRTC(
+            ice_host=config.ice_host,
+            audience=service.audience,
+            ice_servers=service.ice_servers,
+            egress=granted.egress,
+            motion_sets=_motion_sets(request),
+            figures=service.motion_figures,
+        )
         owner = service.provider.owner_of(session_id) or OPERATOR
         self.channel = service.channel_for(request, self._on_channel, owner)
         if self.channel is None and granted.video_encoding not in BROWSERS_TAKE:
             granted.video_encoding = "VP8"  # and the reply says so
         self._encoding = granted.video_encoding if granted.video_encoding in BROWSERS_TAKE else "H264"
         granted.sample_rate = m.MAX_RATE
-        if granted.egress != "video":
-            raise InvalidArgument(f"egress {granted.egress!r}: this server sends video")
         out = None if rtp is None else rtp.publisher
         outs = [to for to in (self.channel, self.viewers, out) if to is not None]
         super().__init__(
@@ -136,8 +145,9 @@ class LiveAvatar(RecordedSession):
             prebuffer_max=config.prebuffer_max_ms / 1000,
             catch_up=config.catch_up,
             capacity=config.buffer_seconds,
+            egress=granted.egress,
             preencoded="off"
-            if service.recorder is not None
+            if service.recorder is not None or granted.egress == "motion"
             else of_server(config.preencoded, pixel_rate(granted), taken=True),
         )
         self.whip = WhipSpeech(
@@ -262,6 +272,22 @@ class LiveAvatar(RecordedSession):
             self._rtp.close()
 
 
+def _motion_sets(request: m.StartRequest) -> tuple[str, ...]:
+    """Of who names none."""
+    asked = None if request.motion is None else request.motion.sets
+    return DEFAULT_SETS if asked is None else check_sets(asked)
+
+
+def _check_egress(request: m.StartRequest, egress: m.Egress, *, shows: bool) -> None:
+    """Raises InvalidArgument: what is asked for does not go with what is sent. `shows`: pictures, by RTP."""
+    if egress == "motion" and shows:
+        raise InvalidArgument("rtp: video is offered there, and with egress 'motion' none is made; offer sound alone")
+    if egress == "motion" and request.record is not None:
+        raise InvalidArgument("record: a film has pictures, and with egress 'motion' none are made")
+    if egress == "video" and request.motion is not None:
+        raise InvalidArgument("motion: this server sends video (egress), unless a request asks for motion or both")
+
+
 def _unheard(event: Any) -> None:
     """Where the events of a session go that has ended."""
 
@@ -299,6 +325,8 @@ class Service:
         each = 0 if nobody_is_asked else self.config.max_viewers_per_address
         self.audience = SharedAudience(self.config.max_viewers, each)
         """Everyone who watches a session or is in a room."""
+        self.motion_figures = MotionFigures()
+        """Of all motion that is sent."""
         self.ice_servers = self.config.make_ice_servers()
         """STUN and TURN."""
         self.telemetry = Telemetry(self.config.tracing)
@@ -318,6 +346,7 @@ class Service:
                 audience=self.audience,
                 ice_servers=self.ice_servers,
                 tally=self.heard["room"],
+                motion_figures=self.motion_figures,
             ),
         )
         self.rooms = self.owned_rooms.of(OPERATOR)
@@ -330,7 +359,12 @@ class Service:
         )
         self._counting = count_requests(authority, self.config.address_request_rate)
         self.agent_setup = AgentSetup(
-            self.config, self.owned_rooms.of, self._avatar_of, preencodes=preencodes, films=self.films
+            self.config,
+            self.owned_rooms.of,
+            self._avatar_of,
+            preencodes=preencodes,
+            films=self.films,
+            motion_figures=self.motion_figures,
         )
         self._rtp = RtpDoor(self.config, self.agent_setup.outward, self.heard["rtp"])
         self.agents = agents or AgentManager(
@@ -363,6 +397,7 @@ class Service:
             AudienceCollector(self.audience),
             DoorCollector(self.door),
             HeardCollector(self.heard),
+            MotionCollector(self.motion_figures),
             StageCollector(self.telemetry),
         ]
         if self.recorder is not None:
@@ -461,8 +496,11 @@ class Service:
             certificate=config.agora_app_certificate if ours else None,
             quality=request.quality,
             video_encoding=request.video_encoding,
+            egress=request.egress or config.egress or "video",
+            motion_carrier="data" if request.motion is None else request.motion.carrier,
+            motion_sets=_motion_sets(request),
         )
-        return Agora(options, on_event)
+        return Agora(options, on_event, motion_figures=self.motion_figures)
 
     def _desk(self, owner: str) -> Desk:
         """What the agent page of one owner's users works on."""
@@ -599,7 +637,7 @@ class Service:
                     self.watched,
                     self._speak,
                     gate=self.gate,
-                    route_handlers=self._page_routes(),
+                    route_handlers=[*self._page_routes(), *motion_routes(self.watched, self._desk, gate=self.gate)],
                     allowlist=self.allowlist,
                     middleware=[self._counting],
                     endpoints=[self._speaking(), *room_endpoints(self._desk, gate=self.gate)],

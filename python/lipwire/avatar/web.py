@@ -1,7 +1,7 @@
 """An avatar as files for a browser, which draws it by the rules of the C core: js/src/draw2d.js.
 
 A manifest in JSON says what a pose shows and where, in the whole numbers of the compositor (`rig`), and has the
-addresses, relative to its own, of the images: the background and the sheets that hold everything else (`sheet`). An
+addresses, relative to its own, of the images: the background and the sheets that hold everything else (`packing`). An
 image is named by what it holds, so it never changes.
 """
 
@@ -28,8 +28,8 @@ from . import Avatar
 from .art import AXES, VISEMES
 from .builtin import BUILTIN
 from .cache import DRAWING, Keeper
+from .packing import Piece, pack
 from .rig import RigLayer, mouth_points, rig
-from .sheet import Piece, pack
 from .still import rest_axes
 
 FORMAT = 1
@@ -172,7 +172,7 @@ def _write(file: IO[bytes], made: WebAvatar) -> None:
 
 
 MANIFEST = "manifest.json"
-_files = Keeper(".zip", (*DRAWING, "rig", "sheet", "still", "web"), _read, _write)
+_files = Keeper(".zip", (*DRAWING, "packing", "rig", "still", "web"), _read, _write)
 
 
 def _made(avatar: Avatar, width: int, height: int) -> WebAvatar:

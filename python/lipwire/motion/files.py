@@ -22,14 +22,11 @@ MOUTHS = Fraction(100)
 
 
 class Details(Struct, frozen=True, kw_only=True):
-    """What a file says besides the motion."""
+    """What a file says besides the motion, as `encode_motion` takes it."""
 
     speech: str = ""
-    """Where the sound is, for kinds of files that name it."""
-    fps: Fraction = Fraction(25)
-    """Frames a second, for kinds that count in them."""
+    fps: Fraction
     head: str | os.PathLike[str] | None = None
-    """A .glb file of a head, for .glb: the motion is put on it."""
 
 
 class Writer(Struct, frozen=True, kw_only=True):
@@ -175,19 +172,36 @@ def writer_for(path: str | os.PathLike[str]) -> Writer | None:
     return next((writer for end, writer in WRITERS.items() if name.endswith(end)), None)
 
 
-def encode_motion(track: MotionTrack, path: str | os.PathLike[str], details: Details | None = None) -> bytes:
+def told_kinds() -> str:
+    """All of them, for people."""
+    return ", ".join(f"{end} ({writer.says})" for end, writer in WRITERS.items())
+
+
+def encode_motion(
+    track: MotionTrack,
+    path: str | os.PathLike[str],
+    *,
+    speech: str = "",
+    fps: Fraction | None = None,
+    head: str | os.PathLike[str] | None = None,
+) -> bytes:
     """A track as what is in the file of that name. Nothing is written.
+
+    Args:
+        speech: where the sound is, for kinds of files that name it.
+        fps: frames a second, for .dat; None: the track's.
+        head: a .glb file to put the motion on, for .glb.
 
     Raises:
         InvalidArgument: the name is of no kind of motion, or the track lacks what that kind is made of.
     """
     writer = writer_for(path)
     if writer is None:
-        raise InvalidArgument(f"cannot write {os.fspath(path)}: motion goes into {', '.join(WRITERS)}")
+        raise InvalidArgument(f"cannot write {os.fspath(path)}: end its name in one of {told_kinds()}")
     lacking = [name for name in writer.sets if name not in track.header.sets]
     if lacking:
         raise InvalidArgument(
             f"cannot write {os.fspath(path)}: it takes the set(s) {', '.join(lacking)}, and there is "
             f"{', '.join(track.header.sets) or 'none'}"
         )
-    return writer.write(track, details or Details(fps=track.header.fps))
+    return writer.write(track, Details(speech=speech, fps=fps or track.header.fps, head=head))

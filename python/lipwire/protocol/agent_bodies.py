@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_origin
 from msgspec import Meta, Struct, field
 
 from .._lazy import moved
-from .messages import FILM_NAME, FILM_NAME_WORDS
+from .messages import FILM_NAME, FILM_NAME_WORDS, Egress, MotionCarrier, MotionSet
 
 Status = Literal["IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED"]
 STATUSES: tuple[Status, ...] = ("IDLE", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED")
@@ -87,6 +87,11 @@ Messages = Annotated[
 ]
 FilmName = Annotated[str, Meta(pattern=rf"^{FILM_NAME.pattern}$(?!\n)", description=FILM_NAME_WORDS)]
 Size = Annotated[int, Meta(ge=16, le=1920, multiple_of=2, description="an even integer 16..1920")]
+Egressed = Annotated[Egress, Meta(description='"video", "motion" or "both"')]
+Sets = Annotated[
+    list[MotionSet], Meta(min_length=1, description="a list of some of visemes, arkit, head, pose and azure")
+]
+Carrier = Annotated[MotionCarrier, Meta(description='"data" or "sei"')]
 Fps = Annotated[float, Meta(ge=1, le=60, description="a number 1..60, such as 25 or 29.97")]
 
 
@@ -146,6 +151,15 @@ class TtsV2(Tts, kw_only=True):
     headers: Headers = field(default_factory=dict)
 
 
+class MotionParams(Struct, kw_only=True):
+    """How motion is sent; docs/motion.md."""
+
+    sets: Sets = field(default_factory=lambda: ["arkit", "head"])
+    """To those who do not say."""
+    carrier: Carrier = "data"
+    """In an Agora channel."""
+
+
 class AvatarParams(Struct, kw_only=True):
     """Of vendor "generic" (protocol.md A). The agent draws the avatar itself; where it would go is of no matter."""
 
@@ -156,6 +170,8 @@ class AvatarParams(Struct, kw_only=True):
     width: Size = 640
     height: Size = 360
     fps: Fps = 25
+    egress: Egressed | None = None
+    motion: MotionParams = field(default_factory=MotionParams)
 
 
 class AvatarSpec(Struct, kw_only=True):
@@ -163,6 +179,9 @@ class AvatarSpec(Struct, kw_only=True):
 
     enable: Flag = True
     vendor: Annotated[Literal["generic"], Meta(description='"generic"')] = "generic"
+    egress: Egressed | None = None
+    """What of it is sent: its pictures, its motion, for who draws it, or both; here or in `params`. By default both in
+    a room, and pictures in an Agora channel."""
     params: AvatarParams = field(default_factory=AvatarParams)
 
 

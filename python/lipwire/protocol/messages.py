@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
@@ -25,6 +25,10 @@ Quality = Literal["low", "medium", "high"]
 VideoEncoding = Literal["H264", "VP8", "AV1"]
 AudioEncoding = Literal["PCM16", "PCM8", "OPUS"]
 Egress = Literal["video", "motion", "both"]
+"""What of a face is sent: its pictures, its motion, for who draws it, or both: each viewer has what it asks for."""
+MotionSet = Literal["visemes", "arkit", "head", "pose", "azure"]
+MotionCarrier = Literal["data", "sei"]
+"""What carries motion in an Agora channel: its data stream, or user data in a video of black pictures."""
 
 FILM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,119}\.(mp4|webm)")
 """What a request may call its film. No separators, no leading dot: it is a file in the server's folder and no other
@@ -82,6 +86,15 @@ class FilmRequest(Struct, kw_only=True, omit_defaults=True):
     """Its name, which ends in .mp4 or .webm; None: the server makes one."""
 
 
+class MotionRequest(Struct, kw_only=True, omit_defaults=True):
+    """`motion` of a start, beside `egress`; docs/motion.md."""
+
+    sets: list[MotionSet] | None = None
+    """What those are sent who do not say: viewers, and an Agora channel. Default: arkit and head."""
+    carrier: MotionCarrier = "data"
+    """In an Agora channel."""
+
+
 class StartRequest(Struct, kw_only=True, omit_defaults=True):
     """Body of POST /session/start. The fields from `width` on are Lipwire's additions; None = by `quality`."""
 
@@ -99,6 +112,8 @@ class StartRequest(Struct, kw_only=True, omit_defaults=True):
     sample_rate: int | None = None
     """Hz of the audio that leaves."""
     egress: Egress | None = None
+    """None: both to viewers, who ask for what they want; pictures into an Agora channel."""
+    motion: MotionRequest | None = None
     rtp: RtpRequest | None = None
     record: FilmRequest | None = None
 
@@ -164,8 +179,9 @@ def bit_rate(quality: Quality, width: int, height: int, fps: float) -> int:
     return max(100_000, round(bits * (width * height * fps) / (own_width * own_height * own_fps)))
 
 
-def grant(request: StartRequest) -> Granted:
-    """What `request` gets: its quality's picture, overridden by explicit width, height and fps.
+def grant(request: StartRequest, egress: Egress | None = None) -> Granted:
+    """What `request` gets: its quality's picture, overridden by explicit width, height and fps. `egress`: of a request
+    that does not say.
 
     The bit rate follows the pixels per second, so an override keeps the look of its quality.
     """
@@ -180,7 +196,7 @@ def grant(request: StartRequest) -> Granted:
         bitrate=bit_rate(request.quality, width, height, fps),
         sample_rate=request.sample_rate or MAX_RATE,
         video_encoding=request.video_encoding,
-        egress=request.egress or "video",
+        egress=request.egress or egress or "both",
     )
 
 
@@ -379,15 +395,24 @@ _OPTIONAL_RULES: dict[str, Rule] = {
     "sample_rate": _whole(MIN_RATE, MAX_RATE),
     "egress": _one_of("video", "motion", "both"),
     "rtp": (lambda v: isinstance(v, dict) and isinstance(v.get("sdp"), str), "an object with an SDP offer in sdp"),
+    "motion": (lambda v: isinstance(v, dict), "an object"),
     "record": (lambda v: isinstance(v, dict), "an object"),
+}
+_MOTION_RULES: dict[str, Rule] = {
+    "sets": (
+        lambda v: isinstance(v, list) and bool(v) and all(one in get_args(MotionSet) for one in v),
+        f"a list of some of {', '.join(get_args(MotionSet))}",
+    ),
+    "carrier": _one_of("data", "sei"),
 }
 _FILM_RULES: dict[str, Rule] = {
     "file": (lambda v: isinstance(v, str) and FILM_NAME.fullmatch(v) is not None, FILM_NAME_WORDS),
 }
-ADDITIONS = ("width", "height", "fps", "sample_rate", "egress", "record")
+ADDITIONS = ("width", "height", "fps", "sample_rate", "egress", "motion", "record")
 """The optional fields of /session/start that are Lipwire's own."""
 ALLOWED: dict[str, str] = {
-    name: rule[1] for name, rule in (_START_RULES | _AGORA_RULES | _OPTIONAL_RULES | _FILM_RULES).items()
+    name: rule[1]
+    for name, rule in (_START_RULES | _AGORA_RULES | _OPTIONAL_RULES | _MOTION_RULES | _FILM_RULES).items()
 }
 """What each field of a start request may be, in words."""
 
@@ -445,6 +470,8 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
         _check(name, value, _OPTIONAL_RULES[name])
     if "rtp" in optional:
         optional["rtp"] = RtpRequest(sdp=optional["rtp"]["sdp"])
+    if (motion := optional.get("motion")) is not None:
+        optional["motion"] = _motion(motion, optional.get("egress"))
     if (film := optional.get("record")) is not None:
         optional["record"] = _film(film)
     return StartRequest(
@@ -452,6 +479,17 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
         agora_settings=AgoraSettings(**{name: agora[name] for name in _AGORA_RULES}),
         **optional,
     )
+
+
+def _motion(asked: dict[str, Any], egress: Egress | None) -> MotionRequest:
+    given = {name: asked[name] for name in _MOTION_RULES if asked.get(name) is not None}
+    for name, value in given.items():
+        _check(f"motion.{name}", value, _MOTION_RULES[name])
+    if egress == "video":
+        raise InvalidArgument("motion: egress 'video' sends none; ask for 'motion' or 'both'")
+    if given.get("carrier") == "sei" and egress != "motion":
+        raise InvalidArgument("motion.carrier: 'sei' takes the place of the video, so egress must be 'motion'")
+    return MotionRequest(**given)
 
 
 def _film(asked: dict[str, Any]) -> FilmRequest:

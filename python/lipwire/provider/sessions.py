@@ -80,6 +80,8 @@ class ProviderConfig(Struct, kw_only=True, frozen=True):
     """How long a session may take to leave its channel before it is given up."""
     voice_end_grace: float = 0.3
     """How long after `voice_end` audio still belongs to the utterance; counts while the server drains."""
+    egress: m.Egress | None = None
+    """What of a face is sent where a request does not say; None = both."""
 
     def __post_init__(self) -> None:
         if not self.api_key:
@@ -218,10 +220,11 @@ class ProviderSession:
         now: float,
         errors_total: Counter[str],
         grace: float = 0.3,
+        egress: m.Egress | None = None,
     ) -> None:
         self.id = session_id
         self.request = request
-        self.granted = m.grant(request)
+        self.granted = m.grant(request, egress)
         self.owner = owner
         """The name of the owner of the API key that started it."""
         self.started = self.last_activity = now
@@ -422,7 +425,7 @@ class Provider:
             if old is not None and live and old.owner != owner.name:
                 raise ProviderError("CHANNEL_IN_USE", "Another session is live with this app_id, channel and uid")
             self.check_not_draining()
-            place = _Place(owner.name, pixel_rate(m.grant(request)), old)
+            place = _Place(owner.name, pixel_rate(m.grant(request, self.config.egress)), old)
             self._check_space(place, owner)
             if not live:
                 self._check_load()
@@ -502,9 +505,9 @@ class Provider:
         return ""
 
     async def _open(self, request: m.StartRequest, owner: Owner) -> ProviderSession:
-        session = ProviderSession(
-            str(uuid.uuid4()), request, owner.name, self.clock(), self.errors_total, self.config.voice_end_grace
-        )
+        c = self.config
+        now, id = self.clock(), str(uuid.uuid4())
+        session = ProviderSession(id, request, owner.name, now, self.errors_total, c.voice_end_grace, c.egress)
         self._opening[session.id] = session
         try:
             session.live = await self._make_session(session.id, request, session.granted, session.emit)
@@ -852,7 +855,9 @@ def _channel(request: m.StartRequest) -> tuple[str, str, str]:
 
 
 def pixel_rate(granted: m.Granted) -> int:
-    """Width x height x frames a second, rounded up."""
+    """Width x height x frames a second, rounded up; none where no picture is made."""
+    if granted.egress == "motion":
+        return 0
     return math.ceil(granted.width * granted.height * granted.fps)
 
 

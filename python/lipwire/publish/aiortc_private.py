@@ -128,6 +128,16 @@ def add_transport_cc(transceiver: Any, uri: str, number: int) -> None:
             codec.rtcpFeedback = [*codec.rtcpFeedback, RTCRtcpFeedback(type="transport-cc")]
 
 
+def keep_codec(transceiver: Any, name: str) -> bool:
+    """Has the answer take no other codec than this (video/H264, say) and its retransmission. False: the offer has none.
+    After the offer is taken, before the answer is made."""
+    kept = {codec.payloadType for codec in transceiver._codecs if codec.mimeType.lower() == name.lower()}
+    transceiver._codecs = [
+        codec for codec in transceiver._codecs if codec.payloadType in kept or codec.parameters.get("apt") in kept
+    ]
+    return bool(kept)
+
+
 def has_codec(kind: str, codecs: list[Any]) -> bool:
     """Whether aiortc has one of a section's codecs."""
     return bool(find_common_codecs(CODECS[kind], codecs))

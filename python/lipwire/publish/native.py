@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol
 from weakref import WeakKeyDictionary
 
-from .._core import Connection, Group, Net
+from .._core import RATE, Connection, Group, Net
 from ..errors import BufferFull, InvalidArgument
 from . import aiortc_private
 from .offer import ABS_SEND_TIME, MID_EXTENSION, TRANSPORT_CC
@@ -94,8 +95,11 @@ class LoopNet:
 class Outgoing:
     """One kind of media that a connection is sent."""
 
-    def __init__(self, link: Carrier, stream: int, codec: str, dtx: bool = False) -> None:
+    def __init__(
+        self, link: Carrier, stream: int, codec: str, dtx: bool = False, clock: tuple[int, int] = (0, RATE)
+    ) -> None:
         self.link, self.stream = link, stream
+        self._first, self.clock_rate = clock
         self.codec = codec
         """opus, pcmu, pcma, g722, vp8, h264, or "h264 in single units"."""
         self.dtx = dtx
@@ -108,6 +112,10 @@ class Outgoing:
         """where its pictures were given up, because they waited too long,"""
         self.on_rate: Callable[[int], None] = _nothing
         """and with the bit/s that its path carries."""
+
+    def timestamp(self, sample: int) -> int:
+        """The RTP timestamp of what is sent for this sample of the clock."""
+        return (self._first + sample * self.clock_rate // RATE) % 2**32
 
     def quiet(self) -> None:
         """Nobody listens any more."""
@@ -200,6 +208,7 @@ class Link:
             codec = "h264 in single units"
         again = next((c.payloadType for c in parameters.codecs if c.parameters.get("apt") == first.payloadType), 0)
         extensions = {one.uri: one.id for one in parameters.headerExtensions if 0 < one.id < 15}
+        begin = secrets.randbits(32), secrets.randbits(16)  # RFC 3550, section 5.1
         mid = parameters.muxId if MID_EXTENSION in extensions and 0 < len(parameters.muxId) <= 16 else None
         stream = self.connection.stream(
             KINDS.get(codec, "audio"),
@@ -215,8 +224,9 @@ class Link:
             mode=0 if single else 1,
             mtu=MTU,
             history_ms=HISTORY[kind],
+            first=begin,
         )
-        out = self._outs[stream] = Outgoing(self, stream, codec, dtx)
+        out = self._outs[stream] = Outgoing(self, stream, codec, dtx, (begin[0], first.clockRate))
         return out
 
     def stats(self) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """One browser over WebRTC: its connection, which is aiortc's, what it is sent, and what waits for it.
 
+It is sent sound and pictures, and motion, where it opens a channel for that (`motion_line`) and says what it wants.
+
 `webrtc.WebRTC` (a session and its viewers) and `room.Rooms` (agents and users) are made of these.
 """
 
@@ -24,6 +26,10 @@ from . import aiortc_private
 from .audience import Audience, Missed
 from .fragment import MAX_CANDIDATES, Fragment, make_fragment
 from .ice import IceServers
+from .motion import Motion
+from .motion_line import CHANNEL as MOTION_CHANNEL
+from .motion_line import MotionLine
+from .motion_track import MotionTrack
 from .native import Link, Outgoing
 from .offer import TRANSPORT_CC, Offer, parse_offer
 from .sound import Sounds
@@ -115,6 +121,8 @@ class Peer:
         user: who is behind it, where that is known: one place in the audience, however many connections.
         direction: sendonly to who watches, recvonly from who sends; each offers the other half, or both.
         ice_servers: STUN and TURN for our end; None = neither.
+        seen: where it is sent pictures; else video is answered as inactive.
+        black: what it is sent in the place of pictures, whatever `watch` says: H.264, so that its offer must have that.
 
     Raises:
         NoCapacity: the audience is full.
@@ -130,6 +138,8 @@ class Peer:
         user: object = None,
         direction: Direction = "sendrecv",
         ice_servers: IceServers | None = None,
+        seen: bool = True,
+        black: MotionTrack | None = None,
     ) -> None:
         self._audience = audience
         if audience is not None:
@@ -159,8 +169,12 @@ class Peer:
         """By RTCDtlsTransport: one, where what it is sent is bundled."""
         self._out: dict[str, Outgoing] = {}
         """By kind, as soon as it can be sent."""
-        self._from: dict[str, Sounds | Pictures] = {}
+        self._from: dict[str, Sounds | Pictures | MotionTrack] = {}
         """By kind: what it is to be sent, or is sent."""
+        self._seen, self._black = seen, black
+        self._motion: Motion | None = None
+        self._line: MotionLine | None = None
+        """That it has opened for motion."""
         pc = self.pc
         aiortc_private.contain(pc)
         aiortc_private.use_certificate(pc)
@@ -319,9 +333,32 @@ class Peer:
 
     def watch(self, pictures: Pictures | None) -> None:
         """What it sees from now on; None = nothing."""
-        self._take("video", pictures)
+        self._take("video", pictures if pictures is None or self._black is None else self._black)
 
-    def _take(self, kind: str, source: Sounds | Pictures | None) -> None:
+    def move(self, motion: Motion | None) -> None:
+        """Whose motion it is sent from now on, where it asks for some; None = nobody's."""
+        if self._motion is not None and self._line is not None:
+            self._motion.remove(self._line)
+        self._motion = motion
+        if motion is not None and self._line is not None:
+            self._ask(self._line)
+
+    def _ask(self, line: MotionLine) -> None:
+        """A line has said what it wants, or has ended."""
+        if self._motion is None or line is not self._line:
+            return
+        if line.closed:
+            self._motion.remove(line)
+            self._line = None
+        elif line.asked:
+            self._motion.add(line)
+
+    def _clock(self, sample: int) -> tuple[int, int] | None:
+        """For a `MotionLine`: of the sound that it is sent."""
+        out = self._out.get("audio")
+        return None if out is None else (out.timestamp(sample), out.clock_rate)
+
+    def _take(self, kind: str, source: Sounds | Pictures | MotionTrack | None) -> None:
         out, before = self._out.get(kind), self._from.pop(kind, None)
         if out is not None and before is not None:
             before.remove(out)
@@ -339,7 +376,13 @@ class Peer:
                 transceiver.direction = "inactive"
                 continue
             agreed.add(transceiver.kind)
+            if transceiver.kind == "video" and not self._seen:
+                transceiver.direction = "inactive"
+                continue
             transceiver.direction = self._direction
+            black = transceiver.kind == "video" and self._black is not None
+            if black and not aiortc_private.keep_codec(transceiver, "video/H264"):
+                raise InvalidArgument("motion=sei comes in H.264 video, which the offer does not have")
             if number := offer.transport_cc(transceiver.mid):
                 aiortc_private.add_transport_cc(transceiver, TRANSPORT_CC, number)
             aiortc_private.take_over(transceiver, partial(self._begin, transceiver, offer))
@@ -381,6 +424,7 @@ class Peer:
         if self._moving is not None:
             self._moving.cancel()
         self._moving = None
+        self.move(None)
         for kind in tuple(self._from):
             self._take(kind, None)
         for link in self._links.values():
@@ -423,6 +467,10 @@ class Peer:
             self.drop()
 
     def _open_channel(self, channel: Any) -> None:
+        if channel.label == MOTION_CHANNEL:
+            if self._line is not None:  # one at a time, the newest
+                self._line.close()
+            self._line = MotionLine(channel, self._clock, self._ask)
         if channel.label != CHANNEL:
             return
         self._channel = channel

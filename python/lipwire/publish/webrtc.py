@@ -1,4 +1,5 @@
-"""WebRTC to any number of browsers that watch. No account; no STUN or TURN, unless servers for that are given.
+"""WebRTC to any number of browsers that watch, or draw the face themselves. No account; no STUN or TURN, unless servers
+for that are given.
 
 One `WebRTC` publisher belongs to one session; every viewer is a connection, and all of them share encoders. Without
 viewers nothing is encoded.
@@ -11,10 +12,14 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from .._core import Frame
-from ..errors import InvalidArgument
-from ..stream import StreamSpec, Unit
+from ..errors import BadState, InvalidArgument
+from ..protocol.messages import Egress
+from ..stream import Cue, StreamSpec, Unit
 from .audience import Audience, Missed
 from .ice import IceServers
+from .motion import DEFAULT_SETS, NO_MOTION, Motion, MotionFigures, check_sets
+from .motion_queue import NORMAL, MotionQueue, MotionSounds
+from .motion_track import MotionTrack
 from .peer import Peer
 from .sound import PACKET_BLOCKS, Sounds
 from .streams import Pictures, PicturesPublisher
@@ -28,6 +33,9 @@ class WebRTC(PicturesPublisher):
         ice_host: the one address to offer media on; None = every address of the machine.
         audience: of which its viewers are a part, and which has a limit; None = of its own.
         ice_servers: STUN and TURN for our end of each connection; None = neither.
+        egress: what viewers may have: pictures ("video"), or poses that they draw themselves ("motion"), or both.
+        motion_sets: sets of channels for those who name none (docs/motion.md).
+        figures: of all motion, of which this is a part.
     """
 
     audio_blocks = PACKET_BLOCKS
@@ -41,6 +49,9 @@ class WebRTC(PicturesPublisher):
         ice_host: str | None = None,
         audience: Audience | None = None,
         ice_servers: IceServers | None = None,
+        egress: Egress = "both",
+        motion_sets: tuple[str, ...] = DEFAULT_SETS,
+        figures: MotionFigures | None = None,
     ) -> None:
         self.viewers: set[Peer] = set()
         """Those that are connected."""
@@ -51,6 +62,14 @@ class WebRTC(PicturesPublisher):
         self.closed = False
         self._sounds = Sounds()
         self._pictures = Pictures()
+        self.egress: Egress = egress
+        self.motions = Motion(figures)
+        """What is sent to those who draw the face themselves."""
+        self.motions.sets = check_sets(motion_sets)
+        self._motion_sounds = MotionSounds(self.motions.figures)
+        self._videos: dict[tuple[str, ...], MotionTrack] = {}
+        """By the sets in it."""
+        self._queues: set[MotionQueue] = set()
         self._gone = Missed()
         self._fps: Fraction | None = None
 
@@ -72,7 +91,7 @@ class WebRTC(PicturesPublisher):
     def stats(self) -> dict[str, int]:
         """Live figures, JSON-able: `connected`, the `max_viewers` of its audience and how many are in it (`audience`),
         how many `encoders` of pictures work for its own viewers, and what those missed (`sound_dropped` packets of
-        20 ms, `pictures_dropped`)."""
+        20 ms, `pictures_dropped`); and of motion `MotionFigures.stats`."""
         missed = self.missed
         return {
             "connected": len(self.viewers),
@@ -81,11 +100,13 @@ class WebRTC(PicturesPublisher):
             "encoders": self._pictures.encoders,
             "sound_dropped": missed.sound,
             "pictures_dropped": missed.pictures,
+            **self.motions.figures.stats(),
         }
 
     async def open(self, spec: StreamSpec) -> None:
         """Nothing more to do until a viewer comes."""
         self._fps = spec.fps
+        self.motions.begin(spec.fps, NO_MOTION if self.egress == "video" else None, face=spec.avatar)
 
     async def answer(self, sdp: str, kind: str = "offer") -> tuple[str, str]:
         """Takes a browser's offer; (sdp, "answer"), with all candidates in it.
@@ -95,10 +116,12 @@ class WebRTC(PicturesPublisher):
         """
         return (await self.admit(sdp, kind))[0], "answer"
 
-    async def admit(self, sdp: str, kind: str = "offer") -> tuple[str, Peer]:
-        """The same; (the answer's SDP, the connection)."""
+    async def admit(self, sdp: str, kind: str = "offer", *, black: tuple[str, ...] | None = None) -> tuple[str, Peer]:
+        """The same; (the answer's SDP, the connection). `black`: its video has these sets of motion as user data, and
+        black pictures; an empty tuple stands for `motion_sets`."""
         if self.closed:
             raise InvalidArgument("the session has ended")
+        video = None if black is None else self._video(black or self.motions.sets)
         viewer = Peer(
             self._changed,
             self.on_message,
@@ -106,6 +129,8 @@ class WebRTC(PicturesPublisher):
             audience=self.audience,
             direction="sendonly",
             ice_servers=self.ice_servers,
+            seen=self.egress != "motion" or video is not None,
+            black=video,
         )
         self._peers.add(viewer)
         sdp, _ = await viewer.answer(sdp, kind)
@@ -116,10 +141,45 @@ class WebRTC(PicturesPublisher):
             self.viewers.add(viewer)
             viewer.hear(self._sounds)
             viewer.watch(self._pictures)
+            viewer.move(self.motions)
         elif viewer in self._peers:
             self._peers.discard(viewer)
             self.viewers.discard(viewer)
             self._gone += viewer.missed
+
+    def _video(self, sets: tuple[str, ...]) -> MotionTrack:
+        self.check_motion()
+        if self._fps is None:
+            raise BadState("the publisher is not open")
+        if sets not in self._videos:
+            self._videos[sets] = MotionTrack(self.motions, self._fps, sets)
+        return self._videos[sets]
+
+    def check_motion(self) -> None:
+        """Raises InvalidArgument: there is no motion to be had, for this reason."""
+        if self.motions.refusal is not None:
+            raise InvalidArgument(self.motions.refusal)
+
+    def listen(self, queue: MotionQueue) -> None:
+        """Somebody who is no WebRTC viewer is sent motion, and sound where `queue.sound` says so, from now on.
+
+        Raises:
+            InvalidArgument: there is none, or the session has ended. NoCapacity: there are too many viewers.
+        """
+        if self.closed:
+            raise InvalidArgument("the session has ended")
+        self.check_motion()
+        self.audience.enter(queue)
+        self._queues.add(queue)
+        self._motion_sounds.add(queue)
+        self.motions.add(queue)
+
+    def leave(self, queue: MotionQueue) -> None:
+        """It is gone. Safe to call twice."""
+        self.motions.remove(queue)
+        self._motion_sounds.remove(queue)
+        self._queues.discard(queue)
+        self.audience.leave(queue)
 
     def send(self, text: str) -> None:
         """Sends text to every viewer's data channel."""
@@ -129,6 +189,20 @@ class WebRTC(PicturesPublisher):
     def audio(self, pcm: bytes, sample: int) -> None:
         """Gathers 20 ms, and sends them to every viewer."""
         self._sounds.audio(pcm, sample)
+        self._motion_sounds.audio(pcm, sample)
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether somebody draws the face."""
+        return self.motions.takes
+
+    def motion(self, frame: Frame) -> None:
+        """Hands it to everyone who draws the face, encoded once for all who asked for the same."""
+        self.motions.frame(frame)
+
+    def cue(self, cue: Cue) -> None:
+        """Tells them what happened."""
+        self.motions.cue(cue)
 
     def video(self, frame: Frame) -> None:
         """Has the picture, uncopied, encoded for every viewer."""
@@ -143,8 +217,13 @@ class WebRTC(PicturesPublisher):
         every viewer falls silent within 5 ms."""
         self._sounds.interrupt()
         self._pictures.interrupt()
+        self._motion_sounds.interrupt()
+        self.motions.interrupt()
 
     async def close(self) -> None:
         """Closes every viewer's connection."""
         self.closed = True
+        for queue in tuple(self._queues):
+            queue.end(NORMAL, "the session has ended")
+            self.leave(queue)
         await asyncio.gather(*(viewer.close() for viewer in tuple(self._peers)))

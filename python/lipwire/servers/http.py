@@ -39,7 +39,7 @@ from .allowlist import Allowlist
 from .docs import describe_api, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
 from .guard import Guard
-from .http_protocol import Protocol
+from .http_protocol import Protocol, WebSocketProtocol
 from .listen import BACKLOG, Door
 from .metrics import ProviderCollector
 from .turns import Turns
@@ -334,7 +334,9 @@ async def serve_http(
         app,
         http=Protocol,
         lifespan="auto",
-        ws="none",
+        ws=WebSocketProtocol,
+        ws_max_size=WS_MESSAGE,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -362,6 +364,10 @@ async def serve_http(
         listener.close()
         raise
     return HttpServer(server, task, listening, listener.port)
+
+
+WS_MESSAGE = 4096
+"""Bytes of a WebSocket message of a client's: nobody says much there (`motion`). Speech has a server of its own."""
 
 
 class _Server(uvicorn.Server):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import weakref
 from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from .listen import Door, Phase, Visit
 from .turns import Turns
@@ -21,6 +23,8 @@ REST = 64 << 10
 
 MAX_HEADERS = 128
 """In a request, give or take those of one piece; as in websockets. Each costs h11 a microsecond, the app several."""
+UNSENT = 16 << 10
+"""Bytes to a WebSocket's client that wait in asyncio, and in the system's buffer, before who sends them waits."""
 PAUSE = 0.05
 """Seconds from one read that is thrown away to the next."""
 
@@ -34,10 +38,10 @@ class Protocol(H11Protocol):
     client knows; what it still sends is thrown away, slowly: closing at once would have its system discard the answer.
     A head is one step when it is complete, so it has no more than `MAX_HEADERS`, else 400.
 
-    Of uvicorn (0.30 to 0.54) it leans on `logger`, `conn`, `send_400_response`, `cycle`, its `more_body` and
+    Of uvicorn (0.35 to 0.54) it leans on `logger`, `conn`, `send_400_response`, `cycle`, its `more_body` and
     `response_complete`, the timer of keep-alive, `flow` asking its transport to pause and resume, `handle_events` alone
-    parsing, and `on_response_complete` being called when a response is complete; tests/servers/test_listen.py and
-    test_http_protocol.py hold each of them.
+    parsing, `on_response_complete` being called when a response is complete, and `handle_websocket_upgrade`;
+    tests/servers/test_listen.py, test_http_protocol.py and test_motion.py hold each of them.
     """
 
     def __init__(self, *args: Any, door: Door | None = None, turns: Turns | None = None, **more: Any) -> None:
@@ -56,6 +60,8 @@ class Protocol(H11Protocol):
         """Bytes of a body that were parsed after its answer."""
         self._deaf = False
         """Nothing is parsed any more."""
+        self._upgraded = False
+        """It is a WebSocket's now."""
 
     # ------------------------------------------------------------------------------------------ what asyncio tells us
 
@@ -97,6 +103,18 @@ class Protocol(H11Protocol):
         with self.turn:
             super().handle_events()
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hands the connection to uvicorn's WebSocket. What is sent there is of the moment, so little of it waits in
+        the system or in asyncio; what came behind the request came too early (RFC 6455, section 4.1)."""
+        self._waiting.clear()
+        self._upgraded = True
+        self.transport.set_write_buffer_limits(high=UNSENT)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT") and (sock := self.transport.get_extra_info("socket")) is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        super().handle_websocket_upgrade(event)
+        if self._visit is not None:
+            self._visit.enter(Phase.BUSY)
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._tell(Phase.IDLE)
@@ -114,6 +132,8 @@ class Protocol(H11Protocol):
             self._take(bytes(self._waiting[:PIECE]))
         if self.transport.is_closing():
             self._waiting.clear()
+        if self._upgraded:
+            return
         self._read_or_wait()
         if parsed:
             self._tell(Phase.HEAD)
@@ -174,6 +194,20 @@ class Protocol(H11Protocol):
             self._visit.enter(between)
         else:
             self._visit.enter(Phase.BODY if cycle.more_body else Phase.BUSY)
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, which takes a handshake that was refused with an answer for one that nobody answered, and logs an
+    error."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.logger = _transport_logger()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
 
 
 def _transport_logger() -> logging.Logger:

@@ -13,6 +13,7 @@ from ..capture.recorder import Recorder
 from ..provider.sessions import Provider
 from ..publish.audience import Audience
 from ..publish.film_folder import FilmFolder
+from ..publish.motion import MotionFigures
 from ..rtp.tally import Tally
 from ..session.stages import Stages
 from .listen import Door
@@ -174,6 +175,20 @@ class HeardCollector(Collector):
             for by, tallied in told.items():
                 family.add_metric([by], getattr(tallied, name))
             yield family
+
+
+class MotionCollector(Collector):
+    """Motion that is sent to those who draw faces themselves."""
+
+    def __init__(self, figures: MotionFigures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._figures
+        yield _Gauge("lipwire_motion_viewers", "Viewers and channels that are sent motion", figures.viewers)
+        yield _Counter("lipwire_motion_messages", "Messages of motion handed to carriers", figures.messages)
+        yield _Counter("lipwire_motion_bytes", "Bytes of these messages", figures.bytes)
+        yield _Counter("lipwire_motion_dropped", "Messages of motion a carrier was too slow for", figures.dropped)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

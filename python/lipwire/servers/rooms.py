@@ -51,7 +51,7 @@ from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
 from .viewer import HEADERS, WEB, client_modules, read_text, static
-from .webrtc_http import Admit, Admitted, Endpoint, webrtc_http_routes
+from .webrtc_http import Admit, Admitted, Endpoint, asked_black, webrtc_http_routes
 
 MAX_SDP = 65_536
 MAX_TEXT = {"channel": 64, "voice": 100, "avatar": 200, "prompt": 8000, "greeting": 500}
@@ -202,7 +202,7 @@ def _check_picture(width: int | None, height: int | None) -> None:
         raise InvalidArgument(f"a picture of {width}x{height} is too large; 1920x1080 pixels are allowed")
 
 
-def _user(caller: Caller, body: dict[str, Any]) -> str:
+def user_of(caller: Caller, body: dict[str, Any]) -> str:
     """The name in the room: the token's where it has one, which the body can leave out and cannot change."""
     asked = read_text(body, "user", 200, caller.name or None).strip()
     if caller.name and asked != caller.name:
@@ -210,7 +210,7 @@ def _user(caller: Caller, body: dict[str, Any]) -> str:
     return asked
 
 
-def _leave_some(rooms: Rooms, name: str | None) -> None:
+def leave_some(rooms: Rooms, name: str | None) -> None:
     """Raises NoCapacity where a new room would be one of the last quarter: that is kept for agents."""
     there = rooms.list()
     if (name is None or name.strip() not in there) and len(there) >= rooms.max_rooms - rooms.max_rooms // 4:
@@ -311,7 +311,7 @@ def room_routes(
         body = await read_object(request)
         name = None if body.get("name") is None else read_text(body, "name", 200)
         try:
-            _leave_some(rooms, name)
+            leave_some(rooms, name)
             return {"name": rooms.create(name)}
         except LipwireError as exc:
             raise as_provider_error(exc) from exc
@@ -333,10 +333,10 @@ def room_routes(
         joins = caller.may("join", "room", name.strip())
         if role == "speaker" and not joins:
             raise not_allowed(caller)
-        user, sdp = _user(caller, body), read_text(body, "sdp", MAX_SDP)
+        user, sdp = user_of(caller, body), read_text(body, "sdp", MAX_SDP)
         rooms = desk_of(caller.owner.name).rooms
         try:
-            _leave_some(rooms, name)
+            leave_some(rooms, name)
             kind = read_text(body, "type", 16, "offer")
             sdp, kind = await rooms.answer(name, user, sdp, kind, role=role, writes=joins)
         except LipwireError as exc:
@@ -352,7 +352,7 @@ def room_routes(
     )
     async def leave(request: AnyRequest, name: FromPath[str]) -> dict[str, bool]:
         caller = gate.room(request, name, "watch")
-        user = _user(caller, await read_object(request))
+        user = user_of(caller, await read_object(request))
         return {"left": desk_of(caller.owner.name).rooms.leave(name, user)}
 
     agent_errors = refusals(400, 401, 403, 404, 409, 422, 429, 502, 503, 504, codes=PAGED)
@@ -403,11 +403,12 @@ def room_endpoints(desk_of: Callable[[str], Desk], *, gate: Gate) -> list[Endpoi
 
     def admit_as(role: Role, direction: Direction) -> Admit:
         async def admit(caller: Caller, name: str, sdp: str, request: AnyRequest) -> Admitted:
-            user = _user(caller, {"user": request.query_params.get("user") or caller.name or str(made_up_user())})
+            user = user_of(caller, {"user": request.query_params.get("user") or caller.name or str(made_up_user())})
             rooms = desk_of(caller.owner.name).rooms
-            _leave_some(rooms, name)
+            leave_some(rooms, name)
             joins = caller.may("join", "room", name.strip())
-            answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction)
+            black = asked_black(request) if role == "viewer" else None
+            answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction, black=black)
 
             def end(peer: Peer) -> None:
                 if not rooms.leave(name, user, peer):

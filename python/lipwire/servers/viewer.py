@@ -28,10 +28,13 @@ from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
-from .webrtc_http import Admitted, Endpoint, webrtc_http_routes
+from .webrtc_http import Admitted, Endpoint, asked_black, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
-FILES = (*("index.html", "viewer.css", "viewer.js", "server.js", "face.js", "favicon.svg", "help.html", "help.css"),)
+FILES = (
+    *("index.html", "viewer.css", "viewer.js", "drawn.js", "server.js", "face.js", "favicon.svg"),
+    *("help.html", "help.css"),
+)
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
 HEADERS = {
@@ -132,6 +135,7 @@ def create_viewer(
             "fps": float(session.fps),
             "avatar": session.avatar,
             "video_encoding": find(session_id).video_encoding,
+            "egress": find(session_id).publisher.egress,
         }
 
     def reply(listed: list[str], controls: bool) -> dict[str, Any]:
@@ -149,7 +153,7 @@ def create_viewer(
         return reply([session_id], controls=caller.may("control", "session", session_id))
 
     async def watch(caller: Caller, session_id: str, sdp: str, request: AnyRequest) -> Admitted:
-        answer, peer = await find(session_id).publisher.admit(sdp)
+        answer, peer = await find(session_id).publisher.admit(sdp, black=asked_black(request))
         return Admitted(answer, peer, Peer.drop)
 
     def may_watch(request: AnyRequest, session_id: str) -> Caller:

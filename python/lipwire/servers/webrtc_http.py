@@ -11,6 +11,8 @@
 | PATCH of `Location` | more ICE candidates (trickle), or a new ICE session (restart) |
 | DELETE of it | the end |
 
+`?motion=sei` of those that are for watching asks for motion in the video, in place of pictures (docs/motion.md).
+
 WHIP is RFC 9725, WHEP draft-ietf-wish-whep-03; /rtc is the same for both ways, of which there is no standard. Who may
 is the `Gate`'s to say, at every request: a bearer token of the pages or of a session, or an API key. Errors are
 `{error, message, code}`.
@@ -32,10 +34,11 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from ..errors import LipwireError
+from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.fragment import MEDIA_TYPE, parse_fragment
 from ..publish.ice import IceServer, IceServers
+from ..publish.motion import check_sets
 from ..publish.peer import Peer
 from .access import Caller, Gate
 from .docs import SDP, media_operation
@@ -124,6 +127,17 @@ class Linked(Response[Any]):
         for link in self.links:
             response.headers.add("link", link)
         return response
+
+
+def asked_black(request: AnyRequest) -> tuple[str, ...] | None:
+    """The sets of motion that shall come in the video, in place of pictures: ?motion=sei&sets=arkit,head; empty = those
+    of who names none. None = pictures. Raises InvalidArgument."""
+    wanted, sets = request.query_params.get("motion"), request.query_params.get("sets")
+    if wanted is None:
+        return None
+    if wanted != "sei":
+        raise InvalidArgument(f"motion: in a video there is sei; got {wanted!r:.40}")
+    return () if sets is None else check_sets(sets.split(","))
 
 
 async def read_text(request: AnyRequest, kind: str) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from .. import _core
 from ..errors import InvalidArgument, StorageError
 from ..motion import MotionHeader, MotionTrack, encode_motion
-from ..motion.files import DEFAULT_SETS, WRITERS, Details, Writer, writer_for
+from ..motion.files import DEFAULT_SETS, WRITERS, Writer, told_kinds, writer_for
 from ..publish.part import Part
 
 Name = str | os.PathLike[str]
@@ -65,7 +65,7 @@ class MotionFiles:
         self._parts = [Part(path) for path in self.paths]
         self._sets = _checked(sets)
         self._fps = fps
-        self._details = Details(speech=speech, fps=fps, head=head)
+        self._details: dict[str, Any] = {"speech": speech, "fps": fps, "head": head}
         self.written: tuple[WrittenMotion, ...] = ()
         free = [kind for kind in self._kinds if kind.fps is None or kind.counts]
         if sets is not None and not any(kind.sets == () for kind in self._kinds):
@@ -106,7 +106,7 @@ class MotionFiles:
             track, seconds = record_motion(poses(rate), list(sets), rate, told)
             track = structs.replace(track, samples=track.samples + delay)
             for number in numbers:
-                data = encode_motion(track.only(self._sets_of(number)), self.paths[number], self._details)
+                data = encode_motion(track.only(self._sets_of(number)), self.paths[number], **self._details)
                 self._parts[number].write(data)
                 written[number] = WrittenMotion(self.paths[number], len(track.samples), len(data))
         self.written = tuple(written[number] for number in sorted(written))
@@ -169,7 +169,7 @@ def write_motion(track: MotionTrack, path: Name, *, speech: str = "", head: Name
         InvalidArgument: the name is of no kind of motion, the track lacks what that kind is made of, or the file cannot
         be created. StorageError: the disk is full, say; what was there before stays.
     """
-    write_whole(Path(path), encode_motion(track, path, Details(speech=speech, fps=track.header.fps, head=head)))
+    write_whole(Path(path), encode_motion(track, path, speech=speech, head=head))
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -198,7 +198,7 @@ def is_motion(path: Name) -> bool:
 def _kind(path: Path) -> Writer:
     kind = writer_for(path)
     if kind is None:
-        raise InvalidArgument(f"cannot write {path}: end its name in one of {', '.join(WRITERS)}")
+        raise InvalidArgument(f"cannot write {path}: end its name in one of {told_kinds()}")
     return kind
 
 

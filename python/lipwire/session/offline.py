@@ -255,34 +255,29 @@ def render(
     cues = _cues(source, transcript) if subtitles is not None else []
     if scene is not None:
         scene.prepare(face, preencoded, note)
+    parts: list[_Film | Beside | MotionFiles] = [beside, files] if scene is None else [scene, beside, files]
     seconds = 0.0
     delay = 0
     try:
-        if scene is not None:
-            scene.open()
-        beside.open()
-        files.open()
+        for part in parts:
+            part.open()
         level = voice_level(source, source.rate)
         if scene is not None:
             seconds = scene.make(source, seed, level, progress)
             delay = scene.stage.delay
         if files.paths:
             moved = files.make(
-                lambda fps: perform(iter(source), source.rate, _unseen(face, fps), seed=seed, voice=level),
+                lambda often: perform(iter(source), source.rate, _unseen(face, often), seed=seed, voice=level),
                 delay,
                 None if scene is not None or progress is None else lambda done: progress(done, source.duration),
             )
             seconds = seconds or moved
         beside.say(cues, delay / _core.RATE)
-        if scene is not None:
-            scene.close()
-        beside.keep()
-        files.keep()
+        for part in parts:
+            part.keep()
     except BaseException:
-        if scene is not None:
-            scene.abort()
-        beside.drop()
-        files.drop()
+        for part in parts:
+            part.drop()
         raise
     if progress is not None:
         progress(seconds, seconds)
@@ -356,10 +351,10 @@ class _Film:
             key_every=max(1, int(KEY_SECONDS * self.stage.spec.fps) - ANCHORS),
         )
 
-    def close(self) -> None:
+    def keep(self) -> None:
         self._writer.close()
 
-    def abort(self) -> None:
+    def drop(self) -> None:
         self._writer.abort()
 
 

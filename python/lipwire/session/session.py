@@ -14,7 +14,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from msgspec import Struct, structs
 
@@ -28,7 +28,7 @@ from ..drawing.stage import FRAME_SLOTS, Event, Face, stage_for
 from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..logs import sampled, several
 from ..pools import pool
-from ..protocol.messages import PlaybackFinished, PlaybackStarted, Underrun
+from ..protocol.messages import Egress, PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import (
     LOOKS,
     Cue,
@@ -197,6 +197,8 @@ class Session:
         preencoded: whether a publisher that takes encoded video is handed the avatar's own, which was encoded before
             (docs/preencode.md), and nothing is encoded: "auto": where it has been made for this size and rate; "on":
             it is made by `start`, which takes a minute or so, where it has not; "off".
+        egress: what the publisher is handed of the face: "video", pictures; "motion", poses and cues, and no picture is
+            made; "both": whatever it takes.
     """
 
     def __init__(
@@ -220,12 +222,15 @@ class Session:
         clock: Callable[[], int] = time.monotonic_ns,
         size: tuple[int, int] | None = None,
         preencoded: Preencoded = "auto",
+        egress: Egress = "both",
     ) -> None:
         if size is not None:
             width, height = size
         elif (width, height) != SIZE:
             warnings.warn("Session(width=, height=) is now Session(size=(width, height))", DeprecationWarning, 2)
         check_preencoded(preencoded)
+        if egress not in get_args(Egress):
+            raise InvalidArgument(f"egress is one of {', '.join(get_args(Egress))}, not {egress!r:.40}")
         self.id = session_id or str(uuid.uuid4())
         self._given = publisher
         self._out: Publisher = as_publisher(publisher)
@@ -280,6 +285,7 @@ class Session:
         self._moves = False
         """Whether the publisher takes motion."""
         self._preencoded: Preencoded = preencoded
+        self._egress: Egress = egress
         self.failures: Counter[str] = Counter()
         """Exceptions of publisher and callbacks, by kind: audio, video, unit, motion, cue, interrupt, broken_off,
         wants, event, special."""
@@ -318,14 +324,14 @@ class Session:
         if self.width:
             options["memory"] = self._out.memory(self._stage.spec, FRAME_SLOTS)
         self.performer = self._stage.performer(frame_slots=FRAME_SLOTS, seed=self._seed, **options)
-        comes_later = atlas is None and self._preencoded == "on"
+        comes_later = atlas is None and self._preencoded == "on" and self._egress != "motion"
         if comes_later:
             self._stage.spec = structs.replace(self._stage.spec, preencoded=True)
         self._stage.open(self._show, asyncio.get_running_loop())
         try:
             if self._out.takes_units:
                 self._out.request_key = self.performer.request_key
-            await self._out.open(self._stage.spec)
+            await self._out.open(structs.replace(self._stage.spec, avatar=self.avatar or ""))
             self._heed_wants()
             runtime = self._find_runtime()
             try:
@@ -340,12 +346,14 @@ class Session:
         self._runtime = runtime
         if comes_later:
             self._adopting = asyncio.create_task(self._adopt(), name="lipwire-session-atlas")
-        if self.begins_atlas and self._preencoded == "auto" and atlas is None:
+        if self.begins_atlas and self._preencoded == "auto" and self._egress != "motion" and atlas is None:
             begin_atlas(self._stage, self._out.takes_units)
         return self
 
     async def _find_atlas(self) -> _core.Atlas | None:
         mode, taken = self._preencoded, self._out.takes_units
+        if self._egress == "motion":
+            return None
         if not taken and mode != "on":
             return None
         # Not behind those that are being made: what is there is had at once.
@@ -599,7 +607,8 @@ class Session:
     def _heed_wants(self) -> None:
         """What the publisher wants may have changed."""
         try:
-            wants, moves = self._out.wants, self._out.takes_motion
+            wants = "nothing" if self._egress == "motion" else self._out.wants
+            moves = self._egress != "video" and self._out.takes_motion
             if wants == self._wants and moves == self._moves:
                 return
             self._wants, self._moves = wants, moves

@@ -161,6 +161,24 @@ def test_the_whole_of_v2() -> None:
     assert config.voice == "en-US-JaneNeural"
     assert (config.avatar, config.width, config.height, config.fps) == ("kit", 320, 180, 20)
     assert config.turn_detection == TurnDetection(threshold=0.5, backchannels=["aye"], false_interruption_timeout=1.0)
+    assert (config.egress, config.motion_sets, config.motion_carrier) == (None, ["arkit", "head"], "data")
+    assert config.pixel_rate == 320 * 180 * 20
+    for path in ("properties.avatar.egress", "properties.avatar.params.egress"):
+        moved = changed(changed(body, path, "motion"), "properties.avatar.params.motion", {"carrier": "sei"})
+        config = w.parse_join(moved, "v2")
+        assert (config.egress, config.motion_carrier, config.pixel_rate) == ("motion", "sei", 0)
+        again = w.parse_join(w.join_body(config, "v2"), "v2")
+        assert (again.egress, again.motion_carrier, again.motion_sets) == ("motion", "sei", ["arkit", "head"])
+    for path, more, words in (
+        ("properties.avatar.params.egress", {"egress": "video"}, "must be what avatar.egress is"),
+        ("properties.avatar.params.motion", {"egress": "video"}, "sends no motion"),
+        ("properties.avatar.params.motion.carrier", {"egress": "both"}, "is a video itself"),
+    ):
+        params = {"egress": "motion"} if path.endswith("egress") else {"motion": {"carrier": "sei"}}
+        wrong = body["properties"]["avatar"] | {"params": params} | more
+        with pytest.raises(e.InvalidAgentRequest, match=words) as caught:
+            w.parse_join(changed(body, "properties.avatar", wrong), "v2")
+        assert path in str(caught.value)
     off = changed(body, "properties.avatar.enable", False)
     assert w.parse_join(off, "v2").avatar is None
 
@@ -209,6 +227,11 @@ SHARED_BAD: dict[str, list[Any]] = {
     "properties.avatar.params.quality": ["best"],
     "properties.avatar.params.width": [15, 641, 5000, "640"],
     "properties.avatar.params.fps": [0, 61, "25", True],
+    "properties.avatar.egress": ["sound", 5],
+    "properties.avatar.params.egress": ["", False],
+    "properties.avatar.params.motion": ["sei", 5],
+    "properties.avatar.params.motion.sets": [[], ["face"], "arkit"],
+    "properties.avatar.params.motion.carrier": ["pigeon"],
     "properties.record": ["x.mp4", 5],
     "properties.record.file": ["", 5, "../x.mp4", "x.mp4\n", "x.avi", ".mp4"],
 }

@@ -274,7 +274,7 @@ def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
             if not (re.fullmatch(r"[0-9]{1,10}", uid) and int(uid) < 2**32):
                 must = "must be a number 0..4294967295, as a string, unless enable_string_uid is true"
                 faults.append(Fault(f"{prefix}{name}", f"{must}, got {show(uid)}"))
-    changes |= _face(below) | ({"transcripts": "v0.3"} if version == "v1" else {})
+    changes |= _face(below, faults) | ({"transcripts": "v0.3"} if version == "v1" else {})
     given = body.get("properties")
     if isinstance(given, dict) and isinstance(given.get("record"), dict):
         changes["record"] = below.get("record.file", "")
@@ -283,18 +283,39 @@ def parse_join(body: Mapping[str, Any], version: Version) -> AgentConfig:
     return make_config(found["name"], changes["channel"], changes)
 
 
-def _face(below: Mapping[str, Any]) -> Changes:
+def _face(below: Mapping[str, Any], faults: list[Fault]) -> Changes:
     """`avatar`, where it is there and enabled."""
     given = {path.removeprefix("avatar."): value for path, value in below.items() if path.startswith("avatar.")}
     if not given or not given.get("enable", True):
         return {}
     width, height, fps, _ = QUALITY[given.get("params.quality", "medium")]
+    motion = {
+        name: given[f"params.motion.{path}"]
+        for name, path in (("motion_sets", "sets"), ("motion_carrier", "carrier"))
+        if f"params.motion.{path}" in given
+    }
+    egress = given.get("egress", given.get("params.egress"))
+    faults += _egress_faults(egress, given.get("params.egress", egress), motion)
     return {
+        **motion,
+        **({"egress": egress} if egress is not None else {}),
         "avatar": given.get("params.avatar_id", "aria"),
         "width": given.get("params.width", width),
         "height": given.get("params.height", height),
         "fps": given.get("params.fps", int(fps)),
     }
+
+
+def _egress_faults(egress: str | None, also: str | None, motion: Mapping[str, Any]) -> list[Fault]:
+    """What does not go together of `avatar.egress`, which may stand in two places, and of `avatar.params.motion`."""
+    path = "properties.avatar.params"
+    if egress != also:
+        return [Fault(f"{path}.egress", f"must be what avatar.egress is, {show(egress)}, got {show(also)}")]
+    if motion and egress == "video":
+        return [Fault(f"{path}.motion", 'must not be there: egress "video" sends no motion')]
+    if motion.get("motion_carrier") == "sei" and egress != "motion":
+        return [Fault(f"{path}.motion.carrier", 'must be "data", unless egress is "motion": "sei" is a video itself')]
+    return []
 
 
 def parse_update(body: Mapping[str, Any], version: Version) -> Changes:
@@ -417,6 +438,8 @@ class GenericAvatar(Struct, kw_only=True):
     quality: Literal["low", "medium", "high"] = "medium"
     version: str = "v1"
     video_encoding: Literal["H264", "VP8", "AV1"] = "H264"
+    egress: Literal["", "video", "motion", "both"] = ""
+    """What of the face it sends (protocol.md F); "" leaves it to the service."""
     activity_idle_timeout: int = 120
     """Seconds without speech after which the service ends the session; 0 = never."""
     agora_uid: str = ""
@@ -450,7 +473,16 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         "tts": {"voice_id": config.voice} if config.voice else {},
     }
     if config.avatar is not None:
-        params = {"avatar_id": config.avatar, "width": config.width, "height": config.height, "fps": config.fps}
+        params: dict[str, Any] = {
+            "avatar_id": config.avatar,
+            "width": config.width,
+            "height": config.height,
+            "fps": config.fps,
+        }
+        if config.egress is not None:
+            params["egress"] = config.egress
+        if config.egress != "video":
+            params["motion"] = {"sets": config.motion_sets, "carrier": config.motion_carrier}
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}
     said = {"url": llm.url, "max_history": llm.max_history, "failure_message": llm.failure_message}
     said |= {"extra_metadata": llm.extra_metadata, "metadata_enabled": llm.metadata_enabled}

@@ -28,13 +28,16 @@ from ..._core import Frame, SharedWriter
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ...process.spawn import Module
 from ...process.supervisor import Child, Ended, Limits, Supervisor
-from ...protocol.messages import Quality, VideoEncoding, bit_rate
+from ...protocol.messages import Egress, Quality, VideoEncoding, bit_rate
 from ...protocol.transcript import PACKET, chunks
-from ...stream import StreamSpec, Unit, Wants
+from ...publish.motion import DEFAULT_SETS, Carrier, Motion, MotionFigures, check_sets
+from ...publish.motion_video import SIZE as BLACK
+from ...stream import Cue, StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble
 from . import data as data_stream
 from . import wire
 from .feed import FeedWriter
+from .motion import MotionPackets, MotionUnits
 
 logger = logging.getLogger("lipwire.agora")
 
@@ -89,6 +92,11 @@ class AgoraOptions(Struct, kw_only=True):
     seen_every: float = 1.0
     """Seconds between the pictures of one user that are handed over; 0 = every picture."""
     video: bool = True
+    egress: Egress = "video"
+    """What of a face is published: its pictures, its motion, or both; motion in the sets `motion_sets` (docs/motion.md)
+    in data messages, or as user data of a video of black pictures ("sei"), which takes the place of the pictures."""
+    motion_carrier: Carrier = "data"
+    motion_sets: tuple[str, ...] = DEFAULT_SETS
 
 
 def agora_token(
@@ -150,6 +158,7 @@ class Agora(Channel):
         options: where and how.
         on_event: gets each ChannelEvent (channel.py).
         workers: the processes to use; by default those of this module.
+        motion_figures: of all motion, of which this is a part.
     """
 
     packet_size = PACKET
@@ -162,12 +171,18 @@ class Agora(Channel):
         on_event: Callable[[ChannelEvent], None] | None = None,
         *,
         workers: Workers | None = None,
+        motion_figures: MotionFigures | None = None,
     ) -> None:
         if not is_app_id(options.app_id):
             raise InvalidArgument("app_id must be 32 hexadecimal digits")
         if not options.string_uid and not (options.uid.isdecimal() and int(options.uid) < 2**32):
             raise InvalidArgument(f"uid {options.uid!r} is no number below 2**32; string_uid allows names")
+        if options.egress == "both" and options.motion_carrier == "sei":
+            raise InvalidArgument("motion in SEI comes in a video of its own: egress must be motion, not both")
         self.options = options
+        self.motion_figures = MotionFigures(motion_figures)
+        self._motion: Motion | None = None
+        self._units: MotionUnits | None = None
         self.on_event = on_event
         self.number = next(self._numbers)
         self.state: State = "disconnected"
@@ -194,13 +209,23 @@ class Agora(Channel):
     @property
     def takes_units(self) -> bool:  # type: ignore[override]
         """Where it publishes H.264: then they are sent as they are, and the SDK encodes nothing."""
-        return self.options.video and self.options.video_encoding == "H264"
+        return self._pictures and self.options.video_encoding == "H264"
+
+    @property
+    def _pictures(self) -> bool:
+        """Whether the face's own are published."""
+        return self.options.video and self.options.egress != "motion"
+
+    @property
+    def _black(self) -> bool:
+        """Whether it publishes black ones, with motion in them."""
+        return self.options.egress == "motion" and self.options.motion_carrier == "sei"
 
     @property
     def wants(self) -> Wants:
         """Units, where the session has some when it opens: the SDK's connection is for encoded video or for
         pictures."""
-        if not self.options.video:
+        if not self._pictures:
             return "nothing"
         return "units" if self._encoded else "pictures"
 
@@ -227,6 +252,7 @@ class Agora(Channel):
         if self.feed is None:  # nobody draws in it: pictures are copied
             self.memory(spec, 1)
         self._spec = spec
+        self._motion = self._make_motion(spec)
         self._worker = self._workers.attach(self)
         try:
             async with asyncio.timeout(START if self._worker.starting else JOIN_TIMEOUT):
@@ -241,26 +267,47 @@ class Agora(Channel):
             await self.close()
             raise AgoraError(f"cannot join channel {self.options.channel!r}: {reason}")
 
+    def _make_motion(self, spec: StreamSpec) -> Motion | None:
+        o = self.options
+        if o.egress == "video":
+            return None
+        motion, sets = Motion(self.motion_figures), check_sets(o.motion_sets)
+        motion.begin(spec.fps, face=spec.avatar)
+        if self._black:
+            self._units = MotionUnits(self.number, sets, spec.fps, self._tell_motion)
+            motion.add(self._units)
+        else:
+            motion.add(MotionPackets(self.number, sets, spec.fps, self._tell_motion))
+        return motion
+
+    def _tell_motion(self, command: wire.Command) -> bool:
+        """Hands it to the worker. True: there is none."""
+        if self._worker is None or self._out_since is not None:
+            return True
+        self._worker.tell(command)
+        return False
+
     def join_command(self) -> wire.Join:
         """What the worker is told, at first and after each restart."""
         assert self._spec is not None
         o, s = self.options, self._spec
+        width, height = BLACK if self._black else (s.width, s.height)
         return wire.Join(
             session=self.number,
             token=self._token,
             channel=o.channel,
             uid=o.uid,
-            width=s.width,
-            height=s.height,
+            width=width,
+            height=height,
             fps=float(s.fps),
-            video=o.video and s.width > 0,
+            video=self._black or (self._pictures and s.width > 0),
             codec=o.video_encoding,
-            kbps=bit_rate(o.quality, s.width, s.height, float(s.fps)) // 1000,
+            kbps=bit_rate(o.quality, width, height, float(s.fps)) // 1000,
             rtc_codec=o.rtc_codec,
             audio_scenario=o.audio_scenario,
             receive=o.receive,
             seen_every=o.seen_every,
-            encoded=self._encoded,
+            encoded=self._encoded or self._black,
             matrix=s.matrix,
         )
 
@@ -289,8 +336,23 @@ class Agora(Channel):
 
     def video(self, frame: Frame) -> None:
         """A picture, into the feed."""
-        if self._worker is not None and self.feed is not None and self.options.video:
+        if self._worker is not None and self.feed is not None and self._pictures:
             self.feed.picture(frame)
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether it publishes motion."""
+        return self._motion is not None and self._motion.takes
+
+    def motion(self, frame: Frame) -> None:
+        """A frame's pose, to the worker."""
+        if self._motion is not None:
+            self._motion.frame(frame)
+
+    def cue(self, cue: Cue) -> None:
+        """What happened, in the motion."""
+        if self._motion is not None:
+            self._motion.cue(cue)
 
     def unit(self, unit: Unit) -> None:
         """A picture as encoded video, to the worker; one that is being started again misses some, and then asks for a
@@ -303,6 +365,8 @@ class Agora(Channel):
         channel is out of reach, more. What is heard fades out within 5 ms."""
         if self._worker is not None and self.feed is not None and self.feed.waiting:
             self.feed.drop(fade=self.state == "connected")
+        if self._motion is not None:
+            self._motion.interrupt()
 
     # ---------------------------------------------------------------------------------------------------- messages
 
@@ -384,7 +448,10 @@ class Agora(Channel):
             self._left.set()
             return
         if isinstance(report, wire.KeyWanted):
-            self.request_key()
+            if self._units is not None:
+                self._units.want_key()
+            else:
+                self.request_key()
             return
         event = report.event
         match event:
@@ -444,11 +511,14 @@ class Agora(Channel):
                 logger.exception("[%s] a listener failed", self.number)
 
     def stats(self) -> dict[str, Any]:
-        """Live figures, JSON-able: `state`, `restarts`, `longest_gap_ms`, `network`, and the feed's counters."""
+        """Live figures, JSON-able: `state`, `restarts`, `longest_gap_ms`, `network`, the feed's counters, and
+        where it publishes motion `MotionFigures.stats`."""
         network = {name: getattr(self.network, name) for name in Network.__struct_fields__}
         feed = self.feed.stats() if self._worker is not None and self.feed is not None else {}
         gap = round(self.longest_gap * 1000, 1)
-        return {"state": self.state, "restarts": self.restarts, "longest_gap_ms": gap, "network": network, **feed}
+        motion = {} if self._motion is None else self.motion_figures.stats()
+        found = {"state": self.state, "restarts": self.restarts, "longest_gap_ms": gap, "network": network}
+        return {**found, **feed, **motion}
 
 
 class Worker:

@@ -34,7 +34,8 @@ def check(data: bytes) -> bytes:
 
 
 class Pacer:
-    """A bounded queue that gives a packet when the caps allow it.
+    """A bounded queue that gives a packet when the caps allow it; beside it the newest of another kind, motion, which
+    gives way to its next one. Where both wait they take turns.
 
     Evenly rather than a second's worth at once: the stream is not reliable, and bursts are what networks drop.
     """
@@ -43,9 +44,15 @@ class Pacer:
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._free_at = -math.inf
+        self._newest: bytes | None = None
+        self._gave_newest = False
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + (self._newest is not None)
+
+    def put_newest(self, data: bytes | None) -> None:
+        """Takes the place of the last of these, where that still waits; None = none does any more."""
+        self._newest = data
 
     def put(self, data: bytes) -> None:
         """Queues a packet. Raises BufferFull: nothing was taken."""
@@ -56,14 +63,20 @@ class Pacer:
 
     def take(self, now: float) -> bytes | None:
         """The next packet, if it may be sent at `now` (seconds, any clock)."""
-        if not self._waiting or now < self._free_at:
+        if not len(self) or now < self._free_at:
             return None
-        data = self._waiting.popleft()
-        self._bytes -= len(data)
+        if self._newest is not None and not (self._waiting and self._gave_newest):
+            data, self._newest, self._gave_newest = self._newest, None, True
+        else:
+            data, self._gave_newest = self._waiting.popleft(), False
+            self._bytes -= len(data)
         self._free_at = now + MARGIN * max(1 / PACKETS_A_SECOND, len(data) / BYTES_A_SECOND)
         return data
 
     def give_back(self, data: bytes) -> None:
-        """Puts a packet that was refused back to the front."""
+        """Puts the packet that was taken last, and was refused, back to the front."""
+        if self._gave_newest:
+            self._newest = self._newest or data
+            return
         self._waiting.appendleft(data)
         self._bytes += len(data)

@@ -73,7 +73,23 @@ class Unit(Struct, frozen=True, tag=True):
     key: bool
 
 
-Command = Join | Leave | Renew | Send | Note | Subscribe | Unit
+class Motion(Struct, frozen=True, tag=True):
+    """A packet of motion for the data stream, to be sent with the sound at `sample`. One of frames gives way to the
+    next; an event is `kept`."""
+
+    session: int
+    sample: int
+    data: bytes
+    kept: bool
+
+
+class Stale(Struct, frozen=True, tag=True):
+    """Motion that has not been sent is not to be sent any more."""
+
+    session: int
+
+
+Command = Join | Leave | Renew | Send | Note | Subscribe | Unit | Motion | Stale
 
 
 class Left(Struct, frozen=True, tag=True):

@@ -17,11 +17,14 @@ import select
 import shutil
 import sys
 import time
+from collections import deque
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ..._core import BLOCK, RATE, SharedPcm
 from ...audio.fade import is_fade
+from ...errors import BufferFull
 from ...process.child import end_within, to_parent
 from ...process.link import OUT, Link
 from ..base import ChannelEvent, Connection, Heard, Message, Network, Seen, SoundNote, Trouble, UserJoined
@@ -40,6 +43,8 @@ logger = logging.getLogger("lipwire.agora.worker")
 TICK = BLOCK / RATE
 BURST = 3
 """Blocks that may go at once after the session's process came late; the SDK plays them in time."""
+MOTIONS = 64
+"""Packets of motion that wait for their sound."""
 CATCH_UP = 5
 """Blocks that wait from which silent ones are left out, until the sound is on time again."""
 SILENCE = bytes(BLOCK * 2)
@@ -73,6 +78,7 @@ class Member:
         self._generation = 0
         """Of the newest block that was encoded."""
         self._events = events
+        self._motions: deque[wire.Motion] = deque(maxlen=MOTIONS)
         self.units: Units | None = None
         self.pictures: Encoder | None = None
         if join.video and join.encoded:
@@ -98,12 +104,31 @@ class Member:
             self._position = behind
         if self.join.video:
             self._show()
+        while self._motions and self._motions[0].sample <= self._position:
+            self._put_motion(self._motions.popleft())
         while (data := self.pacer.take(now)) is not None:
             rc = self.connection.message(data)
             if rc == TOO_OFTEN or rc in NOT_CONNECTED:
                 self.pacer.give_back(data)
                 break
             self._note_result("data message", rc)
+
+    def move(self, motion: wire.Motion) -> None:
+        """Takes a packet of motion, which leaves with its sound; one that finds too many waiting takes the place of the
+        oldest."""
+        self._motions.append(motion)
+
+    def drop_motion(self) -> None:
+        """What waits is stale, but for events."""
+        self._motions = deque((motion for motion in self._motions if motion.kept), MOTIONS)
+        self.pacer.put_newest(None)
+
+    def _put_motion(self, motion: wire.Motion) -> None:
+        if not motion.kept:
+            self.pacer.put_newest(motion.data)
+            return
+        with suppress(BufferFull):  # it is in the next packets, too
+            self.pacer.put(motion.data)
 
     def _send_sound(self, block: SharedPcm, now: float) -> bool:
         behind = block.sample + BLOCK
@@ -269,6 +294,10 @@ class Worker:
                 refuse("send_audio_meta_data", member.connection.note(data))
             case wire.Subscribe(_, user, audio, video):
                 member.connection.subscribe(user, audio, video)
+            case wire.Motion():
+                member.move(command)
+            case wire.Stale():
+                member.drop_motion()
             case wire.Unit():
                 if member.units is not None and not (member.connected and member.units.put(command)):
                     member.units.clear()

@@ -16,6 +16,7 @@ from ...publish import aiortc_private
 from ...publish.audience import Audience
 from ...publish.ice import IceServers
 from ...publish.incoming import take_sound
+from ...publish.motion_track import MotionTrack
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...rtp.tally import Tally
@@ -73,7 +74,13 @@ class Browser:
         return self.microphone is not None and self.microphone.incoming.used
 
     async def admit(
-        self, sdp: str, kind: str, role: Role, writes: bool = True, direction: Direction = "sendrecv"
+        self,
+        sdp: str,
+        kind: str,
+        role: Role,
+        writes: bool = True,
+        direction: Direction = "sendrecv",
+        black: MotionTrack | None = None,
     ) -> tuple[str, Peer]:
         """See `Rooms.admit`."""
         try:
@@ -86,6 +93,7 @@ class Browser:
                 user=self,
                 direction=direction,
                 ice_servers=self._ice_servers,
+                black=black,
             )
         except NoCapacity:
             if not self.joined and not self._joining:
@@ -146,6 +154,7 @@ class Browser:
         for old in replaced:
             old.hear(None)
             old.watch(None)
+            old.move(None)
             old.send('{"type":"replaced"}')
             self._silence(old)
             self._forget(old)
@@ -156,6 +165,7 @@ class Browser:
             self.peer = peer
             peer.hear(self.room.sounds if self.sounds is None else self.sounds)
             peer.watch(self.room.pictures)
+            peer.move(self.room.motion)
         if not self.joined:
             self.joined = True
             self.room.announce(UserJoined(self.user), self)

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from ..._core import BLOCK, Frame
 from ...errors import BadState, InvalidArgument
+from ...protocol.messages import Egress
+from ...publish.motion import DEFAULT_SETS
 from ...publish.sound import PACKET_BLOCKS
-from ...stream import StreamSpec, Unit, Wants
+from ...stream import Cue, StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, State, UserJoined
 from .place import PACKET_SIZE, Place
 
@@ -29,6 +31,8 @@ class RoomChannel(Channel):
 
     Args:
         on_event: gets each ChannelEvent.
+        egress: what is sent of it to browsers: its pictures, its motion, or what each asks for.
+        motion_sets: sets of motion for those who name none.
     """
 
     packet_size = PACKET_SIZE
@@ -37,13 +41,25 @@ class RoomChannel(Channel):
     takes_units = True
 
     def __init__(
-        self, rooms: Door, name: str, user: str, on_event: Callable[[ChannelEvent], None] | None = None
+        self,
+        rooms: Door,
+        name: str,
+        user: str,
+        on_event: Callable[[ChannelEvent], None] | None = None,
+        *,
+        egress: Egress = "both",
+        motion_sets: tuple[str, ...] = DEFAULT_SETS,
     ) -> None:
         self.name, self.user = name, user
+        self.egress, self.motion_sets = egress, motion_sets
         self.on_event = on_event
         self.state: State = "disconnected"
         self.fps: Fraction | None = None
-        """Its pictures a second, from `open` on."""
+        """Its pictures a second, from `open` on,"""
+        self.shows = False
+        """whether it has some,"""
+        self.face = ""
+        """and of whom."""
         self._rooms = rooms
         self._room: Place | None = None
         self._subscriptions: dict[str | None, tuple[bool, bool]] = {}
@@ -56,8 +72,8 @@ class RoomChannel(Channel):
         """
         if self._room is not None:
             raise BadState("the channel is open")
+        self.fps, self.shows, self.face = spec.fps, spec.width > 0, spec.avatar
         self._room = self._rooms.enter(self)
-        self.fps = spec.fps
         self._set("connected", "")
         for member in self._room.members():
             if member.user != self.user:
@@ -83,7 +99,22 @@ class RoomChannel(Channel):
     @property
     def wants(self) -> Wants:
         """What those in the room take who look at it."""
-        return "nothing" if self._room is None else self._room.wanted(self)
+        return "nothing" if self._room is None or self.egress == "motion" else self._room.wanted(self)
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether somebody in the room draws its face."""
+        return self._room is not None and self.egress != "video" and self._room.takes_motion(self)
+
+    def motion(self, frame: Frame) -> None:
+        """A frame, to those who draw it, if this is the face of the room."""
+        if self._room is not None:
+            self._room.move(self, frame)
+
+    def cue(self, cue: Cue) -> None:
+        """What happened, to them."""
+        if self._room is not None:
+            self._room.cue(self, cue)
 
     def video(self, frame: Frame) -> None:
         """A picture, to everyone, if this is the face of the room."""

@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from ..._core import Frame
 from ...errors import InvalidArgument, LipwireError
+from ...publish.motion import Motion
 from ...publish.peer import Peer
 from ...publish.sound import Sounds
 from ...publish.streams import Pictures
-from ...stream import Unit, Wants
+from ...stream import Cue, Unit, Wants
 from ..base import ChannelEvent, Heard, Seen
 
 PACKET_SIZE = 16 << 10
@@ -66,7 +67,9 @@ class Place(Protocol):
     sounds: Sounds
     """What browsers hear that say nothing themselves,"""
     pictures: Pictures
-    """and the face that all see."""
+    """and the face that all see,"""
+    motion: Motion
+    """or draw."""
 
     def members(self) -> list[Member]:
         """Who is there, agents first."""
@@ -103,6 +106,15 @@ class Place(Protocol):
 
     def wanted(self, member: Any) -> Wants:
         """What of the video of an in-process member somebody is shown."""
+
+    def takes_motion(self, member: Any) -> bool:
+        """Whether somebody draws the face of an in-process member."""
+
+    def move(self, member: Any, frame: Frame) -> None:
+        """A frame of an in-process member, for those who draw it."""
+
+    def cue(self, member: Any, cue: Cue) -> None:
+        """What happened to it, for them."""
 
     def interrupt(self, member: Any) -> None:
         """What waits of an in-process member's sound and pictures is stale."""

@@ -25,20 +25,26 @@ import msgspec
 
 from ..._core import BLOCK, RATE, Frame, Resampler
 from ...audio.fade import fade_out, is_fade
-from ...errors import BadState, NoCapacity
+from ...errors import BadState, InvalidArgument, NoCapacity
+from ...protocol.messages import Egress
 from ...publish.audience import Audience
+from ...publish.encoders import USUAL_FPS
 from ...publish.ice import IceServers
+from ...publish.motion import DEFAULT_SETS, NO_MOTION, Motion, MotionFigures
+from ...publish.motion_queue import NORMAL, MotionQueue, MotionSounds
+from ...publish.motion_track import MotionTrack
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...publish.streams import Pictures
 from ...rtp.tally import Tally
-from ...stream import LOOKS, WANTS, Unit, Wants, no_key
+from ...stream import LOOKS, WANTS, Cue, Unit, Wants, no_key
 from ..base import HEARD_RATE, ChannelEvent, Heard, Message, Seen, UserJoined, UserLeft
 from .browser import Browser
 from .channel import RoomChannel
 from .microphone import HEARD_BYTES, SEEN_EVERY
 from .mix import MIX_BLOCKS, Mix
 from .place import Member, Role, RoomError, check_name, made_up_user
+from .watcher import Watcher
 
 __all__ = ["Member", "Role", "Room", "RoomChannel", "RoomError", "Rooms"]
 
@@ -95,10 +101,13 @@ class Room:
     def __init__(self, rooms: Rooms, name: str) -> None:
         self.name = name
         self.agents: dict[str, RoomChannel] = {}
-        self.browsers: dict[str, Browser] = {}
+        self.browsers: dict[str, Browser | Watcher] = {}
         self.peers: set[Peer] = set()
         self.sounds = Sounds()
         self.pictures = Pictures()
+        self.motion = Motion(rooms.motion_figures)
+        self.motion_sounds = MotionSounds(self.motion.figures)
+        self._videos: dict[tuple[str, ...], MotionTrack] = {}
         self._rooms = rooms
         self._seats: dict[RoomChannel, _Seat] = {}
         self._mix = Mix()
@@ -118,7 +127,7 @@ class Room:
         users = [Member(b.user, "user", b.connected, b.speaks) for b in self.browsers.values() if b.joined]
         return agents + users
 
-    def announce(self, event: ChannelEvent, but: Browser | RoomChannel) -> None:
+    def announce(self, event: ChannelEvent, but: Browser | Watcher | RoomChannel) -> None:
         """Tells the in-process members."""
         for agent in tuple(self.agents.values()):
             if agent is not but:
@@ -135,11 +144,13 @@ class Room:
         """An in-process member joins."""
         self.agents[agent.user] = agent
         self._seats[agent] = _Seat()
+        if agent.shows and agent.egress == "video" and self._face is None:
+            self.motion.refuse(NO_MOTION)
         self.announce(UserJoined(agent.user), agent)
         self.tell_members()
         self.review()
 
-    def remove(self, member: Browser | RoomChannel) -> None:
+    def remove(self, member: Browser | Watcher | RoomChannel) -> None:
         """A member is gone. Safe to call twice."""
         there: dict[str, Any] = self.agents if isinstance(member, RoomChannel) else self.browsers
         if there.get(member.user) is not member:
@@ -158,6 +169,7 @@ class Room:
         if member is self._face:
             self._face = None
             self.pictures.begin_anew(no_key)  # it has the face's performer
+            self.motion.refusal = None
         if known:
             self.announce(UserLeft(member.user), member)
             self.tell_members()
@@ -236,7 +248,9 @@ class Room:
     def _play(self, pcm: bytes, lead: str | None, fades: bool = False) -> None:
         at, heard = self._mix.block(pcm, lead, self.browsers)
         quiet = next((user for user, browser in self.browsers.items() if browser.sounds is None), None)
-        self.sounds.audio(pcm if quiet is None else heard[quiet], at, fades)  # the same for all who say nothing
+        pcm = pcm if quiet is None else heard[quiet]
+        self.sounds.audio(pcm, at, fades)  # the same for all who say nothing
+        self.motion_sounds.audio(pcm, at, fades)
         for user, browser in self.browsers.items():
             if browser.sounds is not None:
                 browser.sounds.audio(heard[user], at, fades)
@@ -267,11 +281,37 @@ class Room:
         if self._is_face(source):
             self.pictures.unit(unit.data, self._shown_at(unit.sample + self._seats[source].offset), unit.key)
 
+    def video(self, sets: tuple[str, ...]) -> MotionTrack:
+        """Motion in a video; no sets = those of who names none. Raises InvalidArgument: there is none."""
+        if self.motion.refusal is not None:
+            raise InvalidArgument(self.motion.refusal)
+        sets = sets or self.motion.sets
+        if sets not in self._videos:
+            self._videos[sets] = MotionTrack(self.motion, USUAL_FPS, sets)
+        return self._videos[sets]
+
+    def takes_motion(self, source: RoomChannel) -> bool:
+        """Whether somebody draws the face of an in-process member."""
+        return self.motion.takes and (self._face is None or self._face is source)
+
+    def move(self, source: RoomChannel, frame: Frame) -> None:
+        """A frame of an in-process member, for those who draw it."""
+        if self._is_face(source):
+            self.motion.frame(frame, max(0, frame.sample + self._seats[source].offset))
+
+    def cue(self, source: RoomChannel, cue: Cue) -> None:
+        """What happened to it, for them."""
+        if self._is_face(source):
+            self.motion.cue(cue, max(0, cue.sample + self._seats[source].offset))
+
     def _is_face(self, source: RoomChannel) -> bool:
         """Whether browsers see it: the first that shows itself."""
         if self._face is None:
             self._face = source
             self.pictures.begin_anew(source.request_key)
+            self.motion.sets = source.motion_sets
+            refusal = NO_MOTION if source.egress == "video" else None
+            self.motion.begin(source.fps or USUAL_FPS, refusal, face=source.face)
         return self._face is source
 
     def _shown_at(self, sample: int) -> int:
@@ -288,6 +328,9 @@ class Room:
         self._seats[source].interrupt()
         self.pictures.interrupt()
         self.sounds.interrupt()
+        self.motion_sounds.interrupt()
+        if source is self._face:
+            self.motion.interrupt()
         for browser in self.browsers.values():
             if browser.sounds is not None:
                 browser.sounds.interrupt()
@@ -307,6 +350,7 @@ class Room:
             "messages_dropped": self._missed[1] + sum(peer.messages_dropped for peer in peers),
             "messages_waiting": sum(peer.messages_waiting for peer in peers),
             "users": users,
+            **self.motion.figures.stats(),
         }
 
 
@@ -320,6 +364,7 @@ class Rooms:
         audience: of which the browsers of all rooms are a part, and which has a limit; None = of their own.
         ice_servers: STUN and TURN for our end of each browser's connection; None = neither.
         tally: has the jitter buffers of all who are heard.
+        motion_figures: of all motion, of which theirs is a part.
     """
 
     def __init__(
@@ -331,7 +376,9 @@ class Rooms:
         audience: Audience | None = None,
         ice_servers: IceServers | None = None,
         tally: Tally | None = None,
+        motion_figures: MotionFigures | None = None,
     ) -> None:
+        self.motion_figures = motion_figures
         self.max_rooms, self.max_members = max_rooms, max_members
         self.ice_host, self.ice_servers, self._tally = ice_host, ice_servers, tally
         self.audience = Audience() if audience is None else audience
@@ -364,19 +411,27 @@ class Rooms:
         return name
 
     def channel(
-        self, name: str, user_id: str = "0", on_event: Callable[[ChannelEvent], None] | None = None
+        self,
+        name: str,
+        user_id: str = "0",
+        on_event: Callable[[ChannelEvent], None] | None = None,
+        *,
+        egress: Egress = "both",
+        motion_sets: tuple[str, ...] = DEFAULT_SETS,
     ) -> RoomChannel:
         """An in-process member, which joins when it is opened.
 
         Args:
             name: of the room. user_id: of the member there; "0" or nothing = one that is made up.
+            egress, motion_sets: as of `RoomChannel`.
 
         Raises:
             InvalidArgument: a bad name.
         """
         if user_id in ("", "0"):
             user_id = str(made_up_user())
-        return RoomChannel(self, check_name("room", name), check_name("user", user_id), on_event)
+        name, user_id = check_name("room", name), check_name("user", user_id)
+        return RoomChannel(self, name, user_id, on_event, egress=egress, motion_sets=motion_sets)
 
     async def answer(
         self, name: str, user: str, sdp: str, kind: str = "offer", *, role: Role = "speaker", writes: bool = True
@@ -402,9 +457,10 @@ class Rooms:
         role: Role = "speaker",
         writes: bool = True,
         direction: Direction = "sendrecv",
+        black: tuple[str, ...] | None = None,
     ) -> tuple[str, Peer]:
         """The same, for a browser that may be one that only sends ("recvonly", as we answer) or only watches
-        ("sendonly"); (the answer's SDP, the connection)."""
+        ("sendonly"); (the answer's SDP, the connection). `black`: as of `WebRTC.admit`."""
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
         browser = room.browsers.get(user)
@@ -417,7 +473,40 @@ class Rooms:
                     room, user, self.ice_host, self.audience, self.ice_servers, self._tally
                 )
                 self._unhold(name)
-            return await browser.admit(sdp, kind, role, writes, direction)
+            if isinstance(browser, Watcher):
+                raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
+            video = None if black is None else room.video(black)
+            return await browser.admit(sdp, kind, role, writes, direction, video)
+        finally:
+            self.tidy(room)
+
+    def motion_refusal(self, name: str) -> str | None:
+        """Why there is no motion in a room; None = there is, or may come."""
+        room = self._rooms.get(name.strip())
+        return None if room is None else room.motion.refusal
+
+    def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
+        """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
+        `Watcher.leave_room`.
+
+        Raises:
+            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: somebody has this name.
+            NoCapacity: the room is full, or there are too many rooms or viewers.
+        """
+        name, user = check_name("room", name), check_name("user", user)
+        room = self._room(name)
+        try:
+            if user in room.agents or user in room.browsers:
+                raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
+            if room.motion.refusal is not None:
+                raise InvalidArgument(room.motion.refusal)
+            self._check_space(room)
+            self.audience.enter(queue)
+            self._unhold(name)
+            watcher = Watcher(room, user, queue, self.audience)
+            room.browsers[user] = watcher
+            watcher.join()
+            return watcher
         finally:
             self.tidy(room)
 
@@ -458,6 +547,8 @@ class Rooms:
         for room in rooms:
             peers += list(room.peers)
             for browser in tuple(room.browsers.values()):
+                if isinstance(browser, Watcher):
+                    browser.queue.end(NORMAL, "the rooms were closed")
                 room.remove(browser)
             for agent in tuple(room.agents.values()):
                 agent.left("the rooms were closed")

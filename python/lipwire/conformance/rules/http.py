@@ -137,6 +137,35 @@ async def start_no_app_token(client: Client) -> None:
 
 
 @rule(
+    "http.start.egress",
+    "What is granted of egress is what was asked for",
+    "should",
+    source="protocol A and F; an addition of Lipwire's",
+    why="A client that draws the face itself shows nothing where it is sent video, and the other way round.",
+    does="posts egress motion and egress video, each in a session of its own",
+    expects="200 and a `granted` whose egress is that, or 400 where it is not sent here; nothing of it is known to a "
+    "provider that leaves `granted` out",
+    fix="Grant what is really sent, and refuse with 400 what cannot be.",
+)
+async def start_egress(client: Client) -> None:
+    cases, known = Cases(), False
+    for egress in ("motion", "video"):
+        reply = await client.try_start(client.body(egress=egress))
+        granted = (reply.body or {}).get("granted")
+        if reply.status == 400:
+            known = True
+        elif (problem := reply.problem(200)) is not None or not isinstance(granted, dict):
+            cases.add(egress, problem)
+        else:
+            known = True
+            said = granted.get("egress")
+            cases.add(egress, None if said == egress else f"granted.egress is {said!r}")
+    cases.judge()
+    if not known:
+        raise Skipped("this provider knows no egress")
+
+
+@rule(
     "http.start.header-case",
     "The names of HTTP headers have no case",
     "must",

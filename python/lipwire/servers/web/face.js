@@ -28,10 +28,11 @@ export class Still {
     }
   }
 
-  // What a video shows now. A browser shows black once its tracks have ended.
-  keep(video) {
-    if (!video.videoWidth || video.readyState < 2) return;
-    this.#draw(video, video.videoWidth, video.videoHeight);
+  // What a video or a canvas shows now. A browser shows black once a video's tracks have ended.
+  keep(source) {
+    const { videoWidth: width = source.width, videoHeight: height = source.height, readyState = 4 } = source;
+    if (!width || readyState < 2) return;
+    this.#draw(source, width, height);
     this.#kept = true;
   }
 

@@ -28,7 +28,7 @@ function takeToken() {
   return kept('sessionStorage', STORE) ?? '';
 }
 
-const token = takeToken();
+export const token = takeToken();
 window.addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });   // a new link, pasted
 
 export const subject = subjectOf(token);                  // what it is for

@@ -10,8 +10,9 @@
 import { Backoff, Nap, Watch, answers } from './client/line.js';
 import { CODECS, hasCodec, keepShort, preferCodec } from './client/rtc.js';
 import { Whep } from './client/whep.js';
+import { Drawn, artworkBytes, motionBytes } from './drawn.js';
 import { Still } from './face.js';
-import { REFUSED, ask, refusal, request, subject } from './server.js';
+import { REFUSED, ask, keep, kept, refusal, request, subject, token } from './server.js';
 
 const POLL_MS = 1000;          // looking for a session, and for another try where a connection does not come about
 const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
@@ -23,11 +24,14 @@ const SKEW_OK_MS = 45;         // ITU-R BT.1359: sound that leads by more than t
 const SPARK_POINTS = 60;       // half a minute of stats
 const RATE_MS = 4000;          // what the rates of this browser are means of: a second alone shows how it catches up
 
+const PICTURES = ['video', 'drawn'];
+const PICTURE_STORE = 'lipwire.picture';
+
 const UNREACHABLE = 'The server cannot be reached. Trying again…';
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
-const video = $('video'), stage = $('stage'), say = $('say');
+const video = $('video'), drawn = $('drawn'), stage = $('stage'), say = $('say');
 
 const LABELS = {
   connecting: 'Connecting', waiting: 'Waiting', idle: 'Idle', speaking: 'Speaking',
@@ -50,6 +54,8 @@ const stats = { server: null, browser: {}, underruns: 0 };
 const trail = { skew: [], latency: [] };
 let sessions = [];
 let wanted = query.get('session');
+let picture = [query.get('picture'), kept('localStorage', PICTURE_STORE)].find((name) => PICTURES.includes(name)) ?? 'video';
+const rates = { video: NaN, drawn: NaN };        // kB/s, the last that were seen of each
 let link = null;               // the Link in use, at most one
 const nap = new Nap(), backoff = new Backoff();
 const still = new Still($('still'));
@@ -102,8 +108,15 @@ class Link {
     this.channel = pc.createDataChannel('lipwire');
     this.channel.onmessage = (event) => onMessage(this, event.data);
     this.channel.onclose = () => this.close('lost');
-    for (const kind of ['video', 'audio']) pc.addTransceiver(kind, { direction: 'recvonly' });
-    preferCodec(pc.getTransceivers()[0], this.codec);
+    const sound = pc.addTransceiver('audio', { direction: 'recvonly' }).receiver;
+    this.picture = picture;
+    if (picture === 'drawn') {
+      const on = { seen: () => { if (this === link) showDrawn(); }, failed: (error) => this.refuse(error) };
+      this.drawn = new Drawn(drawn, { pc, sound, session, token, on });
+    } else {
+      this.images = pc.addTransceiver('video', { direction: 'recvonly' });
+      preferCodec(this.images, this.codec);
+    }
     pc.ontrack = ({ track, receiver }) => {
       keepShort(receiver);
       this.media.addTrack(track);
@@ -124,6 +137,10 @@ class Link {
     if (iceServers.length) pc.setConfiguration({ iceServers, bundlePolicy: 'max-bundle' });
     await this.whep.open();
     if (this.closed) return;
+    if (this.images?.currentDirection === 'inactive') {
+      this.refuse(new Error('The server sends motion here, and no video'));
+      return;
+    }
     await new Promise((resolve, reject) => {
       this.connectTimer = setTimeout(() => reject(new Error('No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
       this.onconnected = resolve;
@@ -133,11 +150,21 @@ class Link {
     if (!this.closed) this.watch = new Watch(pc, () => this.close('lost'));
   }
 
+  // The kind of picture that was chosen is not to be had here: the other one is shown, and the choice is kept for other servers.
+  refuse(error) {
+    if (this.closed) return;
+    picture = PICTURES.find((name) => name !== this.picture);
+    renderPicture();
+    flash(`${error.message.replace(/\.$/, '')}. ${picture === 'video' ? 'Showing the video.' : 'The face is drawn here.'}`, true);
+    this.close('switch');
+  }
+
   // Idempotent. Handlers go first, so that nothing of a closed link can reach the page.
   close(reason) {
     if (this.closed) return;
     this.closed = true;
     if (video.srcObject === this.media) keepStill();
+    this.drawn?.close();
     clearTimeout(this.lostTimer);
     this.watch?.close();
     this.whep.close(reason !== 'ended');   // of a session that has ended the server knows
@@ -301,16 +328,17 @@ setInterval(async () => {
   if (!mine || mine.pc.connectionState !== 'connected') { recent.length = 0; return; }
   const report = await mine.pc.getStats().catch(() => null);
   if (!report || mine !== link) return;
-  const total = { bytes: 0, lost: 0 }, playout = {};
+  const total = { bytes: 0, lost: 0, video: 0, motion: motionBytes(report), pictures: mine.drawn?.pictures ?? 0 }, playout = {};
   const figures = { rtt_ms: null, jitter_ms: null };
   for (const entry of report.values()) {
     if (entry.type === 'inbound-rtp') {
       total.bytes += entry.bytesReceived ?? 0;
       total.lost += entry.packetsLost ?? 0;
       playout[entry.kind] = entry.estimatedPlayoutTimestamp;
+      total.at = entry.timestamp;
       if (entry.kind === 'video') {
         total.frames = entry.framesDecoded ?? 0;
-        total.at = entry.timestamp;
+        total.video = entry.bytesReceived ?? 0;
         figures.jitter_ms = entry.jitter * 1000;
         figures.codec = report.get(entry.codecId)?.mimeType?.replace('video/', '');
       }
@@ -323,10 +351,13 @@ setInterval(async () => {
   // What this browser plays, video minus audio, by the sender's clock. Known once both have had a sender report.
   // Only as good as those reports, so it is for tests and not on the page.
   figures.playout_skew_ms = playout.video && playout.audio ? playout.video - playout.audio : null;
+  total.bytes += total.motion;
   const seconds = recent.length ? (total.at - recent[0].at) / 1000 : 0;
   if (seconds > 0) {
-    figures.decoded_fps = (total.frames - recent[0].frames) / seconds;
+    figures.decoded_fps = (mine.drawn ? total.pictures - recent[0].pictures : total.frames - recent[0].frames) / seconds;
     figures.kbps = (total.bytes - recent[0].bytes) * 8 / 1000 / seconds;
+    const came = mine.drawn ? total.motion - recent[0].motion : total.video - recent[0].video;
+    if (came > 0) rates[mine.picture] = came / 1000 / seconds;
   }
   if (total.at) recent.push(total);
   while (recent.length > 2 && total.at - recent[1].at >= RATE_MS) recent.shift();
@@ -446,7 +477,7 @@ function render() {
   document.title = link?.session.avatar && ui.phase === 'live' ? `${link.session.avatar} · Lipwire` : 'Lipwire';
 
   // Connected but still without a picture reads as connecting.
-  const covered = ui.phase !== 'live' || !stage.classList.contains('has-video');
+  const covered = ui.phase !== 'live' || !hasPicture();
   const hunting = ui.phase === 'waiting' || ui.phase === 'ended';
   $('notice').hidden = !covered;
   $('notice').classList.toggle('busy', !hunting && ui.phase !== 'refused');
@@ -490,14 +521,16 @@ function putFigure(cell, text) {
 
 function renderFigures() {
   const s = stats.server ?? {}, b = stats.browser;
-  const width = video.videoWidth || s.width, height = video.videoHeight || s.height;
+  const { width, height } = link?.drawn?.face.size ?? { width: video.videoWidth || s.width, height: video.videoHeight || s.height };
   const figures = {
     fps: number(s.fps, 1), late_frames: number(s.late_frames), buffered_ms: number(s.buffered_ms), underruns: stats.server ? number(stats.underruns) : '–',
     decoded_fps: number(b.decoded_fps, 1), rtt_ms: number(b.rtt_ms, 1), jitter_ms: number(b.jitter_ms, 1),
     packets_lost: number(b.packets_lost), kbps: number(b.kbps),
     session_id: link?.id ?? '–', avatar: link?.session.avatar || '–', clock: clock(s.clock_s),
-    resolution: width && height ? `${width} × ${height}${b.codec ? ` ${b.codec}` : ''}` : '–',
+    resolution: width && height ? `${width} × ${height}${link?.drawn ? ' drawn' : b.codec ? ` ${b.codec}` : ''}` : '–',
+    video_rate: number(rates.video, 1), motion_rate: number(rates.drawn, 1),
   };
+  renderPicture();
   for (const cell of document.querySelectorAll('[data-f]')) putFigure(cell, figures[cell.dataset.f]);
   $('copy-id').disabled = !link;
   $('copy-id').title = link ? `Copy ${link.id}` : '';
@@ -535,10 +568,35 @@ function renderPicker() {
   $('sessions').replaceChildren(...sessions.map((s) => new Option([s.avatar, s.session_id].filter(Boolean).join(' · '), s.session_id, false, s.session_id === currentId)));
 }
 
+const hasPicture = () => stage.classList.contains('has-video') || stage.classList.contains('has-drawn');
+
 function keepStill() {
-  if (!stage.classList.contains('has-video')) return;
-  still.keep(video);
-  stage.classList.remove('has-video');
+  if (!hasPicture()) return;
+  still.keep(stage.classList.contains('has-drawn') ? drawn : video);
+  stage.classList.remove('has-video', 'has-drawn');
+}
+
+function showDrawn() {
+  stage.classList.add('has-drawn');
+  followAspect();
+  render();
+}
+
+// Which picture is shown, for this page and the next ones.
+function choosePicture(name) {
+  picture = name;
+  keep('localStorage', PICTURE_STORE, name);
+  renderPicture();
+  link?.close('switch');
+  nap.wake();
+}
+
+function renderPicture() {
+  for (const input of document.querySelectorAll('[name=picture]')) input.checked = input.value === picture;
+  video.ariaHidden = String(picture === 'drawn');
+  drawn.ariaHidden = String(picture === 'video');
+  const bytes = artworkBytes();
+  put($('picture-note'), picture === 'drawn' && bytes > 10000 ? `Artwork: ${number(bytes / 1e6, 1)} MB, loaded once` : '');
 }
 
 // Who speaks here, before anybody does.
@@ -558,20 +616,22 @@ async function copyId() {
 }
 
 function followAspect() {
-  if (!video.videoWidth || !video.videoHeight) return;
-  document.documentElement.style.setProperty('--aspect', (video.videoWidth / video.videoHeight).toFixed(4));
+  const { width, height } = link?.drawn ? link.session : { width: video.videoWidth, height: video.videoHeight };
+  if (!width || !height) return;
+  document.documentElement.style.setProperty('--aspect', (width / height).toFixed(4));
   renderFigures();
 }
 
 // Wiring -----------------------------------------------------------------------------------
 
 video.addEventListener('resize', followAspect);
-video.addEventListener('loadeddata', () => { stage.classList.add('has-video'); followAspect(); render(); });
+video.addEventListener('loadeddata', () => { if (!video.videoWidth) return; stage.classList.add('has-video'); followAspect(); render(); });
 video.addEventListener('volumechange', renderSound);
 $('unmute').addEventListener('click', () => setMuted(false));
 $('mute').addEventListener('click', () => setMuted(!video.muted));
 $('full').hidden = !document.fullscreenEnabled;
 $('full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen().catch(() => {})));
+for (const input of document.querySelectorAll('[name=picture]')) input.addEventListener('change', () => choosePicture(input.value));
 $('sessions').addEventListener('change', (event) => select(event.target.value));
 function showFigures(shown) {
   document.querySelector('.shell').classList.toggle('bare', !shown);
@@ -597,6 +657,7 @@ window.lipwire = {
   get pc() { return link?.pc ?? null; },
   get state() { return state(); },
   get stats() { return structuredClone(stats); },
+  get drawn() { return link?.drawn ?? null; },
   get connected() { return ui.phase === 'live' && link?.pc.connectionState === 'connected'; },
   framesDecoded: () => stats.browser.frames_decoded ?? 0,
 };

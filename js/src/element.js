@@ -1,0 +1,380 @@
+// <lipwire-avatar>: a talking face in a page of two lines. docs/client.md.
+
+import { connect } from './connect.js';
+import { MotionError } from './errors.js';
+import { Draw2D } from './draw2d.js';
+import { Server } from './requests.js';
+import { subjectOf } from './token.js';
+
+const STYLE = `
+:host { display: block; position: relative; overflow: hidden; aspect-ratio: 16 / 9; min-width: 4rem; background: #14181c; color: #f3f5f6; font: 500 1rem/1.4 system-ui, sans-serif; }
+:host([hidden]) { display: none; }
+.picture, canvas, video { position: absolute; inset: 0; width: 100%; height: 100%; }
+canvas, video { object-fit: cover; }
+[hidden] { display: none !important; }
+.words { position: absolute; inset: auto 0 0; display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; justify-content: center; padding: 3rem 1rem 1rem; text-align: center; text-shadow: 0 1px 8px #000a; background: linear-gradient(#0b0d0f00, #0b0d0fa6); pointer-events: none; }
+p { margin: 0; max-width: 36rem; text-wrap: balance; overflow-wrap: anywhere; }
+button { pointer-events: auto; font: inherit; font-weight: 600; min-height: 2.75rem; padding: 0 1.4rem; color: #16191b; background: #fff; border: 0; border-radius: 2rem; cursor: pointer; }
+button:focus-visible { outline: 3px solid #9cc7ff; outline-offset: 2px; }
+`;
+const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'];
+const SETS = { '2d': ['pose'], '3d': ['arkit', 'head'] };
+const SAVED = 854;             // pixels that artwork's longer side has, where data is to be saved
+const WAIT_MS = 3000;          // until a session that has not begun is looked for again
+
+const UNREACHABLE = 'The server does not answer. Is it running, and does its setting `allowed_origins` name this page?';
+const WORDS = {
+  connecting: 'Connecting…',
+  waiting: 'Waiting for a session…',
+  reconnecting: 'The connection is lost. Trying again…',
+  ended: 'The conversation has ended.',
+};
+// What to do about a refusal, beside what the server says.
+const ADVICE = {
+  MISSING_TOKEN: 'This face opens with a token: the attribute `token` (lipwire token makes one).',
+  INVALID_TOKEN: 'Ask for a new token.',
+  NO_MOTION: 'The server sends no motion here: mode="video" shows its video.',
+  NO_VIDEO: 'The server sends no video here: mode="motion" draws the face.',
+};
+
+const savesData = () => navigator.connection?.saveData === true || matchMedia('(prefers-reduced-data: reduce)').matches;
+
+let sheet = null;
+function style(root) {
+  if (!sheet) {
+    sheet = new CSSStyleSheet();                 // passes a policy that allows no styles in the page
+    sheet.replaceSync(STYLE);
+  }
+  root.adoptedStyleSheets = [sheet];
+}
+
+function make(name, properties = {}, attributes = {}) {
+  const element = Object.assign(document.createElement(name), properties);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
+/** What its attributes ask for. Throws MotionError (BAD_ATTRIBUTE), which says which and what it may be. */
+function read(host) {
+  const get = (name) => host.getAttribute(name)?.trim() ?? '';
+  const options = {
+    url: get('src') ? new URL(get('src').replace(/\/?$/, '/'), document.baseURI) : new URL('../', import.meta.url),
+    token: get('token'), session: get('session'), room: get('room'), agent: get('agent'), user: get('user'), avatar: get('avatar'),
+    mode: get('mode') || 'auto', renderer: get('renderer') || '2d', head: get('head'),
+  };
+  const named = ['session', 'room', 'agent'].filter((name) => options[name]);
+  if (named.length > 1) throw new MotionError('BAD_ATTRIBUTE', `Either ${named.join(' or ')}: the element shows one face.`);
+  if (!MODES.includes(options.mode)) throw new MotionError('BAD_ATTRIBUTE', `mode is ${MODES.join(', ')}, not ${options.mode}.`);
+  if (!RENDERERS.includes(options.renderer)) throw new MotionError('BAD_ATTRIBUTE', `renderer is ${RENDERERS.join(' or ')}, not ${options.renderer}.`);
+  const { kind, id } = subjectOf(options.token);
+  if (!named.length && (kind === 'session' || kind === 'room')) options[kind] = id;
+  if (options.head && options.renderer !== '3d') throw new MotionError('BAD_ATTRIBUTE', 'head is for renderer="3d".');
+  return options;
+}
+
+/**
+ * Events, none of which bubbles: `state` (detail: {state, text, error}), `cue` (an event of the session when it is heard), `message`
+ * (what comes over the data channel "lipwire"), `error` (a MotionError).
+ */
+export class LipwireAvatar extends HTMLElement {
+  static observedAttributes = ['src', 'token', 'session', 'room', 'agent', 'user', 'avatar', 'mode', 'renderer', 'head', 'label', 'muted'];
+
+  #canvas = null;                // that is seen, or will be
+  #video = make('video', { playsInline: true, disablePictureInPicture: true, hidden: true }, { part: 'video' });
+  #picture = make('div', { className: 'picture' }, { part: 'picture', role: 'img' });
+  #words = make('div', { className: 'words' }, { part: 'words' });
+  #text = make('p', {}, { role: 'status', part: 'text' });
+  #button = make('button', { type: 'button', hidden: true }, { part: 'button' });
+  #action = null;                // what the button does
+  #run = null;                   // what belongs to the attributes as they are: closed when they change
+  #state = 'idle';
+  #renew = false;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: 'open' });
+    style(root);
+    this.#picture.append(this.#video);
+    this.#words.append(this.#text, this.#button);
+    root.append(this.#picture, this.#words);
+    this.#button.addEventListener('click', () => this.#action?.());
+    this.addEventListener('click', () => { if (this.connection?.soundBlocked) this.play(); });
+  }
+
+  connectedCallback() { this.#anew(); }
+  disconnectedCallback() { this.#end(); }
+
+  attributeChangedCallback(name, before, after) {
+    if (before === after || !this.isConnected) return;
+    if (name === 'label') this.#label();
+    else if (name === 'muted') { if (this.connection) this.connection.muted = after !== null; }
+    else if (!this.#renew) {                     // several that are set together are one change
+      this.#renew = true;
+      queueMicrotask(() => { this.#renew = false; if (this.isConnected) this.#anew(); });
+    }
+  }
+
+  /** idle (waits for a click), connecting, waiting, live, reconnecting, ended or refused. */
+  get state() { return this.#state; }
+  /** The Connection; null while there is none. */
+  get connection() { return this.#run?.connection ?? null; }
+  /** The renderer; null with video. */
+  get renderer() { return this.#run?.renderer ?? null; }
+
+  /** Plays the sound, where the browser waits for a gesture of the user's; call it from one. */
+  async play() {
+    const { connection } = this;
+    if (!connection) return;
+    this.#video.muted = connection.muted;
+    await connection.play();
+  }
+
+  /** Begins the conversation that `agent` names: asks for the microphone. */
+  async start() {
+    const run = this.#run;
+    if (!run?.options?.agent || run.begun) return;
+    run.begun = true;
+    await this.#attempt(run, () => this.#talk(run));
+  }
+
+  /** Ends it: the microphone is off, and the button is there again. */
+  stop() { if (this.#run?.begun) this.#anew(); }
+
+  #anew() {
+    this.#end();
+    const run = this.#run = { closed: false, connection: null, renderer: null, wake: new AbortController() };
+    this.#label();
+    this.#attempt(run, async () => {
+      run.options = read(this);
+      run.server = new Server(run.options.url, run.options.token);
+      if (run.options.agent) await this.#offer(run);
+      else await this.#watch(run);
+    });
+  }
+
+  #end() {
+    const run = this.#run;
+    if (!run) return;
+    run.closed = true;
+    run.wake.abort();
+    cancelAnimationFrame(run.frame);
+    run.seen?.disconnect();
+    run.connection?.close();
+    run.renderer?.close();
+    for (const track of run.tracks ?? []) track.stop();
+    this.#video.srcObject = null;
+    this.#canvas?.remove();
+    this.#canvas = this.#run = null;
+  }
+
+  // Whatever fails in there is said where the face would be.
+  async #attempt(run, what) {
+    try {
+      await what();
+    } catch (error) {
+      if (!run.closed) this.#refuse(error);
+    }
+  }
+
+  // ---- what is shown
+
+  async #watch(run) {
+    this.#set('connecting');
+    const face = await this.#find(run);
+    if (face) await this.#show(run, face);
+  }
+
+  // {session | room, avatar}; null where the element is gone meanwhile.
+  async #find(run) {
+    const { session, room, avatar } = run.options;
+    if (room) return { room, avatar: avatar || await this.#first(run) };
+    while (!run.closed) {
+      const reply = await this.#ask(run, session ? `api/sessions/${encodeURIComponent(session)}` : 'api/sessions', session);
+      const found = reply?.sessions.filter(({ state }) => state !== 'ended').at(-1);   // the newest
+      if (found) return { session: found.session_id, avatar: avatar || found.avatar };
+      if (reply === undefined) this.#set('connecting', UNREACHABLE);
+      else await this.#wait(run);
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, WAIT_MS);
+        run.wake.signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
+      });
+    }
+    return null;
+  }
+
+  // Who speaks here is there at rest, before anybody does.
+  async #wait(run) {
+    this.#set('waiting');
+    if (run.renderer || run.options.mode === 'video' || run.options.renderer === '3d') return;
+    const avatar = run.options.avatar || await this.#first(run).catch(() => '');
+    if (avatar && !run.closed && !run.renderer) await this.#draw(run, avatar);
+  }
+
+  // null: there is no such session yet; undefined: nobody answers.
+  async #ask(run, path, mayBeMissing) {
+    try {
+      return await (await run.server.ask(path, {})).json();
+    } catch (error) {
+      if (mayBeMissing && error.status === 404) return null;
+      if (error.unreachable || error.status >= 500 || error.status === 429) return undefined;
+      throw error;
+    }
+  }
+
+  async #first(run) {
+    const config = await (await run.server.ask('api/config', {})).json();
+    return config.avatars?.[0] ?? '';
+  }
+
+  async #show(run, { session, room, avatar, microphone }) {
+    if (run.closed) return;
+    const { url, token, user, mode, renderer } = run.options;
+    if (mode !== 'video') await this.#draw(run, avatar);
+    if (run.closed) return;
+    // Where data is to be saved, nobody is sent video who has not asked for it.
+    const asked = mode === 'auto' && savesData() ? 'motion' : mode;
+    run.connection?.close();
+    const connection = run.connection = connect({ url, token, session, room, user, mode: asked, sets: SETS[renderer], microphone, audio: this.#video });
+    connection.muted = this.hasAttribute('muted');
+    for (const type of ['cue', 'message', 'error']) connection.addEventListener(type, ({ detail }) => this.#tell(type, detail));
+    connection.addEventListener('cue', ({ detail: { kind, value } }) => { if (kind === 'state' && value.startsWith('avatar:')) this.#face(run, value.slice(7)); });
+    connection.addEventListener('state', () => this.#followed(run, connection));
+    connection.addEventListener('media', () => this.#followed(run, connection));
+    this.#followed(run, connection);
+    this.#loop(run);
+  }
+
+  // Makes a renderer for this avatar, on a canvas of its own. What was drawn before is seen until it has drawn.
+  async #draw(run, avatar) {
+    if (run.renderer && run.avatar === avatar) return;
+    const { url, token, renderer, head } = run.options;
+    const before = { canvas: this.#canvas, renderer: run.renderer };
+    const canvas = this.#canvas = make('canvas', {}, { part: 'canvas' });
+    this.#video.before(canvas);
+    run.avatar = avatar;
+    if (renderer === '3d') {
+      const { Draw3D } = await import('./draw3d.js');
+      if (run.closed) return;
+      run.renderer = new Draw3D(canvas, { url: head ? new URL(head, document.baseURI).href : new URL('client/head.glb', url).href });
+    } else {
+      run.renderer = new Draw2D(canvas, { avatar, url, token, most: savesData() ? SAVED : undefined });
+    }
+    const mine = run.renderer;
+    mine.ready.then(() => {
+      before.renderer?.close();
+      before.canvas?.remove();
+    }, (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+  }
+
+  // A room shows another face.
+  #face(run, avatar) {
+    if (!avatar || run.options.renderer !== '2d' || run.options.avatar || !run.renderer) return;
+    this.#attempt(run, () => this.#draw(run, avatar));
+  }
+
+  // Draws while the element is seen.
+  #loop(run) {
+    if (run.seen) return;
+    let seen = true;
+    run.seen = new IntersectionObserver((entries) => { seen = entries.at(-1).isIntersecting; });
+    run.seen.observe(this);
+    const next = () => {
+      run.frame = requestAnimationFrame(next);
+      if (!seen || run.connection.mode === 'video') return;
+      const pose = run.connection.player.pose();
+      if (pose) run.renderer?.draw(pose);
+    };
+    next();
+  }
+
+  // ---- a conversation
+
+  async #offer(run) {
+    const avatar = run.options.avatar || await this.#first(run);
+    if (run.closed) return;
+    run.face = avatar;
+    if (run.options.mode !== 'video') await this.#draw(run, avatar);
+    this.#set('idle', '', 'Talk', () => this.start());
+  }
+
+  async #talk(run) {
+    const { agent: room } = run.options;
+    this.#set('connecting');
+    let microphone;
+    try {
+      const media = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true } });
+      run.tracks = media.getTracks();
+      [microphone] = run.tracks;
+    } catch (error) {
+      run.begun = false;
+      throw new MotionError('NO_MICROPHONE', `The browser gives this page no microphone: ${error.message}. Allow it, and press Talk again.`);
+    }
+    if (run.closed) { microphone.stop(); return; }
+    await this.#show(run, { room, avatar: run.face, microphone });
+    try {
+      const body = JSON.stringify({ channel: room, ...(run.face ? { avatar: run.face } : {}) });
+      await run.server.ask('api/agents', { method: 'POST', kind: 'application/json', body, timeout: 40000 });
+    } catch (error) {
+      if (error.status !== 409) throw error;     // it is there already
+    }
+  }
+
+  // ---- what is said about it
+
+  #followed(run, connection) {
+    if (run.closed || connection !== run.connection) return;
+    const { state, soundBlocked } = connection, video = connection.mode === 'video';
+    this.#video.hidden = !video;
+    if (this.#canvas) this.#canvas.hidden = video && state === 'live';
+    if (state === 'failed') {
+      this.#refuse(connection.error);
+    } else if (state === 'live' && soundBlocked) {
+      if (video) this.#silently();
+      this.#set('live', 'The browser plays sound after a click.', 'Play sound', () => this.play());
+    } else if (state !== 'closed') {
+      this.#set(state);
+    }
+    const { session, room, agent } = run.options;
+    if (state === 'ended' && !(session || room || agent)) this.#attempt(run, () => this.#watch(run));   // the next one
+  }
+
+  // Pictures without sound are played without a gesture.
+  async #silently() {
+    this.#video.muted = true;
+    await this.#video.play().catch(() => {});
+  }
+
+  #refuse(error) {
+    const known = error instanceof MotionError, advice = ADVICE[error.code] ?? '';
+    const said = known ? error.message.replace(/\.?$/, '.') : 'Something went wrong here.';
+    const text = `${said[0].toUpperCase()}${said.slice(1)} ${advice}`.trim();
+    if (!known) console.error(error);
+    const run = this.#run;
+    run?.connection?.close();
+    if (error.code === 'NO_MOTION' && run?.options?.mode === 'auto') this.#set('refused', text, 'Show the video', () => this.setAttribute('mode', 'video'), error);
+    else if (error.code === 'NO_MICROPHONE') this.#set('idle', text, 'Talk', () => this.start(), error);
+    else this.#set('refused', text, 'Try again', () => this.#anew(), error);
+    this.#tell('error', error);
+  }
+
+  #set(state, text = WORDS[state] ?? '', button = '', action = null, error = null) {
+    const before = `${this.#state}|${this.#text.textContent}`;
+    this.#state = state;
+    this.#action = action;
+    if (this.#text.textContent !== text) this.#text.textContent = text;      // a status speaks on every write
+    this.#button.textContent = button;
+    this.#button.hidden = !button;
+    this.#words.hidden = !text && !button;
+    if (this.getAttribute('state') !== state) this.setAttribute('state', state);
+    if (before !== `${state}|${text}`) this.#tell('state', { state, text, error });
+  }
+
+  #label() {
+    const label = this.getAttribute('label') || this.getAttribute('aria-label') || 'Live picture of the avatar';
+    this.#picture.setAttribute('aria-label', label);
+  }
+
+  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+}
+
+if (!customElements.get('lipwire-avatar')) customElements.define('lipwire-avatar', LipwireAvatar);

@@ -1,0 +1,54 @@
+"""Motion in a black video (`motion_video`), to browsers: in the place of a face's pictures."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from ..errors import BufferFull
+from .motion import Motion
+from .motion_video import UnitMaker
+from .native import Fan, Outgoing
+
+
+class MotionTrack(UnitMaker):
+    """Black video for connections of the native sender, as `streams.Pictures` are of a face.
+
+    Args:
+        motion: of the face. fps: of its frames. sets: what is sent.
+    """
+
+    def __init__(self, motion: Motion, fps: Fraction, sets: tuple[str, ...]) -> None:
+        super().__init__(sets, fps)
+        self._motion = motion
+        self._fans: dict[str, Fan] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._fans.values()))
+
+    def add(self, out: Outgoing) -> None:
+        """Somebody watches, who takes H.264."""
+        if not len(self):
+            self._motion.add(self)
+        mode = 0 if out.codec == "h264 in single units" else 1
+        fan = self._fans.setdefault(out.codec, Fan("h264", mode=mode))
+        out.on_key = self.want_key
+        self.begin()
+        fan.add(out)
+
+    def remove(self, out: Outgoing) -> None:
+        """Somebody does not any more. Safe to call twice."""
+        out.quiet()
+        for fan in self._fans.values():
+            fan.remove(out)
+        if not len(self):
+            self._motion.remove(self)
+
+    def send(self, unit: bytes, sample: int, key: bool) -> bool:
+        missed = False
+        for fan in self._fans.values():
+            try:
+                fan.send(unit, sample, key)
+            except BufferFull:
+                fan.miss()
+                missed = True
+        return missed

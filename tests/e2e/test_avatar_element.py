@@ -1,0 +1,137 @@
+"""<lipwire-avatar> on a page of another origin: js/examples/page.html, as it is in the package."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from lipwire.app.config import Config
+from lipwire.app.service import Service
+from lipwire.provider.client import ProviderClient, request
+from support.browsing import browser, eventually
+from support.paths import ROOT
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEY = "a-key-for-tests"
+EXAMPLE = (ROOT / "js" / "examples" / "page.html").read_text()
+SERVER = "http://localhost:8080/"
+"""Where the example has the server."""
+WATCH = """() => {
+  const face = document.querySelector('lipwire-avatar');
+  window.seen = {states: [], cues: [], errors: []};
+  face.addEventListener('state', ({detail}) => window.seen.states.push(detail.state));
+  face.addEventListener('cue', ({detail}) => window.seen.cues.push(detail.kind));
+  face.addEventListener('error', ({detail}) => window.seen.errors.push(detail.code));
+}"""
+LOOK = """async () => {
+  const face = document.querySelector('lipwire-avatar'), {connection, renderer, shadowRoot} = face;
+  const picture = shadowRoot.querySelector('[role=img]'), out = {energy: 0, frames: 0, video: 0};
+  for (const s of (await connection?.pc?.getStats() ?? new Map()).values()) if (s.type === 'inbound-rtp') {
+    if (s.kind === 'audio') out.energy = s.totalAudioEnergy;
+    else { out.frames = s.framesDecoded; out.video = s.bytesReceived; }
+  }
+  return {...out, ...window.seen, state: face.state, told: face.getAttribute('state'), size: renderer?.size,
+    places: JSON.stringify(renderer?.places ?? null), label: picture.getAttribute('aria-label'),
+    text: shadowRoot.querySelector('[role=status]').textContent, button: shadowRoot.querySelector('button').textContent,
+    frames_of_motion: connection?.player.stats.frames};
+}"""
+
+
+async def pages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serves the example, whatever is asked for, at the address of the server that its query names."""
+    asked = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+    body = EXAMPLE.replace(SERVER, asked.partition("?")[2]).encode()
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + body)
+    await writer.drain()
+    writer.close()
+
+
+class World:
+    def __init__(self, service: Service, browser: Any, origin: str) -> None:
+        self.service, self.browser, self.origin = service, browser, origin
+
+    async def open(self, token: str | None = None) -> Any:
+        context = await self.browser.new_context(viewport={"width": 800, "height": 600}, device_scale_factor=2)
+        page = await context.new_page()
+        token = self.service.page_link().partition("#token=")[2] if token is None else token
+        await page.goto(f"{self.origin}/?{self.service.viewer_url}#token={token}", wait_until="domcontentloaded")
+        await page.evaluate(WATCH)
+        return page
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(chromium: str) -> AsyncIterator[World]:
+    server = await asyncio.start_server(pages, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    places: dict[str, Any] = {
+        "http_port": 0,
+        "ws_port": 0,
+        "viewer_port": 0,
+        "host": "127.0.0.1",
+        "ice_host": "127.0.0.1",
+    }
+    busy: dict[str, Any] = {"max_late_percent": 0, "max_busy_percent": 0, "max_lag_ms": 0}
+    config = Config(api_key=KEY, allowed_origins=(origin,), **places, **busy)
+    async with server, browser(chromium) as launched, Service(config) as service:
+        yield World(service, launched, origin)
+
+
+async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str], tuple[bytes, int]]) -> None:
+    page = await world.open()
+
+    async def becomes(condition: Callable[[Any], Any]) -> Any:
+        async def it_is() -> Any:
+            return condition(await page.evaluate(LOOK))
+
+        await eventually(it_is)
+        return await page.evaluate(LOOK)
+
+    waiting = await becomes(lambda seen: seen["state"] == "waiting")
+    assert waiting["told"] == "waiting" and "session" in waiting["text"]
+    async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
+        await page.evaluate("() => { document.querySelector('lipwire-avatar').style.width = '160px'; }")
+        live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
+        assert live["size"] == {"width": 320, "height": 180}, "the canvas has 160 x 90 pixels, of which each is four"
+        assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
+        await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
+        talked = await becomes(lambda seen: "started" in seen["cues"] and seen["energy"] > 1e-4)
+        await becomes(lambda seen: seen["places"] != talked["places"] and "finished" in seen["cues"])
+        assert (talked["frames"], talked["video"], talked["errors"]) == (0, 0, []), "no video is sent"
+
+        await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('mode', 'video')")
+        await becomes(lambda seen: seen["state"] == "live" and seen["frames"] > 3)
+        await page.evaluate("() => document.querySelector('lipwire-avatar').removeAttribute('mode')")
+        await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"])
+    await becomes(lambda seen: seen["state"] == "waiting")
+    await page.context.close()
+
+
+async def test_what_is_refused_is_said_where_the_face_would_be(world: World) -> None:
+    page = await world.open(token="nonsense")
+
+    async def told(why: str) -> Any:
+        async def it_is() -> Any:
+            seen = await page.evaluate(LOOK)
+            return seen["state"] == "refused" and why in seen["text"]
+
+        await eventually(it_is)
+        return await page.evaluate(LOOK)
+
+    await told("Ask for a new token.")
+    await page.click("lipwire-avatar >> text=Try again")
+    await eventually(lambda: page.evaluate("() => window.seen.errors.length > 0"))
+    assert (await told("Ask for a new token."))["errors"] == ["INVALID_TOKEN"]
+    for name, value, why in (
+        ("mode", "clip", "auto, motion, video"),
+        ("renderer", "4d", "2d or 3d"),
+        ("head", "a", "3d"),
+    ):
+        await page.evaluate("(set) => document.querySelector('lipwire-avatar').setAttribute(...set)", [name, value])
+        await told(why)
+        await page.evaluate("(name) => document.querySelector('lipwire-avatar').removeAttribute(name)", name)
+    await page.context.close()

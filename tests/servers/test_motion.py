@@ -1,0 +1,185 @@
+"""Motion over a WebSocket, from the real service: sessions, rooms, who may, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from lipwire.app.config import Config
+from lipwire.app.service import Service
+from lipwire.channel.base import UserJoined, UserLeft
+from lipwire.session.session import Session
+from support.motion import Reader, tone
+from support.motion_viewer import MotionViewer, until
+from support.provider_stage import start_body
+
+KEY = "key-of-the-tests"
+HEADERS = {"x-api-key": KEY}
+
+
+@pytest_asyncio.fixture
+async def service() -> AsyncIterator[Service]:
+    ports: dict[str, Any] = dict.fromkeys(("http_port", "ws_port", "viewer_port"), 0)
+    async with Service(Config(**ports, api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1")) as service:
+        yield service
+
+
+async def start(service: Service, **fields: Any) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, headers=HEADERS, timeout=60) as http:
+        channel = start_body()["agora_settings"] | {"channel": f"c{len(service.watched)}"}
+        body = start_body(width=64, height=64, fps=25, agora_settings=channel, **fields)
+        return await http.post(f"{service.http_url}/session/start", json=body)
+
+
+async def token(service: Service, path: str, **body: Any) -> str:
+    async with httpx.AsyncClient(trust_env=False, headers=HEADERS, timeout=60) as http:
+        return str((await http.post(f"{service.http_url}{path}/token", json=body)).json()["token"])
+
+
+def url(service: Service, path: str) -> str:
+    return service.viewer_url.replace("http://", "ws://") + f"motion/{path}"
+
+
+async def read(ws: ClientConnection, reader: Reader, enough: Any) -> None:
+    async with asyncio.timeout(30):
+        while not enough():
+            reader.put(await ws.recv())
+
+
+async def test_a_session_over_a_websocket(service: Service) -> None:
+    """With a token as a subprotocol, as a page has to; binary with Opus, and JSON; an interrupt; the end."""
+    id = (await start(service)).json()["session_id"]
+    may = await token(service, f"/session/{id}", role="watch")
+    key: Any = {"additional_headers": HEADERS}
+    page: Any = {"subprotocols": ["lipwire-motion", f"token.{may}"]}
+    reader, words = Reader(), Reader()
+    async with (
+        connect(url(service, f"{id}?sets=pose&sound=opus"), proxy=None, **page) as ws,
+        connect(url(service, f"{id}?encoding=json"), proxy=None, **key) as text,
+    ):
+        assert ws.subprotocol == "lipwire-motion" and len(service.audience) == 2
+        session = service.watched[id].session
+        session.write(tone(5.0), 48_000)
+        await read(ws, reader, lambda: len(reader.frames) > 5 and len(reader.sounds) > 5)
+        await read(text, words, lambda: words.events)
+        session.interrupt()
+        await read(ws, reader, lambda: 1 in reader.generations.values())
+        assert [kind for _, _, kind, _ in reader.events.values()][:2] == ["started", "interrupt"]
+        assert list(words.headers[0]["sets"]) == ["arkit", "head"] and reader.headers[0][3][0][0] == "pose"
+        samples = [at for at, _, _ in reader.sounds]
+        assert {b - a for a, b in itertools.pairwise(samples)} == {960}
+        assert abs(max(samples) - max(reader.frames)) < 48_000
+        async with httpx.AsyncClient(trust_env=False, headers=HEADERS) as http:
+            figures = (await http.get(f"{service.http_url}/metrics")).text
+        assert "lipwire_motion_viewers 2.0" in figures and "lipwire_motion_dropped_total 0.0" in figures
+        await ws.send("what a client says means nothing")
+        await service.provider.end(service.provider.get(id), "stopped")
+        with pytest.raises(ConnectionClosed) as gone:
+            while True:
+                await ws.recv()
+        assert gone.value.rcvd is not None and gone.value.rcvd.code == 1000
+    await until(lambda: not len(service.audience))
+
+
+async def test_a_user_of_a_room_over_a_websocket(service: Service) -> None:
+    rooms = service.rooms
+    events: list[Any] = []
+    member = await token(service, "/rooms/lobby", role="watch", name="anna")
+    more: Any = {"additional_headers": {"authorization": f"Bearer {member}"}}
+    async with connect(url(service, "rooms/lobby?sets=azure&sound=pcm16"), proxy=None, **more) as ws:
+        channel = rooms.channel("lobby", "face", events.append)
+        async with Session(channel, size=(64, 48), fps=25) as session:
+            assert [event.user for event in events if isinstance(event, UserJoined)] == ["anna"]
+            session.write(tone(3.0), 48_000)
+            reader = Reader()
+            await read(ws, reader, lambda: len(reader.frames) > 5 and reader.sounds)
+            assert channel.stats()["motion_viewers"] == 1 and {len(pcm) for _, _, pcm in reader.sounds} == {1920}
+            with pytest.raises(InvalidStatus) as taken:
+                await connect(url(service, "rooms/lobby"), proxy=None, **more)
+            assert taken.value.response.status_code == 409
+            await ws.close()
+            await until(lambda: [event.user for event in events if isinstance(event, UserLeft)] == ["anna"])
+    assert not rooms.list() and not len(service.audience)
+
+
+async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> None:
+    open_to = {
+        egress: (await start(service, **({"egress": egress} if egress else {}))).json()
+        for egress in ("", "video", "motion")
+    }
+    assert "granted" in open_to["motion"] and open_to["motion"]["granted"]["egress"] == "motion"
+    assert open_to[""]["granted"]["egress"] == "both"
+    id = open_to[""]["session_id"]
+    other = await token(service, "/rooms/lobby", role="watch")
+    cases: list[tuple[str, dict[str, str], int, str]] = [
+        (id, {}, 401, "MISSING_TOKEN"),
+        (id, {"authorization": "Bearer x"}, 401, "INVALID_TOKEN"),
+        (id, {"authorization": f"Bearer {other}"}, 403, "NOT_ALLOWED"),
+        ("nobody", HEADERS, 404, "SESSION_NOT_FOUND"),
+        (f"{id}?sets=face", HEADERS, 400, "VALIDATION_ERROR"),
+        (f"{id}?encoding=xml", HEADERS, 400, "VALIDATION_ERROR"),
+        (f"{id}?sound=mp3", HEADERS, 400, "VALIDATION_ERROR"),
+        (open_to["video"]["session_id"], HEADERS, 403, "NOT_ALLOWED"),
+        (id, HEADERS | {"origin": "https://evil.example"}, 403, ""),
+    ]
+    for path, headers, status, code in cases:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url(service, path), proxy=None, additional_headers=headers)
+        assert refused.value.response.status_code == status, path
+        assert not code or json.loads(refused.value.response.body or b"")["code"] == code, path
+    for fields, words in (
+        ({"egress": "motion", "record": {}}, "record"),
+        ({"egress": "video", "motion": {}}, "egress 'video'"),
+        ({"egress": "both", "motion": {"carrier": "sei"}}, "carrier"),
+        ({"motion": {"sets": ["face"]}}, "motion.sets"),
+    ):
+        reply = await start(service, **fields)
+        assert reply.status_code == 400 and words in reply.json()["message"], fields
+    assert not len(service.audience)
+
+
+async def test_black_video_by_whep(service: Service) -> None:
+    id = (await start(service)).json()["session_id"]
+    async with httpx.AsyncClient(trust_env=False, headers=HEADERS, timeout=60, base_url=service.viewer_url) as http:
+
+        async def offer(sdp: str, query: str = "motion=sei&sets=pose") -> tuple[str, Any]:
+            headers = {"content-type": "application/sdp"}
+            reply = await http.post(f"/whep/{id}?{query}", content=sdp, headers=headers)
+            return reply.text, reply.status_code
+
+        viewer = MotionViewer(kinds=("audio", "video"))
+        await viewer.connect(offer)
+        await until(lambda: len(viewer.of("video")) > 10)
+        for query in ("motion=smoke", "motion=sei&sets=face"):
+            assert (await offer(viewer.pc.localDescription.sdp, query))[1] == 400
+        await viewer.close()
+
+
+async def test_a_client_that_reads_nothing_costs_little(service: Service) -> None:
+    """Its socket is full, its queue is: the oldest frames are left out, and it stays until the door is tired of it."""
+    id = (await start(service)).json()["session_id"]
+    publisher = service.watched[id].publisher
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", service.viewer_port))
+    head = f"GET /motion/{id}?sound=pcm16&encoding=json HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {KEY}\r\n"
+    head += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    await asyncio.get_running_loop().sock_sendall(sock, head.encode())
+    await until(lambda: publisher.motions.takes)
+    await until(lambda: publisher.stats()["motion_dropped"] > 20)
+    (queue,) = publisher._queues
+    assert len(queue._waiting) < 50
+    sock.close()
+    await until(lambda: not publisher.motions.takes)
