@@ -29,6 +29,7 @@ BENCHES = (
     "hooks",
     "share",
     "engine_cpu",
+    "motion_cpu",
     "memory",
     "latency",
     "agora",

@@ -226,3 +226,18 @@ cdef class Frame:
         """float32 (15,): head_x head_y breath blink gaze_x gaze_y brow jaw head_roll happy concerned surprised lids
         wave head_turn."""
         return np.array([self.info.pose.axis[i] for i in range(LW_AXES)], dtype=np.float32) / 32767
+
+    @property
+    def blendshapes(self):
+        """The pose as ARKit names it: {"jawOpen": 0..1, ...}, 52 of them; docs/motion.md has the mapping."""
+        cdef lw_face face
+        lw_face_of(&self.info.pose, &face)
+        return {name: face.shape[i] / 32767 for i, name in enumerate(FACE_NAMES)}
+
+    @property
+    def head(self):
+        """(pitch, yaw, roll) in radians, right handed about the axes of glTF: + is a nod down, a turn to the person's left, a tilt
+        to the person's right."""
+        cdef lw_face face
+        lw_face_of(&self.info.pose, &face)
+        return tuple([face.angle[i] / <double>LW_FACE_RADIAN for i in range(3)])

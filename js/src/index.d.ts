@@ -207,6 +207,9 @@ export class SoundQueue implements Clock {
   close(): void;
 }
 
+/** The motion message in a packet of Agora's data stream; null where it is something else. Throws MotionError (BAD_DATA). */
+export function agoraMessage(packet: Uint8Array): Uint8Array | null;
+
 /** The motion messages in an access unit of H.264 in Annex B. */
 export function motionIn(unit: Uint8Array): Uint8Array[];
 /** Feeds a player with the motion in an H.264 track; returns what ends it. Throws MotionError (NO_MOTION) where a browser cannot. */

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from lipwire import __version__
 
-from . import metrics, sets, systems
+from . import closures, metrics, sets, systems
 from .conditions import CONDITIONS
 
 CLEAN = "clean"
@@ -56,6 +56,8 @@ class Report(msgspec.Struct, frozen=True):
     skipped: dict[str, str]
     """System: why, and how to get it."""
     lines: list[Line]
+    closures: list[closures.Closures]
+    """Of the clean sets, where Lipwire is among the systems."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ def run(
                     said[system.name] = system.kind, metrics.shifted(guess, delay, len(truth))
             for s, some in zip(labelled, pairs, strict=True):
                 lines.append(Line(s.about.name, condition, system.name, metrics.score(some, system.kind, delay)))
+    lips = [
+        closures.measure(s, fps, functools.partial(progress, f"closed lips, {fps} frames a second"))
+        for s in labelled
+        for fps in closure_rates(chosen)
+    ]
     report = Report(
         __version__,
         platform.python_version(),
@@ -124,11 +131,17 @@ def run(
         system_lines,
         skipped or {},
         lines,
+        lips,
     )
     if sample is None:
         return report, None
     a, b = sample
     return report, Sample(padded(labelled[a].utterances[b].pcm)[: len(truths[a][b]) * ROW], truths[a][b], said)
+
+
+def closure_rates(chosen: Sequence[systems.System]) -> tuple[int, ...]:
+    """At which frame rates the lips are looked at: there are some where Lipwire is among the systems."""
+    return closures.RATES if any(system.name == "lipwire" for system in chosen) else ()
 
 
 def _set_line(s: sets.LabelledSet) -> SetLine:
@@ -175,6 +188,17 @@ LEGEND = (
 """What the columns are, for whoever reads the tables."""
 
 
+def _closures_table(lines: Sequence[closures.Closures]) -> Table:
+    table = Table(title="closed lips in motion (ARKit), clean", title_justify="left", box=None, pad_edge=False)
+    table.add_column("set", no_wrap=True)
+    for name in ("fps", "p b m", "called PP", "closed", "closed of called, %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in lines:
+        counts = (line.fps, line.labelled, line.called, line.closed)
+        table.add_row(line.set, *map(str, counts), _percent(line.of_called))
+    return table
+
+
 def tables(report: Report) -> Iterator[Table]:
     """One for each set and condition, then the systems'."""
     by_name = {line.name: line for line in report.systems}
@@ -193,6 +217,8 @@ def tables(report: Report) -> Iterator[Table]:
                 cells = (figure(line.figures) for figure in COLUMNS.values())
                 table.add_row(line.system + "*" * offline, *cells, style=style)
             yield table
+    if report.closures:
+        yield _closures_table(report.closures)
     table = Table(title="systems (* offline: hears the whole file)", title_justify="left", box=None, pad_edge=False)
     for name in ("system", "classes", "best delay, ms", "x real time"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)

@@ -124,7 +124,7 @@ def run_lipsync(request: Request, out: Console, notes: Console, bar: Progress) -
     found, skipped = find_systems(request, notes)
     labelled = load_sets(request, notes)
     sample = find_utterance(request.utterance, labelled) if request.picture else None
-    runs = len({bench.CLEAN, *conditions}) * len(found)
+    runs = len({bench.CLEAN, *conditions}) * len(found) + len(bench.closure_rates(found))
     with bar:
         task = bar.add_task("starting", total=runs * sum(len(s.utterances) for s in labelled))
         report, drawn = bench.run(

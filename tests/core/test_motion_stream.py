@@ -156,6 +156,8 @@ def test_poses_are_sent_as_they_are_or_rounded_once() -> None:
         decoder.put(rounded.header())
         ((*_, read),) = decoder.put(rounded.encode(frame, sample=frame.sample + 7, generation=4))
         assert read[-1][0] == frame.sample + 7 and np.array_equal(read[-1][1], values)
+        assert np.allclose(list(frame.blendshapes.values()), values[15:67], atol=0.5 / 255 + 1e-6)
+        assert tuple(frame.blendshapes) == _core.FACE_NAMES and np.allclose(frame.head, values[67:70])
         assert abs(values[:15].sum() - 1) < 0.04 and np.all((values[:67] >= 0) & (values[:67] <= 1))
         assert values[-1] in range(22) and np.abs(values[67:72]).max() < 0.5
 

@@ -149,7 +149,11 @@ async def test_motion_comes_in_a_track_of_black_pictures(site: Site) -> None:
 
 
 async def test_who_is_refused_is_told_and_does_not_try_again(site: Site) -> None:
-    for options, code in (({"token": ""}, "MISSING_TOKEN"), ({"token": "x"}, "INVALID_TOKEN")):
+    refused: list[tuple[dict[str, str], str]] = [
+        ({"token": ""}, "MISSING_TOKEN"),
+        ({"token": "x", "carrier": "websocket"}, "INVALID_TOKEN"),
+    ]
+    for options, code in refused:
         page = await site.open(**options)
         await eventually(becomes(page, "c.state === 'failed'"))
         assert await page.evaluate("[connection.error.code, ...window.errors]") == [code, code]

@@ -51,6 +51,10 @@ def test_the_shipped_model_is_as_good_as_it_was(speech: sets.LabelledSet) -> Non
     assert r.silence_recall is not None and r.silence_recall > 0.80
     assert r.pp_recall is not None and r.pp_recall > 0.5  # of 11 closures; espeak-ng does not always say the same
     assert 0 <= report.systems[0].delay_ms <= 80
+    assert [lips.fps for lips in report.closures] == [25, 60]
+    for lips in report.closures:  # what the visemes call closed is, in what clients are sent
+        assert lips.labelled > lips.called > 5
+        assert lips.of_called is not None and lips.of_called >= 0.85
 
 
 def test_rows_come_when_a_live_player_has_them(speech: sets.LabelledSet) -> None:
@@ -203,7 +207,7 @@ def test_the_command_prints_and_writes_every_figure(good_set: Path, tmp_path: Pa
         assert text in done.stdout
     assert "…" not in done.stdout  # no figure is cut off in a pipe
     report = json.loads(files[0].read_text())
-    assert set(report) == {"lipwire", "python", "machine", "sets", "systems", "skipped", "lines"}
+    assert set(report) == {"lipwire", "python", "machine", "sets", "systems", "skipped", "lines", "closures"}
     assert [line["condition"] for line in report["lines"]] == ["clean", "g722", "gain-12dB"]
     for line in report["lines"]:
         assert set(line["figures"]) == set(metrics.Result.__struct_fields__)

@@ -708,8 +708,10 @@ async def test_a_publisher_that_takes_several_blocks_gets_them_in_clock_order(fp
         late = stage.session.stats()["late"]
     assert set(out.sizes) <= {1, 2, 3}
     assert sum(out.sizes) * BLOCK == len(out.pcm)
-    if not late:  # where it is 100 a second each block has a picture of its own
-        assert (max(out.sizes) == 1) == (fps == 100)
+    if fps == 100:  # each block has a picture of its own; but that a tick falls between the taking of both
+        assert out.sizes.count(1) > 0.9 * len(out.sizes) or late
+    else:
+        assert max(out.sizes) > 1 or late
     assert all(0 < behind <= BLOCK for behind in out.behind)
     assert np.abs(out.pcm).max() > 7000
     assert [(e.event_id, getattr(e, "position_ms", 0)) for e in stage.events] == [("a", 0), ("a", 500.0)]

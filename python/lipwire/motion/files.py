@@ -202,6 +202,6 @@ def encode_motion(
     if lacking:
         raise InvalidArgument(
             f"cannot write {os.fspath(path)}: it takes the set(s) {', '.join(lacking)}, and there is "
-            f"{', '.join(track.header.sets) or 'none'}"
+            f"{', '.join(track.header.sets) or 'none'}: render it anew, with these sets (--motion-sets)"
         )
     return writer.write(track, Details(speech=speech, fps=fps or track.header.fps, head=head))

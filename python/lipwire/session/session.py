@@ -30,6 +30,7 @@ from ..logs import sampled, several
 from ..pools import pool
 from ..protocol.messages import Egress, PlaybackFinished, PlaybackStarted, Underrun
 from ..stream import (
+    FASTEST,
     LOOKS,
     Cue,
     CueKind,
@@ -65,6 +66,8 @@ goes out with that tick."""
 _drawing = pool(1, "lipwire-draw")
 """Where avatars are drawn. It takes up to 2 s, and more than one of a kind would wait for each other: in the loop's own
 executor the pictures of all viewers would wait behind them."""
+
+_SAMPLES_A_MS = _core.RATE / 1000
 
 _SPECIAL: dict[str, tuple[int, tuple[str, ...]]] = {
     "state": (_core.MOTION_STATE, STATES),
@@ -587,14 +590,15 @@ class Session:
             self._hand_over("cue", self._out.cue, Cue(kind, value or "", sample))
 
     def _frame(self, frame: _core.Frame) -> None:
+        current = self._cut.generation
         if self._moves:
-            for pose in self._stage.poses(frame):
-                if pose.generation >= self._cut.generation:
+            for pose in self._stage.poses(frame) if self._stage.delay else (frame,):
+                if pose.generation >= current:
                     self._hand_over("motion", self._out.motion, pose)
         if frame.drawn or frame.stitched:
             self._stage.frame(frame)
-        else:
-            self._show(frame)
+        elif frame.generation >= current:
+            self._measure(frame)
 
     def _sound(self, pcm: bytes, sample: int, heeded: int, utterance: int, played: int) -> None:
         self._audio_at = sample + len(pcm) // 2 - _core.BLOCK
@@ -657,8 +661,9 @@ class Session:
             logger.exception("[%s] handing over failed: %s", self.id, what)
 
     def _measure(self, frame: _core.Frame) -> None:
-        self._skew_ms = (frame.sample - self._audio_at) / (_core.RATE / 1000)
-        self.max_skew_ms = max(self.max_skew_ms, abs(self._skew_ms))
+        skew = self._skew_ms = (frame.sample - self._audio_at) / _SAMPLES_A_MS
+        if abs(skew) > self.max_skew_ms:
+            self.max_skew_ms = abs(skew)
         self._rate.add(time.monotonic_ns())
         if frame.mouth_open:
             self._note_mouth(frame.utterance, frame.sample, frame.due_ns)
@@ -771,12 +776,8 @@ class _RateMeter:
     SPAN_NS = 2_000_000_000
 
     def __init__(self) -> None:
-        self._times: list[int] = []
-
-    def add(self, now: int) -> None:
-        self._times.append(now)
-        if self._times[0] < now - 2 * self.SPAN_NS:
-            self._times = [t for t in self._times if t >= now - self.SPAN_NS]
+        self._times: deque[int] = deque(maxlen=self.SPAN_NS * FASTEST // 1_000_000_000)
+        self.add = self._times.append
 
     def rate(self, now: int) -> float:
         recent = [t for t in self._times if t >= now - self.SPAN_NS]
