@@ -4,9 +4,10 @@
 // It may have `arrived(sample, now)`, which a player calls with the newest frame of each message.
 
 const SLEW_MS = 100;           // in which most of an error is made good,
-const SLEW_MOST = 0.1;         // by running faster or slower by a tenth at most, which nobody sees,
-const OFF_MS = 25, SLEW_OFF = 0.5;   // or by half, where the error is one that is seen itself
-const JUMP_MS = 120;           // an error above this is another place in the stream: there at once
+const SLEW_MOST = 0.1;         // by running faster or slower by a tenth at most, which nobody sees.
+const OFF_MS = 25;             // Above this the error is seen itself: it runs faster by half, or stands still,
+const SLEW_OFF = [1, 0.5];     // where it is ahead, and where it is behind;
+const JUMP_MS = [2000, 120];   // and above this it is in another place of the stream, and goes there at once
 
 /** A line through what is observed: it runs on between observations, and never jumps where it need not. */
 export class Timeline {
@@ -21,15 +22,15 @@ export class Timeline {
   /** The sample at `now`, which does not go back. */
   sample(now) { return this.#sample + Math.max(0, now - this.#at) * this.rate; }
 
-  /** At `now` the sample should be `sample`. */
-  observe(now, sample) {
-    const error = (sample - this.sample(now)) / this.rate;
-    if (!(Math.abs(error) <= JUMP_MS)) {
-      this.#sample = sample;
+  /** At `now` the sample should be `sample`, and is no later one than `most`. */
+  observe(now, sample, most = Infinity) {
+    const before = this.#sample, goesOn = this.sample(now), error = (Math.min(sample, most) - goesOn) / this.rate, behind = error > 0 ? 1 : 0;
+    if (!(Math.abs(error) <= JUMP_MS[behind])) {
+      this.#sample = Math.min(sample, most);
     } else {
-      const passed = Math.max(0, now - this.#at);
-      const most = passed * (Math.abs(error) > OFF_MS ? SLEW_OFF : SLEW_MOST), part = error * (1 - Math.exp(-passed / SLEW_MS));
-      this.#sample = this.sample(now) + Math.max(-most, Math.min(most, part)) * this.rate;
+      const passed = Math.max(0, now - this.#at), bound = passed * (Math.abs(error) > OFF_MS ? SLEW_OFF[behind] : SLEW_MOST);
+      const part = Math.max(-bound, Math.min(bound, error * (1 - Math.exp(-passed / SLEW_MS))));
+      this.#sample = Math.max(before, Math.min(most, goesOn + part * this.rate));
     }
     this.#at = now;
   }
@@ -94,6 +95,7 @@ export class ArrivalClock {
 }
 
 const SPAN_MS = 160;           // some packets of sound
+const PACKET_MS = 20;          // what was not handed out is not heard: what is played in its place has no number
 const LEAP_MS = 22;            // more than the blocks of packets, and what an output asks for at a time, make of it
 const STATS_MS = 1000;
 const STALE_MS = 1000;         // a source that has delivered nothing for so long says nothing of now
@@ -156,8 +158,8 @@ export class ReceiverClock {
     const passed = (source.rtpTimestamp - this.#anchor.rtp) | 0, begins = this.#anchor.sample + passed * this.#ratio;   // it wraps at 2 ** 32
     if (Math.abs(passed) > 2 ** 30) this.#anchor = { rtp: source.rtpTimestamp, sample: begins };
     if (at !== this.#seen.at(-1)?.at) this.#see(at, at - begins / this.#line.rate);
-    const offset = this.#sum / this.#seen.length + this.latency;
-    this.#line.observe(now, (now - offset) * this.#line.rate);
+    const offset = this.#sum / this.#seen.length + this.latency, { rate } = this.#line;
+    this.#line.observe(now, (now - offset) * rate, begins + PACKET_MS * rate);
   }
 
   // Where two in a row are far from the mean, the sound has been held up, or has leapt: what was before says nothing of now.

@@ -103,7 +103,7 @@ class SocketLink {
   #reader = new Reader();
 
   constructor({ server, session, room, user, sets, encoding, player, sound, on }) {
-    Object.assign(this, { player, on, closed: false });
+    Object.assign(this, { server, session, player, on, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const query = new URLSearchParams({ sets: sets.join(','), encoding, sound: sound ? 'pcm16' : 'none', ...(user ? { user } : {}) });
     const path = room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`;
@@ -119,9 +119,15 @@ class SocketLink {
     socket.onmessage = ({ data }) => this.#take(data);
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
-      socket.onclose = () => reject(new MotionError('UNREACHABLE', 'The server lets no WebSocket through to this session.'));
+      socket.onclose = () => this.#refusal().then(reject, reject);
     });
     socket.onclose = ({ code, reason }) => this.close(code === 1000 ? 'ended' : reason || 'lost');
+  }
+
+  // Why there was no WebSocket, which a browser does not tell: who may not watch is told so elsewhere, too.
+  async #refusal() {
+    if (this.session) await (await this.server.ask(`api/sessions/${encodeURIComponent(this.session)}`, {})).text();
+    return new MotionError('UNREACHABLE', 'The server opens no WebSocket here.');
   }
 
   #take(data) {
@@ -218,9 +224,10 @@ export class Connection extends EventTarget {
   #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
   #set(state, error = null) {
-    if (this.state === 'closed' || this.state === state) return;
-    this.state = state;
+    if (this.state === 'closed') return;
     this.error = error;
+    if (this.state === state) return;
+    this.state = state;
     this.#tell('state', state);
   }
 

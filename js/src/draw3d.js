@@ -196,7 +196,7 @@ export class Draw3D {
     scene.environment = this._around.texture;
     if ('environmentIntensity' in scene) scene.environmentIntensity = 0.62;
     const key = new THREE.DirectionalLight(0xfff1e4, 1.75);
-    const rim = new THREE.DirectionalLight(0xdfe9ff, 0.7);
+    const rim = new THREE.DirectionalLight(0xdfe9ff, 0.45);
     this._lights = { key, rim };
     scene.add(key, key.target, rim, rim.target);
     if (this.options.shadows !== false) {

@@ -202,10 +202,14 @@ export class SoundQueue implements Clock {
   readonly stats: { pieces: number; gaps: number; left_out: number };
   muted: boolean;
   put(sound: Sound): void;
+  arrived(sample: number, now: number): void;
   sample(now: number): number;
   resume(): Promise<void>;
   close(): void;
 }
+
+/** The motion message in a packet of Agora's data stream; null where it is something else. Throws MotionError (BAD_DATA). */
+export function agoraMessage(packet: Uint8Array): Uint8Array | null;
 
 /** The motion messages in an access unit of H.264 in Annex B. */
 export function motionIn(unit: Uint8Array): Uint8Array[];

@@ -1,5 +1,6 @@
 // lipwire-client: a Lipwire avatar's speech and motion in a browser. No dependencies, no build step. docs/client.md.
 
+export { agoraMessage } from './agora.js';
 export { ArrivalClock, FixedClock, ReceiverClock, Timeline } from './clock.js';
 export { Connection, connect } from './connect.js';
 export { MotionError } from './errors.js';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { MotionError, Reader } from '../src/index.js';
+import { MotionError, Reader, readFile } from '../src/index.js';
 
 const golden = process.env.LIPWIRE_GOLDEN;
 const options = { skip: !golden && 'LIPWIRE_GOLDEN names no folder' };
@@ -56,4 +56,14 @@ test('of a damaged message what is whole counts', options, () => {
     };
     assert.throws(() => new Reader().put(bytes(hex)), isDamage, name);
   }
+});
+
+test('the golden file is the same in both encodings', options, () => {
+  const binary = readFile(readFileSync(join(golden, 'golden.lwm'))), json = readFile(readFileSync(join(golden, 'golden.json'), 'utf8'));
+  assert.ok(binary.frames.length > 10 && binary.events.length > 3);
+  assert.deepEqual({ ...binary.header.sets }, { ...json.header.sets });
+  assert.deepEqual(binary.header.kinds, json.header.kinds);
+  assert.deepEqual(binary.events, json.events);
+  assert.deepEqual(binary.frames.map(({ values, ...rest }) => rest), json.frames.map(({ values, ...rest }) => rest));
+  binary.frames.forEach(({ values }, n) => values.forEach((value, k) => assert.ok(Math.abs(value - json.frames[n].values[k]) < 6e-5)));
 });

@@ -142,6 +142,25 @@ def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, t
         made.channel(agent(transport="room"))
 
 
+def test_what_is_sent_of_a_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
+    for setting, asked, room, agora in (
+        (None, None, "both", "video"),
+        (None, "motion", "motion", "motion"),
+        ("motion", None, "motion", "motion"),
+        ("motion", "video", "video", "video"),
+    ):
+        made = AgentSetup(Config(agora_app_id=APP, egress=setting), lambda owner: Rooms())  # type: ignore[arg-type]
+        sent = []
+        for transport in ("room", "agora"):
+            made.prepare(one := agent(avatar="kit", transport=transport, egress=asked, motion_sets=["head", "pose"]))
+            channel: Any = made.channel(one)
+            sent.append(getattr(channel, "options", channel))
+        assert [one.egress for one in sent] == [room, agora] and {one.motion_sets for one in sent} == {("head", "pose")}
+    with pytest.raises(InvalidArgument, match="a film has pictures"):
+        AgentSetup(Config(egress="motion"), films=cast(Any, object())).prepare(agent(avatar="kit", record=""))
+
+
 @pytest.mark.parametrize(
     ("wish", "more", "told"),
     [

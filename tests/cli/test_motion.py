@@ -34,7 +34,9 @@ def lipwire(*args: str, code: int = 0) -> str:
 
 
 def test_into_files_of_motion_and_from_one_to_another(speech: str) -> None:
-    done = lipwire("render", speech, "talk.lwm", "--motion", "talk.tsv", "--motion-sets", "visemes,head", "--fps", "30")
+    done = lipwire(
+        "render", speech, "talk.lwm", "--motion", "talk.tsv", "--motion-sets", "visemes, head", "--fps", "30"
+    )
     assert re.fullmatch(
         r"talk\.lwm: 1\.2\d s, 3\d poses, [\d.]+ kB, in [\d.]+ s \([\d.]+x real time\)\n"
         r"talk\.tsv: 1\.2\d s, 12\d poses, [\d.]+ kB, in [\d.]+ s \([\d.]+x real time\)\n",

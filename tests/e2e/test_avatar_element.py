@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
+from lipwire.avatar import Avatar
 from lipwire.provider.client import ProviderClient, request
-from support.browsing import browser, eventually
+from support.browsing import ALLOWED, MICROPHONE, browser, eventually
 from support.paths import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -56,7 +58,7 @@ class World:
         self.service, self.browser, self.origin = service, browser, origin
 
     async def open(self, token: str | None = None) -> Any:
-        context = await self.browser.new_context(viewport={"width": 800, "height": 600}, device_scale_factor=2)
+        context = await self.browser.new_context(viewport={"width": 200, "height": 400}, device_scale_factor=2)
         page = await context.new_page()
         token = self.service.page_link().partition("#token=")[2] if token is None else token
         await page.goto(f"{self.origin}/?{self.service.viewer_url}#token={token}", wait_until="domcontentloaded")
@@ -76,8 +78,8 @@ async def world(chromium: str) -> AsyncIterator[World]:
         "ice_host": "127.0.0.1",
     }
     busy: dict[str, Any] = {"max_late_percent": 0, "max_busy_percent": 0, "max_lag_ms": 0}
-    config = Config(api_key=KEY, allowed_origins=(origin,), **places, **busy)
-    async with server, browser(chromium) as launched, Service(config) as service:
+    config = Config(api_key=KEY, allowed_origins=(origin,), agent_brain="echo", **places, **busy)
+    async with server, browser(chromium, MICROPHONE, ALLOWED) as launched, Service(config) as service:
         yield World(service, launched, origin)
 
 
@@ -94,9 +96,8 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
     waiting = await becomes(lambda seen: seen["state"] == "waiting")
     assert waiting["told"] == "waiting" and "session" in waiting["text"]
     async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
-        await page.evaluate("() => { document.querySelector('lipwire-avatar').style.width = '160px'; }")
         live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
-        assert live["size"] == {"width": 320, "height": 180}, "the canvas has 160 x 90 pixels, of which each is four"
+        assert live["size"]["width"] == 368, "the canvas is 184 pixels wide, of which each is two of the display's"
         assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
         await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
         talked = await becomes(lambda seen: "started" in seen["cues"] and seen["energy"] > 1e-4)
@@ -109,6 +110,33 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
         await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"])
     await becomes(lambda seen: seen["state"] == "waiting")
     await page.context.close()
+
+
+async def test_an_agent_to_talk_with_and_its_room(world: World) -> None:
+    """Started with the face that the page names; who only looks on learns from the server which face that is."""
+    names = {name: len(Avatar.load(name).art(64, 48).layers) for name in ("aria", "kit")}
+    assert names["aria"] != names["kit"]
+
+    async def shown(page: Any, attributes: dict[str, str], layers: int, press: str = "") -> None:
+        for attribute in attributes.items():
+            await page.evaluate("(set) => document.querySelector('lipwire-avatar').setAttribute(...set)", attribute)
+        if press:
+            await page.click(f"lipwire-avatar >> text={press}")
+
+        async def moves() -> bool:
+            seen = await page.evaluate(LOOK)
+            places = json.loads(seen["places"]) or []
+            return seen["state"] == "live" and bool(seen["frames_of_motion"]) and len(places) == layers
+
+        await eventually(moves)
+
+    page, looks_on = await world.open(), await world.open()
+    await shown(page, {"agent": "help", "avatar": "kit"}, names["kit"], press="Talk")
+    await shown(looks_on, {"room": "help"}, names["kit"])
+    await page.evaluate("() => document.querySelector('lipwire-avatar').stop()")
+    assert (await page.evaluate(LOOK))["state"] in ("connecting", "idle")
+    await page.context.close()
+    await looks_on.context.close()
 
 
 async def test_what_is_refused_is_said_where_the_face_would_be(world: World) -> None:

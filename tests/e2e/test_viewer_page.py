@@ -308,16 +308,15 @@ async def test_the_face_is_drawn_here(world: World) -> None:
         resting = await page.ask("() => window.lipwire.drawn.face.places")
         await client.speak(*world.voice("Mama made a marble rainbow above Bombay."), chunk_ms=40, pace=9.0)
 
-        async def talks() -> bool:
-            speaking = await page.state() == "speaking"
-            return speaking and await page.ask("() => window.lipwire.drawn.face.places") != resting
+        async def heard() -> bool:
+            return (await page.rtp())["energy"] > 1e-4
 
-        await eventually(talks)
+        await eventually(heard)
         await eventually(measured)
+        assert await page.ask("() => window.lipwire.drawn.face.places") != resting
         rtp, (video, motion) = await page.rtp(), map(float, await rates())
         assert (rtp["frames"], rtp["codec"]) == (0, "")
-        assert rtp["energy"] > 1e-4
-        assert 0 < 10 * motion < video
+        assert 0 < motion < video
         await page.page.reload()
         await eventually(drawn)
         assert page.complaints == []

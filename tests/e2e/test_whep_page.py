@@ -3,6 +3,7 @@ page's own requests."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
+from lipwire.publish.motion_video import read_user_data
 from support.browsing import browser, eventually
+from support.motion import Reader
 from support.ports import free_ports
 from support.provider_stage import start_body
 
@@ -140,3 +143,56 @@ async def test_the_viewer_page_watches_by_whep(site: Site, chromium: str) -> Non
         await eventually(gone)
     doors = [(method, url.removeprefix(site.service.viewer_url)) for method, url in asked if "/whep/" in url]
     assert doors[:2] == [("OPTIONS", f"whep/{site.session}"), ("POST", f"whep/{site.session}")], doors
+
+
+ENCODED = """async ([url, headers]) => {
+  const worker = new Worker(URL.createObjectURL(new Blob([`
+    onrtctransform = async ({transformer: {readable, writable}}) => {
+      const writer = writable.getWriter(), reader = readable.getReader();
+      for (;;) {
+        const {value, done} = await reader.read();
+        if (done) return;
+        postMessage([...new Uint8Array(value.data)]);
+        writer.write(value);
+      }
+    };`])));
+  const units = window.units = [];
+  worker.onmessage = ({data}) => units.push(data);
+  const pc = window.black = new RTCPeerConnection();
+  const video = document.body.appendChild(Object.assign(document.createElement('video'), {muted: true}));
+  pc.ontrack = ({track}) => { video.srcObject = new MediaStream([track]); video.play(); };
+  const {receiver} = pc.addTransceiver('video', {direction: 'recvonly'});
+  receiver.transform = new RTCRtpScriptTransform(worker);
+  await pc.setLocalDescription();
+  const offer = {method: 'POST', body: pc.localDescription.sdp, headers};
+  const reply = await fetch(url, offer);
+  await pc.setRemoteDescription({type: 'answer', sdp: await reply.text()});
+}"""
+"""Watches, and keeps each access unit as it comes."""
+DECODED = """async () => {
+  for (const s of (await window.black.getStats()).values())
+    if (s.type === 'inbound-rtp') return [s.framesDecoded, s.frameWidth, s.frameHeight];
+}"""
+
+
+async def test_motion_in_a_black_video_passes_through_chromium(site: Site, chromium: str) -> None:
+    """Its encoded transform has the user data; and its decoder takes the pictures."""
+    async with browser(chromium) as launched:
+        page: Any = await launched.new_page()
+        await page.goto(f"{site.elsewhere}/schema/openapi.json")
+        url = f"{site.service.viewer_url}whep/{site.session}?motion=sei&sets=pose"
+        headers = {"Authorization": f"Bearer {site.token()}", "Content-Type": "application/sdp"}
+        await page.evaluate(ENCODED, [url, headers])
+
+        async def enough() -> bool:
+            decoded = await page.evaluate(DECODED)
+            return bool(decoded) and decoded[0] > 10 and decoded[1:] == [160, 96]
+
+        await eventually(enough)
+        reader = Reader()
+        for unit in await page.evaluate("window.units"):
+            for message in read_user_data(bytes(unit)):
+                reader.put(message)
+        steps = {b - a for a, b in itertools.pairwise(sorted(reader.frames))}
+        assert len(reader.frames) > 10 and {step % (48_000 // 25) for step in steps} == {0}
+        assert ("state", "avatar:aria") in [(kind, value) for _, _, kind, value in reader.alone]

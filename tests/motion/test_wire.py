@@ -22,7 +22,7 @@ def decoded(message: bytes) -> Any:
     return msgspec.json.decode(message)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     st.integers(0, 15),
     st.lists(st.tuples(st.integers(-3, 5), st.integers(0, 3), st.booleans()), max_size=12),

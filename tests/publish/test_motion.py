@@ -14,8 +14,8 @@ from lipwire._core import MOTION_SETS, RATE
 from lipwire.errors import InvalidArgument
 from lipwire.protocol.messages import MotionSet
 from lipwire.publish import motion as module
-from lipwire.publish.motion import HEADERS, Ask, Motion, MotionFigures, check_ask, parse_ask
-from lipwire.publish.motion_queue import FRAMES, TOO_SLOW, MotionQueue, MotionSounds, check_codec
+from lipwire.publish.motion import HEADERS, MAX_VALUE, Ask, Motion, MotionFigures, check_ask, parse_ask
+from lipwire.publish.motion_queue import FRAMES, SOUNDS, TOO_SLOW, MotionQueue, MotionSounds, check_codec
 from lipwire.stream import Cue
 from support.motion import Ear, Reader, poses, tone
 
@@ -141,9 +141,13 @@ def test_a_newcomer_has_headers_and_a_broadcast_has_them_for_ever() -> None:
     assert len(samples) == 1 + HEADERS and samples[-1] <= RATE
     reader = read(cast)
     assert len(reader.headers) == 3 and not cast.of("header"), "in messages of frames, once a second"
+    for number, frame in enumerate(frames[:30]):
+        motion.frame(frame, 20 * RATE + number * STEP)
+    spread = [sample - 20 * RATE for kind, _, sample in late.got[1:] if kind == "header"]
+    assert len(spread) == HEADERS and RATE // 4 < spread[0] < spread[1] - RATE // 4, "and not in one burst later"
     small = Ear(anew=True, most=200)
     motion.add(small)
-    motion.frame(frames[0], 3 * RATE)
+    motion.frame(frames[0], 30 * RATE)
     assert all(len(message) <= 200 for message in small.of("frames")) and small.of("event"), "apart, where it is long"
 
 
@@ -165,13 +169,13 @@ def test_an_interrupt_and_a_new_face_are_generations() -> None:
     motion, frames = begun(ear), poses(0.4)
     motion.frame(frames[0])
     motion.interrupt()
-    motion.cue(Cue("interrupt", "", frames[1].sample))
+    motion.cue(Cue("interrupt", "x" * 100_000, frames[1].sample))
     motion.frame(frames[1], 5000)
     motion.begin(Fraction(50))
     motion.frame(frames[2], 6000)
     reader = read(ear)
     assert reader.generations == {frames[0].sample: 0, 5000: 1, 6000: 2} and ear.interrupts == 1
-    assert reader.events[1] == (frames[1].sample, 1, "interrupt", "")
+    assert reader.events[1] == (frames[1].sample, 1, "interrupt", "x" * MAX_VALUE)
     assert [tuple(header[2]) for header in reader.headers] == [(25, 1), (50, 1)]
     assert len({header[0] for header in reader.headers}) == 2, "another id"
 
@@ -191,17 +195,17 @@ async def test_a_slow_reader_misses_the_oldest_frames_and_no_event() -> None:
     queue, sounds = MotionQueue(Ask(), "pcm16"), MotionSounds(figures)
     motion, frames = begun(queue, figures=figures), poses(2.0)
     sounds.add(queue)
-    sounds.audio(tone(2.0), 0)
+    sounds.audio(tone(4.0), 0)
     for frame in frames:
         motion.frame(frame)
     motion.cue(Cue("state", "idle", 5))
     count = len(queue._waiting)
-    assert count == 1 + FRAMES + 25 + 1 and figures.dropped == len(frames) - FRAMES + 75
+    assert count == 1 + FRAMES + SOUNDS + 1 and figures.dropped == len(frames) - FRAMES + 200 - SOUNDS
     reader = Reader()
     for _ in range(count):
         reader.put(await queue.take() or b"")
     assert list(reader.frames) == [frame.sample for frame in frames[-FRAMES:]] and len(reader.events) == 1
-    assert [(at, codec, len(pcm)) for at, codec, pcm in reader.sounds][-1] == (2 * RATE - 960, 1, 1920)
+    assert [(at, codec, len(pcm)) for at, codec, pcm in reader.sounds][-1] == (4 * RATE - 960, 1, 1920)
     motion.frame(frames[0], 3 * RATE)
     motion.interrupt()
     sounds.interrupt()

@@ -18,11 +18,11 @@ import lipwire
 from lipwire._core import BLOCK, RATE
 from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
-from lipwire.publish.motion import NO_MOTION
+from lipwire.publish.motion import NO_MOTION, Ask
 from lipwire.publish.motion_line import IN_FLIGHT, MotionLine
 from lipwire.publish.motion_video import BlackVideo, read_user_data, user_data
 from lipwire.stream import StreamSpec
-from support.motion import Reader, poses, tone
+from support.motion import Ear, Reader, poses, tone
 from support.motion_viewer import MotionViewer, until
 from support.proxy import Proxy
 
@@ -51,8 +51,9 @@ async def test_several_viewers_each_with_what_it_asked_for() -> None:
         one.write(tone(9.0), RATE, "a")
         await until(lambda: any(kind == "started" for _, _, kind, _ in face.reader.events.values()))
         one.interrupt()
-        await until(lambda: face.reader.generations[max(face.reader.frames)] == 1)
         for viewer in (face, pose):
+            await until(lambda viewer=viewer: viewer.reader.generations[max(viewer.reader.frames)] == 1)
+            await until(lambda viewer=viewer: len(viewer.reader.events) > 1)
             kinds = [(kind, value) for _, _, kind, value in viewer.reader.events.values()]
             assert kinds[:2] == [("started", "a"), ("interrupt", "a")]
         assert one.stats()["frames_undrawn"] > 3
@@ -62,7 +63,7 @@ async def test_several_viewers_each_with_what_it_asked_for() -> None:
         await until(lambda: any(len(frame) == 1 for frame in face.reader.frames.values()))
         assert any(kind == "error" for _, _, kind, _ in face.reader.alone) and len(face.messages) > before
         figures = publisher.stats()
-        assert figures["motion_viewers"] == 2 and figures["motion_messages"] > 20 and not figures["motion_dropped"]
+        assert figures["motion_viewers"] == 2 and figures["motion_messages"] > 10 and figures["motion_bytes"] > 1000
         await face.close()
         await pose.close()
         await until(lambda: not publisher.takes_motion)
@@ -131,6 +132,8 @@ async def test_a_bad_network_and_motion_in_the_video() -> None:
     """5 % of the packets are lost, and the others up to 50 ms late; besides, black video has the same as user data."""
     async with session() as (publisher, one), Proxy(loss=0.05, jitter=0.05) as proxy:
         viewer, black = MotionViewer({"sets": ["pose"]}), MotionViewer(kinds=("audio", "video"))
+        sent = Ear(Ask(("azure",)))
+        publisher.motions.add(sent)
         await viewer.connect(publisher.answer, proxy)
         await black.connect(lambda sdp: publisher.admit(sdp, black=("pose",)))
         await until(lambda: viewer.reader.frames and units(black))
@@ -138,8 +141,8 @@ async def test_a_bad_network_and_motion_in_the_video() -> None:
         await until(lambda: len(viewer.reader.frames) >= 40 and len(units(black)) >= 40)
         assert proxy.lost > 0
         samples = sorted(viewer.reader.frames)
-        missing = (samples[-1] - samples[0]) // (RATE // 25) + 1 - len(samples)
-        assert missing <= 2
+        missing = {at for kind, _, at in sent.got if kind == "frames" and at in range(samples[0], samples[-1])}
+        assert len(missing - set(samples)) <= 8, "a few of forty; test_motion.py has the figure"
         assert [kind for _, _, kind, _ in viewer.reader.events.values()][:1] == ["started"]
         reader = Reader()
         for unit in units(black):
@@ -183,7 +186,8 @@ def units(viewer: MotionViewer) -> list[bytes]:
 
 
 async def test_rooms_move_too() -> None:
-    """Two faces, one after the other, for one who watches: a generation each, on the clock of the room."""
+    """A voice without a face, and faces, one after the other, for one who watches: a generation each, on the clock of
+    the room. Who has pictures takes the place of who has none."""
     rooms, viewer = Rooms(ice_host="127.0.0.1"), MotionViewer({"sets": ["pose"]})
     await viewer.connect(lambda sdp: rooms.answer("lobby", "anna", sdp, role="viewer"))
     async with lipwire.Session(rooms.channel("lobby", "one", egress="motion"), size=(64, 48), fps=25) as first:
@@ -195,9 +199,11 @@ async def test_rooms_move_too() -> None:
         await until(lambda: any(kind == "clock" for _, _, kind, _ in viewer.reader.alone) and viewer.of("audio"))
         heard, moved = viewer.sample_of(viewer.of("audio")[-1].timestamp), max(viewer.reader.frames)
         assert abs(heard - moved) < RATE, "one clock, that of the room"
-    async with lipwire.Session(rooms.channel("lobby", "two"), size=(64, 48), fps=50):
+    async with lipwire.Session(rooms.channel("lobby", "voice"), avatar=None, fps=20):
         await until(lambda: 2 in viewer.reader.generations.values())
-        assert tuple(viewer.reader.headers[-1][2]) == (50, 1)
+        async with lipwire.Session(rooms.channel("lobby", "two"), size=(64, 48), fps=50):
+            await until(lambda: 3 in viewer.reader.generations.values())
+            assert [tuple(header[2]) for header in viewer.reader.headers[-2:]] == [(20, 1), (50, 1)]
     async with lipwire.Session(rooms.channel("lobby", "three", egress="video"), size=(64, 48)):
         await until(lambda: viewer.channel.readyState == "closed")
     await viewer.close()

@@ -118,7 +118,7 @@ def render(
             preencoded=cast("Preencoded", preencoded),
             motion=motion or (),
             motion_head=motion_head,
-            motion_sets=None if motion_sets is None else motion_sets.split(","),
+            motion_sets=motion_sets,
             progress=lambda done, total: bar.update(task, description="rendering", completed=done, total=total or done),
             note=lambda line: bar.update(task, description=line),
         )

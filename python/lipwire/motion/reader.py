@@ -23,6 +23,8 @@ MAX_BLOCK = 1 << 20
 """Bytes of one of its blocks, at most; as many as a message may have."""
 MAX_JSON = 1 << 28
 """Bytes of a .json file, at most: some hours of faces."""
+MAX_VALUES = 1 << 27
+"""Of a track: 512 MiB, ten hours of ARKit's channels at 60 frames a second. In a file frames may be few bytes each."""
 MAX_CHANNELS = 1024
 CHUNK = 1 << 16
 """Bytes that are read at a time, at most."""
@@ -98,8 +100,8 @@ def read_motion(source: MotionSource) -> MotionTrack:
         source: a path; or what is in the file, as bytes or as an open binary file.
 
     Raises:
-        InvalidArgument: it cannot be opened. BadData: it is neither of the two, damaged, or cut off, or its channels
-        change on the way (`MotionReader` reads those, and what lies before a fault).
+        InvalidArgument: it cannot be opened. BadData: it is neither of the two, damaged, cut off, or larger than any
+        can be, or its channels change on the way (`MotionReader` reads those, and what lies before a fault).
     """
     name = _name(source)
     with _opened(source) as file:
@@ -120,6 +122,8 @@ def _track(records: Iterable[Record], name: str) -> MotionTrack:
     for record in records:
         if isinstance(record, MotionFrame):
             frames.append(record)
+            if len(frames) * len(record.values) > MAX_VALUES:
+                raise BadData(f"{name} has more than {MAX_VALUES} values; MotionReader reads it frame by frame")
         elif isinstance(record, MotionEvent):
             events.append(record)
         elif header is None:

@@ -34,6 +34,8 @@ HEADER_EVERY = RATE
 NO_MOTION = "no motion is sent here (egress: video)"
 MAX_ASK = 1024
 """Bytes of what somebody asks."""
+MAX_VALUE = 128
+"""Characters of an event's value; an `event_id` that is longer is cut, as it comes from a client and goes to all."""
 UNNUMBERED = 0
 """The number of events that are never taken for one that came before."""
 Kind = Literal["header", "frames", "event"]
@@ -181,7 +183,7 @@ class _Stream:
         self._figures = figures
         self.listeners: set[Listener] = set()
         self._young: dict[Listener, list[int]] = {}
-        """Who is sent headers again, and the samples from which on that is due."""
+        """Who is sent headers again, and the samples from which on that is due; none before its first frame."""
         self._repeats: list[tuple[bytes, int]] = []
         """Events that are sent again, and how many times."""
         self._header_at: int | None = None
@@ -194,7 +196,7 @@ class _Stream:
             return
         self._greet(listener, at)
         if self._lossy:
-            self._young[listener] = [at + (n + 1) * RATE // (HEADERS + 1) for n in range(HEADERS)]
+            self._young[listener] = []
 
     def remove(self, listener: Listener) -> None:
         self.listeners.discard(listener)
@@ -202,7 +204,9 @@ class _Stream:
 
     def frame(self, frame: Frame, sample: int, generation: int) -> None:
         for listener, due in tuple(self._young.items()):
-            if sample >= due[0]:
+            if not due:
+                due += [sample + (n + 1) * RATE // (HEADERS + 1) for n in range(HEADERS)]
+            elif sample >= due[0]:
                 self._greet(listener, sample)
                 del due[0]
                 if not due:
@@ -331,7 +335,7 @@ class Motion:
         self._number += 1
         at = cue.sample if sample is None else sample
         for stream in tuple(self._streams.values()):
-            stream.event(self._number, at, self.generation, cue.kind, cue.value)
+            stream.event(self._number, at, self.generation, cue.kind, cue.value[:MAX_VALUE])
 
     def interrupt(self) -> None:
         """What waits anywhere is stale."""

@@ -19,8 +19,9 @@ from .sound import Opus, Sound, SoundPackets
 
 NORMAL, REFUSED, TOO_SLOW = 1000, 1008, 1013
 """Close codes (RFC 6455, section 7.4.1, and IANA's registry)."""
-FRAMES, SOUNDS, EVENTS = 8, 25, 256
-"""Messages of each kind that wait: a third of a second of frames, half of one of sound."""
+FRAMES, SOUNDS, EVENTS = 8, 100, 256
+"""Messages of each kind that wait: a third of a second of frames, two seconds of sound, which a server that stands
+still for a moment must not cost."""
 SoundCodec = Literal["none", "pcm16", "opus"]
 CODECS: dict[str, int] = {"pcm16": 1, "opus": 2}
 """Number of a codec in a sound record: PCM16 mono at 48 kHz, little endian, and Opus; 20 ms each."""

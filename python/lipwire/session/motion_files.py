@@ -39,7 +39,7 @@ class MotionFiles:
         names: what they are called; each name's end says which kind it is (`motion.files.WRITERS`). Only an end, such
             as "lwm" or "a2f.json", is a file beside the film.
         film: the film that is made with them, or None.
-        sets: channels of .lwm and .json; None: ARKit's, and the head's.
+        sets: channels of .lwm and .json, a list or with commas; None: ARKit's, and the head's.
         fps: frames a second.
         asked: whether somebody has said so.
         head: a .glb file for .glb.
@@ -54,7 +54,7 @@ class MotionFiles:
         names: Sequence[Name],
         film: Path | None,
         *,
-        sets: Sequence[str] | None,
+        sets: str | Sequence[str] | None,
         fps: Fraction,
         asked: bool,
         head: Name | None,
@@ -214,7 +214,7 @@ def _named(name: Name, film: Path | None) -> Path:
     return film.with_suffix(end)
 
 
-def _checked(sets: Sequence[str] | None) -> Sequence[str]:
+def _checked(sets: str | Sequence[str] | None) -> Sequence[str]:
     if sets is None:
         return DEFAULT_SETS
     if isinstance(sets, str):

@@ -186,7 +186,7 @@ def render(
     poster: str | os.PathLike[str] | None = None,
     preencoded: Preencoded = "off",
     motion: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
-    motion_sets: Sequence[str] | None = None,
+    motion_sets: str | Sequence[str] | None = None,
     motion_head: str | os.PathLike[str] | None = None,
     progress: Callable[[float, float | None], None] | None = None,
     note: Callable[[str], None] | None = None,
@@ -213,8 +213,8 @@ def render(
             or .mkv without `quality` and `crf`; "on": it is encoded now, once, where it is not.
         motion: paths of files to write of what the face does, without pictures: .lwm, .json, and those of other
             programs (docs/motion.md has all). Only an end, such as "lwm", is a file beside the film.
-        motion_sets: which channels .lwm and .json have: visemes, arkit, head, pose, azure; arkit and head where nothing
-            is said. motion_head: the .glb file of a head, for a .glb.
+        motion_sets: which channels .lwm and .json have, a list or with commas: visemes, arkit, head, pose, azure; arkit
+            and head where nothing is said. motion_head: the .glb file of a head, for a .glb.
         progress: called now and then with (seconds done, seconds in all or None).
         note: called with a line about something that takes its time before the first picture.
 

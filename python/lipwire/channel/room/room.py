@@ -169,6 +169,7 @@ class Room:
         if member is self._face:
             self._face = None
             self.pictures.begin_anew(no_key)  # it has the face's performer
+        if self._face is None:
             self.motion.refusal = None
         if known:
             self.announce(UserLeft(member.user), member)
@@ -261,7 +262,7 @@ class Room:
     def wanted(self, source: RoomChannel) -> Wants:
         """What of the video of an in-process member somebody is shown."""
         looks = LOOKS["pictures"] if self._watched(source) else 0
-        if self._face is None or self._face is source:
+        if self._may_be_face(source):
             looks |= LOOKS[self.pictures.wants]
         return WANTS[looks]
 
@@ -292,7 +293,9 @@ class Room:
 
     def takes_motion(self, source: RoomChannel) -> bool:
         """Whether somebody draws the face of an in-process member."""
-        return self.motion.takes and (self._face is None or self._face is source)
+        others = (agent for agent in self.agents.values() if agent is not source)
+        first = source.shows or not any(agent.shows for agent in others)
+        return first and self.motion.takes and self._may_be_face(source)
 
     def move(self, source: RoomChannel, frame: Frame) -> None:
         """A frame of an in-process member, for those who draw it."""
@@ -304,9 +307,13 @@ class Room:
         if self._is_face(source):
             self.motion.cue(cue, max(0, cue.sample + self._seats[source].offset))
 
+    def _may_be_face(self, source: RoomChannel) -> bool:
+        """Whether browsers see it, or would: who has pictures takes the place of who only moves."""
+        return self._face is None or self._face is source or (source.shows and not self._face.shows)
+
     def _is_face(self, source: RoomChannel) -> bool:
         """Whether browsers see it: the first that shows itself."""
-        if self._face is None:
+        if self._face is not source and self._may_be_face(source):
             self._face = source
             self.pictures.begin_anew(source.request_key)
             self.motion.sets = source.motion_sets

@@ -82,8 +82,8 @@ def _mesh(builder: Builder, part: Part, material: int, skin: Skin | None) -> int
         attributes["COLOR_0"] = builder.array(data, VERTICES, normalized=True)
     if skin is not None:
         share = smoothstep(0.75, 0.12, skin.neck[skin.from_net])
-        joints = np.tile(np.array([0, 1, 0, 0], "u1"), (len(points), 1))
         weights = np.stack([1 - share, share, 0 * share, 0 * share], 1)
+        joints = (np.arange(4) * (weights > 0)).astype("u1")
         attributes["JOINTS_0"] = builder.array(joints, VERTICES)
         attributes["WEIGHTS_0"] = builder.array(_floats(weights), VERTICES)
     primitive: dict[str, Any] = {
@@ -147,6 +147,6 @@ def build() -> bytes:
         "skins", {"joints": [neck, head], "inverseBindMatrices": builder.array(inverse), "skeleton": neck}
     )
     builder.document["nodes"][face]["skin"] = bones
-    root = builder.add("nodes", {"name": "Lipwire", "children": [neck, face, *meshes("")]})
-    builder.document["scene"] = builder.add("scenes", {"name": "Lipwire", "nodes": [root]})
+    root = builder.add("nodes", {"name": "Lipwire", "children": [neck, *meshes("")]})
+    builder.document["scene"] = builder.add("scenes", {"name": "Lipwire", "nodes": [root, face]})
     return builder.pack()

@@ -76,7 +76,8 @@ def eye(sign: float) -> Part:
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     at, turn = (a.ravel() for a in np.meshgrid(rings, turns, indexing="ij"))
     # The iris lies a little flatter than the ball, the cornea's bulge is left to the light.
-    radius = EYE_RADIUS * (1 - 0.045 * smoothstep(IRIS + 2, IRIS - 9, at) - 0.02 * smoothstep(PUPIL + 1, PUPIL - 2, at))
+    flat = 0.045 * smoothstep(IRIS + 2, IRIS - 9, at) + 0.008 * smoothstep(PUPIL + 2, PUPIL - 3, at)
+    radius = EYE_RADIUS * (1 - flat)
     ar = np.radians(at)
     points = radius[:, None] * np.stack([np.sin(ar) * np.cos(turn), np.sin(ar) * np.sin(turn), np.cos(ar)], 1)
     rng = np.random.default_rng(7)
@@ -265,7 +266,7 @@ def teeth(upper: bool) -> list[Part]:
     points = f64(np.concatenate(all_points))
     ivory = np.clip((points[:, 1] - edge) * (1 if upper else -1) / 0.15, 0, 1)
     depth = smoothstep(0.72, 0.46, points[:, 2])
-    c = blend(blend(colour("#fbf8f2"), colour("#efe6d6"), ivory), colour("#6e5648"), 0.9 * depth)
+    c = blend(blend(colour("#f1ebe1"), colour("#e0d5c4"), ivory), colour("#6e5648"), 0.9 * depth)
     # The gum: a rope along the arch.
     n, turns = 33, 10
     ring = np.linspace(0, 2 * np.pi, turns, endpoint=False)
@@ -409,7 +410,7 @@ def hair_part() -> Part:
     points = CENTRE + rays * radius[:, None]
     shade = np.clip(0.50 + 0.16 * lock + 0.22 * smoothstep(0.25, 0.6, tt) - 0.35 * smoothstep(0.14, 0.0, tt), 0, 1)
     c = blend(colour("#2a1712"), colour("#6d3f28"), shade)
-    # Turned in: towards the middle and up again, dark.
+    # Where it hangs free it is turned in: towards the middle and up again, dark. Elsewhere its edge is in the skin.
     edge_rays, edge_radius = rays[-columns:], radius[-columns:]
     extra = []
     for inwards, up in ((0.93, 0.02), (0.80, 0.10), (0.62, 0.30)):
@@ -417,6 +418,9 @@ def hair_part() -> Part:
     points = np.concatenate([points, *extra, f64([points[:columns].mean(0)])])
     c = np.concatenate([c, np.tile(colour("#1a0d0a"), (3 * columns, 1)), c[:1]])
     triangles = net(rows + 3, columns, around=True)
+    free = edge_rays[:, 1] < -0.30
+    hidden = (triangles >= rows * columns).any(1) & ~free[triangles % columns].any(1)
+    triangles = triangles[~hidden]
     fan = np.stack([np.full(columns, len(points) - 1), np.arange(columns), (np.arange(columns) + 1) % columns], 1)
     triangles = np.concatenate([triangles, fan])
     if _inside_out(points, triangles):

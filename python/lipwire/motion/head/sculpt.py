@@ -6,6 +6,8 @@ are those of Inigo Quilez's articles on distance functions (bounds for ellipsoid
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -66,37 +68,33 @@ def capsule(p: F64, a: ArrayLike, b: ArrayLike, ra: float, rb: float) -> F64:
     return f64(length(pa - h[:, None] * ba) - (ra + (rb - ra) * h))
 
 
-def _pair(shape: F64, mirrored: F64) -> F64:
-    return f64(np.minimum(shape, mirrored))
-
-
 def skin(p: F64) -> F64:
     """Signed distance of points (n, 3) to the bare head and neck, lids shut, without lips."""
-    m = p * (-1, 1, 1)
+    mirrored = p * (-1, 1, 1)
 
-    def both(kind: object, *args: object) -> F64:
-        assert callable(kind)
-        return _pair(kind(p, *args), kind(m, *args))
+    def both(shape: Callable[[F64], F64], seam: float = 1e-6) -> F64:
+        """A shape of the left side, and its like on the right."""
+        return join(shape(p), shape(mirrored), seam)
 
     d = ellipsoid(p, (0, 0.36, -0.10), (0.79, 0.88, 0.95))
     d = join(d, ellipsoid(p, (0, -0.26, 0.16), (0.62, 0.79, 0.655)), 0.26)
-    d = join(d, both(capsule, (0.45, -0.40, -0.02), (0.13, -0.95, 0.55), 0.13, 0.12), 0.30)
+    d = join(d, both(lambda q: capsule(q, (0.45, -0.40, -0.02), (0.13, -0.95, 0.55), 0.13, 0.12)), 0.30)
     d = join(d, ellipsoid(p, (0, -0.96, 0.64), (0.20, 0.15, 0.19)), 0.24)
-    d = join(d, both(ellipsoid, (0.36, -0.20, 0.53), (0.225, 0.215, 0.225)), 0.30)
-    d = join(d, both(capsule, (0.10, 0.31, 0.74), (0.46, 0.30, 0.60), 0.10, 0.08), 0.20)
+    d = join(d, both(lambda q: ellipsoid(q, (0.36, -0.20, 0.53), (0.225, 0.215, 0.225))), 0.30)
+    d = join(d, both(lambda q: capsule(q, (0.10, 0.31, 0.74), (0.46, 0.30, 0.60), 0.10, 0.08), 0.16), 0.20)
     d = join(d, ellipsoid(p, (0, -0.63, 0.60), (0.37, 0.27, 0.265)), 0.18)
     # Sockets, and the eyeballs under their lids in them.
-    d = cut(d, both(ellipsoid, (0.315, 0.07, 0.90), (0.27, 0.19, 0.20)), 0.20)
-    d = join(d, both(ellipsoid, EYE, np.full(3, EYE_RADIUS + LID)), 0.055)
+    d = cut(d, both(lambda q: ellipsoid(q, (0.315, 0.07, 0.90), (0.27, 0.19, 0.20))), 0.20)
+    d = join(d, both(lambda q: ellipsoid(q, EYE, np.full(3, EYE_RADIUS + LID))), 0.055)
     # The nose: bridge, tip, wings, what stands between them, nostrils.
     d = join(d, capsule(p, (0, 0.17, 0.760), (0, -0.27, 0.955), 0.045, 0.066), 0.12)
     d = join(d, ellipsoid(p, (0, -0.315, 0.965), (0.080, 0.078, 0.092)), 0.10)
-    d = join(d, both(ellipsoid, (0.088, -0.345, 0.875), (0.046, 0.050, 0.075)), 0.085)
-    d = cut(d, both(ellipsoid, (0.052, -0.415, 0.920), (0.028, 0.024, 0.040)), 0.03)
+    d = join(d, both(lambda q: ellipsoid(q, (0.088, -0.345, 0.875), (0.046, 0.050, 0.075))), 0.085)
+    d = cut(d, both(lambda q: ellipsoid(q, (0.052, -0.415, 0.920), (0.028, 0.024, 0.040))), 0.03)
     # The groove from the nose to the lip, and the one over the chin.
     d = cut(d, capsule(p, (0, -0.44, 0.945), (0, -0.53, 0.965), 0.024, 0.028), 0.05)
     d = cut(d, capsule(p, (-0.13, -0.835, 0.955), (0.13, -0.835, 0.955), 0.06, 0.06), 0.12)
-    return join(d, capsule(p, (0, -0.45, -0.24), (0, -2.1, -0.36), 0.385, 0.40), 0.24)
+    return join(d, capsule(p, (0, -0.45, -0.24), (0, -2.1, -0.36), 0.385, 0.40), 0.32)
 
 
 def hair(p: F64) -> F64:
@@ -111,9 +109,8 @@ def directions(u: ArrayLike, e: ArrayLike) -> F64:
     return np.stack([np.cos(er) * np.sin(ur), np.sin(er), np.cos(er) * np.cos(ur)], -1)
 
 
-def cast(shape: object, origins: F64, rays: F64, far: float = 2.3, steps: int = 56) -> F64:
+def cast(shape: Callable[[F64], F64], origins: F64, rays: F64, far: float = 2.3, steps: int = 56) -> F64:
     """Where rays (n, 3) meet a shape, come from outside: (n, 3). They must start inside it."""
-    assert callable(shape)
     t = np.full(len(rays), far)
     todo = np.arange(len(rays))  # those that have not arrived
     for _ in range(steps):

@@ -5,7 +5,8 @@ import { Draw2D } from './client/draw2d.js';
 import { LABEL, MotionChannel } from './client/motion-channel.js';
 import { Player } from './client/player.js';
 
-const SILENT_MS = 6000;         // motion comes with every frame: a channel that is open for so long without any has none
+const MOST = 1920;              // pixels of artwork: on a stage that stands upright most of a wide picture is not seen
+const SILENT_MS = 10000;        // motion comes with every frame: a channel that is open for so long without any has none
 
 export class Drawn {
   #frame = 0;
@@ -16,7 +17,7 @@ export class Drawn {
     const onError = (error) => { if (error.code === 'NO_MOTION') on.failed(error); };   // a damaged message is followed by whole ones
     this.motion = new MotionChannel(pc, { player: this.player, sets: ['pose'], onError });
     this.motion.follow(sound);
-    this.face = new Draw2D(canvas, { avatar: session.avatar, url: document.baseURI, token, aspect: session.width / session.height });
+    this.face = new Draw2D(canvas, { avatar: session.avatar, url: document.baseURI, token, aspect: session.width / session.height, most: MOST });
     this.face.ready.catch(on.failed);
     this.pictures = 0;                           // that differed from the one before
     this.seen = false;
