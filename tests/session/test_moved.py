@@ -124,7 +124,7 @@ async def test_every_face_moves_on_the_clock_and_none_is_drawn() -> None:
 
 def check_order(log: list[tuple[str, Any]], delay: int) -> None:
     """What is earlier on the clock comes first, but for a block, which counts from its first sample: the pose of a tick
-    that is not over when its sound is taken comes behind the next one. What a source delays is told by the block behind."""
+    that is not over when its sound is taken comes behind the next one. What a source delays is told a drain later."""
     at = 0
     for kind, what in log:
         sample = what if kind == "audio" else what.sample
