@@ -111,7 +111,7 @@ def pages(folder: Path) -> None:
         found = re.search(r"viewer\s+(http://\S+)", said)
         assert found, said
         served = (("", b"viewer.js"), ("agent", b"agent.js"), ("viewer.js", b"RTCPeerConnection"))
-        for path, word in (*served, ("client/index.js", b"Player")):
+        for path, word in (*served, ("client/index.js", b"Player"), ("client/head.glb", b"jawOpen")):
             with urllib.request.urlopen(found[1] + path, timeout=30) as answer:
                 body = answer.read()
             assert answer.status == 200 and word in body, (path, body[:200])

@@ -266,7 +266,7 @@ def teeth(upper: bool) -> list[Part]:
     points = f64(np.concatenate(all_points))
     ivory = np.clip((points[:, 1] - edge) * (1 if upper else -1) / 0.15, 0, 1)
     depth = smoothstep(0.72, 0.46, points[:, 2])
-    c = blend(blend(colour("#fbf8f2"), colour("#efe6d6"), ivory), colour("#6e5648"), 0.9 * depth)
+    c = blend(blend(colour("#f1ebe1"), colour("#e0d5c4"), ivory), colour("#6e5648"), 0.9 * depth)
     # The gum: a rope along the arch.
     n, turns = 33, 10
     ring = np.linspace(0, 2 * np.pi, turns, endpoint=False)
