@@ -142,7 +142,7 @@ export class LipwireAvatar extends HTMLElement {
 
   #anew() {
     this.#end();
-    const run = this.#run = { closed: false, connection: null, renderer: null, wake: new AbortController() };
+    const run = this.#run = { closed: false, connection: null, renderer: null, drawn: new Map(), wake: new AbortController() };
     this.#label();
     this.#attempt(run, async () => {
       run.options = read(this);
@@ -159,12 +159,18 @@ export class LipwireAvatar extends HTMLElement {
     run.wake.abort();
     cancelAnimationFrame(run.frame);
     run.seen?.disconnect();
-    run.connection?.close();
-    run.renderer?.close();
-    for (const track of run.tracks ?? []) track.stop();
+    this.#hangUp(run);
+    run.renderer = null;
+    this.#drop(run, null);
     this.#video.srcObject = null;
-    this.#canvas?.remove();
+    this.#canvas?.remove();                      // of a renderer that was not made yet
     this.#canvas = this.#run = null;
+  }
+
+  // Nothing comes any more, and nobody is heard.
+  #hangUp(run) {
+    run?.connection?.close();
+    for (const track of run?.tracks ?? []) track.stop();
   }
 
   // Whatever fails in there is said where the face would be.
@@ -248,7 +254,6 @@ export class LipwireAvatar extends HTMLElement {
   async #draw(run, avatar) {
     if (run.renderer && run.avatar === avatar) return;
     const { url, token, renderer, head } = run.options;
-    const before = { canvas: this.#canvas, renderer: run.renderer };
     const canvas = this.#canvas = make('canvas', {}, { part: 'canvas' });
     this.#video.before(canvas);
     run.avatar = avatar;
@@ -260,10 +265,19 @@ export class LipwireAvatar extends HTMLElement {
       run.renderer = new Draw2D(canvas, { avatar, url, token, most: savesData() ? SAVED : undefined });
     }
     const mine = run.renderer;
-    mine.ready.then(() => {
-      before.renderer?.close();
-      before.canvas?.remove();
-    }, (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+    run.drawn.set(mine, canvas);
+    mine.ready.then(() => this.#drop(run, mine), (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+  }
+
+  // All renderers but this one, unless another one is about to take its place, too.
+  #drop(run, mine) {
+    if (run.renderer !== mine) return;
+    for (const [renderer, canvas] of run.drawn) {
+      if (renderer === mine) continue;
+      renderer.close();
+      canvas.remove();
+      run.drawn.delete(renderer);
+    }
   }
 
   // A room shows another face.
@@ -350,7 +364,7 @@ export class LipwireAvatar extends HTMLElement {
     const text = `${said[0].toUpperCase()}${said.slice(1)} ${advice}`.trim();
     if (!known) console.error(error);
     const run = this.#run;
-    run?.connection?.close();
+    this.#hangUp(run);
     if (error.code === 'NO_MOTION' && run?.options?.mode === 'auto') this.#set('refused', text, 'Show the video', () => this.setAttribute('mode', 'video'), error);
     else if (error.code === 'NO_MICROPHONE') this.#set('idle', text, 'Talk', () => this.start(), error);
     else this.#set('refused', text, 'Try again', () => this.#anew(), error);

@@ -202,6 +202,7 @@ export class SoundQueue implements Clock {
   readonly stats: { pieces: number; gaps: number; left_out: number };
   muted: boolean;
   put(sound: Sound): void;
+  arrived(sample: number, now: number): void;
   sample(now: number): number;
   resume(): Promise<void>;
   close(): void;

@@ -1,6 +1,6 @@
 // Sound that comes in pieces over a WebSocket: played without gaps, and the clock of what is heard.
 
-import { Timeline } from './clock.js';
+import { ArrivalClock, Timeline } from './clock.js';
 
 const LEAD_MS = 60;            // from a piece's coming to its being heard, where nothing waits
 const MORE_MS = 80;            // beyond that silence is left out,
@@ -13,7 +13,7 @@ export class SoundQueue {
   #marks = [];                 // {time, sample}: where pieces begin that do not go on from the one before
   #expected = NaN;
   #decoder = null;
-  #line;
+  #line; #arrival;
 
   /**
    * @param {object} [options]
@@ -25,6 +25,7 @@ export class SoundQueue {
     this.#node = context.createGain();
     this.#node.connect(context.destination);
     this.#line = new Timeline(rate / 1000);
+    this.#arrival = new ArrivalClock({ rate: rate / 1000, more: LEAD_MS });
     this.rate = rate;
     this.stats = { pieces: 0, gaps: 0, left_out: 0 };
   }
@@ -98,10 +99,13 @@ export class SoundQueue {
     return this.#context.currentTime - (this.#context.outputLatency ?? this.#context.baseLatency ?? 0);
   }
 
+  arrived(sample, now) { this.#arrival.arrived(sample, now); }
+
+  // While nothing is played, because the browser waits for a gesture, as what comes.
   sample(now) {
-    const heard = this.#heard(now);
-    const mark = this.#marks.findLast(({ time }) => time <= heard);
-    if (mark && this.#context.state === 'running') this.#line.observe(now, mark.sample + (heard - mark.time) * this.rate);
+    const heard = this.#heard(now), mark = this.#context.state === 'running' && this.#marks.findLast(({ time }) => time <= heard);
+    const sample = mark ? mark.sample + (heard - mark.time) * this.rate : this.#arrival.sample(now);
+    if (!Number.isNaN(sample)) this.#line.observe(now, sample);
     return this.#line.sample(now);
   }
 

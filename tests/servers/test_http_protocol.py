@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
+from websockets.asyncio.client import connect
 
 from lipwire.servers.http import serve_http
 from lipwire.servers.http_protocol import PIECE, REST
 from lipwire.servers.listen import Door, Limits
-from lipwire.servers.turns import Turns
+from lipwire.servers.turns import Turn, Turns
 
 CHUNKED = b"POST /read HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
 REFUSED = b"POST /refuse HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -180,3 +181,29 @@ async def test_a_head_of_many_headers_is_refused_before_it_is_parsed_and_one_of_
     reader, _ = await site.open((GET % 3)[:-2] + b"a:\r\n" * 3900)
     assert (await reader.read()).startswith(b"HTTP/1.1 400")
     assert site.asked == ["/1", "/2"]
+
+
+class Reluctant(Turns):
+    """It is nobody's turn, the first time."""
+
+    asked = 0
+
+    def _free(self, turn: Turn) -> bool:
+        self.asked += 1
+        return self.asked > 1 and super()._free(turn)
+
+
+async def test_a_websocket_is_read_whose_request_had_to_wait_for_its_turn() -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        assert scope["type"] == "websocket" and (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": (await receive())["text"]})
+        await send({"type": "websocket.close"})
+
+    server = await serve_http(echo, port=0, turns=Reluctant())
+    async with asyncio.timeout(20), connect(f"ws://127.0.0.1:{server.port}/", proxy=None) as ws:
+        await ws.send("heard")
+        assert await ws.recv() == "heard"
+    await server.close()

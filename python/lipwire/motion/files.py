@@ -47,19 +47,20 @@ class Writer(Struct, frozen=True, kw_only=True):
 def _lwm(track: MotionTrack, details: Details) -> bytes:
     encoder = MotionEncoder(_own_sets(track), track.header.fps.as_integer_ratio(), earlier=0, id=track.header.id)
     out = bytearray(MAGIC)
-    _block(out, encoder.header())
+    put_block(out, encoder.header())
     events = list(reversed(track.events))
     rows = zip(track.samples.tolist(), track.generations.tolist(), track.speaking.tolist(), track.values, strict=True)
     for sample, generation, speaking, values in rows:
         while events and events[-1].sample <= sample:
-            _block(out, encoder.event(*msgspec.structs.astuple(events.pop())))
-        _block(out, encoder.encode_values(sample, generation, speaking, values))
+            put_block(out, encoder.event(*msgspec.structs.astuple(events.pop())))
+        put_block(out, encoder.encode_values(sample, generation, speaking, values))
     while events:
-        _block(out, encoder.event(*msgspec.structs.astuple(events.pop())))
+        put_block(out, encoder.event(*msgspec.structs.astuple(events.pop())))
     return bytes(out)
 
 
-def _block(out: bytearray, message: bytes) -> None:
+def put_block(out: bytearray, message: bytes) -> None:
+    """A message as a .lwm file has it, behind its length."""
     length = len(message)
     while length > 0x7F:
         out.append(length & 0x7F | 0x80)

@@ -16,6 +16,7 @@ from ..stream import Publisher, StreamSpec
 if TYPE_CHECKING:
     from .file import File
     from .live_film import LiveFilm
+    from .motion_file import MotionFile
     from .null import Null
     from .restream import Restream
     from .rtp import RTP
@@ -23,11 +24,24 @@ if TYPE_CHECKING:
     from .tee import Tee
     from .webrtc import WebRTC
 
-__all__ = ["RTP", "File", "LiveFilm", "Null", "Publisher", "Restream", "Shared", "StreamSpec", "Tee", "WebRTC"]
+__all__ = [
+    "RTP",
+    "File",
+    "LiveFilm",
+    "MotionFile",
+    "Null",
+    "Publisher",
+    "Restream",
+    "Shared",
+    "StreamSpec",
+    "Tee",
+    "WebRTC",
+]
 
 _LAZY = {
     "File": ".file",
     "LiveFilm": ".live_film",
+    "MotionFile": ".motion_file",
     "Null": ".null",
     "RTP": ".rtp",
     "Restream": ".restream",

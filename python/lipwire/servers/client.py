@@ -24,8 +24,8 @@ from .http import header
 
 _PACKAGE = Path(__file__).parents[1]
 FOLDER = next(
-    (folder for folder in (_PACKAGE / "client", _PACKAGE.parents[1] / "js" / "src") if folder.is_dir()),
-    _PACKAGE / "client",
+    (folder for folder in (_PACKAGE / "js", _PACKAGE.parents[1] / "js" / "src") if folder.is_dir()),
+    _PACKAGE / "js",
 )
 
 

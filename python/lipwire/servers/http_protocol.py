@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import weakref
@@ -108,9 +109,11 @@ class Protocol(H11Protocol):
         the system or in asyncio; what came behind the request came too early (RFC 6455, section 4.1)."""
         self._waiting.clear()
         self._upgraded = True
+        self.transport.resume_reading()
         self.transport.set_write_buffer_limits(high=UNSENT)
         if hasattr(socket, "TCP_NOTSENT_LOWAT") and (sock := self.transport.get_extra_info("socket")) is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            with contextlib.suppress(OSError, TypeError):  # uvloop's can only be looked at
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         super().handle_websocket_upgrade(event)
         if self._visit is not None:
             self._visit.enter(Phase.BUSY)

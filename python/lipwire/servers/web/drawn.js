@@ -6,7 +6,7 @@ import { LABEL, MotionChannel } from './client/motion-channel.js';
 import { Player } from './client/player.js';
 
 const MOST = 1920;              // pixels of artwork: on a stage that stands upright most of a wide picture is not seen
-const SILENT_MS = 6000;         // motion comes with every frame: a channel that is open for so long without any has none
+const SILENT_MS = 10000;        // motion comes with every frame: a channel that is open for so long without any has none
 
 export class Drawn {
   #frame = 0;
