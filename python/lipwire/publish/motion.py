@@ -102,9 +102,9 @@ class Listener(abc.ABC):
     ask: Ask = Ask()
 
     @abc.abstractmethod
-    def put(self, message: bytes, kind: Kind, sample: int) -> bool:
-        """Takes a message that belongs to `sample` on the clock, without blocking; JSON is UTF-8. True: it was too slow
-        for one, this or another."""
+    def put(self, message: bytes, kind: Kind, sample: int) -> int:
+        """Takes a message that belongs to `sample` on the clock, without blocking; JSON is UTF-8. Returns how many it
+        was too slow for, this one or others."""
 
     def interrupt(self) -> None:
         """Frames that have not left are stale."""
