@@ -8,6 +8,7 @@ import { MotionError } from './errors.js';
 
 const VERSION = 1;
 const MAX_MESSAGE = 1 << 20;   // bytes, or characters of JSON
+const MAX_RECORDS = 64;        // of a message
 const MAX_CHANNELS = 1024, MAX_GROUPS = 32;
 const MAX_HEADERS = 8;         // that are known at a time; the oldest is forgotten
 const MAX_NAMES = 1 << 16;     // bytes of all names of a header
@@ -139,7 +140,8 @@ export class Reader {
   #binary(bytes, records) {
     if (bytes.length > MAX_MESSAGE) throw bad(`a message of ${bytes.length} bytes; ${MAX_MESSAGE} are allowed`);
     const all = new Cursor(bytes, 0, bytes.length);
-    while (all.at < all.end) {
+    for (let n = 0; all.at < all.end; n++) {
+      if (n === MAX_RECORDS) throw bad(`a message of more than ${MAX_RECORDS} records`);
       const type = all.u8(), length = all.varint(), at = all.at;
       all.take(length);
       const record = this.#record(type, new Cursor(bytes, at, at + length));

@@ -69,7 +69,7 @@ test('what is no message is refused, and costs nothing of what was there', () =>
     bytes(record(2, [1, 5, 0, 1, 0, 9, 0])), bytes(record(2, [1, 5, 0, 1, 0, 0, 0])),           // from before the clock; at the same sample
     bytes(record(2, [...frame.slice(2), 0])), bytes(record(3, [1, 1, 0, 0, 0, 0])), bytes(record(1, [...good.slice(2), 0])),
     bytes(record(2, [1, ...huge, ...huge])), bytes(record(3, [...varint(1), ...varint(1), 0, 0, ...varint(5000)])),
-    new Uint8Array((1 << 20) + 1), 'x'.repeat((1 << 20) + 1), 'no JSON', '7', 'null', '"text"',
+    bytes(...Array(65).fill(record(3, [1, 1, 0, 0, 0]))), new Uint8Array((1 << 20) + 1), 'x'.repeat((1 << 20) + 1), 'no JSON', '7', 'null', '"text"',
     text({ ...JSON_HEADER, version: 3 }), text({ ...JSON_HEADER, fps: [25] }), text({ ...JSON_HEADER, sets: { a: [1] } }), text({ ...JSON_HEADER, clock_rate: 'x' }),
     jsonFrames({ header: 1, frames: [] }), jsonFrames({ header: 1, frames: [null] }), jsonFrames({ header: 1, frames: [{ sample: 1, values: [1] }] }),
     jsonFrames({ header: 1, frames: [{ sample: -1, values: [0, 0, 0, 0] }] }), jsonFrames({ header: 1, frames: [{ sample: 1, values: [0, 0, 0, null] }] }),

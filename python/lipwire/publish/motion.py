@@ -27,6 +27,8 @@ DEFAULT_SETS = ("arkit", "head")
 """What who does not say is sent."""
 REPEATS = 3
 """Messages that have an event once more, where it may have been lost."""
+TOGETHER = 32
+"""Events in a message of frames, at most: a reader takes 64 records."""
 HEADERS = 2
 """More headers that somebody new is sent within a second, where the first may have been lost."""
 HEADER_EVERY = RATE
@@ -221,7 +223,8 @@ class _Stream:
         if self._anew and (self._header_at is None or not 0 <= sample - self._header_at < HEADER_EVERY):
             again = self._greeting + again
             self._header_at = sample
-        if self._joined and (self._most is None or sum(map(len, again)) + len(message) <= self._most):
+        fits = self._most is None or sum(map(len, again)) + len(message) <= self._most
+        if self._joined and fits and len(again) <= TOGETHER:
             message = b"".join((*again, message))
         else:
             for one in again:
