@@ -19,7 +19,7 @@ from lipwire._core import BLOCK, RATE
 from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
 from lipwire.publish.motion import NO_MOTION, Ask, Motion
-from lipwire.publish.motion_line import IN_FLIGHT, MotionLine
+from lipwire.publish.motion_line import BAD_ASKS, IN_FLIGHT, MOST, MotionLine
 from lipwire.publish.motion_video import BlackVideo, UnitMaker, read_user_data, user_data
 from lipwire.stream import StreamSpec
 from support.motion import Ear, Reader, poses, tone
@@ -250,6 +250,27 @@ def test_a_slow_viewer_has_the_newest_waiting() -> None:
     assert line.put(b"event", "event", 0), "left out: it comes again"
     line.refuse("over")
     assert line.closed and channel.readyState == "closed"
+
+
+@pytest.mark.parametrize("good", [None, "{}"])
+def test_who_asks_nonsense_is_told_as_long_as_it_reads_and_not_for_ever(good: str | None) -> None:
+    channel = Slow()
+    told: list[MotionLine] = []
+    line = MotionLine(channel, lambda sample: None, told.append)
+    if good is not None:
+        channel.handlers["message"](good)
+    ask = channel.handlers["message"]
+    ask("nonsense")
+    assert len(channel.sent) == 1
+    channel.bufferedAmount = MOST + 1
+    ask("nonsense")
+    assert len(channel.sent) == 1, "it reads nothing"
+    channel.bufferedAmount = 0
+    for _ in range(100):
+        ask("nonsense")
+    assert len(channel.sent) == BAD_ASKS - 1 and line.closed and channel.readyState == "closed"
+    ask("{}")
+    assert told == [line] * (1 + (good is not None)), "it has ended"
 
 
 class Units(UnitMaker):
