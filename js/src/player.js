@@ -147,7 +147,7 @@ export class Player {
     const newest = frames.at(-1).sample;
     if (generation > this.#generation) this.#cutOff(generation, this.#generation < 0 ? -Infinity : frames[0].sample);
     for (const { sample, values } of frames) {
-      if (generation < this.#generation && sample >= this.#cut) continue;
+      if (this.#isStale({ generation, sample })) continue;
       this.#insert({ sample, values, speaking, generation, shut: layout.shut(values), blinks: layout.blinks(values) });
     }
     this.clock.arrived?.(newest, now);
@@ -181,8 +181,12 @@ export class Player {
     if (this.#frames.length !== before) this.#broken = true;
   }
 
+  // Whether it is of before an interrupt, and was to come behind it.
+  #isStale({ generation, sample }) { return generation < this.#generation && sample >= this.#cut; }
+
   #takeEvent(event) {
     if (event.kind === 'clock' || event.kind === 'error') return;    // of the connection, and nothing to be seen
+    if (this.#isStale(event)) return;
     if (event.number && this.#numbers.has(event.number)) return;
     if (event.number) this.#numbers.add(event.number);
     if (this.#numbers.size > NUMBERS) this.#numbers.delete(this.#numbers.values().next().value);

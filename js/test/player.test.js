@@ -163,6 +163,14 @@ test('an event of a newer generation is a sign, too', () => {
   assert.equal(stage.player.stats.cleared, 7);        // those behind it
 });
 
+test('events of before an interrupt that were to come behind it are not told, however late they are', () => {
+  const stage = new Stage([ARKIT]);
+  stage.frame(0, [0, 0, 0, 0]);
+  stage.put(event(3, 50 * 48, 1, 0), event(1, 60 * 48, 0, 5, 'stale'), event(2, 40 * 48, 0, 6, 'nod'), event(4, 60 * 48, 1, 5, 'happy'));
+  stage.at(100);
+  assert.deepEqual(stage.cues.map(({ number }) => number), [3, 2, 4]);
+});
+
 test('events come once, when they are heard', () => {
   const stage = new Stage([ARKIT]);
   stage.frame(0, [0, 0, 0, 0]);
