@@ -17,7 +17,7 @@ const MOST_CUES = 64;
 const NUMBERS = 256;           // events of which it is known that they have come
 const DISPLAY_MS = [4, 40];    // what a display's interval is taken for, at most
 
-const REST = { sil: 1, lids: 0.25, head_turn: 0.5 };
+const REST = { __proto__: null, sil: 1, lids: 0.25, head_turn: 0.5 };   // by names that come from elsewhere
 const SMOOTH = 0, MOUTH = 1, LIDS = 2, STEP = 3;
 
 // How the channel of that name moves. SMOOTH: a head, or eyes, has no place where it must have been.
@@ -33,9 +33,9 @@ class Layout {
     this.header = header;
     this.groups = new Uint8Array(header.channels);
     this.rest = new Float32Array(header.channels);
-    this.names = {};
+    this.names = Object.create(null);
     this.out = new Float32Array(header.channels);
-    this.sets = {};
+    this.sets = Object.create(null);
     this.closing = [];           // channels that say that the lips are closed, by more than half
     this.lids = [];
     for (const [set, { from, names }] of Object.entries(header.sets)) {
