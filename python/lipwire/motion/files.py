@@ -9,7 +9,7 @@ from fractions import Fraction
 import msgspec
 from msgspec import Struct
 
-from .._core import MOTION_SETS, MotionEncoder
+from .._core import MOTION_SETS, RATE, MotionEncoder
 from ..errors import InvalidArgument
 from . import exports
 from .reader import MAGIC
@@ -45,6 +45,7 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 def _lwm(track: MotionTrack, details: Details) -> bytes:
+    track = track.at_rate(RATE)  # which the encoder has
     encoder = MotionEncoder(_own_sets(track), track.header.fps.as_integer_ratio(), earlier=0, id=track.header.id)
     out = bytearray(MAGIC)
     put_block(out, encoder.header())
