@@ -60,3 +60,13 @@ def test_other_clocks_are_taken_to_our_own(clock_rate: int) -> None:
 def test_what_our_clock_cannot_have_is_refused(clock_rate: int, samples: list[int], why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         encode_motion(track_of(clock_rate, samples), "a.lwm")
+
+
+@pytest.mark.parametrize("name", ["a.lwm", "a.json"])
+def test_events_are_as_long_as_readers_take_them(name: str) -> None:
+    def track(size: int) -> MotionTrack:
+        return track_of(_core.RATE, [0], (MotionEvent(7, 0, 0, "started", "\u00e9" * (size // 2)),))
+
+    assert read_motion(encode_motion(track(4096), name)).events == track(4096).events
+    with pytest.raises(InvalidArgument, match=r"event 7 \('started'\) has 4098 bytes, and 4096 is the most"):
+        encode_motion(track(4098), name)
