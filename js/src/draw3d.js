@@ -158,8 +158,7 @@ export class Draw3D {
     const { THREE, options } = this;
     const renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: !options.background });
     this.renderer = renderer;
-    renderer.toneMapping = THREE.NeutralToneMapping ?? THREE.ACESFilmicToneMapping;
-    renderer.toneMappingExposure = 1.0;
+    renderer.toneMapping = THREE.NeutralToneMapping;
     const scene = (this.scene = new THREE.Scene());
     if (options.background) scene.background = new THREE.Color(options.background);
     scene.add(this.model);
@@ -194,7 +193,7 @@ export class Draw3D {
     this._around = maker.fromScene(room, 0.02);
     maker.dispose();
     scene.environment = this._around.texture;
-    if ('environmentIntensity' in scene) scene.environmentIntensity = 0.62;
+    scene.environmentIntensity = 0.62;
     const key = new THREE.DirectionalLight(0xfff1e4, 1.75);
     const rim = new THREE.DirectionalLight(0xdfe9ff, 0.45);
     this._lights = { key, rim };
@@ -207,7 +206,7 @@ export class Draw3D {
       key.shadow.radius = 4;
       this.model.traverse((node) => {
         if (!node.isMesh) return;
-        node.castShadow = !node.material.transparent;
+        node.castShadow = ![node.material].flat().every(({ transparent }) => transparent);
         node.receiveShadow = true;
       });
     }
@@ -260,14 +259,20 @@ export class Draw3D {
     this._closed = true;
     this._watch?.disconnect();
     this.model?.removeFromParent();
-    if (!this.renderer) return;
-    this.model.traverse((node) => {
-      node.geometry?.dispose();
-      node.material?.dispose?.();
-    });
-    this._around.dispose();
-    this.renderer.dispose();
+    if (!this.options.model) this.model?.traverse(dispose); // what the page has loaded is the page's
+    this.model = null;
+    this._around?.dispose();
+    this.renderer?.dispose();
     this.renderer = null;
+  }
+}
+
+function dispose({ geometry, skeleton, material }) {
+  geometry?.dispose();
+  skeleton?.dispose();
+  for (const one of [material ?? []].flat()) {
+    for (const part of Object.values(one)) if (part?.isTexture) part.dispose();
+    one.dispose();
   }
 }
 

@@ -158,3 +158,4 @@ async def test_a_head_in_chromium(chromium: str, tmp_path: Path) -> None:
         await names_and_turns(page)
         await somebody_elses_head(page)
         await animation(page)
+        await page.evaluate("() => { t.head.close(); t.head.draw(null); t.head.close(); }")

@@ -268,7 +268,8 @@ async def test_open_is_given_the_stream() -> None:
     recorder = Recorder()
     async with lipwire.Session(recorder, width=64, height=36, fps=Fraction(30000, 1001)) as session:
         pass
-    assert recorder.spec == StreamSpec(session_id=session.id, width=64, height=36, fps=Fraction(30000, 1001))
+    fps = Fraction(30000, 1001)
+    assert recorder.spec == StreamSpec(session_id=session.id, width=64, height=36, fps=fps, avatar="aria")
 
 
 @pytest.mark.parametrize(("matrix", "number"), [("bt709", 1), ("bt601", 6)])

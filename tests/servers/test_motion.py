@@ -169,20 +169,21 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
 
 
 async def test_black_video_by_whep(service: Service) -> None:
+    """What is answered; tests/e2e/test_whep_page.py watches it."""
     id = (await start(service)).json()["session_id"]
+    viewer = MotionViewer(kinds=("audio", "video"))
+    await viewer.pc.setLocalDescription(await viewer.pc.createOffer())
     async with httpx.AsyncClient(trust_env=False, headers=HEADERS, timeout=60, base_url=service.viewer_url) as http:
-
-        async def offer(sdp: str, query: str = "motion=sei&sets=pose") -> tuple[str, Any]:
-            headers = {"content-type": "application/sdp"}
-            reply = await http.post(f"/whep/{id}?{query}", content=sdp, headers=headers)
-            return reply.text, reply.status_code
-
-        viewer = MotionViewer(kinds=("audio", "video"))
-        await viewer.connect(offer)
-        await until(lambda: len(viewer.of("video")) > 10)
-        for query in ("motion=smoke", "motion=sei&sets=face"):
-            assert (await offer(viewer.pc.localDescription.sdp, query))[1] == 400
-        await viewer.close()
+        for query, status in (("motion=sei&sets=pose", 201), ("motion=smoke", 400), ("motion=sei&sets=face", 400)):
+            for path in (id, "rooms/lobby"):
+                reply = await http.post(
+                    f"/whep/{path}?{query}",
+                    content=viewer.pc.localDescription.sdp,
+                    headers={"content-type": "application/sdp"},
+                )
+                assert reply.status_code == status, (path, query)
+                assert status != 201 or ("H264/90000" in reply.text and "VP8/90000" not in reply.text)
+    await viewer.close()
 
 
 async def test_a_client_that_reads_nothing_costs_little(service: Service) -> None:

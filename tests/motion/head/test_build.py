@@ -13,8 +13,9 @@ import pytest
 
 from lipwire.motion.gltf import LOOK_ASIDE
 from lipwire.motion.head import cache
+from lipwire.motion.head.build import everything
 from lipwire.motion.head.expressions import shapes
-from lipwire.motion.head.parts import Part, everything
+from lipwire.motion.head.parts import Part
 from lipwire.motion.head.sculpt import EYE, EYE_RADIUS, F64, length
 from lipwire.motion.head.skin import Skin, vertex_normals
 from support.faces import ARKIT

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..gltf import INDICES, VERTICES, Builder
+from .dress import clothes, hair
 from .expressions import shapes
-from .parts import Part, colour, everything
+from .eyes import brow, eye, eye_shade, glint, lashes
+from .mouth import teeth, tongue
+from .paint import skin_colours
+from .parts import Part, colour
 from .sculpt import EYE, F64, f64, smoothstep
 from .skin import Skin, vertex_normals
 
@@ -37,6 +42,14 @@ MATERIALS: dict[str, dict[str, Any]] = {
     "hair": {"roughness": 0.6},
     "clothes": {"roughness": 0.9},
 }
+
+
+def everything(on: Skin, moves: Mapping[str, F64]) -> list[Part]:
+    """All parts of the head, the skin first."""
+    parts = [Part("face", "skin", on.rest, on.triangles, "skin", skin_colours(on), moves)]
+    for sign in (1.0, -1.0):
+        parts += [eye(sign), eye_shade(on, moves, sign), glint(sign), lashes(on, moves, sign), brow(on, moves, sign)]
+    return [*parts, *teeth(True), *teeth(False), tongue(), hair(), clothes()]
 
 
 def linear(srgb: F64) -> F64:
