@@ -20,7 +20,9 @@ from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
 from lipwire.publish.motion import NO_MOTION, Ask, Motion
 from lipwire.publish.motion_line import BAD_ASKS, IN_FLIGHT, MOST, MotionLine
+from lipwire.publish.motion_line import CHANNEL as MOTION_CHANNEL
 from lipwire.publish.motion_video import BlackVideo, UnitMaker, read_user_data, user_data
+from lipwire.publish.peer import LINES, Peer
 from lipwire.stream import StreamSpec
 from support.motion import Ear, Reader, poses, tone
 from support.motion_viewer import MotionViewer, until
@@ -213,6 +215,7 @@ async def test_rooms_move_too() -> None:
 class Slow:
     """A data channel that takes as much as it is told to."""
 
+    label = ""
     readyState = "open"
     bufferedAmount = 0
 
@@ -271,6 +274,16 @@ def test_who_asks_nonsense_is_told_as_long_as_it_reads_and_not_for_ever(good: st
     assert len(channel.sent) == BAD_ASKS - 1 and line.closed and channel.readyState == "closed"
     ask("{}")
     assert told == [line] * (1 + (good is not None)), "it has ended"
+
+
+async def test_channels_without_end_are_not_taken() -> None:
+    peer, channels = Peer(lambda _: None), [Slow() for _ in range(LINES + 3)]
+    for channel in channels:
+        channel.label = MOTION_CHANNEL
+        peer._open_channel(channel)
+    assert [channel.readyState for channel in channels] == ["closed"] * len(channels)
+    assert [bool(channel.handlers) for channel in channels] == [True] * LINES + [False] * 3
+    await peer.close()
 
 
 class Units(UnitMaker):
