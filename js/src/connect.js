@@ -118,7 +118,8 @@ class SocketLink {
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({ data }) => this.#take(data);
     await new Promise((resolve, reject) => {
-      this.connectTimer = setTimeout(() => reject(new MotionError('UNREACHABLE', 'The server took too long to answer.', { unreachable: true })), CONNECT_MS);
+      const late = new MotionError('UNREACHABLE', 'The server took too long to answer.', { unreachable: true });
+      this.connectTimer = setTimeout(reject, CONNECT_MS, late);
       socket.onopen = resolve;
       socket.onclose = () => this.#refusal().then(reject, reject);
       this.done.then(resolve);
