@@ -343,9 +343,11 @@ class Motion:
         for listener in tuple(self._listeners):
             listener.interrupt()
 
-    def refuse(self, why: str) -> None:
-        """There is no motion any more, for a reason."""
-        self.refusal = why
+    def refuse(self, why: str | None) -> None:
+        """There is no motion any more, for a reason: who listens is told. None = there is again, for who still does."""
+        before, self.refusal = self.refusal, why
+        if why == before:
+            return
         self._streams.clear()
         for listener in tuple(self._listeners):
-            listener.refuse(why)
+            self._join(listener)
