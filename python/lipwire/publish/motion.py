@@ -32,6 +32,7 @@ HEADERS = 2
 HEADER_EVERY = RATE
 """Samples from one header to the next, for carriers that do not know who is new."""
 NO_MOTION = "no motion is sent here (egress: video)"
+ONLY_SENT = "no motion is sent on a connection that only sends; ask on the one that receives"
 MAX_ASK = 1024
 """Bytes of what somebody asks."""
 MAX_VALUE = 128
