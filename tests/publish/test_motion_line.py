@@ -18,7 +18,7 @@ import lipwire
 from lipwire._core import BLOCK, RATE
 from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
-from lipwire.publish.motion import NO_MOTION, Ask, Motion
+from lipwire.publish.motion import NO_MOTION, ONLY_SENT, Ask, Motion
 from lipwire.publish.motion_line import BAD_ASKS, IN_FLIGHT, MOST, MotionLine
 from lipwire.publish.motion_line import CHANNEL as MOTION_CHANNEL
 from lipwire.publish.motion_video import BlackVideo, UnitMaker, read_user_data, user_data
@@ -206,6 +206,12 @@ async def test_rooms_move_too() -> None:
         async with lipwire.Session(rooms.channel("lobby", "two"), size=(64, 48), fps=50):
             await until(lambda: 3 in viewer.reader.generations.values())
             assert [tuple(header[2]) for header in viewer.reader.headers[-2:]] == [(20, 1), (50, 1)]
+    sender = MotionViewer({}, ())
+    sender.pc.addTransceiver("audio", direction="sendonly")
+    await sender.connect(lambda sdp: rooms.admit("lobby", "bert", sdp, direction="recvonly"))
+    await until(lambda: sender.channel.readyState == "closed")
+    assert any(ONLY_SENT in str(message) for message in sender.messages)
+    await sender.close()
     async with lipwire.Session(rooms.channel("lobby", "three", egress="video"), size=(64, 48)):
         await until(lambda: viewer.channel.readyState == "closed")
     await viewer.close()

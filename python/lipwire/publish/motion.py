@@ -34,6 +34,7 @@ HEADERS = 2
 HEADER_EVERY = RATE
 """Samples from one header to the next, for carriers that do not know who is new."""
 NO_MOTION = "no motion is sent here (egress: video)"
+ONLY_SENT = "no motion is sent on a connection that only sends; ask on the one that receives"
 MAX_ASK = 1024
 """Bytes of what somebody asks."""
 MAX_VALUE = 128
@@ -346,9 +347,11 @@ class Motion:
         for listener in tuple(self._listeners):
             listener.interrupt()
 
-    def refuse(self, why: str) -> None:
-        """There is no motion any more, for a reason."""
-        self.refusal = why
+    def refuse(self, why: str | None) -> None:
+        """There is no motion any more, for a reason: who listens is told. None = there is again, for who still does."""
+        before, self.refusal = self.refusal, why
+        if why == before:
+            return
         self._streams.clear()
         for listener in tuple(self._listeners):
-            listener.refuse(why)
+            self._join(listener)

@@ -26,7 +26,7 @@ from . import aiortc_private
 from .audience import Audience, Missed
 from .fragment import MAX_CANDIDATES, Fragment, make_fragment
 from .ice import IceServers
-from .motion import Motion
+from .motion import ONLY_SENT, Motion
 from .motion_line import CHANNEL as MOTION_CHANNEL
 from .motion_line import MotionLine
 from .motion_track import MotionTrack
@@ -349,6 +349,8 @@ class Peer:
 
     def _ask(self, line: MotionLine) -> None:
         """A line has said what it wants, or has ended."""
+        if self._direction == "recvonly" and line.asked and not line.closed:  # nobody's motion is ever for it
+            line.refuse(ONLY_SENT)
         if self._motion is None or line is not self._line:
             return
         if line.closed:

@@ -25,9 +25,10 @@ from lipwire.channel.room.mix import MIX_BLOCKS, Voice
 from lipwire.channel.room.place import PACKET_SIZE
 from lipwire.channel.room.room import Member, Role, RoomChannel, RoomError, Rooms
 from lipwire.errors import BadState, InvalidArgument, NoCapacity
+from lipwire.protocol.messages import Egress
 from lipwire.publish import peer as peers
-from lipwire.publish.motion import Ask
-from lipwire.publish.motion_queue import MotionQueue
+from lipwire.publish.motion import NO_MOTION, Ask
+from lipwire.publish.motion_queue import REFUSED, MotionQueue
 from lipwire.publish.peer import OUTBOX, Outbox, Peer, is_passing
 from lipwire.stream import StreamSpec
 from support.guest import RATE, Guest, Pictures, Tone, amplitude, sine
@@ -102,6 +103,30 @@ async def test_in_process_members_come_hear_each_other_and_go(rooms: Rooms) -> N
     await two.channel.close()
     await two.channel.close()
     assert len(rooms) == 0
+
+
+async def test_motion_is_refused_as_long_as_nobody_sends_any_and_no_longer(rooms: Rooms) -> None:
+    async def agent(user: str, egress: Egress) -> RoomChannel:
+        channel = rooms.channel("lobby", user, egress=egress)
+        await channel.open(SPEC)
+        return channel
+
+    rooms.create("lobby")
+    early = MotionQueue(Ask())
+    rooms.listen("lobby", "early", early)
+    moves, shows = await agent("moves", "motion"), await agent("shows", "video")
+    assert early.ended is None and rooms.motion_refusal("lobby") is None and moves.takes_motion, "it has not begun"
+    await moves.close()
+    assert early.ended == (REFUSED, NO_MOTION) and rooms.motion_refusal("lobby") == NO_MOTION
+    await (await agent("other", "video")).close()
+    assert rooms.motion_refusal("lobby") == NO_MOTION, "whoever left, there is none"
+    with pytest.raises(InvalidArgument, match="egress"):
+        rooms.listen("lobby", "late", MotionQueue(Ask()))
+    moves = await agent("moves", "both")
+    assert rooms.motion_refusal("lobby") is None
+    rooms.listen("lobby", "late", late := MotionQueue(Ask()))
+    await shows.close()
+    assert late.ended is None and moves.takes_motion
 
 
 async def test_subscriptions(rooms: Rooms) -> None:

@@ -144,8 +144,7 @@ class Room:
         """An in-process member joins."""
         self.agents[agent.user] = agent
         self._seats[agent] = _Seat()
-        if agent.shows and agent.egress == "video" and self._face is None:
-            self.motion.refuse(NO_MOTION)
+        self.motion.refuse(self._motion_refusal())
         self.announce(UserJoined(agent.user), agent)
         self.tell_members()
         self.review()
@@ -169,8 +168,7 @@ class Room:
         if member is self._face:
             self._face = None
             self.pictures.begin_anew(no_key)  # it has the face's performer
-        if self._face is None:
-            self.motion.refusal = None
+        self.motion.refuse(self._motion_refusal())
         if known:
             self.announce(UserLeft(member.user), member)
             self.tell_members()
@@ -316,6 +314,13 @@ class Room:
         if self._is_face(source):
             self.motion.cue(cue, max(0, cue.sample + self._seats[source].offset))
 
+    def _motion_refusal(self) -> str | None:
+        """Why nobody's motion can come now; None = somebody's can: of the face, which gives way to who has pictures, or
+        of those who may be it."""
+        shown = [agent for agent in self.agents.values() if agent.shows]
+        faces = [self._face] if self._face is not None and (self._face.shows or not shown) else shown
+        return NO_MOTION if faces and all(agent.egress == "video" for agent in faces) else None
+
     def _may_be_face(self, source: RoomChannel) -> bool:
         """Whether browsers see it, or would: who has pictures takes the place of who only moves."""
         return self._face is None or self._face is source or (source.shows and not self._face.shows)
@@ -326,8 +331,7 @@ class Room:
             self._face = source
             self.pictures.begin_anew(source.request_key)
             self.motion.sets = source.motion_sets
-            refusal = NO_MOTION if source.egress == "video" else None
-            self.motion.begin(source.fps or USUAL_FPS, refusal, face=source.face)
+            self.motion.begin(source.fps or USUAL_FPS, self._motion_refusal(), face=source.face)
         return self._face is source
 
     def _shown_at(self, sample: int) -> int:
