@@ -35,6 +35,9 @@ const ADVICE = {
   INVALID_TOKEN: 'Ask for a new token.',
   NO_MOTION: 'The server sends no motion here: mode="video" shows its video.',
   NO_VIDEO: 'The server sends no video here: mode="motion" draws the face.',
+  NO_THREE: 'Without three.js, leave the attribute `renderer` out.',
+  BAD_HEAD: 'The attribute `head` names it.',
+  NO_WEBGL: 'WebGL is needed; without it, leave the attribute `renderer` out.',
 };
 
 const savesData = () => navigator.connection?.saveData === true || matchMedia('(prefers-reduced-data: reduce)').matches;

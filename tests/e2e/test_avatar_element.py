@@ -104,6 +104,11 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
         await becomes(lambda seen: seen["places"] != talked["places"] and "finished" in seen["cues"])
         assert (talked["frames"], talked["video"], talked["errors"]) == (0, 0, []), "no video is sent"
 
+        await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('renderer', '3d')")
+        flat = await becomes(lambda seen: seen["state"] == "refused")
+        assert "import map" in flat["text"] and flat["errors"] == ["NO_THREE"]
+        await page.evaluate("() => document.querySelector('lipwire-avatar').removeAttribute('renderer')")
+
         await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('mode', 'video')")
         await becomes(lambda seen: seen["state"] == "live" and seen["frames"] > 3)
         await page.evaluate("() => document.querySelector('lipwire-avatar').removeAttribute('mode')")
