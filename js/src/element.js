@@ -26,6 +26,7 @@ const UNREACHABLE = 'The server does not answer. Is it running, and does its set
 const WORDS = {
   connecting: 'Connecting…',
   waiting: 'Waiting for a session…',
+  loading: 'Loading the face…',
   reconnecting: 'The connection is lost. Trying again…',
   ended: 'The conversation has ended.',
 };
@@ -269,7 +270,14 @@ export class LipwireAvatar extends HTMLElement {
     }
     const mine = run.renderer;
     run.drawn.set(mine, canvas);
-    mine.ready.then(() => this.#drop(run, mine), (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+    mine.ready.then(() => this.#drawn(run, mine), (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+  }
+
+  #drawn(run, mine) {
+    if (run.closed) return;
+    run.pictured = true;
+    this.#drop(run, mine);
+    if (run.connection) this.#followed(run, run.connection);
   }
 
   // All renderers but this one, unless another one is about to take its place, too.
@@ -348,6 +356,8 @@ export class LipwireAvatar extends HTMLElement {
     } else if (state === 'live' && soundBlocked) {
       if (video) this.#silently();
       this.#set('live', 'The browser plays sound after a click.', 'Play sound', () => this.play());
+    } else if (state === 'live' && !video && !run.pictured) {
+      this.#set('live', WORDS.loading);
     } else if (state !== 'closed') {
       this.#set(state);
     }

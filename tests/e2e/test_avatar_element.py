@@ -104,6 +104,19 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
         await becomes(lambda seen: seen["places"] != talked["places"] and "finished" in seen["cues"])
         assert (talked["frames"], talked["video"], talked["errors"]) == (0, 0, []), "no video is sent"
 
+        held = asyncio.Event()
+
+        async def hold(route: Any) -> None:
+            await held.wait()
+            await route.continue_()
+
+        await page.route("**/avatars/kit.json*", hold)
+        await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('avatar', 'kit')")
+        loading = await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"])
+        assert (loading["text"], loading["size"]) == ("Loading the face…", None)
+        held.set()
+        await becomes(lambda seen: seen["size"] and seen["state"] == "live" and not seen["text"])
+
         await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('renderer', '3d')")
         flat = await becomes(lambda seen: seen["state"] == "refused")
         assert "import map" in flat["text"] and flat["errors"] == ["NO_THREE"]

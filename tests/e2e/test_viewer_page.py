@@ -300,9 +300,23 @@ async def test_the_face_is_drawn_here(world: World) -> None:
         async def measured() -> bool:
             return "–" not in (await rates())[await page.ask("() => window.lipwire.drawn ? 1 : 0")]
 
+        held = asyncio.Event()
+
+        async def hold(route: Any) -> None:
+            await held.wait()
+            await route.continue_()
+
+        async def loading() -> bool:
+            words = await page.page.inner_text("#notice-title")
+            return await page.ask("() => window.lipwire.connected") and words == "Loading the face"
+
         await eventually(measured)
+        await page.page.route("**/avatars/*.json*", hold)
         await page.page.focus("[name=picture]:checked")
         await page.page.keyboard.press("ArrowRight")
+        await eventually(loading)
+        assert await page.page.is_visible("#mute"), "what is heard can be muted"
+        held.set()
         await eventually(drawn)
         assert await page.ask("() => document.activeElement.value") == "drawn"
         resting = await page.ask("() => window.lipwire.drawn.face.places")

@@ -466,8 +466,9 @@ function put(element, text) {
 
 const NOTICES = {
   connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost',
-  ended: 'The session has ended', live: 'Connecting', refused: REFUSED,
+  ended: 'The session has ended', refused: REFUSED,
 };
+const LOADING = { video: 'Waiting for the picture', drawn: 'Loading the face' };   // live, and nothing to see yet
 
 function render() {
   const current = state();
@@ -476,15 +477,14 @@ function render() {
   put($('live'), current === 'waiting' ? NOTICES.waiting : `Avatar: ${LABELS[current]}`);
   document.title = link?.session.avatar && ui.phase === 'live' ? `${link.session.avatar} · Lipwire` : 'Lipwire';
 
-  // Connected but still without a picture reads as connecting.
-  const covered = ui.phase !== 'live' || !hasPicture();
+  const live = ui.phase === 'live', covered = !live || !hasPicture();
   const hunting = ui.phase === 'waiting' || ui.phase === 'ended';
   $('notice').hidden = !covered;
   $('notice').classList.toggle('busy', !hunting && ui.phase !== 'refused');
-  $('tools').hidden = covered;
+  $('tools').hidden = !live;                    // what is heard can be muted, whatever is seen
   $('figures').classList.toggle('stale', ui.phase !== 'live');
-  put($('notice-title'), NOTICES[ui.phase]);
-  put($('notice-text'), ui.phase === 'ended' ? 'The next one will show here as soon as it starts.' : ui.detail);
+  put($('notice-title'), live ? LOADING[link?.picture ?? picture] : NOTICES[ui.phase]);
+  put($('notice-text'), ui.phase !== 'ended' ? ui.detail : 'The next one will show here as soon as it starts.');
   $('again').hidden = !ui.nextTry || ui.phase === 'live';
   $('notice-help').hidden = !hunting || subject.kind === 'session';
 
