@@ -20,13 +20,14 @@ button:focus-visible { outline: 3px solid #9cc7ff; outline-offset: 2px; }
 `;
 const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'];
 const SETS = { '2d': ['pose'], '3d': ['arkit', 'head'] };
-const SAVED = 854;             // pixels that artwork's longer side has, where data is to be saved
+const SAVED = 640;             // pixels that artwork's longer side has, where data is to be saved
 const WAIT_MS = 3000;          // until a session that has not begun is looked for again
 
 const UNREACHABLE = 'The server does not answer. Is it running, and does its setting `allowed_origins` name this page?';
 const WORDS = {
   connecting: 'Connecting…',
   waiting: 'Waiting for a session…',
+  loading: 'Loading the face…',
   reconnecting: 'The connection is lost. Trying again…',
   ended: 'The conversation has ended.',
 };
@@ -36,6 +37,9 @@ const ADVICE = {
   INVALID_TOKEN: 'Ask for a new token.',
   NO_MOTION: 'The server sends no motion here: mode="video" shows its video.',
   NO_VIDEO: 'The server sends no video here: mode="motion" draws the face.',
+  NO_THREE: 'Without three.js, leave the attribute `renderer` out.',
+  BAD_HEAD: 'The attribute `head` names it.',
+  NO_WEBGL: 'WebGL is needed; without it, leave the attribute `renderer` out.',
 };
 
 const savesData = () => navigator.connection?.saveData === true || matchMedia('(prefers-reduced-data: reduce)').matches;
@@ -288,7 +292,14 @@ export class LipwireAvatar extends HTMLElement {
     }
     const mine = run.renderer;
     run.drawn.set(mine, canvas);
-    mine.ready.then(() => this.#drop(run, mine), (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+    mine.ready.then(() => this.#drawn(run, mine), (error) => { if (run.renderer === mine && !run.closed) this.#refuse(error); });
+  }
+
+  #drawn(run, mine) {
+    if (run.closed) return;
+    run.pictured = true;
+    this.#drop(run, mine);
+    if (run.connection) this.#followed(run, run.connection);
   }
 
   // All renderers but this one, unless another one is about to take its place, too.
@@ -379,6 +390,8 @@ export class LipwireAvatar extends HTMLElement {
       this.#set(state, UNREACHABLE);
     } else if (state === 'live' && soundBlocked) {
       this.#set('live', 'The browser plays sound after a click.', 'Play sound', () => this.play());
+    } else if (state === 'live' && !video && !run.pictured) {
+      this.#set('live', WORDS.loading);
     } else if (state !== 'closed') {
       this.#set(state);
     }

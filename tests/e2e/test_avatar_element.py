@@ -116,12 +116,30 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
     async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
         live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
         assert asked, "a session that is not there is no refusal: there are others"
-        assert live["size"]["width"] == 368, "the canvas is 184 pixels wide, of which each is two of the display's"
+        assert live["size"]["width"] == 480, "the canvas is 184 pixels wide, of which each is two of the display's"
         assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
         await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
         talked = await becomes(lambda seen: "started" in seen["cues"] and seen["energy"] > 1e-4)
         await becomes(lambda seen: seen["places"] != talked["places"] and "finished" in seen["cues"])
         assert (talked["frames"], talked["video"], talked["errors"]) == (0, 0, []), "no video is sent"
+
+        held = asyncio.Event()
+
+        async def hold(route: Any) -> None:
+            await held.wait()
+            await route.continue_()
+
+        await page.route("**/avatars/kit.json*", hold)
+        await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('avatar', 'kit')")
+        loading = await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"])
+        assert (loading["text"], loading["size"]) == ("Loading the face…", None)
+        held.set()
+        await becomes(lambda seen: seen["size"] and seen["state"] == "live" and not seen["text"])
+
+        await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('renderer', '3d')")
+        flat = await becomes(lambda seen: seen["state"] == "refused")
+        assert "import map" in flat["text"] and flat["errors"] == ["NO_THREE"]
+        await page.evaluate("() => document.querySelector('lipwire-avatar').removeAttribute('renderer')")
 
         await page.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('mode', 'video')")
         await becomes(lambda seen: seen["state"] == "live" and seen["frames"] > 3)
