@@ -31,8 +31,12 @@ export interface Layer {
 }
 export interface Made { manifest: Manifest; images: ImageBitmap[] }
 
-/** An avatar's artwork of one size. `server` is a Server of requests.js. Rejects with a MotionError. */
-export function loadArtwork(server: object, options: Size & { avatar: string; signal?: AbortSignal }): Promise<Made>;
+/**
+ * An avatar's artwork for pictures of this size, in the size that the server has for it. `server` is a Server of requests.js; null
+ * where it is what `had` tells of. Rejects with a MotionError.
+ */
+export function loadArtwork(server: object, options: Size & { avatar: string; signal?: AbortSignal; had?: undefined }): Promise<Made>;
+export function loadArtwork(server: object, options: Size & { avatar: string; signal?: AbortSignal; had?: Manifest }): Promise<Made | null>;
 
 /** Artwork on a canvas, which gets its size. */
 export class Artwork {
@@ -53,9 +57,9 @@ export interface Draw2DOptions {
   token?: string;
   /** width / height of the picture; the canvas's own by default. */
   aspect?: number;
-  /** Of the artwork, whatever the canvas has. */
+  /** That artwork is asked for, whatever the canvas has. */
   size?: Size;
-  /** Pixels that its longer side has at most. */
+  /** Pixels that the longer side is asked for at most. */
   most?: number;
 }
 

@@ -86,7 +86,8 @@ async function get(server, address, signal) {
   const reply = await fetch(address, { headers: server.headers(), signal });
   if (reply.ok) return reply;
   const { message, code } = await reply.json().catch(() => ({}));
-  throw new MotionError(code ?? 'REFUSED', message || `The server answered ${reply.status}.`, { status: reply.status });
+  const again = Number(reply.headers.get('retry-after')) * 1000;
+  throw new MotionError(code ?? 'REFUSED', message || `The server answered ${reply.status}.`, { status: reply.status, again });
 }
 
 // Straight from the file: no profile changes a colour, and edges are as the server blends them.
@@ -98,11 +99,15 @@ async function decode(blob) {
   }
 }
 
-/** {manifest, images}: an avatar's artwork for pictures of width x height pixels. `server`: a Server. Throws MotionError. */
-export async function loadArtwork(server, { avatar, width, height, signal }) {
+/**
+ * {manifest, images}: an avatar's artwork for pictures of width x height pixels. The server has it in a few sizes: the manifest says
+ * which this is. `had`: a manifest; null where it is that one. `server`: a Server. Throws MotionError.
+ */
+export async function loadArtwork(server, { avatar, width, height, signal, had }) {
   const place = server.address(`avatars/${encodeURIComponent(avatar)}.json?size=${width}x${height}`);
   const manifest = await (await get(server, place, signal)).json();
   if (manifest.format !== FORMAT) throw new MotionError('BAD_DATA', `The server's artwork has format ${manifest.format}, and this client reads ${FORMAT}: take the client from that server.`, { status: 0 });
+  if (had && JSON.stringify(manifest) === JSON.stringify(had)) return null;
   const sources = [manifest.background, ...manifest.sheets];
   const images = await Promise.all(sources.map(async (source) => decode(await (await get(server, new URL(source, place), signal)).blob())));
   signal?.throwIfAborted();
@@ -123,8 +128,8 @@ export class Draw2D {
    * @param {string | URL} [options.url] where the server's pages are; by default where this module came from
    * @param {string} [options.token]
    * @param {number} [options.aspect] width / height of the picture; the canvas's own by default
-   * @param {{width: number, height: number}} [options.size] of the artwork, whatever the canvas has
-   * @param {number} [options.most] pixels that its longer side has at most: less to load
+   * @param {{width: number, height: number}} [options.size] that artwork is asked for, whatever the canvas has
+   * @param {number} [options.most] pixels that the longer side is asked for at most: less to load
    */
   constructor(canvas, { avatar, url = new URL('../', import.meta.url), token = '', aspect, size, most = Infinity }) {
     this.#canvas = canvas;
@@ -184,7 +189,8 @@ export class Draw2D {
     const { signal } = this.#loading = new AbortController();
     for (let tries = 0; !signal.aborted; tries++) {
       try {
-        this.#show(await loadArtwork(this.#server, { avatar: this.#options.avatar, ...size, signal }));
+        const made = await loadArtwork(this.#server, { avatar: this.#options.avatar, ...size, signal, had: this.#art?.manifest });
+        if (made) this.#show(made);
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -192,8 +198,9 @@ export class Draw2D {
           this.#onfailed(error);
           return;
         }
+        const pause = error.again || AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)];
+        await new Promise((resolve) => setTimeout(resolve, pause));
       }
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)]));
     }
   }
 

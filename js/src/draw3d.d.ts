@@ -24,7 +24,10 @@ export function arkitName(name: string): string;
 export class Draw3D implements Renderer {
   /** On a canvas; or in a scene (a THREE.Object3D) of the page's own, which the page draws itself. */
   constructor(target: HTMLCanvasElement | OffscreenCanvas | object, options?: Draw3DOptions);
-  /** Settled when the head has been loaded. Rejects where it cannot be, or has no such targets. */
+  /**
+   * Settled when the head has been loaded. Rejects with a MotionError: NO_THREE, NO_WEBGL; BAD_HEAD where it cannot be loaded, or
+   * has no such targets.
+   */
   readonly ready: Promise<this>;
   /** ARKit's names that the head has no target for. */
   readonly missing: string[];

@@ -1,6 +1,8 @@
 // Drives a 3D head with ARKit's morph targets by poses, with three.js, which the page brings along: as an argument, or by
 // its import map ("three" and "three/addons/"). docs/client.md.
 
+import { MotionError } from './errors.js';
+
 /**
  * A morph target's name as all programs' spellings have it in common: `jawOpen`, `JawOpen`, `jaw_open` and
  * `blendShape1.jawOpen` are one, `eyeBlinkLeft` and `eyeBlink_L` another. lipwire/motion/glb.py has the same.
@@ -43,14 +45,14 @@ export class Draw3D {
   }
 
   async _open(target) {
-    const THREE = this.options.THREE ?? (await import('three'));
+    const THREE = this.options.THREE ?? (await brought(() => import('three')));
     this.THREE = THREE;
     const model = this.options.model ?? (await this._load());
     if (this._closed) return this;
     this.model = model;
     this._find(model);
     if (!this._drives.size) {
-      throw new Error(`This head has no morph target of ARKit's names (jawOpen, eyeBlinkLeft, ...); it has: ${this._others.slice(0, 8).join(', ') || 'none'}`);
+      throw new MotionError('BAD_HEAD', `This head has no morph target of ARKit's names (jawOpen, eyeBlinkLeft, ...); it has: ${this._others.slice(0, 8).join(', ') || 'none'}`);
     }
     if (target.isObject3D) target.add(model);
     else this._stage(target);
@@ -58,9 +60,13 @@ export class Draw3D {
   }
 
   async _load() {
-    const Loader = this.options.GLTFLoader ?? (await import('three/addons/loaders/GLTFLoader.js')).GLTFLoader;
-    const url = this.options.url ?? new URL('head.glb', import.meta.url).href;
-    return (await new Loader().loadAsync(url)).scene;
+    const Loader = this.options.GLTFLoader ?? (await brought(() => import('three/addons/loaders/GLTFLoader.js'))).GLTFLoader;
+    const url = String(this.options.url ?? new URL('head.glb', import.meta.url));
+    try {
+      return (await new Loader().loadAsync(url)).scene;
+    } catch (error) {
+      throw new MotionError('BAD_HEAD', `The head ${url} cannot be loaded, as a .glb that this page may read: ${error.message}`, { cause: error });
+    }
   }
 
   // ---- what there is to move -----------------------------------------------------------------------------------------
@@ -156,7 +162,7 @@ export class Draw3D {
 
   _stage(canvas) {
     const { THREE, options } = this;
-    const renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: !options.background });
+    const renderer = webgl(THREE, { canvas, antialias: true, alpha: !options.background });
     this.renderer = renderer;
     renderer.toneMapping = THREE.NeutralToneMapping;
     const scene = (this.scene = new THREE.Scene());
@@ -264,6 +270,23 @@ export class Draw3D {
     this._around?.dispose();
     this.renderer?.dispose();
     this.renderer = null;
+  }
+}
+
+// What the page has to bring along.
+async function brought(load) {
+  try {
+    return await load();
+  } catch (error) {
+    throw new MotionError('NO_THREE', `A head in 3D is drawn with three.js, which this page does not bring along: its import map must name "three" and "three/addons/" (${error.message})`, { cause: error });
+  }
+}
+
+function webgl(THREE, options) {
+  try {
+    return new THREE.WebGLRenderer(options);
+  } catch (error) {
+    throw new MotionError('NO_WEBGL', `The browser draws nothing in 3D here: ${error.message}`, { cause: error });
   }
 }
 

@@ -16,7 +16,7 @@ from lipwire import _core
 from lipwire.avatar import AXES, Avatar, packing, web
 from lipwire.avatar.packing import WIDE, Piece, pack
 from lipwire.avatar.rig import RigLayer, rig
-from lipwire.avatar.web import MAX_SIDE, WebAvatars, check_size, web_avatar
+from lipwire.avatar.web import MAX_SIDE, SIZES, WebAvatars, check_size, size_for, web_avatar
 from lipwire.errors import InvalidArgument
 from support import artwork
 
@@ -123,6 +123,32 @@ def test_what_a_browser_gets_is_what_the_server_draws(name: str, tmp_path: Path)
     assert native == ((head["first"], head["count"], head["anchor"]) if head else (0, 0, 0))
     assert (head is None) == (name == "artwork"), "one layer alone is no head"
     assert web_avatar(avatar, width, height) == made, "the same bytes, so that caches hold"
+
+
+@pytest.mark.parametrize(
+    ("asked", "had"),
+    [
+        ((1280, 720), (1280, 720)),
+        ((1282, 720), (1280, 720)),
+        ((642, 360), (640, 360)),
+        ((700, 360), (960, 540)),
+        ((800, 600), (1280, 720)),
+        ((700, 700), (960, 960)),
+        ((1170, 2532), (1440, 2560)),
+        ((600, 800), (960, 960)),
+        ((2560, 100), (2560, 1440)),
+        ((2000, 2000), (1920, 1920)),
+        ((16, 16), (320, 320)),
+    ],
+)
+def test_a_few_sizes_cover_all(asked: tuple[int, int], had: tuple[int, int]) -> None:
+    assert size_for(*asked) == had
+
+
+def test_every_size_there_is_is_made_and_is_its_own() -> None:
+    for width, height in (size for sizes in SIZES for size in sizes):
+        check_size(width, height)
+        assert size_for(width, height) == (width, height)
 
 
 def test_what_was_made_is_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ async def test_a_link_to_watch_shows_one_session_and_steers_nothing(world: World
         assert not any("token=" in url for url in world.asked), "no token in an address, or a Referer"
         await page.reload()
         await eventually(live)
-        await page.context.close()
+        watching = page
 
         # The operator's link shows both, and may speak.
         page = await world.open(world.service.page_link())
@@ -107,6 +107,11 @@ async def test_a_link_to_watch_shows_one_session_and_steers_nothing(world: World
         await page.wait_for_selector("#picker:not([hidden])")
         assert await page.is_enabled("#say")
         await page.context.close()
+    await eventually(becomes(watching, "ended"))
+    await says(watching, "#notice-text", "This link was for that session alone.")
+    await watching.reload()
+    await says(watching, "#notice-title", "The session has ended")
+    await watching.context.close()
 
 
 async def test_a_member_has_the_room_and_the_name_of_its_link(world: World) -> None:

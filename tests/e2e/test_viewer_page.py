@@ -14,8 +14,10 @@ import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
+from lipwire.avatar.web import WebAvatar
 from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, request
+from lipwire.servers.avatars import Workshop
 from support.browsing import WAIT, Mouth, browser, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -285,7 +287,7 @@ async def test_a_wish_is_met_or_answered(world: World) -> None:
         await page.page.close()
 
 
-async def test_the_face_is_drawn_here(world: World) -> None:
+async def test_the_face_is_drawn_here(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chosen by keyboard, kept for the next time: no video is sent, and motion moves the mouth."""
     async with world.client() as client:
         page = await world.open()
@@ -300,9 +302,23 @@ async def test_the_face_is_drawn_here(world: World) -> None:
         async def measured() -> bool:
             return "–" not in (await rates())[await page.ask("() => window.lipwire.drawn ? 1 : 0")]
 
+        held, files = asyncio.Event(), Workshop.files
+
+        async def hold(*asked: Any) -> WebAvatar:
+            await held.wait()
+            return await files(*asked)
+
+        async def loading() -> bool:
+            words = await page.page.inner_text("#notice-title")
+            return await page.ask("() => window.lipwire.connected") and words == "Loading the face"
+
         await eventually(measured)
+        monkeypatch.setattr(Workshop, "files", hold)
         await page.page.focus("[name=picture]:checked")
         await page.page.keyboard.press("ArrowRight")
+        await eventually(loading)
+        assert await page.page.is_visible("#mute"), "what is heard can be muted"
+        held.set()
         await eventually(drawn)
         assert await page.ask("() => document.activeElement.value") == "drawn"
         resting = await page.ask("() => window.lipwire.drawn.face.places")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from lipwire.avatar import Avatar
+from lipwire.avatar import Avatar, web
 from lipwire.channel.room.room import Rooms
 from lipwire.errors import BadData
+from lipwire.provider.authority import ASKING_FROM
+from lipwire.provider.sessions import ProviderError
+from lipwire.servers.avatars import Workshop
 from lipwire.servers.rooms import PageConfig, create_rooms
 from support import artwork
 
@@ -44,11 +49,11 @@ async def test_a_manifest_and_its_images(http: httpx.AsyncClient) -> None:
     assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
     assert "no-cache" in reply.headers["cache-control"]
     manifest = json.loads(reply.content)
-    assert (manifest["name"], manifest["width"], manifest["height"]) == ("My face", 64, 48)
+    assert (manifest["name"], manifest["width"], manifest["height"]) == ("My face", 320, 180), "which covers it"
     same = await http.get("My%20face.json?size=64x48", headers={"If-None-Match": reply.headers["etag"]})
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", reply.headers["etag"])
-    other = await http.get("My%20face.json?size=32x24", headers={"If-None-Match": reply.headers["etag"]})
-    assert (other.status_code, other.json()["width"]) == (200, 32)
+    other = await http.get("My%20face.json?size=32x32", headers={"If-None-Match": reply.headers["etag"]})
+    assert (other.status_code, other.json()["height"]) == (200, 320)
     for source in (manifest["background"], *manifest["sheets"]):
         image = await http.get(source)
         assert (image.status_code, image.headers["content-type"]) == (200, "image/webp")
@@ -69,6 +74,7 @@ async def test_a_manifest_and_its_images(http: httpx.AsyncClient) -> None:
         ("%2Fetc%2Fpasswd.json", 404),
         ("..%2F..%2Favatar.toml.json", 404),
         ("My%20face/64x48/0123456789abcdef0123.webp", 404),
+        ("My%20face/320x180/0123456789abcdef0123.webp", 404),
         ("aria/64x48/0123456789abcdef0123.webp", 404),
         ("My%20face/64/0123456789abcdef0123.webp", 400),
         ("My%20face.json?size=64", 400),
@@ -84,3 +90,62 @@ async def test_what_is_not_there(http: httpx.AsyncClient, path: str, status: int
     reply = await http.get(path)
     code = {404: "ENDPOINT_NOT_FOUND", 400: "VALIDATION_ERROR"}[status]
     assert (reply.status_code, reply.json()["code"]) == (status, code)
+
+
+class Client:
+    """What is asked of a request by who makes it wait."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def receive(self) -> dict[str, str]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+async def test_while_one_is_made(find: Callable[[str], Avatar], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is waits for nothing; the same set is made once; what nobody waits for any more is not; no address has
+    more than its share of the queue."""
+    made: list[int] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def make(avatar: Avatar, width: int, height: int) -> web.WebAvatar:
+        begun.set()
+        assert width == 320 or go.wait(30)
+        made.append(width)
+        return web.WebAvatar(b"{}", f"{width}", {})
+
+    monkeypatch.setattr(web, "web_avatar", make)
+    workshop = Workshop()
+
+    async def ask(width: int, client: Client | None = None) -> web.WebAvatar:
+        return await workshop.files(lambda: find("My face"), width, 180, cast(Any, client or Client()))
+
+    async def becomes(length: int) -> None:
+        async with asyncio.timeout(30):
+            while workshop.waiting != length:
+                await asyncio.sleep(0.005)
+
+    async def queue(width: int, length: int, client: Client | None = None) -> asyncio.Task[web.WebAvatar]:
+        asking = asyncio.ensure_future(ask(width, client))
+        await becomes(length)
+        return asking
+
+    before = await ask(320)
+    ASKING_FROM.set("192.0.2.1")
+    leaves = Client()
+    tasks = [await queue(480, 1), await queue(640, 2), await queue(960, 3, leaves)]
+    assert await asyncio.to_thread(begun.wait, 30)
+    with pytest.raises(ProviderError, match="ask again") as refused:
+        await ask(1280)
+    assert (refused.value.code, refused.value.retry_after) == ("NO_CAPACITY", 3)
+    assert await ask(320) is before
+    ASKING_FROM.set("192.0.2.2")
+    tasks += [await queue(1280, 4), await queue(480, 4), await queue(1280, 4)]
+    leaves.gone.set()
+    await becomes(3)
+    go.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [getattr(one, "tag", None) for one in answers] == ["480", "640", None, "1280", "480", "1280"]
+    assert made == [320, 480, 640, 1280]
+    assert workshop.waiting == 0

@@ -54,20 +54,29 @@ class Keeper(Generic[T]):
 
     def get(self, name: str, width: int, height: int, make: Callable[[], T]) -> T:
         """Out of the cache where it was made before, else of `make`."""
-        try:
+        made = self.find(name, width, height)
+        if made is None:
+            made = make()
+            self.keep(name, width, height, made)
+        return made
+
+    def find(self, name: str, width: int, height: int) -> T | None:
+        """What was made before; None: nothing was, or it is damaged."""
+        # Also RuntimeError: there is no home.
+        with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             path = self._path(name, width, height)
-        except (OSError, RuntimeError):  # no home, no readable source
-            return make()
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             kept = self._read(path)
             os.utime(path)
             return kept
-        made = make()
-        with contextlib.suppress(OSError):
+        return None
+
+    def keep(self, name: str, width: int, height: int, made: T) -> None:
+        """Puts it into the cache."""
+        with contextlib.suppress(OSError, RuntimeError):
+            path = self._path(name, width, height)
             path.parent.mkdir(parents=True, exist_ok=True)
             caches.write(path, lambda file: self._write(file, made))
             caches.prune(path, MAX_BYTES)
-        return made
 
     def has(self, name: str, width: int, height: int) -> bool:
         """Whether it was made before."""

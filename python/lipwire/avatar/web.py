@@ -40,6 +40,19 @@ MAX_PIXELS = 2560 * 1600
 """Of a picture that artwork is made for."""
 KEPT_BYTES = 96 * 1024 * 1024
 """Of all files that stay in memory; the longest unused go first."""
+SHAPES = ((16, 9), (1, 1), (9, 16))
+LONGEST = (320, 480, 640, 960, 1280, 1920, MAX_SIDE)
+"""Pixels of the longer side."""
+SIZES = tuple(
+    tuple(
+        (side * w // max(w, h), side * h // max(w, h))
+        for side in LONGEST
+        if side * side * min(w, h) <= MAX_PIXELS * max(w, h)
+    )
+    for w, h in SHAPES
+)
+"""(width, height) that artwork is made in: of each shape, widest first, the small ones first. Few, so that many clients
+have what one has waited for, and nobody keeps a server at work with ever another size."""
 LEVEL = 0
 """How hard images are packed, 0..6: 1 takes four times as long for 90 % of the bytes."""
 
@@ -68,6 +81,19 @@ def check_size(width: int, height: int) -> None:
             f"artwork is made for at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all, not {width}x{height}; "
             "ask for less, and have it scaled"
         )
+
+
+def size_for(width: int, height: int) -> tuple[int, int]:
+    """The one of `SIZES` for pictures of this size: of the narrowest shape that is not narrower (at its sides an avatar
+    has nothing that is missed; else the widest), the smallest that covers them when it is scaled up by no more than a
+    sixteenth, else the largest.
+
+    Raises:
+        InvalidArgument: as `check_size`.
+    """
+    check_size(width, height)
+    sizes = next((sizes for sizes in reversed(SIZES) if sizes[0][0] * height >= width * sizes[0][1]), SIZES[0])
+    return next(((w, h) for w, h in sizes if 17 * w >= 16 * width and 17 * h >= 16 * height), sizes[-1])
 
 
 def web_avatar(avatar: Avatar, width: int, height: int) -> WebAvatar:
@@ -175,28 +201,44 @@ MANIFEST = "manifest.json"
 _files = Keeper(".zip", (*DRAWING, "packing", "rig", "still", "web"), _read, _write)
 
 
-def _made(avatar: Avatar, width: int, height: int) -> WebAvatar:
-    """`web_avatar`, of a built-in one out of the cache where it was made before."""
-    check_size(width, height)
-    if avatar.name not in BUILTIN or avatar is not Avatar.load(avatar.name):  # artwork may have any name
-        return web_avatar(avatar, width, height)
-    return _files.get(avatar.name, width, height, lambda: web_avatar(avatar, width, height))
+def _is_built_in(avatar: Avatar) -> bool:
+    return avatar.name in BUILTIN and avatar is Avatar.load(avatar.name)  # artwork may have any name
 
 
 class WebAvatars:
     """The files that were asked for last. Safe on any thread; one set is made at a time."""
 
     def __init__(self) -> None:
+        self._making = threading.Lock()
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[Avatar, int, int], WebAvatar] = OrderedDict()
 
+    def find(self, avatar: Avatar, width: int, height: int) -> WebAvatar | None:
+        """What was made before, out of memory or the cache; None: nothing was. Waits for nothing that is being made."""
+        with self._lock:
+            made = self._kept.get((avatar, width, height))
+            if made is not None:
+                self._kept.move_to_end((avatar, width, height))
+                return made
+        made = _files.find(avatar.name, width, height) if _is_built_in(avatar) else None
+        return made and self._keep(avatar, width, height, made)
+
     def get(self, avatar: Avatar, width: int, height: int) -> WebAvatar:
         """As `web_avatar`, at once for what was made before."""
+        check_size(width, height)
+        with self._making:
+            made = self.find(avatar, width, height)
+            if made is None:
+                made = web_avatar(avatar, width, height)
+                if _is_built_in(avatar):
+                    _files.keep(avatar.name, width, height, made)
+                self._keep(avatar, width, height, made)
+            return made
+
+    def _keep(self, avatar: Avatar, width: int, height: int, made: WebAvatar) -> WebAvatar:
         with self._lock:
-            key = avatar, width, height
-            if key not in self._kept:
-                self._kept[key] = _made(avatar, width, height)
-                while sum(made.nbytes for made in self._kept.values()) > KEPT_BYTES and len(self._kept) > 1:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            self._kept[avatar, width, height] = made
+            self._kept.move_to_end((avatar, width, height))
+            while sum(made.nbytes for made in self._kept.values()) > KEPT_BYTES and len(self._kept) > 1:
+                self._kept.popitem(last=False)
+        return made

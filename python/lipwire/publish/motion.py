@@ -26,6 +26,8 @@ Encoding = Literal["binary", "json"]
 ENCODINGS: tuple[Encoding, ...] = ("binary", "json")
 REPEATS = 3
 """Messages that have an event once more, where it may have been lost."""
+TOGETHER = 32
+"""Events in a message of frames, at most: a reader takes 64 records."""
 HEADERS = 2
 """More headers that somebody new is sent within a second, where the first may have been lost."""
 HEADER_EVERY = RATE
@@ -91,9 +93,9 @@ class Listener(abc.ABC):
     ask: Ask = Ask()
 
     @abc.abstractmethod
-    def put(self, message: bytes, kind: Kind, sample: int) -> bool:
-        """Takes a message that belongs to `sample` on the clock, without blocking; JSON is UTF-8. True: it was too slow
-        for one, this or another."""
+    def put(self, message: bytes, kind: Kind, sample: int) -> int:
+        """Takes a message that belongs to `sample` on the clock, without blocking; JSON is UTF-8. Returns how many it
+        was too slow for, this one or others."""
 
     def interrupt(self) -> None:
         """Frames that have not left are stale."""
@@ -210,7 +212,8 @@ class _Stream:
         if self._anew and (self._header_at is None or not 0 <= sample - self._header_at < HEADER_EVERY):
             again = self._greeting + again
             self._header_at = sample
-        if self._joined and (self._most is None or sum(map(len, again)) + len(message) <= self._most):
+        fits = self._most is None or sum(map(len, again)) + len(message) <= self._most
+        if self._joined and fits and len(again) <= TOGETHER:
             message = b"".join((*again, message))
         else:
             for one in again:

@@ -53,6 +53,8 @@ OFFERED: dict[Direction, tuple[str, ...]] = {
 """What an offer may say to that."""
 IN_FLIGHT = 64 << 10
 """Bytes of data messages that the transport is given at a time."""
+LINES = 64
+"""Data channels for motion that a connection may open, one after the other."""
 OUTBOX = 256 << 10
 """Bytes of data messages that wait for a slow browser; what is dropped when full: `Outbox`."""
 
@@ -173,6 +175,8 @@ class Peer:
         """By kind: what it is to be sent, or is sent."""
         self._seen, self._black = seen, black
         self._motion: Motion | None = None
+        self._lines = 0
+        """Data channels for motion that it has opened."""
         self._line: MotionLine | None = None
         """That it has opened for motion."""
         pc = self.pc
@@ -477,6 +481,10 @@ class Peer:
         if channel.label == MOTION_CHANNEL:
             if self._line is not None:  # one at a time, the newest
                 self._line.close()
+            self._lines += 1
+            if self._lines > LINES:  # each may have a header and errors wait that nobody takes
+                channel.close()
+                return
             self._line = MotionLine(channel, self._clock, self._ask)
         if channel.label != CHANNEL:
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 from litestar import Response, get
@@ -42,22 +43,30 @@ def face_route(names: Collection[str], find: Callable[[str], Avatar], gate: Gate
     )
     async def face(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
         gate.caller(request)
-        if name not in names:
-            raise not_offered(name, names)
         shape = request.query_params.get("shape", "wide")
         if shape not in SHAPES:
             raise ProviderError("VALIDATION_ERROR", f"shape must be {' or '.join(SHAPES)}, got {shape!r:.60}")
-        try:
+        with offered(name, names):
             picture = await asyncio.to_thread(lambda: _drawn(find(name), *SHAPES[shape]))
-        except LipwireError as exc:  # its files are gone, or have faults by now
-            raise ProviderError("ENDPOINT_NOT_FOUND", f"{name!r} cannot be shown: {exc}") from exc
         return Response(picture, media_type="image/jpeg", headers=HEADERS)
 
     return face
 
 
-def not_offered(name: str, names: Collection[str]) -> ProviderError:
-    """What is answered to who asks for an avatar that is none of these."""
-    return ProviderError(
-        "ENDPOINT_NOT_FOUND", f"There is no avatar {name!r:.60} here; there is {', '.join(names) or 'none'}"
-    )
+@contextmanager
+def offered(name: str, names: Collection[str]) -> Iterator[None]:
+    """Something is made of the avatar of that name.
+
+    Raises:
+        ProviderError: ENDPOINT_NOT_FOUND: it is none of these names, or its files are gone, or have faults by now.
+    """
+    if name not in names:
+        raise ProviderError(
+            "ENDPOINT_NOT_FOUND", f"There is no avatar {name!r:.60} here; there is {', '.join(names) or 'none'}"
+        )
+    try:
+        yield
+    except ProviderError:
+        raise
+    except LipwireError as exc:
+        raise ProviderError("ENDPOINT_NOT_FOUND", f"{name!r} cannot be shown: {exc}") from exc

@@ -8,8 +8,8 @@
 ?sets=arkit,head &encoding=binary|json &sound=none|pcm16|opus say what is sent (docs/motion.md). A token comes as
 `Authorization: Bearer`, or as the subprotocol "token.<token>", since a browser's WebSocket has no headers; the
 subprotocol that is taken is "lipwire-motion". What is refused is refused in the handshake, as an HTTP answer `{error,
-message, code}`. What the client says is read and means nothing. A client that reads slowly misses frames and sound, the
-oldest first; its queue has an end (`publish.motion_queue`).
+message, code}`. What the client says is read and means nothing. A client that reads slowly misses frames and sound of
+the same time; its queue has an end (`publish.motion_queue`).
 """
 
 from __future__ import annotations

@@ -567,6 +567,40 @@ async def test_a_second_window_takes_the_place_of_the_first(rooms: Rooms) -> Non
     await first.vanish()
 
 
+async def test_who_has_no_webrtc_comes_back_and_may_have_it_then(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same user each time, though nobody has noticed that the line before is dead."""
+    ears, queues = await Ears(rooms).open(), [MotionQueue(Ask(), "pcm16") for _ in range(4)]
+    first, second = (rooms.listen("lobby", "anna", queue) for queue in queues[:2])
+    assert queues[0].ended is not None and len(rooms.audience) == 1
+    first.leave_room()  # its line has ended at last
+    with pytest.raises(InvalidArgument):
+        await rooms.answer("lobby", "anna", "v=0\r\nm=audio 9 x 0\r\n")
+    assert queues[1].ended is None and second.joined, "an offer that fails takes nothing"
+    async with Guest(rooms, "anna", role="viewer"):
+        assert queues[1].ended is not None
+        await eventually(lambda: rooms.list()["lobby"][1] == Member("anna", "user", True, False))
+        with pytest.raises(RoomError, match="'anna'"):
+            rooms.listen("lobby", "anna", queues[2])
+    await eventually(lambda: ears.of(UserLeft))
+    assert len(ears.of(UserJoined)) == 1
+
+    pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    pc.addTransceiver("audio", direction="recvonly")
+    await pc.setLocalDescription(await pc.createOffer())
+    third = rooms.listen("lobby", "anna", queues[2])
+    coming = asyncio.create_task(rooms.answer("lobby", "anna", pc.localDescription.sdp))
+    await asyncio.sleep(0)
+    third.leave_room()
+    with pytest.raises(RoomError, match="at the same time"):
+        await coming
+    monkeypatch.setattr(room_browser, "REJOIN", 0.1)
+    rooms.listen("lobby", "anna", queues[3])
+    await rooms.answer("lobby", "anna", pc.localDescription.sdp)  # and it does not come
+    await eventually(lambda: len(ears.of(UserLeft)) == len(ears.of(UserJoined)) == 3)
+    assert not rooms._rooms["lobby"].browsers
+    await pc.close()
+
+
 async def test_an_offer_that_leads_nowhere_is_forgotten(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "CONNECT_TIMEOUT", 0.3)
     ears = await Ears(rooms).open()

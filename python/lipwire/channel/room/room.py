@@ -176,6 +176,15 @@ class Room:
         self.review()
         self._rooms.tidy(self)
 
+    def follow(self, watcher: Watcher, browser: Browser) -> None:
+        """A user goes on by WebRTC. Raises RoomError: it has left meanwhile, or come by yet another way."""
+        if self.browsers.get(watcher.user) is not watcher:
+            browser.leave()
+            raise RoomError(f"{watcher.user!r} has come to {self.name!r}, or left, at the same time; try again")
+        self.browsers[watcher.user] = browser
+        watcher.replace()
+        browser.follow()
+
     def review(self) -> None:
         """Has decoded what is wanted, and nothing else."""
         connected = sum(browser.connected for browser in self.browsers.values())
@@ -475,20 +484,23 @@ class Rooms:
         ("sendonly"); (the answer's SDP, the connection). `black`: as of `WebRTC.admit`."""
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
-        browser = room.browsers.get(user)
+        there = room.browsers.get(user)
         try:
             if user in room.agents:
                 raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
-            if browser is None:
-                self._check_space(room)
-                browser = room.browsers[user] = Browser(
-                    room, user, self.ice_host, self.audience, self.ice_servers, self._tally
-                )
-                self._unhold(name)
-            if isinstance(browser, Watcher):
-                raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
+            if isinstance(there, Browser):
+                browser = there
+            else:
+                browser = Browser(room, user, self.ice_host, self.audience, self.ice_servers, self._tally)
             video = None if black is None else room.video(black)
-            return await browser.admit(sdp, kind, role, writes, direction, video)
+            if there is None:
+                self._check_space(room)
+                room.browsers[user] = browser
+                self._unhold(name)
+            answer = await browser.admit(sdp, kind, role, writes, direction, video)
+            if isinstance(there, Watcher):  # once the offer has turned out to be good
+                room.follow(there, browser)
+            return answer
         finally:
             self.tidy(room)
 
@@ -499,25 +511,29 @@ class Rooms:
 
     def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
         """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
-        `Watcher.leave_room`.
+        `Watcher.leave_room`. One that has the name of such a user follows it: the same user, on a new connection.
 
         Raises:
-            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: somebody has this name.
-            NoCapacity: the room is full, or there are too many rooms or viewers.
+            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: an agent has this name, or
+            somebody with WebRTC. NoCapacity: the room is full, or there are too many rooms or viewers.
         """
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
         try:
-            if user in room.agents or user in room.browsers:
+            there = room.browsers.get(user)
+            if user in room.agents or isinstance(there, Browser):
                 raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
             if room.motion.refusal is not None:
                 raise InvalidArgument(room.motion.refusal)
-            self._check_space(room)
+            if there is None:
+                self._check_space(room)
+            else:
+                there.replace()
             self.audience.enter(queue)
             self._unhold(name)
             watcher = Watcher(room, user, queue, self.audience)
             room.browsers[user] = watcher
-            watcher.join()
+            watcher.join(follows=there is not None)
             return watcher
         finally:
             self.tidy(room)

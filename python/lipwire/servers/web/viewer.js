@@ -15,6 +15,7 @@ import { Still } from './face.js';
 import { REFUSED, ask, keep, kept, refusal, request, subject, token } from './server.js';
 
 const POLL_MS = 1000;          // looking for a session, and for another try where a connection does not come about
+const ENDED_MS = 60000;        // as POLL_MS, at most, for the one session that a link opens: it has been, and is hardly there again
 const POLL_LIVE_MS = 3000;     // while connected: keeps the picker and the capabilities fresh
 const SLOW_MS = 5000;
 const CONNECT_MS = 10000;
@@ -27,6 +28,7 @@ const RATE_MS = 4000;          // what the rates of this browser are means of: a
 const PICTURES = ['video', 'drawn'];
 const PICTURE_STORE = 'lipwire.picture';
 
+const ONE_SESSION = subject.kind === 'session';    // the link opens no other
 const UNREACHABLE = 'The server cannot be reached. Trying again…';
 
 const $ = (id) => document.getElementById(id);
@@ -71,12 +73,11 @@ const sessionPath = (id, verb) => `sessions/${encodeURIComponent(id)}/${verb}`;
 
 // Returns the live sessions that our token opens, null when the server cannot be reached, or why it refused us.
 async function listSessions() {
-  const only = subject.kind === 'session';
   let data;
   try {
-    data = await api(only ? `sessions/${encodeURIComponent(subject.id)}` : 'sessions');
+    data = await api(ONE_SESSION ? `sessions/${encodeURIComponent(subject.id)}` : 'sessions');
   } catch (error) {
-    if (only && error.status === 404) data = { sessions: [] };
+    if (ONE_SESSION && error.status === 404) data = { sessions: [] };
     else return refusal(error) || null;
   }
   const list = Array.isArray(data?.sessions) ? data.sessions : [];
@@ -179,7 +180,7 @@ class Link {
 // The supervisor ---------------------------------------------------------------------------
 
 async function supervise() {
-  let everLive = false, missed = null;
+  let everLive = false, missed = null, pause = POLL_MS;
   for (;;) {
     const list = await listSessions();
     if (typeof list === 'string') {
@@ -195,10 +196,12 @@ async function supervise() {
     const target = choose(list);
     if (!target) {
       backoff.reset();
-      setPhase(everLive ? 'ended' : 'waiting');
-      await nap.take(POLL_MS);
+      setPhase(everLive || ONE_SESSION ? 'ended' : 'waiting');
+      await nap.take(pause);
+      if (ONE_SESSION) pause = Math.min(2 * pause, ENDED_MS);
       continue;
     }
+    pause = POLL_MS;
 
     setPhase(ui.phase === 'reconnecting' ? 'reconnecting' : 'connecting', ui.detail === UNREACHABLE ? '' : ui.detail);
     const mine = link = new Link(target);
@@ -466,8 +469,9 @@ function put(element, text) {
 
 const NOTICES = {
   connecting: 'Connecting', waiting: 'Waiting for a session', reconnecting: 'Connection lost',
-  ended: 'The session has ended', live: 'Connecting', refused: REFUSED,
+  ended: 'The session has ended', refused: REFUSED,
 };
+const LOADING = { video: 'Waiting for the picture', drawn: 'Loading the face' };   // live, and nothing to see yet
 
 function render() {
   const current = state();
@@ -476,17 +480,16 @@ function render() {
   put($('live'), current === 'waiting' ? NOTICES.waiting : `Avatar: ${LABELS[current]}`);
   document.title = link?.session.avatar && ui.phase === 'live' ? `${link.session.avatar} · Lipwire` : 'Lipwire';
 
-  // Connected but still without a picture reads as connecting.
-  const covered = ui.phase !== 'live' || !hasPicture();
+  const live = ui.phase === 'live', covered = !live || !hasPicture();
   const hunting = ui.phase === 'waiting' || ui.phase === 'ended';
   $('notice').hidden = !covered;
   $('notice').classList.toggle('busy', !hunting && ui.phase !== 'refused');
-  $('tools').hidden = covered;
+  $('tools').hidden = !live;                    // what is heard can be muted, whatever is seen
   $('figures').classList.toggle('stale', ui.phase !== 'live');
-  put($('notice-title'), NOTICES[ui.phase]);
-  put($('notice-text'), ui.phase === 'ended' ? 'The next one will show here as soon as it starts.' : ui.detail);
+  put($('notice-title'), live ? LOADING[link?.picture ?? picture] : NOTICES[ui.phase]);
+  put($('notice-text'), ui.phase !== 'ended' ? ui.detail : ONE_SESSION ? 'This link was for that session alone.' : 'The next one will show here as soon as it starts.');
   $('again').hidden = !ui.nextTry || ui.phase === 'live';
-  $('notice-help').hidden = !hunting || subject.kind === 'session';
+  $('notice-help').hidden = !hunting || ONE_SESSION;
 
   const mute = ui.canSay === false;
   say.disabled = mute || ui.phase === 'refused';
