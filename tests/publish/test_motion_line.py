@@ -212,8 +212,11 @@ async def test_rooms_move_too() -> None:
     await until(lambda: sender.channel.readyState == "closed")
     assert any(ONLY_SENT in str(message) for message in sender.messages)
     await sender.close()
+    black = MotionViewer(kinds=("audio", "video"))
+    await black.connect(lambda sdp: rooms.admit("lobby", "carl", sdp, direction="sendonly", black=()))
+    await until(lambda: black.pc.connectionState == "connected")
     async with lipwire.Session(rooms.channel("lobby", "three", egress="video"), size=(64, 48)):
-        await until(lambda: viewer.channel.readyState == "closed")
+        await until(lambda: viewer.channel.readyState == "closed" and black.pc.connectionState == "closed")
     await viewer.close()
     await rooms.close()
 

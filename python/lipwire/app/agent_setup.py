@@ -18,12 +18,13 @@ from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.base import Channel
 from ..errors import InvalidArgument
+from ..motion.sets import DEFAULT_SETS, check_sets
 from ..outward import Outward
 from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
 from ..publish.live_film import LiveFilm
-from ..publish.motion import DEFAULT_SETS, MotionFigures, check_sets
+from ..publish.motion import MotionFigures
 from ..session.preencoded import of_server
 from .config import OFFLINE, Config
 

@@ -30,6 +30,7 @@ from ..channel.room.room import Rooms
 from ..closing import close_within
 from ..errors import BadState, InvalidArgument
 from ..logs import sampled
+from ..motion.sets import DEFAULT_SETS, check_sets
 from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
@@ -37,7 +38,7 @@ from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.film_folder import NO_FILMS, FilmFolder, FilmLimits
 from ..publish.live_film import LiveFilm
-from ..publish.motion import DEFAULT_SETS, MotionFigures, check_sets
+from ..publish.motion import MotionFigures
 from ..publish.peer import Peer
 from ..publish.tee import Tee
 from ..publish.turns import processors

@@ -16,7 +16,6 @@ from .reader import MAGIC
 from .track import MotionEvent, MotionTrack
 from .wire import JsonNumbers, event_object, header_object, seconds_of
 
-DEFAULT_SETS = ("arkit", "head")
 MOUTHS = Fraction(100)
 """Frames a second that shapes of a mouth are chosen by: Rhubarb's times are hundredths of a second."""
 MAX_TEXT = 4096

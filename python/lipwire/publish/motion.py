@@ -16,15 +16,14 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from .._core import MOTION_SETS, RATE, Frame, MotionEncoder
+from .._core import RATE, Frame, MotionEncoder
 from ..errors import InvalidArgument
+from ..motion.sets import DEFAULT_SETS, check_sets
 from ..motion.wire import JsonEncoder
 from ..stream import Cue
 
 Encoding = Literal["binary", "json"]
 ENCODINGS: tuple[Encoding, ...] = ("binary", "json")
-DEFAULT_SETS = ("arkit", "head")
-"""What who does not say is sent."""
 REPEATS = 3
 """Messages that have an event once more, where it may have been lost."""
 TOGETHER = 32
@@ -53,17 +52,6 @@ class Ask(Struct, frozen=True):
     sets: tuple[str, ...] | None = None
     """Names of `MOTION_SETS`, in their order; None = what the face's sender has said (`Motion.sets`)."""
     encoding: Encoding = "binary"
-
-
-def check_sets(sets: Iterable[str]) -> tuple[str, ...]:
-    """The sets of these names, each once, in the order of `MOTION_SETS`, so that who asks for the same is sent the
-    same. Raises InvalidArgument."""
-    wanted = tuple(sets)
-    unknown = [name for name in wanted if name not in MOTION_SETS]
-    if unknown or not wanted:
-        got = f"{unknown[0]!r:.40}" if unknown else "none"
-        raise InvalidArgument(f"sets: there are {', '.join(MOTION_SETS)}; got {got}")
-    return tuple(name for name in MOTION_SETS if name in wanted)
 
 
 def check_ask(sets: Iterable[str] | None, encoding: str | None) -> Ask:

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from .._core import MOTION_SETS, Frame, MotionEncoder
+from .._core import Frame, MotionEncoder
 from ..errors import InvalidArgument, StorageError
-from ..motion.files import DEFAULT_SETS, put_block
+from ..motion.files import put_block
 from ..motion.reader import MAGIC
+from ..motion.sets import DEFAULT_SETS, check_sets
 from ..pools import pool
 from ..stream import Cue, Publisher, StreamSpec, Wants
 from .motion import MAX_VALUE
@@ -45,12 +46,9 @@ class MotionFile(Publisher):
         self.path = Path(path)
         if self.path.suffix.lower() != ".lwm":
             raise InvalidArgument(f"cannot write {self.path} while a session goes on: end its name in .lwm")
-        unknown = [name for name in sets if name not in MOTION_SETS]
-        if unknown or not sets:
-            raise InvalidArgument(f"sets {', '.join(sets) or 'of nothing'}: some of {', '.join(MOTION_SETS)}")
         self.dropped = 0
         """Frames and events that the disk was too slow for."""
-        self._sets = tuple(sets)
+        self._sets = check_sets(sets)
         self._encoder: MotionEncoder | None = None
         self._file: BinaryIO | None = None
         self._writer: ThreadPoolExecutor | None = None

@@ -21,27 +21,37 @@ class MotionTrack(UnitMaker):
         super().__init__(sets, fps)
         self._motion = motion
         self._fans: dict[str, Fan] = {}
+        self._outs: set[Outgoing] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._fans.values()))
+        return len(self._outs)
 
     def add(self, out: Outgoing) -> None:
         """Somebody watches, who takes H.264."""
-        if not len(self):
-            self._motion.add(self)
         mode = 0 if out.codec == "h264 in single units" else 1
         fan = self._fans.setdefault(out.codec, Fan("h264", mode=mode))
         out.on_key = self.want_key
         self.begin()
         fan.add(out)
+        self._outs.add(out)
+        if len(self) == 1:
+            self._motion.add(self)
+        elif self._motion.refusal is not None:
+            out.on_end()
 
     def remove(self, out: Outgoing) -> None:
         """Somebody does not any more. Safe to call twice."""
         out.quiet()
         for fan in self._fans.values():
             fan.remove(out)
+        self._outs.discard(out)
         if not len(self):
             self._motion.remove(self)
+
+    def refuse(self, why: str) -> None:
+        """Their connections end, as nothing else comes on them that moves; who asks anew is told why."""
+        for out in tuple(self._outs):
+            out.on_end()
 
     def send(self, unit: bytes, sample: int, key: bool) -> bool:
         missed = False

@@ -111,7 +111,9 @@ class Outgoing:
         self.on_behind: Callable[[], None] = _nothing
         """where its pictures were given up, because they waited too long,"""
         self.on_rate: Callable[[int], None] = _nothing
-        """and with the bit/s that its path carries."""
+        """with the bit/s that its path carries,"""
+        self.on_end: Callable[[], None] = _nothing
+        """and where nothing will come any more."""
 
     def timestamp(self, sample: int) -> int:
         """The RTP timestamp of what is sent for this sample of the clock."""
@@ -119,7 +121,7 @@ class Outgoing:
 
     def quiet(self) -> None:
         """Nobody listens any more."""
-        self.on_key = self.on_behind = self.on_rate = _nothing
+        self.on_key = self.on_behind = self.on_rate = self.on_end = _nothing
 
 
 class Fan:

@@ -371,7 +371,7 @@ class Peer:
         if source is not None and not self.closed:
             self._from[kind] = source
             if out is not None:
-                source.add(out)
+                self._feed(out, source)
 
     def _agree(self, offer: Offer) -> None:
         """Sends sound and pictures where they are offered to be received, and takes what is sent, one of each."""
@@ -409,7 +409,12 @@ class Peer:
             dtx=number in offer.no_silence,
         )
         if (source := self._from.get(transceiver.kind)) is not None:
-            source.add(out)
+            self._feed(out, source)
+
+    def _feed(self, out: Outgoing, source: Sounds | Pictures | MotionTrack) -> None:
+        if isinstance(source, MotionTrack):
+            out.on_end = self.drop  # until it is removed there
+        source.add(out)
 
     def drop(self) -> None:
         """Begins to close."""

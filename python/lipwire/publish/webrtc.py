@@ -13,11 +13,12 @@ from fractions import Fraction
 
 from .._core import Frame
 from ..errors import BadState, InvalidArgument
+from ..motion.sets import DEFAULT_SETS, check_sets
 from ..protocol.messages import Egress
 from ..stream import Cue, StreamSpec, Unit
 from .audience import Audience, Missed
 from .ice import IceServers
-from .motion import DEFAULT_SETS, NO_MOTION, Motion, MotionFigures, check_sets
+from .motion import NO_MOTION, Motion, MotionFigures
 from .motion_queue import NORMAL, MotionQueue, MotionSounds
 from .motion_track import MotionTrack
 from .peer import Peer

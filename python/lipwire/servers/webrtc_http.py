@@ -35,10 +35,10 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from ..errors import InvalidArgument, LipwireError
+from ..motion.sets import check_sets
 from ..provider.sessions import ProviderError
 from ..publish.fragment import MEDIA_TYPE, parse_fragment
 from ..publish.ice import IceServer, IceServers
-from ..publish.motion import check_sets
 from ..publish.peer import Peer
 from .access import Caller, Gate
 from .docs import SDP, media_operation

@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 from .. import _core
 from ..errors import InvalidArgument, StorageError
 from ..motion import MotionHeader, MotionTrack, encode_motion
-from ..motion.files import DEFAULT_SETS, WRITERS, Writer, told_kinds, writer_for
+from ..motion.files import WRITERS, Writer, told_kinds, writer_for
+from ..motion.sets import DEFAULT_SETS, check_sets
 from ..publish.part import Part
 
 Name = str | os.PathLike[str]
@@ -63,7 +64,7 @@ class MotionFiles:
         self.paths = [_named(name, film) for name in names]
         self._kinds = [_kind(path) for path in self.paths]
         self._parts = [Part(path) for path in self.paths]
-        self._sets = _checked(sets)
+        self._sets = DEFAULT_SETS if sets is None else check_sets(sets, "motion_sets")
         self._fps = fps
         self._details: dict[str, Any] = {"speech": speech, "fps": fps, "head": head}
         self.written: tuple[WrittenMotion, ...] = ()
@@ -212,16 +213,3 @@ def _named(name: Name, film: Path | None) -> Path:
             f"motion {os.fspath(name)!r}: that is a file beside a film, and no film is made; give a name"
         )
     return film.with_suffix(end)
-
-
-def _checked(sets: str | Sequence[str] | None) -> Sequence[str]:
-    if sets is None:
-        return DEFAULT_SETS
-    if isinstance(sets, str):
-        sets = sets.replace(",", " ").split()
-    unknown = [name for name in sets if name not in _core.MOTION_SETS]
-    if unknown or not sets or len(set(sets)) < len(sets):
-        raise InvalidArgument(
-            f"motion_sets {', '.join(sets) or 'of nothing'!r}: each at most once of {', '.join(_core.MOTION_SETS)}"
-        )
-    return sets

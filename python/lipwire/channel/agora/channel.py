@@ -26,11 +26,12 @@ from msgspec import Struct
 
 from ..._core import Frame, SharedWriter
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ...motion.sets import DEFAULT_SETS, check_sets
 from ...process.spawn import Module
 from ...process.supervisor import Child, Ended, Limits, Supervisor
 from ...protocol.messages import Egress, Quality, VideoEncoding, bit_rate
 from ...protocol.transcript import PACKET, chunks
-from ...publish.motion import DEFAULT_SETS, Carrier, Motion, MotionFigures, check_sets
+from ...publish.motion import Carrier, Motion, MotionFigures
 from ...publish.motion_video import SIZE as BLACK
 from ...stream import Cue, StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, Network, State, TokenExpiring, Trouble

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from ..._core import BLOCK, Frame
 from ...errors import BadState, InvalidArgument
+from ...motion.sets import DEFAULT_SETS
 from ...protocol.messages import Egress
-from ...publish.motion import DEFAULT_SETS
 from ...publish.sound import PACKET_BLOCKS
 from ...stream import Cue, StreamSpec, Unit, Wants
 from ..base import Channel, ChannelEvent, Connection, State, UserJoined

@@ -26,11 +26,12 @@ import msgspec
 from ..._core import BLOCK, RATE, Frame, Resampler
 from ...audio.fade import fade_out, is_fade
 from ...errors import BadState, InvalidArgument, NoCapacity
+from ...motion.sets import DEFAULT_SETS
 from ...protocol.messages import Egress
 from ...publish.audience import Audience
 from ...publish.encoders import USUAL_FPS
 from ...publish.ice import IceServers
-from ...publish.motion import DEFAULT_SETS, NO_MOTION, Motion, MotionFigures
+from ...publish.motion import NO_MOTION, Motion, MotionFigures
 from ...publish.motion_queue import NORMAL, MotionQueue, MotionSounds
 from ...publish.motion_track import MotionTrack
 from ...publish.peer import Direction, Peer
