@@ -492,6 +492,7 @@ struct lw_motion_decoder {
     header headers[2]; /* the one that holds, and the one that is being read */
     int holds;
     int any;           /* one has been read */
+    int records;       /* of the message that is read, so far */
     int frames;
     int64_t sample[FRAMES]; /* newest first, as below */
     int32_t values[FRAMES][LW_STREAM_CHANNELS];
@@ -645,7 +646,13 @@ int lw_motion_decoder_next(lw_motion_decoder *d, const uint8_t *message, size_t 
 {
     if (!d || !at || !record || (n && !message) || *at > n)
         return LW_EINVAL;
+    if (*at == 0)
+        d->records = 0;
     while (*at < n) {
+        if (++d->records > LW_STREAM_RECORDS) {
+            *at = n;
+            return LW_EDATA;
+        }
         source all = {.at = message + *at, .end = message + n};
         *record = (lw_stream_record){.type = get_byte(&all)};
         const uint64_t size = get_varint(&all);

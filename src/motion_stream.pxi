@@ -241,8 +241,8 @@ cdef int _event_number(str kind) except -1:
 
 
 cdef class MotionDecoder:
-    """Reads messages of the motion stream, version 1. What it is given may be anything: it needs the same memory whatever it
-    says."""
+    """Reads messages of the motion stream, version 1. What it is given may be anything: a message has at most 64 records, so
+    that what is made of one is bounded."""
     cdef lw_motion_decoder *d
     cdef tuple groups
     cdef uint8_t *kinds
@@ -255,7 +255,7 @@ cdef class MotionDecoder:
         PyMem_Free(self.kinds)
 
     def put(self, message):
-        """The records of a message (any bytes-like, at most 1 MiB), in order, each a tuple:
+        """The records of a message (any bytes-like, at most 1 MiB and 64 records), in order, each a tuple:
 
         ("header", id, clock rate, (fps numerator, denominator), ((set, kind, names), ...));
         ("frames", id of the header, generation, speaking, [(sample, values), ...]), oldest first, values float32 (channels,) in

@@ -2,7 +2,7 @@
 
 import { ArrivalClock } from './clock.js';
 import { MotionError } from './errors.js';
-import { Backoff, Nap, Watch } from './line.js';
+import { Backoff, Nap, Silence, Watch } from './line.js';
 import { DEFAULT_SETS, MotionChannel } from './motion-channel.js';
 import { Player } from './player.js';
 import { Reader } from './reader.js';
@@ -118,9 +118,15 @@ class SocketLink {
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({ data }) => this.#take(data);
     await new Promise((resolve, reject) => {
+      const late = new MotionError('UNREACHABLE', 'The server took too long to answer.', { unreachable: true });
+      this.connectTimer = setTimeout(reject, CONNECT_MS, late);
       socket.onopen = resolve;
       socket.onclose = () => this.#refusal().then(reject, reject);
-    });
+      this.done.then(resolve);
+    }).finally(() => clearTimeout(this.connectTimer));
+    if (this.closed) return;
+    // A session sends all the time; a room where there is no face does not.
+    this.silence = new Silence(() => this.close('lost'), { pauses: !this.session, base: this.server.url });
     socket.onclose = ({ code, reason }) => this.close(code === 1000 ? 'ended' : reason || 'lost');
   }
 
@@ -131,6 +137,7 @@ class SocketLink {
   }
 
   #take(data) {
+    this.silence?.heard();
     let records;
     try {
       records = this.#reader.put(data);
@@ -150,6 +157,7 @@ class SocketLink {
     if (this.closed) return;
     this.closed = true;
     if (this.socket) this.socket.onmessage = this.socket.onclose = this.socket.onopen = null;
+    this.silence?.close();
     this.socket?.close();
     this.sound?.close();
     this.resolve(reason);
@@ -161,7 +169,7 @@ class SocketLink {
  * 'message' (`detail`: what came over the data channel "lipwire") and 'error' (`detail`: a MotionError).
  */
 export class Connection extends EventTarget {
-  #options; #server; #link = null; #nap = new Nap(); #backoff = new Backoff(); #audio; #mode;
+  #options; #server; #link = null; #nap = new Nap(); #backoff = new Backoff(); #audio; #mode; #silent = false;
 
   constructor({ url = new URL('../', import.meta.url), token = '', session, room, user = '', mode = 'auto', carrier = 'webrtc', sets = DEFAULT_SETS, encoding = 'binary', microphone = null, audio, delay = 0 }) {
     super();
@@ -203,14 +211,16 @@ export class Connection extends EventTarget {
   /** Plays the sound, where the browser has waited for a gesture. */
   async play() {
     if (this.#link?.sound instanceof SoundQueue) await this.#link.sound.resume();
-    else if (this.#audio && this.media) await this.#audio.play();
+    else if (this.#plays) await this.#start();
     this.#block(false);
   }
 
   set muted(muted) {
     this.isMuted = muted;
-    if (this.#audio) this.#audio.muted = muted;
     if (this.#link?.sound instanceof SoundQueue) this.#link.sound.muted = muted;
+    if (!this.#plays) return;
+    this.#mute();
+    if (!muted) this.#begin();                   // which the browser may refuse only now
   }
   get muted() { return this.isMuted === true; }
 
@@ -237,16 +247,41 @@ export class Connection extends EventTarget {
     this.#tell('state', this.state);
   }
 
+  // Whether the element plays what comes here: another connection may have it.
+  get #plays() { return Boolean(this.#audio && this.media) && this.#audio.srcObject === this.media; }
+
+  // The user's wish, and the browser's policy.
+  #mute() { this.#audio.muted = this.muted || this.#silent; }
+
+  // With sound, if the user wants any. Where the browser refuses that, pictures go on without: for them it needs no gesture.
+  async #start() {
+    const audio = this.#audio;
+    this.#silent = false;
+    this.#mute();
+    try {
+      await audio.play();
+    } catch (error) {
+      if (error.name === 'NotAllowedError' && this.mode === 'video' && this.#plays) {
+        this.#silent = true;
+        this.#mute();
+        audio.play().catch(() => {});
+      }
+      throw error;
+    }
+  }
+
+  #begin() { this.#start().then(() => this.#block(false), (error) => { if (error.name === 'NotAllowedError') this.#block(true); }); }
+
   async #run() {
     while (!['closed', 'ended', 'failed'].includes(this.state)) {
       const link = this.#link = this.#make();
-      await link.open().then(() => this.#live(link), (error) => link.close(error));
+      link.open().then(() => this.#live(link), (error) => link.close(error));
       const why = await link.done;
       this.#link = null;
       this.#left(why);
       if (this.state === 'reconnecting' && why !== 'change') await this.#nap.take(this.#backoff.next());
     }
-    if (this.#audio) this.#audio.srcObject = null;
+    if (this.#plays) this.#audio.srcObject = null;
   }
 
   #make() {
@@ -266,7 +301,7 @@ export class Connection extends EventTarget {
       this.#block(link.sound.blocked);
     } else if (this.#audio) {
       this.#audio.srcObject = this.media;
-      this.#audio.play().then(() => this.#block(false), (error) => { if (error.name === 'NotAllowedError') this.#block(true); });
+      this.#begin();
     }
   }
 

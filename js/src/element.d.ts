@@ -24,6 +24,8 @@ export class LipwireAvatar extends HTMLElement {
   stop(): void;
   addEventListener<K extends keyof AvatarEvents>(type: K, listener: (event: AvatarEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof AvatarEvents>(type: K, listener: (event: AvatarEvents[K]) => void, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | EventListenerOptions): void;
 }
 
 declare global {

@@ -3,6 +3,7 @@
 import { connect } from './connect.js';
 import { MotionError } from './errors.js';
 import { Draw2D } from './draw2d.js';
+import { Nap } from './line.js';
 import { Server } from './requests.js';
 import { subjectOf } from './token.js';
 
@@ -43,6 +44,9 @@ const ADVICE = {
 };
 
 const savesData = () => navigator.connection?.saveData === true || matchMedia('(prefers-reduced-data: reduce)').matches;
+
+// The avatar that is shown where nobody says which.
+const first = (config) => config?.avatars?.[0] ?? '';
 
 let sheet = null;
 function style(root) {
@@ -130,7 +134,6 @@ export class LipwireAvatar extends HTMLElement {
   async play() {
     const { connection } = this;
     if (!connection) return;
-    this.#video.muted = connection.muted;
     await connection.play();
   }
 
@@ -147,7 +150,7 @@ export class LipwireAvatar extends HTMLElement {
 
   #anew() {
     this.#end();
-    const run = this.#run = { closed: false, connection: null, renderer: null, drawn: new Map(), wake: new AbortController() };
+    const run = this.#run = { closed: false, connection: null, renderer: null, drawn: new Map(), nap: new Nap() };
     this.#label();
     this.#attempt(run, async () => {
       run.options = read(this);
@@ -161,7 +164,7 @@ export class LipwireAvatar extends HTMLElement {
     const run = this.#run;
     if (!run) return;
     run.closed = true;
-    run.wake.abort();
+    run.nap.wake();
     cancelAnimationFrame(run.frame);
     run.seen?.disconnect();
     this.#hangUp(run);
@@ -175,6 +178,11 @@ export class LipwireAvatar extends HTMLElement {
   // Nothing comes any more, and nobody is heard.
   #hangUp(run) {
     run?.connection?.close();
+    this.#hush(run);
+  }
+
+  // The microphone is off.
+  #hush(run) {
     for (const track of run?.tracks ?? []) track.stop();
   }
 
@@ -189,6 +197,13 @@ export class LipwireAvatar extends HTMLElement {
 
   // ---- what is shown
 
+  // The session after one that has ended.
+  async #next(run, pause) {
+    this.#set('ended');
+    await run.nap.take(pause);                   // the server names as running what it does not have? Then not at once
+    if (!run.closed) await this.#watch(run);
+  }
+
   async #watch(run) {
     this.#set('connecting');
     const face = await this.#find(run);
@@ -198,24 +213,32 @@ export class LipwireAvatar extends HTMLElement {
   // {session | room, avatar}; null where the element is gone meanwhile.
   async #find(run) {
     const { session, room, avatar, token } = run.options;
-    if (room) return { room, avatar: avatar || await this.#first(run) };
+    if (room) return { room, avatar: avatar || first(await this.#answer(run, 'api/config')) };
     const hasBeen = subjectOf(token).kind === 'session';   // a token is made for one that there is
     for (let pause = WAIT_MS; !run.closed;) {
-      const reply = await this.#ask(run, session ? `api/sessions/${encodeURIComponent(session)}` : 'api/sessions', session);
+      const reply = await this.#answer(run, session ? `api/sessions/${encodeURIComponent(session)}` : 'api/sessions', session);
+      if (run.closed) break;
       const found = reply?.sessions.filter(({ state }) => state !== 'ended').at(-1);   // the newest
       if (found) return { session: found.session_id, avatar: avatar || found.avatar };
-      if (reply === undefined) {
-        this.#set('connecting', UNREACHABLE);
-      } else if (hasBeen) {
+      if (hasBeen) {
         this.#set('ended');
         pause = Math.min(2 * pause, ENDED_MS);
       } else {
         await this.#wait(run);
       }
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, pause);
-        run.wake.signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
-      });
+      await run.nap.take(pause);
+    }
+    return null;
+  }
+
+  // Asks until there is an answer. null: there is no such session, or the element is gone meanwhile.
+  async #answer(run, path, mayBeMissing) {
+    while (!run.closed) {
+      const reply = await this.#ask(run, path, mayBeMissing);
+      if (reply !== undefined) return reply;
+      if (run.closed) break;
+      this.#set('connecting', UNREACHABLE);
+      await run.nap.take(WAIT_MS);
     }
     return null;
   }
@@ -224,7 +247,7 @@ export class LipwireAvatar extends HTMLElement {
   async #wait(run) {
     this.#set('waiting');
     if (run.renderer || run.options.mode === 'video' || run.options.renderer === '3d') return;
-    const avatar = run.options.avatar || await this.#first(run).catch(() => '');
+    const avatar = run.options.avatar || first(await this.#ask(run, 'api/config').catch(() => null));
     if (avatar && !run.closed && !run.renderer) await this.#draw(run, avatar);
   }
 
@@ -239,11 +262,6 @@ export class LipwireAvatar extends HTMLElement {
     }
   }
 
-  async #first(run) {
-    const config = await (await run.server.ask('api/config', {})).json();
-    return config.avatars?.[0] ?? '';
-  }
-
   async #show(run, { session, room, avatar, microphone }) {
     if (run.closed) return;
     const { url, token, user, mode, renderer } = run.options;
@@ -251,10 +269,13 @@ export class LipwireAvatar extends HTMLElement {
     if (run.closed) return;
     // Where data is to be saved, nobody is sent video who has not asked for it.
     const asked = mode === 'auto' && savesData() ? 'motion' : mode;
-    run.connection?.close();
+    const before = run.connection;
+    run.connection = null;                       // nothing that it still says concerns us
+    before?.close();
     const connection = run.connection = connect({ url, token, session, room, user, mode: asked, sets: SETS[renderer], microphone, audio: this.#video });
     connection.muted = this.hasAttribute('muted');
-    for (const type of ['cue', 'message', 'error']) connection.addEventListener(type, ({ detail }) => this.#tell(type, detail));
+    for (const type of ['cue', 'message']) connection.addEventListener(type, ({ detail }) => this.#tell(type, detail));
+    connection.addEventListener('error', ({ detail }) => { if (connection.state === 'live') this.#tell('error', detail); });     // others: #followed
     connection.addEventListener('cue', ({ detail: { kind, value } }) => { if (kind === 'state' && value.startsWith('avatar:')) this.#face(run, value.slice(7)); });
     connection.addEventListener('state', () => this.#followed(run, connection));
     connection.addEventListener('media', () => this.#followed(run, connection));
@@ -313,7 +334,7 @@ export class LipwireAvatar extends HTMLElement {
     run.seen.observe(this);
     const next = () => {
       run.frame = requestAnimationFrame(next);
-      if (!seen || run.connection.mode === 'video') return;
+      if (!seen || run.connection?.mode !== 'motion') return;
       const pose = run.connection.player.pose();
       if (pose) run.renderer?.draw(pose);
     };
@@ -323,10 +344,12 @@ export class LipwireAvatar extends HTMLElement {
   // ---- a conversation
 
   async #offer(run) {
-    const avatar = run.options.avatar || await this.#first(run);
+    this.#set('connecting');
+    const config = await this.#answer(run, 'api/config');
     if (run.closed) return;
-    run.face = avatar;
+    const avatar = run.face = run.options.avatar || first(config);
     if (run.options.mode !== 'video') await this.#draw(run, avatar);
+    if (run.closed) return;
     this.#set('idle', '', 'Talk', () => this.start());
   }
 
@@ -342,13 +365,14 @@ export class LipwireAvatar extends HTMLElement {
       run.begun = false;
       throw new MotionError('NO_MICROPHONE', `The browser gives this page no microphone: ${error.message}. Allow it, and press Talk again.`);
     }
-    if (run.closed) { microphone.stop(); return; }
+    if (run.closed) return this.#hush(run);
     await this.#show(run, { room, avatar: run.face, microphone });
+    const { connection } = run;
     try {
       const body = JSON.stringify({ channel: room, ...(run.face ? { avatar: run.face } : {}) });
       await run.server.ask('api/agents', { method: 'POST', kind: 'application/json', body, timeout: 40000 });
     } catch (error) {
-      if (error.status !== 409) throw error;     // it is there already
+      if (error.status !== 409 && run.connection === connection) throw error;     // 409: it is there already
     }
   }
 
@@ -359,24 +383,25 @@ export class LipwireAvatar extends HTMLElement {
     const { state, soundBlocked } = connection, video = connection.mode === 'video';
     this.#video.hidden = !video;
     if (this.#canvas) this.#canvas.hidden = video && state === 'live';
-    if (state === 'failed') {
+    if (['ended', 'failed', 'closed'].includes(state)) this.#hush(run);
+    const { session, room, agent } = run.options, newest = !(session || room || agent);
+    const isGone = state === 'failed' && connection.error.status === 404;     // by a server that was started anew
+    if (newest && (state === 'ended' || isGone)) {
+      this.#attempt(run, () => this.#next(run, isGone ? WAIT_MS : 0));
+    } else if (state === 'failed') {
       this.#refuse(connection.error);
+    } else if (state === 'ended' && agent) {
+      run.begun = false;
+      this.#set('ended', WORDS.ended, 'Talk', () => this.start());
+    } else if (state === 'reconnecting' && connection.error?.unreachable && !connection.media) {
+      this.#set(state, UNREACHABLE);
     } else if (state === 'live' && soundBlocked) {
-      if (video) this.#silently();
       this.#set('live', 'The browser plays sound after a click.', 'Play sound', () => this.play());
     } else if (state === 'live' && !video && !run.pictured) {
       this.#set('live', WORDS.loading);
     } else if (state !== 'closed') {
       this.#set(state);
     }
-    const { session, room, agent } = run.options;
-    if (state === 'ended' && !(session || room || agent)) this.#attempt(run, () => this.#watch(run));   // the next one
-  }
-
-  // Pictures without sound are played without a gesture.
-  async #silently() {
-    this.#video.muted = true;
-    await this.#video.play().catch(() => {});
   }
 
   #refuse(error) {

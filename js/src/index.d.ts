@@ -242,7 +242,14 @@ export interface ConnectOptions {
   delay?: number;
 }
 
-/** Events: state, media, cue (detail: Cue), message (detail: string | ArrayBuffer), error (detail: MotionError). */
+export interface ConnectionEvents {
+  state: CustomEvent<State>;
+  media: CustomEvent<MediaStream | null>;
+  cue: CustomEvent<Cue>;
+  message: CustomEvent<string | ArrayBuffer>;
+  error: CustomEvent<MotionError>;
+}
+
 export class Connection extends EventTarget {
   constructor(options: ConnectOptions);
   readonly player: Player;
@@ -260,6 +267,10 @@ export class Connection extends EventTarget {
   play(): Promise<void>;
   change(mode: Mode): void;
   close(): void;
+  addEventListener<K extends keyof ConnectionEvents>(type: K, listener: (event: ConnectionEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof ConnectionEvents>(type: K, listener: (event: ConnectionEvents[K]) => void, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
 export function connect(options: ConnectOptions): Connection;

@@ -60,6 +60,41 @@ export class Watch {
   }
 }
 
+// Calls `lost` once where nothing has come for SILENT_MS: `heard()` whenever something does. `pauses`: the server may have nothing to
+// say, so it is asked whether it is there.
+export class Silence {
+  constructor(lost, { pauses = false, base = document.baseURI } = {}) {
+    Object.assign(this, { lost, pauses, base, at: performance.now(), asking: false });
+    this.heard();
+    this.timer = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  heard() { this.last = performance.now(); }
+
+  async #look() {
+    const now = performance.now();
+    if (now - this.at > ASLEEP_MS) this.heard();
+    this.at = now;
+    if (now - this.last <= SILENT_MS || this.asking) return;
+    if (this.pauses && await this.#answered()) return;
+    if (this.timer) { this.close(); this.lost(); }
+  }
+
+  async #answered() {
+    const { last } = this;
+    this.asking = true;
+    const there = await answers(this.base);
+    this.asking = false;
+    if (there) this.heard();
+    return this.last > last;
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.timer = null;
+  }
+}
+
 // How long to wait before the next try: longer each time up to a cap, and not all pages at once.
 export class Backoff {
   #tries = 0;
@@ -67,18 +102,25 @@ export class Backoff {
   reset() { this.#tries = 0; }
 }
 
-// A wait that `wake()` ends: by hand, when the network is back, or when somebody looks at the page again.
+// Waits that `wake()` ends: by hand, when the network is back, or when somebody looks at the page again. Only while it waits does it
+// listen for that.
 export class Nap {
-  #done = () => {};
-  constructor() {
-    window.addEventListener('online', () => this.wake());
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.wake(); });
-  }
+  #naps = new Set();
   take(ms) {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#done = () => { clearTimeout(timer); resolve(); };
+      const seen = () => { if (!document.hidden) done(); };
+      const done = () => {
+        clearTimeout(timer);
+        window.removeEventListener('online', done);
+        document.removeEventListener('visibilitychange', seen);
+        this.#naps.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      window.addEventListener('online', done);
+      document.addEventListener('visibilitychange', seen);
+      this.#naps.add(done);
     });
   }
-  wake() { this.#done(); }
+  wake() { for (const done of this.#naps) done(); }
 }

@@ -17,7 +17,7 @@ const MOST_CUES = 64;
 const NUMBERS = 256;           // events of which it is known that they have come
 const DISPLAY_MS = [4, 40];    // what a display's interval is taken for, at most
 
-const REST = { sil: 1, lids: 0.25, head_turn: 0.5 };
+const REST = { __proto__: null, sil: 1, lids: 0.25, head_turn: 0.5 };   // by names that come from elsewhere
 const SMOOTH = 0, MOUTH = 1, LIDS = 2, STEP = 3;
 
 // How the channel of that name moves. SMOOTH: a head, or eyes, has no place where it must have been.
@@ -33,9 +33,9 @@ class Layout {
     this.header = header;
     this.groups = new Uint8Array(header.channels);
     this.rest = new Float32Array(header.channels);
-    this.names = {};
+    this.names = Object.create(null);
     this.out = new Float32Array(header.channels);
-    this.sets = {};
+    this.sets = Object.create(null);
     this.closing = [];           // channels that say that the lips are closed, by more than half
     this.lids = [];
     for (const [set, { from, names }] of Object.entries(header.sets)) {
@@ -147,7 +147,7 @@ export class Player {
     const newest = frames.at(-1).sample;
     if (generation > this.#generation) this.#cutOff(generation, this.#generation < 0 ? -Infinity : frames[0].sample);
     for (const { sample, values } of frames) {
-      if (generation < this.#generation && sample >= this.#cut) continue;
+      if (this.#isStale({ generation, sample })) continue;
       this.#insert({ sample, values, speaking, generation, shut: layout.shut(values), blinks: layout.blinks(values) });
     }
     this.clock.arrived?.(newest, now);
@@ -181,8 +181,12 @@ export class Player {
     if (this.#frames.length !== before) this.#broken = true;
   }
 
+  // Whether it is of before an interrupt, and was to come behind it.
+  #isStale({ generation, sample }) { return generation < this.#generation && sample >= this.#cut; }
+
   #takeEvent(event) {
     if (event.kind === 'clock' || event.kind === 'error') return;    // of the connection, and nothing to be seen
+    if (this.#isStale(event)) return;
     if (event.number && this.#numbers.has(event.number)) return;
     if (event.number) this.#numbers.add(event.number);
     if (this.#numbers.size > NUMBERS) this.#numbers.delete(this.#numbers.values().next().value);

@@ -8,10 +8,12 @@ import { MotionError } from './errors.js';
 
 const VERSION = 1;
 const MAX_MESSAGE = 1 << 20;   // bytes, or characters of JSON
+const MAX_RECORDS = 64;        // of a message
 const MAX_CHANNELS = 1024, MAX_GROUPS = 32;
 const MAX_HEADERS = 8;         // that are known at a time; the oldest is forgotten
 const MAX_NAMES = 1 << 16;     // bytes of all names of a header
 const MAX_TEXT = 4096;         // and of an event's value
+const MAX_VALUE = 2 ** 31;     // of a channel: what the binary format can say
 const MAGIC = 'LWM1';
 
 /** What a channel is, by the number that stands for it in a header: its value is the integer that is sent, times its scale. */
@@ -21,7 +23,7 @@ const SCALES = [1 / 255, 1 / 32767, 1, 1 / 2000];
 export const EVENTS = ['interrupt', 'started', 'finished', 'underrun', 'state', 'expression', 'gesture', 'clock', 'error'];
 const CODECS = ['', 'pcm16', 'opus'];
 /** Of the sets whose channels are no weights. JSON does not say so. */
-const SET_KINDS = { azure: 2, head: 3, pose: 1 };
+const SET_KINDS = { __proto__: null, azure: 2, head: 3, pose: 1 };
 const HEADER = 1, FRAMES = 2, EVENT = 3, SOUND = 4;
 
 const bad = (what) => new MotionError('BAD_DATA', what);
@@ -76,7 +78,7 @@ const ASCII = { decode: (bytes) => Array.from(bytes, (byte) => String.fromCharCo
 
 /** What all frames under a header have: `sets` by name, each with the names of its channels and where they begin in `values`. */
 function makeHeader(id, clockRate, fps, groups) {
-  if (!(clockRate > 0 && clockRate <= 1e6)) throw bad(`a header with a clock of ${clockRate} Hz`);
+  if (!(isCount(clockRate) && clockRate > 0 && clockRate <= 1e6)) throw bad(`a header with a clock of ${shown(clockRate)} Hz`);
   if (!(fps[0] > 0 && fps[1] > 0 && fps[0] / fps[1] <= 1000)) throw bad(`a header of ${fps[0]}/${fps[1]} frames a second`);
   const sets = Object.create(null), kinds = [], mirrors = [];
   let channels = 0;
@@ -139,7 +141,8 @@ export class Reader {
   #binary(bytes, records) {
     if (bytes.length > MAX_MESSAGE) throw bad(`a message of ${bytes.length} bytes; ${MAX_MESSAGE} are allowed`);
     const all = new Cursor(bytes, 0, bytes.length);
-    while (all.at < all.end) {
+    for (let n = 0; all.at < all.end; n++) {
+      if (n === MAX_RECORDS) throw bad(`a message of more than ${MAX_RECORDS} records`);
       const type = all.u8(), length = all.varint(), at = all.at;
       all.take(length);
       const record = this.#record(type, new Cursor(bytes, at, at + length));
@@ -183,13 +186,13 @@ export class Reader {
 
   /** The record that an object of JSON stands for; null where its header is not known, or its type is none of ours. */
   object(found) {
-    if (typeof found !== 'object' || found === null) throw bad('a message that is no object');
+    if (!isObject(found)) throw bad('a message that is no object');
     switch (found.type) {
       case 'header': return this.#keep(headerOf(found));
       case 'frames': return framesOf(found, this.#headers.get(found.header));
       case 'event': return eventOf(found);
       case 'sound': return soundOf(found);
-      case 'error': return { type: 'error', message: String(found.message).slice(0, MAX_TEXT) };
+      case 'error': return { type: 'error', message: typeof found.message === 'string' ? found.message.slice(0, MAX_TEXT) : '' };
     }
     return null;
   }
@@ -254,18 +257,22 @@ function parse(text) {
   }
 }
 
+const isObject = (value) => typeof value === 'object' && value !== null;
+// What a message has in place of something else. An object need not become a text: its toString may be anything.
+const shown = (value) => (isObject(value) ? 'an object' : String(value).slice(0, 40));
+const isValue = (value) => typeof value === 'number' && Math.abs(value) <= MAX_VALUE;    // NaN is none
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 function count(found, name) {
-  if (!isCount(found[name])) throw bad(`${found.type}.${name} is no whole number: ${String(found[name]).slice(0, 40)}`);
+  if (!isCount(found[name])) throw bad(`${found.type}.${name} is no whole number: ${shown(found[name])}`);
   return found[name];
 }
 const isName = (value) => typeof value === 'string' && value.length > 0 && value.length <= 64;
 
 function headerOf(found) {
-  if (found.version !== VERSION) throw bad(`a header of version ${String(found.version).slice(0, 20)}; this client reads version ${VERSION}`);
+  if (found.version !== VERSION) throw bad(`a header of version ${shown(found.version)}; this client reads version ${VERSION}`);
   const { sets, fps } = found;
   if (!Array.isArray(fps) || fps.length !== 2 || !fps.every(isCount)) throw bad('a header whose fps is no [numerator, denominator]');
-  if (typeof sets !== 'object' || sets === null || Object.keys(sets).length > MAX_GROUPS) throw bad('a header without sets');
+  if (!isObject(sets) || Object.keys(sets).length > MAX_GROUPS) throw bad('a header without sets');
   const groups = Object.entries(sets).map(([set, names]) => {
     if (!Array.isArray(names) || !names.every(isName)) throw bad(`a header whose set ${set.slice(0, 40)} is no list of names`);
     return { set, kind: SET_KINDS[set] ?? 0, names };
@@ -278,11 +285,12 @@ function framesOf(found, header) {
   if (!Array.isArray(found.frames) || found.frames.length === 0) throw bad('frames without frames');
   let before = -1;
   const frames = found.frames.map((frame) => {
-    const sample = count({ type: 'frame', ...frame }, 'sample'), { values } = frame;
+    if (!isObject(frame)) throw bad('a frame that is no object');
+    const sample = count({ ...frame, type: 'frame' }, 'sample'), { values } = frame;
     if (sample <= before) throw bad(`frames that are not in order, at sample ${sample}`);
     before = sample;
-    if (!Array.isArray(values) || values.length !== header.channels || !values.every(Number.isFinite)) {
-      throw bad(`a frame without ${header.channels} finite values, at sample ${sample}`);
+    if (!Array.isArray(values) || values.length !== header.channels || !values.every(isValue)) {
+      throw bad(`a frame without ${header.channels} values of up to ${MAX_VALUE}, at sample ${sample}`);
     }
     return { sample, values: Float32Array.from(values) };
   });
@@ -320,10 +328,10 @@ export function readFile(file) {
   };
   if (typeof file === 'string') {
     const found = parse(file);
-    if (typeof found?.header !== 'object' || !Array.isArray(found.frames)) throw bad('no motion file: {header, frames, events} is expected');
-    take(reader.object({ type: 'header', ...found.header }));
-    for (const frame of found.frames) take(framesOf({ type: 'frames', generation: 0, ...frame, frames: frame.frames ?? [frame] }, track.header));
-    for (const event of found.events ?? []) take(eventOf({ type: 'event', ...event }));
+    if (!isObject(found?.header) || !Array.isArray(found.frames) || !Array.isArray(found.events ?? [])) throw bad('no motion file: {header, frames, events} is expected');
+    take(reader.object({ ...found.header, type: 'header' }));
+    for (const frame of found.frames) take(framesOf({ generation: 0, ...frame, type: 'frames', frames: frame?.frames ?? [frame] }, track.header));
+    for (const event of found.events ?? []) take(eventOf({ ...event, type: 'event' }));
     return track;
   }
   const bytes = bytesOf(file);

@@ -71,6 +71,21 @@ test('before the first frame it is at rest, and comes from there', () => {
   near(seen.at(-1)[1], 30000 / 32767, 0.05);
 });
 
+test('whatever sets and channels are called, and whatever they say, a pose is numbers', () => {
+  const names = ['constructor', 'toString', '__proto__'], sets = `{"constructor":${JSON.stringify(names)},"__proto__":["valueOf"]}`;
+  const player = new Player({ clock: new FixedClock(0), now: () => 0 }), reader = new Reader();
+  player.put(reader.put(`{"type":"header","version":1,"id":0,"clock_rate":48000,"fps":[25,1],"sets":${sets}}`));
+  assert.deepEqual(Object.entries(player.pose().sets).map(([set, values]) => [set, ...values]), [['constructor', 0, 0, 0], ['__proto__', 0]]);
+  assert.deepEqual(Object.keys(player.pose().names), ['constructor', '__proto__']);
+  const put = (sample, value) => player.put(reader.put(JSON.stringify({ type: 'frames', header: 0, generation: 0, speaking: true, frames: [{ sample, values: Array(4).fill(value) }] })));
+  put(0, 2 ** 31);
+  put(STEP, -(2 ** 31));
+  for (const at of [0, 900, STEP, STEP + 3000, STEP + 9000]) {
+    player.clock.at = at;
+    assert.ok(Object.values(player.pose().sets).every((values) => values.every(Number.isFinite)), String(at));
+  }
+});
+
 test('an id is never between two', () => {
   const stage = new Stage([AZURE]);
   stage.frame(0, [3]);
@@ -161,6 +176,14 @@ test('an event of a newer generation is a sign, too', () => {
   stage.at(30);
   stage.put(event(3, 100 * 48, 1, 2));
   assert.equal(stage.player.stats.cleared, 7);        // those behind it
+});
+
+test('events of before an interrupt that were to come behind it are not told, however late they are', () => {
+  const stage = new Stage([ARKIT]);
+  stage.frame(0, [0, 0, 0, 0]);
+  stage.put(event(3, 50 * 48, 1, 0), event(1, 60 * 48, 0, 5, 'stale'), event(2, 40 * 48, 0, 6, 'nod'), event(4, 60 * 48, 1, 5, 'happy'));
+  stage.at(100);
+  assert.deepEqual(stage.cues.map(({ number }) => number), [3, 2, 4]);
 });
 
 test('events come once, when they are heard', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { MotionError, Reader } from '../src/index.js';
+import { MotionError, Reader, readFile } from '../src/index.js';
 import { ARKIT, AZURE, HEAD, POSE, bytes, event, frames, header, random, record, varint } from './support.js';
 
 const RANGES = [[0, 255], [-32767, 32767], [0, 21], [-6283, 6283]];
@@ -41,6 +41,7 @@ test('a set of two groups is one; events, sound and what is not known', () => {
   assert.equal(later.kind, 'event77');
 });
 
+const ODD = { toString: 1 };     // no text can be made of it
 const JSON_HEADER = { type: 'header', version: 1, id: 4, clock_rate: 48000, fps: [25, 1], sets: { arkit: ['jawOpen'], azure: ['viseme'] } };
 const jsonFrames = (more) => JSON.stringify({ type: 'frames', header: 4, generation: 0, speaking: true, frames: [{ sample: 1, values: [0.5, 3] }], ...more });
 
@@ -69,11 +70,13 @@ test('what is no message is refused, and costs nothing of what was there', () =>
     bytes(record(2, [1, 5, 0, 1, 0, 9, 0])), bytes(record(2, [1, 5, 0, 1, 0, 0, 0])),           // from before the clock; at the same sample
     bytes(record(2, [...frame.slice(2), 0])), bytes(record(3, [1, 1, 0, 0, 0, 0])), bytes(record(1, [...good.slice(2), 0])),
     bytes(record(2, [1, ...huge, ...huge])), bytes(record(3, [...varint(1), ...varint(1), 0, 0, ...varint(5000)])),
-    new Uint8Array((1 << 20) + 1), 'x'.repeat((1 << 20) + 1), 'no JSON', '7', 'null', '"text"',
+    bytes(...Array(65).fill(record(3, [1, 1, 0, 0, 0]))), new Uint8Array((1 << 20) + 1), 'x'.repeat((1 << 20) + 1), 'no JSON', '7', 'null', '"text"',
     text({ ...JSON_HEADER, version: 3 }), text({ ...JSON_HEADER, fps: [25] }), text({ ...JSON_HEADER, sets: { a: [1] } }), text({ ...JSON_HEADER, clock_rate: 'x' }),
     jsonFrames({ header: 1, frames: [] }), jsonFrames({ header: 1, frames: [null] }), jsonFrames({ header: 1, frames: [{ sample: 1, values: [1] }] }),
     jsonFrames({ header: 1, frames: [{ sample: -1, values: [0, 0, 0, 0] }] }), jsonFrames({ header: 1, frames: [{ sample: 1, values: [0, 0, 0, null] }] }),
-    text({ type: 'event', kind: 5 }), text({ type: 'sound', sample: 1, codec: 'x', data: '???' }),
+    jsonFrames({ header: 1, frames: [{ sample: 1, values: [1e300, 0, 0, 0] }] }), jsonFrames({ header: 1, frames: [{ sample: 1, values: ['1', 0, 0, 0] }] }),
+    jsonFrames({ header: 1, frames: [{ type: ODD, sample: ODD }] }), text({ ...JSON_HEADER, version: ODD }), text({ ...JSON_HEADER, clock_rate: [48000] }),
+    text({ ...JSON_HEADER, clock_rate: 1e-300 }), text({ type: 'event', kind: 5 }), text({ type: 'sound', sample: 1, codec: 'x', data: '???' }),
   ]) assert.throws(() => reader.put(message), isBad, String(message).slice(0, 80));
   assert.throws(() => reader.put(42), TypeError);
   assert.equal(reader.put(bytes(frame))[0].frames[0].sample, 5);
@@ -83,6 +86,16 @@ test('what is no message is refused, and costs nothing of what was there', () =>
   } catch (error) {
     assert.deepEqual(error.records.map(({ type }) => type), ['frames']);   // what stands before the damage
   }
+});
+
+test('a file of JSON may be anything, too', () => {
+  const file = (more) => JSON.stringify({ header: JSON_HEADER, frames: [{ sample: 1, values: [0, 0] }], ...more });
+  assert.equal(readFile(file()).frames.length, 1);
+  for (const bad of [
+    '[]', 'null', file({ header: null }), file({ header: ODD }), file({ frames: 5 }), file({ frames: [null] }), file({ frames: [5] }),
+    file({ frames: [{ sample: 1, frames: [null] }] }), file({ frames: [{ sample: 1, values: [0, -1e300] }] }), file({ events: {} }), file({ events: 5 }),
+    file({ events: [null] }), file({ events: [5] }), file({ events: [{ type: ODD, kind: 'state', number: ODD }] }),
+  ]) assert.throws(() => readFile(bad), isBad, bad);
 });
 
 test('numbers of 32 bits are not left', () => {

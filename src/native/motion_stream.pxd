@@ -47,7 +47,6 @@ cdef extern from "lipwire/motion_stream.h" nogil:
         size_t size
     int lw_motion_encoder_open(lw_motion_encoder **out, const lw_motion_encoder_config *config)
     int lw_motion_encoder_channels(const lw_motion_encoder *e)
-    size_t lw_motion_encoder_bound(const lw_motion_encoder *e)
     void lw_motion_encoder_values(const lw_motion_encoder *e, const lw_pose *pose, int32_t *values)
     int64_t lw_motion_encoder_header(const lw_motion_encoder *e, uint8_t *out, size_t room)
     int64_t lw_motion_encoder_frame(lw_motion_encoder *e, const lw_stream_frame *frame, uint8_t *out, size_t room)

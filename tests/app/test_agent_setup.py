@@ -144,19 +144,25 @@ def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, t
 
 def test_what_is_sent_of_a_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
-    for setting, asked, room, agora in (
-        (None, None, "both", "video"),
-        (None, "motion", "motion", "motion"),
-        ("motion", None, "motion", "motion"),
-        ("motion", "video", "video", "video"),
+    for setting, asked, sets, room, agora in (
+        (None, None, None, "both", "video"),
+        (None, None, ["head", "pose"], "both", "both"),
+        (None, "motion", ["head"], "motion", "motion"),
+        ("motion", None, None, "motion", "motion"),
+        ("motion", "video", None, "video", "video"),
+        ("video", "both", ["head"], "both", "both"),
     ):
         made = AgentSetup(Config(agora_app_id=APP, egress=setting), lambda owner: Rooms())  # type: ignore[arg-type]
         sent = []
         for transport in ("room", "agora"):
-            made.prepare(one := agent(avatar="kit", transport=transport, egress=asked, motion_sets=["head", "pose"]))
+            made.prepare(one := agent(avatar="kit", transport=transport, egress=asked, motion_sets=sets))
             channel: Any = made.channel(one)
             sent.append(getattr(channel, "options", channel))
-        assert [one.egress for one in sent] == [room, agora] and {one.motion_sets for one in sent} == {("head", "pose")}
+        assert [one.egress for one in sent] == [room, agora]
+        assert {one.motion_sets for one in sent} == {tuple(sets or ("arkit", "head"))}
+    for said in ({"motion_sets": ["pose"]}, {"motion_carrier": "data"}):
+        with pytest.raises(InvalidArgument, match=r"avatar\.params\.motion.* add avatar\.egress"):
+            AgentSetup(Config(egress="video")).prepare(agent(avatar="kit", **said))
     with pytest.raises(InvalidArgument, match="a film has pictures"):
         AgentSetup(Config(egress="motion"), films=cast(Any, object())).prepare(agent(avatar="kit", record=""))
 

@@ -144,6 +144,20 @@ async def test_when_a_session_is_published_there(double: Double, mode: Any, app_
         assert bool(double.calls("rtc_conn_connect")) is published
 
 
+async def test_what_is_granted_of_motion_is_what_the_channel_is_sent(double: Double) -> None:
+    running = service()
+    for said, sent in (
+        ({}, "video"),
+        ({"motion": m.MotionRequest(sets=["pose"])}, "both"),
+        ({"egress": "motion", "motion": m.MotionRequest()}, "motion"),
+    ):
+        request = start(**said)
+        channel = running.channel_for(request, print)
+        assert channel is not None and channel.options.egress == sent
+        assert sent == "video" or m.grant(request).egress == sent
+    await running.close()
+
+
 async def test_settings_that_are_none_of_agora_s(double: Double) -> None:
     async with service(agora="on") as running:
         with pytest.raises(ProviderFault, match="app_id must be 32"):

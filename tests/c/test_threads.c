@@ -115,9 +115,9 @@ static void *release_frames(void *arg)
 
 static int draw(void *user, uint8_t *i420, const lw_draw_info *info)
 {
-    (void)user;
+    int *drawn = user; /* the first has nothing to be the same as, and would be black */
     memset(i420, (int)(info->sequence & 127), BYTES);
-    return info->sequence % 5 == 4 ? LW_DRAW_SAME : 0;
+    return (*drawn)++ && info->sequence % 5 == 4 ? LW_DRAW_SAME : 0;
 }
 
 /* How the threads met is chance; this is not. */
@@ -148,7 +148,8 @@ static int interrupt_ends(lw_performer *p)
 static void test_performer(lw_draw hook)
 {
     session s = {.producer = PTHREAD_MUTEX_INITIALIZER};
-    lw_performer_config config = {.draw = hook, .width = W, .height = H, .fps_num = 50, .fps_den = 1,
+    int drawn = 0;
+    lw_performer_config config = {.draw = hook, .draw_user = &drawn, .width = W, .height = H, .fps_num = 50, .fps_den = 1,
                                   .speech = {.capacity = LW_RATE, .prebuffer = 480, .dry_timeout = 960}};
     pthread_t threads[4];
     if (!CHECK(lw_performer_open(&s.p, &config) == 0, "open"))

@@ -14,6 +14,7 @@ from lipwire import _core
 from lipwire.avatar.art import EXPRESSIONS
 from lipwire.errors import BadData, InvalidArgument
 from lipwire.session.offline import perform
+from support import motion_codec
 
 SETS = tuple(_core.MOTION_SETS)
 SCALE = {_core.MOTION_BYTE: 255, _core.MOTION_Q15: 32767, _core.MOTION_ID: 1, _core.MOTION_ANGLE: _core.FACE_RADIAN}
@@ -243,6 +244,17 @@ def test_values_cannot_run_over() -> None:
                 decoder.put(record(2, body))
     with pytest.raises(BadData, match="1048576 bytes"):
         decoder.put(bytes((1 << 20) + 1))
+
+
+def test_what_a_message_is_made_into_is_bounded() -> None:
+    event = record(3, bytes([1, 2, 3, 0, 0]))
+    decoders: list[Any] = [_core.MotionDecoder(), motion_codec.Decoder()]
+    for decoder in decoders:
+        assert len(decoder.put(64 * event)) == len(decoder.put(event + 63 * record(9, b""))) + 63 == 64
+        for many in (65 * event, 64 * record(9, b"") + event, 20_000 * event):
+            with pytest.raises((BadData, motion_codec.Damaged)) as caught:
+                decoder.put(many)
+            assert len(getattr(caught.value, "records", ())) <= 64
 
 
 @settings(max_examples=80, deadline=None)

@@ -31,6 +31,15 @@ WATCH = """() => {
   face.addEventListener('cue', ({detail}) => window.seen.cues.push(detail.kind));
   face.addEventListener('error', ({detail}) => window.seen.errors.push(detail.code));
 }"""
+MICROPHONES = """() => {
+  const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+  window.microphones = [];
+  devices.getUserMedia = async (wanted) => {
+    const media = await ask(wanted);
+    window.microphones.push(...media.getTracks());
+    return media;
+  };
+}"""
 LOOK = """async () => {
   const face = document.querySelector('lipwire-avatar'), {connection, renderer, shadowRoot} = face;
   const picture = shadowRoot.querySelector('[role=img]'), out = {energy: 0, frames: 0, video: 0};
@@ -94,10 +103,20 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
         await eventually(it_is)
         return await page.evaluate(LOOK)
 
+    asked: list[str] = []
+
+    async def gone(route: Any) -> None:
+        """As from a server that was started anew."""
+        asked.append(route.request.url)
+        error = {"error": "Not found", "code": "SESSION_NOT_FOUND", "message": "This session has ended"}
+        await route.fulfill(status=404, json=error, headers={"Access-Control-Allow-Origin": "*"})
+
     waiting = await becomes(lambda seen: seen["state"] == "waiting")
+    await page.route("**/whep/**", gone, times=1)
     assert waiting["told"] == "waiting" and "session" in waiting["text"]
     async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
         live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
+        assert asked, "a session that is not there is no refusal: there are others"
         assert live["size"]["width"] == 480, "the canvas is 184 pixels wide, of which each is two of the display's"
         assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
         await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
@@ -149,11 +168,42 @@ async def test_an_agent_to_talk_with_and_its_room(world: World) -> None:
 
         await eventually(moves)
 
+    async def is_down(page: Any, attributes: dict[str, str]) -> None:
+        """No server answers at first."""
+        await page.route("**/api/config", lambda route: route.abort())
+        for attribute in attributes.items():
+            await page.evaluate("(set) => document.querySelector('lipwire-avatar').setAttribute(...set)", attribute)
+
+        async def says_so() -> bool:
+            seen = await page.evaluate(LOOK)
+            return seen["state"] == "connecting" and "allowed_origins" in seen["text"]
+
+        await eventually(says_so)
+        await page.unroute("**/api/config")
+        await page.evaluate("() => window.dispatchEvent(new Event('online'))")
+
     page, looks_on = await world.open(), await world.open()
-    await shown(page, {"agent": "help", "avatar": "kit"}, names["kit"], press="Talk")
-    await shown(looks_on, {"room": "help"}, names["kit"])
+    await page.evaluate(MICROPHONES)
+    await is_down(page, {"agent": "help", "avatar": "kit", "user": "ann"})
+    await shown(page, {}, names["kit"], press="Talk")
+    assert await page.evaluate("microphones.map(({readyState}) => readyState)") == ["live"]
+    await is_down(looks_on, {"room": "help"})
+    await shown(looks_on, {}, names["kit"])
+
+    # The same person comes elsewhere: here that is the end, nobody listens any more, and it can begin again.
+    await looks_on.evaluate("() => document.querySelector('lipwire-avatar').setAttribute('user', 'ann')")
+
+    async def over() -> bool:
+        seen = await page.evaluate(LOOK)
+        return (seen["state"], seen["button"]) == ("ended", "Talk")
+
+    await eventually(over)
+    assert await page.evaluate("microphones.map(({readyState}) => readyState)") == ["ended"]
+    await shown(page, {}, names["kit"], press="Talk")
+    assert await page.evaluate("microphones.map(({readyState}) => readyState)") == ["ended", "live"]
     await page.evaluate("() => document.querySelector('lipwire-avatar').stop()")
     assert (await page.evaluate(LOOK))["state"] in ("connecting", "idle")
+    assert await page.evaluate("microphones.map(({readyState}) => readyState)") == ["ended", "ended"]
     await page.context.close()
     await looks_on.context.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from fractions import Fraction
 from typing import Any
@@ -15,7 +16,7 @@ from lipwire.errors import InvalidArgument
 from lipwire.protocol.messages import MotionSet
 from lipwire.publish import motion as module
 from lipwire.publish.motion import HEADERS, MAX_VALUE, Ask, Motion, MotionFigures, check_ask, parse_ask
-from lipwire.publish.motion_queue import FRAMES, SOUNDS, TOO_SLOW, MotionQueue, MotionSounds, check_codec
+from lipwire.publish.motion_queue import AGE, AGE_WITH_SOUND, TOO_SLOW, MotionQueue, MotionSounds, check_codec
 from lipwire.stream import Cue
 from support.motion import Ear, Reader, poses, tone
 
@@ -190,30 +191,72 @@ def test_where_there_is_no_motion_it_is_said() -> None:
     assert before.refused == after.refused == ["no motion here"] and not motion.takes
 
 
-async def test_a_slow_reader_misses_the_oldest_frames_and_no_event() -> None:
+def kinds(queue: MotionQueue) -> set[str]:
+    return {kind for kind, _, _ in queue._waiting}
+
+
+@pytest.mark.parametrize(("sound", "age"), [("none", AGE), ("pcm16", AGE_WITH_SOUND)])
+async def test_a_reader_that_stands_still_misses_what_is_old_and_no_event(sound: Any, age: int) -> None:
     figures = MotionFigures()
-    queue, sounds = MotionQueue(Ask(), "pcm16"), MotionSounds(figures)
-    motion, frames = begun(queue, figures=figures), poses(2.0)
+    queue, sounds = MotionQueue(Ask(), sound), MotionSounds(figures)
+    motion, (frame, *_) = begun(queue, figures=figures), poses(0.1)
     sounds.add(queue)
-    sounds.audio(tone(4.0), 0)
-    for frame in frames:
-        motion.frame(frame)
+    speech = tone(0.04)
+    for at in range(0, 5 * RATE, STEP):
+        motion.frame(frame, at)
+        sounds.audio(speech, at)
+        waits = [sample for kind, _, sample in queue._waiting if kind != "header"]
+        assert at - age <= min(waits) and (at < age or min(waits) <= at - age // 2 + STEP)
     motion.cue(Cue("state", "idle", 5))
-    count = len(queue._waiting)
-    assert count == 1 + FRAMES + SOUNDS + 1 and figures.dropped == len(frames) - FRAMES + 200 - SOUNDS
-    reader = Reader()
+    reader, count = Reader(), len(queue._waiting)
     for _ in range(count):
         reader.put(await queue.take() or b"")
-    assert list(reader.frames) == [frame.sample for frame in frames[-FRAMES:]] and len(reader.events) == 1
-    assert [(at, codec, len(pcm)) for at, codec, pcm in reader.sounds][-1] == (4 * RATE - 960, 1, 1920)
-    motion.frame(frames[0], 3 * RATE)
+    assert len(reader.headers) == len(reader.events) == 1
+    assert count + figures.dropped == figures.messages and max(reader.frames) == 5 * RATE - STEP
+    assert [at for at, _, _ in reader.sounds] == [s for at in reader.frames for s in (at, at + 960) if sound != "none"]
+    queue.put(b"", "frames", 100 * RATE)
+    queue.put(b"", "frames", 9)
+    assert [at for _, _, at in queue._waiting] == [9], "a clock that has gone back"
     motion.interrupt()
-    sounds.interrupt()
     for number in range(300):
         motion.cue(Cue("state", "idle", number))
     assert queue.ended == (TOO_SLOW, "too slow to take events"), "it has an end"
-    kinds = {kind for kind, _ in queue._waiting}
-    assert kinds == {"event"}, "an interrupt takes frames and sound"
+    assert kinds(queue) == {"event"}
+
+
+async def test_on_a_line_that_is_too_slow_every_sound_has_its_face() -> None:
+    """80 % of the bytes a second that there are, for 30 s."""
+    queue, sounds = MotionQueue(Ask(), "pcm16"), MotionSounds(MotionFigures())
+    motion, (frame, *_) = begun(queue), poses(0.1)
+    sounds.add(queue)
+    speech, made, taken, reader = tone(0.04), 0.0, 0.0, Reader()
+    for at in range(0, 30 * RATE, STEP):
+        before = motion.figures.bytes + sounds._figures.bytes
+        motion.frame(frame, at)
+        sounds.audio(speech, at)
+        made += motion.figures.bytes + sounds._figures.bytes - before
+        while taken < 0.8 * made and queue._waiting:
+            message = await queue.take() or b""
+            taken += len(message)
+            reader.put(message)
+    assert {at - at % STEP for at, _, _ in reader.sounds} <= set(reader.frames)
+    assert len(reader.sounds) > 0.75 * 30 * 50 and len(reader.frames) > 0.75 * 30 * 25
+    gaps = [b - a for (a, *_), (b, *_) in itertools.pairwise(reader.sounds) if b - a != 960]
+    assert 2 < len(gaps) < 8, "few, and long"
+
+
+def test_an_interrupt_of_sound_alone_takes_what_waits_of_it() -> None:
+    """As of one in a room who is not its face."""
+    queue, sounds = MotionQueue(Ask(), "pcm16"), MotionSounds(MotionFigures())
+    motion, (frame, *_) = begun(queue), poses(0.1)
+    sounds.add(queue)
+    motion.frame(frame)
+    sounds.audio(tone(0.1), 0)
+    assert kinds(queue) == {"header", "frames", "sound"}
+    sounds.interrupt()
+    assert kinds(queue) == {"header", "frames"}
+    motion.interrupt()
+    assert kinds(queue) == {"header"}
 
 
 async def test_opus_and_json_beside_motion() -> None:
@@ -234,4 +277,4 @@ async def test_opus_and_json_beside_motion() -> None:
     text.end(1000, "over")
     while await text.take() is not None:
         pass
-    assert text.ended == (1000, "over") and text.put_sound(b"") is True
+    assert text.ended == (1000, "over") and text.put_sound(b"", 0) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,14 @@ async def test_a_session_is_read_while_it_goes_on(tmp_path: Path) -> None:
     assert [event.number for event in track.events] == list(range(1, len(track.events) + 1))
     assert isinstance(track.events[0], MotionEvent)
     assert publisher.dropped == 0
+
+
+async def test_a_long_name_of_an_utterance_is_cut_as_carriers_cut_it(tmp_path: Path) -> None:
+    publisher = lipwire.publish.MotionFile(tmp_path / "talk.lwm")
+    await publisher.open(lipwire.StreamSpec(session_id="x", width=0, height=0, fps=Fraction(25)))
+    publisher.cue(lipwire.Cue("started", "é" * 600_000, 0))
+    await publisher.close()
+    assert [event.value for event in lipwire.read_motion(tmp_path / "talk.lwm").events] == ["é" * 128]
 
 
 async def test_what_cannot_be_written(tmp_path: Path) -> None:

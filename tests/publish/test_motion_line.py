@@ -18,9 +18,11 @@ import lipwire
 from lipwire._core import BLOCK, RATE
 from lipwire.channel import Rooms
 from lipwire.publish import WebRTC
-from lipwire.publish.motion import NO_MOTION, Ask
-from lipwire.publish.motion_line import IN_FLIGHT, MotionLine
-from lipwire.publish.motion_video import BlackVideo, read_user_data, user_data
+from lipwire.publish.motion import NO_MOTION, ONLY_SENT, Ask, Motion
+from lipwire.publish.motion_line import BAD_ASKS, IN_FLIGHT, MOST, MotionLine
+from lipwire.publish.motion_line import CHANNEL as MOTION_CHANNEL
+from lipwire.publish.motion_video import BlackVideo, UnitMaker, read_user_data, user_data
+from lipwire.publish.peer import LINES, Peer
 from lipwire.stream import StreamSpec
 from support.motion import Ear, Reader, poses, tone
 from support.motion_viewer import MotionViewer, until
@@ -204,6 +206,12 @@ async def test_rooms_move_too() -> None:
         async with lipwire.Session(rooms.channel("lobby", "two"), size=(64, 48), fps=50):
             await until(lambda: 3 in viewer.reader.generations.values())
             assert [tuple(header[2]) for header in viewer.reader.headers[-2:]] == [(20, 1), (50, 1)]
+    sender = MotionViewer({}, ())
+    sender.pc.addTransceiver("audio", direction="sendonly")
+    await sender.connect(lambda sdp: rooms.admit("lobby", "bert", sdp, direction="recvonly"))
+    await until(lambda: sender.channel.readyState == "closed")
+    assert any(ONLY_SENT in str(message) for message in sender.messages)
+    await sender.close()
     async with lipwire.Session(rooms.channel("lobby", "three", egress="video"), size=(64, 48)):
         await until(lambda: viewer.channel.readyState == "closed")
     await viewer.close()
@@ -213,6 +221,7 @@ async def test_rooms_move_too() -> None:
 class Slow:
     """A data channel that takes as much as it is told to."""
 
+    label = ""
     readyState = "open"
     bufferedAmount = 0
 
@@ -250,6 +259,71 @@ def test_a_slow_viewer_has_the_newest_waiting() -> None:
     assert line.put(b"event", "event", 0), "left out: it comes again"
     line.refuse("over")
     assert line.closed and channel.readyState == "closed"
+
+
+@pytest.mark.parametrize("good", [None, "{}"])
+def test_who_asks_nonsense_is_told_as_long_as_it_reads_and_not_for_ever(good: str | None) -> None:
+    channel = Slow()
+    told: list[MotionLine] = []
+    line = MotionLine(channel, lambda sample: None, told.append)
+    if good is not None:
+        channel.handlers["message"](good)
+    ask = channel.handlers["message"]
+    ask("nonsense")
+    assert len(channel.sent) == 1
+    channel.bufferedAmount = MOST + 1
+    ask("nonsense")
+    assert len(channel.sent) == 1, "it reads nothing"
+    channel.bufferedAmount = 0
+    for _ in range(100):
+        ask("nonsense")
+    assert len(channel.sent) == BAD_ASKS - 1 and line.closed and channel.readyState == "closed"
+    ask("{}")
+    assert told == [line] * (1 + (good is not None)), "it has ended"
+
+
+async def test_channels_without_end_are_not_taken() -> None:
+    peer, channels = Peer(lambda _: None), [Slow() for _ in range(LINES + 3)]
+    for channel in channels:
+        channel.label = MOTION_CHANNEL
+        peer._open_channel(channel)
+    assert [channel.readyState for channel in channels] == ["closed"] * len(channels)
+    assert [bool(channel.handlers) for channel in channels] == [True] * LINES + [False] * 3
+    await peer.close()
+
+
+class Units(UnitMaker):
+    def __init__(self) -> None:
+        super().__init__(("azure",), Fraction(25))
+        self.sent: list[tuple[bytes, bool]] = []
+
+    def send(self, unit: bytes, sample: int, key: bool) -> bool:
+        self.sent.append((unit, key))
+        return False
+
+
+def test_each_idr_picture_has_the_header_whoever_asked_for_it() -> None:
+    """Of whoever comes, who has lost one, another face, and once a second; no other picture has it."""
+    motion, made = Motion(), Units()
+    motion.begin(Fraction(25))
+    motion.add(made)
+    for number, frame in enumerate(poses(3.0)):
+        if number == 30:
+            made.begin()
+        if number == 44:
+            made.want_key()
+        if number == 60:
+            motion.begin(Fraction(25), face="another")
+        motion.frame(frame)
+    ids: list[int] = []
+    for unit, key in made.sent:
+        reader = Reader()
+        for message in read_user_data(unit):
+            reader.put(message)
+        assert bool(reader.headers) == key and bool(reader.frames) == bool(reader.headers)
+        ids += [header[0] for header in reader.headers]
+    assert [n for n, (_, key) in enumerate(made.sent) if key] == [0, 25, 30, 44, 60] and len(set(ids)) == 2
+    assert (made.sent[60][0].count(b"avatar:another"), made.sent[59][0].count(b"avatar")) == (1, 0)
 
 
 @settings(max_examples=30, deadline=None)

@@ -612,6 +612,10 @@ async def test_requests_of_an_address_are_counted_and_told_when_to_come_back() -
         assert statuses == [200] * 10 + [429]
         refused = await http.get("/healthz")
         assert (refused.json()["code"], refused.headers["retry-after"]) == ("RATE_LIMITED", "1")
+        with pytest.raises(InvalidStatus) as handshake:
+            await connect(f"ws://127.0.0.1:{server.port}/motion/x", proxy=None)
+        same = handshake.value.response
+        assert (same.status_code, same.headers["retry-after"], same.body) == (429, "1", refused.content)
         stage.now += 1
         assert [(await http.get("/healthz")).status_code for _ in range(6)] == [200] * 5 + [429]
     await server.close()

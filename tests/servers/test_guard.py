@@ -191,6 +191,11 @@ async def test_the_websocket_asks_the_same(site: Site) -> None:
         )
     assert caught.value.response.status_code == 421
     assert b"HOST_NOT_ALLOWED" in caught.value.response.body
+    with pytest.raises(InvalidStatus) as caught:
+        evil, port = "ws://evil.example", site.service.viewer_port
+        await connect(f"{evil}:{port}/motion/x", host="127.0.0.1", additional_headers=token, proxy=None)
+    assert caught.value.response.status_code == 421
+    assert b"HOST_NOT_ALLOWED" in caught.value.response.body
     for headers in ({}, {"Origin": APP}, {"Origin": f"http://127.0.0.1:{site.service.ws_port}"}):
         async with connect(url, additional_headers=token | headers, proxy=None):
             pass

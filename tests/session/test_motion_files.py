@@ -126,6 +126,7 @@ def test_of_a_text(say: Any, tmp_path: Path) -> None:
         ({"out": "out.lwm", "preencoded": "on"}, "preencoded is for pictures"),
         ({"out": "out.lwm", "motion": "out.lwm"}, "out.lwm is written twice"),
         ({"out": "no/out.lwm"}, "no folder no"),
+        ({"out": "out.foo"}, r"out.foo: end its name in .mp4, .* of film .*\.webm.* of motion .*\.lwm"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

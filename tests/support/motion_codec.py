@@ -62,8 +62,11 @@ class Decoder:
         self.headers: dict[int, Any] = {}
 
     def put(self, message: bytes) -> list[tuple[Any, ...]]:
-        data, found = Bytes(message), []
+        data, found, records = Bytes(message), [], 0
         while data.left():
+            records += 1
+            if records > 64:
+                raise Damaged("too many records")
             kind = data.u8()
             body = Bytes(data.take(data.varint()))
             if kind == 1:

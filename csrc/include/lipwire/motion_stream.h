@@ -133,6 +133,7 @@ void lw_motion_encoder_close(lw_motion_encoder **e);
 #define LW_STREAM_CHANNELS 1024
 #define LW_STREAM_GROUPS 32
 #define LW_STREAM_NAMES 65536 /* bytes of all names */
+#define LW_STREAM_RECORDS 64  /* of a message, whatever they are: what is made of it is bounded */
 
 typedef struct lw_motion_decoder lw_motion_decoder;
 typedef struct lw_stream_record {
@@ -155,7 +156,7 @@ typedef struct lw_stream_header {
 
 /* LW_ENOMEM. */
 int lw_motion_decoder_open(lw_motion_decoder **out);
-/* The record at *at of a message, and *at behind it: 1; 0 where it ends. What is of an unknown type is passed over, and so are
+/* The record at *at of a message, which begins at 0, and *at behind it: 1; 0 where it ends. What is of an unknown type is passed over, and so are
  * frames of a header that is not the one read last. LW_EDATA: damaged, or beyond the limits above; what was read before holds,
  * and the next call goes on behind it. */
 int lw_motion_decoder_next(lw_motion_decoder *d, const uint8_t *message, size_t n, size_t *at, lw_stream_record *record);

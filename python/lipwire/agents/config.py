@@ -131,11 +131,12 @@ class AgentConfig(Struct, kw_only=True):
     fps: float = 25
     """As `stream.frame_rate` reads it."""
     egress: Egress | None = None
-    """What of its face is sent: pictures, motion or both; None = both in a room, pictures in an Agora channel."""
-    motion_sets: list[MotionSet] = field(default_factory=lambda: ["arkit", "head"])
-    """Sets of motion for those who do not say, and for an Agora channel,"""
-    motion_carrier: MotionCarrier = "data"
-    """and what carries it there."""
+    """What of its face is sent: pictures, motion or both; None = both in a room, and in an Agora channel pictures, or
+    both where the next two say anything."""
+    motion_sets: list[MotionSet] | None = None
+    """Sets of motion for those who do not say, and for an Agora channel; None = arkit and head,"""
+    motion_carrier: MotionCarrier | None = None
+    """and what carries it there; None = data messages."""
     record: str | None = None
     """What its film is to be called, in the server's folder of films; "" = as the server likes; None = it is not
     recorded."""
@@ -144,6 +145,11 @@ class AgentConfig(Struct, kw_only=True):
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""
+
+    @property
+    def says_motion(self) -> bool:
+        """Whether it says anything of how motion is sent."""
+        return self.motion_sets is not None or self.motion_carrier is not None
 
     @property
     def pixel_rate(self) -> int:

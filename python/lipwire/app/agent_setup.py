@@ -19,10 +19,11 @@ from ..channel.agora.presence import available, lacking
 from ..channel.base import Channel
 from ..errors import InvalidArgument
 from ..outward import Outward
+from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
 from ..publish.live_film import LiveFilm
-from ..publish.motion import MotionFigures, check_sets
+from ..publish.motion import DEFAULT_SETS, MotionFigures, check_sets
 from ..session.preencoded import of_server
 from .config import OFFLINE, Config
 
@@ -94,8 +95,8 @@ class AgentSetup:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
-            InvalidArgument: an unknown avatar, a channel of Agora's where the server is not set up for them, or headers
-            for a service that it does not ask.
+            InvalidArgument: an unknown avatar, a channel of Agora's where the server is not set up for them, motion
+            where none is sent, or headers for a service that it does not ask.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -105,6 +106,9 @@ class AgentSetup:
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         agent.egress = agent.egress or c.egress
+        if agent.egress == "video" and agent.says_motion:
+            text = "avatar.params.motion: this server sends video (egress), unless a request says motion or both"
+            raise InvalidArgument(f"{text}; add avatar.egress")
         if agent.egress == "motion" and agent.record is not None:
             raise InvalidArgument("record: a film has pictures, and with egress 'motion' none are made")
         if c.agent_brain is not None:
@@ -161,8 +165,7 @@ class AgentSetup:
             return Agora(self.agora_options(agent), motion_figures=self.motion_figures)
         if self._rooms_of is None:
             raise AgentStartFailed("this server has no rooms")
-        sets = check_sets(agent.motion_sets)
-        egress = agent.egress or "both"
+        sets, egress = _motion_sets(agent), agent.egress or "both"
         return self._rooms_of(agent.owner).channel(agent.channel, agent.uid, egress=egress, motion_sets=sets)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
@@ -186,9 +189,9 @@ class AgentSetup:
             audio_scenario=agent.audio_scenario,
             receive=True,
             video=agent.avatar is not None,
-            egress=agent.egress or "video",
-            motion_carrier=agent.motion_carrier,
-            motion_sets=check_sets(agent.motion_sets),
+            egress=agora_egress(agent.egress, motion=agent.says_motion),
+            motion_carrier=agent.motion_carrier or "data",
+            motion_sets=_motion_sets(agent),
         )
 
     def brain(self, agent: AgentConfig) -> Brain:
@@ -245,6 +248,19 @@ class AgentSetup:
             *([] if (sdk := lacking()) is None else [sdk]),
         ]
         return needs
+
+
+def agora_egress(egress: Egress | None, *, motion: bool) -> Egress:
+    """What is sent into an Agora channel, where nobody asks: by default pictures, and motion where a request says how.
+
+    Args:
+        egress: of the request, or the setting. motion: whether the request has `motion`.
+    """
+    return egress or ("both" if motion else "video")
+
+
+def _motion_sets(agent: AgentConfig) -> tuple[str, ...]:
+    return DEFAULT_SETS if agent.motion_sets is None else check_sets(agent.motion_sets)
 
 
 def check_brain(name: str) -> BrainKind:

@@ -71,7 +71,7 @@ from ..session.runtime import Runtime
 from ..session.stages import Spoken
 from ..session.subtitles import Cue
 from .agent_page import PageAgents
-from .agent_setup import AgentSetup
+from .agent_setup import AgentSetup, agora_egress
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
@@ -496,7 +496,7 @@ class Service:
             certificate=config.agora_app_certificate if ours else None,
             quality=request.quality,
             video_encoding=request.video_encoding,
-            egress=request.egress or config.egress or "video",
+            egress=agora_egress(request.egress or config.egress, motion=request.motion is not None),
             motion_carrier="data" if request.motion is None else request.motion.carrier,
             motion_sets=_motion_sets(request),
         )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 import msgspec
 from msgspec import Struct
 
-from .._core import MOTION_SETS, MotionEncoder
+from .._core import MOTION_SETS, RATE, MotionEncoder
 from ..errors import InvalidArgument
 from . import exports
 from .reader import MAGIC
-from .track import MotionTrack
+from .track import MotionEvent, MotionTrack
 from .wire import JsonNumbers, event_object, header_object, seconds_of
 
 DEFAULT_SETS = ("arkit", "head")
 MOUTHS = Fraction(100)
 """Frames a second that shapes of a mouth are chosen by: Rhubarb's times are hundredths of a second."""
+MAX_TEXT = 4096
+"""Bytes of an event's value, at most."""
 
 
 class Details(Struct, frozen=True, kw_only=True):
@@ -45,10 +47,11 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 def _lwm(track: MotionTrack, details: Details) -> bytes:
+    track = track.at_rate(RATE)  # which the encoder has
     encoder = MotionEncoder(_own_sets(track), track.header.fps.as_integer_ratio(), earlier=0, id=track.header.id)
     out = bytearray(MAGIC)
     put_block(out, encoder.header())
-    events = list(reversed(track.events))
+    events = list(reversed(_checked_events(track)))
     rows = zip(track.samples.tolist(), track.generations.tolist(), track.speaking.tolist(), track.values, strict=True)
     for sample, generation, speaking, values in rows:
         while events and events[-1].sample <= sample:
@@ -57,6 +60,17 @@ def _lwm(track: MotionTrack, details: Details) -> bytes:
     while events:
         put_block(out, encoder.event(*msgspec.structs.astuple(events.pop())))
     return bytes(out)
+
+
+def _checked_events(track: MotionTrack) -> Sequence[MotionEvent]:
+    """Its events. Raises InvalidArgument: no reader would take one of them."""
+    for event in track.events:
+        if (size := len(event.value.encode())) > MAX_TEXT:
+            raise InvalidArgument(
+                f"the value of event {event.number} ({event.kind!r:.80}) has {size} bytes, and {MAX_TEXT} is the most "
+                f"there can be"
+            )
+    return track.events
 
 
 def put_block(out: bytearray, message: bytes) -> None:
@@ -103,7 +117,7 @@ def _json(track: MotionTrack, details: Details) -> bytes:
         )
         for sample, generation, speaking, row in rows
     ]
-    events = [msgspec.json.encode(event_object(event)) for event in track.events]
+    events = [msgspec.json.encode(event_object(event)) for event in _checked_events(track)]
     header = msgspec.json.encode(header_object(track.header))
     return b'{"header":%b,\n"frames":[%b],\n"events":[%b]}\n' % (header, _each(frames), _each(events))
 

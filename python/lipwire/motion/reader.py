@@ -26,6 +26,9 @@ MAX_JSON = 1 << 28
 MAX_VALUES = 1 << 27
 """Of a track: 512 MiB, ten hours of ARKit's channels at 60 frames a second. In a file frames may be few bytes each."""
 MAX_CHANNELS = 1024
+MAX_SETS = 32
+MAX_VALUE = float(1 << 31)
+"""Of a channel in JSON: what the binary format can say."""
 CHUNK = 1 << 16
 """Bytes that are read at a time, at most."""
 
@@ -192,12 +195,11 @@ def _read_json(text: bytes, name: str) -> MotionTrack:
             raise BadData(f"{where}: {exc}") from exc
         if len(frame.values) != channels:
             raise BadData(f"{where} has {len(frame.values)} values, and the header names {channels} channels")
-        with np.errstate(over="ignore"):
-            values = np.array(frame.values, dtype=np.float32)
-        if not np.isfinite(values).all():
+        values = np.array(frame.values, dtype=np.float64)
+        if (np.abs(values) > MAX_VALUE).any():
             raise BadData(f"{where} has a value that is out of all range: {max(frame.values, key=abs):g}")
         if not frames or frame.sample > frames[-1].sample:
-            frames.append(MotionFrame(frame.sample, values, frame.generation, frame.speaking))
+            frames.append(MotionFrame(frame.sample, values.astype(np.float32), frame.generation, frame.speaking))
     events = [MotionEvent(e.number, e.sample, e.generation, e.kind, e.value) for e in file.events]
     return MotionTrack.of_frames(header, frames, events)
 
@@ -207,6 +209,11 @@ def _header_of(found: _JsonHeader, name: str) -> MotionHeader:
         raise BadData(f"{name} is of version {found.version} of the format; this reads version 1")
     if sum(map(len, found.sets.values())) > MAX_CHANNELS:
         raise BadData(f"{name} has more than {MAX_CHANNELS} channels")
+    if len(found.sets) > MAX_SETS:
+        raise BadData(f"{name} has more than {MAX_SETS} sets")
+    for set_name, names in found.sets.items():
+        if len(set(names)) < len(names):
+            raise BadData(f"{name}: the set {set_name!r:.80} has a name twice")
     groups: Groups = ()
     for set_name, names in found.sets.items():
         known: Groups = MOTION_SETS.get(set_name, ())

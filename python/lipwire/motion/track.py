@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct, structs
@@ -133,6 +134,30 @@ class MotionTrack(Struct, frozen=True, eq=False):
         groups = tuple(group for name in sets for group in self.header.groups if group[0] == name)
         values = np.hstack([self.values[:, part] for part in columns])
         return structs.replace(self, header=structs.replace(self.header, groups=groups), values=values)
+
+    def at_rate(self, clock_rate: int) -> MotionTrack:
+        """The same on a clock of so many samples a second. Raises InvalidArgument: two frames would be at one sample of
+        it, or one beyond 2^63."""
+        rate = self.header.clock_rate
+        if rate == clock_rate:
+            return self
+
+        def moved(sample: int) -> int:
+            return (2 * sample * clock_rate + rate) // (2 * rate)
+
+        samples = [moved(sample) for sample in self.samples.tolist()]
+        events = tuple(structs.replace(event, sample=moved(event.sample)) for event in self.events)
+        near = next((number for number, (a, b) in enumerate(pairwise(samples)) if a >= b), None)
+        if near is not None:
+            raise InvalidArgument(f"frames {near} and {near + 1} are at the same sample of {clock_rate} Hz")
+        if max([*samples, *(event.sample for event in events)], default=0) >= 1 << 63:
+            raise InvalidArgument(f"its end is beyond what a clock of {clock_rate} Hz can count")
+        return structs.replace(
+            self,
+            header=structs.replace(self.header, clock_rate=clock_rate),
+            samples=np.array(samples, dtype=np.int64),
+            events=events,
+        )
 
     def channel(self, name: str) -> NDArray[np.float32]:
         """(n,): the values of one channel. Raises InvalidArgument: it is not there."""

@@ -27,11 +27,14 @@ DEFAULT_SETS = ("arkit", "head")
 """What who does not say is sent."""
 REPEATS = 3
 """Messages that have an event once more, where it may have been lost."""
+TOGETHER = 32
+"""Events in a message of frames, at most: a reader takes 64 records."""
 HEADERS = 2
 """More headers that somebody new is sent within a second, where the first may have been lost."""
 HEADER_EVERY = RATE
 """Samples from one header to the next, for carriers that do not know who is new."""
 NO_MOTION = "no motion is sent here (egress: video)"
+ONLY_SENT = "no motion is sent on a connection that only sends; ask on the one that receives"
 MAX_ASK = 1024
 """Bytes of what somebody asks."""
 MAX_VALUE = 128
@@ -102,9 +105,9 @@ class Listener(abc.ABC):
     ask: Ask = Ask()
 
     @abc.abstractmethod
-    def put(self, message: bytes, kind: Kind, sample: int) -> bool:
-        """Takes a message that belongs to `sample` on the clock, without blocking; JSON is UTF-8. True: it was too slow
-        for one, this or another."""
+    def put(self, message: bytes, kind: Kind, sample: int) -> int:
+        """Takes a message that belongs to `sample` on the clock, without blocking; JSON is UTF-8. Returns how many it
+        was too slow for, this one or others."""
 
     def interrupt(self) -> None:
         """Frames that have not left are stale."""
@@ -221,7 +224,8 @@ class _Stream:
         if self._anew and (self._header_at is None or not 0 <= sample - self._header_at < HEADER_EVERY):
             again = self._greeting + again
             self._header_at = sample
-        if self._joined and (self._most is None or sum(map(len, again)) + len(message) <= self._most):
+        fits = self._most is None or sum(map(len, again)) + len(message) <= self._most
+        if self._joined and fits and len(again) <= TOGETHER:
             message = b"".join((*again, message))
         else:
             for one in again:
@@ -343,9 +347,11 @@ class Motion:
         for listener in tuple(self._listeners):
             listener.interrupt()
 
-    def refuse(self, why: str) -> None:
-        """There is no motion any more, for a reason."""
-        self.refusal = why
+    def refuse(self, why: str | None) -> None:
+        """There is no motion any more, for a reason: who listens is told. None = there is again, for who still does."""
+        before, self.refusal = self.refusal, why
+        if why == before:
+            return
         self._streams.clear()
         for listener in tuple(self._listeners):
-            listener.refuse(why)
+            self._join(listener)

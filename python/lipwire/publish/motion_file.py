@@ -15,6 +15,7 @@ from ..motion.files import DEFAULT_SETS, put_block
 from ..motion.reader import MAGIC
 from ..pools import pool
 from ..stream import Cue, Publisher, StreamSpec, Wants
+from .motion import MAX_VALUE
 
 logger = logging.getLogger("lipwire.motion_file")
 
@@ -99,7 +100,8 @@ class MotionFile(Publisher):
         """Takes what happened."""
         self._events += 1
         self._interrupts += cue.kind == "interrupt"
-        self._take(MotionEncoder.event(self._events, cue.sample, self._interrupts, cue.kind, cue.value))
+        value = cue.value[:MAX_VALUE]
+        self._take(MotionEncoder.event(self._events, cue.sample, self._interrupts, cue.kind, value))
 
     async def close(self) -> None:
         """Writes what is left. Raises StorageError: not all of it could be written."""

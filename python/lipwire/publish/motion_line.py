@@ -23,6 +23,8 @@ IN_FLIGHT = 2048
 """Bytes that the transport is given before the next frame waits."""
 MOST = 16 << 10
 """Bytes that wait there from which on events and headers are left out, too."""
+BAD_ASKS = 16
+"""Asks that are wrong, after which the channel is closed."""
 CLOCK_EVERY = 5 * RATE
 """Samples from one `clock` event to the next."""
 
@@ -44,6 +46,7 @@ class MotionLine(Listener):
         self.closed = False
         self._channel, self._clock, self._on_ask = channel, clock, on_ask
         self._clock_at: int | None = None
+        self._bad_asks = 0
         self._waiting: bytes | None = None
         channel.on("message", self._asked)
         channel.on("bufferedamountlow", self._flush)
@@ -71,7 +74,7 @@ class MotionLine(Listener):
 
     def refuse(self, why: str) -> None:
         """Says so, and closes."""
-        self._send(event_message(self.ask.encoding, "error", why) if self.asked else _error(why))
+        self._tell_error(why)
         self.close()
 
     def close(self) -> None:
@@ -86,13 +89,23 @@ class MotionLine(Listener):
             self._on_ask(self)
 
     def _asked(self, message: str | bytes) -> None:
+        if self.closed:
+            return
         try:
             self.ask = parse_ask(message)
         except InvalidArgument as exc:
-            self._send(event_message(self.ask.encoding, "error", str(exc)) if self.asked else _error(str(exc)))
+            self._bad_asks += 1
+            if self._bad_asks < BAD_ASKS:
+                self._tell_error(str(exc))
+            else:
+                self.refuse(f"this was the {BAD_ASKS}th ask that is wrong; the last: {exc}")
             return
         self.asked, self._clock_at, self._waiting = True, None, None
         self._on_ask(self)
+
+    def _tell_error(self, why: str) -> None:
+        if self._channel.bufferedAmount <= MOST:  # who does not read is not told, as it is bounded what waits
+            self._send(event_message(self.ask.encoding, "error", why) if self.asked else _error(why))
 
     def _tell_clock(self, sample: int) -> None:
         found = self._clock(sample)

@@ -1,17 +1,18 @@
 """Motion, and sound beside it, that waits for one reader who misses nothing but what it is too slow for: a WebSocket.
 
-The reader takes what is there (`MotionQueue.take`). Where it is slow the oldest frame is left out, and the oldest
-sound; an interrupt leaves out both at once. Headers and events stay: who is too slow even for those loses its place.
+The reader takes what is there (`MotionQueue.take`). Where it is slow the older half of what waits is left out, frames
+and sound of the same time together; an interrupt leaves out both at once. Headers and events stay: who is too slow even
+for those loses its place.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-from .._core import BLOCK
+from .._core import BLOCK, RATE
 from ..errors import InvalidArgument
 from .audience import Missed
 from .motion import CODERS, Ask, Encoding, Kind, Listener, MotionFigures
@@ -19,9 +20,12 @@ from .sound import Opus, Sound, SoundPackets
 
 NORMAL, REFUSED, TOO_SLOW = 1000, 1008, 1013
 """Close codes (RFC 6455, section 7.4.1, and IANA's registry)."""
-FRAMES, SOUNDS, EVENTS = 8, 100, 256
-"""Messages of each kind that wait: a third of a second of frames, two seconds of sound, which a server that stands
-still for a moment must not cost."""
+AGE, AGE_WITH_SOUND = RATE // 3, 2 * RATE
+"""Samples of frames that wait, alone and with sound, which a server that stands still for a moment must not cost."""
+EVENTS = 256
+"""Headers that wait, and events."""
+TIMELY = ("frames", "sound")
+"""What is of use at its time alone."""
 SoundCodec = Literal["none", "pcm16", "opus"]
 CODECS: dict[str, int] = {"pcm16": 1, "opus": 2}
 """Number of a codec in a sound record: PCM16 mono at 48 kHz, little endian, and Opus; 20 ms each."""
@@ -51,33 +55,53 @@ class MotionQueue(Listener):
         self.ask, self.sound = ask, sound
         self.ended: tuple[int, str] | None = None
         """The close code and reason, where nothing more comes."""
-        self._waiting: deque[tuple[Kind | Literal["sound"], bytes]] = deque()
+        self._age = AGE if sound == "none" else AGE_WITH_SOUND
+        self._waiting: deque[tuple[Kind | Literal["sound"], bytes, int]] = deque()
         self._some = asyncio.Event()
 
-    def put(self, message: bytes, kind: Kind, sample: int) -> bool:
-        return self._put(message, kind, FRAMES if kind == "frames" else EVENTS)
+    def put(self, message: bytes, kind: Kind, sample: int) -> int:
+        return self._put(message, kind, sample)
 
-    def put_sound(self, message: bytes) -> bool:
-        """A message of sound. True: an older one was left out for it."""
-        return self._put(message, "sound", SOUNDS)
+    def put_sound(self, message: bytes, sample: int) -> int:
+        """A message of sound that begins at `sample` on the clock. Returns as `put`."""
+        return self._put(message, "sound", sample)
 
-    def _put(self, message: bytes, kind: Kind | Literal["sound"], most: int) -> bool:
+    def _put(self, message: bytes, kind: Kind | Literal["sound"], sample: int) -> int:
         if self.ended is not None:
-            return True
-        dropped = False
-        if sum(of == kind for of, _ in self._waiting) >= most:
-            dropped = True
-            if most == EVENTS:
-                self.end(TOO_SLOW, "too slow to take events")
-                return True
-            del self._waiting[next(n for n, (of, _) in enumerate(self._waiting) if of == kind)]
-        self._waiting.append((kind, message))
+            return 1
+        dropped = 0
+        if kind in TIMELY:
+            dropped = self._make_way(sample)
+        elif sum(of == kind for of, _, _ in self._waiting) >= EVENTS:
+            self.end(TOO_SLOW, "too slow to take events")
+            return 1
+        self._waiting.append((kind, message, sample))
         self._some.set()
         return dropped
 
+    def _make_way(self, sample: int) -> int:
+        """Leaves out what is too old beside what comes for `sample`; returns how many. That is half of what may wait,
+        so that there is one gap and not many, and it ends with a frame, so that sound behind it has a face. A clock
+        that has gone back leaves all out."""
+        oldest = next((at for kind, _, at in self._waiting if kind in TIMELY), sample)
+        if abs(sample - oldest) <= self._age:
+            return 0
+        kept = range(sample - self._age // 2, sample + self._age)
+        begins = next((at for kind, _, at in self._waiting if kind == "frames" and at in kept), kept.start)
+        return self._keep(lambda kind, at: kind not in TIMELY or begins <= at < kept.stop)
+
+    def _keep(self, stays: Callable[[str, int], bool]) -> int:
+        count = len(self._waiting)
+        self._waiting = deque(one for one in self._waiting if stays(one[0], one[2]))
+        return count - len(self._waiting)
+
     def interrupt(self) -> None:
         """Frames and sound that wait are dropped."""
-        self._waiting = deque(one for one in self._waiting if one[0] in ("header", "event"))
+        self._keep(lambda kind, _: kind not in TIMELY)
+
+    def drop_sound(self) -> None:
+        """Sound that waits is dropped."""
+        self._keep(lambda kind, _: kind != "sound")
 
     def refuse(self, why: str) -> None:
         self.end(REFUSED, why)
@@ -130,22 +154,23 @@ class MotionSounds:
                 self._send(sound)
 
     def interrupt(self) -> None:
-        """As `sound.Sounds.interrupt`."""
+        """As `sound.Sounds.interrupt`: what waits is stale."""
         self._packets.interrupt()
+        for queue in self._queues:
+            queue.drop_sound()
 
     def _send(self, sound: Sound) -> None:
-        made: dict[tuple[SoundCodec, Encoding], list[bytes]] = {}
+        made: dict[tuple[SoundCodec, Encoding], list[tuple[bytes, int]]] = {}
         packets: dict[SoundCodec, Sequence[tuple[bytes, int]]] = {}
         for queue in tuple(self._queues):
             key = queue.sound, queue.ask.encoding
             if queue.sound not in packets:
                 packets[queue.sound] = self._encode(sound, queue.sound)
             if key not in made:
-                made[key] = [
-                    CODERS[key[1]].sound(at, CODECS[queue.sound], data) for data, at in packets[queue.sound] if at >= 0
-                ]
-            for message in made[key]:
-                self._figures.count(messages=1, size=len(message), dropped=queue.put_sound(message))
+                coder, codec = CODERS[key[1]], CODECS[queue.sound]
+                made[key] = [(coder.sound(at, codec, data), at) for data, at in packets[queue.sound] if at >= 0]
+            for message, at in made[key]:
+                self._figures.count(messages=1, size=len(message), dropped=queue.put_sound(message, at))
 
     def _encode(self, sound: Sound, codec: SoundCodec) -> Sequence[tuple[bytes, int]]:
         if codec == "pcm16":

@@ -110,11 +110,13 @@ class UnitMaker(Listener):
         sets: what is in them. fps: frames a second.
     """
 
-    lossy, anew = True, True
+    lossy = True
 
     def __init__(self, sets: tuple[str, ...], fps: Fraction) -> None:
         self.ask = Ask(sets)
         self._video = BlackVideo(fps)
+        self._header = b""
+        """What stands before the message in each IDR picture."""
         self._key_at: int | None = None
         self._wanted = True
 
@@ -127,13 +129,15 @@ class UnitMaker(Listener):
         self._wanted = True
 
     def put(self, message: bytes, kind: Kind, sample: int) -> bool:
-        if kind != "frames":  # it is in the next messages of frames, too
+        if kind == "header" and message != self._header:
+            self._header, self._key_at = message, None
+        if kind != "frames":  # events are in the next messages of frames, too
             return False
         age = None if self._key_at is None else sample - self._key_at
         key = age is None or not 0 <= age < RATE or (self._wanted and age >= KEY_EVERY)
         if key:
             self._key_at, self._wanted = sample, False
-        return self.send(self._video.unit(message, key), sample, key)
+        return self.send(self._video.unit(self._header + message if key else message, key), sample, key)
 
     def send(self, unit: bytes, sample: int, key: bool) -> bool:
         """Has it sent. True: it could not be."""

@@ -26,7 +26,7 @@ from . import aiortc_private
 from .audience import Audience, Missed
 from .fragment import MAX_CANDIDATES, Fragment, make_fragment
 from .ice import IceServers
-from .motion import Motion
+from .motion import ONLY_SENT, Motion
 from .motion_line import CHANNEL as MOTION_CHANNEL
 from .motion_line import MotionLine
 from .motion_track import MotionTrack
@@ -53,6 +53,8 @@ OFFERED: dict[Direction, tuple[str, ...]] = {
 """What an offer may say to that."""
 IN_FLIGHT = 64 << 10
 """Bytes of data messages that the transport is given at a time."""
+LINES = 64
+"""Data channels for motion that a connection may open, one after the other."""
 OUTBOX = 256 << 10
 """Bytes of data messages that wait for a slow browser; what is dropped when full: `Outbox`."""
 
@@ -173,6 +175,8 @@ class Peer:
         """By kind: what it is to be sent, or is sent."""
         self._seen, self._black = seen, black
         self._motion: Motion | None = None
+        self._lines = 0
+        """Data channels for motion that it has opened."""
         self._line: MotionLine | None = None
         """That it has opened for motion."""
         pc = self.pc
@@ -345,6 +349,8 @@ class Peer:
 
     def _ask(self, line: MotionLine) -> None:
         """A line has said what it wants, or has ended."""
+        if self._direction == "recvonly" and line.asked and not line.closed:  # nobody's motion is ever for it
+            line.refuse(ONLY_SENT)
         if self._motion is None or line is not self._line:
             return
         if line.closed:
@@ -470,6 +476,10 @@ class Peer:
         if channel.label == MOTION_CHANNEL:
             if self._line is not None:  # one at a time, the newest
                 self._line.close()
+            self._lines += 1
+            if self._lines > LINES:  # each may have a header and errors wait that nobody takes
+                channel.close()
+                return
             self._line = MotionLine(channel, self._clock, self._ask)
         if channel.label != CHANNEL:
             return

@@ -109,17 +109,21 @@ def refusal(error: NotAllowed) -> ProviderError:
 
 
 async def refuse(scope: Any, error: ProviderError, send: Send) -> None:
-    """Answers a request that reaches no route."""
+    """Answers a request that reaches no route, or the handshake of a WebSocket: by HTTP as well, where the server can
+    (ASGI's extension websocket.http.response)."""
+    kind = "http"
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": error.code})
-        return
+        kind = "websocket.http"
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+            return
     body = m.encode(error.reply()).encode()
     headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
     headers += [(name.lower().encode(), value.encode()) for name, value in retry_after(error).items()]
-    await _answer(send, error.status, headers, b"" if scope["method"] == "HEAD" else body, len(body))
+    headers.append((b"content-length", str(len(body)).encode()))
+    await _answer(send, error.status, headers, b"" if scope.get("method") == "HEAD" else body, kind)
 
 
-async def _answer(send: Send, status: int, headers: Headers, body: bytes = b"", length: int | None = None) -> None:
-    more = [] if length is None else [(b"content-length", str(length).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *more]})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+async def _answer(send: Any, status: int, headers: Headers, body: bytes = b"", kind: str = "http") -> None:
+    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.response.body", "body": body, "more_body": False})

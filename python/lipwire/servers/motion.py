@@ -8,8 +8,8 @@
 ?sets=arkit,head &encoding=binary|json &sound=none|pcm16|opus say what is sent (docs/motion.md). A token comes as
 `Authorization: Bearer`, or as the subprotocol "token.<token>", since a browser's WebSocket has no headers; the
 subprotocol that is taken is "lipwire-motion". What is refused is refused in the handshake, as an HTTP answer `{error,
-message, code}`. What the client says is read and means nothing. A client that reads slowly misses frames and sound, the
-oldest first; its queue has an end (`publish.motion_queue`).
+message, code}`. What the client says is read and means nothing. A client that reads slowly misses frames and sound of
+the same time; its queue has an end (`publish.motion_queue`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from msgspec import Struct
 
 from ..channel.room.place import made_up_user
 from ..errors import LipwireError
-from ..protocol import messages as m
 from ..provider.sessions import ProviderError
 from ..publish.motion import check_ask
 from ..publish.motion_queue import MotionQueue, check_codec
 from .access import Gate
-from .errors import AnyRequest, as_provider_error, retry_after
+from .errors import AnyRequest, as_provider_error
+from .guard import refuse
 from .rooms import Desk, leave_some, user_of
 from .viewer import Watched
 
@@ -114,7 +114,8 @@ async def _serve(socket: Socket, admit: Callable[[], Any]) -> None:
     try:
         queue, leave = await admit()
     except LipwireError as exc:
-        await _refuse(socket, exc if isinstance(exc, ProviderError) else as_provider_error(exc))
+        error = exc if isinstance(exc, ProviderError) else as_provider_error(exc)
+        await refuse(socket.scope, error, cast(Any, socket.send))
         return
     try:
         offered = cast("dict[str, Any]", socket.scope)["subprotocols"]
@@ -151,16 +152,3 @@ async def _write(socket: Socket, queue: MotionQueue) -> None:
     except Exception:  # uvicorn's ClientDisconnected, which is no name of ours; whatever it is, the reader has heard
         if queue.ended is None:
             raise
-
-
-async def _refuse(socket: Socket, error: ProviderError) -> None:
-    """An HTTP answer to the handshake, where the server can give one (ASGI's extension websocket.http.response)."""
-    if "websocket.http.response" not in (cast("dict[str, Any]", socket.scope).get("extensions") or {}):
-        await socket.close(1008, error.code)
-        return
-    body = m.encode(error.reply()).encode()
-    headers = [(b"content-type", b"application/json")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in retry_after(error).items()]
-    start = {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
-    await socket.send(cast(Any, start))
-    await socket.send(cast(Any, {"type": "websocket.http.response.body", "body": body}))

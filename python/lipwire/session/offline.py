@@ -18,7 +18,8 @@ from ..avatar import DEFAULT, Avatar, Voice
 from ..avatar.backdrop import with_backdrop
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, as_face, stage_for
 from ..errors import InvalidArgument
-from ..publish.film import KEY_SECONDS, FilmWriter
+from ..motion.files import WRITERS
+from ..publish.film import FORMS, KEY_SECONDS, FilmWriter
 from ..stream import FrameRate, StreamSpec, Unit, frame_rate
 from .beside import Beside, check_names
 from .motion_files import MotionFiles, WrittenMotion, is_motion
@@ -361,13 +362,21 @@ class _Film:
 def _outputs(
     out: str | os.PathLike[str] | None, motion: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 ) -> tuple[Path | None, list[str | os.PathLike[str]]]:
-    """(the film, files of motion). Raises InvalidArgument: there is neither."""
+    """(the film, files of motion). Raises InvalidArgument: there is neither, or `out` is none of the two."""
     moves = [motion] if isinstance(motion, str | os.PathLike) else list(motion)
     if out is not None and is_motion(out):
         return None, [out, *moves]
     if out is None and not moves:
         raise InvalidArgument("say what is to be written: a film, or a file of motion")
-    return None if out is None else Path(out), moves
+    if out is None:
+        return None, moves
+    film = Path(out)
+    if film.suffix.lower() not in FORMS:
+        raise InvalidArgument(
+            f"cannot write {film}: end its name in .mp4, or another kind of film ({', '.join(FORMS)}), or in one of "
+            f"motion ({', '.join(WRITERS)})"
+        )
+    return film, moves
 
 
 def _check_no_film(of_pictures: dict[str, Any], preencoded: Preencoded) -> None:

@@ -161,14 +161,14 @@ def test_the_whole_of_v2() -> None:
     assert config.voice == "en-US-JaneNeural"
     assert (config.avatar, config.width, config.height, config.fps) == ("kit", 320, 180, 20)
     assert config.turn_detection == TurnDetection(threshold=0.5, backchannels=["aye"], false_interruption_timeout=1.0)
-    assert (config.egress, config.motion_sets, config.motion_carrier) == (None, ["arkit", "head"], "data")
+    assert (config.egress, config.motion_sets, config.motion_carrier) == (None, None, None)
     assert config.pixel_rate == 320 * 180 * 20
     for path in ("properties.avatar.egress", "properties.avatar.params.egress"):
         moved = changed(changed(body, path, "motion"), "properties.avatar.params.motion", {"carrier": "sei"})
         config = w.parse_join(moved, "v2")
         assert (config.egress, config.motion_carrier, config.pixel_rate) == ("motion", "sei", 0)
         again = w.parse_join(w.join_body(config, "v2"), "v2")
-        assert (again.egress, again.motion_carrier, again.motion_sets) == ("motion", "sei", ["arkit", "head"])
+        assert (again.egress, again.motion_carrier, again.motion_sets) == ("motion", "sei", None)
     for path, more, words in (
         ("properties.avatar.params.egress", {"egress": "video"}, "must be what avatar.egress is"),
         ("properties.avatar.params.motion", {"egress": "video"}, "sends no motion"),

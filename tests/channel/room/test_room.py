@@ -25,7 +25,10 @@ from lipwire.channel.room.mix import MIX_BLOCKS, Voice
 from lipwire.channel.room.place import PACKET_SIZE
 from lipwire.channel.room.room import Member, Role, RoomChannel, RoomError, Rooms
 from lipwire.errors import BadState, InvalidArgument, NoCapacity
+from lipwire.protocol.messages import Egress
 from lipwire.publish import peer as peers
+from lipwire.publish.motion import NO_MOTION, Ask
+from lipwire.publish.motion_queue import REFUSED, MotionQueue
 from lipwire.publish.peer import OUTBOX, Outbox, Peer, is_passing
 from lipwire.stream import StreamSpec
 from support.guest import RATE, Guest, Pictures, Tone, amplitude, sine
@@ -100,6 +103,30 @@ async def test_in_process_members_come_hear_each_other_and_go(rooms: Rooms) -> N
     await two.channel.close()
     await two.channel.close()
     assert len(rooms) == 0
+
+
+async def test_motion_is_refused_as_long_as_nobody_sends_any_and_no_longer(rooms: Rooms) -> None:
+    async def agent(user: str, egress: Egress) -> RoomChannel:
+        channel = rooms.channel("lobby", user, egress=egress)
+        await channel.open(SPEC)
+        return channel
+
+    rooms.create("lobby")
+    early = MotionQueue(Ask())
+    rooms.listen("lobby", "early", early)
+    moves, shows = await agent("moves", "motion"), await agent("shows", "video")
+    assert early.ended is None and rooms.motion_refusal("lobby") is None and moves.takes_motion, "it has not begun"
+    await moves.close()
+    assert early.ended == (REFUSED, NO_MOTION) and rooms.motion_refusal("lobby") == NO_MOTION
+    await (await agent("other", "video")).close()
+    assert rooms.motion_refusal("lobby") == NO_MOTION, "whoever left, there is none"
+    with pytest.raises(InvalidArgument, match="egress"):
+        rooms.listen("lobby", "late", MotionQueue(Ask()))
+    moves = await agent("moves", "both")
+    assert rooms.motion_refusal("lobby") is None
+    rooms.listen("lobby", "late", late := MotionQueue(Ask()))
+    await shows.close()
+    assert late.ended is None and moves.takes_motion
 
 
 async def test_subscriptions(rooms: Rooms) -> None:
@@ -538,6 +565,40 @@ async def test_a_second_window_takes_the_place_of_the_first(rooms: Rooms) -> Non
         assert ears.of(UserJoined) == [UserJoined("anna")]
         assert ears.channel.stats()["viewers"] == 1
     await first.vanish()
+
+
+async def test_who_has_no_webrtc_comes_back_and_may_have_it_then(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same user each time, though nobody has noticed that the line before is dead."""
+    ears, queues = await Ears(rooms).open(), [MotionQueue(Ask(), "pcm16") for _ in range(4)]
+    first, second = (rooms.listen("lobby", "anna", queue) for queue in queues[:2])
+    assert queues[0].ended is not None and len(rooms.audience) == 1
+    first.leave_room()  # its line has ended at last
+    with pytest.raises(InvalidArgument):
+        await rooms.answer("lobby", "anna", "v=0\r\nm=audio 9 x 0\r\n")
+    assert queues[1].ended is None and second.joined, "an offer that fails takes nothing"
+    async with Guest(rooms, "anna", role="viewer"):
+        assert queues[1].ended is not None
+        await eventually(lambda: rooms.list()["lobby"][1] == Member("anna", "user", True, False))
+        with pytest.raises(RoomError, match="'anna'"):
+            rooms.listen("lobby", "anna", queues[2])
+    await eventually(lambda: ears.of(UserLeft))
+    assert len(ears.of(UserJoined)) == 1
+
+    pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    pc.addTransceiver("audio", direction="recvonly")
+    await pc.setLocalDescription(await pc.createOffer())
+    third = rooms.listen("lobby", "anna", queues[2])
+    coming = asyncio.create_task(rooms.answer("lobby", "anna", pc.localDescription.sdp))
+    await asyncio.sleep(0)
+    third.leave_room()
+    with pytest.raises(RoomError, match="at the same time"):
+        await coming
+    monkeypatch.setattr(room_browser, "REJOIN", 0.1)
+    rooms.listen("lobby", "anna", queues[3])
+    await rooms.answer("lobby", "anna", pc.localDescription.sdp)  # and it does not come
+    await eventually(lambda: len(ears.of(UserLeft)) == len(ears.of(UserJoined)) == 3)
+    assert not rooms._rooms["lobby"].browsers
+    await pc.close()
 
 
 async def test_an_offer_that_leads_nowhere_is_forgotten(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -481,8 +481,9 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         }
         if config.egress is not None:
             params["egress"] = config.egress
-        if config.egress != "video":
-            params["motion"] = {"sets": config.motion_sets, "carrier": config.motion_carrier}
+        motion: dict[str, Any] = {"sets": config.motion_sets, "carrier": config.motion_carrier}
+        if asked := {name: value for name, value in motion.items() if value is not None}:
+            params["motion"] = asked
         shared["avatar"] = {"enable": True, "vendor": "generic", "params": params}
     said = {"url": llm.url, "max_history": llm.max_history, "failure_message": llm.failure_message}
     said |= {"extra_metadata": llm.extra_metadata, "metadata_enabled": llm.metadata_enabled}

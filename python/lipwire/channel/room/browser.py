@@ -107,6 +107,14 @@ class Browser:
         sdp, _ = await peer.answer(sdp, kind)
         return sdp, peer
 
+    def follow(self) -> None:
+        """It is a user who was there by another way, and has `REJOIN` to be connected by this one."""
+        self.joined = True
+        self._await_return()
+
+    def _await_return(self) -> None:
+        self._rejoin = asyncio.get_running_loop().call_later(REJOIN, self.room.remove, self)
+
     def _changed(self, peer: Peer) -> None:
         if peer.connected:
             if peer in self._joining:
@@ -118,7 +126,7 @@ class Browser:
         self._forget(peer)
         if carried and not self._carriers:
             logger.info("[%s] %s lost its connection", self.room.name, self.user)
-            self._rejoin = asyncio.get_running_loop().call_later(REJOIN, self.room.remove, self)
+            self._await_return()
         if carried:
             self.room.tell_members()
         if not self._carriers and not self.joined and not self._joining:

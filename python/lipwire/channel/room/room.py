@@ -144,8 +144,7 @@ class Room:
         """An in-process member joins."""
         self.agents[agent.user] = agent
         self._seats[agent] = _Seat()
-        if agent.shows and agent.egress == "video" and self._face is None:
-            self.motion.refuse(NO_MOTION)
+        self.motion.refuse(self._motion_refusal())
         self.announce(UserJoined(agent.user), agent)
         self.tell_members()
         self.review()
@@ -169,13 +168,21 @@ class Room:
         if member is self._face:
             self._face = None
             self.pictures.begin_anew(no_key)  # it has the face's performer
-        if self._face is None:
-            self.motion.refusal = None
+        self.motion.refuse(self._motion_refusal())
         if known:
             self.announce(UserLeft(member.user), member)
             self.tell_members()
         self.review()
         self._rooms.tidy(self)
+
+    def follow(self, watcher: Watcher, browser: Browser) -> None:
+        """A user goes on by WebRTC. Raises RoomError: it has left meanwhile, or come by yet another way."""
+        if self.browsers.get(watcher.user) is not watcher:
+            browser.leave()
+            raise RoomError(f"{watcher.user!r} has come to {self.name!r}, or left, at the same time; try again")
+        self.browsers[watcher.user] = browser
+        watcher.replace()
+        browser.follow()
 
     def review(self) -> None:
         """Has decoded what is wanted, and nothing else."""
@@ -307,6 +314,13 @@ class Room:
         if self._is_face(source):
             self.motion.cue(cue, max(0, cue.sample + self._seats[source].offset))
 
+    def _motion_refusal(self) -> str | None:
+        """Why nobody's motion can come now; None = somebody's can: of the face, which gives way to who has pictures, or
+        of those who may be it."""
+        shown = [agent for agent in self.agents.values() if agent.shows]
+        faces = [self._face] if self._face is not None and (self._face.shows or not shown) else shown
+        return NO_MOTION if faces and all(agent.egress == "video" for agent in faces) else None
+
     def _may_be_face(self, source: RoomChannel) -> bool:
         """Whether browsers see it, or would: who has pictures takes the place of who only moves."""
         return self._face is None or self._face is source or (source.shows and not self._face.shows)
@@ -317,8 +331,7 @@ class Room:
             self._face = source
             self.pictures.begin_anew(source.request_key)
             self.motion.sets = source.motion_sets
-            refusal = NO_MOTION if source.egress == "video" else None
-            self.motion.begin(source.fps or USUAL_FPS, refusal, face=source.face)
+            self.motion.begin(source.fps or USUAL_FPS, self._motion_refusal(), face=source.face)
         return self._face is source
 
     def _shown_at(self, sample: int) -> int:
@@ -470,20 +483,23 @@ class Rooms:
         ("sendonly"); (the answer's SDP, the connection). `black`: as of `WebRTC.admit`."""
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
-        browser = room.browsers.get(user)
+        there = room.browsers.get(user)
         try:
             if user in room.agents:
                 raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
-            if browser is None:
-                self._check_space(room)
-                browser = room.browsers[user] = Browser(
-                    room, user, self.ice_host, self.audience, self.ice_servers, self._tally
-                )
-                self._unhold(name)
-            if isinstance(browser, Watcher):
-                raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
+            if isinstance(there, Browser):
+                browser = there
+            else:
+                browser = Browser(room, user, self.ice_host, self.audience, self.ice_servers, self._tally)
             video = None if black is None else room.video(black)
-            return await browser.admit(sdp, kind, role, writes, direction, video)
+            if there is None:
+                self._check_space(room)
+                room.browsers[user] = browser
+                self._unhold(name)
+            answer = await browser.admit(sdp, kind, role, writes, direction, video)
+            if isinstance(there, Watcher):  # once the offer has turned out to be good
+                room.follow(there, browser)
+            return answer
         finally:
             self.tidy(room)
 
@@ -494,25 +510,29 @@ class Rooms:
 
     def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
         """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
-        `Watcher.leave_room`.
+        `Watcher.leave_room`. One that has the name of such a user follows it: the same user, on a new connection.
 
         Raises:
-            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: somebody has this name.
-            NoCapacity: the room is full, or there are too many rooms or viewers.
+            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: an agent has this name, or
+            somebody with WebRTC. NoCapacity: the room is full, or there are too many rooms or viewers.
         """
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
         try:
-            if user in room.agents or user in room.browsers:
+            there = room.browsers.get(user)
+            if user in room.agents or isinstance(there, Browser):
                 raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
             if room.motion.refusal is not None:
                 raise InvalidArgument(room.motion.refusal)
-            self._check_space(room)
+            if there is None:
+                self._check_space(room)
+            else:
+                there.replace()
             self.audience.enter(queue)
             self._unhold(name)
             watcher = Watcher(room, user, queue, self.audience)
             room.browsers[user] = watcher
-            watcher.join()
+            watcher.join(follows=there is not None)
             return watcher
         finally:
             self.tidy(room)

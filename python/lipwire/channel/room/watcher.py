@@ -38,12 +38,13 @@ class Watcher:
         self.joined = False
         self._audience = audience
 
-    def join(self) -> None:
-        """It is in the room, from now on."""
+    def join(self, *, follows: bool = False) -> None:
+        """It is in the room, from now on. `follows`: the user was there, on another connection."""
         self.joined = True
         self._motion.add(self.queue)
         self.room.motion_sounds.add(self.queue)
-        self.room.announce(UserJoined(self.user), self)
+        if not follows:
+            self.room.announce(UserJoined(self.user), self)
         self.room.tell_members()
         self.room.review()
 
@@ -52,12 +53,17 @@ class Watcher:
         self.room.remove(self)
 
     def leave(self) -> None:
-        """The room has removed it."""
+        """The room has removed it, or has another in its place."""
         self.joined = False
         self._motion.remove(self.queue)
         self.room.motion_sounds.remove(self.queue)
         self._audience.leave(self.queue)
         self.queue.end(NORMAL, "it has left the room")
+
+    def replace(self) -> None:
+        """Another connection of the same user takes its place."""
+        self.queue.end(NORMAL, "another connection has taken its place")
+        self.leave()
 
     @property
     def _motion(self) -> Motion:
