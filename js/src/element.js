@@ -22,6 +22,7 @@ const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'];
 const SETS = { '2d': ['pose'], '3d': ['arkit', 'head'] };
 const SAVED = 640;             // pixels that artwork's longer side has, where data is to be saved
 const WAIT_MS = 3000;          // until a session that has not begun is looked for again
+const ENDED_MS = 60000;        // at most, until one that has ended is, which a server may resume: ever less often
 
 const UNREACHABLE = 'The server does not answer. Is it running, and does its setting `allowed_origins` name this page?';
 const WORDS = {
@@ -211,15 +212,21 @@ export class LipwireAvatar extends HTMLElement {
 
   // {session | room, avatar}; null where the element is gone meanwhile.
   async #find(run) {
-    const { session, room, avatar } = run.options;
+    const { session, room, avatar, token } = run.options;
     if (room) return { room, avatar: avatar || first(await this.#answer(run, 'api/config')) };
-    while (!run.closed) {
+    const hasBeen = subjectOf(token).kind === 'session';   // a token is made for one that there is
+    for (let pause = WAIT_MS; !run.closed;) {
       const reply = await this.#answer(run, session ? `api/sessions/${encodeURIComponent(session)}` : 'api/sessions', session);
       if (run.closed) break;
       const found = reply?.sessions.filter(({ state }) => state !== 'ended').at(-1);   // the newest
       if (found) return { session: found.session_id, avatar: avatar || found.avatar };
-      await this.#wait(run);
-      await run.nap.take(WAIT_MS);
+      if (hasBeen) {
+        this.#set('ended');
+        pause = Math.min(2 * pause, ENDED_MS);
+      } else {
+        await this.#wait(run);
+      }
+      await run.nap.take(pause);
     }
     return null;
   }

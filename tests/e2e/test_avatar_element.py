@@ -14,6 +14,7 @@ from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.avatar import Avatar
 from lipwire.provider.client import ProviderClient, request
+from lipwire.provider.keys import OPERATOR
 from support.browsing import ALLOWED, MICROPHONE, browser, eventually
 from support.paths import ROOT
 
@@ -207,6 +208,17 @@ async def test_an_agent_to_talk_with_and_its_room(world: World) -> None:
     await looks_on.context.close()
 
 
+async def test_with_a_token_for_a_session_that_has_ended(world: World) -> None:
+    page = await world.open(world.service.provider.authority.issue("session", "gone", "watch", ttl=600, owner=OPERATOR))
+
+    async def ended() -> bool:
+        seen = await page.evaluate(LOOK)
+        return seen["state"] == "ended" and "has ended" in seen["text"]
+
+    await eventually(ended)
+    await page.context.close()
+
+
 async def test_what_is_refused_is_said_where_the_face_would_be(world: World) -> None:
     page = await world.open(token="nonsense")
 
@@ -219,6 +231,7 @@ async def test_what_is_refused_is_said_where_the_face_would_be(world: World) -> 
         return await page.evaluate(LOOK)
 
     await told("Ask for a new token.")
+    await page.evaluate("() => { window.seen.errors = []; }")  # the first may have come before anybody listened
     await page.click("lipwire-avatar >> text=Try again")
     await eventually(lambda: page.evaluate("() => window.seen.errors.length > 0"))
     assert (await told("Ask for a new token."))["errors"] == ["INVALID_TOKEN"]
