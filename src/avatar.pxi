@@ -127,12 +127,13 @@ cdef class Canvas:
         self.mouth_open = opened
         return check(pixels)
 
-    def shown(self, int layer):
+    def shown(self, layer):
         """What it shows of a layer: (number of the image, x and y of its corner in eighths of a pixel, turned by so many
         65536ths of a turn)."""
-        if not 0 <= layer < self.avatar.layers or not self.state.valid:
-            raise InvalidArgument(f"layer {layer} is not shown: there are {self.avatar.layers}, once something is drawn")
-        return self.state.image[layer], self.state.x8[layer], self.state.y8[layer], self.state.angle[layer]
+        cdef int n = whole(layer, "layer")
+        if not 0 <= n < self.avatar.layers or not self.state.valid:
+            raise InvalidArgument(f"layer {n} is not shown: there are {self.avatar.layers}, once something is drawn")
+        return self.state.image[n], self.state.x8[n], self.state.y8[n], self.state.angle[n]
 
     def forget(self):
         """The next draw repaints everything."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import importlib.util
 import io
 import json
@@ -33,7 +31,7 @@ from lipwire.cli.progress import ProgressBar
 from support.agent_bodies import V2
 from support.machine import require
 from support.provider_stage import start_body
-from support.zygote import Zygote
+from support.zygote import zygote
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
 COMMANDS = (
@@ -70,13 +68,6 @@ def start(place: Path, *args: object, **more: str) -> subprocess.Popen[str]:
         # A shell's job in the background inherits that SIGINT is ignored, and so would what is started here.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-
-
-@functools.cache
-def zygote() -> Zygote:
-    forks = Zygote()
-    atexit.register(forks.close)
-    return forks
 
 
 def run(place: Path, *args: object, **more: str) -> tuple[int, str, str]:

@@ -347,6 +347,13 @@ def avatar(**changed: Any) -> _core.NativeAvatar:
     return _core.NativeAvatar(values["width"], values["height"], [np.zeros((36, 64, 4), np.uint8)], [])
 
 
+def canvas() -> _core.Canvas:
+    """Of an avatar with a few layers, drawn."""
+    drawn = _core.Canvas(lipwire.Avatar.load("ohm").at(64, 36))
+    drawn.draw([0] * 15, [0] * 15)
+    return drawn
+
+
 def stream(ssrc: int = 2, payload_type: int = 96, clock_rate: int = 48000, **options: Any) -> int:
     return connection().stream("vp8", ssrc, payload_type, clock_rate, cname="c", **options)
 
@@ -376,6 +383,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "VisemeExtractorBatch.reset:session": (lambda n: _core.VisemeExtractorBatch(2).reset(n), 1),
     "NativeAvatar:width": (lambda n: avatar(width=n), 64),
     "NativeAvatar:height": (lambda n: avatar(height=n), 36),
+    "Canvas.shown:layer": (lambda n: canvas().shown(n), 2),
     "Frame:width": (lambda n: _core.Frame(n, 36), 64),
     "Frame:height": (lambda n: _core.Frame(64, n), 36),
     "Frame.posed:sample": (lambda n: frame().posed(n), 480),

@@ -81,6 +81,7 @@ async def test_an_offer_that_is_refused_leaves_a_place() -> None:
             await publisher.answer(sdp)
         assert publisher.stats() | {"connected": 0} == {
             "connected": 0, "audience": 1, "max_viewers": 1, "encoders": 0, "sound_dropped": 0, "pictures_dropped": 0,
+            "motion_viewers": 0, "motion_messages": 0, "motion_bytes": 0, "motion_dropped": 0,
         }  # fmt: skip
     assert len(publisher.audience) == 0
     await pc.close()

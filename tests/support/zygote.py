@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -62,6 +63,19 @@ class Zygote:
         """Ends it."""
         self._ours.close()
         self._process.wait()
+
+
+@functools.cache
+def zygote() -> Zygote:
+    """The one of this process, until `let_go`."""
+    return Zygote()
+
+
+def let_go() -> None:
+    """Ends it, if there is one: other tests count the children of this process."""
+    if zygote.cache_info().currsize:
+        zygote().close()
+        zygote.cache_clear()
 
 
 def _serve(sock: socket.socket) -> None:
