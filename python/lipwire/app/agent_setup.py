@@ -18,7 +18,7 @@ from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.base import Channel
 from ..errors import InvalidArgument
-from ..motion.sets import DEFAULT_SETS, check_sets
+from ..motion.sets import check_sets
 from ..outward import Outward
 from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
@@ -110,8 +110,7 @@ class AgentSetup:
         if agent.egress == "video" and agent.says_motion:
             text = "avatar.params.motion: this server sends video (egress), unless a request says motion or both"
             raise InvalidArgument(f"{text}; add avatar.egress")
-        if agent.egress == "motion" and agent.record is not None:
-            raise InvalidArgument("record: a film has pictures, and with egress 'motion' none are made")
+        check_film(agent.egress, filmed=agent.record is not None)
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
         if agent.avatar is not None:
@@ -166,7 +165,7 @@ class AgentSetup:
             return Agora(self.agora_options(agent), motion_figures=self.motion_figures)
         if self._rooms_of is None:
             raise AgentStartFailed("this server has no rooms")
-        sets, egress = _motion_sets(agent), agent.egress or "both"
+        sets, egress = check_sets(agent.motion_sets), agent.egress or "both"
         return self._rooms_of(agent.owner).channel(agent.channel, agent.uid, egress=egress, motion_sets=sets)
 
     def agora_options(self, agent: AgentConfig) -> AgoraOptions:
@@ -192,7 +191,7 @@ class AgentSetup:
             video=agent.avatar is not None,
             egress=agora_egress(agent.egress, motion=agent.says_motion),
             motion_carrier=agent.motion_carrier or "data",
-            motion_sets=_motion_sets(agent),
+            motion_sets=check_sets(agent.motion_sets),
         )
 
     def brain(self, agent: AgentConfig) -> Brain:
@@ -260,8 +259,10 @@ def agora_egress(egress: Egress | None, *, motion: bool) -> Egress:
     return egress or ("both" if motion else "video")
 
 
-def _motion_sets(agent: AgentConfig) -> tuple[str, ...]:
-    return DEFAULT_SETS if agent.motion_sets is None else check_sets(agent.motion_sets)
+def check_film(egress: Egress | None, *, filmed: bool) -> None:
+    """Raises InvalidArgument: there is to be a film of a face without pictures."""
+    if egress == "motion" and filmed:
+        raise InvalidArgument("record: a film has pictures, and with egress 'motion' none are made")
 
 
 def check_brain(name: str) -> BrainKind:

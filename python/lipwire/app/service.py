@@ -30,7 +30,7 @@ from ..channel.room.room import Rooms
 from ..closing import close_within
 from ..errors import BadState, InvalidArgument
 from ..logs import sampled
-from ..motion.sets import DEFAULT_SETS, check_sets
+from ..motion.sets import check_sets
 from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
@@ -72,7 +72,7 @@ from ..session.runtime import Runtime
 from ..session.stages import Spoken
 from ..session.subtitles import Cue
 from .agent_page import PageAgents
-from .agent_setup import AgentSetup, agora_egress
+from .agent_setup import AgentSetup, agora_egress, check_film
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
@@ -275,16 +275,14 @@ class LiveAvatar(RecordedSession):
 
 def _motion_sets(request: m.StartRequest) -> tuple[str, ...]:
     """Of who names none."""
-    asked = None if request.motion is None else request.motion.sets
-    return DEFAULT_SETS if asked is None else check_sets(asked)
+    return check_sets(None if request.motion is None else request.motion.sets)
 
 
 def _check_egress(request: m.StartRequest, egress: m.Egress, *, shows: bool) -> None:
     """Raises InvalidArgument: what is asked for does not go with what is sent. `shows`: pictures, by RTP."""
     if egress == "motion" and shows:
         raise InvalidArgument("rtp: video is offered there, and with egress 'motion' none is made; offer sound alone")
-    if egress == "motion" and request.record is not None:
-        raise InvalidArgument("record: a film has pictures, and with egress 'motion' none are made")
+    check_film(egress, filmed=request.record is not None)
     if egress == "video" and request.motion is not None:
         raise InvalidArgument("motion: this server sends video (egress), unless a request asks for motion or both")
 

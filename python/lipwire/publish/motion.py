@@ -268,6 +268,11 @@ class Motion:
         """Whether somebody is to be sent motion."""
         return bool(self._listeners) and self.refusal is None
 
+    def check(self) -> None:
+        """Raises InvalidArgument: there is none, for this reason."""
+        if self.refusal is not None:
+            raise InvalidArgument(self.refusal)
+
     def begin(self, fps: Fraction, refusal: str | None = None, *, face: str = "") -> None:
         """From now on the frames are of one face at this rate; `refusal`: why there are none of it. `face`: its name,
         which everyone is told."""

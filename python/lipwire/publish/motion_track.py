@@ -62,3 +62,24 @@ class MotionTrack(UnitMaker):
                 fan.miss()
                 missed = True
         return missed
+
+
+class MotionTracks:
+    """Those of one face, one for each selection of sets that somebody watches.
+
+    Args:
+        motion: of the face.
+    """
+
+    def __init__(self, motion: Motion) -> None:
+        self._motion = motion
+        self._tracks: dict[tuple[str, ...], MotionTrack] = {}
+
+    def of(self, sets: tuple[str, ...], fps: Fraction) -> MotionTrack:
+        """The one with these sets, made where there is none yet; no sets = those of who names none. Raises
+        InvalidArgument: there is no motion."""
+        self._motion.check()
+        sets = sets or self._motion.sets
+        if sets not in self._tracks:
+            self._tracks[sets] = MotionTrack(self._motion, fps, sets)
+        return self._tracks[sets]

@@ -20,7 +20,7 @@ from .audience import Audience, Missed
 from .ice import IceServers
 from .motion import NO_MOTION, Motion, MotionFigures
 from .motion_queue import NORMAL, MotionQueue, MotionSounds
-from .motion_track import MotionTrack
+from .motion_track import MotionTrack, MotionTracks
 from .peer import Peer
 from .sound import PACKET_BLOCKS, Sounds
 from .streams import Pictures, PicturesPublisher
@@ -68,8 +68,7 @@ class WebRTC(PicturesPublisher):
         """What is sent to those who draw the face themselves."""
         self.motions.sets = check_sets(motion_sets)
         self._motion_sounds = MotionSounds(self.motions.figures)
-        self._videos: dict[tuple[str, ...], MotionTrack] = {}
-        """By the sets in it."""
+        self._videos = MotionTracks(self.motions)
         self._queues: set[MotionQueue] = set()
         self._gone = Missed()
         self._fps: Fraction | None = None
@@ -122,7 +121,7 @@ class WebRTC(PicturesPublisher):
         black pictures; an empty tuple stands for `motion_sets`."""
         if self.closed:
             raise InvalidArgument("the session has ended")
-        video = None if black is None else self._video(black or self.motions.sets)
+        video = None if black is None else self._video(black)
         viewer = Peer(
             self._changed,
             self.on_message,
@@ -149,17 +148,10 @@ class WebRTC(PicturesPublisher):
             self._gone += viewer.missed
 
     def _video(self, sets: tuple[str, ...]) -> MotionTrack:
-        self.check_motion()
+        self.motions.check()
         if self._fps is None:
             raise BadState("the publisher is not open")
-        if sets not in self._videos:
-            self._videos[sets] = MotionTrack(self.motions, self._fps, sets)
-        return self._videos[sets]
-
-    def check_motion(self) -> None:
-        """Raises InvalidArgument: there is no motion to be had, for this reason."""
-        if self.motions.refusal is not None:
-            raise InvalidArgument(self.motions.refusal)
+        return self._videos.of(sets, self._fps)
 
     def listen(self, queue: MotionQueue) -> None:
         """Somebody who is no WebRTC viewer is sent motion, and sound where `queue.sound` says so, from now on.
@@ -169,7 +161,7 @@ class WebRTC(PicturesPublisher):
         """
         if self.closed:
             raise InvalidArgument("the session has ended")
-        self.check_motion()
+        self.motions.check()
         self.audience.enter(queue)
         self._queues.add(queue)
         self._motion_sounds.add(queue)

@@ -28,7 +28,7 @@ from ..channel.room.place import made_up_user
 from ..errors import LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.motion import check_ask
-from ..publish.motion_queue import MotionQueue, check_codec
+from ..publish.motion_queue import NORMAL, MotionQueue, check_codec
 from .access import Gate
 from .errors import AnyRequest, as_provider_error
 from .guard import refuse
@@ -137,7 +137,7 @@ async def _read(socket: Socket, queue: MotionQueue) -> None:
         while True:
             await socket.receive_text()
     except WebSocketDisconnect:
-        queue.end(1000, "")
+        queue.end(NORMAL, "")
 
 
 async def _write(socket: Socket, queue: MotionQueue) -> None:
@@ -145,7 +145,7 @@ async def _write(socket: Socket, queue: MotionQueue) -> None:
     try:
         while (message := await queue.take()) is not None:
             await socket.send_data(message, "text" if queue.ask.encoding == "json" else "binary")
-        code, reason = queue.ended or (1000, "")
+        code, reason = queue.ended or (NORMAL, "")
         await socket.close(code, reason)
     except WebSocketDisconnect:
         pass

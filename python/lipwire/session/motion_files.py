@@ -15,7 +15,7 @@ from .. import _core
 from ..errors import InvalidArgument, StorageError
 from ..motion import MotionHeader, MotionTrack, encode_motion
 from ..motion.files import WRITERS, Writer, told_kinds, writer_for
-from ..motion.sets import DEFAULT_SETS, check_sets
+from ..motion.sets import check_sets
 from ..publish.part import Part
 
 Name = str | os.PathLike[str]
@@ -64,7 +64,7 @@ class MotionFiles:
         self.paths = [_named(name, film) for name in names]
         self._kinds = [_kind(path) for path in self.paths]
         self._parts = [Part(path) for path in self.paths]
-        self._sets = DEFAULT_SETS if sets is None else check_sets(sets, "motion_sets")
+        self._sets = check_sets(sets, "motion_sets")
         self._fps = fps
         self._details: dict[str, Any] = {"speech": speech, "fps": fps, "head": head}
         self.written: tuple[WrittenMotion, ...] = ()

@@ -25,7 +25,7 @@ import msgspec
 
 from ..._core import BLOCK, RATE, Frame, Resampler
 from ...audio.fade import fade_out, is_fade
-from ...errors import BadState, InvalidArgument, NoCapacity
+from ...errors import BadState, NoCapacity
 from ...motion.sets import DEFAULT_SETS
 from ...protocol.messages import Egress
 from ...publish.audience import Audience
@@ -33,7 +33,7 @@ from ...publish.encoders import USUAL_FPS
 from ...publish.ice import IceServers
 from ...publish.motion import NO_MOTION, Motion, MotionFigures
 from ...publish.motion_queue import NORMAL, MotionQueue, MotionSounds
-from ...publish.motion_track import MotionTrack
+from ...publish.motion_track import MotionTracks
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
 from ...publish.streams import Pictures
@@ -108,7 +108,8 @@ class Room:
         self.pictures = Pictures()
         self.motion = Motion(rooms.motion_figures)
         self.motion_sounds = MotionSounds(self.motion.figures)
-        self._videos: dict[tuple[str, ...], MotionTrack] = {}
+        self.videos = MotionTracks(self.motion)
+        """The face's motion in black videos."""
         self._rooms = rooms
         self._seats: dict[RoomChannel, _Seat] = {}
         self._mix = Mix()
@@ -289,15 +290,6 @@ class Room:
         """The same, encoded beforehand."""
         if self._is_face(source):
             self.pictures.unit(unit.data, self._shown_at(unit.sample + self._seats[source].offset), unit.key)
-
-    def video(self, sets: tuple[str, ...]) -> MotionTrack:
-        """Motion in a video; no sets = those of who names none. Raises InvalidArgument: there is none."""
-        if self.motion.refusal is not None:
-            raise InvalidArgument(self.motion.refusal)
-        sets = sets or self.motion.sets
-        if sets not in self._videos:
-            self._videos[sets] = MotionTrack(self.motion, USUAL_FPS, sets)
-        return self._videos[sets]
 
     def takes_motion(self, source: RoomChannel) -> bool:
         """Whether somebody draws the face of an in-process member."""
@@ -492,7 +484,7 @@ class Rooms:
                 browser = there
             else:
                 browser = Browser(room, user, self.ice_host, self.audience, self.ice_servers, self._tally)
-            video = None if black is None else room.video(black)
+            video = None if black is None else room.videos.of(black, USUAL_FPS)
             if there is None:
                 self._check_space(room)
                 room.browsers[user] = browser
@@ -523,8 +515,7 @@ class Rooms:
             there = room.browsers.get(user)
             if user in room.agents or isinstance(there, Browser):
                 raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
-            if room.motion.refusal is not None:
-                raise InvalidArgument(room.motion.refusal)
+            room.motion.check()
             if there is None:
                 self._check_space(room)
             else:

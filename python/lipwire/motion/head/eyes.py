@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -64,17 +64,21 @@ def _lash_points(p: F64, upper: I64, middle: F64, sign: float) -> F64:
     return f64(np.concatenate(rows))
 
 
+def _following(
+    points_of: Callable[[F64], F64], on: Skin, shapes: Mapping[str, F64], *rims: I64
+) -> tuple[F64, dict[str, F64]]:
+    """(what the skin at rest makes of it, how each shape that moves one of the rims moves it)."""
+    points = points_of(on.rest)
+    moved = {name: move for name, move in shapes.items() if sum(abs(move[rim]).max() for rim in rims) > 1e-4}
+    return points, {name: points_of(on.rest + move) - points for name, move in moved.items()}
+
+
 def lashes(on: Skin, shapes: Mapping[str, F64], sign: float) -> Part:
     """The lashes of one eye."""
     side = "Left" if sign > 0 else "Right"
     upper, _ = on.slits[f"eye{side}"]
     middle = EYE * (sign, 1, 1)
-    points = _lash_points(on.rest, upper, middle, sign)
-    moves = {
-        name: _lash_points(on.rest + move, upper, middle, sign) - points
-        for name, move in shapes.items()
-        if abs(move[upper]).max() > 1e-4
-    }
+    points, moves = _following(lambda p: _lash_points(p, upper, middle, sign), on, shapes, upper)
     return Part(f"lashes{side}", "lashes", points, net(4, len(upper), around=False), moves=moves)
 
 
@@ -91,12 +95,7 @@ def eye_shade(on: Skin, shapes: Mapping[str, F64], sign: float) -> Part:
     side = "Left" if sign > 0 else "Right"
     upper, lower = on.slits[f"eye{side}"]
     middle = EYE * (sign, 1, 1)
-    points = _shade_points(on.rest, upper, lower, middle)
-    moves = {
-        name: _shade_points(on.rest + move, upper, lower, middle) - points
-        for name, move in shapes.items()
-        if abs(move[upper]).max() + abs(move[lower]).max() > 1e-4
-    }
+    points, moves = _following(lambda p: _shade_points(p, upper, lower, middle), on, shapes, upper, lower)
     n = len(upper)
     down = np.repeat([0.72, 0.46, 0.24, 0.10, 0.02, 0.05, 0.26], n)
     ends = np.tile(1 - np.sqrt(np.clip(1 - np.linspace(-1, 1, n) ** 2, 0, 1)), 7)
