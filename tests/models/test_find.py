@@ -18,7 +18,7 @@ import pytest
 
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models import find as module
-from lipwire.models.find import assemble, find, folder, home, lacks, place, there
+from lipwire.models.find import assemble, check_hearing, find, folder, home, lacks, place, there
 from lipwire.models.table import MODELS, Carrier, Model, Wheel
 from support.machine import require
 from support.model_packages import install, model
@@ -72,6 +72,15 @@ def test_an_installed_package_is_found_and_not_imported(tmp_path: Path) -> None:
     assert found is not None and (found.path, found.source) == (inside, "lipwire-test-whole 1.0")
     as_file = msgspec.structs.replace(SMALL, kind="file")
     assert place(as_file).path == inside / "model.bin"
+
+
+def test_a_path_of_the_users_is_what_it_is(tmp_path: Path) -> None:
+    assert find(str(tmp_path)) == tmp_path
+    for name in (str(tmp_path), "whisper-base"):
+        check_hearing(name)
+    for name, why in ((str(tmp_path / "no"), "is no folder, and no model"), ("hibari", "is for text to speech")):
+        with pytest.raises(InvalidArgument, match=f"^hearing_model: .* ?{why}"):
+            check_hearing(name)
 
 
 def test_halves_are_joined_once(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ async def test_a_process_that_dies_in_mid_job_is_started_again(
         "die": "code -6",
         "hang": "voice has been at one step for",
         "hold": "it hangs, code -9",
-        "grow": "and 300 is the most (the setting models_memory)",
+        "grow": "and 300 is the most (the setting models_memory_mb)",
     }[deed]
     assert reason in str(failed)
     again = Owner(host, "ears", Listen("en"))  # waits for the next one
@@ -244,15 +244,16 @@ async def test_the_process_ends_after_its_last_user() -> None:
 
 def test_the_process_ends_with_the_event_loop() -> None:
     async def use() -> int:
+        ModelHost.set_up(memory=1 << 30)
         host = ModelHost.of()
-        assert ModelHost.of() is host
+        assert ModelHost.of() is host and host._settings.memory == 1 << 30
+        host._settings = SETTINGS
         await host.leave()
         await host.warm("ears")
         await host.leave()  # it would stay for seconds
         return pid(host)
 
-    with no_child_left(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ModelHost, "settings", SETTINGS)
+    with no_child_left():
         assert not alive(asyncio.run(use()))
 
 

@@ -25,8 +25,8 @@ import msgspec
 from msgspec import Struct
 
 from .. import caches
-from ..errors import ModelFailed
-from .table import Carrier, File, Model, known
+from ..errors import InvalidArgument, ModelFailed
+from .table import MODELS, PURPOSES, Carrier, File, Model, known
 
 BLOCK = 1 << 20
 LICENCES = "licences"
@@ -60,14 +60,25 @@ def home(model: Model) -> Path:
 
 
 def find(name: str) -> Path:
-    """A model's folder, its file, or the folder from which its package can be imported, as the table's `kind` says.
-    Takes a while the first time: some 0.1 s per 100 MB.
+    """A model's folder, its file, or the folder from which its package can be imported, as the table's `kind` says; a
+    path of the user's is what it is. Takes a while the first time: some 0.1 s per 100 MB.
 
     Raises:
-        InvalidArgument: there is no such model.
+        InvalidArgument: there is no such model, and no such path.
         ModelFailed: it is not on this machine, or is damaged; the message says how to get it.
     """
+    if name not in MODELS and Path(name).exists():
+        return Path(name)
     return place(known(name)).path
+
+
+def check_hearing(name: str) -> None:
+    """Whether a setting names a model that can hear: one of the table's, or a folder. Raises InvalidArgument."""
+    if name not in MODELS and not Path(name).is_dir():
+        ears = ", ".join(model.name for model in MODELS.values() if model.purpose == "ears")
+        raise InvalidArgument(f"hearing_model: {name!r:.200} is no folder, and no model ({ears})")
+    if name in MODELS and MODELS[name].purpose != "ears":
+        raise InvalidArgument(f"hearing_model: {name} is for {PURPOSES[MODELS[name].purpose]}")
 
 
 def place(model: Model) -> Place:

@@ -53,7 +53,9 @@ ENGINES = {
     "voice": "lipwire.models.voices.engine",
     "turn": "lipwire.models.turn.engine",
 }
-SETTINGS = Settings(engines=ENGINES, memory=1200 << 20, stuck=60.0, nice=5)
+MOST_MEMORY = 1200 << 20
+"""Bytes that it may have in memory."""
+SETTINGS = Settings(engines=ENGINES, memory=MOST_MEMORY, stuck=60.0, nice=5)
 LINGER = 5.0
 """Seconds that the process stays when its last user has left: the next one may come at once."""
 MOST_JOBS = 256
@@ -156,12 +158,10 @@ class ModelHost:
     """
 
     _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, ModelHost]] = WeakKeyDictionary()
-    settings: ClassVar[Settings] = SETTINGS
-    """Of the hosts that `of` makes."""
 
-    def __init__(self, settings: Settings | None = None, *, linger: float = LINGER) -> None:
+    def __init__(self, settings: Settings = SETTINGS, *, linger: float = LINGER) -> None:
         self._loop = asyncio.get_running_loop()
-        self._settings = settings or self.settings
+        self._settings = settings
         self._linger = linger
         self._numbers = itertools.count(1)
         self._users = 0
@@ -174,13 +174,23 @@ class ModelHost:
         """Those that have not ended, by number."""
 
     @classmethod
+    def set_up(cls, *, memory: int = MOST_MEMORY) -> None:
+        """Says how much memory, in bytes, the running loop's process may take, from its next start on."""
+        host = cls._the_loops()
+        host._settings = msgspec.structs.replace(host._settings, memory=memory)
+
+    @classmethod
     def of(cls) -> ModelHost:
         """The running loop's, with one user more: who calls this calls `leave` once."""
+        return cls._the_loops().enter()
+
+    @classmethod
+    def _the_loops(cls) -> ModelHost:
         loop = asyncio.get_running_loop()
         host = cls._of_loop.get(loop)
         if host is None:
             host = cls._of_loop[loop] = cls()
-        return host.enter()
+        return host
 
     def enter(self) -> ModelHost:
         """One user more."""
@@ -346,7 +356,7 @@ class ModelHost:
             self._slow[job.engine] = self._slow.get(job.engine, 0) + 1
             logger.warning(
                 "models: %s took %.1f s for an answer, with %d jobs at work: this machine is too slow for it, or has "
-                "too much to do (docs/models.md)", job.engine, took, len(self.jobs) + last
+                "too much to do", job.engine, took, len(self.jobs) + last
             )  # fmt: skip
         if last:
             self._end(job, None)

@@ -245,7 +245,7 @@ class Worker:
                 _end(f"{desk.name} has been at one step for {busy:.0f} s")
         if (used := memory()) > self._settings.memory:
             most = self._settings.memory >> 20
-            _end(f"it uses {used >> 20} MB, and {most} is the most (the setting models_memory)")
+            _end(f"it uses {used >> 20} MB, and {most} is the most (the setting models_memory_mb)")
 
 
 def _end(why: str) -> NoReturn:
