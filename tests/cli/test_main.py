@@ -226,7 +226,7 @@ def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
     cascade = parts["agent: cascade"]
     assert (cascade["state"], cascade["note"]) == ("wrong", "nothing listens at llm_url on this machine")
     assert f"{port} (--viewer-port)" in parts["a server for voice engines"]["note"]
-    assert (parts["the model that hears"]["state"], parts["speech to text: whisper-base"]["state"]) == ("wrong", "off")
+    assert parts["the model that hears"]["state"] == "wrong" != parts["text to speech: hibari"]["state"]
     assert (parts["TLS"]["state"], parts["recordings"]["state"]) == ("off", "wrong")
     for part in parts.values():
         assert part["state"] != "missing" or "pip install" in part["note"] or "needs" in part["note"], part
