@@ -60,6 +60,7 @@ from ..servers.metrics import (
     DoorCollector,
     FilmCollector,
     HeardCollector,
+    ModelCollector,
     MotionCollector,
     StageCollector,
 )
@@ -325,6 +326,7 @@ class Service:
         self.preencodes = preencodes
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         _check_models(self.config)
+        self._models: ModelHost | None = None
         self.api_key = self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
@@ -408,6 +410,7 @@ class Service:
             AudienceCollector(self.audience),
             DoorCollector(self.door),
             HeardCollector(self.heard),
+            ModelCollector(lambda: None if self._models is None else self._models.state()),
             MotionCollector(self.motion_figures),
             StageCollector(self.telemetry),
         ]
@@ -618,7 +621,7 @@ class Service:
         async with self._starting:
             if self._ws is not None:
                 return
-            ModelHost.set_up(memory=self.config.models_memory_mb << 20)
+            self._models = ModelHost.set_up(memory=self.config.models_memory_mb << 20)
             try:
                 self._ws = await serve_ws(
                     self.provider,
