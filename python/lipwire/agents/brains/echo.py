@@ -17,7 +17,7 @@ from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
 from ..speech.spoken import speakable
 from ..speech.tts import espeak_voice
-from ..speech.turn_detector import TurnDetector
+from ..speech.turn_detector import TurnDetectors
 from .base import (
     HEARD_RATE,
     BrainEvent,
@@ -61,9 +61,10 @@ class Detector(Protocol):
 
 
 class _EspeakBrain:
-    """What both brains have: texts that are spoken by espeak-ng, one after the other."""
+    """What both brains have: texts that are spoken by espeak-ng, one after the other; and what makes detectors."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] | None) -> None:
+        self._shared = detector if isinstance(detector, TurnDetectors) else None
         self._name = config.name
         self._voice = config.voice
         self._language = config.language
@@ -73,10 +74,14 @@ class _EspeakBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if self._shared is not None:
+            await self._shared.open()
         self._open = True
 
     async def close(self) -> None:
         self._open = False
+        if self._shared is not None:
+            await self._shared.close()
         jobs = list(self._jobs.values())
         for job in jobs:
             job.cancel()
@@ -142,13 +147,13 @@ class EchoBrain(_EspeakBrain):
 
     Args:
         config: `turn_detection` says when a turn ends; `update` changes it.
-        detector: tells a user's turns; by default `TurnDetector`.
+        detector: tells a user's turns; by default `TurnDetectors`.
     """
 
-    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] = TurnDetector) -> None:
-        super().__init__(config)
+    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] | None = None) -> None:
         self._turns = copy(config.turn_detection)
-        self._detector = detector
+        self._detector = detector or TurnDetectors(config.language)
+        super().__init__(config, self._detector)
         self._detectors: dict[str, Detector] = {}
         self._user: str | None = None
         """Who speaks; one at a time."""
@@ -248,7 +253,7 @@ class ScriptBrain(_EspeakBrain):
         steps: Sequence[Step],
         detector: Callable[[TurnDetection], Detector] | None = None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, detector)
         if not steps:
             raise InvalidArgument("a script has at least one step")
         self._steps = list(steps)
