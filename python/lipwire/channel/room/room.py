@@ -169,6 +169,7 @@ class Room:
             member.leave()
         if member is self._face:
             self._face = None
+            self.motion.end()
             self.pictures.begin_anew(no_key)  # it has the face's performer
         self.motion.refuse(self._motion_refusal())
         if known:
