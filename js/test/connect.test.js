@@ -30,7 +30,7 @@ globalThis.WebSocket = class {
   close() { this.closed = true; }
 };
 const { connect } = await import('../src/connect.js');
-const { Silence } = await import('../src/line.js');
+const { Silence, Watch } = await import('../src/line.js');
 
 const URL_ = 'http://server.test/';
 const never = () => new Promise(() => {});
@@ -152,4 +152,27 @@ test('where the server may have nothing to say it is asked whether it is there',
     assert.equal(lost, 1);
     silence.close();
   });
+});
+
+test('a connection over which nothing is sent stays while its path is checked, however seldom', async () => {
+  for (const every of [2500, 6000]) {
+    await byHand(async (pass) => {
+      let lost = 0, asked = 0, dead = false, checks = 1, due = every;
+      globalThis.fetch = async () => { asked++; return new Response(); };
+      const pc = {
+        async getStats() {
+          if (!dead && performance.now() >= due) { checks++; due += every; }
+          return new Map([['pair', { type: 'candidate-pair', bytesReceived: 1701, responsesReceived: checks }]]);
+        },
+      };
+      const watch = new Watch(pc, () => { lost++; }, URL_);
+      await pass(60_000);
+      assert.equal(lost, 0);
+      assert.equal(asked, 1, 'a room where nobody speaks is no load');
+      dead = true;
+      await pass(10_000);
+      assert.equal(lost, 1);
+      watch.close();
+    });
+  }
 });
