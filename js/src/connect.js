@@ -3,7 +3,7 @@
 import { ArrivalClock } from './clock.js';
 import { MotionError } from './errors.js';
 import { Backoff, Nap, Silence, Watch } from './line.js';
-import { DEFAULT_SETS, MotionChannel } from './motion-channel.js';
+import { DEFAULT_SETS, MotionChannel, SETS } from './motion-channel.js';
 import { Player } from './player.js';
 import { Reader } from './reader.js';
 import { Server } from './requests.js';
@@ -13,7 +13,7 @@ import { Whep } from './whep.js';
 
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
-const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket'];
+const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket'], ENCODINGS = ['binary', 'json'];
 
 /** What does not pass by waiting: the token, the name, what this server does not do. */
 const isFinal = (error) => error.code === 'NO_MOTION' || error.code === 'NO_VIDEO' || error.status >= 400 && error.status < 500 && error.status !== 429;
@@ -106,8 +106,8 @@ class SocketLink {
     Object.assign(this, { server, session, player, on, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const query = new URLSearchParams({ sets: sets.join(','), encoding, sound: sound ? 'pcm16' : 'none', ...(user ? { user } : {}) });
-    const path = room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`;
-    this.address = server.address(`${path}?${query}`, 'ws');
+    this.path = `${room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`}?${query}`;
+    this.address = server.address(this.path, 'ws');
     this.protocols = ['lipwire-motion', ...(server.token ? [`token.${server.token}`] : [])];
     if (sound) this.sound = player.clock = new SoundQueue();
     else player.clock = new ArrivalClock();
@@ -130,10 +130,10 @@ class SocketLink {
     socket.onclose = ({ code, reason }) => this.close(code === 1000 ? 'ended' : reason || 'lost');
   }
 
-  // Why there was no WebSocket, which a browser does not tell: who may not watch is told so elsewhere, too.
+  // Why there was no WebSocket, which a browser does not tell: asked by GET the server does.
   async #refusal() {
-    if (this.session) await (await this.server.ask(`api/sessions/${encodeURIComponent(this.session)}`, {})).text();
-    return new MotionError('UNREACHABLE', 'The server opens no WebSocket here.');
+    await (await this.server.ask(this.path, {})).text();
+    return new MotionError('UNREACHABLE', 'No WebSocket opens, and the server does not say why. Is it full, or does a proxy in front of it not pass WebSockets?');
   }
 
   #take(data) {
@@ -177,6 +177,8 @@ export class Connection extends EventTarget {
     if (!MODES.includes(mode)) throw new TypeError(`mode is ${MODES.join(', ')}, not ${mode}`);
     if (!CARRIERS.includes(carrier)) throw new TypeError(`carrier is ${CARRIERS.join(' or ')}, not ${carrier}`);
     if (carrier === 'websocket' && (mode === 'video' || microphone)) throw new TypeError('a WebSocket carries neither video nor a microphone');
+    if (!sets.length || !sets.every((set) => SETS.includes(set))) throw new TypeError(`sets are some of ${SETS.join(', ')}, not ${sets.join(', ') || 'none'}`);
+    if (!ENCODINGS.includes(encoding)) throw new TypeError(`encoding is ${ENCODINGS.join(' or ')}, not ${encoding}`);
     if (microphone && !room) throw new TypeError('a microphone is heard in a room; a session is spoken to by WHIP');
     this.#server = new Server(url, token);
     this.#options = { session, room, user, carrier, sets, encoding, microphone };
@@ -309,7 +311,7 @@ export class Connection extends EventTarget {
     this.player.reset();
     this.player.clock = new ArrivalClock();
     if (why === 'ended' || why === 'replaced') this.#set('ended');
-    else if (why?.code === 'NO_MOTION' && this.#mode === 'auto') { this.#mode = 'video'; this.#set('reconnecting'); }
+    else if (why?.code === 'NO_MOTION' && this.#mode === 'auto' && this.#options.carrier !== 'websocket') { this.#mode = 'video'; this.#set('reconnecting'); }
     else if (why instanceof Error && isFinal(why)) { this.#set('failed', why); this.#tell('error', why); }
     else this.#set('reconnecting', why instanceof Error ? why : null);
   }

@@ -120,6 +120,28 @@ test('what policy has muted is not muted by the user, whatever comes between', a
   assert.deepEqual([audio.srcObject, listening], [null, { online: 0, visibilitychange: 0 }]);
 });
 
+test('why a WebSocket is refused is asked for, and only what passes by waiting is tried again', async () => {
+  const refused = async (status, body) => {
+    const asked = [];
+    globalThis.fetch = async (address) => { asked.push(String(address)); return new Response(body && JSON.stringify(body), { status }); };
+    const connection = connect({ url: URL_, room: 'lobby', token: 't', carrier: 'websocket', audio: null });
+    WebSocket.made.at(-1).onclose({ code: 1006, reason: '' });
+    await until(() => connection.state !== 'connecting');
+    assert.deepEqual(asked, [`${URL_}motion/rooms/lobby?sets=arkit%2Chead&encoding=binary&sound=none`]);
+    const { state, error } = connection;
+    connection.close();
+    await connection.done;
+    return [state, error.code];
+  };
+  assert.deepEqual(await refused(403, { code: 'NO_MOTION', message: 'no motion is sent here (egress: video)' }), ['failed', 'NO_MOTION']);
+  assert.deepEqual(await refused(401, { code: 'INVALID_TOKEN', message: 'it has run out' }), ['failed', 'INVALID_TOKEN']);
+  assert.deepEqual(await refused(204, null), ['reconnecting', 'UNREACHABLE']);
+});
+
+test('what nobody can send is not asked for', () => {
+  for (const wrong of [{ sets: ['face'] }, { sets: [] }, { encoding: 'xml' }]) assert.throws(() => connect({ url: URL_, session: 's', ...wrong }), TypeError);
+});
+
 test('a server that hangs is noticed over a WebSocket; a page that sleeps is not the server', async () => {
   await byHand(async (pass) => {
     const connection = connect({ url: URL_, session: 's', carrier: 'websocket', audio: null });

@@ -77,7 +77,7 @@ class MotionTracks:
 
     def of(self, sets: tuple[str, ...], fps: Fraction) -> MotionTrack:
         """The one with these sets, made where there is none yet; no sets = those of who names none. Raises
-        InvalidArgument: there is no motion."""
+        NoMotion: there is none."""
         self._motion.check()
         sets = sets or self._motion.sets
         if sets not in self._tracks:

@@ -496,17 +496,18 @@ class Rooms:
         finally:
             self.tidy(room)
 
-    def motion_refusal(self, name: str) -> str | None:
-        """Why there is no motion in a room; None = there is, or may come."""
+    def check_motion(self, name: str) -> None:
+        """Raises NoMotion: there is none in a room, and there will be none."""
         room = self._rooms.get(name.strip())
-        return None if room is None else room.motion.refusal
+        if room is not None:
+            room.motion.check()
 
     def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
         """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
         `Watcher.leave_room`. One that has the name of such a user follows it: the same user, on a new connection.
 
         Raises:
-            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: an agent has this name, or
+            InvalidArgument: a bad name. NoMotion: the room's face sends none. RoomError: an agent has this name, or
             somebody with WebRTC. NoCapacity: the room is full, or there are too many rooms or viewers.
         """
         name, user = check_name("room", name), check_name("user", user)
