@@ -285,6 +285,22 @@ def test_who_asks_nonsense_is_told_as_long_as_it_reads_and_not_for_ever(good: st
     assert told == [line] * (1 + (good is not None)), "it has ended"
 
 
+def test_a_clock_that_was_lost_comes_again_within_the_second() -> None:
+    """As the header does: without it the face is not in time with the sound."""
+    channel, motion, clocks = Slow(), Motion(), []
+    line = MotionLine(channel, lambda sample: (sample, RATE), motion.add)
+    motion.begin(Fraction(25))
+    channel.handlers["message"]("{}")
+    for frame in poses(7.0):
+        motion.frame(frame)
+        reader = Reader()
+        for message in channel.sent:
+            reader.put(message)
+        channel.sent.clear()
+        clocks += [sample for sample, _, kind, _ in reader.alone if kind == "clock"]
+    assert [at * 3 // RATE for at in clocks] == [0, 1, 2, 17] and not line.closed
+
+
 async def test_channels_without_end_are_not_taken() -> None:
     peer, channels = Peer(lambda _: None), [Slow() for _ in range(LINES + 3)]
     for channel in channels:
