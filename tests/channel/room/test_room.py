@@ -28,7 +28,7 @@ from lipwire.errors import BadState, InvalidArgument, NoCapacity
 from lipwire.protocol.messages import Egress
 from lipwire.publish import peer as peers
 from lipwire.publish.motion import NO_MOTION, Ask, NoMotion
-from lipwire.publish.motion_queue import REFUSED, MotionQueue
+from lipwire.publish.motion_queue import GOING_DOWN, REFUSED, MotionQueue
 from lipwire.publish.peer import OUTBOX, Outbox, Peer, is_passing
 from lipwire.stream import StreamSpec
 from support.guest import RATE, Guest, Pictures, Tone, amplitude, sine
@@ -251,8 +251,10 @@ async def test_rooms_and_members_are_bounded() -> None:
     assert sorted(rooms.list()) == ["a", "b"]
     left = Ears(rooms, "1", "b")
     await left.open()
+    rooms.listen("b", "draws", draws := MotionQueue(Ask()))
     await rooms.close()
     assert left.events[-1] == Connection("disconnected", "the rooms were closed")
+    assert draws.ended == (GOING_DOWN, "the rooms were closed"), "it comes again, when the server does"
     assert len(rooms) == 0
     with pytest.raises(BadState, match="closed"):
         rooms.create()

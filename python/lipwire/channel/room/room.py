@@ -32,7 +32,7 @@ from ...publish.audience import Audience
 from ...publish.encoders import USUAL_FPS
 from ...publish.ice import IceServers
 from ...publish.motion import NO_MOTION, Motion, MotionFigures
-from ...publish.motion_queue import NORMAL, MotionQueue, MotionSounds
+from ...publish.motion_queue import GOING_DOWN, MotionQueue, MotionSounds
 from ...publish.motion_track import MotionTracks
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
@@ -568,7 +568,7 @@ class Rooms:
             peers += list(room.peers)
             for browser in tuple(room.browsers.values()):
                 if isinstance(browser, Watcher):
-                    browser.queue.end(NORMAL, "the rooms were closed")
+                    browser.queue.end(GOING_DOWN, "the rooms were closed")
                 room.remove(browser)
             for agent in tuple(room.agents.values()):
                 agent.left("the rooms were closed")
