@@ -312,8 +312,8 @@ async def test_channels_without_end_are_not_taken() -> None:
 
 
 class Units(UnitMaker):
-    def __init__(self) -> None:
-        super().__init__(("azure",), Fraction(25))
+    def __init__(self, sets: tuple[str, ...] = ("azure",)) -> None:
+        super().__init__(sets, Fraction(25))
         self.sent: list[tuple[bytes, bool]] = []
 
     def send(self, unit: bytes, sample: int, key: bool) -> bool:
@@ -343,6 +343,21 @@ def test_each_idr_picture_has_the_header_whoever_asked_for_it() -> None:
         ids += [header[0] for header in reader.headers]
     assert [n for n, (_, key) in enumerate(made.sent) if key] == [0, 25, 30, 44, 60] and len(set(ids)) == 2
     assert (made.sent[60][0].count(b"avatar:another"), made.sent[59][0].count(b"avatar")) == (1, 0)
+
+
+def test_who_names_no_sets_has_those_of_the_face_that_comes() -> None:
+    motion, made = Motion(), Units(())
+    motion.add(made)
+    for sets in (("azure",), ("visemes", "head")):
+        motion.sets = sets
+        motion.begin(Fraction(25))
+        for frame in poses(0.2):
+            motion.frame(frame, motion.generation * RATE + frame.sample)
+        reader = Reader()
+        for message in read_user_data(made.sent[0][0]):
+            reader.put(message)
+        assert [group[0] for group in reader.headers[0][3]] == list(sets)
+        made.sent.clear()
 
 
 @settings(max_examples=30, deadline=None)
