@@ -21,7 +21,7 @@ const isFinal = (error) => error.code === 'NO_MOTION' || error.code === 'NO_VIDE
 /** One connection over WebRTC. `done` is why it ended: 'lost', 'ended', 'replaced', 'closed', or an error. */
 class RtcLink {
   constructor({ server, session, room, user, motion, sets, encoding, player, microphone, on }) {
-    Object.assign(this, { server, player, on, closed: false });
+    Object.assign(this, { server, room, player, on, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
     this.door = new Whep(server.ask, doorPath({ session, room, user, talks: Boolean(microphone) }), pc);
@@ -84,11 +84,10 @@ class RtcLink {
     this.closed = true;
     clearTimeout(this.lostTimer);
     this.watch?.close();
-    this.door.close(reason !== 'ended');
+    this.door.close(this.room ? reason === 'closed' : reason !== 'ended');     // from a room one that is lost has not left
     this.data.onmessage = this.data.onclose = this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.motion?.close();
     this.data.close();
-    this.pc.close();
     this.resolve(reason);
   }
 }

@@ -120,6 +120,26 @@ test('what policy has muted is not muted by the user, whatever comes between', a
   assert.deepEqual([audio.srcObject, listening], [null, { online: 0, visibilitychange: 0 }]);
 });
 
+test('who leaves says so before the connection closes, and who has lost it or changes it has not left a room', async () => {
+  const told = [], close = RTCPeerConnection.prototype.close;
+  RTCPeerConnection.prototype.close = () => told.push('closed');
+  globalThis.fetch = async (address, how) => { if (how.method === 'DELETE') told.push('DELETE'); return grants(address, how); };
+  for (const [watched, of_a_lost_one] of [[{ room: 'lobby' }, ['closed']], [{ session: 's' }, ['DELETE', 'closed']]]) {
+    const connection = connect({ url: URL_, audio: null, ...watched });
+    await until(() => connection.state === 'live');
+    RTCPeerConnection.made.at(-1).change('failed');
+    await until(() => listening.online === 1 && told.includes('closed'));
+    assert.deepEqual(told.splice(0), of_a_lost_one);
+    window.dispatchEvent(new Event('online'));
+    await until(() => connection.state === 'live');
+    connection.close();
+    await until(() => told.includes('closed'));
+    assert.deepEqual(told.splice(0), ['DELETE', 'closed']);
+    await connection.done;
+  }
+  RTCPeerConnection.prototype.close = close;
+});
+
 test('why a WebSocket is refused is asked for, and only what passes by waiting is tried again', async () => {
   const refused = async (status, body) => {
     const asked = [];
