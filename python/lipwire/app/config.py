@@ -192,7 +192,7 @@ class Config(Struct, kw_only=True, frozen=True):
     turn_password: str | None = None
     """It goes to everyone who may connect."""
     agent_brain: BrainKind | None = None
-    """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
+    """What thinks for every agent: realtime, cascade, guide, echo or script. Default: cascade for join, realtime for
     /start_agent."""
     max_agents: int = 50
     """More are refused with 422."""
@@ -212,6 +212,9 @@ class Config(Struct, kw_only=True, frozen=True):
     """Chat completions for agents that were given none."""
     llm_model: str = "gpt-4o-mini"
     """Which model of `llm_url`, for agents that were given none."""
+    find_llm: bool = True
+    """`lipwire agent` and `lipwire demo`: where nobody says where an agent thinks (no key, no `llm_url`, no
+    `llm_headers`), look for a model on this machine, on the ports of Ollama, LM Studio, llama.cpp, vLLM and others."""
     llm_headers: dict[str, str] | None = None
     """More headers for every request to `llm_url`, in the file as a table; in the environment as JSON. They go nowhere
     else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -17,6 +18,7 @@ from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..app.config import Config, is_loopback, shown
+from ..app.local_llm import find, looks
 from ..audio import espeak, opus
 from ..avatar import Avatar
 from ..errors import InvalidArgument, LipwireError
@@ -35,8 +37,9 @@ SERVE_LOG_LEVEL = "info"
 BRAINS = (
     ("cascade", "ears, a chat model, a voice", ("llm_url", "stt_url", "tts_url")),
     ("realtime", "OpenAI Realtime", ("openai_url",)),
+    ("guide", "answers questions about Lipwire by a script", ("stt_url", "tts_url")),
 )
-"""Brains that lean on services: what they are, and the settings that name those."""
+"""Brains that can lean on services: what they are, and the settings that name those."""
 
 State = Literal["ok", "missing", "off", "wrong"]
 STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "off": "dim", "wrong": "bold red"}
@@ -115,6 +118,7 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         silent = [name for name in urls if not _listens(getattr(cfg, name))]
         part = _brain(f"agent: {brain}", needs[brain], what)
         yield Part(part.name, "wrong", f"nothing listens at {', '.join(silent)} on this machine") if silent else part
+    yield _model(cfg)
     yield _brain("Agora channels", needs["agora"], "set up")
     yield _module("renderers that are compiled (numba)", "numba", "hooks")
     yield _module("tracing (OpenTelemetry)", "opentelemetry", "otel")
@@ -140,6 +144,19 @@ def _module(name: str, module: str, extra: str) -> Part:
 
 def _brain(name: str, lacking: Sequence[str], what: str) -> Part:
     return Part(name, "missing", f"needs {'; '.join(lacking)}") if lacking else Part(name, "ok", what)
+
+
+def _model(cfg: Config) -> Part:
+    """Of a model on this machine, which is used where nobody says where an agent thinks."""
+    name = "a model on this machine"
+    if not looks(cfg):
+        return Part(name, "off", "not looked for: the settings say where agents think, or find_llm is off")
+    found = asyncio.run(find())
+    return (
+        Part(name, "off", "none found; start Ollama, LM Studio, llama.cpp, ...")
+        if found is None
+        else Part(name, "ok", found.told())
+    )
 
 
 def _told(name: str, told: str) -> Part:

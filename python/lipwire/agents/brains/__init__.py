@@ -30,14 +30,15 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
             services.openai_api_key,
             tts=lambda config: make_tts(config, services),
         )
-    if config.brain == "cascade":
+    if config.brain in ("cascade", "guide"):
         from ..speech.sentences import SentenceSplitter
         from .cascade import CascadeBrain
+        from .guide import Guide
 
-        if not config.llm.url:
+        if config.brain == "cascade" and not config.llm.url:
             raise InvalidArgument("the cascade brain needs llm.url, the URL of a /chat/completions service")
         SentenceSplitter(language=config.language)  # whether its package is there, before anybody asks for a reply
-        return CascadeBrain(config, services)
+        return CascadeBrain(config, services, thinker=Guide(config.language) if config.brain == "guide" else None)
     from ..speech.turn_detector import TurnDetector
     from .echo import DEMO, EchoBrain, ScriptBrain
 
