@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -20,10 +21,11 @@ from lipwire.agents.errors import AgentStartFailed
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.app.agent_page import PageAgents
-from lipwire.app.agent_setup import AgentSetup, check_brain
+from lipwire.app.agent_setup import AgentSetup, check_brain, openai_models
 from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
 from lipwire.channel.room.room import Rooms
+from lipwire.cli.doctor import examine
 from lipwire.errors import InvalidArgument
 from lipwire.protocol.tokens import verify_token
 from lipwire.provider.keys import OPERATOR
@@ -376,3 +378,21 @@ def test_the_page_offers_voices_that_somebody_speaks_with(config: Config, has: s
     page = PageAgents(AgentSetup(config), cast(Any, None)).config()
     assert not_has not in page.voices and (has in page.voices if has else page.voices == [])
     assert set(page.face_voices) == set(page.avatars) and len(set(page.face_voices.values())) == 3
+
+
+def test_which_models_of_openai_are_in_use() -> None:
+    def used(**more: Any) -> dict[str, str]:
+        return dict(openai_models(Config(**more)))
+
+    assert used() == used(stt_model="whisper-1") == {}
+    defaults = {"realtime_model": "gpt-realtime-2.1", "llm_model": "gpt-6-luna"}
+    defaults |= {"stt_model": "gpt-transcribe", "tts_model": "gpt-4o-mini-tts"}
+    assert used(openai_api_key="k") == defaults
+    ours = {"llm_url": "http://127.0.0.1:1/v1/chat/completions", "openai_url": "ws://127.0.0.1:1"}
+    assert used(openai_api_key="k", **ours, llm_model="gpt-4o") == {}
+    at_openai = "https://api.openai.com/v1/audio/speech"
+    assert used(openai_api_key="k", **ours, tts_url=at_openai, tts_model="tts-1") == {"tts_model": "tts-1"}
+    told = examine(Config(openai_api_key="k"), date(2027, 1, 6))["parts"][-1]
+    assert (told["name"], told["state"]) == ("OpenAI's models", "wrong") and "gpt-4o-mini-tts ended" in told["note"]
+    soon = examine(Config(openai_api_key="k", llm_model="gpt-4o"), date(2026, 11, 30))["parts"][-2:]
+    assert [part["state"] for part in soon] == ["soon", "soon"] and "set llm_model to gpt-6-luna" in soon[0]["note"]

@@ -14,6 +14,7 @@ from ..agents.brains.guide import GREETING
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
@@ -51,6 +52,23 @@ def _speech(config: Config, *, at_openai: bool) -> tuple[str | None, str | None]
     asked = (config.stt_url, here and f"{here}transcriptions"), (config.tts_url, here and f"{here}speech")
     stt, tts = (default if url is None else None if url == OFFLINE else url for url, default in asked)
     return stt, tts
+
+
+def openai_models(config: Config) -> list[tuple[str, str]]:
+    """(setting, model) of the models of OpenAI's that agents of a server use, by what is set or by default."""
+    c = config
+    if not c.openai_api_key:
+        return []
+    stt, tts = _speech(c, at_openai=is_openai(c.llm_url))
+    used = [("realtime_model", c.realtime_model or REALTIME)] if c.openai_url is None else []
+    for setting, url, model in (
+        ("llm_model", c.llm_url, c.llm_model),
+        ("stt_model", stt, c.stt_model or TRANSCRIPTION),
+        ("tts_model", tts, c.tts_model or SPEECH),
+    ):
+        if url is not None and is_openai(url):
+            used.append((setting, model))
+    return used
 
 
 class AgentSetup:

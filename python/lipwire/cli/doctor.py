@@ -9,6 +9,7 @@ import os
 import platform
 import socket
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import typer
 from msgspec import Struct, to_builtins
 
 from .. import _core
+from ..agents.openai_models import ending
 from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import find, looks
 from ..audio import espeak, opus
@@ -41,8 +43,8 @@ BRAINS = (
 )
 """Brains that can lean on services: what they are, and the settings that name those."""
 
-State = Literal["ok", "missing", "off", "wrong"]
-STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "off": "dim", "wrong": "bold red"}
+State = Literal["ok", "soon", "missing", "off", "wrong"]
+STYLES: dict[State, str] = {"ok": "green", "soon": "yellow", "missing": "yellow", "off": "dim", "wrong": "bold red"}
 
 
 class Part(Struct):
@@ -70,8 +72,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine(cfg: Config) -> dict[str, Any]:
-    """Everything, JSON-able."""
+def examine(cfg: Config, today: date | None = None) -> dict[str, Any]:
+    """Everything, JSON-able. `today`: the day for which it is told what ends soon."""
     import av
 
     from ..app.agent_setup import AgentSetup
@@ -92,7 +94,7 @@ def examine(cfg: Config) -> dict[str, Any]:
         "record": _record(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
     }
-    report["parts"] = to_builtins([*_parts(cfg, report, needs)])
+    report["parts"] = to_builtins([*_parts(cfg, report, needs), *_ending(cfg, today or date.today())])
     report["config"] = {name: shown(name, getattr(cfg, name)) for name in cfg.__struct_fields__}
     return report
 
@@ -157,6 +159,14 @@ def _model(cfg: Config) -> Part:
         if found is None
         else Part(name, "ok", found.told())
     )
+
+
+def _ending(cfg: Config, today: date) -> Iterator[Part]:
+    """Models of OpenAI's that are in use and end within 90 days."""
+    from ..app.agent_setup import openai_models
+
+    for told in ending(openai_models(cfg), today):
+        yield Part("OpenAI's models", "wrong" if " ended on " in told else "soon", told)
 
 
 def _told(name: str, told: str) -> Part:

@@ -21,14 +21,17 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from copy import copy
+from datetime import date
 from typing import Any, Literal, Protocol
 
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..http import ServiceError
+from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
@@ -77,6 +80,12 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
     if services.tts_url:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
+        by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
+        if by_realtime is not None:
+            from ..speech.realtime_tts import RealtimeTts
+
+            url = services.openai_url or realtime_socket.URL
+            return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
         return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
     return OfflineTts(config.voice, config.language)
 
