@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from ..protocol.messages import Egress, MotionCarrier, MotionSet
 from ..provider.keys import OPERATOR
 
-BrainKind = Literal["realtime", "cascade", "echo", "script"]
+BrainKind = Literal["realtime", "cascade", "guide", "echo", "script"]
 Transport = Literal["room", "agora"]
 EndOfTurn = Literal["auto", "rules", "silence"]
 """What tells that a user has finished, where nobody asks for a silence of so many ms: Smart Turn where it is installed,
