@@ -35,6 +35,7 @@ BENCHES = (
     "agora",
     "agents_brains",
     "agents_hearing",
+    "models",
     "agents",
     "agents_talk",
     "room",
