@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
@@ -19,6 +20,7 @@ from ..agents.config import AgentConfig
 from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
+from ..agents.openai_models import ending
 from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
@@ -76,7 +78,7 @@ from ..session.runtime import Runtime
 from ..session.stages import Spoken
 from ..session.subtitles import Cue
 from .agent_page import PageAgents
-from .agent_setup import AgentSetup, agora_egress, check_film
+from .agent_setup import AgentSetup, agora_egress, check_film, openai_models
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
@@ -644,6 +646,8 @@ class Service:
         Raises:
             InvalidArgument: a port cannot be had; it says which and what to set.
         """
+        for told in ending(openai_models(self.config), date.today()):
+            logger.warning("OpenAI's models: %s", told)
         try:
             await self.start_background()
             self._http = await self._serve(self.app, "http_port")
