@@ -36,6 +36,7 @@ BENCHES = (
     "agents_brains",
     "agents_hearing",
     "agents_turns",
+    "models",
     "agents",
     "agents_talk",
     "room",
