@@ -138,7 +138,7 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
 def _models(cfg: Config) -> Iterator[Part]:
     """The models of speech, and a setting that names one."""
     for model in MODELS.values():
-        yield _model(f"{PURPOSES[model.purpose]}: {model.name}", model)
+        yield _speech_model(f"{PURPOSES[model.purpose]}: {model.name}", model)
     if cfg.hearing_model is not None:
         try:
             check_hearing(cfg.hearing_model)
@@ -148,7 +148,7 @@ def _models(cfg: Config) -> Iterator[Part]:
             yield Part("the model that hears", "ok", cfg.hearing_model)
 
 
-def _model(name: str, model: Model) -> Part:
+def _speech_model(name: str, model: Model) -> Part:
     found = there(model)
     if found is None:
         return Part(name, "missing" if model.in_extra else "off", how(model))
