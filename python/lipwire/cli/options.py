@@ -100,6 +100,12 @@ SERVER_OPTIONS: dict[str, Any] = {
     ],
     "config": ConfigFile,
 }
+FindLlm = Annotated[
+    bool | None,
+    typer.Option(
+        "--find-llm/--no-find-llm", help="Look for a model on this machine where none is named (default: yes)."
+    ),
+]
 ApiKey = Annotated[str | None, typer.Option(help="What clients send as x-api-key (default: a random one, printed).")]
 
 
