@@ -169,9 +169,10 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console, asked:
     service = Service(config)
 
     async def live() -> None:
-        face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
+        # The user's own words, which may be paths.
+        (face, agent.avatar), (voice, agent.voice) = (agent.avatar, None), (agent.voice, "")
         service.agent_setup.prepare(agent)
-        agent.avatar = face
+        agent.avatar, agent.voice = face, voice
         fit(agent, service.has_room_for)
         record = await service.agents.start(agent, prepared=True)
         assert record.task is not None

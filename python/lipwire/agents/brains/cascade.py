@@ -26,6 +26,7 @@ from typing import Any, Literal
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from ...models.voices.names import parse
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..http import ServiceError
@@ -74,11 +75,11 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
-    if services.tts_url:
+    if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
         return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
-    return OfflineTts(config.voice, config.language)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -314,6 +315,7 @@ class CascadeBrain:
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
+            self._config.spare_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
