@@ -12,6 +12,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
+    "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_speech.py": ("stt", "tts", "turn_detector"),
     "agents/speech/test_vad.py": ("endpointing",),
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),

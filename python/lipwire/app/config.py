@@ -21,6 +21,7 @@ from msgspec import Struct
 from .. import _core
 from ..agents.config import BrainKind
 from ..agents.headers import check_headers
+from ..agents.openai_models import CHAT
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..models.host import MOST_MEMORY
@@ -193,7 +194,7 @@ class Config(Struct, kw_only=True, frozen=True):
     turn_password: str | None = None
     """It goes to everyone who may connect."""
     agent_brain: BrainKind | None = None
-    """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
+    """What thinks for every agent: realtime, cascade, guide, echo or script. Default: cascade for join, realtime for
     /start_agent."""
     max_agents: int = 50
     """More are refused with 422."""
@@ -208,11 +209,15 @@ class Config(Struct, kw_only=True, frozen=True):
     openai_url: str | None = None
     """Of OpenAI Realtime. Default: wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None
-    """Which model of OpenAI Realtime. Default: gpt-realtime."""
+    """Which model of OpenAI Realtime. Default: gpt-realtime-2.1."""
     llm_url: str = "https://api.openai.com/v1/chat/completions"
     """Chat completions for agents that were given none."""
-    llm_model: str = "gpt-4o-mini"
-    """Which model of `llm_url`, for agents that were given none."""
+    llm_model: str = CHAT
+    """Which model of `llm_url`, for agents that were given none. Default: gpt-6-luna, which is told not to think first
+    (`reasoning_effort` "none"), unless `llm.params` of a request says how much."""
+    find_llm: bool = True
+    """`lipwire agent` and `lipwire demo`: where nobody says where an agent thinks (no key, no `llm_url`, no
+    `llm_headers`), look for a model on this machine, on the ports of Ollama, LM Studio, llama.cpp, vLLM and others."""
     llm_headers: dict[str, str] | None = None
     """More headers for every request to `llm_url`, in the file as a table; in the environment as JSON. They go nowhere
     else."""
@@ -220,13 +225,14 @@ class Config(Struct, kw_only=True, frozen=True):
     """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
     think there with our key, else offline."""
     stt_model: str | None = None
-    """Which model of `stt_url`. Default: gpt-4o-mini-transcribe."""
+    """Which model of `stt_url`. Default: gpt-transcribe."""
     stt_headers: dict[str, str] | None = None
     """More headers for every request to it."""
     tts_url: str | None = None
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
-    """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    """Which model of `tts_url`. Default: gpt-4o-mini-tts; from 2027-01-06 on, when it ends, at OpenAI
+    gpt-realtime-2.1-mini over Realtime, which can also be set here."""
     tts_headers: dict[str, str] | None = None
     """More headers for every request to it."""
     hearing_model: str | None = None

@@ -22,9 +22,11 @@ from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
 from ..provider.keys import OPERATOR
 from ..servers.tls import trust_ourselves
+from .agent_page import PageAgents
 from .config import Config
 from .lifetime import run_service
 from .links import link_note, shown_link
+from .local_llm import settle_llm, told
 from .service import Service
 
 TEXTS = (
@@ -101,6 +103,7 @@ async def run_demo(
     face = Avatar.load(config.avatar)
     name = face.name
     chosen = await asyncio.to_thread(choose, voice, face.voice, "en-US", config.voices) if speaks_here() else None
+    config, found = await settle_llm(config)
     texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
 
@@ -124,6 +127,9 @@ async def run_demo(
                     soft_wrap=True,
                 )
                 console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
+                brain = PageAgents(service.agent_setup, service.agents).config().brains[0]
+                for line in told(found, brain):
+                    console.print(line, markup=False, soft_wrap=True)
                 if (note := link_note(service, console)) is not None:
                     console.print(f"({note})", soft_wrap=True)
             figures = Figures()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from datetime import date
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
@@ -20,6 +21,7 @@ from ..agents.config import AgentConfig
 from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
+from ..agents.openai_models import ending
 from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
 from ..capture.records import Header, new_header
@@ -61,6 +63,7 @@ from ..servers.metrics import (
     DoorCollector,
     FilmCollector,
     HeardCollector,
+    ModelCollector,
     MotionCollector,
     StageCollector,
 )
@@ -76,7 +79,7 @@ from ..session.runtime import Runtime
 from ..session.stages import Spoken
 from ..session.subtitles import Cue
 from .agent_page import PageAgents
-from .agent_setup import AgentSetup, agora_egress, check_film
+from .agent_setup import AgentSetup, agora_egress, check_film, openai_models
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
@@ -325,6 +328,7 @@ class Service:
         self.preencodes = preencodes
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         _check_models(self.config)
+        self._models: ModelHost | None = None
         self.api_key = self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
@@ -408,6 +412,7 @@ class Service:
             AudienceCollector(self.audience),
             DoorCollector(self.door),
             HeardCollector(self.heard),
+            ModelCollector(lambda: None if self._models is None else self._models.state()),
             MotionCollector(self.motion_figures),
             StageCollector(self.telemetry),
         ]
@@ -621,7 +626,7 @@ class Service:
         async with self._starting:
             if self._ws is not None:
                 return
-            ModelHost.set_up(memory=self.config.models_memory_mb << 20)
+            self._models = ModelHost.set_up(memory=self.config.models_memory_mb << 20)
             try:
                 self._ws = await serve_ws(
                     self.provider,
@@ -644,6 +649,8 @@ class Service:
         Raises:
             InvalidArgument: a port cannot be had; it says which and what to set.
         """
+        for told in ending(openai_models(self.config), date.today()):
+            logger.warning("OpenAI's models: %s", told)
         try:
             await self.start_background()
             self._http = await self._serve(self.app, "http_port")

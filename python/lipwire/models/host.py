@@ -55,7 +55,7 @@ ENGINES = {
 }
 MOST_MEMORY = 1200 << 20
 """Bytes that it may have in memory."""
-SETTINGS = Settings(engines=ENGINES, memory=MOST_MEMORY, stuck=60.0, nice=5)
+SETTINGS = Settings(engines=ENGINES, memory=MOST_MEMORY, stuck=60.0, nice=10)
 LINGER = 5.0
 """Seconds that the process stays when its last user has left: the next one may come at once."""
 MOST_JOBS = 256
@@ -174,10 +174,11 @@ class ModelHost:
         """Those that have not ended, by number."""
 
     @classmethod
-    def set_up(cls, *, memory: int = MOST_MEMORY) -> None:
-        """Says how much memory, in bytes, the running loop's process may take, from its next start on."""
+    def set_up(cls, *, memory: int = MOST_MEMORY) -> ModelHost:
+        """Says how much memory, in bytes, the running loop's process may take, from its next start on. No user more."""
         host = cls._the_loops()
         host._settings = msgspec.structs.replace(host._settings, memory=memory)
+        return host
 
     @classmethod
     def of(cls) -> ModelHost:

@@ -23,7 +23,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ..errors import ModelFailed
+from ..errors import LipwireError, ModelFailed
 from ..pools import give_way
 from ..process.child import to_parent
 from ..process.link import Link
@@ -113,7 +113,7 @@ class Desk:
         self._since = self._clock()
         try:
             call(*(args or (job,)))
-        except ModelFailed as exc:
+        except LipwireError as exc:
             self._fail(job, str(exc))
         except MemoryError:
             self._fail(job, f"{self.name}: no memory is left for it")
