@@ -195,7 +195,7 @@ async def run_agent(
         assert record.task is not None
         where = "Agora channel" if service.agent_setup.in_agora else "room"
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
-        kind = f"brain {agent.brain}, {shown}"
+        kind = f"brain {agent.brain}, {shown}, voice {agent.voice or 'none'}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
         for line in notes:
             console.print(line, markup=False, soft_wrap=True)

@@ -195,6 +195,8 @@ class CascadeBrain:
         self._emit = emit
         await self._stt.open()
         self._open = True
+        if isinstance(self._tts, OfflineTts):
+            self._spawn(self._tts.warm())
 
     async def close(self) -> None:
         self._open = False
