@@ -111,6 +111,8 @@ class AgentConfig(Struct, kw_only=True):
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
     voice: str = ""
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
+    spare_voice: str = ""
+    """espeak-ng's, which speaks where `voice` fails that nobody asked for (`agents.voices`)."""
     stt_headers: dict[str, str] = field(default_factory=dict)
     tts_headers: dict[str, str] = field(default_factory=dict)
     """More headers for the server's speech to text and text to speech, where those are services."""

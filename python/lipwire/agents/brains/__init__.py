@@ -44,4 +44,7 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
     from ..speech.turn_detector import TurnDetector
     from .echo import DEMO, EchoBrain, ScriptBrain
 
-    return ScriptBrain(config, DEMO, TurnDetector) if config.brain == "script" else EchoBrain(config)
+    voices = services.voices
+    if config.brain == "script":
+        return ScriptBrain(config, DEMO, TurnDetector, voices=voices)
+    return EchoBrain(config, voices=voices)

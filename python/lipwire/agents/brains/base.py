@@ -175,7 +175,7 @@ class Brain(Protocol):
 
 class Services(Struct, frozen=True, kw_only=True):
     """What brains use beyond what an agent's own configuration names. None = what needs no account: pocketsphinx and
-    espeak-ng."""
+    the voices of this machine."""
 
     stt_url: str | None = None
     """The URL of an OpenAI-compatible /audio/transcriptions."""

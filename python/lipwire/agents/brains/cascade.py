@@ -27,6 +27,7 @@ from typing import Any, Literal, Protocol
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from ...models.voices.names import parse
 from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
@@ -77,7 +78,7 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
-    if services.tts_url:
+    if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
         by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
@@ -87,7 +88,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
             url = services.openai_url or realtime_socket.URL
             return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
         return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
-    return OfflineTts(config.voice, config.language)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -194,6 +195,8 @@ class CascadeBrain:
         self._emit = emit
         await self._stt.open()
         self._open = True
+        if isinstance(self._tts, OfflineTts):
+            self._spawn(self._tts.warm())
 
     async def close(self) -> None:
         self._open = False
@@ -341,6 +344,7 @@ class CascadeBrain:
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
+            self._config.spare_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
