@@ -36,6 +36,7 @@ BENCHES = (
     "agents_brains",
     "agents_hearing",
     "models",
+    "agents_turns",
     "agents",
     "agents_talk",
     "room",

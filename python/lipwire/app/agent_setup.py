@@ -242,6 +242,7 @@ class AgentSetup:
             tts_model=c.tts_model,
             hearing_model=c.hearing_model or "",
             voices=c.voices,
+            end_of_turn=c.end_of_turn,
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from ...outward import Outward
+from ..config import EndOfTurn
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
@@ -187,6 +188,7 @@ class Services(Struct, frozen=True, kw_only=True):
     """What hears on this machine: a model's name or its folder (`models.find`); "" = by the language."""
     voices: str | None = None
     """The operator's folder of voice files."""
+    end_of_turn: EndOfTurn = "auto"
     llm_url: str | None = None
     """The operator's own chat service: `llm_headers` go there and nowhere else."""
     llm_headers: Mapping[str, str] = {}

@@ -16,7 +16,7 @@ from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
 from ..speech.spoken import speakable
 from ..speech.tts import OfflineTts
-from ..speech.turn_detector import TurnDetector
+from ..speech.turn_detector import TurnDetectors
 from .base import (
     HEARD_RATE,
     BrainEvent,
@@ -60,9 +60,13 @@ class Detector(Protocol):
 
 
 class _SpeakingBrain:
-    """What both brains have: texts that are spoken by a voice of this machine, one after the other."""
+    """What both brains have: texts that are spoken by a voice of this machine, one after the other; and what makes
+    detectors."""
 
-    def __init__(self, config: AgentConfig, voices: str | None = None) -> None:
+    def __init__(
+        self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] | None, voices: str | None
+    ) -> None:
+        self._shared = detector if isinstance(detector, TurnDetectors) else None
         self._name = config.name
         self._voice = config.voice, config.spare_voice, config.language
         self._folder = voices
@@ -73,10 +77,14 @@ class _SpeakingBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if self._shared is not None:
+            await self._shared.open()
         self._open = True
 
     async def close(self) -> None:
         self._open = False
+        if self._shared is not None:
+            await self._shared.close()
         jobs = list(self._jobs.values())
         for job in jobs:
             job.cancel()
@@ -147,19 +155,19 @@ class EchoBrain(_SpeakingBrain):
 
     Args:
         config: `turn_detection` says when a turn ends; `update` changes it.
-        detector: tells a user's turns; by default `TurnDetector`.
+        detector: tells a user's turns; by default `TurnDetectors`.
         voices: the folder of the operator's own voices.
     """
 
     def __init__(
         self,
         config: AgentConfig,
-        detector: Callable[[TurnDetection], Detector] = TurnDetector,
+        detector: Callable[[TurnDetection], Detector] | None = None,
         voices: str | None = None,
     ) -> None:
-        super().__init__(config, voices)
         self._turns = copy(config.turn_detection)
-        self._detector = detector
+        self._detector = detector or TurnDetectors(config.language)
+        super().__init__(config, self._detector, voices)
         self._detectors: dict[str, Detector] = {}
         self._user: str | None = None
         """Who speaks; one at a time."""
@@ -262,7 +270,7 @@ class ScriptBrain(_SpeakingBrain):
         detector: Callable[[TurnDetection], Detector] | None = None,
         voices: str | None = None,
     ) -> None:
-        super().__init__(config, voices)
+        super().__init__(config, detector, voices)
         if not steps:
             raise InvalidArgument("a script has at least one step")
         self._steps = list(steps)

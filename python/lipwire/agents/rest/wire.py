@@ -130,6 +130,7 @@ _SHARED: dict[str, _Target] = {
 _VAD = ("interrupt_threshold", "prefix_padding_ms", "silence_duration_ms", "threshold")
 _TURNS_V2 = (
     *_VAD,
+    "max_wait_ms",
     "resume_false_interruption",
     "false_interruption_timeout",
     "backchannels",
