@@ -127,6 +127,8 @@ class AgentSetup:
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         agent.egress = agent.egress or c.egress
+        if not c.feelings and agent.feelings is None:
+            agent.feelings = False
         if agent.egress == "video" and agent.says_motion:
             text = "avatar.params.motion: this server sends video (egress), unless a request says motion or both"
             raise InvalidArgument(f"{text}; add avatar.egress")

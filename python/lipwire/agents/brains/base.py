@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from ...outward import Outward
+from ..face_tags import Mark
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
@@ -69,6 +70,8 @@ class ReplyText(Struct, frozen=True, tag=True):
     at_ms: int | None = None
     duration_ms: int | None = None
     words: tuple[TimedWord, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """What the face is to show where in this text, as the model has said by its tags."""
 
 
 class ReplyAudio(Struct, frozen=True, tag=True):

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ...audio import espeak as voice
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
+from ..face_tags import plain as without_tags
 from ..speech.spoken import speakable
 from ..speech.tts import espeak_voice
 from ..speech.turn_detector import TurnDetector
@@ -110,6 +111,7 @@ class _EspeakBrain:
         return reply_id
 
     async def _speak(self, reply_id: str, text: str) -> None:
+        text = without_tags(text)
         pcm, rate = await voice.in_thread(voice.synthesize, speakable(text) or text, self._spoken_with())
         self._say(reply_id, pcm, rate, text)
 
