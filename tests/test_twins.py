@@ -62,6 +62,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "e2e/test_agent_service.py": ("../agents/brains/base", "../agents/brains/echo"),
     "e2e/test_viewer_page.py": ("../servers/viewer",),
     "lipsync/test_sets.py": ("../audio/espeak",),
+    "models/test_find.py": ("table",),
+    "models/test_host.py": ("engine", "worker"),
     "motion/head/test_build.py": ("cache", "dress", "expressions", "eyes", "mouth", "paint", "parts", "sculpt", "skin"),
     "motion/test_reader.py": ("track",),
     "provider/test_client.py": ("../audio/voice_decoder",),

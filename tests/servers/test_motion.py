@@ -9,9 +9,12 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import av
 import httpx
+import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -72,7 +75,11 @@ async def test_a_session_over_a_websocket(service: Service) -> None:
         assert ws.subprotocol == "lipwire-motion" and len(service.audience) == 2
         session = service.watched[id].session
         session.write(tone(5.0), 48_000)
-        await read(ws, reader, lambda: len(reader.frames) > 5 and len(reader.sounds) > 5)
+        await read(ws, reader, lambda: len(reader.frames) > 5 and 1 in reader.events)
+        begins = reader.events[1][0]
+        await read(ws, reader, lambda: reader.sounds and reader.sounds[-1][0] > begins + 4800)
+        assert {codec for _, codec, _ in reader.sounds} == {2}
+        assert abs(begin_of_sound(reader.sounds) - begins) < 480, "to 10 ms, by another decoder"
         await read(text, words, lambda: words.events)
         session.interrupt()
         await read(ws, reader, lambda: 1 in reader.generations.values())
@@ -91,6 +98,16 @@ async def test_a_session_over_a_websocket(service: Service) -> None:
                 await ws.recv()
         assert gone.value.rcvd is not None and gone.value.rcvd.code == 1000
     await until(lambda: not len(service.audience))
+
+
+def begin_of_sound(packets: list[tuple[int, int, bytes]]) -> int:
+    """Of Opus, each with its sample: at which one it is first loud."""
+    decoder = av.AudioCodecContext.create("opus", "r")
+    decoder.sample_rate, decoder.layout = 48_000, "mono"
+    frames = [frame for _, _, data in packets for frame in decoder.decode(av.Packet(data))]
+    assert {frame.samples for frame in frames} == {960} and len(frames) == len(packets)
+    loud: NDArray[np.bool_] = np.abs(np.concatenate([frame.to_ndarray()[0] for frame in frames])) > 0.05
+    return packets[0][0] + int(loud.argmax())
 
 
 async def test_a_user_of_a_room_over_a_websocket(service: Service) -> None:
@@ -152,7 +169,10 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
         (f"{id}?sets=face", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?encoding=xml", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?sound=mp3", HEADERS, 400, "VALIDATION_ERROR"),
-        (open_to["video"]["session_id"], HEADERS, 403, "NOT_ALLOWED"),
+        (open_to["video"]["session_id"], HEADERS, 403, "NO_MOTION"),
+        ("rooms/lobby", {}, 401, "MISSING_TOKEN"),
+        ("rooms/other", {"authorization": f"Bearer {other}"}, 403, "NOT_ALLOWED"),
+        (f"rooms/lobby?user={'x' * 65}", HEADERS, 400, "VALIDATION_ERROR"),
         (id, HEADERS | {"origin": "https://evil.example"}, 403, "ORIGIN_NOT_ALLOWED"),
     ]
     for path, headers, status, code in cases:
@@ -160,6 +180,13 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
             await connect(url(service, path), proxy=None, additional_headers=headers)
         assert refused.value.response.status_code == status, path
         assert json.loads(refused.value.response.body or b"")["code"] == code, path
+        async with httpx.AsyncClient(trust_env=False, headers=headers) as http:  # as a page has to ask
+            reply = await http.get(f"{service.viewer_url}motion/{path}")
+        assert (reply.status_code, reply.json()["code"]) == (status, code), path
+    async with httpx.AsyncClient(trust_env=False, headers=HEADERS) as http:
+        for path in (id, "rooms/lobby?user=anna"):
+            assert (await http.get(f"{service.viewer_url}motion/{path}")).status_code == 204
+        assert not service.rooms.list() and not len(service.audience), "to ask is not to come"
     for fields, words in (
         ({"egress": "motion", "record": {}}, "record"),
         ({"egress": "video", "motion": {}}, "egress 'video'"),
@@ -186,6 +213,13 @@ async def test_black_video_by_whep(service: Service) -> None:
                 )
                 assert reply.status_code == status, (path, query)
                 assert status != 201 or ("H264/90000" in reply.text and "VP8/90000" not in reply.text)
+        video = (await start(service, egress="video")).json()["session_id"]
+        reply = await http.post(
+            f"/whep/{video}?motion=sei",
+            content=viewer.pc.localDescription.sdp,
+            headers={"content-type": "application/sdp"},
+        )
+        assert (reply.status_code, reply.json()["code"]) == (403, "NO_MOTION")
     await viewer.close()
 
 

@@ -240,6 +240,8 @@ class AgentSetup:
             stt_model=c.stt_model,
             tts_url=tts,
             tts_model=c.tts_model,
+            hearing_model=c.hearing_model or "",
+            voices=c.voices,
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,

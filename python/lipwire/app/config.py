@@ -24,6 +24,7 @@ from ..agents.headers import check_headers
 from ..agents.openai_models import CHAT
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..models.host import MOST_MEMORY
 from ..outward import Outward, redact
 from ..protocol.messages import Egress
 from ..publish.audience import MAX_VIEWERS
@@ -237,6 +238,14 @@ class Config(Struct, kw_only=True, frozen=True):
     gpt-realtime-2.1-mini over Realtime, which can also be set here."""
     tts_headers: dict[str, str] | None = None
     """More headers for every request to it."""
+    hearing_model: str | None = None
+    """What hears offline: a model of `lipwire models` that is for speech to text, or the path of a folder with a
+    whisper model of your own in CTranslate2's form. Default: by the language."""
+    voices: str | None = None
+    """A folder with voice files for agents, which requests name by their names in it. Default: none but those that are
+    installed."""
+    models_memory_mb: int = MOST_MEMORY >> 20
+    """MiB that the process of models may have in memory; one that has more is ended, and started again."""
     public_hosts: tuple[str, ...] = ()
     """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
     pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url`,
@@ -339,6 +348,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "models_memory_mb": (256, 1 << 20),
     "film_mb": (1, 1 << 20),
     "films_total_mb": (1, 1 << 24),
     "record_session_mb": (1, 1 << 20),

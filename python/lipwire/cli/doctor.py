@@ -23,7 +23,9 @@ from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import find, looks
 from ..audio import espeak, opus
 from ..avatar import Avatar
-from ..errors import InvalidArgument, LipwireError
+from ..errors import InvalidArgument, LipwireError, ModelFailed
+from ..models.find import check_hearing, how, lacks, place, there
+from ..models.table import MODELS, PURPOSES, Model
 from .options import ConfigFile, out, settings
 
 EXTRAS = {
@@ -115,6 +117,7 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         else _lacks("a voice on this machine", ["espeakng_loader"], "demo")
     )
     yield _module("ears on this machine", "pocketsphinx", "agents")
+    yield from _models(cfg)
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
     for brain, what, urls in BRAINS:
         silent = [name for name in urls if not _listens(getattr(cfg, name))]
@@ -130,6 +133,31 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         ("recordings", report["record"]),
     ):
         yield _told(name, told)
+
+
+def _models(cfg: Config) -> Iterator[Part]:
+    """The models of speech, and a setting that names one."""
+    for model in MODELS.values():
+        yield _model(f"{PURPOSES[model.purpose]}: {model.name}", model)
+    if cfg.hearing_model is not None:
+        try:
+            check_hearing(cfg.hearing_model)
+        except InvalidArgument as exc:
+            yield Part("the model that hears", "wrong", str(exc))
+        else:
+            yield Part("the model that hears", "ok", cfg.hearing_model)
+
+
+def _model(name: str, model: Model) -> Part:
+    found = there(model)
+    if found is None:
+        return Part(name, "missing" if model.in_extra else "off", how(model))
+    if lacking := lacks(model):
+        return _lacks(name, lacking, "offline")
+    try:
+        return Part(name, "ok", place(model).source if found.path.exists() else f"{found.source}, not joined yet")
+    except ModelFailed as exc:
+        return Part(name, "wrong", str(exc))
 
 
 def _extra(name: str, lacking: Sequence[str], note: str, extra: str = "") -> Part:

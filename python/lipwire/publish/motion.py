@@ -46,6 +46,12 @@ Carrier = Literal["data", "sei"]
 """What carries motion in a channel that is not asked: data messages, or user data of a black video."""
 
 
+class NoMotion(InvalidArgument):
+    """No motion is sent of this face."""
+
+    code = "NO_MOTION"
+
+
 class Ask(Struct, frozen=True):
     """What somebody wants to be sent."""
 
@@ -269,9 +275,9 @@ class Motion:
         return bool(self._listeners) and self.refusal is None
 
     def check(self) -> None:
-        """Raises InvalidArgument: there is none, for this reason."""
+        """Raises NoMotion: there is none, for this reason."""
         if self.refusal is not None:
-            raise InvalidArgument(self.refusal)
+            raise NoMotion(self.refusal)
 
     def begin(self, fps: Fraction, refusal: str | None = None, *, face: str = "") -> None:
         """From now on the frames are of one face at this rate; `refusal`: why there are none of it. `face`: its name,
@@ -282,6 +288,14 @@ class Motion:
         self._streams.clear()
         for listener in tuple(self._listeners):
             self._join(listener)
+
+    def end(self) -> None:
+        """The face is gone. Who listens, and who comes now, is sent nothing until another one begins."""
+        if self._fps is not None:
+            self.generation += 1
+        self._fps = None
+        self._streams.clear()
+        self._listeners = dict.fromkeys(self._listeners)
 
     def add(self, listener: Listener) -> None:
         """Somebody is sent what its `ask` says, from now on: a header at once, if there is a face."""

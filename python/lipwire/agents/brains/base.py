@@ -186,6 +186,10 @@ class Services(Struct, frozen=True, kw_only=True):
     tts_url: str | None = None
     """The URL of an OpenAI-compatible /audio/speech."""
     tts_model: str | None = None
+    hearing_model: str = ""
+    """What hears on this machine: a model's name or its folder (`models.find`); "" = by the language."""
+    voices: str | None = None
+    """The operator's folder of voice files."""
     llm_url: str | None = None
     """The operator's own chat service: `llm_headers` go there and nowhere else."""
     llm_headers: Mapping[str, str] = {}
