@@ -161,6 +161,8 @@ class AgentConfig(Struct, kw_only=True):
     recorded."""
     film: str = ""
     """Its film: where it is in that folder; without `record`, a path of the operator's. No request says this."""
+    feelings: bool | None = None
+    """Whether its face shows what is meant by what it says (`feelings`); None = as the server is set, which is on."""
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""

@@ -129,6 +129,8 @@ class AgentSetup:
             raise InvalidArgument(NO_FILMS)
         check_no_path(agent.voice)
         agent.egress = agent.egress or c.egress
+        if not c.feelings and agent.feelings is None:
+            agent.feelings = False
         if agent.egress == "video" and agent.says_motion:
             text = "avatar.params.motion: this server sends video (egress), unless a request says motion or both"
             raise InvalidArgument(f"{text}; add avatar.egress")

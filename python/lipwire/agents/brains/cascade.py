@@ -31,6 +31,7 @@ from ...models.voices.names import parse
 from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..face_tags import plain as without_tags
 from ..http import ServiceError
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
@@ -387,7 +388,7 @@ class CascadeBrain:
 
     def speak(self, text: str) -> str:
         async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(text)
+            speech.say(reply.tags.feed(text) + reply.tags.end())
 
         return self._begin("speak", say, None)
 
@@ -462,6 +463,8 @@ class CascadeBrain:
             self._replies.pop(reply.id, None)
         if failed is not None:
             self._emit(failed)
+        if (shown := reply.shows()) is not None:
+            self._emit(shown)
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -510,7 +513,7 @@ class CascadeBrain:
                 await self._chat_rounds(reply, speech)
             else:
                 self._stamp(reply, "first_token")
-                speech.say(self._thinker.answer(self._context.messages(reply.id)))
+                speech.say(reply.tags.feed(self._thinker.answer(self._context.messages(reply.id))) + reply.tags.end())
         finally:
             self._context.noted(reply.id)
 
@@ -555,7 +558,7 @@ class CascadeBrain:
                 raise ServiceError(f"the LLM called functions {MAX_ROUNDS + 1} times and gave no answer")
             if not left:
                 return
-            called = self._context.called(reply.id, answer.text, answer.calls, answer.reasoning)
+            called = self._context.called(reply.id, without_tags(answer.text), answer.calls, answer.reasoning)
             running = [self._spawn(self._call(called, call)) for call in called.calls]
             for task in running:
                 self._calls.add(task)
@@ -571,15 +574,17 @@ class CascadeBrain:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
+            reply.tags.restart(reply.text)
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
+        text = reply.tags.feed(piece.text) + (reply.tags.end() if piece.last else "")
         if "audio" not in self._config.llm.output_modalities:
-            if piece.text:
-                speech.say(piece.text)
+            if text:
+                speech.say(text)
             if piece.last:
                 speech.end_sentence()
             return
-        reply.unheard += piece.text
+        reply.unheard += text
         if piece.pcm:
             for other in reply.before:
                 await other.finished.wait()
@@ -595,6 +600,7 @@ class CascadeBrain:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
         if text and not reply.dropped:
+            marks = reply.tags.take(reply.text, text)
             reply.text += text
             self._context.said(reply.id, reply.text)
-            self._emit(ReplyText(reply.id, text, round(reply.position_ms)))
+            self._emit(ReplyText(reply.id, text, round(reply.position_ms), marks=marks))

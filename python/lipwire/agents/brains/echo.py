@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
+from ..face_tags import plain as without_tags
 from ..speech.spoken import speakable
 from ..speech.tts import OfflineTts
 from ..speech.turn_detector import TurnDetectors
@@ -120,6 +121,7 @@ class _SpeakingBrain:
         return reply_id
 
     async def _speak(self, reply_id: str, text: str) -> None:
+        text = without_tags(text)
         if self._tts is None:
             self._tts = self._spoken_with()
         async for sound in self._tts.speak(speakable(text) or text):

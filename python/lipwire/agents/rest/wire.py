@@ -146,6 +146,7 @@ _LLM: dict[str, _Target] = {
 _TARGETS: dict[str, dict[str, _Target]] = {
     "v1": {
         **_SHARED,
+        "avatar.params.feelings": _to("feelings"),
         **{f"vad.{name}": _to(f"turn_detection.{name}", update=True) for name in _VAD},
         **{f"custom_llm.{name}": target for name, target in _LLM.items()},
         "agent_rtc_uid": _Target(lambda uid: {"uid": str(uid)}),
@@ -159,6 +160,7 @@ _TARGETS: dict[str, dict[str, _Target]] = {
     },
     "v2": {
         **_SHARED,
+        "avatar.params.feelings": _to("feelings", update=True),
         **{f"turn_detection.{name}": _to(f"turn_detection.{name}", update=True) for name in _TURNS_V2},
         **{f"llm.{name}": target for name, target in _LLM.items()},
         "agent_rtc_uid": _to("uid"),
@@ -489,6 +491,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         }
         if config.egress is not None:
             params["egress"] = config.egress
+        if config.feelings is not None:
+            params["feelings"] = config.feelings
         motion: dict[str, Any] = {"sets": config.motion_sets, "carrier": config.motion_carrier}
         if asked := {name: value for name, value in motion.items() if value is not None}:
             params["motion"] = asked
