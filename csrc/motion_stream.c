@@ -480,10 +480,16 @@ static const uint8_t *get_bytes(source *s, uint64_t n)
 
 /* ---- decoder ---- */
 
+typedef struct text {
+    uint32_t at, size; /* in the names of a header */
+} text;
+
 typedef struct header {
     lw_stream_header is;
     lw_stream_group group[LW_STREAM_GROUPS];
     channel channel[LW_STREAM_CHANNELS];
+    int32_t known; /* channels of the newest set, whose names lie in order in `name` */
+    text name[LW_STREAM_CHANNELS];
     size_t names_size;
     char names[LW_STREAM_NAMES];
 } header;
@@ -523,6 +529,56 @@ static const char *keep_text(header *h, source *s, size_t *size)
     return to;
 }
 
+static int compare(const header *h, text a, text b)
+{
+    int order = memcmp(h->names + a.at, h->names + b.at, a.size < b.size ? a.size : b.size);
+    return order ? order : (int)a.size - (int)b.size;
+}
+
+/* The newest set has a channel of that name. Returns 0, or LW_EDATA: it has one already. */
+static int add_name(header *h, text name)
+{
+    int32_t from = 0, to = h->known;
+    while (from < to) {
+        int32_t middle = (from + to) / 2;
+        int order = compare(h, name, h->name[middle]);
+        if (!order)
+            return LW_EDATA;
+        if (order < 0)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    memmove(h->name + from + 1, h->name + from, (size_t)(h->known++ - from) * sizeof *h->name);
+    h->name[from] = name;
+    return 0;
+}
+
+static int same_set(const lw_stream_group *a, const lw_stream_group *b)
+{
+    return a->set_size == b->set_size && !memcmp(a->set, b->set, a->set_size);
+}
+
+/* Returns 0, or LW_EDATA: the newest group is of a set that has been before another one, or has a name of its set again. */
+static int is_apart(header *h)
+{
+    const lw_stream_group *g = &h->group[h->is.groups];
+    if (!h->is.groups || !same_set(g, g - 1)) {
+        for (int32_t i = 0; i < h->is.groups; i++)
+            if (same_set(g, &h->group[i]))
+                return LW_EDATA;
+        h->known = 0;
+    }
+    text name = {.at = (uint32_t)(g->names - h->names)};
+    for (const char *end = g->names + g->names_size; h->names + name.at < end; name.at += name.size + 1) {
+        const char *from = h->names + name.at, *space = memchr(from, ' ', (size_t)(end - from));
+        name.size = (uint32_t)((space ? space : end) - from);
+        if (add_name(h, name) < 0)
+            return LW_EDATA;
+    }
+    return 0;
+}
+
 static int read_group(header *h, source *s)
 {
     lw_stream_group *g = &h->group[h->is.groups];
@@ -532,7 +588,8 @@ static int read_group(header *h, source *s)
     g->kind = get_byte(s);
     g->count = (int32_t)get_number(s, LW_STREAM_CHANNELS - h->is.channels);
     g->names = keep_text(h, s, &g->names_size);
-    if (s->broken || !g->names || !g->count || g->kind >= LW_STREAM_KINDS || know(g, h->channel + h->is.channels) < 0)
+    if (s->broken || !g->names || !g->count || g->kind >= LW_STREAM_KINDS ||
+        know(g, h->channel + h->is.channels) < 0 || is_apart(h) < 0)
         return LW_EDATA;
     h->is.channels += g->count;
     h->is.groups++;

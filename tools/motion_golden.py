@@ -114,6 +114,8 @@ def hostile() -> dict[str, bytes]:
         "more names than there are": good + codec.record(1, b"\1\0\1\1\1\1\1x\0" + codec.varint(2**40) + b"\1a"),
         "more groups than there are": good + codec.record(1, b"\1\0\1\1\1" + codec.varint(2**40)),
         "more channels than can be": good + codec.header([("x", 0, [f"c{n}" for n in range(1100)])], (25, 1)),
+        "a name twice in a set": good + codec.header([("a", 0, ["x", "y"]), ("a", 3, ["z", "x"])], (25, 1)),
+        "a set in two places": good + codec.header([("a", 0, ["x"]), ("b", 0, ["x"]), ("a", 0, ["y"])], (25, 1)),
         "an event that is cut": good + codec.record(3, b"\1\1\0\0\x09abc"),
     }
 

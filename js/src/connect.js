@@ -1,6 +1,6 @@
 // Connections: to a session or a room, over WebRTC or a WebSocket, with motion or with video, again and again until closed.
 
-import { ArrivalClock } from './clock.js';
+import { ArrivalClock, ReceiverClock } from './clock.js';
 import { MotionError } from './errors.js';
 import { Backoff, Nap, Silence, Watch } from './line.js';
 import { DEFAULT_SETS, MotionChannel, SETS } from './motion-channel.js';
@@ -8,24 +8,26 @@ import { Player } from './player.js';
 import { Reader } from './reader.js';
 import { Server } from './requests.js';
 import { CODECS, keepShort, preferCodec } from './rtc.js';
-import { SoundQueue } from './sound.js';
+import { followSei } from './sei.js';
+import { SoundQueue, decodesOpus } from './sound.js';
 import { Whep } from './whep.js';
 
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
 const TELL_MS = 100;           // events are told, where nobody draws
-const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket'], ENCODINGS = ['binary', 'json'];
+const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket', 'sei'], ENCODINGS = ['binary', 'json'];
 
 /** What does not pass by waiting: the token, the name, what this server does not do. */
-const isFinal = (error) => error.code === 'NO_MOTION' || error.code === 'NO_VIDEO' || error.status >= 400 && error.status < 500 && error.status !== 429;
+const FINAL = ['NO_MOTION', 'NO_VIDEO', 'NO_TRANSFORM'];
+const isFinal = (error) => FINAL.includes(error.code) || error.status >= 400 && error.status < 500 && error.status !== 429;
 
 /** One connection over WebRTC. `done` is why it ended: 'lost', 'ended', 'replaced', 'closed', or an error. */
 class RtcLink {
-  constructor({ server, session, room, user, motion, sets, encoding, player, microphone, on }) {
-    Object.assign(this, { server, room, player, on, closed: false });
+  constructor({ server, session, room, user, motion, carrier, sets, encoding, player, microphone, on }) {
+    Object.assign(this, { server, room, player, on, closed: false, isBlack: motion && carrier === 'sei' });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
-    this.door = new Whep(server.ask, doorPath({ session, room, user, talks: Boolean(microphone) }), pc);
+    this.door = new Whep(server.ask, doorPath({ session, room, user, talks: Boolean(microphone), black: this.isBlack && sets }), pc);
     this.media = new MediaStream();      // both tracks in one stream: then a browser lip-syncs them
     this.data = pc.createDataChannel('lipwire');
     this.data.binaryType = 'arraybuffer';
@@ -33,21 +35,31 @@ class RtcLink {
     this.data.onclose = () => this.close('lost');
     this.sound = pc.addTransceiver('audio', { direction: microphone ? 'sendrecv' : 'recvonly' });
     if (microphone) this.sound.sender.replaceTrack(microphone);
-    this.picture = motion ? null : pc.addTransceiver('video', { direction: 'recvonly' });
+    this.picture = motion && !this.isBlack ? null : pc.addTransceiver('video', { direction: 'recvonly' });
     if (this.picture) preferCodec(this.picture, CODECS[0]);
-    if (motion) this.motion = new MotionChannel(pc, { player, sets, encoding, onError: (error) => this.#failed(error) });
+    if (motion && !this.isBlack) this.motion = new MotionChannel(pc, { player, sets, encoding, onError: (error) => this.#failed(error) });
     this.motion?.follow(this.sound.receiver);
-    pc.ontrack = ({ track, receiver }) => { keepShort(receiver); this.media.addTrack(track); };
+    pc.ontrack = ({ track, receiver }) => {
+      keepShort(receiver);
+      if (track.kind === 'audio' || !this.isBlack) this.media.addTrack(track);
+    };
     pc.onconnectionstatechange = () => this.#changed();
   }
 
+  // Motion in black pictures, which nobody is shown.
+  #read(receiver) {
+    this.player.clock = new ReceiverClock(this.sound.receiver);
+    this.endReading = followSei(receiver, this.player, (error) => this.#failed(error));
+  }
+
   async open() {
+    if (this.isBlack) this.#read(this.picture.receiver);
     const { pc } = this, iceServers = await this.door.servers();
     if (this.closed) return;
     if (iceServers.length) pc.setConfiguration({ iceServers, bundlePolicy: 'max-bundle' });
-    await this.door.open();
+    await this.#offer();
     if (this.closed) return;
-    if (this.picture?.currentDirection === 'inactive') throw new MotionError('NO_VIDEO', 'The server sends motion here, and no video.');
+    if (this.picture?.currentDirection === 'inactive') throw this.#lacks();
     await new Promise((resolve, reject) => {
       this.connectTimer = setTimeout(() => reject(new MotionError('NO_MEDIA', 'No media came through. Is UDP between here and the server blocked?')), CONNECT_MS);
       this.onconnected = resolve;
@@ -55,6 +67,19 @@ class RtcLink {
       this.done.then(resolve);
     }).finally(() => clearTimeout(this.connectTimer));
     if (!this.closed) this.watch = new Watch(pc, () => this.close('lost'), this.server.url);
+  }
+
+  #lacks() {
+    if (this.isBlack) return new MotionError('NO_MOTION', 'The server and this browser have no H.264 in common, which motion comes in.');
+    return new MotionError('NO_VIDEO', 'The server sends motion here, and no video.');
+  }
+
+  async #offer() {
+    try {
+      await this.door.open();
+    } catch (error) {
+      throw this.isBlack && error.status === 400 ? new MotionError('NO_MOTION', error.message, { status: 400 }) : error;
+    }
   }
 
   #changed() {
@@ -75,7 +100,7 @@ class RtcLink {
   }
 
   #failed(error) {
-    if (error.code === 'NO_MOTION') this.close(error);
+    if (isFinal(error)) this.close(error);
     else this.on.error(error);
   }
 
@@ -88,14 +113,16 @@ class RtcLink {
     this.door.close(this.room ? reason === 'closed' : reason !== 'ended');     // from a room one that is lost has not left
     this.data.onmessage = this.data.onclose = this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.motion?.close();
+    this.endReading?.();
     this.data.close();
     this.resolve(reason);
   }
 }
 
-function doorPath({ session, room, user, talks }) {
-  if (!room) return `whep/${encodeURIComponent(session)}`;
-  return `${talks ? 'rtc' : 'whep'}/rooms/${encodeURIComponent(room)}${user ? `?user=${encodeURIComponent(user)}` : ''}`;
+function doorPath({ session, room, user, talks, black }) {
+  const query = new URLSearchParams({ ...(room && user ? { user } : {}), ...(black ? { motion: 'sei', sets: black.join(',') } : {}) });
+  const place = room ? `${talks ? 'rtc' : 'whep'}/rooms/${encodeURIComponent(room)}` : `whep/${encodeURIComponent(session)}`;
+  return `${place}?${query}`.replace(/\?$/, '');
 }
 
 /** One connection over a WebSocket: where UDP does not pass. It has no video. */
@@ -105,16 +132,19 @@ class SocketLink {
   constructor({ server, session, room, user, sets, encoding, player, sound, on }) {
     Object.assign(this, { server, session, player, on, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
-    const query = new URLSearchParams({ sets: sets.join(','), encoding, sound: sound ? 'pcm16' : 'none', ...(user ? { user } : {}) });
-    this.path = `${room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`}?${query}`;
-    this.address = server.address(this.path, 'ws');
+    this.query = { sets: sets.join(','), encoding, sound: 'none', ...(room && user ? { user } : {}) };
+    this.place = room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`;
     this.protocols = ['lipwire-motion', ...(server.token ? [`token.${server.token}`] : [])];
     if (sound) this.sound = player.clock = new SoundQueue();
     else player.clock = new ArrivalClock();
   }
 
+  get #path() { return `${this.place}?${new URLSearchParams(this.query)}`; }
+
   async open() {
-    const socket = this.socket = new WebSocket(this.address, this.protocols);
+    if (this.sound) this.query.sound = await decodesOpus() ? 'opus' : 'pcm16';
+    if (this.closed) return;
+    const socket = this.socket = new WebSocket(this.server.address(this.#path, 'ws'), this.protocols);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({ data }) => this.#take(data);
     await new Promise((resolve, reject) => {
@@ -132,7 +162,7 @@ class SocketLink {
 
   // Why there was no WebSocket, which a browser does not tell: asked by GET the server does.
   async #refusal() {
-    await (await this.server.ask(this.path, {})).text();
+    await (await this.server.ask(this.#path, {})).text();
     return new MotionError('UNREACHABLE', 'No WebSocket opens, and the server does not say why. Is it full, or does a proxy in front of it not pass WebSockets?');
   }
 
@@ -175,8 +205,9 @@ export class Connection extends EventTarget {
     super();
     if (!session === !room) throw new TypeError('connect() needs a session or a room');
     if (!MODES.includes(mode)) throw new TypeError(`mode is ${MODES.join(', ')}, not ${mode}`);
-    if (!CARRIERS.includes(carrier)) throw new TypeError(`carrier is ${CARRIERS.join(' or ')}, not ${carrier}`);
+    if (!CARRIERS.includes(carrier)) throw new TypeError(`carrier is ${CARRIERS.join(', ')}, not ${carrier}`);
     if (carrier === 'websocket' && (mode === 'video' || microphone)) throw new TypeError('a WebSocket carries neither video nor a microphone');
+    if (carrier === 'sei' && (encoding !== 'binary' || microphone)) throw new TypeError('a video carries binary motion alone, and who watches it has no microphone');
     if (!sets.length || !sets.every((set) => SETS.includes(set))) throw new TypeError(`sets are some of ${SETS.join(', ')}, not ${sets.join(', ') || 'none'}`);
     if (!ENCODINGS.includes(encoding)) throw new TypeError(`encoding is ${ENCODINGS.join(' or ')}, not ${encoding}`);
     if (microphone && !room) throw new TypeError('a microphone is heard in a room; a session is spoken to by WHIP');

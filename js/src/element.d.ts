@@ -11,7 +11,7 @@ export interface AvatarEvents {
   error: CustomEvent<MotionError>;
 }
 
-/** Attributes: src, token, session, room, agent, user, avatar, mode, renderer, head, label, muted; `state` is its own. */
+/** Attributes: src, token, session, room, agent, user, avatar, mode, carrier, renderer, head, label, muted; `state` is its own. */
 export class LipwireAvatar extends HTMLElement {
   readonly state: AvatarState;
   readonly connection: Connection | null;

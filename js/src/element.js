@@ -18,7 +18,7 @@ p { margin: 0; max-width: 36rem; text-wrap: balance; overflow-wrap: anywhere; }
 button { pointer-events: auto; font: inherit; font-weight: 600; min-height: 2.75rem; padding: 0 1.4rem; color: #16191b; background: #fff; border: 0; border-radius: 2rem; cursor: pointer; }
 button:focus-visible { outline: 3px solid #9cc7ff; outline-offset: 2px; }
 `;
-const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'];
+const MODES = ['auto', 'motion', 'video'], RENDERERS = ['2d', '3d'], CARRIERS = ['webrtc', 'websocket', 'sei'];
 const SETS = { '2d': ['pose'], '3d': ['arkit', 'head'] };
 const SAVED = 640;             // pixels that artwork's longer side has, where data is to be saved
 const WAIT_MS = 3000;          // until a session that has not begun is looked for again
@@ -38,6 +38,7 @@ const ADVICE = {
   INVALID_TOKEN: 'Ask for a new token.',
   NO_MOTION: 'The server sends no motion here: mode="video" shows its video.',
   NO_VIDEO: 'The server sends no video here: mode="motion" draws the face.',
+  NO_TRANSFORM: 'Leave the attribute `carrier` out.',
   NO_THREE: 'Without three.js, leave the attribute `renderer` out.',
   BAD_HEAD: 'The attribute `head` names it.',
   NO_WEBGL: 'WebGL is needed; without it, leave the attribute `renderer` out.',
@@ -69,12 +70,15 @@ function read(host) {
   const options = {
     url: get('src') ? new URL(get('src').replace(/\/?$/, '/'), document.baseURI) : new URL('../', import.meta.url),
     token: get('token'), session: get('session'), room: get('room'), agent: get('agent'), user: get('user'), avatar: get('avatar'),
-    mode: get('mode') || 'auto', renderer: get('renderer') || '2d', head: get('head'),
+    mode: get('mode') || 'auto', carrier: get('carrier') || 'webrtc', renderer: get('renderer') || '2d', head: get('head'),
   };
   const named = ['session', 'room', 'agent'].filter((name) => options[name]);
   if (named.length > 1) throw new MotionError('BAD_ATTRIBUTE', `Either ${named.join(' or ')}: the element shows one face.`);
   if (!MODES.includes(options.mode)) throw new MotionError('BAD_ATTRIBUTE', `mode is ${MODES.join(', ')}, not ${options.mode}.`);
   if (!RENDERERS.includes(options.renderer)) throw new MotionError('BAD_ATTRIBUTE', `renderer is ${RENDERERS.join(' or ')}, not ${options.renderer}.`);
+  if (!CARRIERS.includes(options.carrier)) throw new MotionError('BAD_ATTRIBUTE', `carrier is ${CARRIERS.join(', ')}, not ${options.carrier}.`);
+  if (options.agent && options.carrier !== 'webrtc') throw new MotionError('BAD_ATTRIBUTE', `An agent is talked with over webrtc, not ${options.carrier}.`);
+  if (options.carrier === 'websocket' && options.mode === 'video') throw new MotionError('BAD_ATTRIBUTE', 'A WebSocket carries no video: leave the attribute carrier or mode out.');
   const { kind, id } = subjectOf(options.token);
   if (!named.length && (kind === 'session' || kind === 'room')) options[kind] = id;
   if (options.head && options.renderer !== '3d') throw new MotionError('BAD_ATTRIBUTE', 'head is for renderer="3d".');
@@ -86,7 +90,7 @@ function read(host) {
  * (what comes over the data channel "lipwire"), `error` (a MotionError).
  */
 export class LipwireAvatar extends HTMLElement {
-  static observedAttributes = ['src', 'token', 'session', 'room', 'agent', 'user', 'avatar', 'mode', 'renderer', 'head', 'label', 'muted'];
+  static observedAttributes = ['src', 'token', 'session', 'room', 'agent', 'user', 'avatar', 'mode', 'carrier', 'renderer', 'head', 'label', 'muted'];
 
   #canvas = null;                // that is seen, or will be
   #video = make('video', { playsInline: true, disablePictureInPicture: true, hidden: true }, { part: 'video' });
@@ -264,7 +268,7 @@ export class LipwireAvatar extends HTMLElement {
 
   async #show(run, { session, room, avatar, microphone }) {
     if (run.closed) return;
-    const { url, token, user, mode, renderer } = run.options;
+    const { url, token, user, mode, carrier, renderer } = run.options;
     if (mode !== 'video') await this.#draw(run, avatar);
     if (run.closed) return;
     // Where data is to be saved, nobody is sent video who has not asked for it.
@@ -272,7 +276,7 @@ export class LipwireAvatar extends HTMLElement {
     const before = run.connection;
     run.connection = null;                       // nothing that it still says concerns us
     before?.close();
-    const connection = run.connection = connect({ url, token, session, room, user, mode: asked, sets: SETS[renderer], microphone, audio: this.#video });
+    const connection = run.connection = connect({ url, token, session, room, user, mode: asked, carrier, sets: SETS[renderer], microphone, audio: this.#video });
     connection.muted = this.hasAttribute('muted');
     for (const type of ['cue', 'message']) connection.addEventListener(type, ({ detail }) => this.#tell(type, detail));
     connection.addEventListener('error', ({ detail }) => { if (connection.state === 'live') this.#tell('error', detail); });     // others: #followed
@@ -411,7 +415,7 @@ export class LipwireAvatar extends HTMLElement {
     if (!known) console.error(error);
     const run = this.#run;
     this.#hangUp(run);
-    if (error.code === 'NO_MOTION' && run?.options?.mode === 'auto') this.#set('refused', text, 'Show the video', () => this.setAttribute('mode', 'video'), error);
+    if (error.code === 'NO_MOTION' && run?.options?.mode === 'auto' && run.options.carrier !== 'websocket') this.#set('refused', text, 'Show the video', () => this.setAttribute('mode', 'video'), error);
     else if (error.code === 'NO_MICROPHONE') this.#set('idle', text, 'Talk', () => this.start(), error);
     else this.#set('refused', text, 'Try again', () => this.#anew(), error);
     this.#tell('error', error);

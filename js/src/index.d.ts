@@ -215,9 +215,10 @@ export function agoraMessage(packet: Uint8Array): Uint8Array | null;
 
 /** The motion messages in an access unit of H.264 in Annex B. */
 export function motionIn(unit: Uint8Array): Uint8Array[];
-/** Feeds a player with the motion in an H.264 track; returns what ends it. Throws MotionError (NO_MOTION) where a browser cannot. */
+/** Feeds a player with the motion in an H.264 track; returns what ends it. Throws MotionError (NO_TRANSFORM) where a browser cannot. */
 export function followSei(receiver: RTCRtpReceiver, player: Player, onError?: (error: MotionError) => void): () => void;
 
+export type Carrier = 'webrtc' | 'websocket' | 'sei';
 export type Mode = 'auto' | 'motion' | 'video';
 export type State = 'connecting' | 'live' | 'reconnecting' | 'ended' | 'failed' | 'closed';
 
@@ -232,8 +233,8 @@ export interface ConnectOptions {
   user?: string;
   /** `auto`: motion, and video where the server sends none. */
   mode?: Mode;
-  /** `websocket`: where UDP does not pass. */
-  carrier?: 'webrtc' | 'websocket';
+  /** `websocket`: where UDP does not pass. `sei`: in an H.264 video, which passes whatever passes video on. */
+  carrier?: Carrier;
   sets?: string[];
   encoding?: 'binary' | 'json';
   /** In a room: what is heard of us. */

@@ -65,16 +65,28 @@ function messages(bytes, found) {
  * @param {(error: MotionError) => void} [onError]
  */
 export function followSei(receiver, player, onError = () => {}) {
-  if (!globalThis.RTCRtpScriptTransform) throw new MotionError('NO_MOTION', 'This browser has no RTCRtpScriptTransform.');
-  const reader = new Reader(), worker = new Worker(new URL('./sei-worker.js', import.meta.url), { type: 'module' });
+  if (!globalThis.RTCRtpScriptTransform) throw new MotionError('NO_TRANSFORM', 'This browser lets no page read encoded video (RTCRtpScriptTransform).');
+  const reader = new Reader(), { worker, end } = startWorker();
   worker.onmessage = ({ data }) => {
+    let records;
     try {
-      player.put(reader.put(data));
+      records = reader.put(data);
     } catch (error) {
-      player.put(error.records ?? []);
+      if (!(error instanceof MotionError)) throw error;
       onError(error);
+      ({ records } = error);
     }
+    player.put(records);
   };
+  worker.onerror = ({ message }) => onError(new MotionError('NO_TRANSFORM', `The browser runs no script that reads encoded video: ${message || 'it does not load'}.`));
   receiver.transform = new RTCRtpScriptTransform(worker);
-  return () => { receiver.transform = null; worker.terminate(); };
+  return () => { receiver.transform = null; end(); };
+}
+
+// A browser starts no script of another site as a worker; one of this page's may import it.
+function startWorker() {
+  const { href, origin } = new URL('./sei-worker.js', import.meta.url);
+  const own = origin === location.origin ? href : URL.createObjectURL(new Blob([`import ${JSON.stringify(href)};`], { type: 'text/javascript' }));
+  const worker = new Worker(own, { type: 'module' });
+  return { worker, end: () => { worker.terminate(); if (own !== href) URL.revokeObjectURL(own); } };
 }

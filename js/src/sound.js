@@ -6,6 +6,13 @@ const LEAD_MS = 60;            // from a piece's coming to its being heard, wher
 const MORE_MS = 80;            // beyond that silence is left out,
 const MOST_MS = 400;           // and beyond this whatever comes
 const MARKS = 64;
+const SILENT = 1e-4;           // a decoder leaves some noise where there was none
+const OPUS = { codec: 'opus', sampleRate: 48000, numberOfChannels: 1 };
+
+/** Whether this browser takes Opus to pieces by itself (WebCodecs): a page that is not served safely has none of that. */
+export async function decodesOpus() {
+  return await globalThis.AudioDecoder?.isConfigSupported(OPUS).then(({ supported }) => supported, () => false) ?? false;
+}
 
 /** Plays PCM16 mono (and Opus, where the browser has AudioDecoder); a Clock. */
 export class SoundQueue {
@@ -51,7 +58,7 @@ export class SoundQueue {
     if (!globalThis.AudioDecoder) return;
     if (!this.#decoder || this.#decoder.state === 'closed') {
       this.#decoder = new AudioDecoder({ output: (sound) => this.#decoded(sound), error: () => {} });
-      this.#decoder.configure({ codec: 'opus', sampleRate: this.rate, numberOfChannels: 1 });
+      this.#decoder.configure({ ...OPUS, sampleRate: this.rate });
     }
     this.#decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: Math.round(sample / this.rate * 1e6), data }));
   }
@@ -67,7 +74,7 @@ export class SoundQueue {
   #play(values, sample) {
     const { currentTime } = this.#context, waits = (this.#next - currentTime) * 1000;
     this.stats.pieces++;
-    if (waits > LEAD_MS + MOST_MS || waits > LEAD_MS + MORE_MS && values.every((value) => value === 0)) {
+    if (waits > LEAD_MS + MOST_MS || waits > LEAD_MS + MORE_MS && values.every((value) => Math.abs(value) < SILENT)) {
       this.stats.left_out++;
       return;
     }

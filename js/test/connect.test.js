@@ -91,6 +91,13 @@ test('what is closed while it opens is over at once, and leaves the element to i
   assert.ok(WebSocket.made.at(-1).closed);
 });
 
+test('what a carrier cannot do is refused', () => {
+  for (const options of [
+    { carrier: 'pigeon' }, { carrier: 'websocket', mode: 'video' }, { carrier: 'websocket', microphone: {} }, { carrier: 'sei', encoding: 'json' },
+    { carrier: 'sei', room: 'r', session: undefined, microphone: {} },
+  ]) assert.throws(() => connect({ url: URL_, session: 's', audio: null, ...options }), TypeError, JSON.stringify(options));
+});
+
 test('what policy has muted is not muted by the user, whatever comes between', async () => {
   globalThis.fetch = grants;
   const audio = screen(), connection = connect({ url: URL_, session: 's', mode: 'video', audio });

@@ -53,6 +53,8 @@ LOOK = """async () => {
     frames_of_motion: connection?.player.stats.frames};
 }"""
 
+CARRIER = "(carrier) => document.querySelector('lipwire-avatar').setAttribute('carrier', carrier)"
+
 
 async def pages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serves the example, whatever is asked for, at the address of the server that its query names."""
@@ -146,6 +148,11 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
         await becomes(lambda seen: seen["state"] == "live" and seen["frames"] > 3)
         await page.evaluate("() => document.querySelector('lipwire-avatar').removeAttribute('mode')")
         await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"])
+        # On a page of another origin, whose worker has to be its own.
+        for carrier, has_video in (("sei", True), ("websocket", False)):
+            await page.evaluate(CARRIER, carrier)
+            live = await becomes(lambda seen: seen["state"] == "live" and seen["frames_of_motion"] and seen["size"])
+            assert bool(live["video"]) == has_video and not live["text"]
     await becomes(lambda seen: seen["state"] == "waiting")
     await page.context.close()
 
@@ -237,6 +244,7 @@ async def test_what_is_refused_is_said_where_the_face_would_be(world: World) -> 
     assert (await told("Ask for a new token."))["errors"] == ["INVALID_TOKEN"]
     for name, value, why in (
         ("mode", "clip", "auto, motion, video"),
+        ("carrier", "pigeon", "webrtc, websocket, sei"),
         ("renderer", "4d", "2d or 3d"),
         ("head", "a", "3d"),
     ):

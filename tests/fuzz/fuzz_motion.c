@@ -7,6 +7,24 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* The name that begins at `at` of a group: its size. */
+static size_t name_at(const lw_stream_group *group, size_t at)
+{
+    const char *space = memchr(group->names + at, ' ', group->names_size - at);
+    return space ? (size_t)(space - group->names) - at : group->names_size - at;
+}
+
+/* A reader finds channels by set and name, so no two may have both. */
+static void differ(const lw_stream_group *a, const lw_stream_group *b)
+{
+    if (a->set_size != b->set_size || memcmp(a->set, b->set, a->set_size))
+        return;
+    for (size_t i = 0; i < a->names_size; i += name_at(a, i) + 1)
+        for (size_t k = a == b ? i + name_at(a, i) + 1 : 0; k < b->names_size; k += name_at(b, k) + 1)
+            if (name_at(a, i) == name_at(b, k) && !memcmp(a->names + i, b->names + k, name_at(b, k)))
+                abort();
+}
+
 static void look_at(const lw_motion_decoder *d, const lw_stream_record *record)
 {
     lw_stream_header header;
@@ -29,6 +47,11 @@ static void look_at(const lw_motion_decoder *d, const lw_stream_record *record)
         for (size_t k = 0; k < group.names_size; k++)
             seen += group.names[k];
         channels += group.count;
+        for (int k = 0; record->type == LW_STREAM_HEADER && k <= i; k++) {
+            lw_stream_group other;
+            lw_motion_decoder_group(d, k, &other);
+            differ(k == i ? &group : &other, &group);
+        }
     }
     if (channels != header.channels)
         abort();

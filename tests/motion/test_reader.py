@@ -110,7 +110,11 @@ names = st.from_regex(r"[a-z]{1,3}(Left|Right)?[A-Z]?", fullmatch=True)
 def test_a_stranger_writes_what_is_read(data: st.DataObject) -> None:
     """Any sets and names, frames that messages repeat, records that nobody knows yet."""
     groups = tuple(
-        (f"set{number}", data.draw(st.integers(0, 3)), tuple(data.draw(st.lists(names, min_size=1, max_size=20))))
+        (
+            f"set{number}",
+            data.draw(st.integers(0, 3)),
+            tuple(data.draw(st.lists(names, min_size=1, max_size=20, unique=True))),
+        )
         for number in range(data.draw(st.integers(1, 3)))
     )
     found = data.draw(poses(groups))

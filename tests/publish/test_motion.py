@@ -181,6 +181,24 @@ def test_an_interrupt_and_a_new_face_are_generations() -> None:
     assert len({header[0] for header in reader.headers}) == 2, "another id"
 
 
+def test_between_two_faces_nobody_is_told_of_either() -> None:
+    early, late = Ear(), Ear()
+    motion, frames = begun(early), poses(0.2)
+    motion.frame(frames[0])
+    told = list(early.got)
+    motion.end()
+    motion.add(late)
+    motion.frame(frames[1], 4000)
+    motion.cue(Cue("state", "idle", 4000))
+    assert early.got == told and not late.got and motion.takes
+    motion.begin(Fraction(50), face="kit")
+    motion.frame(frames[2], 6000)
+    for ear in (early, late):
+        reader = read(ear)
+        assert [tuple(header[2]) for header in reader.headers][-1] == (50, 1) and reader.generations[6000] == 1
+        assert [value for _, _, _, value in reader.alone][-1] == "avatar:kit"
+
+
 def test_where_there_is_no_motion_it_is_said() -> None:
     before, after = Ear(), Ear()
     motion = Motion()

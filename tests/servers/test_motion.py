@@ -9,9 +9,12 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import av
 import httpx
+import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -72,7 +75,11 @@ async def test_a_session_over_a_websocket(service: Service) -> None:
         assert ws.subprotocol == "lipwire-motion" and len(service.audience) == 2
         session = service.watched[id].session
         session.write(tone(5.0), 48_000)
-        await read(ws, reader, lambda: len(reader.frames) > 5 and len(reader.sounds) > 5)
+        await read(ws, reader, lambda: len(reader.frames) > 5 and 1 in reader.events)
+        begins = reader.events[1][0]
+        await read(ws, reader, lambda: reader.sounds and reader.sounds[-1][0] > begins + 4800)
+        assert {codec for _, codec, _ in reader.sounds} == {2}
+        assert abs(begin_of_sound(reader.sounds) - begins) < 480, "to 10 ms, by another decoder"
         await read(text, words, lambda: words.events)
         session.interrupt()
         await read(ws, reader, lambda: 1 in reader.generations.values())
@@ -91,6 +98,16 @@ async def test_a_session_over_a_websocket(service: Service) -> None:
                 await ws.recv()
         assert gone.value.rcvd is not None and gone.value.rcvd.code == 1000
     await until(lambda: not len(service.audience))
+
+
+def begin_of_sound(packets: list[tuple[int, int, bytes]]) -> int:
+    """Of Opus, each with its sample: at which one it is first loud."""
+    decoder = av.AudioCodecContext.create("opus", "r")
+    decoder.sample_rate, decoder.layout = 48_000, "mono"
+    frames = [frame for _, _, data in packets for frame in decoder.decode(av.Packet(data))]
+    assert {frame.samples for frame in frames} == {960} and len(frames) == len(packets)
+    loud: NDArray[np.bool_] = np.abs(np.concatenate([frame.to_ndarray()[0] for frame in frames])) > 0.05
+    return packets[0][0] + int(loud.argmax())
 
 
 async def test_a_user_of_a_room_over_a_websocket(service: Service) -> None:

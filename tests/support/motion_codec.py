@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -87,7 +88,7 @@ class Decoder:
         number, clock, fps = body.u8(), body.varint(), (body.varint(), body.varint())
         if 0 in (clock, *fps):
             raise Damaged("no time passes")
-        groups, count = [], body.varint()
+        groups, runs, count = [], [], body.varint()
         if count > 32:
             raise Damaged("too many groups")
         for _ in range(count):
@@ -96,6 +97,13 @@ class Decoder:
             if len(names) != count:
                 raise Damaged("names")
             groups.append((name, kind, names))
+        for name, same in itertools.groupby(groups, lambda group: group[0]):
+            names = tuple(one for _, _, some in same for one in some)
+            if len(set(names)) < len(names):
+                raise Damaged("a name twice in a set")
+            runs.append(name)
+        if len(set(runs)) < len(runs):
+            raise Damaged("a set in two places")
         if sum(len(names) for _, _, names in groups) > 1024:
             raise Damaged("too many channels")
         self.headers[number] = ("header", number, clock, fps, tuple(groups))

@@ -289,6 +289,14 @@ class Motion:
         for listener in tuple(self._listeners):
             self._join(listener)
 
+    def end(self) -> None:
+        """The face is gone. Who listens, and who comes now, is sent nothing until another one begins."""
+        if self._fps is not None:
+            self.generation += 1
+        self._fps = None
+        self._streams.clear()
+        self._listeners = dict.fromkeys(self._listeners)
+
     def add(self, listener: Listener) -> None:
         """Somebody is sent what its `ask` says, from now on: a header at once, if there is a face."""
         self.remove(listener)

@@ -27,6 +27,7 @@ from lipwire.channel.room.room import Member, Role, RoomChannel, RoomError, Room
 from lipwire.errors import BadState, InvalidArgument, NoCapacity
 from lipwire.protocol.messages import Egress
 from lipwire.publish import peer as peers
+from lipwire.publish.audience import Audience
 from lipwire.publish.motion import NO_MOTION, Ask, NoMotion
 from lipwire.publish.motion_queue import GOING_DOWN, REFUSED, MotionQueue
 from lipwire.publish.peer import OUTBOX, Outbox, Peer, is_passing
@@ -578,36 +579,58 @@ async def test_a_second_window_takes_the_place_of_the_first(rooms: Rooms) -> Non
 
 async def test_who_has_no_webrtc_comes_back_and_may_have_it_then(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same user each time, though nobody has noticed that the line before is dead."""
-    ears, queues = await Ears(rooms).open(), [MotionQueue(Ask(), "pcm16") for _ in range(4)]
+    ears, queues = await Ears(rooms).open(), [MotionQueue(Ask(), "pcm16") for _ in range(5)]
     first, second = (rooms.listen("lobby", "anna", queue) for queue in queues[:2])
     assert queues[0].ended is not None and len(rooms.audience) == 1
     first.leave_room()  # its line has ended at last
     with pytest.raises(InvalidArgument):
         await rooms.answer("lobby", "anna", "v=0\r\nm=audio 9 x 0\r\n")
     assert queues[1].ended is None and second.joined, "an offer that fails takes nothing"
-    async with Guest(rooms, "anna", role="viewer"):
-        assert queues[1].ended is not None
-        await eventually(lambda: rooms.list()["lobby"][1] == Member("anna", "user", True, False))
-        with pytest.raises(RoomError, match="'anna'"):
-            rooms.listen("lobby", "anna", queues[2])
-    await eventually(lambda: ears.of(UserLeft))
-    assert len(ears.of(UserJoined)) == 1
+    guest = await Guest(rooms, "anna", microphone=Tone(sine(440, 8000))).join()
+    assert queues[1].ended is not None
+    await eventually(lambda: rooms.list()["lobby"][1] == Member("anna", "user", True, True) and ears.of(Heard))
+    third = rooms.listen("lobby", "anna", queues[2])
+    assert rooms.list()["lobby"][1] == Member("anna", "user", True, False) and not ears.of(UserLeft)
+    await eventually(lambda: {"type": "replaced"} in guest.messages and guest.pc.connectionState == "closed")
+    await eventually(lambda: not rooms._rooms["lobby"].peers)
+    assert third.joined and queues[2].ended is None and len(rooms.audience) == 1
+    await guest.vanish()
+    third.leave_room()
+    assert len(ears.of(UserJoined)) == len(ears.of(UserLeft)) == 1
 
     pc = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
     pc.addTransceiver("audio", direction="recvonly")
     await pc.setLocalDescription(await pc.createOffer())
-    third = rooms.listen("lobby", "anna", queues[2])
+    third = rooms.listen("lobby", "anna", queues[3])
     coming = asyncio.create_task(rooms.answer("lobby", "anna", pc.localDescription.sdp))
     await asyncio.sleep(0)
     third.leave_room()
     with pytest.raises(RoomError, match="at the same time"):
         await coming
     monkeypatch.setattr(room_browser, "REJOIN", 0.1)
-    rooms.listen("lobby", "anna", queues[3])
+    rooms.listen("lobby", "anna", queues[4])
     await rooms.answer("lobby", "anna", pc.localDescription.sdp)  # and it does not come
     await eventually(lambda: len(ears.of(UserLeft)) == len(ears.of(UserJoined)) == 3)
     assert not rooms._rooms["lobby"].browsers
     await pc.close()
+
+
+async def test_a_full_house_has_the_place_of_who_comes_by_another_way() -> None:
+    rooms = Rooms(ice_host="127.0.0.1", audience=Audience(1), max_members=2)
+    try:
+        await Ears(rooms).open()
+        for _ in range(2):
+            queue = MotionQueue(Ask())
+            rooms.listen("lobby", "anna", queue)
+            with pytest.raises(NoCapacity):
+                rooms.listen("lobby", "berta", MotionQueue(Ask()))
+            guest = await Guest(rooms, "anna", role="viewer").join()
+            assert queue.ended is not None and len(rooms.audience) == 1
+            rooms.listen("lobby", "anna", MotionQueue(Ask()))
+            await guest.vanish()
+    finally:
+        await rooms.close()
+    assert not len(rooms.audience)
 
 
 async def test_an_offer_that_leads_nowhere_is_forgotten(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ class Browser:
                 lambda transceiver: self._track(peer, role, transceiver),
                 ice_host=self._ice_host,
                 audience=self._audience,
-                user=self,
+                user=(self.room, self.user),
                 direction=direction,
                 ice_servers=self._ice_servers,
                 black=black,
@@ -160,13 +160,7 @@ class Browser:
         self._joining.discard(peer)
         replaced = self._instead_of(peer, self._carriers)
         for old in replaced:
-            old.hear(None)
-            old.watch(None)
-            old.move(None)
-            old.send('{"type":"replaced"}')
-            self._silence(old)
-            self._forget(old)
-            asyncio.get_running_loop().call_later(FAREWELL, old.drop)
+            self._dismiss(old)
         if self._directions[peer] == "recvonly":
             self.sender = peer
         else:
@@ -179,6 +173,22 @@ class Browser:
             self.room.announce(UserJoined(self.user), self)
         self.room.tell_members()
         self.room.review()
+
+    def _dismiss(self, peer: Peer) -> None:
+        """A connection no longer carries it, since another one does, and is told so."""
+        peer.hear(None)
+        peer.watch(None)
+        peer.move(None)
+        peer.send('{"type":"replaced"}')
+        self._silence(peer)
+        self._forget(peer)
+        asyncio.get_running_loop().call_later(FAREWELL, peer.drop)
+
+    def replace(self) -> None:
+        """The same user, who has come by another way, takes its place."""
+        for peer in self._carriers:
+            self._dismiss(peer)
+        self.leave()
 
     def ends_with(self, peer: Peer) -> bool:
         """Whether a connection, which is ended, is the only one that carries it, or shall. If not, it goes on."""

@@ -163,12 +163,11 @@ class Room:
             del self._seats[member]
         else:
             known = member.joined
-            if member.peer is not None:
-                self._missed[0] += member.peer.dropped
-                self._missed[1] += member.peer.messages_dropped
+            self._count(member)
             member.leave()
         if member is self._face:
             self._face = None
+            self.motion.end()
             self.pictures.begin_anew(no_key)  # it has the face's performer
         self.motion.refuse(self._motion_refusal())
         if known:
@@ -176,6 +175,23 @@ class Room:
             self.tell_members()
         self.review()
         self._rooms.tidy(self)
+
+    def _count(self, gone: Browser | Watcher) -> None:
+        """Keeps what a browser has missed that goes."""
+        if gone.peer is not None:
+            self._missed[0] += gone.peer.dropped
+            self._missed[1] += gone.peer.messages_dropped
+
+    def watch(self, watcher: Watcher) -> None:
+        """A user comes by a WebSocket, or goes on by it who was there by whatever way."""
+        there = self.browsers.get(watcher.user)
+        self.browsers[watcher.user] = watcher
+        follows = there is not None and there.joined
+        if there is not None:
+            self._mix.remove(watcher.user)
+            self._count(there)
+            there.replace()
+        watcher.join(follows=follows)
 
     def follow(self, watcher: Watcher, browser: Browser) -> None:
         """A user goes on by WebRTC. Raises RoomError: it has left meanwhile, or come by yet another way."""
@@ -504,28 +520,25 @@ class Rooms:
 
     def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
         """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
-        `Watcher.leave_room`. One that has the name of such a user follows it: the same user, on a new connection.
+        `Watcher.leave_room`. One that has the name of a user who is there, by whatever way, follows it: the same user,
+        on a new connection.
 
         Raises:
-            InvalidArgument: a bad name. NoMotion: the room's face sends none. RoomError: an agent has this name, or
-            somebody with WebRTC. NoCapacity: the room is full, or there are too many rooms or viewers.
+            InvalidArgument: a bad name. NoMotion: the room's face sends none. RoomError: an agent has this name.
+            NoCapacity: the room is full, or there are too many rooms or viewers.
         """
         name, user = check_name("room", name), check_name("user", user)
         room = self._room(name)
         try:
-            there = room.browsers.get(user)
-            if user in room.agents or isinstance(there, Browser):
-                raise RoomError(f"somebody in {name!r} has the name {user!r}; choose another")
+            if user in room.agents:
+                raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
             room.motion.check()
-            if there is None:
+            if user not in room.browsers:
                 self._check_space(room)
-            else:
-                there.replace()
-            self.audience.enter(queue)
-            self._unhold(name)
             watcher = Watcher(room, user, queue, self.audience)
-            room.browsers[user] = watcher
-            watcher.join(follows=there is not None)
+            watcher.enter()
+            self._unhold(name)
+            room.watch(watcher)
             return watcher
         finally:
             self.tidy(room)

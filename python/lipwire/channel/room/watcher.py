@@ -38,7 +38,11 @@ class Watcher:
         self.joined = False
         self._audience = audience
 
-    def join(self, *, follows: bool = False) -> None:
+    def enter(self) -> None:
+        """It counts as one who watches: the same as the user's other connections. Raises NoCapacity."""
+        self._audience.enter(self.queue, (self.room, self.user))
+
+    def join(self, *, follows: bool) -> None:
         """It is in the room, from now on. `follows`: the user was there, on another connection."""
         self.joined = True
         self._motion.add(self.queue)
