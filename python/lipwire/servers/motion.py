@@ -25,7 +25,7 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from ..channel.room.place import check_name, made_up_user
+from ..channel.room.place import made_up_user
 from ..channel.room.room import Rooms
 from ..errors import LipwireError
 from ..provider.sessions import ProviderError
@@ -91,10 +91,9 @@ def motion_routes(
         """The same, and as whom."""
         caller = gate.room(_asking(socket), name, "watch")
         user = user_of(caller, {"user": socket.query_params.get("user") or caller.name or str(made_up_user())})
-        name, user = check_name("room", name), check_name("user", user)
         queue = _wanted(socket)
         rooms = desk_of(caller.owner.name).rooms
-        rooms.check_motion(name)
+        rooms.check_listen(name, user)
         return queue, rooms, user
 
     def join_session(socket: Socket, session_id: str) -> tuple[MotionQueue, Callable[[], None]]:
