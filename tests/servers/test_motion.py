@@ -169,6 +169,7 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
         (f"{id}?sets=face", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?encoding=xml", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?sound=mp3", HEADERS, 400, "VALIDATION_ERROR"),
+        (f"{id}?user=anna", HEADERS, 400, "VALIDATION_ERROR"),
         (open_to["video"]["session_id"], HEADERS, 403, "NO_MOTION"),
         ("rooms/lobby", {}, 401, "MISSING_TOKEN"),
         ("rooms/other", {"authorization": f"Bearer {other}"}, 403, "NOT_ALLOWED"),
