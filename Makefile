@@ -164,21 +164,23 @@ $(BIN)/python:
 	sh tools/system_packages.sh $(PYTHON)=python3 cc=gcc
 	$(PYTHON) -c 'import sys; sys.exit("Lipwire needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh tools/system_packages.sh ensurepip=python3-venv
-	@$(STEP) "1/4 a Python environment in $(VENV)" "about 5 s" $(PYTHON) -m venv $(VENV)
-	@$(STEP) "2/4 its installer" "about 5 s" $(BIN)/python -m pip install --quiet --upgrade pip
+	@$(STEP) "1 a Python environment in $(VENV)" "about 5 s" $(PYTHON) -m venv $(VENV)
+	@$(STEP) "2 its installer" "about 5 s" $(BIN)/python -m pip install --quiet --upgrade pip
 	sh tools/system_packages.sh "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h=python3-dev"
 
 # Editable, so that `pip install --editable '.[agents]'` adds to it, and what is changed here works at once.
 $(VENV)/.demo: $(BIN)/python $(NATIVE)
 	@$(BIN)/python tools/packages.py demo >$(VENV)/packages
-	@$(STEP) "3/4 packages from PyPI" "10 to 60 s" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
-	@$(STEP) "4/4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@$(STEP) "3 packages from PyPI" "10 to 60 s" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
+	@$(STEP) "4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@$(STEP) "5 models that hear, speak and take turns, and what runs them, 180 MB" "15 to 90 s" $(BIN)/python tools/offline.py
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python $(NATIVE)
 	@$(BIN)/python tools/packages.py test >$(VENV)/packages
-	@$(STEP) "3/4 packages from PyPI, those of the tests among them" "1 to 3 minutes" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
-	@$(STEP) "4/4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[test]' --editable ./lipsync
+	@$(STEP) "3 packages from PyPI, those of the tests among them" "1 to 3 minutes" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
+	@$(STEP) "4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[test]' --editable ./lipsync
+	$(BIN)/python -m pip install --quiet --no-deps pipecat-ai==1.14.0 # for the model in it; nothing that it needs is wanted
 	@touch $@ $(VENV)/.demo
 
 # The peers that figures are paired with; each is optional to the benchmarks themselves.

@@ -125,6 +125,7 @@ struct lw_performer {
 
     ring pcm_ring, event_ring, frame_ring;
     pcm_block *pcm;
+    int64_t pcm_base; /* number of the block that is the first in memory: the ticking side's, while nothing waits */
     lw_event *events;
     int32_t *ready; /* slot numbers in order */
     slot *slots;
@@ -863,11 +864,22 @@ static int make_frame(lw_performer *p, lw_pose *pose, int64_t sample, int64_t no
     return 0;
 }
 
-/* Where the next block goes; NULL: the ring is full. */
+/* Where block number n of the ring is. */
+static pcm_block *block_at(const lw_performer *p, int64_t n)
+{
+    return &p->pcm[(n - p->pcm_base) % p->config.pcm_blocks];
+}
+
+/* Where the next block goes; NULL: the ring is full. While none waits the next one is the first in memory again, so that
+ * of a reader who keeps up two or three are in use and in cache, not all. He reads where it is behind the counter that
+ * says the block is there. */
 static pcm_block *free_block(lw_performer *p)
 {
-    return ring_room(&p->pcm_ring, p->config.pcm_blocks)
-               ? &p->pcm[ring_next(&p->pcm_ring.written, p->config.pcm_blocks)] : NULL;
+    int64_t written = atomic_load_explicit(&p->pcm_ring.written, memory_order_relaxed);
+    int64_t room = ring_room(&p->pcm_ring, p->config.pcm_blocks);
+    if (room == p->config.pcm_blocks)
+        p->pcm_base = written;
+    return room ? block_at(p, written) : NULL;
 }
 
 /* Hands over block b, whose sound is there. */
@@ -1015,14 +1027,14 @@ int64_t lw_performer_waiting(const lw_performer *p)
 
 int64_t lw_performer_sample(const lw_performer *p)
 {
-    return p->pcm[ring_next(&p->pcm_ring.read, p->config.pcm_blocks)].sample;
+    return block_at(p, atomic_load_explicit(&p->pcm_ring.read, memory_order_relaxed))->sample;
 }
 
 int lw_performer_read_pcm(lw_performer *p, int16_t out[LW_BLOCK], int64_t *sample)
 {
     if (ring_empty(&p->pcm_ring))
         return 0;
-    const pcm_block *b = &p->pcm[ring_next(&p->pcm_ring.read, p->config.pcm_blocks)];
+    const pcm_block *b = block_at(p, atomic_load_explicit(&p->pcm_ring.read, memory_order_relaxed));
     memcpy(out, b->pcm, sizeof b->pcm);
     *sample = b->sample;
     p->heard = b->utterance;

@@ -3,7 +3,7 @@
 import { ArrivalClock, ReceiverClock } from './clock.js';
 import { MotionError } from './errors.js';
 import { Backoff, Nap, Silence, Watch } from './line.js';
-import { DEFAULT_SETS, MotionChannel } from './motion-channel.js';
+import { DEFAULT_SETS, MotionChannel, SETS } from './motion-channel.js';
 import { Player } from './player.js';
 import { Reader } from './reader.js';
 import { Server } from './requests.js';
@@ -14,7 +14,7 @@ import { Whep } from './whep.js';
 
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
-const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket', 'sei'];
+const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket', 'sei'], ENCODINGS = ['binary', 'json'];
 
 /** What does not pass by waiting: the token, the name, what this server does not do. */
 const FINAL = ['NO_MOTION', 'NO_VIDEO', 'NO_TRANSFORM'];
@@ -23,7 +23,7 @@ const isFinal = (error) => FINAL.includes(error.code) || error.status >= 400 && 
 /** One connection over WebRTC. `done` is why it ended: 'lost', 'ended', 'replaced', 'closed', or an error. */
 class RtcLink {
   constructor({ server, session, room, user, motion, carrier, sets, encoding, player, microphone, on }) {
-    Object.assign(this, { server, player, on, closed: false, isBlack: motion && carrier === 'sei' });
+    Object.assign(this, { server, room, player, on, closed: false, isBlack: motion && carrier === 'sei' });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     const pc = this.pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
     this.door = new Whep(server.ask, doorPath({ session, room, user, talks: Boolean(microphone), black: this.isBlack && sets }), pc);
@@ -109,12 +109,11 @@ class RtcLink {
     this.closed = true;
     clearTimeout(this.lostTimer);
     this.watch?.close();
-    this.door.close(reason !== 'ended');
+    this.door.close(this.room ? reason === 'closed' : reason !== 'ended');     // from a room one that is lost has not left
     this.data.onmessage = this.data.onclose = this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.motion?.close();
     this.endReading?.();
     this.data.close();
-    this.pc.close();
     this.resolve(reason);
   }
 }
@@ -133,16 +132,18 @@ class SocketLink {
     Object.assign(this, { server, session, player, on, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     this.query = { sets: sets.join(','), encoding, sound: 'none', ...(room && user ? { user } : {}) };
-    this.path = room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`;
+    this.place = room ? `motion/rooms/${encodeURIComponent(room)}` : `motion/${encodeURIComponent(session)}`;
     this.protocols = ['lipwire-motion', ...(server.token ? [`token.${server.token}`] : [])];
     if (sound) this.sound = player.clock = new SoundQueue();
     else player.clock = new ArrivalClock();
   }
 
+  get #path() { return `${this.place}?${new URLSearchParams(this.query)}`; }
+
   async open() {
     if (this.sound) this.query.sound = await decodesOpus() ? 'opus' : 'pcm16';
     if (this.closed) return;
-    const socket = this.socket = new WebSocket(this.server.address(`${this.path}?${new URLSearchParams(this.query)}`, 'ws'), this.protocols);
+    const socket = this.socket = new WebSocket(this.server.address(this.#path, 'ws'), this.protocols);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({ data }) => this.#take(data);
     await new Promise((resolve, reject) => {
@@ -158,10 +159,10 @@ class SocketLink {
     socket.onclose = ({ code, reason }) => this.close(code === 1000 ? 'ended' : reason || 'lost');
   }
 
-  // Why there was no WebSocket, which a browser does not tell: who may not watch is told so elsewhere, too.
+  // Why there was no WebSocket, which a browser does not tell: asked by GET the server does.
   async #refusal() {
-    if (this.session) await (await this.server.ask(`api/sessions/${encodeURIComponent(this.session)}`, {})).text();
-    return new MotionError('UNREACHABLE', 'The server opens no WebSocket here.');
+    await (await this.server.ask(this.#path, {})).text();
+    return new MotionError('UNREACHABLE', 'No WebSocket opens, and the server does not say why. Is it full, or does a proxy in front of it not pass WebSockets?');
   }
 
   #take(data) {
@@ -206,6 +207,8 @@ export class Connection extends EventTarget {
     if (!CARRIERS.includes(carrier)) throw new TypeError(`carrier is ${CARRIERS.join(', ')}, not ${carrier}`);
     if (carrier === 'websocket' && (mode === 'video' || microphone)) throw new TypeError('a WebSocket carries neither video nor a microphone');
     if (carrier === 'sei' && (encoding !== 'binary' || microphone)) throw new TypeError('a video carries binary motion alone, and who watches it has no microphone');
+    if (!sets.length || !sets.every((set) => SETS.includes(set))) throw new TypeError(`sets are some of ${SETS.join(', ')}, not ${sets.join(', ') || 'none'}`);
+    if (!ENCODINGS.includes(encoding)) throw new TypeError(`encoding is ${ENCODINGS.join(' or ')}, not ${encoding}`);
     if (microphone && !room) throw new TypeError('a microphone is heard in a room; a session is spoken to by WHIP');
     this.#server = new Server(url, token);
     this.#options = { session, room, user, carrier, sets, encoding, microphone };

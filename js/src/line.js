@@ -3,7 +3,8 @@
 const LOOK_MS = 400;
 const QUIET_MS = 900;          // nothing received for so long: ask the server whether it is there
 const ASK_MS = 1500;
-const SILENT_MS = 4000;        // it answers, but nothing comes over this connection: a server that was started anew, or a changed network
+const SILENT_MS = 4000;        // it answers, but nothing comes over this connection: a server that was started anew, or a changed network;
+const SILENT_MOST_MS = 9000;   // longer where a browser checks its path so seldom that this says nothing: Firefox, every 4 to 6 s
 const ASLEEP_MS = 3000;        // between two looks: this machine slept, which says nothing of the server
 const FIRST_MS = 300, CAP_MS = 1600;
 
@@ -17,18 +18,21 @@ export async function answers(base = document.baseURI) {
   }
 }
 
+// What has come: bytes, and answers to the browser's own checks of the path (RFC 7675), which are none of those bytes.
 async function received(pc) {
-  let bytes = 0;
+  let bytes = 0, checks = 0;
   for (const entry of (await pc.getStats()).values()) {
     if (entry.type === 'candidate-pair' || entry.type === 'inbound-rtp' || entry.type === 'data-channel') bytes += entry.bytesReceived ?? 0;
+    if (entry.type === 'candidate-pair') checks += entry.responsesReceived ?? 0;
   }
-  return bytes;
+  return { bytes, checks };
 }
 
-// Calls `lost` once where a connection that was made is dead. ICE alone would need 10 s and more to miss a killed server.
+// Calls `lost` once where a connection that was made is dead. ICE alone would need 10 s and more to miss a killed server. Where there
+// is nothing to send, as in a room where nobody speaks, the path is checked all the same.
 export class Watch {
   constructor(pc, lost, base = document.baseURI) {
-    Object.assign(this, { pc, lost, base, bytes: -1, at: performance.now(), asking: false });
+    Object.assign(this, { pc, lost, base, bytes: -1, checks: 0, checked: -Infinity, every: Infinity, at: performance.now(), asking: false });
     this.heard = this.asked = this.at;
     this.timer = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -36,18 +40,20 @@ export class Watch {
   async #look() {
     const now = performance.now(), slept = now - this.at > ASLEEP_MS;
     this.at = now;
-    const bytes = await received(this.pc).catch(() => -1);
+    const { bytes, checks } = await received(this.pc).catch(() => ({ bytes: -1, checks: this.checks }));
     if (!this.timer) return;
     if (slept || bytes !== this.bytes) {
       this.bytes = bytes;
       this.heard = this.asked = now;
-    } else if (now - this.heard > SILENT_MS) {
+    }
+    if (checks !== this.checks) Object.assign(this, { checks, every: now - this.checked, checked: now, heard: now });
+    if (now - this.heard > Math.max(SILENT_MS, Math.min(SILENT_MOST_MS, 1.5 * this.every))) {
       this.#end();
     } else if (now - this.asked > QUIET_MS && !this.asking) {
       this.asking = true;
       const there = await answers(this.base);
       this.asking = false;
-      this.asked = performance.now();
+      this.asked = there ? Infinity : performance.now();         // until bytes come again: from here on the path tells
       if (there === false && this.timer && this.bytes === bytes) this.#end();
     }
   }

@@ -5,6 +5,7 @@ import { MotionError } from './errors.js';
 import { Reader } from './reader.js';
 
 export const LABEL = 'lipwire-motion';
+export const SETS = ['visemes', 'arkit', 'head', 'pose', 'azure'];
 export const DEFAULT_SETS = ['arkit', 'head'];
 
 /**

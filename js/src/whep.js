@@ -2,6 +2,7 @@
 // same.
 
 const ANSWER_MS = 12000;       // the server has 10 s for it
+const END_MS = 1000;           // that it has to hear of the end
 const SDP = 'application/sdp', FRAGMENT = 'application/trickle-ice-sdpfrag';
 
 // The STUN and TURN servers that Link headers name, as RTCPeerConnection takes them.
@@ -67,15 +68,18 @@ export class Whep {
     this.#send();
   }
 
-  // `tells`: the server shall end it at once.
-  close(tells) {
+  // Closes the connection, too. `tells`: the server shall end it at once, so it hears of that first; whoever is gone without a word is
+  // waited for, in a room.
+  async close(tells) {
     if (this.#closed) return;
     this.#closed = true;
     this.#pc.onicecandidate = null;
-    if (tells) this.#end();
+    if (tells) await this.#end();
+    this.#pc.close();
   }
 
-  #end() {
-    if (this.#location) this.#ask(this.#location, { method: 'DELETE', keepalive: true }).then((reply) => reply.text()).catch(() => {});
+  async #end() {
+    if (!this.#location) return;
+    await this.#ask(this.#location, { method: 'DELETE', keepalive: true, timeout: END_MS }).then((reply) => reply.text()).catch(() => {});
   }
 }

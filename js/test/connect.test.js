@@ -30,7 +30,7 @@ globalThis.WebSocket = class {
   close() { this.closed = true; }
 };
 const { connect } = await import('../src/connect.js');
-const { Silence } = await import('../src/line.js');
+const { Silence, Watch } = await import('../src/line.js');
 
 const URL_ = 'http://server.test/';
 const never = () => new Promise(() => {});
@@ -127,6 +127,48 @@ test('what policy has muted is not muted by the user, whatever comes between', a
   assert.deepEqual([audio.srcObject, listening], [null, { online: 0, visibilitychange: 0 }]);
 });
 
+test('who leaves says so before the connection closes, and who has lost it or changes it has not left a room', async () => {
+  const told = [], close = RTCPeerConnection.prototype.close;
+  RTCPeerConnection.prototype.close = () => told.push('closed');
+  globalThis.fetch = async (address, how) => { if (how.method === 'DELETE') told.push('DELETE'); return grants(address, how); };
+  for (const [watched, of_a_lost_one] of [[{ room: 'lobby' }, ['closed']], [{ session: 's' }, ['DELETE', 'closed']]]) {
+    const connection = connect({ url: URL_, audio: null, ...watched });
+    await until(() => connection.state === 'live');
+    RTCPeerConnection.made.at(-1).change('failed');
+    await until(() => listening.online === 1 && told.includes('closed'));
+    assert.deepEqual(told.splice(0), of_a_lost_one);
+    window.dispatchEvent(new Event('online'));
+    await until(() => connection.state === 'live');
+    connection.close();
+    await until(() => told.includes('closed'));
+    assert.deepEqual(told.splice(0), ['DELETE', 'closed']);
+    await connection.done;
+  }
+  RTCPeerConnection.prototype.close = close;
+});
+
+test('why a WebSocket is refused is asked for, and only what passes by waiting is tried again', async () => {
+  const refused = async (status, body) => {
+    const asked = [];
+    globalThis.fetch = async (address) => { asked.push(String(address)); return new Response(body && JSON.stringify(body), { status }); };
+    const connection = connect({ url: URL_, room: 'lobby', token: 't', carrier: 'websocket', audio: null });
+    WebSocket.made.at(-1).onclose({ code: 1006, reason: '' });
+    await until(() => connection.state !== 'connecting');
+    assert.deepEqual(asked, [`${URL_}motion/rooms/lobby?sets=arkit%2Chead&encoding=binary&sound=none`]);
+    const { state, error } = connection;
+    connection.close();
+    await connection.done;
+    return [state, error.code];
+  };
+  assert.deepEqual(await refused(403, { code: 'NO_MOTION', message: 'no motion is sent here (egress: video)' }), ['failed', 'NO_MOTION']);
+  assert.deepEqual(await refused(401, { code: 'INVALID_TOKEN', message: 'it has run out' }), ['failed', 'INVALID_TOKEN']);
+  assert.deepEqual(await refused(204, null), ['reconnecting', 'UNREACHABLE']);
+});
+
+test('what nobody can send is not asked for', () => {
+  for (const wrong of [{ sets: ['face'] }, { sets: [] }, { encoding: 'xml' }]) assert.throws(() => connect({ url: URL_, session: 's', ...wrong }), TypeError);
+});
+
 test('a server that hangs is noticed over a WebSocket; a page that sleeps is not the server', async () => {
   await byHand(async (pass) => {
     const connection = connect({ url: URL_, session: 's', carrier: 'websocket', audio: null });
@@ -159,4 +201,27 @@ test('where the server may have nothing to say it is asked whether it is there',
     assert.equal(lost, 1);
     silence.close();
   });
+});
+
+test('a connection over which nothing is sent stays while its path is checked, however seldom', async () => {
+  for (const every of [2500, 6000]) {
+    await byHand(async (pass) => {
+      let lost = 0, asked = 0, dead = false, checks = 1, due = every;
+      globalThis.fetch = async () => { asked++; return new Response(); };
+      const pc = {
+        async getStats() {
+          if (!dead && performance.now() >= due) { checks++; due += every; }
+          return new Map([['pair', { type: 'candidate-pair', bytesReceived: 1701, responsesReceived: checks }]]);
+        },
+      };
+      const watch = new Watch(pc, () => { lost++; }, URL_);
+      await pass(60_000);
+      assert.equal(lost, 0);
+      assert.equal(asked, 1, 'a room where nobody speaks is no load');
+      dead = true;
+      await pass(10_000);
+      assert.equal(lost, 1);
+      watch.close();
+    });
+  }
 });

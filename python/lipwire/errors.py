@@ -12,6 +12,7 @@ __all__ = [
     "BufferFull",
     "InvalidArgument",
     "LipwireError",
+    "ModelFailed",
     "NoCapacity",
     "OutOfMemory",
     "StorageError",
@@ -65,6 +66,19 @@ class NoCapacity(LipwireError, RuntimeError):
     def __init__(self, message: str = "No capacity for another session", retry_after: float = 5.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ModelFailed(LipwireError, RuntimeError):
+    """A model of speech is not there, is damaged, or its process ended; the message says what to do.
+
+    `died`: the process did, so the same may go well in the next one.
+    """
+
+    code = "MODEL_FAILED"
+
+    def __init__(self, message: str, *, died: bool = False) -> None:
+        super().__init__(message)
+        self.died = died
 
 
 class StorageError(LipwireError, OSError):

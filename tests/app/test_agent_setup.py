@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,15 +15,17 @@ from msgspec import Meta
 
 import lipwire.atlas
 from lipwire.agents.brains.base import Services
+from lipwire.agents.brains.guide import GREETING
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.app.agent_page import PageAgents
-from lipwire.app.agent_setup import AgentSetup, check_brain
+from lipwire.app.agent_setup import AgentSetup, check_brain, openai_models
 from lipwire.app.config import Config
 from lipwire.channel.agora.channel import Agora
 from lipwire.channel.room.room import Rooms
+from lipwire.cli.doctor import examine
 from lipwire.errors import InvalidArgument
 from lipwire.protocol.tokens import verify_token
 from lipwire.provider.keys import OPERATOR
@@ -207,7 +210,7 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = AgentSetup(Config()).missing()
     assert nothing["realtime"] == ["OPENAI_API_KEY"]
     assert nothing["cascade"][0].startswith("OPENAI_API_KEY")
-    assert nothing["echo"] == []
+    assert nothing["echo"] == nothing["guide"] == []
     keys = AgentSetup(Config(openai_api_key="k", agora_app_id=APP, agora_app_certificate=CERTIFICATE)).missing()
     assert (keys["realtime"], keys["echo"]) == ([], [])
     assert [need for need in keys["agora"] if need.startswith("AGORA")] == []
@@ -220,6 +223,7 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
     assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "espeakng_loader"]
     assert [need.split()[0] for need in bare["script"]] == ["espeakng_loader"]
+    assert bare["guide"] == bare["cascade"] and choose_brain(Config()) == "echo"
     online = AgentSetup(Config(openai_api_key="k", stt_url="http://a", tts_url="http://a")).missing()
     assert [need.split()[0] for need in online["cascade"]] == ["httpx", "sentencex"]
     ours = AgentSetup(Config(openai_api_key="k")).missing()
@@ -227,15 +231,41 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_brains_by_name() -> None:
-    assert [check_brain(name) for name in ("realtime", "cascade", "echo", "script")]
-    with pytest.raises(InvalidArgument, match="brain must be one of realtime, cascade, echo, script, got 'x'"):
+    assert [check_brain(name) for name in ("realtime", "cascade", "guide", "echo", "script")]
+    with pytest.raises(InvalidArgument, match="brain must be one of realtime, cascade, guide, echo, script, got 'x'"):
         check_brain("x")
-    assert choose_brain(Config()) == "echo"
+    assert choose_brain(Config()) == "guide"
     assert choose_brain(Config(openai_api_key="k")) == "realtime"
+    ours = "http://127.0.0.1:11434/v1/chat/completions"
+    assert choose_brain(Config(openai_api_key="k", llm_url=ours)) == choose_brain(Config(), "key") == "cascade"
+    with pytest.raises(AgentStartFailed, match="cascade needs OPENAI_API_KEY"):
+        choose_brain(Config(llm_model="one that is nowhere"))
+    with pytest.raises(AgentStartFailed, match=r"another llm_url: .*:8080/v1 leads to this server's own viewer_port"):
+        choose_brain(Config(llm_url="http://localhost:8080/v1"))
     with pytest.raises(AgentStartFailed, match=r"OPENAI_API_KEY.*--brain echo"):
         choose_brain(Config(agent_brain="realtime"))
     with pytest.raises(AgentStartFailed, match="which this server has not"):
         AgentSetup(Config()).brain(agent(brain="realtime"))
+
+
+def test_the_guide_greets_and_asks_nobody() -> None:
+    """Unless the settings name services, or a request another greeting: not even those of a key that is set."""
+    setup_ = AgentSetup(Config(openai_api_key="k"))
+    for greeting, said in ((None, GREETING), ("", ""), ("Hi.", "Hi.")):
+        one = agent(brain="guide")
+        one.llm.greeting_message = greeting
+        setup_.prepare(one)
+        assert one.llm.greeting_message == said
+        assert (setup_.services(one).stt_url, setup_.services(one).tts_url) == (None, None)
+    assert setup_.services(prepared(setup_, "cascade")).tts_url is not None
+    ours = AgentSetup(Config(tts_url="http://127.0.0.1:1/v1/audio/speech"))
+    assert ours.services(prepared(ours, "guide")).tts_url == "http://127.0.0.1:1/v1/audio/speech"
+
+
+def prepared(setup_: AgentSetup, brain: str) -> AgentConfig:
+    one = agent(brain=brain)
+    setup_.prepare(one)
+    return one
 
 
 # -------------------------------------------------------------------------------------------------------------- tools
@@ -319,7 +349,7 @@ def test_the_command_line_makes_an_agent() -> None:
         "n",
         "my room",
         "7",
-        "echo",
+        "guide",
         "kit",
     )
     assert (config.instructions, config.llm.greeting_message, config.idle_timeout) == ("Be kind.", "Hi.", 0)
@@ -340,6 +370,7 @@ def test_the_command_line_makes_an_agent() -> None:
         (Config(openai_api_key="k", agent_brain="cascade"), "onyx", "en-us"),
         (Config(openai_api_key="k", agent_brain="cascade", tts_url="offline"), "de+f3", "alloy"),
         (Config(agent_brain="echo"), "en-us+f3", "alloy"),
+        (Config(agent_brain="guide", openai_api_key="k"), "en-us+f3", "alloy"),
         (Config(agent_brain="cascade", llm_url="http://127.0.0.1:1", tts_url="http://127.0.0.1:1"), None, "alloy"),
     ],
 )
@@ -347,3 +378,21 @@ def test_the_page_offers_voices_that_somebody_speaks_with(config: Config, has: s
     page = PageAgents(AgentSetup(config), cast(Any, None)).config()
     assert not_has not in page.voices and (has in page.voices if has else page.voices == [])
     assert set(page.face_voices) == set(page.avatars) and len(set(page.face_voices.values())) == 3
+
+
+def test_which_models_of_openai_are_in_use() -> None:
+    def used(**more: Any) -> dict[str, str]:
+        return dict(openai_models(Config(**more)))
+
+    assert used() == used(stt_model="whisper-1") == {}
+    defaults = {"realtime_model": "gpt-realtime-2.1", "llm_model": "gpt-6-luna"}
+    defaults |= {"stt_model": "gpt-transcribe", "tts_model": "gpt-4o-mini-tts"}
+    assert used(openai_api_key="k") == defaults
+    ours = {"llm_url": "http://127.0.0.1:1/v1/chat/completions", "openai_url": "ws://127.0.0.1:1"}
+    assert used(openai_api_key="k", **ours, llm_model="gpt-4o") == {}
+    at_openai = "https://api.openai.com/v1/audio/speech"
+    assert used(openai_api_key="k", **ours, tts_url=at_openai, tts_model="tts-1") == {"tts_model": "tts-1"}
+    told = examine(Config(openai_api_key="k"), date(2027, 1, 6))["parts"][-1]
+    assert (told["name"], told["state"]) == ("OpenAI's models", "wrong") and "gpt-4o-mini-tts ended" in told["note"]
+    soon = examine(Config(openai_api_key="k", llm_model="gpt-4o"), date(2026, 11, 30))["parts"][-2:]
+    assert [part["state"] for part in soon] == ["soon", "soon"] and "set llm_model to gpt-6-luna" in soon[0]["note"]

@@ -127,6 +127,7 @@ def test_addresses_have_a_scheme_and_a_host(name: str, scheme: str) -> None:
 
 OUT_OF_RANGE = [
     ("http_port", 65536),
+    ("models_memory_mb", 255),
     ("rtp_ports", "80-90"),
     ("rtp_host", "pbx.example.org"),
     ("rtp_public_host", "203.0.113.999"),

@@ -25,6 +25,7 @@ import lipwire
 import lipwire.atlas
 from lipwire import Frame
 from lipwire.agents.config import AgentConfig
+from lipwire.app.agent_setup import AgentSetup
 from lipwire.app.config import Config
 from lipwire.app.service import ENCODED, Service
 from lipwire.errors import InvalidArgument
@@ -541,6 +542,7 @@ async def test_figures(service: Service, say: Callable[[str], tuple[bytes, int]]
     assert stats["frames"] > 0
     assert abs(stats["skew_ms"]) <= 40
     lines = (await get(service, "/metrics")).text.splitlines()
+    assert "lipwire_models_jobs 0.0" in lines
     metrics = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert metrics["lipwire_sessions"] == metrics["lipwire_sessions_started_total"] == "1.0"
     assert metrics['lipwire_messages_total{command="voice"}'] == "1.0"
@@ -618,6 +620,23 @@ async def test_a_port_that_is_taken_is_named(name: str) -> None:
             await Service(config(**{name: port})).start()
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() - before == set()
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"hearing_model": "whisper-giant"}, "'whisper-giant' is no folder, and no model"),
+        ({"hearing_model": "silero-vad"}, "silero-vad is for voice activity"),
+        ({"voices": "/no/such/folder"}, "voices: /no/such/folder is no folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_found_before_anyone_asks(setting: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        Service(config(**setting))
+    there = AgentSetup(config(hearing_model="whisper-base", voices="voices")).services(
+        AgentConfig(name="one", channel="c")
+    )
+    assert (there.hearing_model, there.voices) == ("whisper-base", "voices")
 
 
 # ----------------------------------------------------------------------------------------------- inside another service

@@ -172,6 +172,22 @@ def test_of_a_built_in_avatar_the_files_outlive_the_process(monkeypatch: pytest.
     other = Avatar.load(str(artwork.write(tmp_path / "other", artwork.files(toml))))
     monkeypatch.setattr(web, "webp", lambda _: b"another")
     assert WebAvatars().get(other, 64, 48) != made, "artwork that has its name is none"
-    for kept in (tmp_path / "lipwire" / "avatars").glob("*.zip"):
-        kept.write_bytes(b"damaged")
+    (kept,) = (tmp_path / "lipwire" / "avatars").glob("*.zip")
+    good = kept.read_bytes()
+    for damaged in (b"damaged", *(turned(good, bit) for bit in range(0, 8 * len(directory(good)), 7))):
+        kept.write_bytes(damaged)
+        assert WebAvatars().find(ohm, 64, 48) in (None, made)
+    kept.write_bytes(b"damaged")
     assert set(WebAvatars().get(ohm, 64, 48).images.values()) == {b"another"}
+
+
+def directory(archive: bytes) -> bytes:
+    """Of a ZIP file: what says where its files are, and how they are packed."""
+    return archive[archive.index(b"PK\1\2") :]
+
+
+def turned(archive: bytes, bit: int) -> bytes:
+    """One bit of its directory turned."""
+    damaged = bytearray(archive)
+    damaged[len(archive) - len(directory(archive)) + bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)

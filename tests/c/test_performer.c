@@ -473,6 +473,36 @@ static void test_late_and_full(void)
     lw_performer_close(&r.p);
 }
 
+/* A reader who falls behind, catches up and falls behind again, from other places of the ring each time, gets what one gets
+ * who reads at every tick. */
+static void test_lagging_reader(void)
+{
+    static int16_t prompt[60 * LW_BLOCK];
+    static const int takes[] = {0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 5, 1};
+    make_vowel(40 * LW_BLOCK, 48000);
+    for (int lags = 0; lags < 2; lags++) {
+        run r = start((lw_performer_config){.avatar = avatar, .pcm_blocks = 5});
+        CHECK(lw_performer_write(r.p, speech, 40 * LW_BLOCK, 48000) == 0, "speech");
+        r.keep_pcm = lags;
+        for (int i = 0; i < 60; i++) {
+            step(&r, 1);
+            int64_t sample;
+            for (int n = lags ? takes[i % 15] : 0; n && lw_performer_read_pcm(r.p, heard + heard_count, &sample); n--) {
+                contiguous &= sample == heard_count;
+                heard_count += LW_BLOCK;
+            }
+        }
+        lw_performer_counters stats;
+        lw_performer_stats(r.p, &stats);
+        read_pcm(&r);
+        CHECK(contiguous && heard_count == 60 * LW_BLOCK && !stats.pcm_dropped, "every block, in order");
+        if (lags)
+            CHECK(!memcmp(heard, prompt, sizeof prompt), "a reader who lags hears the same");
+        memcpy(prompt, heard, sizeof prompt);
+        lw_performer_close(&r.p);
+    }
+}
+
 static void test_interrupt(void)
 {
     int closes = 1, silent = 1, told = 1;
@@ -845,6 +875,7 @@ int main(void)
     test_batch();
     test_held_slots();
     test_late_and_full();
+    test_lagging_reader();
     test_interrupt();
     test_interrupt_of_what_is_held_back();
     test_tails();

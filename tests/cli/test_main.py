@@ -35,7 +35,7 @@ from support.zygote import zygote
 
 LIPWIRE = Path(sys.executable).parent / "lipwire"
 COMMANDS = (
-    "demo", "serve", "agent", "send", "render", "avatar", "conformance", "token", "key", "bench", "doctor",
+    "demo", "serve", "agent", "send", "render", "avatar", "conformance", "token", "key", "bench", "doctor", "models",
 )  # fmt: skip
 PORTS = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--ice-host", "127.0.0.1")
 WAIT = 90
@@ -215,6 +215,7 @@ def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
         port = taken.getsockname()[1]
         more = {"LIPWIRE_VIEWER_PORT": str(port), "LIPWIRE_HTTP_PORT": "0", "LIPWIRE_AVATAR": "nobody"}
         more["LIPWIRE_TTS_URL"] = f"http://127.0.0.1:{port}/v1/audio/speech"
+        more["LIPWIRE_HEARING_MODEL"] = "whisper-giant"
         more["LIPWIRE_LLM_URL"] = "http://127.0.0.1:1/v1/chat/completions"
         out = run(place, "doctor", "--json", LIPWIRE_RECORD="file/recorded", **more)[1]
     parts = {part["name"]: part for part in json.loads(out)["parts"]}
@@ -225,6 +226,7 @@ def test_doctor_says_what_there_is_and_how_to_get_the_rest(place: Path) -> None:
     cascade = parts["agent: cascade"]
     assert (cascade["state"], cascade["note"]) == ("wrong", "nothing listens at llm_url on this machine")
     assert f"{port} (--viewer-port)" in parts["a server for voice engines"]["note"]
+    assert parts["the model that hears"]["state"] == "wrong" != parts["text to speech: hibari"]["state"]
     assert (parts["TLS"]["state"], parts["recordings"]["state"]) == ("off", "wrong")
     for part in parts.values():
         assert part["state"] != "missing" or "pip install" in part["note"] or "needs" in part["note"], part

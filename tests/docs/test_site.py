@@ -90,7 +90,7 @@ def test_the_table_of_settings_has_every_setting() -> None:
     (port,) = [line for line in page.splitlines() if 'id="http_port"' in line]
     assert "--http-port" in port and ">8764<" in port and "0 to 65535" in port
     (brain,) = [line for line in page.splitlines() if 'id="agent_brain"' in line]
-    assert "`realtime`, `cascade`, `echo`, `script`" in brain
+    assert "`realtime`, `cascade`, `guide`, `echo`, `script`" in brain
 
 
 def test_every_public_name_has_its_place() -> None:

@@ -285,6 +285,22 @@ def test_who_asks_nonsense_is_told_as_long_as_it_reads_and_not_for_ever(good: st
     assert told == [line] * (1 + (good is not None)), "it has ended"
 
 
+def test_a_clock_that_was_lost_comes_again_within_the_second() -> None:
+    """As the header does: without it the face is not in time with the sound."""
+    channel, motion, clocks = Slow(), Motion(), []
+    line = MotionLine(channel, lambda sample: (sample, RATE), motion.add)
+    motion.begin(Fraction(25))
+    channel.handlers["message"]("{}")
+    for frame in poses(7.0):
+        motion.frame(frame)
+        reader = Reader()
+        for message in channel.sent:
+            reader.put(message)
+        channel.sent.clear()
+        clocks += [sample for sample, _, kind, _ in reader.alone if kind == "clock"]
+    assert [at * 3 // RATE for at in clocks] == [0, 1, 2, 17] and not line.closed
+
+
 async def test_channels_without_end_are_not_taken() -> None:
     peer, channels = Peer(lambda _: None), [Slow() for _ in range(LINES + 3)]
     for channel in channels:
@@ -296,8 +312,8 @@ async def test_channels_without_end_are_not_taken() -> None:
 
 
 class Units(UnitMaker):
-    def __init__(self) -> None:
-        super().__init__(("azure",), Fraction(25))
+    def __init__(self, sets: tuple[str, ...] = ("azure",)) -> None:
+        super().__init__(sets, Fraction(25))
         self.sent: list[tuple[bytes, bool]] = []
 
     def send(self, unit: bytes, sample: int, key: bool) -> bool:
@@ -327,6 +343,21 @@ def test_each_idr_picture_has_the_header_whoever_asked_for_it() -> None:
         ids += [header[0] for header in reader.headers]
     assert [n for n, (_, key) in enumerate(made.sent) if key] == [0, 25, 30, 44, 60] and len(set(ids)) == 2
     assert (made.sent[60][0].count(b"avatar:another"), made.sent[59][0].count(b"avatar")) == (1, 0)
+
+
+def test_who_names_no_sets_has_those_of_the_face_that_comes() -> None:
+    motion, made = Motion(), Units(())
+    motion.add(made)
+    for sets in (("azure",), ("visemes", "head")):
+        motion.sets = sets
+        motion.begin(Fraction(25))
+        for frame in poses(0.2):
+            motion.frame(frame, motion.generation * RATE + frame.sample)
+        reader = Reader()
+        for message in read_user_data(made.sent[0][0]):
+            reader.put(message)
+        assert [group[0] for group in reader.headers[0][3]] == list(sets)
+        made.sent.clear()
 
 
 @settings(max_examples=30, deadline=None)

@@ -207,6 +207,34 @@ async def test_who_does_not_take_the_answer_is_closed_at_the_deadline(at_once: b
         await is_over(client)
 
 
+async def test_who_takes_the_answer_slowly_is_served_to_its_end_and_closed_where_it_takes_no_more() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": bytes(32 << 20)})
+
+    async with Site(app, Limits(write=30.0, idle=5.0)) as site:
+        client = await site.open(HEALTH)
+        await until(lambda: bool(unsent(site)))
+        for _ in range(5):
+            await site.pass_time(0)
+            before = unsent(site)
+            while unsent(site) >= before:
+                await answer(client)
+                await asyncio.sleep(0)
+            await site.pass_time(29)
+        assert len(site.door) == 1, "two minutes and a half"
+        await site.pass_time(29)
+        assert len(site.door) == 1
+        await site.pass_time(1.1)
+        await until(lambda: len(site.door) == 0)
+        assert site.door.closed_total == {UNREAD: 1}
+
+
+def unsent(site: Site) -> int:
+    return sum(visit.unsent() for visit in site.door._visits.values() if visit.unsent is not None)
+
+
 async def test_a_websocket_that_does_not_finish_its_handshake_is_closed_and_one_that_does_stays() -> None:
     async with Site() as site:
         ws = await serve_ws(site.stage.provider, port=0, door=site.door)

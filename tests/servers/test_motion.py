@@ -169,7 +169,10 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
         (f"{id}?sets=face", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?encoding=xml", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?sound=mp3", HEADERS, 400, "VALIDATION_ERROR"),
-        (open_to["video"]["session_id"], HEADERS, 403, "NOT_ALLOWED"),
+        (open_to["video"]["session_id"], HEADERS, 403, "NO_MOTION"),
+        ("rooms/lobby", {}, 401, "MISSING_TOKEN"),
+        ("rooms/other", {"authorization": f"Bearer {other}"}, 403, "NOT_ALLOWED"),
+        (f"rooms/lobby?user={'x' * 65}", HEADERS, 400, "VALIDATION_ERROR"),
         (id, HEADERS | {"origin": "https://evil.example"}, 403, "ORIGIN_NOT_ALLOWED"),
     ]
     for path, headers, status, code in cases:
@@ -177,6 +180,13 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
             await connect(url(service, path), proxy=None, additional_headers=headers)
         assert refused.value.response.status_code == status, path
         assert json.loads(refused.value.response.body or b"")["code"] == code, path
+        async with httpx.AsyncClient(trust_env=False, headers=headers) as http:  # as a page has to ask
+            reply = await http.get(f"{service.viewer_url}motion/{path}")
+        assert (reply.status_code, reply.json()["code"]) == (status, code), path
+    async with httpx.AsyncClient(trust_env=False, headers=HEADERS) as http:
+        for path in (id, "rooms/lobby?user=anna"):
+            assert (await http.get(f"{service.viewer_url}motion/{path}")).status_code == 204
+        assert not service.rooms.list() and not len(service.audience), "to ask is not to come"
     for fields, words in (
         ({"egress": "motion", "record": {}}, "record"),
         ({"egress": "video", "motion": {}}, "egress 'video'"),
@@ -203,6 +213,13 @@ async def test_black_video_by_whep(service: Service) -> None:
                 )
                 assert reply.status_code == status, (path, query)
                 assert status != 201 or ("H264/90000" in reply.text and "VP8/90000" not in reply.text)
+        video = (await start(service, egress="video")).json()["session_id"]
+        reply = await http.post(
+            f"/whep/{video}?motion=sei",
+            content=viewer.pc.localDescription.sdp,
+            headers={"content-type": "application/sdp"},
+        )
+        assert (reply.status_code, reply.json()["code"]) == (403, "NO_MOTION")
     await viewer.close()
 
 

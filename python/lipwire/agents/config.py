@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from ..protocol.messages import Egress, MotionCarrier, MotionSet
 from ..provider.keys import OPERATOR
 
-BrainKind = Literal["realtime", "cascade", "echo", "script"]
+BrainKind = Literal["realtime", "cascade", "guide", "echo", "script"]
 Transport = Literal["room", "agora"]
 Modality = Literal["text", "image", "audio"]
 TranscriptFormat = Literal["v2", "v0.3", "off"]

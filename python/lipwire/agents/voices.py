@@ -23,7 +23,7 @@ def settle_voice(config: AgentConfig, services: Services) -> None:
     url = services.tts_url or ""
     if config.brain == "realtime" or "audio" in config.llm.output_modalities:
         config.voice = voice.openai or OPENAI_VOICE
-    elif config.brain == "cascade" and url:
+    elif config.brain in ("cascade", "guide") and url:
         openai = (urlsplit(url).hostname or "").endswith("openai.com")
         config.voice = (voice.openai or OPENAI_VOICE) if openai else voice.service or SERVICE_VOICE
     else:

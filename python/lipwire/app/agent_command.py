@@ -29,6 +29,7 @@ from .agent_setup import AgentSetup
 from .config import Config
 from .lifetime import run_service
 from .links import link_note, shown_link
+from .local_llm import DEFAULTS, Found, told
 from .service import Service
 
 NO_AVATAR = "none"
@@ -103,16 +104,28 @@ def describe_tool(function: Callable[..., Any]) -> Tool:
 
 
 def choose_brain(config: Config, llm_key: str | None = None) -> BrainKind:
-    """The brain that was asked for; else realtime where there is a key for it, or echo, which needs nothing.
+    """The brain that was asked for; else cascade where a chat service is named, realtime where there is a key for it,
+    the guide where it can hear and speak, or echo, which needs nothing.
 
     Raises:
         AgentStartFailed: something that it needs is missing.
     """
-    brain: BrainKind = config.agent_brain or ("realtime" if config.openai_api_key else "echo")
-    missing = AgentSetup(config).missing(llm_key)[brain]
-    if missing:
-        raise AgentStartFailed(f"the brain {brain} needs {'; '.join(missing)}. Or take --brain echo")
+    missing = AgentSetup(config).missing(llm_key)
+    brain: BrainKind = config.agent_brain or _default_brain(config, llm_key, missing["guide"])
+    if missing[brain]:
+        raise AgentStartFailed(f"the brain {brain} needs {'; '.join(missing[brain])}. Or take --brain echo")
     return brain
+
+
+def _default_brain(config: Config, llm_key: str | None, guide_lacks: list[str]) -> BrainKind:
+    """The brain where nobody has said which."""
+    if config.llm_url != DEFAULTS.llm_url or llm_key:
+        return "cascade"
+    if config.openai_api_key:
+        return "realtime"
+    if config.llm_model != DEFAULTS.llm_model:
+        return "cascade"  # which says what is missing for that model
+    return "echo" if guide_lacks else "guide"
 
 
 def describe_agent(
@@ -159,12 +172,16 @@ def describe_agent(
     return make_config(name or f"agent in {channel}", channel, changes | prompt_changes(prompt or ""))
 
 
-async def run_agent(config: Config, agent: AgentConfig, console: Console, asked: asyncio.Event) -> None:
-    """Runs the server and the agent until the agent ends, or until it is `asked` to end: then in good order.
+async def run_agent(
+    config: Config, agent: AgentConfig, console: Console, asked: asyncio.Event, found: Found | None = None
+) -> None:
+    """Runs the server and the agent until the agent ends, or until it is `asked` to end: then in good order. `found`:
+    where it thinks, if that was found on this machine.
 
     Raises:
         AgentError: it cannot start. AgentStartFailed: it ran, and failed.
     """
+    notes = told(found, None if config.agent_brain else agent.brain)
     config = msgspec.structs.replace(config, agent_brain=agent.brain)
     service = Service(config)
 
@@ -179,6 +196,8 @@ async def run_agent(config: Config, agent: AgentConfig, console: Console, asked:
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
         kind = f"brain {agent.brain}, {shown}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        for line in notes:
+            console.print(line, markup=False, soft_wrap=True)
         if agent.film:
             console.print(f"recording  the agent, into {agent.film}", markup=False, soft_wrap=True)
         console.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")

@@ -86,7 +86,7 @@ class PageAgents:
         """Names that somebody will speak with, where the page leaves the brain to the server."""
         if brain == "realtime":
             return list(REALTIME_VOICES)
-        tts = self._setup.speech_url() if brain == "cascade" else None
+        tts = self._setup.speech_url(brain) if brain in ("cascade", "guide") else None
         if tts is None:
             return list(ESPEAK_VOICES)
         return list(SPEECH_VOICES) if is_openai(tts) else []

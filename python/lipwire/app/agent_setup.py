@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, get_args
 from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
+from ..agents.brains.guide import GREETING
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..audio import espeak as voice
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
@@ -27,6 +29,7 @@ from ..publish.live_film import LiveFilm
 from ..publish.motion import MotionFigures
 from ..session.preencoded import of_server
 from .config import OFFLINE, Config
+from .local_llm import at_ourselves
 
 if TYPE_CHECKING:
     from ..channel.room.room import Rooms
@@ -49,6 +52,23 @@ def _speech(config: Config, *, at_openai: bool) -> tuple[str | None, str | None]
     asked = (config.stt_url, here and f"{here}transcriptions"), (config.tts_url, here and f"{here}speech")
     stt, tts = (default if url is None else None if url == OFFLINE else url for url, default in asked)
     return stt, tts
+
+
+def openai_models(config: Config) -> list[tuple[str, str]]:
+    """(setting, model) of the models of OpenAI's that agents of a server use, by what is set or by default."""
+    c = config
+    if not c.openai_api_key:
+        return []
+    stt, tts = _speech(c, at_openai=is_openai(c.llm_url))
+    used = [("realtime_model", c.realtime_model or REALTIME)] if c.openai_url is None else []
+    for setting, url, model in (
+        ("llm_model", c.llm_url, c.llm_model),
+        ("stt_model", stt, c.stt_model or TRANSCRIPTION),
+        ("tts_model", tts, c.tts_model or SPEECH),
+    ):
+        if url is not None and is_openai(url):
+            used.append((setting, model))
+    return used
 
 
 class AgentSetup:
@@ -120,12 +140,14 @@ class AgentSetup:
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
+        if agent.brain == "guide" and agent.llm.greeting_message is None:
+            agent.llm.greeting_message = GREETING
         services = self.services(agent)
         for name, headers, setting, url in (
             ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
             ("tts.headers", agent.tts_headers, "tts_url", services.tts_url),
         ):
-            if headers and (url is None or agent.brain != "cascade"):
+            if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
@@ -204,7 +226,8 @@ class AgentSetup:
         """Where a brain finds its services. An agent that thinks at OpenAI with our key hears and speaks there as well,
         unless the settings say otherwise: what is said goes there anyway, and pocketsphinx and espeak-ng are modest."""
         c = self.config
-        at_openai = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and is_openai(agent.llm.url)
+        ours = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and is_openai(agent.llm.url)
+        at_openai = ours and agent.brain != "guide"  # which asks nobody anything
         stt, tts = _speech(c, at_openai=at_openai)
         return Services(
             llm_url=c.llm_url,
@@ -215,16 +238,18 @@ class AgentSetup:
             stt_model=c.stt_model,
             tts_url=tts,
             tts_model=c.tts_model,
+            hearing_model=c.hearing_model or "",
+            voices=c.voices,
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,
             outward=self.outward.of(agent.owner),
         )
 
-    def speech_url(self) -> str | None:
-        """Where an agent of the server's own speaks that thinks by cascade; None = on this machine."""
+    def speech_url(self, brain: BrainKind = "cascade") -> str | None:
+        """Where an agent of the server's own speaks that thinks by cascade, or by the guide; None = on this machine."""
         c = self.config
-        return _speech(c, at_openai=bool(c.openai_api_key) and is_openai(c.llm_url))[1]
+        return _speech(c, at_openai=brain == "cascade" and bool(c.openai_api_key) and is_openai(c.llm_url))[1]
 
     def missing(self, llm_key: str | None = None) -> dict[str, list[str]]:
         """What each brain, and Agora's channels, still need; nothing = ready. `llm_key`: of cascade's chat service."""
@@ -236,11 +261,14 @@ class AgentSetup:
             needs["realtime"] += key
         if is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
-        stt, tts = _speech(c, at_openai=bool(c.openai_api_key) and is_openai(c.llm_url))
-        modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None else [])
-        needs["cascade"] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
-        if tts is None:
-            needs["cascade"] += espeak
+        if (port := at_ourselves(c)) is not None:
+            needs["cascade"].append(f"another llm_url: {c.llm_url} leads to this server's own {port}")
+        for brain, at_openai in (("cascade", bool(c.openai_api_key) and is_openai(c.llm_url)), ("guide", False)):
+            stt, tts = _speech(c, at_openai=at_openai)
+            modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None else [])
+            needs[brain] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
+            if tts is None:
+                needs[brain] += espeak
         needs["script"] += espeak
         needs["agora"] = [
             *([] if c.agora_app_id else ["AGORA_APP_ID"]),

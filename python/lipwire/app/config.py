@@ -21,8 +21,10 @@ from msgspec import Struct
 from .. import _core
 from ..agents.config import BrainKind
 from ..agents.headers import check_headers
+from ..agents.openai_models import CHAT
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
+from ..models.host import MOST_MEMORY
 from ..outward import Outward, redact
 from ..protocol.messages import Egress
 from ..publish.audience import MAX_VIEWERS
@@ -192,7 +194,7 @@ class Config(Struct, kw_only=True, frozen=True):
     turn_password: str | None = None
     """It goes to everyone who may connect."""
     agent_brain: BrainKind | None = None
-    """What thinks for every agent: realtime, cascade, echo or script. Default: cascade for join, realtime for
+    """What thinks for every agent: realtime, cascade, guide, echo or script. Default: cascade for join, realtime for
     /start_agent."""
     max_agents: int = 50
     """More are refused with 422."""
@@ -207,11 +209,15 @@ class Config(Struct, kw_only=True, frozen=True):
     openai_url: str | None = None
     """Of OpenAI Realtime. Default: wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None
-    """Which model of OpenAI Realtime. Default: gpt-realtime."""
+    """Which model of OpenAI Realtime. Default: gpt-realtime-2.1."""
     llm_url: str = "https://api.openai.com/v1/chat/completions"
     """Chat completions for agents that were given none."""
-    llm_model: str = "gpt-4o-mini"
-    """Which model of `llm_url`, for agents that were given none."""
+    llm_model: str = CHAT
+    """Which model of `llm_url`, for agents that were given none. Default: gpt-6-luna, which is told not to think first
+    (`reasoning_effort` "none"), unless `llm.params` of a request says how much."""
+    find_llm: bool = True
+    """`lipwire agent` and `lipwire demo`: where nobody says where an agent thinks (no key, no `llm_url`, no
+    `llm_headers`), look for a model on this machine, on the ports of Ollama, LM Studio, llama.cpp, vLLM and others."""
     llm_headers: dict[str, str] | None = None
     """More headers for every request to `llm_url`, in the file as a table; in the environment as JSON. They go nowhere
     else."""
@@ -219,15 +225,24 @@ class Config(Struct, kw_only=True, frozen=True):
     """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
     think there with our key, else offline."""
     stt_model: str | None = None
-    """Which model of `stt_url`. Default: gpt-4o-mini-transcribe."""
+    """Which model of `stt_url`. Default: gpt-transcribe."""
     stt_headers: dict[str, str] | None = None
     """More headers for every request to it."""
     tts_url: str | None = None
     """Text to speech, the same; offline it is espeak-ng."""
     tts_model: str | None = None
-    """Which model of `tts_url`. Default: gpt-4o-mini-tts."""
+    """Which model of `tts_url`. Default: gpt-4o-mini-tts; from 2027-01-06 on, when it ends, at OpenAI
+    gpt-realtime-2.1-mini over Realtime, which can also be set here."""
     tts_headers: dict[str, str] | None = None
     """More headers for every request to it."""
+    hearing_model: str | None = None
+    """What hears offline: a model of `lipwire models` that is for speech to text, or the path of a folder with a
+    whisper model of your own in CTranslate2's form. Default: by the language."""
+    voices: str | None = None
+    """A folder with voice files for agents, which requests name by their names in it. Default: none but those that are
+    installed."""
+    models_memory_mb: int = MOST_MEMORY >> 20
+    """MiB that the process of models may have in memory; one that has more is ended, and started again."""
     public_hosts: tuple[str, ...] = ()
     """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
     pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url`,
@@ -330,6 +345,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "models_memory_mb": (256, 1 << 20),
     "film_mb": (1, 1 << 20),
     "films_total_mb": (1, 1 << 24),
     "record_session_mb": (1, 1 << 20),

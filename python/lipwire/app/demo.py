@@ -20,9 +20,11 @@ from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
 from ..provider.keys import OPERATOR
 from ..servers.tls import trust_ourselves
+from .agent_page import PageAgents
 from .config import Config
 from .lifetime import run_service
 from .links import link_note, shown_link
+from .local_llm import settle_llm, told
 from .service import Service
 
 TEXTS = (
@@ -98,6 +100,7 @@ async def run_demo(
     name, voice = face.name, voice or face.voice.for_espeak()
     if espeak.available() and not await asyncio.to_thread(espeak.known, voice):
         raise InvalidArgument(f"--voice {voice}: espeak-ng has no such voice; say en-us, de, en-us+f3")
+    config, found = await settle_llm(config)
     texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
 
@@ -121,6 +124,9 @@ async def run_demo(
                     soft_wrap=True,
                 )
                 console.print(f"An agent that listens: [bold]{agent}[/]", soft_wrap=True)
+                brain = PageAgents(service.agent_setup, service.agents).config().brains[0]
+                for line in told(found, brain):
+                    console.print(line, markup=False, soft_wrap=True)
                 if (note := link_note(service, console)) is not None:
                     console.print(f"({note})", soft_wrap=True)
             figures = Figures()

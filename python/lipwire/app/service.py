@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from functools import partial
+from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +20,7 @@ from ..agents.config import AgentConfig
 from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
+from ..agents.openai_models import ending
 from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
@@ -30,6 +33,8 @@ from ..channel.room.room import Rooms
 from ..closing import close_within
 from ..errors import BadState, InvalidArgument
 from ..logs import sampled
+from ..models.find import check_hearing
+from ..models.host import ModelHost
 from ..motion.sets import check_sets
 from ..pools import pool
 from ..protocol import messages as m
@@ -57,6 +62,7 @@ from ..servers.metrics import (
     DoorCollector,
     FilmCollector,
     HeardCollector,
+    ModelCollector,
     MotionCollector,
     StageCollector,
 )
@@ -72,7 +78,7 @@ from ..session.runtime import Runtime
 from ..session.stages import Spoken
 from ..session.subtitles import Cue
 from .agent_page import PageAgents
-from .agent_setup import AgentSetup, agora_egress, check_film
+from .agent_setup import AgentSetup, agora_egress, check_film, openai_models
 from .config import LOOPBACK, Config, is_loopback
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
@@ -291,6 +297,14 @@ def _unheard(event: Any) -> None:
     """Where the events of a session go that has ended."""
 
 
+def _check_models(config: Config) -> None:
+    """Raises InvalidArgument: a setting names a model, or a folder of voices, that is not there."""
+    if config.hearing_model is not None:
+        check_hearing(config.hearing_model)
+    if config.voices is not None and not Path(config.voices).is_dir():
+        raise InvalidArgument(f"voices: {config.voices} is no folder")
+
+
 class Service:
     """The whole of `lipwire serve`. Use as an async context manager, or `start` and `close`.
 
@@ -313,6 +327,8 @@ class Service:
         self.config = config or Config()
         self.preencodes = preencodes
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
+        _check_models(self.config)
+        self._models: ModelHost | None = None
         self.api_key = self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
@@ -396,6 +412,7 @@ class Service:
             AudienceCollector(self.audience),
             DoorCollector(self.door),
             HeardCollector(self.heard),
+            ModelCollector(lambda: None if self._models is None else self._models.state()),
             MotionCollector(self.motion_figures),
             StageCollector(self.telemetry),
         ]
@@ -606,6 +623,7 @@ class Service:
         async with self._starting:
             if self._ws is not None:
                 return
+            self._models = ModelHost.set_up(memory=self.config.models_memory_mb << 20)
             try:
                 self._ws = await serve_ws(
                     self.provider,
@@ -628,6 +646,8 @@ class Service:
         Raises:
             InvalidArgument: a port cannot be had; it says which and what to set.
         """
+        for told in ending(openai_models(self.config), date.today()):
+            logger.warning("OpenAI's models: %s", told)
         try:
             await self.start_background()
             self._http = await self._serve(self.app, "http_port")

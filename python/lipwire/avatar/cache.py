@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
@@ -20,6 +22,8 @@ from .art import Art, Layer
 from .builtin import draw
 
 T = TypeVar("T")
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error, struct.error)
+"""What reading a damaged archive raises: where a bit of its directory has turned, it may say that it is compressed."""
 MAX_BYTES = 256 * 1024 * 1024
 """Of all that is kept; the longest unused goes first."""
 
@@ -63,7 +67,7 @@ class Keeper(Generic[T]):
     def find(self, name: str, width: int, height: int) -> T | None:
         """What was made before; None: nothing was, or it is damaged."""
         # Also RuntimeError: there is no home.
-        with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        with contextlib.suppress(OSError, RuntimeError, *DAMAGED):
             path = self._path(name, width, height)
             kept = self._read(path)
             os.utime(path)

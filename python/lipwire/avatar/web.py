@@ -111,7 +111,7 @@ def web_avatar(avatar: Avatar, width: int, height: int) -> WebAvatar:
 
     def named(picture: NDArray[np.uint8]) -> str:
         data = webp(picture)
-        name = f"{hashlib.sha256(data).hexdigest()[:20]}.webp"
+        name = _name(data)
         images[name] = data
         return f"{quote(avatar.name, safe='')}/{width}x{height}/{name}"
 
@@ -133,6 +133,11 @@ def web_avatar(avatar: Avatar, width: int, height: int) -> WebAvatar:
         "mouth": {"images": mouth_points(art)[0].tolist(), "visemes": mouth_points(art)[1].tolist()},
     }
     return _named(json.dumps(manifest, separators=(",", ":")).encode(), images)
+
+
+def _name(data: bytes) -> str:
+    """Of an image."""
+    return f"{hashlib.sha256(data).hexdigest()[:20]}.webp"
 
 
 def _named(manifest: bytes, images: dict[str, bytes]) -> WebAvatar:
@@ -188,7 +193,12 @@ def webp(picture: NDArray[np.uint8]) -> bytes:
 
 def _read(path: Path) -> WebAvatar:
     with ZipFile(path) as file:
-        return _named(file.read(MANIFEST), {name: file.read(name) for name in file.namelist() if name != MANIFEST})
+        manifest = file.read(MANIFEST)
+        images = {_name(data): data for data in (file.read(name) for name in file.namelist() if name != MANIFEST)}
+    told = json.loads(manifest)
+    if images.keys() != {address.rpartition("/")[2] for address in (told["background"], *told["sheets"])}:
+        raise ValueError(f"{path} is damaged: it lacks an image")  # an archive's directory has no checksum
+    return _named(manifest, images)
 
 
 def _write(file: IO[bytes], made: WebAvatar) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
 
+from ..app.config import Config
 from ..avatar import DEFAULT, Avatar
-from .options import ApiKey, ServerOptions, out, run_server, with_server_options
+from .options import ApiKey, FindLlm, ServerOptions, out, run_server, with_server_options
+
+DEFAULT_MODEL = Config().llm_model
 
 
 @with_server_options
@@ -16,14 +20,25 @@ def agent(
     channel: Annotated[str, typer.Option(help="Name of the channel it joins.")],
     brain: Annotated[
         str | None,
-        typer.Option(help="realtime, cascade, echo or script (default: realtime with an OPENAI_API_KEY, else echo)."),
+        typer.Option(
+            help="realtime, cascade, guide, echo or script (default: cascade with an --llm-url or a model that is "
+            "found, realtime with an OPENAI_API_KEY, else guide)."
+        ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
     greeting: Annotated[str | None, typer.Option(help="Said to the first who comes.")] = None,
     voice: Annotated[str | None, typer.Option(help="By the speech service's names (default: the avatar's).")] = None,
     language: Annotated[str, typer.Option(help="Of speech to text.")] = "en-US",
     llm_url: Annotated[str | None, typer.Option(help="Chat completions for cascade (default: OpenAI's).")] = None,
-    llm_model: Annotated[str | None, typer.Option(help="Its model (default: gpt-4o-mini).")] = None,
+    llm_model: Annotated[
+        str | None,
+        typer.Option(
+            "--llm-model",
+            "--model",
+            help=f"Its model (default: {DEFAULT_MODEL}; of a server on this machine, one that it has).",
+        ),
+    ] = None,
+    find_llm: FindLlm = None,
     llm_key: Annotated[
         str | None, typer.Option(envvar="LIPWIRE_LLM_KEY", help="Its key (default: OPENAI_API_KEY's).")
     ] = None,
@@ -49,11 +64,14 @@ def agent(
         agent_brain=None if brain is None else check_brain(brain),
         llm_url=llm_url,
         llm_model=llm_model,
+        find_llm=find_llm,
         avatar=None if avatar == "none" else avatar,
         api_key=api_key,
     )
     from ..app.agent_command import describe_agent, run_agent
+    from ..app.local_llm import settle_llm
 
+    config, found = asyncio.run(settle_llm(config, llm_key))
     wanted = describe_agent(
         config,
         channel,
@@ -69,4 +87,4 @@ def agent(
         idle_timeout=idle_timeout,
         film=film,
     )
-    run_server(lambda asked: run_agent(config, wanted, out, asked))
+    run_server(lambda asked: run_agent(config, wanted, out, asked, found))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
 import platform
 import socket
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,10 +18,14 @@ import typer
 from msgspec import Struct, to_builtins
 
 from .. import _core
+from ..agents.openai_models import ending
 from ..app.config import Config, is_loopback, shown
+from ..app.local_llm import find, looks
 from ..audio import espeak, opus
 from ..avatar import Avatar
-from ..errors import InvalidArgument, LipwireError
+from ..errors import InvalidArgument, LipwireError, ModelFailed
+from ..models.find import check_hearing, how, lacks, place, there
+from ..models.table import MODELS, PURPOSES, Model
 from .options import ConfigFile, out, settings
 
 EXTRAS = {
@@ -35,11 +41,12 @@ SERVE_LOG_LEVEL = "info"
 BRAINS = (
     ("cascade", "ears, a chat model, a voice", ("llm_url", "stt_url", "tts_url")),
     ("realtime", "OpenAI Realtime", ("openai_url",)),
+    ("guide", "answers questions about Lipwire by a script", ("stt_url", "tts_url")),
 )
-"""Brains that lean on services: what they are, and the settings that name those."""
+"""Brains that can lean on services: what they are, and the settings that name those."""
 
-State = Literal["ok", "missing", "off", "wrong"]
-STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "off": "dim", "wrong": "bold red"}
+State = Literal["ok", "soon", "missing", "off", "wrong"]
+STYLES: dict[State, str] = {"ok": "green", "soon": "yellow", "missing": "yellow", "off": "dim", "wrong": "bold red"}
 
 
 class Part(Struct):
@@ -67,8 +74,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine(cfg: Config) -> dict[str, Any]:
-    """Everything, JSON-able."""
+def examine(cfg: Config, today: date | None = None) -> dict[str, Any]:
+    """Everything, JSON-able. `today`: the day for which it is told what ends soon."""
     import av
 
     from ..app.agent_setup import AgentSetup
@@ -89,7 +96,7 @@ def examine(cfg: Config) -> dict[str, Any]:
         "record": _record(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
     }
-    report["parts"] = to_builtins([*_parts(cfg, report, needs)])
+    report["parts"] = to_builtins([*_parts(cfg, report, needs), *_ending(cfg, today or date.today())])
     report["config"] = {name: shown(name, getattr(cfg, name)) for name in cfg.__struct_fields__}
     return report
 
@@ -110,11 +117,13 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         else _lacks("a voice on this machine", ["espeakng_loader"], "demo")
     )
     yield _module("ears on this machine", "pocketsphinx", "agents")
+    yield from _models(cfg)
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
     for brain, what, urls in BRAINS:
         silent = [name for name in urls if not _listens(getattr(cfg, name))]
         part = _brain(f"agent: {brain}", needs[brain], what)
         yield Part(part.name, "wrong", f"nothing listens at {', '.join(silent)} on this machine") if silent else part
+    yield _model(cfg)
     yield _brain("Agora channels", needs["agora"], "set up")
     yield _module("renderers that are compiled (numba)", "numba", "hooks")
     yield _module("tracing (OpenTelemetry)", "opentelemetry", "otel")
@@ -124,6 +133,31 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         ("recordings", report["record"]),
     ):
         yield _told(name, told)
+
+
+def _models(cfg: Config) -> Iterator[Part]:
+    """The models of speech, and a setting that names one."""
+    for model in MODELS.values():
+        yield _model(f"{PURPOSES[model.purpose]}: {model.name}", model)
+    if cfg.hearing_model is not None:
+        try:
+            check_hearing(cfg.hearing_model)
+        except InvalidArgument as exc:
+            yield Part("the model that hears", "wrong", str(exc))
+        else:
+            yield Part("the model that hears", "ok", cfg.hearing_model)
+
+
+def _model(name: str, model: Model) -> Part:
+    found = there(model)
+    if found is None:
+        return Part(name, "missing" if model.in_extra else "off", how(model))
+    if lacking := lacks(model):
+        return _lacks(name, lacking, "offline")
+    try:
+        return Part(name, "ok", place(model).source if found.path.exists() else f"{found.source}, not joined yet")
+    except ModelFailed as exc:
+        return Part(name, "wrong", str(exc))
 
 
 def _extra(name: str, lacking: Sequence[str], note: str, extra: str = "") -> Part:
@@ -140,6 +174,27 @@ def _module(name: str, module: str, extra: str) -> Part:
 
 def _brain(name: str, lacking: Sequence[str], what: str) -> Part:
     return Part(name, "missing", f"needs {'; '.join(lacking)}") if lacking else Part(name, "ok", what)
+
+
+def _model(cfg: Config) -> Part:
+    """Of a model on this machine, which is used where nobody says where an agent thinks."""
+    name = "a model on this machine"
+    if not looks(cfg):
+        return Part(name, "off", "not looked for: the settings say where agents think, or find_llm is off")
+    found = asyncio.run(find())
+    return (
+        Part(name, "off", "none found; start Ollama, LM Studio, llama.cpp, ...")
+        if found is None
+        else Part(name, "ok", found.told())
+    )
+
+
+def _ending(cfg: Config, today: date) -> Iterator[Part]:
+    """Models of OpenAI's that are in use and end within 90 days."""
+    from ..app.agent_setup import openai_models
+
+    for told in ending(openai_models(cfg), today):
+        yield Part("OpenAI's models", "wrong" if " ended on " in told else "soon", told)
 
 
 def _told(name: str, told: str) -> Part:

@@ -15,7 +15,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, conformance, doctor, keys, motion, provider, render, replay, tokens
+from . import agent, avatar, conformance, doctor, keys, models, motion, provider, render, replay, tokens
 from .density.command import density
 from .options import err, out
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(avatar.app, name="avatar")
 app.add_typer(keys.app, name="key")
+app.add_typer(models.app, name="models")
 app.add_typer(motion.app, name="motion")
 for command in (
     provider.serve,

@@ -100,6 +100,12 @@ SERVER_OPTIONS: dict[str, Any] = {
     ],
     "config": ConfigFile,
 }
+FindLlm = Annotated[
+    bool | None,
+    typer.Option(
+        "--find-llm/--no-find-llm", help="Look for a model on this machine where none is named (default: yes)."
+    ),
+]
 ApiKey = Annotated[str | None, typer.Option(help="What clients send as x-api-key (default: a random one, printed).")]
 
 
@@ -149,6 +155,8 @@ def settings(path: Path | None, defaults: Mapping[str, Any] | None = None, **fla
     """Defaults < the file < the environment < flags; logging is set up by them."""
     config = load(flags, environment=os.environ, path=path, defaults=defaults)
     to_stderr(config.log_level)
+    if err.is_terminal and config.log_level.lower() == "warning":
+        logging.getLogger("lipwire.models").setLevel(logging.INFO)  # what is loaded, since somebody waits for it
     return config
 
 

@@ -14,7 +14,7 @@ from ..app.config import Config
 from ..avatar import DEFAULT
 from ..errors import InvalidArgument
 from ..rtp.ports import PORTS
-from .options import ApiKey, CaFile, ServerOptions, err, out, run, run_server, settle, with_server_options
+from .options import ApiKey, CaFile, FindLlm, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
 
 
@@ -111,9 +111,10 @@ def demo(
         typer.Option(help="low (320x180), medium (640x360) or high (1280x720; default, where there is room)."),
     ] = None,
     avatar: Annotated[str | None, typer.Option(help=f"Name or path (default: {DEFAULT}).")] = None,
+    find_llm: FindLlm = None,
 ) -> None:
     """Start Lipwire and let it speak: open the printed address in a browser."""
-    config = server.load(avatar=avatar)
+    config = server.load(avatar=avatar, find_llm=find_llm)
     from ..app.demo import run_demo
 
     run_server(

@@ -54,6 +54,8 @@ class Stage:
     """Samples that the output lags the performer's clock."""
     blocks = 64
     """Blocks that `heard` and `sound` take at a time, at most."""
+    delays = False
+    """Whether sound goes through `heard` and `sound`; without, it comes out as it went in."""
 
     def __init__(self, face: Avatar | _core.NativeAvatar | None, spec: StreamSpec) -> None:
         self.spec = spec
@@ -286,6 +288,7 @@ class SourceStage(DrawnStage):
     """A FrameSource: speech goes to it, the sound waits as long as it takes, its frames are shown on time."""
 
     blocks = 1
+    delays = True
 
     WAIT = 5.0
     """Seconds that an offline run waits for a frame."""

@@ -181,6 +181,7 @@ class ProviderError(LipwireError):
         "MISSING_TOKEN": (401, "Unauthorized"),
         "MISSING_API_KEY": (403, "Forbidden"),
         "NOT_ALLOWED": (403, "Forbidden"),
+        "NO_MOTION": (403, "Forbidden"),
         "ORIGIN_NOT_ALLOWED": (403, "Forbidden"),
         "SESSION_NOT_FOUND": (404, "Not found"),
         "ENDPOINT_NOT_FOUND": (404, "Not found"),

@@ -46,6 +46,12 @@ Carrier = Literal["data", "sei"]
 """What carries motion in a channel that is not asked: data messages, or user data of a black video."""
 
 
+class NoMotion(InvalidArgument):
+    """No motion is sent of this face."""
+
+    code = "NO_MOTION"
+
+
 class Ask(Struct, frozen=True):
     """What somebody wants to be sent."""
 
@@ -269,9 +275,9 @@ class Motion:
         return bool(self._listeners) and self.refusal is None
 
     def check(self) -> None:
-        """Raises InvalidArgument: there is none, for this reason."""
+        """Raises NoMotion: there is none, for this reason."""
         if self.refusal is not None:
-            raise InvalidArgument(self.refusal)
+            raise NoMotion(self.refusal)
 
     def begin(self, fps: Fraction, refusal: str | None = None, *, face: str = "") -> None:
         """From now on the frames are of one face at this rate; `refusal`: why there are none of it. `face`: its name,

@@ -4,7 +4,7 @@ The browser opens the channel, unordered and without retransmission, and says wh
 and whenever that changes. A browser that is slow has one message waiting, the newest.
 
 It plays motion with its sound, by the clock of the sound's RTP: `clock` events tell how that maps to the clock of the
-motion, to it alone.
+motion, to it alone: with each header, and every five seconds.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class MotionLine(Listener):
 
     def put(self, message: bytes, kind: Kind, sample: int) -> bool:
         """As `Listener.put`: of frames the newest waits."""
+        if kind == "header":  # which comes again where the first may have been lost, as this may have been
+            self._clock_at = None
         if self._clock_at is None or not 0 <= sample - self._clock_at < CLOCK_EVERY:
             self._tell_clock(sample)
         waits = self._channel.bufferedAmount

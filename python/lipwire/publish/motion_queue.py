@@ -18,7 +18,7 @@ from .audience import Missed
 from .motion import CODERS, Ask, Encoding, Kind, Listener, MotionFigures
 from .sound import Opus, Sound, SoundPackets
 
-NORMAL, REFUSED, TOO_SLOW = 1000, 1008, 1013
+NORMAL, REFUSED, GOING_DOWN, TOO_SLOW = 1000, 1008, 1012, 1013
 """Close codes (RFC 6455, section 7.4.1, and IANA's registry)."""
 AGE, AGE_WITH_SOUND = RATE // 3, 2 * RATE
 """Samples of frames that wait, alone and with sound, which a server that stands still for a moment must not cost."""

@@ -14,7 +14,7 @@ class MotionTrack(UnitMaker):
     """Black video for connections of the native sender, as `streams.Pictures` are of a face.
 
     Args:
-        motion: of the face. fps: of its frames. sets: what is sent.
+        motion: of the face. fps: of its frames. sets: what is sent; none = what the face's sender has said.
     """
 
     def __init__(self, motion: Motion, fps: Fraction, sets: tuple[str, ...]) -> None:
@@ -76,10 +76,9 @@ class MotionTracks:
         self._tracks: dict[tuple[str, ...], MotionTrack] = {}
 
     def of(self, sets: tuple[str, ...], fps: Fraction) -> MotionTrack:
-        """The one with these sets, made where there is none yet; no sets = those of who names none. Raises
-        InvalidArgument: there is no motion."""
+        """The one with these sets, made where there is none yet; no sets = those of who names none, whatever face
+        comes. Raises NoMotion: there is none."""
         self._motion.check()
-        sets = sets or self._motion.sets
         if sets not in self._tracks:
             self._tracks[sets] = MotionTrack(self._motion, fps, sets)
         return self._tracks[sets]

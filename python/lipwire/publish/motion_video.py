@@ -107,13 +107,13 @@ class UnitMaker(Listener):
     """A listener that makes access units of what it is told.
 
     Args:
-        sets: what is in them. fps: frames a second.
+        sets: what is in them; none = what the face's sender has said. fps: frames a second.
     """
 
     lossy = True
 
     def __init__(self, sets: tuple[str, ...], fps: Fraction) -> None:
-        self.ask = Ask(sets)
+        self.ask = Ask(sets or None)
         self._video = BlackVideo(fps)
         self._header = b""
         """What stands before the message in each IDR picture."""

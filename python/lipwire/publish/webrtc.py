@@ -157,7 +157,7 @@ class WebRTC(PicturesPublisher):
         """Somebody who is no WebRTC viewer is sent motion, and sound where `queue.sound` says so, from now on.
 
         Raises:
-            InvalidArgument: there is none, or the session has ended. NoCapacity: there are too many viewers.
+            NoMotion: there is none. InvalidArgument: the session has ended. NoCapacity: there are too many viewers.
         """
         if self.closed:
             raise InvalidArgument("the session has ended")

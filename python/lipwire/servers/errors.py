@@ -34,6 +34,7 @@ from ..errors import BadData, BadState, BufferFull, InvalidArgument, LipwireErro
 from ..protocol import agent_bodies as b
 from ..protocol import messages as m
 from ..provider.sessions import ProviderError
+from ..publish.motion import NoMotion
 
 logger = logging.getLogger("lipwire.http")
 
@@ -49,6 +50,7 @@ CODES: tuple[tuple[type[LipwireError], str], ...] = (
     (OutOfMemory, "NO_CAPACITY"),
     (BufferFull, "BUFFER_FULL"),
     (BadData, "VALIDATION_ERROR"),
+    (NoMotion, "NO_MOTION"),
     (InvalidArgument, "VALIDATION_ERROR"),
     (LipwireError, "INTERNAL_ERROR"),
 )

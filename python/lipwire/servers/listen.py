@@ -10,7 +10,7 @@ one needs its place: silent connections, however many, keep nobody out.
 | HEAD: to greet (TLS), to send the head of a request, to finish the WebSocket's handshake | `Limits.head` |
 | BODY: to send all of a request's body | `Limits.body` |
 | IDLE: to ask again, over the same connection | `Limits.idle`, which the HTTP server keeps |
-| in any state: to take what was sent to it | `Limits.write` |
+| in any state: to take some of what was sent to it | `Limits.write` |
 | BUSY: it waits for us | none |
 
 It works below the protocols, on sockets: what asyncio's servers are given is a `Listener`, whose `accept` gives
@@ -92,8 +92,10 @@ class Visit(socket.socket):
         self.since = now
         self.unsent: Callable[[], int] | None = None
         """How many bytes wait for the client to take them; None = not known yet."""
-        self.stuck: float | None = None
-        """Since when there have been any."""
+        self.left = 0
+        """So many they were at the last look."""
+        self.stuck = now
+        """When it last took some, or had all."""
         self.dropped = False
         self._door = door
 
@@ -348,10 +350,13 @@ class Door:
 
     def _overdue(self, visit: Visit, now: float) -> str | None:
         limits = self.limits
-        if visit.unsent is None or not visit.unsent():
-            visit.stuck = None
-        elif visit.stuck is None:
+        before, visit.left = visit.left, 0 if visit.unsent is None else visit.unsent()
+        if not visit.left:
             visit.stuck = now
+        elif visit.left < before:  # slow, but it does: who sends without end may always have more for it
+            visit.stuck = now
+            if visit.phase is Phase.IDLE:  # it cannot ask again before it has its answer
+                visit.since = now
         elif now - visit.stuck >= limits.write:
             return UNREAD
         patience = {Phase.HEAD: limits.head, Phase.BODY: limits.body, Phase.IDLE: limits.write + limits.idle}

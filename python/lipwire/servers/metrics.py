@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ..capture.recorder import Recorder
+from ..models.host import State as ModelState
 from ..provider.sessions import Provider
 from ..publish.audience import Audience
 from ..publish.film_folder import FilmFolder
@@ -189,6 +190,26 @@ class MotionCollector(Collector):
         yield _Counter("lipwire_motion_messages", "Messages of motion handed to carriers", figures.messages)
         yield _Counter("lipwire_motion_bytes", "Bytes of these messages", figures.bytes)
         yield _Counter("lipwire_motion_dropped", "Messages of motion a carrier was too slow for", figures.dropped)
+
+
+class ModelCollector(Collector):
+    """The process that models of speech run in.
+
+    Args:
+        state: of it; None: nothing has been set up.
+    """
+
+    def __init__(self, state: Callable[[], ModelState | None]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterable[Metric]:
+        state = self._state()
+        if state is None:
+            return
+        yield _Gauge("lipwire_models_jobs", "What the process of models is asked for now", state.jobs)
+        yield _Gauge("lipwire_models_memory_bytes", "It had in memory when a model was last loaded", state.memory)
+        yield _Counter("lipwire_models_restarts", "Times it died and was started again", state.restarts)
+        yield _labelled("lipwire_models_slow", "Answers that took too long, by engine", "engine", state.slow)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -8,7 +8,8 @@
 ?sets=arkit,head &encoding=binary|json &sound=none|pcm16|opus say what is sent (docs/motion.md). A token comes as
 `Authorization: Bearer`, or as the subprotocol "token.<token>", since a browser's WebSocket has no headers; the
 subprotocol that is taken is "lipwire-motion". What is refused is refused in the handshake, as an HTTP answer `{error,
-message, code}`. What the client says is read and means nothing. A client that reads slowly misses frames and sound of
+message, code}`; a page, which a browser tells nothing of that, asks with GET: 204, or the same refusal, but for what
+passes by waiting. What the client says is read and means nothing. A client that reads slowly misses frames and sound of
 the same time; its queue has an end (`publish.motion_queue`).
 """
 
@@ -18,26 +19,30 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from litestar import WebSocket, websocket
+from litestar import WebSocket, route, websocket
 from litestar.exceptions import WebSocketDisconnect
-from litestar.handlers import WebsocketRouteHandler
 from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from ..channel.room.place import made_up_user
+from ..channel.room.place import check_name, made_up_user
+from ..channel.room.room import Rooms
 from ..errors import LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.motion import check_ask
 from ..publish.motion_queue import NORMAL, MotionQueue, check_codec
+from ..publish.webrtc import WebRTC
 from .access import Gate
 from .errors import AnyRequest, as_provider_error
 from .guard import refuse
 from .rooms import Desk, leave_some, user_of
 from .viewer import Watched
+from .webrtc_http import READ
 
 PROTOCOL = "lipwire-motion"
 TOKEN = "token."
 Socket = WebSocket[Any, Any, Any]
+Asked = Socket | AnyRequest
 
 
 class _Asking(Struct):
@@ -46,16 +51,16 @@ class _Asking(Struct):
     scope: dict[str, Any]
 
 
-def _asking(socket: Socket) -> AnyRequest:
+def _asking(socket: Asked) -> AnyRequest:
     scope = cast("dict[str, Any]", socket.scope)
     headers = list(scope["headers"])
-    token = next((one[len(TOKEN) :] for one in scope["subprotocols"] if one.startswith(TOKEN)), None)
+    token = next((one[len(TOKEN) :] for one in scope.get("subprotocols", ()) if one.startswith(TOKEN)), None)
     if token is not None and not any(name == b"authorization" for name, _ in headers):
         headers.append((b"authorization", b"Bearer " + token.encode("latin-1", "replace")))
     return cast(AnyRequest, _Asking(scope | {"headers": headers}))
 
 
-def _wanted(socket: Socket) -> MotionQueue:
+def _wanted(socket: Asked) -> MotionQueue:
     """What its query asks for. Raises InvalidArgument."""
     query = socket.query_params
     named = query.get("sets")
@@ -65,54 +70,69 @@ def _wanted(socket: Socket) -> MotionQueue:
 
 def motion_routes(
     sessions: Mapping[str, Watched], desk_of: Callable[[str], Desk], *, gate: Gate
-) -> list[WebsocketRouteHandler]:
+) -> list[ControllerRouterHandler]:
     """The handlers, for `viewer.create_viewer`.
 
     Args:
         sessions: those that can be watched. desk_of: the rooms of an owner. gate: lets in who may.
     """
 
-    async def of_session(socket: Socket, session_id: str) -> tuple[MotionQueue, Callable[[], None]]:
+    def in_session(socket: Asked, session_id: str) -> tuple[MotionQueue, WebRTC]:
+        """Whose motion is asked for, and how. Raises LipwireError: there will be none."""
         gate.session(_asking(socket), session_id, "watch")
         watched = sessions.get(session_id)
         if watched is None:
             raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
-        publisher = watched.publisher
         queue = _wanted(socket)
-        if publisher.motions.refusal is not None:
-            raise ProviderError("NOT_ALLOWED", publisher.motions.refusal)
+        watched.publisher.motions.check()
+        return queue, watched.publisher
+
+    def in_room(socket: Asked, name: str) -> tuple[MotionQueue, Rooms, str]:
+        """The same, and as whom."""
+        caller = gate.room(_asking(socket), name, "watch")
+        user = user_of(caller, {"user": socket.query_params.get("user") or caller.name or str(made_up_user())})
+        name, user = check_name("room", name), check_name("user", user)
+        queue = _wanted(socket)
+        rooms = desk_of(caller.owner.name).rooms
+        rooms.check_motion(name)
+        return queue, rooms, user
+
+    def join_session(socket: Socket, session_id: str) -> tuple[MotionQueue, Callable[[], None]]:
+        queue, publisher = in_session(socket, session_id)
         gate.count_join()
         publisher.listen(queue)
         return queue, lambda: publisher.leave(queue)
 
-    async def of_room(socket: Socket, name: str) -> tuple[MotionQueue, Callable[[], None]]:
-        caller = gate.room(_asking(socket), name, "watch")
-        user = user_of(caller, {"user": socket.query_params.get("user") or caller.name or str(made_up_user())})
-        queue = _wanted(socket)
+    def join_room(socket: Socket, name: str) -> tuple[MotionQueue, Callable[[], None]]:
+        queue, rooms, user = in_room(socket, name)
         gate.count_join()
-        rooms = desk_of(caller.owner.name).rooms
         leave_some(rooms, name)
-        refusal = rooms.motion_refusal(name)
-        if refusal is not None:
-            raise ProviderError("NOT_ALLOWED", refusal)
         watcher = rooms.listen(name, user, queue)
         return queue, watcher.leave_room
 
     @websocket("/motion/rooms/{name:str}")
     async def room(socket: Socket, name: FromPath[str]) -> None:
-        await _serve(socket, lambda: of_room(socket, name))
+        await _serve(socket, lambda: join_room(socket, name))
 
     @websocket("/motion/{session_id:str}")
     async def session(socket: Socket, session_id: FromPath[str]) -> None:
-        await _serve(socket, lambda: of_session(socket, session_id))
+        await _serve(socket, lambda: join_session(socket, session_id))
 
-    return [room, session]
+    @route("/motion/rooms/{name:str}", http_method=READ, status_code=204, include_in_schema=False, sync_to_thread=False)
+    def room_refuses(request: AnyRequest, name: FromPath[str]) -> None:
+        in_room(request, name)
+
+    @route("/motion/{session_id:str}", http_method=READ, status_code=204, include_in_schema=False, sync_to_thread=False)
+    def session_refuses(request: AnyRequest, session_id: FromPath[str]) -> None:
+        in_session(request, session_id)
+
+    return [room, session, room_refuses, session_refuses]
 
 
-async def _serve(socket: Socket, admit: Callable[[], Any]) -> None:
+async def _serve(socket: Socket, join: Callable[[], tuple[MotionQueue, Callable[[], None]]]) -> None:
     await socket.receive()  # websocket.connect
     try:
-        queue, leave = await admit()
+        queue, leave = join()
     except LipwireError as exc:
         error = exc if isinstance(exc, ProviderError) else as_provider_error(exc)
         await refuse(socket.scope, error, cast(Any, socket.send))

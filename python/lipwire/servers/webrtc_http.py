@@ -184,6 +184,7 @@ def _of_endpoint(
     endpoint: Endpoint, resources: Resources, gate: Gate, servers: IceServers
 ) -> list[ControllerRouterHandler]:
     path = f"/{endpoint.protocol}/{endpoint.path}"
+    codes = PAGED | {"NO_MOTION"} if endpoint.protocol == "whep" else PAGED  # ?motion=sei
 
     @post(
         path,
@@ -191,7 +192,7 @@ def _of_endpoint(
         status_code=201,
         operation_class=media_operation(SDP),
         description=endpoint.about,
-        responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=PAGED) | {201: _answered(SDP)},
+        responses=refusals(400, 401, 403, 404, 409, 429, 503, codes=codes) | {201: _answered(SDP)},
         media_type=SDP,
     )
     async def create(request: AnyRequest, name: FromPath[str]) -> Response[Any]:

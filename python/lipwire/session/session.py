@@ -594,7 +594,10 @@ class Session:
         if self._moves:
             for pose in self._stage.poses(frame) if self._stage.delay else (frame,):
                 if pose.generation >= current:
-                    self._hand_over("motion", self._out.motion, pose)
+                    try:  # as in `_sound`
+                        self._out.motion(pose)
+                    except Exception:
+                        self._failed("motion")
         if frame.drawn or frame.stitched:
             self._stage.frame(frame)
         elif frame.generation >= current:
@@ -602,11 +605,20 @@ class Session:
 
     def _sound(self, pcm: bytes, sample: int, heeded: int, utterance: int, played: int) -> None:
         self._audio_at = sample + len(pcm) // 2 - _core.BLOCK
-        delayed = self._stage.heard((utterance, played))
-        if heeded >= self._cut.generation:
-            self._heard = delayed
-        pcm = self._cut.sound(pcm, heeded, utterance)
-        self._hand_over("audio", self._out.audio, self._stage.sound(pcm, sample), sample)
+        stage, cut = self._stage, self._cut
+        newest = utterance, played
+        if stage.delays:
+            newest = stage.heard(newest)
+        if heeded >= cut.generation:
+            self._heard = newest
+        if heeded < cut.generation or cut.fading:
+            pcm = cut.sound(pcm, heeded, utterance)
+        if stage.delays:
+            pcm = stage.sound(pcm, sample)
+        try:  # as `_hand_over`, without its call: 50 times a second in each session
+            self._out.audio(pcm, sample)
+        except Exception:
+            self._failed("audio")
 
     def _heed_wants(self) -> None:
         """What the publisher wants may have changed."""

@@ -278,7 +278,7 @@ async def test_a_service_understands() -> None:
         engine = HttpStt(server.url, language="de-DE", api_key="k")
         assert await transcribe(engine, bytes(32_000)) == Transcript("good morning")
         assert server.seconds == [1.0]
-        assert server.requests[0] == {"model": "gpt-4o-mini-transcribe", "language": "de", "response_format": "json"}
+        assert server.requests[0] == {"model": "gpt-transcribe", "language": "de", "response_format": "json"}
         engine.model = "whisper-1"
         assert await transcribe(engine, bytes(32_000)) == Transcript(
             "good morning", (TimedWord("good", 0, 500), TimedWord("morning", 500, 500))

@@ -28,8 +28,8 @@ from lipwire.errors import BadState, InvalidArgument, NoCapacity
 from lipwire.protocol.messages import Egress
 from lipwire.publish import peer as peers
 from lipwire.publish.audience import Audience
-from lipwire.publish.motion import NO_MOTION, Ask
-from lipwire.publish.motion_queue import REFUSED, MotionQueue
+from lipwire.publish.motion import NO_MOTION, Ask, NoMotion
+from lipwire.publish.motion_queue import GOING_DOWN, REFUSED, MotionQueue
 from lipwire.publish.peer import OUTBOX, Outbox, Peer, is_passing
 from lipwire.stream import StreamSpec
 from support.guest import RATE, Guest, Pictures, Tone, amplitude, sine
@@ -112,19 +112,26 @@ async def test_motion_is_refused_as_long_as_nobody_sends_any_and_no_longer(rooms
         await channel.open(SPEC)
         return channel
 
+    def refusal() -> str | None:
+        try:
+            rooms.check_motion("lobby")
+        except NoMotion as exc:
+            return str(exc)
+        return None
+
     rooms.create("lobby")
     early = MotionQueue(Ask())
     rooms.listen("lobby", "early", early)
     moves, shows = await agent("moves", "motion"), await agent("shows", "video")
-    assert early.ended is None and rooms.motion_refusal("lobby") is None and moves.takes_motion, "it has not begun"
+    assert early.ended is None and refusal() is None and moves.takes_motion, "it has not begun"
     await moves.close()
-    assert early.ended == (REFUSED, NO_MOTION) and rooms.motion_refusal("lobby") == NO_MOTION
+    assert early.ended == (REFUSED, NO_MOTION) and refusal() == NO_MOTION
     await (await agent("other", "video")).close()
-    assert rooms.motion_refusal("lobby") == NO_MOTION, "whoever left, there is none"
-    with pytest.raises(InvalidArgument, match="egress"):
+    assert refusal() == NO_MOTION, "whoever left, there is none"
+    with pytest.raises(NoMotion, match="egress"):
         rooms.listen("lobby", "late", MotionQueue(Ask()))
     moves = await agent("moves", "both")
-    assert rooms.motion_refusal("lobby") is None
+    assert refusal() is None
     rooms.listen("lobby", "late", late := MotionQueue(Ask()))
     await shows.close()
     assert late.ended is None and moves.takes_motion
@@ -245,8 +252,10 @@ async def test_rooms_and_members_are_bounded() -> None:
     assert sorted(rooms.list()) == ["a", "b"]
     left = Ears(rooms, "1", "b")
     await left.open()
+    rooms.listen("b", "draws", draws := MotionQueue(Ask()))
     await rooms.close()
     assert left.events[-1] == Connection("disconnected", "the rooms were closed")
+    assert draws.ended == (GOING_DOWN, "the rooms were closed"), "it comes again, when the server does"
     assert len(rooms) == 0
     with pytest.raises(BadState, match="closed"):
         rooms.create()

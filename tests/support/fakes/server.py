@@ -47,6 +47,7 @@ class HttpFake:
     """See the package. A subclass has `path` and `answer`."""
 
     path = "/"
+    method = "POST"
 
     def __init__(self, *, api_key: str | None = None, check: bool = True, connect_latency: float = 0.0) -> None:
         self.api_key = api_key
@@ -132,8 +133,8 @@ class HttpFake:
             if status == 0:
                 raise Break
             return error(status, f"fake failure {status}", "server_error")
-        if request.method != "POST" or request.path != self.path:
-            self.problems.append(f"{request.method} {request.path}, where POST {self.path} was expected")
+        if request.method != self.method or request.path != self.path:
+            self.problems.append(f"{request.method} {request.path}, where {self.method} {self.path} was expected")
             return error(404, "not found")
         if self.api_key is not None and request.headers.get("authorization") != f"Bearer {self.api_key}":
             return error(401, "Incorrect API key provided", "invalid_api_key")

@@ -17,27 +17,30 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
 
     settle_voice(config, services)
     if config.brain == "realtime":
+        from ..openai_models import REALTIME
+        from ..realtime_socket import URL
         from .cascade import make_tts
-        from .realtime import DEFAULT_MODEL, DEFAULT_URL, RealtimeBrain
+        from .realtime import RealtimeBrain
 
-        url = services.openai_url or DEFAULT_URL
-        if not services.openai_api_key and url == DEFAULT_URL:
+        url = services.openai_url or URL
+        if not services.openai_api_key and url == URL:
             raise InvalidArgument("the realtime brain needs an OpenAI key: set openai_api_key (OPENAI_API_KEY)")
         return RealtimeBrain(
             config,
             url,
-            services.realtime_model or DEFAULT_MODEL,
+            services.realtime_model or REALTIME,
             services.openai_api_key,
             tts=lambda config: make_tts(config, services),
         )
-    if config.brain == "cascade":
+    if config.brain in ("cascade", "guide"):
         from ..speech.sentences import SentenceSplitter
         from .cascade import CascadeBrain
+        from .guide import Guide
 
-        if not config.llm.url:
+        if config.brain == "cascade" and not config.llm.url:
             raise InvalidArgument("the cascade brain needs llm.url, the URL of a /chat/completions service")
         SentenceSplitter(language=config.language)  # whether its package is there, before anybody asks for a reply
-        return CascadeBrain(config, services)
+        return CascadeBrain(config, services, thinker=Guide(config.language) if config.brain == "guide" else None)
     from ..speech.turn_detector import TurnDetector
     from .echo import DEMO, EchoBrain, ScriptBrain
 

@@ -8,6 +8,7 @@ that it starts in `open` and ends in `close`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -182,6 +183,10 @@ class Services(Struct, frozen=True, kw_only=True):
     tts_url: str | None = None
     """The URL of an OpenAI-compatible /audio/speech."""
     tts_model: str | None = None
+    hearing_model: str = ""
+    """What hears on this machine: a model's name or its folder (`models.find`); "" = by the language."""
+    voices: str | None = None
+    """The operator's folder of voice files."""
     llm_url: str | None = None
     """The operator's own chat service: `llm_headers` go there and nowhere else."""
     llm_headers: Mapping[str, str] = {}
@@ -193,5 +198,7 @@ class Services(Struct, frozen=True, kw_only=True):
     openai_url: str | None = None
     """The URL of OpenAI Realtime, without the model; None = wss://api.openai.com/v1/realtime."""
     realtime_model: str | None = None
+    today: date | None = None
+    """The day for which models are chosen that end one day (`openai_models`); None = the day on which one is."""
     outward: Outward | None = None
     """Where URLs may lead that a request has named; None = all URLs are the operator's own."""

@@ -18,17 +18,20 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from copy import copy
-from typing import Any, Literal
+from datetime import date
+from typing import Any, Literal, Protocol
 
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..http import ServiceError
+from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
@@ -77,6 +80,12 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
     if services.tts_url:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
+        by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
+        if by_realtime is not None:
+            from ..speech.realtime_tts import RealtimeTts
+
+            url = services.openai_url or realtime_socket.URL
+            return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
         return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
     return OfflineTts(config.voice, config.language)
 
@@ -130,14 +139,31 @@ Source = Callable[[_Chained, SynthesisStream], Coroutine[Any, Any, None]]
 """What gives a reply its words: it hands them to the stream that speaks them."""
 
 
+class Thinker(Protocol):
+    """What answers in the place of a chat service, by itself and at once."""
+
+    def answer(self, messages: Sequence[dict[str, Any]]) -> str:
+        """The answer to a chat, whose messages are as `ChatContext` has them."""
+
+
 class CascadeBrain:
     """Thinks by the chain of this module; a `Brain`.
+
+    Args:
+        thinker: answers; None = the chat service that `config.llm` names.
 
     Raises:
         InvalidArgument, BadState: the speech to text or the text to speech cannot be had.
     """
 
-    def __init__(self, config: AgentConfig, services: Services, *, timeouts: chat.Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        services: Services,
+        *,
+        timeouts: chat.Timeouts | None = None,
+        thinker: Thinker | None = None,
+    ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._services = services
         self._caller = Caller(config.tools, lambda event: self._emit(event))
@@ -145,6 +171,7 @@ class CascadeBrain:
         self._tts = make_tts(config, services)
         own = {services.llm_url: services.llm_headers} if services.llm_url else {}
         self._chat = chat.ChatClient(self._config.llm, timeouts, services.outward, own)
+        self._thinker = thinker
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._detectors: dict[str, TurnDetector] = {}
@@ -459,7 +486,11 @@ class CascadeBrain:
         try:
             while self._calls:
                 await asyncio.wait(self._calls)
-            await self._chat_rounds(reply, speech)
+            if self._thinker is None:
+                await self._chat_rounds(reply, speech)
+            else:
+                self._stamp(reply, "first_token")
+                speech.say(self._thinker.answer(self._context.messages(reply.id)))
         finally:
             self._context.noted(reply.id)
 

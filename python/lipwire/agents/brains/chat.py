@@ -28,6 +28,7 @@ from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import OPENAI_VOICE
 from ..config import Llm
 from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, refusal
+from ..openai_models import fitted
 from .calls import Call, CallPieces, join_halves, read_bare, read_written
 from .prompt import arrange
 from .thoughts import ThoughtFilter
@@ -505,7 +506,7 @@ def build(
     elif body["messages"][-1]["role"] == "tool" and body.get("tool_choice") not in (None, "auto", "none"):
         body["tool_choice"] = "auto"  # it was called, as it had to be: now the model may answer
     body["stream"] = True
-    return body
+    return fitted(body)
 
 
 class ChatClient:

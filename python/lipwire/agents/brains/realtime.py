@@ -18,20 +18,20 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import Any, Literal
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct, structs
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed
 
 from ..._core import Resampler
 from ...errors import BadState, BufferFull, LipwireError
-from ...outward import OutwardRefused, site
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..headers import credentials
-from ..http import ServiceError, log_details, reason, said, websocket
+from ..http import ServiceError
+from ..openai_models import TRANSCRIPTION
+from ..realtime_socket import RATE, WORD, connect, details, exactly, with_model, word
 from ..speech.mixer import UserMixer
 from ..speech.tts import Tts
 from ..update import apply
@@ -56,13 +56,8 @@ from .tools import Caller, Toolbox
 
 logger = logging.getLogger("lipwire.agents")
 
-DEFAULT_URL = "wss://api.openai.com/v1/realtime"
-DEFAULT_MODEL = "gpt-realtime"
-TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
-RATE = 24_000
 APPEND_MS = 20
 """Sound that is gathered for one message to the service."""
-CONNECT = 10.0
 STALLED = 15.0
 """Seconds after which a response that does not move is given up."""
 SUPERSEDED = 2.0
@@ -72,7 +67,6 @@ TRIES = 10
 """Times that a response is asked for where another one is in the way."""
 BACKOFF = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each try to connect again; then it is given up."""
-MAX_MESSAGE = 16 << 20
 MAX_OUT = 1000
 """Messages that wait to be sent; when there are more, sound is dropped, the oldest first."""
 MAX_WAITING = 16
@@ -91,7 +85,6 @@ GA_NAMES = {
 }
 HARMLESS = {"response_cancel_not_active", "item_truncate_invalid_item_id", "item_delete_invalid_item_id"}
 """Errors of messages that crossed on their way with what made them needless."""
-_WORD = r"[A-Za-z0-9_.-]{1,64}"
 TAG = "lipwire_reply"
 """The name in a response's metadata under which the id of its reply stands."""
 
@@ -166,7 +159,7 @@ class RealtimeBrain:
         tts: Callable[[AgentConfig], Tts] | None = None,
     ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
-        self._url = f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
+        self._url = with_model(url, model)
         self._key = api_key
         self._headers = credentials(url, api_key)
         self._caller = Caller(config.tools, lambda event: self._emit(event))
@@ -234,26 +227,10 @@ class RealtimeBrain:
 
     async def _connect(self) -> ClientConnection:
         """Raises ServiceError."""
-        where = f"OpenAI Realtime at {site(self._url)}"
-        try:
-            return await websocket(
-                self._url,
-                additional_headers=self._headers,
-                max_size=MAX_MESSAGE,
-                open_timeout=CONNECT,
-                close_timeout=1.0,
-            )
-        except InvalidStatus as exc:
-            self._details(f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}")
-            raise _Refused(f"{where} answered {exc.response.status_code}", exc.response.status_code) from exc
-        except OutwardRefused as exc:
-            raise ServiceError(f"{where} sent the connection elsewhere, and that {exc}") from exc
-        except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
-            self._details(f"{type(exc).__name__}: {exc}")
-            raise ServiceError(f"cannot connect to {where}: {reason(exc)}") from exc
+        return await connect(self._url, self._headers, self._key)
 
     def _details(self, text: str) -> None:
-        log_details("OpenAI Realtime", text, self._url, self._key)
+        details(text, self._url, self._key)
 
     async def _run(self, ws: ClientConnection) -> None:
         while True:
@@ -291,7 +268,7 @@ class RealtimeBrain:
                 error = exc
                 if number == 0:
                     self._emit(Failed("REALTIME_ERROR", f"{exc}; it is tried again"))
-                if isinstance(exc, _Refused) and exc.status in (401, 403, 404):
+                if exc.status in (401, 403, 404):
                     break
         self._closed = True
         self._emit(Failed("REALTIME_ERROR", f"{error}; given up", fatal=True))
@@ -348,7 +325,7 @@ class RealtimeBrain:
             "audio": {
                 "input": {
                     "format": pcm,
-                    "transcription": {"model": TRANSCRIPTION_MODEL, "language": config.language.partition("-")[0]},
+                    "transcription": {"model": TRANSCRIPTION, "language": config.language.partition("-")[0]},
                     "turn_detection": vad if detection.enabled else None,
                 },
                 "output": {"format": pcm, "voice": openai_voice(config.voice)},
@@ -475,7 +452,7 @@ class RealtimeBrain:
         self._want(_Responses("chat", options))
 
     def speak(self, text: str) -> str:
-        instructions = f"Say exactly the following text, word for word, and nothing else:\n\n{text}"
+        instructions = exactly(text)
         # Out of the conversation, so that it is not taken for an answer; what was said is added to it afterwards.
         reply = _Responses("speak", {"conversation": "none", "input": [], "instructions": instructions, "tools": []})
         self._want(reply)
@@ -633,7 +610,7 @@ class RealtimeBrain:
 
     def _on_error(self, event: dict[str, Any]) -> None:
         error = event["error"]
-        code, message = error.get("code"), f"the service reported {_word(error)}"
+        code, message = error.get("code"), f"the service reported {word(error)}"
         self._details(str(error.get("message", error)))
         if code in HARMLESS:
             return
@@ -702,7 +679,7 @@ class RealtimeBrain:
         # The model hears by itself: the reply comes all the same.
         error = event.get("error") or {}
         self._details(str(error.get("message", error)))
-        self._emit(Failed("STT_ERROR", f"there is no transcript: the service reported {_word(error)}", minor=True))
+        self._emit(Failed("STT_ERROR", f"there is no transcript: the service reported {word(error)}", minor=True))
 
     def _on_response_created(self, event: dict[str, Any]) -> None:
         created = event["response"]
@@ -926,15 +903,15 @@ class RealtimeBrain:
         else:
             error = details.get("error") or {}
             self._details(str(error.get("message", error)))
-            word = _word(error) if error else status
-            self._emit(Failed("REALTIME_ERROR", f"the response failed: {word}", reply.id))
+            why = word(error) if error else status
+            self._emit(Failed("REALTIME_ERROR", f"the response failed: {why}", reply.id))
             self._finish(reply, "failed")
         self._pump()
 
     def _cut_short(self, reply: _Responses, status: str, why: Any) -> None:
         """The service ended a response before its end. What it has said of it stands, and is told to be a part; where
         it has said nothing, the answer has failed."""
-        why = why if isinstance(why, str) and re.fullmatch(_WORD, why) else "no reason given"
+        why = why if isinstance(why, str) and re.fullmatch(WORD, why) else "no reason given"
         begun = bool(reply.text.strip() or reply.position_ms or reply.aloud)
         if why != "turn_detected":  # else the user speaks, which everybody knows
             self._emit(Failed("REALTIME_ERROR", f"the response is {status}: {why}", reply.id, minor=begun))
@@ -975,17 +952,3 @@ class RealtimeBrain:
             fatal = task is self._main
             self._closed = self._closed or fatal
             self._emit(Failed("INTERNAL_ERROR", f"{type(error).__name__}: {error}", fatal=fatal))
-
-
-def _word(error: dict[str, Any]) -> str:
-    """An error's code, or its type. What it says in words stays in the log: it may be an inner service's."""
-    for name in ("code", "type"):
-        if isinstance(value := error.get(name), str) and re.fullmatch(_WORD, value):
-            return value
-    return "an error"
-
-
-class _Refused(ServiceError):
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status

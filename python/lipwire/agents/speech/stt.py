@@ -18,6 +18,7 @@ from ...errors import BadState, InvalidArgument
 from ...outward import site
 from ..brains.base import HEARD_RATE, TimedWord
 from ..http import ServiceClient, ServiceError, failure, refusal
+from ..openai_models import TRANSCRIPTION
 from . import transcription
 from .sphinx.recognizer import Pool, Recognizer
 from .sphinx.wire import Begin, Drop, Finish, Heard, Partial, Sound
@@ -131,7 +132,7 @@ class HttpStt:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url
-        self.model = model or "gpt-4o-mini-transcribe"
+        self.model = model or TRANSCRIPTION
         self.language = language.partition("-")[0].lower()
         self.api_key = api_key
         self.headers = dict(headers or {})

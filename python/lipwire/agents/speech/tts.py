@@ -26,6 +26,7 @@ from ..brains.base import TimedWord
 from ..describe import openai_voice
 from ..headers import is_openai
 from ..http import ServiceClient, ServiceError, failure, refusal
+from ..openai_models import SPEECH
 from .answers import ANY_FORMAT, FORMATS, JsonSound, other_format
 from .scripts import unspaced, word_spans
 from .sentences import MAX_PIECE, SentenceSplitter
@@ -182,7 +183,7 @@ class HttpTts:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url
-        self.model = model or "gpt-4o-mini-tts"
+        self.model = model or SPEECH
         self.voice = openai_voice(voice) if is_openai(url) else voice
         self.api_key = api_key
         self.headers = dict(headers or {})

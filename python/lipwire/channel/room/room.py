@@ -32,7 +32,7 @@ from ...publish.audience import Audience
 from ...publish.encoders import USUAL_FPS
 from ...publish.ice import IceServers
 from ...publish.motion import NO_MOTION, Motion, MotionFigures
-from ...publish.motion_queue import NORMAL, MotionQueue, MotionSounds
+from ...publish.motion_queue import GOING_DOWN, MotionQueue, MotionSounds
 from ...publish.motion_track import MotionTracks
 from ...publish.peer import Direction, Peer
 from ...publish.sound import Sounds
@@ -512,10 +512,11 @@ class Rooms:
         finally:
             self.tidy(room)
 
-    def motion_refusal(self, name: str) -> str | None:
-        """Why there is no motion in a room; None = there is, or may come."""
+    def check_motion(self, name: str) -> None:
+        """Raises NoMotion: there is none in a room, and there will be none."""
         room = self._rooms.get(name.strip())
-        return None if room is None else room.motion.refusal
+        if room is not None:
+            room.motion.check()
 
     def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
         """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
@@ -523,7 +524,7 @@ class Rooms:
         on a new connection.
 
         Raises:
-            InvalidArgument: a bad name, or the room's face sends no motion. RoomError: an agent has this name.
+            InvalidArgument: a bad name. NoMotion: the room's face sends none. RoomError: an agent has this name.
             NoCapacity: the room is full, or there are too many rooms or viewers.
         """
         name, user = check_name("room", name), check_name("user", user)
@@ -580,7 +581,7 @@ class Rooms:
             peers += list(room.peers)
             for browser in tuple(room.browsers.values()):
                 if isinstance(browser, Watcher):
-                    browser.queue.end(NORMAL, "the rooms were closed")
+                    browser.queue.end(GOING_DOWN, "the rooms were closed")
                 room.remove(browser)
             for agent in tuple(room.agents.values()):
                 agent.left("the rooms were closed")

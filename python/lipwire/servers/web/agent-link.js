@@ -116,7 +116,6 @@ export class RoomLink {
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.whep.close(reason === 'left');
     this.data.close();
-    this.pc.close();
     this.resolve(reason);
   }
 }

@@ -12,10 +12,15 @@ export function unheard(microphone, failed) {
   return failed === 'blocked' ? 'Microphone blocked' : failed ? 'No microphone' : 'Microphone off';
 }
 
-export const BRAINS = { realtime: 'OpenAI Realtime', cascade: 'Cascade (speech to text, LLM, voice)', echo: 'Echo', script: 'Script' };
+export const BRAINS = { realtime: 'OpenAI Realtime', cascade: 'Cascade (speech to text, LLM, voice)', guide: 'Guide (a script)', echo: 'Echo', script: 'Script' };
 
 // Brains that are no agent yet: [what to know, what an empty transcript says, what leads to the help page].
 export const STAND_INS = {
+  guide: [
+    'This is the guide: it hears and answers questions about Lipwire by a script. No model is connected to this server yet.',
+    'Say hello, or ask: what is Lipwire? What you say and what the guide answers appears here.',
+    'Only a guide: how to get a real agent',
+  ],
   echo: [
     'This is an echo: you hear your own voice back. No model is connected to this server yet.',
     'An echo repeats your voice and writes nothing down. What you type is spoken, and stands here.',

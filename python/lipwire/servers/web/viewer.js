@@ -172,7 +172,6 @@ class Link {
     this.channel.onmessage = this.channel.onclose = null;
     this.pc.ontrack = this.pc.onconnectionstatechange = null;
     this.channel.close();
-    this.pc.close();
     this.resolve(reason);
   }
 }

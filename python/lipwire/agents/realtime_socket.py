@@ -1,0 +1,71 @@
+"""The WebSocket to OpenAI Realtime, or to what speaks like it: connecting, and what failed, in words for everyone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from ..outward import OutwardRefused, site
+from .http import ServiceError, log_details, reason, said, websocket
+
+URL = "wss://api.openai.com/v1/realtime"
+RATE = 24_000
+"""Hz of its sound, both ways."""
+CONNECT = 10.0
+MAX_MESSAGE = 16 << 20
+WORD = r"[A-Za-z0-9_.-]{1,64}"
+"""What a code or a reason looks like that may be told."""
+
+
+def with_model(url: str, model: str) -> str:
+    """The URL of a session with a model."""
+    return f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
+
+
+async def connect(url: str, headers: Mapping[str, str], key: str | None) -> ClientConnection:
+    """A connection.
+
+    Args:
+        url: with the model. key: a secret among the headers, which is kept out of the log.
+
+    Raises:
+        ServiceError: there is none; `status` is that of a refusal.
+    """
+    where = f"OpenAI Realtime at {site(url)}"
+    try:
+        return await websocket(
+            url, additional_headers=headers, max_size=MAX_MESSAGE, open_timeout=CONNECT, close_timeout=1.0
+        )
+    except InvalidStatus as exc:
+        details(f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}", url, key)
+        refused = ServiceError(f"{where} answered {exc.response.status_code}")
+        refused.status = exc.response.status_code
+        raise refused from exc
+    except OutwardRefused as exc:
+        raise ServiceError(f"{where} sent the connection elsewhere, and that {exc}") from exc
+    except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
+        details(f"{type(exc).__name__}: {exc}", url, key)
+        raise ServiceError(f"cannot connect to {where}: {reason(exc)}") from exc
+
+
+def details(text: str, url: str, key: str | None) -> None:
+    """Logs what only the operator may read."""
+    log_details("OpenAI Realtime", text, url, key)
+
+
+def word(error: dict[str, Any]) -> str:
+    """An error's code, or its type. What it says in words stays in the log: it may be an inner service's."""
+    for name in ("code", "type"):
+        if isinstance(value := error.get(name), str) and re.fullmatch(WORD, value):
+            return value
+    return "an error"
+
+
+def exactly(text: str) -> str:
+    """The instructions with which a model says a text and nothing else."""
+    return f"Say exactly the following text, word for word, and nothing else:\n\n{text}"
