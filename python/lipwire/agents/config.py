@@ -128,6 +128,8 @@ class AgentConfig(Struct, kw_only=True):
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
     voice: str = ""
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
+    spare_voice: str = ""
+    """espeak-ng's, which speaks where `voice` fails that nobody asked for (`agents.voices`)."""
     stt_headers: dict[str, str] = field(default_factory=dict)
     tts_headers: dict[str, str] = field(default_factory=dict)
     """More headers for the server's speech to text and text to speech, where those are services."""
@@ -159,6 +161,8 @@ class AgentConfig(Struct, kw_only=True):
     recorded."""
     film: str = ""
     """Its film: where it is in that folder; without `record`, a path of the operator's. No request says this."""
+    feelings: bool | None = None
+    """Whether its face shows what is meant by what it says (`feelings`); None = as the server is set, which is on."""
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""

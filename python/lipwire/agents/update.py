@@ -13,7 +13,7 @@ from .headers import check_headers
 
 __all__ = ["apply", "check"]
 
-CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout"})
+CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout", "feelings"})
 SECTIONS = frozenset({"llm", "turn_detection"})
 FIXED = frozenset({"llm.server_key"})
 RANGES: dict[str, tuple[float, float]] = {

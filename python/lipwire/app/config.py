@@ -196,6 +196,9 @@ class Config(Struct, kw_only=True, frozen=True):
     agent_brain: BrainKind | None = None
     """What thinks for every agent: realtime, cascade, guide, echo or script. Default: cascade for join, realtime for
     /start_agent."""
+    feelings: bool = True
+    """Agents' faces show what is meant by what they say, by the model's tags, words and punctuation, where a request
+    does not say (docs/agents/runtime.md)."""
     max_agents: int = 50
     """More are refused with 422."""
     agora_app_id: str | None = None

@@ -177,6 +177,8 @@ class AvatarParams(Struct, kw_only=True):
     fps: Fps = 25
     egress: Egressed | None = None
     motion: MotionParams = field(default_factory=MotionParams)
+    feelings: Flag = True
+    """Whether the face shows what is meant by what is said; without, as the server is set."""
 
 
 class AvatarSpec(Struct, kw_only=True):

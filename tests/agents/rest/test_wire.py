@@ -229,6 +229,7 @@ SHARED_BAD: dict[str, list[Any]] = {
     "properties.avatar.params.fps": [0, 61, "25", True],
     "properties.avatar.egress": ["sound", 5],
     "properties.avatar.params.egress": ["", False],
+    "properties.avatar.params.feelings": ["yes", 1],
     "properties.avatar.params.motion": ["sei", 5],
     "properties.avatar.params.motion.sets": [[], ["face"], "arkit"],
     "properties.avatar.params.motion.carrier": ["pigeon"],
@@ -410,6 +411,7 @@ def test_update_takes_the_fields_of_reference_002_and_no_other() -> None:
         assert w.parse_update(body, "v1") == changes
         assert w.parse_update(body["properties"], "v1") == changes
     assert w.parse_update({"properties": {}}, "v1") == w.parse_update({}, "v1") == {}
+    assert w.parse_update(changed({}, "properties.avatar.params.feelings", False), "v2") == {"feelings": False}
     body = changed({}, "properties.llm.params", {"model": "m", "top_p": 1})
     assert w.parse_update(body, "v2") == {"llm.params": {"top_p": 1}, "llm.model": "m"}
 

@@ -44,5 +44,7 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
     from ..speech.turn_detector import TurnDetectors
     from .echo import DEMO, EchoBrain, ScriptBrain
 
-    detectors = TurnDetectors(config.language, services.end_of_turn)
-    return ScriptBrain(config, DEMO, detectors) if config.brain == "script" else EchoBrain(config, detectors)
+    detectors, voices = TurnDetectors(config.language, services.end_of_turn), services.voices
+    if config.brain == "script":
+        return ScriptBrain(config, DEMO, detectors, voices=voices)
+    return EchoBrain(config, detectors, voices=voices)

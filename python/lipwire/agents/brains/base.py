@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from ...outward import Outward
 from ..config import EndOfTurn
+from ..face_tags import Mark
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
@@ -70,6 +71,8 @@ class ReplyText(Struct, frozen=True, tag=True):
     at_ms: int | None = None
     duration_ms: int | None = None
     words: tuple[TimedWord, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """What the face is to show where in this text, as the model has said by its tags."""
 
 
 class ReplyAudio(Struct, frozen=True, tag=True):
@@ -176,7 +179,7 @@ class Brain(Protocol):
 
 class Services(Struct, frozen=True, kw_only=True):
     """What brains use beyond what an agent's own configuration names. None = what needs no account: pocketsphinx and
-    espeak-ng."""
+    the voices of this machine."""
 
     stt_url: str | None = None
     """The URL of an OpenAI-compatible /audio/transcriptions."""

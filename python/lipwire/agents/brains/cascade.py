@@ -27,9 +27,11 @@ from typing import Any, Literal, Protocol
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from ...models.voices.names import parse
 from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..face_tags import plain as without_tags
 from ..http import ServiceError
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
@@ -77,7 +79,7 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
-    if services.tts_url:
+    if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
         by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
@@ -87,7 +89,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
             url = services.openai_url or realtime_socket.URL
             return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
         return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
-    return OfflineTts(config.voice, config.language)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -196,6 +198,8 @@ class CascadeBrain:
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        if isinstance(self._tts, OfflineTts):
+            self._spawn(self._tts.warm())
 
     async def close(self) -> None:
         self._open = False
@@ -357,6 +361,7 @@ class CascadeBrain:
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
+            self._config.spare_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
@@ -383,7 +388,7 @@ class CascadeBrain:
 
     def speak(self, text: str) -> str:
         async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(text)
+            speech.say(reply.tags.feed(text) + reply.tags.end())
 
         return self._begin("speak", say, None)
 
@@ -458,6 +463,8 @@ class CascadeBrain:
             self._replies.pop(reply.id, None)
         if failed is not None:
             self._emit(failed)
+        if (shown := reply.shows()) is not None:
+            self._emit(shown)
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -506,7 +513,7 @@ class CascadeBrain:
                 await self._chat_rounds(reply, speech)
             else:
                 self._stamp(reply, "first_token")
-                speech.say(self._thinker.answer(self._context.messages(reply.id)))
+                speech.say(reply.tags.feed(self._thinker.answer(self._context.messages(reply.id))) + reply.tags.end())
         finally:
             self._context.noted(reply.id)
 
@@ -551,7 +558,7 @@ class CascadeBrain:
                 raise ServiceError(f"the LLM called functions {MAX_ROUNDS + 1} times and gave no answer")
             if not left:
                 return
-            called = self._context.called(reply.id, answer.text, answer.calls, answer.reasoning)
+            called = self._context.called(reply.id, without_tags(answer.text), answer.calls, answer.reasoning)
             running = [self._spawn(self._call(called, call)) for call in called.calls]
             for task in running:
                 self._calls.add(task)
@@ -567,15 +574,17 @@ class CascadeBrain:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
+            reply.tags.restart(reply.text)
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
+        text = reply.tags.feed(piece.text) + (reply.tags.end() if piece.last else "")
         if "audio" not in self._config.llm.output_modalities:
-            if piece.text:
-                speech.say(piece.text)
+            if text:
+                speech.say(text)
             if piece.last:
                 speech.end_sentence()
             return
-        reply.unheard += piece.text
+        reply.unheard += text
         if piece.pcm:
             for other in reply.before:
                 await other.finished.wait()
@@ -591,6 +600,7 @@ class CascadeBrain:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
         if text and not reply.dropped:
+            marks = reply.tags.take(reply.text, text)
             reply.text += text
             self._context.said(reply.id, reply.text)
-            self._emit(ReplyText(reply.id, text, round(reply.position_ms)))
+            self._emit(ReplyText(reply.id, text, round(reply.position_ms), marks=marks))
