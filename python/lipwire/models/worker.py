@@ -174,8 +174,16 @@ class Desk:
         return there
 
     def _answer(self, job: int, answer: Answer) -> None:
-        if self._close(job) if isinstance(answer, LAST) else job in self._open:
+        last = isinstance(answer, LAST)
+        if not (self._close(job) if last else job in self._open):
+            return
+        try:
             self._tell(Answered(job, answer))
+        except BaseException:  # what an engine put into it cannot be sent
+            if last:
+                with self._lock:
+                    self._open.add(job)  # so that it fails
+            raise
 
     def _fail(self, job: int, reason: str) -> None:
         there = self._close(job)
