@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+from pathlib import Path
+
+import pytest
 
 from lipwire import resample
+from lipwire.errors import ModelFailed
 from lipwire.models.find import lacks, there
 from lipwire.models.host import SETTINGS, ModelHost
 from lipwire.models.table import MODELS
-from lipwire.models.wire import Finish, Heard, Judge, Listen, Probability, Said, Sound16, Speak, Spoken
+from lipwire.models.wire import EngineName, Finish, Heard, Judge, Listen, Probability, Said, Sound16, Speak, Spoken
 from support.machine import alive, require
 from support.models import LONG, Owner, no_child_left
 
@@ -58,3 +63,23 @@ async def test_what_the_voice_says_the_ears_hear_and_a_kill_costs_a_repetition()
         used = host.state().memory >> 20
         assert 0 < used <= 600, f"{used} MB"
         await asyncio.wait_for(host.close(), LONG)
+
+
+async def test_a_missing_module_is_told_by_each_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("whisper-tiny.en", "hibari", "smart-turn"):
+        require(there(MODELS[name]), name)
+    hidden = ("ctranslate2", "onnxruntime")
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({hidden!r}))\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engines: tuple[tuple[EngineName, str], ...] = (("ears", hidden[0]), ("voice", hidden[1]), ("turn", hidden[1]))
+    with no_child_left():
+        host = ModelHost(SETTINGS, linger=0.0).enter()
+        for engine, module in engines:
+            with pytest.raises(ModelFailed, match=f"{module}.*pip install") as failed:
+                await host.warm(engine)
+            assert not failed.value.died
+        assert host.state().restarts == 0
+        await host.close()
+    for module in hidden:
+        monkeypatch.setitem(sys.modules, module, None)
+    assert lacks(MODELS["whisper-tiny.en"]) == ["ctranslate2"] and lacks(MODELS["hibari"]) == ["onnxruntime"]
