@@ -14,7 +14,7 @@ import pytest
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models import host as module
 from lipwire.models.host import ModelHost
-from lipwire.models.wire import Finish, Heard, Listen, Partial, Said, Settings, Sound16, Speak, Spoken
+from lipwire.models.wire import Answer, Finish, Heard, Listen, Partial, Said, Settings, Sound16, Speak, Spoken
 from lipwire.process.supervisor import Limits
 from lipwire.servers.metrics import ModelCollector
 from support.machine import alive
@@ -205,6 +205,13 @@ async def test_an_answer_that_comes_late_is_told(
     host: ModelHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await host.warm("voice")
+    answers: list[Answer] = []
+    ended = asyncio.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(host, "now", lambda: 0.9 * len(answers))  # each comes in time
+        host.job("voice", Speak("v", "one two three"), answers.append, lambda failed: ended.set())
+        await asyncio.wait_for(ended.wait(), LONG)
+    assert len(answers) == 4 and host.state().slow == {}
     monkeypatch.setitem(module.SLOW, "voice", -1.0)
     assert await Owner(host, "voice", Speak("v", "slow")).over() is None
     assert host.state().slow == {"voice": 2}
