@@ -2,7 +2,7 @@
 # make test    set up and run every test, WORKERS Python tests at once (ARGS="-m 'not browser'", ARGS=tests/core: fewer)
 # make coverage  the Python tests, and how much of each module they run
 # make busy    the Python tests TIMES times while every processor has other work, too
-# make nightly what takes longer than a change can wait for: fuzzing, every level of kernels, a hundred kills, ten times busy
+# make nightly what takes longer than a change can wait for: coverage, fuzzing, every level of kernels, a hundred kills, ten times busy
 # make bench   measure (ARGS="--quick render_offline")
 # make lint    ruff, mypy, the stubs
 # make sanitize  the C tests under AddressSanitizer and UBSan
@@ -62,6 +62,7 @@ busy: $(VENV)/.test
 
 # What takes longer than a change can wait for.
 nightly: $(VENV)/.test
+	$(MAKE) coverage
 	$(MAKE) fuzz SECONDS_EACH=1800
 	for level in $$($(BIN)/python -c 'from lipwire import _core; print(*_core.cpu_levels())'); do \
 	  echo "== kernels: $$level"; LIPWIRE_CPU=$$level $(MAKE) pytest || exit 1; done
