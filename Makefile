@@ -107,7 +107,7 @@ asan-python: $(VENV)/.test
 	$(ASAN_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall . \
 	  --config-settings=build-dir=$(CBUILD)-asan-python --config-settings=install.strip=false \
 	  --config-settings=cmake.build-type=Debug \
-	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address"
+	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g1 -fno-omit-frame-pointer -fsanitize=address"
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
 	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider -n 2 --dist loadgroup $(ASAN_TESTS)
