@@ -186,7 +186,8 @@ $(VENV)/.test: $(BIN)/python $(NATIVE)
 
 # The peers that figures are paired with; each is optional to the benchmarks themselves.
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --editable '.[bench]' --editable ./lipsync
+	@$(BIN)/python tools/packages.py bench >$(VENV)/packages
+	$(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
 	@touch $@
 
 clean:
