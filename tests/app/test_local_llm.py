@@ -89,10 +89,11 @@ async def test_the_first_server_with_a_model_is_taken() -> None:
         url = f"http://127.0.0.1:{late.port.number}/v1/chat/completions"
         settled, what = await settle_llm(Config(llm_url=url, openai_api_key="k"), ports=[])
         assert (settled.llm_url, settled.llm_model) == (url, "x") and what is not None
+        assert told(what, "cascade") == [f"model      x at {url}"]
         asked = len(late.received)
-        for said in ({"llm_model": "m"}, {"llm_model": "m", "find_llm": False}):
-            settled, what = await settle_llm(Config(llm_url=url, **said), ports=[])  # type: ignore[arg-type]
-            assert (settled.llm_model, what, len(late.received)) == ("m", None, asked)
+        for said in ({"llm_model": "m"}, {"find_llm": False}):
+            config = Config(llm_url=url, **said)  # type: ignore[arg-type]
+            assert await settle_llm(config, ports=[]) == (config, None) and len(late.received) == asked
     assert await settle_llm(Config(), ports=ports) == (Config(), None)
     assert "guide" in told(None, "guide")[0] and told(None, None) == []
 
