@@ -442,7 +442,7 @@ class Conversation:
         self.turns.drop_open(self._now_ms)
         self._cut(force=True)
         # A turn that has begun is to end in the brain too; what it answers is not said.
-        frames = self.config.turn_detection.silence_duration_ms // 10 + 30
+        frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
         self._review(always=True)
 

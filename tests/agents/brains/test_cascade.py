@@ -74,7 +74,10 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     async with FakeChat(replies, **chat or {}) as a, FakeStt(texts, **stt or {}) as b, FakeTts(**tts or {}) as c:
         agent = AgentConfig(name="a", channel="c", llm=Llm(url=a.url, **llm or {}), **config)
-        brain, record = CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url), timeouts=FAST), Record()
+        brain, record = (
+            CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url, end_of_turn="silence"), timeouts=FAST),
+            Record(),
+        )
         await brain.open(record)
         try:
             yield Scene(brain, record, a, b, c)
@@ -670,7 +673,7 @@ async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz", voice="en-us")
         with pytest.raises(InvalidArgument, match="set tts_url"):
             CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
-        brain, record = CascadeBrain(config, Services(stt_url=stt.url)), Record()
+        brain, record = CascadeBrain(config, Services(stt_url=stt.url, end_of_turn="silence")), Record()
         await brain.open(record)
         brain.update({"voice": "xx-XX-NobodyNeural"})
         assert record.of(Failed)[0].code == "TTS_ERROR"
@@ -736,7 +739,7 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
     spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320]
     async with FakeChat("Take the second street on the left, then go on.") as chat:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
-        brain, record = make_brain(config, Services()), Record()
+        brain, record = make_brain(config, Services(end_of_turn="silence")), Record()
         await brain.open(record)
         for i in range(0, len(spoken), 320):
             brain.hear(spoken[i : i + 320], "7")

@@ -39,7 +39,7 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     assert config == expected
     assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "")
     assert config.turn_detection == TurnDetection(
-        threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=500
+        threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=None, max_wait_ms=1800
     )
     assert (config.llm.max_history, config.llm.metadata_enabled) == (10, False)
 
@@ -281,6 +281,7 @@ V2_BAD = {
     "properties.tts.params.voice_name": [5],
     "properties.turn_detection": ["server_vad"],
     **{f"properties.turn_detection.{name}": values for name, values in VAD_BAD.items()},
+    "properties.turn_detection.max_wait_ms": [499, 10_001, "2000"],
     "properties.turn_detection.resume_false_interruption": [1, "true"],
     "properties.turn_detection.false_interruption_timeout": [-1, 30.5, "2"],
     "properties.turn_detection.backchannels": ["okay", [5], ["x" * 65], ["ok"] * 257],

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from ...outward import Outward
+from ..config import EndOfTurn
 from ..face_tags import Mark
 
 HEARD_RATE = 16_000
@@ -178,7 +179,7 @@ class Brain(Protocol):
 
 class Services(Struct, frozen=True, kw_only=True):
     """What brains use beyond what an agent's own configuration names. None = what needs no account: pocketsphinx and
-    espeak-ng."""
+    the voices of this machine."""
 
     stt_url: str | None = None
     """The URL of an OpenAI-compatible /audio/transcriptions."""
@@ -190,6 +191,7 @@ class Services(Struct, frozen=True, kw_only=True):
     """What hears on this machine: a model's name or its folder (`models.find`); "" = by the language."""
     voices: str | None = None
     """The operator's folder of voice files."""
+    end_of_turn: EndOfTurn = "auto"
     llm_url: str | None = None
     """The operator's own chat service: `llm_headers` go there and nowhere else."""
     llm_headers: Mapping[str, str] = {}

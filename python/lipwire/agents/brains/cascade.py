@@ -27,6 +27,7 @@ from typing import Any, Literal, Protocol
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from ...models.voices.names import parse
 from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
@@ -37,7 +38,7 @@ from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
 from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
-from ..speech.turn_detector import TurnDetector
+from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
 from ..update import apply
 from . import chat
@@ -78,7 +79,7 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
-    if services.tts_url:
+    if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
         by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
@@ -88,7 +89,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
             url = services.openai_url or realtime_socket.URL
             return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
         return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
-    return OfflineTts(config.voice, config.language)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -175,6 +176,7 @@ class CascadeBrain:
         self._thinker = thinker
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
+        self._make_detector = TurnDetectors(config.language, services.end_of_turn)
         self._detectors: dict[str, TurnDetector] = {}
         self._turn: _UserTurn | None = None
         self._last_turn: asyncio.Task[None] | None = None
@@ -194,7 +196,10 @@ class CascadeBrain:
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
         await self._stt.open()
+        await self._make_detector.open()
         self._open = True
+        if isinstance(self._tts, OfflineTts):
+            self._spawn(self._tts.warm())
 
     async def close(self) -> None:
         self._open = False
@@ -206,6 +211,7 @@ class CascadeBrain:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._replies.clear()
+        await self._make_detector.close()
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()
@@ -230,7 +236,7 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        detector = self._detectors.pop(user, None) or TurnDetector(self._config.turn_detection)
+        detector = self._detectors.pop(user, None) or self._make_detector(self._config.turn_detection)
         self._detectors[user] = detector  # the newest is last
         if len(self._detectors) > MAX_USERS:
             del self._detectors[next(iter(self._detectors))]
@@ -246,14 +252,26 @@ class CascadeBrain:
             return
         if turn.result is None:
             turn.hearing.feed(pcm)
-            silence = self._config.turn_detection.silence_duration_ms
-            if self._config.turn_detection.enabled and detector.endpointer.silence_ms >= max(silence / 2, SPECULATE_MS):
+            if self._may_be_over(detector):
                 turn.until = detector.endpointer.voiced_until
                 turn.result = self._spawn(turn.hearing.finish())
+                detector.expect_text()
+                turn.result.add_done_callback(lambda result: self._is_understood(turn, result))
         elif detector.endpointer.voiced_until > turn.until:  # the user goes on
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
+
+    def _may_be_over(self, detector: TurnDetector) -> bool:
+        """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
+        anything; a service is asked when the turn is taken for whole."""
+        config, endpointer = self._config.turn_detection, detector.endpointer
+        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
+        return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
+
+    def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
+        if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
+            turn.detector.understood(result.result().text)
 
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
@@ -274,7 +292,7 @@ class CascadeBrain:
         """Who leaves in the middle of a turn sends no silence that would end it."""
         while not turn.over:
             gone = time.monotonic() - turn.heard_at
-            limit = max(GONE_SECONDS, self._config.turn_detection.silence_duration_ms / 1000)
+            limit = max(GONE_SECONDS, self._config.turn_detection.plain_ms / 1000)
             if gone >= limit:
                 self.commit()
                 return
@@ -339,9 +357,11 @@ class CascadeBrain:
         self._chat.llm = self._config.llm
         for detector in self._detectors.values():
             detector.endpointer.config = self._config.turn_detection
+            detector.language = self._make_detector.language = self._config.language
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
+            self._config.spare_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:

@@ -315,7 +315,7 @@ class RealtimeBrain:
             "type": "server_vad",
             "threshold": detection.threshold,
             "prefix_padding_ms": detection.prefix_padding_ms,
-            "silence_duration_ms": detection.silence_duration_ms,
+            "silence_duration_ms": detection.plain_ms,
             "create_response": True,
             "interrupt_response": False,  # the agent may be saying what is not to be interrupted
         }

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import InvalidArgument
+from ...models.voices.names import check_no_path
 from ...outward import Outward, OutwardRefused, redact
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, allowed, show
@@ -99,6 +100,12 @@ def _headers(name: str, *, update: bool = False) -> _Target:
     return _Target(make, update)
 
 
+def _voice(name: str) -> Changes:
+    """A voice of the server's, or of a service's; no file."""
+    check_no_path(name)
+    return {"voice": name}
+
+
 def _inputs(kinds: list[str]) -> Changes:
     if "text" not in kinds or len(set(kinds)) != len(kinds):
         raise ValueError
@@ -118,11 +125,12 @@ _SHARED: dict[str, _Target] = {
     "audio_scenario": _to("audio_scenario"),
     "idle_timeout": _to("idle_timeout"),
     "asr.language": _to("language"),
-    "tts.voice_id": _to("voice", update=True),
+    "tts.voice_id": _Target(_voice, update=True),
 }
 _VAD = ("interrupt_threshold", "prefix_padding_ms", "silence_duration_ms", "threshold")
 _TURNS_V2 = (
     *_VAD,
+    "max_wait_ms",
     "resume_false_interruption",
     "false_interruption_timeout",
     "backchannels",
@@ -158,9 +166,9 @@ _TARGETS: dict[str, dict[str, _Target]] = {
         "agent_rtc_uid": _to("uid"),
         "remote_rtc_uids": _Target(lambda uids: {"remote_uids": [] if "*" in uids else uids}),
         "enable_string_uid": _to("string_uid"),
-        "tts.params.voice_name": _to("voice", update=True),
-        "tts.params.voice_id": _to("voice", update=True),
-        "tts.params.voice": _to("voice", update=True),
+        "tts.params.voice_name": _Target(_voice, update=True),
+        "tts.params.voice_id": _Target(_voice, update=True),
+        "tts.params.voice": _Target(_voice, update=True),
         "asr.headers": _headers("stt_headers"),
         "tts.headers": _headers("tts_headers"),
         "llm.api_key": _to("llm.api_key", update=True, empty=None),
