@@ -126,6 +126,7 @@ TABLE = """
 ? your voice sounds strange
 ? whose voice is that
 ! Every face has a voice of its own. You can choose another one in the settings of this page, or with `--voice`.
+  `lipwire voices` lists what there is.
 + For a speech service of your own, set `tts_url` to any one that is compatible with OpenAI's. To let the face speak a
   recording of yours, run `lipwire render` with the sound file.
 
