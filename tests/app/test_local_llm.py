@@ -102,6 +102,7 @@ async def test_the_first_server_with_a_model_is_taken() -> None:
     "said",
     [
         {"openai_api_key": "k"},
+        {"openai_url": "wss://realtime.example.org/v1/realtime"},
         {"llm_headers": {"X-Key": "secret"}},
         {"llm_url": "https://llm.example.org/v1/chat/completions"},
         {"find_llm": False},

@@ -166,8 +166,9 @@ DEFAULTS = Config()
 
 def looks(config: Config, llm_key: str | None = None) -> bool:
     """Whether a server is looked for: nobody has said where an agent thinks, or with whose key."""
-    says = config.openai_api_key or config.llm_headers or llm_key or config.llm_url != DEFAULTS.llm_url
-    return config.find_llm and not says and config.agent_brain in (None, "cascade")
+    says = config.openai_api_key or config.openai_url or config.llm_headers or llm_key
+    named = says or config.llm_url != DEFAULTS.llm_url
+    return config.find_llm and not named and config.agent_brain in (None, "cascade")
 
 
 async def settle_llm(

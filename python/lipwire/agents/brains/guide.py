@@ -353,7 +353,7 @@ OTHER_LANGUAGES = {
 ENGLISH_ONLY = "I am a small script without a model, and I speak English only."
 
 _HEARD_AS = (
-    (r"\b(?:lip|lib|live|life|leap|lit|lick|slip)[ -]?(?:wires?|wired|fire|wise|while|wyre|why are|wear)\b", "lipwire"),
+    (r"\b(?:lip|lib|live|life|like|leap|slip)[ -]?(?:wires?|wired|fire|wise|wyre|why are|wear|pirate)\b", "lipwire"),
     (r"\blipwires\b", "lipwire"),
     (r"\bagain agora\b|\ba gora\b|\bangora\b|\bagora's\b", "agora"),
     (r"\bopen a\.? ?i\b|\bopen eye\b", "openai"),
