@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lipwire.app import local_llm
 from lipwire.app.config import Config
 from lipwire.app.local_llm import Port, at_ourselves, choose_model, find, looks, read_models, settle_llm, told
 from lipwire.app.service import Service
@@ -32,6 +33,12 @@ class Models(HttpFake):
     @property
     def port(self) -> Port:
         return Port(int(self.url.split(":")[2].split("/")[0]), "Ollama")
+
+
+@pytest.fixture(autouse=True)
+def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a machine that is busy: nobody here keeps others waiting."""
+    monkeypatch.setattr(local_llm, "TIMEOUT", 30.0)
 
 
 CLOSED = Port(1, "nobody")
