@@ -2,8 +2,8 @@
 
 A question is compared with those that `TOPICS` lists, word by word, so that a word that a recognizer got wrong does no
 harm: how much of the listed question is in what was heard, and how much of what was heard is in it. Words that many
-topics have count little. It speaks English. Every command, option, page and setting that it names in `backticks` is
-there; a test looks.
+topics have count little. It speaks English, with tags for its face (`face_tags`). Every command, option, page and
+setting that it names in `backticks` is there; a test looks.
 """
 
 from __future__ import annotations
@@ -251,16 +251,16 @@ TABLE = """
 [joke]
 ? tell me a joke | do you know a joke | make me laugh | say something funny | another joke | one more joke | joke
 ? tell me another joke | tell me something funny | tell me a choke | tell me a chalk
-! Why did the avatar fail its hearing test? It was only reading lips.
-! I asked a robot for a long face. It said: which resolution?
-! A sound engineer walks into a bar. One, two. One, two.
-! Why are clocks bad company? Their hands are always in front of their face.
-! I would tell you a joke about latency, but you would have got it already.
+! Why did the avatar fail its hearing test? <face smile/> It was only reading lips.
+! I asked a robot for a long face. <face smile/> It said: which resolution?
+! A sound engineer walks into a bar. <face smile/> One, two. One, two.
+! Why are clocks bad company? <face smile/> Their hands are always in front of their face.
+! I would tell you a joke about latency, <face smile/> but you would have got it already.
 
 [feel]
 ? how do you feel | are you happy | are you sad | do you like me | do you have feelings | i love you
 ? you are beautiful | you are funny | you are great | you look nice | nice to meet you
-! That is kind. I have no feelings, but I can smile.
+! That is kind. <face smile/> I have no feelings, but I can smile.
 
 [yes]
 ? yes | yeah | yes please | no | nope | no thanks | nothing | maybe | sure | all right | good | great
