@@ -914,7 +914,7 @@ async def test_a_face_shows_what_is_meant() -> None:
         s.channel.video = lambda frame: poses.append(dict(zip(AXES, map(float, frame.axes), strict=True)))  # type: ignore[method-assign]
         s.brain.user_says("Hi")
         await s.clock.run(1.5)
-        assert s.agent.state == "thinking" and min(pose["gaze_y"] for pose in poses[-25:]) < -0.4
+        assert s.agent.state == "thinking" and min(pose["gaze_y"] for pose in poses[-25:]) < -0.3
         s.brain.emit(b.ReplyStarted("r1", NOW()))
         s.brain.emit(b.ReplyText("r1", "Hello there. ", 0, 1500))
         s.brain.emit(b.ReplyText("r1", "I am sorry.", 1500, 1500))
