@@ -62,7 +62,8 @@ class Avatar:
 
             artwork = Artwork(Path(name))
             self.manifest = artwork.manifest
-            self.name, self.voice = self.manifest.name, self.manifest.voice
+            self.name = artwork.manifest.name
+            self.voice = artwork.manifest.voice.beside(Path(name))
             self._art = artwork.at
         else:
             raise InvalidArgument(

@@ -1,0 +1,1 @@
+"""Hearing: whisper on this machine, through CTranslate2."""
