@@ -31,8 +31,8 @@ DEFAULT = "heart"
 GAIN = 1.8
 """Makes hibari's voices as loud as `level.LEVEL`."""
 LATE = 0.04
-"""Seconds by which the model's durations are behind its sound: where the lip-sync benchmark finds the mouth as far behind
-as with people's speech, and sibilants begin where their sound does (bench/agents_speaking.py)."""
+"""Seconds by which the model's durations are behind its sound: with them the lip-sync benchmark finds the mouth as far
+behind as with people's speech, and sibilants begin where their sound does (bench/agents_speaking.py)."""
 _DURATIONS = "/Cast_32_output_0"
 """The model's value with the frames of each phoneme."""
 
