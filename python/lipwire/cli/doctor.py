@@ -19,11 +19,12 @@ from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..agents.openai_models import ending
+from ..agents.speech.offline_stt import what_hears
 from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import find, looks
 from ..audio import espeak, opus
 from ..avatar import Avatar
-from ..errors import InvalidArgument, LipwireError, ModelFailed
+from ..errors import BadState, InvalidArgument, LipwireError, ModelFailed
 from ..models.find import check_hearing, how, lacks, place, there
 from ..models.table import MODELS, PURPOSES, Model
 from .options import ConfigFile, out, settings
@@ -116,7 +117,7 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         if espeak.available()
         else _lacks("a voice on this machine", ["espeakng_loader"], "demo")
     )
-    yield _module("ears on this machine", "pocketsphinx", "agents")
+    yield _ears(cfg)
     yield from _models(cfg)
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
     for brain, what, urls in BRAINS:
@@ -133,6 +134,18 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         ("recordings", report["record"]),
     ):
         yield _told(name, told)
+
+
+def _ears(cfg: Config) -> Part:
+    """What hears English here, and what for if that is not the default."""
+    name = "ears on this machine"
+    try:
+        hears, why = what_hears("en", cfg.hearing_model or "")
+    except InvalidArgument as exc:
+        return Part(name, "wrong", str(exc))
+    except BadState as exc:
+        return Part(name, "missing", str(exc))
+    return Part(name, "ok", f"{hears}, because {why}" if why else hears)
 
 
 def _models(cfg: Config) -> Iterator[Part]:
