@@ -35,6 +35,8 @@ BENCHES = (
     "agora",
     "agents_brains",
     "agents_hearing",
+    "models",
+    "agents_turns",
     "agents",
     "agents_talk",
     "room",

@@ -219,11 +219,11 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("OPENAI" in need for need in own["cascade"])
     assert not any("OPENAI" in need for need in AgentSetup(Config()).missing("a key")["cascade"])
     monkeypatch.setattr(setup, "_installed", lambda module: False)
-    monkeypatch.setattr(setup.voice, "available", lambda: False)
+    monkeypatch.setattr(setup, "speaks_here", lambda: False)
     monkeypatch.setattr(setup, "_hears", lambda config: False)
     bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
-    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "espeakng_loader"]
-    assert [need.split()[0] for need in bare["script"]] == ["espeakng_loader"]
+    assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "a"]
+    assert [need.split()[0] for need in bare["script"]] == ["a"]
     assert bare["guide"] == bare["cascade"] and choose_brain(Config()) == "echo"
     online = AgentSetup(Config(openai_api_key="k", stt_url="http://a", tts_url="http://a")).missing()
     assert [need.split()[0] for need in online["cascade"]] == ["httpx", "sentencex"]

@@ -26,7 +26,6 @@ from support.paths import ROOT
 from support.ports import free_ports
 from support.provider_stage import start_body
 
-
 KEY, SECRET = "a-key-for-tests", "0123456789abcdef" * 2
 RATE = 16_000
 WAIT = 60

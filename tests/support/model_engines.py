@@ -82,7 +82,7 @@ def do(what: str) -> None:
         case "hold":  # the interpreter
             ctypes.PyDLL(None).sleep(600)
         case "grow":
-            GROWN.append(b"\1" * (400 << 20))
+            GROWN.append(b"\1" * (200 << 20))
 
 
 GROWN: list[bytes] = []

@@ -186,15 +186,16 @@ async def run_agent(
     service = Service(config)
 
     async def live() -> None:
-        face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
+        # The user's own words, which may be paths.
+        (face, agent.avatar), (voice, agent.voice) = (agent.avatar, None), (agent.voice, "")
         service.agent_setup.prepare(agent)
-        agent.avatar = face
+        agent.avatar, agent.voice = face, voice
         fit(agent, service.has_room_for)
         record = await service.agents.start(agent, prepared=True)
         assert record.task is not None
         where = "Agora channel" if service.agent_setup.in_agora else "room"
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
-        kind = f"brain {agent.brain}, {shown}"
+        kind = f"brain {agent.brain}, {shown}, voice {agent.voice or 'none'}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
         for line in notes:
             console.print(line, markup=False, soft_wrap=True)

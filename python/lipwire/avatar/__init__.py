@@ -56,7 +56,7 @@ class Avatar:
 
             artwork = Artwork(Path(name))
             self.name = artwork.manifest.name
-            self.voice = artwork.manifest.voice
+            self.voice = artwork.manifest.voice.beside(Path(name))
             self._art = artwork.at
         else:
             raise InvalidArgument(

@@ -55,7 +55,7 @@ ENGINES = {
 }
 MOST_MEMORY = 1200 << 20
 """Bytes that it may have in memory."""
-SETTINGS = Settings(engines=ENGINES, memory=MOST_MEMORY, stuck=60.0, nice=10)
+SETTINGS = Settings(engines=ENGINES, memory=MOST_MEMORY, stuck=60.0, nice=5)
 LINGER = 5.0
 """Seconds that the process stays when its last user has left: the next one may come at once."""
 MOST_JOBS = 256
@@ -168,6 +168,7 @@ class ModelHost:
         self._supervisor: Supervisor[Tells] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._warm: dict[tuple[str, str], None] = {}
+        self._warming: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._deaths = self._restarts = self._memory = 0
         self._slow: dict[str, int] = {}
         self.jobs: dict[int, Job] = {}
@@ -216,28 +217,34 @@ class ModelHost:
             await supervisor.close()
 
     async def warm(self, engine: EngineName, what: str = "") -> None:
-        """Loads a model there, or a voice ("" = the engine's default), and runs it once. At once where that was done;
-        it is done again in a process that is started later.
+        """Loads a model there, or a voice ("" = the engine's default), and runs it once; nothing where that was done. A
+        process that is started later does it again.
 
         Raises:
             ModelFailed: it cannot be had; the message says what to do.
         """
+        key = engine, what
+        if key in self._warm and self.state().pid is not None:
+            return
+        done = self._warming.get(key) or self._begin_warming(engine, what)
+        await asyncio.shield(done)
+
+    def _begin_warming(self, engine: EngineName, what: str) -> asyncio.Future[None]:
+        """Done when it is warm, whoever still waits for that."""
         done: asyncio.Future[None] = self._loop.create_future()
+        done.add_done_callback(lambda done: done.exception())  # somebody may have stopped waiting
 
         def on_end(failed: ModelFailed | None) -> None:
-            if done.done():
-                return
+            del self._warming[engine, what]
             if failed is None:
+                self._warm[engine, what] = None
                 done.set_result(None)
             else:
                 done.set_exception(failed)
 
-        job = self.job(engine, Warm(what), lambda answer: None, on_end)
-        try:
-            await done
-        finally:
-            job.drop()
-        self._warm[engine, what] = None
+        self._warming[engine, what] = done
+        self.job(engine, Warm(what), lambda answer: None, on_end)
+        return done
 
     def job(
         self,

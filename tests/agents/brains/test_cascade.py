@@ -31,6 +31,7 @@ from lipwire.agents.brains.base import (
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.agents.face_tags import Feeling, Mark
 from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.tts import HttpTts
@@ -74,7 +75,10 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     async with FakeChat(replies, **chat or {}) as a, FakeStt(texts, **stt or {}) as b, FakeTts(**tts or {}) as c:
         agent = AgentConfig(name="a", channel="c", llm=Llm(url=a.url, **llm or {}), **config)
-        brain, record = CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url), timeouts=FAST), Record()
+        brain, record = (
+            CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url, end_of_turn="silence"), timeouts=FAST),
+            Record(),
+        )
         await brain.open(record)
         try:
             yield Scene(brain, record, a, b, c)
@@ -670,7 +674,7 @@ async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz", voice="en-us")
         with pytest.raises(InvalidArgument, match="set tts_url"):
             CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
-        brain, record = CascadeBrain(config, Services(stt_url=stt.url)), Record()
+        brain, record = CascadeBrain(config, Services(stt_url=stt.url, end_of_turn="silence")), Record()
         await brain.open(record)
         brain.update({"voice": "xx-XX-NobodyNeural"})
         assert record.of(Failed)[0].code == "TTS_ERROR"
@@ -736,7 +740,7 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
     spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320]
     async with FakeChat("Take the second street on the left, then go on.") as chat:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
-        brain, record = make_brain(config, Services()), Record()
+        brain, record = make_brain(config, Services(end_of_turn="silence")), Record()
         await brain.open(record)
         for i in range(0, len(spoken), 320):
             brain.hear(spoken[i : i + 320], "7")
@@ -753,3 +757,33 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
         assert texts[0].at_ms == 0 and all(text.duration_ms for text in texts)
         assert record.seconds(done.reply_id) > 1.5
         await brain.close()
+
+
+# ------------------------------------------------------------------------------------------------------- face tags
+
+
+async def test_what_a_model_says_of_its_face_is_neither_said_nor_shown() -> None:
+    """Nor remembered; and where it stood is told with the sentence that it stands in."""
+    written = "<face smile wave/> Hello there. Well, <face nod/>yes. <face evil/>Bye. <face concerned/>"
+    async with scene(written) as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert done.text.split() == ["Hello", "there.", "Well,", "yes.", "Bye."] and done.reason == "done"
+        assert s.tts.texts == ["Hello there.", "Well, yes.", "Bye."]
+        marks = [(one.text.strip(), mark.at, mark.feeling) for one in s.record.of(ReplyText) for mark in one.marks]
+        assert [mark[:2] for mark in marks] == [("Hello there.", 0), ("Well, yes.", 6), ("Bye.", 5)]
+        assert [mark[2] for mark in marks] == [Feeling("happy", "wave"), Feeling(None, "nod"), Feeling("concerned")]
+        s.brain.speak("<face smile/>Good.")
+        await s.record.wait(ReplyFinished, 2)
+        assert s.tts.texts[-1] == "Good." and s.record.of(ReplyText)[-1].marks == (Mark(0, Feeling("happy")),)
+        s.brain.tell("and?")
+        await s.record.wait(ReplyFinished, 3)
+        assert not any("face" in str(content) for _, content in s.asked())
+
+
+async def test_a_face_shows_nothing_of_a_thought_that_nothing_opened() -> None:
+    async with scene("<face concerned/>I should say hello.</think><face smile/>Hello.") as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert done.text == "Hello."
+        assert [one.marks for one in s.record.of(ReplyText) if one.text] == [(Mark(0, Feeling("happy")),)]
