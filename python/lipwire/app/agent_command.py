@@ -121,7 +121,7 @@ def _default_brain(config: Config, llm_key: str | None, guide_lacks: list[str]) 
     """The brain where nobody has said which."""
     if config.llm_url != DEFAULTS.llm_url or llm_key:
         return "cascade"
-    if config.openai_api_key:
+    if config.openai_api_key or config.openai_url:
         return "realtime"
     if config.llm_model != DEFAULTS.llm_model:
         return "cascade"  # which says what is missing for that model
