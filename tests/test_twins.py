@@ -15,7 +15,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_speech.py": ("stt", "tts"),
     "agents/speech/test_vad.py": ("endpointing",),
-    "models/turn/test_smart_turn.py": ("engine", "../ears/mel"),
+    "models/turn/test_smart_turn.py": ("engine",),
     "agents/speech/test_keywords.py": ("commands", "sphinx/recognizer", "sphinx/wire", "sphinx/worker"),
     "app/test_agent_setup.py": ("agent_command",),
     "atlas/test_build.py": ("encode", "harvest", "moved", "picture", "proof", "stripes", "variants", "walk"),

@@ -856,7 +856,7 @@ async def test_echo_says_back_what_it_heard() -> None:
 
 async def test_script_and_failures_with_a_real_voice() -> None:
     require(voice.available(), "espeak-ng (espeakng-loader)")
-    config = AgentConfig(name="a", channel="c")
+    config = AgentConfig(name="a", channel="c", voice="en-us")
     brain = ScriptBrain(config, [Say("First."), Fail(), Say("Second.")])
     async with agent(brain, llm={"failure_message": "Sorry.", "greeting_message": "Hello there."}) as s:
         said: list[str] = []
