@@ -220,6 +220,7 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("OPENAI" in need for need in AgentSetup(Config()).missing("a key")["cascade"])
     monkeypatch.setattr(setup, "_installed", lambda module: False)
     monkeypatch.setattr(setup, "speaks_here", lambda: False)
+    monkeypatch.setattr(setup, "_hears", lambda config: False)
     bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
     assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "a"]
     assert [need.split()[0] for need in bare["script"]] == ["a"]

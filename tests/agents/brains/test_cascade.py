@@ -33,6 +33,7 @@ from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
 from lipwire.agents.speech.judge import OnProbability
+from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.tts import HttpTts
 from lipwire.audio import espeak as voice
@@ -778,8 +779,8 @@ def test_what_a_brain_needs() -> None:
 
 
 async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -> None:
-    """No account: pocketsphinx hears, espeak-ng speaks; only the LLM is a (local) service."""
-    require(__import__("importlib").util.find_spec("pocketsphinx"), "pocketsphinx")
+    """No account: whisper hears, espeak-ng speaks; only the LLM is a (local) service."""
+    require(what_hears("en-US") == ("whisper-tiny.en", ""), "whisper-tiny.en")
     spoken = resample(*say("I would like to go to the station."), 16_000)
     spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320]
     async with FakeChat("Take the second street on the left, then go on.") as chat:

@@ -36,7 +36,8 @@ from ..http import ServiceError
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
-from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
+from ..speech.offline_stt import OfflineStt
+from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
@@ -109,7 +110,7 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
         return HttpStt(
             services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
         )
-    return OfflineStt(config.language)
+    return OfflineStt(config.language, services.hearing_model)
 
 
 class _UserTurn:
