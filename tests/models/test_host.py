@@ -204,6 +204,7 @@ async def test_what_waits_for_the_process_is_bounded(host: ModelHost, monkeypatc
 async def test_an_answer_that_comes_late_is_told(
     host: ModelHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(module, "logger", logging.getLogger("lipwire.models.unsampled"))
     await host.warm("voice")
     answers: list[Answer] = []
     ended = asyncio.Event()

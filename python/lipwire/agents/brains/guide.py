@@ -27,6 +27,9 @@ ALIKE = 0.75
 UNKNOWN = 0.9
 """How much a word counts that no topic has, of what the most telling one does."""
 
+MAX_HEARD = 300
+"""Characters of what was heard that are looked at: a question is no longer."""
+
 GREETING = (
     "Hello! I am the guide, a small script without a model. "
     "Ask me what Lipwire is, how to use your own face or connect a model, or for a joke."
@@ -441,7 +444,7 @@ class Matcher:
 
     def best(self, text: str) -> tuple[str, float]:
         """The name of the question that is most like what was heard, and how like, 0..1."""
-        heard = [self._known(word) for word in words_of(text)][:64]
+        heard = [self._known(word) for word in words_of(text[:MAX_HEARD])]
         if not heard:
             return "", 0.0
         whole = sum(UNKNOWN * self._most if word is None else self._weights[word] for word in heard)
@@ -466,7 +469,7 @@ class Guide:
         self._language = names(language)[0]
         self._now = now
         self._given: dict[str, int] = {}
-        """How often each topic was answered; None of the names = what was not understood."""
+        """How often each topic was answered; "" = what was not understood."""
         self._topic: Topic | None = None
         """What it answered last."""
         self._last = ""

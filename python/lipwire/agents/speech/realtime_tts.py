@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import logging
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..describe import openai_voice
 from ..headers import joined
 from ..http import ServiceError
 from ..realtime_socket import RATE, connect, details, exactly, with_model, word
-from .tts import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, Sound
+from .tts import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, Sound, Tts
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -170,6 +170,45 @@ class RealtimeTts:
         error = ServiceError(message)
         error.passing, error.wait = True, 0.0
         return error
+
+
+class UntilItEnds:
+    """Speaks by /audio/speech until that says that it is gone (404, 410), then by Realtime; a `tts.Tts`. Dates are
+    announced, and clocks are wrong.
+
+    Args:
+        speech: of /audio/speech, with a model that is known to end.
+        successor: makes what speaks from then on.
+    """
+
+    def __init__(self, speech: Tts, successor: Callable[[], Tts]) -> None:
+        self._first = self._tts = speech
+        self._successor: Callable[[], Tts] | None = successor
+
+    async def close(self) -> None:
+        for tts in {self._first, self._tts}:
+            await tts.close()
+
+    async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
+        asked = self._tts
+        try:
+            async with aclosing(asked.speak(text)) as sounds:
+                async for sound in sounds:
+                    yield sound
+            return
+        except ServiceError as exc:
+            if exc.status not in (404, 410) or (self._successor is None and asked is self._tts):
+                raise
+            self._change(exc)
+        async with aclosing(self._tts.speak(text)) as sounds:
+            async for sound in sounds:
+                yield sound
+
+    def _change(self, exc: ServiceError) -> None:
+        """Once, though several pieces find out; what the others have asked for is still answered."""
+        if self._successor is not None:
+            logger.warning("%s: agents speak through OpenAI Realtime from now on", exc)
+            self._tts, self._successor = self._successor(), None
 
 
 class _Response:
