@@ -33,10 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Drawings of avatars are kept for this run; its workers and what the tests start share them. No server pre-encodes
-    video in the background, which takes a minute."""
+    video in the background, which takes a minute, and the end of a turn does not wait for a process."""
     base = tmp_path_factory.getbasetemp()
     os.environ["XDG_CACHE_HOME"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
     os.environ.setdefault("LIPWIRE_PREENCODED", "off")
+    os.environ.setdefault("LIPWIRE_END_OF_TURN", "silence")
 
 
 @pytest.fixture(scope="session")

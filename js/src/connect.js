@@ -14,6 +14,7 @@ import { Whep } from './whep.js';
 
 const CONNECT_MS = 10000;
 const LOST_MS = 3000;          // 'disconnected' this long is lost
+const TELL_MS = 100;           // events are told, where nobody draws
 const MODES = ['auto', 'motion', 'video'], CARRIERS = ['webrtc', 'websocket', 'sei'], ENCODINGS = ['binary', 'json'];
 
 /** What does not pass by waiting: the token, the name, what this server does not do. */
@@ -221,7 +222,8 @@ export class Connection extends EventTarget {
     this.soundBlocked = false;
     this.media = null;
     this.player = new Player({ clock: new ArrivalClock(), delay, onCue: (cue) => this.#tell('cue', cue) });
-    this.done = this.#run();
+    const telling = setInterval(() => this.player.tell(), TELL_MS);
+    this.done = this.#run().finally(() => clearInterval(telling));
   }
 
   /** What comes now: 'motion' or 'video'. */

@@ -38,11 +38,18 @@ const ADVICE = {
   INVALID_TOKEN: 'Ask for a new token.',
   NO_MOTION: 'The server sends no motion here: mode="video" shows its video.',
   NO_VIDEO: 'The server sends no video here: mode="motion" draws the face.',
+  NO_MEDIA: 'Where it is, carrier="websocket" shows a session or a room without.',
   NO_TRANSFORM: 'Leave the attribute `carrier` out.',
   NO_THREE: 'Without three.js, leave the attribute `renderer` out.',
   BAD_HEAD: 'The attribute `head` names it.',
   NO_WEBGL: 'WebGL is needed; without it, leave the attribute `renderer` out.',
 };
+
+// An error, for who looks at the element.
+function said(error) {
+  const what = error instanceof MotionError ? error.message.replace(/[^.?!…]$/, '$&.') : 'Something went wrong here.';
+  return `${what[0].toUpperCase()}${what.slice(1)} ${ADVICE[error.code] ?? ''}`.trim();
+}
 
 const savesData = () => navigator.connection?.saveData === true || matchMedia('(prefers-reduced-data: reduce)').matches;
 
@@ -367,7 +374,8 @@ export class LipwireAvatar extends HTMLElement {
       [microphone] = run.tracks;
     } catch (error) {
       run.begun = false;
-      throw new MotionError('NO_MICROPHONE', `The browser gives this page no microphone: ${error.message}. Allow it, and press Talk again.`);
+      const why = navigator.mediaDevices ? `${error.message}. Allow it, and press Talk again.` : 'it gives one to pages that come over https, or from localhost.';
+      throw new MotionError('NO_MICROPHONE', `The browser gives this page no microphone: ${why}`);
     }
     if (run.closed) return this.#hush(run);
     await this.#show(run, { room, avatar: run.face, microphone });
@@ -397,8 +405,8 @@ export class LipwireAvatar extends HTMLElement {
     } else if (state === 'ended' && agent) {
       run.begun = false;
       this.#set('ended', WORDS.ended, 'Talk', () => this.start());
-    } else if (state === 'reconnecting' && connection.error?.unreachable && !connection.media) {
-      this.#set(state, UNREACHABLE);
+    } else if (state === 'reconnecting' && connection.error && !connection.media) {
+      this.#set(state, connection.error.unreachable ? UNREACHABLE : `${said(connection.error)} Trying again…`);
     } else if (state === 'live' && soundBlocked) {
       this.#set('live', 'The browser plays sound after a click.', 'Play sound', () => this.play());
     } else if (state === 'live' && !video && !run.pictured) {
@@ -409,10 +417,8 @@ export class LipwireAvatar extends HTMLElement {
   }
 
   #refuse(error) {
-    const known = error instanceof MotionError, advice = ADVICE[error.code] ?? '';
-    const said = known ? error.message.replace(/\.?$/, '.') : 'Something went wrong here.';
-    const text = `${said[0].toUpperCase()}${said.slice(1)} ${advice}`.trim();
-    if (!known) console.error(error);
+    const text = said(error);
+    if (!(error instanceof MotionError)) console.error(error);
     const run = this.#run;
     this.#hangUp(run);
     if (error.code === 'NO_MOTION' && run?.options?.mode === 'auto' && run.options.carrier !== 'websocket') this.#set('refused', text, 'Show the video', () => this.setAttribute('mode', 'video'), error);

@@ -161,6 +161,8 @@ export class Player {
   put(records: MotionRecord[]): void;
   /** The pose of what is heard now, or that of `sample`. null before the first header. */
   pose(sample?: number): Pose | null;
+  /** Tells of the events that are due, as `pose` does: for who draws nothing just now. A Connection does it. */
+  tell(): void;
   reset(): void;
 }
 

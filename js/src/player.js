@@ -68,6 +68,7 @@ export class Player {
   #pose = null;
   #cues = [];                  // that are not due yet, by sample
   #numbers = new Set();
+  #face = '';                  // what the newest event has said of whose motion it is; that comes with each header
   #generation = -1;
   #cut = -Infinity;            // where the newest generation begins
   #carry = null; #carried = false;   // what the pose is off, after it had to do without frames; it fades
@@ -118,6 +119,7 @@ export class Player {
     this.stats.cleared += this.#frames.length;
     this.#frames.length = this.#cues.length = 0;
     this.#numbers.clear();
+    this.#face = '';
     this.#generation = -1;
     this.#cut = -Infinity;
     this.#broken = true;
@@ -188,6 +190,10 @@ export class Player {
     if (event.kind === 'clock' || event.kind === 'error') return;    // of the connection, and nothing to be seen
     if (this.#isStale(event)) return;
     if (event.number && this.#numbers.has(event.number)) return;
+    if (!event.number && event.kind === 'state') {
+      if (event.value === this.#face) return;
+      this.#face = event.value;
+    }
     if (event.number) this.#numbers.add(event.number);
     if (this.#numbers.size > NUMBERS) this.#numbers.delete(this.#numbers.values().next().value);
     if (event.generation > this.#generation) this.#cutOff(event.generation, event.sample);
@@ -200,6 +206,12 @@ export class Player {
   }
 
   // What is shown ----------------------------------------------------------------------------
+
+  /** Tells of the events that are due, as `pose()` does: for who draws nothing just now, such as a page that nobody sees. */
+  tell() {
+    const at = this.#position();
+    if (!Number.isNaN(at)) this.#tell(at);
+  }
 
   #position(now = this.now()) { return this.clock.sample(now) - this.delay * this.#rate; }
 

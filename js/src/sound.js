@@ -74,7 +74,8 @@ export class SoundQueue {
   #play(values, sample) {
     const { currentTime } = this.#context, waits = (this.#next - currentTime) * 1000;
     this.stats.pieces++;
-    if (waits > LEAD_MS + MOST_MS || waits > LEAD_MS + MORE_MS && values.every((value) => Math.abs(value) < SILENT)) {
+    const past = this.#context.state !== 'running';       // when the user lets it play, what comes now is
+    if (past || waits > LEAD_MS + MOST_MS || waits > LEAD_MS + MORE_MS && values.every((value) => Math.abs(value) < SILENT)) {
       this.stats.left_out++;
       return;
     }

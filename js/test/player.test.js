@@ -252,6 +252,20 @@ test('a clock that goes back a little finds what was there', () => {
   near(jaw(stage.player.pose()), 70 / 255, 1e-3);
 });
 
+test('events are told in time where nobody draws, and whose face it is once', () => {
+  const stage = new Stage([ARKIT]);
+  for (let n = 0; n < 3; n++) stage.put(event(0, 0, 0, 4, 'avatar:aria'));
+  stage.put(event(1, 10 * STEP, 0, 1, 'a'));
+  const told = (ms) => {
+    stage.clock.at = ms * 48;
+    stage.player.tell();
+    return stage.cues.map(({ value }) => value);
+  };
+  assert.deepEqual([told(0), told(399), told(400), told(800)], [['avatar:aria'], ['avatar:aria'], ['avatar:aria', 'a'], ['avatar:aria', 'a']]);
+  stage.put(event(0, 30 * STEP, 1, 4, 'avatar:kit'));
+  assert.equal(told(1200).at(-1), 'avatar:kit', 'another face');
+});
+
 test('the pose of a moment is what it is, whatever was seen before', () => {
   const stage = new Stage([ARKIT]);
   for (let n = 0; n < 10; n++) stage.frame(n, [0, 0, 20 * n, 0]);

@@ -21,6 +21,7 @@ from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.events import AgentFailed, Ended, Said, StateChanged
 from lipwire.agents.replies import Reply
 from lipwire.audio import espeak as voice
+from lipwire.avatar.art import AXES
 from lipwire.channel.base import Connection, Heard, Seen, UserJoined, UserLeft
 from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
 from lipwire.protocol import transcript as t
@@ -855,7 +856,7 @@ async def test_echo_says_back_what_it_heard() -> None:
 
 async def test_script_and_failures_with_a_real_voice() -> None:
     require(voice.available(), "espeak-ng (espeakng-loader)")
-    config = AgentConfig(name="a", channel="c")
+    config = AgentConfig(name="a", channel="c", voice="en-us")
     brain = ScriptBrain(config, [Say("First."), Fail(), Say("Second.")])
     async with agent(brain, llm={"failure_message": "Sorry.", "greeting_message": "Hello there."}) as s:
         said: list[str] = []
@@ -899,6 +900,35 @@ async def test_a_face_shows_and_its_state_follows() -> None:
     async with agent() as s:
         await s.clock.run(1.0)
         assert s.channel.frames == 0 and s.channel.spec is not None and s.channel.spec.width == 0
+
+
+async def test_a_face_shows_what_is_meant() -> None:
+    """It looks up and aside while it thinks, at the user when it speaks, smiles at its greeting and waves, is concerned
+    at an apology when that is heard, and no longer when it is interrupted."""
+    poses: list[dict[str, float]] = []
+
+    def at(seconds: float) -> dict[str, float]:
+        return poses[-1 - round(seconds * 25)]
+
+    async with agent(avatar="aria", width=64, height=36) as s:
+        s.channel.video = lambda frame: poses.append(dict(zip(AXES, map(float, frame.axes), strict=True)))  # type: ignore[method-assign]
+        s.brain.user_says("Hi")
+        await s.clock.run(1.5)
+        assert s.agent.state == "thinking" and min(pose["gaze_y"] for pose in poses[-25:]) < -0.3
+        s.brain.emit(b.ReplyStarted("r1", NOW()))
+        s.brain.emit(b.ReplyText("r1", "Hello there. ", 0, 1500))
+        s.brain.emit(b.ReplyText("r1", "I am sorry.", 1500, 1500))
+        s.brain.emit(b.ReplyAudio("r1", tone(3.0), RATE))
+        s.brain.emit(b.ReplyFinished("r1", "Hello there. I am sorry."))
+        await s.clock.run(1.2)
+        assert s.agent.state == "speaking" and max(abs(pose["gaze_y"]) for pose in poses[-15:-5]) < 0.4
+        assert at(0)["happy"] > 0.9 and at(0)["wave"] > 0.3 and max(pose["concerned"] for pose in poses) == 0.0
+        await s.clock.run(1.0)
+        assert at(0)["concerned"] > 0.9 and at(0)["happy"] < 0.1
+        s.brain.emit(b.SpeechStarted(NOW()))
+        s.brain.emit(b.UserText("i2", "No,", False))
+        await s.clock.run(0.5)
+        assert at(0)["concerned"] < 0.1
 
 
 async def test_what_a_brain_says_within_a_call_is_taken_after_it() -> None:

@@ -435,9 +435,9 @@ def test_paused_it_hears_silence_and_says_nothing() -> None:
     d("joined", "7")
     d.user_says("Hey Aria, stop.")
     assert d.conversation.paused and d.conversation.state == "idle"
-    for _ in range(100):
+    for _ in range(300):
         d("hear", "7", b"\x01\x00" * 160)
-    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 80
+    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 210
     assert {spot.wanted for spot in d.of(c.Spot)} == {"start"}
     d.reply("r1")
     assert d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
@@ -834,3 +834,43 @@ def test_what_was_said_has_its_times_where_there_is_a_film() -> None:
         assert (captions[0].start_ms, captions[0].end_ms) == (pytest.approx(800, abs=1), pytest.approx(1900, abs=1))
         assert captions[1].text and "It is nothing at all.".startswith(captions[1].text)
         assert (captions[1].start_ms, captions[1].end_ms) == (pytest.approx(2300, abs=11), pytest.approx(3300, abs=11))
+
+
+# ------------------------------------------------------------------------------------------------------------ feelings
+
+
+def shown(d: Desk) -> list[tuple[str | None, str | None]]:
+    return [(action.feeling.mood, action.feeling.gesture) for action in d.of(c.Show)]
+
+
+def test_the_face_shows_what_is_heard_and_not_what_is_made() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("hi")
+    d.reply("r1", "Hello! I am sorry.", 2000)
+    d.run(1.0)
+    assert shown(d) == []  # it has been made, and nobody has heard any of it
+    d.play("r1")
+    d.run(0.3)
+    assert shown(d) == [("happy", "wave")] and d.conversation.state == "speaking"
+    d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", "wait, stop", True))
+    d.run(3.0)
+    assert shown(d) == [("happy", "wave"), ("neutral", None)]
+    d.done.clear()
+    d.conversation.config.feelings = False
+    d.reply("r2", "Hello again! I am sorry.", 1000)
+    d.play("r2")
+    d.run(1.0)
+    assert shown(d) == []
+
+
+def test_feelings_that_are_switched_off_go() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("hi")
+    d.reply("r1", "I am sorry about that, it should not have happened.", 2000)
+    d.play("r1")
+    d.run(0.3)
+    d.conversation.config.feelings = False
+    d.run(0.2)
+    assert shown(d) == [("concerned", None), ("neutral", None)]

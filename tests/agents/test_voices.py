@@ -15,6 +15,8 @@ from lipwire.agents.voices import settle_voice
 from lipwire.audio import espeak
 from lipwire.avatar import Avatar, Voice
 from lipwire.errors import BadState
+from lipwire.models.voices.catalogue import missing
+from lipwire.models.voices.names import Name
 from support.artwork import TOML, files, write
 from support.machine import require
 
@@ -30,8 +32,8 @@ def settled(brain: str = "cascade", avatar: str | None = None, tts: str | None =
 @pytest.mark.parametrize(
     ("brain", "tts", "voices"),
     [
-        ("echo", None, ("en-us+f3", "en-us+robosoft3", "en-us+anika", "en-us")),
-        ("cascade", None, ("en-us+f3", "en-us+robosoft3", "en-us+anika", "en-us")),
+        ("echo", None, ("hibari:heart", "hibari:heart+robot", "hibari:heart+child", "hibari:heart")),
+        ("cascade", None, ("hibari:heart", "hibari:heart+robot", "hibari:heart+child", "hibari:heart")),
         ("cascade", OPENAI, ("coral", "echo", "sage", "alloy")),
         ("realtime", None, ("coral", "echo", "sage", "alloy")),
         (
@@ -42,7 +44,7 @@ def settled(brain: str = "cascade", avatar: str | None = None, tts: str | None =
     ],
 )  # fmt: skip
 def test_the_voice_of_the_face(brain: str, tts: str | None, voices: tuple[str, ...]) -> None:
-    require(espeak.available(), "espeak-ng")
+    require(not missing(Name("hibari", "heart")), "hibari-tts")
     faces = ("aria", "ohm", "kit", None)
     assert tuple(settled(brain, face, tts) for face in faces) == voices
     assert {settled(brain, face, tts, voice="own") for face in faces} == {"own"}
@@ -68,9 +70,10 @@ def test_artwork_names_its_own(tmp_path: Path) -> None:
     assert Avatar.load(every).voice.service == settled("cascade", every, OTHER) == "en-GB-SoniaNeural"
     assert (settled("echo", every), settled("realtime", every)) == ("en", "alloy")
     names = {"+f3": "espeak", "de": "espeak", "en-gb+m3": "espeak", "coral": "openai", "en-US-AvaNeural": "service"}
+    names |= {"hibari:heart+child": "offline", "piper:amy": "offline"}
     for name, kind in names.items():
         assert getattr(Voice.named(name), kind) == name and (Voice.named(name).espeak is None) == (kind != "espeak")
-    assert settled("echo", str(tmp_path / "none")) == "en-us"  # it has no such face, and is told so later
+    assert settled("echo", str(tmp_path / "none")) == settled("echo")  # it has no such face, and is told so later
 
 
 def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,4 +86,4 @@ def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest
 def test_a_brain_is_made_with_it() -> None:
     config = AgentConfig(name="a", channel="c", brain="echo", avatar="aria")
     make_brain(config, Services())
-    assert config.voice.endswith("+f3")
+    assert (config.voice, config.spare_voice) in (("hibari:heart", "en-us+f3"), ("en-us+f3", ""))

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import json
 import logging
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,10 +18,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from lipwire.agents.config import AgentConfig
+from lipwire.app import service as service_module
 from lipwire.app.config import Config
 from lipwire.app.lifetime import run_service
 from lipwire.app.service import LiveAvatar, Service, create_app
-from lipwire.audio import espeak
+from lipwire.models.voices.choose import Chosen
+from lipwire.models.voices.live import LiveVoices
+from lipwire.models.voices.names import Name
+from lipwire.models.wire import Spoken
 from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, request
 from support.agent_stand_in import manager
@@ -137,16 +140,16 @@ async def test_a_live_utterance_is_taken_to_its_end_and_no_other_begins() -> Non
 
 async def test_the_page_begins_no_utterance_either(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither one that is asked for while the server drains nor one whose voice was being made when that began."""
-    making, go_on = asyncio.Event(), threading.Event()
-    loop = asyncio.get_running_loop()
+    making, go_on = asyncio.Event(), asyncio.Event()
 
-    def synthesize(text: str, voice: str) -> tuple[bytes, int]:
-        loop.call_soon_threadsafe(making.set)
-        assert go_on.wait(WAIT)
-        return tone(1.0), RATE
+    async def speak(self: LiveVoices, name: Name, text: str) -> AsyncIterator[Spoken]:
+        making.set()
+        await asyncio.wait_for(go_on.wait(), WAIT)
+        yield Spoken(tone(1.0), RATE)
 
-    monkeypatch.setattr(espeak, "available", lambda: True)
-    monkeypatch.setattr(espeak, "synthesize", synthesize)
+    monkeypatch.setattr(LiveVoices, "speak", speak)
+    monkeypatch.setattr(service_module, "speaks_here", lambda: True)
+    monkeypatch.setattr(service_module, "choose", lambda *_: Chosen(Name("hibari", "heart")))
     async with running() as (service, asked, task), speaker(service) as s:
         (session_id,) = service.watched
         url = f"{service.viewer_url}api/sessions/{session_id}/say"

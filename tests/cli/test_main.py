@@ -320,9 +320,10 @@ def test_agent(place: Path) -> None:
     process = start(place, "agent", "--channel", "the room", "--brain", "echo", *PORTS, LIPWIRE_API_KEY="the key")
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = [process.stdout.readline() for _ in range(6)]
         found = re.match(r"agent      (\w{32}) in room 'the room': brain echo, avatar ", lines[0])
         assert found, lines
+        assert re.match("turns      .+; half a second of silence\n", lines.pop(1))
         assert "agent?channel=the%20room" in lines[2]
         assert "#token=" not in lines[2] and "no token is printed" in lines[3]
         assert lines[4] == "Ctrl-C ends it.\n"
@@ -814,7 +815,7 @@ def test_the_demo_speaks_a_file(place: Path) -> None:
     assert "missing.wav" in fails(place, "demo", "--seconds", 2, "--speech", "missing.wav", *PORTS)
     assert "best" in fails(place, "demo", "--seconds", 2, "--quality", "best", *PORTS)
     code, out, err = run(place, "demo", "--seconds", 2, "--voice", "klingonx", *PORTS)
-    assert (code, out) == (1, "") and "espeak-ng has no such voice" in err  # before anything is started
+    assert (code, out) == (1, "") and "espeak-ng has no voice 'klingonx'" in err  # before anything is started
 
 
 def test_the_demo_shows_the_avatar_asked_for(place: Path) -> None:

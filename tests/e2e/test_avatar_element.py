@@ -26,8 +26,9 @@ SERVER = "http://localhost:8080/"
 """Where the example has the server."""
 WATCH = """() => {
   const face = document.querySelector('lipwire-avatar');
-  window.seen = {states: [], cues: [], errors: []};
+  window.seen = {states: [], texts: [], cues: [], errors: []};
   face.addEventListener('state', ({detail}) => window.seen.states.push(detail.state));
+  face.addEventListener('state', ({detail}) => window.seen.texts.push(detail.text));
   face.addEventListener('cue', ({detail}) => window.seen.cues.push(detail.kind));
   face.addEventListener('error', ({detail}) => window.seen.errors.push(detail.code));
 }"""
@@ -108,17 +109,22 @@ async def test_two_lines_are_a_face_that_talks(world: World, say: Callable[[str]
     asked: list[str] = []
 
     async def gone(route: Any) -> None:
-        """As from a server that was started anew."""
+        """As from a server that was started anew, and then is full."""
+        status, code, message = [
+            (404, "SESSION_NOT_FOUND", "This session has ended"),
+            (503, "NO_CAPACITY", "100 viewers are connected"),
+        ][len(asked)]
         asked.append(route.request.url)
-        error = {"error": "Not found", "code": "SESSION_NOT_FOUND", "message": "This session has ended"}
-        await route.fulfill(status=404, json=error, headers={"Access-Control-Allow-Origin": "*"})
+        error = {"error": "Refused", "code": code, "message": message}
+        await route.fulfill(status=status, json=error, headers={"Access-Control-Allow-Origin": "*"})
 
     waiting = await becomes(lambda seen: seen["state"] == "waiting")
-    await page.route("**/whep/**", gone, times=1)
+    await page.route("**/whep/**", gone, times=2)
     assert waiting["told"] == "waiting" and "session" in waiting["text"]
     async with ProviderClient(world.service.http_url, KEY, request("element", width=320, height=180)) as client:
         live = await becomes(lambda seen: seen["state"] == "live" and seen["size"] and seen["frames_of_motion"])
-        assert asked, "a session that is not there is no refusal: there are others"
+        assert len(asked) == 2, "a session that is not there is no refusal: there are others"
+        assert "100 viewers are connected. Trying again…" in live["texts"]
         assert live["size"]["width"] == 480, "the canvas is 184 pixels wide, of which each is two of the display's"
         assert (live["text"], live["label"]) == ("", "Aria, who answers questions")
         await client.speak(*say("Mama made a marble rainbow."), chunk_ms=40, pace=2.0)
@@ -192,6 +198,15 @@ async def test_an_agent_to_talk_with_and_its_room(world: World) -> None:
     page, looks_on = await world.open(), await world.open()
     await page.evaluate(MICROPHONES)
     await is_down(page, {"agent": "help", "avatar": "kit", "user": "ann"})
+    await page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {get() {}, configurable: true}); }")
+    await page.click("lipwire-avatar >> text=Talk")
+
+    async def without() -> bool:
+        seen = await page.evaluate(LOOK)
+        return seen["state"] == "idle" and "https" in seen["text"]
+
+    await eventually(without)
+    await page.evaluate("() => { delete navigator.mediaDevices; }")
     await shown(page, {}, names["kit"], press="Talk")
     assert await page.evaluate("microphones.map(({readyState}) => readyState)") == ["live"]
     await is_down(looks_on, {"room": "help"})

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
-from lipwire.channel.base import Heard
+from lipwire.channel.base import ChannelEvent, Heard
 from lipwire.provider.client import ProviderClient, request
 from lipwire.stream import StreamSpec
 from support.browsing import ALLOWED, MICROPHONE, browser, eventually
@@ -207,7 +207,12 @@ KEEP_ANSWER = """() => {
 async def test_a_microphone_is_heard_in_a_room_and_its_ice_restarts(site: Site) -> None:
     """Chromium's own microphone, which beeps; by /rtc."""
     heard: list[Heard] = []
-    ears = site.service.rooms.channel("talk", "ears", lambda event: isinstance(event, Heard) and heard.append(event))
+
+    def hear(event: ChannelEvent) -> None:
+        if isinstance(event, Heard):
+            heard.append(event)
+
+    ears = site.service.rooms.channel("talk", "ears", hear)
     await ears.open(StreamSpec(session_id="ears", width=0, height=0, fps=Fraction(25)))
     ears.subscribe()
     token = site.service.provider.authority.issue("room", "talk", "member", ttl=600, owner="operator")

@@ -16,9 +16,8 @@ from lipwire.motion.head import head_glb
 from support.browsing import browser
 from support.faces import SPELLINGS, face_track
 from support.paths import ROOT
-from support.three import site
+from support.three import WEBGL, site
 
-WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 DRIVE = (ROOT / "tests" / "support" / "draw3d.js").read_text()
 HARMLESS = ("favicon", "404", "GPU stall due to ReadPixels")
 """In what Chromium logs here: an icon that the page has none of; that a test reads pixels."""

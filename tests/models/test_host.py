@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models import host as module
-from lipwire.models.host import Job, ModelHost
-from lipwire.models.wire import Answer, Finish, Heard, Listen, Partial, Request, Said, Settings, Sound16, Speak, Spoken
+from lipwire.models.host import ModelHost
+from lipwire.models.wire import Answer, Finish, Heard, Listen, Partial, Said, Settings, Sound16, Speak, Spoken
 from lipwire.process.supervisor import Limits
 from lipwire.servers.metrics import ModelCollector
-from support.child_owner import children
 from support.machine import alive
+from support.models import LONG, Owner, no_child_left
 from support.paths import ROOT
 
 ENGINES = dict.fromkeys(("ears", "voice", "turn"), "support.model_engines")
-SETTINGS = Settings(engines=ENGINES, memory=300 << 20, stuck=30.0, nice=5)
-LONG = 60.0
-"""Seconds in which anything happens, on any machine."""
+SETTINGS = Settings(engines=ENGINES, memory=150 << 20, stuck=60.0, nice=5)
 
 
 @pytest.fixture(autouse=True)
 def findable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-
-
-@contextlib.contextmanager
-def no_child_left() -> Iterator[None]:
-    before = children()
-    yield
-    assert children() == before
 
 
 @pytest.fixture
@@ -46,23 +36,6 @@ async def host() -> AsyncIterator[ModelHost]:
         host = ModelHost(SETTINGS, linger=0.0).enter()
         yield host
         await host.close()
-
-
-class Owner:
-    """Of a job: what it was told."""
-
-    def __init__(self, host: ModelHost, engine: module.EngineName, request: Request) -> None:
-        self.answers: list[Answer] = []
-        self.end: asyncio.Future[ModelFailed | None] = asyncio.get_running_loop().create_future()
-        self.job: Job = host.job(engine, request, self.answers.append, self.end.set_result)
-
-    async def over(self) -> ModelFailed | None:
-        return await asyncio.wait_for(self.end, LONG)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(LONG):
-            while not condition():
-                await asyncio.sleep(0.005)
 
 
 def pid(host: ModelHost) -> int:
@@ -111,20 +84,35 @@ async def test_a_job_that_is_dropped_is_not_heard_of_again(host: ModelHost) -> N
     assert isinstance(last.answers[0], Heard) and last.answers[0].text == "0 bytes, 1 dropped"
 
 
+async def test_a_model_is_warmed_once(host: ModelHost, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    first = asyncio.create_task(host.warm("ears", "tiny"))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(host.warm("ears", "tiny")) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait_for(asyncio.gather(*others), LONG)
+    await host.warm("ears", "tiny")
+    assert caplog.text.count("tiny was loaded") == 1
+    with pytest.raises(ModelFailed, match="have another"):
+        await host.warm("ears", "refuse")
+    await host.warm("ears")
+    assert caplog.text.count("was loaded") == 3  # or not
+
+
 async def test_a_job_that_fails_leaves_the_others(host: ModelHost, caplog: pytest.LogCaptureFixture) -> None:
     other = Owner(host, "ears", Listen("en"))
     for request, reason in (
         (Listen("en", model="refuse"), "no such model: have another"),
         (Listen("en", model="err"), "ears: ValueError: a fault of the engine's"),
+        (Listen("en", model="answer what cannot be sent"), "ears: TypeError: Encoding objects of type"),
     ):
         failed = await Owner(host, "ears", request).over()
-        assert failed is not None and str(failed) == reason and not failed.died
+        assert failed is not None and str(failed).startswith(reason) and not failed.died
     failed = await Owner(host, "voice", Speak("v", "well err never")).over()
     assert failed is not None and str(failed) == "voice: ValueError: a fault of the engine's"
     other.job.send(Finish())
     assert await other.over() is None
-    with pytest.raises(ModelFailed, match="have another"):
-        await host.warm("ears", "refuse")
     assert host.state().restarts == 0
     with pytest.raises(InvalidArgument, match="ears, voice, turn"):
         host.job("nose", Listen("en"), print, print)  # type: ignore[arg-type]
@@ -151,10 +139,9 @@ async def test_a_process_that_dies_in_mid_job_is_started_again(
     host: ModelHost, deed: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(module, "LIMITS", Limits(start=LONG, ping_every=0.2, ping_lost=3.0))
-    host._settings = msgspec.structs.replace(SETTINGS, stuck=3.0)
-    if deed in ("kill", "die", "grow"):
-        host._settings = SETTINGS
+    ping_lost, stuck = {"hold": (5.0, LONG), "hang": (LONG, 5.0)}.get(deed, (LONG, LONG))
+    monkeypatch.setattr(module, "LIMITS", Limits(start=LONG, ping_every=0.2, ping_lost=ping_lost))
+    host._settings = msgspec.structs.replace(SETTINGS, stuck=stuck)
     await host.warm("ears", "tiny")
     first = pid(host)
     ears = Owner(host, "ears", Listen("en"))
@@ -171,7 +158,7 @@ async def test_a_process_that_dies_in_mid_job_is_started_again(
         "die": "code -6",
         "hang": "voice has been at one step for",
         "hold": "it hangs, code -9",
-        "grow": "and 300 is the most (the setting models_memory_mb)",
+        "grow": "and 150 is the most (the setting models_memory_mb)",
     }[deed]
     assert reason in str(failed)
     again = Owner(host, "ears", Listen("en"))  # waits for the next one
@@ -217,7 +204,15 @@ async def test_what_waits_for_the_process_is_bounded(host: ModelHost, monkeypatc
 async def test_an_answer_that_comes_late_is_told(
     host: ModelHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(module, "logger", logging.getLogger("lipwire.models.unsampled"))
     await host.warm("voice")
+    answers: list[Answer] = []
+    ended = asyncio.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(host, "now", lambda: 0.9 * len(answers))  # each comes in time
+        host.job("voice", Speak("v", "one two three"), answers.append, lambda failed: ended.set())
+        await asyncio.wait_for(ended.wait(), LONG)
+    assert len(answers) == 4 and host.state().slow == {}
     monkeypatch.setitem(module.SLOW, "voice", -1.0)
     assert await Owner(host, "voice", Speak("v", "slow")).over() is None
     assert host.state().slow == {"voice": 2}

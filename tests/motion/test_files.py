@@ -62,6 +62,15 @@ def test_what_our_clock_cannot_have_is_refused(clock_rate: int, samples: list[in
         encode_motion(track_of(clock_rate, samples), "a.lwm")
 
 
+@pytest.mark.parametrize("end", [".lwm", ".json", ".a2f.json", ".glb"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+def test_what_no_reader_takes_is_not_written(end: str, value: float) -> None:
+    header = MotionHeader(groups=(*_core.MOTION_SETS["arkit"], *_core.MOTION_SETS["head"]), fps=Fraction(25))
+    frames = [MotionFrame(n * 1920, np.full(len(header.names), [0, value][n], np.float32)) for n in range(2)]
+    with pytest.raises(InvalidArgument, match=r"frame 1, browDownLeft: .* is no value that can be written"):
+        encode_motion(MotionTrack.of_frames(header, frames), "out" + end)
+
+
 @pytest.mark.parametrize("name", ["a.lwm", "a.json"])
 def test_events_are_as_long_as_readers_take_them(name: str) -> None:
     def track(size: int) -> MotionTrack:

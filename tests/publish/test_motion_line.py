@@ -155,11 +155,12 @@ async def test_a_bad_network_and_motion_in_the_video() -> None:
         assert all((reader.frames[sample] == viewer.reader.frames[sample]).all() for sample in both)
         assert [value for _, _, kind, value in reader.events.values() if kind == "started"] == ["a"]
         assert publisher.wants == "nothing", "no picture of the face is made for it"
-        plain = MotionViewer(kinds=("video",))
+        plain, none = MotionViewer(kinds=("video",)), MotionViewer()
         only_vp8(plain)
-        with pytest.raises(lipwire.errors.InvalidArgument, match=r"H\.264"):
-            await plain.connect(lambda sdp: publisher.admit(sdp, black=()))
-        for done in (viewer, black, plain):
+        for without in (plain, none):
+            with pytest.raises(lipwire.errors.InvalidArgument, match=r"H\.264"):
+                await without.connect(lambda sdp: publisher.admit(sdp, black=()))
+        for done in (viewer, black, plain, none):
             await done.close()
 
 

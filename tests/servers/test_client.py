@@ -18,7 +18,10 @@ from lipwire.motion.head import head_glb
 from lipwire.servers.client import FOLDER, client_files
 from lipwire.servers.rooms import PageConfig, create_rooms
 from support.machine import require
+from support.npm import package
 from support.paths import ROOT
+
+TYPESCRIPT = "5.9.3"
 
 
 async def test_every_module_is_served_as_javascript() -> None:
@@ -47,6 +50,28 @@ def test_the_modules_pass_their_own_tests(tmp_path: Path) -> None:
     command = [str(node), "--test", "--test-reporter=tap", *tests]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
     assert done.returncode == 0 and "# skipped 0" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_program_in_typescript_is_checked_against_the_types(tmp_path: Path) -> None:
+    """js/test/types.ts, as somebody compiles it who has the package from npm."""
+    compiler = package("typescript", TYPESCRIPT)
+    (tmp_path / "types.ts").write_text((JS / "test" / "types.ts").read_text())
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "lipwire-client").symlink_to(JS)
+    options = [
+        "--noEmit",
+        "--strict",
+        "--skipDefaultLibCheck",
+        "--target",
+        "es2022",
+        "--module",
+        "esnext",
+        "--moduleResolution",
+        "bundler",
+    ]
+    command = ["node", str(compiler / "lib" / "tsc.js"), *options, "--lib", "es2022,dom,dom.iterable", "types.ts"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_npm_packs() -> None:

@@ -169,6 +169,7 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
         (f"{id}?sets=face", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?encoding=xml", HEADERS, 400, "VALIDATION_ERROR"),
         (f"{id}?sound=mp3", HEADERS, 400, "VALIDATION_ERROR"),
+        (f"{id}?user=anna", HEADERS, 400, "VALIDATION_ERROR"),
         (open_to["video"]["session_id"], HEADERS, 403, "NO_MOTION"),
         ("rooms/lobby", {}, 401, "MISSING_TOKEN"),
         ("rooms/other", {"authorization": f"Bearer {other}"}, 403, "NOT_ALLOWED"),
@@ -180,6 +181,7 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
             await connect(url(service, path), proxy=None, additional_headers=headers)
         assert refused.value.response.status_code == status, path
         assert json.loads(refused.value.response.body or b"")["code"] == code, path
+        assert ("www-authenticate" in refused.value.response.headers) == (status == 401), "RFC 9110, section 15.5.2"
         async with httpx.AsyncClient(trust_env=False, headers=headers) as http:  # as a page has to ask
             reply = await http.get(f"{service.viewer_url}motion/{path}")
         assert (reply.status_code, reply.json()["code"]) == (status, code), path
@@ -213,6 +215,13 @@ async def test_black_video_by_whep(service: Service) -> None:
                 )
                 assert reply.status_code == status, (path, query)
                 assert status != 201 or ("H264/90000" in reply.text and "VP8/90000" not in reply.text)
+        for path, said in (("whep/rooms/lobby?sets=pose", "motion=sei"), ("rtc/rooms/lobby?motion=sei", "WHEP")):
+            reply = await http.post(
+                f"/{path}",
+                content=viewer.pc.localDescription.sdp,
+                headers={"content-type": "application/sdp"},
+            )
+            assert reply.status_code == 400 and said in reply.json()["message"]
         video = (await start(service, egress="video")).json()["session_id"]
         reply = await http.post(
             f"/whep/{video}?motion=sei",

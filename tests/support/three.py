@@ -15,6 +15,8 @@ from support.npm import package
 from support.paths import ROOT
 
 VERSION = "0.187.0"
+WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""Switches of a Chromium that draws in three dimensions without a graphics card."""
 PAGE = """<!doctype html><meta charset="utf-8"><title>three</title>
 <script type="importmap">
 {"imports": {"three": "/three/build/three.module.js", "three/addons/": "/three/examples/jsm/"}}

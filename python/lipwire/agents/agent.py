@@ -532,6 +532,10 @@ class Agent:
             case c.Look(state):
                 if self.session.width:
                     self.session.special({"state": state})
+            case c.Show(feeling):
+                if self.session.width:
+                    shown = {"emotion": feeling.mood, "gesture": feeling.gesture}
+                    self.session.special({name: value for name, value in shown.items() if value is not None})
             case c.Spot(pcm, wanted):
                 if self._spotter is not None:
                     self._spotter.hear(pcm, wanted, self._command)

@@ -16,6 +16,9 @@ from ..provider.keys import OPERATOR
 
 BrainKind = Literal["realtime", "cascade", "guide", "echo", "script"]
 Transport = Literal["room", "agora"]
+EndOfTurn = Literal["auto", "rules", "silence"]
+"""What tells that a user has finished, where nobody asks for a silence of so many ms: Smart Turn where it is installed,
+else the rules; the rules, which are the melody and the last word; half a second of silence."""
 Modality = Literal["text", "image", "audio"]
 TranscriptFormat = Literal["v2", "v0.3", "off"]
 """Which objects carry what is said (protocol.transcript); "off": the agent sends no data messages."""
@@ -32,8 +35,12 @@ class TurnDetection(Struct, kw_only=True):
     """0..1: how sure it must be that the user speaks before the agent is interrupted; higher = harder to interrupt."""
     prefix_padding_ms: int = 300
     """0..5000: sound before the first voiced frame that belongs to the turn."""
-    silence_duration_ms: int = 500
-    """0..10000: silence that ends a turn."""
+    silence_duration_ms: int | None = None
+    """0..10000: silence that ends a turn, whatever was said in it. None = it is judged whether the user has finished
+    (`speech.completeness`): what is whole ends after some 200 ms, what is not after `max_wait_ms`, and what nobody can
+    judge after 500."""
+    max_wait_ms: int = 1800
+    """500..10000: silence that ends a turn which is not whole: a hesitation is waited for."""
     resume_false_interruption: bool = True
     """Whether the agent goes on where it stopped, after a sound of the user's in which there were no words. False: any
     sound that is taken for speech ends what is being said."""
@@ -45,6 +52,16 @@ class TurnDetection(Struct, kw_only=True):
     suppress_echo: bool = True
     """Whether the agent's own voice is turned down in what it hears, where a user's device sends it back
     (`speech.echo`)."""
+
+    @property
+    def plain_ms(self) -> int:
+        """Silence that ends a turn where nothing judges what was said in it."""
+        return 500 if self.silence_duration_ms is None else self.silence_duration_ms
+
+    @property
+    def longest_ms(self) -> int:
+        """Silence after which no turn goes on."""
+        return max(self.plain_ms, self.max_wait_ms if self.silence_duration_ms is None else 0)
 
 
 class Llm(Struct, kw_only=True):
@@ -111,6 +128,8 @@ class AgentConfig(Struct, kw_only=True):
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
     voice: str = ""
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
+    spare_voice: str = ""
+    """espeak-ng's, which speaks where `voice` fails that nobody asked for (`agents.voices`)."""
     stt_headers: dict[str, str] = field(default_factory=dict)
     tts_headers: dict[str, str] = field(default_factory=dict)
     """More headers for the server's speech to text and text to speech, where those are services."""
@@ -142,6 +161,8 @@ class AgentConfig(Struct, kw_only=True):
     recorded."""
     film: str = ""
     """Its film: where it is in that folder; without `record`, a path of the operator's. No request says this."""
+    feelings: bool | None = None
+    """Whether its face shows what is meant by what it says (`feelings`); None = as the server is set, which is on."""
     transcripts: TranscriptFormat = "v2"
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""

@@ -30,7 +30,9 @@ from .brains import base as b
 from .config import AgentConfig
 from .doubt import Doubt
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .face_tags import Feeling
 from .failures import for_users
+from .feelings import Acting
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
 from .transcripts import Transcripts
@@ -189,6 +191,12 @@ class Look(Struct, frozen=True):
     state: t.AgentState
 
 
+class Show(Struct, frozen=True):
+    """The face shows what is meant."""
+
+    feeling: Feeling
+
+
 class Spot(Struct, frozen=True):
     """10 ms of a user go to the spotter of voice commands, which is to look for this one."""
 
@@ -221,6 +229,7 @@ Action = (
     | Emit
     | Caption
     | Look
+    | Show
     | Spot
     | Leave
 )
@@ -289,6 +298,8 @@ class Conversation:
         answered one without."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
+        self._acting = Acting()
+        """What the face shows of what is said."""
         self._quiet_frames: dict[str, int] = {}
         """Of each user, 10 ms of silence that the brain is still to hear while the agent is paused, so that a turn
         ends."""
@@ -330,10 +341,20 @@ class Conversation:
             if heard.turn is not None:
                 heard.turn.mark("first_sample", self._ns)
             self._review()
+        self._act(heard)
         if self.winding_up and self._live:
             self._look_at_the_last()
         if self._blocks % TICK == 0:
             self._look_at_the_clock()
+
+    def _act(self, heard: Reply | None) -> None:
+        """Has the face show what is meant by what is heard."""
+        if self.config.feelings is False:
+            shown = self._acting.cut()
+        else:
+            shown = self._acting.look(heard, self._playing[1], self.clock, self.config.language)
+        for feeling in shown:
+            self._do(Show(feeling))
 
     def _look_at_the_clock(self) -> None:
         held = self._doubt.held if self._doubt is not None else []
@@ -421,7 +442,7 @@ class Conversation:
         self.turns.drop_open(self._now_ms)
         self._cut(force=True)
         # A turn that has begun is to end in the brain too; what it answers is not said.
-        frames = self.config.turn_detection.silence_duration_ms // 10 + 30
+        frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
         self._review(always=True)
 
@@ -958,6 +979,8 @@ class Conversation:
             text = reply.heard(played_ms)
             self._do(Interrupted(reply.id, played_ms, text))
             if reply.state == "heard":
+                for feeling in self._acting.cut():
+                    self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
             self._end(reply, "interrupted", text, played_ms)

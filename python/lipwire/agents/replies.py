@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ..errors import LipwireError
 from .brains.base import ReplyText, TimedWord
+from .face_tags import Feeling
 from .speech.scripts import cut_back, length, sentence_end
 from .speech.spoken import place_of
 from .turns import StartReason, Turn
@@ -71,6 +72,8 @@ class Reply:
         """All of its text, as far as the brain has handed it over."""
         self.words: list[TimedWord] = []
         """Its words with their times in its sound, where the brain knows them."""
+        self.marks: list[tuple[int, Feeling]] = []
+        """(index of a character, what the face is to show from there on), as the model has said, in order."""
         self.received_ms = 0.0
         """Sound that the brain has handed over and that can be played."""
         self.complete = False
@@ -99,6 +102,7 @@ class Reply:
         elif more.text:
             end = None if more.duration_ms is None else at + more.duration_ms
             self._pieces.append(_Piece(len(self.text), at, end, length(more.text)))
+        self.marks.extend((len(self.text) + mark.at, mark.feeling) for mark in more.marks)
         self.text += more.text
         self.words.extend(more.words)
 
@@ -120,16 +124,8 @@ class Reply:
         if n < 0:
             return ""
         piece = self._pieces[n]
-        last = n + 1 == len(self._pieces)
-        after = len(self.text) if last else self._pieces[n + 1].first
-        if piece.end_ms is not None:
-            end = piece.end_ms
-        elif not last:
-            end = self._pieces[n + 1].at_ms
-        elif self.complete:
-            end = self.received_ms
-        else:
-            end = max(self.received_ms, piece.at_ms + MS_A_CHARACTER * piece.length)
+        after = len(self.text) if n + 1 == len(self._pieces) else self._pieces[n + 1].first
+        end = self._piece_end(n)
         if ms >= end:
             return self.text[:after].strip()
         share = (ms - piece.at_ms) / max(end - piece.at_ms, 1.0)
@@ -153,6 +149,28 @@ class Reply:
         if self.text[end:after].strip():
             part = (end - piece.first) / (after - piece.first)
         return max(piece.at_ms + part * (until - piece.at_ms), ms)
+
+    def begins_at(self, index: int) -> float:
+        """The position in the sound, in ms, at which the character of that index is said, by the piece of text that it
+        lies in: within a piece it is estimated."""
+        n = bisect.bisect_right(self._pieces, index, key=lambda piece: piece.first) - 1
+        if n < 0:
+            return 0.0
+        piece, last = self._pieces[n], n + 1 == len(self._pieces)
+        after = len(self.text) if last else self._pieces[n + 1].first
+        end = self._piece_end(n)
+        return piece.at_ms + (index - piece.first) / max(after - piece.first, 1) * (end - piece.at_ms)
+
+    def _piece_end(self, n: int) -> float:
+        """The position in the sound at which a piece ends, as far as that can be known."""
+        piece = self._pieces[n]
+        if piece.end_ms is not None:
+            return piece.end_ms
+        if n + 1 < len(self._pieces):
+            return self._pieces[n + 1].at_ms
+        if self.complete:
+            return self.received_ms
+        return max(self.received_ms, piece.at_ms + MS_A_CHARACTER * piece.length)
 
     def heard_words(self, ms: float) -> list[TimedWord]:
         """The words that have begun in the first `ms` of the sound, where the brain knows their times."""

@@ -13,7 +13,7 @@ from .headers import check_headers
 
 __all__ = ["apply", "check"]
 
-CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout"})
+CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout", "feelings"})
 SECTIONS = frozenset({"llm", "turn_detection"})
 FIXED = frozenset({"llm.server_key"})
 RANGES: dict[str, tuple[float, float]] = {
@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.interrupt_threshold": (0.0, 1.0),
     "turn_detection.prefix_padding_ms": (0, 5000),
     "turn_detection.silence_duration_ms": (0, 10_000),
+    "turn_detection.max_wait_ms": (500, 10_000),
     "turn_detection.false_interruption_timeout": (0, 30),
     "llm.max_history": (0, 1024),
     "idle_timeout": (0, float("inf")),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from ..avatar import Avatar, Voice
 from ..errors import LipwireError
+from ..models.voices.choose import choose
+from ..models.voices.espeak import espeak_voice
 from ..protocol.agent_bodies import OPENAI_VOICE
 from .brains.base import Services
 from .config import AgentConfig
-from .speech.tts import espeak_voice
 
 SERVICE_VOICE = "en-US-AndrewMultilingualNeural"
 """What a text to speech service is asked for by an agent without a voice and a face."""
@@ -27,10 +29,20 @@ def settle_voice(config: AgentConfig, services: Services) -> None:
         openai = (urlsplit(url).hostname or "").endswith("openai.com")
         config.voice = (voice.openai or OPENAI_VOICE) if openai else voice.service or SERVICE_VOICE
     else:
-        try:
-            config.voice = espeak_voice(voice.espeak or voice.service or "", config.language)
-        except LipwireError:  # the language is none of espeak-ng's, or there is no espeak-ng, which is told later
-            config.voice = voice.for_espeak()
+        _settle_offline(config, voice, services)
+
+
+def _settle_offline(config: AgentConfig, voice: Voice, services: Services) -> None:
+    """Of this machine: the face's, and what speaks in its place where that fails."""
+    try:
+        name = choose(None, voice, config.language, services.voices).name
+    except LipwireError:  # nobody speaks the language, or nothing that speaks is there, which is told later
+        config.voice = voice.for_espeak()
+        return
+    config.voice = name.voice if name.engine == "espeak" else str(name)
+    if name.engine != "espeak":
+        with suppress(LipwireError):  # there is no espeak-ng
+            config.spare_voice = espeak_voice(voice.espeak or voice.service or "", config.language)
 
 
 def _of_face(config: AgentConfig) -> Voice:

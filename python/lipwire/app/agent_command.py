@@ -20,6 +20,7 @@ from ..agents.describe import Changes, make_config
 from ..agents.describe import prompt as prompt_changes
 from ..agents.errors import AgentStartFailed
 from ..agents.rest.wire import check_body
+from ..agents.speech.turn_detector import told as turns_told
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import Asr, TokenRequest
 from ..publish.live_film import check_new_film
@@ -121,7 +122,7 @@ def _default_brain(config: Config, llm_key: str | None, guide_lacks: list[str]) 
     """The brain where nobody has said which."""
     if config.llm_url != DEFAULTS.llm_url or llm_key:
         return "cascade"
-    if config.openai_api_key:
+    if config.openai_api_key or config.openai_url:
         return "realtime"
     if config.llm_model != DEFAULTS.llm_model:
         return "cascade"  # which says what is missing for that model
@@ -186,16 +187,19 @@ async def run_agent(
     service = Service(config)
 
     async def live() -> None:
-        face, agent.avatar = agent.avatar, None  # the user's own word, which may be a path
+        # The user's own words, which may be paths.
+        (face, agent.avatar), (voice, agent.voice) = (agent.avatar, None), (agent.voice, "")
         service.agent_setup.prepare(agent)
-        agent.avatar = face
+        agent.avatar, agent.voice = face, voice
         fit(agent, service.has_room_for)
         record = await service.agents.start(agent, prepared=True)
         assert record.task is not None
         where = "Agora channel" if service.agent_setup.in_agora else "room"
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
-        kind = f"brain {agent.brain}, {shown}"
+        kind = f"brain {agent.brain}, {shown}, voice {agent.voice or 'none'}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        if agent.brain != "realtime":
+            console.print(f"turns      {turns_told(config.end_of_turn)}", markup=False, soft_wrap=True)
         for line in notes:
             console.print(line, markup=False, soft_wrap=True)
         if agent.film:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 from ..agents.config import AgentConfig, BrainKind
@@ -10,6 +11,7 @@ from ..agents.manager import AgentManager
 from ..agents.voices import settle_voice
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..models.voices.catalogue import voices
 from ..protocol.agent_bodies import OPENAI_VOICE
 from ..servers.rooms import AgentRequest, PageConfig
 from .agent_setup import AgentSetup, is_openai
@@ -53,6 +55,12 @@ def fit(agent: AgentConfig, has_room: HasRoom) -> None:
             return
 
 
+def here(folder: str | None) -> list[str]:
+    """The voices of this machine that are no robot's, with those in the operator's folder."""
+    listed = voices(None if folder is None else Path(folder))
+    return [voice.name for voice in listed if not voice.missing and not voice.name.startswith("espeak:")]
+
+
 class PageAgents:
     """The page's door to agents.
 
@@ -88,7 +96,7 @@ class PageAgents:
             return list(REALTIME_VOICES)
         tts = self._setup.speech_url(brain) if brain in ("cascade", "guide") else None
         if tts is None:
-            return list(ESPEAK_VOICES)
+            return [*here(self._setup.config.voices), *ESPEAK_VOICES]
         return list(SPEECH_VOICES) if is_openai(tts) else []
 
     def _voice_of(self, brain: BrainKind, avatar: str) -> str:

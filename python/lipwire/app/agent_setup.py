@@ -15,13 +15,15 @@ from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
-from ..audio import espeak as voice
+from ..agents.speech.offline_stt import what_hears
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.base import Channel
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, LipwireError
+from ..models.voices.choose import speaks_here
+from ..models.voices.names import check_no_path
 from ..motion.sets import check_sets
-from ..outward import Outward
+from ..outward import Outward, redact
 from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
@@ -39,6 +41,15 @@ OPENAI = "https://api.openai.com/"
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _hears(config: Config) -> bool:
+    """Whether something on this machine hears English at least."""
+    try:
+        what_hears("en", config.hearing_model or "")
+    except LipwireError:
+        return False
+    return True
 
 
 def is_openai(url: str) -> bool:
@@ -116,8 +127,8 @@ class AgentSetup:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
-            InvalidArgument: an unknown avatar, a channel of Agora's where the server is not set up for them, motion
-            where none is sent, or headers for a service that it does not ask.
+            InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
+            for them, motion where none is sent, or headers for a service that it does not ask.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -126,7 +137,10 @@ class AgentSetup:
             )
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
+        check_no_path(agent.voice)
         agent.egress = agent.egress or c.egress
+        if not c.feelings and agent.feelings is None:
+            agent.feelings = False
         if agent.egress == "video" and agent.says_motion:
             text = "avatar.params.motion: this server sends video (egress), unless a request says motion or both"
             raise InvalidArgument(f"{text}; add avatar.egress")
@@ -224,7 +238,7 @@ class AgentSetup:
 
     def services(self, agent: AgentConfig) -> Services:
         """Where a brain finds its services. An agent that thinks at OpenAI with our key hears and speaks there as well,
-        unless the settings say otherwise: what is said goes there anyway, and pocketsphinx and espeak-ng are modest."""
+        unless the settings say otherwise: what is said goes there anyway."""
         c = self.config
         ours = bool(c.openai_api_key) and agent.llm.api_key == c.openai_api_key and is_openai(agent.llm.url)
         at_openai = ours and agent.brain != "guide"  # which asks nobody anything
@@ -240,6 +254,7 @@ class AgentSetup:
             tts_model=c.tts_model,
             hearing_model=c.hearing_model or "",
             voices=c.voices,
+            end_of_turn=c.end_of_turn,
             openai_api_key=c.openai_api_key,
             openai_url=c.openai_url,
             realtime_model=c.realtime_model,
@@ -255,21 +270,21 @@ class AgentSetup:
         """What each brain, and Agora's channels, still need; nothing = ready. `llm_key`: of cascade's chat service."""
         c = self.config
         key = [] if c.openai_api_key else ["OPENAI_API_KEY"]
-        espeak = [] if voice.available() else ["espeakng_loader (pip install 'lipwire[demo]')"]
+        voice = [] if speaks_here() else ["a voice (pip install 'lipwire[demo]')"]
         needs: dict[str, list[str]] = {brain: [] for brain in get_args(BrainKind)}
         if c.openai_url is None:
             needs["realtime"] += key
         if is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
         if (port := at_ourselves(c)) is not None:
-            needs["cascade"].append(f"another llm_url: {c.llm_url} leads to this server's own {port}")
+            needs["cascade"].append(f"another llm_url: {redact(c.llm_url)} leads to this server's own {port}")
         for brain, at_openai in (("cascade", bool(c.openai_api_key) and is_openai(c.llm_url)), ("guide", False)):
             stt, tts = _speech(c, at_openai=at_openai)
-            modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None else [])
+            modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None and not _hears(c) else [])
             needs[brain] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
             if tts is None:
-                needs[brain] += espeak
-        needs["script"] += espeak
+                needs[brain] += voice
+        needs["script"] += voice
         needs["agora"] = [
             *([] if c.agora_app_id else ["AGORA_APP_ID"]),
             *([] if c.agora_app_certificate else ["AGORA_APP_CERTIFICATE (or tokens from elsewhere)"]),

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from .. import _core
-from ..agents.config import BrainKind
+from ..agents.config import BrainKind, EndOfTurn
 from ..agents.headers import check_headers
 from ..agents.openai_models import CHAT
 from ..avatar import DEFAULT
@@ -196,6 +196,9 @@ class Config(Struct, kw_only=True, frozen=True):
     agent_brain: BrainKind | None = None
     """What thinks for every agent: realtime, cascade, guide, echo or script. Default: cascade for join, realtime for
     /start_agent."""
+    feelings: bool = True
+    """Agents' faces show what is meant by what they say, by the model's tags, words and punctuation, where a request
+    does not say (docs/agents/runtime.md)."""
     max_agents: int = 50
     """More are refused with 422."""
     agora_app_id: str | None = None
@@ -241,6 +244,10 @@ class Config(Struct, kw_only=True, frozen=True):
     voices: str | None = None
     """A folder with voice files for agents, which requests name by their names in it. Default: none but those that are
     installed."""
+    end_of_turn: EndOfTurn = "auto"
+    """What tells that a user of an agent has finished, where nobody asks for a silence of so many ms: "auto" is Smart
+    Turn where it is installed (`lipwire models get smart-turn`), else "rules", the melody and the last word; "silence"
+    is half a second of it."""
     models_memory_mb: int = MOST_MEMORY >> 20
     """MiB that the process of models may have in memory; one that has more is ended, and started again."""
     public_hosts: tuple[str, ...] = ()

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ..audio import espeak
 from ..audio.speech_file import load_speech
 from ..avatar import Avatar
 from ..errors import InvalidArgument
+from ..models.voices.choose import choose, speaks_here
+from ..models.voices.live import LiveVoices
+from ..models.voices.names import Name
 from ..protocol import messages as m
 from ..provider.client import ProviderClient, request
 from ..provider.keys import OPERATOR
@@ -59,15 +61,17 @@ class Summary(Struct):
 class Talker:
     """Speaks through the client, one utterance after the other; the viewer's text box goes through it too."""
 
-    def __init__(self, client: ProviderClient, voice: str) -> None:
+    def __init__(self, client: ProviderClient, voices: LiveVoices, voice: Name | None) -> None:
         self.client = client
         self.voice = voice
+        self._voices = voices
         self._turn = asyncio.Lock()
 
     async def say(self, _session_id: str, text: str) -> None:
         """Speaks `text` at once; it queues behind what is being sent."""
-        pcm, rate = await asyncio.to_thread(espeak.synthesize, text, self.voice)
-        await self.speak(pcm, rate)
+        assert self.voice is not None  # else there is only a clip
+        sounds = [sound async for sound in self._voices.speak(self.voice, text)]
+        await self.speak(b"".join(sound.pcm for sound in sounds), sounds[0].rate)
 
     async def speak(self, pcm: bytes, rate: int) -> None:
         """Sends an utterance twice as fast as it plays, as a streaming text-to-speech would."""
@@ -94,12 +98,11 @@ async def run_demo(
     if speech is not None:
         samples, rate = await asyncio.to_thread(load_speech, speech)
         clip = samples.tobytes(), rate
-    elif not espeak.available():
+    elif not speaks_here():
         raise InvalidArgument("the demo voice is not installed: pip install 'lipwire[demo]', or give a --speech file")
     face = Avatar.load(config.avatar)
-    name, voice = face.name, voice or face.voice.for_espeak()
-    if espeak.available() and not await asyncio.to_thread(espeak.known, voice):
-        raise InvalidArgument(f"--voice {voice}: espeak-ng has no such voice; say en-us, de, en-us+f3")
+    name = face.name
+    chosen = await asyncio.to_thread(choose, voice, face.voice, "en-US", config.voices) if speaks_here() else None
     config, found = await settle_llm(config)
     texts = tuple(line.replace("{name}", name.capitalize()) for line in TEXTS)
     holder: list[Talker] = []
@@ -107,14 +110,14 @@ async def run_demo(
     async def say(session_id: str, words: str) -> None:
         await holder[0].say(session_id, words)
 
-    service = Service(config, speak=say if espeak.available() else None)
+    service = Service(config, speak=None if chosen is None else say)
 
     async def show() -> None:
         start = request("demo", avatar_id=name, quality=quality or _best(service))  # type: ignore[arg-type]
         start.activity_idle_timeout = 0
         tls = None if config.tls_cert is None else trust_ourselves(config.tls_cert)
         async with ProviderClient(service.http_url, service.api_key, start, tls=tls) as client:
-            holder.append(Talker(client, voice))
+            holder.append(Talker(client, service.voices, None if chosen is None else chosen.name))
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}
                 viewer, agent = shown_link(service, console), shown_link(service, console, service.page.channel)

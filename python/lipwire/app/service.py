@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,6 @@ from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
 from ..agents.manager import AgentManager
 from ..agents.openai_models import ending
-from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
 from ..capture.records import Header, new_header
@@ -35,8 +35,9 @@ from ..errors import BadState, InvalidArgument
 from ..logs import sampled
 from ..models.find import check_hearing
 from ..models.host import ModelHost
+from ..models.voices.choose import choose, speaks_here
+from ..models.voices.live import LiveVoices
 from ..motion.sets import check_sets
-from ..pools import pool
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
 from ..provider.quotas import Load
@@ -99,7 +100,6 @@ WAYS_IN = ("rtp", "whip", "room")
 """Of sound in packets: plain RTP, WHIP through a session, and microphones in rooms, by WHIP or not."""
 BROWSERS_TAKE = ("H264", "VP8")
 """What pictures are encoded as for browsers: the page asks first for what the session was started with."""
-_saying = pool(1, "lipwire-say")
 """Where the pages' texts are spoken: neither pictures nor agents wait behind them."""
 CLOSE_SECONDS = 25.0
 """How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
@@ -310,7 +310,7 @@ class Service:
 
     Args:
         config: see `Config`. Ports of 0 are any free ones; read `http_port` and the others after start.
-        speak: what the viewer's text box does; by default the session says it with espeak-ng where that is installed.
+        speak: what the viewer's text box does; by default the session says it, where any voice is installed.
         agents: who runs the agents; by default a manager for `config`. What the settings say holds for them, too.
         preencodes: where `config.preencoded` is auto, built-in avatars are pre-encoded in the background, at the sizes
             and rates that are asked for.
@@ -427,7 +427,8 @@ class Service:
             allowlist=self.allowlist,
             middleware=[self._counting],
         )
-        self._speak = speak or (self.say if voice.available() else None)
+        self._speak = speak or (self.say if speaks_here() else None)
+        self.voices = LiveVoices()
         self._turns = Turns()
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
@@ -599,10 +600,10 @@ class Service:
         return await session.start()
 
     async def say(self, session_id: str, text: str) -> None:
-        """Makes a session say `text` with espeak-ng.
+        """Makes a session say `text` with the voice of its face.
 
         Raises:
-            InvalidArgument: no such session, or nothing to say.
+            InvalidArgument: no such session. LipwireError: there is nothing to say, or nobody who says it.
             ProviderError: NO_CAPACITY: the server drains.
         """
         watched = self.watched.get(session_id)
@@ -610,10 +611,12 @@ class Service:
             raise InvalidArgument(f"no session {session_id}")
         self.provider.check_not_draining()
         face = watched.session.avatar
-        name = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice.for_espeak()
-        pcm, rate = await asyncio.get_running_loop().run_in_executor(_saying, voice.synthesize, text, name)
-        self.provider.check_not_draining()  # that took a while
-        watched.session.write(pcm, rate)
+        whose = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice
+        voice = await asyncio.to_thread(choose, None, whose, "en-US", self.config.voices)
+        async with aclosing(self.voices.speak(voice.name, text)) as sounds:
+            async for sound in sounds:
+                self.provider.check_not_draining()  # that took a while
+                watched.session.write(sound.pcm, sound.rate)
         watched.session.end()
 
     # -------------------------------------------------------------------------------------------------------- life
@@ -695,6 +698,7 @@ class Service:
             close_within(CLOSE_SECONDS, self.provider.close, "the sessions", logger),
         )
         await close_within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms", logger)
+        await close_within(CLOSE_SECONDS, self.voices.close, "the voices", logger)
         if self.recorder is not None:
             await close_within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder", logger)
         servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]

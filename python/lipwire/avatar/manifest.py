@@ -25,7 +25,7 @@ MAX_TEXT = 200
 
 _TOP = {"format", "name", "license", "author", "size", "fit", "matte", "background", "visemes", "voice", "layer"}
 _LAYER = {"name", "image", "images", "at", "select", "depth", "move", "turn", "pivot"}
-_VOICE = ("espeak", "openai", "service")
+_VOICE = ("espeak", "openai", "service", "offline")
 _UNSTATED = ("unknown", "state the licen", "todo", "to do", "tbd", "fixme", "?", "-")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{1,32}")

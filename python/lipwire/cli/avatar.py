@@ -12,10 +12,10 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from ..audio import espeak
-from ..avatar import DEFAULT, Avatar
+from ..avatar import DEFAULT, Avatar, Voice
 from ..avatar.builtin import BUILTIN
 from ..avatar.source import MANIFEST
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, LipwireError
 from .options import Fps, Size, err, out, parse_size
 from .progress import ProgressBar
 
@@ -133,6 +133,9 @@ def check(path: Annotated[Path, typer.Argument(help="A folder with avatar.toml, 
     if manifest.voice.espeak and espeak.available() and not espeak.known(manifest.voice.for_espeak()):
         _say(f"{MANIFEST}: espeak-ng has no voice {manifest.voice.espeak!r}; say en-us+f3, or +f3 for any language")
         raise typer.Exit(1)
+    if manifest.voice.offline and (wrong := _voice_fault(manifest.voice.beside(path))) is not None:
+        _say(f"{MANIFEST}: {wrong}")
+        raise typer.Exit(1)
     what = (
         f"{manifest.name}, {manifest.size[0]} x {manifest.size[1]}, {len(manifest.layers)} layers, {len(images)} images"
     )
@@ -143,13 +146,26 @@ def check(path: Annotated[Path, typer.Argument(help="A folder with avatar.toml, 
     _say(f"{MANIFEST}:{manifest.license_line}: the licence of the artwork is still to be stated: `license`")
 
 
+def _voice_fault(voice: Voice) -> str | None:
+    """What is wrong with the voice of this machine that an avatar names; a voice that is only not installed is not."""
+    from ..models.voices.choose import choose
+
+    try:
+        choose(None, voice)
+    except InvalidArgument as exc:
+        return str(exc)
+    except LipwireError:
+        return None
+    return None
+
+
 @app.command()
 @needs_pillow
 def preview(
     avatar: Annotated[str, typer.Argument(help=f"A name ({', '.join(BUILTIN)}) or a path.")],
     folder: Annotated[Path, typer.Option("--out", help="Where the files go; the folder is made.")] = Path("."),
     size: Size = "1280x720",
-    video: Annotated[bool, typer.Option(help="Write the film, too (needs espeak-ng).")] = True,
+    video: Annotated[bool, typer.Option(help="Write the film, too (needs a voice).")] = True,
     text: Annotated[str | None, typer.Option(help="What the avatar says in the film.")] = None,
 ) -> None:
     """Write a contact sheet (PNG) of all visemes, expressions, states and gestures, and a short film (MP4)."""

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..audio import espeak as voice
 from ..avatar import Avatar
 from ..avatar.art import AXES, EXPRESSIONS, GESTURES, STATES, VISEMES, Art
 from ..avatar.still import rest_axes
+from ..models.voices.choose import choose
+from ..models.voices.speaker import speak
 from ..publish.film import FilmWriter
 from ..session.offline import perform
 
@@ -168,9 +169,10 @@ def film(
     """A short MP4 in which the avatar says `text`, waves and nods. Returns its seconds.
 
     Raises:
-        InvalidArgument: espeak-ng is not installed.
+        InvalidArgument, BadState, ModelFailed: who speaks for the avatar is not there.
     """
-    pcm, rate = voice.synthesize(text or TEXT.format(name=avatar.name), avatar.voice.for_espeak())
+    sounds = speak(choose(None, avatar.voice).name, text or TEXT.format(name=avatar.name))
+    pcm, rate = b"".join(sound.pcm for sound in sounds), sounds[0].rate
     length = len(pcm) / 2 / rate
     writer = FilmWriter(path, width, height, Fraction(25))
     cues = [(at, _SETTINGS[kind], _NAMES[kind].index(name)) for at, kind, name in _CUES]

@@ -19,13 +19,16 @@ from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..agents.openai_models import ending
+from ..agents.speech.offline_stt import what_hears
+from ..agents.speech.turn_detector import told as turns_told
 from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import find, looks
-from ..audio import espeak, opus
+from ..audio import opus
 from ..avatar import Avatar
-from ..errors import InvalidArgument, LipwireError, ModelFailed
+from ..errors import BadState, InvalidArgument, LipwireError, ModelFailed
 from ..models.find import check_hearing, how, lacks, place, there
 from ..models.table import MODELS, PURPOSES, Model
+from ..models.voices.choose import choose
 from .options import ConfigFile, out, settings
 
 EXTRAS = {
@@ -111,19 +114,16 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
     yield _extra("a server for voice engines", missing.get("server", ()), _ports(cfg), "server")
     yield _extra("browsers that watch and talk", missing.get("webrtc", ()), "H264 and VP8", "webrtc")
     yield _extra("artwork of your own (PNG)", missing.get("avatar", ()), "", "avatar")
-    yield (
-        Part("a voice on this machine", "ok", "espeak-ng")
-        if espeak.available()
-        else _lacks("a voice on this machine", ["espeakng_loader"], "demo")
-    )
-    yield _module("ears on this machine", "pocketsphinx", "agents")
+    yield _voice(cfg)
+    yield Part("turns of an agent's users", "ok", turns_told(cfg.end_of_turn))
+    yield _ears(cfg)
     yield from _models(cfg)
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
     for brain, what, urls in BRAINS:
         silent = [name for name in urls if not _listens(getattr(cfg, name))]
         part = _brain(f"agent: {brain}", needs[brain], what)
         yield Part(part.name, "wrong", f"nothing listens at {', '.join(silent)} on this machine") if silent else part
-    yield _model(cfg)
+    yield _local_llm(cfg)
     yield _brain("Agora channels", needs["agora"], "set up")
     yield _module("renderers that are compiled (numba)", "numba", "hooks")
     yield _module("tracing (OpenTelemetry)", "opentelemetry", "otel")
@@ -135,10 +135,34 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         yield _told(name, told)
 
 
+def _ears(cfg: Config) -> Part:
+    """What hears English here, and what for if that is not the default."""
+    name = "ears on this machine"
+    try:
+        hears, why = what_hears("en", cfg.hearing_model or "")
+    except InvalidArgument as exc:
+        return Part(name, "wrong", str(exc))
+    except BadState as exc:
+        return Part(name, "missing", str(exc))
+    return Part(name, "ok", f"{hears}, because {why}" if why else hears)
+
+
+def _voice(cfg: Config) -> Part:
+    """Who speaks on this machine where nobody says who, and in whose place."""
+    name = "a voice on this machine"
+    try:
+        chosen = choose(None, Avatar.load(cfg.avatar).voice, folder=cfg.voices)
+    except BadState:
+        return _lacks(name, ["hibari", "espeakng_loader"], "offline")
+    except LipwireError as exc:
+        return Part(name, "wrong", str(exc))
+    return Part(name, "ok", f"{chosen.name}, in place of {chosen.instead}" if chosen.instead else str(chosen.name))
+
+
 def _models(cfg: Config) -> Iterator[Part]:
     """The models of speech, and a setting that names one."""
     for model in MODELS.values():
-        yield _model(f"{PURPOSES[model.purpose]}: {model.name}", model)
+        yield _speech_model(f"{PURPOSES[model.purpose]}: {model.name}", model)
     if cfg.hearing_model is not None:
         try:
             check_hearing(cfg.hearing_model)
@@ -148,7 +172,7 @@ def _models(cfg: Config) -> Iterator[Part]:
             yield Part("the model that hears", "ok", cfg.hearing_model)
 
 
-def _model(name: str, model: Model) -> Part:
+def _speech_model(name: str, model: Model) -> Part:
     found = there(model)
     if found is None:
         return Part(name, "missing" if model.in_extra else "off", how(model))
@@ -176,7 +200,7 @@ def _brain(name: str, lacking: Sequence[str], what: str) -> Part:
     return Part(name, "missing", f"needs {'; '.join(lacking)}") if lacking else Part(name, "ok", what)
 
 
-def _model(cfg: Config) -> Part:
+def _local_llm(cfg: Config) -> Part:
     """Of a model on this machine, which is used where nobody says where an agent thinks."""
     name = "a model on this machine"
     if not looks(cfg):

@@ -104,8 +104,10 @@ def demo(
     server: ServerOptions,
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this long.")] = None,
     speech: Annotated[Path | None, typer.Option(help="Speak this audio file instead of a text.")] = None,
-    text: Annotated[str | None, typer.Option(help="Speak this text (espeak-ng).")] = None,
-    voice: Annotated[str | None, typer.Option(help="espeak-ng voice (default: the avatar's).")] = None,
+    text: Annotated[str | None, typer.Option(help="Speak this text.")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="One that `lipwire voices` lists, or espeak-ng's (default: the avatar's).")
+    ] = None,
     quality: Annotated[
         str | None,
         typer.Option(help="low (320x180), medium (640x360) or high (1280x720; default, where there is room)."),

@@ -36,9 +36,12 @@ def render(
         typer.Option(parser=read_fps, metavar="RATE", help="Frames a second: 25, 29.97 or 30000/1001 (default: 25)."),
     ] = None,
     avatar: AvatarName = DEFAULT,
-    text: Annotated[str | None, typer.Option(help="Say this instead of a file (espeak-ng).")] = None,
+    text: Annotated[str | None, typer.Option(help="Say this instead of a file.")] = None,
     voice: Annotated[
-        str | None, typer.Option(help="espeak-ng voice that says it, say de or en-us+f3 (default: the avatar's).")
+        str | None,
+        typer.Option(
+            help="Who says it: one that `lipwire voices` lists, or espeak-ng's de, en-us+f3 (default: the avatar's)."
+        ),
     ] = None,
     background: Annotated[
         str | None, typer.Option(help="In place of the avatar's own: a colour (#2b6777, teal), or a picture's path.")

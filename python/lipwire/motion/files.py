@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from .._core import MOTION_SETS, RATE, MotionEncoder
 from ..errors import InvalidArgument
 from . import exports
-from .reader import MAGIC
+from .reader import MAGIC, MAX_VALUE
 from .track import MotionEvent, MotionTrack
 from .wire import JsonNumbers, event_object, header_object, seconds_of
 
@@ -70,6 +71,16 @@ def _checked_events(track: MotionTrack) -> Sequence[MotionEvent]:
                 f"there can be"
             )
     return track.events
+
+
+def _check_values(track: MotionTrack) -> None:
+    """Raises InvalidArgument: one of them is no number, or one that no reader would take."""
+    values = track.values
+    if not values.size or (values.min() >= -MAX_VALUE and values.max() <= MAX_VALUE):
+        return
+    frame, channel = np.argwhere(~(np.abs(values) <= MAX_VALUE))[0].tolist()
+    name = track.header.names[channel]
+    raise InvalidArgument(f"frame {frame}, {name}: {values[frame, channel]:g} is no value that can be written")
 
 
 def put_block(out: bytearray, message: bytes) -> None:
@@ -207,7 +218,8 @@ def encode_motion(
         head: a .glb file to put the motion on, for .glb.
 
     Raises:
-        InvalidArgument: the name is of no kind of motion, or the track lacks what that kind is made of.
+        InvalidArgument: the name is of no kind of motion, or the track lacks what that kind is made of, or has
+        a value that is no number.
     """
     writer = writer_for(path)
     if writer is None:
@@ -218,4 +230,5 @@ def encode_motion(
             f"cannot write {os.fspath(path)}: it takes the set(s) {', '.join(lacking)}, and there is "
             f"{', '.join(track.header.sets) or 'none'}: render it anew, with these sets (--motion-sets)"
         )
+    _check_values(track)
     return writer.write(track, Details(speech=speech, fps=fps or track.header.fps, head=head))

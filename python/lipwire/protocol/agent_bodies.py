@@ -66,7 +66,11 @@ Codec = Annotated[
 Scenario = Annotated[Literal[0, 9], Meta(description="0 (default) or 9 (AI QoS)")]
 History = Annotated[int, Meta(ge=0, le=1024, description="an integer 0..1024")]
 PaddingMs = Annotated[int, Meta(ge=0, le=5000, description="an integer 0..5000")]
-SilenceMs = Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..10000")]
+SilenceMs = Annotated[
+    Annotated[int, Meta(ge=0, le=10_000)] | None,
+    Meta(description="an integer 0..10000; null = by what was said"),
+]
+MaxWaitMs = Annotated[int, Meta(ge=500, le=10_000, description="an integer 500..10000")]
 WaitS = Annotated[float, Meta(ge=0, le=30, description="a number 0..30")]
 Phrases = Annotated[
     Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=256)] | None,
@@ -103,13 +107,14 @@ class Vad(Struct, kw_only=True):
 
     interrupt_threshold: Unit = 0.8
     prefix_padding_ms: PaddingMs = 300
-    silence_duration_ms: SilenceMs = 500
+    silence_duration_ms: SilenceMs = None
     threshold: Unit = 0.3
 
 
 class TurnsV2(Vad, kw_only=True):
     """When a user's turn begins and ends, and what is no turn."""
 
+    max_wait_ms: MaxWaitMs = 1800
     resume_false_interruption: Flag = True
     false_interruption_timeout: WaitS = 2.0
     backchannels: Phrases = None
@@ -172,6 +177,8 @@ class AvatarParams(Struct, kw_only=True):
     fps: Fps = 25
     egress: Egressed | None = None
     motion: MotionParams = field(default_factory=MotionParams)
+    feelings: Flag = True
+    """Whether the face shows what is meant by what is said; without, as the server is set."""
 
 
 class AvatarSpec(Struct, kw_only=True):

@@ -43,6 +43,7 @@ CONNECT_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 5.0
 """Seconds that aiortc may take to close a connection; then what runs of it is ended."""
 CHANNEL = "lipwire"
+NO_H264 = "motion=sei comes in H.264 video, which the offer does not have"
 Direction = Literal["sendonly", "recvonly", "sendrecv"]
 """What a connection is for, as its answer says it."""
 OFFERED: dict[Direction, tuple[str, ...]] = {
@@ -388,10 +389,12 @@ class Peer:
             transceiver.direction = self._direction
             black = transceiver.kind == "video" and self._black is not None
             if black and not aiortc_private.keep_codec(transceiver, "video/H264"):
-                raise InvalidArgument("motion=sei comes in H.264 video, which the offer does not have")
+                raise InvalidArgument(NO_H264)
             if number := offer.transport_cc(transceiver.mid):
                 aiortc_private.add_transport_cc(transceiver, TRANSPORT_CC, number)
             aiortc_private.take_over(transceiver, partial(self._begin, transceiver, offer))
+        if self._black is not None and "video" not in agreed:
+            raise InvalidArgument(NO_H264)
 
     def _begin(self, transceiver: Any, offer: Offer, parameters: Any) -> None:
         """Its connection is encrypted."""

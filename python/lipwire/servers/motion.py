@@ -25,9 +25,9 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from ..channel.room.place import check_name, made_up_user
+from ..channel.room.place import made_up_user
 from ..channel.room.room import Rooms
-from ..errors import LipwireError
+from ..errors import InvalidArgument, LipwireError
 from ..provider.sessions import ProviderError
 from ..publish.motion import check_ask
 from ..publish.motion_queue import NORMAL, MotionQueue, check_codec
@@ -60,9 +60,11 @@ def _asking(socket: Asked) -> AnyRequest:
     return cast(AnyRequest, _Asking(scope | {"headers": headers}))
 
 
-def _wanted(socket: Asked) -> MotionQueue:
-    """What its query asks for. Raises InvalidArgument."""
-    query = socket.query_params
+def _wanted(socket: Asked, *more: str) -> MotionQueue:
+    """What its query asks for, which may have `more`. Raises InvalidArgument."""
+    query, known = socket.query_params, ("sets", "encoding", "sound", *more)
+    if unknown := next((name for name in query if name not in known), None):
+        raise InvalidArgument(f"there is no {unknown!r:.40} to ask for; there are: {', '.join(known)}")
     named = query.get("sets")
     ask = check_ask(None if named is None else named.split(","), query.get("encoding"))
     return MotionQueue(ask, check_codec(query.get("sound")))
@@ -91,10 +93,9 @@ def motion_routes(
         """The same, and as whom."""
         caller = gate.room(_asking(socket), name, "watch")
         user = user_of(caller, {"user": socket.query_params.get("user") or caller.name or str(made_up_user())})
-        name, user = check_name("room", name), check_name("user", user)
-        queue = _wanted(socket)
+        queue = _wanted(socket, "user")
         rooms = desk_of(caller.owner.name).rooms
-        rooms.check_motion(name)
+        rooms.check_listen(name, user)
         return queue, rooms, user
 
     def join_session(socket: Socket, session_id: str) -> tuple[MotionQueue, Callable[[], None]]:

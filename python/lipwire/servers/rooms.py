@@ -407,7 +407,7 @@ def room_endpoints(desk_of: Callable[[str], Desk], *, gate: Gate) -> list[Endpoi
             rooms = desk_of(caller.owner.name).rooms
             leave_some(rooms, name)
             joins = caller.may("join", "room", name.strip())
-            black = asked_black(request) if role == "viewer" else None
+            black = asked_black(request, watches=role == "viewer")
             answer, peer = await rooms.admit(name, user, sdp, role=role, writes=joins, direction=direction, black=black)
 
             def end(peer: Peer) -> None:

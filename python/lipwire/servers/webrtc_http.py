@@ -129,12 +129,17 @@ class Linked(Response[Any]):
         return response
 
 
-def asked_black(request: AnyRequest) -> tuple[str, ...] | None:
+def asked_black(request: AnyRequest, *, watches: bool = True) -> tuple[str, ...] | None:
     """The sets of motion that shall come in the video, in place of pictures: ?motion=sei&sets=arkit,head; empty = those
-    of who names none. None = pictures. Raises InvalidArgument."""
+    of who names none. None = pictures. Raises InvalidArgument: there is no such thing, or none for who does not only
+    watch."""
     wanted, sets = request.query_params.get("motion"), request.query_params.get("sets")
+    if wanted is None and sets is not None:
+        raise InvalidArgument("sets are of motion in a video (motion=sei); a data channel is told them itself")
     if wanted is None:
         return None
+    if not watches:
+        raise InvalidArgument("motion in a video is for who watches (WHEP)")
     if wanted != "sei":
         raise InvalidArgument(f"motion: in a video there is sei; got {wanted!r:.40}")
     return () if sets is None else check_sets(sets.split(","))

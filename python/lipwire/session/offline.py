@@ -18,6 +18,7 @@ from ..avatar import DEFAULT, Avatar, Voice
 from ..avatar.backdrop import with_backdrop
 from ..drawing.stage import FRAME_SLOTS, Face, Stage, as_face, stage_for
 from ..errors import InvalidArgument
+from ..models.voices.choose import choose
 from ..motion.files import WRITERS
 from ..publish.film import FORMS, KEY_SECONDS, FilmWriter
 from ..stream import FrameRate, StreamSpec, Unit, frame_rate
@@ -201,7 +202,7 @@ def render(
         avatar: what draws: an Avatar or its name, a Renderer, a hook, or a FrameSource.
         size: pixels, even; 640 x 360 where nothing is said. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001"
             or a Fraction; 25 where nothing is said.
-        text: what is said in place of a file, by espeak-ng; voice: its name of one, by default that of the avatar.
+        text: what is said in place of a file; voice: who says it (docs/agents/voices.md), by default the avatar's.
         background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
         quality: low, medium (where nothing is said) or high. crf: in its place, the encoder's constant rate factor;
             less is better and larger.
@@ -221,7 +222,7 @@ def render(
 
     Raises:
         InvalidArgument: a path, the size, the rate or the avatar's name does not do, or options do not go together.
-        BadData: there is no sound. BadState: a text needs espeak-ng, which is not installed.
+        BadData: there is no sound. BadState, ModelFailed: what says the text is not installed.
         StorageError: a file cannot be written to its end, because the disk is full, say; nothing of any is left.
     """
     began = time.perf_counter()
@@ -245,7 +246,7 @@ def render(
     beside = Beside(outputs[0], subtitles, poster)
     check_names([*outputs, *beside.paths], [speech, transcript, background, motion_head])
     face = as_face(avatar)
-    source = _source(speech, text, voice or _voice_of(face))
+    source = _source(speech, text, voice, face)
     if background is not None:
         face = _before(face, background)
     scene: _Film | None = None
@@ -422,13 +423,9 @@ def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: A
         raise InvalidArgument("subtitles need words: a text to say, or a transcript of the speech file")
 
 
-def _voice_of(face: Face) -> str:
-    return (face.voice if isinstance(face, Avatar) else Voice()).for_espeak()
-
-
-def _source(speech: Source | None, text: str | None, voice: str) -> SpeechFile | SpokenText:
+def _source(speech: Source | None, text: str | None, voice: str | None, face: Face) -> SpeechFile | SpokenText:
     if text is not None:
-        return SpokenText(text, voice)
+        return SpokenText(text, choose(voice, face.voice if isinstance(face, Avatar) else Voice()).name)
     assert speech is not None
     return SpeechFile(speech)
 

@@ -1,40 +1,33 @@
-"""A text as speech for a film, spoken by espeak-ng, with the times of its words."""
+"""A text as speech for a film, spoken on this machine, with the times of its words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..audio import espeak
-from .subtitles import Cue, cues_of_words, pieces
-
-AT_ONCE = 2000
-"""Characters that are given to espeak-ng at a time, or one sentence that is longer."""
+from ..models.voices.names import Name
+from ..models.voices.speaker import speak
+from ..models.voices.timing import places
+from .subtitles import Cue, cues_of_words
 
 
 class SpokenText:
     """A text, spoken: iterate over it for chunks of PCM16 mono.
 
     Args:
-        voice: espeak-ng's name of it, say "en-us" or "de+f3".
+        voice: as `models.voices.choose` gives it.
 
     Raises:
-        InvalidArgument: there is nothing to say, or no such voice. BadState: espeak-ng is not installed.
+        InvalidArgument: there is nothing to say, or no such voice. ModelFailed, BadState: what speaks is not installed.
     """
 
-    def __init__(self, text: str, voice: str) -> None:
+    def __init__(self, text: str, voice: Name) -> None:
         self._text = text
-        self._words: list[tuple[float, int]] = []
-        self._chunks: list[bytes] = []
-        self.rate = 0
+        sounds = speak(voice, text)
+        self._chunks = [sound.pcm for sound in sounds]
+        self._words = places(text, (word for sound in sounds for word in sound.words))
+        self.rate = sounds[0].rate
         """Hz."""
-        samples = 0
-        for begin, end in _stretches(text):
-            speech = espeak.speak(text[begin:end], voice)
-            self.rate = speech.rate
-            self._words += [(samples / speech.rate + at, begin + first) for at, first, _ in speech.words]
-            self._chunks.append(speech.pcm)
-            samples += len(speech.pcm) // 2
-        self.duration = samples / self.rate
+        self.duration = sum(map(len, self._chunks)) / 2 / self.rate
         """Seconds."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -43,14 +36,3 @@ class SpokenText:
     def cues(self) -> list[Cue]:
         """Its subtitles."""
         return cues_of_words(self._text, self._words, self.duration)
-
-
-def _stretches(text: str) -> Iterator[tuple[int, int]]:
-    """Where the text is cut for the voice: between cues, so that a sentence stays whole where it can."""
-    begin = end = 0
-    for piece, piece_end in pieces(text):
-        if end > begin and piece_end - begin > AT_ONCE:
-            yield begin, end
-            begin = piece
-        end = piece_end
-    yield begin, len(text)

@@ -31,6 +31,9 @@ from lipwire.agents.brains.base import (
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.agents.face_tags import Feeling, Mark
+from lipwire.agents.speech.judge import OnProbability
+from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.tts import HttpTts
 from lipwire.audio import espeak as voice
@@ -73,7 +76,10 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     async with FakeChat(replies, **chat or {}) as a, FakeStt(texts, **stt or {}) as b, FakeTts(**tts or {}) as c:
         agent = AgentConfig(name="a", channel="c", llm=Llm(url=a.url, **llm or {}), **config)
-        brain, record = CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url), timeouts=FAST), Record()
+        brain, record = (
+            CascadeBrain(agent, Services(stt_url=b.url, tts_url=c.url, end_of_turn="silence"), timeouts=FAST),
+            Record(),
+        )
         await brain.open(record)
         try:
             yield Scene(brain, record, a, b, c)
@@ -142,7 +148,7 @@ async def test_speech_that_is_none_is_not_answered(speech: bytes) -> None:
 
 
 async def test_an_answer_that_a_cough_cut_off_before_it_was_heard_is_given_again(speech: bytes) -> None:
-    async with scene(texts=["tell me", ""], tts={"first_byte": 0.3}) as s:
+    async with scene(texts=["tell me", ""], tts={"first_byte": 10.0}) as s:
         s.record.on = lambda event: (  # type: ignore[assignment]
             [s.brain.interrupted(r.reply_id, 0.0, "") for r in s.record.of(ReplyStarted)]
             if isinstance(event, SpeechStarted)
@@ -150,6 +156,7 @@ async def test_an_answer_that_a_cough_cut_off_before_it_was_heard_is_given_again
         )
         await s.hear(SILENCE * 20 + speech, 700)
         await s.record.wait(Stamp, name="tts_asked")
+        s.tts.first_byte = 0.0  # of the next
         await s.hear(speech, 700)
         assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
         assert s.record.of(ReplyFinished)[0].reason == "cancelled"
@@ -194,6 +201,49 @@ async def test_a_second_user_waits_and_one_who_leaves_in_mid_turn_is_answered(
         for i in range(20):
             await s.hear(SILENCE, user=f"many{i}")
         assert len(s.brain._detectors) == cascade.MAX_USERS
+
+
+class Says:
+    """Judges every turn alike, and at once."""
+
+    def __init__(self, probability: float | None) -> None:
+        self.probability = probability
+
+    def ask(self, pcm: bytes, on_probability: OnProbability) -> Says:
+        on_probability(self.probability)
+        return self
+
+    def drop(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("text", "probability", "silence", "ends"),
+    [
+        ("good morning", 0.9, None, (200, 300)),
+        ("I would like to", 0.9, None, (900, 1050)),
+        ("good morning", 0.1, None, (900, 1050)),
+        ("good morning", 0.1, 300, (280, 400)),
+        ("I would like to", 0.9, 400, (380, 500)),
+    ],
+)
+async def test_a_whole_sentence_is_answered_sooner_than_one_that_is_not(
+    speech: bytes, text: str, probability: float, silence: int | None, ends: tuple[int, int]
+) -> None:
+    detection = TurnDetection(silence_duration_ms=silence, max_wait_ms=900)
+    async with scene(texts=text, turn_detection=detection) as s:
+        s.brain._make_detector._judged, s.brain._make_detector._judge = True, Says(probability)  # type: ignore[assignment]
+        await s.hear(SILENCE * 20 + speech)
+        silent = 0
+        while not s.record.of(SpeechStopped) and silent < 2000:
+            await s.hear(SILENCE)
+            silent += 10
+            if (turn := s.brain._turn) is not None and turn.result is not None:
+                await asyncio.wait([turn.result])  # the service is as quick as it can be
+        assert ends[0] <= silent <= ends[1]
+        assert (await s.record.wait(UserText, final=True)).text == text
+        assert len(s.stt.requests) == 1
 
 
 async def test_without_turn_detection_commit_ends_the_turn(speech: bytes) -> None:
@@ -669,7 +719,7 @@ async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), language="zz", voice="en-us")
         with pytest.raises(InvalidArgument, match="set tts_url"):
             CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
-        brain, record = CascadeBrain(config, Services(stt_url=stt.url)), Record()
+        brain, record = CascadeBrain(config, Services(stt_url=stt.url, end_of_turn="silence")), Record()
         await brain.open(record)
         brain.update({"voice": "xx-XX-NobodyNeural"})
         assert record.of(Failed)[0].code == "TTS_ERROR"
@@ -729,13 +779,13 @@ def test_what_a_brain_needs() -> None:
 
 
 async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -> None:
-    """No account: pocketsphinx hears, espeak-ng speaks; only the LLM is a (local) service."""
-    require(__import__("importlib").util.find_spec("pocketsphinx"), "pocketsphinx")
+    """No account: whisper hears, espeak-ng speaks; only the LLM is a (local) service."""
+    require(what_hears("en-US") == ("whisper-tiny.en", ""), "whisper-tiny.en")
     spoken = resample(*say("I would like to go to the station."), 16_000)
     spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320]
     async with FakeChat("Take the second street on the left, then go on.") as chat:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
-        brain, record = make_brain(config, Services()), Record()
+        brain, record = make_brain(config, Services(end_of_turn="silence")), Record()
         await brain.open(record)
         for i in range(0, len(spoken), 320):
             brain.hear(spoken[i : i + 320], "7")
@@ -752,3 +802,33 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
         assert texts[0].at_ms == 0 and all(text.duration_ms for text in texts)
         assert record.seconds(done.reply_id) > 1.5
         await brain.close()
+
+
+# ------------------------------------------------------------------------------------------------------- face tags
+
+
+async def test_what_a_model_says_of_its_face_is_neither_said_nor_shown() -> None:
+    """Nor remembered; and where it stood is told with the sentence that it stands in."""
+    written = "<face smile wave/> Hello there. Well, <face nod/>yes. <face evil/>Bye. <face concerned/>"
+    async with scene(written) as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert done.text.split() == ["Hello", "there.", "Well,", "yes.", "Bye."] and done.reason == "done"
+        assert s.tts.texts == ["Hello there.", "Well, yes.", "Bye."]
+        marks = [(one.text.strip(), mark.at, mark.feeling) for one in s.record.of(ReplyText) for mark in one.marks]
+        assert [mark[:2] for mark in marks] == [("Hello there.", 0), ("Well, yes.", 6), ("Bye.", 5)]
+        assert [mark[2] for mark in marks] == [Feeling("happy", "wave"), Feeling(None, "nod"), Feeling("concerned")]
+        s.brain.speak("<face smile/>Good.")
+        await s.record.wait(ReplyFinished, 2)
+        assert s.tts.texts[-1] == "Good." and s.record.of(ReplyText)[-1].marks == (Mark(0, Feeling("happy")),)
+        s.brain.tell("and?")
+        await s.record.wait(ReplyFinished, 3)
+        assert not any("face" in str(content) for _, content in s.asked())
+
+
+async def test_a_face_shows_nothing_of_a_thought_that_nothing_opened() -> None:
+    async with scene("<face concerned/>I should say hello.</think><face smile/>Hello.") as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert done.text == "Hello."
+        assert [one.marks for one in s.record.of(ReplyText) if one.text] == [(Mark(0, Feeling("happy")),)]

@@ -39,7 +39,7 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     assert config == expected
     assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "")
     assert config.turn_detection == TurnDetection(
-        threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=500
+        threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=None, max_wait_ms=1800
     )
     assert (config.llm.max_history, config.llm.metadata_enabled) == (10, False)
 
@@ -229,6 +229,7 @@ SHARED_BAD: dict[str, list[Any]] = {
     "properties.avatar.params.fps": [0, 61, "25", True],
     "properties.avatar.egress": ["sound", 5],
     "properties.avatar.params.egress": ["", False],
+    "properties.avatar.params.feelings": ["yes", 1],
     "properties.avatar.params.motion": ["sei", 5],
     "properties.avatar.params.motion.sets": [[], ["face"], "arkit"],
     "properties.avatar.params.motion.carrier": ["pigeon"],
@@ -280,6 +281,7 @@ V2_BAD = {
     "properties.tts.params.voice_name": [5],
     "properties.turn_detection": ["server_vad"],
     **{f"properties.turn_detection.{name}": values for name, values in VAD_BAD.items()},
+    "properties.turn_detection.max_wait_ms": [499, 10_001, "2000"],
     "properties.turn_detection.resume_false_interruption": [1, "true"],
     "properties.turn_detection.false_interruption_timeout": [-1, 30.5, "2"],
     "properties.turn_detection.backchannels": ["okay", [5], ["x" * 65], ["ok"] * 257],
@@ -409,6 +411,7 @@ def test_update_takes_the_fields_of_reference_002_and_no_other() -> None:
         assert w.parse_update(body, "v1") == changes
         assert w.parse_update(body["properties"], "v1") == changes
     assert w.parse_update({"properties": {}}, "v1") == w.parse_update({}, "v1") == {}
+    assert w.parse_update(changed({}, "properties.avatar.params.feelings", False), "v2") == {"feelings": False}
     body = changed({}, "properties.llm.params", {"model": "m", "top_p": 1})
     assert w.parse_update(body, "v2") == {"llm.params": {"top_p": 1}, "llm.model": "m"}
 

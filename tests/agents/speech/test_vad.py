@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lipwire import resample
 from lipwire.agents.config import TurnDetection
-from lipwire.agents.speech.endpointing import MAX_TURN_MS, SURE, Endpointer, TurnBoundary
+from lipwire.agents.speech.endpointing import MAX_TURN_MS, Endpointer, TurnBoundary
 from lipwire.agents.speech.vad import FRAME, FRAME_MS, LATE, Vad
 from lipwire.errors import InvalidArgument
 from support.paths import SHARED
@@ -105,7 +105,7 @@ def test_speech_is_heard_from_its_first_to_its_last_sound(
         (decided, started), (_, stopped) = found
         first, last = (lead + loud[0]) // FRAME, (lead + loud[-1]) // FRAME
         assert first - 8 <= started.frame <= first + 20, text
-        assert decided - started.frame <= SURE + LATE + 3  # 10 ms each: what barge-in has to wait for
+        assert decided - started.frame <= Vad.sure + LATE + 3  # 10 ms each: what barge-in has to wait for
         assert last - 15 <= stopped.frame <= last + 25, text
 
 
@@ -164,8 +164,10 @@ def test_without_detection_a_turn_ends_by_commit() -> None:
 
 def test_an_endless_turn_is_ended() -> None:
     detector = Endpointer(TurnDetection())
-    kinds = [turn.kind for turn in feed(detector, [1.0] * (MAX_TURN_MS // FRAME_MS + 20))]
-    assert kinds == ["started", "stopped", "started"]
+    endless = [1.0] * (MAX_TURN_MS // FRAME_MS + 20)
+    assert [turn.kind for turn in feed(detector, endless)] == ["started", "stopped"]
+    assert feed(detector, [0.0] * 30 + [1.0] * 500 + [0.0] * 49) == []  # it goes on, as a crowd does
+    assert [turn.kind for turn in feed(detector, [0.0] * 2 + [1.0] * 20)] == ["started"]
 
 
 @settings(max_examples=50, deadline=None)

@@ -114,7 +114,7 @@ async def test_motion_is_refused_as_long_as_nobody_sends_any_and_no_longer(rooms
 
     def refusal() -> str | None:
         try:
-            rooms.check_motion("lobby")
+            rooms.check_listen("lobby", "late")
         except NoMotion as exc:
             return str(exc)
         return None
@@ -124,6 +124,8 @@ async def test_motion_is_refused_as_long_as_nobody_sends_any_and_no_longer(rooms
     rooms.listen("lobby", "early", early)
     moves, shows = await agent("moves", "motion"), await agent("shows", "video")
     assert early.ended is None and refusal() is None and moves.takes_motion, "it has not begun"
+    with pytest.raises(RoomError, match="choose another"):
+        rooms.check_listen("lobby", "shows")
     await moves.close()
     assert early.ended == (REFUSED, NO_MOTION) and refusal() == NO_MOTION
     await (await agent("other", "video")).close()

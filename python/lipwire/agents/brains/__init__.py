@@ -41,7 +41,10 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
             raise InvalidArgument("the cascade brain needs llm.url, the URL of a /chat/completions service")
         SentenceSplitter(language=config.language)  # whether its package is there, before anybody asks for a reply
         return CascadeBrain(config, services, thinker=Guide(config.language) if config.brain == "guide" else None)
-    from ..speech.turn_detector import TurnDetector
+    from ..speech.turn_detector import TurnDetectors
     from .echo import DEMO, EchoBrain, ScriptBrain
 
-    return ScriptBrain(config, DEMO, TurnDetector) if config.brain == "script" else EchoBrain(config)
+    detectors, voices = TurnDetectors(config.language, services.end_of_turn), services.voices
+    if config.brain == "script":
+        return ScriptBrain(config, DEMO, detectors, voices=voices)
+    return EchoBrain(config, detectors, voices=voices)

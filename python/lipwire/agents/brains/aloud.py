@@ -43,10 +43,11 @@ class ReadAloud:
 
     def say(self, text: str) -> None:
         """More text."""
-        self._speech.say(text)
+        self._speech.say(self._reply.tags.feed(text))
 
     def finish(self) -> None:
         """Nothing follows."""
+        self._speech.say(self._reply.tags.end())
         self._speech.finish()
 
     async def run(self) -> None:
@@ -55,6 +56,8 @@ class ReadAloud:
         try:
             await self._speech.run()
             good = True
+            if not self._reply.dropped and (shown := self._reply.shows()) is not None:
+                self._emit(shown)
         except ServiceError as exc:
             self._emit(Failed("TTS_ERROR", str(exc), self._reply.id))
         finally:

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from ...outward import Outward
+from ..config import EndOfTurn
+from ..face_tags import Mark
 
 HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
@@ -69,6 +71,8 @@ class ReplyText(Struct, frozen=True, tag=True):
     at_ms: int | None = None
     duration_ms: int | None = None
     words: tuple[TimedWord, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """What the face is to show where in this text, as the model has said by its tags."""
 
 
 class ReplyAudio(Struct, frozen=True, tag=True):
@@ -175,7 +179,7 @@ class Brain(Protocol):
 
 class Services(Struct, frozen=True, kw_only=True):
     """What brains use beyond what an agent's own configuration names. None = what needs no account: pocketsphinx and
-    espeak-ng."""
+    the voices of this machine."""
 
     stt_url: str | None = None
     """The URL of an OpenAI-compatible /audio/transcriptions."""
@@ -187,6 +191,7 @@ class Services(Struct, frozen=True, kw_only=True):
     """What hears on this machine: a model's name or its folder (`models.find`); "" = by the language."""
     voices: str | None = None
     """The operator's folder of voice files."""
+    end_of_turn: EndOfTurn = "auto"
     llm_url: str | None = None
     """The operator's own chat service: `llm_headers` go there and nowhere else."""
     llm_headers: Mapping[str, str] = {}

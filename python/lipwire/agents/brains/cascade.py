@@ -27,16 +27,19 @@ from typing import Any, Literal, Protocol
 from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
+from ...models.voices.names import parse
 from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..face_tags import plain as without_tags
 from ..http import ServiceError
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
-from ..speech.stt import Hearing, HttpStt, OfflineStt, Stt, Transcript
+from ..speech.offline_stt import OfflineStt
+from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
-from ..speech.turn_detector import TurnDetector
+from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
 from ..update import apply
 from . import chat
@@ -77,17 +80,26 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
-    if services.tts_url:
+    if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
-        by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
-        if by_realtime is not None:
+        url, model = services.tts_url, services.tts_model
+
+        def by_realtime(named: str) -> Tts:
             from ..speech.realtime_tts import RealtimeTts
 
-            url = services.openai_url or realtime_socket.URL
-            return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
-        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
-    return OfflineTts(config.voice, config.language)
+            where = services.openai_url or realtime_socket.URL
+            return RealtimeTts(where, voice=config.voice, model=named, api_key=key, headers=headers)
+
+        if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
+            return by_realtime(now)
+        speech = HttpTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        if (later := speaks_by_realtime(url, model, date.max)) is None:
+            return speech
+        from ..speech.realtime_tts import UntilItEnds
+
+        return UntilItEnds(speech, lambda: by_realtime(later))
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -98,7 +110,7 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
         return HttpStt(
             services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
         )
-    return OfflineStt(config.language)
+    return OfflineStt(config.language, services.hearing_model)
 
 
 class _UserTurn:
@@ -174,6 +186,7 @@ class CascadeBrain:
         self._thinker = thinker
         self._context = ChatContext(config.llm.max_history)
         self._emit: Callable[[BrainEvent], None] = lambda event: None
+        self._make_detector = TurnDetectors(config.language, services.end_of_turn)
         self._detectors: dict[str, TurnDetector] = {}
         self._turn: _UserTurn | None = None
         self._last_turn: asyncio.Task[None] | None = None
@@ -193,7 +206,10 @@ class CascadeBrain:
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
         await self._stt.open()
+        await self._make_detector.open()
         self._open = True
+        if isinstance(self._tts, OfflineTts):
+            self._spawn(self._tts.warm())
 
     async def close(self) -> None:
         self._open = False
@@ -205,6 +221,7 @@ class CascadeBrain:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._replies.clear()
+        await self._make_detector.close()
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()
@@ -229,7 +246,7 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        detector = self._detectors.pop(user, None) or TurnDetector(self._config.turn_detection)
+        detector = self._detectors.pop(user, None) or self._make_detector(self._config.turn_detection)
         self._detectors[user] = detector  # the newest is last
         if len(self._detectors) > MAX_USERS:
             del self._detectors[next(iter(self._detectors))]
@@ -245,14 +262,26 @@ class CascadeBrain:
             return
         if turn.result is None:
             turn.hearing.feed(pcm)
-            silence = self._config.turn_detection.silence_duration_ms
-            if self._config.turn_detection.enabled and detector.endpointer.silence_ms >= max(silence / 2, SPECULATE_MS):
+            if self._may_be_over(detector):
                 turn.until = detector.endpointer.voiced_until
                 turn.result = self._spawn(turn.hearing.finish())
+                detector.expect_text()
+                turn.result.add_done_callback(lambda result: self._is_understood(turn, result))
         elif detector.endpointer.voiced_until > turn.until:  # the user goes on
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
+
+    def _may_be_over(self, detector: TurnDetector) -> bool:
+        """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
+        anything; a service is asked when the turn is taken for whole."""
+        config, endpointer = self._config.turn_detection, detector.endpointer
+        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
+        return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
+
+    def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
+        if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
+            turn.detector.understood(result.result().text)
 
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
@@ -273,7 +302,7 @@ class CascadeBrain:
         """Who leaves in the middle of a turn sends no silence that would end it."""
         while not turn.over:
             gone = time.monotonic() - turn.heard_at
-            limit = max(GONE_SECONDS, self._config.turn_detection.silence_duration_ms / 1000)
+            limit = max(GONE_SECONDS, self._config.turn_detection.plain_ms / 1000)
             if gone >= limit:
                 self.commit()
                 return
@@ -338,9 +367,11 @@ class CascadeBrain:
         self._chat.llm = self._config.llm
         for detector in self._detectors.values():
             detector.endpointer.config = self._config.turn_detection
+            detector.language = self._make_detector.language = self._config.language
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
+            self._config.spare_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
@@ -367,7 +398,7 @@ class CascadeBrain:
 
     def speak(self, text: str) -> str:
         async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(text)
+            speech.say(reply.tags.feed(text) + reply.tags.end())
 
         return self._begin("speak", say, None)
 
@@ -442,6 +473,8 @@ class CascadeBrain:
             self._replies.pop(reply.id, None)
         if failed is not None:
             self._emit(failed)
+        if (shown := reply.shows()) is not None:
+            self._emit(shown)
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -490,7 +523,7 @@ class CascadeBrain:
                 await self._chat_rounds(reply, speech)
             else:
                 self._stamp(reply, "first_token")
-                speech.say(self._thinker.answer(self._context.messages(reply.id)))
+                speech.say(reply.tags.feed(self._thinker.answer(self._context.messages(reply.id))) + reply.tags.end())
         finally:
             self._context.noted(reply.id)
 
@@ -535,7 +568,7 @@ class CascadeBrain:
                 raise ServiceError(f"the LLM called functions {MAX_ROUNDS + 1} times and gave no answer")
             if not left:
                 return
-            called = self._context.called(reply.id, answer.text, answer.calls, answer.reasoning)
+            called = self._context.called(reply.id, without_tags(answer.text), answer.calls, answer.reasoning)
             running = [self._spawn(self._call(called, call)) for call in called.calls]
             for task in running:
                 self._calls.add(task)
@@ -551,15 +584,17 @@ class CascadeBrain:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
+            reply.tags.restart(reply.text)
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
+        text = reply.tags.feed(piece.text) + (reply.tags.end() if piece.last else "")
         if "audio" not in self._config.llm.output_modalities:
-            if piece.text:
-                speech.say(piece.text)
+            if text:
+                speech.say(text)
             if piece.last:
                 speech.end_sentence()
             return
-        reply.unheard += piece.text
+        reply.unheard += text
         if piece.pcm:
             for other in reply.before:
                 await other.finished.wait()
@@ -575,6 +610,7 @@ class CascadeBrain:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
         if text and not reply.dropped:
+            marks = reply.tags.take(reply.text, text)
             reply.text += text
             self._context.said(reply.id, reply.text)
-            self._emit(ReplyText(reply.id, text, round(reply.position_ms)))
+            self._emit(ReplyText(reply.id, text, round(reply.position_ms), marks=marks))

@@ -12,12 +12,12 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from ...audio import espeak as voice
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..config import AgentConfig, TurnDetection
+from ..face_tags import plain as without_tags
 from ..speech.spoken import speakable
-from ..speech.tts import espeak_voice
-from ..speech.turn_detector import TurnDetector
+from ..speech.tts import OfflineTts
+from ..speech.turn_detector import TurnDetectors
 from .base import (
     HEARD_RATE,
     BrainEvent,
@@ -60,27 +60,38 @@ class Detector(Protocol):
         """The frames from that one on, with the padding before it."""
 
 
-class _EspeakBrain:
-    """What both brains have: texts that are spoken by espeak-ng, one after the other."""
+class _SpeakingBrain:
+    """What both brains have: texts that are spoken by a voice of this machine, one after the other; and what makes
+    detectors."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(
+        self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] | None, voices: str | None
+    ) -> None:
+        self._shared = detector if isinstance(detector, TurnDetectors) else None
         self._name = config.name
-        self._voice = config.voice
-        self._language = config.language
+        self._voice = config.voice, config.spare_voice, config.language
+        self._folder = voices
+        self._tts: OfflineTts | None = None
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._open = False
         self._jobs: dict[str, asyncio.Task[None]] = {}
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if self._shared is not None:
+            await self._shared.open()
         self._open = True
 
     async def close(self) -> None:
         self._open = False
+        if self._shared is not None:
+            await self._shared.close()
         jobs = list(self._jobs.values())
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+        if self._tts is not None:
+            await self._tts.close()
 
     def _begin(self, say: Callable[[str], Coroutine[Any, Any, None]]) -> str:
         """Starts a reply, which waits for those before it."""
@@ -110,15 +121,19 @@ class _EspeakBrain:
         return reply_id
 
     async def _speak(self, reply_id: str, text: str) -> None:
-        pcm, rate = await voice.in_thread(voice.synthesize, speakable(text) or text, self._spoken_with())
-        self._say(reply_id, pcm, rate, text)
+        text = without_tags(text)
+        if self._tts is None:
+            self._tts = self._spoken_with()
+        async for sound in self._tts.speak(speakable(text) or text):
+            self._say(reply_id, sound.pcm, sound.rate, text, sound.words)
 
-    def _spoken_with(self) -> str:
-        """espeak-ng's voice; English where it does not speak the agent's language."""
+    def _spoken_with(self) -> OfflineTts:
+        """The agent's voice; English where nobody speaks its language."""
+        voice, spare, language = self._voice
         try:
-            return espeak_voice(self._voice, self._language)
+            return OfflineTts(voice, language, spare, self._folder)
         except InvalidArgument:
-            return espeak_voice(self._voice, "en-us")
+            return OfflineTts(voice, "en-us", spare, self._folder)
 
     def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[TimedWord, ...] = ()) -> None:
         ms = round(len(pcm) / 2 / rate * 1000)
@@ -137,18 +152,24 @@ class _EspeakBrain:
             job.cancel()
 
 
-class EchoBrain(_EspeakBrain):
-    """Says back what was heard, as it was heard; and texts, by espeak-ng.
+class EchoBrain(_SpeakingBrain):
+    """Says back what was heard, as it was heard; and texts, by a voice of this machine.
 
     Args:
         config: `turn_detection` says when a turn ends; `update` changes it.
-        detector: tells a user's turns; by default `TurnDetector`.
+        detector: tells a user's turns; by default `TurnDetectors`.
+        voices: the folder of the operator's own voices.
     """
 
-    def __init__(self, config: AgentConfig, detector: Callable[[TurnDetection], Detector] = TurnDetector) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: AgentConfig,
+        detector: Callable[[TurnDetection], Detector] | None = None,
+        voices: str | None = None,
+    ) -> None:
         self._turns = copy(config.turn_detection)
-        self._detector = detector
+        self._detector = detector or TurnDetectors(config.language)
+        super().__init__(config, self._detector, voices)
         self._detectors: dict[str, Detector] = {}
         self._user: str | None = None
         """Who speaks; one at a time."""
@@ -211,7 +232,8 @@ class EchoBrain(_EspeakBrain):
 
 
 class Say(Struct, frozen=True):
-    """A step: says a text, by espeak-ng, or as the PCM16 mono that is given. `words` are those of the text."""
+    """A step: says a text, by a voice of this machine, or as the PCM16 mono that is given. `words` are those of the
+    text."""
 
     text: str
     pcm: bytes = b""
@@ -232,7 +254,7 @@ class Fail(Struct, frozen=True):
 Step = Say | Fail
 
 
-class ScriptBrain(_EspeakBrain):
+class ScriptBrain(_SpeakingBrain):
     """Answers each turn of the user with the next step, from the first one again after the last.
 
     A turn ends with a text from `tell` or `respond`, or by `commit`; where there is a `detector`, also as that says.
@@ -240,6 +262,7 @@ class ScriptBrain(_EspeakBrain):
     Args:
         steps: at least one.
         detector: tells a user's turns.
+        voices: the folder of the operator's own voices.
     """
 
     def __init__(
@@ -247,8 +270,9 @@ class ScriptBrain(_EspeakBrain):
         config: AgentConfig,
         steps: Sequence[Step],
         detector: Callable[[TurnDetection], Detector] | None = None,
+        voices: str | None = None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, detector, voices)
         if not steps:
             raise InvalidArgument("a script has at least one step")
         self._steps = list(steps)

@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Literal
 
+from ..face_tags import FaceTags
 from .base import ReplyText, Stamp, TimedWord
 
 if TYPE_CHECKING:
@@ -28,17 +29,25 @@ class Generation:
         """How much of its sound was handed over."""
         self.dropped = False
         """Whether nothing more of it is to be handed over."""
+        self.tags = FaceTags()
+        """Takes the tags for the face out of its text, which goes through it before it is cut into sentences."""
         self._stamps: set[str] = set()
 
     def says(self, text: str, sound: Sound | None) -> ReplyText:
         """The event that hands a piece of text over, whose sound follows; None: there will be none."""
         at = round(self.position_ms)
+        marks = self.tags.take(self.text, text)
         self.text += text
         if sound is None:
-            return ReplyText(self.id, text, at, 0)
+            return ReplyText(self.id, text, at, 0, marks=marks)
         duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound.whole else None
         words = tuple(TimedWord(word.text, word.start_ms + at, word.duration_ms) for word in sound.words)
-        return ReplyText(self.id, text, at, duration, words)
+        return ReplyText(self.id, text, at, duration, words, marks)
+
+    def shows(self) -> ReplyText | None:
+        """The event that hands over what the face is to show behind the last word; None = nothing."""
+        marks = self.tags.take(self.text, "")
+        return ReplyText(self.id, "", round(self.position_ms), 0, marks=marks) if marks else None
 
     def stamp(self, name: Literal["first_token", "first_sentence", "tts_asked", "first_audio"]) -> Stamp | None:
         """The event that says that a point of its way is reached now; None where it was reached before."""

@@ -28,6 +28,7 @@ from ..._core import Resampler
 from ...errors import BadState, BufferFull, LipwireError
 from ..config import AgentConfig
 from ..describe import openai_voice
+from ..face_tags import plain as without_tags
 from ..headers import credentials
 from ..http import ServiceError
 from ..openai_models import TRANSCRIPTION
@@ -314,7 +315,7 @@ class RealtimeBrain:
             "type": "server_vad",
             "threshold": detection.threshold,
             "prefix_padding_ms": detection.prefix_padding_ms,
-            "silence_duration_ms": detection.silence_duration_ms,
+            "silence_duration_ms": detection.plain_ms,
             "create_response": True,
             "interrupt_response": False,  # the agent may be saying what is not to be interrupted
         }
@@ -452,7 +453,7 @@ class RealtimeBrain:
         self._want(_Responses("chat", options))
 
     def speak(self, text: str) -> str:
-        instructions = exactly(text)
+        instructions = exactly(without_tags(text))
         # Out of the conversation, so that it is not taken for an answer; what was said is added to it afterwards.
         reply = _Responses("speak", {"conversation": "none", "input": [], "instructions": instructions, "tools": []})
         self._want(reply)
@@ -753,9 +754,12 @@ class RealtimeBrain:
         if len(reply.text) >= chat.MAX_TEXT:
             return
         self._stamp(reply, "first_token")
+        if not (text := reply.tags.feed(text)):
+            return
+        marks = reply.tags.take(reply.text, text)
         reply.text += text
         self._context.said(reply.id, reply.text)
-        self._emit(ReplyText(reply.id, text))
+        self._emit(ReplyText(reply.id, text, marks=marks))
 
     def _on_response_output_text_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
@@ -839,6 +843,7 @@ class RealtimeBrain:
         if reply.aloud is not None and text is not None and not reply.position_ms:
             reply.aloud[1].cancel()  # the text is that of sound, which comes after all
             reply.aloud = None
+            reply.tags.restart(reply.text)
             self._told(reply, event, text)
             self._follow(reply)
         if reply.aloud is None:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import InvalidArgument
+from ...models.voices.names import check_no_path
 from ...outward import Outward, OutwardRefused, redact
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, allowed, show
@@ -99,6 +100,12 @@ def _headers(name: str, *, update: bool = False) -> _Target:
     return _Target(make, update)
 
 
+def _voice(name: str) -> Changes:
+    """A voice of the server's, or of a service's; no file."""
+    check_no_path(name)
+    return {"voice": name}
+
+
 def _inputs(kinds: list[str]) -> Changes:
     if "text" not in kinds or len(set(kinds)) != len(kinds):
         raise ValueError
@@ -118,11 +125,12 @@ _SHARED: dict[str, _Target] = {
     "audio_scenario": _to("audio_scenario"),
     "idle_timeout": _to("idle_timeout"),
     "asr.language": _to("language"),
-    "tts.voice_id": _to("voice", update=True),
+    "tts.voice_id": _Target(_voice, update=True),
 }
 _VAD = ("interrupt_threshold", "prefix_padding_ms", "silence_duration_ms", "threshold")
 _TURNS_V2 = (
     *_VAD,
+    "max_wait_ms",
     "resume_false_interruption",
     "false_interruption_timeout",
     "backchannels",
@@ -138,6 +146,7 @@ _LLM: dict[str, _Target] = {
 _TARGETS: dict[str, dict[str, _Target]] = {
     "v1": {
         **_SHARED,
+        "avatar.params.feelings": _to("feelings"),
         **{f"vad.{name}": _to(f"turn_detection.{name}", update=True) for name in _VAD},
         **{f"custom_llm.{name}": target for name, target in _LLM.items()},
         "agent_rtc_uid": _Target(lambda uid: {"uid": str(uid)}),
@@ -151,14 +160,15 @@ _TARGETS: dict[str, dict[str, _Target]] = {
     },
     "v2": {
         **_SHARED,
+        "avatar.params.feelings": _to("feelings", update=True),
         **{f"turn_detection.{name}": _to(f"turn_detection.{name}", update=True) for name in _TURNS_V2},
         **{f"llm.{name}": target for name, target in _LLM.items()},
         "agent_rtc_uid": _to("uid"),
         "remote_rtc_uids": _Target(lambda uids: {"remote_uids": [] if "*" in uids else uids}),
         "enable_string_uid": _to("string_uid"),
-        "tts.params.voice_name": _to("voice", update=True),
-        "tts.params.voice_id": _to("voice", update=True),
-        "tts.params.voice": _to("voice", update=True),
+        "tts.params.voice_name": _Target(_voice, update=True),
+        "tts.params.voice_id": _Target(_voice, update=True),
+        "tts.params.voice": _Target(_voice, update=True),
         "asr.headers": _headers("stt_headers"),
         "tts.headers": _headers("tts_headers"),
         "llm.api_key": _to("llm.api_key", update=True, empty=None),
@@ -481,6 +491,8 @@ def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
         }
         if config.egress is not None:
             params["egress"] = config.egress
+        if config.feelings is not None:
+            params["feelings"] = config.feelings
         motion: dict[str, Any] = {"sets": config.motion_sets, "carrier": config.motion_carrier}
         if asked := {name: value for name, value in motion.items() if value is not None}:
             params["motion"] = asked

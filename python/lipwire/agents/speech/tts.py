@@ -1,4 +1,4 @@
-"""Text to speech for agents: an OpenAI-compatible service, or espeak-ng, which needs none; and the order of sentences.
+"""Text to speech for agents: an OpenAI-compatible service, or a voice of this machine; and the order of sentences.
 
 `SynthesisStream` takes a reply's text as it streams, and gives its sound in order: the next sentence is made while the
 one before it is played.
@@ -7,20 +7,22 @@ one before it is played.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from ...audio import espeak
 from ...audio.sound_reader import NotSound, SoundReader
-from ...errors import BadData, InvalidArgument, LipwireError
+from ...avatar import Voice
+from ...errors import BadData, LipwireError, ModelFailed
+from ...models.voices.choose import choose
+from ...models.voices.live import LiveVoices
+from ...models.voices.timing import places
 from ...outward import site
 from ..brains.base import TimedWord
 from ..describe import openai_voice
@@ -79,61 +81,71 @@ class Tts(Protocol):
 
 # ------------------------------------------------------------------------------------------------------------- offline
 
-_NAMES = (
-    "ava emma jenny aria jane sara nancy amber ana ashley cora elizabeth michelle monica xiaoxiao xiaoyi nanami sunhi "
-    "katja denise elvira isabella coral sage shimmer nova marin ballad"
-)
-_WOMEN = frozenset(_NAMES.split())
-_ESPEAK = {"zh": "cmn", "en": "en-us", "en-gb": "en", "en-au": "en", "es-mx": "es-419", "es-us": "es-419", "yue": "yue"}
-
-
-def espeak_voice(voice: str, language: str) -> str:
-    """espeak-ng's voice for the id of any service's (en-US-AndrewMultilingualNeural, alloy), or of its own; a variant
-    alone ("+f3") is put on the voice of the language.
-
-    Raises:
-        BadState: espeak-ng is not installed. InvalidArgument: it speaks neither the voice's language nor `language`.
-    """
-    if espeak.known(voice):
-        return voice
-    found = re.match(r"([a-z]{2,3})-([a-z]{2,4})-(\w+)", voice, re.IGNORECASE)
-    locale = f"{found[1]}-{found[2]}" if found else language
-    name = re.sub("(multilingual)?neural.*", "", (found[3] if found else voice).lower())
-    variant = voice if voice.startswith("+") else "+f3" if name in _WOMEN else ""
-    for one in (locale.lower(), language.lower()):
-        short = one.partition("-")[0]
-        for there, candidate in itertools.product(
-            (espeak.named, espeak.known), (_ESPEAK.get(one, one), _ESPEAK.get(short, short))
-        ):
-            if there(candidate):
-                return candidate + variant
-    raise InvalidArgument(f"espeak-ng speaks neither the voice {voice!r} nor the language {language!r}; set tts_url")
-
 
 class OfflineTts:
-    """espeak-ng, in a thread."""
+    """A voice of this machine: of the process of models, or espeak-ng's, in a thread.
 
-    def __init__(self, voice: str, language: str) -> None:
-        self.voice = espeak_voice(voice, language)
+    Args:
+        voice: its name, or that of a service's, for which espeak-ng has a like one.
+        language: of what is said, BCP 47, where the voice does not say it.
+        spare: what speaks where the voice fails, since nobody asked for just that one; "" = nothing.
+        folder: where the user's voices are.
+
+    Raises:
+        LipwireError: it cannot be had.
+    """
+
+    def __init__(self, voice: str, language: str, spare: str = "", folder: str | None = None) -> None:
+        self.voice = choose(voice, Voice(), language, folder, like=True).name
+        self._spare = choose(spare, Voice(), language, folder, like=True).name if spare else None
+        self._live = LiveVoices()
 
     async def close(self) -> None:
-        return None
+        await self._live.close()
+
+    async def warm(self) -> None:
+        """Loads the voice, so that the first piece is not slow. What speaks in its place, where it fails, is told."""
+        try:
+            await self._live.warm(self.voice)
+        except ModelFailed as exc:
+            self._fall_back(exc)
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
         try:
-            speech = await espeak.in_thread(espeak.speak, text, self.voice)
+            yield await self._whole(text)
+        except ModelFailed as exc:
+            if not self._fall_back(exc):
+                raise ServiceError(f"the voice {self.voice}: {exc}") from exc
+            async with aclosing(self.speak(text)) as sounds:
+                async for sound in sounds:
+                    yield sound
         except LipwireError as exc:
-            raise ServiceError(f"espeak-ng failed: {exc}") from exc
-        yield Sound(speech.pcm, speech.rate, words(text, speech), True)
+            raise ServiceError(f"the voice {self.voice}: {exc}") from exc
+
+    def _fall_back(self, why: ModelFailed) -> bool:
+        """Whether something else speaks from now on."""
+        if self._spare is None:
+            return False
+        logger.warning("%s speaks in place of %s: %s", self._spare, self.voice, why)
+        self.voice, self._spare = self._spare, None
+        return True
+
+    async def _whole(self, text: str) -> Sound:
+        """A piece, with the times of its words; it is a sentence or two, so nothing is gained by less."""
+        sounds = [sound async for sound in self._live.speak(self.voice, text)]
+        rate, pcm = sounds[0].rate, b"".join(sound.pcm for sound in sounds)
+        marks = places(text, (word for sound in sounds for word in sound.words))
+        return Sound(pcm, rate, words(text, marks, len(pcm) / 2 / rate), True)
 
 
-def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
-    """The words of `text` with their times: espeak-ng marks what it says, numbers in several parts. What it says as one
-    is one word; the characters of a script without spaces share its time evenly. Where it marks anything, all of the
-    text is there: what it has no mark for (a dash, now and then a word) belongs to the word before, or to the first."""
+def words(text: str, marks: Iterable[tuple[float, int]], seconds: float) -> tuple[TimedWord, ...]:
+    """The words of `text`, which is said in `seconds`, with their times. A voice marks what it says, (seconds, first
+    character), numbers in several parts. What it says as one is one word; the characters of a script without spaces
+    share its time evenly. Where it marks anything, all of the text is there: what it has no mark for (a dash, now and
+    then a word) belongs to the word before, or to the first."""
     found: list[tuple[float, list[tuple[int, int]]]] = []
     unmarked: list[tuple[int, int]] = []
-    spoken = deque(speech.words)
+    spoken = deque(marks)
     for begin, end in word_spans(text):
         while spoken and spoken[0][1] < begin:
             spoken.popleft()
@@ -144,7 +156,7 @@ def words(text: str, speech: espeak.Speech) -> tuple[TimedWord, ...]:
             found[-1][1].append((begin, end))
         else:
             unmarked.append((begin, end))
-    ends = [start for start, _ in found[1:]] + [len(speech.pcm) / 2 / speech.rate]
+    ends = [start for start, _ in found[1:]] + [seconds]
     timed = []
     for (start, spans), until in zip(found, ends, strict=False):
         if not unspaced(text[spans[0][0] : spans[-1][1]]):

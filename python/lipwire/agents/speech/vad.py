@@ -43,7 +43,8 @@ _OF_WINDOW = np.fft.irfft(np.abs(np.fft.rfft(_WINDOW, _FFT)) ** 2)
 _TAPER = (_OF_WINDOW[0] / _OF_WINDOW[_PITCH]).astype(np.float32)
 
 _FLOOR_MIN = 20.0  # dB over one step of 16 bits, RMS
-_LEAST = 36.0  # dB over one step (-54 dBFS): what is softer is not meant for the agent, as clear as it may be
+LEAST = 36.0
+"""dB over one step of 16 bits (-54 dBFS), RMS: what is softer is not meant for the agent, as clear as it may be."""
 _RISE, _RISE_VOICED = 0.05, 0.01  # dB a frame
 _FALL = 0.2
 _UNVOICED = 0.4  # how probable speech is without any periodicity
@@ -58,6 +59,9 @@ class Vad:
 
     `process` answers for the frame that came LATE frames ago. Costs 5 us a frame in silence, 30 in speech.
     """
+
+    sure = 6
+    """Frames whose mean decides that somebody speaks: at 0.8, about 60 ms of speech after the first voiced frame."""
 
     def __init__(self) -> None:
         self._network = VisemeExtractor(early=True)
@@ -105,7 +109,7 @@ class Vad:
         self._levels.append(level)
         loudest = max(self._levels)
         probable = network * _ramp(loudest - self._floor, 3.0, 6.0)
-        if probable < 0.05 or loudest < _LEAST:
+        if probable < 0.05 or loudest < LEAST:
             self._spectra.append(None)
             self._steady *= 0.5
             self._periodic = 0.0

@@ -512,11 +512,15 @@ class Rooms:
         finally:
             self.tidy(room)
 
-    def check_motion(self, name: str) -> None:
-        """Raises NoMotion: there is none in a room, and there will be none."""
-        room = self._rooms.get(name.strip())
-        if room is not None:
-            room.motion.check()
+    def check_listen(self, name: str, user: str) -> None:
+        """Raises what `listen` does for what does not pass by waiting: InvalidArgument, NoMotion or RoomError."""
+        name, user = check_name("room", name), check_name("user", user)
+        room = self._rooms.get(name)
+        if room is None:
+            return
+        if user in room.agents:
+            raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
+        room.motion.check()
 
     def listen(self, name: str, user: str, queue: MotionQueue) -> Watcher:
         """A user joins who is sent motion, and sound where `queue.sound` says so, and nothing by WebRTC. It stays until
@@ -527,12 +531,10 @@ class Rooms:
             InvalidArgument: a bad name. NoMotion: the room's face sends none. RoomError: an agent has this name.
             NoCapacity: the room is full, or there are too many rooms or viewers.
         """
-        name, user = check_name("room", name), check_name("user", user)
+        self.check_listen(name, user)
+        name, user = name.strip(), user.strip()
         room = self._room(name)
         try:
-            if user in room.agents:
-                raise RoomError(f"an agent in {name!r} has the name {user!r}; choose another")
-            room.motion.check()
             if user not in room.browsers:
                 self._check_space(room)
             watcher = Watcher(room, user, queue, self.audience)

@@ -1,0 +1,163 @@
+"""The engine hibari: small English voices, each a model of 8 MB that makes a sentence in 15 to 50 ms of one core.
+
+The package hibari-tts turns text into phonemes and carries the voice "heart"; its other voices are files that a user
+may put beside it. The model's spectra become sound by the package's own vocoder, with what `shift` makes of them. How
+long each phoneme takes, and so when a word is said, is a value within the model's graph (`onnx_outputs`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from ...errors import InvalidArgument, ModelFailed
+from ..find import find
+from ..wire import Spoken, Word
+from .base import placed, speech
+from .english import Reader
+from .graph import open_session
+from .level import Floats, Loudness
+from .shift import SHIFTS, Shift, shifted
+
+RATE = 24_000
+DEFAULT = "heart"
+GAIN = 1.8
+"""Makes hibari's voices as loud as `level.LEVEL`."""
+LATE = 0.04
+"""Seconds by which the model's durations are behind its sound: with them the lip-sync benchmark finds the mouth as far
+behind as with people's speech, and sibilants begin where their sound does (bench/agents_speaking.py)."""
+_DURATIONS = "/Cast_32_output_0"
+"""The model's value with the frames of each phoneme."""
+
+
+class Registered(Struct, frozen=True):
+    """A voice as the package's voices.json has it."""
+
+    language: str
+    file: str
+    sha256: str
+    british: bool
+    kokoro: str = ""
+    gender: str = ""
+    bundled: bool = False
+
+
+def registry() -> dict[str, Registered]:
+    """Every voice that hibari knows, whether its file is there or not. Raises ModelFailed: the package is not there."""
+    return msgspec.json.decode((_assets() / "voices.json").read_bytes(), type=dict[str, Registered])
+
+
+def vocabulary() -> dict[str, int]:
+    """The numbers of the phonemes, which are Kokoro's. Raises ModelFailed: the package is not there."""
+    return msgspec.json.decode((_assets() / "vocab.json").read_bytes(), type=dict[str, int])
+
+
+def _assets() -> Path:
+    """The package's files. Raises ModelFailed: it is not there, or is damaged."""
+    place = find("hibari")
+    if str(place) not in sys.path:  # Lipwire's folder of models; a package that is installed is in the path already
+        sys.path.append(str(place))
+    return place / "hibari" / "assets"
+
+
+def check(voice: str) -> None:
+    """Raises InvalidArgument: there is no such voice. ModelFailed: its package is not installed."""
+    name, _ = split(voice)
+    voice_file(name)
+
+
+def split(voice: str) -> tuple[str, Shift | None]:
+    """A voice's own name, and what is made of it: "heart+child". Raises InvalidArgument: nothing is called so."""
+    name, plus, shift = voice.partition("+")
+    if plus and shift not in SHIFTS:
+        raise InvalidArgument(f"hibari:{voice}: behind the + stands one of {', '.join(SHIFTS)}")
+    return name, SHIFTS[shift] if plus else None
+
+
+def voice_file(name: str) -> tuple[Path, Registered]:
+    """Where a voice's model is: in the package, or where the package itself looks for others. Nothing is fetched.
+
+    Raises:
+        InvalidArgument: hibari knows no such voice, or it is not there. ModelFailed: the package is not there.
+    """
+    known = registry()
+    if name not in known:
+        raise InvalidArgument(f"hibari has no voice {name!r}, it has {', '.join(known)}")
+    about = known[name]
+    if about.bundled:
+        return _assets() / about.file, about
+    place = Path(importlib.import_module("hibari.voices").cache_dir()) / about.file
+    if not place.is_file():
+        raise InvalidArgument(
+            f"hibari:{name} is not on this machine: its file, {about.file}, belongs into {place.parent}"
+        )
+    return place, about
+
+
+class _Model:
+    """One voice: its graph, and the rules by which it reads."""
+
+    def __init__(self, voice: str, data: bytes, reader: Reader) -> None:
+        self.session, self.has_times = open_session(data, f"hibari:{voice}", _DURATIONS)
+        self.ids = vocabulary()
+        self.reader = reader
+        self._vocoder = importlib.import_module("hibari.dsp")
+
+    def sound(self, ids: list[int], shift: Shift | None) -> tuple[Floats, list[float]]:
+        """Samples at RATE, and when each phoneme ends, in seconds."""
+        given = {"ids": np.asarray([ids], np.int64), "speed": np.ones(1, np.float32)}
+        outputs = self.session.run(None, given)
+        frames = outputs.pop() if self.has_times else np.ones(len(ids))
+        lh, theta, ln, lr, phi, f0 = (output[0] for output in outputs)
+        samples = self._vocoder.synth(lh, theta, ln, lr, phi, f0, np.random.default_rng(0))
+        if shift is not None:
+            samples = shifted(samples, RATE, f0, shift)
+        ends = np.cumsum(frames) * (len(samples) / RATE / float(frames.sum())) - LATE
+        return samples, np.maximum(ends, 0.0).tolist()
+
+
+class Hibari:
+    """Speaks with hibari's voices. Loads what it needs when it needs it; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, _Model] = {}
+        self._readers: dict[bool, Reader] = {}
+
+    def speak(self, voice: str, text: str) -> Iterator[Spoken]:
+        """As `base.Engine.speak`; a voice is "heart", or one that is made of it, "heart+child"."""
+        name, shift = split(voice)
+        model = self._model(name)
+
+        def say(piece: str, tail: float) -> tuple[Floats, tuple[Word, ...]]:
+            return _say(model, piece, shift, tail)
+
+        return speech(f"hibari:{voice}", text, say, RATE, Loudness(GAIN * (1.0 if shift is None else shift.gain)))
+
+    def _model(self, name: str) -> _Model:
+        if name not in self._models:
+            path, about = voice_file(name)
+            data = path.read_bytes()
+            if not about.bundled and hashlib.sha256(data).hexdigest() != about.sha256:
+                raise ModelFailed(
+                    f"{path} is damaged: its SHA-256 is not that of hibari's voice {name}; fetch it again"
+                )
+            if about.british not in self._readers:
+                self._readers[about.british] = Reader(british=about.british)
+            self._models[name] = _Model(name, data, self._readers[about.british])
+        return self._models[name]
+
+
+def _say(model: _Model, text: str, shift: Shift | None, tail: float) -> tuple[Floats, tuple[Word, ...]]:
+    """One sentence: its samples, none where it has nothing that can be said, and its words."""
+    ids, spans = model.reader.read(text, model.ids)
+    if not spans:
+        return np.zeros(0, np.float32), ()
+    samples, ends = model.sound(ids, shift)
+    return placed(text, samples, RATE, tail, spans, ends)

@@ -1,0 +1,80 @@
+"""Says texts while an event loop runs: hibari, Piper and Kokoro in the process of models, espeak-ng in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from ...audio import espeak
+from ...errors import ModelFailed
+from ..host import ModelHost
+from ..wire import Answer, Speak, Spoken
+from .names import Name
+from .speaker import speak
+
+logger = logging.getLogger("lipwire.voices")
+
+TRIES = 2
+"""How often a text is begun whose process died: it goes on with the first sentence that was not said."""
+
+
+class LiveVoices:
+    """Speaks with the voices of this machine. Belongs to an event loop; `close` it."""
+
+    def __init__(self) -> None:
+        self._host: ModelHost | None = None
+
+    async def close(self) -> None:
+        host, self._host = self._host, None
+        if host is not None:
+            await host.leave()
+
+    async def warm(self, name: Name) -> None:
+        """Loads a voice, so that the first text is not slow. Raises ModelFailed."""
+        if name.engine != "espeak":
+            await self._the_host().warm("voice", str(name))
+
+    async def speak(self, name: Name, text: str) -> AsyncGenerator[Spoken, None]:
+        """Says `text`, sentence by sentence, with a voice that `catalogue.resolved` gave.
+
+        Raises:
+            LipwireError: it cannot be said, or there is nothing to say.
+        """
+        if name.engine == "espeak":
+            for sound in await espeak.in_thread(speak, name, text):
+                yield sound
+            return
+        given = 0
+        for last in range(1, TRIES + 1):
+            try:
+                async with aclosing(self._once(name, text, given)) as sounds:
+                    async for sound in sounds:
+                        given += 1
+                        yield sound
+                return
+            except ModelFailed as exc:
+                if not exc.died or last == TRIES:
+                    raise
+                logger.warning("%s: what is left is said again", exc)
+
+    def _the_host(self) -> ModelHost:
+        if self._host is None:
+            self._host = ModelHost.of()
+        return self._host
+
+    async def _once(self, name: Name, text: str, given: int) -> AsyncGenerator[Spoken, None]:
+        """Without the first `given` sentences."""
+        answers: asyncio.Queue[Answer | ModelFailed | None] = asyncio.Queue()
+        job = self._the_host().job("voice", Speak(str(name), text), answers.put_nowait, answers.put_nowait)
+        try:
+            while (answer := await answers.get()) is not None:
+                if isinstance(answer, ModelFailed):
+                    raise answer
+                if isinstance(answer, Spoken):
+                    given -= 1
+                    if given < 0:
+                        yield answer
+        finally:
+            job.drop()

@@ -1,0 +1,38 @@
+"""Texts after which more must follow."""
+
+from __future__ import annotations
+
+import pytest
+
+from lipwire.agents.speech.ending import is_open
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "result"),
+    [
+        ("I would like to", "en-US", True),
+        ("I would like to.", "en-GB", True),
+        ("Well, because.", "en-US", True),
+        ("I\u2019d", "en", True),
+        ("Um.", "en-US", True),
+        ("It is for my", "en-US", True),
+        ("First, the red one,", "en-US", True),
+        ("I want...", "en-US", True),
+        ("Yes.", "en-US", False),
+        ("Who is it for?", "en-US", False),
+        ("Stop that!", "en-US", False),
+        ("I have no idea.", "en-US", False),
+        ("", "en-US", False),
+        ("   ", "en-US", False),
+        ("?", "en-US", False),
+        ("Ich möchte gern mit", "de-DE", True),
+        ("Ich möchte das Brot.", "de-DE", False),
+        ("je voudrais du", "fr-CA", True),
+        ("quiero ir a", "es-419", True),
+        ("I would like to", "ja-JP", False),
+        ("それは、", "ja-JP", True),
+        ("そうですか？", "ja-JP", False),
+    ],
+)
+def test_the_last_word_says_whether_more_must_follow(text: str, language: str, result: bool) -> None:
+    assert is_open(text, language) is result
