@@ -220,6 +220,7 @@ def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("OPENAI" in need for need in AgentSetup(Config()).missing("a key")["cascade"])
     monkeypatch.setattr(setup, "_installed", lambda module: False)
     monkeypatch.setattr(setup, "speaks_here", lambda: False)
+    monkeypatch.setattr(setup, "_hears", lambda config: False)
     bare = AgentSetup(Config(openai_api_key="k", stt_url="offline", tts_url="offline")).missing()
     assert [need.split()[0] for need in bare["cascade"]] == ["httpx", "sentencex", "pocketsphinx", "a"]
     assert [need.split()[0] for need in bare["script"]] == ["a"]
@@ -236,6 +237,7 @@ def test_brains_by_name() -> None:
         check_brain("x")
     assert choose_brain(Config()) == "guide"
     assert choose_brain(Config(openai_api_key="k")) == "realtime"
+    assert choose_brain(Config(openai_url="ws://127.0.0.1:1")) == "realtime"
     ours = "http://127.0.0.1:11434/v1/chat/completions"
     assert choose_brain(Config(openai_api_key="k", llm_url=ours)) == choose_brain(Config(), "key") == "cascade"
     with pytest.raises(AgentStartFailed, match="cascade needs OPENAI_API_KEY"):

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.app.config import Config
 from lipwire.app.service import Service
 from support.browsing import ENERGY, Mouth, User, becomes, browser, eventually, items, state
 from support.fakes.chat import FakeChat
 from support.fakes.realtime import FakeRealtime, Say
-from support.machine import require
 
 QUESTION = "I think that we should go to the market in the morning."
-"""What pocketsphinx understands when espeak-ng says it, whatever came before; of many sentences it does a third."""
+"""Words that are understood when espeak-ng says them."""
 ANSWER = (
     "Plums ripen in August. Five thousand people buy more peaches and plums, and mama made a marble rainbow above "
     "Bombay. There is much more to tell about them, and I will go on until somebody stops me, or the summer is over."
@@ -89,9 +89,9 @@ def settings(**more: Any) -> Config:
 
 @pytest.mark.slow
 async def test_cascade_offline_but_for_the_model(chromium: str, say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pocketsphinx hears, a local chat completions service thinks, espeak-ng speaks."""
-    require(pocketsphinx(), "pocketsphinx")
-    monkeypatch.setattr("lipwire.agents.speech.stt.TIMEOUT", 120.0)  # on a busy machine it is slow, and that is all
+    """whisper hears, a local chat completions service thinks, espeak-ng speaks."""
+    assert what_hears("en-US") == ("whisper-tiny.en", "")
+    monkeypatch.setattr("lipwire.agents.speech.whisper_stt.TIMEOUT", 120.0)  # a busy machine is slow, and that is all
     async with (
         FakeChat([ANSWER, "Which question?"], first_token=0.1, token_interval=0.01) as chat,
         Service(settings(agent_brain="cascade", llm_url=chat.url)) as service,
@@ -119,11 +119,3 @@ async def test_realtime(chromium: str, say: Any) -> None:
 
 def words_of(text: str) -> set[str]:
     return set(text.lower().strip(".").split())
-
-
-def pocketsphinx() -> bool:
-    try:
-        import pocketsphinx  # noqa: F401
-    except ModuleNotFoundError:
-        return False
-    return True

@@ -26,13 +26,11 @@ from support.paths import ROOT
 from support.ports import free_ports
 from support.provider_stage import start_body
 
-pytest.importorskip("pocketsphinx")
-
 KEY, SECRET = "a-key-for-tests", "0123456789abcdef" * 2
 RATE = 16_000
 WAIT = 60
-CHILDREN = ("lipwire.agents.speech.sphinx.worker", "lipwire.channel.agora.worker", "spawn_main")
-"""What runs besides the server: recognizers, Agora's SDK, a renderer."""
+CHILDREN = ("lipwire.models.worker", "lipwire.channel.agora.worker", "spawn_main")
+"""What runs besides the server: models of speech, Agora's SDK, a renderer."""
 
 
 def tone(seconds: float) -> bytes:
@@ -148,7 +146,7 @@ async def speak(site: Site, agora: bool) -> tuple[ProviderClient, m.StartReply]:
 
 
 async def join(site: Site) -> None:
-    """An agent with a recognizer of words and one of commands."""
+    """An agent that hears."""
     properties: dict[str, Any] = {"channel": "lobby", "agent_rtc_uid": "5", "remote_rtc_uids": ["*"]}
     body = {"name": "listener", "properties": properties | {"idle_timeout": 0, "llm": {"url": "https://llm.invalid/"}}}
     path = f"{site.url}/api/conversational-ai-agent/v2/projects/x/join"

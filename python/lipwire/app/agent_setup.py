@@ -15,14 +15,15 @@ from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.speech.offline_stt import what_hears
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.base import Channel
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, LipwireError
 from ..models.voices.choose import speaks_here
 from ..models.voices.names import check_no_path
 from ..motion.sets import check_sets
-from ..outward import Outward
+from ..outward import Outward, redact
 from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
@@ -40,6 +41,15 @@ OPENAI = "https://api.openai.com/"
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _hears(config: Config) -> bool:
+    """Whether something on this machine hears English at least."""
+    try:
+        what_hears("en", config.hearing_model or "")
+    except LipwireError:
+        return False
+    return True
 
 
 def is_openai(url: str) -> bool:
@@ -267,10 +277,10 @@ class AgentSetup:
         if is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
         if (port := at_ourselves(c)) is not None:
-            needs["cascade"].append(f"another llm_url: {c.llm_url} leads to this server's own {port}")
+            needs["cascade"].append(f"another llm_url: {redact(c.llm_url)} leads to this server's own {port}")
         for brain, at_openai in (("cascade", bool(c.openai_api_key) and is_openai(c.llm_url)), ("guide", False)):
             stt, tts = _speech(c, at_openai=at_openai)
-            modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None else [])
+            modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None and not _hears(c) else [])
             needs[brain] += [f"{name} (pip install 'lipwire[agents]')" for name in modules if not _installed(name)]
             if tts is None:
                 needs[brain] += voice

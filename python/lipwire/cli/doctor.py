@@ -19,6 +19,8 @@ from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..agents.openai_models import ending
+from ..agents.speech.offline_stt import what_hears
+from ..agents.speech.turn_detector import told as turns_told
 from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import find, looks
 from ..audio import opus
@@ -113,7 +115,8 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
     yield _extra("browsers that watch and talk", missing.get("webrtc", ()), "H264 and VP8", "webrtc")
     yield _extra("artwork of your own (PNG)", missing.get("avatar", ()), "", "avatar")
     yield _voice(cfg)
-    yield _module("ears on this machine", "pocketsphinx", "agents")
+    yield Part("turns of an agent's users", "ok", turns_told(cfg.end_of_turn))
+    yield _ears(cfg)
     yield from _models(cfg)
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")
     for brain, what, urls in BRAINS:
@@ -130,6 +133,18 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         ("recordings", report["record"]),
     ):
         yield _told(name, told)
+
+
+def _ears(cfg: Config) -> Part:
+    """What hears English here, and what for if that is not the default."""
+    name = "ears on this machine"
+    try:
+        hears, why = what_hears("en", cfg.hearing_model or "")
+    except InvalidArgument as exc:
+        return Part(name, "wrong", str(exc))
+    except BadState as exc:
+        return Part(name, "missing", str(exc))
+    return Part(name, "ok", f"{hears}, because {why}" if why else hears)
 
 
 def _voice(cfg: Config) -> Part:

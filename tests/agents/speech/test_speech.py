@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import signal
 import sys
@@ -18,7 +19,9 @@ from lipwire import resample
 from lipwire.agents.brains.base import TimedWord
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech import stt, tts
-from lipwire.agents.speech.stt import HttpStt, OfflineStt, Transcript
+from lipwire.agents.speech.sphinx import stt as sphinx
+from lipwire.agents.speech.sphinx.stt import SphinxStt
+from lipwire.agents.speech.stt import HttpStt, Transcript
 from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream
 from lipwire.audio import espeak as voice
 from lipwire.errors import InvalidArgument
@@ -323,10 +326,10 @@ def spoken(say: Callable[..., tuple[bytes, int]], text: str) -> bytes:
 
 
 async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    require("pocketsphinx" in sys.modules or stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
-    monkeypatch.setattr(stt, "TIMEOUT", 120.0)  # on a busy machine it is slow, and that is all
-    engine = OfflineStt("en-US")
-    other = OfflineStt("en-GB")
+    require("pocketsphinx" in sys.modules or importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    monkeypatch.setattr(sphinx, "TIMEOUT", 120.0)  # on a busy machine it is slow, and that is all
+    engine = SphinxStt("en-US")
+    other = SphinxStt("en-GB")
     await engine.open()
     await other.open()
     pool = engine._pool
@@ -364,8 +367,8 @@ async def test_the_offline_recognizer(say: Callable[..., tuple[bytes, int]], mon
 
 
 async def test_what_a_dropped_utterance_said_is_told_to_nobody(say: Callable[..., tuple[bytes, int]]) -> None:
-    require(stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
-    engine = OfflineStt("en-US")
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    engine = SphinxStt("en-US")
     await engine.open()
     one, two = list[str](), list[str]()
     dropped = engine.hear(one.append)
@@ -385,10 +388,10 @@ async def test_what_a_dropped_utterance_said_is_told_to_nobody(say: Callable[...
 
 
 async def test_a_recognizer_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require(stt.importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
+    require(importlib.util.find_spec("pocketsphinx"), "pocketsphinx")
     (tmp_path / "pocketsphinx.py").write_text("raise ImportError('its library is of another machine')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    engine = OfflineStt("en-US")
+    engine = SphinxStt("en-US")
     with pytest.raises(ServiceError, match=r"did not start: .* code 1 .*its library is of another machine"):
         await engine.open()
     await engine.close()
@@ -396,7 +399,7 @@ async def test_a_recognizer_that_does_not_start_says_why(tmp_path: Path, monkeyp
 
 def test_the_offline_recognizer_knows_english_only() -> None:
     with pytest.raises(InvalidArgument, match="knows English only, not 'de-DE'"):
-        OfflineStt("de-DE")
+        SphinxStt("de-DE")
 
 
 def test_a_wav_is_what_was_heard() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lipwire.errors import ModelFailed
-from lipwire.models.ears.engine import Engine, default_model
+from lipwire.models.ears import default_model
+from lipwire.models.ears.engine import Engine
 from lipwire.models.ears.whisper import Whisper
 from lipwire.models.wire import Answer, Finish, Heard, Listen, Partial, Sound16
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.ears.mel import RATE
 from lipwire.models.ears.whisper import LONGEST, Whisper, piece, pieces, repetitive
+from lipwire.models.wire import Heard
 
 from .conftest import SENTENCE, STORY, plain
 
@@ -20,6 +22,7 @@ def test_it_hears_a_sentence_and_when_each_word_was_said(whisper: Whisper, sente
     heard = whisper.transcribe(sentence, "en-US", words=True, partial=False)
     assert heard.text == SENTENCE and heard.no_speech < 0.5 and heard.language == "en"
     assert " ".join(word for word, _, _ in heard.words) == SENTENCE
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(heard), type=Heard) == heard
     times = [time for _, start, end in heard.words for time in (start, end)]
     assert times == sorted(times) and times[-1] <= len(sentence) / 32_000
     assert 0.1 < heard.words[1][1] < 1.2  # "how", said after 0.3 s of silence and "hello"

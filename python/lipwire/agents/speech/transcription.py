@@ -246,3 +246,10 @@ def speech_in(text: str) -> str:
 
 def _can_be_heard(text: str) -> bool:
     return any(one.isalnum() for one in text)
+
+
+def likely_said(text: str, no_speech: float) -> str:
+    """What of a text is speech, where its recognizer, a whisper, has left out what it held for silence: the words that
+    it hears in silence, too, are nobody's where `no_speech` (0 to 1) is high."""
+    segment = {"text": text, "no_speech_prob": no_speech, "avg_logprob": 0.0}
+    return "" if _is_silence(segment, None) else speech_in(text)

@@ -17,12 +17,10 @@ from ...errors import InvalidArgument, ModelFailed
 from .. import engine as base
 from ..find import find
 from ..wire import Answer, Finish, Heard, Listen, Message, Partial, Request, Sound16
+from . import ENGLISH, default_model
 from .mel import RATE
-from .vocabulary import language_of
 from .whisper import LONGEST, Whisper, joined, piece
 
-ENGLISH, MULTILINGUAL = "whisper-tiny.en", "whisper-base"
-"""The defaults: tiny.en makes no more errors than base in half of the time (bench/agents_hearing.py)."""
 PARTIAL_EVERY = 0.5
 """Seconds of sound between two texts of an utterance that goes on, and before the first."""
 PARTIAL_SHARE = 0.5
@@ -31,11 +29,6 @@ MOST_SECONDS = 600.0
 """That an utterance may last."""
 MOST_MODELS = 3
 """That stay loaded; the one that was not used for longest goes."""
-
-
-def default_model(language: str) -> str:
-    """The model's name for a BCP 47 tag."""
-    return ENGLISH if language_of(language) == "en" else MULTILINGUAL
 
 
 @dataclass

@@ -209,7 +209,7 @@ def _less_silence(start: float, end: float, loud: NDArray[np.bool_]) -> tuple[fl
     found = np.flatnonzero(loud[first : int(end * 100)])
     if not len(found):
         return float(start), float(end)
-    return max(float(start), (first + found[0]) / 100), min(float(end), (first + found[-1] + 1) / 100)
+    return max(float(start), (first + int(found[0])) / 100), min(float(end), (first + int(found[-1]) + 1) / 100)
 
 
 def repetitive(text: str) -> bool:

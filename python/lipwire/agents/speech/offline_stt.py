@@ -1,0 +1,132 @@
+"""Speech to text on this machine, which needs no account: whisper, and pocketsphinx where that is not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+
+from ...errors import BadState, InvalidArgument, LipwireError, ModelFailed
+from ...models.ears import LANGUAGES, default_model, language_of
+from ...models.find import check_hearing, how, lacks, there
+from ...models.table import MODELS
+from .sphinx.stt import SphinxStt
+from .stt import Hearing, Stt, Transcript
+from .whisper_stt import NotHeard, WhisperStt
+
+logger = logging.getLogger("lipwire.agents")
+
+SPHINX = "pocketsphinx"
+
+
+def what_hears(language: str, model: str = "") -> tuple[str, str]:
+    """What hears a language (BCP 47) on this machine, and why the default does not; "" where it does.
+
+    Args:
+        model: what is asked for by name: a model of the table, or a folder. "" = the default.
+
+    Raises:
+        InvalidArgument: nothing here knows the language, or there is no such model. BadState: nothing is installed.
+    """
+    if model:
+        check_hearing(model)
+        if model in MODELS and (why := _lacking(model)):
+            raise BadState(why)
+        return model, ""
+    if language_of(language) not in LANGUAGES:
+        raise InvalidArgument(f"whisper does not know the language {language!r}, but {', '.join(sorted(LANGUAGES))}")
+    default = default_model(language)
+    why = _lacking(default)
+    if not why:
+        return default, ""
+    if language_of(language) == "en" and importlib.util.find_spec(SPHINX) is not None:
+        return SPHINX, why
+    raise BadState(f"nothing hears {language} on this machine: {why}; or set stt_url")
+
+
+def _lacking(model: str) -> str:
+    """What a model of the table lacks, and what to do; "" = nothing."""
+    if missing := lacks(MODELS[model]):
+        return f"{model} needs {', '.join(missing)}. To get it: pip install 'lipwire[offline]'"
+    return "" if there(MODELS[model]) else f"{model} is not here. {how(MODELS[model])}"
+
+
+class OfflineStt:
+    """What hears on this machine. What nobody has asked for by name falls back: to pocketsphinx, for English, where
+    whisper is not there, is damaged, or fails again and again; that is logged, and `fallen` says why.
+
+    Args:
+        language, model: as of `what_hears`.
+
+    Raises:
+        LipwireError: as `what_hears`.
+    """
+
+    def __init__(self, language: str, model: str = "") -> None:
+        self._language = language
+        self.hears, self.fallen = what_hears(language, model)
+        """What hears, and why not the default."""
+        self._may_fall = not model and language_of(language) == "en"
+        self._stt: Stt = SphinxStt(language) if self.hears == SPHINX else WhisperStt(language, self.hears)
+        if self.fallen:
+            _say(self.hears, self.fallen)
+
+    async def open(self) -> None:
+        try:
+            await self._stt.open()
+        except ModelFailed as exc:
+            if not await self._fall_back(str(exc)):
+                raise
+
+    async def close(self) -> None:
+        await self._stt.close()
+
+    def hear(self, on_partial: Callable[[str], None]) -> Hearing:
+        return _Retried(self, self._stt, on_partial)
+
+    async def again(self, failed: NotHeard) -> Transcript:
+        """An utterance that whisper failed at. Raises ServiceError."""
+        if isinstance(self._stt, WhisperStt) and not await self._fall_back(str(failed)):
+            raise failed
+        hearing = self._stt.hear(lambda text: None)
+        hearing.feed(failed.pcm)
+        return await hearing.finish()
+
+    async def _fall_back(self, why: str) -> bool:
+        """Whether pocketsphinx hears from now on."""
+        if not self._may_fall:
+            return False
+        try:
+            sphinx = SphinxStt(self._language)
+            await sphinx.open()
+        except LipwireError:
+            return False
+        whisper, self._stt = self._stt, sphinx
+        self.hears, self.fallen = SPHINX, why
+        _say(SPHINX, why)
+        await whisper.close()
+        return True
+
+
+class _Retried:
+    """An utterance, heard by what is left if what heard it fails."""
+
+    def __init__(self, owner: OfflineStt, stt: Stt, on_partial: Callable[[str], None]) -> None:
+        self._owner = owner
+        self._hearing = stt.hear(on_partial)
+
+    def feed(self, pcm: bytes) -> None:
+        self._hearing.feed(pcm)
+
+    async def finish(self) -> Transcript:
+        try:
+            return await self._hearing.finish()
+        except NotHeard as exc:
+            return await self._owner.again(exc)
+
+    def drop(self) -> None:
+        self._hearing.drop()
+
+
+def _say(hears: str, why: str) -> None:
+    logger.warning("%s hears in place of whisper, which makes far fewer errors: %s", hears, why)
