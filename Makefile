@@ -2,7 +2,7 @@
 # make test    set up and run every test, WORKERS Python tests at once (ARGS="-m 'not browser'", ARGS=tests/core: fewer)
 # make coverage  the Python tests, and how much of each module they run
 # make busy    the Python tests TIMES times while every processor has other work, too
-# make nightly what takes longer than a change can wait for: fuzzing, every level of kernels, a hundred kills, ten times busy
+# make nightly what takes longer than a change can wait for: coverage, fuzzing, every level of kernels, a hundred kills, ten times busy
 # make bench   measure (ARGS="--quick render_offline")
 # make lint    ruff, mypy, the stubs
 # make sanitize  the C tests under AddressSanitizer and UBSan
@@ -62,6 +62,7 @@ busy: $(VENV)/.test
 
 # What takes longer than a change can wait for.
 nightly: $(VENV)/.test
+	$(MAKE) coverage
 	$(MAKE) fuzz SECONDS_EACH=1800
 	for level in $$($(BIN)/python -c 'from lipwire import _core; print(*_core.cpu_levels())'); do \
 	  echo "== kernels: $$level"; LIPWIRE_CPU=$$level $(MAKE) pytest || exit 1; done
@@ -106,7 +107,7 @@ asan-python: $(VENV)/.test
 	$(ASAN_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall . \
 	  --config-settings=build-dir=$(CBUILD)-asan-python --config-settings=install.strip=false \
 	  --config-settings=cmake.build-type=Debug \
-	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address"
+	  --config-settings=cmake.define.CMAKE_C_FLAGS="-O1 -g1 -fno-omit-frame-pointer -fsanitize=address"
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
 	  $(ASAN_VENV)/bin/python -m pytest -q -p no:cacheprovider -n 2 --dist loadgroup $(ASAN_TESTS)
@@ -185,7 +186,8 @@ $(VENV)/.test: $(BIN)/python $(NATIVE)
 
 # The peers that figures are paired with; each is optional to the benchmarks themselves.
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --editable '.[bench]' --editable ./lipsync
+	@$(BIN)/python tools/packages.py bench >$(VENV)/packages
+	$(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
 	@touch $@
 
 clean:

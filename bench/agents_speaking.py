@@ -53,7 +53,7 @@ def run(results: Results, quick: bool) -> None:
     texts = prompts()[: 3 if quick else 50]
     cost(results, texts)
     understood(results, texts)
-    lips(results, texts)
+    mouth(results, texts)
 
 
 def prompts() -> list[str]:
@@ -127,12 +127,12 @@ def errors(right: list[str], heard: list[str]) -> int:
     return row[-1]
 
 
-def lips(results: Results, texts: list[str]) -> None:
+def mouth(results: Results, texts: list[str]) -> None:
     """How far the mouth is behind the sound, how right it is, and at how many closures the lips close."""
     try:
         from lipwire_lipsync import bench, sets, systems
     except ModuleNotFoundError:
-        return results.skip("lips", "pip install ./lipsync")
+        return results.skip("the mouth", "pip install ./lipsync")
     engine = Hibari()
     for name in LIPS:
         about = sets.About(name=name, phone_set="ipa", language="en", source="hibari", licence="made by you")
@@ -145,12 +145,11 @@ def lips(results: Results, texts: list[str]) -> None:
             results.add(f"{what}: {name}", 100 * (share or 0.0), "%", n=len(spoken))
         behind = figures.boundary_median_ms or 0.0
         results.add(f"boundaries of the mouth behind the sound's, median: {name}", behind, "ms", n=len(spoken))
-        for closures in report.closures:
-            heard, closed = closures.called / closures.labelled, closures.closed / closures.labelled
-            results.add(f"closures called: {name}, {closures.fps} fps", 100 * heard, "%", n=closures.labelled)
-            results.add(
-                f"closures at which the lips close: {name}, {closures.fps} fps", 100 * closed, "%", n=closures.labelled
-            )
+        for lips in report.closures:
+            called = 100 * lips.called / lips.labelled
+            results.add(f"closures called: {name}, {lips.fps} fps", called, "%", n=lips.labelled)
+            closed = 100 * (lips.of_called or 0.0)
+            results.add(f"called closures at which the lips close: {name}, {lips.fps} fps", closed, "%", n=lips.called)
 
 
 def utterance(engine: Hibari, voice: str, name: str, text: str) -> Any:

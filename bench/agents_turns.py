@@ -172,11 +172,12 @@ def false_starts(results: Results, rivals: dict[str, Callable[[], Activity]], cl
     made = {**turn_sounds.SOUNDS, "a crowd, 15 dB softer": turn_sounds.crowd(spoken, 8, crowd_level)}
     made["one voice of a television, 15 dB softer"] = turn_sounds.crowd(spoken, 1, crowd_level)
     for what, make_sound in made.items():
-        sound = make_sound(seconds, np.random.default_rng(7))
+        length = seconds * 4 if "crowd" in what else seconds  # it counts once while it lasts
+        sound = make_sound(length, np.random.default_rng(7))
         for name, make in rivals.items():
             count = sum(kind == "started" for kind, _, _ in turns(sound, make()))
             goal = {} if "voice" in what or name != "silero" else {"goal": "<= 6"}
-            results.add(f"{name}, false starts, {what}", count * 3600 / seconds, "per hour", n=seconds, **goal)
+            results.add(f"{name}, false starts, {what}", count * 3600 / length, "per hour", n=length, **goal)
 
 
 def turns(sound: Floats, activity: Activity) -> list[tuple[str, int, int]]:

@@ -26,7 +26,7 @@ from lipwire.avatar.builtin import BUILTIN
 
 FPS = Fraction(25)
 SIZE = (640, 360)
-QUICK = (320, 180)
+QUICK = (160, 90)
 RATE = 24000
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 

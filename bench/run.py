@@ -37,6 +37,7 @@ BENCHES = (
     "agents_hearing",
     "models",
     "agents_turns",
+    "agents_offline",
     "agents",
     "agents_talk",
     "room",

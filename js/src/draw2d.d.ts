@@ -13,6 +13,9 @@ export function artworkSize(width: number, height: number, aspect?: number, long
 export interface Manifest extends Size {
   format: 1;
   name: string;
+  /** How it lies in a place of another shape, as CSS's `object-fit`, and what is beside it. */
+  fit: 'cover' | 'contain' | 'fill';
+  matte: string;
   axes: string[];
   visemes: string[];
   rest: { [axis: string]: number };

@@ -33,6 +33,7 @@ export class Artwork {
   constructor(canvas, { manifest, images }) {
     const [background, ...sheets] = images;
     Object.assign(canvas, { width: manifest.width, height: manifest.height });
+    if (manifest.fit !== 'cover' && canvas.style) Object.assign(canvas.style, { objectFit: manifest.fit, backgroundColor: manifest.matte });
     this.manifest = manifest;
     this.#rig = new Rig(manifest);
     this.#images = images;

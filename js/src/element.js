@@ -374,7 +374,8 @@ export class LipwireAvatar extends HTMLElement {
       [microphone] = run.tracks;
     } catch (error) {
       run.begun = false;
-      throw new MotionError('NO_MICROPHONE', `The browser gives this page no microphone: ${error.message}. Allow it, and press Talk again.`);
+      const why = navigator.mediaDevices ? `${error.message}. Allow it, and press Talk again.` : 'it gives one to pages that come over https, or from localhost.';
+      throw new MotionError('NO_MICROPHONE', `The browser gives this page no microphone: ${why}`);
     }
     if (run.closed) return this.#hush(run);
     await this.#show(run, { room, avatar: run.face, microphone });

@@ -856,7 +856,7 @@ async def test_echo_says_back_what_it_heard() -> None:
 
 async def test_script_and_failures_with_a_real_voice() -> None:
     require(voice.available(), "espeak-ng (espeakng-loader)")
-    config = AgentConfig(name="a", channel="c")
+    config = AgentConfig(name="a", channel="c", voice="en-us")
     brain = ScriptBrain(config, [Say("First."), Fail(), Say("Second.")])
     async with agent(brain, llm={"failure_message": "Sorry.", "greeting_message": "Hello there."}) as s:
         said: list[str] = []
@@ -914,7 +914,7 @@ async def test_a_face_shows_what_is_meant() -> None:
         s.channel.video = lambda frame: poses.append(dict(zip(AXES, map(float, frame.axes), strict=True)))  # type: ignore[method-assign]
         s.brain.user_says("Hi")
         await s.clock.run(1.5)
-        assert s.agent.state == "thinking" and min(pose["gaze_y"] for pose in poses[-25:]) < -0.4
+        assert s.agent.state == "thinking" and min(pose["gaze_y"] for pose in poses[-25:]) < -0.3
         s.brain.emit(b.ReplyStarted("r1", NOW()))
         s.brain.emit(b.ReplyText("r1", "Hello there. ", 0, 1500))
         s.brain.emit(b.ReplyText("r1", "I am sorry.", 1500, 1500))

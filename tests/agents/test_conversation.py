@@ -435,9 +435,9 @@ def test_paused_it_hears_silence_and_says_nothing() -> None:
     d("joined", "7")
     d.user_says("Hey Aria, stop.")
     assert d.conversation.paused and d.conversation.state == "idle"
-    for _ in range(100):
+    for _ in range(300):
         d("hear", "7", b"\x01\x00" * 160)
-    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 80
+    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 210
     assert {spot.wanted for spot in d.of(c.Spot)} == {"start"}
     d.reply("r1")
     assert d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]

@@ -237,6 +237,7 @@ def test_brains_by_name() -> None:
         check_brain("x")
     assert choose_brain(Config()) == "guide"
     assert choose_brain(Config(openai_api_key="k")) == "realtime"
+    assert choose_brain(Config(openai_url="ws://127.0.0.1:1")) == "realtime"
     ours = "http://127.0.0.1:11434/v1/chat/completions"
     assert choose_brain(Config(openai_api_key="k", llm_url=ours)) == choose_brain(Config(), "key") == "cascade"
     with pytest.raises(AgentStartFailed, match="cascade needs OPENAI_API_KEY"):

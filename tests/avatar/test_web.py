@@ -142,13 +142,32 @@ def test_what_a_browser_gets_is_what_the_server_draws(name: str, tmp_path: Path)
     ],
 )
 def test_a_few_sizes_cover_all(asked: tuple[int, int], had: tuple[int, int]) -> None:
-    assert size_for(*asked) == had
+    assert size_for(Avatar.load("aria"), *asked) == had
+
+
+@pytest.mark.parametrize(
+    ("fit", "asked", "had", "shown"),
+    [
+        ("crop", (300, 600), (360, 640), "cover"),
+        ("letterbox", (300, 600), (320, 240), "contain"),  # 4:3, of which no more is seen than 300x225
+        ("letterbox", (1600, 300), (480, 360), "contain"),
+        ("letterbox", (2560, 1600), (1920, 1440), "contain"),
+        ("scale", (300, 600), (960, 720), "fill"),
+    ],
+)
+def test_artwork_that_is_shown_whole_has_its_own_shape(
+    tmp_path: Path, fit: str, asked: tuple[int, int], had: tuple[int, int], shown: str
+) -> None:
+    avatar = Avatar.load(str(artwork.write(tmp_path / "Dot", artwork.files(artwork.fitted(fit, "#102030")))))
+    assert size_for(avatar, *asked) == had and size_for(avatar, *had) == had
+    manifest = json.loads(web_avatar(avatar, 64, 48).manifest)
+    assert (manifest["fit"], manifest["matte"]) == (shown, "#102030")
 
 
 def test_every_size_there_is_is_made_and_is_its_own() -> None:
     for width, height in (size for sizes in SIZES for size in sizes):
         check_size(width, height)
-        assert size_for(width, height) == (width, height)
+        assert size_for(Avatar.load("aria"), width, height) == (width, height)
 
 
 def test_what_was_made_is_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

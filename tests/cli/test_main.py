@@ -320,9 +320,10 @@ def test_agent(place: Path) -> None:
     process = start(place, "agent", "--channel", "the room", "--brain", "echo", *PORTS, LIPWIRE_API_KEY="the key")
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = [process.stdout.readline() for _ in range(6)]
         found = re.match(r"agent      (\w{32}) in room 'the room': brain echo, avatar ", lines[0])
         assert found, lines
+        assert re.match("turns      .+; half a second of silence\n", lines.pop(1))
         assert "agent?channel=the%20room" in lines[2]
         assert "#token=" not in lines[2] and "no token is printed" in lines[3]
         assert lines[4] == "Ctrl-C ends it.\n"

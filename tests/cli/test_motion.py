@@ -52,6 +52,10 @@ def test_into_files_of_motion_and_from_one_to_another(speech: str) -> None:
     assert sorted(path.name for path in Path().iterdir()) == sorted(
         ["alone.json", "in.wav", "other.json", "other.xml", "talk.lwm", "talk.tsv"]
     )
+    Path("cut.lwm").write_bytes(Path("talk.lwm").read_bytes()[:-3])
+    with pytest.raises(BadData, match=r"cut off at byte \d+: .*; --partial takes what lies before"):
+        lipwire("motion", "info", "cut.lwm", code=1)
+    assert lipwire("motion", "convert", "cut.lwm", "cut.json", "--partial").startswith("cut.json: 1.")
 
 
 def test_a_3d_head_and_its_animation(speech: str) -> None:

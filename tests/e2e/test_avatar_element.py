@@ -198,6 +198,15 @@ async def test_an_agent_to_talk_with_and_its_room(world: World) -> None:
     page, looks_on = await world.open(), await world.open()
     await page.evaluate(MICROPHONES)
     await is_down(page, {"agent": "help", "avatar": "kit", "user": "ann"})
+    await page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {get() {}, configurable: true}); }")
+    await page.click("lipwire-avatar >> text=Talk")
+
+    async def without() -> bool:
+        seen = await page.evaluate(LOOK)
+        return seen["state"] == "idle" and "https" in seen["text"]
+
+    await eventually(without)
+    await page.evaluate("() => { delete navigator.mediaDevices; }")
     await shown(page, {}, names["kit"], press="Talk")
     assert await page.evaluate("microphones.map(({readyState}) => readyState)") == ["live"]
     await is_down(looks_on, {"room": "help"})

@@ -19,6 +19,7 @@ from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.atlas.harvest import ONE, Poses, speech, watch
 from lipwire.avatar import AXES, VISEMES, Avatar, Axis
+from support import artwork
 from support.browsing import browser
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,10 +39,29 @@ DRAW = """async ([avatar, token, width, height, names, poses, seen]) => {
 }"""
 
 
+WHOLE = """async ([avatar, token, width, height]) => {
+  const {Draw2D} = await import('./client/draw2d.js');
+  const style = `position: fixed; inset: 0; z-index: 9; width: ${width}px; height: ${height}px; object-fit: cover`;
+  const canvas = document.body.appendChild(Object.assign(document.createElement('canvas'), {id: 'whole', style}));
+  const face = new Draw2D(canvas, {avatar, token, url: document.baseURI});
+  await face.ready;
+  return face.size;
+}"""
+
+
+@pytest.fixture(scope="module")
+def letterbox(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Artwork of 128x96, shown whole."""
+    return str(
+        artwork.write(tmp_path_factory.mktemp("avatar") / "Dot", artwork.files(artwork.fitted("letterbox", "#102030")))
+    )
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def page(chromium: str) -> AsyncIterator[Any]:
+async def page(chromium: str, letterbox: str) -> AsyncIterator[Any]:
     ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0, "host": "127.0.0.1"}
-    async with Service(Config(api_key="a-key-for-tests", **ports)) as service, browser(chromium) as launched:
+    config = Config(api_key="a-key-for-tests", avatar=letterbox, **ports)
+    async with Service(config) as service, browser(chromium) as launched:
         page = await launched.new_page()
         await page.goto(f"{service.viewer_url}help.html")
         page.token = service.page_link().partition("#token=")[2]
@@ -99,3 +119,13 @@ async def test_the_same_images_at_the_same_places(page: Any, name: str) -> None:
 
 def canvas_head(avatar: Avatar) -> int:
     return avatar.at(WIDTH, HEIGHT).head[2]
+
+
+async def test_artwork_that_is_shown_whole_has_its_bars_here_too(page: Any, letterbox: str) -> None:
+    width, height, avatar = 120, 200, Avatar.load(letterbox)
+    size = await page.evaluate(WHOLE, [avatar.name, page.token, width, height])
+    assert size == {"width": 320, "height": 240}
+    here = Frame.from_rgba(np.array(Image.open(io.BytesIO(await page.locator("#whole").screenshot())).convert("RGBA")))
+    there = _core.Canvas(avatar.at(width, height))
+    watch("listening", Fraction(25), 0.1, 1).draw(there, 0)
+    assert decibels(here.i420[:height], there.i420[:height]) > 25

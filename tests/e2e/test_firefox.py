@@ -1,8 +1,9 @@
-"""The viewer page in Firefox: pictures are decoded, sound is heard."""
+"""In Firefox: the viewer page's pictures are decoded, its sound is heard; and motion follows the sound."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,40 @@ async def plays(page: Page, talk: Callable[[], Any]) -> None:
     assert size == [480, 270]
 
 
-async def test_the_viewer_page_plays_in_firefox(
+MOVES = """async () => {
+  const { connect } = await import('/client/index.js');
+  const connection = window.connection = connect(OPTIONS);
+  Object.assign(window, { widest: 0, spoken: 0, cues: [] });
+  connection.addEventListener('cue', ({ detail }) => window.cues.push(detail.kind));
+  const look = () => {
+    requestAnimationFrame(look);
+    const pose = connection.player.pose();
+    if (!pose || !connection.player.ready) return;
+    if (connection.player.clock.follows && pose.speaking) window.spoken++;
+    window.widest = Math.max(window.widest, pose.sets.arkit[pose.names.arkit.indexOf('jawOpen')]);
+  };
+  look();
+}"""
+"""Connects, and looks at each pose."""
+
+
+async def moves(page: Page, options: dict[str, str], talk: Callable[[], Any]) -> None:
+    """Poses come, and move on the clock of the sound while somebody talks."""
+    await page.ask(MOVES.replace("OPTIONS", json.dumps(options)))
+
+    async def follows() -> bool:
+        return bool(await page.ask("() => connection.state === 'live' && connection.player.clock.follows"))
+
+    await eventually(follows, 60)
+    await talk()
+
+    async def moved() -> bool:
+        return bool(await page.ask("() => widest > 0.1 && spoken > 5 && cues.includes('started')"))
+
+    await eventually(moved, 60)
+
+
+async def test_pages_play_and_move_in_firefox(
     firefox_path: str, say: Callable[[str], tuple[bytes, int]], tmp_path: Path
 ) -> None:
     ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0, "host": "127.0.0.1"}
@@ -60,5 +94,9 @@ async def test_the_viewer_page_plays_in_firefox(
             token = service.page_link().partition("#")[2]
             page = await browser.open(f"{service.viewer_url}#{token}")
             await plays(page, talk)
+            await page.go(f"{service.viewer_url}help.html")
+            (session,) = service.watched
+            watch = service.provider.authority.issue("session", session, "watch", ttl=600, owner="operator")
+            await moves(page, {"session": session, "token": watch}, talk)
             await page.close()
     assert browser.complaints == []

@@ -41,9 +41,9 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "small", SMALL)
 
 
-def install_whole(site: Path, weights: bytes = FILES["model.bin"]) -> Path:
+def install_whole(site: Path, weights: bytes = FILES["model.bin"], version: str = "1.0") -> Path:
     files = {"carried/model/model.bin": weights, "carried/model/config.json": FILES["config.json"]}
-    install(site, "lipwire-test-whole", "1.0", {**files, "carried/__init__.py": b"raise SystemExit('imported')\n"})
+    install(site, "lipwire-test-whole", version, {**files, "carried/__init__.py": b"raise SystemExit('imported')\n"})
     return site / "carried" / "model"
 
 
@@ -72,6 +72,15 @@ def test_an_installed_package_is_found_and_not_imported(tmp_path: Path) -> None:
     assert found is not None and (found.path, found.source) == (inside, "lipwire-test-whole 1.0")
     as_file = msgspec.structs.replace(SMALL, kind="file")
     assert place(as_file).path == inside / "model.bin"
+
+
+def test_code_of_another_version_is_not_run(tmp_path: Path) -> None:
+    inside = install_whole(tmp_path / "site", version="1.1")
+    assert find("small") == inside  # files alone are wanted of it
+    code = msgspec.structs.replace(SMALL, kind="package")
+    with pytest.raises(ModelFailed, match=r"whole 1\.1 is installed, and .* lipwire-test-whole==1\.0 alone\. To"):
+        place(code)
+    assert there(code) is None
 
 
 def test_a_path_of_the_users_is_what_it_is(tmp_path: Path) -> None:

@@ -325,6 +325,10 @@ def test_golden_files_are_read_as_others_read_them(tmp_path: Path) -> None:
     for file in (tmp_path / "hostile").iterdir():
         with pytest.raises(BadData):
             read_motion(file)
+    data = (tmp_path / "golden.lwm").read_bytes()
+    for size in range(len(data) - 40, len(data)):
+        cut = read_motion(data[:size], partial=True)
+        assert len(cut.samples) and np.array_equal(cut.values, track.values[: len(cut.samples)])
     for message in msgspec.json.decode((tmp_path / "hostile.json").read_bytes()):
         with pytest.raises(BadData) as damage:
             _core.MotionDecoder().put(bytes.fromhex(message["hex"]))

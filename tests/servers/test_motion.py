@@ -181,6 +181,7 @@ async def test_what_is_refused_is_refused_in_the_handshake(service: Service) -> 
             await connect(url(service, path), proxy=None, additional_headers=headers)
         assert refused.value.response.status_code == status, path
         assert json.loads(refused.value.response.body or b"")["code"] == code, path
+        assert ("www-authenticate" in refused.value.response.headers) == (status == 401), "RFC 9110, section 15.5.2"
         async with httpx.AsyncClient(trust_env=False, headers=headers) as http:  # as a page has to ask
             reply = await http.get(f"{service.viewer_url}motion/{path}")
         assert (reply.status_code, reply.json()["code"]) == (status, code), path

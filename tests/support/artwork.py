@@ -56,6 +56,11 @@ pivot = [64, 80]
 """
 
 
+def fitted(fit: str, matte: str) -> str:
+    """TOML, of artwork that lies so in a frame of another shape."""
+    return TOML.replace("[visemes]", f'fit = "{fit}"\nmatte = "{matte}"\n\n[visemes]')
+
+
 def png(width: int, height: int, color: tuple[int, ...] = (200, 40, 40, 255), dot: bool = True) -> bytes:
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0) if dot else color)
     if dot:

@@ -175,7 +175,10 @@ def commands() -> Iterator[tuple[list[str], Any]]:
     import typer
 
     def walk(words: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:
-        if inner := getattr(command, "commands", None):
+        inner = getattr(command, "commands", None)
+        if inner:
+            if command.invoke_without_command:
+                yield words, command
             for name, child in inner.items():
                 yield from walk([*words, name], child)
         elif not command.hidden:

@@ -20,6 +20,7 @@ from ..agents.describe import Changes, make_config
 from ..agents.describe import prompt as prompt_changes
 from ..agents.errors import AgentStartFailed
 from ..agents.rest.wire import check_body
+from ..agents.speech.turn_detector import told as turns_told
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import Asr, TokenRequest
 from ..publish.live_film import check_new_film
@@ -121,7 +122,7 @@ def _default_brain(config: Config, llm_key: str | None, guide_lacks: list[str]) 
     """The brain where nobody has said which."""
     if config.llm_url != DEFAULTS.llm_url or llm_key:
         return "cascade"
-    if config.openai_api_key:
+    if config.openai_api_key or config.openai_url:
         return "realtime"
     if config.llm_model != DEFAULTS.llm_model:
         return "cascade"  # which says what is missing for that model
@@ -197,6 +198,8 @@ async def run_agent(
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
         kind = f"brain {agent.brain}, {shown}, voice {agent.voice or 'none'}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        if agent.brain != "realtime":
+            console.print(f"turns      {turns_told(config.end_of_turn)}", markup=False, soft_wrap=True)
         for line in notes:
             console.print(line, markup=False, soft_wrap=True)
         if agent.film:

@@ -23,7 +23,7 @@ from ..errors import InvalidArgument, LipwireError
 from ..models.voices.choose import speaks_here
 from ..models.voices.names import check_no_path
 from ..motion.sets import check_sets
-from ..outward import Outward
+from ..outward import Outward, redact
 from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
@@ -277,7 +277,7 @@ class AgentSetup:
         if is_openai(c.llm_url) and not llm_key:
             needs["cascade"] += [f"{name} (or an llm_url of your own)" for name in key]
         if (port := at_ourselves(c)) is not None:
-            needs["cascade"].append(f"another llm_url: {c.llm_url} leads to this server's own {port}")
+            needs["cascade"].append(f"another llm_url: {redact(c.llm_url)} leads to this server's own {port}")
         for brain, at_openai in (("cascade", bool(c.openai_api_key) and is_openai(c.llm_url)), ("guide", False)):
             stt, tts = _speech(c, at_openai=at_openai)
             modules = ["httpx", "sentencex"] + (["pocketsphinx"] if stt is None and not _hears(c) else [])

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct, structs
 
+from ..outward import redact
 from .config import Config, is_loopback
 
 if TYPE_CHECKING:
@@ -75,18 +76,19 @@ class Found(Struct, frozen=True):
     model: str
     models: tuple[str, ...]
     """All that it has."""
-    name: str
-    """What listens there by default."""
+    name: str | None = None
+    """What has its port by default; None = the user has named the URL."""
 
     def told(self) -> str:
-        """What was taken, and how to choose another, for a terminal."""
+        """What was taken, and what else there is, for a terminal."""
         others = [model for model in self.models if model != self.model]
         more = (
             f"; it has {', '.join(others[:4])}{' and others' if len(others) > 4 else ''} (--llm-model)"
             if others
             else ""
         )
-        return f"{self.model} at {self.url} (the port of {self.name}){more}"
+        port = "" if self.name is None else f" (the port of {self.name})"
+        return f"{self.model} at {redact(self.url)}{port}{more}"
 
 
 def choose_model(models: Sequence[str]) -> str | None:
@@ -164,8 +166,9 @@ DEFAULTS = Config()
 
 def looks(config: Config, llm_key: str | None = None) -> bool:
     """Whether a server is looked for: nobody has said where an agent thinks, or with whose key."""
-    says = config.openai_api_key or config.llm_headers or llm_key or config.llm_url != DEFAULTS.llm_url
-    return config.find_llm and not says and config.agent_brain in (None, "cascade")
+    says = config.openai_api_key or config.openai_url or config.llm_headers or llm_key
+    named = says or config.llm_url != DEFAULTS.llm_url
+    return config.find_llm and not named and config.agent_brain in (None, "cascade")
 
 
 async def settle_llm(
@@ -177,11 +180,11 @@ async def settle_llm(
     found: Found | None = None
     if looks(config, llm_key):
         found = await find(config.llm_model if own_model else None, ports)
-    elif not own_model and not llm_key and is_loopback(urlsplit(config.llm_url).hostname or ""):
+    elif config.find_llm and not own_model and not llm_key and is_loopback(urlsplit(config.llm_url).hostname or ""):
         url = config.llm_url
         (models,) = await ask_models(url.removesuffix("/chat/completions") + "/models")
         if models and (model := choose_model(models)) is not None:
-            found = Found(url, model, models, "your --llm-url")
+            found = Found(url, model, models)
     if found is None:
         return config, None
     return structs.replace(config, llm_url=found.url, llm_model=found.model), found
@@ -203,7 +206,8 @@ def at_ourselves(config: Config) -> str | None:
 def told(found: Found | None, brain: str | None) -> list[str]:
     """What to print of where an agent thinks: lines. `brain`: the one that it has; None = it was asked for by name."""
     if found is not None:
-        return [f"model      {found.told()}", "           (found on this machine; --no-find-llm looks for none)"]
+        how = [] if found.name is None else ["           (found on this machine; --no-find-llm looks for none)"]
+        return [f"model      {found.told()}", *how]
     if brain in ("guide", "echo"):
         what = "a guide by a script" if brain == "guide" else "an echo"
         return [f"model      none: {what} answers. Set OPENAI_API_KEY, start Ollama, or give --llm-url and --llm-model"]

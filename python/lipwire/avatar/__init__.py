@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import _core
 from ..errors import InvalidArgument
@@ -15,6 +16,9 @@ from .builtin import BUILTIN
 from .cache import drawn, is_drawn
 from .rig import mouth_points, rig
 from .voice import VOICES, Voice
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
 
 __all__ = ["AXES", "VISEMES", "Avatar", "Axis", "Viseme", "Voice", "bake"]
 
@@ -46,6 +50,8 @@ class Avatar:
         self.name: str
         self.voice: Voice
         """Who speaks, where nobody says otherwise."""
+        self.manifest: Manifest | None = None
+        """Of artwork; None = a built-in one."""
         if name in BUILTIN:
             self.name = name
             self.voice = VOICES[name]
@@ -55,6 +61,7 @@ class Avatar:
             from .artwork import Artwork
 
             artwork = Artwork(Path(name))
+            self.manifest = artwork.manifest
             self.name = artwork.manifest.name
             self.voice = artwork.manifest.voice.beside(Path(name))
             self._art = artwork.at

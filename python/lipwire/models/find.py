@@ -43,6 +43,8 @@ class Place(Struct, frozen=True):
     """What `find` gives."""
     source: str
     """For people: the package and its version, or Lipwire's folder."""
+    unfit: str = ""
+    """Why it is not used, whatever its files are."""
 
 
 def folder() -> Path:
@@ -85,6 +87,9 @@ def place(model: Model) -> Place:
     """As `find`."""
     wrong: list[str] = []
     for candidate in _places(model):
+        if candidate.unfit:
+            wrong.append(candidate.unfit)
+            continue
         damaged = [file for file in model.files if not is_right(candidate.path / file, model.files[file])]
         if not damaged:
             return _given(model, candidate)
@@ -99,7 +104,7 @@ def place(model: Model) -> Place:
 def there(model: Model) -> Place | None:
     """Where it seems to be: its files are of the right size. Quick; for lists, and for who chooses a default."""
     for candidate in _places(model):
-        if all(_size(candidate.path / name) == file.size for name, file in model.files.items()):
+        if not candidate.unfit and all(_size(candidate.path / name) == file.size for name, file in model.files.items()):
             return _given(model, candidate)
     for carrier in model.carriers:
         if _parts(carrier) is not None:
@@ -134,7 +139,10 @@ def _places(model: Model) -> Iterator[Place]:
         inner = path.removesuffix(name)  # the same for all of them
         found = ", ".join(f"{dist} {version}" for dist, (version, _) in roots.items())
         (_, root) = next(iter(roots.values()))
-        yield Place(root / inner, found)
+        other = any(roots[wheel.distribution][0] != wheel.version for wheel in carrier.wheels)
+        strange = model.kind == "package" and other
+        unfit = f"{found} is installed, and of its code Lipwire knows {carrier.pinned} alone" if strange else ""
+        yield Place(root / inner, found, unfit)
 
 
 def _given(model: Model, found: Place) -> Place:

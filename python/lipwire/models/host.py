@@ -45,6 +45,7 @@ from .wire import (
     Tells,
     Warm,
 )
+from .worker import memory
 
 logger = sampled("lipwire.models")
 
@@ -81,9 +82,9 @@ class State(Struct, frozen=True):
     restarts: int
     """How often it died and was started again."""
     memory: int
-    """Bytes, when a model was last loaded."""
+    """Bytes that it has in memory; 0 where there is none, or the system does not say."""
     slow: dict[str, int]
-    """Engine -> jobs that took too long."""
+    """Engine -> answers that took too long."""
 
 
 class Job:
@@ -112,6 +113,11 @@ class Job:
         """It has ended, or was dropped."""
         return self.number not in self._host.jobs
 
+    @property
+    def begun(self) -> bool:
+        """The process has been told of it."""
+        return self._held is None
+
     def send(self, message: Message) -> None:
         """More for the engine; nothing where the job has ended. What cannot be sent yet is kept."""
         if self.over:
@@ -127,7 +133,7 @@ class Job:
 
     def drop(self) -> None:
         """Nobody wants it any more: nothing is called from now on. Safe to call twice, and when it has ended."""
-        if self._host.jobs.pop(self.number, None) is not None and self._held is None:
+        if self._host.jobs.pop(self.number, None) is not None and self.begun:
             self._host.tell(Drop(self.engine, self.number))
 
     # ------------------------------------------------------------------------------------------------- for the host
@@ -140,8 +146,9 @@ class Job:
             self._host.tell(More(self.engine, self.number, message))
 
     def answered(self, answer: Answer) -> float:
-        """Hands it on. The seconds that it took."""
-        took = self._host.now() - self._since
+        """Hands it on. The seconds that it took, since the engine was last told something, or last answered."""
+        now = self._host.now()
+        took, self._since = now - self._since, now
         self._on_answer(answer)
         return took
 
@@ -169,7 +176,7 @@ class ModelHost:
         self._leaving: asyncio.Task[None] | None = None
         self._warm: dict[tuple[str, str], None] = {}
         self._warming: dict[tuple[str, str], asyncio.Future[None]] = {}
-        self._deaths = self._restarts = self._memory = 0
+        self._deaths = self._restarts = 0
         self._slow: dict[str, int] = {}
         self.jobs: dict[int, Job] = {}
         """Those that have not ended, by number."""
@@ -212,7 +219,8 @@ class ModelHost:
     async def close(self) -> None:
         """Ends the process now; what it had to do fails. A new job would start another one."""
         supervisor, self._supervisor = self._supervisor, None
-        self._fail_all(ModelFailed("the process of models was ended"))
+        for job in [*self.jobs.values()]:
+            self.fail(job, ModelFailed("the process of models was ended"))
         if supervisor is not None:
             await supervisor.close()
 
@@ -274,7 +282,7 @@ class ModelHost:
     def state(self) -> State:
         supervisor = self._supervisor
         pid = None if supervisor is None else supervisor.pid
-        return State(pid, self._users, len(self.jobs), self._restarts, self._memory if pid else 0, {**self._slow})
+        return State(pid, self._users, len(self.jobs), self._restarts, memory(pid) if pid else 0, {**self._slow})
 
     # ------------------------------------------------------------------------------------------------------ for jobs
 
@@ -318,9 +326,12 @@ class ModelHost:
     def _died(self, ended: Ended) -> None:
         self._deaths += 1
         self._restarts += 1
+        lost = [job for job in self.jobs.values() if job.begun]
         if self._deaths >= DEATHS:
             self._warm.clear()  # that may be what it dies of
-        self._fail_all(self._why(ended))
+            lost = [*self.jobs.values()]
+        for job in lost:
+            self.fail(job, self._why(ended))
 
     def _why(self, ended: Ended | None) -> ModelFailed:
         last = ended.last_words if ended is not None else ""
@@ -339,10 +350,9 @@ class ModelHost:
             case Loading(engine, what):
                 logger.info("models: %s is being loaded", what)
                 self._excuse(engine)
-            case Loaded(engine, what, seconds, memory):
-                self._memory = memory
+            case Loaded(engine, what, seconds, used):
                 self._excuse(engine)
-                logger.info("models: %s was loaded in %.1f s, %d MB in all", what, seconds, memory >> 20)
+                logger.info("models: %s was loaded in %.1f s, %d MB in all", what, seconds, used >> 20)
             case _:  # it is ready
                 pass
 
@@ -373,11 +383,6 @@ class ModelHost:
 
     def _refuse(self, job: Job, failed: ModelFailed) -> None:
         self._loop.call_soon(self.fail, job, failed)
-
-    def _fail_all(self, failed: ModelFailed) -> None:
-        jobs, self.jobs = self.jobs, {}
-        for job in jobs.values():
-            self._end(job, failed)
 
     def _end(self, job: Job, failed: ModelFailed | None) -> None:
         try:

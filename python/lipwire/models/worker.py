@@ -162,7 +162,7 @@ class Desk:
         try:
             yield
         finally:
-            self._tell(Loaded(self.name, what, self._clock() - began, memory()))
+            self._tell(Loaded(self.name, what, self._clock() - began, memory(os.getpid())))
 
     # ----------------------------------------------------------------------------------------------- from any thread
 
@@ -174,8 +174,16 @@ class Desk:
         return there
 
     def _answer(self, job: int, answer: Answer) -> None:
-        if self._close(job) if isinstance(answer, LAST) else job in self._open:
+        last = isinstance(answer, LAST)
+        if not (self._close(job) if last else job in self._open):
+            return
+        try:
             self._tell(Answered(job, answer))
+        except BaseException:  # what an engine put into it cannot be sent
+            if last:
+                with self._lock:
+                    self._open.add(job)  # so that it fails
+            raise
 
     def _fail(self, job: int, reason: str) -> None:
         there = self._close(job)
@@ -186,10 +194,10 @@ class Desk:
             self._tell(Failed(job, reason))
 
 
-def memory() -> int:
-    """Bytes of this process that are in memory; 0 = the system does not say."""
+def memory(pid: int) -> int:
+    """Bytes of a process that are in memory; 0 = the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
 
@@ -243,7 +251,7 @@ class Worker:
         for desk in self._desks.values():
             if (busy := desk.busy()) > self._settings.stuck:
                 _end(f"{desk.name} has been at one step for {busy:.0f} s")
-        if (used := memory()) > self._settings.memory:
+        if (used := memory(os.getpid())) > self._settings.memory:
             most = self._settings.memory >> 20
             _end(f"it uses {used >> 20} MB, and {most} is the most (the setting models_memory_mb)")
 

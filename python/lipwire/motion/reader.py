@@ -96,11 +96,12 @@ class MotionReader:
                 yield event
 
 
-def read_motion(source: MotionSource) -> MotionTrack:
+def read_motion(source: MotionSource, *, partial: bool = False) -> MotionTrack:
     """Reads a .lwm or .json file; what is in it says which.
 
     Args:
         source: a path; or what is in the file, as bytes or as an open binary file.
+        partial: of a .lwm that is damaged or cut off, as where a disk was full, what lies before.
 
     Raises:
         InvalidArgument: it cannot be opened. BadData: it is neither of the two, damaged, cut off, or larger than any
@@ -111,11 +112,17 @@ def read_motion(source: MotionSource) -> MotionTrack:
         start = _all(file, len(MAGIC))
         if start == MAGIC or not start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
             again: Any = _Again(start, file, name)
-            return _track(MotionReader(again), name)
+            records = iter(MotionReader(again))
+            return _track(_before_damage(records) if partial else records, name)
         text = start + _all(file, MAX_JSON + 1 - len(start))
         if len(text) > MAX_JSON:
             raise BadData(f"{name} has more than {MAX_JSON >> 20} MiB of JSON; a .lwm file is a tenth as large")
         return _read_json(text, name)
+
+
+def _before_damage(records: Iterator[Record]) -> Iterator[Record]:
+    with contextlib.suppress(BadData):
+        yield from records
 
 
 def _track(records: Iterable[Record], name: str) -> MotionTrack:

@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from ..avatar import Avatar
-from ..avatar.web import MAX_PIXELS, MAX_SIDE, SIZES, WebAvatar, WebAvatars, size_for
+from ..avatar.web import MAX_PIXELS, MAX_SIDE, SIZES, WebAvatar, WebAvatars, check_size, size_for
 from ..errors import InvalidArgument
 from ..pools import pool
 from ..provider.authority import ASKING_FROM
@@ -35,6 +35,7 @@ _QUERY = {
     "size": f"WIDTHxHEIGHT in pixels of what is to be covered, both even, at most {MAX_SIDE} a side and {MAX_PIXELS} "
     f"in all (default {DEFAULT_SIZE}); the manifest says which size it has: "
     + ", ".join(f"{width}x{height}" for sizes in SIZES for width, height in sizes)
+    + ", or the shape of artwork that is not cut to a frame's",
 }
 CHECKED = "private, no-cache"
 FOR_EVER = "private, max-age=31536000, immutable"
@@ -63,23 +64,28 @@ class Workshop:
         """Sets that are being made, or wait for it."""
         return len(self._jobs)
 
-    async def files(self, find: Callable[[], Avatar], width: int, height: int, request: AnyRequest) -> WebAvatar:
-        """The files of what `find` gives, for whoever sends this request.
+    async def files(
+        self, find: Callable[[], Avatar], width: int, height: int, request: AnyRequest, *, exactly: bool = False
+    ) -> WebAvatar:
+        """The files of what `find` gives for pictures of this size, for whoever sends this request.
 
         Raises:
-            ProviderError: NO_CAPACITY: too many sets wait to be made.
-            LipwireError: as `find`, and `web_avatar`.
+            ProviderError: NO_CAPACITY: too many sets wait to be made. ENDPOINT_NOT_FOUND: with `exactly`, it is made in
+            another size.
+            LipwireError: as `find`, `size_for` and `web_avatar`.
         """
         loop = asyncio.get_running_loop()
 
-        def look() -> tuple[Avatar, WebAvatar | None]:
+        def look() -> tuple[tuple[Avatar, int, int], WebAvatar | None]:
             avatar = find()
-            return avatar, self._kept.find(avatar, width, height)
+            key = avatar, *size_for(avatar, width, height)
+            if exactly and key[1:] != (width, height):
+                raise ProviderError("ENDPOINT_NOT_FOUND", f"No artwork is {width}x{height}; ask for the manifest")
+            return key, self._kept.find(*key)
 
-        avatar, made = await loop.run_in_executor(self._looking, look)
+        key, made = await loop.run_in_executor(self._looking, look)
         if made is not None:
             return made
-        key = avatar, width, height
         job = self._jobs.get(key)
         if job is None:
             by = network(ASKING_FROM.get())
@@ -133,10 +139,8 @@ def avatar_routes(names: Collection[str], find: Callable[[str], Avatar], gate: G
                 )
             width, height = map(int, match.groups())
             try:
-                had = size_for(width, height)
-                if exactly and had != (width, height):
-                    raise ProviderError("ENDPOINT_NOT_FOUND", f"No artwork is {size}; ask for the manifest")
-                return await workshop.files(lambda: find(name), *had, request)
+                check_size(width, height)
+                return await workshop.files(lambda: find(name), width, height, request, exactly=exactly)
             except InvalidArgument as exc:
                 raise ProviderError("VALIDATION_ERROR", str(exc)) from exc
 

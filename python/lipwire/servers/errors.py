@@ -100,6 +100,11 @@ def retry_after(exc: Exception) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------- {error, message, code}
 
 
+def refusal_headers(error: ProviderError) -> dict[str, str]:
+    """Headers that go with a refusal of A: when to try again, and what opens (RFC 9110, section 15.5.2)."""
+    return retry_after(error) | ({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
+
+
 def as_provider_error(exc: LipwireError) -> ProviderError:
     """A plain error as a refusal of A."""
     if isinstance(exc, ProviderError):
@@ -115,10 +120,7 @@ def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
         exc = as_provider_error(exc)
     if not isinstance(exc, ProviderError):
         exc = _from_framework(request, exc)
-    headers = retry_after(exc)
-    if exc.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(exc.reply(), status_code=exc.status, headers=headers, media_type=MediaType.JSON)
+    return Response(exc.reply(), status_code=exc.status, headers=refusal_headers(exc), media_type=MediaType.JSON)
 
 
 def _from_framework(request: AnyRequest, exc: Exception) -> ProviderError:

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Send
 from ..protocol import messages as m
 from ..provider.sessions import ProviderError
 from .allowlist import Allowlist, NotAllowed, has_tls_name
-from .errors import retry_after
+from .errors import refusal_headers
 
 HSTS = b"max-age=15552000"
 """180 days (RFC 6797)."""
@@ -119,7 +119,7 @@ async def refuse(scope: Any, error: ProviderError, send: Send) -> None:
             return
     body = m.encode(error.reply()).encode()
     headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in retry_after(error).items()]
+    headers += [(name.lower().encode(), value.encode()) for name, value in refusal_headers(error).items()]
     headers.append((b"content-length", str(len(body)).encode()))
     await _answer(send, error.status, headers, b"" if scope.get("method") == "HEAD" else body, kind)
 

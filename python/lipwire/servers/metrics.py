@@ -207,7 +207,7 @@ class ModelCollector(Collector):
         if state is None:
             return
         yield _Gauge("lipwire_models_jobs", "What the process of models is asked for now", state.jobs)
-        yield _Gauge("lipwire_models_memory_bytes", "It had in memory when a model was last loaded", state.memory)
+        yield _Gauge("lipwire_models_memory_bytes", "What it has in memory", state.memory)
         yield _Counter("lipwire_models_restarts", "Times it died and was started again", state.restarts)
         yield _labelled("lipwire_models_slow", "Answers that took too long, by engine", "engine", state.slow)
 

@@ -44,7 +44,7 @@ from ..provider.outbox import CLOSE_DRAIN, CLOSE_FAULT, CLOSE_NORMAL, Outbox
 from ..provider.sessions import Provider, ProviderError, ProviderSession
 from .allowlist import Allowlist, NotAllowed
 from .connection import READ, Connection
-from .errors import retry_after
+from .errors import refusal_headers
 from .forwarded import asking_from
 from .guard import refusal
 from .listen import BACKLOG, Door, Phase
@@ -338,9 +338,7 @@ def _refusal(error: ProviderError) -> Response:
             "Connection": "close",
         }
     )
-    if error.status == http.HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    headers.update(retry_after(error))
+    headers.update(refusal_headers(error))
     return Response(error.status, http.HTTPStatus(error.status).phrase, headers, body)
 
 

@@ -557,7 +557,8 @@ class Session:
         for event in events:
             if event[0] == _core.EVENT_STARTED and (utterance := self._utterances.get(event[2])) is not None:
                 utterance.started_at = event[3]
-        events = stage.events(events)
+        if events or stage.delays:
+            events = stage.events(events)
         cues = self._cues_of(events) if events and self._moves else None
         for item in items:
             if cues:

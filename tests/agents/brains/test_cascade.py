@@ -32,6 +32,7 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
+from lipwire.agents.speech.judge import OnProbability
 from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.tts import HttpTts
@@ -147,7 +148,7 @@ async def test_speech_that_is_none_is_not_answered(speech: bytes) -> None:
 
 
 async def test_an_answer_that_a_cough_cut_off_before_it_was_heard_is_given_again(speech: bytes) -> None:
-    async with scene(texts=["tell me", ""], tts={"first_byte": 0.3}) as s:
+    async with scene(texts=["tell me", ""], tts={"first_byte": 10.0}) as s:
         s.record.on = lambda event: (  # type: ignore[assignment]
             [s.brain.interrupted(r.reply_id, 0.0, "") for r in s.record.of(ReplyStarted)]
             if isinstance(event, SpeechStarted)
@@ -155,6 +156,7 @@ async def test_an_answer_that_a_cough_cut_off_before_it_was_heard_is_given_again
         )
         await s.hear(SILENCE * 20 + speech, 700)
         await s.record.wait(Stamp, name="tts_asked")
+        s.tts.first_byte = 0.0  # of the next
         await s.hear(speech, 700)
         assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
         assert s.record.of(ReplyFinished)[0].reason == "cancelled"
@@ -199,6 +201,49 @@ async def test_a_second_user_waits_and_one_who_leaves_in_mid_turn_is_answered(
         for i in range(20):
             await s.hear(SILENCE, user=f"many{i}")
         assert len(s.brain._detectors) == cascade.MAX_USERS
+
+
+class Says:
+    """Judges every turn alike, and at once."""
+
+    def __init__(self, probability: float | None) -> None:
+        self.probability = probability
+
+    def ask(self, pcm: bytes, on_probability: OnProbability) -> Says:
+        on_probability(self.probability)
+        return self
+
+    def drop(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("text", "probability", "silence", "ends"),
+    [
+        ("good morning", 0.9, None, (200, 300)),
+        ("I would like to", 0.9, None, (900, 1050)),
+        ("good morning", 0.1, None, (900, 1050)),
+        ("good morning", 0.1, 300, (280, 400)),
+        ("I would like to", 0.9, 400, (380, 500)),
+    ],
+)
+async def test_a_whole_sentence_is_answered_sooner_than_one_that_is_not(
+    speech: bytes, text: str, probability: float, silence: int | None, ends: tuple[int, int]
+) -> None:
+    detection = TurnDetection(silence_duration_ms=silence, max_wait_ms=900)
+    async with scene(texts=text, turn_detection=detection) as s:
+        s.brain._make_detector._judged, s.brain._make_detector._judge = True, Says(probability)  # type: ignore[assignment]
+        await s.hear(SILENCE * 20 + speech)
+        silent = 0
+        while not s.record.of(SpeechStopped) and silent < 2000:
+            await s.hear(SILENCE)
+            silent += 10
+            if (turn := s.brain._turn) is not None and turn.result is not None:
+                await asyncio.wait([turn.result])  # the service is as quick as it can be
+        assert ends[0] <= silent <= ends[1]
+        assert (await s.record.wait(UserText, final=True)).text == text
+        assert len(s.stt.requests) == 1
 
 
 async def test_without_turn_detection_commit_ends_the_turn(speech: bytes) -> None:

@@ -88,6 +88,7 @@ def test_a_talk_of_several_turns() -> None:
     assert Guide().reply("say that again") == GREETING and Guide().reply("tell me more") == TOPICS["help"].answers[0]
     assert Guide().answer([{"role": "user", "content": "bye"}, {"role": "assistant", "content": "x"}])[:4] == "Good"
     assert Guide().answer([]) == NOT_UNDERSTOOD[0]
+    assert Guide().reply("What is Lipwire? " + "blah " * 100_000) == NOT_UNDERSTOOD[0]
 
 
 def test_other_languages_are_told() -> None:

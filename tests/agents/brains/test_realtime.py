@@ -613,7 +613,7 @@ async def test_a_transcript_that_fails_is_told() -> None:
 
 @pytest.mark.parametrize("names", ["output_text", "text"])
 async def test_an_answer_in_text_is_spoken(names: str) -> None:
-    async with script(lambda config: OfflineTts(config.voice, config.language)) as (brain, record, service):
+    async with script(lambda config: OfflineTts("en-us", config.language)) as (brain, record, service):
         await service.begin("r1")
         await service.write("r1", "This comes as text. ", names=names)
         await service.write("r1", "So does this.", names=names)

@@ -15,9 +15,9 @@ from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.http import ServiceError
 from lipwire.agents.realtime_socket import exactly
 from lipwire.agents.speech import realtime_tts
-from lipwire.agents.speech.realtime_tts import RealtimeTts
-from lipwire.agents.speech.tts import HttpTts
-from support.fakes import FakeChat, FakeRealtime
+from lipwire.agents.speech.realtime_tts import RealtimeTts, UntilItEnds
+from lipwire.agents.speech.tts import HttpTts, Tts
+from support.fakes import FakeChat, FakeRealtime, FakeTts
 from support.fakes.realtime import Say
 from support.fakes.record import Record
 
@@ -41,7 +41,7 @@ def tts(fake: FakeRealtime, **more: Any) -> RealtimeTts:
     return RealtimeTts(fake.url, **{"voice": "coral", "model": MODEL, "api_key": "sk-1"} | more)
 
 
-async def seconds(speech: RealtimeTts, text: str) -> float:
+async def seconds(speech: Tts, text: str) -> float:
     async with aclosing(speech.speak(text)) as sounds:
         return sum([len(sound.pcm) / 2 / sound.rate async for sound in sounds])
 
@@ -124,5 +124,29 @@ async def test_a_cascade_speaks_by_it_when_audio_speech_has_ended() -> None:
     def made(today: date, url: str = SPEECH) -> type:
         return type(make_tts(config, Services(stt_url=stt, tts_url=url, openai_api_key="k", today=today)))
 
-    assert (made(END), made(date(2027, 1, 5))) == (RealtimeTts, HttpTts)
+    assert (made(END), made(date(2027, 1, 5))) == (RealtimeTts, UntilItEnds)
     assert made(END, "http://127.0.0.1:1/v1/audio/speech") is HttpTts
+
+
+async def test_audio_speech_that_is_gone_before_its_day_is_followed() -> None:
+    async with FakeTts() as old, reads() as fake:
+        made: list[RealtimeTts] = []
+
+        def successor() -> RealtimeTts:
+            made.append(tts(fake))
+            return made[-1]
+
+        speech = UntilItEnds(HttpTts(old.url, voice="coral"), successor)
+        assert await seconds(speech, "Here.") == pytest.approx(5 * 0.06) and not made
+        old.fail_with = [401]
+        with pytest.raises(ServiceError, match="401"):
+            await seconds(speech, "Here.")
+        old.fail_with = [404, 404]
+        both = await asyncio.gather(seconds(speech, "Gone."), seconds(speech, "And on."))
+        assert both == pytest.approx([5 * 0.06, 7 * 0.06]) and len(made) == 1
+        assert len(fake.connections) == 1 and len(fake.of("response.create")) == 2
+        fake.refuse = [404]
+        await fake.drop()
+        with pytest.raises(ServiceError):
+            await seconds(speech, "Gone as well.")
+        await speech.close()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lipwire.agents.config import TurnDetection
+from lipwire.agents.config import EndOfTurn, TurnDetection
 from lipwire.agents.speech import turn_detector as module
 from lipwire.agents.speech.judge import OnProbability
-from lipwire.agents.speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
+from lipwire.agents.speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors, told
 from lipwire.agents.speech.vad import FRAME_MS, LATE
+from lipwire.models.find import Place
 
 SPEECH = b"\x01\x10" * 160
 SILENCE = bytes(320)
@@ -166,3 +168,24 @@ async def test_detectors_of_a_brain_need_no_model_to_work() -> None:
     await detectors.open()
     await detectors.close()
     await detectors.close()
+
+
+@pytest.mark.parametrize(
+    ("missing", "by", "said"),
+    [
+        ((), "auto", "Silero; Smart Turn and the melody and the last word"),
+        (("smart-turn",), "auto", "Silero; the melody and the last word, in place of Smart Turn"),
+        (
+            ("silero-vad", "smart-turn"),
+            "rules",
+            "Lipwire's own voice activity, in place of Silero; the melody and the last word",
+        ),
+        ((), "silence", "Silero; half a second of silence"),
+    ],
+)
+def test_what_tells_turns_is_told(
+    missing: tuple[str, ...], by: EndOfTurn, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "there", lambda model: None if model.name in missing else Place(Path("x"), "a package"))
+    monkeypatch.setattr(module, "lacks", lambda model: [])
+    assert told(by) == said

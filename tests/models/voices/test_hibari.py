@@ -149,5 +149,7 @@ def test_text_as_one_says_it() -> None:
         "e.g. node.js 3.5 m² of x³": "e.g. node dot js 3.5 m squared of x cubed",
         "Größe ① 好": "Größe  1   ",
         "12345678901234567": " ".join("12345678901234567"),
+        "$9.99, 20% off, v2.0.1": "9 dollars and 99 cents, 20% off, v2 dot 0 dot 1",
+        "[it](/is/) Agora's": "[it] (/is/) [Agora's](/əɡˈɔɹəz/)",
     }
     assert {text: readable(text) for text in said} == said

@@ -83,13 +83,22 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
     if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
-        by_realtime = speaks_by_realtime(services.tts_url, services.tts_model, services.today or date.today())
-        if by_realtime is not None:
+        url, model = services.tts_url, services.tts_model
+
+        def by_realtime(named: str) -> Tts:
             from ..speech.realtime_tts import RealtimeTts
 
-            url = services.openai_url or realtime_socket.URL
-            return RealtimeTts(url, voice=config.voice, model=by_realtime, api_key=key, headers=headers)
-        return HttpTts(services.tts_url, voice=config.voice, model=services.tts_model, api_key=key, headers=headers)
+            where = services.openai_url or realtime_socket.URL
+            return RealtimeTts(where, voice=config.voice, model=named, api_key=key, headers=headers)
+
+        if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
+            return by_realtime(now)
+        speech = HttpTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        if (later := speaks_by_realtime(url, model, date.max)) is None:
+            return speech
+        from ..speech.realtime_tts import UntilItEnds
+
+        return UntilItEnds(speech, lambda: by_realtime(later))
     return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
 
 

@@ -2,8 +2,8 @@
 
 A question is compared with those that `TOPICS` lists, word by word, so that a word that a recognizer got wrong does no
 harm: how much of the listed question is in what was heard, and how much of what was heard is in it. Words that many
-topics have count little. It speaks English. Every command, option, page and setting that it names in `backticks` is
-there; a test looks.
+topics have count little. It speaks English, with tags for its face (`face_tags`). Every command, option, page and
+setting that it names in `backticks` is there; a test looks.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from msgspec import Struct
 
 from ..languages import names
 
-ENOUGH = 0.57
+ENOUGH = 0.53
 """How like a listed question what was heard has to be, 0..1."""
 ALIKE = 0.75
-"""How like each other the letters of two words are that are taken for the same, 0..1."""
-UNKNOWN = 0.7
+"""How like each other the letters of two words are that are taken for the same, 0..1; words of four letters more so."""
+UNKNOWN = 0.9
 """How much a word counts that no topic has, of what the most telling one does."""
+
+MAX_HEARD = 300
+"""Characters of what was heard that are looked at: a question is no longer."""
 
 GREETING = (
     "Hello! I am the guide, a small script without a model. "
@@ -57,19 +60,22 @@ TABLE = """
 [lipwire]
 ? what is lipwire | what does lipwire do | tell me about lipwire | explain lipwire | what is this
 ? what is this thing for | what is this all about | what can lipwire do
+? what does this software do | what does this program do | what is it
 ! Lipwire gives a voice agent a face. It takes speech, and makes a talking avatar of it, in time with the voice.
 + It sends video to browsers by WebRTC and into Agora channels, writes films, and gives motion to who draws the face.
   Run `lipwire doctor` to see what there is on your machine.
 
 [guide]
 ? who are you | what are you | what is your name | are you a robot | are you real | are you human | are you a person
-? are you an ai | introduce yourself | who am i talking to
+? are you an ai | introduce yourself | tell me about yourself | who am i talking to
+? am i talking to a machine | am i talking to a robot
 ! I am the guide: a small script that came with Lipwire. My ears and my voice are real, but I do not think.
 + A real agent has a model behind it. Ask me how to connect a model.
 
 [model]
 ? are you a language model | are you a model | are you chat gpt | which model are you | what model do you use
-? do you use gpt | do you understand me | can you think | are you intelligent | are you artificial intelligence
+? is there a model behind you | do you use gpt | do you understand me | can you think | are you intelligent
+? are you artificial intelligence
 ! No, I am no model. I look for words that I know in what you say, and give an answer that was written before.
 + Start `lipwire agent` with a model: set `OPENAI_API_KEY`, or run Ollama on this machine.
 
@@ -80,7 +86,9 @@ TABLE = """
   it in a page, or record a film. I also know the time and some jokes.
 
 [hear]
-? can you hear me | can you here me | do you hear me | do you hear what i say | are you listening
+? can you hear me | hey can you hear me | can you here me | do you hear me | are you hearing me
+? do you hear what i say
+? are you listening
 ? is my microphone working | does my microphone work | is this thing on | testing one two three | mic test
 ! Yes, I hear you.
 ! Loud and clear.
@@ -91,7 +99,8 @@ TABLE = """
 ! No, I cannot see you. A model that takes pictures could: the page has a camera button.
 
 [install]
-? how do i install it | how do i install lipwire | how do i set it up | how do i get started | how can i get lipwire
+? how do i install it | how do i install this on my computer | how do i install lipwire | how do i set it up
+? how do i get started | how can i get lipwire
 ? how do i run it | what do i need to install | installation | where do i start
 ! In its source folder, `make demo` sets everything up and starts it. Then `lipwire doctor` says what else there could
   be, and how to get it.
@@ -100,14 +109,15 @@ TABLE = """
 [face]
 ? how do i use my own face | how do i make my own avatar | can i use my own avatar | how do i make an avatar
 ? can i use my own picture | can i bring my own artwork | how do i create a character | how do i draw my own face
-? use my own image
+? use my own image | use a picture of myself | use a photo of me
 ! You draw it as layers, and `lipwire avatar new` begins one for you. `lipwire avatar check` finds its faults. The
   page is `docs/avatars.md`.
 + Run `lipwire avatar new`, put your artwork into its folder, and then start `lipwire agent` with `--avatar` and the
   folder's path.
 
 [faces]
-? which avatars are there | what faces do you have | which faces are there | how do i change the avatar
+? which avatars are there | show me a different avatar | what faces do you have | which faces are there
+? how do i change the avatar
 ? can you look different | show me another face | change your face | list the avatars | who is aria | who is kit
 ? who is ohm
 ! There are three: Aria, a woman; Kit, a fox; and Ohm, a robot. Choose one in the settings of this page.
@@ -115,9 +125,11 @@ TABLE = """
 
 [voice]
 ? how do i use my own voice | can i change your voice | how do i change the voice | can you speak with another voice
-? which voices are there | what voices do you have | use a different voice | your voice sounds strange
+? which voices are there | what voices do you have | use a different voice | i want another voice
+? your voice sounds strange
 ? whose voice is that
 ! Every face has a voice of its own. You can choose another one in the settings of this page, or with `--voice`.
+  `lipwire voices` lists what there is.
 + For a speech service of your own, set `tts_url` to any one that is compatible with OpenAI's. To let the face speak a
   recording of yours, run `lipwire render` with the sound file.
 
@@ -130,7 +142,8 @@ TABLE = """
 
 [openai]
 ? how do i connect openai | how do i use openai | how do i use chat gpt | how do i use an api key
-? where do i put my key | how do i use gpt | connect open ai realtime | how do i set the openai key
+? where do i put my key | where does my key go | how do i use gpt | connect open ai realtime
+? how do i set the openai key
 ? use the realtime api
 ! Set `OPENAI_API_KEY`, and start `lipwire agent` again. Then OpenAI Realtime answers in my place.
 + Put the key into a file called dot env, beside where you start it. `--brain cascade` uses chat completions in place
@@ -140,12 +153,14 @@ TABLE = """
 ? how do i connect a model | how do i connect a language model | how do i connect an llm | how do i use ollama
 ? how do i use a local model | can i use llama | how do i use my own model | how do i give you a brain
 ? how do i make you smarter | connect a real model | use lm studio
+? does it run with ollama | can i run it with ollama
 ! Start Ollama, LM Studio or any such server on this machine, and then `lipwire agent`: it finds it by itself. For
   another one, say `--llm-url` and `--llm-model`.
 + With Ollama: pull a model, then start `lipwire agent` again. It says which model it took.
 
 [embed]
-? how do i embed it in a page | how do i put it on my website | how do i put you on my web page
+? how do i embed it in a page | embed it into a website | embed you | how do i put it on my website
+? how do i put you on my web page
 ? can i use it in a browser | how do i use it in my app | how do i integrate it | add it to my site | use it in react
 ! There is a client for browsers, an element that you put into your page. The page `docs/client.md` shows how.
 + Run `lipwire serve`, add your site to `allowed_origins`, and take the code from `docs/client.md`.
@@ -162,7 +177,9 @@ TABLE = """
 ! A model can call functions of yours: start `lipwire agent` with `--tool`, and a module and a function's name.
 
 [record]
-? how do i record it | how do i record this | can i record a video | how do i make a video | how do i make a film
+? how do i record it | how do i record this | can i record a video | can i make a video of this | record what we say
+? how do i make a video
+? how do i make a film
 ? can you record our conversation | how do i save a video | make a movie of it
 ! Start `lipwire agent` with `--film` and the name of an MP4 file. To make a film of a sound file, use `lipwire
   render`.
@@ -188,6 +205,7 @@ TABLE = """
 [fast]
 ? how fast is it | how many agents can it run | what does it need | do i need a gpu | does it need a graphics card
 ? how much cpu does it use | what is the latency | how much memory does it need | how many sessions
+? how many people can use it at once
 ! It needs no graphics card. How many faces this machine carries, `lipwire bench density` measures.
 + What was measured, and on which machine, is in `docs/density.md`.
 
@@ -204,12 +222,14 @@ TABLE = """
 
 [cost]
 ? how much does it cost | what does it cost | is it free | is it open source | what is the license
-? which license does it have | what is the price | can i use it commercially | who made you | who made lipwire
+? which license does it have | what is the price | can i use it commercially | who made you | who made this
+? who made lipwire
 ? who built this
 ! Lipwire is open source, under the Apache License, version two. It needs no account.
 
 [private]
-? where does my voice go | is this private | are you recording me | who is listening | do you store what i say
+? where does my voice go | is this private | are you recording me | do you record what i say | do you record me
+? who is listening | do you store what i say
 ? is my data safe | does it send anything to the cloud | are we online
 ! As I am set up by default, your voice goes to this server and no further. What a service would get, you decide by
   naming it. The page `docs/security.md` says more.
@@ -234,24 +254,29 @@ TABLE = """
 [joke]
 ? tell me a joke | do you know a joke | make me laugh | say something funny | another joke | one more joke | joke
 ? tell me another joke | tell me something funny | tell me a choke | tell me a chalk
-! Why did the avatar fail its hearing test? It was only reading lips.
-! I asked a robot for a long face. It said: which resolution?
-! A sound engineer walks into a bar. One, two. One, two.
-! Why are clocks bad company? Their hands are always in front of their face.
-! I would tell you a joke about latency, but you would have got it already.
+! Why did the avatar fail its hearing test? <face smile/> It was only reading lips.
+! I asked a robot for a long face. <face smile/> It said: which resolution?
+! A sound engineer walks into a bar. <face smile/> One, two. One, two.
+! Why are clocks bad company? <face smile/> Their hands are always in front of their face.
+! I would tell you a joke about latency, <face smile/> but you would have got it already.
 
 [feel]
 ? how do you feel | are you happy | are you sad | do you like me | do you have feelings | i love you
 ? you are beautiful | you are funny | you are great | you look nice | nice to meet you
-! That is kind. I have no feelings, but I can smile.
+! That is kind. <face smile/> I have no feelings, but I can smile.
 
 [yes]
 ? yes | yeah | yes please | no | nope | no thanks | nothing | maybe | sure | all right | good | great
 ! All right. What would you like to know?
 ! Good. Ask me anything about Lipwire.
 
+[home]
+? how old are you | where do you live | where are you | where are you from | when were you made
+! I live on this server, and begin anew whenever it does.
+
 [thanks]
-? thanks | thank you | thank you very much | that was helpful | cheers | great thanks | perfect thank you
+? thanks | thank you | thank you very much | thanks for your help | that was helpful | cheers | great thanks
+? perfect thank you
 ! You are welcome!
 ! My pleasure.
 
@@ -267,7 +292,8 @@ TABLE = """
 ? what day is it | what is the date | what is today | which day is today | what is the date today
 
 [repeat]
-? repeat that | say that again | can you repeat that | what did you say | pardon | come again | once more please
+? repeat that | can you repeat that please | say that again | can you repeat that | what did you say | pardon
+? come again | once more please
 ? i did not understand you | sorry what | say it again
 
 [how]
@@ -275,7 +301,8 @@ TABLE = """
 ? how exactly | what do you mean | give me an example | more about that | explain that
 
 [another]
-? another | another one | one more | again | next | more | do you know another | give me another
+? another | another one | one more | again | next | more | do you know another | give me another | tell me one more
+? tell me another one
 """
 """What it can be asked: [name], then lines that begin with ? how people ask it, in lower case, divided by |; with ! the
 answers, which are given in turn; with + the answer to "how do I do that?" and "tell me more" behind them. What begins
@@ -329,7 +356,7 @@ OTHER_LANGUAGES = {
 ENGLISH_ONLY = "I am a small script without a model, and I speak English only."
 
 _HEARD_AS = (
-    (r"\b(?:lip|lib|live|life|leap|lit|lick|slip)[ -]?(?:wires?|wired|wise|while|wyre|why are|wear)\b", "lipwire"),
+    (r"\b(?:lip|lib|live|life|like|leap|slip)[ -]?(?:wires?|wired|fire|wise|wyre|why are|wear|pirate)\b", "lipwire"),
     (r"\blipwires\b", "lipwire"),
     (r"\bagain agora\b|\ba gora\b|\bangora\b|\bagora's\b", "agora"),
     (r"\bopen a\.? ?i\b|\bopen eye\b", "openai"),
@@ -337,9 +364,19 @@ _HEARD_AS = (
     (r"\bl\.? ?l\.? ?m\.?\b", "llm"),
     (r"\b(?:good ?bye|bye bye)\b", "goodbye"),
     (r"\bchat ?g\.? ?p\.? ?t\.?\b", "chat gpt"),
-    (r"\bweb ?site\b|\bhome ?page\b", "website"),
+    (r"\b(?:web ?site|home ?page|web ?page|site)\b", "website"),
 )  # fmt: skip
 """What recognizers make of names, and what was meant."""
+_ASKED_SO = (
+    (r"\b(?:can|could|would) you (?:please )?tell me (?=what|how|where|which|who|if|whether)", ""),
+    (r"\bdo you know (?=what|how|where|which|who)", ""),
+    (r"\bhow (?:can|could|would|should|might|may) (?:i|we|you|one)\b", "how do i"),
+    (r"\b(?:is it possible to|i want to|i would like to|i'd like to|may i|could i|can we)\b", "can i"),
+    (r"\b(?:could|would|will) you\b", "can you"),
+    (r"\bhave (?:you )?got\b", "have"),
+    (r"\bthen\b|\ball right\b(?=.)|\bi'm sorry\b(?=.*\?)|\bexactly\b(?=.* )", ""),
+)
+"""Ways to begin a question that all topics have, and the one that counts."""
 _SHORT = {
     "what's": "what is",
     "whats": "what is",
@@ -369,7 +406,7 @@ def words_of(text: str) -> list[str]:
     """The words of what was heard, as they are compared."""
     text = text.lower().replace("\u2019", "'")
     text = " ".join(_SHORT.get(word, word) for word in text.split())
-    for heard, meant in _HEARD_AS:
+    for heard, meant in (*_ASKED_SO, *_HEARD_AS):
         text = re.sub(heard, meant, text)
     words = re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text)
     return [word for word in words if word not in _SOUNDS] or words
@@ -400,13 +437,14 @@ class Matcher:
         if word not in self._near:
             if len(self._near) > 4096:
                 self._near.clear()
-            near = difflib.get_close_matches(word, self._weights, 1, ALIKE) if len(word) > 3 else []
+            alike = ALIKE if len(word) > 4 else (1 + ALIKE) / 2
+            near = difflib.get_close_matches(word, self._weights, 1, alike) if len(word) > 3 else []
             self._near[word] = near[0] if near else None
         return self._near[word]
 
     def best(self, text: str) -> tuple[str, float]:
         """The name of the question that is most like what was heard, and how like, 0..1."""
-        heard = [self._known(word) for word in words_of(text)][:64]
+        heard = [self._known(word) for word in words_of(text[:MAX_HEARD])]
         if not heard:
             return "", 0.0
         whole = sum(UNKNOWN * self._most if word is None else self._weights[word] for word in heard)
@@ -431,7 +469,7 @@ class Guide:
         self._language = names(language)[0]
         self._now = now
         self._given: dict[str, int] = {}
-        """How often each topic was answered; None of the names = what was not understood."""
+        """How often each topic was answered; "" = what was not understood."""
         self._topic: Topic | None = None
         """What it answered last."""
         self._last = ""

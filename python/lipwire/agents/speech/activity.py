@@ -3,7 +3,10 @@
 | step                                                                 | keeps out                                 |
 |----------------------------------------------------------------------|-------------------------------------------|
 | level: softer than -54 dBFS is nothing, and costs nothing            | silence, others far away                  |
-| Silero, three times over the same stream, a third of its chunk apart | all else (figures: docs/agents/brains.md) |
+| Silero, three times over the same stream, a third of its chunk apart | nearly all else                           |
+| where speech begins: change of the spectrum within 40 ms             | held notes                                |
+
+Figures: docs/agents/brains.md.
 
 One Silero gives a probability each 32 ms. Three of them give one each 10.7 ms, of sound that is 16 ms old on average;
 and a knock or a cough that one of them takes for speech where it happens to begin, the others do not.
@@ -17,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import InvalidArgument, ModelFailed
-from ...models.turn.silero import CHUNK, CONTEXT, Question, Silero
+from ...models.turn.silero import CHUNK, CONTEXT, Floats, Question, Silero
 from .vad import FRAME, LEAST, Vad
 
 logger = logging.getLogger("lipwire.agents")
@@ -27,7 +30,14 @@ SOFT = 3
 """Frames that are softer than `LEAST` after which nobody speaks,"""
 ASLEEP = 30
 """and after which nothing is computed."""
-_KEPT = CONTEXT + CHUNK + FRAME
+MOVING = 12
+"""Frames of speech in a row after which it needs no more proof that it moves,"""
+HELD = 0.99
+"""and the correlation of two spectra from which on it does not. That of people who begin to speak is 0.98 at most."""
+_LAG = 4 * FRAME
+_KEPT = CHUNK + _LAG
+_WINDOW = np.hanning(CHUNK).astype(np.float32)
+_BAND = slice(2, 128)  # bins of 60 to 4000 Hz
 _LOUD = FRAME * 10 ** (LEAST / 10)
 """Sum of the squares of a frame's samples."""
 
@@ -56,6 +66,7 @@ class SileroActivity:
         self._samples = self._chunks = 0
         self._soft = ASLEEP
         self._probability = 0.0
+        self._moved = 0
 
     def process(self, pcm: bytes) -> float:
         if len(pcm) != FRAME * 2:
@@ -82,7 +93,24 @@ class SileroActivity:
         if self._soft == ASLEEP:
             self._states = [self._silero.rested] * PHASES
             self._probability = 0.0
-        return self._probability if self._soft < SOFT else 0.0
+        return self._probability if self._soft < SOFT and self._moves() else 0.0
+
+    def _moves(self) -> bool:
+        """Whether this can be a voice that begins, or is one that has."""
+        if self._probability < 0.5:
+            self._moved = 0
+        elif self._moved < MOVING:
+            now, before = _shape(self._recent[_LAG:]), _shape(self._recent[:CHUNK])
+            self._moved = self._moved + 1 if float(np.dot(now, before)) < HELD else 0
+            return self._moved > 0
+        return True
+
+
+def _shape(x: Floats) -> Floats:
+    """The spectrum's shape, its length 1."""
+    shape = np.sqrt(np.abs(np.fft.rfft(x * _WINDOW))[_BAND]).astype(np.float32)
+    made: Floats = shape / (np.sqrt(np.dot(shape, shape)) + np.float32(1e-9))
+    return made
 
 
 _told = False

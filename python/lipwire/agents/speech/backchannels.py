@@ -11,7 +11,7 @@ from ..languages import names
 MOST = 4
 """Backchannels in one text; who says more of them has something to say."""
 
-_ALWAYS = "mm mmm mhm mm-hmm mhmm hm hmm uh-huh uhuh aha ah oh ok okay"
+_ALWAYS = "mm mmm mhm mm-hmm mm-hm mhmm hm hmm uh-huh uhuh aha ah oh ok okay"
 """Sounds that mean it in any language that is written so."""
 BACKCHANNELS: dict[str, str] = {
     "ar": "نعم|أها|آه|طيب|تمام|صحيح|أيوه|مم|اها|اه",

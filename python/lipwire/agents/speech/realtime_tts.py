@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import logging
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..describe import openai_voice
 from ..headers import joined
 from ..http import ServiceError
 from ..realtime_socket import RATE, connect, details, exactly, with_model, word
-from .tts import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, Sound
+from .tts import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, Sound, Tts
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -59,10 +59,20 @@ class RealtimeTts:
         self.api_key = api_key
         self._headers = joined(url, api_key, headers or {})
         self._ws: ClientConnection | None = None
+        self._opening: asyncio.Task[ClientConnection] | None = None
+        """Makes the connection for the next piece, where the last one was broken off."""
+        self._closed = False
         self._one = asyncio.Lock()
         self._ids = itertools.count(1)
 
     async def close(self) -> None:
+        self._closed = True
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                await opening.result().close()
         ws, self._ws = self._ws, None
         if ws is not None:
             await ws.close()
@@ -84,14 +94,23 @@ class RealtimeTts:
                     await asyncio.sleep(exc.seconds_to_wait())
 
     async def _connected(self) -> ClientConnection:
-        """The connection; a new one is told how to speak. Raises ServiceError."""
+        """The connection. Raises ServiceError."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            with contextlib.suppress(ServiceError, ConnectionClosed):
+                self._ws = await opening
         if self._ws is None:
-            self._ws = await connect(self.url, self._headers, self.api_key)
-            pcm = {"type": "audio/pcm", "rate": RATE}
-            audio = {"input": {"turn_detection": None}, "output": {"format": pcm, "voice": self.voice}}
-            session = {"type": "realtime", "output_modalities": ["audio"], "audio": audio, "tools": []}
-            await self._send(self._ws, {"type": "session.update", "session": session})
+            self._ws = await self._open()
         return self._ws
+
+    async def _open(self) -> ClientConnection:
+        """A new connection, which is told how to speak. Raises ServiceError, ConnectionClosed."""
+        ws = await connect(self.url, self._headers, self.api_key)
+        pcm = {"type": "audio/pcm", "rate": RATE}
+        audio = {"input": {"turn_detection": None}, "output": {"format": pcm, "voice": self.voice}}
+        session = {"type": "realtime", "output_modalities": ["audio"], "audio": audio, "tools": []}
+        await self._send(ws, {"type": "session.update", "session": session})
+        return ws
 
     @staticmethod
     async def _send(ws: ClientConnection, event: dict[str, Any]) -> None:
@@ -103,7 +122,7 @@ class RealtimeTts:
         options = {"conversation": "none", "input": [], "instructions": exactly(text), "tools": []}
         request = {"type": "response.create", "event_id": response.tag, "response": options}
         loop = asyncio.get_running_loop()
-        whole = False
+        whole = failed = False
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
                 ws = await self._connected()
@@ -115,14 +134,22 @@ class RealtimeTts:
                         yield sound
                         limit.reschedule(loop.time() + BETWEEN)
             whole = True
+        except ServiceError:
+            failed = True
+            raise
         except TimeoutError as exc:
+            failed = True
             raise self._passing("text to speech by OpenAI Realtime stalled") from exc
         except ConnectionClosed as exc:
+            failed = True
             self.told(str(exc))
             raise self._passing("text to speech by OpenAI Realtime broke off") from exc
         finally:
             if not whole and not response.over:
                 await self._drop()
+                if not failed and not self._closed:  # interrupted: the next answer comes soon
+                    self._opening = loop.create_task(self._open())
+                    self._opening.add_done_callback(_heed)
         if not response.ms:
             raise self._passing("text to speech by OpenAI Realtime sent no sound")
 
@@ -143,6 +170,45 @@ class RealtimeTts:
         error = ServiceError(message)
         error.passing, error.wait = True, 0.0
         return error
+
+
+class UntilItEnds:
+    """Speaks by /audio/speech until that says that it is gone (404, 410), then by Realtime; a `tts.Tts`. Dates are
+    announced, and clocks are wrong.
+
+    Args:
+        speech: of /audio/speech, with a model that is known to end.
+        successor: makes what speaks from then on.
+    """
+
+    def __init__(self, speech: Tts, successor: Callable[[], Tts]) -> None:
+        self._first = self._tts = speech
+        self._successor: Callable[[], Tts] | None = successor
+
+    async def close(self) -> None:
+        for tts in {self._first, self._tts}:
+            await tts.close()
+
+    async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
+        asked = self._tts
+        try:
+            async with aclosing(asked.speak(text)) as sounds:
+                async for sound in sounds:
+                    yield sound
+            return
+        except ServiceError as exc:
+            if exc.status not in (404, 410) or (self._successor is None and asked is self._tts):
+                raise
+            self._change(exc)
+        async with aclosing(self._tts.speak(text)) as sounds:
+            async for sound in sounds:
+                yield sound
+
+    def _change(self, exc: ServiceError) -> None:
+        """Once, though several pieces find out; what the others have asked for is still answered."""
+        if self._successor is not None:
+            logger.warning("%s: agents speak through OpenAI Realtime from now on", exc)
+            self._tts, self._successor = self._successor(), None
 
 
 class _Response:
@@ -210,6 +276,12 @@ class _Response:
         error = details_of.get("error") or {}
         tts.told(str(error.get("message", error)))
         raise ServiceError(f"text to speech by OpenAI Realtime failed: {word(error) if error else status}")
+
+
+def _heed(task: asyncio.Task[ClientConnection]) -> None:
+    """Whether it failed is seen by who waits for it; nobody may."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _plain(text: str) -> list[str]:

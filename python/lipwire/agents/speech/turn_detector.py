@@ -22,6 +22,8 @@ from collections import deque
 from functools import partial
 
 from ...errors import ModelFailed
+from ...models.find import lacks, there
+from ...models.table import known
 from ...models.turn.silero import Silero
 from ..config import EndOfTurn, TurnDetection
 from .activity import Activity, best
@@ -146,6 +148,21 @@ class TurnDetector:
         count = self.endpointer.frames - frame + padding
         frames = list(self._recent)
         return frames[max(len(frames) - count, 0) :]
+
+
+def told(by: EndOfTurn) -> str:
+    """What tells turns on this machine, and in whose place, for people. Quick: nothing is loaded."""
+
+    def usable(name: str) -> bool:
+        model = known(name)
+        return there(model) is not None and not lacks(model)
+
+    speaks = "Silero" if usable("silero-vad") else "Lipwire's own voice activity, in place of Silero"
+    rules = "the melody and the last word"
+    ends = {"silence": "half a second of silence", "rules": rules, "auto": f"Smart Turn and {rules}"}[by]
+    if by == "auto" and not usable("smart-turn"):
+        ends = f"{rules}, in place of Smart Turn"
+    return f"{speaks}; {ends}"
 
 
 class TurnDetectors:

@@ -12,20 +12,36 @@ _SCHEME = re.compile(r"\b(?:https?|ftp)://(?:www\.)?|\bmailto:", re.IGNORECASE)
 _DOT = re.compile(r"(?<=[a-z0-9])\.(?=[a-z]{2,})")
 """Within an address or a file's name: "example.com", "node.js"; not "e.g.", nor the end of a sentence."""
 _AT = re.compile(r"(?<=[\w.+-])@(?=\w)")
+_NUMBERS = re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\d)")
+"""An address or a version, as 127.0.0.1."""
 _POWER = re.compile(r"(?<=[^\W\d_])[²³]")
 _LONG_NUMBER = re.compile(r"[0-9]{16,}")
 """Longer than numbers have names; it is read digit by digit."""
+_MONEY = re.compile(r"([$£€])([\d,]*\d)(?:\.(\d\d))?(?=[,;:)]?\s+[$£€]?\d)")
+"""A sum with a number behind it, which the rules would take for money as well: "$5, 3 days"."""
+_UNITS = {"$": ("dollars", "cents"), "£": ("pounds", "pence"), "€": ("euros", "cents")}
+_SAID = {"Agora": "əɡˈɔɹə", "JSON": "ʤˈAsˌɑn", "Kokoro": "kOkˈOɹO", "Lipwire": "lˈɪpwˌIəɹ", "lipwire": "lˈɪpwˌIəɹ"}
+"""Words that the rules get wrong, in misaki's signs."""
+_NAMES = re.compile(rf"\b({'|'.join(_SAID)})(['’]s)?\b")
 
 
 def readable(text: str) -> str:
     """`text` for those rules, which would leave some of it out, spell it out, or fail at it: addresses as one says
     them, numbers in plain digits, and nothing of scripts that English has no sounds for."""
-    text = _SCHEME.sub("", text)
+    text = _SCHEME.sub("", text).replace("](", "] (")  # which would say how a word is pronounced, as below
+    text = _NUMBERS.sub(lambda match: match[0].replace(".", " dot "), text)
+    text = _MONEY.sub(_money, text)
     text = _AT.sub(" at ", _DOT.sub(" dot ", text))
     if not text.isascii():
         text = _POWER.sub(lambda match: " squared" if match[0] == "²" else " cubed", text)
         text = "".join(map(_plain, unicodedata.normalize("NFC", text)))
-    return _LONG_NUMBER.sub(lambda match: " ".join(match[0]), text)
+    text = _LONG_NUMBER.sub(lambda match: " ".join(match[0]), text)
+    return _NAMES.sub(lambda match: f"[{match[0]}](/{_SAID[match[1]]}{'z' if match[2] else ''}/)", text)
+
+
+def _money(match: re.Match[str]) -> str:
+    whole, part = _UNITS[match[1]]
+    return f"{match[2]} {whole}" + (f" and {int(match[3])} {part}" if match[3] else "")
 
 
 @cache
