@@ -65,7 +65,8 @@ def test_commands_in_a_transcript(text: str, command: str | None) -> None:
         ("Hay, Luke, stop", "stop"), ("Pay Assistant Start.", "start"), ("Okay, stop.", "stop"), ("Stop.", None),
         ("The bus, stop.", None),
         ("Hey, don't stop", None), ("Hello, when do we start?", None), ("Hey, stop it", None), ("They start", None),
-        ("Well, hey Aria, stop", None), ("hey " * 5000, None), ("", None),
+        ("Well, hey Aria, stop", None), ("Hey, are you start?", "start"), ("Hail a player, stop.", "stop"),
+        ("Hey, I want to stop", None), ("Hey, it's a start", None), ("hey " * 5000, None), ("", None),
     ],
 )  # fmt: skip
 def test_commands_as_a_recognizer_hears_them(text: str, command: str | None) -> None:
