@@ -154,7 +154,10 @@ async def first_sound(results: Results, count: int) -> None:
     """LLM's first token -> first PCM out of the brain, less the time of the text to speech."""
     text = "Hello! This is what I have found for you. There is more."
     async with FakeChat(text, first_token=0.02) as chat, FakeTts(first_byte=TTS_FIRST_BYTE) as tts, FakeStt() as stt:
-        brain, record = CascadeBrain(agent(chat), Services(stt_url=stt.url, tts_url=tts.url)), Record()
+        brain, record = (
+            CascadeBrain(agent(chat), Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")),
+            Record(),
+        )
         await brain.open(record)
         added, asked = [], []
         for number in range(count):
@@ -188,7 +191,7 @@ async def say(brain: CascadeBrain, pieces: list[bytes]) -> None:
 async def end_of_turn(results: Results, count: int) -> None:
     """End of the turn -> request at the LLM."""
     async with FakeChat("Yes.") as chat, FakeTts() as tts, FakeStt(latency=STT_LATENCY) as stt:
-        services = Services(stt_url=stt.url, tts_url=tts.url)
+        services = Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")
         brain, record = CascadeBrain(agent(chat), services), Record()
         await brain.open(record)
         waits = []
@@ -207,7 +210,7 @@ async def many(results: Results, count: int, rounds: int) -> None:
         chat = await stack.enter_async_context(FakeChat("I see. Tell me more about it, please.", first_token=0.2))
         tts = await stack.enter_async_context(FakeTts(first_byte=TTS_FIRST_BYTE))
         stt = await stack.enter_async_context(FakeStt(latency=STT_LATENCY))
-        services = Services(stt_url=stt.url, tts_url=tts.url)
+        services = Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")
         pairs = [(CascadeBrain(agent(chat), services), Record()) for _ in range(count)]
         for brain, record in pairs:
             await brain.open(record)

@@ -69,6 +69,7 @@ class Mouth(MemoryChannel):
     last = 0.0
 
     def audio(self, pcm: bytes, sample: int) -> None:
+        self.clock = sample  # a machine that is full may have made a leap
         super().audio(pcm, sample)
         if np.abs(np.frombuffer(pcm, np.int16)).max() > 8:
             now = time.monotonic()

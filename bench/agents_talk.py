@@ -87,7 +87,7 @@ async def talk(results: Results, count: int) -> None:
         stt = await stack.enter_async_context(FakeStt(latency=STT))
         tts = await stack.enter_async_context(FakeTts(first_byte=FIRST_BYTE))
         config = AgentConfig(name="bench", channel="room", avatar="aria", llm=Llm(url=chat.url, model="m"))
-        brain = make_brain(config, Services(stt_url=stt.url, tts_url=tts.url))
+        brain = make_brain(config, Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence"))
         opened = brain.open
 
         async def open_and_note(emit: Callable[[BrainEvent], None]) -> None:

@@ -64,24 +64,27 @@ const ARRIVAL_SPAN_MS = 4000, LATENESS_DECAY = 0.98, DELAY_MOST_MS = 80;
 
 /**
  * Without a sound to follow: the stream is as old as the most punctual of its messages, and waits as long as most of them are
- * late, 80 ms at most, and `more`.
+ * late, 80 ms at most, and `more`. Where its sound waits in a buffer of its own it waits as long as that, behind what comes on the whole:
+ * then what is late has time enough.
  */
 export class ArrivalClock {
   #least = new Least(ARRIVAL_SPAN_MS);
   #line;
-  #late = 0;
+  #late = 0; #mean = 0;
 
   constructor({ rate = 48, more = 40 } = {}) {
-    this.more = more;            // ms: what an interpolation needs, or the sound of the stream waits
+    this.more = more;            // ms: what an interpolation needs
+    this.held = NaN;             // ms from the coming of the sound that goes with it to its being heard, where that is known
     this.#line = new Timeline(rate);
   }
 
   /** ms by which what is shown is behind what comes. */
-  get delay() { return Math.min(DELAY_MOST_MS, this.#late) + this.more; }
+  get delay() { return Number.isNaN(this.held) ? Math.min(DELAY_MOST_MS, this.#late) + this.more : this.#mean + this.held; }
 
   arrived(sample, now) {
     const age = now - sample / this.#line.rate, least = this.#least.put(now, age), late = age - least;
     this.#late = late > this.#late ? late : this.#late * LATENESS_DECAY + late * (1 - LATENESS_DECAY);
+    this.#mean += (late - this.#mean) * (1 - LATENESS_DECAY);
     this.#line.observe(now, (now - least - this.delay) * this.#line.rate);
   }
 
@@ -90,7 +93,7 @@ export class ArrivalClock {
   reset() {
     this.#least.clear();
     this.#line.reset();
-    this.#late = 0;
+    this.#late = this.#mean = 0;
   }
 }
 
@@ -184,7 +187,7 @@ export class ReceiverClock {
       }
       if (entry.type === 'inbound-rtp' && entry.jitterBufferEmittedCount) {
         const { jitterBufferDelay: delay, jitterBufferEmittedCount: samples } = entry, before = this.#held;
-        if (before && samples > before.samples) this.#arrival.more = Math.min(500, (delay - before.delay) / (samples - before.samples) * 1000 + this.latency);
+        if (before && samples > before.samples) this.#arrival.held = Math.min(500, (delay - before.delay) / (samples - before.samples) * 1000 + this.latency);
         this.#held = { delay, samples };
       }
     }

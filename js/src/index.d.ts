@@ -97,10 +97,12 @@ export class FixedClock implements Clock {
   sample(): number;
 }
 
-/** As what comes, later by what most of it is late (80 ms at most) and `more` ms. */
+/** As what comes, later by what most of it is late (80 ms at most) and `more` ms; or by `held`. */
 export class ArrivalClock implements Clock {
   constructor(options?: { rate?: number; more?: number });
   more: number;
+  /** ms from the coming of the sound that goes with it to its being heard; NaN where that is not known. */
+  held: number;
   readonly delay: number;
   arrived(sample: number, now: number): void;
   sample(now: number): number;

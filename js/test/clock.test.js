@@ -111,3 +111,16 @@ test('before the sound is there, and where a browser tells nothing, it is as wha
   assert.ok(behind > 0 && behind <= 180, behind);
   assert.equal(clock.follows, false);
 });
+
+test('where nothing tells the time of the sound it waits as long as that does, behind what comes on the whole', async () => {
+  let emitted = 0;
+  const report = () => new Map([['in', { type: 'inbound-rtp', jitterBufferEmittedCount: emitted += 48000, jitterBufferDelay: emitted * 0.06 }]]);
+  const clock = new ReceiverClock({ getStats: async () => report() });
+  let behind = NaN;
+  for (let ms = 0; ms < 12000; ms += 40) {
+    clock.arrived((ms - ms / 40 % 2 * 30) * 48, ms);                // every other one is 30 ms late
+    behind = ms - clock.sample(ms) / 48;
+    await null;
+  }
+  assert.ok(Math.abs(behind - (15 + 60 + clock.latency)) < 3, String(behind));
+});

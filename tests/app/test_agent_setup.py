@@ -17,7 +17,8 @@ import lipwire.atlas
 from lipwire.agents.brains.base import Services
 from lipwire.agents.brains.guide import GREETING
 from lipwire.agents.config import AgentConfig, Llm, Tool
-from lipwire.agents.errors import AgentStartFailed
+from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
+from lipwire.agents.rest.wire import parse_update
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
 from lipwire.app.agent_page import PageAgents
@@ -204,6 +205,13 @@ async def test_an_agent_does_not_wait_for_its_video_to_be_encoded(monkeypatch: p
     finally:
         may_end.set()
         await rooms.close()
+
+
+def test_a_voice_of_a_request_is_no_path() -> None:
+    with pytest.raises(InvalidArgument, match="no path, but the name"):
+        AgentSetup(Config()).prepare(AgentConfig(name="a", channel="c", voice="piper:/etc/a.onnx"))
+    with pytest.raises(InvalidAgentRequest, match=r"voice_name must be .*, and no path"):
+        parse_update({"properties": {"tts": {"params": {"voice_name": "piper:/etc/a.onnx"}}}}, "v2")
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ AGENTS = "/api/conversational-ai-agent/v2/projects/app"
 
 def config(**more: Any) -> Config:
     fields: dict[str, Any] = {"host": "127.0.0.1", "http_port": 0, "ws_port": 0, "viewer": False, "api_key": KEY}
-    return Config(**(fields | {"ice_host": "127.0.0.1", "agent_brain": "script"} | more))
+    return Config(**(fields | {"ice_host": "127.0.0.1", "agent_brain": "script", "end_of_turn": "silence"} | more))
 
 
 @pytest_asyncio.fixture

@@ -35,6 +35,7 @@ async def service() -> AsyncIterator[Service]:
         viewer_port=0,
         ice_host="127.0.0.1",
         agent_brain="echo",
+        end_of_turn="silence",
     )
     async with Service(config) as made:
         yield made
@@ -165,6 +166,7 @@ async def test_in_an_agora_channel(double: Double, say: object) -> None:
         ws_port=0,
         viewer=False,
         agent_brain="echo",
+        end_of_turn="silence",
         agora_app_id=APP,
         agora_app_certificate=CERT,
     )

@@ -84,6 +84,7 @@ async def talk(service: Service, chromium: str, say: Any) -> tuple[list[list[dic
 
 def settings(**more: Any) -> Config:
     ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
+    ports |= {"end_of_turn": "silence"}
     return Config(**ports, api_key="key", host="127.0.0.1", ice_host="127.0.0.1", avatar="kit", **more)
 
 

@@ -45,7 +45,15 @@ class World:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(chromium: str) -> AsyncIterator[World]:
     ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
-    config = Config(**ports, api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1", agent_brain="echo", avatar="kit")
+    config = Config(
+        **ports,
+        api_key=KEY,
+        host="127.0.0.1",
+        ice_host="127.0.0.1",
+        agent_brain="echo",
+        avatar="kit",
+        end_of_turn="silence",
+    )
     async with Service(config) as service, browser(chromium, MICROPHONE) as launched:
         yield World(service, launched)
 
@@ -202,7 +210,15 @@ async def test_a_new_link_pasted_into_the_same_tab_counts(world: World) -> None:
 
 
 async def test_without_keys_nobody_is_asked(chromium: str) -> None:
-    config = Config(http_port=0, ws_port=0, viewer_port=0, ice_host="127.0.0.1", agent_brain="echo", avatar="kit")
+    config = Config(
+        http_port=0,
+        ws_port=0,
+        viewer_port=0,
+        ice_host="127.0.0.1",
+        agent_brain="echo",
+        avatar="kit",
+        end_of_turn="silence",
+    )
     async with Service(config) as service, browser(chromium, MICROPHONE) as launched:
         page = await launched.new_page()
         await page.goto(service.page_link())

@@ -47,7 +47,9 @@ class Site:
 
 
 async def serve(agents: AgentManager, **settings: Any) -> AsyncIterator[Site]:
-    config = Config(api_key=KEY, host="127.0.0.1", http_port=0, ws_port=0, viewer=False, **settings)
+    config = Config(
+        api_key=KEY, host="127.0.0.1", http_port=0, ws_port=0, viewer=False, **({"end_of_turn": "silence"} | settings)
+    )
     async with (
         Service(config, agents=agents) as service,
         httpx.AsyncClient(base_url=service.http_url, trust_env=False, timeout=30) as client,

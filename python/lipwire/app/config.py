@@ -232,7 +232,7 @@ class Config(Struct, kw_only=True, frozen=True):
     stt_headers: dict[str, str] | None = None
     """More headers for every request to it."""
     tts_url: str | None = None
-    """Text to speech, the same; offline it is espeak-ng."""
+    """Text to speech, the same; offline it is a voice of this machine (`lipwire voices`)."""
     tts_model: str | None = None
     """Which model of `tts_url`. Default: gpt-4o-mini-tts; from 2027-01-06 on, when it ends, at OpenAI
     gpt-realtime-2.1-mini over Realtime, which can also be set here."""

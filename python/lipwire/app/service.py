@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -613,10 +612,10 @@ class Service:
         face = watched.session.avatar
         whose = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice
         voice = await asyncio.to_thread(choose, None, whose, "en-US", self.config.voices)
-        async with aclosing(self.voices.speak(voice.name, text)) as sounds:
-            async for sound in sounds:
-                self.provider.check_not_draining()  # that took a while
-                watched.session.write(sound.pcm, sound.rate)
+        sounds = [sound async for sound in self.voices.speak(voice.name, text)]  # at once, so that two do not mix
+        self.provider.check_not_draining()  # that took a while
+        for sound in sounds:
+            watched.session.write(sound.pcm, sound.rate)
         watched.session.end()
 
     # -------------------------------------------------------------------------------------------------------- life

@@ -27,7 +27,9 @@ def agent(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
     greeting: Annotated[str | None, typer.Option(help="Said to the first who comes.")] = None,
-    voice: Annotated[str | None, typer.Option(help="By the speech service's names (default: the avatar's).")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="One that `lipwire voices` lists, or the service's (default: the avatar's).")
+    ] = None,
     language: Annotated[str, typer.Option(help="Of speech to text.")] = "en-US",
     llm_url: Annotated[str | None, typer.Option(help="Chat completions for cascade (default: OpenAI's).")] = None,
     llm_model: Annotated[

@@ -141,7 +141,7 @@ async def test_it_listens_by_the_cascades_chain() -> None:
     """What is told is answered, remembered as far as it was heard, and asks no chat service anything."""
     async with FakeStt("hello") as stt, FakeTts() as tts:
         config = AgentConfig(name="a", channel="c", brain="guide")
-        brain, record = make_brain(config, Services(stt_url=stt.url, tts_url=tts.url)), Record()
+        brain, record = make_brain(config, Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")), Record()
         await brain.open(record)
         try:
             brain.tell("So, what is live wire?")

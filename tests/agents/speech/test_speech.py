@@ -24,8 +24,11 @@ from lipwire.agents.speech.sphinx.stt import SphinxStt
 from lipwire.agents.speech.stt import HttpStt, Transcript
 from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream
 from lipwire.audio import espeak as voice
-from lipwire.errors import InvalidArgument
+from lipwire.errors import InvalidArgument, ModelFailed
+from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.espeak import espeak_voice
+from lipwire.models.voices.live import LiveVoices
+from lipwire.models.voices.names import Name
 from support.fakes import FakeStt, FakeTts
 from support.fakes.server import Response
 from support.machine import require
@@ -157,6 +160,27 @@ async def test_the_offline_voice_says_when_which_word_is_said() -> None:
     assert sound.pcm
     with pytest.raises(ServiceError, match="no text to speak"):
         await sounds(engine, " ")
+
+
+async def test_a_voice_that_fails_and_was_only_the_default_gives_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    require(voice.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+
+    async def fails(*_: Any) -> Any:
+        raise ModelFailed("the process of models does not start")
+        yield
+
+    monkeypatch.setattr(LiveVoices, "_once", fails)
+    engine = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
+    for _ in range(2):
+        (sound,) = await sounds(engine, "Hello there.")
+        assert (sound.rate, [word.text for word in sound.words]) == (22_050, ["Hello", "there."])
+    assert str(engine.voice) == "espeak:en-us+f3"
+    told = [record.message for record in caplog.records if "in place of" in record.message]
+    assert told == ["espeak:en-us+f3 speaks in place of hibari:heart: the process of models does not start"]
+    with pytest.raises(ServiceError, match="the voice hibari:heart: the process of models does not start"):
+        await sounds(OfflineTts("hibari:heart", "en-US"), "Hello there.")
 
 
 @pytest.mark.parametrize(

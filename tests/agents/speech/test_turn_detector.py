@@ -173,7 +173,7 @@ async def test_detectors_of_a_brain_need_no_model_to_work() -> None:
 @pytest.mark.parametrize(
     ("missing", "by", "said"),
     [
-        ((), "auto", "Silero; Smart Turn and the melody and the last word"),
+        ((), "auto", "Silero; Smart Turn and the last word"),
         (("smart-turn",), "auto", "Silero; the melody and the last word, in place of Smart Turn"),
         (
             ("silero-vad", "smart-turn"),

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +52,16 @@ async def test_what_is_said_in_the_process_of_models_is_said_to_its_end() -> Non
     await live.close()
     await host.close()
     await host.leave()
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path: Path) -> None:
+    """Neither here nor in a child: it writes what it would report from its import on."""
+    require(find_spec("onnxruntime") is not None, "onnxruntime")
+    code = "import lipwire.models.voices.graph, onnxruntime"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_texts_are_said_a_sentence_each_in_turn() -> None:

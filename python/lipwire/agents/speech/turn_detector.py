@@ -159,7 +159,7 @@ def told(by: EndOfTurn) -> str:
 
     speaks = "Silero" if usable("silero-vad") else "Lipwire's own voice activity, in place of Silero"
     rules = "the melody and the last word"
-    ends = {"silence": "half a second of silence", "rules": rules, "auto": f"Smart Turn and {rules}"}[by]
+    ends = {"silence": "half a second of silence", "rules": rules, "auto": "Smart Turn and the last word"}[by]
     if by == "auto" and not usable("smart-turn"):
         ends = f"{rules}, in place of Smart Turn"
     return f"{speaks}; {ends}"

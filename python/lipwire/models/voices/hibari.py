@@ -18,7 +18,8 @@ import numpy as np
 from msgspec import Struct
 
 from ...errors import InvalidArgument, ModelFailed
-from ..find import find
+from ..find import find, lacks
+from ..table import known
 from ..wire import Spoken, Word
 from .base import placed, speech
 from .english import Reader
@@ -68,9 +69,11 @@ def _assets() -> Path:
 
 
 def check(voice: str) -> None:
-    """Raises InvalidArgument: there is no such voice. ModelFailed: its package is not installed."""
+    """Raises InvalidArgument: there is no such voice. ModelFailed: its package, or what runs it, is not installed."""
     name, _ = split(voice)
     voice_file(name)
+    if absent := lacks(known("hibari")):
+        raise ModelFailed(f"hibari needs {', '.join(absent)}: pip install 'lipwire[offline]'")
 
 
 def split(voice: str) -> tuple[str, Shift | None]:
@@ -87,10 +90,10 @@ def voice_file(name: str) -> tuple[Path, Registered]:
     Raises:
         InvalidArgument: hibari knows no such voice, or it is not there. ModelFailed: the package is not there.
     """
-    known = registry()
-    if name not in known:
-        raise InvalidArgument(f"hibari has no voice {name!r}, it has {', '.join(known)}")
-    about = known[name]
+    voices = registry()
+    if name not in voices:
+        raise InvalidArgument(f"hibari has no voice {name!r}, it has {', '.join(voices)}")
+    about = voices[name]
     if about.bundled:
         return _assets() / about.file, about
     place = Path(importlib.import_module("hibari.voices").cache_dir()) / about.file

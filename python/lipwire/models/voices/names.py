@@ -56,4 +56,4 @@ def check_no_path(name: str) -> None:
     """Of a name that came over the network. Raises InvalidArgument: it says where a file is."""
     found = parse(name)
     if found is not None and found.is_path:
-        raise InvalidArgument(f"voice {name!r}: name one of the server's, as `lipwire voices` lists them, and no path")
+        raise InvalidArgument(f"no path, but the name of one of the server's voices (`lipwire voices`), got {name!r}")

@@ -33,9 +33,9 @@ class Shift(Struct, frozen=True):
 
 
 SHIFTS: dict[str, Shift] = {
-    "child": Shift("a child", pitch=1.35, formants=1.18),
-    "man": Shift("a man", pitch=0.6, formants=0.86),
-    "robot": Shift("a robot", formants=0.92, note=120.0),
+    "child": Shift("a child", pitch=1.35, formants=1.18, gain=1.1),
+    "man": Shift("a man", pitch=0.6, formants=0.86, gain=1.15),
+    "robot": Shift("a robot", formants=0.92, note=120.0, gain=1.15),
 }
 """By what stands behind the "+" of a voice's name."""
 
