@@ -112,7 +112,6 @@ class Site:
     def left(self) -> set[str]:
         """What lies around that a process can leave behind."""
         files = {str(path) for folder in (self.work, self.temporary) for path in folder.rglob("*")}
-        files.discard(str(self.temporary / ".ses"))  # onnxruntime's, which writes it when it is imported, once
         cache = Path(os.environ["XDG_CACHE_HOME"])
         half = {str(path) for path in cache.rglob("*") if ".tmp" in path.name or path.name.startswith("tmp")}
         return files | half | {f"/dev/shm/{name}" for name in os.listdir("/dev/shm")}
