@@ -1,79 +1,98 @@
-"""Word errors of the offline recognizer on people's speech, beside pocketsphinx as it comes.
+"""What agents hear on this machine: words wrong of people's speech, the time that it takes, and words in noise alone.
 
-The speech is Asterisk's English prompts (Debian's asterisk-core-sounds-en-g722, with the texts), each after 0.8 s of
-silence, as the first that a recognizer hears and as one of many, at the level of the recording and 12 dB softer.
+The speech is 50 of Asterisk's English prompts (Debian's asterisk-core-sounds-en-g722, with the texts), each between
+0.3 s and 0.2 s of silence: as recorded, 12 dB softer, and in pink noise 10 dB under it. Whisper as agents use it, with
+the times of words, beside pocketsphinx. Before they are compared, texts lose case, marks and hyphens; numbers are
+written out; "okay" is "ok"; a compound is right however it is parted ("mail box", "mailbox"); "#" is read out "pound".
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import ROOT, Results, main, one_core
 from lipwire import G722Decoder
-from lipwire.agents.speech.sphinx.wire import Answer, Begin, Command, Finish, Heard, Sound
-from lipwire.agents.speech.sphinx.worker import serve_words
+from lipwire.agents.speech.sphinx.worker import MEAN
+from lipwire.errors import ModelFailed
+from lipwire.models.ears.whisper import Whisper
+from lipwire.models.find import find
 
 sys.path.insert(0, str(ROOT / "tools" / "lipsync"))
 import human
 
 RATE = 16_000
-LEVELS = {"as recorded": 1.0, "12 dB softer": 0.25}
-Clip = tuple[list[str], bytes]
+GOALS = {"as recorded": 6, "12 dB softer": 6, "pink noise at 10 dB": 10}
+UP_TO_TWENTY = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+ONES = tuple(f"{UP_TO_TWENTY} seventeen eighteen nineteen".split())
+TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+Samples = NDArray[np.float64]
+Hear = Callable[[bytes], str]
 
 
 def run(results: Results, quick: bool) -> None:
     one_core()
-    try:
-        from pocketsphinx import Decoder
-    except ModuleNotFoundError:
-        return results.skip("all", "pip install 'lipwire[agents]'")
     source = human.SOURCES["en"]
     if not Path(human.TEXTS.format("en")).exists():
         return results.skip("all", "apt-get install asterisk-core-sounds-en asterisk-core-sounds-en-g722")
     found = human.prompts(source)
     names = sorted(name for name, text in found.items() if sentence(text))
     random.Random(4).shuffle(names)
-    clips = [(sentence(found[name]), sound(source, name)) for name in names[: 2 if quick else 50]]
-
-    def fresh(pcm: bytes) -> str:
-        return one(Decoder(samprate=RATE, loglevel="FATAL"), pcm)
-
-    for level, gain in LEVELS.items():
-        loud = [
-            (words, np.rint(np.frombuffer(pcm, np.int16) * gain).astype(np.int16).tobytes()) for words, pcm in clips
-        ]
-        kept = Decoder(samprate=RATE, loglevel="FATAL")
-        ours = iter(served([pcm for _, pcm in loud]))
-        rows: dict[str, Callable[[bytes], str]] = {
-            "Lipwire, first and later alike": lambda pcm: next(ours),  # noqa: B023
-            "pocketsphinx, the first": fresh,
-            "pocketsphinx, later ones": lambda pcm: one(kept, pcm),  # noqa: B023
-        }
-        for name, hear in rows.items():
-            wrong = sum(errors(words, hear(pcm).split()) for words, pcm in loud)
-            total = sum(len(words) for words, _ in loud)
-            results.add(f"word errors, {level}: {name}", 100 * wrong / total, "%", n=total)
-
-
-def sentence(text: str) -> list[str]:
-    """Its words; none where it is no sentence of words alone."""
-    words = re.findall(r"[a-z']+", text.lower())
-    return words if 4 <= len(words) <= 14 and not re.search(r"[\d\[<(]|\.\.\.", text) else []
+    clips = [(words_of(found[name]), sound(source, name)) for name in names[: 2 if quick else 50]]
+    ears = list(recognizers(results))
+    for (name, hear), (level, change) in itertools.product(ears, LEVELS.items()):
+        wrong, took = 0, []
+        for n, (words, samples) in enumerate(clips):
+            pcm = whole(change(samples, n))
+            began = time.process_time()
+            text = hear(pcm)
+            took.append(1000 * (time.process_time() - began))
+            wrong += errors(words, words_of(text))
+        total = sum(len(words) for words, _ in clips)
+        goal = f"<= {GOALS[level]}" if name == "whisper-tiny.en" else None
+        results.add(f"{name}: words wrong, {level}", 100 * wrong / total, "%", n=total, goal=goal)
+        if name != "pocketsphinx":
+            for share, most in ((50, 150), (95, 300)):
+                took_p = float(np.percentile(took, share))
+                goal = f"<= {most}" if name == "whisper-tiny.en" else None
+                results.add(f"{name}: end of speech -> text, {level}, p{share}", took_p, "ms", n=len(took), goal=goal)
+    alone = [whole(samples) for seed in range(1 if quick else 6) for samples in noises(seed)]
+    for name, hear in ears:
+        heard = sum(bool(hear(pcm)) for pcm in alone)
+        results.add(f"{name}: noises in which words are heard", heard, "", n=len(alone))
 
 
-def sound(source: human.Source, name: str) -> bytes:
-    pcm = G722Decoder().decode((human.SOUNDS / source.folder / f"{name}.g722").read_bytes())
-    return bytes(int(0.8 * RATE) * 2) + bytes(pcm) + bytes(RATE)
+def recognizers(results: Results) -> list[tuple[str, Hear]]:
+    made: list[tuple[str, Hear]] = []
+    for name in ("whisper-tiny.en", "whisper-base"):
+        try:
+            whisper = Whisper(find(name))
+        except ModelFailed as exc:
+            results.skip(name, str(exc))
+            continue
+        made.append((name, lambda pcm, w=whisper: w.transcribe(pcm, "en-US", words=True, partial=False).text))  # type: ignore[misc]
+    try:
+        from pocketsphinx import Decoder
+    except ModuleNotFoundError:
+        results.skip("pocketsphinx", "pip install 'lipwire[agents]'")
+    else:
+        decoder = Decoder(samprate=RATE, loglevel="FATAL")
+        made.append(("pocketsphinx", lambda pcm: sphinx(decoder, pcm)))
+    return made
 
 
-def one(decoder: Any, pcm: bytes) -> str:
+def sphinx(decoder: Any, pcm: bytes) -> str:
+    """As agents use it."""
+    decoder.set_cmn(MEAN)
     decoder.start_utt()
     for at in range(0, len(pcm), 320):
         decoder.process_raw(pcm[at : at + 320], False, False)
@@ -82,28 +101,101 @@ def one(decoder: Any, pcm: bytes) -> str:
     return found.hypstr if found else ""
 
 
-def served(utterances: list[bytes]) -> list[str]:
-    """What the recognizer's process makes of them, one after the other."""
-    answers: list[Answer] = []
-    serve_words((command for pcm in utterances for command in told(pcm)), answers.append)
-    return [answer.text for answer in answers if isinstance(answer, Heard)]
+# ---------------------------------------------------------------------------------------------------------------- sound
 
 
-def told(pcm: bytes) -> Iterator[Command]:
-    yield Begin(1)
-    for at in range(0, len(pcm), 320):
-        yield Sound(pcm[at : at + 320])
-    yield Finish()
+def sound(source: human.Source, name: str) -> Samples:
+    pcm = G722Decoder().decode((human.SOUNDS / source.folder / f"{name}.g722").read_bytes())
+    samples = np.frombuffer(bytes(pcm), np.int16).astype(float) / 32768
+    return np.concatenate([np.zeros(int(0.3 * RATE)), samples, np.zeros(int(0.2 * RATE))])
+
+
+def pink(n: int, seed: int) -> Samples:
+    spectrum = np.fft.rfft(np.random.default_rng(seed).normal(size=n))
+    made = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), n)
+    return made / made.std()
+
+
+def in_pink(samples: Samples, seed: int) -> Samples:
+    spoken = samples[int(0.3 * RATE) : -int(0.2 * RATE)]
+    return samples + pink(len(samples), seed) * np.sqrt(np.mean(spoken**2)) / 10**0.5
+
+
+LEVELS: dict[str, Callable[[Samples, int], Samples]] = {
+    "as recorded": lambda samples, n: samples,
+    "12 dB softer": lambda samples, n: samples * 0.25,
+    "pink noise at 10 dB": in_pink,
+}
+
+
+def whole(samples: Samples) -> bytes:
+    return np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
+
+
+def noises(seed: int) -> list[Samples]:
+    """2 s each, made up: silence, white, pink, hum, typing, coughs, a chord, knocks."""
+    random, n = np.random.default_rng(100 + seed), 2 * RATE
+    t = np.arange(n) / RATE
+    faint = random.normal(0, 1e-3, n)
+    typing, coughs = faint.copy(), faint.copy()
+    for at in np.cumsum(random.uniform(0.08, 0.35, 5)):
+        key = int(at * RATE)
+        typing[key : key + 480] += random.normal(0, 0.2, 480) * np.exp(-np.arange(480) / 80)
+    for at in random.uniform(0.1, 1.6, 2):
+        begin = int(at * RATE)
+        burst = np.convolve(random.normal(0, 0.4, 4000), np.ones(6) / 6, "same")
+        coughs[begin : begin + 4000] += burst * np.exp(-np.arange(4000) / 1200)
+    return [
+        np.zeros(n),
+        random.normal(0, 0.02, n),
+        pink(n, seed) * 0.1,
+        np.sum([np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3, 5)], axis=0) * 0.05,
+        typing,
+        coughs,
+        np.sum([np.sin(2 * np.pi * hz * t) for hz in (262, 330, 392)], axis=0) * 0.05,
+        np.exp(-(np.arange(n) % 8000) / 80) * random.choice((-0.5, 0.5), n),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- texts
+
+
+def sentence(text: str) -> bool:
+    """Whether it is a sentence of words alone."""
+    return 4 <= len(re.findall(r"[a-z']+", text.lower())) <= 14 and not re.search(r"[\d\[<(]|\.\.\.", text)
+
+
+def words_of(text: str) -> list[str]:
+    """As this benchmark compares them."""
+    text = text.lower().replace("’", "'").replace("#", "pound").replace("okay", "ok")
+    text = re.sub(r"\d+", lambda match: number(match[0]), text)
+    return [stripped for word in re.sub(r"[^a-z' ]", " ", text).split() if (stripped := word.strip("'"))]
+
+
+def number(digits: str) -> str:
+    """Written out; of three digits and more, each."""
+    if len(digits) > 2:
+        return " ".join(ONES[int(one)] for one in digits)
+    value = int(digits)
+    if value < 20:
+        return ONES[value]
+    return TENS[value // 10] + (f" {ONES[value % 10]}" if value % 10 else "")
 
 
 def errors(right: list[str], heard: list[str]) -> int:
-    """Words that were inserted, left out or taken for others (Levenshtein)."""
-    row = list(range(len(heard) + 1))
+    """Words that were inserted, left out or taken for others (Levenshtein), where two words that make one are that."""
+    rows = [list(range(len(heard) + 1))]
     for i, word in enumerate(right, 1):
-        above, row = row, [i]
+        row = [i]
         for j, other in enumerate(heard, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (word != other)))
-    return row[-1]
+            best = min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (word != other))
+            if i > 1 and right[i - 2] + word == other:
+                best = min(best, rows[i - 2][j - 1])
+            if j > 1 and heard[j - 2] + other == word:
+                best = min(best, rows[i - 1][j - 2])
+            row.append(best)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 if __name__ == "__main__":

@@ -623,7 +623,7 @@ async def test_what_is_opened_while_the_agent_is_stopped_is_closed(monkeypatch: 
         await gate.wait()
         return Spotter()
 
-    monkeypatch.setattr("lipwire.agents.speech.keywords.KeywordSpotter.open", opened)
+    monkeypatch.setattr("lipwire.agents.agent.open_spotter", opened)
     stage = Stage(voice_commands=True)
     starting = asyncio.ensure_future(stage.agent.start())
     await asyncio.sleep(0)

@@ -54,6 +54,7 @@ from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
 from .speech.echo import EchoGuard
+from .speech.whisper_spotter import open_spotter
 from .update import apply, check
 from .video import VideoSampler
 
@@ -173,7 +174,7 @@ class Agent:
         try:
             if self.config.voice_commands and self._spotter is None:
                 try:
-                    self._spotter = await commands.KeywordSpotter.open()
+                    self._spotter = await open_spotter()
                 except BadState as exc:  # without it a paused agent could not be resumed
                     logger.warning("[%s] no voice commands: %s", self.config.name, exc)
                     self.config.voice_commands = False

@@ -225,7 +225,7 @@ class Config(Struct, kw_only=True, frozen=True):
     """More headers for every request to `llm_url`, in the file as a table; in the environment as JSON. They go nowhere
     else."""
     stt_url: str | None = None
-    """Speech to text, OpenAI-compatible; "offline" = pocketsphinx on this machine. Default: OpenAI's for agents that
+    """Speech to text, OpenAI-compatible; "offline" = whisper on this machine. Default: OpenAI's for agents that
     think there with our key, else offline."""
     stt_model: str | None = None
     """Which model of `stt_url`. Default: gpt-transcribe."""

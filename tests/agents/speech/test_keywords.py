@@ -20,9 +20,10 @@ from lipwire.agents.agent import Agent
 from lipwire.agents.brains.base import SpeechStarted, SpeechStopped, UserText
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.speech import keywords as commands
-from lipwire.agents.speech.commands import command_in
+from lipwire.agents.speech.commands import command_in, command_said
 from lipwire.agents.speech.keywords import KeywordSpotter, Phrases, find
 from lipwire.agents.speech.sphinx.recognizer import Recognizer
+from lipwire.agents.speech.whisper_spotter import WhisperSpotter, open_spotter
 from support.agent_puppet import Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.machine import require
 
@@ -55,6 +56,46 @@ def frames(pcm: bytes) -> Iterator[bytes]:
 )  # fmt: skip
 def test_commands_in_a_transcript(text: str, command: str | None) -> None:
     assert command_in(text) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("Hey, start!", "start"), ("Hey Lipwire, stop.", "stop"), ("Halo player, stop.", "stop"),
+        ("Hay, Luke, stop", "stop"), ("Pay Assistant Start.", "start"), ("Okay, stop.", "stop"), ("Stop.", None),
+        ("The bus, stop.", None),
+        ("Hey, don't stop", None), ("Hello, when do we start?", None), ("Hey, stop it", None), ("They start", None),
+        ("Well, hey Aria, stop", None), ("Hey, are you start?", "start"), ("Hail a player, stop.", "stop"),
+        ("Hey, I want to stop", None), ("Hey, it's a start", None), ("hey " * 5000, None), ("", None),
+    ],
+)  # fmt: skip
+def test_commands_as_a_recognizer_hears_them(text: str, command: str | None) -> None:
+    assert command_said(text) == command
+
+
+async def test_whisper_spots_commands_in_the_process_of_models(say: Say) -> None:
+    spotter = await open_spotter()
+    require(isinstance(spotter, WhisperSpotter), "whisper-tiny.en")
+    assert isinstance(spotter, WhisperSpotter) and spotter._host is not None
+    host, found = spotter._host, asyncio.Queue[str]()
+    for text in ("What is the weather in Berlin?", SPOKEN["start"], "Hey, start!"):
+        for frame in frames(as_piece(bytes(8000) + at_16k(say(text)) + bytes(16_000))):
+            spotter.hear(frame, "start", found.put_nowait)
+    assert await asyncio.wait_for(found.get(), 60) == "start"
+    for frame in frames(as_piece(bytes(8000) + at_16k(say(SPOKEN["start"])) + bytes(16_000))):
+        spotter.hear(frame, "stop", found.put_nowait)  # the other one
+    while host.jobs:
+        await asyncio.sleep(0.01)
+    assert set(iter_of(found)) <= {"start"} and spotter.skipped == 0
+    await spotter.close()
+    await spotter.close()
+    assert host.state().users == 0
+    await host.close()
+
+
+def iter_of(queue: asyncio.Queue[str]) -> Iterator[str]:
+    while not queue.empty():
+        yield queue.get_nowait()
 
 
 def test_sound_is_cut_between_silences() -> None:

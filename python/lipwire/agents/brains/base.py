@@ -178,7 +178,7 @@ class Brain(Protocol):
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What brains use beyond what an agent's own configuration names. None = what needs no account: pocketsphinx and
+    """What brains use beyond what an agent's own configuration names. None = what needs no account: whisper and
     the voices of this machine."""
 
     stt_url: str | None = None
