@@ -135,14 +135,14 @@ async def test_the_page(service: Service) -> None:
         offered = (await client.get("api/config")).json()
         assert (offered["brains"], offered["agents"], offered["agora"]) == (["echo"], True, None)
         assert set(offered["avatars"]) >= {"aria", "kit", "ohm"}
-        assert "en-us+f3" in offered["voices"] and not any("Neural" in name for name in offered["voices"])
-        assert (offered["face_voices"]["aria"], offered["face_voices"]["kit"]) == ("en-us+f3", "en-us+anika")
+        assert "hibari:heart" in offered["voices"] and not any("Neural" in name for name in offered["voices"])
+        assert (offered["face_voices"]["aria"], offered["face_voices"]["kit"]) == ("hibari:heart", "hibari:heart+child")
         assert (await client.get("agent")).status_code == 200
         started = await client.post("api/agents", json={"channel": "lobby", "avatar": "kit", "prompt": "Be kind."})
         assert started.status_code == 200, started.text
         record = service.agents.get(started.json()["agent_id"])
         assert (record.config.avatar, record.config.instructions) == ("kit", "Be kind.")
-        assert record.config.voice == "en-us+anika"
+        assert record.config.voice == "hibari:heart+child"
         again = await client.post("api/agents", json={"channel": "lobby"})
         assert again.status_code == 409
         agora = await client.post("api/agents", json={"channel": "x", "transport": "agora"})

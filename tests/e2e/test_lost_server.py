@@ -54,7 +54,7 @@ async def test_both_pages_say_so_and_come_back(chromium: str, tmp_path: Path) ->
             await eventually(opened)
             await agent.goto(f"{url}agent")
             await agent.click("#join-quiet")
-            await eventually(becomes(agent, "idle", "listening"))
+            await eventually(becomes(agent, "idle", "listening", "speaking"))
             await agent.wait_for_selector("#still.there")
             await viewer.bring_to_front()
             await eventually(in_sync)
@@ -70,7 +70,7 @@ async def test_both_pages_say_so_and_come_back(chromium: str, tmp_path: Path) ->
         with demo(tmp_path, ports):
             await asyncio.gather(
                 eventually(becomes(viewer, "idle", "speaking")),
-                eventually(becomes(agent, "idle", "listening")),
+                eventually(becomes(agent, "idle", "listening", "speaking")),
             )
             await eventually(in_sync)
             assert await agent.inner_text("#copy-text") == "Copy"

@@ -304,9 +304,9 @@ async def test_the_face_is_drawn_here(world: World, monkeypatch: pytest.MonkeyPa
 
         held, files = asyncio.Event(), Workshop.files
 
-        async def hold(*asked: Any) -> WebAvatar:
+        async def hold(*asked: Any, **how: Any) -> WebAvatar:
             await held.wait()
-            return await files(*asked)
+            return await files(*asked, **how)
 
         async def loading() -> bool:
             words = await page.page.inner_text("#notice-title")
