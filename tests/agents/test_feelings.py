@@ -127,6 +127,13 @@ def test_what_the_model_says_counts_and_words_do_not() -> None:
     assert stage.shown[3:] == [(2500 + STAY, "neutral", None)]  # until the reply is over
 
 
+def test_of_many_that_are_due_at_once_the_last_counts() -> None:
+    wave = tuple(Mark(at, Feeling("happy" if at % 2 else "concerned", "wave")) for at in range(500))
+    stage = Stage()
+    stage.hear(said(("a" * 500, 100), marks={0: wave}), 0, 100)
+    assert stage.shown == [(0, "happy", "wave")]
+
+
 def test_a_sentence_is_waited_for_until_it_is_whole() -> None:
     """A transcript that comes while its sound is heard."""
     stage, reply = Stage(), Reply("speech")

@@ -253,13 +253,16 @@ class Acting:
     def _follow(self, reply: Reply, ms: float, clock: int, language: str, shown: list[Feeling]) -> float:
         """Goes through what has begun by `ms`. Returns where the next thing begins."""
         if reply.marks:  # the model says it, and nobody guesses
+            due, then = Feeling(), float("inf")
             while self._marks < len(reply.marks):
                 index, feeling = reply.marks[self._marks]
                 if (begins := reply.begins_at(index)) > ms:
-                    return begins
+                    then = begins
+                    break
                 self._marks += 1
-                shown += self._set(feeling)
-            return float("inf")
+                due = due.then(feeling)
+            shown += self._set(due)
+            return then
         while self._at < len(reply.text):
             if (begins := reply.begins_at(self._at)) > ms:
                 return begins
