@@ -22,7 +22,7 @@ from ..agents.openai_models import ending
 from ..agents.speech.offline_stt import what_hears
 from ..agents.speech.turn_detector import told as turns_told
 from ..app.config import Config, is_loopback, shown
-from ..app.local_llm import find, looks
+from ..app.local_llm import looks, settle_llm
 from ..audio import opus
 from ..avatar import Avatar
 from ..errors import BadState, InvalidArgument, LipwireError, ModelFailed
@@ -205,7 +205,10 @@ def _local_llm(cfg: Config) -> Part:
     name = "a model on this machine"
     if not looks(cfg):
         return Part(name, "off", "not looked for: the settings say where agents think, or find_llm is off")
-    found = asyncio.run(find())
+    try:
+        _, found = asyncio.run(settle_llm(cfg))
+    except InvalidArgument as exc:
+        return Part(name, "wrong", str(exc))
     return (
         Part(name, "off", "none found; start Ollama, LM Studio, llama.cpp, ...")
         if found is None
