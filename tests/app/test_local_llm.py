@@ -145,6 +145,16 @@ def test_our_own_ports_are_no_chat_service() -> None:
     assert ours("http://localhost:8080/v1", host="10.0.0.5", api_key="k") is None
 
 
+async def test_a_server_of_models_on_a_port_of_ours_is_told() -> None:
+    async with Models("llama3.2") as server:
+        number, ports = server.port.number, [server.port]
+        with pytest.raises(
+            InvalidArgument, match=rf"viewer_port {number}: Ollama or .*Set viewer_port \(--viewer-port\)"
+        ):
+            await settle_llm(Config(viewer_port=number), ports=ports)
+        assert (await settle_llm(Config(viewer_port=number, viewer=False), ports=ports))[1] is not None
+
+
 async def test_lipwire_itself_is_no_chat_service() -> None:
     http, viewer = free_ports(2)
     config = Config(http_port=http, ws_port=0, viewer_port=viewer, ice_host="127.0.0.1")

@@ -195,7 +195,7 @@ async def settle_llm(
     the URL of a server of this machine was given and no model, one that it has. And what was found, if anything.
 
     Raises:
-        InvalidArgument: see `find`.
+        InvalidArgument: see `find`; or what was found has a port of ours.
     """
     own_model = config.llm_model != DEFAULTS.llm_model
     found: Found | None = None
@@ -208,7 +208,13 @@ async def settle_llm(
             found = Found(url, model, models)
     if found is None:
         return config, None
-    return structs.replace(config, llm_url=found.url, llm_model=found.model), found
+    settled = structs.replace(config, llm_url=found.url, llm_model=found.model)
+    if found.name is not None and (setting := at_ourselves(settled)) is not None:
+        raise InvalidArgument(
+            f"{setting} {getattr(config, setting)}: {found.name} or another server of models has that port. "
+            f"Set {setting} (--{setting.replace('_', '-')}) to another one"
+        )
+    return settled, found
 
 
 def at_ourselves(config: Config) -> str | None:
