@@ -15,7 +15,7 @@ from msgspec import Meta
 
 import lipwire.atlas
 from lipwire.agents.brains.base import Services
-from lipwire.agents.brains.guide import GREETING
+from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
 from lipwire.agents.rest.wire import parse_update
@@ -267,6 +267,9 @@ def test_the_guide_greets_and_asks_nobody() -> None:
         setup_.prepare(one)
         assert one.llm.greeting_message == said
         assert (setup_.services(one).stt_url, setup_.services(one).tts_url) == (None, None)
+    german = agent(brain="guide", language="de-DE")
+    setup_.prepare(german)
+    assert german.llm.greeting_message == OTHER_LANGUAGES["de"]
     assert setup_.services(prepared(setup_, "cascade")).tts_url is not None
     ours = AgentSetup(Config(tts_url="http://127.0.0.1:1/v1/audio/speech"))
     assert ours.services(prepared(ours, "guide")).tts_url == "http://127.0.0.1:1/v1/audio/speech"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
-from ..agents.brains.guide import GREETING
+from ..agents.brains.guide import greeting_in
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
@@ -155,7 +155,7 @@ class AgentSetup:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
         if agent.brain == "guide" and agent.llm.greeting_message is None:
-            agent.llm.greeting_message = GREETING
+            agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
             ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
