@@ -20,7 +20,7 @@ from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
 from lipwire.agents.rest.wire import parse_update
 from lipwire.app import agent_setup as setup
-from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
+from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools, take_model
 from lipwire.app.agent_page import PageAgents
 from lipwire.app.agent_setup import AgentSetup, check_brain, openai_models
 from lipwire.app.config import Config
@@ -246,6 +246,11 @@ def test_brains_by_name() -> None:
     assert choose_brain(Config()) == "guide"
     assert choose_brain(Config(openai_api_key="k")) == "realtime"
     assert choose_brain(Config(openai_url="ws://127.0.0.1:1")) == "realtime"
+    assert choose_brain(Config(openai_api_key="k", llm_model="gpt-5.1")) == "cascade"
+    keyed, default = Config(openai_api_key="k"), Config().llm_model
+    assert take_model(keyed, None) == keyed and choose_brain(take_model(keyed, default)) == "cascade"
+    with pytest.raises(InvalidArgument, match="the brain realtime asks no chat model"):
+        take_model(Config(agent_brain="realtime"), default)
     ours = "http://127.0.0.1:11434/v1/chat/completions"
     assert choose_brain(Config(openai_api_key="k", llm_url=ours)) == choose_brain(Config(), "key") == "cascade"
     with pytest.raises(AgentStartFailed, match="cascade needs OPENAI_API_KEY"):
