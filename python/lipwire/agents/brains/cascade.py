@@ -281,7 +281,11 @@ class CascadeBrain:
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
-            turn.detector.understood(result.result().text)
+            text = result.result().text
+            turn.detector.understood(text, backchannel=self._doubted and self._is_backchannel(text))
+
+    def _is_backchannel(self, text: str) -> bool:
+        return is_backchannel(text, self._config.language, self._config.turn_detection.backchannels)
 
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
@@ -331,8 +335,7 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
-        phrases = self._config.turn_detection.backchannels
-        if turn.doubtful and not self._unanswered and is_backchannel(text, self._config.language, phrases):
+        if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
