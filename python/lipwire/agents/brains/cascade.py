@@ -5,7 +5,8 @@
                                                           v
                                                    SynthesisStream -> ReplyText, ReplyAudio
 
-What is done before it is known to be wanted: speech is turned into text at half of the silence that ends a turn, and
+What is done before it is known to be wanted: speech is turned into text before the turn has ended (on this machine
+after 100 ms of silence; by a service when the turn is taken for whole, or after half of the silence that ends it), and
 again only if the user goes on. So the request for a reply leaves when the turn ends, if speech to text is that quick.
 
 A function has effects. So it belongs to the conversation and not to the reply that called it: it runs once, to its end,
