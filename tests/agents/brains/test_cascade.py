@@ -251,6 +251,16 @@ async def test_a_whole_sentence_is_answered_sooner_than_one_that_is_not(
         assert len(s.stt.requests) == 1
 
 
+async def test_a_language_that_changes_before_anybody_has_spoken_holds() -> None:
+    async with scene() as s:
+        s.brain.update({"language": "de-DE"})
+        await s.hear(SILENCE)
+        assert s.brain._detectors["7"].language == "de-DE"
+        s.brain.update({"language": "fr-FR"})
+        await s.hear(SILENCE, user="8")
+        assert {detector.language for detector in s.brain._detectors.values()} == {"fr-FR"}
+
+
 async def test_without_turn_detection_commit_ends_the_turn(speech: bytes) -> None:
     async with scene(turn_detection=TurnDetection(enabled=False)) as s:
         s.brain.commit()  # nobody has spoken

@@ -369,9 +369,10 @@ class CascadeBrain:
         apply(self._config, changes)
         self._context.limit = self._config.llm.max_history
         self._chat.llm = self._config.llm
+        self._make_detector.language = self._config.language
         for detector in self._detectors.values():
             detector.endpointer.config = self._config.turn_detection
-            detector.language = self._make_detector.language = self._config.language
+            detector.language = self._config.language
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
