@@ -19,6 +19,7 @@ from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
 from lipwire.agents.rest.wire import parse_update
+from lipwire.agents.speech import offline_stt
 from lipwire.app import agent_setup as setup
 from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools, take_model
 from lipwire.app.agent_page import PageAgents
@@ -59,6 +60,17 @@ def test_prepare() -> None:
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)
     assert forced.brain == "echo"
+
+
+def test_what_hears_an_agents_users_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    hears = {"": ("whisper-base", ""), "whisper-small": ("whisper-small", "it is so")}
+    monkeypatch.setattr(offline_stt, "what_hears", lambda language, model: hears[model])
+    made = AgentSetup(Config(hearing_model="whisper-small"))
+    assert made.ears(agent(brain="guide")) == "whisper-small, because it is so"
+    assert made.ears(agent(brain="echo")) is made.ears(agent(brain="realtime")) is None
+    assert AgentSetup(Config()).ears(agent(brain="cascade", language="de-DE")) == "whisper-base"
+    asked = AgentSetup(Config(stt_url="http://user:secret@stt.example.org:81/v1"))
+    assert asked.ears(agent(brain="cascade")) == "stt.example.org:81"
 
 
 def test_services_are_the_settings() -> None:

@@ -210,6 +210,8 @@ async def run_agent(
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
         kind = f"brain {agent.brain}, {shown}, voice {agent.voice or 'none'}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        if (ears := service.agent_setup.ears(agent)) is not None:
+            console.print(f"ears       {ears}", markup=False, soft_wrap=True)
         if agent.brain != "realtime":
             console.print(f"turns      {turns_told(config.end_of_turn)}", markup=False, soft_wrap=True)
         for line in notes:

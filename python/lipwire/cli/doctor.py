@@ -19,7 +19,7 @@ from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..agents.openai_models import ending
-from ..agents.speech.offline_stt import what_hears
+from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.turn_detector import told as turns_told
 from ..app.config import Config, is_loopback, shown
 from ..app.local_llm import looks, settle_llm
@@ -139,12 +139,11 @@ def _ears(cfg: Config) -> Part:
     """What hears English here, and what for if that is not the default."""
     name = "ears on this machine"
     try:
-        hears, why = what_hears("en", cfg.hearing_model or "")
+        return Part(name, "ok", ears_told("en", cfg.hearing_model or ""))
     except InvalidArgument as exc:
         return Part(name, "wrong", str(exc))
     except BadState as exc:
         return Part(name, "missing", str(exc))
-    return Part(name, "ok", f"{hears}, because {why}" if why else hears)
 
 
 def _voice(cfg: Config) -> Part:
