@@ -111,16 +111,17 @@ class OfflineTts:
             self._fall_back(exc)
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
+        voice = self.voice
         try:
             yield await self._whole(text)
         except ModelFailed as exc:
-            if not self._fall_back(exc):
-                raise ServiceError(f"the voice {self.voice}: {exc}") from exc
+            if self.voice == voice and not self._fall_back(exc):  # another piece may have fallen back already
+                raise ServiceError(f"the voice {voice}: {exc}") from exc
             async with aclosing(self.speak(text)) as sounds:
                 async for sound in sounds:
                     yield sound
         except LipwireError as exc:
-            raise ServiceError(f"the voice {self.voice}: {exc}") from exc
+            raise ServiceError(f"the voice {voice}: {exc}") from exc
 
     def _fall_back(self, why: ModelFailed) -> bool:
         """Whether something else speaks from now on."""
