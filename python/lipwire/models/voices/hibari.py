@@ -12,13 +12,14 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
 from ...errors import InvalidArgument, ModelFailed
-from ..find import find, lacks
+from ..find import find, how, lacks
 from ..table import known
 from ..wire import Spoken, Word
 from .base import placed, speech
@@ -26,6 +27,8 @@ from .english import Reader
 from .graph import open_session
 from .level import Floats, Loudness
 from .shift import SHIFTS, Shift, shifted
+
+Value = TypeVar("Value")
 
 RATE = 24_000
 DEFAULT = "heart"
@@ -52,12 +55,30 @@ class Registered(Struct, frozen=True):
 
 def registry() -> dict[str, Registered]:
     """Every voice that hibari knows, whether its file is there or not. Raises ModelFailed: the package is not there."""
-    return msgspec.json.decode((_assets() / "voices.json").read_bytes(), type=dict[str, Registered])
+    return _table("voices.json", Registered)
 
 
 def vocabulary() -> dict[str, int]:
     """The numbers of the phonemes, which are Kokoro's. Raises ModelFailed: the package is not there."""
-    return msgspec.json.decode((_assets() / "vocab.json").read_bytes(), type=dict[str, int])
+    return _table("vocab.json", int)
+
+
+def part(name: str) -> Any:
+    """A module of the package. Raises ModelFailed: it is not there, or is damaged."""
+    _assets()
+    try:
+        return importlib.import_module(f"hibari.{name}")
+    except (ImportError, OSError, ValueError) as exc:  # it reads its tables when it is imported
+        raise ModelFailed(f"hibari.{name} cannot be imported: {exc}. {how(known('hibari'))}") from exc
+
+
+def _table(name: str, kind: type[Value]) -> dict[str, Value]:
+    """One of the package's. Raises ModelFailed: it is not there, or is damaged."""
+    try:
+        return msgspec.json.decode((_assets() / name).read_bytes(), type=dict[str, kind])  # type: ignore[valid-type]
+    except (OSError, msgspec.DecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise ModelFailed(f"hibari's {name} is damaged: {why}. {how(known('hibari'))}") from exc
 
 
 def _assets() -> Path:
@@ -96,7 +117,7 @@ def voice_file(name: str) -> tuple[Path, Registered]:
     about = voices[name]
     if about.bundled:
         return _assets() / about.file, about
-    place = Path(importlib.import_module("hibari.voices").cache_dir()) / about.file
+    place = Path(part("voices").cache_dir()) / about.file
     if not place.is_file():
         raise InvalidArgument(
             f"hibari:{name} is not on this machine: its file, {about.file}, belongs into {place.parent}"
@@ -111,7 +132,7 @@ class _Model:
         self.session, self.has_times = open_session(data, f"hibari:{voice}", _DURATIONS)
         self.ids = vocabulary()
         self.reader = reader
-        self._vocoder = importlib.import_module("hibari.dsp")
+        self._vocoder = part("dsp")
 
     def sound(self, ids: list[int], shift: Shift | None) -> tuple[Floats, list[float]]:
         """Samples at RATE, and when each phoneme ends, in seconds."""
@@ -152,7 +173,7 @@ class Hibari:
                     f"{path} is damaged: its SHA-256 is not that of hibari's voice {name}; fetch it again"
                 )
             if about.british not in self._readers:
-                self._readers[about.british] = Reader(british=about.british)
+                self._readers[about.british] = Reader(part("g2p"), british=about.british)
             self._models[name] = _Model(name, data, self._readers[about.british])
         return self._models[name]
 

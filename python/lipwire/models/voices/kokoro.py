@@ -19,7 +19,7 @@ from ..wire import Spoken, Word
 from .base import placed, speech
 from .english import Reader
 from .graph import open_session, read
-from .hibari import vocabulary
+from .hibari import part, vocabulary
 from .level import Floats, Loudness
 from .phonemes import clauses
 
@@ -148,7 +148,7 @@ class Kokoro:
             return lambda text: _read_foreign(text, spoken, ids)
         british = spoken == "en-gb"
         if british not in self._readers:
-            self._readers[british] = Reader(british=british)
+            self._readers[british] = Reader(part("g2p"), british=british)
         reader = self._readers[british]
         return lambda text: reader.read(text, ids)
 
