@@ -64,12 +64,16 @@ def vocabulary() -> dict[str, int]:
 
 
 def part(name: str) -> Any:
-    """A module of the package. Raises ModelFailed: it is not there, or is damaged."""
-    _assets()
+    """A module of the package, of the code that Lipwire knows. Raises ModelFailed: it is not there, or is damaged, or
+    another hibari was imported before."""
+    package = _assets().parent
     try:
-        return importlib.import_module(f"hibari.{name}")
+        found = importlib.import_module(f"hibari.{name}")
     except (ImportError, OSError, ValueError) as exc:  # it reads its tables when it is imported
         raise ModelFailed(f"hibari.{name} cannot be imported: {exc}. {how(known('hibari'))}") from exc
+    if package.resolve() not in Path(str(found.__file__)).resolve().parents:
+        raise ModelFailed(f"this process has imported another hibari, {found.__file__}, and Lipwire knows {package}")
+    return found
 
 
 def _table(name: str, kind: type[Value]) -> dict[str, Value]:
@@ -84,8 +88,8 @@ def _table(name: str, kind: type[Value]) -> dict[str, Value]:
 def _assets() -> Path:
     """The package's files. Raises ModelFailed: it is not there, or is damaged."""
     place = find("hibari")
-    if str(place) not in sys.path:  # Lipwire's folder of models; a package that is installed is in the path already
-        sys.path.append(str(place))
+    if str(place) not in sys.path:  # Lipwire's folder of models, with which another version may be installed
+        sys.path.insert(0, str(place))
     return place / "hibari" / "assets"
 
 
