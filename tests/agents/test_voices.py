@@ -76,6 +76,16 @@ def test_artwork_names_its_own(tmp_path: Path) -> None:
     assert settled("echo", str(tmp_path / "none")) == settled("echo")  # it has no such face, and is told so later
 
 
+def test_a_voice_of_the_operators_is_known_by_its_name(tmp_path: Path) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    (tmp_path / "amy.onnx").touch()
+    (tmp_path / "amy.onnx.json").write_text('{"audio": {"sample_rate": 22050}, "phoneme_id_map": {}}')
+    face = write(tmp_path / "amys", files(TOML.replace("size", 'voice = "piper:amy"\nsize', 1)))
+    config = AgentConfig(name="a", channel="c", brain="echo", avatar=str(face))
+    settle_voice(config, Services(voices=str(tmp_path)))
+    assert (config.voice, config.spare_voice) == ("piper:amy", "en-us")
+
+
 def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentencex", None)
     config = AgentConfig(name="a", channel="c", llm=Llm(url="http://127.0.0.1:1/"))

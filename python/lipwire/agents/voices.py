@@ -39,7 +39,10 @@ def _settle_offline(config: AgentConfig, voice: Voice, services: Services) -> No
     except LipwireError:  # nobody speaks the language, or nothing that speaks is there, which is told later
         config.voice = voice.for_espeak()
         return
-    config.voice = name.voice if name.engine == "espeak" else str(name)
+    if name.engine == "espeak":
+        config.voice = name.voice
+    else:  # clients are told of it: as the face has it, rather than where its file is
+        config.voice = voice.offline if name.is_path and voice.offline else str(name)
     if name.engine != "espeak":
         with suppress(LipwireError):  # there is no espeak-ng
             config.spare_voice = espeak_voice(voice.espeak or voice.service or "", config.language)

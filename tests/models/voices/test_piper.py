@@ -87,10 +87,12 @@ def test_the_list_has_what_is_there(folder: Path) -> None:
     assert voices()[-1].name == "espeak:en-us"
 
 
-def test_a_file_that_is_no_voice_is_refused(folder: Path) -> None:
+def test_a_file_that_is_no_voice_is_refused(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     bad = folder / "bad.onnx"
-    with pytest.raises(InvalidArgument, match=r"bad\.onnx: there is no such file\. There are: .*piper:amy"):
+    with pytest.raises(InvalidArgument, match=r"had: bad\.onnx\.json: No such file.*\. There are: .*piper:amy") as told:
         resolved(Name("piper", "bad"), folder)
+    assert str(folder) not in str(told.value) and str(folder) in caplog.text
+    assert Name("kokoro", "/srv/k.onnx/af_one").told("kokoro:/srv/k.onnx/af_one") == "kokoro:k.onnx/af_one"
     bad.write_bytes(b"no model")
     with pytest.raises(InvalidArgument, match=r"a voice of Piper's is a \.onnx file and this one"):
         resolved(Name("piper", str(bad)))

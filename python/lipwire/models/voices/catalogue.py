@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from ...errors import BadState, InvalidArgument, ModelFailed
 from . import hibari, kokoro, piper
 from .names import Name
 from .shift import SHIFTS
+
+logger = logging.getLogger("lipwire.voices")
 
 
 class Listed(Struct, frozen=True):
@@ -124,14 +127,17 @@ def resolved(name: Name, folder: Path | None = None) -> Name:
         InvalidArgument: it cannot be had. The message says why, and which there are.
     """
     found = name
-    try:
+    try:  # the name may have come over the network: where the server's files are is for its log
         if name.engine in ("piper", "kokoro") and not name.is_path:
             found = _in_folder(name, folder)
         check(found)
     except (InvalidArgument, ModelFailed, BadState) as exc:
         there = [one.name for one in voices(folder) if not one.missing]
+        why = str(exc) if name.is_path else found.told(str(exc))
+        if why != str(exc):
+            logger.warning("the voice %s cannot be had: %s", name, exc)
         raise InvalidArgument(
-            f"the voice {name} cannot be had: {exc}. There are: {', '.join(there) or 'none'}"
+            f"the voice {name} cannot be had: {why}. There are: {', '.join(there) or 'none'}"
         ) from exc
     return found
 
@@ -142,7 +148,5 @@ def _in_folder(name: Name, folder: Path | None) -> Name:
     if not re.fullmatch(r"[\w.+-]+", name.file):
         raise InvalidArgument("write it as " + ("MODEL/VOICE" if name.engine == "kokoro" else "the file's name"))
     path = folder / f"{name.file}.onnx"
-    if not path.is_file():
-        raise InvalidArgument(f"{path}: there is no such file")
     _, _, voice = name.voice.rpartition("/")
     return Name(name.engine, f"{path}/{voice}" if name.engine == "kokoro" else str(path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from .level import Floats, Loudness
 from .shift import SHIFTS, Shift, shifted
 
 Value = TypeVar("Value")
+
+logger = logging.getLogger("lipwire.voices")
 
 RATE = 24_000
 DEFAULT = "heart"
@@ -70,9 +73,11 @@ def part(name: str) -> Any:
     try:
         found = importlib.import_module(f"hibari.{name}")
     except (ImportError, OSError, ValueError) as exc:  # it reads its tables when it is imported
-        raise ModelFailed(f"hibari.{name} cannot be imported: {exc}. {how(known('hibari'))}") from exc
+        logger.warning("hibari.%s cannot be imported: %s", name, exc)
+        raise ModelFailed(f"hibari.{name} cannot be imported. {how(known('hibari'))}") from exc
     if package.resolve() not in Path(str(found.__file__)).resolve().parents:
-        raise ModelFailed(f"this process has imported another hibari, {found.__file__}, and Lipwire knows {package}")
+        logger.warning("%s was imported, and what Lipwire knows is in %s", found.__file__, package)
+        raise ModelFailed("this process has imported another hibari than the one that Lipwire knows")
     return found
 
 
@@ -124,7 +129,8 @@ def voice_file(name: str) -> tuple[Path, Registered]:
     place = Path(part("voices").cache_dir()) / about.file
     if not place.is_file():
         raise InvalidArgument(
-            f"hibari:{name} is not on this machine: its file, {about.file}, belongs into {place.parent}"
+            f"hibari:{name} is not on this machine: its file, {about.file}, belongs into hibari's folder (HIBARI_HOME, "
+            "else the folder hibari in the user's cache)"
         )
     return place, about
 
@@ -174,7 +180,7 @@ class Hibari:
             data = path.read_bytes()
             if not about.bundled and hashlib.sha256(data).hexdigest() != about.sha256:
                 raise ModelFailed(
-                    f"{path} is damaged: its SHA-256 is not that of hibari's voice {name}; fetch it again"
+                    f"{path.name} is damaged: its SHA-256 is not that of hibari's voice {name}; fetch it again"
                 )
             if about.british not in self._readers:
                 self._readers[about.british] = Reader(part("g2p"), british=about.british)
