@@ -14,7 +14,7 @@ from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.voices import settle_voice
 from lipwire.audio import espeak
 from lipwire.avatar import Avatar, Voice
-from lipwire.errors import BadState
+from lipwire.errors import BadState, InvalidArgument
 from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.names import Name
 from support.artwork import TOML, files, write
@@ -91,6 +91,13 @@ def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest
     config = AgentConfig(name="a", channel="c", llm=Llm(url="http://127.0.0.1:1/"))
     with pytest.raises(BadState, match=r"sentencex.*lipwire\[agents\]"):
         make_brain(config, Services(stt_url="http://127.0.0.1:1/", tts_url=OTHER))
+
+
+@pytest.mark.parametrize("brain", ["echo", "script"])
+def test_a_voice_that_there_is_not_is_told_when_the_brain_is_made(brain: Any) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    with pytest.raises(InvalidArgument, match="hibari has no voice 'nobody'"):
+        make_brain(AgentConfig(name="a", channel="c", brain=brain, voice="hibari:nobody"), Services())
 
 
 def test_a_brain_is_made_with_it() -> None:

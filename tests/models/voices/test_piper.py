@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,20 @@ def test_the_list_has_what_is_there(folder: Path) -> None:
     there = {voice.name: voice for voice in voices(folder / "kokoros")}
     assert "Japanese" in there["kokoro:k/jf_two"].missing and there["kokoro:k/em_three"].language == "es"
     assert voices()[-1].name == "espeak:en-us"
+
+
+def test_what_runs_a_voice_or_reads_for_it_is_looked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    amy, english, spanish = (
+        Name("piper", f"{folder}/amy.onnx"),
+        *(Name("kokoro", f"{folder}/kokoros/k.onnx/{name}") for name in ("af_one", "em_three")),
+    )
+    monkeypatch.setattr(espeak, "available", lambda: False)
+    assert [missing(name).partition(":")[0] for name in (amy, english, spanish)] == [
+        "Piper needs espeak-ng", "", "Kokoro needs espeak-ng",
+    ]  # fmt: skip
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "Piper needs onnxruntime, espeak-ng: pip install" in missing(amy) and "onnxruntime" in missing(english)
 
 
 def test_a_file_that_is_no_voice_is_refused(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

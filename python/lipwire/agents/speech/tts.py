@@ -105,11 +105,13 @@ class OfflineTts:
         await self._live.close()
 
     async def warm(self) -> None:
-        """Loads the voice, so that the first piece is not slow. What speaks in its place, where it fails, is told."""
+        """Loads the voice, so that the first piece is not slow. Where it fails, that is told, or what speaks in its
+        place."""
         try:
             await self._live.warm(self.voice)
         except ModelFailed as exc:
-            self._fall_back(exc)
+            if not self._fall_back(exc):
+                logger.warning("the voice %s is not ready: %s", self.voice, exc)
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
         voice = self.voice

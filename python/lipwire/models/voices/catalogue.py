@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 from pathlib import Path
@@ -110,11 +111,22 @@ def check(name: Name) -> None:
             piper.settings(Path(name.voice))
             if not Path(name.voice).is_file():
                 raise InvalidArgument(f"{name.voice}: there is no such file")
+            _check_needs("Piper", reads=True)
         case "kokoro":
             kokoro.check(name.voice)
+            _check_needs("Kokoro", reads=not kokoro.language(kokoro.split(name.voice)[1]).startswith("en"))
         case "espeak":
             if not espeak.known(name.voice):
                 raise InvalidArgument(f"espeak-ng has no voice {name.voice!r}; say en-us, de, en-us+f3")
+
+
+def _check_needs(engine: str, *, reads: bool) -> None:
+    """What runs a model of the user's, and `reads` what it says. Raises ModelFailed: it is not installed."""
+    absent = [] if importlib.util.find_spec("onnxruntime") else ["onnxruntime"]
+    if reads and not espeak.available():
+        absent.append("espeak-ng")
+    if absent:
+        raise ModelFailed(f"{engine} needs {', '.join(absent)}: pip install 'lipwire[offline]'")
 
 
 def resolved(name: Name, folder: Path | None = None) -> Name:
