@@ -15,6 +15,7 @@ from lipwire.agents.voices import settle_voice
 from lipwire.audio import espeak
 from lipwire.avatar import Avatar, Voice
 from lipwire.errors import BadState, InvalidArgument
+from lipwire.models.voices import choose
 from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.names import Name
 from support.artwork import TOML, files, write
@@ -91,6 +92,21 @@ def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest
     config = AgentConfig(name="a", channel="c", llm=Llm(url="http://127.0.0.1:1/"))
     with pytest.raises(BadState, match=r"sentencex.*lipwire\[agents\]"):
         make_brain(config, Services(stt_url="http://127.0.0.1:1/", tts_url=OTHER))
+
+
+@pytest.mark.parametrize(
+    ("voice", "why"), [("piper:nobody", "no folder of voices"), ("hibari:emma", "hibari:emma is not on this machine")]
+)
+def test_a_face_whose_own_voice_cannot_be_had_is_told_of(
+    voice: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
+    monkeypatch.setattr(choose, "_told", set())
+    face = str(write(tmp_path / "own", files(TOML.replace("size", f'voice = "{voice}"\nsize', 1))))
+    assert {settled("echo", face) for _ in range(2)} == {"en-us"}
+    (told,) = [record.message for record in caplog.records if "the face's own" in record.message]
+    assert voice in told and why in told and "There are: hibari:heart, " in told
 
 
 @pytest.mark.parametrize("brain", ["echo", "script"])
