@@ -34,6 +34,19 @@ def test_the_list_says_who_speaks_for_whom() -> None:
     assert listed["hibari:heart"]["licence"] == "Apache-2.0" and listed["hibari:emma"]["missing"]
 
 
+def test_a_film_is_spoken_by_a_voice_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPWIRE_VOICES", str(tmp_path))
+    for command in (
+        ["voices", "--sample"],
+        ["render", "--text", "Hello.", "--motion", str(tmp_path / "a.lwm"), "--voice"],
+    ):
+        with pytest.raises(InvalidArgument, match=r"amy\.onnx\.json: No such file"):
+            CliRunner().invoke(app, [*command, "piper:amy"], catch_exceptions=False)
+        with pytest.raises(InvalidArgument, match=r"no folder of voices"), monkeypatch.context() as patch:
+            patch.delenv("LIPWIRE_VOICES")
+            CliRunner().invoke(app, [*command, "piper:amy"], catch_exceptions=False)
+
+
 def test_a_sample_is_what_one_hears(tmp_path: Path) -> None:
     require(not missing(Name("hibari", "heart")), "hibari-tts")
     assert "s of hibari:heart+man" in lipwire("--sample", "hibari:heart+man", "--text", "Hello.", tmp_path / "a.wav")

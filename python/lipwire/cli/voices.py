@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import wave
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ import msgspec
 import typer
 
 from ..avatar import Avatar
-from .options import err, out
+from .options import err, out, voices_folder
 
 SAMPLE = "Hello! This is how I sound. Five thousand voices, very few faces."
 
@@ -29,11 +28,9 @@ def voices(
     as_json: Annotated[bool, typer.Option("--json", help="The list, for programs.")] = False,
 ) -> None:
     """List the voices of this machine: which speak, and what the others lack; or let one of them speak."""
-    from ..app.config import load
     from ..models.voices import catalogue
 
-    if folder is None and (set_folder := load(environment=os.environ).voices) is not None:
-        folder = Path(set_folder)
+    folder = folder or voices_folder()
     if sample is not None:
         _write(sample, file, text, folder)
         return
