@@ -21,7 +21,7 @@ def voices(
         Path | None, typer.Argument(metavar="FILE", help="Where --sample is written, a .wav (default: NAME.wav).")
     ] = None,
     sample: Annotated[str | None, typer.Option(metavar="NAME", help="Write what this voice sounds like.")] = None,
-    text: Annotated[str, typer.Option(help="What it says.")] = SAMPLE,
+    text: Annotated[str | None, typer.Option(help=f"What it says (default: {SAMPLE}).")] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where your voices are, .onnx files (default: the setting `voices`).")
     ] = None,
@@ -30,12 +30,17 @@ def voices(
     """List the voices of this machine: which speak, and what the others lack; or let one of them speak."""
     from ..models.voices import catalogue
 
+    if folder is not None and not folder.is_dir():
+        raise typer.BadParameter(f"{folder} is no folder", param_hint="--folder")
     folder = folder or voices_folder()
     if sample is not None:
-        _write(sample, file, text, folder)
+        if as_json:
+            raise typer.BadParameter("it is for the list, not for --sample", param_hint="--json")
+        _write(sample, file, SAMPLE if text is None else text, folder)
         return
-    if file is not None:
-        raise typer.BadParameter("say which voice: --sample NAME", param_hint="FILE")
+    for name, given in (("FILE", file), ("--text", text)):
+        if given is not None:
+            raise typer.BadParameter("say which voice: --sample NAME", param_hint=name)
     listed = catalogue.voices(folder)
     faces = {name: Avatar.load(name).voice.offline for name in Avatar.builtin()}
     of = {voice.name: [name for name, its in faces.items() if its == voice.name] for voice in listed}

@@ -48,6 +48,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_damaged_archive_has_no_voices(folder: Path) -> None:
+    file, archive = folder / "kokoros" / "k.onnx", folder / "kokoros" / "many.npz"
+    whole = archive.read_bytes()
+    directory = whole.index(b"PK\1\2")
+    for at, names in ((0, {"af_one", "jf_two", "em_three"}), (directory, {"em_three"})):  # the first voice, the list
+        archive.write_bytes(whole[:at] + b"XXXX" + whole[at + 4 :])
+        assert set(kokoro.styles(file)) == names
+        with pytest.raises(ModelFailed, match="has no voice af_one of Kokoro's"):
+            kokoro._style(archive, "af_one")
+
+
 @pytest.mark.parametrize("voice", ["amy", "old"])
 def test_piper_says_a_text_with_times_of_its_words(folder: Path, voice: str) -> None:
     require(espeak.available(), "espeak-ng")
