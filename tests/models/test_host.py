@@ -171,6 +171,26 @@ async def test_a_process_that_dies_in_mid_job_is_started_again(
     assert caplog.text.count("tiny was loaded") == 2  # it is warm again
 
 
+async def test_a_process_that_grows_too_large_again_loads_little_from_then_on(
+    host: ModelHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "LIMITS", Limits(start=LONG))
+    names = [f"model {number}" for number in range(module.MOST_WARM + 1)]
+    for name in names:
+        await host.warm("ears", name)
+    for deaths in (1, 2):
+        ears = Owner(host, "ears", Listen("en"))
+        Owner(host, "voice", Speak("v", "now grow"))
+        failed = await ears.over()
+        assert failed is not None and failed.died
+        well = Owner(host, "ears", Listen("en"))
+        well.job.send(Finish())
+        assert await well.over() is None and host.state().restarts == deaths
+        counts = [caplog.text.count(f"{name} was loaded") for name in names]
+        assert counts == [1] + [2] * module.MOST_WARM  # the last ones, and only once
+
+
 async def test_a_process_that_dies_again_and_again_is_not_waited_for(
     host: ModelHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

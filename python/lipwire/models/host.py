@@ -45,7 +45,7 @@ from .wire import (
     Tells,
     Warm,
 )
-from .worker import memory
+from .worker import TOO_LARGE, memory
 
 logger = sampled("lipwire.models")
 
@@ -65,6 +65,10 @@ MOST_HELD = 4 << 20
 """Bytes of a job that waits for the process to start."""
 DEATHS = 3
 """In a row, without a job that ended well between them, after which jobs fail while there is no process."""
+MOST_WARM = 3
+"""Models, or voices, of an engine that a new process loads: those that were asked for last."""
+GROWN = 2
+"""Deaths of having grown too large, whatever ended well between them, from which on a new process loads nothing."""
 SLOW: dict[str, float] = {"ears": 1.5, "voice": 1.0, "turn": 0.5}
 """Seconds from the last that an engine was told of a job to its answer, above which it is too slow."""
 BACKOFF = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
@@ -176,7 +180,7 @@ class ModelHost:
         self._leaving: asyncio.Task[None] | None = None
         self._warm: dict[tuple[str, str], None] = {}
         self._warming: dict[tuple[str, str], asyncio.Future[None]] = {}
-        self._deaths = self._restarts = 0
+        self._deaths = self._grown = self._restarts = 0
         self._slow: dict[str, int] = {}
         self.jobs: dict[int, Job] = {}
         """Those that have not ended, by number."""
@@ -233,6 +237,7 @@ class ModelHost:
         """
         key = engine, what
         if key in self._warm and self.state().pid is not None:
+            self._keep_warm(key)
             return
         done = self._warming.get(key) or self._begin_warming(engine, what)
         await asyncio.shield(done)
@@ -245,7 +250,7 @@ class ModelHost:
         def on_end(failed: ModelFailed | None) -> None:
             del self._warming[engine, what]
             if failed is None:
-                self._warm[engine, what] = None
+                self._keep_warm((engine, what))
                 done.set_result(None)
             else:
                 done.set_exception(failed)
@@ -253,6 +258,12 @@ class ModelHost:
         self._warming[engine, what] = done
         self.job(engine, Warm(what), lambda answer: None, on_end)
         return done
+
+    def _keep_warm(self, key: tuple[str, str]) -> None:
+        self._warm.pop(key, None)
+        self._warm[key] = None
+        for old in [one for one in self._warm if one[0] == key[0]][:-MOST_WARM]:
+            del self._warm[old]
 
     def job(
         self,
@@ -326,9 +337,11 @@ class ModelHost:
     def _died(self, ended: Ended) -> None:
         self._deaths += 1
         self._restarts += 1
+        self._grown += ended.code == TOO_LARGE
         lost = [job for job in self.jobs.values() if job.begun]
-        if self._deaths >= DEATHS:
+        if self._deaths >= DEATHS or self._grown >= GROWN:
             self._warm.clear()  # that may be what it dies of
+        if self._deaths >= DEATHS:
             lost = [*self.jobs.values()]
         for job in lost:
             self.fail(job, self._why(ended))

@@ -46,6 +46,8 @@ from .wire import (
     Warmed,
 )
 
+TOO_LARGE = 5
+"""The code with which it ends where it has grown too large."""
 WATCH = 0.5
 """Seconds between two looks at what the engines do."""
 LEAVE = 1.0
@@ -253,13 +255,13 @@ class Worker:
                 _end(f"{desk.name} has been at one step for {busy:.0f} s")
         if (used := memory(os.getpid())) > self._settings.memory:
             most = self._settings.memory >> 20
-            _end(f"it uses {used >> 20} MB, and {most} is the most (the setting models_memory_mb)")
+            _end(f"it uses {used >> 20} MB, and {most} is the most (the setting models_memory_mb)", TOO_LARGE)
 
 
-def _end(why: str) -> NoReturn:
+def _end(why: str, code: int = 4) -> NoReturn:
     """Ends the process, whatever its threads are in."""
     print(why, file=sys.stderr, flush=True)
-    os._exit(4)
+    os._exit(code)
 
 
 def _thread_died(what: threading.ExceptHookArgs) -> None:

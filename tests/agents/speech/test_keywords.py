@@ -22,8 +22,11 @@ from lipwire.agents.config import AgentConfig
 from lipwire.agents.speech import keywords as commands
 from lipwire.agents.speech.commands import command_in, command_said
 from lipwire.agents.speech.keywords import KeywordSpotter, Phrases, find
+from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.sphinx.recognizer import Recognizer
-from lipwire.agents.speech.whisper_spotter import WhisperSpotter, open_spotter
+from lipwire.agents.speech.whisper_spotter import IN_A_ROW, WhisperSpotter, open_spotter
+from lipwire.models.host import ModelHost
+from lipwire.models.wire import Settings
 from support.agent_puppet import Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.machine import require
 
@@ -88,6 +91,27 @@ async def test_whisper_spots_commands_in_the_process_of_models(say: Say) -> None
         await asyncio.sleep(0.01)
     assert set(iter_of(found)) <= {"start"} and spotter.skipped == 0
     await spotter.close()
+    await spotter.close()
+    assert host.state().users == 0
+    await host.close()
+
+
+async def test_where_whisper_fails_pocketsphinx_spots_commands(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(not what_hears("en")[1] and KeywordSpotter.available(), "whisper-tiny.en, pocketsphinx")
+    host = ModelHost(Settings({"ears": "nothing.there"}, memory=1 << 30, stuck=60.0, nice=5))
+    monkeypatch.setitem(ModelHost._of_loop, asyncio.get_running_loop(), host)  # type: ignore[arg-type]
+    opened = await open_spotter()
+    assert isinstance(opened, KeywordSpotter) and host.state().users == 0  # it cannot be loaded
+    await opened.close()
+    await host.close()
+
+    spotter, found = WhisperSpotter(), asyncio.Queue[str]()  # it fails later
+    for _ in range(IN_A_ROW + 1):
+        for frame in frames(as_piece(bytes(8000) + at_16k(say(SPOKEN["start"])) + bytes(16_000))):
+            spotter.hear(frame, "start", found.put_nowait)
+        while host.jobs:
+            await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(found.get(), 60) == "start" and found.empty()
     await spotter.close()
     assert host.state().users == 0
     await host.close()

@@ -118,14 +118,28 @@ async def test_what_is_only_the_default_falls_back_and_says_so(
     ]
     assert host.state().users == 1  # it is done with the process
 
-    # and when the model fails later, with what was said meanwhile
+    # and when the model fails again and again later, with what was said meanwhile; but not for one failure
     other = OfflineStt("en-US")
     await other.open()
-    hearing = other.hear(lambda text: None)
-    hearing.feed(sentence)
-    for job in list(host.jobs.values()):
-        host.fail(job, ModelFailed("it is of no use any more"))
-    assert "would like to" in (await hearing.finish()).text and other.hears == "pocketsphinx"
+
+    async def fail(count: int) -> None:
+        hearings = [other.hear(lambda text: None) for _ in range(count)]
+        for hearing in hearings:
+            hearing.feed(sentence)
+        for job in list(host.jobs.values()):
+            host.fail(job, ModelFailed("it is of no use any more"))
+        for said in await asyncio.gather(*(hearing.finish() for hearing in hearings)):
+            assert "would like to" in said.text
+
+    await fail(offline_stt.IN_A_ROW - 1)
+    assert await hear(other, bytes(32_000)) == "" and (other.hears, other.fallen) == ("whisper-tiny.en", "")
+    with monkeypatch.context() as patch:  # it hangs
+        patch.setattr(whisper_stt, "TIMEOUT", 0.0)
+        hearing = other.hear(lambda text: None)
+        hearing.feed(sentence)
+        assert "would like to" in (await hearing.finish()).text and other.hears == "whisper-tiny.en"
+    await fail(offline_stt.IN_A_ROW - 1)
+    assert (other.hears, other.fallen) == ("pocketsphinx", "it is of no use any more")
     await engine.close()
     await other.close()
 

@@ -17,11 +17,12 @@ from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.host import ModelHost
 from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.engine import Engine
-from lipwire.models.voices.live import LiveVoices
+from lipwire.models.voices.live import LiveVoices, Patience
 from lipwire.models.voices.names import Name
 from lipwire.models.voices.speaker import speak
-from lipwire.models.wire import Answer, Said, Speak, Spoken
+from lipwire.models.wire import Answer, Said, Settings, Speak, Spoken
 from support.machine import require
+from support.paths import ROOT
 
 HEART = Name("hibari", "heart")
 TEXT = "One is here. Two is here. Three is here."
@@ -52,6 +53,21 @@ async def test_what_is_said_in_the_process_of_models_is_said_to_its_end() -> Non
     await live.close()
     await host.close()
     await host.leave()
+
+
+async def test_a_voice_that_hangs_fails_and_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    host = ModelHost(Settings({"voice": "support.model_engines"}, memory=1 << 30, stuck=600.0, nice=5))
+    monkeypatch.setitem(ModelHost._of_loop, asyncio.get_running_loop(), host)  # type: ignore[arg-type]
+    live, got = LiveVoices(), []
+    live.patience = Patience(60.0, 60.0)
+    with pytest.raises(ModelFailed, match="it hangs"):
+        async for sound in live.speak(HEART, "one hang two"):
+            got.append(sound.pcm)
+            live.patience = Patience(0.0, 0.0)
+    assert got == [b"one"] and host.state().jobs == 0
+    await live.close()
+    await host.close()
 
 
 def test_onnxruntime_reports_to_nobody(tmp_path: Path) -> None:

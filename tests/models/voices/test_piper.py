@@ -13,6 +13,7 @@ import pytest
 from lipwire.audio import espeak
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.voices import kokoro, piper
+from lipwire.models.voices.base import MOST_VOICES
 from lipwire.models.voices.catalogue import missing, resolved, voices
 from lipwire.models.voices.kokoro import Kokoro
 from lipwire.models.voices.level import LEVEL, active_level
@@ -89,6 +90,30 @@ def test_kokoro_says_a_text_with_times_of_its_words(folder: Path) -> None:
     ):
         with pytest.raises(InvalidArgument, match=why):
             resolved(Name("kokoro", f"{file}/{voice}"))
+
+
+def test_few_voices_stay_loaded(folder: Path) -> None:
+    require(not missing(Name("hibari", "heart")), "hibari-tts")
+    k = folder / "kokoros" / "k.onnx"
+    other = k.with_name("other.onnx")
+    other.write_bytes(k.read_bytes())
+    for n in range(MOST_VOICES):
+        np.zeros((510, 1, 256), np.float32).tofile(k.with_name(f"ef_{n}.bin"))
+    for engine, first, others in (
+        (Piper(), "amy.onnx", [f"{n}.onnx" for n in range(MOST_VOICES)]),
+        (Kokoro(), "kokoros/k.onnx/af_one", [f"kokoros/other.onnx/ef_{n}" for n in range(MOST_VOICES)]),
+    ):
+        for name in others if isinstance(engine, Piper) else ():
+            (folder / name).write_bytes((folder / "amy.onnx").read_bytes())
+            (folder / f"{name}.json").write_text(json.dumps(ABOUT))
+        paths = [str(folder / name) for name in (first, *others)]
+        for path in [*paths[:-1], paths[0], paths[-1]]:  # the first one is used again
+            engine.speak(path, "Hello.")
+        assert [engine.has(path) for path in paths] == [True, False] + [True] * (MOST_VOICES - 1)
+    assert isinstance(engine, Kokoro) and set(engine._sessions) == {k, other}
+    for path in paths[1:]:
+        engine.speak(path, "Hello.")
+    assert set(engine._sessions) == {other}  # the other model is of no use any more
 
 
 def test_the_list_has_what_is_there(folder: Path) -> None:

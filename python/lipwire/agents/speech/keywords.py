@@ -163,10 +163,15 @@ class KeywordSpotter:
         self._pool: Pool | None = Pool.of("commands")
         self._look(b"", "stop", lambda command: None)  # starts the process where there is none
 
+    @staticmethod
+    def available() -> bool:
+        """Whether pocketsphinx is installed."""
+        return importlib.util.find_spec("pocketsphinx") is not None
+
     @classmethod
     async def open(cls) -> KeywordSpotter:
         """Raises BadState: pocketsphinx is not installed."""
-        if importlib.util.find_spec("pocketsphinx") is None:
+        if not cls.available():
             raise BadState("voice commands need pocketsphinx: pip install 'lipwire[agents]'")
         return cls()
 

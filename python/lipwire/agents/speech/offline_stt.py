@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import logging
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from .whisper_stt import NotHeard, WhisperStt
 logger = logging.getLogger("lipwire.agents")
 
 SPHINX = "pocketsphinx"
+IN_A_ROW = 3
+"""Utterances that whisper fails at, one after another, after which it is not asked again."""
 
 
 def what_hears(language: str, model: str = "") -> tuple[str, str]:
@@ -59,7 +62,8 @@ def _lacking(model: str) -> str:
 
 class OfflineStt:
     """What hears on this machine. What nobody has asked for by name falls back: to pocketsphinx, for English, where
-    whisper is not there, is damaged, or fails again and again; that is logged, and `fallen` says why.
+    whisper is not there, is damaged, or fails again and again; that is logged, and `fallen` says why. Until then
+    pocketsphinx hears the utterances that whisper failed at.
 
     Args:
         language, model: as of `what_hears`.
@@ -74,6 +78,10 @@ class OfflineStt:
         """What hears, and why not the default."""
         self._may_fall = not model and language_of(language) == "en"
         self._stt: Stt = SphinxStt(language) if self.hears == SPHINX else WhisperStt(language, self.hears)
+        self._spare: SphinxStt | None = None
+        self._failures = 0
+        """In a row."""
+        self._changing = asyncio.Lock()
         if self.fallen:
             _say(self.hears, self.fallen)
 
@@ -81,37 +89,57 @@ class OfflineStt:
         try:
             await self._stt.open()
         except ModelFailed as exc:
-            if not await self._fall_back(str(exc)):
-                raise
+            async with self._changing:
+                if (spare := await self._opened()) is None:
+                    raise
+                await self._fall_back(spare, str(exc))
 
     async def close(self) -> None:
-        await self._stt.close()
+        async with self._changing:
+            spare, self._spare, self._may_fall = self._spare, None, False
+            if spare is not None and spare is not self._stt:
+                await spare.close()
+            await self._stt.close()
 
     def hear(self, on_partial: Callable[[str], None]) -> Hearing:
         return _Retried(self, self._stt, on_partial)
 
+    def heard(self) -> None:
+        """An utterance was heard."""
+        self._failures = 0
+
     async def again(self, failed: NotHeard) -> Transcript:
         """An utterance that whisper failed at. Raises ServiceError."""
-        if isinstance(self._stt, WhisperStt) and not await self._fall_back(str(failed)):
-            raise failed
-        hearing = self._stt.hear(lambda text: None)
+        async with self._changing:
+            self._failures += 1
+            if (spare := await self._opened()) is None:
+                raise failed
+            if self._failures >= IN_A_ROW and self._stt is not spare:
+                await self._fall_back(spare, str(failed))
+        hearing = spare.hear(lambda text: None)
         hearing.feed(failed.pcm)
         return await hearing.finish()
 
-    async def _fall_back(self, why: str) -> bool:
-        """Whether pocketsphinx hears from now on."""
-        if not self._may_fall:
-            return False
-        try:
-            sphinx = SphinxStt(self._language)
-            await sphinx.open()
-        except LipwireError:
-            return False
-        whisper, self._stt = self._stt, sphinx
+    async def _opened(self) -> SphinxStt | None:
+        """What hears in whisper's place; None where nothing may, or can."""
+        if self._spare is None and self._may_fall:
+            spare: SphinxStt | None = None
+            try:
+                spare = SphinxStt(self._language)
+                await spare.open()
+            except LipwireError:
+                if spare is not None:
+                    await spare.close()
+                return None
+            self._spare = spare
+        return self._spare
+
+    async def _fall_back(self, spare: SphinxStt, why: str) -> None:
+        """From now on that hears."""
+        whisper, self._stt = self._stt, spare
         self.hears, self.fallen = SPHINX, why
         _say(SPHINX, why)
         await whisper.close()
-        return True
 
 
 class _Retried:
@@ -126,9 +154,11 @@ class _Retried:
 
     async def finish(self) -> Transcript:
         try:
-            return await self._hearing.finish()
+            transcript = await self._hearing.finish()
         except NotHeard as exc:
             return await self._owner.again(exc)
+        self._owner.heard()
+        return transcript
 
     def drop(self) -> None:
         self._hearing.drop()

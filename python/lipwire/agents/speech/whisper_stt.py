@@ -20,7 +20,7 @@ TRIES = 2
 
 
 class NotHeard(ServiceError):
-    """The model failed, and may fail again; `pcm` is all of the utterance."""
+    """The model failed, or hangs, and may fail again; `pcm` is all of the utterance."""
 
     def __init__(self, message: str, pcm: bytes) -> None:
         super().__init__(message)
@@ -100,7 +100,7 @@ class _WhisperHearing:
         self._send(SENT_AT_ONCE)
 
     async def finish(self) -> Transcript:
-        """Raises NotHeard, ServiceError."""
+        """Raises NotHeard."""
         self._ended = True
         self._send(at_least=1)
         self._job.send(Finish())
@@ -108,7 +108,8 @@ class _WhisperHearing:
             async with asyncio.timeout(TIMEOUT):
                 return await self._result
         except TimeoutError as exc:
-            raise ServiceError(f"speech to text on this machine did not answer within {TIMEOUT:g} s") from exc
+            late = f"speech to text on this machine did not answer within {TIMEOUT:g} s"
+            raise NotHeard(late, bytes(self._pcm)) from exc
         finally:
             self.drop()
 

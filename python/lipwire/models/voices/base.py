@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ...errors import InvalidArgument
 from ..wire import Spoken, Word
@@ -14,13 +14,21 @@ from .timing import times_of_words
 BETWEEN = 0.28
 """Seconds of silence that are left behind a sentence that others follow."""
 
+MOST_VOICES = 3
+"""That an engine for files of the user's keeps loaded; the one that was not used for longest goes."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 Say = Callable[[str, float], tuple[Floats, tuple[Word, ...]]]
 """(a sentence, seconds of silence behind it) -> samples, and the words with their times; none where there is nothing
 that can be said."""
 
 
 class Engine(Protocol):
-    """Loads a voice when it is first asked for. Not for several threads at once."""
+    """Loads a voice when it is asked for. Not for several threads at once."""
+
+    def has(self, voice: str) -> bool:
+        """Whether a voice is loaded."""
 
     def speak(self, voice: str, text: str) -> Iterator[Spoken]:
         """Says `text`, sentence by sentence: the sound of each and its words, whose times count from the beginning of
@@ -30,6 +38,18 @@ class Engine(Protocol):
             InvalidArgument: no such voice, or there is nothing in the text that it can say. ModelFailed: it cannot be
             loaded. BadState: espeak-ng is needed, and not installed.
         """
+
+
+def kept(loaded: dict[K, V], key: K, load: Callable[[], V]) -> V:
+    """What is loaded by that name, or is now; MOST_VOICES stay, the last one that was used last."""
+    if key in loaded:
+        found = loaded.pop(key)
+    else:
+        while len(loaded) >= MOST_VOICES:
+            del loaded[next(iter(loaded))]
+        found = load()
+    loaded[key] = found
+    return found
 
 
 def placed(

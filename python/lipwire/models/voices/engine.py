@@ -28,19 +28,17 @@ class Engine(Base):
         self._speaker = Speaker()
         self._jobs: dict[int, _Job] = {}
         self._turns: deque[int] = deque()
-        self._loaded: set[str] = set()
 
     def warm(self, what: str) -> None:
         name = _named(what or f"hibari:{DEFAULT}")
         with self.loading(str(name)):
             for _ in self._said(name, "One."):
                 pass
-        self._loaded.add(str(name))
 
     def open(self, job: int, request: Request, answer: Callable[[Answer], None]) -> None:
         assert isinstance(request, Speak)
         name = _named(request.voice)
-        if str(name) not in self._loaded:
+        if not self._speaker.has(name):
             self.warm(request.voice)
         self._jobs[job] = _Job(self._said(name, request.text), answer)
         self._turns.append(job)

@@ -62,6 +62,10 @@ def espeak_voice(voice: str, language: str) -> str:
 class Espeak:
     """Speaks with espeak-ng's voices, any thread."""
 
+    def has(self, voice: str) -> bool:
+        """There is nothing to load."""
+        return True
+
     def speak(self, voice: str, text: str) -> Iterator[Spoken]:
         """Says `text`; times of words count from its beginning.
 

@@ -164,6 +164,10 @@ class Hibari:
         self._models: dict[str, _Model] = {}
         self._readers: dict[bool, Reader] = {}
 
+    def has(self, voice: str) -> bool:
+        """Whether it is loaded."""
+        return split(voice)[0] in self._models
+
     def speak(self, voice: str, text: str) -> Iterator[Spoken]:
         """As `base.Engine.speak`; a voice is "heart", or one that is made of it, "heart+child"."""
         name, shift = split(voice)

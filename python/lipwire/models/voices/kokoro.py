@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import InvalidArgument, ModelFailed
 from ..wire import Spoken, Word
-from .base import placed, speech
+from .base import kept, placed, speech
 from .english import Reader
 from .graph import open_session, read
 from .hibari import part, vocabulary
@@ -137,17 +137,23 @@ class Kokoro:
         self._voices: dict[str, _Voice] = {}
         self._readers: dict[bool, Reader] = {}
 
+    def has(self, voice: str) -> bool:
+        """Whether it is loaded."""
+        return voice in self._voices
+
     def speak(self, voice: str, text: str) -> Iterator[Spoken]:
         """As `base.Engine.speak`; a voice is "PATH.onnx/af_heart"."""
-        if voice not in self._voices:
-            check(voice)
-            file, name = split(voice)
-            if file not in self._sessions:
-                self._sessions[file] = open_session(read(file), str(file), _DURATIONS)
-            style = _style(styles(file)[name], name)
-            self._voices[voice] = _Voice(*self._sessions[file], style, self._reader(language(name)))
-        found = self._voices[voice]
+        found = kept(self._voices, voice, lambda: self._load(voice))
         return speech(f"kokoro:{voice}", text, found.say, RATE, found.loudness)
+
+    def _load(self, voice: str) -> _Voice:
+        check(voice)
+        file, name = split(voice)
+        used = {split(other)[0] for other in self._voices}
+        self._sessions = {other: session for other, session in self._sessions.items() if other in used | {file}}
+        if file not in self._sessions:
+            self._sessions[file] = open_session(read(file), str(file), _DURATIONS)
+        return _Voice(*self._sessions[file], _style(styles(file)[name], name), self._reader(language(name)))
 
     def _reader(self, spoken: str) -> Read:
         ids = vocabulary()

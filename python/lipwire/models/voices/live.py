@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+
+from msgspec import Struct
 
 from ...audio import espeak
 from ...errors import ModelFailed
-from ..host import ModelHost
+from ..host import Job, ModelHost
 from ..wire import Answer, Speak, Spoken
 from .names import Name
 from .speaker import speak
@@ -20,10 +22,20 @@ TRIES = 2
 """How often a text is begun whose process died: it goes on with the first sentence that was not said."""
 
 
+class Patience(Struct, frozen=True):
+    """Seconds until a voice in the process of models is taken to hang."""
+
+    sound: float = 20.0
+    """For the first sound of a text, and from one to the next; other texts are said between them."""
+    loading: float = 30.0
+    """More, where the process does not run yet, or a voice was loaded."""
+
+
 class LiveVoices:
     """Speaks with the voices of this machine. Belongs to an event loop; `close` it."""
 
     def __init__(self) -> None:
+        self.patience = Patience()
         self._host: ModelHost | None = None
 
     async def close(self) -> None:
@@ -40,7 +52,7 @@ class LiveVoices:
         """Says `text`, sentence by sentence, with a voice that `catalogue.resolved` gave.
 
         Raises:
-            LipwireError: it cannot be said, or there is nothing to say.
+            LipwireError: it cannot be said, or there is nothing to say. ModelFailed: also where the voice hangs.
         """
         if name.engine == "espeak":
             for sound in await espeak.in_thread(speak, name, text):
@@ -69,7 +81,7 @@ class LiveVoices:
         answers: asyncio.Queue[Answer | ModelFailed | None] = asyncio.Queue()
         job = self._the_host().job("voice", Speak(str(name), text), answers.put_nowait, answers.put_nowait)
         try:
-            while (answer := await answers.get()) is not None:
+            while (answer := await self._next(answers, job)) is not None:
                 if isinstance(answer, ModelFailed):
                     raise answer
                 if isinstance(answer, Spoken):
@@ -78,3 +90,13 @@ class LiveVoices:
                         yield answer
         finally:
             job.drop()
+
+    async def _next(self, answers: asyncio.Queue[Answer | ModelFailed | None], job: Job) -> Answer | ModelFailed | None:
+        """Raises ModelFailed: there is none for too long."""
+        for seconds in (self.patience.sound, self.patience.loading):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await answers.get()
+            if job.begun and not job.loaded:
+                break
+        raise ModelFailed("it hangs: there was no sound of it for too long")

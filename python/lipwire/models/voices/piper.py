@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ...errors import InvalidArgument
 from ..wire import Spoken, Word
-from .base import placed, speech
+from .base import kept, placed, speech
 from .graph import open_session, read
 from .level import Floats, Loudness
 from .phonemes import clauses
@@ -109,12 +109,14 @@ class Piper:
     def __init__(self) -> None:
         self._models: dict[Path, _Model] = {}
 
+    def has(self, voice: str) -> bool:
+        """Whether it is loaded."""
+        return Path(voice) in self._models
+
     def speak(self, voice: str, text: str) -> Iterator[Spoken]:
         """As `base.Engine.speak`; a voice is the path of its file."""
         file = Path(voice)
-        if file not in self._models:
-            self._models[file] = _Model(file)
-        model = self._models[file]
+        model = kept(self._models, file, lambda: _Model(file))
 
         def say(piece: str, tail: float) -> tuple[Floats, tuple[Word, ...]]:
             return _say(model, piece, tail)

@@ -22,6 +22,10 @@ class Speaker:
     def __init__(self) -> None:
         self._engines: dict[EngineName, Engine] = {}
 
+    def has(self, name: Name) -> bool:
+        """Whether a voice is loaded."""
+        return name.engine in self._engines and self._engines[name.engine].has(name.voice)
+
     def speak(self, name: Name, text: str) -> Iterator[Spoken]:
         """Says `text` with a voice that `catalogue.resolved` gave. See `base.Engine.speak`."""
         if name.engine not in self._engines:
