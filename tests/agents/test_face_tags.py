@@ -70,3 +70,19 @@ def test_what_turns_out_to_be_a_thought_leaves_none() -> None:
     tags.restart("Hmm. ")
     assert tags.feed("<face smile/> Hello.") == "Hello."
     assert tags.take("Hmm. ", "Hello.") == (Mark(0, HAPPY),)
+
+
+@pytest.mark.parametrize("begun", ["<" + " " * 30_000, "</" + "\n" * 30_000, "<face" + " a" * 15_000, "<" * 30_000])
+def test_what_is_held_is_short(begun: str) -> None:
+    tags, given = FaceTags(), ""
+    for at in range(0, len(begun), 100):
+        given += tags.feed(begun[at : at + 100])
+        assert at + 100 - len(given) <= MAX_TAG + 22
+    whole = FaceTags()
+    assert len(whole.feed(begun)) >= len(begun) - MAX_TAG - 22
+
+
+def test_many_at_one_place_are_one() -> None:
+    tags = FaceTags()
+    assert tags.feed("<face smile/><face wave/>" * 1000 + "<face sad/>Oh.") == "Oh."
+    assert tags.waiting == [(0, Feeling("concerned", "wave"))]

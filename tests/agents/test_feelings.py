@@ -43,6 +43,18 @@ RATE = 48_000
         ("こんにちは。", "ja", "happy", "wave"),
         ("对不起，我没听懂。", "zh-CN", "concerned", None),
         ("죄송합니다.", "ko", "concerned", None),
+        ("我不开心。", "zh-CN", None, None),
+        ("听到你不开心，我很难过。", "zh", "concerned", None),
+        ("我很开心。", "zh", "happy", None),
+        ("嬉しいです。", "ja", "happy", None),
+        ("嬉しくないです。", "ja", None, None),
+        ("ええと、明日です。", "ja", None, None),
+        ("それはできません！", "ja", None, None),
+        ("네, 알겠습니다.", "ko", None, "nod"),
+        ("네덜란드는 작아요.", "ko", None, None),
+        ("와인은 붉어요.", "ko", None, None),
+        ("기분이 안 좋아요.", "ko", None, None),
+        ("날씨가 좋아요.", "ko", "happy", None),
         ("Tervetuloa!", "fi", "happy", None),  # no words of it are known, but its mark is
         ("", "en", None, None),
     ],
@@ -53,7 +65,7 @@ def test_what_a_sentence_tells(sentence: str, language: str, mood: Mood | None, 
 
 def test_every_language_has_what_is_needed_most() -> None:
     for language, words in WORDS.items():
-        assert {"hello", "bye", "sorry", "wow", "glad", "yes", "no"} <= words.keys(), language
+        assert {"hello", "bye", "sorry", "wow", "glad", "yes", "no", "not"} == words.keys(), language
         for kind, one in words.items():
             listed = one.split("|")
             assert len(set(listed)) == len(listed) and all(word == word.strip().lower() != "" for word in listed), kind
@@ -125,6 +137,13 @@ def test_what_the_model_says_counts_and_words_do_not() -> None:
     assert stage.shown[:2] == [(0, "concerned", None), (1000 - LEAD, "surprised", "nod")]
     assert stage.shown[2][1:] == (None, "wave") and 1700 - LEAD <= stage.shown[2][0] <= 2000 - LEAD
     assert stage.shown[3:] == [(2500 + STAY, "neutral", None)]  # until the reply is over
+
+
+def test_of_many_that_are_due_at_once_the_last_counts() -> None:
+    wave = tuple(Mark(at, Feeling("happy" if at % 2 else "concerned", "wave")) for at in range(500))
+    stage = Stage()
+    stage.hear(said(("a" * 500, 100), marks={0: wave}), 0, 100)
+    assert stage.shown == [(0, "happy", "wave")]
 
 
 def test_a_sentence_is_waited_for_until_it_is_whole() -> None:

@@ -108,6 +108,8 @@ def test_who_speaks_by_realtime(url: str, model: str | None, today: date, by: st
     ("given", "sent"),
     [
         ({"model": "gpt-6-luna"}, {"model": "gpt-6-luna", "reasoning_effort": "none"}),
+        ({"model": "gpt-6-luna-2026-10-01"}, {"model": "gpt-6-luna-2026-10-01", "reasoning_effort": "none"}),
+        ({"model": "gpt-6-luna-audio"}, None),
         ({"model": "openai/gpt-6-luna", "reasoning_effort": "low"}, None),
         ({"model": "gpt-4o-mini", "max_tokens": 5}, None),
         ({"model": "llama3.2"}, None),

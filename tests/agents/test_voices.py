@@ -14,7 +14,8 @@ from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.voices import settle_voice
 from lipwire.audio import espeak
 from lipwire.avatar import Avatar, Voice
-from lipwire.errors import BadState
+from lipwire.errors import BadState, InvalidArgument
+from lipwire.models.voices import choose
 from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.names import Name
 from support.artwork import TOML, files, write
@@ -76,11 +77,43 @@ def test_artwork_names_its_own(tmp_path: Path) -> None:
     assert settled("echo", str(tmp_path / "none")) == settled("echo")  # it has no such face, and is told so later
 
 
+def test_a_voice_of_the_operators_is_known_by_its_name(tmp_path: Path) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    (tmp_path / "amy.onnx").touch()
+    (tmp_path / "amy.onnx.json").write_text('{"audio": {"sample_rate": 22050}, "phoneme_id_map": {}}')
+    face = write(tmp_path / "amys", files(TOML.replace("size", 'voice = "piper:amy"\nsize', 1)))
+    config = AgentConfig(name="a", channel="c", brain="echo", avatar=str(face))
+    settle_voice(config, Services(voices=str(tmp_path)))
+    assert (config.voice, config.spare_voice) == ("piper:amy", "en-us")
+
+
 def test_what_is_missing_is_told_before_a_reply_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentencex", None)
     config = AgentConfig(name="a", channel="c", llm=Llm(url="http://127.0.0.1:1/"))
     with pytest.raises(BadState, match=r"sentencex.*lipwire\[agents\]"):
         make_brain(config, Services(stt_url="http://127.0.0.1:1/", tts_url=OTHER))
+
+
+@pytest.mark.parametrize(
+    ("voice", "why"), [("piper:nobody", "no folder of voices"), ("hibari:emma", "hibari:emma is not on this machine")]
+)
+def test_a_face_whose_own_voice_cannot_be_had_is_told_of(
+    voice: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
+    monkeypatch.setattr(choose, "_told", set())
+    face = str(write(tmp_path / "own", files(TOML.replace("size", f'voice = "{voice}"\nsize', 1))))
+    assert {settled("echo", face) for _ in range(2)} == {"en-us"}
+    (told,) = [record.message for record in caplog.records if "the face's own" in record.message]
+    assert voice in told and why in told and "There are: hibari:heart, " in told
+
+
+@pytest.mark.parametrize("brain", ["echo", "script"])
+def test_a_voice_that_there_is_not_is_told_when_the_brain_is_made(brain: Any) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    with pytest.raises(InvalidArgument, match="hibari has no voice 'nobody'"):
+        make_brain(AgentConfig(name="a", channel="c", brain=brain, voice="hibari:nobody"), Services())
 
 
 def test_a_brain_is_made_with_it() -> None:

@@ -15,12 +15,13 @@ from msgspec import Meta
 
 import lipwire.atlas
 from lipwire.agents.brains.base import Services
-from lipwire.agents.brains.guide import GREETING
+from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
 from lipwire.agents.rest.wire import parse_update
+from lipwire.agents.speech import offline_stt
 from lipwire.app import agent_setup as setup
-from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools
+from lipwire.app.agent_command import choose_brain, describe_agent, describe_tool, load_tools, take_model
 from lipwire.app.agent_page import PageAgents
 from lipwire.app.agent_setup import AgentSetup, check_brain, openai_models
 from lipwire.app.config import Config
@@ -59,6 +60,17 @@ def test_prepare() -> None:
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)
     assert forced.brain == "echo"
+
+
+def test_what_hears_an_agents_users_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    hears = {"": ("whisper-base", ""), "whisper-small": ("whisper-small", "it is so")}
+    monkeypatch.setattr(offline_stt, "what_hears", lambda language, model: hears[model])
+    made = AgentSetup(Config(hearing_model="whisper-small"))
+    assert made.ears(agent(brain="guide")) == "whisper-small, because it is so"
+    assert made.ears(agent(brain="echo")) is made.ears(agent(brain="realtime")) is None
+    assert AgentSetup(Config()).ears(agent(brain="cascade", language="de-DE")) == "whisper-base"
+    asked = AgentSetup(Config(stt_url="http://user:secret@stt.example.org:81/v1"))
+    assert asked.ears(agent(brain="cascade")) == "stt.example.org:81"
 
 
 def test_services_are_the_settings() -> None:
@@ -246,6 +258,11 @@ def test_brains_by_name() -> None:
     assert choose_brain(Config()) == "guide"
     assert choose_brain(Config(openai_api_key="k")) == "realtime"
     assert choose_brain(Config(openai_url="ws://127.0.0.1:1")) == "realtime"
+    assert choose_brain(Config(openai_api_key="k", llm_model="gpt-5.1")) == "cascade"
+    keyed, default = Config(openai_api_key="k"), Config().llm_model
+    assert take_model(keyed, None) == keyed and choose_brain(take_model(keyed, default)) == "cascade"
+    with pytest.raises(InvalidArgument, match="the brain realtime asks no chat model"):
+        take_model(Config(agent_brain="realtime"), default)
     ours = "http://127.0.0.1:11434/v1/chat/completions"
     assert choose_brain(Config(openai_api_key="k", llm_url=ours)) == choose_brain(Config(), "key") == "cascade"
     with pytest.raises(AgentStartFailed, match="cascade needs OPENAI_API_KEY"):
@@ -267,6 +284,9 @@ def test_the_guide_greets_and_asks_nobody() -> None:
         setup_.prepare(one)
         assert one.llm.greeting_message == said
         assert (setup_.services(one).stt_url, setup_.services(one).tts_url) == (None, None)
+    german = agent(brain="guide", language="de-DE")
+    setup_.prepare(german)
+    assert german.llm.greeting_message == OTHER_LANGUAGES["de"]
     assert setup_.services(prepared(setup_, "cascade")).tts_url is not None
     ours = AgentSetup(Config(tts_url="http://127.0.0.1:1/v1/audio/speech"))
     assert ours.services(prepared(ours, "guide")).tts_url == "http://127.0.0.1:1/v1/audio/speech"

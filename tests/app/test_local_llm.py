@@ -11,6 +11,7 @@ from lipwire.app import local_llm
 from lipwire.app.config import Config
 from lipwire.app.local_llm import Port, at_ourselves, choose_model, find, looks, read_models, settle_llm, told
 from lipwire.app.service import Service
+from lipwire.errors import InvalidArgument
 from support.fakes.server import HttpFake, Request, Response
 from support.ports import free_ports
 
@@ -89,7 +90,9 @@ async def test_the_first_server_with_a_model_is_taken() -> None:
         assert "llama3.2 at http://127.0.0.1" in line and "it has phi4 (--llm-model)" in line and "--no-find-llm" in how
         wanted = await find("phi4", ports, HERE)
         assert wanted is not None and wanted.model == "phi4"
-        assert await find("none of them", ports, HERE) is None
+        with pytest.raises(InvalidArgument, match=r"'none of them'.* have bge-m3, llama3.2, phi4, x\. Name one"):
+            await settle_llm(Config(llm_model="none of them"), ports=ports)
+        assert await find("none of them", [CLOSED], HERE) is None
         settled, what = await settle_llm(Config(), ports=ports)
         assert what == found and (settled.llm_url, settled.llm_model) == (found.url, "llama3.2")
         # the URL of one, without a model
@@ -103,6 +106,12 @@ async def test_the_first_server_with_a_model_is_taken() -> None:
             assert await settle_llm(config, ports=[]) == (config, None) and len(late.received) == asked
     assert await settle_llm(Config(), ports=ports) == (Config(), None)
     assert "guide" in told(None, "guide")[0] and told(None, None) == []
+
+
+async def test_ollama_appends_latest() -> None:
+    async with Models("llama3.2:1b", "llama3.2:latest") as ollama:
+        found = await find("llama3.2", [ollama.port], HERE)
+        assert found is not None and found.model == "llama3.2:latest"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +143,16 @@ def test_our_own_ports_are_no_chat_service() -> None:
     assert ours("http://localhost:8080/v1", viewer=False) is None
     assert ours("http://10.0.0.1:8080/v1") is None and ours("http://localhost/v1") is None
     assert ours("http://localhost:8080/v1", host="10.0.0.5", api_key="k") is None
+
+
+async def test_a_server_of_models_on_a_port_of_ours_is_told() -> None:
+    async with Models("llama3.2") as server:
+        number, ports = server.port.number, [server.port]
+        with pytest.raises(
+            InvalidArgument, match=rf"viewer_port {number}: Ollama or .*Set viewer_port \(--viewer-port\)"
+        ):
+            await settle_llm(Config(viewer_port=number), ports=ports)
+        assert (await settle_llm(Config(viewer_port=number, viewer=False), ports=ports))[1] is not None
 
 
 async def test_lipwire_itself_is_no_chat_service() -> None:

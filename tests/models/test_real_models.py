@@ -39,7 +39,8 @@ async def test_what_the_voice_says_the_ears_hear_and_a_kill_costs_a_repetition()
         first, pids = True, []
         while True:
             ears = Owner(host, "ears", Listen("en-US", words=True, partials=False))
-            second = Owner(host, "voice", Speak("hibari:heart", f"{TEXT} {TEXT}"))
+            # what is to be killed is far from its end, whenever this process gets to it
+            second = Owner(host, "voice", Speak("hibari:heart", " ".join([TEXT] * (500 if first else 2))))
             ears.job.send(Sound16(pcm[: len(pcm) // 2]))
             await second.until(lambda: second.answers)  # noqa: B023  within this round
             pids.append(host.state().pid)

@@ -37,7 +37,7 @@ class TurnDetection(Struct, kw_only=True):
     """0..5000: sound before the first voiced frame that belongs to the turn."""
     silence_duration_ms: int | None = None
     """0..10000: silence that ends a turn, whatever was said in it. None = it is judged whether the user has finished
-    (`speech.completeness`): what is whole ends after some 200 ms, what is not after `max_wait_ms`, and what nobody can
+    (`speech.turn_detector`): what is whole ends after some 200 ms, what is not after `max_wait_ms`, and what nobody can
     judge after 500."""
     max_wait_ms: int = 1800
     """500..10000: silence that ends a turn which is not whole: a hesitation is waited for."""

@@ -27,8 +27,11 @@ _GESTURES: dict[str, Gesture] = {"nod": "nod", "shake": "shake", "wave": "wave"}
 MOODS, GESTURES = tuple(_MOODS), tuple(_GESTURES)
 """The words of a tag."""
 
-_TAG = re.compile(rf"<\s*/?\s*face\b[^<>]{{0,{MAX_TAG}}}>", re.IGNORECASE)
-_BEGUN = re.compile(rf"<\s*(?:/\s*)?(?:f(?:a(?:c(?:e(?:\b[^<>]{{0,{MAX_TAG}}})?)?)?)?)?\Z", re.IGNORECASE)
+_GAP = r"\s{0,8}"
+_OPENS = rf"<{_GAP}(?:/{_GAP})?"
+"""How one begins. Nothing in it is without a limit: what is tried at each `<`, and what is held, stays short."""
+_TAG = re.compile(rf"{_OPENS}face\b[^<>]{{0,{MAX_TAG}}}>", re.IGNORECASE)
+_BEGUN = re.compile(rf"{_OPENS}(?:f(?:a(?:c(?:e(?:\b[^<>]{{0,{MAX_TAG}}})?)?)?)?)?\Z", re.IGNORECASE)
 """What may yet become one."""
 
 
@@ -37,6 +40,10 @@ class Feeling(Struct, frozen=True):
 
     mood: Mood | None = None
     gesture: Gesture | None = None
+
+    def then(self, later: Feeling) -> Feeling:
+        """Both at once: of each kind the later one."""
+        return Feeling(later.mood or self.mood, later.gesture or self.gesture)
 
 
 class Mark(Struct, frozen=True):
@@ -69,7 +76,7 @@ class FaceTags:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[int, Feeling]] = []
-        """(characters before it, what it says) of those that nobody has taken."""
+        """(characters before it, what it says) of those that nobody has taken; one for each place."""
         self._passed = 0
         """Such characters that have been given back."""
         self._held = ""
@@ -85,6 +92,8 @@ class FaceTags:
         for tag in _TAG.finditer(text):
             out.append(self._said(text[at : tag.start()]))
             if (feeling := read_tag(tag[0])) is not None:
+                if self.waiting and self.waiting[-1][0] == self._passed:
+                    feeling = self.waiting.pop()[1].then(feeling)
                 self.waiting.append((self._passed, feeling))
             self._after_tag, at = True, tag.end()
         if (begun := _BEGUN.search(text, at)) is not None:
@@ -95,7 +104,7 @@ class FaceTags:
     def end(self) -> str:
         """The text is over; returns what was held. A tag that is not closed is none, but for its beginning."""
         held, self._held = self._held, ""
-        return self._said("" if re.match(r"<\s*/?\s*face\b", held, re.IGNORECASE) else held)
+        return self._said("" if re.match(rf"{_OPENS}face\b", held, re.IGNORECASE) else held)
 
     def restart(self, said: str) -> None:
         """What was fed and is not in `said` is not said after all."""

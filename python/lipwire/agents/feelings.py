@@ -119,18 +119,20 @@ WORDS: dict[str, dict[Kind, str]] = {
         "bye": "さようなら|さよなら|またね|また明日|おやすみ|バイバイ",
         "sorry": "すみません|申し訳|ごめん|残念|あいにく",
         "wow": "わあ|へえ|まさか|本当ですか|すごい|驚き",
-        "glad": "嬉しい|うれしい|ありがとう|おめでとう|素晴らしい|よかった|楽しい",
-        "yes": "はい|もちろん|その通り|ええ",
+        "glad": "嬉しい|うれしい|ありがとう|おめでとう|素晴らしい|楽しい",
+        "yes": "はい|もちろん|その通り",
         "no": "いいえ|いえ",
+        "not": "ない|ません|だめ|ダメ",
     },
     "zh": {
         "hello": "你好|您好|早上好|下午好|晚上好|欢迎|大家好|歡迎",
         "bye": "再见|拜拜|晚安|回头见|再見|回頭見",
-        "sorry": "对不起|抱歉|不好意思|遗憾|對不起|遺憾",
+        "sorry": "对不起|抱歉|不好意思|遗憾|难过|對不起|遺憾|難過",
         "wow": "哇|天哪|真的吗|不可思议|真的嗎|不可思議",
         "glad": "高兴|太好了|谢谢|恭喜|太棒了|开心|很荣幸|高興|謝謝|開心",
         "yes": "是的|当然|没错|对的|當然|沒錯",
         "no": "不是|不行|不会",
+        "not": "不|没|沒|别|別|无|無|唔|冇",
     },
     "ko": {
         "hello": "안녕하세요|안녕|반갑습니다|어서 오세요|환영합니다",
@@ -140,6 +142,7 @@ WORDS: dict[str, dict[Kind, str]] = {
         "glad": "기쁩|기뻐|감사합니다|고마워|축하|좋아요|훌륭|즐거",
         "yes": "네|그럼요|물론|맞아요|맞습니다",
         "no": "아니요|아니에요|아닙니다",
+        "not": "안|못|못해|않아|않습|않는|없어|없습|없는|아니",
     },
 }  # fmt: skip
 """Of each language (ISO 639) the words that tell of something, divided by |."""
@@ -157,15 +160,22 @@ _OPENS = r"^\W*"
 _PLACES: dict[Kind, str] = {"hello": _BEGINS, "bye": _BEGINS, "yes": _OPENS, "no": _OPENS, "wow": _OPENS}
 
 
+def _sought(word: str, language: str) -> str:
+    """How a word is looked for: whole, or where the language is one of _SCRIPTS anywhere, but for Korean syllables
+    ("네", yes, begins 네덜란드, the Netherlands)."""
+    anywhere = language in _SCRIPTS and not (language == "ko" and len(word) == 1)
+    return re.escape(word) if anywhere else rf"(?<!\w){re.escape(word)}(?!\w)"
+
+
 @cache
 def _patterns(language: str) -> Mapping[Kind, re.Pattern[str]]:
     """The words of a language, as they are looked for; empty where it is none of WORDS."""
     found = next((name for name in names(language) if name in WORDS), None)
     made: dict[Kind, re.Pattern[str]] = {}
     for kind, words in WORDS.get(found or "", {}).items():
-        any_of = "|".join(map(re.escape, sorted(words.split("|"), key=len, reverse=True)))
-        whole = rf"(?:{any_of})" if found in _SCRIPTS else rf"(?<!\w)(?:{any_of})(?!\w)"
-        made[kind] = re.compile(_PLACES.get(kind, "") + whole)
+        listed = sorted(words.split("|"), key=len, reverse=True)
+        any_of = "|".join(_sought(word, found or "") for word in listed)
+        made[kind] = re.compile(_PLACES.get(kind, "") + f"(?:{any_of})")
     return made
 
 
@@ -183,16 +193,17 @@ def feeling_of(sentence: str, language: str) -> Feeling | None:
     elif found.keys() & {"hello", "bye"}:
         mood = "happy"
     elif "glad" in found:
-        mood = None if _denied(patterns, text[: found["glad"].start()]) else "happy"
+        mood = None if _denied(patterns, text[: found["glad"].start()], language) else "happy"
     elif _EXCLAIMED.search(text) and not denied:
         mood = "happy"
     gesture = _gesture(found)
     return Feeling(mood, gesture) if mood or gesture else None
 
 
-def _denied(patterns: Mapping[Kind, re.Pattern[str]], before: str) -> bool:
-    """Whether one of the few words before a word takes it back ("not very happy")."""
-    return "not" in patterns and patterns["not"].search(" ".join(before.split()[-3:])) is not None
+def _denied(patterns: Mapping[Kind, re.Pattern[str]], before: str, language: str) -> bool:
+    """Whether one of the few words, or characters, before a word takes it back ("not very happy", "不开心")."""
+    near = before[-3:] if names(language)[-1] in _SCRIPTS else " ".join(before.split()[-3:])
+    return "not" in patterns and patterns["not"].search(near) is not None
 
 
 def _gesture(found: Mapping[Kind, re.Match[str]]) -> Gesture | None:
@@ -253,13 +264,16 @@ class Acting:
     def _follow(self, reply: Reply, ms: float, clock: int, language: str, shown: list[Feeling]) -> float:
         """Goes through what has begun by `ms`. Returns where the next thing begins."""
         if reply.marks:  # the model says it, and nobody guesses
+            due, then = Feeling(), float("inf")
             while self._marks < len(reply.marks):
                 index, feeling = reply.marks[self._marks]
                 if (begins := reply.begins_at(index)) > ms:
-                    return begins
+                    then = begins
+                    break
                 self._marks += 1
-                shown += self._set(feeling)
-            return float("inf")
+                due = due.then(feeling)
+            shown += self._set(due)
+            return then
         while self._at < len(reply.text):
             if (begins := reply.begins_at(self._at)) > ms:
                 return begins

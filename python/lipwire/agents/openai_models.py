@@ -63,10 +63,13 @@ REALTIME = "gpt-realtime-2.1"
 
 SOON = timedelta(days=90)
 
+_SNAPSHOT = r"-\d{4}-\d{2}-\d{2}"
+"""Behind the name of a model: as it was on that day."""
+
 
 def known(name: str) -> Model | None:
     """What is known of a model, or of the one that a snapshot ("gpt-4o-mini-2024-07-18") is of."""
-    return MODELS.get(name) or MODELS.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", name))
+    return MODELS.get(name) or MODELS.get(re.sub(rf"{_SNAPSHOT}$", "", name))
 
 
 def ending(named: Iterable[tuple[str, str]], today: date) -> list[str]:
@@ -97,7 +100,7 @@ def speaks_by_realtime(url: str, model: str | None, today: date) -> str | None:
     return SPEECH_BY_REALTIME if ended else None
 
 
-_THINKS = re.compile(r"(?:.*/)?gpt-(?:6-luna|5\.6-(?:luna|sol|terra))")
+_THINKS = re.compile(rf"(?:.*/)?gpt-(?:6-luna|5\.6-(?:luna|sol|terra))(?:{_SNAPSHOT})?")
 """Models that think before they speak unless `reasoning_effort` is "none", which is also the only one with which they
 call functions on chat completions, and take a temperature."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
 from ..outward import OutwardRefused, site
-from .http import ServiceError, log_details, reason, said, websocket
+from .http import PASSING, ServiceError, log_details, reason, retry_after, said, websocket
 
 URL = "wss://api.openai.com/v1/realtime"
 RATE = 24_000
@@ -34,7 +35,7 @@ async def connect(url: str, headers: Mapping[str, str], key: str | None) -> Clie
         url: with the model. key: a secret among the headers, which is kept out of the log.
 
     Raises:
-        ServiceError: there is none; `status` is that of a refusal.
+        ServiceError: there is none; `status` is that of a refusal, `passing` and `wait` are as `http.refusal` has them.
     """
     where = f"OpenAI Realtime at {site(url)}"
     try:
@@ -45,12 +46,16 @@ async def connect(url: str, headers: Mapping[str, str], key: str | None) -> Clie
         details(f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}", url, key)
         refused = ServiceError(f"{where} answered {exc.response.status_code}")
         refused.status = exc.response.status_code
+        refused.passing = refused.status in PASSING
+        refused.wait = retry_after(exc.response.headers, time.time())
         raise refused from exc
     except OutwardRefused as exc:
         raise ServiceError(f"{where} sent the connection elsewhere, and that {exc}") from exc
     except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
         details(f"{type(exc).__name__}: {exc}", url, key)
-        raise ServiceError(f"cannot connect to {where}: {reason(exc)}") from exc
+        failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")
+        failed.passing = not isinstance(exc, ValueError | InvalidURI)
+        raise failed from exc
 
 
 def details(text: str, url: str, key: str | None) -> None:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from ..avatar import Avatar, Voice
-from ..errors import LipwireError
-from ..models.voices.choose import choose
+from ..errors import BadState, LipwireError
+from ..models.voices.choose import choose, tell
 from ..models.voices.espeak import espeak_voice
 from ..protocol.agent_bodies import OPENAI_VOICE
 from .brains.base import Services
@@ -36,10 +36,15 @@ def _settle_offline(config: AgentConfig, voice: Voice, services: Services) -> No
     """Of this machine: the face's, and what speaks in its place where that fails."""
     try:
         name = choose(None, voice, config.language, services.voices).name
-    except LipwireError:  # nobody speaks the language, or nothing that speaks is there, which is told later
-        config.voice = voice.for_espeak()
+    except LipwireError as exc:  # nothing that speaks is there, which is told later; nobody speaks the language; or
+        config.voice = voice.for_espeak()  # the face's own cannot be had, for which no face is kept from being shown
+        if voice.offline and not isinstance(exc, BadState):
+            tell(f"{config.voice} speaks in place of the face's own, {voice.offline}: {exc}")
         return
-    config.voice = name.voice if name.engine == "espeak" else str(name)
+    if name.engine == "espeak":
+        config.voice = name.voice
+    else:  # clients are told of it: as the face has it, rather than where its file is
+        config.voice = voice.offline if name.is_path and voice.offline else str(name)
     if name.engine != "espeak":
         with suppress(LipwireError):  # there is no espeak-ng
             config.spare_voice = espeak_voice(voice.espeak or voice.service or "", config.language)

@@ -104,9 +104,23 @@ def describe_tool(function: Callable[..., Any]) -> Tool:
     return Tool(name=name, description=text.partition("\n\n")[0], parameters=schema, run=function)
 
 
+def take_model(config: Config, model: str | None) -> Config:
+    """The settings, where the command line names a chat `model`, if only the default one: then the brain is the one
+    that asks it.
+
+    Raises:
+        InvalidArgument: another brain is set.
+    """
+    if model is None:
+        return config
+    if config.agent_brain not in (None, "cascade"):
+        raise InvalidArgument(f"--llm-model: the brain {config.agent_brain} asks no chat model; take --brain cascade")
+    return msgspec.structs.replace(config, agent_brain="cascade", llm_model=model)
+
+
 def choose_brain(config: Config, llm_key: str | None = None) -> BrainKind:
-    """The brain that was asked for; else cascade where a chat service is named, realtime where there is a key for it,
-    the guide where it can hear and speak, or echo, which needs nothing.
+    """The brain that was asked for; else cascade where a chat service or model is named, realtime where there is a key
+    for it, the guide where it can hear and speak, or echo, which needs nothing.
 
     Raises:
         AgentStartFailed: something that it needs is missing.
@@ -120,12 +134,10 @@ def choose_brain(config: Config, llm_key: str | None = None) -> BrainKind:
 
 def _default_brain(config: Config, llm_key: str | None, guide_lacks: list[str]) -> BrainKind:
     """The brain where nobody has said which."""
-    if config.llm_url != DEFAULTS.llm_url or llm_key:
-        return "cascade"
+    if config.llm_url != DEFAULTS.llm_url or config.llm_model != DEFAULTS.llm_model or llm_key:
+        return "cascade"  # which says what is missing for it
     if config.openai_api_key or config.openai_url:
         return "realtime"
-    if config.llm_model != DEFAULTS.llm_model:
-        return "cascade"  # which says what is missing for that model
     return "echo" if guide_lacks else "guide"
 
 
@@ -198,6 +210,8 @@ async def run_agent(
         shown = "sound only" if face is None else f"avatar {face} at {agent.width}x{agent.height}"
         kind = f"brain {agent.brain}, {shown}, voice {agent.voice or 'none'}"
         console.print(f"agent      {record.id} in {where} {agent.channel!r}: {kind}", markup=False, soft_wrap=True)
+        if (ears := service.agent_setup.ears(agent)) is not None:
+            console.print(f"ears       {ears}", markup=False, soft_wrap=True)
         if agent.brain != "realtime":
             console.print(f"turns      {turns_told(config.end_of_turn)}", markup=False, soft_wrap=True)
         for line in notes:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, get_args
 from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
-from ..agents.brains.guide import GREETING
+from ..agents.brains.guide import greeting_in
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
@@ -23,7 +24,7 @@ from ..errors import InvalidArgument, LipwireError
 from ..models.voices.choose import speaks_here
 from ..models.voices.names import check_no_path
 from ..motion.sets import check_sets
-from ..outward import Outward, redact
+from ..outward import Outward, redact, site
 from ..protocol.messages import Egress
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
@@ -155,7 +156,7 @@ class AgentSetup:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
         if agent.brain == "guide" and agent.llm.greeting_message is None:
-            agent.llm.greeting_message = GREETING
+            agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
             ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
@@ -260,6 +261,14 @@ class AgentSetup:
             realtime_model=c.realtime_model,
             outward=self.outward.of(agent.owner),
         )
+
+    def ears(self, agent: AgentConfig) -> str | None:
+        """What hears an agent's users, for people; None = its brain needs no words, or hears by itself. Raises
+        LipwireError: nothing does."""
+        if agent.brain not in ("cascade", "guide"):
+            return None
+        services = self.services(agent)
+        return site(services.stt_url) if services.stt_url else ears_told(agent.language, services.hearing_model)
 
     def speech_url(self, brain: BrainKind = "cascade") -> str | None:
         """Where an agent of the server's own speaks that thinks by cascade, or by the guide; None = on this machine."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct, structs
 
+from ..errors import InvalidArgument
 from ..outward import redact
 from .config import Config, is_loopback
 
@@ -82,11 +83,7 @@ class Found(Struct, frozen=True):
     def told(self) -> str:
         """What was taken, and what else there is, for a terminal."""
         others = [model for model in self.models if model != self.model]
-        more = (
-            f"; it has {', '.join(others[:4])}{' and others' if len(others) > 4 else ''} (--llm-model)"
-            if others
-            else ""
-        )
+        more = f"; it has {_listed(others)} (--llm-model)" if others else ""
         port = "" if self.name is None else f" (the port of {self.name})"
         return f"{self.model} at {redact(self.url)}{port}{more}"
 
@@ -146,19 +143,39 @@ async def find(wanted: str | None = None, ports: Iterable[Port] = PORTS, hosts: 
     """The first server of this machine that has a model to talk with; None = there is none.
 
     Args:
-        wanted: that model and no other; None = the one that seems best.
+        wanted: that model and no other, with or without the ":latest" that Ollama appends; None = the one that seems
+            best.
         ports: where to look, the most wanted first. hosts: addresses of this machine.
+
+    Raises:
+        InvalidArgument: there are servers with models, and `wanted` is none of them.
     """
     places = [(port, f"http://{host}:{port.number}{port.path}") for port in ports for host in hosts]
     answers = await ask_models(*(f"{base}/models" for _, base in places))
+    others: list[str] = []
     for (port, base), models in zip(places, answers, strict=True):
         if models is None:
             continue
-        model = choose_model(models) if wanted is None else wanted if wanted in models else None
+        model = choose_model(models) if wanted is None else _named(wanted, models)
         if model is not None:
             return Found(f"{base}/chat/completions", model, models, port.name)
-        logger.info("%s: a server of models is there, and has %s", base, wanted or "none that chats")
+        logger.info("%s: a server of models is there, and has not %s", base, wanted or "one that chats")
+        others += [other for other in models if other not in others]
+    if wanted is not None and others:
+        raise InvalidArgument(
+            f"llm_model {wanted!r}: the servers on this machine have {_listed(others)}. Name one of those, "
+            "or say where it is (llm_url, or OPENAI_API_KEY)"
+        )
     return None
+
+
+def _named(wanted: str, models: Sequence[str]) -> str | None:
+    """The model of that name, as its server writes it."""
+    return next((name for name in (wanted, f"{wanted}:latest") if name in models), None)
+
+
+def _listed(models: Sequence[str]) -> str:
+    return f"{', '.join(models[:4])}{' and others' if len(models) > 4 else ''}"
 
 
 DEFAULTS = Config()
@@ -175,7 +192,11 @@ async def settle_llm(
     config: Config, llm_key: str | None = None, ports: Iterable[Port] = PORTS
 ) -> tuple[Config, Found | None]:
     """The settings with a model of this machine: where nobody has said where an agent thinks, one that is found; where
-    the URL of a server of this machine was given and no model, one that it has. And what was found, if anything."""
+    the URL of a server of this machine was given and no model, one that it has. And what was found, if anything.
+
+    Raises:
+        InvalidArgument: see `find`; or what was found has a port of ours.
+    """
     own_model = config.llm_model != DEFAULTS.llm_model
     found: Found | None = None
     if looks(config, llm_key):
@@ -187,7 +208,13 @@ async def settle_llm(
             found = Found(url, model, models)
     if found is None:
         return config, None
-    return structs.replace(config, llm_url=found.url, llm_model=found.model), found
+    settled = structs.replace(config, llm_url=found.url, llm_model=found.model)
+    if found.name is not None and (setting := at_ourselves(settled)) is not None:
+        raise InvalidArgument(
+            f"{setting} {getattr(config, setting)}: {found.name} or another server of models has that port. "
+            f"Set {setting} (--{setting.replace('_', '-')}) to another one"
+        )
+    return settled, found
 
 
 def at_ourselves(config: Config) -> str | None:

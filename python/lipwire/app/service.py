@@ -99,7 +99,6 @@ WAYS_IN = ("rtp", "whip", "room")
 """Of sound in packets: plain RTP, WHIP through a session, and microphones in rooms, by WHIP or not."""
 BROWSERS_TAKE = ("H264", "VP8")
 """What pictures are encoded as for browsers: the page asks first for what the session was started with."""
-"""Where the pages' texts are spoken: neither pictures nor agents wait behind them."""
 CLOSE_SECONDS = 25.0
 """How long closing may take of all agents, of all sessions, and of the servers; each has a shorter limit of its own."""
 

@@ -21,8 +21,8 @@ def agent(
     brain: Annotated[
         str | None,
         typer.Option(
-            help="realtime, cascade, guide, echo or script (default: cascade with an --llm-url or a model that is "
-            "found, realtime with an OPENAI_API_KEY, else guide)."
+            help="realtime, cascade, guide, echo or script (default: cascade with an --llm-url, an --llm-model or "
+            "a model that is found, realtime with an OPENAI_API_KEY, else guide)."
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What it is told to be.")] = None,
@@ -70,10 +70,10 @@ def agent(
         avatar=None if avatar == "none" else avatar,
         api_key=api_key,
     )
-    from ..app.agent_command import describe_agent, run_agent
+    from ..app.agent_command import describe_agent, run_agent, take_model
     from ..app.local_llm import settle_llm
 
-    config, found = asyncio.run(settle_llm(config, llm_key))
+    config, found = asyncio.run(settle_llm(take_model(config, llm_model), llm_key))
     wanted = describe_agent(
         config,
         channel,

@@ -19,10 +19,10 @@ from msgspec import Struct, to_builtins
 
 from .. import _core
 from ..agents.openai_models import ending
-from ..agents.speech.offline_stt import what_hears
+from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.turn_detector import told as turns_told
 from ..app.config import Config, is_loopback, shown
-from ..app.local_llm import find, looks
+from ..app.local_llm import looks, settle_llm
 from ..audio import opus
 from ..avatar import Avatar
 from ..errors import BadState, InvalidArgument, LipwireError, ModelFailed
@@ -139,12 +139,11 @@ def _ears(cfg: Config) -> Part:
     """What hears English here, and what for if that is not the default."""
     name = "ears on this machine"
     try:
-        hears, why = what_hears("en", cfg.hearing_model or "")
+        return Part(name, "ok", ears_told("en", cfg.hearing_model or ""))
     except InvalidArgument as exc:
         return Part(name, "wrong", str(exc))
     except BadState as exc:
         return Part(name, "missing", str(exc))
-    return Part(name, "ok", f"{hears}, because {why}" if why else hears)
 
 
 def _voice(cfg: Config) -> Part:
@@ -205,7 +204,10 @@ def _local_llm(cfg: Config) -> Part:
     name = "a model on this machine"
     if not looks(cfg):
         return Part(name, "off", "not looked for: the settings say where agents think, or find_llm is off")
-    found = asyncio.run(find())
+    try:
+        _, found = asyncio.run(settle_llm(cfg))
+    except InvalidArgument as exc:
+        return Part(name, "wrong", str(exc))
     return (
         Part(name, "off", "none found; start Ollama, LM Studio, llama.cpp, ...")
         if found is None

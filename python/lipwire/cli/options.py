@@ -42,6 +42,12 @@ CaFile = Annotated[
 Size = Annotated[str, typer.Option(help="Frame size in pixels, even numbers.")]
 
 
+def voices_folder() -> Path | None:
+    """Where the user's voices are, by the setting `voices`, for a command that has no settings of a server."""
+    folder = load(environment=os.environ).voices
+    return None if folder is None else Path(folder)
+
+
 def read_fps(text: str | Fraction) -> Fraction:
     """Of an option. Raises BadParameter."""
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..avatar import DEFAULT
-from .options import AvatarName, err, out, parse_size, read_fps
+from .options import AvatarName, err, out, parse_size, read_fps, voices_folder
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def render(
             seed=seed,
             text=text,
             voice=voice,
+            voices=None if text is None else voices_folder(),
             background=background,
             quality=quality,
             crf=crf,

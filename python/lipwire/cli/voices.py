@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import wave
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ import msgspec
 import typer
 
 from ..avatar import Avatar
-from .options import err, out
+from .options import err, out, voices_folder
 
 SAMPLE = "Hello! This is how I sound. Five thousand voices, very few faces."
 
@@ -22,23 +21,26 @@ def voices(
         Path | None, typer.Argument(metavar="FILE", help="Where --sample is written, a .wav (default: NAME.wav).")
     ] = None,
     sample: Annotated[str | None, typer.Option(metavar="NAME", help="Write what this voice sounds like.")] = None,
-    text: Annotated[str, typer.Option(help="What it says.")] = SAMPLE,
+    text: Annotated[str | None, typer.Option(help=f"What it says (default: {SAMPLE}).")] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where your voices are, .onnx files (default: the setting `voices`).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The list, for programs.")] = False,
 ) -> None:
     """List the voices of this machine: which speak, and what the others lack; or let one of them speak."""
-    from ..app.config import load
     from ..models.voices import catalogue
 
-    if folder is None and (set_folder := load(environment=os.environ).voices) is not None:
-        folder = Path(set_folder)
+    if folder is not None and not folder.is_dir():
+        raise typer.BadParameter(f"{folder} is no folder", param_hint="--folder")
+    folder = folder or voices_folder()
     if sample is not None:
-        _write(sample, file, text, folder)
+        if as_json:
+            raise typer.BadParameter("it is for the list, not for --sample", param_hint="--json")
+        _write(sample, file, SAMPLE if text is None else text, folder)
         return
-    if file is not None:
-        raise typer.BadParameter("say which voice: --sample NAME", param_hint="FILE")
+    for name, given in (("FILE", file), ("--text", text)):
+        if given is not None:
+            raise typer.BadParameter("say which voice: --sample NAME", param_hint=name)
     listed = catalogue.voices(folder)
     faces = {name: Avatar.load(name).voice.offline for name in Avatar.builtin()}
     of = {voice.name: [name for name, its in faces.items() if its == voice.name] for voice in listed}

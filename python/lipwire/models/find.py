@@ -93,7 +93,8 @@ def place(model: Model) -> Place:
         damaged = [file for file in model.files if not is_right(candidate.path / file, model.files[file])]
         if not damaged:
             return _given(model, candidate)
-        wrong.append(f"{candidate.source} has another {damaged[0]} than Lipwire knows, or a damaged one")
+        where = "Lipwire's folder of models" if candidate.source == str(candidate.path) else candidate.source
+        wrong.append(f"{where} has another {damaged[0]} than Lipwire knows, or a damaged one")
     for carrier in model.carriers:
         if (parts := _parts(carrier)) is not None:
             own = assemble(model, {name: [_opener(path) for path in paths] for name, paths in parts.items()})

@@ -180,6 +180,7 @@ def render(
     seed: int = 0,
     text: str | None = None,
     voice: str | None = None,
+    voices: str | os.PathLike[str] | None = None,
     background: str | os.PathLike[str] | None = None,
     quality: str | None = None,
     crf: int | None = None,
@@ -203,6 +204,7 @@ def render(
         size: pixels, even; 640 x 360 where nothing is said. fps: 1..100: 25, 29.97 (which is 30000/1001), "30000/1001"
             or a Fraction; 25 where nothing is said.
         text: what is said in place of a file; voice: who says it (docs/agents/voices.md), by default the avatar's.
+            voices: the folder of yours, in which `piper:NAME` and `kokoro:MODEL/VOICE` are.
         background: in place of an avatar's own: a colour ("#2b6777", "teal"), or the path of a picture.
         quality: low, medium (where nothing is said) or high. crf: in its place, the encoder's constant rate factor;
             less is better and larger.
@@ -246,7 +248,7 @@ def render(
     beside = Beside(outputs[0], subtitles, poster)
     check_names([*outputs, *beside.paths], [speech, transcript, background, motion_head])
     face = as_face(avatar)
-    source = _source(speech, text, voice, face)
+    source = _source(speech, text, voice, face, None if voices is None else Path(voices))
     if background is not None:
         face = _before(face, background)
     scene: _Film | None = None
@@ -423,9 +425,11 @@ def _check_speech(speech: Any, text: str | None, voice: str | None, subtitles: A
         raise InvalidArgument("subtitles need words: a text to say, or a transcript of the speech file")
 
 
-def _source(speech: Source | None, text: str | None, voice: str | None, face: Face) -> SpeechFile | SpokenText:
+def _source(
+    speech: Source | None, text: str | None, voice: str | None, face: Face, voices: Path | None
+) -> SpeechFile | SpokenText:
     if text is not None:
-        return SpokenText(text, choose(voice, face.voice if isinstance(face, Avatar) else Voice()).name)
+        return SpokenText(text, choose(voice, face.voice if isinstance(face, Avatar) else Voice(), folder=voices).name)
     assert speech is not None
     return SpeechFile(speech)
 

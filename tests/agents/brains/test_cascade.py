@@ -226,14 +226,19 @@ class Says:
         ("good morning", 0.1, None, (900, 1050)),
         ("good morning", 0.1, 300, (280, 400)),
         ("I would like to", 0.9, 400, (380, 500)),
+        ("", 0.1, None, (200, 400)),  # a noise
+        ("uh-huh", 0.1, None, (900, 1050)),
+        ("uh-huh, into what is said", 0.1, None, (200, 400)),
     ],
 )
 async def test_a_whole_sentence_is_answered_sooner_than_one_that_is_not(
     speech: bytes, text: str, probability: float, silence: int | None, ends: tuple[int, int]
 ) -> None:
     detection = TurnDetection(silence_duration_ms=silence, max_wait_ms=900)
+    text, doubted, _ = text.partition(", into what is said")
     async with scene(texts=text, turn_detection=detection) as s:
         s.brain._make_detector._judged, s.brain._make_detector._judge = True, Says(probability)  # type: ignore[assignment]
+        s.brain.doubt(bool(doubted))
         await s.hear(SILENCE * 20 + speech)
         silent = 0
         while not s.record.of(SpeechStopped) and silent < 2000:
@@ -244,6 +249,16 @@ async def test_a_whole_sentence_is_answered_sooner_than_one_that_is_not(
         assert ends[0] <= silent <= ends[1]
         assert (await s.record.wait(UserText, final=True)).text == text
         assert len(s.stt.requests) == 1
+
+
+async def test_a_language_that_changes_before_anybody_has_spoken_holds() -> None:
+    async with scene() as s:
+        s.brain.update({"language": "de-DE"})
+        await s.hear(SILENCE)
+        assert s.brain._detectors["7"].language == "de-DE"
+        s.brain.update({"language": "fr-FR"})
+        await s.hear(SILENCE, user="8")
+        assert {detector.language for detector in s.brain._detectors.values()} == {"fr-FR"}
 
 
 async def test_without_turn_detection_commit_ends_the_turn(speech: bytes) -> None:

@@ -412,6 +412,10 @@ def test_update_takes_the_fields_of_reference_002_and_no_other() -> None:
         assert w.parse_update(body["properties"], "v1") == changes
     assert w.parse_update({"properties": {}}, "v1") == w.parse_update({}, "v1") == {}
     assert w.parse_update(changed({}, "properties.avatar.params.feelings", False), "v2") == {"feelings": False}
+    nothing = {"silence_duration_ms": None, "threshold": None}  # null is a value of the first
+    assert w.parse_update({"vad": nothing, "token": None}, "v1") == {"turn_detection.silence_duration_ms": None}
+    assert w.parse_update({"turn_detection": nothing}, "v2") == {"turn_detection.silence_duration_ms": None}
+    assert w.parse_update({"turn_detection": {"backchannels": None}}, "v2") == {"turn_detection.backchannels": None}
     body = changed({}, "properties.llm.params", {"model": "m", "top_p": 1})
     assert w.parse_update(body, "v2") == {"llm.params": {"top_p": 1}, "llm.model": "m"}
 

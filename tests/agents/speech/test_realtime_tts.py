@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import aclosing
 from datetime import date
+from http import HTTPStatus
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
+from lipwire.agents import http
 from lipwire.agents.brains.base import Failed, ReplyFinished, ReplyText, Services
 from lipwire.agents.brains.cascade import CascadeBrain, make_tts
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.http import ServiceError
-from lipwire.agents.realtime_socket import exactly
+from lipwire.agents.realtime_socket import connect, exactly
 from lipwire.agents.speech import realtime_tts
 from lipwire.agents.speech.realtime_tts import RealtimeTts, UntilItEnds
 from lipwire.agents.speech.tts import HttpTts, Tts
@@ -85,7 +90,8 @@ async def test_who_is_interrupted_gets_nothing_old_later() -> None:
         ([Say(fail="no"), "x"], {}, "failed: fake"),
         ([Say("Cut off.", 1.0, close_after=0), Say("x", 0.5)], {}, None),  # nothing was heard: it is asked again
         ([Say("Cut off.", 1.0, close_after=3), "x"], {}, "broke off"),  # not where something was
-        ("x", {"refuse": [500, 503]}, "answered 5"),
+        ("x", {"refuse": [500, 503]}, "answered 503"),
+        (Say("x", 0.5), {"refuse": [429]}, None),
         ("x", {"refuse": [401]}, "answered 401"),
         (Say("", 0.0), {}, "sent no sound"),
         (Say("x", 0.5), {"latency": 5.0}, "stalled"),
@@ -96,6 +102,7 @@ async def test_what_fails_is_told(
 ) -> None:
     if "latency" in options:
         monkeypatch.setattr(realtime_tts, "FIRST_BYTE", 0.05)
+    monkeypatch.setattr(http, "WAIT", 0.0)
     async with FakeRealtime(says, **options) as fake:
         speech = tts(fake)
         if message is None:
@@ -104,7 +111,29 @@ async def test_what_fails_is_told(
             with pytest.raises(ServiceError, match=message) as told:
                 await seconds(speech, "x")
             assert "127.0.0.1" not in str(told.value) or "answered" in message
+        assert not fake.refuse
         await speech.close()
+
+
+async def test_what_may_pass_of_a_connection_is_told() -> None:
+    def busy(ws: ServerConnection, request: Request) -> Response:
+        response = ws.respond(HTTPStatus(int(request.path[1:4])), "no")
+        response.headers["Retry-After"] = "2"
+        return response
+
+    async def failed(url: str) -> tuple[int, bool, float | None]:
+        with pytest.raises(ServiceError) as told:
+            await connect(url, {}, None)
+        return told.value.status, told.value.passing, told.value.wait
+
+    async with serve(lambda ws: ws.wait_closed(), "127.0.0.1", 0, process_request=busy) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        assert await failed(f"ws://127.0.0.1:{port}/503") == (503, True, 2.0)
+        assert await failed(f"ws://127.0.0.1:{port}/403") == (403, False, 2.0)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        assert await failed(f"ws://127.0.0.1:{deaf.getsockname()[1]}") == (0, True, None)
+    assert await failed("ws://") == (0, False, None)
 
 
 async def test_a_cascade_speaks_by_it_when_audio_speech_has_ended() -> None:

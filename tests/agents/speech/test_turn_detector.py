@@ -94,6 +94,9 @@ FALLEN, LEVEL = 7.0, 0.0
         (None, 150, None, None, FALLEN, 200),
         (None, 150, "I would like to", 160, FALLEN, 1800),
         (None, 150, "Yes.", 160, None, 500),
+        (0.1, 150, " ", 170, LEVEL, 200),  # a noise
+        (0.1, 150, "", 400, LEVEL, 400),
+        (None, 150, "", 170, None, 200),
     ],
 )
 def test_a_turn_ends_by_what_is_known_of_it(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,24 @@ def without_hibari(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(hibari, "find", gone)
     monkeypatch.setattr(module, "_told", set())
+
+
+@pytest.mark.parametrize("table", [None, "{", '{"heart": 1}'])
+def test_a_package_that_is_damaged_speaks_no_more_than_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str | None
+) -> None:
+    require(espeak.available(), "espeak-ng")
+    (tmp_path / "hibari" / "assets").mkdir(parents=True)
+    if table is not None:
+        (tmp_path / "hibari" / "assets" / "voices.json").write_text(table)
+    monkeypatch.setattr(hibari, "find", lambda name: tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(module, "_told", set())
+    found = choose(None, Voice())
+    assert found.name.engine == "espeak" and "hibari's voices.json is damaged" in found.instead
+    assert "lipwire models get hibari" in missing(HEART)
+    monkeypatch.setattr(espeak, "available", lambda: False)
+    assert not speaks_here()
 
 
 def test_names() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.voices import hibari as module
 from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.english import readable
-from lipwire.models.voices.hibari import RATE, Hibari
+from lipwire.models.voices.hibari import RATE, Hibari, part
 from lipwire.models.voices.level import LEVEL, active_level
 from lipwire.models.voices.names import Name
 from lipwire.models.voices.timing import places
@@ -141,6 +143,26 @@ def test_a_voice_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch, e
     monkeypatch.setattr(module, "find", gone)
     with pytest.raises(ModelFailed, match="To get it"):
         list(Hibari().speak("heart", TEXT))
+
+
+def test_the_code_that_runs_is_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    require(not missing(Name("hibari", "heart")), "hibari-tts")
+    part("dsp")
+    for version in ("new", "known"):
+        (tmp_path / version / "hibari").mkdir(parents=True)
+        (tmp_path / version / "hibari" / "__init__.py").touch()
+        (tmp_path / version / "hibari" / "dsp.py").write_text(f"version = {version!r}")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "new"), *sys.path])
+    monkeypatch.setattr(module, "find", lambda name: tmp_path / "known")
+    with pytest.raises(ModelFailed, match="has imported another hibari"):
+        part("dsp")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hibari"]:
+        monkeypatch.delitem(sys.modules, name)
+    try:
+        assert part("dsp").version == "known"
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "hibari"]:
+            del sys.modules[name]
 
 
 def test_text_as_one_says_it() -> None:

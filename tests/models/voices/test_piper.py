@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def folder(tmp_path: Path) -> Path:
     np.savez(tmp_path / "kokoros" / "many.npz", af_one=style, jf_two=style)
     style.tofile(tmp_path / "kokoros" / "em_three.bin")
     return tmp_path
+
+
+def test_a_damaged_archive_has_no_voices(folder: Path) -> None:
+    file, archive = folder / "kokoros" / "k.onnx", folder / "kokoros" / "many.npz"
+    whole = archive.read_bytes()
+    directory = whole.index(b"PK\1\2")
+    for at, names in ((0, {"af_one", "jf_two", "em_three"}), (directory, {"em_three"})):  # the first voice, the list
+        archive.write_bytes(whole[:at] + b"XXXX" + whole[at + 4 :])
+        assert set(kokoro.styles(file)) == names
+        with pytest.raises(ModelFailed, match="has no voice af_one of Kokoro's"):
+            kokoro._style(archive, "af_one")
 
 
 @pytest.mark.parametrize("voice", ["amy", "old"])
@@ -112,10 +124,26 @@ def test_the_list_has_what_is_there(folder: Path) -> None:
     assert voices()[-1].name == "espeak:en-us"
 
 
-def test_a_file_that_is_no_voice_is_refused(folder: Path) -> None:
+def test_what_runs_a_voice_or_reads_for_it_is_looked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(espeak.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    amy, english, spanish = (
+        Name("piper", f"{folder}/amy.onnx"),
+        *(Name("kokoro", f"{folder}/kokoros/k.onnx/{name}") for name in ("af_one", "em_three")),
+    )
+    monkeypatch.setattr(espeak, "available", lambda: False)
+    assert [missing(name).partition(":")[0] for name in (amy, english, spanish)] == [
+        "Piper needs espeak-ng", "", "Kokoro needs espeak-ng",
+    ]  # fmt: skip
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "Piper needs onnxruntime, espeak-ng: pip install" in missing(amy) and "onnxruntime" in missing(english)
+
+
+def test_a_file_that_is_no_voice_is_refused(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     bad = folder / "bad.onnx"
-    with pytest.raises(InvalidArgument, match=r"bad\.onnx: there is no such file\. There are: .*piper:amy"):
+    with pytest.raises(InvalidArgument, match=r"had: bad\.onnx\.json: No such file.*\. There are: .*piper:amy") as told:
         resolved(Name("piper", "bad"), folder)
+    assert str(folder) not in str(told.value) and str(folder) in caplog.text
+    assert Name("kokoro", "/srv/k.onnx/af_one").told("kokoro:/srv/k.onnx/af_one") == "kokoro:k.onnx/af_one"
     bad.write_bytes(b"no model")
     with pytest.raises(InvalidArgument, match=r"a voice of Piper's is a \.onnx file and this one"):
         resolved(Name("piper", str(bad)))

@@ -5,7 +5,8 @@
                                                           v
                                                    SynthesisStream -> ReplyText, ReplyAudio
 
-What is done before it is known to be wanted: speech is turned into text at half of the silence that ends a turn, and
+What is done before it is known to be wanted: speech is turned into text before the turn has ended (on this machine
+after 100 ms of silence; by a service when the turn is taken for whole, or after half of the silence that ends it), and
 again only if the user goes on. So the request for a reply leaves when the turn ends, if speech to text is that quick.
 
 A function has effects. So it belongs to the conversation and not to the reply that called it: it runs once, to its end,
@@ -281,7 +282,11 @@ class CascadeBrain:
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
-            turn.detector.understood(result.result().text)
+            text = result.result().text
+            turn.detector.understood(text, backchannel=self._doubted and self._is_backchannel(text))
+
+    def _is_backchannel(self, text: str) -> bool:
+        return is_backchannel(text, self._config.language, self._config.turn_detection.backchannels)
 
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
@@ -331,8 +336,7 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
-        phrases = self._config.turn_detection.backchannels
-        if turn.doubtful and not self._unanswered and is_backchannel(text, self._config.language, phrases):
+        if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
@@ -365,9 +369,10 @@ class CascadeBrain:
         apply(self._config, changes)
         self._context.limit = self._config.llm.max_history
         self._chat.llm = self._config.llm
+        self._make_detector.language = self._config.language
         for detector in self._detectors.values():
             detector.endpointer.config = self._config.turn_detection
-            detector.language = self._make_detector.language = self._config.language
+            detector.language = self._config.language
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, Protocol
 
@@ -72,6 +73,8 @@ class _SpeakingBrain:
         self._voice = config.voice, config.spare_voice, config.language
         self._folder = voices
         self._tts: OfflineTts | None = None
+        with suppress(BadState):  # without anything that speaks, what is heard is echoed all the same
+            self._tts = self._spoken_with()
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._open = False
         self._jobs: dict[str, asyncio.Task[None]] = {}

@@ -34,7 +34,7 @@ GREETING = (
     "Hello! I am the guide, a small script without a model. "
     "Ask me what Lipwire is, how to use your own face or connect a model, or for a joke."
 )
-"""What it says to the first who comes, where no greeting is set."""
+"""In English; see `greeting_in`."""
 
 
 class Topic(Struct, frozen=True):
@@ -352,8 +352,15 @@ OTHER_LANGUAGES = {
     "nl": "Ik ben een klein script zonder model en spreek alleen Engels. Met een model kan ik ook Nederlands.",
     "pt": "Sou um pequeno roteiro sem modelo e só falo inglês. Com um modelo também posso falar português.",
 }
-"""What it says to everything where the agent's language is not English."""
+"""What it says to everything, and for a greeting, where the agent's language is not English."""
 ENGLISH_ONLY = "I am a small script without a model, and I speak English only."
+
+
+def greeting_in(language: str) -> str:
+    """What it says to the first who comes, where no greeting is set. `language`: of the agent, a BCP 47 tag."""
+    code = names(language)[0]
+    return GREETING if code == "en" else OTHER_LANGUAGES.get(code, ENGLISH_ONLY)
+
 
 _HEARD_AS = (
     (r"\b(?:lip|lib|live|life|like|leap|slip)[ -]?(?:wires?|wired|fire|wise|wyre|why are|wear|pirate)\b", "lipwire"),
@@ -466,7 +473,7 @@ class Guide:
     """
 
     def __init__(self, language: str = "en", now: Callable[[], datetime] = datetime.now) -> None:
-        self._language = names(language)[0]
+        self._language = language
         self._now = now
         self._given: dict[str, int] = {}
         """How often each topic was answered; "" = what was not understood."""
@@ -481,8 +488,8 @@ class Guide:
 
     def reply(self, said: str) -> str:
         """The answer to what the user said."""
-        if self._language != "en":
-            return OTHER_LANGUAGES.get(self._language, ENGLISH_ONLY)
+        if names(self._language)[0] != "en":
+            return greeting_in(self._language)
         name, like = _matcher().best(said)
         answer = self._make(name) if like >= ENOUGH else self._turn("", NOT_UNDERSTOOD)
         self._last = answer

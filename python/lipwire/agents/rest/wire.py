@@ -3,13 +3,15 @@
 What a field means is one table per version, from wire path to names of `AgentConfig`; joining and updating go by the
 same table, so that `AgentConfig`'s defaults are the only ones. Every fault of a body is found before anything is done,
 and named by its path on the wire ("properties.custom_llm.max_history must be an integer 0..1024, got 5000"). null
-counts as absent; unknown keys are ignored, except by `update`, where a field that cannot change is a fault.
+counts as absent, but to `update` it is a value of the fields that may have it; unknown keys are ignored, except by
+`update`, where a field that cannot change is a fault.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -217,10 +219,15 @@ def _struct(kind: Any) -> type[Struct] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
 
 
-def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], prefix: str = "") -> dict[str, Any]:
+def leaves(
+    kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], prefix: str = "", *, nulls: bool = False
+) -> dict[str, Any]:
     """The fields of `kind` that `body` gives, by wire path below `prefix`, checked and converted.
 
     A nested struct contributes its own fields. What is wrong or missing is added to `faults`, all of it.
+
+    Args:
+        nulls: null is a value where a field may have it, and not only the same as nothing.
     """
     found: dict[str, Any] = {}
     for info in msgspec.structs.fields(kind):
@@ -229,9 +236,12 @@ def leaves(kind: type[Struct], body: Mapping[str, Any], faults: list[Fault], pre
         if value is None:
             if info.required:
                 faults.append(Fault(path, "is required", "missing"))
+            elif nulls and info.encode_name in body:
+                with suppress(msgspec.ValidationError):
+                    found[info.encode_name] = msgspec.convert(None, info.type)
         elif (nested := _struct(info.type)) is not None:
             if isinstance(value, dict):
-                below = leaves(nested, value, faults, f"{path}.")
+                below = leaves(nested, value, faults, f"{path}.", nulls=nulls)
                 found |= {f"{info.encode_name}.{name}": inner for name, inner in below.items()}
             else:
                 faults.append(Fault(path, f"must be an object, got {show(value)}"))
@@ -344,7 +354,7 @@ def parse_update(body: Mapping[str, Any], version: Version) -> Changes:
     _refuse(given, UPDATABLE[version], faults, prefix)
     refused = {fault.loc for fault in faults}
     wrong: list[Fault] = []
-    found = leaves(properties, given, wrong, prefix)
+    found = leaves(properties, given, wrong, prefix, nulls=True)
     faults += [fault for fault in wrong if fault.type != "missing" and fault.loc not in refused]
     changes = _changes(version, found, properties, faults, prefix)
     if faults:

@@ -47,6 +47,12 @@ def what_hears(language: str, model: str = "") -> tuple[str, str]:
     raise BadState(f"nothing hears {language} on this machine: {why}; or set stt_url")
 
 
+def told(language: str, model: str = "") -> str:
+    """What hears a language on this machine, and why the default does not, for people. As `what_hears`."""
+    hears, why = what_hears(language, model)
+    return f"{hears}, because {why}" if why else hears
+
+
 def _lacking(model: str) -> str:
     """What a model of the table lacks, and what to do; "" = nothing."""
     if missing := lacks(MODELS[model]):

@@ -22,6 +22,7 @@ from ...avatar import Voice
 from ...errors import BadData, LipwireError, ModelFailed
 from ...models.voices.choose import choose
 from ...models.voices.live import LiveVoices
+from ...models.voices.names import Name
 from ...models.voices.timing import places
 from ...outward import site
 from ..brains.base import TimedWord
@@ -104,23 +105,26 @@ class OfflineTts:
         await self._live.close()
 
     async def warm(self) -> None:
-        """Loads the voice, so that the first piece is not slow. What speaks in its place, where it fails, is told."""
+        """Loads the voice, so that the first piece is not slow. Where it fails, that is told, or what speaks in its
+        place."""
         try:
             await self._live.warm(self.voice)
         except ModelFailed as exc:
-            self._fall_back(exc)
+            if not self._fall_back(exc):
+                logger.warning("the voice %s is not ready: %s", self.voice, exc)
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
+        voice = self.voice
         try:
             yield await self._whole(text)
         except ModelFailed as exc:
-            if not self._fall_back(exc):
-                raise ServiceError(f"the voice {self.voice}: {exc}") from exc
+            if self.voice == voice and not self._fall_back(exc):  # another piece may have fallen back already
+                raise _unsaid(voice, exc) from exc
             async with aclosing(self.speak(text)) as sounds:
                 async for sound in sounds:
                     yield sound
         except LipwireError as exc:
-            raise ServiceError(f"the voice {self.voice}: {exc}") from exc
+            raise _unsaid(voice, exc) from exc
 
     def _fall_back(self, why: ModelFailed) -> bool:
         """Whether something else speaks from now on."""
@@ -136,6 +140,14 @@ class OfflineTts:
         rate, pcm = sounds[0].rate, b"".join(sound.pcm for sound in sounds)
         marks = places(text, (word for sound in sounds for word in sound.words))
         return Sound(pcm, rate, words(text, marks, len(pcm) / 2 / rate), True)
+
+
+def _unsaid(voice: Name, why: LipwireError) -> ServiceError:
+    """What an agent's owner is told, who may be anywhere: where the voice's file is, the log says."""
+    whole = f"the voice {voice}: {why}"
+    if (told := voice.told(whole)) != whole:
+        logger.warning("%s", whole)
+    return ServiceError(told)
 
 
 def words(text: str, marks: Iterable[tuple[float, int]], seconds: float) -> tuple[TimedWord, ...]:

@@ -8,6 +8,7 @@ Where a client gives `silence_duration_ms`, that silence ends a turn, and nobody
 
 | known of it                                       | it ends the turn after            |
 |---------------------------------------------------|-----------------------------------|
+| its text is empty, or one of a mere listener      | 200 ms, or when that is known     |
 | its text ends with "and", "the", "um", a comma    | `max_wait_ms`                     |
 | the model says that it is over                    | 200 ms, 250 where its text is late |
 | the model says that it is not                     | `max_wait_ms`                     |
@@ -84,6 +85,8 @@ class TurnDetector:
         self._over: float | None = None
         """How probable it is that the turn is over."""
         self._text: str | None = None
+        self._listens = False
+        """Whether the text says no more than that its user listens, or nothing."""
         self._text_comes = False
 
     def hear(self, pcm: bytes) -> TurnBoundary | None:
@@ -110,9 +113,13 @@ class TurnDetector:
         """What was said up to this pause is being understood, and comes soon."""
         self._text_comes = True
 
-    def understood(self, text: str) -> None:
-        """What was said up to this pause, all of it."""
-        self._text = text
+    def understood(self, text: str, *, backchannel: bool = False) -> None:
+        """What was said up to this pause, all of it.
+
+        Args:
+            backchannel: it says no more than that its user listens: nothing follows that.
+        """
+        self._text, self._listens = text, backchannel or not text.strip()
 
     def _begin_pause(self, until: int) -> None:
         if self._asked is not None:
@@ -135,6 +142,8 @@ class TurnDetector:
         self._over = probability
 
     def _whole(self) -> bool | None:
+        if self._listens:
+            return True
         if self._text is not None and is_open(self._text, self.language):
             return False
         if self._over is None or self._over < OVER:

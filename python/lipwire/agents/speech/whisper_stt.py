@@ -44,13 +44,7 @@ class WhisperStt:
         self._host = ModelHost.of()
         try:
             await self._host.warm("ears", self._model)
-            done = asyncio.get_running_loop().create_future()
-            job = self._host.job(
-                "ears", Listen(self._language, model=self._model), lambda answer: None, done.set_result
-            )
-            job.send(Finish())
-            if (failed := await done) is not None:
-                raise failed
+            await self._check(self._host)
         except BaseException:
             await self.close()
             raise

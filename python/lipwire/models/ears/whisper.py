@@ -103,7 +103,9 @@ class Whisper:
         language = language_of(tag)
         if language not in self.languages:
             known = ", ".join(self.languages)
-            raise InvalidArgument(f"the hearing model in {self.folder} does not know the language {tag!r}, but {known}")
+            raise InvalidArgument(
+                f"the hearing model {self.folder.name} does not know the language {tag!r}, but {known}"
+            )
         return language
 
     def transcribe(self, pcm: bytes, language: str, *, words: bool, partial: bool) -> Heard:

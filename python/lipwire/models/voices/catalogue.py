@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import re
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from ...errors import BadState, InvalidArgument, ModelFailed
 from . import hibari, kokoro, piper
 from .names import Name
 from .shift import SHIFTS
+
+logger = logging.getLogger("lipwire.voices")
 
 
 class Listed(Struct, frozen=True):
@@ -107,11 +111,22 @@ def check(name: Name) -> None:
             piper.settings(Path(name.voice))
             if not Path(name.voice).is_file():
                 raise InvalidArgument(f"{name.voice}: there is no such file")
+            _check_needs("Piper", reads=True)
         case "kokoro":
             kokoro.check(name.voice)
+            _check_needs("Kokoro", reads=not kokoro.language(kokoro.split(name.voice)[1]).startswith("en"))
         case "espeak":
             if not espeak.known(name.voice):
                 raise InvalidArgument(f"espeak-ng has no voice {name.voice!r}; say en-us, de, en-us+f3")
+
+
+def _check_needs(engine: str, *, reads: bool) -> None:
+    """What runs a model of the user's, and `reads` what it says. Raises ModelFailed: it is not installed."""
+    absent = [] if importlib.util.find_spec("onnxruntime") else ["onnxruntime"]
+    if reads and not espeak.available():
+        absent.append("espeak-ng")
+    if absent:
+        raise ModelFailed(f"{engine} needs {', '.join(absent)}: pip install 'lipwire[offline]'")
 
 
 def resolved(name: Name, folder: Path | None = None) -> Name:
@@ -124,14 +139,17 @@ def resolved(name: Name, folder: Path | None = None) -> Name:
         InvalidArgument: it cannot be had. The message says why, and which there are.
     """
     found = name
-    try:
+    try:  # the name may have come over the network: where the server's files are is for its log
         if name.engine in ("piper", "kokoro") and not name.is_path:
             found = _in_folder(name, folder)
         check(found)
     except (InvalidArgument, ModelFailed, BadState) as exc:
         there = [one.name for one in voices(folder) if not one.missing]
+        why = str(exc) if name.is_path else found.told(str(exc))
+        if why != str(exc):
+            logger.warning("the voice %s cannot be had: %s", name, exc)
         raise InvalidArgument(
-            f"the voice {name} cannot be had: {exc}. There are: {', '.join(there) or 'none'}"
+            f"the voice {name} cannot be had: {why}. There are: {', '.join(there) or 'none'}"
         ) from exc
     return found
 
@@ -142,7 +160,5 @@ def _in_folder(name: Name, folder: Path | None) -> Name:
     if not re.fullmatch(r"[\w.+-]+", name.file):
         raise InvalidArgument("write it as " + ("MODEL/VOICE" if name.engine == "kokoro" else "the file's name"))
     path = folder / f"{name.file}.onnx"
-    if not path.is_file():
-        raise InvalidArgument(f"{path}: there is no such file")
     _, _, voice = name.voice.rpartition("/")
     return Name(name.engine, f"{path}/{voice}" if name.engine == "kokoro" else str(path))

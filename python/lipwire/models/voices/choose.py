@@ -76,13 +76,13 @@ def _of_face(face: Voice, language: str, folder: Path | None) -> Chosen:
                 instead = f"{name}: {exc}"
     named = espeak_voice(face.espeak or face.service or "", language)
     if instead:
-        _tell(f"espeak-ng's {named} speaks in place of {instead}")
+        tell(f"espeak-ng's {named} speaks in place of {instead}")
     return Chosen(Name("espeak", named), instead)
 
 
 def _is_ours(name: Name) -> bool:
-    """Whether it is the kind of voice that built-in avatars have, which is only a default."""
-    return name.engine == "hibari"
+    """Whether it is the voice that built-in avatars have, or one made of it, which is only a default."""
+    return str(name).partition("+")[0] == DEFAULT
 
 
 def _like(voice: str, language: str) -> Name:
@@ -98,7 +98,7 @@ def _like(voice: str, language: str) -> Name:
 _told: set[str] = set()
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     """Logs it, once."""
     if line not in _told:
         _told.add(line)

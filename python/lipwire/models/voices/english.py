@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 _SCHEME = re.compile(r"\b(?:https?|ftp)://(?:www\.)?|\bmailto:", re.IGNORECASE)
 _DOT = re.compile(r"(?<=[a-z0-9])\.(?=[a-z]{2,})")
@@ -60,11 +60,11 @@ class Reader:
     """Reads English text aloud, in phonemes. Takes a third of a second to load.
 
     Args:
+        rules: the package's module g2p.
         british: as it is spoken in Britain; else in America.
     """
 
-    def __init__(self, *, british: bool = False) -> None:
-        rules = importlib.import_module("hibari.g2p")
+    def __init__(self, rules: Any, *, british: bool = False) -> None:
         self._rules = rules.G2P(british=british)
         self._normalize = rules.normalize
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
 from ...errors import InvalidArgument, ModelFailed
-from ..find import find, lacks
+from ..find import find, how, lacks
 from ..table import known
 from ..wire import Spoken, Word
 from .base import placed, speech
@@ -26,6 +28,10 @@ from .english import Reader
 from .graph import open_session
 from .level import Floats, Loudness
 from .shift import SHIFTS, Shift, shifted
+
+Value = TypeVar("Value")
+
+logger = logging.getLogger("lipwire.voices")
 
 RATE = 24_000
 DEFAULT = "heart"
@@ -52,19 +58,43 @@ class Registered(Struct, frozen=True):
 
 def registry() -> dict[str, Registered]:
     """Every voice that hibari knows, whether its file is there or not. Raises ModelFailed: the package is not there."""
-    return msgspec.json.decode((_assets() / "voices.json").read_bytes(), type=dict[str, Registered])
+    return _table("voices.json", Registered)
 
 
 def vocabulary() -> dict[str, int]:
     """The numbers of the phonemes, which are Kokoro's. Raises ModelFailed: the package is not there."""
-    return msgspec.json.decode((_assets() / "vocab.json").read_bytes(), type=dict[str, int])
+    return _table("vocab.json", int)
+
+
+def part(name: str) -> Any:
+    """A module of the package, of the code that Lipwire knows. Raises ModelFailed: it is not there, or is damaged, or
+    another hibari was imported before."""
+    package = _assets().parent
+    try:
+        found = importlib.import_module(f"hibari.{name}")
+    except (ImportError, OSError, ValueError) as exc:  # it reads its tables when it is imported
+        logger.warning("hibari.%s cannot be imported: %s", name, exc)
+        raise ModelFailed(f"hibari.{name} cannot be imported. {how(known('hibari'))}") from exc
+    if package.resolve() not in Path(str(found.__file__)).resolve().parents:
+        logger.warning("%s was imported, and what Lipwire knows is in %s", found.__file__, package)
+        raise ModelFailed("this process has imported another hibari than the one that Lipwire knows")
+    return found
+
+
+def _table(name: str, kind: type[Value]) -> dict[str, Value]:
+    """One of the package's. Raises ModelFailed: it is not there, or is damaged."""
+    try:
+        return msgspec.json.decode((_assets() / name).read_bytes(), type=dict[str, kind])  # type: ignore[valid-type]
+    except (OSError, msgspec.DecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise ModelFailed(f"hibari's {name} is damaged: {why}. {how(known('hibari'))}") from exc
 
 
 def _assets() -> Path:
     """The package's files. Raises ModelFailed: it is not there, or is damaged."""
     place = find("hibari")
-    if str(place) not in sys.path:  # Lipwire's folder of models; a package that is installed is in the path already
-        sys.path.append(str(place))
+    if str(place) not in sys.path:  # Lipwire's folder of models, with which another version may be installed
+        sys.path.insert(0, str(place))
     return place / "hibari" / "assets"
 
 
@@ -96,10 +126,11 @@ def voice_file(name: str) -> tuple[Path, Registered]:
     about = voices[name]
     if about.bundled:
         return _assets() / about.file, about
-    place = Path(importlib.import_module("hibari.voices").cache_dir()) / about.file
+    place = Path(part("voices").cache_dir()) / about.file
     if not place.is_file():
         raise InvalidArgument(
-            f"hibari:{name} is not on this machine: its file, {about.file}, belongs into {place.parent}"
+            f"hibari:{name} is not on this machine: its file, {about.file}, belongs into hibari's folder (HIBARI_HOME, "
+            "else the folder hibari in the user's cache)"
         )
     return place, about
 
@@ -111,7 +142,7 @@ class _Model:
         self.session, self.has_times = open_session(data, f"hibari:{voice}", _DURATIONS)
         self.ids = vocabulary()
         self.reader = reader
-        self._vocoder = importlib.import_module("hibari.dsp")
+        self._vocoder = part("dsp")
 
     def sound(self, ids: list[int], shift: Shift | None) -> tuple[Floats, list[float]]:
         """Samples at RATE, and when each phoneme ends, in seconds."""
@@ -153,10 +184,10 @@ class Hibari:
             data = path.read_bytes()
             if not about.bundled and hashlib.sha256(data).hexdigest() != about.sha256:
                 raise ModelFailed(
-                    f"{path} is damaged: its SHA-256 is not that of hibari's voice {name}; fetch it again"
+                    f"{path.name} is damaged: its SHA-256 is not that of hibari's voice {name}; fetch it again"
                 )
             if about.british not in self._readers:
-                self._readers[about.british] = Reader(british=about.british)
+                self._readers[about.british] = Reader(part("g2p"), british=about.british)
             self._models[name] = _Model(name, data, self._readers[about.british])
         return self._models[name]
 

@@ -7,7 +7,9 @@ those that the model was taught with; Spanish, French, Hindi, Italian and Portug
 
 from __future__ import annotations
 
+import logging
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from ..wire import Spoken, Word
 from .base import kept, placed, speech
 from .english import Reader
 from .graph import open_session, read
-from .hibari import vocabulary
+from .hibari import part, vocabulary
 from .level import Floats, Loudness
 from .phonemes import clauses
+
+logger = logging.getLogger("lipwire.voices")
 
 RATE = 24_000
 STYLE = 256
@@ -53,8 +57,11 @@ def styles(file: Path) -> dict[str, Path]:
         if path.suffix not in (".bin", ".npz", ".npy"):
             continue
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                found |= {name.removesuffix(".npy"): path for name in archive.namelist()}
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    found |= {name.removesuffix(".npy"): path for name in archive.namelist()}
+            except (zipfile.BadZipFile, OSError) as exc:
+                logger.warning("%s has no voices, it is damaged: %s", path, exc)
         elif path.stat().st_size % (4 * STYLE) == 0 or path.suffix == ".npy":
             found[path.stem] = path
     return found
@@ -90,7 +97,7 @@ def _style(path: Path, name: str) -> Floats:
             values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.fromfile(path, "<f4")
         style: Floats = values.astype(np.float32, copy=False).reshape(-1, STYLE)
         return style
-    except (OSError, ValueError, KeyError) as exc:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
         raise ModelFailed(f"{path} has no voice {name} of Kokoro's: {exc}") from exc
 
 
@@ -154,7 +161,7 @@ class Kokoro:
             return lambda text: _read_foreign(text, spoken, ids)
         british = spoken == "en-gb"
         if british not in self._readers:
-            self._readers[british] = Reader(british=british)
+            self._readers[british] = Reader(part("g2p"), british=british)
         reader = self._readers[british]
         return lambda text: reader.read(text, ids)
 

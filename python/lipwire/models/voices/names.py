@@ -37,6 +37,11 @@ class Name(Struct, frozen=True):
         """The file of it, or what it is called in the folder of voices: for Kokoro what stands before the last "/"."""
         return self.voice.rpartition("/")[0] if self.engine == "kokoro" else self.voice
 
+    def told(self, text: str) -> str:
+        """`text` for who may be anywhere: without the folder in which the voice's file is."""
+        folder, slash, _ = self.file.rpartition("/")
+        return text.replace(folder + slash, "") if slash else text
+
 
 def parse(name: str) -> Name | None:
     """The voice of that name; None where no engine of this machine is named, so that it is a service's or espeak-ng's.
