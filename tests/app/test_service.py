@@ -28,7 +28,10 @@ from lipwire.agents.config import AgentConfig
 from lipwire.app.agent_setup import AgentSetup
 from lipwire.app.config import Config
 from lipwire.app.service import ENCODED, Service
+from lipwire.avatar import Voice
 from lipwire.errors import InvalidArgument
+from lipwire.models.voices.names import Name
+from lipwire.models.wire import Spoken
 from lipwire.protocol import messages as m
 from lipwire.provider.client import ProviderClient, ProviderFault, encode, request
 from lipwire.provider.keys import OPERATOR, is_made
@@ -125,6 +128,32 @@ def test_there_is_room_for_as_many_pixels_as_the_processors_encode(
         monkeypatch.setattr(os, "cpu_count", lambda: 3)
     service = Service(config(max_pixel_rate=0))
     assert service.has_room_for(OPERATOR, 3 * ENCODED) and not service.has_room_for(OPERATOR, 3 * ENCODED + 1)
+
+
+async def test_texts_are_said_in_the_order_in_which_they_came(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    made, said = asyncio.Event(), list[bytes]()
+
+    async def whole(name: Name, text: str, like: Voice | None) -> list[Spoken]:
+        asked.put_nowait(text)
+        if text == "long":
+            await made.wait()
+        return [Spoken(text.encode(), RATE)]
+
+    monkeypatch.setattr(service.voices, "whole", whole)
+    async with ProviderClient(service.http_url, KEY, small()) as client:
+        assert client.session is not None
+        key = client.session.session_id
+        session = service.watched[key].session
+        monkeypatch.setattr(session, "write", lambda pcm, rate: said.append(pcm))
+        monkeypatch.setattr(session, "end", lambda: said.append(b"."))
+        texts = [asyncio.create_task(service.say(key, text)) for text in ("long", "it")]
+        assert await asyncio.wait_for(asked.get(), WAIT) == "long" and asked.empty()
+        made.set()
+        await asyncio.gather(*texts)
+        assert said == [b"long", b".", b"it", b"."]
 
 
 class Wire:

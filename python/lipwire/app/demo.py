@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..audio.speech_file import load_speech
-from ..avatar import Avatar
+from ..avatar import Avatar, Voice
 from ..errors import InvalidArgument
 from ..models.voices.choose import choose, speaks_here
 from ..models.voices.live import LiveVoices
@@ -59,24 +59,34 @@ class Summary(Struct):
 
 
 class Talker:
-    """Speaks through the client, one utterance after the other; the viewer's text box goes through it too."""
+    """Speaks through the client, one utterance after the other; the viewer's text box goes through it too.
 
-    def __init__(self, client: ProviderClient, voices: LiveVoices, voice: Name | None) -> None:
+    Args:
+        voice: None = there is only a clip.
+        like: the face whose voice that is; see `LiveVoices.whole`.
+    """
+
+    def __init__(self, client: ProviderClient, voices: LiveVoices, voice: Name | None, like: Voice | None) -> None:
         self.client = client
         self.voice = voice
-        self._voices = voices
+        self._voices, self._like = voices, like
         self._turn = asyncio.Lock()
 
     async def say(self, _session_id: str, text: str) -> None:
         """Speaks `text` at once; it queues behind what is being sent."""
         assert self.voice is not None  # else there is only a clip
-        sounds = [sound async for sound in self._voices.speak(self.voice, text)]
-        await self.speak(b"".join(sound.pcm for sound in sounds), sounds[0].rate)
+        async with self._turn:
+            sounds = await self._voices.whole(self.voice, text, self._like)
+            await self._send(b"".join(sound.pcm for sound in sounds), sounds[0].rate)
 
     async def speak(self, pcm: bytes, rate: int) -> None:
-        """Sends an utterance twice as fast as it plays, as a streaming text-to-speech would."""
+        """Sends an utterance."""
         async with self._turn:
-            await self.client.speak(pcm, rate, chunk_ms=40, pace=2.0)
+            await self._send(pcm, rate)
+
+    async def _send(self, pcm: bytes, rate: int) -> None:
+        """Twice as fast as it plays, as a streaming text-to-speech would."""
+        await self.client.speak(pcm, rate, chunk_ms=40, pace=2.0)
 
 
 async def run_demo(
@@ -117,7 +127,8 @@ async def run_demo(
         start.activity_idle_timeout = 0
         tls = None if config.tls_cert is None else trust_ourselves(config.tls_cert)
         async with ProviderClient(service.http_url, service.api_key, start, tls=tls) as client:
-            holder.append(Talker(client, service.voices, None if chosen is None else chosen.name))
+            like = None if voice else face.voice
+            holder.append(Talker(client, service.voices, None if chosen is None else chosen.name, like))
             if config.viewer:
                 (shown,) = {watched.session.avatar for watched in service.watched.values()}
                 viewer, agent = shown_link(service, console), shown_link(service, console, service.page.channel)

@@ -610,12 +610,13 @@ class Service:
         self.provider.check_not_draining()
         face = watched.session.avatar
         whose = Avatar.load(face if face in Avatar.builtin() else self.config.avatar).voice
-        voice = await asyncio.to_thread(choose, None, whose, "en-US", self.config.voices)
-        sounds = [sound async for sound in self.voices.speak(voice.name, text)]  # at once, so that two do not mix
-        self.provider.check_not_draining()  # that took a while
-        for sound in sounds:
-            watched.session.write(sound.pcm, sound.rate)
-        watched.session.end()
+        async with watched.saying:
+            voice = await asyncio.to_thread(choose, None, whose, "en-US", self.config.voices)
+            sounds = await self.voices.whole(voice.name, text, whose)
+            self.provider.check_not_draining()  # that took a while
+            for sound in sounds:
+                watched.session.write(sound.pcm, sound.rate)
+            watched.session.end()
 
     # -------------------------------------------------------------------------------------------------------- life
 

@@ -6,6 +6,7 @@ token to watch or to control it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from litestar import Litestar, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, ControllerRouterHandler
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..provider.sessions import ProviderError
 from ..publish.ice import IceServers
@@ -66,6 +67,8 @@ class Watched(Struct):
     publisher: WebRTC
     video_encoding: str = "H264"
     """What whoever started it wished for; a page asks for that first."""
+    saying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a page's text is spoken, so that texts are said in the order in which they came."""
 
 
 def read_text(body: dict[str, Any], name: str, limit: int, default: str | None = None) -> str:

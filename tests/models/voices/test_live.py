@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lipwire.audio import espeak
+from lipwire.avatar import Voice
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.host import ModelHost
 from lipwire.models.voices.catalogue import missing
@@ -56,6 +57,7 @@ async def test_what_is_said_in_the_process_of_models_is_said_to_its_end() -> Non
 
 
 async def test_a_voice_that_hangs_fails_and_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(espeak.available(), "espeak-ng")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     host = ModelHost(Settings({"voice": "support.model_engines"}, memory=1 << 30, stuck=600.0, nice=5))
     monkeypatch.setitem(ModelHost._of_loop, asyncio.get_running_loop(), host)  # type: ignore[arg-type]
@@ -66,6 +68,10 @@ async def test_a_voice_that_hangs_fails_and_is_not_asked_again(monkeypatch: pyte
             got.append(sound.pcm)
             live.patience = Patience(0.0, 0.0)
     assert got == [b"one"] and host.state().jobs == 0
+    with pytest.raises(ModelFailed):
+        await live.whole(HEART, "Hello.")
+    (sound,) = await live.whole(HEART, "Hello.", Voice(espeak="en-gb"))
+    assert sound.rate == 22_050 and [word for word, _, _ in sound.words] == ["Hello"]
     await live.close()
     await host.close()
 

@@ -10,9 +10,11 @@ from contextlib import aclosing, suppress
 from msgspec import Struct
 
 from ...audio import espeak
+from ...avatar import Voice
 from ...errors import ModelFailed
 from ..host import Job, ModelHost
 from ..wire import Answer, Speak, Spoken
+from .espeak import espeak_voice
 from .names import Name
 from .speaker import speak
 
@@ -70,6 +72,24 @@ class LiveVoices:
                 if not exc.died or last == TRIES:
                     raise
                 logger.warning("%s: what is left is said again", exc)
+
+    async def whole(self, name: Name, text: str, like: Voice | None = None) -> list[Spoken]:
+        """All of a text. Where the voice fails, espeak-ng says it, if it has one for the face whose voice it was.
+
+        Args:
+            like: the face's voice, for English; None = somebody asked for just this one, and no other speaks.
+
+        Raises:
+            LipwireError: as `speak`.
+        """
+        try:
+            return [sound async for sound in self.speak(name, text)]
+        except ModelFailed as exc:
+            if like is None or not espeak.available():
+                raise
+            spare = Name("espeak", espeak_voice(like.espeak or like.service or "", "en-US"))
+            logger.warning("%s speaks in place of %s: %s", spare, name, exc)
+        return [sound async for sound in self.speak(spare, text)]
 
     def _the_host(self) -> ModelHost:
         if self._host is None:
