@@ -172,6 +172,7 @@ def test_an_unknown_phone_set_is_refused(folder: Path) -> None:
 
 
 def test_phones_fill_the_time_of_speech(say: Callable[[str], tuple[bytes, int]]) -> None:
+    voice.speak("Once.")  # espeak-ng's first phone after another voice of the process may have no mark of its own
     speech = voice.speak("She sees fish.")
     assert [p.strip("ˈˌː") for _, _, p in speech.phones if p] == ["ʃ", "i", "s", "i", "z", "f", "ɪ", "ʃ"]
     assert speech.phones[0][0] == 0
