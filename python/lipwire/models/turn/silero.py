@@ -13,16 +13,12 @@ from __future__ import annotations
 import threading
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ModelFailed
 from ..find import find
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from ..onnx import load
 
 RATE = 16_000
 """Hz."""
@@ -34,21 +30,6 @@ MOST = 64
 """Chunks in a batch."""
 
 Floats = NDArray[np.float32]
-
-
-def session(file: Path) -> InferenceSession:
-    """An ONNX model that runs in the thread that calls it, and in no other. Raises ModelFailed."""
-    try:
-        import onnxruntime
-    except ImportError as exc:
-        raise ModelFailed(f"{file.name} needs onnxruntime: pip install 'lipwire[offline]'") from exc
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # onnxruntime has an exception of its own for each way in which a file can be broken
-        raise ModelFailed(f"{file} cannot be loaded: {exc}") from exc
 
 
 class Question:
@@ -77,7 +58,7 @@ class Silero:
     """
 
     def __init__(self, file: Path) -> None:
-        self._session = session(file)
+        self._session = load(file, str(file))
         self._rate = np.array(RATE, np.int64)
         self._waiting: list[Question] = []
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..ears.mel import log_mel
-from .silero import session
+from ..onnx import load
 
 RATE = 16_000
 """Hz."""
@@ -24,7 +24,7 @@ class SmartTurn:
     """The network. Raises ModelFailed: it cannot be loaded."""
 
     def __init__(self, file: Path) -> None:
-        self._session = session(file)
+        self._session = load(file, str(file))
 
     def probability(self, pcm: bytes) -> float:
         """That a turn is over: 0..1. `pcm`: its sound up to now, PCM16 mono at 16 kHz."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidArgument, ModelFailed
+from ..onnx import load
 
 _GRAPH, _OUTPUT, _NAME = 7, 12, 1
 """Fields: ModelProto.graph, GraphProto.output, ValueInfoProto.name (onnx.proto3)."""
@@ -34,22 +35,9 @@ def open_session(model: bytes, what: str, value: str) -> tuple[Any, bool]:
         ModelFailed: it cannot be loaded, or onnxruntime is not installed.
     """
     try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
-    except ModuleNotFoundError as exc:
-        raise ModelFailed("voices are run by onnxruntime: pip install onnxruntime") from exc
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False
-    refused = errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented
-    reason: Exception | None = None
-    for data, told in ((with_output(model, value), True), (model, False)):
-        try:
-            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]), told
-        except refused as exc:
-            reason = exc
-    raise ModelFailed(f"{what} is no model that onnxruntime can load: {str(reason)[:200]}")
+        return load(with_output(model, value), what, arena=False), True
+    except ModelFailed:  # without such a value, among other reasons, which it then has without the output, too
+        return load(model, what, arena=False), False
 
 
 def with_output(model: bytes, name: str) -> bytes:
