@@ -13,6 +13,20 @@ from msgspec import Struct, field
 
 from ..protocol.messages import Egress, MotionCarrier, MotionSet
 from ..provider.keys import OPERATOR
+from .options import (
+    AvatarProvider,
+    Encryption,
+    EndOfSpeech,
+    Filler,
+    Greeting,
+    Interruption,
+    LlmStyle,
+    McpServer,
+    Realtime,
+    Silence,
+    ToolServer,
+    Vendor,
+)
 
 BrainKind = Literal["realtime", "cascade", "guide", "echo", "script"]
 Transport = Literal["room", "agora"]
@@ -52,6 +66,15 @@ class TurnDetection(Struct, kw_only=True):
     suppress_echo: bool = True
     """Whether the agent's own voice is turned down in what it hears, where a user's device sends it back
     (`speech.echo`)."""
+    start_of_speech: Literal["vad", "manual"] = "vad"
+    """Manual: a user is heard only between the client's words that speech begins and ends."""
+    end_of_speech: EndOfSpeech = "auto"
+    pause_state: bool = True
+    """Whether "hold on" is waited for, by the judgement of what was said."""
+    interrupt_duration_ms: int | None = None
+    """120..1200: voice this long begins a turn while the agent is silent; None = as `interrupt_threshold` has it."""
+    speaking_interrupt_duration_ms: int | None = None
+    """120..1200: the same while the agent speaks."""
 
     @property
     def plain_ms(self) -> int:
@@ -93,6 +116,14 @@ class Llm(Struct, kw_only=True):
     input_modalities: list[Modality] = field(default_factory=lambda: ["text"])
     output_modalities: list[Modality] = field(default_factory=lambda: ["text"])
     """What the service answers with. Text is spoken by our text to speech; with "audio" it sends the sound itself."""
+    style: LlmStyle = "openai"
+    custom: bool = False
+    """`vendor` "custom": each message also says its `turn_id` and `timestamp`."""
+    ignore_empty: bool = False
+    """Whether an empty answer is passed over in silence."""
+    mcp_servers: list[McpServer] = field(default_factory=list)
+    template_variables: dict[str, str] = field(default_factory=dict)
+    """For the `{{template_variables.x}}` of a tool's server; in texts they have been put in already."""
 
 
 class Tool(Struct, kw_only=True):
@@ -103,8 +134,9 @@ class Tool(Struct, kw_only=True):
     parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     """The arguments that it takes, as a JSON Schema of an object."""
     run: Callable[..., Any] | None = None
-    """A Python function, async or not, called with the arguments by name; its result goes back as JSON. None: the
-    client is asked."""
+    """A Python function, async or not, called with the arguments by name; its result goes back as JSON. None: `server`
+    answers, or else the client is asked."""
+    server: ToolServer | None = None
 
 
 class AgentConfig(Struct, kw_only=True):
@@ -138,6 +170,21 @@ class AgentConfig(Struct, kw_only=True):
     llm: Llm = field(default_factory=Llm)
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     tools: list[Tool] = field(default_factory=list)
+    interruption: Interruption = field(default_factory=Interruption)
+    greeting: Greeting = field(default_factory=Greeting)
+    filler: Filler | None = None
+    silence: Silence | None = None
+    farewell_seconds: float = 0.0
+    """0..120: so long leaving waits until the agent is idle."""
+    skip_patterns: list[int] = field(default_factory=list)
+    """Brackets whose contents are not spoken: 1 （） 2 【】 3 () 4 [] 5 {}."""
+    tts: Vendor | None = None
+    asr: Vendor | None = None
+    """Services of speech that the client brings along; None = the server's."""
+    realtime: Realtime | None = None
+    """A realtime model that the client brings along, for the brain "realtime"."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What comes back in every webhook."""
     idle_timeout: float = 30.0
     """Seconds without anybody else in the channel after which the agent leaves; 0 = never."""
     rtc_codec: Literal[0, 8, 9, 120, 122] | None = None
@@ -163,7 +210,13 @@ class AgentConfig(Struct, kw_only=True):
     """Its film: where it is in that folder; without `record`, a path of the operator's. No request says this."""
     feelings: bool | None = None
     """Whether its face shows what is meant by what it says (`feelings`); None = as the server is set, which is on."""
+    provider: AvatarProvider | None = None
+    """Whose face it wears, if not one of ours (`avatar` is None then)."""
+    encryption: Encryption | None = None
     transcripts: TranscriptFormat = "v2"
+    metrics: bool = True
+    error_messages: bool = True
+    """Whether the clients in the channel are told figures and errors."""
     voice_commands: bool = False
     """Whether "Hey ... Stop" pauses it and "Hey ... Start" resumes it."""
 
