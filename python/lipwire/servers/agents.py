@@ -78,6 +78,7 @@ def agent_routes(
     *,
     project: Project | None = None,
     outward: Outward | None = None,
+    ours: Callable[[str], bool] = w.nobodys,
     wrong_token: Callable[[str], object] = lambda token: None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
@@ -86,6 +87,7 @@ def agent_routes(
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
         outward: where the URLs of requests may lead; None = to public addresses.
+        ours: whether a URL is this server's own, whose faces agents draw themselves.
         wrong_token: hears of each token that is none, and raises ProviderError for one too many
             (`Provider.wrong_token`).
     """
@@ -95,7 +97,7 @@ def agent_routes(
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, version, outward),
+            route_handlers=_control(manager, gate, version, outward, ours),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -186,7 +188,9 @@ def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
 _USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
 
 
-def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Outward) -> list[ControllerRouterHandler]:
+def _control(
+    manager: AgentManager, gate: _Gate, version: w.Version, outward: Outward, ours: Callable[[str], bool]
+) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
 
@@ -222,12 +226,12 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
         """Start an agent in a channel; answers once it is there."""
         owner, scope = gate.check(request, appid)
         body = await read_object(request)
-        config = w.parse_join(body, version)
+        config = w.parse_join(body, version, ours)
         config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner))
+        await w.check_urls(body, version, outward.of(owner), ours)
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
@@ -250,7 +254,7 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record = find(request, appid, agent_id)
         body = await read_object(request)
-        changes = w.parse_update(body, version)
+        changes = w.parse_update(body, version, record.config.llm.template_variables)
         manager.running(record.id)
         await w.check_urls(body, version, outward.of(record.config.owner))
         manager.running(record.id).update(changes)

@@ -21,7 +21,8 @@ from ...errors import InvalidArgument
 from ..config import AgentConfig
 from ..errors import AgentError, AgentNotFound, AgentUnreachable, GatewayFault, InvalidAgentRequest
 from ..http import retry_after
-from .wire import GenericAvatar, Version, error_of, join_body, merge, parse_speak
+from .wire import Version, error_of, parse_speak
+from .writing import GenericAvatar, join_body, merge
 
 __all__ = ["AgentInfo", "AgentPage", "AgoraAgents", "GenericAvatar"]
 
