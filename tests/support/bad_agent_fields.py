@@ -81,7 +81,7 @@ V2_BAD = {
     "properties.tts.params.voice_name": [5],
     "properties.turn_detection": ["server_vad"],
     **{f"properties.turn_detection.{name}": values for name, values in VAD_BAD.items()},
-    "properties.turn_detection.max_wait_ms": [499, 10_001, "2000"],
+    "properties.turn_detection.max_wait_ms": [-2, 0, 499, 10_001, "2000"],
     "properties.turn_detection.resume_false_interruption": [1, "true"],
     "properties.turn_detection.false_interruption_timeout": [-1, 30.5, "2"],
     "properties.turn_detection.backchannels": ["okay", [5], ["x" * 65], ["ok"] * 257],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -160,12 +160,13 @@ TABLE: tuple[Row, ...] = (
     # -- mllm
     Row("mllm.enable", "done", "a section that is there is enabled, unless this is false"),
     Row("mllm.vendor", "done", f"{' and '.join(VENDORS)}; {', '.join(OTHERS)} are refused"),
-    Row("mllm.{url,api_key,params,messages}", "done", "without `url` the server's own"),
+    Row("mllm.{url,api_key,messages}", "done", "without `url` the server's own"),
     Row("mllm.params.{model,voice,instructions}", "done"),
     Row("mllm.params.input_audio_transcription*", "done"),
     Row("mllm.params.{transcribe_agent,transcribe_user}", "done", "always; false is refused"),
-    Row("mllm.params.{affective_dialog,proactive_audio,http_options}", "refused", f"must be left out: it is {GEMINIS}"),
-    Row("mllm.params.http_options.api_version", "refused", f"must be left out: it is {GEMINIS}"),
+    Row(
+        "mllm.params.{affective_dialog,proactive_audio,http_options*}", "refused", f"must be left out: it is {GEMINIS}"
+    ),
     Row("mllm.params.{language,sample_rate}", "refused", "must be left out: it is xAI's"),
     Row("mllm.{adc_credentials_string,project_id,location}", "refused", "must be left out: it is Vertex AI's"),
     Row("mllm.max_history", "harmless", "the model's service keeps the conversation"),
@@ -244,17 +245,21 @@ TABLE: tuple[Row, ...] = (
 
 
 def check(given: Given) -> None:
-    """Refuses what the table refuses: a field of a body that says anything (true, a text, a list with members), or a
-    value."""
+    """Refuses what the table refuses: a field of a body that says anything (true, a text, a list or an object with
+    members), or a value."""
     for row in TABLE:
         if row.means != "refused" and not row.values:
             continue
-        for path in row.paths:
+        for path in (path.removesuffix("*") for path in row.paths):
             value = given.get(path)
-            if row.means == "refused" and value:
+            if row.means == "refused" and _says(value):
                 given.refuse(path, row.words)
             elif isinstance(value, str) and value in row.values:
                 given.refuse(path, row.values[value])
+
+
+def _says(value: Any) -> bool:
+    return any(inner is not None for inner in value.values()) if isinstance(value, dict) else bool(value)
 
 
 def markdown() -> str:

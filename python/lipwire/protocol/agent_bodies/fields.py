@@ -92,7 +92,6 @@ SilenceMs = Annotated[
     Annotated[int, Meta(ge=0, le=10_000)] | None,
     Meta(description="an integer 0..10000; null = by what was said"),
 ]
-MaxWaitMs = Annotated[int, Meta(ge=500, le=10_000, description="an integer 500..10000")]
 WaitS = Annotated[float, Meta(ge=0, le=30, description="a number 0..30")]
 Phrases = Annotated[
     Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=256)] | None,

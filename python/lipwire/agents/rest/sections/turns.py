@@ -15,7 +15,20 @@ OWN = (
     "backchannels",
     "suppress_echo",
 )
-TURNS: dict[str, Target] = {f"turn_detection.{name}": to(f"turn_detection.{name}", update=True) for name in OWN}
+
+
+def wait(ms: int) -> Changes:
+    """Silence for which a turn that is not whole is waited. Raises ValueError."""
+    if 0 <= ms < 500:
+        raise ValueError
+    return {"turn_detection.max_wait_ms": ms}
+
+
+TURNS: dict[str, Target] = {
+    **{f"turn_detection.{name}": to(f"turn_detection.{name}", update=True) for name in OWN},
+    "turn_detection.max_wait_ms": Target(wait, update=True),
+}
+WAIT = {"end_of_speech.semantic_config.max_wait_ms": Target(wait)}
 ADAPTIVE_MS = 320
 """Voice that interrupts while the agent speaks, with the older `interrupt_mode` "adaptive"."""
 
@@ -81,13 +94,14 @@ def _present(config: Given) -> Changes:
         case _:
             for name in ("interrupt_duration_ms", "speaking_interrupt_duration_ms", "prefix_padding_ms"):
                 take(f"start_of_speech.vad_config.{name}", name)
+    longest = config.changes(WAIT)
     if not config.below("end_of_speech").found:
         return changes
     mode = config.get("end_of_speech.mode", "vad")
     changes["turn_detection.end_of_speech"] = mode
     take(f"end_of_speech.{mode}_config.silence_duration_ms", "silence_duration_ms")
     if mode == "semantic":
-        take("end_of_speech.semantic_config.max_wait_ms", "max_wait_ms")
+        changes |= longest
         take("end_of_speech.semantic_config.pause_state_enabled", "pause_state")
     return changes
 

@@ -6,15 +6,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from ..fields import AnyLanguage, Flag, InterruptMs, MaxWaitMs, PaddingMs, Phrases, Unit, WaitS, Words
+from ..fields import AnyLanguage, Flag, InterruptMs, PaddingMs, Phrases, Unit, WaitS, Words
 from ..v1 import Vad
 
 Strategy = Annotated[Literal["append", "ignore"], Meta(description='"append" or "ignore"')]
 EndMs = Annotated[int, Meta(ge=120, le=2000, description="an integer 120..2000")]
-WaitMs = Annotated[
-    Literal[-1] | Annotated[int, Meta(ge=500, le=10_000)],
-    Meta(description="an integer 500..10000, or -1 = as long as it takes"),
-]
+WaitMs = Annotated[int, Meta(ge=-1, le=10_000, description="an integer 500..10000, or -1 = as long as it takes")]
 
 
 class StartByVad(Struct, kw_only=True):
@@ -84,7 +81,7 @@ class TurnConfig(Struct, kw_only=True):
 class TurnsV2(Vad, kw_only=True):
     """When a user's turn begins and ends, and what is no turn: in `config`, or in the older flat words and our own."""
 
-    max_wait_ms: MaxWaitMs = 1800
+    max_wait_ms: WaitMs = 1800
     resume_false_interruption: Flag = True
     false_interruption_timeout: WaitS = 2.0
     backchannels: Phrases = None
