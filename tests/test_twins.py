@@ -87,6 +87,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "publish/test_restream.py": ("destination", "restream_wire", "restream_worker"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_access.py": ("../app/owners",),
+    "servers/test_errors.py": ("../protocol/agent_actions",),
     "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),
     "session/test_beside.py": ("said",),

@@ -201,7 +201,8 @@ class AgentManager:
         if not record.active:
             raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
         if record.agent is None or record.status != "RUNNING":
-            raise AgentConflict(f"agent {record.id} is {record.status}; it can be talked to while it is RUNNING")
+            detail = f"agent {record.id} is {record.status}; it can be talked to while it is RUNNING"
+            raise AgentConflict.with_agent(record.id, detail)
         return record.agent
 
     def page(
@@ -285,11 +286,11 @@ class AgentManager:
         theirs = [other for other in active if other.config.owner == config.owner]
         for other in theirs:
             if other.config.name == config.name:
-                raise AgentConflict(f"the name {config.name!r} is in use by agent {other.id}")
+                detail = f"the name {config.name!r} is in use by agent {other.id}"
+                raise AgentConflict.with_agent(other.id, detail)
             if _same_user(other.config, config):
-                raise AgentConflict(
-                    f"agent {other.id} is user {config.uid} of channel {config.channel!r}; choose another agent_rtc_uid"
-                )
+                detail = f"agent {other.id} is user {config.uid} of channel {config.channel!r}"
+                raise AgentConflict.with_agent(other.id, f"{detail}; choose another agent_rtc_uid")
         for other in active:  # rooms are each owner's own; a channel of Agora's is the same for all
             if _same_user(other.config, config) and self.shared(other.config) and self.shared(config):
                 raise AgentConflict(f"user {config.uid} of channel {config.channel!r} is taken; choose another")
