@@ -11,6 +11,7 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
+    "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
     "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_offline_stt.py": ("whisper_stt",),
@@ -87,7 +88,6 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "publish/test_restream.py": ("destination", "restream_wire", "restream_worker"),
     "publish/test_publish.py": ("file", "null", "peer", "pyav", "shared", "tee", "webrtc"),
     "servers/test_access.py": ("../app/owners",),
-    "servers/test_errors.py": ("../protocol/agent_actions",),
     "servers/test_http.py": ("metrics",),
     "session/test_session.py": ("runtime",),
     "session/test_beside.py": ("said",),

@@ -77,7 +77,10 @@ async def test_v2_from_join_to_leave(site: Site) -> None:
     here = f"{C2}/agents/{joined['agent_id']}"
     agent = site.agent(joined["agent_id"])
     assert (agent.config.avatar, agent.config.brain) == ("kit", "cascade")
-    assert (await site.post(f"{here}/speak", {"text": "Hello.", "priority": "APPEND"}))[0] == 200
+    before = int(time.time())
+    code, said = await site.post(f"{here}/speak", {"text": "Hello.", "priority": "APPEND"})
+    assert (code, said["agent_id"], said["channel"]) == (200, joined["agent_id"], "test_channel")
+    assert before <= said["start_ts"] <= time.time() and said["create_ts"] == joined["create_ts"]
     assert (await site.post(f"{here}/interrupt"))[0] == 200
     assert (await site.post(f"{here}/interrupt", {}))[0] == 200
     assert agent.done == [("speak", "Hello.", "APPEND", True), ("interrupt",), ("interrupt",)]
@@ -85,12 +88,77 @@ async def test_v2_from_join_to_leave(site: Site) -> None:
     assert (code, history["contents"]) == (200, [{"role": "assistant", "content": "Hello."}])
     assert (history["agent_id"], history["status"]) == (joined["agent_id"], "RUNNING")
     code, turns = await site.get(f"{here}/turns")
-    assert (code, len(turns["turns"])) == (200, 1)
+    assert (code, [turn["start"]["type"] for turn in turns["turns"]]) == (200, ["api_speak"])
     await site.post(f"{here}/leave")
+    code, after = await site.get(f"{here}/turns")
+    assert (code, after) == (200, turns | {"status": "STOPPED"})
     code, history = await site.get(f"{here}/history")
     assert (code, history["status"], len(history["contents"])) == (200, "STOPPED", 1)
     is_refused(await site.post(f"{here}/speak", {"text": "x"}), 404, "TaskNotFound", "has ended")
     is_refused(await site.post(f"{here}/interrupt"), 404, "TaskNotFound")
+
+
+async def test_think(site: Site) -> None:
+    _, joined = await site.post(f"{C2}/join", V2)
+    here = f"{C2}/agents/{joined['agent_id']}"
+    body = {"text": "It rains.", "on_listening_action": "inject", "interruptable": False, "metadata": {"k": "v"}}
+    code, said = await site.post(f"{here}/think", body)
+    assert (code, said["agent_id"], said["channel"], said["start_ts"] > 0) == (
+        *(200, joined["agent_id"], "test_channel"),
+        True,
+    )
+    asked = {"listening": "inject", "thinking": "interrupt", "speaking": "ignore"}
+    how = {**asked, "interruptable": False, "metadata": {"k": "v"}}
+    assert site.agent(joined["agent_id"]).done == [("think", "It rains.", how)]
+    is_refused(await site.post(f"{here}/think", {}), 400, "MissingRequiredField", "text is required")
+    wrong = {"text": "x", "on_speaking_action": "inject"}
+    is_refused(await site.post(f"{here}/think", wrong), 400, "InvalidFieldValue", "on_speaking_action")
+    is_refused(await site.post(f"{C1}/agents/{joined['agent_id']}/think", body), 404, "NotImplemented")
+    await site.post(f"{here}/leave")
+    is_refused(await site.post(f"{here}/think", body), 404, "TaskNotFound", "has ended")
+
+
+async def test_pages_of_turns(site: Site) -> None:
+    _, joined = await site.post(f"{C2}/join", V2)
+    here = f"{C2}/agents/{joined['agent_id']}"
+    code, none = await site.get(f"{here}/turns")
+    whole = {"page_index": 1, "total_pages": 1, "is_last_page": True}
+    assert (code, none["turns"], none["total_turn_count"], none["pagination"]) == (200, [], 0, whole)
+    for n in range(5):
+        await site.post(f"{here}/speak", {"text": str(n)})
+    code, page = await site.get(f"{here}/turns", page_index=2, page_size=2)
+    assert (code, page["agent_id"], page["name"], page["channel"]) == (
+        *(200, joined["agent_id"]),
+        *("unique_name", "test_channel"),
+    )
+    assert page["pagination"] == {"page_index": 2, "total_pages": 3, "is_last_page": False}
+    assert ([turn["turn_id"] for turn in page["turns"]], page["total_turn_count"]) == ([3, 4], 5)
+    turn = page["turns"][0]
+    assert (turn["agent_id"], turn["channel"], turn["metrics"]) == (joined["agent_id"], "test_channel", {})
+    assert turn["start"]["metadata"] == {"transport": "http"}
+    assert turn["end"]["type"] == "ok" and turn["end"]["end_at"] > turn["start"]["start_at"] > 1e12
+    for name, value in (("page_index", 0), ("page_size", 51), ("page_size", "x")):
+        is_refused(await site.get(f"{here}/turns", **cast(Any, {name: value})), 400, "InvalidFieldValue", name)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", f"{C2}/join", 405),
+        ("DELETE", f"{C2}/agents/x", 405),
+        ("POST", f"{C2}/agents/x/dance", 404),
+        ("GET", f"/cn{C2}/phone-numbers", 404),
+        ("GET", f"{C1}/agents/x/turns", 404),
+        ("POST", "/api/conversational-ai-agent/v3/projects/x/join", 404),
+        ("GET", "/api/conversational-ai-agent", 404),
+    ],
+)
+async def test_what_is_not_there_is_said_in_the_words_of_the_rest(
+    site: Site, method: str, path: str, status: int
+) -> None:
+    reply = await site.client.request(method, path, headers=basic(KEY))
+    is_refused((reply.status_code, reply.json()), status, "NotImplemented", f"there is no {method} {path}")
+    assert ("allow" in reply.headers) == (status == 405)
 
 
 async def test_join_refusals(site: Site) -> None:
@@ -207,6 +275,30 @@ async def test_list(site: Site) -> None:
     }.items():
         is_refused(await site.get(f"{C1}/agents", **cast(Any, {name: value})), 400, "InvalidRequest", name)
     is_refused(await site.get(f"{C1}/agents", limit=101), 400, "InvalidRequest", "1..100")
+
+
+async def test_a_list_of_v2_has_the_last_two_hours_and_who_still_runs(site: Site) -> None:
+    ids = []
+    for n in range(4):
+        body = changed(changed(V2, "name", f"agent {n}"), "properties.channel", f"room {n}")
+        ids.append((await site.post(f"{C2}/join", body))[1]["agent_id"])
+    for agent_id in ids[:3]:
+        await site.post(f"{C2}/agents/{agent_id}/leave")
+    for agent_id in (ids[0], ids[3]):
+        site.agents.get(agent_id).created -= 3 * 3600
+
+    async def listed(base: str = C2, **query: Any) -> list[str]:
+        code, body = await site.get(f"{base}/agents", **query)
+        assert code == 200
+        return [agent["agent_id"] for agent in body["data"]["list"]]
+
+    assert await listed() == [*ids[1:]]
+    assert await listed(state="2,4") == [*ids[1:]]
+    assert await listed(state="4") == ids[1:3]
+    assert await listed(from_time=time.time() - 4 * 3600.5) == await listed(C1) == ids
+    assert await listed(from_time=time.time() - 7200.5) == ids[1:3]
+    _, page = await site.get(f"{C2}/agents", limit=2)
+    assert await listed(limit=2, cursor=page["meta"]["cursor"]) == ids[3:]
 
 
 PRIVATE = (

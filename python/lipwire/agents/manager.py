@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ..closing import close_within
 from ..errors import InvalidArgument, LipwireError
+from ..protocol.agent_actions import OnBusy, OnListening
 from ..protocol.agent_bodies import Status
 from .config import AgentConfig
 from .errors import (
@@ -59,6 +60,16 @@ class RunningAgent(Protocol):
     def speak(self, text: str, priority: Literal["INTERRUPT", "APPEND", "IGNORE"], interruptable: bool) -> Any: ...
     def interrupt(self) -> Any: ...
     def tell(self, text: str, role: Literal["user", "system"]) -> Any: ...
+    def think(
+        self,
+        text: str,
+        *,
+        listening: OnListening = ...,
+        thinking: OnBusy = ...,
+        speaking: OnBusy = ...,
+        interruptable: bool = ...,
+        metadata: dict[str, str] | None = ...,
+    ) -> Any: ...
     def respond(self, instructions: str | None = None) -> Any: ...
     def commit(self) -> Any: ...
     def update(self, changes: dict[str, Any]) -> Any: ...
@@ -213,6 +224,7 @@ class AgentManager:
         owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        recent: float | None = None,
         limit: int = 20,
         cursor: str = "",
     ) -> Page:
@@ -221,6 +233,7 @@ class AgentManager:
         Args:
             statuses, channel, owner: only those; None = all.
             since, until: only those that came between, Unix seconds, both included.
+            recent: only those that came then or later, or have not ended.
             limit: at most so many.
             cursor: of the page before.
 
@@ -237,6 +250,7 @@ class AgentManager:
             and owner in (None, record.config.owner)
             and (since is None or record.created >= since)
             and (until is None or record.created <= until)
+            and (recent is None or record.created >= recent or record.active)
         ]
         rest = [record for record in matching if not cursor or record.number > int(cursor)]
         shown = rest[:limit]

@@ -4,7 +4,7 @@
 |---|---|
 | POST {base}/projects/{appid}/join, .../agents/{id}/leave, .../agents/{id}/update | v1 (reference 002) and v2 |
 | GET {base}/projects/{appid}/agents/{id}, .../agents | v1 and v2 |
-| POST .../agents/{id}/speak, .../interrupt, GET .../history, .../turns | v2 |
+| POST .../agents/{id}/speak, .../think, .../interrupt, GET .../history, .../turns | v2 |
 | POST /start_agent, /stop_agent, /control_agent; /start, /stop | reference 003 |
 | GET and POST /token | what a client joins a channel with |
 
@@ -18,9 +18,11 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from litestar import Router, get, post, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
@@ -43,11 +45,12 @@ from ..agents.errors import (
 )
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
+from ..agents.rest.actions import parse_think, parse_turns_query, turns_page
 from ..channel.agora.channel import agora_token
 from ..channel.room.place import made_up_user
 from ..outward import Outward
 from ..protocol import agent_bodies as b
-from ..protocol.agent_actions import ConflictReply
+from ..protocol.agent_actions import MAX_TURNS, ConflictReply, HistoryReply, Said, Think, TurnsReply
 from ..provider.keys import OPERATOR
 from ..provider.sessions import ProviderError
 from .agent_gate import Gate
@@ -57,6 +60,8 @@ from .errors import BASE, MAX_BODY, AnyRequest, already_running, on_control_exce
 from .http import KEYED, CheckKey, check_header, owner_name, read_object, refusals
 
 MAX_PAGE = 100
+RECENT = 2 * 3600.0
+"""Seconds: whoever has ended and came before them is not in a list of v2 that names no `from_time`."""
 TOKEN_SECONDS = 3600
 """How long a token of /token is good for."""
 
@@ -102,10 +107,15 @@ _SECURITY: list[dict[str, list[str]]] = [{"Basic": []}, {"AgoraToken": []}]
 _QUERY = {
     "channel": "only agents in this channel",
     "state": f"one or more of {', '.join(b.STATUSES)} or their numbers, with commas between (also: status)",
-    "from_time": "Unix seconds: only those that came then or later",
+    "from_time": "Unix seconds: only those that came then or later; v2: by default 2 hours ago, and who has not ended",
     "to_time": "Unix seconds: only those that came then or earlier",
     "limit": f"1..{MAX_PAGE} a page (default 20)",
     "cursor": "meta.cursor of the page before",
+}
+
+_PAGES = {
+    "page_index": "an integer from 1 on (default 1)",
+    "page_size": f"an integer 1..{MAX_TURNS} (default {MAX_TURNS})",
 }
 
 
@@ -136,13 +146,13 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
             raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record
 
-    def describe(record: AgentRecord) -> b.AgentReply:
+    def describe(record: AgentRecord, since: float | None = None) -> b.AgentReply:
         return b.AgentReply(
             agent_id=record.id,
             name=record.config.name,
             channel=record.config.channel,
             create_ts=int(record.created),
-            start_ts=int(record.created),
+            start_ts=int(record.created if since is None else since),
             stop_ts=None if record.ended is None else int(record.ended),
             state=record.status if version == "v1" else None,
             status=record.status if version == "v2" else None,
@@ -210,7 +220,7 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
     def get_list(request: AnyRequest, appid: FromPath[str]) -> b.ListReply:
         """Agents in the order in which they came, the newest ended ones included."""
         owner, scope = gate.check(request, appid)
-        filters = _filters(request) | {"owner": owner}
+        filters = _filters(request, version) | {"owner": owner}
         if scope is not None:
             if filters["channel"] not in (None, scope):
                 raise AgentForbidden(f"the token is for channel {scope!r}")
@@ -236,7 +246,28 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
         record = find(request, appid, agent_id)
         said = w.parse_speak(await read_object(request))
         manager.running(record.id).speak(said.text, said.priority, said.interruptable)
-        return describe(record)
+        return describe(record, time.time())
+
+    @post(
+        "/projects/{appid:str}/agents/{agent_id:str}/think",
+        status_code=200,
+        operation_class=operation(Think),
+        responses=usual | _errors(AgentRateLimit),
+        security=_SECURITY,
+    )
+    async def think(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """Put a text in as if the user had said it. Where it is ignored, that is a 200, too."""
+        record = find(request, appid, agent_id)
+        asked = parse_think(await read_object(request))
+        manager.running(record.id).think(
+            asked.text,
+            listening=asked.on_listening_action,
+            thinking=asked.on_thinking_action,
+            speaking=asked.on_speaking_action,
+            interruptable=asked.interruptable,
+            metadata=asked.metadata,
+        )
+        return describe(record, time.time())
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/interrupt", status_code=200, responses=usual, security=_SECURITY)
     async def interrupt(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -244,7 +275,7 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
         record = find(request, appid, agent_id)
         await read_object(request, optional=True)
         manager.running(record.id).interrupt()
-        return describe(record)
+        return describe(record, time.time())
 
     @get(
         "/projects/{appid:str}/agents/{agent_id:str}/history",
@@ -252,21 +283,39 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
         security=_SECURITY,
         sync_to_thread=False,
     )
-    def history(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.HistoryReply:
-        """What was said, as far as the agent remembers it."""
+    def history(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> HistoryReply:
+        """What was said, as far as the agent remembers it; of one that has ended, too."""
         r = find(request, appid, agent_id)
-        return b.HistoryReply(agent_id=r.id, start_ts=int(r.created), status=r.status, contents=r.history())
+        contents = msgspec.convert(r.history(), list[Said])
+        return HistoryReply(agent_id=r.id, start_ts=int(r.created), status=r.status, contents=contents)
 
-    @get("/projects/{appid:str}/agents/{agent_id:str}/turns", responses=usual, security=_SECURITY, sync_to_thread=False)
-    def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.TurnsReply:
-        """The turns: how each began and ended, and where its time went."""
+    @get(
+        "/projects/{appid:str}/agents/{agent_id:str}/turns",
+        operation_class=operation(None, _PAGES),
+        responses=usual,
+        security=_SECURITY,
+        sync_to_thread=False,
+    )
+    def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> TurnsReply:
+        """The turns: how each began and ended, and where its time went; of an agent that has ended, too."""
         r = find(request, appid, agent_id)
-        return b.TurnsReply(agent_id=r.id, start_ts=int(r.created), status=r.status, turns=r.turns())
+        kept = r.turns()
+        page, where = turns_page(kept, parse_turns_query(request.query_params), r.id, r.config.channel)
+        return TurnsReply(
+            agent_id=r.id,
+            name=r.config.name,
+            channel=r.config.channel,
+            start_ts=int(r.created),
+            status=r.status,
+            total_turn_count=kept[-1]["turn_id"] if kept else 0,
+            pagination=where,
+            turns=page,
+        )
 
-    return [*handlers, speak, interrupt, history, turns]
+    return [*handlers, speak, think, interrupt, history, turns]
 
 
-def _filters(request: AnyRequest) -> dict[str, Any]:
+def _filters(request: AnyRequest, version: w.Version) -> dict[str, Any]:
     """The query of GET /agents. Raises InvalidAgentRequest."""
     query = request.query_params
     faults: list[b.Fault] = []
@@ -306,6 +355,8 @@ def _filters(request: AnyRequest) -> dict[str, Any]:
             faults.append(b.Fault("state", f"must be one or more of {', '.join(b.STATUSES)}, got {b.show(states)}"))
     if faults:
         raise InvalidAgentRequest.because(faults)
+    if version == "v2" and filters["since"] is None:
+        filters["recent"] = time.time() - RECENT
     return filters
 
 
