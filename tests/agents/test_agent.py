@@ -139,7 +139,7 @@ async def test_captions_keep_step_with_the_sound() -> None:
     assert [m.turn_seq_id for _, m in told] == sorted({m.turn_seq_id for _, m in told})
     last = told[-1][1]
     assert (last.turn_status, last.text, last.duration_ms) == (t.ENDED, text, 4000)
-    assert [w.word for w in last.words or ()] == text.split()
+    assert [w.word for w in last.word_times or ()] == text.split()
     assert {m.turn_status for _, m in told[:-1]} == {t.RUNNING}
 
 

@@ -10,6 +10,7 @@ from lipwire.agents.brains.base import TimedWord
 from lipwire.agents.config import TranscriptFormat
 from lipwire.agents.transcripts import BYTES_A_SECOND, PARTIAL_MS, Transcripts, stream_id
 from lipwire.protocol import transcript as t
+from support.agora_toolkit import shown, told
 
 
 class Sent:
@@ -34,7 +35,7 @@ def test_partial_texts_are_paced_and_final_ones_always_sent() -> None:
     s.transcripts.user(2, "7", "hm", False, (), 2002.0)
     s.transcripts.user(2, "7", "hm.", True, (), 2003.0)
     last, partial, user = s.messages()[-3:]
-    assert (last.turn_status, last.duration_ms, last.words) == (t.ENDED, 2001, [t.Word("some", 0, 100)])
+    assert (last.turn_status, last.duration_ms, last.word_times) == (t.ENDED, 2001, [t.Word("some", 0, 100)])
     assert (partial.text, partial.final) == ("hm", False)
     assert (user.text, user.final, user.stream_id, user.user_id) == ("hm.", True, 7, "7")
 
@@ -87,3 +88,34 @@ def test_off() -> None:
 )
 def test_stream_ids(user: str, expected: t.StreamId) -> None:
     assert stream_id(user) == expected
+
+
+# ------------------------------------------------------------------------------------ as Agora's client toolkit has it
+
+GREETING = "Grüß Gott! 你好 \N{WAVING HAND SIGN}"
+WORDS = [TimedWord(word, n * 400, 400) for n, word in enumerate(GREETING.split())]
+
+
+@pytest.mark.parametrize("mode", [None, "auto", "text", "word"])
+def test_the_toolkit_shows_what_both_say(mode: str | None) -> None:
+    """Texts beyond ASCII, in several packets, an answer that is interrupted; whatever mode an application asks for."""
+    s = Sent()
+    long = "Ä long answer, \N{SLIGHTLY SMILING FACE}. " * 60
+    s.transcripts.agent(1, GREETING, t.ENDED, 0.0, 1600.0, WORDS)  # the first message is whole, with known words
+    s.transcripts.user(2, "7", "wie spät", False, (), 2000.0)
+    s.transcripts.user(2, "7", "Wie spät ist es?", True, (TimedWord("Wie", 0, 200),), 2500.0)
+    s.transcripts.agent(2, long[:20], t.RUNNING, 3000.0, 500.0, [])
+    s.transcripts.agent(2, long, t.RUNNING, 3000.0, 1500.0, [])
+    s.transcripts.interrupted(2, 5000.0)
+    s.transcripts.agent(2, long + "cut", t.INTERRUPTED, 3000.0, 2000.0, WORDS)
+    packets = [packet for packets in s.packets for packet in packets]
+    assert max(map(len, s.packets)) > 3 and max(map(len, packets)) <= t.PACKET
+    events = told(packets, **({} if mode is None else {"renderMode": mode}))
+    assert [(line["uid"], line["turn_id"], line["text"]) for line in shown(events)] == [
+        ("9000", 1, GREETING),
+        ("0", 2, "Wie spät ist es?"),
+        ("9000", 2, long + "cut"),
+    ]
+    first = next(arguments[0] for name, arguments in events if name == "transcript-updated")
+    assert [line["text"] for line in first] == [GREETING]
+    assert ("agent-interrupted", ["9000", {"turnID": 2, "timestamp": 5000}]) in events

@@ -464,7 +464,7 @@ class Conversation:
     def end(self) -> None:
         """The agent leaves: what is said breaks off, and its state changes no more."""
         if self.transcripts.sent:
-            self.transcripts.state("idle", self.paused, 0)
+            self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
         self._cut(force=True)
@@ -1044,9 +1044,13 @@ class Conversation:
         self.state = state
         if state != "speaking":
             self._do(Look(state))
-        newest = self.turns.newest
-        self.transcripts.state(state, self.paused, newest.turn_id if newest is not None else 0)
+        self.transcripts.state(state, self.paused, self._newest_turn)
         self._do(Emit(StateChanged(state, self.paused)))
+
+    @property
+    def _newest_turn(self) -> int:
+        newest = self.turns.newest
+        return newest.turn_id if newest is not None else 0
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""

@@ -94,7 +94,7 @@ class Transcripts:
                 turn_seq_id=self._sequence,
                 turn_status=status,
                 language=self._language,
-                words=_words(words) if status != t.RUNNING else None,
+                word_times=_words(words) if status != t.RUNNING else None,
             )
             self._text(message, t.AGENT_STREAM, turn_id, text, status != t.RUNNING, now_ms)
 
@@ -145,7 +145,8 @@ class Transcripts:
         if self.form == "off":
             return 0
         message.message_id = f"{self._sender}{next(self._numbers):x}"
-        packets = t.chunks(message.message_id, t.encode(message), self._room)
+        first = 0 if self.form == "v0.3" else 1
+        packets = t.chunks(message.message_id, t.encode(message), self._room, first=first)
         self.sent += 1
         self._send(packets)
         return sum(map(len, packets))

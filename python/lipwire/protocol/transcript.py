@@ -1,6 +1,8 @@
 """Transcripts and states over data messages: the objects, and the packets that they travel in (protocol.md E).
 
-An object is JSON, in base64, cut into packets `message_id|index|total|part`. `chunks` cuts, an `Assembler` joins.
+An object is JSON in ASCII (what is not has the form \\uXXXX: Agora's client toolkit reads bytes as Latin-1), in base64,
+cut into packets `message_id|index|total|part`. `chunks` cuts, an `Assembler` joins. The index counts from 1, in v0.3
+from 0: the toolkit throws a packet of index 0 away.
 
 Two sets of objects: v0.3 (`Transcribe`, the only one) and v2 (`UserTranscription`, `AssistantTranscription`,
 `Interrupt`, `State`, `Metrics`, `Error`, `ToolCall`, told apart by `object`). Members are those of Agora's
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import Any, Final, Literal
 
 import msgspec
@@ -70,7 +73,10 @@ class UserTranscription(Struct, kw_only=True, tag_field="object", tag="user.tran
 
 
 class AssistantTranscription(Struct, kw_only=True, tag_field="object", tag="assistant.transcription"):
-    """What the agent has said so far in this turn; a higher `turn_seq_id` replaces a lower one."""
+    """What the agent has said so far in this turn; a higher `turn_seq_id` replaces a lower one.
+
+    `words` of Agora's are left out, in every message: where the first one has some the client toolkit shows words as
+    its SDK tells how far the sound is, and else an empty line. Lipwire's own `word_times` are those of a final text."""
 
     message_id: str = ""
     text: str
@@ -82,7 +88,7 @@ class AssistantTranscription(Struct, kw_only=True, tag_field="object", tag="assi
     turn_status: TurnStatus = RUNNING
     stream_id: StreamId = AGENT_STREAM
     user_id: str = ""
-    words: list[Word] | None = None
+    word_times: list[Word] | None = None
 
 
 class Interrupt(Struct, kw_only=True, tag_field="object", tag="message.interrupt"):
@@ -146,14 +152,13 @@ class ToolCall(Struct, kw_only=True, tag_field="object", tag="message.tool_call"
 V2 = UserTranscription | AssistantTranscription | Interrupt | State | Metrics | Error | ToolCall
 TranscriptMessage = Transcribe | V2
 
-_encoder = msgspec.json.Encoder()
 _v2: msgspec.json.Decoder[Any] = msgspec.json.Decoder(V2)
 _v03 = msgspec.json.Decoder(Transcribe)
 
 
 def encode(message: TranscriptMessage) -> bytes:
-    """JSON."""
-    return _encoder.encode(message)
+    """JSON, in ASCII."""
+    return json.dumps(msgspec.to_builtins(message), separators=(",", ":")).encode()
 
 
 def decode(payload: bytes) -> TranscriptMessage:
@@ -172,8 +177,8 @@ def decode(payload: bytes) -> TranscriptMessage:
 # ---------------------------------------------------------------------------------------------------------- packets
 
 
-def chunks(message_id: str, payload: bytes, room: int = PACKET) -> list[bytes]:
-    """The packets of a message of any size, each of at most `room` bytes; index from 0.
+def chunks(message_id: str, payload: bytes, room: int = PACKET, *, first: int = 1) -> list[bytes]:
+    """The packets of a message of any size, each of at most `room` bytes; the index counts from `first`.
 
     Raises:
         InvalidArgument: the id is empty, has a "|" or a NUL, or leaves less than 64 bytes of a packet.
@@ -187,7 +192,7 @@ def chunks(message_id: str, payload: bytes, room: int = PACKET) -> list[bytes]:
     text = base64.b64encode(payload)
     step = room - head
     parts = [text[at : at + step] for at in range(0, len(text), step)] or [b""]
-    return [f"{message_id}|{n}|{len(parts)}|".encode() + part for n, part in enumerate(parts)]
+    return [f"{message_id}|{n}|{len(parts)}|".encode() + part for n, part in enumerate(parts, first)]
 
 
 MAX_PARTS = 1024
