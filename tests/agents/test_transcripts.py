@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_every_message_has_an_id_of_its_own_and_the_time_it_was_given() -> None:
     s = Sent()
     s.transcripts.wall_ms = 1234
     s.transcripts.state("listening", False, 1)
-    s.transcripts.error("llm", "x" * 1000, "LLM_ERROR", 1)
+    s.transcripts.error("x" * 1000, "LLM_ERROR", 1)
     s.transcripts.interrupted(1, 500.4)
     state, error, cut = s.messages()
     assert [m.message_id for m in (state, error, cut)] == ["abc1", "abc2", "abc3"] and s.transcripts.sent == 3
@@ -119,3 +120,31 @@ def test_the_toolkit_shows_what_both_say(mode: str | None) -> None:
     first = next(arguments[0] for name, arguments in events if name == "transcript-updated")
     assert [line["text"] for line in first] == [GREETING]
     assert ("agent-interrupted", ["9000", {"turnID": 2, "timestamp": 5000}]) in events
+
+
+def test_the_toolkit_tells_of_figures_failures_and_receipts() -> None:
+    s = Sent()
+    s.transcripts.wall_ms = 5000
+    for reason in ("LLM_ERROR", "TOOL_ERROR", "REALTIME_ERROR", "TTS_ERROR", "STT_ERROR", "TOKEN_EXPIRING"):
+        s.transcripts.error("Sorry.", reason, 1)
+    s.transcripts.metrics("llm", "ttft", 1, 250.0)
+    s.transcripts.metrics("turn", "e2e_latency", 1, 600.0, {"llm_ms": 250.0})  # which the toolkit passes by
+    s.transcripts.turn_finished("a-1", 1, 2000, 600.0, {"llm_ms": 250.0, "tts_ms": 80.25, "channel_ms": 9.0})
+    s.transcripts.picture_taken({"uuid": "u1", "width": 64, "height": 32}, 0)
+    s.transcripts.picture_refused("u2", "TOO_LARGE", "zu groß", 1)
+    s.transcripts.state("speaking", False, 1)
+    events = told(packet for packets in s.packets for packet in packets)
+    errors = [arguments[1] for name, arguments in events if name == "agent-error"]
+    assert [error["type"] for error in errors] == ["llm", "llm", "mllm", "tts", "unknown", "unknown"]
+    assert errors[0] == {"type": "llm", "code": -1, "message": "Sorry.", "timestamp": 5000}
+    rest = {name: arguments for name, arguments in events if name != "agent-error"}
+    assert rest["agent-metrics"][1] == {"type": "llm", "name": "ttft", "value": 250, "timestamp": 5000}
+    parts = {"llmTtftMs": 250, "ttsTtfbMs": 80.25, "transportMs": 9, "asrTtlwMs": 0, "algorithmProcessingMs": 0}
+    assert rest["agent-turn-finished"][1] == {
+        "agentId": "a-1", "turnId": 1, "timestamp": 3000, "e2eLatencyMs": 600, "segmentedLatency": parts}  # fmt: skip
+    receipt = rest["message-receipt-updated"][1]
+    assert (receipt["moduleType"], receipt["messageType"], receipt["turnId"]) == ("context", "image", 1)
+    assert json.loads(receipt["message"])["uuid"] == "u1"
+    refusal = rest["message-error"][1]
+    assert refusal["type"] == "image" and json.loads(refusal["message"])["error"]["message"] == "zu groß"
+    assert set(rest) == {"agent-metrics", "agent-turn-finished", "message-receipt-updated", "message-error"}
