@@ -24,9 +24,11 @@ import numpy as np
 from msgspec import Struct, structs
 
 from .._core import RATE
-from ..errors import BadState, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol import transcript as t
+from . import client_messages as m
 from .brains import base as b
+from .client_messages import Priority
 from .config import AgentConfig
 from .doubt import Doubt
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
@@ -40,10 +42,10 @@ from .turns import Cause, History, StartReason, Transport, Turn, Turns
 
 logger = logging.getLogger("lipwire.agents")
 
-Priority = Literal["INTERRUPT", "APPEND", "IGNORE"]
-
 TICK = 10
 """Blocks of 10 ms between two looks at what time brings."""
+NOT_MANUAL = "The agent finds by itself when users speak: turn_detection is not set to manual."
+"""To who marks speech that nobody waits to have marked."""
 MAX_SPEAK = 512
 """Bytes of text that `speak` takes (v2)."""
 MAX_TELL = 16_384
@@ -58,6 +60,8 @@ MAX_TOOLS = 32
 """Calls of the client's functions that may wait; more are answered with an error."""
 MAX_REPLIES = 32
 """Replies that may wait to be heard; another one is refused."""
+MAX_LATER = 16
+"""Questions that may wait until the agent is silent."""
 MAX_ITEMS = 64
 """Items of the users' whose turns are remembered."""
 REMEMBERED = 256
@@ -197,6 +201,14 @@ class Show(Struct, frozen=True):
     feeling: Feeling
 
 
+class TakePicture(Struct, frozen=True):
+    """A picture that a user has sent is to be fetched and decoded, and shown to the brain. Then `picture_taken` tells
+    the conversation what it is, or `picture_refused` why it is not used."""
+
+    user: str
+    upload: m.Upload
+
+
 class Spot(Struct, frozen=True):
     """10 ms of a user go to the spotter of voice commands, which is to look for this one."""
 
@@ -230,6 +242,7 @@ Action = (
     | Caption
     | Look
     | Show
+    | TakePicture
     | Spot
     | Leave
 )
@@ -296,6 +309,10 @@ class Conversation:
         self._transcribed = self._textless = False
         """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
         answered one without."""
+        self._later: deque[tuple[str, str, bool]] = deque()
+        """Questions, their users, and whether the answer may be interrupted, that wait until the agent is silent."""
+        self._pictures = 0
+        """How many the users have sent."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
         self._acting = Acting()
@@ -366,6 +383,9 @@ class Conversation:
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
+        if self._later and not self._busy:
+            text, user, interruptable = self._later.popleft()
+            self.tell(text, user=user, interruptable=interruptable)
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
@@ -402,16 +422,41 @@ class Conversation:
         self._review()
         return cut
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
+    def tell(
+        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
+    ) -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
-        if not text.strip() or len(text) > MAX_TELL:
-            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
-        turn, reply = self._ask("text", user)
+        self._check_told(text)
+        turn, reply = self._ask("text", user, interruptable)
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Tell(reply, text, role))
         return reply
+
+    def ask(
+        self, text: str, user: str, priority: m.WhenBusy = "interrupted", interruptable: bool = True
+    ) -> Reply | None:
+        """Takes a question that was typed. Returns the answer, or None: it waits until the agent and its users are
+        silent, or was dropped, as `priority` has it. Raises InvalidArgument, BadState, BufferFull."""
+        self._check_told(text)
+        if priority == "ignore" and self.state in ("thinking", "speaking"):
+            return None
+        if priority == "append" and self._busy:
+            if len(self._later) >= MAX_LATER:
+                raise BufferFull(f"{MAX_LATER} questions wait already")
+            self._later.append((text, user, interruptable))
+            return None
+        return self.tell(text, user=user, interruptable=interruptable)
+
+    def _check_told(self, text: str) -> None:
+        self.check_not_paused()
+        if not text.strip() or len(text) > MAX_TELL:
+            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a user speaks or waits for an answer, or something is said, or will be."""
+        return bool(self._live or self._asked or self.turns.open is not None or self._is_due())
 
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
@@ -420,12 +465,12 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
         self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason)
+        return turn, self._expect_reply(reason, interruptable)
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -440,6 +485,7 @@ class Conversation:
             return
         self.paused = True
         self._due = None
+        self._later.clear()
         self.turns.drop_open(self._now_ms, "interrupt")
         self._cut(force=True, cause="interrupt")
         # A turn that has begun is to end in the brain too; what it answers is not said.
@@ -465,7 +511,7 @@ class Conversation:
     def end(self) -> None:
         """The agent leaves: what is said breaks off, and its state changes no more."""
         if self.transcripts.sent:
-            self.transcripts.state("idle", self.paused, 0)
+            self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
         self._cut(force=True, cause="leave")
@@ -478,6 +524,7 @@ class Conversation:
             return
         self.winding_up = True
         self._due = None
+        self._later.clear()
         self.turns.drop_open(self._now_ms, "leave")
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
@@ -550,7 +597,7 @@ class Conversation:
 
     def token_expires(self) -> None:
         """The channel's token expires soon."""
-        self.transcripts.error("channel", "the token expires soon; update it", "TOKEN_EXPIRING", 0)
+        self._tell_error("the token expires soon; update it", "TOKEN_EXPIRING", 0)
         self._do(Emit(b.Failed("TOKEN_EXPIRING", "the channel's token expires soon: update `token`")))
 
     def hear(self, user: str, pcm: bytes) -> None:
@@ -570,8 +617,7 @@ class Conversation:
             self._do(Hear(bytes(len(pcm)), user))
 
     def message(self, user: str, data: bytes) -> Reply | None:
-        """A data message of a user's: `{"type": "chat", "text"}`, `{"type": "interrupt"}`, `{"type": "tool_result",
-        "call_id", "output"}`, as they are or in packets. Returns the reply that it asks for."""
+        """A data message of a user's (`client_messages`), as it is or in packets. Returns the reply that it wants."""
         whole = data if data.lstrip()[:1] == b"{" else self._assembler.add(data, self.clock / RATE)
         if whole is None:
             return None
@@ -583,24 +629,85 @@ class Conversation:
             self.ignored += 1
             return None
         try:
-            match said:
-                case {"type": "chat", "text": str(text)}:
-                    self.joined(user)
-                    return self.tell(text, user=user)
-                case {"type": "interrupt"}:
-                    self.interrupt("rtm")
-                case {"type": "tool_result", "call_id": str(call_id), "output": output}:
-                    self.tool_result(call_id, output if isinstance(output, str) else json.dumps(output))
-                case _:
-                    self.ignored += 1
+            return self._told(user, m.read(said))
         except LipwireError as exc:
             self.message_refused(exc)
         return None
 
+    def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
+        match message:
+            case m.Chat(text):
+                self.joined(user)
+                return self.tell(text, user=user)
+            case m.Question(text=text, priority=when_busy, interruptable=interruptable):
+                self.joined(user)
+                return self.ask(text, user, when_busy, interruptable)
+            case m.Thought():
+                self.joined(user)
+                return self._think(user, message)
+            case m.Announcement(text=text, priority=priority, interruptable=interruptable):
+                return self.speak(text, priority, interruptable)
+            case m.Interrupt():
+                self.interrupt("rtm")
+            case m.ToolResult(call_id, output):
+                self.tool_result(call_id, output)
+            case m.Upload():
+                self._uploaded(user, message)
+            case m.Mark(begins=begins, request_id=request_id):
+                why_not = self.manual_start(user) if begins else self.manual_end(user)
+                self.transcripts.marked(begins, request_id, self._newest_turn, why_not)
+            case None:
+                self.ignored += 1
+        return None
+
+    def _think(self, user: str, thought: m.Thought) -> Reply | None:
+        by_state = {"thinking": thought.on_thinking, "speaking": thought.on_speaking}
+        action = by_state.get(self.state, thought.on_listening)
+        if action == "inject":
+            raise InvalidArgument("think: on_listening_action may be interrupt, append or ignore here")
+        if action == "ignore":
+            return None
+        return self.ask(thought.text, user, "append" if action == "append" else "interrupted", thought.interruptable)
+
+    def _uploaded(self, user: str, upload: m.Upload) -> None:
+        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+            self._do(TakePicture(user, upload))
+        else:
+            self.picture_refused(
+                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
+            )
+
+    def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
+        """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
+        self._pictures += 1
+        facts = {
+            "uuid": upload.uuid[: m.MAX_TOLD],
+            "width": width,
+            "height": height,
+            "size_bytes": size,
+            "source_type": "url" if upload.url else "base64",
+            "source_value": upload.url[: m.MAX_TOLD],
+            "total_user_images": self._pictures,
+        }
+        self.transcripts.picture_taken(facts, self._newest_turn)
+
+    def picture_refused(self, uuid: str, reason: str, message: str) -> None:
+        """A picture of a user's is not used: a word, and why."""
+        self.ignored += 1
+        self.transcripts.picture_refused(uuid[: m.MAX_TOLD], reason, message[:400], self._newest_turn)
+
+    def manual_start(self, user: str) -> str | None:
+        """A client says that its user begins to speak. Returns None, or why that changes nothing."""
+        return NOT_MANUAL
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that its user has finished. Returns None, or why that changes nothing."""
+        return NOT_MANUAL
+
     def message_refused(self, exc: LipwireError) -> None:
         """A message came to nothing; its sender is told."""
         self.ignored += 1
-        self.transcripts.error("agent", str(exc), exc.code, 0)
+        self.transcripts.error(str(exc), exc.code, 0)
 
     # ----------------------------------------------------------------------------------------------------- the brain
 
@@ -850,10 +957,9 @@ class Conversation:
         logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
-        module = event.code.partition("_")[0].lower()
         sentence = for_users(event, self.config)
         if sentence:
-            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
+            self._tell_error(sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
@@ -882,13 +988,17 @@ class Conversation:
         if message and not own_words and not self.paused and not self.winding_up and not waits:
             self._say(message, "failure")
 
+    def _tell_error(self, sentence: str, code: str, turn_id: int) -> None:
+        if self.config.error_messages:
+            self.transcripts.error(sentence, code, turn_id)
+
     # --------------------------------------------------------------------------------------------------- the replies
 
     def _is_due(self) -> bool:
         return self._due is not None and self._due.state == "asked"
 
-    def _expect_reply(self, reason: StartReason) -> Reply:
-        self._due = Reply(reason, expected_until=self._in(REPLY_DUE))
+    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
+        self._due = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
         self._review()
         return self._due
 
@@ -1017,15 +1127,26 @@ class Conversation:
             return
         turn.agent_text, turn.played_ms = text, played_ms
         self.turns.end(turn, outcome, self._now_ms, turn.caused_by, turn.transport)
-        if turn.e2e_latency_ms is not None:
-            for module, name, ms in (
-                ("llm", "ttft", turn.between("asked", "first_token")),
-                ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
-            ):
-                if ms is not None:
-                    self.transcripts.metrics(module, name, turn.turn_id, ms)
-            self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
+        self._tell_times(turn)
         self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
+
+    def _tell_times(self, turn: Turn) -> None:
+        e2e_ms = turn.e2e_latency_ms
+        if e2e_ms is None:
+            return
+        parts = turn.segments()
+        agent = self.config.agent_id or self.config.name
+        self.transcripts.turn_finished(agent, turn.turn_id, self._now_ms - turn.start_ms, e2e_ms, parts)
+        if not self.config.metrics:
+            return
+        model = "mllm" if self.config.brain == "realtime" else "llm"
+        for module, name, ms in (
+            (model, "ttft", turn.between("asked", "first_token")),
+            ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
+        ):
+            if ms is not None:
+                self.transcripts.metrics(module, name, turn.turn_id, ms)
+        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, parts)
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text
@@ -1053,9 +1174,13 @@ class Conversation:
         self.state = state
         if state != "speaking":
             self._do(Look(state))
-        newest = self.turns.newest
-        self.transcripts.state(state, self.paused, newest.turn_id if newest is not None else 0)
+        self.transcripts.state(state, self.paused, self._newest_turn)
         self._do(Emit(StateChanged(state, self.paused)))
+
+    @property
+    def _newest_turn(self) -> int:
+        newest = self.turns.newest
+        return newest.turn_id if newest is not None else 0
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""

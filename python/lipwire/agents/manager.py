@@ -274,7 +274,8 @@ class AgentManager:
             self.prepare(config)
         self.check(config)
         number = self.started_total = self.started_total + 1
-        record = AgentRecord(secrets.token_hex(16), number, config, time.time())
+        config.agent_id = secrets.token_hex(16)
+        record = AgentRecord(config.agent_id, number, config, time.time())
         self._records[record.id] = record
         record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
         try:

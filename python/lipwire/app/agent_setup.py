@@ -184,7 +184,8 @@ class AgentSetup:
         preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
         film = self.film(agent)
         try:
-            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+            outward = self.outward.of(agent.owner)
+            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film, outward=outward)
         except BaseException:
             if film is not None and self.films is not None:
                 self.films.forget(film)
