@@ -11,8 +11,9 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
+    "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/rest/test_wire.py": (
-        *("../update", "documented", "reading", "writing"),
+        *("../update", "reading", "writing"),
         *(
             f"sections/{name}"
             for name in ("avatar", "llm", "mllm", "session", "shared", "speech", "templates", "tools", "turns")

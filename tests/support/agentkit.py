@@ -12,6 +12,8 @@ import httpx
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its models are older than the pydantic that they ask for
     import agora_agent as sdk
+    from agora_agent.types.mllm_turn_detection import MllmTurnDetection
+    from agora_agent.types.mllm_turn_detection_server_vad_config import MllmTurnDetectionServerVadConfig
 
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -93,9 +95,9 @@ def realtime(client: Any) -> Any:
             instructions="Be brief.",
             greeting_message="Hello.",
             input_audio_transcription={"model": "whisper-1", "language": "en"},
-            turn_detection=sdk.MllmTurnDetection(
+            turn_detection=MllmTurnDetection(
                 mode="server_vad",
-                server_vad_config=sdk.MllmTurnDetectionServerVadConfig(threshold=0.4, silence_duration_ms=500),
+                server_vad_config=MllmTurnDetectionServerVadConfig(threshold=0.4, silence_duration_ms=500),
             ),
         )
     )
