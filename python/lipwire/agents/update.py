@@ -24,8 +24,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.max_wait_ms": (500, 10_000),
     "turn_detection.false_interruption_timeout": (0, 30),
     "llm.max_history": (0, 1024),
+    "turn_detection.interrupt_duration_ms": (120, 1200),
+    "turn_detection.speaking_interrupt_duration_ms": (120, 1200),
     "idle_timeout": (0, float("inf")),
 }
+NEVER = {"turn_detection.max_wait_ms": -1}
+"""Values beside a range."""
 
 
 def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +57,8 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
             except InvalidArgument as exc:
                 raise InvalidArgument(f"{name} {exc}") from None
         low, high = RANGES.get(name, (float("-inf"), float("inf")))
-        if isinstance(value, int | float) and not low <= value <= high:
-            raise InvalidArgument(f"{name} must be {low:g}..{high:g}, got {value:g}")
+        if isinstance(value, int | float) and not low <= value <= high and value != NEVER.get(name):
+            or_never = f" or {NEVER[name]}" if name in NEVER else ""
+            raise InvalidArgument(f"{name} must be {low:g}..{high:g}{or_never}, got {value:g}")
         checked[name] = value
     return checked
