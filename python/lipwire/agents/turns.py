@@ -12,6 +12,8 @@ StartReason = Literal["speech", "text", "respond", "greeting", "speak", "failure
 """The user spoke or wrote; the service asked for an answer; the agent's own words: the greeting, /speak, the failure
 message, or something that the brain began by itself (such as what follows a tool)."""
 EndReason = Literal["finished", "interrupted", "failed", "no_reply"]
+Cause = Literal["keywords", "disable"]
+"""Why the user's turn was left unanswered: none of the keywords was in it, or interrupting is switched off."""
 
 KEPT = 200
 """How many turns, and how many messages, are kept: the newest."""
@@ -35,6 +37,8 @@ class Turn(Struct, kw_only=True):
     """When it began, by the agent's clock: ms of sound since the agent came."""
     end_reason: EndReason | None = None
     end_ms: int | None = None
+    caused_by: Cause | None = None
+    """Why it has no reply."""
     user_text: str = ""
     agent_text: str = ""
     user_began_ns: int | None = None
@@ -82,6 +86,7 @@ class Turn(Struct, kw_only=True):
             "turn_id": self.turn_id,
             "start_reason": self.start_reason,
             "end_reason": self.end_reason,
+            "caused_by": self.caused_by,
             "user": self.user,
             "start_ms": self.start_ms,
             "end_ms": self.end_ms,
@@ -123,22 +128,24 @@ class Turns:
         self.open = None
         return turn
 
-    def beside(self, reason: StartReason, start_ms: int) -> Turn:
-        """A turn for the agent's own words; the one that waits for an answer goes on waiting."""
+    def beside(self, reason: StartReason, start_ms: int, user: str = "") -> Turn:
+        """A turn for the agent's own words, or into them; the one that waits for an answer goes on waiting."""
         waits, self.open = self.open, None
-        turn = self.begin(reason, start_ms)
+        turn = self.begin(reason, start_ms, user)
         self.open = waits
         return turn
 
-    def end(self, turn: Turn, reason: EndReason, now_ms: int) -> None:
+    def end(self, turn: Turn, reason: EndReason, now_ms: int, cause: Cause | None = None) -> None:
         """Ends a turn; one that has ended stays as it is."""
         if turn.end_reason is None:
             turn.end_reason, turn.end_ms = reason, now_ms
+            turn.caused_by = cause
         if turn is self.open:
             self.open = None
 
     def again(self, turn: Turn) -> None:
-        """A turn that was ended as one without words had some: it waits for its reply."""
+        """A turn that was ended as one without words had some, or one beside the others is answered: it waits for its
+        reply."""
         turn.end_reason = turn.end_ms = None
         self.open = turn
 
