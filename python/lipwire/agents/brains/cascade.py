@@ -42,9 +42,10 @@ from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
 from ..speech.pauses import asks_for_pause
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
-from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
+from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.openai import OpenAiTts
 from ..update import apply
 from . import chat
 from .base import (
@@ -98,7 +99,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = HttpTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
