@@ -18,6 +18,7 @@ from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
+from ..agents.turn_taking import check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.agora.wire import check_encryption
@@ -147,8 +148,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, no LLM where it has none
-            itself, or a realtime model where it has another brain for every agent.
+            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
+            not know, no LLM where it has none itself, or a realtime model where every agent has another brain.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -176,6 +177,7 @@ class AgentSetup:
             if agent.realtime is not None and c.agent_brain != "realtime":
                 raise InvalidArgument(f"mllm: every agent of this server has the brain {c.agent_brain} (agent_brain)")
             agent.brain = c.agent_brain
+        check_turn_taking(agent)
         if agent.avatar is not None:
             agent.avatar = self._avatar(agent.avatar)
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named
