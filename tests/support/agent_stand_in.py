@@ -139,6 +139,9 @@ class StandIn:
     def history(self) -> list[dict[str, Any]]:
         return list(self.said)
 
+    def in_use(self) -> dict[str, Any]:
+        return {}
+
     def turns(self) -> list[dict[str, Any]]:
         return [{"turn_id": n, "start": "text"} for n in range(len(self.said))]
 

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,17 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
+from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.judge import OnProbability
 from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.tts import HttpTts
 from lipwire.audio import espeak as voice
-from lipwire.errors import BadState, BufferFull, InvalidArgument
+from lipwire.errors import BadState, BufferFull, InvalidArgument, ModelFailed
+from lipwire.models.host import ModelHost
+from lipwire.models.voices.catalogue import missing
+from lipwire.models.voices.names import Name
+from lipwire.protocol.agent_bodies import InUse
 from support.fakes import Answer, FakeChat, FakeStt, FakeTts, ToolCall
 from support.fakes.record import Record
 from support.machine import require
@@ -847,3 +853,47 @@ async def test_a_face_shows_nothing_of_a_thought_that_nothing_opened() -> None:
         done = await s.record.wait(ReplyFinished)
         assert done.text == "Hello."
         assert [one.marks for one in s.record.of(ReplyText) if one.text] == [(Mark(0, Feeling("happy")),)]
+
+
+async def test_what_falls_back_is_told_to_who_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(what_hears("en")[0] == "whisper-tiny.en" and find_spec("pocketsphinx"), "whisper-tiny.en and pocketsphinx")
+    require(not missing(Name("hibari", "heart")), "hibari-tts")
+    require(voice.available(), "espeak-ng")
+
+    async def damaged(self: ModelHost, engine: str, what: str = "") -> None:
+        raise ModelFailed(f"/srv/models/{engine}.onnx is damaged")
+
+    monkeypatch.setattr(ModelHost, "warm", damaged)
+    monkeypatch.setattr(turn_detector.Silero, "shared", lambda: damaged_file())
+    monkeypatch.setattr(judge, "there", lambda model: None)
+
+    def damaged_file() -> None:
+        raise ModelFailed("silero-vad is not there")
+
+    async with FakeChat("Hello.") as chat:
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
+        brain, record = make_brain(config, Services()), Record()
+        assert isinstance(brain, CascadeBrain)
+        await brain.open(record)
+        await record.wait(Failed, 4)
+        told = record.of(Failed)
+        used = brain.in_use()
+        await brain.close()
+    assert all(failed.minor and failed.reply_id is None for failed in told)
+    assert sorted(failed.message for failed in told) == sorted(
+        [
+            "ears: pocketsphinx in place of whisper-tiny.en: ears.onnx is damaged",
+            f"voice: {used['voice'].name} in place of hibari:heart: voice.onnx is damaged",
+            f"turns: rules in place of smart-turn: {used['turns'].because}",
+            "activity: Lipwire's own in place of silero-vad: silero-vad is not there",
+        ]
+    )
+    assert used["ears"] == InUse(
+        name="pocketsphinx", instead_of="whisper-tiny.en", because="ears.onnx is damaged"
+    ) and used["voice"].name.startswith("espeak:")
+    changed = make_brain(AgentConfig(name="a", channel="c", voice="alloy", llm=Llm(url="http://127.0.0.1:1")), Services(
+        stt_url="http://127.0.0.1:1/v1/audio/transcriptions", tts_url="http://127.0.0.1:1/v1/audio/speech"
+    ))  # fmt: skip
+    assert isinstance(changed, CascadeBrain)
+    assert changed.in_use()["ears"] == InUse(name="gpt-transcribe") and changed.in_use()["voice"].name == "alloy"
+    await changed.close()

@@ -29,11 +29,13 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ...models.voices.names import parse
+from ...protocol.agent_bodies import InUse
 from .. import realtime_socket
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
+from ..in_use import Part, fell_back
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
@@ -100,7 +102,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
         from ..speech.realtime_tts import UntilItEnds
 
         return UntilItEnds(speech, lambda: by_realtime(later))
-    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices, config.missing_voice)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -206,11 +208,27 @@ class CascadeBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if isinstance(self._stt, OfflineStt):
+            self._stt.on_fall = lambda used: self._emit(fell_back("ears", used))
+        self._make_detector.on_fall = lambda part, used: self._emit(fell_back(part, used))
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        self._begin_voice()
+
+    def _begin_voice(self) -> None:
         if isinstance(self._tts, OfflineTts):
+            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
             self._spawn(self._tts.warm())
+
+    def in_use(self) -> dict[Part, InUse]:
+        """What it hears, speaks and tells turns with; of a service, what that is asked for."""
+        stt, tts = self._stt, self._tts
+        used = self._make_detector.in_use()
+        used["voice"] = tts.in_use if isinstance(tts, OfflineTts) else InUse(name=self._config.voice)
+        if isinstance(stt, OfflineStt | HttpStt):
+            used["ears"] = stt.in_use
+        return used
 
     async def close(self) -> None:
         self._open = False
@@ -376,12 +394,13 @@ class CascadeBrain:
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
-            self._config.spare_voice = ""
+            self._config.spare_voice = self._config.missing_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
                 self._emit(Failed("TTS_ERROR", f"the voice stays as it was: {exc}"))
             else:
+                self._begin_voice()
                 self._spawn(self._retire(old, list(self._replies.values())))
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:

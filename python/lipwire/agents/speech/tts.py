@@ -25,10 +25,12 @@ from ...models.voices.live import LiveVoices
 from ...models.voices.names import Name
 from ...models.voices.timing import places
 from ...outward import site
+from ...protocol.agent_bodies import InUse
 from ..brains.base import TimedWord
 from ..describe import openai_voice
 from ..headers import is_openai
 from ..http import ServiceClient, ServiceError, failure, refusal
+from ..in_use import instead, without_paths
 from ..openai_models import SPEECH
 from .answers import ANY_FORMAT, FORMATS, JsonSound, other_format
 from .scripts import unspaced, word_spans
@@ -91,15 +93,27 @@ class OfflineTts:
         language: of what is said, BCP 47, where the voice does not say it.
         spare: what speaks where the voice fails, since nobody asked for just that one; "" = nothing.
         folder: where the user's voices are.
+        missing: "NAME: why", where it speaks in place of another voice.
 
     Raises:
         LipwireError: it cannot be had.
     """
 
-    def __init__(self, voice: str, language: str, spare: str = "", folder: str | None = None) -> None:
+    def __init__(
+        self, voice: str, language: str, spare: str = "", folder: str | None = None, missing: str = ""
+    ) -> None:
         self.voice = choose(voice, Voice(), language, folder, like=True).name
         self._spare = choose(spare, Voice(), language, folder, like=True).name if spare else None
+        of, _, because = missing.partition(": ")
+        self.in_use = instead(self._told(self.voice), of, because)
+        """What speaks, and in whose place."""
+        self.on_fall: Callable[[InUse], None] = lambda used: None
+        """Called when something else speaks from now on."""
         self._live = LiveVoices()
+
+    @staticmethod
+    def _told(voice: Name) -> str:
+        return voice.told(str(voice))
 
     async def close(self) -> None:
         await self._live.close()
@@ -131,7 +145,9 @@ class OfflineTts:
         if self._spare is None:
             return False
         logger.warning("%s speaks in place of %s: %s", self._spare, self.voice, why)
+        self.in_use = instead(self._told(self._spare), self._told(self.voice), self.voice.told(str(why)))
         self.voice, self._spare = self._spare, None
+        self.on_fall(self.in_use)
         return True
 
     async def _whole(self, text: str) -> Sound:
@@ -145,7 +161,7 @@ class OfflineTts:
 def _unsaid(voice: Name, why: LipwireError) -> ServiceError:
     """What an agent's owner is told, who may be anywhere: where the voice's file is, the log says."""
     whole = f"the voice {voice}: {why}"
-    if (told := voice.told(whole)) != whole:
+    if (told := voice.told(without_paths(whole, voice.file))) != whole:
         logger.warning("%s", whole)
     return ServiceError(told)
 
