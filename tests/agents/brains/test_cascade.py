@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +27,7 @@ from lipwire.agents.brains.base import (
     SpeechStarted,
     SpeechStopped,
     Stamp,
+    TimedWord,
     ToolCalled,
     UserText,
 )
@@ -35,8 +37,8 @@ from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
 from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.judge import OnProbability
-from lipwire.agents.speech.offline_stt import what_hears
-from lipwire.agents.speech.stt import HttpStt
+from lipwire.agents.speech.offline_stt import OfflineStt, what_hears
+from lipwire.agents.speech.stt import HttpStt, Transcript
 from lipwire.agents.speech.tts import HttpTts
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument, ModelFailed
@@ -823,6 +825,64 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
         assert texts[0].at_ms == 0 and all(text.duration_ms for text in texts)
         assert record.seconds(done.reply_id) > 1.5
         await brain.close()
+
+
+async def test_what_a_long_talker_has_said_is_not_heard_anew_at_each_pause(
+    say: Callable[[str], tuple[bytes, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every part of the turn is in its text, once, at its time; what is heard is not its square."""
+    require(what_hears("en-US")[0] == "whisper-tiny.en", "whisper-tiny.en")
+    lengths: list[int] = []
+
+    class Counting(OfflineStt):
+        async def open(self) -> None:
+            pass
+
+        def hear(self, on_partial: Callable[[str], None]) -> Any:
+            return Listener()
+
+    class Listener:
+        """Says how many s it has heard."""
+
+        def __init__(self) -> None:
+            self.heard = 0
+
+        def feed(self, pcm: bytes) -> None:
+            self.heard += len(pcm)
+
+        async def finish(self) -> Transcript:
+            lengths.append(self.heard)
+            ms = self.heard // 32
+            return Transcript(f"{ms}ms.", (TimedWord(f"{ms}ms.", 0, ms),))
+
+        def drop(self) -> None:
+            pass
+
+    monkeypatch.setattr(cascade, "OfflineStt", Counting)
+    sentence = resample(*say("I would like to go to the station and then on to the market."), 16_000)
+    sentence = sentence[: len(sentence) // 320 * 320] + SILENCE * 40
+    turn = SILENCE * 30 + sentence * round(40 * 32_000 / len(sentence))
+    async with FakeChat("Yes.") as chat:
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
+        config.turn_detection = TurnDetection(silence_duration_ms=600)
+        brain, record = make_brain(config, Services(end_of_turn="silence")), Record()
+        await brain.open(record)
+        for i in range(0, len(turn), 320):
+            brain.hear(turn[i : i + 320], "7")
+            await asyncio.sleep(0)
+        for _ in range(80):
+            brain.hear(SILENCE, "7")
+            await asyncio.sleep(0)
+        said = await record.wait(UserText, final=True)
+        await brain.close()
+    seconds = len(turn) / 32_000
+    assert len(record.of(SpeechStarted)) == 1 and len(lengths) > 8, lengths
+    assert max(lengths) / 32_000 < cascade.SETTLE_MS / 1000 + 2 * len(sentence) / 32_000, "seconds heard at a time"
+    parts = [int(text.removesuffix("ms.")) for text in said.text.split()]
+    assert len(parts) > 2 and [word.duration_ms for word in said.words] == parts
+    assert seconds - 1 < sum(parts) / 1000 < seconds + 1.5, (parts, seconds)
+    for before, after in itertools.pairwise(said.words):  # each begins within the silence behind the one before
+        assert before.start_ms + before.duration_ms - after.start_ms == 50
 
 
 # ------------------------------------------------------------------------------------------------------- face tags

@@ -40,6 +40,7 @@ from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
+from ..speech.scripts import unspaced
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
@@ -56,6 +57,7 @@ from .base import (
     Services,
     SpeechStarted,
     SpeechStopped,
+    TimedWord,
     UserText,
 )
 from .calls import Call
@@ -77,6 +79,9 @@ MAX_USERS = 8
 """Whose sound is followed; the one not heard for longest is forgotten."""
 GONE_SECONDS = 1.0
 """Without a frame from who speaks: the turn is over."""
+SETTLE_MS = 12_000
+"""Of a turn's sound, from which on our own recognizer does not hear again at the next pause what it has understood at
+this one: it would for each of a long talker's, and others wait for it."""
 SPECULATE_MS = 60
 """Silence before which nothing is transcribed ahead of the end of a turn."""
 
@@ -127,11 +132,38 @@ class _UserTurn:
         self.hearing: Hearing
         self.result: asyncio.Task[Transcript] | None = None
         self.until = 0
-        """The frame to which `result` reaches."""
+        """The frame to which `result` reaches,"""
+        self.asked = 0
+        """and how many of `pcm` it has heard."""
+        self._heard: list[tuple[Transcript, int]] = []
+        """What was said before `pcm`, in parts, each with the ms at which it begins."""
+        self._begins_ms = 0
         self.over = False
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
+
+    def settle(self) -> None:
+        """What was understood up to the pause that is over stays, so that it is not heard anew at each one."""
+        result = self.result
+        if result is None or not result.done() or result.cancelled() or result.exception() is not None:
+            return
+        self._heard.append((result.result(), self._begins_ms))
+        cut = max(self.asked - ASK_MS // (2 * FRAME_MS), 0)
+        del self.pcm[:cut]
+        self._begins_ms += cut * FRAME_MS
+
+    def whole(self, last: Transcript) -> Transcript:
+        """What was said in all, with the last part of it."""
+        if not self._heard:
+            return last
+        parts = [*self._heard, (last, self._begins_ms)]
+        texts = [part.text.strip() for part, _ in parts if part.text.strip()]
+        between = "" if texts and unspaced(texts[0]) else " "
+        words = (
+            TimedWord(word.text, word.start_ms + at, word.duration_ms) for part, at in parts for word in part.words
+        )
+        return Transcript(between.join(texts), tuple(words))
 
 
 class _Chained(Generation):
@@ -282,11 +314,13 @@ class CascadeBrain:
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
-                turn.until = detector.endpointer.voiced_until
+                turn.until, turn.asked = detector.endpointer.voiced_until, len(turn.pcm)
                 turn.result = self._spawn(turn.hearing.finish())
                 detector.expect_text()
                 turn.result.add_done_callback(lambda result: self._is_understood(turn, result))
         elif detector.endpointer.voiced_until > turn.until:  # the user goes on
+            if len(turn.pcm) >= SETTLE_MS // FRAME_MS and isinstance(self._stt, OfflineStt):
+                turn.settle()
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
@@ -300,7 +334,7 @@ class CascadeBrain:
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
-            text = result.result().text
+            text = turn.whole(result.result()).text
             turn.detector.understood(text, backchannel=self._doubted and self._is_backchannel(text))
 
     def _is_backchannel(self, text: str) -> bool:
@@ -309,7 +343,7 @@ class CascadeBrain:
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
             if not turn.over:
-                self._emit(UserText(turn.item_id, text, False))
+                self._emit(UserText(turn.item_id, turn.whole(Transcript(text)).text, False))
 
         turn.hearing = self._stt.hear(partial)
         turn.hearing.feed(b"".join(turn.pcm))
@@ -344,7 +378,7 @@ class CascadeBrain:
         self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
     ) -> None:
         try:
-            transcript = await result
+            transcript = turn.whole(await result)
         except ServiceError as exc:
             if before is not None:
                 await asyncio.wait([before])
