@@ -149,8 +149,9 @@ async def test_recorded_speech_is_heard_and_answered_without_an_account(
     path = tmp_path / "user.wav"
     await asyncio.to_thread(record, path, prompt)
     host = ModelHost.of()
-    for engine, model in (("ears", "whisper-tiny.en"), ("voice", "hibari:heart"), ("turn", "")):
-        await host.warm(engine, model)  # before any clock runs: on a busy machine that takes its time
+    await host.warm("ears", "whisper-tiny.en")  # before any clock runs: on a busy machine that takes its time
+    await host.warm("voice", "hibari:heart")
+    await host.warm("turn")
     for _ in range(TRIES):
         talk = Talk(prompt)
         await talk.run(chromium, path)

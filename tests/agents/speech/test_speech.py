@@ -195,7 +195,8 @@ async def test_a_voice_that_is_long_in_loading_costs_seconds_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     require(voice.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
-    loaded, fell = asyncio.Event(), []
+    loaded = asyncio.Event()
+    fell: list[InUse] = []
 
     async def hangs(*_: Any) -> None:
         await loaded.wait()
