@@ -24,9 +24,11 @@ import numpy as np
 from msgspec import Struct, structs
 
 from .._core import RATE
-from ..errors import BadState, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol import transcript as t
+from . import client_messages as m
 from .brains import base as b
+from .client_messages import Priority
 from .config import AgentConfig
 from .doubt import Doubt
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
@@ -36,14 +38,14 @@ from .feelings import Acting
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
 from .transcripts import Transcripts
-from .turns import History, StartReason, Turn, Turns
+from .turns import Cause, History, StartReason, Transport, Turn, Turns
 
 logger = logging.getLogger("lipwire.agents")
 
-Priority = Literal["INTERRUPT", "APPEND", "IGNORE"]
-
 TICK = 10
 """Blocks of 10 ms between two looks at what time brings."""
+NOT_MANUAL = "The agent finds by itself when users speak: turn_detection is not set to manual."
+"""To who marks speech that nobody waits to have marked."""
 MAX_SPEAK = 512
 """Bytes of text that `speak` takes (v2)."""
 MAX_TELL = 16_384
@@ -58,6 +60,8 @@ MAX_TOOLS = 32
 """Calls of the client's functions that may wait; more are answered with an error."""
 MAX_REPLIES = 32
 """Replies that may wait to be heard; another one is refused."""
+MAX_LATER = 16
+"""Questions that may wait until the agent is silent."""
 MAX_ITEMS = 64
 """Items of the users' whose turns are remembered."""
 REMEMBERED = 256
@@ -197,6 +201,14 @@ class Show(Struct, frozen=True):
     feeling: Feeling
 
 
+class TakePicture(Struct, frozen=True):
+    """A picture that a user has sent is to be fetched and decoded, and shown to the brain. Then `picture_taken` tells
+    the conversation what it is, or `picture_refused` why it is not used."""
+
+    user: str
+    upload: m.Upload
+
+
 class Spot(Struct, frozen=True):
     """10 ms of a user go to the spotter of voice commands, which is to look for this one."""
 
@@ -230,6 +242,7 @@ Action = (
     | Caption
     | Look
     | Show
+    | TakePicture
     | Spot
     | Leave
 )
@@ -296,6 +309,10 @@ class Conversation:
         self._transcribed = self._textless = False
         """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
         answered one without."""
+        self._later: deque[tuple[str, str, bool]] = deque()
+        """Questions, their users, and whether the answer may be interrupted, that wait until the agent is silent."""
+        self._pictures = 0
+        """How many the users have sent."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
         self._acting = Acting()
@@ -311,6 +328,7 @@ class Conversation:
         of none). To be called before what happens is told."""
         self._ns = monotonic_ns
         self.transcripts.wall_ms = wall_ms
+        self.turns.began_at = wall_ms - self._now_ms
         self._playing = playing
 
     @property
@@ -365,6 +383,9 @@ class Conversation:
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
+        if self._later and not self._busy:
+            text, user, interruptable = self._later.popleft()
+            self.tell(text, user=user, interruptable=interruptable)
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
@@ -387,30 +408,55 @@ class Conversation:
         if priority == "IGNORE" and self.state in ("speaking", "thinking"):
             return None
         if priority == "INTERRUPT":
-            self._cut(force=True)
+            self._cut(force=True, cause="speak")
         return self._say(text, "speak", interruptable)
 
-    def interrupt(self) -> bool:
-        """Stops what is being said or thought; returns whether there was anything."""
-        cut = self._cut(force=True)
+    def interrupt(self, transport: Transport = "http") -> bool:
+        """Stops what is being said or thought; returns whether there was anything. `transport`: how that was asked."""
+        cut = self._cut(force=True, cause="interrupt", transport=transport)
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
             cut = True
         self._review()
         return cut
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
+    def tell(
+        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
+    ) -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
-        if not text.strip() or len(text) > MAX_TELL:
-            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
-        turn, reply = self._ask("text", user)
+        self._check_told(text)
+        turn, reply = self._ask("text", user, interruptable)
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Tell(reply, text, role))
         return reply
+
+    def ask(
+        self, text: str, user: str, priority: m.WhenBusy = "interrupted", interruptable: bool = True
+    ) -> Reply | None:
+        """Takes a question that was typed. Returns the answer, or None: it waits until the agent and its users are
+        silent, or was dropped, as `priority` has it. Raises InvalidArgument, BadState, BufferFull."""
+        self._check_told(text)
+        if priority == "ignore" and self.state in ("thinking", "speaking"):
+            return None
+        if priority == "append" and self._busy:
+            if len(self._later) >= MAX_LATER:
+                raise BufferFull(f"{MAX_LATER} questions wait already")
+            self._later.append((text, user, interruptable))
+            return None
+        return self.tell(text, user=user, interruptable=interruptable)
+
+    def _check_told(self, text: str) -> None:
+        self.check_not_paused()
+        if not text.strip() or len(text) > MAX_TELL:
+            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a user speaks or waits for an answer, or something is said, or will be."""
+        return bool(self._live or self._asked or self.turns.open is not None or self._is_due())
 
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
@@ -419,12 +465,12 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
-        self._cut(force=False)
+        self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason)
+        return turn, self._expect_reply(reason, interruptable)
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -439,8 +485,9 @@ class Conversation:
             return
         self.paused = True
         self._due = None
-        self.turns.drop_open(self._now_ms)
-        self._cut(force=True)
+        self._later.clear()
+        self.turns.drop_open(self._now_ms, "interrupt")
+        self._cut(force=True, cause="interrupt")
         # A turn that has begun is to end in the brain too; what it answers is not said.
         frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
@@ -464,11 +511,11 @@ class Conversation:
     def end(self) -> None:
         """The agent leaves: what is said breaks off, and its state changes no more."""
         if self.transcripts.sent:
-            self.transcripts.state("idle", self.paused, 0)
+            self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
-        self._cut(force=True)
-        self.turns.drop_open(self._now_ms)
+        self._cut(force=True, cause="leave")
+        self.turns.drop_open(self._now_ms, "leave")
 
     def wind_up(self) -> None:
         """Nothing new is said, answered or thought of. What is heard goes on to the end of its sentence; what must not
@@ -477,13 +524,14 @@ class Conversation:
             return
         self.winding_up = True
         self._due = None
-        self.turns.drop_open(self._now_ms)
+        self._later.clear()
+        self.turns.drop_open(self._now_ms, "leave")
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
             self._cut(force=False)
         heard = next((reply for reply in self._live.values() if reply.state == "heard"), None)
         if heard is None:
-            self._cut(force=True)
+            self._cut(force=True, cause="leave")
         else:
             self._last = heard, self._played_ms(heard)
         self._review()
@@ -500,7 +548,7 @@ class Conversation:
             end_ms = reply.sentence_end(since_ms) if reply.interruptable else None
             if reply.id in self._live and (end_ms is None or self._played_ms(reply) < end_ms):
                 return
-        self._cut(force=True)
+        self._cut(force=True, cause="leave")
 
     def check_not_paused(self) -> None:
         """Raises BadState: the agent is paused, or about to leave."""
@@ -549,7 +597,7 @@ class Conversation:
 
     def token_expires(self) -> None:
         """The channel's token expires soon."""
-        self.transcripts.error("channel", "the token expires soon; update it", "TOKEN_EXPIRING", 0)
+        self._tell_error("the token expires soon; update it", "TOKEN_EXPIRING", 0)
         self._do(Emit(b.Failed("TOKEN_EXPIRING", "the channel's token expires soon: update `token`")))
 
     def hear(self, user: str, pcm: bytes) -> None:
@@ -569,8 +617,7 @@ class Conversation:
             self._do(Hear(bytes(len(pcm)), user))
 
     def message(self, user: str, data: bytes) -> Reply | None:
-        """A data message of a user's: `{"type": "chat", "text"}`, `{"type": "interrupt"}`, `{"type": "tool_result",
-        "call_id", "output"}`, as they are or in packets. Returns the reply that it asks for."""
+        """A data message of a user's (`client_messages`), as it is or in packets. Returns the reply that it wants."""
         whole = data if data.lstrip()[:1] == b"{" else self._assembler.add(data, self.clock / RATE)
         if whole is None:
             return None
@@ -582,24 +629,85 @@ class Conversation:
             self.ignored += 1
             return None
         try:
-            match said:
-                case {"type": "chat", "text": str(text)}:
-                    self.joined(user)
-                    return self.tell(text, user=user)
-                case {"type": "interrupt"}:
-                    self.interrupt()
-                case {"type": "tool_result", "call_id": str(call_id), "output": output}:
-                    self.tool_result(call_id, output if isinstance(output, str) else json.dumps(output))
-                case _:
-                    self.ignored += 1
+            return self._told(user, m.read(said))
         except LipwireError as exc:
             self.message_refused(exc)
         return None
 
+    def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
+        match message:
+            case m.Chat(text):
+                self.joined(user)
+                return self.tell(text, user=user)
+            case m.Question(text=text, priority=when_busy, interruptable=interruptable):
+                self.joined(user)
+                return self.ask(text, user, when_busy, interruptable)
+            case m.Thought():
+                self.joined(user)
+                return self._think(user, message)
+            case m.Announcement(text=text, priority=priority, interruptable=interruptable):
+                return self.speak(text, priority, interruptable)
+            case m.Interrupt():
+                self.interrupt("rtm")
+            case m.ToolResult(call_id, output):
+                self.tool_result(call_id, output)
+            case m.Upload():
+                self._uploaded(user, message)
+            case m.Mark(begins=begins, request_id=request_id):
+                why_not = self.manual_start(user) if begins else self.manual_end(user)
+                self.transcripts.marked(begins, request_id, self._newest_turn, why_not)
+            case None:
+                self.ignored += 1
+        return None
+
+    def _think(self, user: str, thought: m.Thought) -> Reply | None:
+        by_state = {"thinking": thought.on_thinking, "speaking": thought.on_speaking}
+        action = by_state.get(self.state, thought.on_listening)
+        if action == "inject":
+            raise InvalidArgument("think: on_listening_action may be interrupt, append or ignore here")
+        if action == "ignore":
+            return None
+        return self.ask(thought.text, user, "append" if action == "append" else "interrupted", thought.interruptable)
+
+    def _uploaded(self, user: str, upload: m.Upload) -> None:
+        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+            self._do(TakePicture(user, upload))
+        else:
+            self.picture_refused(
+                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
+            )
+
+    def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
+        """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
+        self._pictures += 1
+        facts = {
+            "uuid": upload.uuid[: m.MAX_TOLD],
+            "width": width,
+            "height": height,
+            "size_bytes": size,
+            "source_type": "url" if upload.url else "base64",
+            "source_value": upload.url[: m.MAX_TOLD],
+            "total_user_images": self._pictures,
+        }
+        self.transcripts.picture_taken(facts, self._newest_turn)
+
+    def picture_refused(self, uuid: str, reason: str, message: str) -> None:
+        """A picture of a user's is not used: a word, and why."""
+        self.ignored += 1
+        self.transcripts.picture_refused(uuid[: m.MAX_TOLD], reason, message[:400], self._newest_turn)
+
+    def manual_start(self, user: str) -> str | None:
+        """A client says that its user begins to speak. Returns None, or why that changes nothing."""
+        return NOT_MANUAL
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that its user has finished. Returns None, or why that changes nothing."""
+        return NOT_MANUAL
+
     def message_refused(self, exc: LipwireError) -> None:
         """A message came to nothing; its sender is told."""
         self.ignored += 1
-        self.transcripts.error("agent", str(exc), exc.code, 0)
+        self.transcripts.error(str(exc), exc.code, 0)
 
     # ----------------------------------------------------------------------------------------------------- the brain
 
@@ -644,6 +752,7 @@ class Conversation:
         if reply is self._due:
             self._due = None
             if self.turns.open is not None:
+                self.turns.open.error = error.code, str(error)
                 self.turns.end(self.turns.open, "failed", self._now_ms)
         elif reply in self._asked:
             self._asked.remove(reply)
@@ -656,6 +765,7 @@ class Conversation:
     def _user_speaks(self, onset_ns: int, item_id: str | None) -> None:
         if self.paused:
             return
+        detection, spoke = self.config.turn_detection, self.state == "speaking"
         if self._doubt is None:
             self._hold()
         if self._doubt is None:
@@ -665,6 +775,7 @@ class Conversation:
         self._due = None
         turn = self.turns.begin("speech", self._now_ms, self._speaks)
         turn.user_began_ns = onset_ns
+        turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
         if self._doubt is not None:
             self._doubt.until = None
@@ -707,11 +818,11 @@ class Conversation:
                 self._due.expected_until = self._in(NO_SPEECH_DUE)
             return
         turn.user_text = event.text
-        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms)
+        start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
+        end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
+        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, (start_ms, end_ms))
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.film:
-            start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
-            end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
             self._do(Caption(user or "user", event.text, start_ms, end_ms))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
@@ -846,10 +957,9 @@ class Conversation:
         logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
-        module = event.code.partition("_")[0].lower()
         sentence = for_users(event, self.config)
         if sentence:
-            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
+            self._tell_error(sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
@@ -862,6 +972,8 @@ class Conversation:
             return
         if turn is None or turn.end_reason in ("finished", "interrupted", "no_reply"):
             return
+        if turn.error is None:
+            turn.error = event.code, event.message
         if reply is not None and reply.id in self._live:
             reply.outcome = "failed"
             self._do(Finish(reply, reply.text))
@@ -876,13 +988,17 @@ class Conversation:
         if message and not own_words and not self.paused and not self.winding_up and not waits:
             self._say(message, "failure")
 
+    def _tell_error(self, sentence: str, code: str, turn_id: int) -> None:
+        if self.config.error_messages:
+            self.transcripts.error(sentence, code, turn_id)
+
     # --------------------------------------------------------------------------------------------------- the replies
 
     def _is_due(self) -> bool:
         return self._due is not None and self._due.state == "asked"
 
-    def _expect_reply(self, reason: StartReason) -> Reply:
-        self._due = Reply(reason, expected_until=self._in(REPLY_DUE))
+    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
+        self._due = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
         self._review()
         return self._due
 
@@ -960,16 +1076,16 @@ class Conversation:
         name, ms = self._playing
         return ms if name == reply.id else 0.0
 
-    def _cut(self, *, force: bool) -> bool:
+    def _cut(self, *, force: bool, cause: Cause = "speech", transport: Transport = "http") -> bool:
         """Stops what is being said or thought, `force`: also what the user must not interrupt. Returns whether there
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
-        self._cut_off(cut)
+        self._cut_off(cut, cause, transport)
         refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply]) -> None:
+    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
         """Stops these, of those that have begun."""
         if cut:
             self._do(Drop(cut))
@@ -983,6 +1099,8 @@ class Conversation:
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
+            if reply.turn is not None:
+                reply.turn.caused_by, reply.turn.transport = cause, transport
             self._end(reply, "interrupted", text, played_ms)
 
     def _refuse(self, unsaid: list[Reply]) -> bool:
@@ -998,7 +1116,8 @@ class Conversation:
         reply.state, reply.outcome = "over", outcome
         if text:
             self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
-            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms)
+            speech = max(0.0, self._now_ms - played_ms), self._now_ms
+            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms, speech)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
             if self.config.film:
                 words = tuple(reply.heard_words(played_ms))
@@ -1006,17 +1125,28 @@ class Conversation:
         turn = reply.turn
         if turn is None:
             return
-        turn.agent_text = text
-        self.turns.end(turn, outcome, self._now_ms)
-        if turn.e2e_latency_ms is not None:
-            for module, name, ms in (
-                ("llm", "ttft", turn.between("asked", "first_token")),
-                ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
-            ):
-                if ms is not None:
-                    self.transcripts.metrics(module, name, turn.turn_id, ms)
-            self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
+        turn.agent_text, turn.played_ms = text, played_ms
+        self.turns.end(turn, outcome, self._now_ms, turn.caused_by, turn.transport)
+        self._tell_times(turn)
         self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
+
+    def _tell_times(self, turn: Turn) -> None:
+        e2e_ms = turn.e2e_latency_ms
+        if e2e_ms is None:
+            return
+        parts = turn.segments()
+        agent = self.config.agent_id or self.config.name
+        self.transcripts.turn_finished(agent, turn.turn_id, self._now_ms - turn.start_ms, e2e_ms, parts)
+        if not self.config.metrics:
+            return
+        model = "mllm" if self.config.brain == "realtime" else "llm"
+        for module, name, ms in (
+            (model, "ttft", turn.between("asked", "first_token")),
+            ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
+        ):
+            if ms is not None:
+                self.transcripts.metrics(module, name, turn.turn_id, ms)
+        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, parts)
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text
@@ -1044,9 +1174,13 @@ class Conversation:
         self.state = state
         if state != "speaking":
             self._do(Look(state))
-        newest = self.turns.newest
-        self.transcripts.state(state, self.paused, newest.turn_id if newest is not None else 0)
+        self.transcripts.state(state, self.paused, self._newest_turn)
         self._do(Emit(StateChanged(state, self.paused)))
+
+    @property
+    def _newest_turn(self) -> int:
+        newest = self.turns.newest
+        return newest.turn_id if newest is not None else 0
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""

@@ -219,7 +219,7 @@ class EchoBrain(_SpeakingBrain):
 
         self._begin(say)
 
-    def see(self, user: str, jpeg: bytes) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
         if respond:
@@ -329,7 +329,7 @@ class ScriptBrain(_SpeakingBrain):
 
         self._begin(say)
 
-    def see(self, user: str, jpeg: bytes) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
         if respond:
