@@ -12,7 +12,7 @@ import pytest
 import lipwire
 from lipwire.agents import conversation as c
 from lipwire.agents.brains import base as b
-from lipwire.agents.config import AgentConfig, Llm
+from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.conversation import Conversation
 from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
 from lipwire.agents.failures import SENTENCES
@@ -41,7 +41,7 @@ class Desk:
 
     def __call__(self, call: str, *args: Any, **options: Any) -> Any:
         """Tells the conversation something, and carries out what it answers."""
-        self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000, self.playing)
+        self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000 + self.clock // 48, self.playing)
         result = getattr(self.conversation, call)(*args, **options)
         while self.conversation.actions:
             action = self.conversation.actions.popleft()
@@ -1006,3 +1006,82 @@ def test_feelings_that_are_switched_off_go() -> None:
     d.conversation.config.feelings = False
     d.run(0.2)
     assert shown(d) == [("concerned", None), ("neutral", None)]
+
+
+# ------------------------------------------------------------------------------------- why turns end, and when it was
+
+
+def heard(**fields: Any) -> Desk:
+    """Somebody is there, and an answer is being heard."""
+    d = Desk(**fields)
+    d("joined", "7")
+    d("hear", "7", bytes(320))
+    d.user_says("What is it?")
+    d.run(0.1)
+    d.reply("r1", "It is nothing at all.", ms=2000)
+    d.play("r1")
+    d.run(0.5)
+    return d
+
+
+def ends(d: Desk) -> list[tuple[Any, ...]]:
+    return [(turn["end_reason"], turn["caused_by"], turn["transport"]) for turn in d.conversation.turns.as_list()]
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "cause", "transport"),
+    [
+        ("speak", ("Stop.",), "speak", "http"),
+        ("tell", ("What?",), "think", "http"),
+        ("message", ("7", b'{"type": "chat", "text": "What?"}'), "think", "rtm"),
+        ("interrupt", (), "interrupt", "http"),
+        ("message", ("7", b'{"type": "interrupt"}'), "interrupt", "rtm"),
+        ("pause", (), "interrupt", "http"),
+        ("end", (), "leave", "http"),
+    ],
+)
+def test_what_a_turn_gave_way_to_is_known(call: str, args: tuple[Any, ...], cause: str, transport: str) -> None:
+    d = heard()
+    d(call, *args)
+    assert ends(d)[0] == ("interrupted", cause, transport)
+    assert d.conversation.turns.as_list()[0]["played_ms"] == 500
+
+
+def test_a_turn_gives_way_to_speech() -> None:
+    d = heard()
+    d.user_says("No, the other one.", "i2")
+    assert ends(d)[0] == ("interrupted", "speech", "http")
+    d.user_says("I mean the red one.", "i3")  # before the answer
+    assert ends(d)[1] == ("no_reply", "speech", "http")
+
+
+def test_a_noise_has_no_cause() -> None:
+    d = heard()
+    d.user_says("", "i2")
+    d.run(3.0)
+    assert ends(d)[1] == ("no_reply", None, "http")
+
+
+def test_the_error_of_a_turn_is_kept() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.brain(b.Failed("LLM_ERROR", "the service answered 401"))
+    [turn, *_] = d.conversation.turns.as_list()
+    assert (turn["end_reason"], turn["error"]) == ("failed", ["LLM_ERROR", "the service answered 401"])
+
+
+def test_turns_and_messages_say_when_they_were() -> None:
+    d = heard(turn_detection=TurnDetection(interrupt_duration_ms=200, speaking_interrupt_duration_ms=400))
+    d.play(None)
+    d("over", d.live("r1"))
+    [turn] = d.conversation.turns.as_list()
+    assert turn["end_at"] - turn["start_at"] == turn["end_ms"] - turn["start_ms"] == 600
+    assert (turn["least_voice_ms"], turn["speech_ms"]) == (200, 0)
+    asked, answered = d.conversation.history.as_list()
+    assert (asked["speech_start_ms"], asked["speech_end_ms"]) == (0, 0)
+    assert (answered["speech_start_ms"], answered["speech_end_ms"]) == (0, 600)  # 2 s of sound, over before its time
+    d("tell", "And now?")
+    assert "speech_start_ms" not in d.conversation.history.as_list()[-1]  # it was not said
+    d.user_says("Hello?", "i2")
+    assert d.conversation.turns.as_list()[-1]["least_voice_ms"] == 200

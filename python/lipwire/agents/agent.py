@@ -35,9 +35,10 @@ from ..channel.base import (
     UserLeft,
     as_channel,
 )
-from ..errors import BadState, BufferFull, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..outward import Outward
 from ..protocol import transcript as t
+from ..protocol.agent_actions import OnBusy, OnListening
 from ..protocol.messages import PlaybackFinished
 from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
@@ -306,6 +307,38 @@ class Agent:
         self._check_running()
         return self._done(self._now().tell(text, role, user=user))
 
+    def think(
+        self,
+        text: str,
+        *,
+        listening: OnListening = "interrupt",
+        thinking: OnBusy = "interrupt",
+        speaking: OnBusy = "ignore",
+        interruptable: bool = True,
+        metadata: dict[str, str] | None = None,
+    ) -> Reply | None:
+        """A text goes in as if the user had said it. Returns the answer, which is yet to begin; None where what the
+        agent does now has it ignored.
+
+        Args:
+            listening, thinking, speaking: what is done with it while the agent does that.
+            interruptable: whether the user may interrupt the answer by speaking.
+
+        Raises:
+            InvalidArgument: no text, more than 16384 characters, or an action that there is not. BadState: not running,
+            or paused. LipwireError: the brain cannot answer it.
+        """
+        self._check_running()
+        action = {"thinking": thinking, "speaking": speaking}.get(self.state, listening)
+        if action == "ignore":
+            self.conversation.check_not_paused()
+            return None
+        if action != "interrupt":
+            raise InvalidArgument(f"the action while the agent is {self.state} must be interrupt or ignore")
+        reply = self._now().tell(text)
+        reply.interruptable = interruptable
+        return self._done(reply)
+
     def respond(self, instructions: str | None = None) -> Reply:
         """Answers now, by these instructions where given. Returns the answer, which is yet to begin.
 
@@ -391,7 +424,8 @@ class Agent:
         return self.conversation.users
 
     def history(self) -> list[dict[str, Any]]:
-        """What was said: `{role, content, turn_id, timestamp}`, the newest 200. Of the agent only what was heard."""
+        """What was said: `{role, content, turn_id, timestamp, speech_start_ms, speech_end_ms}`, the newest 200. Of the
+        agent only what was heard."""
         return self.conversation.history.as_list()
 
     def turns(self) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ from .feelings import Acting
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
 from .transcripts import Transcripts
-from .turns import History, StartReason, Turn, Turns
+from .turns import Cause, History, StartReason, Transport, Turn, Turns
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -328,6 +328,7 @@ class Conversation:
         of none). To be called before what happens is told."""
         self._ns = monotonic_ns
         self.transcripts.wall_ms = wall_ms
+        self.turns.began_at = wall_ms - self._now_ms
         self._playing = playing
 
     @property
@@ -407,16 +408,16 @@ class Conversation:
         if priority == "IGNORE" and self.state in ("speaking", "thinking"):
             return None
         if priority == "INTERRUPT":
-            self._cut(force=True)
+            self._cut(force=True, cause="speak")
         return self._say(text, "speak", interruptable)
 
-    def interrupt(self) -> bool:
-        """Stops what is being said or thought; returns whether there was anything."""
-        cut = self._cut(force=True)
+    def interrupt(self, transport: Transport = "http") -> bool:
+        """Stops what is being said or thought; returns whether there was anything. `transport`: how that was asked."""
+        cut = self._cut(force=True, cause="interrupt", transport=transport)
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
             cut = True
         self._review()
         return cut
@@ -466,7 +467,7 @@ class Conversation:
 
     def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
-        self._cut(force=False)
+        self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
         return turn, self._expect_reply(reason, interruptable)
@@ -485,8 +486,8 @@ class Conversation:
         self.paused = True
         self._due = None
         self._later.clear()
-        self.turns.drop_open(self._now_ms)
-        self._cut(force=True)
+        self.turns.drop_open(self._now_ms, "interrupt")
+        self._cut(force=True, cause="interrupt")
         # A turn that has begun is to end in the brain too; what it answers is not said.
         frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
@@ -513,8 +514,8 @@ class Conversation:
             self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
-        self._cut(force=True)
-        self.turns.drop_open(self._now_ms)
+        self._cut(force=True, cause="leave")
+        self.turns.drop_open(self._now_ms, "leave")
 
     def wind_up(self) -> None:
         """Nothing new is said, answered or thought of. What is heard goes on to the end of its sentence; what must not
@@ -524,13 +525,13 @@ class Conversation:
         self.winding_up = True
         self._due = None
         self._later.clear()
-        self.turns.drop_open(self._now_ms)
+        self.turns.drop_open(self._now_ms, "leave")
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
             self._cut(force=False)
         heard = next((reply for reply in self._live.values() if reply.state == "heard"), None)
         if heard is None:
-            self._cut(force=True)
+            self._cut(force=True, cause="leave")
         else:
             self._last = heard, self._played_ms(heard)
         self._review()
@@ -547,7 +548,7 @@ class Conversation:
             end_ms = reply.sentence_end(since_ms) if reply.interruptable else None
             if reply.id in self._live and (end_ms is None or self._played_ms(reply) < end_ms):
                 return
-        self._cut(force=True)
+        self._cut(force=True, cause="leave")
 
     def check_not_paused(self) -> None:
         """Raises BadState: the agent is paused, or about to leave."""
@@ -647,7 +648,7 @@ class Conversation:
             case m.Announcement(text=text, priority=priority, interruptable=interruptable):
                 return self.speak(text, priority, interruptable)
             case m.Interrupt():
-                self.interrupt()
+                self.interrupt("rtm")
             case m.ToolResult(call_id, output):
                 self.tool_result(call_id, output)
             case m.Upload():
@@ -751,6 +752,7 @@ class Conversation:
         if reply is self._due:
             self._due = None
             if self.turns.open is not None:
+                self.turns.open.error = error.code, str(error)
                 self.turns.end(self.turns.open, "failed", self._now_ms)
         elif reply in self._asked:
             self._asked.remove(reply)
@@ -763,6 +765,7 @@ class Conversation:
     def _user_speaks(self, onset_ns: int, item_id: str | None) -> None:
         if self.paused:
             return
+        detection, spoke = self.config.turn_detection, self.state == "speaking"
         if self._doubt is None:
             self._hold()
         if self._doubt is None:
@@ -772,6 +775,7 @@ class Conversation:
         self._due = None
         turn = self.turns.begin("speech", self._now_ms, self._speaks)
         turn.user_began_ns = onset_ns
+        turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
         if self._doubt is not None:
             self._doubt.until = None
@@ -814,11 +818,11 @@ class Conversation:
                 self._due.expected_until = self._in(NO_SPEECH_DUE)
             return
         turn.user_text = event.text
-        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms)
+        start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
+        end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
+        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, (start_ms, end_ms))
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.film:
-            start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
-            end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
             self._do(Caption(user or "user", event.text, start_ms, end_ms))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
@@ -968,6 +972,8 @@ class Conversation:
             return
         if turn is None or turn.end_reason in ("finished", "interrupted", "no_reply"):
             return
+        if turn.error is None:
+            turn.error = event.code, event.message
         if reply is not None and reply.id in self._live:
             reply.outcome = "failed"
             self._do(Finish(reply, reply.text))
@@ -1070,16 +1076,16 @@ class Conversation:
         name, ms = self._playing
         return ms if name == reply.id else 0.0
 
-    def _cut(self, *, force: bool) -> bool:
+    def _cut(self, *, force: bool, cause: Cause = "speech", transport: Transport = "http") -> bool:
         """Stops what is being said or thought, `force`: also what the user must not interrupt. Returns whether there
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
-        self._cut_off(cut)
+        self._cut_off(cut, cause, transport)
         refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply]) -> None:
+    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
         """Stops these, of those that have begun."""
         if cut:
             self._do(Drop(cut))
@@ -1093,6 +1099,8 @@ class Conversation:
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
+            if reply.turn is not None:
+                reply.turn.caused_by, reply.turn.transport = cause, transport
             self._end(reply, "interrupted", text, played_ms)
 
     def _refuse(self, unsaid: list[Reply]) -> bool:
@@ -1108,7 +1116,8 @@ class Conversation:
         reply.state, reply.outcome = "over", outcome
         if text:
             self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
-            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms)
+            speech = max(0.0, self._now_ms - played_ms), self._now_ms
+            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms, speech)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
             if self.config.film:
                 words = tuple(reply.heard_words(played_ms))
@@ -1116,8 +1125,8 @@ class Conversation:
         turn = reply.turn
         if turn is None:
             return
-        turn.agent_text = text
-        self.turns.end(turn, outcome, self._now_ms)
+        turn.agent_text, turn.played_ms = text, played_ms
+        self.turns.end(turn, outcome, self._now_ms, turn.caused_by, turn.transport)
         self._tell_times(turn)
         self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
 
