@@ -114,6 +114,7 @@ async def test_the_toolkit_talks_with_an_agent_in_a_room(chromium: str, tmp_path
             await page.evaluate(
                 "ai.sendText('9000', { messageType: 'text', text: 'What is the answer, bitte schön?' })"
             )
+            await anna.shows("0", "What is the answer, bitte schön?")
             await anna.shows("9000", answers[0])
             uid, turn = await anna.hears_of("agent-turn-finished")
             assert (uid, turn["agentId"]) == ("9000", record.id) and turn["e2eLatencyMs"] > 0
