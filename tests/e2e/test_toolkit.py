@@ -158,7 +158,7 @@ async def test_the_toolkit_talks_with_an_agent_in_a_room(chromium: str, tmp_path
             request = await page.evaluate("ai.manualSOS('9000')")
             _, result = await anna.hears_of("user-manual-sos")
             assert result["payload"]["requestId"] == request and not result["payload"]["success"]
-            assert "not set to manual" in result["payload"]["errorMessage"]
+            assert "is not manual" in result["payload"]["errorMessage"]
 
             await record.agent.stop()  # type: ignore[union-attr]
             await anna.becomes("idle")

@@ -17,6 +17,7 @@ from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
+from ..agents.turn_taking import check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.agora.wire import check_encryption
@@ -130,7 +131,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, or headers for a service that it does not ask.
+            for them, motion where none is sent, headers for a service that it does not ask, or turns that its brain
+            does not know.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -156,6 +158,7 @@ class AgentSetup:
         check_film(agent.egress, filmed=agent.record is not None)
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
+        check_turn_taking(agent)
         if agent.avatar is not None:
             agent.avatar = self._avatar(agent.avatar)
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named
