@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from datetime import date
@@ -360,8 +360,15 @@ class CascadeBrain:
 
     # ---- being told
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        self._context.add(role, text)
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._context.add(role, text, metadata)
         if respond:
             self._answer(None, None)
 
@@ -540,7 +547,7 @@ class CascadeBrain:
     ) -> Question:
         """What is asked for the next part of a reply."""
         llm = self._config.llm
-        messages = self._context.messages(reply.id)
+        messages = self._context.messages(reply.id, stamped=llm.custom)
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
@@ -549,7 +556,10 @@ class CascadeBrain:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
         instructions = self._config.instructions
-        return question(llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call)
+        metadata = self._context.metadata
+        return question(
+            llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
+        )
 
     def _fresh_picture(self) -> chat.Picture | None:
         if self._picture is None or "image" not in self._config.llm.input_modalities:

@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from typing import Any, Literal
 
@@ -410,7 +410,14 @@ class RealtimeBrain:
         item = {"id": self._picture_item, "type": "message", "role": "user", "content": content}
         self._send({"type": "conversation.item.create", "item": item})
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self._context.add(role, text)
         self._add_item(role, text)
         if respond:

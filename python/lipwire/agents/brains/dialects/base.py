@@ -45,13 +45,11 @@ def question(
     voice: str | None = None,
     instructions: str | None = None,
     may_call: bool = True,
+    metadata: Mapping[str, str] | None = None,
 ) -> Question:
     """A question about a conversation, `messages`, behind what the operator says."""
     arranged = arrange([*llm.system_messages, *messages], instructions)
-    asked: dict[str, Any] = next((one for one in reversed(messages) if one["role"] == "user"), {})
-    return Question(
-        messages=arranged, tools=tools, may_call=may_call, voice=voice, metadata=asked.get("metadata") or {}
-    )
+    return Question(messages=arranged, tools=tools, may_call=may_call, voice=voice, metadata=dict(metadata or {}))
 
 
 class Dialect(ABC):
