@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from datetime import date
@@ -66,7 +66,10 @@ from .base import (
     UserText,
 )
 from .calls import Call
+from .completion import Completion, Piece
 from .context import ChatContext, Round
+from .dialects import Question
+from .dialects.base import question
 from .generation import Generation
 from .tools import Caller, Toolbox
 
@@ -465,8 +468,15 @@ class CascadeBrain:
 
     # ---- being told
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        self._context.add(role, text)
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._context.add(role, text, metadata)
         if respond:
             self._answer(None, None)
 
@@ -641,9 +651,12 @@ class CascadeBrain:
         finally:
             self._context.noted(reply.id)
 
-    def _request(self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None) -> dict[str, Any]:
+    def _question(
+        self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None, *, may_call: bool
+    ) -> Question:
         """What is asked for the next part of a reply."""
-        messages = self._context.messages(reply.id)
+        llm = self._config.llm
+        messages = self._context.messages(reply.id, stamped=llm.custom)
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
@@ -651,7 +664,11 @@ class CascadeBrain:
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
-        return chat.build(self._config.llm, messages, tools, voice, self._config.instructions)
+        instructions = self._config.instructions
+        metadata = self._context.metadata
+        return question(
+            llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
+        )
 
     def _fresh_picture(self) -> chat.Picture | None:
         if "image" not in self._config.llm.input_modalities:
@@ -665,8 +682,9 @@ class CascadeBrain:
         picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
             toolbox = self._caller.toolbox
-            answer = chat.Completion(toolbox.names)
-            body = self._request(reply, toolbox.for_chat() if left else [], picture)
+            answer = self._chat.completion(toolbox.names)
+            asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
+            body = await self._chat.body(asked)
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
@@ -675,7 +693,7 @@ class CascadeBrain:
                 self._emit(Failed("LLM_ERROR", problem, reply.id, minor=True))
             if answer.refusal:
                 self._emit(Failed("LLM_REFUSED", f"the LLM refused: {answer.refusal:.200}", reply.id, minor=True))
-            if (shortcoming := answer.shortcoming(said)) is not None:
+            if (shortcoming := answer.shortcoming(said or self._config.llm.ignore_empty)) is not None:
                 raise ServiceError(shortcoming)
             said = said or bool(answer.text.strip() or answer.audio_ms)
             if not answer.calls:
@@ -694,9 +712,7 @@ class CascadeBrain:
     async def _call(self, called: Round, call: Call) -> None:
         called.results[call.id] = await self._caller.answer(call.id, call.name, call.arguments)
 
-    async def _piece(
-        self, reply: _Chained, speech: SynthesisStream, piece: chat.Piece, answer: chat.Completion
-    ) -> None:
+    async def _piece(self, reply: _Chained, speech: SynthesisStream, piece: Piece, answer: Completion) -> None:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
