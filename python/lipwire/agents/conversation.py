@@ -393,7 +393,7 @@ class Conversation:
     def _act(self, heard: Reply | None) -> None:
         """Has the face show what is meant by what is heard."""
         if self.config.feelings is False:
-            shown = self._acting.cut()
+            shown = self._acting.cut(self.clock)
         else:
             shown = self._acting.look(heard, self._playing[1], self.clock, self.config.language)
         for feeling in shown:
@@ -412,7 +412,7 @@ class Conversation:
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
         if self._later and not self._busy:
             text, user, interruptable = self._later.popleft()
-            self.tell(text, user=user, interruptable=interruptable)
+            self._ask_now(text, user, interruptable)
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
@@ -473,7 +473,12 @@ class Conversation:
                 raise BufferFull(f"{MAX_LATER} questions wait already")
             self._later.append((text, user, interruptable))
             return None
-        return self.tell(text, user=user, interruptable=interruptable)
+        return self._ask_now(text, user, interruptable)
+
+    def _ask_now(self, text: str, user: str, interruptable: bool) -> Reply:
+        reply = self.tell(text, user=user, interruptable=interruptable)
+        self.transcripts.user(self._newest_turn, user, text, True, (), self._now_ms)
+        return reply
 
     def _check_told(self, text: str) -> None:
         self.check_not_paused()
@@ -1249,7 +1254,7 @@ class Conversation:
             text = reply.heard(played_ms)
             self._do(Interrupted(reply.id, played_ms, text))
             if reply.state == "heard":
-                for feeling in self._acting.cut():
+                for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
@@ -1288,9 +1293,7 @@ class Conversation:
         e2e_ms = turn.e2e_latency_ms
         if e2e_ms is None:
             return
-        parts = turn.segments()
-        agent = self.config.agent_id or self.config.name
-        self.transcripts.turn_finished(agent, turn.turn_id, self._now_ms - turn.start_ms, e2e_ms, parts)
+        self.transcripts.turn_finished(self.config.agent_id or self.config.name, turn)
         if not self.config.metrics:
             return
         model = "mllm" if self.config.brain == "realtime" else "llm"
@@ -1300,7 +1303,7 @@ class Conversation:
         ):
             if ms is not None:
                 self.transcripts.metrics(module, name, turn.turn_id, ms)
-        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, parts)
+        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, turn.segments())
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text

@@ -12,6 +12,7 @@ from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
+from ..agents.checks import check_style
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
@@ -149,7 +150,8 @@ class AgentSetup:
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
             for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, no LLM where it has none itself, or a realtime model where every agent has another brain.
+            not know, no LLM where it has none itself, what its chat service's style has not, or a realtime model where
+            it has another brain for every agent.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -186,6 +188,9 @@ class AgentSetup:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             self._check_own_llm(agent)
             agent.llm.model = agent.llm.model or c.llm_model
+            agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
+        if agent.brain == "cascade":
+            check_style(agent.llm, agent.tools)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
