@@ -75,6 +75,7 @@ class RunningAgent(Protocol):
     def update(self, changes: dict[str, Any]) -> Any: ...
     def history(self) -> Any: ...
     def turns(self) -> Any: ...
+    def in_use(self) -> Any: ...
     def stats(self) -> dict[str, Any]: ...
 
 
@@ -115,6 +116,10 @@ class AgentRecord:
     def turns(self) -> Any:
         """The agent's turns with their times; those of an ended one, too."""
         return self.agent.turns() if self.agent is not None else self._kept[1]
+
+    def in_use(self) -> Any:
+        """What the agent hears and speaks with (`Agent.in_use`), while it runs."""
+        return self.agent.in_use() if self.agent is not None else {}
 
     def let_go(self) -> None:
         """Keeps what can still be asked for, and frees the rest."""
@@ -274,7 +279,8 @@ class AgentManager:
             self.prepare(config)
         self.check(config)
         number = self.started_total = self.started_total + 1
-        record = AgentRecord(secrets.token_hex(16), number, config, time.time())
+        config.agent_id = secrets.token_hex(16)
+        record = AgentRecord(config.agent_id, number, config, time.time())
         self._records[record.id] = record
         record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
         try:

@@ -11,14 +11,17 @@ from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
+from ..agents.checks import check_style
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
+from ..agents.turn_taking import check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
+from ..channel.agora.wire import check_encryption
 from ..channel.base import Channel
 from ..errors import InvalidArgument, LipwireError
 from ..models.voices.choose import speaks_here
@@ -129,13 +132,21 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, or headers for a service that it does not ask.
+            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
+            not know, or what its chat service's style has not.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
+        if agent.encryption is not None:
+            if not self.goes_to_agora(agent):
+                raise InvalidArgument(
+                    "rtc.encryption_key: this agent joins a room of this server, which is always encrypted, with keys "
+                    "that are made for each connection (DTLS-SRTP); leave it out"
+                )
+            check_encryption(agent.encryption)
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         check_no_path(agent.voice)
@@ -148,6 +159,7 @@ class AgentSetup:
         check_film(agent.egress, filmed=agent.record is not None)
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
+        check_turn_taking(agent)
         if agent.avatar is not None:
             agent.avatar = self._avatar(agent.avatar)
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named
@@ -155,6 +167,9 @@ class AgentSetup:
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
+            agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
+        if agent.brain == "cascade":
+            check_style(agent.llm, agent.tools)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
@@ -176,7 +191,8 @@ class AgentSetup:
         preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
         film = self.film(agent)
         try:
-            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+            outward = self.outward.of(agent.owner)
+            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film, outward=outward)
         except BaseException:
             if film is not None and self.films is not None:
                 self.films.forget(film)
@@ -229,6 +245,7 @@ class AgentSetup:
             egress=agora_egress(agent.egress, motion=agent.says_motion),
             motion_carrier=agent.motion_carrier or "data",
             motion_sets=check_sets(agent.motion_sets),
+            encryption=agent.encryption,
         )
 
     def brain(self, agent: AgentConfig) -> Brain:

@@ -515,6 +515,7 @@ class Service:
             egress=agora_egress(request.egress or config.egress, motion=request.motion is not None),
             motion_carrier="data" if request.motion is None else request.motion.carrier,
             motion_sets=_motion_sets(request),
+            area=request.area,
         )
         return Agora(options, on_event, motion_figures=self.motion_figures)
 

@@ -50,6 +50,7 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         assert (joined.status, joined.name, joined.channel) == ("RUNNING", "one", "room")
         agent = cast(StandIn, site.agents.get(joined.agent_id).agent)
         expected = config()
+        expected.agent_id = joined.agent_id
         expected.llm.system_messages = [{"role": "system", "content": "Be kind."}]
         expected.transcripts = "v0.3" if version == "v1" else "v2"
         assert agent.config == expected
