@@ -12,6 +12,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
+    "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
     "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_offline_stt.py": ("whisper_stt",),

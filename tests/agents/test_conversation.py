@@ -882,7 +882,7 @@ def test_the_face_shows_what_is_heard_and_not_what_is_made() -> None:
     assert shown(d) == [("happy", "wave")] and d.conversation.state == "speaking"
     d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", "wait, stop", True))
     d.run(3.0)
-    assert shown(d) == [("happy", "wave"), ("neutral", None)]
+    assert shown(d) == [("happy", "wave"), ("neutral", "nod")]  # the hand comes down
     d.done.clear()
     d.conversation.config.feelings = False
     d.reply("r2", "Hello again! I am sorry.", 1000)

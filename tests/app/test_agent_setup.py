@@ -53,9 +53,13 @@ def test_prepare() -> None:
     theirs.llm.url = "https://llm.example.org"
     made.prepare(theirs)
     assert (theirs.llm.api_key, theirs.llm.model, theirs.avatar) == (None, None, None)  # our key is ours
+    theirs.llm.style, theirs.llm.output_modalities = "gemini", ["audio"]
+    with pytest.raises(InvalidArgument, match="answers with text"):
+        made.prepare(theirs)
     own = agent()
-    own.llm.api_key = "theirs"
+    own.llm.api_key, own.llm.style = "theirs", "gemini"
     made.prepare(own)
+    assert own.llm.style == "openai"  # of the server's own service
     assert own.llm.api_key == "theirs" and not own.llm.server_key and not theirs.llm.server_key
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)

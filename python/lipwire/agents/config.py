@@ -195,6 +195,8 @@ class AgentConfig(Struct, kw_only=True):
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
     spare_voice: str = ""
     """espeak-ng's, which speaks where `voice` fails that nobody asked for (`agents.voices`)."""
+    missing_voice: str = ""
+    """Where `voice` speaks in place of its face's own: "NAME: why that does not" (`agents.voices`)."""
     stt_headers: dict[str, str] = field(default_factory=dict)
     tts_headers: dict[str, str] = field(default_factory=dict)
     """More headers for the server's speech to text and text to speech, where those are services."""

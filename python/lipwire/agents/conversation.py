@@ -393,7 +393,7 @@ class Conversation:
     def _act(self, heard: Reply | None) -> None:
         """Has the face show what is meant by what is heard."""
         if self.config.feelings is False:
-            shown = self._acting.cut()
+            shown = self._acting.cut(self.clock)
         else:
             shown = self._acting.look(heard, self._playing[1], self.clock, self.config.language)
         for feeling in shown:
@@ -1254,7 +1254,7 @@ class Conversation:
             text = reply.heard(played_ms)
             self._do(Interrupted(reply.id, played_ms, text))
             if reply.state == "heard":
-                for feeling in self._acting.cut():
+                for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)

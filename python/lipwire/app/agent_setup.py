@@ -11,6 +11,7 @@ from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
+from ..agents.checks import check_style
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
@@ -131,8 +132,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, or turns that its brain
-            does not know.
+            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
+            not know, or what its chat service's style has not.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -166,6 +167,9 @@ class AgentSetup:
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
+            agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
+        if agent.brain == "cascade":
+            check_style(agent.llm, agent.tools)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)

@@ -367,6 +367,30 @@ class FilmReply(Struct, kw_only=True):
     """Its path below the server's folder of films."""
 
 
+class InUse(Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """What does something for an agent."""
+
+    name: str
+    """A model, a voice, or what else it is called by."""
+    instead_of: str = ""
+    """What should do it,"""
+    because: str = ""
+    """and why it does not."""
+
+
+class ServicesReply(Struct, kw_only=True, omit_defaults=True):
+    """What an agent that hears and speaks by parts uses now, and in whose place."""
+
+    ears: InUse | None = None
+    """What hears words,"""
+    voice: InUse | None = None
+    """what speaks,"""
+    turns: InUse | None = None
+    """what tells that a turn is over,"""
+    activity: InUse | None = None
+    """and what tells that somebody speaks."""
+
+
 class AgentReply(Struct, kw_only=True, omit_defaults=True):
     """200 of join, leave, update, speak, interrupt and GET: the agent as it is. Times in Unix seconds."""
 
@@ -384,6 +408,8 @@ class AgentReply(Struct, kw_only=True, omit_defaults=True):
     """Why it ended."""
     record: FilmReply | None = None
     """Where it is recorded, if it is."""
+    services: ServicesReply | None = None
+    """What it hears and speaks with, while it runs."""
 
 
 class AgentList(Struct, kw_only=True):

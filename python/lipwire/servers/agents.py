@@ -158,6 +158,7 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
             status=record.status if version == "v2" else None,
             message=record.reason or None,
             record=b.FilmReply(file=record.config.film) if record.config.film else None,
+            services=b.ServicesReply(**used) if (used := record.in_use()) else None,
         )
 
     @post(
